@@ -1,0 +1,103 @@
+"""Every error this package raises on purpose.
+
+``DifficultyError`` is the root. A leaf is also the builtin its caller would expect, so ``except ValueError`` keeps working.
+Messages say four things: the subject, the rule, what came, the next step. The command line prints them as they are and exits
+with ``exit_code``: 2 for bad input, 1 where the input was fine and the answer is no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "BundleError",
+    "BundleNotFoundError",
+    "DifficultyError",
+    "InvalidValueError",
+    "MissingExtraError",
+    "NotAttainableError",
+    "ParityError",
+    "RecipeError",
+    "RunError",
+    "ScoringError",
+    "TooFewSamplesError",
+    "TrafficError",
+    "TrafficNotFoundError",
+    "UndefinedMetricError",
+    "UnknownNameError",
+]
+
+
+class DifficultyError(Exception):
+    """Root of every error raised on purpose."""
+
+    exit_code = 2
+
+
+class InvalidValueError(DifficultyError, ValueError):
+    """A value breaks the rule of its field."""
+
+    def __init__(self, subject: str, value: object, *, rule: str, hint: str = "") -> None:
+        super().__init__(f"{subject} must {rule}: got {value!r}." + (f" {hint}" if hint else ""))
+
+
+class UnknownNameError(DifficultyError, ValueError):
+    """A name that no registry knows."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown {kind} {name!r}. Known: {', '.join(sorted(known)) or 'none'}.")
+
+
+class RecipeError(DifficultyError, ValueError):
+    """A recipe file cannot be read or holds a key or value that is not allowed."""
+
+
+class TrafficError(DifficultyError, ValueError):
+    """Labelled traffic cannot be used as it is."""
+
+
+class TrafficNotFoundError(TrafficError, FileNotFoundError):
+    """A traffic file or folder does not exist."""
+
+
+class TooFewSamplesError(TrafficError):
+    """The traffic holds too few samples, or too few of one outcome, for what was asked."""
+
+
+class UndefinedMetricError(DifficultyError, ValueError):
+    """A metric has no value on this input, for example AUROC with one class."""
+
+
+class RunError(DifficultyError, ValueError):
+    """A run folder is missing, damaged or of an unknown version."""
+
+
+class BundleError(DifficultyError, ValueError):
+    """A bundle is damaged, incomplete or of an unknown version."""
+
+
+class BundleNotFoundError(BundleError, FileNotFoundError):
+    """There is no bundle at this path."""
+
+
+class ScoringError(DifficultyError, ValueError):
+    """A request cannot be scored, for example because it holds no text."""
+
+
+class MissingExtraError(DifficultyError, ImportError):
+    """A package that this job needs is not installed."""
+
+    def __init__(self, job: str, *, package: str, extra: str) -> None:
+        super().__init__(f"{job} needs the package {package!r}, which is not installed. Run: pip install 'difficulty[{extra}]'.")
+
+
+class NotAttainableError(DifficultyError):
+    """The objective cannot be reached on this traffic; the nearest attainable point is in the message."""
+
+    exit_code = 1
+
+
+class ParityError(DifficultyError):
+    """The exported graph does not reproduce the Python model closely enough to be shipped."""
+
+    exit_code = 1

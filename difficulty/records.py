@@ -1,0 +1,153 @@
+"""The frozen records that travel through the package; each refuses values that break its rule.
+
+Missing is never zero: an outcome that is not known is ``None`` here and NaN in arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from difficulty.errors import InvalidValueError
+
+__all__ = ["Estimate", "Message", "OperatingPoint", "Preference", "Prices", "Route", "Sample"]
+
+Route = Literal["cheap", "frontier"]
+Preference = Literal["cheap", "tie", "frontier"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a request; ``content`` is plain text (see :mod:`difficulty.text` for how parts become text)."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A request with what is known of its outcomes; the fields are those of the traffic contract in ``docs/traffic.md``."""
+
+    id: str
+    messages: tuple[Message, ...]
+    task: str | None = None
+    group: str | None = None
+    timestamp: datetime | None = None
+    cheap_model: str | None = None
+    frontier_model: str | None = None
+    cheap_quality: float | None = None
+    frontier_quality: float | None = None
+    cheap_passed: bool | None = None
+    preference: Preference | None = None
+    prompt_tokens: int | None = None
+    cheap_tokens: int | None = None
+    frontier_tokens: int | None = None
+    route: Route | None = None
+    propensity: float | None = None
+    weight: float = 1.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Columns this package does not know, kept as they came."""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise InvalidValueError("id", self.id, rule="be a non-empty string")
+        if not any(message.content.strip() for message in self.messages):
+            raise InvalidValueError(
+                "messages", [m.role for m in self.messages], rule="hold some text to score", hint="Images and audio alone cannot be scored."
+            )
+        for name in ("cheap_quality", "frontier_quality"):
+            _check(getattr(self, name), name, "be in [0, 1] or null", lambda value: 0.0 <= value <= 1.0)
+        for name in ("prompt_tokens", "cheap_tokens", "frontier_tokens"):
+            _check(getattr(self, name), name, "be 0 or more, or null", lambda value: value >= 0)
+        _check(self.propensity, "propensity", "be in (0, 1] or null", lambda value: 0.0 < value <= 1.0)
+        _check(self.weight, "weight", "be a finite number above 0", lambda value: 0.0 < value < math.inf)
+        if self.preference is not None and self.preference not in get_args(Preference):
+            raise InvalidValueError("preference", self.preference, rule="be 'cheap', 'tie', 'frontier' or null")
+        if self.route is not None and self.route not in get_args(Route):
+            raise InvalidValueError("route", self.route, rule="be 'cheap', 'frontier' or null")
+        if not self.has_outcome:
+            raise InvalidValueError(
+                "outcomes", None, rule="name at least one of cheap_quality, frontier_quality, cheap_passed, preference"
+            )
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether anything is known of what either model did."""
+        return any(
+            value is not None for value in (self.cheap_quality, self.frontier_quality, self.cheap_passed, self.preference)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with its interval: the form of every figure in ``metrics.json``."""
+
+    value: float | None
+    """``None`` when the metric is undefined on this data; ``note`` says why."""
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    """Number of samples behind the value."""
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form; ``note`` appears only when there is one."""
+        form: dict[str, Any] = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        return form | {"note": self.note} if self.note else form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """A threshold with what to expect of it; a request goes to the frontier model when ``difficulty_score > threshold``."""
+
+    threshold: float
+    objective: str
+    """How it was chosen, as written by the user: ``"share=0.3"``."""
+    frontier_share: Estimate
+    """Share of requests sent to the frontier model, in [0, 1]."""
+    quality: Estimate
+    """Mean quality of the routed answers, in the label source's unit [0, 1]."""
+    gap_recovered: Estimate
+    """Share of the gap between cheap and frontier quality that routing recovers (PGR)."""
+    cost: Estimate
+    """USD per 1,000 requests; value ``None`` without prices or token counts."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.threshold <= 1.0:
+            hint = f"Pass {self.threshold / 100:g}, not a percentage." if 1.0 < self.threshold <= 100.0 else ""
+            raise InvalidValueError("threshold", self.threshold, rule="be a probability in [0, 1]", hint=hint)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        form: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            form[item.name] = value.as_dict() if isinstance(value, Estimate) else value
+        return form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What the two models cost, in USD per million tokens, on a date."""
+
+    date: str
+    """ISO date of the price list."""
+    cheap_input: float
+    cheap_output: float
+    frontier_input: float
+    frontier_output: float
+
+    def __post_init__(self) -> None:
+        for name in ("cheap_input", "cheap_output", "frontier_input", "frontier_output"):
+            _check(getattr(self, name), f"price {name}", "be 0 or more USD per million tokens", lambda value: 0 <= value < math.inf)
+
+
+def _check(value: Any, subject: str, rule: str, holds: Any) -> None:
+    """Refuse ``value`` unless it is ``None`` or a number for which ``holds``."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not holds(value):
+        raise InvalidValueError(subject, value, rule=rule)

@@ -1,0 +1,124 @@
+"""The text view: from the messages of a request to the one text that is scored.
+
+Training and serving call the same function, so a request gets the same text in both. The view is versioned: its number stands
+in every manifest, and a runtime refuses a bundle whose view it does not know. To change what the view does, add a new version
+and keep the old one. ``docs/bundle.md`` gives the steps of each version for other languages.
+
+Version 1
+    1. The text of a message is its ``content`` if that is a string. If it is a list of OpenAI content parts, it is the ``text``
+       of each part that has one, joined by a newline; other parts (images, audio) add nothing.
+    2. A message with ``tool_calls`` adds one line ``name(arguments)`` for each call.
+    3. Messages without text are dropped, the others joined by a newline, in order. Roles are not written.
+    4. Lone surrogates become U+FFFD.
+    5. A text of more than ``max_chars`` code points keeps its first and last ``max_chars // 2``, joined by a newline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from difficulty.errors import InvalidValueError
+
+__all__ = ["TEXT_VIEWS", "TextView", "View", "message_text", "render"]
+
+TEXT_VIEWS = (1,)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class View(NamedTuple):
+    """A rendered request."""
+
+    text: str
+    total_chars: int
+    """Code points before step 5; larger than ``len(text)`` when the middle was left out."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the middle of the request was left out."""
+        return self.total_chars > len(self.text)
+
+
+class TextView:
+    """Render requests with one version of the view.
+
+    Parameters
+    ----------
+    version : int, default 1
+        Version of the steps above.
+    max_chars : int, default 8192
+        Longest text in code points; of longer ones head and tail are kept.
+    """
+
+    def __init__(self, version: int = 1, *, max_chars: int = 8192) -> None:
+        if version not in TEXT_VIEWS:
+            raise InvalidValueError("text view", version, rule=f"be one of {list(TEXT_VIEWS)}", hint="Upgrade difficulty.")
+        if max_chars < 2:
+            raise InvalidValueError("max_chars", max_chars, rule="be at least 2")
+        self.version = version
+        self.max_chars = max_chars
+
+    def __call__(self, messages: str | Sequence[Mapping[str, Any]]) -> View:
+        """Return the text of a request; a string is one user message."""
+        text = messages if isinstance(messages, str) else render(messages)
+        return self._shorten(_well_formed(text))
+
+    def _shorten(self, text: str) -> View:
+        total = len(text)
+        if total <= self.max_chars:
+            return View(text, total)
+        half = self.max_chars // 2
+        return View(f"{text[:half]}\n{text[total - half :]}", total)
+
+
+def render(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return the joined text of a conversation (steps 1 to 3)."""
+    if len(messages) == 1:
+        return message_text(messages[0])
+    return "\n".join(text for message in messages if (text := message_text(message)))
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return the text of one OpenAI-style message (steps 1 and 2).
+
+    Raises
+    ------
+    InvalidValueError
+        If the message is no mapping, or its content neither a string, a list of parts nor null.
+    """
+    if not isinstance(message, Mapping):
+        raise InvalidValueError("a message", message, rule="be an object with role and content")
+    text = _content_text(message.get("content"))
+    calls = message.get("tool_calls")
+    if not calls:
+        return text
+    return "\n".join(filter(None, [text, *map(_call_text, calls)]))
+
+
+def _content_text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray):
+        raise InvalidValueError("message content", content, rule="be a string, a list of content parts or null")
+    return "\n".join(filter(None, map(_part_text, content)))
+
+
+def _part_text(part: object) -> str:
+    if isinstance(part, str):
+        return part
+    text = part.get("text") if isinstance(part, Mapping) else None
+    return text if isinstance(text, str) else ""
+
+
+def _call_text(call: object) -> str:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping):
+        return ""
+    return f"{function.get('name') or ''}({function.get('arguments') or ''})"
+
+
+def _well_formed(text: str) -> str:
+    return text if text.isascii() else _LONE_SURROGATE.sub("�", text)

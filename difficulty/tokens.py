@@ -1,0 +1,82 @@
+"""Texts to token ids, the same way in training and serving.
+
+The tokenizer is a Hugging Face ``tokenizer.json``. A text of more than ``max_tokens`` tokens keeps its first
+``max_tokens - max_tokens // 2`` and its last ``max_tokens // 2`` ids: requests put the task at one end and the question at the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+__all__ = ["RequestTokenizer", "TokenIds", "pad"]
+
+IntArray = NDArray[np.int64]
+
+
+class TokenIds(NamedTuple):
+    """Token ids of one text."""
+
+    ids: list[int]
+    total: int
+    """Number of tokens before head and tail were kept."""
+
+
+class RequestTokenizer:
+    """A Hugging Face tokenizer with the head-and-tail cut.
+
+    Parameters
+    ----------
+    tokenizer : tokenizers.Tokenizer
+        Loaded tokenizer; its own truncation and padding are switched off.
+    max_tokens : int, default 512
+        Most ids the scorer sees.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, max_tokens: int = 512) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self._head = max_tokens - max_tokens // 2
+        self._tail = max_tokens // 2
+
+    @classmethod
+    def from_file(cls, path: Path, *, max_tokens: int = 512) -> RequestTokenizer:
+        """Load ``tokenizer.json``."""
+        return cls(Tokenizer.from_file(str(path)), max_tokens=max_tokens)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of ids, added tokens included."""
+        return int(self.tokenizer.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, text: str) -> TokenIds:
+        """Return the ids of one text."""
+        return self._cut(self.tokenizer.encode(text).ids)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the ids of many texts, in order."""
+        return [self._cut(encoding.ids) for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+
+    def _cut(self, ids: list[int]) -> TokenIds:
+        total = len(ids)
+        if total <= self.max_tokens:
+            return TokenIds(ids, total)
+        return TokenIds(ids[: self._head] + ids[total - self._tail :], total)
+
+
+def pad(rows: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
+    """Return ``input_ids`` and ``attention_mask``, both int64 of shape (n_rows, longest row, at least 1)."""
+    width = max((len(row) for row in rows), default=0) or 1
+    ids = np.zeros((len(rows), width), dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+        mask[index, : len(row)] = 1
+    return ids, mask
