@@ -1,0 +1,123 @@
+"""Sums along a ranking, for one weight vector or for many at once.
+
+Every metric of a ranking (the cost-quality curve, APGR, CPT, AUROC) is made of cumulative weighted sums over the requests in
+descending order of score. The order does not depend on the weights, so a bootstrap sorts once and then only sums: this is why the
+last axis of every array here is the request (or the step) and the leading axes are free, one row a draw.
+
+Requests with equal scores form one step: between its two ends every metric is linear, which is its expected value when ties are
+broken at random.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from difficulty.metrics.arrays import FloatArray, IntArray
+
+__all__ = ["Ranking", "area", "auroc_of", "first_crossing", "gap_curve"]
+
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """Requests in descending order of score, and where each group of tied scores ends.
+
+    Attributes
+    ----------
+    order : ndarray of shape (n,)
+        Index of the request at each place.
+    ends : ndarray of shape (n_steps,)
+        Place of the last request of each step, ascending.
+    """
+
+    order: IntArray
+    ends: IntArray
+
+    @classmethod
+    def of(cls, score: FloatArray) -> Ranking:
+        """Rank the requests of a finite score of shape (n,)."""
+        order = np.argsort(-score, kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+        return cls(order, ends)
+
+    def at(self, rows: IntArray) -> Ranking:
+        """Return the same ranking, with places that point into the larger array from which ``rows`` were taken."""
+        return Ranking(rows[self.order], self.ends)
+
+    def sums(self, ranked: FloatArray) -> FloatArray:
+        """Return the sums up to each step: values of shape (..., n) in ranked order to shape (..., n_steps + 1), first 0."""
+        n, n_steps = ranked.shape[-1], len(self.ends)
+        total = np.zeros((*ranked.shape[:-1], n_steps + 1))
+        if n_steps == n:
+            np.cumsum(ranked, axis=-1, out=total[..., 1:])
+        elif 2 * n_steps > n:
+            total[..., 1:] = np.take(np.cumsum(ranked, axis=-1), self.ends, axis=-1)
+        else:
+            starts = np.append(0, self.ends[:-1] + 1)
+            np.cumsum(np.add.reduceat(ranked, starts, axis=-1), axis=-1, out=total[..., 1:])
+        return total
+
+
+def gap_curve(ranking: Ranking, ranked_gain: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return frontier share and recovered share of the quality gap at each step.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        Which request is sent to the frontier model first.
+    ranked_gain : ndarray of shape (n,)
+        Frontier minus cheap quality, in ranked order.
+    weight : ndarray of shape (..., n_all)
+        Weights of all requests, in the order into which ``ranking.order`` points.
+
+    Returns
+    -------
+    share, recovered : ndarray of shape (..., n_steps + 1)
+        Both from 0 to 1; ``recovered`` is NaN where the frontier model is not better than the cheap one.
+    """
+    ranked_weight = np.take(weight, ranking.order, axis=-1)
+    sent, gained = ranking.sums(ranked_weight), ranking.sums(ranked_weight * ranked_gain)
+    least = _ROUNDING * sent[..., -1]
+    return _from_0_to_1(sent, above=least), _from_0_to_1(gained, above=least)
+
+
+def area(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the area under ``y`` along ``x`` by trapezoids, over the last axis; one trapezoid a step."""
+    width = x[..., 1:] - x[..., :-1]
+    height = y[..., 1:] + y[..., :-1]
+    return np.asarray(0.5 * np.einsum("...i,...i->...", width, height))
+
+
+def first_crossing(x: FloatArray, y: FloatArray, level: float) -> FloatArray:
+    """Return the smallest ``x`` at which the broken line ``y`` reaches ``level``, over the last axis; NaN where it never does.
+
+    The line may go down again after it: only the first segment that reaches the level is interpolated.
+    """
+    reached = y >= level - _ROUNDING
+    after = reached.argmax(axis=-1)[..., None]
+    before = np.maximum(after - 1, 0)
+    x_0, x_1 = (np.take_along_axis(x, place, axis=-1)[..., 0] for place in (before, after))
+    y_0, y_1 = (np.take_along_axis(y, place, axis=-1)[..., 0] for place in (before, after))
+    rise = y_1 - y_0
+    part = np.divide(level - y_0, rise, out=np.ones_like(rise), where=rise > 0)
+    crossing = x_0 + np.clip(part, 0.0, 1.0) * (x_1 - x_0)
+    return np.where(reached.any(axis=-1), crossing, np.nan)
+
+
+def auroc_of(ranking: Ranking, ranked_label: FloatArray, weight: FloatArray) -> FloatArray:
+    """Return the AUROC for weights of shape (..., n_all), ties counting half; NaN where one of the labels 0 and 1 has no weight."""
+    ranked_weight = np.take(weight, ranking.order, axis=-1)
+    sums, hits = ranking.sums(ranked_weight), ranking.sums(ranked_weight * ranked_label)
+    least = _ROUNDING * sums[..., -1]
+    false_alarms = np.subtract(sums, hits, out=sums)
+    return area(_from_0_to_1(false_alarms, above=least), _from_0_to_1(hits, above=least))
+
+
+def _from_0_to_1(sums: FloatArray, *, above: FloatArray) -> FloatArray:
+    """Divide by the last sum, in place; NaN where that is not ``above`` the rounding of the weights."""
+    last = sums[..., -1].copy()
+    sums /= np.where(last > above, last, np.nan)[..., None]
+    return sums
