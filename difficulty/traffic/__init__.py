@@ -1,0 +1,1 @@
+"""Labelled traffic: read, checked, grouped, split and written; see ``docs/traffic.md``."""

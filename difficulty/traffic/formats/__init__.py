@@ -1,0 +1,63 @@
+"""Formats: what the rows of a source mean, beyond how its files are read.
+
+A format turns its own layout into rows of the traffic contract. To add one, write a module with a class that has the two methods
+of :class:`Format` and add one line to ``FORMATS``; another package registers it as an entry point of group ``difficulty.formats``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from difficulty.errors import TrafficError, TrafficNotFoundError
+from difficulty.registry import known_names, resolve
+from difficulty.traffic.readers.raw import RawRow
+
+__all__ = ["AUTO", "FORMATS", "Format", "find_format"]
+
+FORMATS = {
+    "native": "difficulty.traffic.formats.native:NativeFormat",
+    "routellm": "difficulty.traffic.formats.routellm:RouteLLMFormat",
+}
+AUTO = "auto"
+
+
+class Format(Protocol):
+    """A layout of labelled traffic."""
+
+    def files(self, path: Path) -> list[Path]:
+        """Return what to read for ``path``, in a fixed order; empty when ``path`` is not of this layout."""
+
+    def rows(self, file: Path) -> Iterator[RawRow]:
+        """Yield the rows of one of those files, with columns of the traffic contract."""
+
+
+def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
+    """Return the name of the format of ``path``, the format, and the files to read.
+
+    Parameters
+    ----------
+    path : Path
+        A file or folder.
+    name : str, default "auto"
+        A name of ``FORMATS``; ``"auto"`` takes the first other format whose layout matches, else ``"native"``.
+
+    Raises
+    ------
+    UnknownNameError
+        If no format has this name.
+    TrafficError
+        If ``path`` does not exist or does not have the layout of the named format.
+    """
+    if not path.exists():
+        raise TrafficNotFoundError(f"traffic source must exist: got {str(path)!r}. Check the path.")
+    others = [known for known in known_names(FORMATS, kind="format") if known != "native"]
+    for candidate in [*others, "native"] if name == AUTO else [name]:
+        found: Format = resolve(candidate, FORMATS, kind="format")()
+        files = found.files(path)
+        if files:
+            return candidate, found, files
+    raise TrafficError(
+        f"a source must have the layout of its format: found nothing of format {name!r} in {str(path)!r}. See docs/traffic.md."
+    )

@@ -1,0 +1,95 @@
+"""The format of RouteLLM's evaluation sets: one CSV a benchmark, one verdict column a model.
+
+The layout is that of the repository (``routellm/evals/mmlu/responses/mmlu_<subject>.csv``, ``routellm/evals/gsm8k/gsm8k_responses.csv``);
+any folder on the way and a single CSV work too. The columns are ``prompt`` and two of models, the cheap one first; the text of
+the answers (``<model>_response``) is not read. Prompts listed in ``contaminated_prompts.jsonl`` beside the responses, or one folder
+up, get ``contaminated: true``: RouteLLM found them in its own training data.
+
+References
+----------
+Ong et al. (2024), "RouteLLM: Learning to Route LLMs with Preference Data", https://github.com/lm-sys/RouteLLM.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from difficulty.errors import TrafficError
+from difficulty.traffic.readers import RawRow, read_rows
+from difficulty.traffic.readers.csv_table import csv_header
+from difficulty.traffic.schema import FIELDS
+
+__all__ = ["RouteLLMFormat"]
+
+_ROOTS = ("routellm/evals", "evals", "")
+_SETS = (("mmlu/responses", "mmlu_*.csv"), ("responses", "mmlu_*.csv"), ("gsm8k", "gsm8k_responses.csv"))
+_CONTAMINATED = "contaminated_prompts.jsonl"
+
+
+class RouteLLMFormat:
+    """Verdicts on the answers of two models to benchmark questions."""
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the CSV files of the layout below ``path``, sorted by name within each benchmark."""
+        found = [path] if path.is_file() else _below(path)
+        return [file for file in found if file.suffix.lower() == ".csv" and len(_models(csv_header(file))) == 2]
+
+    def rows(self, file: Path) -> Iterator[RawRow]:
+        """Yield one row a question, with an id of the benchmark, the task and the number of the question in its file."""
+        models = _models(csv_header(file))
+        if len(models) != 2:
+            raise TrafficError(f"{file} must have a prompt column and two of models: got models {models}. See docs/traffic.md.")
+        contaminated = _contaminated_prompts(file)
+        prefix, task = _names(file)
+        for index, row in enumerate(read_rows(file)):
+            if row.fields is None:
+                yield row
+                continue
+            yield row._replace(
+                fields={
+                    "id": f"{prefix}-{index:05d}",
+                    "prompt": row.fields["prompt"],
+                    "task": task,
+                    "cheap_model": models[0],
+                    "frontier_model": models[1],
+                    "cheap_quality": row.fields[models[0]],
+                    "frontier_quality": row.fields[models[1]],
+                    "contaminated": row.fields["prompt"] in contaminated,
+                }
+            )
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return the files of the first root under which the layout begins, or those in the folder itself."""
+    for root in _ROOTS:
+        found = list(chain.from_iterable(sorted((folder / root / part).glob(pattern)) for part, pattern in _SETS))
+        if found:
+            return found
+    return list(chain.from_iterable(sorted(folder.glob(pattern)) for pattern in ("mmlu_*.csv", "gsm8k_responses.csv")))
+
+
+def _models(header: list[str]) -> list[str]:
+    """Return the columns of models in order; none when this is another kind of table."""
+    if "prompt" not in header or FIELDS.intersection(header):
+        return []
+    return [name for name in header if name != "prompt" and not name.endswith("_response")]
+
+
+def _names(file: Path) -> tuple[str, str]:
+    """Return the beginning of the ids and the task: ``mmlu-anatomy`` and ``anatomy``, ``gsm8k`` and ``gsm8k``."""
+    name = file.stem.removesuffix("_responses")
+    benchmark, _, subject = name.partition("_")
+    return (f"mmlu-{subject}", subject) if benchmark == "mmlu" and subject else (name, name)
+
+
+def _contaminated_prompts(file: Path) -> frozenset[str]:
+    """Return the prompts listed beside the file or one folder up."""
+    for folder in (file.parent, file.parent.parent):
+        listed = folder / _CONTAMINATED
+        if listed.is_file():
+            lines = listed.read_bytes().split(b"\n")
+            return frozenset(json.loads(line)["eval_prompt"] for line in lines if line.strip())
+    return frozenset()
