@@ -1,0 +1,121 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from difficulty.records import Message, Sample
+from difficulty.traffic.duplicates import Grouper, NearIndex
+from difficulty.traffic.splits import assign_splits
+
+LONG = "the quick brown fox jumps over the lazy dog while seven small birds watch from the old oak tree near our river"
+OTHER = "please write a short poem about winter evenings in a quiet town with snow on every roof and smoke from chimneys"
+
+
+def sample(text, group=None, role="user"):
+    return Sample(id="x", messages=(Message(role, text),), group=group, cheap_quality=1.0)
+
+
+def placed(*samples, near=True):
+    grouper = Grouper(near=near)
+    return [grouper.add(one) for one in samples], grouper
+
+
+def test_equal_texts_share_a_key_whatever_case_and_spaces():
+    (a, b, c), grouper = placed(sample("Hello  World"), sample("hello world\n"), sample("hello there"))
+    assert a == b
+    assert a.split_group != c.split_group
+    assert (grouper.exact_duplicates, grouper.near_duplicates, len(grouper.sizes)) == (1, 0, 2)
+
+
+def test_near_texts_share_a_key_and_are_counted():
+    (a, b, c), grouper = placed(sample(LONG), sample(LONG + " today"), sample(OTHER))
+    assert a.split_group == b.split_group != c.split_group
+    assert (grouper.exact_duplicates, grouper.near_duplicates) == (0, 1)
+
+
+def test_near_texts_are_apart_when_not_asked_for():
+    (a, b), _ = placed(sample(LONG), sample(LONG + " today"), near=False)
+    assert a.split_group != b.split_group
+
+
+def test_short_questions_with_other_numbers_are_not_near():
+    (a, b), _ = placed(sample("What is 12 plus 30?"), sample("What is 12 plus 31?"))
+    assert a.split_group != b.split_group
+
+
+def test_samples_of_one_group_share_a_key():
+    (a, b, c), _ = placed(sample("one", "u1"), sample(LONG, "u1"), sample("two", "u2"))
+    assert a.split_group == b.split_group != c.split_group
+
+
+def test_a_bridge_takes_the_oldest_key_and_lists_the_other():
+    """The third is of the group of the first and equal to the second, which are apart already."""
+    (a, b, bridge), _ = placed(sample("one", "u1"), sample(LONG), sample(LONG, "u1"))
+    assert bridge.split_group == a.split_group
+    assert bridge.near_groups == (b.split_group,)
+
+
+def test_the_same_instructions_do_not_make_two_requests_near():
+    def ask(text):
+        return Sample(id="x", messages=(Message("system", LONG * 20), Message("user", text)), cheap_quality=1.0)
+
+    (a, b, c), _ = placed(ask("Where is my parcel?"), ask("Close my account."), ask("where is my parcel?"))
+    assert a.split_group == c.split_group != b.split_group
+
+
+def test_near_texts_are_found_in_scripts_without_spaces():
+    text = "明日の天気を教えてください。東京は雨が降りますか、それとも晴れますか。傘を持って行くべきでしょうか。"
+    (a, b), _ = placed(sample(text), sample(text + "はい"))
+    assert a.split_group == b.split_group
+
+
+def test_a_text_of_two_words_is_near_to_none():
+    index = NearIndex()
+    assert index.add("hello world") == index.add("hello world") == []
+
+
+def test_the_index_grows_past_its_first_block():
+    index = NearIndex()
+    for number in range(1_500):
+        index.add(f"alpha{number} beta{number} gamma{number} delta{number}")
+    assert index.add("alpha3 beta3 gamma3 delta3") == [3]
+
+
+def test_a_text_of_a_megabyte_is_indexed():
+    index = NearIndex()
+    index.add(long := " ".join(str(number) for number in range(150_000)))
+    assert index.add(long + " end") == [0]
+
+
+texts = st.sampled_from([LONG, LONG + " today", LONG + " and then today", OTHER, OTHER + " please", "one", "two", "hi there you"])
+requests = st.lists(st.builds(sample, texts, st.sampled_from([None, None, "u1", "u2", "u3"])), max_size=25)
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests, requests)
+def test_more_samples_move_none_of_the_old_keys(old, new):
+    assert placed(*old)[0] == placed(*old, *new)[0][: len(old)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests, st.integers(0, 20))
+def test_nothing_that_belongs_together_straddles_a_split(samples, seed):
+    """Equal texts and samples of one group, unless set aside, sit in one split."""
+    places, _ = placed(*samples)
+    sides = assign_splits([p.split_group for p in places], [p.near_groups for p in places], seed=seed, fractions=(0.4, 0.3, 0.3))
+    for kind in (lambda one: one.messages[0].content, lambda one: one.group, lambda one: _family(one.messages[0].content)):
+        seen: dict[str, set[str]] = {}
+        for one, side in zip(samples, sides.tolist(), strict=True):
+            if side != "aside" and kind(one) is not None:
+                seen.setdefault(kind(one), set()).add(side)
+        assert all(len(found) == 1 for found in seen.values())
+
+
+def _family(text):
+    """LONG and "LONG today", OTHER and "OTHER please" are near to each other, each to each."""
+    return {LONG: "a", LONG + " today": "a", OTHER: "b", OTHER + " please": "b"}.get(text)
+
+
+@pytest.mark.parametrize("text", ["\ud800 lone", "\x00", "a" * 1_000])
+def test_odd_texts_have_a_key(text):
+    (place,), _ = placed(sample(text))
+    assert len(place.split_group) == 32
