@@ -1,0 +1,135 @@
+"""Ingest: labelled traffic in any format -> one checked Parquet file, with rejects and a summary beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
+from difficulty.records import Sample
+from difficulty.traffic.duplicates import Grouper
+from difficulty.traffic.fingerprint import text_hash
+from difficulty.traffic.formats import AUTO, Format, find_format
+from difficulty.traffic.readers.raw import RawRow
+from difficulty.traffic.schema import ParsedRow, parse_row
+from difficulty.traffic.summary import Summary, Tally
+from difficulty.traffic.writer import TrafficWriter
+
+__all__ = ["ingest"]
+
+_PROGRESS_ROWS = 500
+
+
+def ingest(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    format: str = AUTO,
+    near_duplicates: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> Summary:
+    """Check labelled traffic and write it where training and evaluation read it.
+
+    Rows are read one at a time and in order. Good rows go to ``out``, bad ones to ``<out>.rejects.jsonl`` with the reason, counts
+    to ``<out>.summary.json`` (``<out>`` without its suffix). Either all files appear or, on an error or Ctrl-C, none.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Files or folders, read in this order; an id may appear once in all of them.
+    out : Path
+        A ``.parquet`` file; one that exists is replaced.
+    format : str, default "auto"
+        Name of a format in ``difficulty.traffic.formats.FORMATS``; ``"auto"`` decides for each source.
+    near_duplicates : bool, default True
+        Keep nearly equal texts on one side of the split, not only equal ones.
+    progress : callable, optional
+        Called with the number of rows read so far, now and then and at the end.
+
+    Returns
+    -------
+    Summary
+        What was read, kept and found.
+
+    Raises
+    ------
+    TrafficError
+        If a source is missing, empty, damaged or of an unknown type, or no row of them can be used.
+    UnknownNameError
+        If there is no such format.
+    """
+    files = _files_to_read(sources, format)
+    if out.resolve() in {file.resolve() for _, _, file in files}:
+        raise TrafficError(f"the output must not be one of the sources: got {str(out)!r}. Write to another file.")
+    tally = Tally()
+    tally.formats.update(name for name, _, _ in files)
+    grouper = Grouper(near=near_duplicates)
+    ids = _Ids()
+    with TrafficWriter(out) as writer:
+        for row in _counted((row for _, format_, file in files for row in format_.rows(file)), tally, progress):
+            try:
+                parsed = ids.claim(row, _parsed(row))
+            except DifficultyError as error:
+                tally.reject(str(error))
+                writer.reject(row, str(error))
+            else:
+                writer.add(parsed.sample, grouper.add(parsed.sample))
+                tally.keep(parsed)
+        tally.refuse_nothing_kept()
+        summary = tally.summary(grouper)
+        writer.commit(summary)
+    return summary
+
+
+class _Ids:
+    """The ids that are taken, each with the place of its row."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[str, int]] = {}
+
+    def claim(self, row: RawRow, parsed: ParsedRow) -> ParsedRow:
+        """Return the row with an id of its own, or refuse an id that an earlier row has."""
+        if parsed.generated_id and parsed.sample.id in self._places:  # another file of this name
+            parsed = parsed._replace(sample=_with_longer_id(parsed.sample))
+        place = self._places.get(parsed.sample.id)
+        if place is not None:
+            raise InvalidValueError("id", parsed.sample.id, rule="be unique", hint=f"Line {place[1]} of {place[0]} has it.")
+        self._places[parsed.sample.id] = (row.source, row.line)
+        return parsed
+
+
+def _with_longer_id(sample: Sample) -> Sample:
+    text = "\n".join(message.content for message in sample.messages)
+    return replace(sample, id=f"{sample.id}-{text_hash(text)[:8]}")
+
+
+def _files_to_read(sources: Sequence[Path], format: str) -> list[tuple[str, Format, Path]]:
+    if not sources:
+        raise TrafficError("ingest must be given at least one source: got none. Pass a file or a folder.")
+    found: dict[Path, tuple[str, Format, Path]] = {}
+    for source in sources:
+        name, format_, files = find_format(source, format)
+        for file in files:
+            found.setdefault(file.resolve(), (name, format_, file))  # a file named twice is read once
+    return list(found.values())
+
+
+def _counted(rows: Iterator[RawRow], tally: Tally, progress: Callable[[int], None] | None) -> Iterator[RawRow]:
+    """Pass rows on, counting them and the columns they have."""
+    for row in rows:
+        tally.rows += 1
+        if row.fields is not None and tally.rows <= _PROGRESS_ROWS:
+            tally.columns.update(dict.fromkeys(map(str, row.fields)))
+        yield row
+        if progress and tally.rows % _PROGRESS_ROWS == 0:
+            progress(tally.rows)
+    if progress:
+        progress(tally.rows)
+
+
+def _parsed(row: RawRow) -> ParsedRow:
+    if row.fields is None:
+        raise TrafficError(row.problem)
+    stem = Path(row.source).name.partition(".")[0]
+    return parse_row(row.fields, default_id=f"{stem}-{row.line}")

@@ -1,0 +1,192 @@
+"""Ingested traffic as training and evaluation use it: columns, not records, so that a million samples fit in memory."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from difficulty.errors import TrafficError, TrafficNotFoundError
+from difficulty.text import TextView
+from difficulty.traffic.columns import ROWS_KEY, SCHEMA, VERSION, VERSION_KEY, pa, pq
+from difficulty.traffic.fingerprint import comparable_text, text_hash
+from difficulty.traffic.outcomes import FloatArray, Outcomes
+from difficulty.traffic.splits import assign_splits
+
+__all__ = ["Tokens", "Traffic"]
+
+_BATCH_ROWS = 4_096
+_GAIN_OF = {"frontier": 1.0, "tie": 0.0, "cheap": -1.0}
+
+
+class Tokens(NamedTuple):
+    """Token counts of n requests, arrays of shape (n,); NaN where unknown."""
+
+    prompt: FloatArray
+    cheap: FloatArray
+    frontier: FloatArray
+
+
+class Traffic:
+    """Labelled traffic that ``difficulty ingest`` wrote; read it with :meth:`read`.
+
+    Rows keep the order of the file. All texts stay in Arrow memory until asked for.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the traffic in an ingested file.
+
+        Raises
+        ------
+        TrafficNotFoundError
+            If nothing is there.
+        TrafficError
+            If the file was not written by ``ingest``, is damaged, or is of a newer version.
+        """
+        if not path.exists():
+            raise TrafficNotFoundError(f"traffic file must exist: got {str(path)!r}. Check the path.")
+        try:
+            with pq.ParquetFile(path) as file:
+                _check_metadata(path, file.metadata.metadata or {}, file.metadata.num_rows)
+                table = file.read(columns=SCHEMA.names)
+        except (pa.ArrowException, OSError) as error:
+            raise TrafficError(_not_ingested(path, "something else or damaged")) from error
+        if table.schema.names != SCHEMA.names:
+            raise TrafficError(_not_ingested(path, f"columns {table.schema.names}"))
+        return cls(table)
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Id of each sample."""
+        return self._list("id")
+
+    @cached_property
+    def tasks(self) -> list[str | None]:
+        """Task of each sample, ``None`` where unknown."""
+        return self._list("task")
+
+    @cached_property
+    def split_groups(self) -> list[str]:
+        """Key of each sample: samples with one key share a split."""
+        return self._list("split_group")
+
+    @cached_property
+    def near_groups(self) -> list[list[str]]:
+        """Other keys each sample is tied to."""
+        return self._list("near_groups")
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What is known of both models, NaN where nothing is; see :class:`~difficulty.traffic.outcomes.Outcomes`."""
+        cheap, passed = self._floats("cheap_quality"), self._floats("cheap_passed")
+        preferred = [_GAIN_OF.get(vote, np.nan) for vote in self._list("preference")]
+        return Outcomes(
+            cheap_quality=np.where(np.isnan(cheap), passed, cheap),
+            frontier_quality=self._floats("frontier_quality"),
+            preferred_gain=np.array(preferred, dtype=np.float64),
+            weight=self._floats("weight"),
+        )
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Token counts of the requests and of both answers."""
+        return Tokens(*(self._floats(f"{name}_tokens") for name in Tokens._fields))
+
+    @cached_property
+    def model_pair(self) -> tuple[str, str] | None:
+        """The most frequent (cheap, frontier) pair of names; ``None`` where no sample names both."""
+        pairs = Counter(zip(self._list("cheap_model"), self._list("frontier_model"), strict=True))
+        named = [pair for pair, _ in pairs.most_common() if None not in pair]
+        return named[0] if named else None
+
+    @cached_property
+    def data_hash(self) -> str:
+        """SHA-256 of the content, 64 hex digits: the rows in order with every column, groups included.
+
+        It does not depend on the path, the compression or the row groups of the file. It is taken over the version and then,
+        for every 4,096 rows, the JSON of the columns (keys sorted, ASCII, times in ISO 8601).
+        """
+        digest = sha256(f"difficulty.traffic.{VERSION}\n".encode())
+        for batch in self._batches(SCHEMA.names):
+            digest.update(json.dumps(batch.to_pydict(), sort_keys=True, default=datetime.isoformat).encode())
+        return digest.hexdigest()
+
+    def messages(self, rows: ArrayLike | None = None) -> list[list[dict[str, str]]]:
+        """Return the messages of some samples, or of all: a list of {role, content} for each."""
+        chosen = self if rows is None else self.select(rows)
+        return chosen._list("messages")
+
+    def texts(self, view: TextView) -> list[str]:
+        """Return the text of each sample that is scored."""
+        return [view(messages).text for messages in self._each("messages")]
+
+    def text_hashes(self) -> list[str]:
+        """Return a hash of the normalised text of each sample: equal hashes are exact duplicates, also across files."""
+        return [
+            text_hash(comparable_text((message["role"], message["content"]) for message in messages)) for messages in self._each("messages")
+        ]
+
+    def splits(self, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0) -> NDArray[np.str_]:
+        """Return the split of each sample; see :func:`~difficulty.traffic.splits.assign_splits`."""
+        return assign_splits(self.split_groups, self.near_groups, fractions=fractions, seed=seed)
+
+    def column(self, name: str) -> list[Any]:
+        """Return any column of ``difficulty.traffic.columns.SCHEMA`` as a list; ``extra`` as mappings."""
+        values = self._list(name)
+        return [json.loads(value) if value else {} for value in values] if name == "extra" else values
+
+    def select(self, rows: ArrayLike) -> Traffic:
+        """Return some samples, by row numbers or by a mask of shape (n,)."""
+        chosen = np.asarray(rows)
+        if chosen.dtype == np.bool_:
+            chosen = np.flatnonzero(chosen)
+        return Traffic(self._table.take(pa.array(chosen.astype(np.int64))))
+
+    def _list(self, name: str) -> list[Any]:
+        return list(self._table.column(name).to_pylist())
+
+    def _floats(self, name: str) -> FloatArray:
+        values = self._table.column(name).cast(pa.float64())
+        return np.array(values.to_numpy(), dtype=np.float64)  # null becomes NaN
+
+    def _each(self, name: str) -> Iterator[Any]:
+        for batch in self._batches([name]):
+            yield from batch.column(0).to_pylist()
+
+    def _batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield slices of a fixed number of rows, whatever the row groups of the file."""
+        columns = self._table.select(list(names))
+        for start in range(0, len(self), _BATCH_ROWS):
+            yield columns.slice(start, _BATCH_ROWS)
+
+
+def _check_metadata(path: Path, metadata: dict[bytes, bytes], n_rows: int) -> None:
+    version = metadata.get(VERSION_KEY)
+    if version is None:
+        raise TrafficError(_not_ingested(path, "a Parquet file without its version"))
+    if version != str(VERSION).encode():
+        raise TrafficError(
+            f"traffic version {version.decode('ascii', 'replace')} of {path} is not one this package reads ({VERSION}). "
+            "Upgrade difficulty or ingest again."
+        )
+    if metadata.get(ROWS_KEY) != str(n_rows).encode():
+        raise TrafficError(f"{path} must hold the rows it was written with: got {n_rows:,}. Ingest again.")
+
+
+def _not_ingested(path: Path, found: str) -> str:
+    return f"{path} must be traffic that was ingested: got {found}. Run: difficulty ingest {path} -o traffic.parquet"

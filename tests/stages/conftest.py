@@ -1,0 +1,3 @@
+from tests.traffic.conftest import normalised, routellm
+
+__all__ = ["normalised", "routellm"]

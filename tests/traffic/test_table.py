@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from difficulty.errors import TrafficError, TrafficNotFoundError
+from difficulty.stages.ingest import ingest
+from difficulty.text import TextView
+from difficulty.traffic.columns import SCHEMA
+from difficulty.traffic.table import Traffic
+
+ROWS = [
+    {
+        "id": "a",
+        "prompt": "One",
+        "task": "classify",
+        "cheap_quality": 0.25,
+        "frontier_quality": 1,
+        "cheap_model": "c",
+        "frontier_model": "f",
+    },
+    {"id": "b", "prompt": "Two", "cheap_passed": False, "frontier_quality": 0.5, "cheap_tokens": 7, "weight": 2, "team": "x"},
+    {"id": "c", "messages": [{"role": "system", "content": "Be"}, {"role": "user", "content": "one"}], "preference": "cheap"},
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return ingested(tmp_path, ROWS)
+
+
+def ingested(folder, rows, name="traffic"):
+    source = folder / f"{name}.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ingest([source], folder / f"{name}.parquet")
+    return folder / f"{name}.parquet"
+
+
+def test_columns_are_lists_and_arrays_with_nan_for_unknown(path):
+    traffic = Traffic.read(path)
+    assert len(traffic) == 3
+    assert traffic.ids == ["a", "b", "c"]
+    assert traffic.tasks == ["classify", None, None]
+    np.testing.assert_array_equal(traffic.outcomes.cheap_quality, [0.25, 0.0, np.nan])
+    np.testing.assert_array_equal(traffic.outcomes.frontier_quality, [1.0, 0.5, np.nan])
+    np.testing.assert_array_equal(traffic.outcomes.preferred_gain, [np.nan, np.nan, -1.0])
+    np.testing.assert_array_equal(traffic.outcomes.gain, [0.75, 0.5, -1.0])
+    np.testing.assert_array_equal(traffic.outcomes.weight, [1.0, 2.0, 1.0])
+    np.testing.assert_array_equal(traffic.tokens.cheap, [np.nan, 7.0, np.nan])
+    assert traffic.model_pair == ("c", "f")
+    assert traffic.column("extra") == [{}, {"team": "x"}, {}]
+
+
+def test_texts_are_those_of_the_view(path):
+    traffic = Traffic.read(path)
+    assert traffic.texts(TextView()) == ["One", "Two", "Be\none"]
+    assert traffic.messages([2, 0])[1] == [{"role": "user", "content": "One"}]
+    assert traffic.messages() == traffic.messages([0, 1, 2])
+
+
+def test_equal_texts_have_equal_hashes_and_keys(path):
+    traffic = Traffic.read(path)
+    hashes = traffic.text_hashes()
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert traffic.split_groups[0] == traffic.split_groups[2]
+    assert traffic.splits()[0] == traffic.splits()[2]
+
+
+def test_select_takes_row_numbers_or_a_mask(path):
+    traffic = Traffic.read(path)
+    assert traffic.select([2, 0]).ids == ["c", "a"]
+    assert traffic.select(np.array([False, True, True])).ids == ["b", "c"]
+    assert len(traffic.select([])) == 0
+    assert traffic.select([1]).model_pair is None
+
+
+def test_data_hash_is_of_the_content_not_of_the_file(path, tmp_path):
+    traffic = Traffic.read(path)
+    with pq.ParquetFile(path) as file:
+        table, metadata = file.read(), file.metadata.metadata
+    other = tmp_path / "other.parquet"
+    kept = {key: value for key, value in metadata.items() if key.startswith(b"difficulty")}
+    with pq.ParquetWriter(other, table.schema, compression="none") as writer:
+        for row in range(3):
+            writer.write_table(table.slice(row, 1))
+        writer.add_key_value_metadata(kept)
+    assert Traffic.read(other).data_hash == traffic.data_hash
+    assert len(traffic.data_hash) == 64
+
+
+@pytest.mark.parametrize("change", [{"prompt": "One!"}, {"cheap_quality": 0.26}, {"task": None}, {"new": 1}])
+def test_data_hash_changes_with_the_content(path, tmp_path, change):
+    changed = ingested(tmp_path, [{**ROWS[0], **change}, *ROWS[1:]], name="changed")
+    assert Traffic.read(changed).data_hash != Traffic.read(path).data_hash
+
+
+def test_a_file_that_was_not_ingested_is_refused_with_the_command(tmp_path):
+    plain, text = tmp_path / "plain.parquet", tmp_path / "rows.jsonl"
+    pq.write_table(pa.table({"prompt": ["Hi"]}), plain)
+    text.write_text("{}")
+    for path in (plain, text):
+        with pytest.raises(TrafficError, match=rf"Run: difficulty ingest {path} -o traffic\.parquet"):
+            Traffic.read(path)
+
+
+def test_a_missing_file_is_not_found(tmp_path):
+    with pytest.raises(TrafficNotFoundError, match="must exist"):
+        Traffic.read(tmp_path / "none.parquet")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [({"version": "2"}, "traffic version 2"), ({"version": "1", "rows": "9"}, "must hold the rows it was written with")],
+)
+def test_a_newer_version_and_lost_rows_are_refused(metadata, reason, path, tmp_path):
+    named = {f"difficulty.traffic.{name}": value for name, value in metadata.items()}
+    pq.write_table(pq.read_table(path).replace_schema_metadata(named), tmp_path / "other.parquet")
+    with pytest.raises(TrafficError, match=reason):
+        Traffic.read(tmp_path / "other.parquet")
+
+
+def test_a_damaged_file_is_refused(path):
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(TrafficError, match="damaged"):
+        Traffic.read(path)
+
+
+def test_the_schema_holds_the_contract_and_the_groups():
+    assert SCHEMA.names[:2] == ["id", "messages"]
+    assert SCHEMA.names[-3:] == ["extra", "split_group", "near_groups"]
