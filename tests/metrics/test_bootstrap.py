@@ -29,14 +29,14 @@ def test_the_seed_decides_the_draws():
 
 
 def test_the_interval_holds_the_middle_of_the_draws():
-    assert percentile_interval(np.arange(1001), confidence=0.9) == pytest.approx((50.0, 950.0))
+    assert percentile_interval(np.arange(1, 1000), confidence=0.9) == pytest.approx((50.0, 950.0))
 
 
 def test_many_undefined_draws_leave_no_interval():
     """A few are left out; more than 1 in 20, and the rest no longer stand for all."""
     draws = np.arange(100.0)
     draws[:5] = np.nan
-    assert percentile_interval(draws)[0] > 0
+    assert percentile_interval(draws)[0] >= 5.0
     draws[5] = np.nan
     assert np.isnan(percentile_interval(draws)).all()
     assert np.isnan(debiased_interval(0.1, draws)).all()
