@@ -1,0 +1,20 @@
+"""Scores and outcomes to figures with intervals, beside baselines and by slice."""
+
+from difficulty.evaluation.baselines import TaskMeans
+from difficulty.evaluation.evaluate import FIGURES, evaluate
+from difficulty.evaluation.judged import Judged, Target
+from difficulty.evaluation.result import Evaluation, read_metrics, write_metrics
+from difficulty.evaluation.table import as_text, evaluation_table
+
+__all__ = [
+    "FIGURES",
+    "Evaluation",
+    "Judged",
+    "Target",
+    "TaskMeans",
+    "as_text",
+    "evaluate",
+    "evaluation_table",
+    "read_metrics",
+    "write_metrics",
+]

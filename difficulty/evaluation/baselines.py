@@ -1,0 +1,119 @@
+"""What a score has to beat: routing at random, by length, by task; one model for everything; and the oracle.
+
+A baseline with a score is judged along the whole curve, and at the operating point: it sends the same share of requests to the
+frontier model as the threshold does, so that quality and cost compare at equal share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from difficulty.errors import TooFewSamplesError
+from difficulty.evaluation.judged import Judged
+from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.ratios import ratio
+from difficulty.metrics.routing import sent_at_share
+
+__all__ = ["Baseline", "TaskMeans", "baselines_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Baseline:
+    """One way to route.
+
+    Attributes
+    ----------
+    score : ndarray of shape (n,) or None
+        Higher = sent first, NaN unknown; None for a baseline that is no ranking.
+    sent : ndarray of shape (n,) or None
+        Probability that the request goes to the frontier model, NaN unknown; None where no share is given.
+    """
+
+    score: FloatArray | None
+    sent: FloatArray | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskMeans:
+    """Mean outcome of each task, learnt on other requests than those judged.
+
+    Attributes
+    ----------
+    by_task : mapping of str to float
+        Weighted mean of each task.
+    overall : float
+        Weighted mean of all, for requests of no task or of one not seen.
+    """
+
+    by_task: Mapping[str, float]
+    overall: float
+
+    @classmethod
+    def fit(cls, tasks: Sequence[str | None], values: FloatArray, *, weight: FloatArray | None = None) -> TaskMeans:
+        """Learn the means.
+
+        Parameters
+        ----------
+        tasks : sequence of n str or None
+            Task of each request of the fit split.
+        values : ndarray of shape (n,)
+            The gain of the frontier model (for the target ``failure``: whether the cheap one fails); NaN where unknown.
+        weight : ndarray of shape (n,), optional
+            Sample weights.
+
+        Raises
+        ------
+        TooFewSamplesError
+            If no value is known.
+        """
+        known = ~np.isnan(values)
+        weight = np.ones(len(values)) if weight is None else weight
+        if not known.any():
+            raise TooFewSamplesError("task means need a known outcome: got none. Give traffic with the outcomes of both models.")
+        names = np.array([task or "" for task in tasks])
+        distinct, codes = np.unique(names[known], return_inverse=True)
+        sums = np.bincount(codes, weights=(weight * np.nan_to_num(values))[known])
+        means = sums / np.bincount(codes, weights=weight[known])
+        by_task = {str(name): float(mean) for name, mean in zip(distinct, means, strict=True) if name}
+        return cls(by_task=by_task, overall=float(ratio(values).value(weight)))
+
+    def of(self, tasks: Sequence[str | None]) -> FloatArray:
+        """Return each request's mean, as an array of shape (n,)."""
+        return np.array([self.by_task.get(task or "", self.overall) for task in tasks], dtype=np.float64)
+
+
+def baselines_of(judged: Judged, *, task_means: TaskMeans | None = None) -> dict[str, Baseline]:
+    """Return the baselines by name.
+
+    ``random`` is the expected value of routing at random: every request ties. ``oracle`` knows each request's gain (for a target
+    ``failure`` without frontier outcomes: whether the cheap model fails): no score can do better. ``task_mean`` is there only when
+    task means were learnt.
+    """
+    n = len(judged)
+    scores: dict[str, FloatArray] = {"random": np.zeros(n), "length": np.asarray(judged.n_tokens, dtype=np.float64)}
+    if task_means is not None:
+        scores["task_mean"] = task_means.of(judged.tasks)
+    gain = judged.outcomes.gain
+    scores["oracle"] = judged.outcomes.cheap_failure if np.isnan(gain).all() else gain
+    share = _share(judged)
+    ranked = {name: Baseline(score, _sent(score, share, judged.outcomes.weight)) for name, score in scores.items()}
+    fixed = {"always_cheap": Baseline(None, np.zeros(n)), "always_frontier": Baseline(None, np.ones(n))}
+    return {**{name: ranked[name] for name in scores if name != "oracle"}, **fixed, "oracle": ranked["oracle"]}
+
+
+def _share(judged: Judged) -> float | None:
+    """Return the share of requests that the threshold sends to the frontier model."""
+    return None if judged.sent is None else float(ratio(judged.sent).value(judged.outcomes.weight))
+
+
+def _sent(score: FloatArray, share: float | None, weight: FloatArray) -> FloatArray | None:
+    """Send ``share`` of the requests with a known score, highest first; NaN for the others."""
+    if share is None:
+        return None
+    sent, known = np.full(len(score), np.nan), ~np.isnan(score)
+    if known.any():
+        sent[known] = sent_at_share(score[known], min(share, 1.0), weight=weight[known])
+    return sent

@@ -1,0 +1,183 @@
+"""Judge a score: every figure with its interval, overall, by slice and beside the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
+from difficulty.evaluation.figures import Draws, Part, calibration, gap_figures, label_figures, ratios_at, values_of
+from difficulty.evaluation.judged import Judged
+from difficulty.evaluation.reasons import why_undefined
+from difficulty.evaluation.result import Evaluation
+from difficulty.evaluation.slices import slice_rows, too_small
+from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.metrics.bootstrap import affordable_draws, debiased_interval, group_codes, percentile_interval, weight_blocks
+from difficulty.records import Estimate
+
+__all__ = ["FIGURES", "evaluate"]
+
+FIGURES = (
+    "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall", "frontier_share", "quality", "cost",
+    "gap_recovered", "risk", "cheap_route_precision", "brier_frontier", "ece_frontier",
+)  # fmt: skip
+_RANKED = ("apgr", "cpt_50", "cpt_80")
+_ROUTED = ("frontier_share", "gap_recovered", "quality", "cost")
+_COMPARED = ("apgr", "quality")
+_FEW_GROUPS = 40
+_Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A set of requests, or a baseline, whose figures are wanted."""
+
+    parts: Sequence[Part]
+    names: Sequence[str]
+    routed: bool
+    note: str = ""
+
+
+def evaluate(judged: Judged, *, n_draws: int = 1000, rng: np.random.Generator, task_means: TaskMeans | None = None) -> Evaluation:
+    """Return every figure of a score with its 95 % interval.
+
+    Each figure uses the requests for which what it needs is known; its ``n`` says how many. A figure that is undefined has the
+    value None and a note that says why. Intervals come from resampling whole groups; the score, the calibration and the threshold
+    are held fixed, so they tell how sure the figures are on this traffic, not how they would change with another training run.
+
+    Parameters
+    ----------
+    judged : Judged
+        Scores and outcomes, of requests that neither training nor the choice of the threshold has seen.
+    n_draws : int
+        Bootstrap draws; lowered where the requests are so many that the work would grow out of hand (see
+        :func:`difficulty.metrics.affordable_draws`).
+    rng : numpy.random.Generator
+        Source of chance for the draws.
+    task_means : TaskMeans, optional
+        Means learnt on the fit split, for the baseline ``task_mean``.
+
+    Returns
+    -------
+    Evaluation
+    """
+    n_draws = affordable_draws(len(judged), n_draws)
+    slices = slice_rows(judged)
+    baselines = baselines_of(judged, task_means=task_means)
+    sets: dict[_Key, _Set] = {("overall",): _judged_set(judged, np.arange(len(judged)))}
+    sets |= {("slice", kind, name): _slice_set(judged, rows) for kind, parts in slices.items() for name, rows in parts.items()}
+    sets |= {("baseline", name): _baseline_set(judged, baseline) for name, baseline in baselines.items()}
+    points, draws = _resampled(judged, sets, n_draws=n_draws, rng=rng)
+    made = {key: _estimates(judged, wanted, points[key], draws[key]) for key, wanted in sets.items()}
+    return Evaluation(
+        target=judged.target,
+        threshold=judged.threshold,
+        overall=made["overall",],
+        slices={kind: {name: made["slice", kind, name] for name in parts} for kind, parts in slices.items()},
+        baselines={name: made["baseline", name] for name in baselines},
+        counts=_counts(judged),
+        notes=_notes(judged, n_draws),
+        n_draws=n_draws,
+    )
+
+
+def _judged_set(judged: Judged, rows: IntArray) -> _Set:
+    """Return the figures of the score itself on some requests."""
+    parts = [
+        *label_figures(judged.difficulty_score, judged.needed, rows),
+        *gap_figures(judged.difficulty_score, judged.outcomes.gain, rows),
+        *calibration(judged, rows),
+    ]
+    if judged.sent is not None:
+        parts += ratios_at(judged, judged.sent, rows)
+    names = [name for name in FIGURES if judged.p_frontier_fails is not None or not name.endswith("_frontier")]
+    return _Set(parts, names, routed=judged.sent is not None)
+
+
+def _slice_set(judged: Judged, rows: IntArray) -> _Set:
+    """Return the figures of a slice, marked where it is too small."""
+    needed = judged.needed[rows]
+    note = too_small(len(rows), int(np.nansum(needed)), int(np.nansum(1.0 - needed)))
+    return replace(_judged_set(judged, rows), note=note)
+
+
+def _baseline_set(judged: Judged, baseline: Baseline) -> _Set:
+    """Return the figures of a baseline."""
+    rows = np.arange(len(judged))
+    parts = [] if baseline.score is None else gap_figures(baseline.score, judged.outcomes.gain, rows)
+    if baseline.sent is not None:
+        parts += ratios_at(judged, baseline.sent, rows, names=_ROUTED)
+    names = _ROUTED if baseline.score is None else _RANKED + _ROUTED
+    return _Set(parts, [*names, *(f"{name}_difference" for name in _COMPARED if name in names)], routed=baseline.sent is not None)
+
+
+def _resampled(
+    judged: Judged, sets: dict[_Key, _Set], *, n_draws: int, rng: np.random.Generator
+) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
+    """Return every set's figures on the data itself and in each draw; all sets see the same draws."""
+    weight = judged.outcomes.weight
+    points = _all_values(sets, weight[None, :])
+    blocks = [_all_values(sets, block * weight) for block in weight_blocks(judged.groups, n_draws=n_draws, rng=rng)]
+    joined = {key: {name: np.concatenate([block[key][name] for block in blocks]) for name in values} for key, values in points.items()}
+    return points, joined
+
+
+def _all_values(sets: dict[_Key, _Set], weight: FloatArray) -> dict[_Key, Draws]:
+    """Return every set's figures for some weights, baselines with their difference to the score's."""
+    values = {key: values_of(wanted.parts, weight) for key, wanted in sets.items()}
+    ours = values["overall",]
+    for key, theirs in values.items():
+        if key[0] == "baseline":
+            both = [name for name in _COMPARED if name in ours and name in theirs]
+            theirs |= {f"{name}_difference": ours[name] - theirs[name] for name in both}
+    return values
+
+
+def _estimates(judged: Judged, wanted: _Set, points: Draws, draws: Draws) -> dict[str, Estimate]:
+    """Return the estimates of one set, one for every name that was wanted."""
+    n = {name: count for part in wanted.parts for name, count in part.n.items()}
+    n |= {f"{name}_difference": n[name] for name in _COMPARED if name in n}
+    return {name: _estimate(name, points, draws, n=n.get(name, 0), note=wanted.note, routed=wanted.routed) for name in wanted.names}
+
+
+def _estimate(name: str, points: Draws, draws: Draws, *, n: int, note: str, routed: bool) -> Estimate:
+    """Return one figure with its interval, or why there is none."""
+    value = float(points[name][0]) if name in points else float("nan")
+    if np.isnan(value):
+        return Estimate(value=None, n=n, note=why_undefined(name, n=n, routed=routed))
+    low, high = debiased_interval(value, draws[name]) if name.startswith("ece") else percentile_interval(draws[name])
+    if np.isnan(low):
+        return Estimate(value=value, n=n, note=note or "no interval: undefined in more than 1 of 20 bootstrap draws")
+    return Estimate(value=value, low=low, high=high, n=n, note=note)
+
+
+def _counts(judged: Judged) -> dict[str, int]:
+    """Return how many requests were judged and what is known of them."""
+    outcomes, gain = judged.outcomes, judged.outcomes.gain
+    return {
+        "requests": len(judged),
+        "groups": int(group_codes(judged.groups).max()) + 1,
+        "cheap_known": int((~np.isnan(outcomes.cheap_quality)).sum()),
+        "frontier_known": int((~np.isnan(outcomes.frontier_quality)).sum()),
+        "gain_known": int((~np.isnan(gain)).sum()),
+        "frontier_better": int((gain > 0).sum()),
+        "tied": int((gain == 0).sum()),
+        "cheap_better": int((gain < 0).sum()),
+        "needed_frontier": int(np.nansum(judged.needed)),
+        "cost_known": int((~np.isnan(judged.cheap_cost + judged.frontier_cost)).sum()),
+    }
+
+
+def _notes(judged: Judged, n_draws: int) -> tuple[str, ...]:
+    """Return what a reader has to know of all the figures."""
+    notes = [f"Intervals hold 95 % of {n_draws:,} bootstrap draws of whole groups."]
+    n_groups = _counts(judged)["groups"]
+    if n_groups < _FEW_GROUPS:
+        notes.append(f"There are only {n_groups} groups: intervals rest on little and may be too narrow.")
+    if judged.threshold is None:
+        notes.append("No threshold was given: figures at a threshold are unknown.")
+    if np.ptp(judged.difficulty_score) == 0.0:
+        notes.append("All scores are equal: the score cannot tell requests apart, and all of them go the same way.")
+    return tuple(notes)

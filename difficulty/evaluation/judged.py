@@ -1,0 +1,101 @@
+"""What is judged: scores and probabilities beside the outcomes they were to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import InvalidValueError
+from difficulty.metrics.arrays import FloatArray, IntArray, column, probabilities
+from difficulty.traffic.outcomes import Outcomes
+
+__all__ = ["Judged", "Target"]
+
+Target = Literal["benefit", "failure"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """Scores of n requests with their outcomes.
+
+    Attributes
+    ----------
+    difficulty_score : ndarray of shape (n,)
+        Higher = more worth the frontier model.
+    p_cheap_fails : ndarray of shape (n,)
+        Calibrated probability that the cheap model fails.
+    p_frontier_fails : ndarray of shape (n,) or None
+        The same of the frontier model, where trained.
+    outcomes : Outcomes
+        What is known of both models; NaN where unknown.
+    groups : ndarray of shape (n,)
+        Requests of one group are resampled together.
+    tasks : sequence of n str or None
+        Task of each request.
+    n_tokens : ndarray of shape (n,)
+        Length of each request in tokens.
+    cheap_cost, frontier_cost : ndarray of shape (n,)
+        What one answer of each model costs, in USD; NaN where unknown.
+    target : {"benefit", "failure"}
+        What the score predicts; decides what "needed the frontier model" means.
+    threshold : float or None
+        Requests with a score above it go to the frontier model; None when none has been chosen.
+    labels : mapping of str to sequence of n str or None
+        Further kinds of slices (script, source, model pair, ...): a name for each request.
+    """
+
+    difficulty_score: FloatArray
+    p_cheap_fails: FloatArray
+    p_frontier_fails: FloatArray | None
+    outcomes: Outcomes
+    groups: NDArray[np.str_]
+    tasks: Sequence[str | None]
+    n_tokens: IntArray
+    cheap_cost: FloatArray
+    frontier_cost: FloatArray
+    target: Target
+    threshold: float | None
+    labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.outcomes)
+        column("difficulty_score", self.difficulty_score, n=n)
+        probabilities("p_cheap_fails", self.p_cheap_fails, n=n)
+        if self.p_frontier_fails is not None:
+            probabilities("p_frontier_fails", self.p_frontier_fails, n=n)
+        sizes = {name: len(getattr(self, name)) for name in ("groups", "tasks", "n_tokens", "cheap_cost", "frontier_cost")}
+        sizes |= {f"labels[{name!r}]": len(values) for name, values in self.labels.items()}
+        for name, size in sizes.items():
+            if size != n:
+                raise InvalidValueError(name, f"{size:,}", rule=f"have one entry for each of the {n:,} requests")
+        if self.target not in get_args(Target):
+            raise InvalidValueError("target", self.target, rule="be 'benefit' or 'failure'")
+        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
+            raise InvalidValueError("threshold", self.threshold, rule="be a probability in [0, 1]")
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    @property
+    def needed(self) -> FloatArray:
+        """1 where the request needed the frontier model, else 0; NaN where that is unknown.
+
+        For the target ``benefit``: the frontier model did better. For ``failure``: the cheap model failed (quality below 1/2).
+        """
+        if self.target == "benefit":
+            return _above(self.outcomes.gain, 0.0)
+        return _above(self.outcomes.cheap_failure, 0.5)
+
+    @property
+    def sent(self) -> FloatArray | None:
+        """1 where the request goes to the frontier model, else 0; None without a threshold."""
+        return None if self.threshold is None else (self.difficulty_score > self.threshold).astype(np.float64)
+
+
+def _above(values: FloatArray, bound: float) -> FloatArray:
+    """Return 1 above the bound and 0 elsewhere, NaN staying NaN."""
+    return np.where(np.isnan(values), np.nan, (values > bound).astype(np.float64))

@@ -1,0 +1,134 @@
+"""The outcome of an evaluation, as metrics.json holds it.
+
+Format 1 is the only one so far. To change it: raise ``FORMAT``, keep reading the old one, and keep a file of it under test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from difficulty.errors import InvalidValueError, RunError
+from difficulty.evaluation.judged import Target
+from difficulty.records import Estimate
+
+__all__ = ["FORMAT", "Estimates", "Evaluation", "read_metrics", "write_metrics"]
+
+FORMAT = 1
+
+Estimates = Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Every figure of one evaluation, each with its 95 % interval.
+
+    Attributes
+    ----------
+    target : {"benefit", "failure"}
+        What the score predicts.
+    threshold : float or None
+        Where the routing figures were taken.
+    overall : mapping of str to Estimate
+        Figures of all requests, by flat name.
+    slices : mapping of str to mapping of str to mapping of str to Estimate
+        Kind of slice, then slice, then figure.
+    baselines : mapping of str to mapping of str to Estimate
+        Baseline, then figure; ``apgr_difference`` and ``quality_difference`` are the score's figure minus the baseline's, on the
+        same draws.
+    counts : mapping of str to int
+        How many requests were judged and what is known of them.
+    notes : tuple of str
+        What a reader has to know.
+    n_draws : int
+        Bootstrap draws behind the intervals.
+    """
+
+    target: Target
+    threshold: float | None
+    overall: Estimates
+    slices: Mapping[str, Mapping[str, Estimates]]
+    baselines: Mapping[str, Estimates]
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+    n_draws: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return exactly what metrics.json holds."""
+        return {
+            "format": FORMAT,
+            "target": self.target,
+            "threshold": self.threshold,
+            "n_draws": self.n_draws,
+            "counts": dict(self.counts),
+            "notes": list(self.notes),
+            "overall": _plain(self.overall),
+            "slices": {kind: {name: _plain(part) for name, part in parts.items()} for kind, parts in self.slices.items()},
+            "baselines": {name: _plain(part) for name, part in self.baselines.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Evaluation:
+        """Return the evaluation that :meth:`as_dict` wrote.
+
+        Raises
+        ------
+        InvalidValueError
+            If the format is not known.
+        """
+        if form.get("format") != FORMAT:
+            raise InvalidValueError("metrics format", form.get("format"), rule=f"be {FORMAT}", hint="Upgrade difficulty or evaluate again.")
+        return cls(
+            target=form["target"],
+            threshold=form["threshold"],
+            n_draws=form["n_draws"],
+            counts=dict(form["counts"]),
+            notes=tuple(form["notes"]),
+            overall=_estimates(form["overall"]),
+            slices={kind: {name: _estimates(part) for name, part in parts.items()} for kind, parts in form["slices"].items()},
+            baselines={name: _estimates(part) for name, part in form["baselines"].items()},
+        )
+
+
+def write_metrics(evaluation: Evaluation, path: Path) -> None:
+    """Write metrics.json; a reader sees the old file or the whole new one, never a part."""
+    text = json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def read_metrics(path: Path) -> Evaluation:
+    """Read metrics.json.
+
+    Raises
+    ------
+    RunError
+        If the file is missing, damaged or of a format this version does not know.
+    """
+    try:
+        return Evaluation.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise RunError(f"metrics file must be readable: got {str(path)!r} ({error.strerror}). Run difficulty evaluate.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"metrics file {str(path)!r} cannot be used: {error}. Run difficulty evaluate again.") from error
+
+
+def _plain(estimates: Estimates) -> dict[str, dict[str, Any]]:
+    return {name: estimate.as_dict() for name, estimate in estimates.items()}
+
+
+def _estimates(form: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
+    return {name: Estimate(**fields) for name, fields in form.items()}

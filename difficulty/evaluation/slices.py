@@ -1,0 +1,77 @@
+"""Slices: the same figures for each task, each band of length, and each further label the caller gives.
+
+To add a kind of slice that follows from what :class:`Judged` holds, write a function and add its line to ``SLICERS``. A kind that
+needs more (script of the text, source, conversation depth) comes in as ``Judged.labels``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from difficulty.evaluation.judged import Judged
+from difficulty.metrics.arrays import IntArray
+
+__all__ = ["OTHER", "SLICERS", "slice_rows", "too_small"]
+
+Slicer = Callable[[Judged], Sequence[str | None]]
+
+OTHER = "(other)"
+NO_NAME = "(none)"
+MOST_SLICES = 200
+"""Slices of one kind; the smallest beyond them are judged together as ``(other)``."""
+LEAST_REQUESTS = 50
+LEAST_OUTCOMES = 10
+
+_BANDS = (64, 256, 1024, 4096)
+
+
+def by_task(judged: Judged) -> Sequence[str | None]:
+    """Return each request's task."""
+    return judged.tasks
+
+
+def by_tokens(judged: Judged) -> Sequence[str | None]:
+    """Return each request's band of length in tokens: 0-63, 64-255, 256-1023, 1024-4095, 4096+."""
+    starts = (0, *_BANDS)
+    names = [f"{low}-{high - 1}" for low, high in zip(starts, _BANDS, strict=False)] + [f"{_BANDS[-1]}+"]
+    return [names[band] for band in np.searchsorted(_BANDS, judged.n_tokens, side="right")]
+
+
+SLICERS: dict[str, Slicer] = {"task": by_task, "tokens": by_tokens}
+
+
+def slice_rows(judged: Judged) -> dict[str, dict[str, IntArray]]:
+    """Return, for each kind of slice, each slice's requests; largest slice first.
+
+    A kind that names no request at all (no task known) is left out; beside named requests, unnamed ones are the slice ``(none)``.
+    """
+    kinds = {kind: slicer(judged) for kind, slicer in SLICERS.items()} | dict(judged.labels)
+    return {kind: _rows_by_name(names) for kind, names in kinds.items() if any(name is not None for name in names)}
+
+
+def too_small(n_requests: int, n_needed: int, n_not_needed: int) -> str:
+    """Return why a slice is too small to judge, or an empty string.
+
+    It needs 50 requests and, of those that needed the frontier model and of those that did not, 10 each.
+    """
+    if n_requests < LEAST_REQUESTS:
+        return f"too few to judge: {n_requests} requests (about {LEAST_REQUESTS} are needed)"
+    if min(n_needed, n_not_needed) < LEAST_OUTCOMES:
+        return f"too few to judge: {n_needed} requests needed the frontier model, {n_not_needed} did not ({LEAST_OUTCOMES} each are needed)"
+    return ""
+
+
+def _rows_by_name(names: Sequence[str | None]) -> dict[str, IntArray]:
+    """Return the requests of each name, most frequent name first."""
+    filled = [NO_NAME if name is None else name for name in names]
+    ranked = [name for name, _ in sorted(Counter(filled).items(), key=lambda item: (-item[1], item[0]))]
+    if len(ranked) > MOST_SLICES:
+        ranked = [*ranked[: MOST_SLICES - 1], OTHER]
+    code = {name: index for index, name in enumerate(ranked)}
+    codes = np.array([code.get(name, len(ranked) - 1) for name in filled])
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(ranked)))
+    return dict(zip(ranked, np.split(order, ends[:-1]), strict=True))

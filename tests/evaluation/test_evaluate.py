@@ -1,0 +1,223 @@
+"""Every figure, its interval and what is said when there is none."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from difficulty.evaluation import FIGURES, TaskMeans, evaluate
+from difficulty.metrics import (
+    auroc,
+    average_gap_recovered,
+    brier,
+    calls_for_gap,
+    cheap_route_precision,
+    cost_quality_curve,
+    expected_calibration_error,
+    risk,
+    routing_precision,
+    routing_recall,
+)
+
+from .conftest import judged_of, outcomes_of
+
+
+def run(judged, n_draws=30, **options):
+    return evaluate(judged, n_draws=n_draws, rng=np.random.default_rng(0), **options)
+
+
+def values(estimates):
+    return {name: estimate.value for name, estimate in estimates.items()}
+
+
+def test_figures_of_four_requests_by_hand(four):
+    """One request is sent, rightly; another that needed it is kept; gains along the ranking are 1, 0, -1, 1."""
+    got = values(run(four).overall)
+    assert got == pytest.approx(
+        {
+            "auroc": 0.5,
+            "apgr": 0.625,
+            "cpt_50": 0.125,
+            "cpt_80": 0.2,
+            "brier": (3 * 0.49 + 0.09) / 4,
+            "ece": 0.45,
+            "routing_precision": 1.0,
+            "routing_recall": 0.5,
+            "frontier_share": 0.25,
+            "quality": 0.5,
+            "cost": 6.0,
+            "gap_recovered": 1.0,
+            "risk": 2 / 3,
+            "cheap_route_precision": 2 / 3,
+        }
+    )
+
+
+def test_baselines_of_four_requests_by_hand(four):
+    """At share 1/4 random gains a quarter of the gap, the oracle all of it: half of each of the two requests that gain."""
+    baselines = {name: values(estimates) for name, estimates in run(four).baselines.items()}
+    assert list(baselines) == ["random", "length", "always_cheap", "always_frontier", "oracle"]
+    assert baselines["random"]["apgr"] == pytest.approx(0.5)
+    assert baselines["random"]["quality"] == pytest.approx(0.25 + 0.25 * 0.25)
+    ends = {"frontier_share": 0.0, "gap_recovered": 0.0, "quality": 0.25, "cost": 1.0, "quality_difference": 0.25}
+    assert baselines["always_cheap"] == pytest.approx(ends)
+    ends = {"frontier_share": 1.0, "gap_recovered": 1.0, "quality": 0.5, "cost": 21.0, "quality_difference": 0.0}
+    assert baselines["always_frontier"] == pytest.approx(ends)
+    assert baselines["oracle"]["apgr"] == pytest.approx(1.375)
+    assert baselines["oracle"]["quality"] == pytest.approx(0.5)
+    assert baselines["oracle"]["apgr_difference"] == pytest.approx(0.625 - 1.375)
+    assert baselines["length"]["apgr"] == pytest.approx(0.375)
+
+
+def test_figures_agree_with_the_metrics(many):
+    """The evaluation computes many draws at once; on the data itself it is the plain metric."""
+    got, outcomes, score = values(run(many).overall), many.outcomes, many.difficulty_score
+    cheap, frontier = outcomes.cheap_quality, outcomes.frontier_quality
+    curve = cost_quality_curve(score, cheap, frontier)
+    ends = {"cheap_quality": cheap.mean(), "frontier_quality": frontier.mean()}
+    assert got["apgr"] == pytest.approx(average_gap_recovered(*curve, **ends))
+    assert got["cpt_80"] == pytest.approx(calls_for_gap(*curve, target=0.8, **ends))
+    assert got["auroc"] == pytest.approx(auroc(score, frontier > cheap))
+    assert got["brier"] == pytest.approx(brier(many.p_cheap_fails, 1 - cheap))
+    assert got["ece_frontier"] == pytest.approx(expected_calibration_error(many.p_frontier_fails, 1 - frontier))
+    needed = frontier > cheap
+    assert got["routing_precision"] == pytest.approx(routing_precision(score, needed, threshold=0.6))
+    assert got["routing_recall"] == pytest.approx(routing_recall(score, needed, threshold=0.6))
+    assert got["cheap_route_precision"] == pytest.approx(cheap_route_precision(score, needed, threshold=0.6))
+    assert got["risk"] == pytest.approx(risk(score, 1 - cheap, threshold=0.6))
+
+
+def test_every_figure_has_an_interval_that_holds_it(many):
+    """And overall names come in the order of the contract."""
+    overall = run(many, n_draws=100).overall
+    assert tuple(overall) == FIGURES
+    for name, estimate in overall.items():
+        assert estimate.low <= estimate.value <= estimate.high, name
+        assert estimate.n > 0
+        assert not estimate.note
+
+
+def test_whole_weights_are_copies(many):
+    """Sample weights of 2 count like two requests in every figure of the data itself."""
+    times = np.random.default_rng(1).integers(1, 3, len(many))
+    weighted = dataclasses.replace(many, outcomes=dataclasses.replace(many.outcomes, weight=times.astype(float)))
+    rows = np.repeat(np.arange(len(many)), times)
+    copied = dataclasses.replace(
+        many,
+        **{
+            name: getattr(many, name)[rows]
+            for name in (
+                "difficulty_score", "p_cheap_fails", "p_frontier_fails", "outcomes", "groups", "n_tokens", "cheap_cost", "frontier_cost",
+            )
+        },
+        tasks=[many.tasks[row] for row in rows],
+    )  # fmt: skip
+    one, other = run(weighted, n_draws=2), run(copied, n_draws=2)
+    assert values(one.overall) == pytest.approx(values(other.overall))
+    for name in one.baselines:
+        assert values(one.baselines[name]) == pytest.approx(values(other.baselines[name])), name
+
+
+def test_the_order_of_requests_does_not_matter(many):
+    rows = np.random.default_rng(2).permutation(len(many))
+    arrays = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "outcomes", "groups", "n_tokens", "cheap_cost", "frontier_cost")
+    shuffled = dataclasses.replace(many, **{name: getattr(many, name)[rows] for name in arrays}, tasks=[many.tasks[row] for row in rows])
+    assert values(run(many).overall) == pytest.approx(values(run(shuffled).overall))
+
+
+def test_the_seed_decides_the_intervals(many):
+    assert run(many).as_dict() == run(many).as_dict()
+
+
+def test_unknown_outcomes_are_left_out_and_counted():
+    """The figures are those of the four known requests; n says so."""
+    nan = np.nan
+    judged = judged_of([0.2, 0.9, 0.4, 0.6, 0.8], [0, 0, 1, 0, nan], [1, 1, 0, 0, 1], threshold=0.7)
+    result = run(judged)
+    assert result.overall["apgr"].value == pytest.approx(0.625)
+    assert result.overall["apgr"].n == 4
+    assert result.overall["frontier_share"].value == pytest.approx(0.4)
+    assert result.overall["frontier_share"].n == 5
+    assert result.counts["cheap_known"] == 4
+    assert result.counts["frontier_known"] == 5
+
+
+def test_preferences_alone_give_apgr_but_no_quality():
+    nan = np.full(4, np.nan)
+    judged = judged_of([0.2, 0.9, 0.4, 0.6], nan, nan, outcomes=outcomes_of(nan, nan, preferred=[1, 1, -1, 0]), threshold=0.7)
+    overall = run(judged).overall
+    assert overall["apgr"].value == pytest.approx(0.625)
+    assert overall["quality"].value is None
+    assert overall["quality"].note == "no request has the known quality of both models"
+    assert overall["brier"].value is None
+
+
+def test_only_the_cheap_outcome_known():
+    """What needs the frontier model is unknown, with the reason; what does not is there."""
+    judged = judged_of([0.2, 0.9, 0.4, 0.6], [1, 0, 0, 1], np.full(4, np.nan), target="failure", threshold=0.5)
+    result = run(judged)
+    assert result.overall["auroc"].value == pytest.approx(0.75)
+    assert result.overall["risk"].value == pytest.approx(0.5)
+    for name in ("apgr", "cpt_50", "cpt_80", "gap_recovered", "quality"):
+        assert result.overall[name].value is None
+        assert "both models" in result.overall[name].note
+    assert result.baselines["oracle"]["apgr"].value is None
+
+
+def test_no_price_leaves_cost_unknown(many):
+    result = run(dataclasses.replace(many, cheap_cost=np.full(len(many), np.nan)))
+    assert result.overall["cost"].value is None
+    assert "prices and token counts" in result.overall["cost"].note
+
+
+def test_no_threshold_leaves_routing_unknown(four):
+    result = run(dataclasses.replace(four, threshold=None))
+    assert result.overall["apgr"].value == pytest.approx(0.625)
+    assert result.overall["frontier_share"].note == "no threshold was given"
+    assert result.baselines["length"]["quality"].note == "no threshold was given"
+    assert result.baselines["always_cheap"]["quality"].value == pytest.approx(0.25)
+    assert any("No threshold" in note for note in result.notes)
+
+
+def test_a_frontier_model_that_is_worse_leaves_the_gap_undefined():
+    result = run(judged_of([0.2, 0.9, 0.4], [1, 1, 0], [0, 1, 0]))
+    assert result.overall["apgr"].value is None
+    assert result.overall["apgr"].note == "the frontier model is not better than the cheap one on these requests"
+    assert result.overall["quality"].value == pytest.approx(2 / 3)
+
+
+def test_one_class_leaves_auroc_undefined():
+    assert "all needed the frontier model, or none did" in run(judged_of([0.2, 0.9], [0, 0], [1, 1])).overall["auroc"].note
+
+
+def test_equal_scores_are_told_truthfully(many):
+    """Ties stay cheap: nothing is sent, and the precision of an empty route is unknown."""
+    result = run(dataclasses.replace(many, difficulty_score=np.full(len(many), 0.6)))
+    assert result.overall["apgr"].value == pytest.approx(0.5)
+    assert result.overall["auroc"].value == pytest.approx(0.5)
+    assert result.overall["frontier_share"].value == 0.0
+    assert result.overall["routing_precision"].value is None
+    assert any("All scores are equal" in note for note in result.notes)
+
+
+def test_one_request_is_judged_as_far_as_it_goes():
+    result = run(judged_of([0.9], [0.0], [1.0]))
+    assert result.overall["quality"].value == 1.0
+    assert result.overall["auroc"].value is None
+
+
+def test_task_means_are_a_baseline_when_given(many):
+    means = TaskMeans.fit(many.tasks, many.outcomes.gain)
+    result = run(many, task_means=means)
+    assert result.baselines["task_mean"]["apgr"].value > 0.5
+    assert result.baselines["task_mean"]["apgr_difference"].low is not None
+
+
+def test_the_oracle_is_never_beaten(many):
+    result = run(many, n_draws=100)
+    assert result.baselines["oracle"]["apgr_difference"].high <= 0
+    assert result.baselines["oracle"]["quality"].value >= result.overall["quality"].value
+
+
+def test_work_is_bounded(many):
+    assert run(many, n_draws=7).n_draws == 7

@@ -1,0 +1,52 @@
+"""The console view."""
+
+import dataclasses
+import io
+
+import numpy as np
+from rich.console import Console
+
+from difficulty.evaluation import as_text, evaluate, evaluation_table
+from difficulty.records import Estimate
+
+
+def shown(evaluation, width=200, **options):
+    """Return what a console of this width shows."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(evaluation_table(evaluation, **options))
+    return console.file.getvalue()
+
+
+def test_an_estimate_shows_its_interval():
+    assert as_text(Estimate(value=0.697, low=0.678, high=0.716, n=3)) == "0.697 [0.678, 0.716]"
+    assert as_text(Estimate(value=0.5)) == "0.500"
+    assert as_text(Estimate(value=None)) == "unknown"
+
+
+def test_the_table_shows_the_figures_of_the_evaluation(many):
+    """The numbers are those of metrics.json."""
+    evaluation = evaluate(many, n_draws=20, rng=np.random.default_rng(0))
+    text = shown(evaluation)
+    for name in ("apgr", "ece", "quality", "routing_precision"):
+        assert as_text(evaluation.overall[name]) in text
+    assert as_text(evaluation.baselines["length"]["apgr_difference"]) in text
+    assert as_text(evaluation.slices["task"]["code"]["risk"]) in text
+    assert "always frontier" in text
+
+
+def test_unknown_figures_say_why(four):
+    text = shown(evaluate(dataclasses.replace(four, threshold=None), n_draws=5, rng=np.random.default_rng(0)))
+    assert "quality is unknown: no threshold was given." in text
+    assert "(too few to judge)" in text
+
+
+def test_slices_can_be_left_out_and_names_are_no_markup(many):
+    evaluation = evaluate(dataclasses.replace(many, tasks=["[red]code[/red]"] * len(many)), n_draws=5, rng=np.random.default_rng(0))
+    assert "[red]code[/red]" in shown(evaluation)
+    assert "By task" not in shown(evaluation, most_slices=0)
+
+
+def test_a_narrow_console_loses_no_number(many):
+    """Cells wrap at 80 columns, and are not cut."""
+    evaluation = evaluate(many, n_draws=20, rng=np.random.default_rng(0))
+    assert "…" not in shown(evaluation, width=80)
