@@ -1,3 +1,0 @@
-from tests.traffic.conftest import normalised, routellm
-
-__all__ = ["normalised", "routellm"]
