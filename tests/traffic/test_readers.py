@@ -117,6 +117,21 @@ def test_parquet_keeps_null_and_nan_apart(tmp_path):
     assert nan != nan
 
 
+def test_times_in_nanoseconds_are_read(tmp_path):
+    times = pa.array([1_769_860_800_000_000_001, None], pa.timestamp("ns", tz="UTC"))
+    pq.write_table(pa.table({"timestamp": times}), tmp_path / "a.parquet")
+    first, second = [row.fields["timestamp"] for row in read(tmp_path / "a.parquet")]
+    assert first.isoformat() == "2026-01-31T12:00:00+00:00"
+    assert second is None
+
+
+def test_text_that_is_not_utf8_in_parquet_is_refused(tmp_path):
+    broken = pa.array([b"caf\xe9"]).view(pa.string())
+    pq.write_table(pa.table({"prompt": broken}), tmp_path / "a.parquet")
+    with pytest.raises(TrafficError, match="cannot be read after 0 rows"):
+        read(tmp_path / "a.parquet")
+
+
 def test_a_saved_dataset_is_read_with_its_splits(tmp_path):
     one = datasets.Dataset.from_list([ROW, {**ROW, "id": "b"}])
     one.save_to_disk(tmp_path / "one")

@@ -69,7 +69,7 @@ def read_rows(path: Path) -> Iterator[RawRow]:
         for row in _reader(path)(path):
             rows += 1
             yield row
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise TrafficError(f"{path} cannot be read after {rows:,} rows: {error}. Check that the file is complete.") from error
     if not rows:
         raise TrafficError(f"{path} must hold at least one row: it is empty. Export it again, or leave it out.")

@@ -11,7 +11,7 @@ from difficulty.errors import TrafficError
 from difficulty.traffic.columns import VERSION_KEY, pa, pq
 from difficulty.traffic.readers.raw import RawRow
 
-__all__ = ["read_parquet"]
+__all__ = ["plain_rows", "read_parquet"]
 
 _BATCH_ROWS = 512
 
@@ -23,11 +23,19 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
             ingested = VERSION_KEY in (file.schema_arrow.metadata or {}) or VERSION_KEY in (file.metadata.metadata or {})
             number = 0
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                for fields in batch.to_pylist():
+                for fields in plain_rows(batch):
                     number += 1
                     yield RawRow(str(path), number, _before_ingest(fields) if ingested else fields)
     except pa.ArrowException as error:
         raise TrafficError(f"{path} must be a Parquet file: {error}. Check that the file is complete.") from error
+
+
+def plain_rows(batch: Any) -> list[dict[str, Any]]:
+    """Return the rows of an Arrow batch; times in nanoseconds, which Python has none of, become microseconds."""
+    fields = [
+        field.with_type(pa.timestamp("us", tz=field.type.tz)) if pa.types.is_timestamp(field.type) else field for field in batch.schema
+    ]
+    return list(batch.cast(pa.schema(fields), safe=False).to_pylist())
 
 
 def _before_ingest(fields: dict[str, Any]) -> dict[str, Any]:

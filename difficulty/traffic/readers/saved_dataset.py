@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import MissingExtraError, TrafficError
+from difficulty.traffic.readers.parquet import plain_rows
 from difficulty.traffic.readers.raw import RawRow
 
 __all__ = ["read_saved_dataset"]
@@ -20,7 +21,7 @@ def read_saved_dataset(path: Path) -> Iterator[RawRow]:
         number = 0
         # The Arrow form leaves media columns as stored bytes, and the files stay memory-mapped.
         for batch in dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS):
-            for fields in batch.to_pylist():
+            for fields in plain_rows(batch):
                 number += 1
                 yield RawRow(source, number, fields)
 
