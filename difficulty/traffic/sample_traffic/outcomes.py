@@ -1,0 +1,129 @@
+"""Who answers a request well: a latent difficulty, and two fictitious models that cope with it differently.
+
+Every constant is a choice, made so that the traffic behaves like published router data: about as learnable, the frontier model
+better on average, many failures shared by both. ``data/README.md`` repeats them. They measure no real model.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from difficulty.traffic.sample_traffic.request import Request, Traits
+
+__all__ = ["CHEAP", "FRONTIER", "HIDDEN_SD", "Outcome", "chance_right", "draw_outcome", "visible_difficulty"]
+
+HIDDEN_SD = 0.18
+"""Standard deviation of the part of the difficulty that nothing in the text shows; both models feel the same."""
+CHEAP = (5.1, 7.5)
+"""(a, b) of P(cheap answer is right) = sigmoid(a - b * difficulty)."""
+FRONTIER = (4.6, 3.3)
+"""(c, d) of P(frontier answer is right) = sigmoid(c - d * difficulty)."""
+
+_BASE = {"classify": 0.05, "extract": 0.10, "summarize": 0.14, "question answering": 0.08, "code": 0.25, "multi-step planning": 0.30}
+_PER_STEP, _PER_CALCULATION, _PER_CONDITION = 0.04, 0.32, 0.28
+_RARE, _FOREIGN, _IMPOSSIBLE = 0.42, 0.16, 1.30
+_PER_DOUBLED_LENGTH, _PER_CODE_LINE = 0.02, 0.004
+_MOST_STEPS, _MOST_CODE_LINES, _USUAL_WORDS = 6, 60, 100
+
+_MEDIAN_TOKENS = {"classify": 6, "extract": 65, "summarize": 110, "question answering": 90, "code": 230, "multi-step planning": 420}
+_FRONTIER_LENGTH = 1.25
+_TOKENS_SD = 0.45
+_GRADES = 4
+_VALIDATED_SHARE, _VALIDATION_ERROR = 0.5, 0.04
+_VALIDATED_TASKS = ("classify", "extract", "code")
+_FRONTIER_UNKNOWN, _CHEAP_UNKNOWN, _ONLY_VALIDATION = 0.06, 0.03, 0.015
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What is known of both models on one request; ``None`` is unknown."""
+
+    cheap_quality: float | None
+    frontier_quality: float | None
+    cheap_passed: bool | None
+    cheap_tokens: int
+    frontier_tokens: int
+
+
+def visible_difficulty(traits: Traits) -> float:
+    """Return the part of the difficulty that the text shows, 0.05 (trivial) to 1 (very hard), above where something is missing."""
+    load = traits.load
+    return (
+        _BASE[traits.task]
+        + _PER_STEP * min(load.steps, _MOST_STEPS)
+        + _PER_CALCULATION * load.arithmetic
+        + _PER_CONDITION * load.logic
+        + _RARE * traits.rare
+        + _FOREIGN * traits.foreign
+        + _IMPOSSIBLE * traits.impossible
+        + _PER_DOUBLED_LENGTH * max(0.0, math.log2(max(traits.n_words, 1) / _USUAL_WORDS))
+        + _PER_CODE_LINE * min(traits.code_lines, _MOST_CODE_LINES)
+    )
+
+
+def chance_right(difficulty: float, model: tuple[float, float]) -> float:
+    """Return the probability that ``model`` (its intercept and slope) answers well."""
+    intercept, slope = model
+    return 1.0 / (1.0 + math.exp(slope * difficulty - intercept))
+
+
+def draw_outcome(request: Request, rng: np.random.Generator) -> Outcome:
+    """Return one draw of both models' outcomes, some of them left unknown.
+
+    Parameters
+    ----------
+    request : Request
+        Its traits and hidden difficulty decide the chances.
+    rng : numpy.random.Generator
+        Source of chance.
+    """
+    task = request.traits.task
+    difficulty = visible_difficulty(request.traits) + request.hidden
+    cheap = _quality(chance_right(difficulty, CHEAP), task, rng)
+    frontier = _quality(chance_right(difficulty, FRONTIER), task, rng)
+    passed = _validation(cheap, rng)
+    kept_cheap, kept_frontier, kept_passed = _known(cheap, frontier, passed, task, rng)
+    cheap_tokens, frontier_tokens = _tokens(task, rng)
+    return Outcome(
+        cheap_quality=kept_cheap,
+        frontier_quality=kept_frontier,
+        cheap_passed=kept_passed,
+        cheap_tokens=cheap_tokens,
+        frontier_tokens=frontier_tokens,
+    )
+
+
+def _quality(right: float, task: str, rng: np.random.Generator) -> float:
+    """Return 0 or 1; summaries get one of five grades."""
+    trials = _GRADES if task == "summarize" else 1
+    return sum(bool(rng.random() < right) for _ in range(trials)) / trials
+
+
+def _validation(quality: float, rng: np.random.Generator) -> bool:
+    """Return what an imperfect production check says of the cheap answer."""
+    return (quality >= 0.5) != bool(rng.random() < _VALIDATION_ERROR)
+
+
+def _known(
+    cheap: float, frontier: float, passed: bool, task: str, rng: np.random.Generator
+) -> tuple[float | None, float | None, bool | None]:
+    """Return the outcomes with some unknown; at least one is always left."""
+    validated = bool(rng.random() < _VALIDATED_SHARE) and task in _VALIDATED_TASKS
+    fate = rng.random()
+    if fate < _ONLY_VALIDATION:
+        return None, None, passed
+    kept_passed = passed if validated else None
+    if fate < _ONLY_VALIDATION + _CHEAP_UNKNOWN:
+        return None, frontier, kept_passed
+    return cheap, None if fate < _ONLY_VALIDATION + _CHEAP_UNKNOWN + _FRONTIER_UNKNOWN else frontier, kept_passed
+
+
+def _tokens(task: str, rng: np.random.Generator) -> tuple[int, int]:
+    """Return the lengths of both answers, log-normal, related, the frontier's somewhat longer."""
+    shared, own_cheap, own_frontier = (float(value) for value in rng.normal(0.0, _TOKENS_SD, size=3))
+    cheap = _MEDIAN_TOKENS[task] * math.exp(0.8 * shared + 0.6 * own_cheap)
+    frontier = _MEDIAN_TOKENS[task] * _FRONTIER_LENGTH * math.exp(0.8 * shared + 0.6 * own_frontier)
+    return max(1, round(cheap)), max(1, round(frontier))
