@@ -13,6 +13,7 @@ __all__ = [
     "BundleError",
     "BundleNotFoundError",
     "DifficultyError",
+    "EncoderError",
     "InvalidValueError",
     "MissingExtraError",
     "NotAttainableError",
@@ -66,6 +67,10 @@ class TooFewSamplesError(TrafficError):
 
 class UndefinedMetricError(DifficultyError, ValueError):
     """A metric has no value on this input, for example AUROC with one class."""
+
+
+class EncoderError(DifficultyError, ValueError):
+    """An encoder folder is missing, damaged or of an unknown format."""
 
 
 class RunError(DifficultyError, ValueError):

@@ -1,0 +1,1 @@
+"""Vectors to calibrated outcomes: heads, their combination, calibrators, and the model that holds them."""

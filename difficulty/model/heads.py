@@ -1,0 +1,84 @@
+"""Linear heads: logistic regression of one outcome on one kind of vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+
+from difficulty.errors import TooFewSamplesError
+
+__all__ = ["LinearHead", "Matrix", "fit_head"]
+
+FloatArray = NDArray[np.float64]
+Matrix = sp.csr_array | FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class LinearHead:
+    """A fitted head: ``logit = vectors @ coefficients + intercept``."""
+
+    coefficients: FloatArray
+    intercept: float
+
+    def logits(self, vectors: Matrix) -> FloatArray:
+        """Return logits of the outcome, of shape (n_requests,)."""
+        return np.asarray(vectors @ self.coefficients + self.intercept, dtype=np.float64)
+
+
+def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, strength: float) -> LinearHead:
+    """Fit P(failure) on the rows where the outcome is known.
+
+    Dense vectors are standardised first and the scaling is folded into the coefficients. Graded outcomes (0 < failure < 1) count
+    as both outcomes, each with its share. If all known outcomes are equal the head is constant at their rate, with half a sample
+    added to either side.
+
+    Parameters
+    ----------
+    vectors : array of shape (n_requests, dim)
+    failure, weight : ndarray of shape (n_requests,)
+        Outcome in [0, 1], NaN where unknown; sample weights.
+    strength : float
+        Inverse regularisation, scikit-learn's ``C``.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If no outcome is known.
+    """
+    known = np.flatnonzero(~np.isnan(failure))
+    if not len(known):
+        raise TooFewSamplesError("a head needs outcomes: got none that are known. Add cheap_quality or cheap_passed to the traffic.")
+    rows, labels, weights = _hard_labels(failure[known], weight[known])
+    dim = int(vectors.shape[1])
+    if len(np.unique(labels)) < 2:
+        rate = (np.dot(failure[known], weight[known]) + 0.5) / (weight[known].sum() + 1.0)
+        return LinearHead(np.zeros(dim), float(logit(rate)))
+    mean, deviation = _scaling(vectors[known])
+    scaled = vectors[known] if sp.issparse(vectors) else (vectors[known] - mean) / deviation
+    model = LogisticRegression(C=strength, max_iter=2_000).fit(scaled[rows], labels, sample_weight=weights)
+    coefficients = model.coef_[0] / deviation
+    return LinearHead(coefficients, float(model.intercept_[0] - mean @ coefficients))
+
+
+def _hard_labels(failure: FloatArray, weight: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.int64], FloatArray]:
+    """Return row numbers, 0/1 labels and weights; a graded row appears once for each label."""
+    failed, fine = np.flatnonzero(failure > 0), np.flatnonzero(failure < 1)
+    rows = np.concatenate([failed, fine])
+    labels = np.concatenate([np.ones(len(failed), dtype=np.int64), np.zeros(len(fine), dtype=np.int64)])
+    weights = np.concatenate([(failure * weight)[failed], ((1.0 - failure) * weight)[fine]])
+    order = np.argsort(rows, kind="stable")
+    return rows[order], labels[order], weights[order]
+
+
+def _scaling(vectors: Matrix) -> tuple[FloatArray, FloatArray]:
+    """Return what to subtract from and divide each column by; sparse vectors keep their scale."""
+    dim = int(vectors.shape[1])
+    if not isinstance(vectors, np.ndarray):
+        return np.zeros(dim), np.ones(dim)
+    deviation = vectors.std(axis=0)
+    return vectors.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)

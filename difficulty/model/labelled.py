@@ -1,0 +1,47 @@
+"""What a model is fitted on: token ids, outcomes and groups of the same requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import InvalidValueError
+from difficulty.traffic.outcomes import Outcomes
+
+__all__ = ["LabelledTokens"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledTokens:
+    """n tokenized requests with their outcomes.
+
+    Attributes
+    ----------
+    ids : sequence of n sequences of int
+        Token ids, already cut to the scorer's limit.
+    outcomes : Outcomes
+        What is known of both models.
+    groups : sequence of n str
+        Requests of one group stay in one fold.
+    """
+
+    ids: Sequence[Sequence[int]]
+    outcomes: Outcomes
+    groups: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if not len(self.ids) == len(self.outcomes) == len(self.groups):
+            sizes = (len(self.ids), len(self.outcomes), len(self.groups))
+            raise InvalidValueError("labelled tokens", sizes, rule="have as many ids as outcomes and groups")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> LabelledTokens:
+        """Return some rows."""
+        return LabelledTokens(
+            ids=[self.ids[row] for row in rows], outcomes=self.outcomes[rows], groups=[self.groups[row] for row in rows]
+        )

@@ -1,0 +1,137 @@
+"""Saving and loading a fitted model without pickle: ``model.json`` for what is said, ``model.npz`` for the arrays.
+
+``MODEL_FORMAT`` is raised when either changes its meaning; :func:`load_model` refuses numbers it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import RunError
+from difficulty.features.static import StaticEncoder
+from difficulty.model.calibration import Calibrator
+from difficulty.model.channels import Channel, NgramChannel, StaticChannel
+from difficulty.model.difficulty import DifficultyModel, FittedChannel, OutcomeModel
+from difficulty.model.heads import LinearHead
+from difficulty.model.stacking import GainWeights
+
+__all__ = ["MODEL_FORMAT", "load_model", "save_model"]
+
+MODEL_FORMAT = 1
+Arrays = dict[str, NDArray[Any]]
+
+
+def save_model(model: DifficultyModel, folder: Path) -> None:
+    """Write ``model.json`` and ``model.npz`` into an existing folder; encoders are not copied, their digest is written."""
+    arrays: Arrays = {}
+    for channel in model.channels:
+        fitted = model.fitted_[channel.name]
+        if fitted.state is not None:
+            arrays[f"{channel.name}.state"] = fitted.state
+        _put_head(arrays, f"{channel.name}.cheap", fitted.cheap)
+        _put_head(arrays, f"{channel.name}.frontier", fitted.frontier)
+    _put_outcome(arrays, "cheap", model.cheap_)
+    _put_outcome(arrays, "frontier", model.frontier_)
+    if model.gain_ and model.score_calibrator_:
+        arrays["gain.weights"], arrays["gain.intercept"] = model.gain_.weights, np.array(model.gain_.intercept)
+        _put_calibrator(arrays, "gain", model.score_calibrator_)
+    form = {"format": MODEL_FORMAT, "target": model.target, "channels": [_describe(channel) for channel in model.channels]}
+    (folder / "model.json").write_text(json.dumps(form, indent=2) + "\n", encoding="utf-8")
+    np.savez_compressed(folder / "model.npz", **arrays)  # type: ignore[arg-type]
+
+
+def load_model(folder: Path, *, encoder: StaticEncoder | None = None) -> DifficultyModel:
+    """Read a model written by :func:`save_model`.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that holds the two files.
+    encoder : StaticEncoder, optional
+        Needed when the model has a static channel; its digest must be the one it was fitted with.
+
+    Raises
+    ------
+    RunError
+        If a file is missing, the format is unknown, or the encoder is another one.
+    """
+    if not (folder / "model.json").is_file() or not (folder / "model.npz").is_file():
+        raise RunError(f"no model in {str(folder)!r}: model.json or model.npz is missing. Train again.")
+    form = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    if form.get("format") != MODEL_FORMAT:
+        raise RunError(f"model format {form.get('format')!r} is not the one this version reads ({MODEL_FORMAT}). Train again.")
+    with np.load(folder / "model.npz", allow_pickle=False) as stored:
+        arrays = dict(stored)
+    model = DifficultyModel([_build(entry, encoder) for entry in form["channels"]], target=form["target"])
+    model.fitted_ = {channel.name: _get_channel(arrays, channel.name) for channel in model.channels}
+    cheap = _get_outcome(arrays, "cheap")
+    if cheap is None:
+        raise RunError(f"the model in {str(folder)!r} has no head for the cheap model. Train again.")
+    model.cheap_, model.frontier_ = cheap, _get_outcome(arrays, "frontier")
+    model.gain_ = GainWeights(arrays["gain.weights"], float(arrays["gain.intercept"])) if "gain.weights" in arrays else None
+    model.score_calibrator_ = _get_calibrator(arrays, "gain") if model.gain_ else None
+    return model
+
+
+def _describe(channel: Channel) -> dict[str, Any]:
+    if isinstance(channel, NgramChannel):
+        features = channel.features
+        sizes = {"vocabulary_size": features.vocabulary_size, "buckets": features.buckets}
+        return {"name": channel.name, "strength": channel.strength, **sizes}
+    if isinstance(channel, StaticChannel):
+        return {"name": channel.name, "strength": channel.strength, "encoder_digest": channel.encoder.digest}
+    raise RunError(f"the channel {channel.name!r} cannot be saved. Known: ngrams, static.")
+
+
+def _build(entry: Mapping[str, Any], encoder: StaticEncoder | None) -> Channel:
+    if entry["name"] == NgramChannel.name:
+        return NgramChannel(entry["vocabulary_size"], buckets=entry["buckets"], strength=entry["strength"])
+    if encoder is None or encoder.digest != entry["encoder_digest"]:
+        found = encoder.digest[:12] if encoder else None
+        raise RunError(f"the model was fitted with encoder {entry['encoder_digest'][:12]}: got {found}. Restore the encoder folder.")
+    return StaticChannel(encoder, strength=entry["strength"])
+
+
+def _put_head(arrays: Arrays, name: str, head: LinearHead | None) -> None:
+    if head is not None:
+        arrays[f"{name}.coefficients"], arrays[f"{name}.intercept"] = head.coefficients, np.array(head.intercept)
+
+
+def _get_head(arrays: Arrays, name: str) -> LinearHead | None:
+    if f"{name}.coefficients" not in arrays:
+        return None
+    return LinearHead(arrays[f"{name}.coefficients"], float(arrays[f"{name}.intercept"]))
+
+
+def _get_channel(arrays: Arrays, name: str) -> FittedChannel:
+    cheap = _get_head(arrays, f"{name}.cheap")
+    if cheap is None:
+        raise RunError(f"model.npz lacks the head {name}.cheap. Train again.")
+    return FittedChannel(arrays.get(f"{name}.state"), cheap, _get_head(arrays, f"{name}.frontier"))
+
+
+def _put_outcome(arrays: Arrays, name: str, outcome: OutcomeModel | None) -> None:
+    if outcome is not None:
+        _put_head(arrays, f"{name}.stack", outcome.stack)
+        _put_calibrator(arrays, name, outcome.calibrator)
+
+
+def _get_outcome(arrays: Arrays, name: str) -> OutcomeModel | None:
+    stack = _get_head(arrays, f"{name}.stack")
+    return OutcomeModel(stack, _get_calibrator(arrays, name)) if stack else None
+
+
+def _put_calibrator(arrays: Arrays, name: str, calibrator: Calibrator) -> None:
+    arrays[f"{name}.sigmoid"] = np.array([calibrator.slope, calibrator.intercept])
+    arrays[f"{name}.knots"], arrays[f"{name}.values"] = calibrator.knots, calibrator.values
+
+
+def _get_calibrator(arrays: Arrays, name: str) -> Calibrator:
+    slope, intercept = arrays[f"{name}.sigmoid"]
+    return Calibrator(float(slope), float(intercept), arrays[f"{name}.knots"], arrays[f"{name}.values"])
