@@ -69,16 +69,12 @@ class Sample:
         if self.route is not None and self.route not in get_args(Route):
             raise InvalidValueError("route", self.route, rule="be 'cheap', 'frontier' or null")
         if not self.has_outcome:
-            raise InvalidValueError(
-                "outcomes", None, rule="name at least one of cheap_quality, frontier_quality, cheap_passed, preference"
-            )
+            raise InvalidValueError("outcomes", None, rule="name at least one of cheap_quality, frontier_quality, cheap_passed, preference")
 
     @property
     def has_outcome(self) -> bool:
         """Whether anything is known of what either model did."""
-        return any(
-            value is not None for value in (self.cheap_quality, self.frontier_quality, self.cheap_passed, self.preference)
-        )
+        return any(value is not None for value in (self.cheap_quality, self.frontier_quality, self.cheap_passed, self.preference))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,7 @@
+"""The folder that is shipped: its manifest, its policy, how it is written and how it is checked. No lab code, no pickle."""
+
+from difficulty.bundle.manifest import BUNDLE_FORMAT, FileEntry, Manifest
+from difficulty.bundle.policy import Chosen, Fallback, Policy
+from difficulty.bundle.store import Bundle, read_bundle, write_bundle
+
+__all__ = ["BUNDLE_FORMAT", "Bundle", "Chosen", "Fallback", "FileEntry", "Manifest", "Policy", "read_bundle", "write_bundle"]

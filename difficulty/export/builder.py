@@ -49,9 +49,7 @@ class GraphBuilder:
 
     def affine(self, value: str, weights: NDArray[Any], bias: NDArray[Any], *, output: str | None = None) -> str:
         """Add ``value @ weights + bias`` for ``value`` of shape (batch, in)."""
-        return self(
-            "Gemm", value, self.constant(weights.astype(np.float32)), self.constant(bias.astype(np.float32)), output=output
-        )
+        return self("Gemm", value, self.constant(weights.astype(np.float32)), self.constant(bias.astype(np.float32)), output=output)
 
     def build(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto], *, name: str) -> onnx.ModelProto:
         """Return the model, checked by onnx."""

@@ -67,9 +67,7 @@ class StaticEncoder:
         for name in ("table.npz", "tokenizer.json"):
             digest.update(_read_checked(folder / name, card["sha256"].get(name)))
         with np.load(folder / "table.npz", allow_pickle=False) as arrays:
-            return cls(
-                table=arrays["table"], scale=arrays["scale"], tokenizer_path=folder / "tokenizer.json", digest=digest.hexdigest()
-            )
+            return cls(table=arrays["table"], scale=arrays["scale"], tokenizer_path=folder / "tokenizer.json", digest=digest.hexdigest())
 
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens is all zero."""

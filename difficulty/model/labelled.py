@@ -42,6 +42,4 @@ class LabelledTokens:
 
     def __getitem__(self, rows: NDArray[np.intp]) -> LabelledTokens:
         """Return some rows."""
-        return LabelledTokens(
-            ids=[self.ids[row] for row in rows], outcomes=self.outcomes[rows], groups=[self.groups[row] for row in rows]
-        )
+        return LabelledTokens(ids=[self.ids[row] for row in rows], outcomes=self.outcomes[rows], groups=[self.groups[row] for row in rows])

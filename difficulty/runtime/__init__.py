@@ -1,0 +1,6 @@
+"""What routers import: load a bundle, decide. Needs numpy, onnxruntime, tokenizers and pydantic only."""
+
+from difficulty.runtime.router import Decision, Request, Router
+from difficulty.runtime.scorer import Score, Scorer
+
+__all__ = ["Decision", "Request", "Router", "Score", "Scorer"]

@@ -1,0 +1,54 @@
+"""``manifest.json``: what a bundle is, and the hash of every other file in it.
+
+``BUNDLE_FORMAT`` is raised when a reader of the old number would misread a bundle: a new meaning of a field, a new required file, a
+new text view that changes scores. New optional fields do not raise it. Readers refuse numbers above their own and keep reading the
+older ones; a saved bundle of each old number stays under test.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["BUNDLE_FORMAT", "FileEntry", "Manifest"]
+
+BUNDLE_FORMAT = 1
+
+
+class FileEntry(BaseModel):
+    """Size and hash of one file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class Manifest(BaseModel):
+    """What a bundle is; the fields are specified in ``docs/bundle.md``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = BUNDLE_FORMAT
+    name: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+    created: datetime
+    target: Literal["benefit", "failure"]
+    outputs: tuple[str, ...]
+    """Outputs of ``scorer.onnx``, in order."""
+    text_view: int
+    max_chars: int = Field(ge=2)
+    max_tokens: int = Field(ge=1)
+    score_tolerance: float = Field(gt=0)
+    """How far another runtime's scores may be from ``golden.jsonl``."""
+    cheap_model: str | None = None
+    frontier_model: str | None = None
+    training_data: str
+    """Hash of the labelled traffic, as ``difficulty ingest`` reports it."""
+    split: dict[str, Any]
+    """Seed and shares of the split, so that evaluation can find the test rows again."""
+    recipe: dict[str, Any]
+    libraries: dict[str, str]
+    files: dict[str, FileEntry]

@@ -1,0 +1,167 @@
+"""Writing a bundle in one step and reading it with every check done before anything is built from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from difficulty.bundle.manifest import BUNDLE_FORMAT, FileEntry, Manifest
+from difficulty.bundle.policy import Policy
+from difficulty.errors import BundleError, BundleNotFoundError
+from difficulty.text import TEXT_VIEWS
+
+__all__ = ["REQUIRED_FILES", "Bundle", "read_bundle", "write_bundle"]
+
+REQUIRED_FILES = ("scorer.onnx", "tokenizer.json", "policy.json", "golden.jsonl", "metrics.json", "card.md")
+_UNHASHED = {"manifest.json", "signature"}
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose files were read once and match their hashes."""
+
+    path: Path
+    manifest: Manifest
+    policy: Policy
+    files: Mapping[str, bytes]
+    """Content of every file but the manifest, by name."""
+
+
+def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Bundle:
+    """Write a bundle folder: all of it appears, or nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist yet: bundles are never changed in place.
+    files : mapping of str to bytes
+        Content of every file but the manifest; ``REQUIRED_FILES`` are among them.
+    manifest : mapping
+        Fields of :class:`Manifest` without ``files``.
+
+    Raises
+    ------
+    BundleError
+        If the folder exists, a required file is missing, or a field is wrong.
+    """
+    if folder.exists():
+        raise BundleError(f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose a new version.")
+    missing = sorted({*REQUIRED_FILES} - {*files})
+    if missing:
+        raise BundleError(f"a bundle needs the files {', '.join(REQUIRED_FILES)}: got none of {', '.join(missing)}.")
+    entries = {name: FileEntry(sha256=_sha256(content), bytes=len(content)) for name, content in sorted(files.items())}
+    checked = _parse(Manifest, {**manifest, "files": entries}, "manifest.json")
+    _parse_json(Policy, files["policy.json"], "policy.json")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, content in {**files, "manifest.json": _json_bytes(checked)}.items():
+            _write_synced(scratch / name, content)
+        scratch.chmod(0o755)
+        os.rename(scratch, folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return read_bundle(folder)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle and check it: format, file list, sizes, hashes, policy.
+
+    Raises
+    ------
+    BundleNotFoundError
+        If there is no bundle at this path.
+    BundleError
+        If anything is damaged, missing, added or of a newer format; the message names the file.
+    """
+    if not folder.is_dir():
+        raise BundleNotFoundError(f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'.")
+    if not (folder / "manifest.json").is_file():
+        raise BundleError(f"bundle {str(folder)!r} has no manifest.json. Copy the whole folder, or ship it again.")
+    manifest = _read_manifest((folder / "manifest.json").read_bytes())
+    _check_names({path.name for path in folder.iterdir()}, manifest)
+    files = {name: _read_checked(folder / name, entry) for name, entry in manifest.files.items()}
+    policy = _parse_json(Policy, files["policy.json"], "policy.json")
+    if policy.min_familiarity > 0 and "familiarity" not in manifest.outputs:
+        raise BundleError("policy.json asks for a min_familiarity, but this scorer has no familiarity output. Set it to 0 or train again.")
+    return Bundle(folder, manifest, policy, files)
+
+
+def _read_manifest(content: bytes) -> Manifest:
+    form = _load_json(content, "manifest.json")
+    found = form.get("format") if isinstance(form, dict) else None
+    if isinstance(found, int) and found > BUNDLE_FORMAT:
+        raise BundleError(
+            f"bundle format {found} is newer than this runtime reads (1 to {BUNDLE_FORMAT}). Upgrade difficulty or export again."
+        )
+    if found != BUNDLE_FORMAT:
+        raise BundleError(f"manifest.json must name the bundle format (1 to {BUNDLE_FORMAT}): got {found!r}. Ship the bundle again.")
+    manifest = _parse(Manifest, form, "manifest.json")
+    if manifest.text_view not in TEXT_VIEWS:
+        raise BundleError(f"text view {manifest.text_view} is not one this runtime knows ({list(TEXT_VIEWS)}). Upgrade difficulty.")
+    return manifest
+
+
+def _check_names(found: set[str], manifest: Manifest) -> None:
+    listed = {*manifest.files}
+    missing = sorted(({*REQUIRED_FILES} | listed) - found)
+    if missing:
+        raise BundleError(f"bundle file {missing[0]} is missing. Copy the whole folder, or ship it again.")
+    unlisted = sorted({*REQUIRED_FILES} - listed) + sorted(found - listed - _UNHASHED)
+    if unlisted:
+        raise BundleError(f"bundle file {unlisted[0]} is not in the manifest. Remove it, or ship the bundle again.")
+
+
+def _read_checked(path: Path, entry: FileEntry) -> bytes:
+    if path.is_symlink() or not path.is_file():
+        raise BundleError(f"bundle file {path.name} must be a plain file. Copy the whole folder, or ship it again.")
+    content = path.read_bytes()
+    if len(content) != entry.bytes or _sha256(content) != entry.sha256:
+        raise BundleError(f"bundle file {path.name} was changed: its hash is not the manifest's. Copy the folder again, or ship it again.")
+    return content
+
+
+def _parse_json(kind: type[_Model], content: bytes, name: str) -> _Model:
+    return _parse(kind, _load_json(content, name), name)
+
+
+def _load_json(content: bytes, name: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise BundleError(f"{name} is not valid JSON ({error}). Copy the folder again, or ship it again.") from error
+
+
+def _parse(kind: type[_Model], form: Any, name: str) -> _Model:
+    try:
+        return kind.model_validate(form)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise BundleError(f"{name}: {where}: {first['msg']}; got {first['input']!r:.80}. Ship the bundle again.") from error
+
+
+def _json_bytes(form: BaseModel) -> bytes:
+    return (json.dumps(form.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,145 @@
+"""Recipes: what is trained and how, read once from TOML at the edge. Unknown keys fail.
+
+``pipelines/`` holds the shipped ones. Every number a recipe leaves out has the default that stands here.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from difficulty.errors import RecipeError
+
+__all__ = [
+    "ExportSettings",
+    "NgramSettings",
+    "PolicySettings",
+    "Recipe",
+    "SplitSettings",
+    "StaticSettings",
+    "TextSettings",
+    "load_recipe",
+    "parse_recipe",
+]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TextSettings(_Settings):
+    """From messages to token ids."""
+
+    view: int = 1
+    max_chars: int = Field(default=8192, ge=2)
+    """Longest text in characters; of longer ones head and tail are kept."""
+    max_tokens: int = Field(default=512, ge=2)
+    """Most tokens the scorer sees; of more, head and tail are kept."""
+
+
+class SplitSettings(_Settings):
+    """Shares of the requests, by hash of their group."""
+
+    fit: float = Field(default=0.6, gt=0, lt=1)
+    calibration: float = Field(default=0.2, gt=0, lt=1)
+    test: float = Field(default=0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _add_up(self) -> SplitSettings:
+        if abs(self.fit + self.calibration + self.test - 1.0) > 1e-9:
+            raise ValueError("fit, calibration and test must add up to 1")
+        return self
+
+    @property
+    def fractions(self) -> tuple[float, float, float]:
+        """The three shares."""
+        return self.fit, self.calibration, self.test
+
+
+class NgramSettings(_Settings):
+    """Heads on token n-grams."""
+
+    buckets: int = Field(default=65_536, ge=1, le=2**24)
+    strength: float = Field(default=0.3, gt=0)
+    """Inverse regularisation, scikit-learn's C."""
+
+
+class StaticSettings(_Settings):
+    """Heads on static embeddings."""
+
+    encoder: str = "static-minilm-256"
+    """A shipped encoder's name, or the path of an encoder folder."""
+    strength: float = Field(default=0.003, gt=0)
+
+
+class FeatureSettings(_Settings):
+    """Which vectors the heads read; n-grams always, static embeddings unless switched off with ``static = false``."""
+
+    ngrams: NgramSettings = NgramSettings()
+    static: StaticSettings | Literal[False] = StaticSettings()
+
+
+class PolicySettings(_Settings):
+    """The router's rule, as far as it is not learned."""
+
+    max_cheap_tokens: int = Field(default=256, ge=0)
+    easy_tasks: tuple[str, ...] = ()
+    hard_tasks: tuple[str, ...] = ()
+    objective: str = "share=0.3"
+    """How the threshold is chosen when ``ship`` is not told otherwise."""
+    review_after_days: int = Field(default=91, ge=1)
+
+
+class ExportSettings(_Settings):
+    """The parity gate: how far the graph may be from the Python model."""
+
+    max_score_difference: float = Field(default=1e-4, gt=0)
+    max_flips: float = Field(default=0.0, ge=0, lt=1)
+    """Share of calibration requests whose decision may differ, those within the score difference of the threshold left out."""
+
+
+class Recipe(_Settings):
+    """A parsed recipe."""
+
+    name: str = Field(min_length=1)
+    seed: int = Field(default=0, ge=0)
+    target: Literal["auto", "benefit", "failure"] = "auto"
+    """``auto``: benefit where both models' outcomes are known, else failure."""
+    folds: int = Field(default=5, ge=2)
+    text: TextSettings = TextSettings()
+    split: SplitSettings = SplitSettings()
+    features: FeatureSettings = FeatureSettings()
+    policy: PolicySettings = PolicySettings()
+    export: ExportSettings = ExportSettings()
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises
+    ------
+    RecipeError
+        If it is missing, is not TOML, or holds a key or value that is not allowed.
+    """
+    if not path.is_file():
+        raise RecipeError(f"no recipe at {str(path)!r}. Pass a TOML file, or the name of a shipped recipe.")
+    try:
+        form = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path.name} is not valid TOML: {error}.") from error
+    return parse_recipe(form, name=path.name)
+
+
+def parse_recipe(form: dict[str, Any], *, name: str) -> Recipe:
+    """Check a recipe's content; ``name`` is how errors call it."""
+    try:
+        return Recipe.model_validate(form)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"]) or "recipe"
+        if problem["type"] == "extra_forbidden":
+            raise RecipeError(f"{name}: unknown key {where!r}. Remove it, or check its spelling and section.") from error
+        raise RecipeError(f"{name}: {where}: {problem['msg']}; got {problem['input']!r}.") from error

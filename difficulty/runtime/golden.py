@@ -1,0 +1,52 @@
+"""Golden vectors: fixed texts with the token ids, scores and decisions that every runtime must reproduce."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from difficulty.bundle import Bundle
+from difficulty.errors import BundleError
+from difficulty.runtime.router import Router
+
+__all__ = ["check_golden", "golden_rows"]
+
+_SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+_EXACT = ("route", "model", "reason", "threshold", "fallback", "tokens", "tokens_source", "truncated")
+
+
+def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield one row of ``golden.jsonl`` for each request (``id``, ``messages``, optional ``task`` and ``given_tokens``)."""
+    for request in requests:
+        decision = router.decide(request["messages"], request.get("task"), tokens=request.get("given_tokens")).as_dict()
+        ids = None if decision["reason"] == "scorer_error" else router.scorer.encode(request["messages"]).ids
+        yield {**request, "input_ids": ids, **{name: decision[name] for name in (*_SCORES, *_EXACT)}}
+
+
+def check_golden(bundle: Bundle, router: Router) -> list[str]:
+    """Return what differs from the bundle's golden vectors, one sentence each; empty when all agree."""
+    rows = [json.loads(line) for line in bundle.files["golden.jsonl"].decode().split("\n") if line]
+    if not rows:
+        raise BundleError("golden.jsonl must hold golden vectors: got none. Ship the bundle again.")
+    requests = [{key: row[key] for key in ("id", "messages", "task", "given_tokens") if key in row} for row in rows]
+    return [
+        difference
+        for expected, found in zip(rows, golden_rows(router, requests), strict=True)
+        for difference in _differences(expected, found, tolerance=bundle.manifest.score_tolerance)
+    ]
+
+
+def _differences(expected: dict[str, Any], found: dict[str, Any], *, tolerance: float) -> Iterator[str]:
+    for name in ("input_ids", *_EXACT):
+        if expected[name] != found[name]:
+            yield f"{expected['id']}: {name} is {found[name]!r:.80}, expected {expected[name]!r:.80}"
+    for name in _SCORES:
+        if not _close(expected[name], found[name], tolerance):
+            yield f"{expected['id']}: {name} is {found[name]}, expected {expected[name]} within {tolerance:g}"
+
+
+def _close(expected: float | None, found: float | None, tolerance: float) -> bool:
+    if expected is None or found is None:
+        return expected is found
+    return abs(expected - found) <= tolerance

@@ -1,0 +1,215 @@
+"""The router: one decision a request, by the bundle's policy."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from difficulty.bundle import Bundle, Policy, read_bundle
+from difficulty.errors import InvalidValueError
+from difficulty.records import Route
+from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
+from difficulty.runtime.scorer import Score, Scorer
+
+__all__ = ["Decision", "Request", "Router", "TokensSource"]
+
+logger = logging.getLogger("difficulty.runtime")
+
+TokensSource = Literal["request", "tokenizer", "estimate"]
+Messages = str | Sequence[Mapping[str, Any]]
+
+
+class Request(NamedTuple):
+    """A request to decide on."""
+
+    messages: Messages
+    task: str | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Where a request goes, and why."""
+
+    route: Route
+    model: str
+    """Name of the model to call."""
+    reason: Reason
+    difficulty_score: float | None
+    """``None`` when the rule needed no score or none could be made."""
+    p_cheap_fails: float | None
+    p_frontier_fails: float | None
+    familiarity: float | None
+    threshold: float
+    fallback: str | None
+    """Model to call when the cheap answer fails validation; ``None`` on the frontier route or when switched off."""
+    task: str | None
+    tokens: int | None
+    tokens_source: TokensSource | None
+    """Who counted: the caller, the scorer's tokenizer, or an estimate because the request is too long to tokenize whole."""
+    truncated: bool
+    """Whether the scorer saw less than the whole request."""
+    bundle_version: str
+    error: str | None = None
+    """Why the request could not be scored, with reason ``scorer_error``."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+class Router:
+    """Decide between the cheap and the frontier model.
+
+    ``decide`` always answers: a request that cannot be scored takes the route of the policy's ``on_error`` with reason
+    ``scorer_error``, and is counted in ``scorer_errors``. Safe to use from several threads.
+
+    Examples
+    --------
+    >>> router = Router.load("bundles/support-1")  # doctest: +SKIP
+    >>> router.decide("What are your opening hours?", task="question answering").route  # doctest: +SKIP
+    'cheap'
+    """
+
+    def __init__(self, scorer: Scorer, policy: Policy, *, version: str) -> None:
+        self.scorer = scorer
+        self.policy = policy
+        self.version = version
+        self.scorer_errors = 0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, path: str | Path, *, threads: int = 1) -> Router:
+        """Read and check a bundle and make one decision, so that the first request pays for no warm-up.
+
+        Parameters
+        ----------
+        path : str or Path
+            Bundle folder.
+        threads : int, default 1
+            Threads ONNX Runtime may use for one request.
+
+        Raises
+        ------
+        BundleError
+            If anything about the bundle is wrong; nothing is built from a bundle that fails its checks.
+        """
+        return cls.from_bundle(read_bundle(Path(path)), threads=threads)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Router:
+        """Build the router of a bundle that is read already."""
+        manifest = bundle.manifest
+        router = cls(Scorer.from_bundle(bundle, threads=threads), bundle.policy, version=f"{manifest.name}-{manifest.version}")
+        router.scorer.score("warm up")
+        return router
+
+    def decide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
+        """Return the decision for one request.
+
+        Parameters
+        ----------
+        messages : str or sequence of mapping
+            OpenAI-style messages; a string is one user message.
+        task : str, optional
+            What kind of request it is, where the caller knows.
+        tokens : int, optional
+            The request's own token count, where the gateway has one; else the scorer's tokenizer counts.
+        """
+        return self._decide(Request(messages, task, tokens))
+
+    def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
+        """Return the decisions for many requests, in order; scored in batches, much faster than one at a time."""
+        pending = [self._look_at(request) for request in requests]
+        waiting = [index for index, look in enumerate(pending) if look.verdict is None and look.error is None]
+        columns = self.scorer.score_many([pending[index].ids for index in waiting])
+        for row, index in enumerate(waiting):
+            pending[index].score = Score.of({name: float(column[row]) for name, column in columns.items()})
+        return [self._conclude(look) for look in pending]
+
+    def _decide(self, request: Request) -> Decision:
+        look = self._look_at(request)
+        if look.verdict is None and look.error is None:
+            try:
+                look.score = self.scorer.score_ids(look.ids)
+            except Exception as error:
+                look.error = error
+        return self._conclude(look)
+
+    def _look_at(self, request: Request) -> _Look:
+        """Count, tokenize and apply the rules that need no score; errors are kept for :meth:`_conclude`."""
+        look = _Look(request)
+        try:
+            if request.tokens is not None:
+                look.tokens, look.source = _checked_tokens(request.tokens), "request"
+                look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
+                if look.verdict:
+                    return look
+            encoded = self.scorer.encode(request.messages)
+            look.ids, look.truncated = encoded.ids, encoded.truncated
+            if look.tokens is None:
+                look.tokens, look.source = encoded.tokens, "estimate" if encoded.estimated else "tokenizer"
+                look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
+        except Exception as error:
+            look.error = error
+        return look
+
+    def _conclude(self, look: _Look) -> Decision:
+        task = look.request.task
+        score = look.score
+        if score is not None and look.error is None:
+            try:
+                look.verdict = after_scoring(self.policy, task=task, score=score.difficulty_score, familiarity=score.familiarity)
+            except Exception as error:
+                look.error = error
+        if look.verdict is None:
+            with self._lock:
+                self.scorer_errors += 1
+            logger.warning("request not scored, sent to %s: %s", self.policy.on_error, look.error)
+            look.verdict, score = Verdict(self.policy.on_error, "scorer_error"), None
+        return self._decision(look, look.verdict, score)
+
+    def _decision(self, look: _Look, verdict: Verdict, score: Score | None) -> Decision:
+        cheap = verdict.route == "cheap"
+        policy = self.policy
+        return Decision(
+            route=verdict.route,
+            model=policy.cheap_model if cheap else policy.frontier_model,
+            reason=verdict.reason,
+            difficulty_score=score.difficulty_score if score else None,
+            p_cheap_fails=score.p_cheap_fails if score else None,
+            p_frontier_fails=score.p_frontier_fails if score else None,
+            familiarity=score.familiarity if score else None,
+            threshold=threshold_of(policy, look.request.task),
+            fallback=policy.frontier_model if cheap and policy.fallback.on_validation_failure else None,
+            task=look.request.task,
+            tokens=look.tokens,
+            tokens_source=look.source,
+            truncated=look.truncated,
+            bundle_version=self.version,
+            error=str(look.error) if look.error else None,
+        )
+
+
+@dataclass(slots=True)
+class _Look:
+    """What is known of a request on its way to a decision."""
+
+    request: Request
+    ids: list[int] = field(default_factory=list)
+    tokens: int | None = None
+    source: TokensSource | None = None
+    truncated: bool = False
+    verdict: Verdict | None = None
+    score: Score | None = None
+    error: Exception | None = None
+
+
+def _checked_tokens(tokens: int) -> int:
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
+        raise InvalidValueError("tokens", tokens, rule="be 0 or more")
+    return tokens

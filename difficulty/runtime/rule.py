@@ -1,0 +1,58 @@
+"""The router's rule, as a pure function of the policy and what is known of a request.
+
+    if tokens < max_cheap_tokens and task in easy_tasks:       cheap      easy_task
+    elif task in hard_tasks:                                   frontier   hard_task
+    elif familiarity < min_familiarity:                        frontier   unfamiliar
+    elif difficulty_score > threshold:                         frontier   above_threshold
+    else:                                                      cheap      within_threshold
+
+A request that cannot be scored takes the route of ``on_error`` with reason ``scorer_error``. The first two lines need no score.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from difficulty.bundle.policy import Policy
+from difficulty.records import Route
+
+__all__ = ["Reason", "Verdict", "after_scoring", "before_scoring", "threshold_of"]
+
+Reason = Literal["easy_task", "hard_task", "unfamiliar", "above_threshold", "within_threshold", "scorer_error"]
+
+
+class Verdict(NamedTuple):
+    """A route and why."""
+
+    route: Route
+    reason: Reason
+
+
+EASY = Verdict("cheap", "easy_task")
+HARD = Verdict("frontier", "hard_task")
+UNFAMILIAR = Verdict("frontier", "unfamiliar")
+ABOVE = Verdict("frontier", "above_threshold")
+WITHIN = Verdict("cheap", "within_threshold")
+
+
+def before_scoring(policy: Policy, *, task: str | None, tokens: int) -> Verdict | None:
+    """Return the verdict of the rules that need no score, or ``None`` when a score is needed."""
+    if task is None:
+        return None
+    if tokens < policy.max_cheap_tokens and task in policy.easy_tasks:
+        return EASY
+    return HARD if task in policy.hard_tasks else None
+
+
+def after_scoring(policy: Policy, *, task: str | None, score: float, familiarity: float | None) -> Verdict:
+    """Return the verdict of the rules that need the score."""
+    if familiarity is not None and familiarity < policy.min_familiarity:
+        return UNFAMILIAR
+    return ABOVE if score > threshold_of(policy, task) else WITHIN
+
+
+def threshold_of(policy: Policy, task: str | None) -> float:
+    """Return the threshold that applies to a task."""
+    if task is None or not policy.task_thresholds:
+        return policy.threshold
+    return policy.task_thresholds.get(task, policy.threshold)

@@ -1,0 +1,158 @@
+"""Scores from a bundle: text view, tokenizer and ONNX session, and nothing of the lab."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from difficulty.bundle.store import Bundle
+from difficulty.errors import BundleError, InvalidValueError, ScoringError
+from difficulty.text import TextView
+from difficulty.tokens import RequestTokenizer, pad
+
+__all__ = ["Encoded", "Score", "Scorer"]
+
+FloatArray = NDArray[np.float32]
+_REQUIRED = ("difficulty_score", "p_cheap_fails")
+_OPTIONAL = ("p_frontier_fails", "familiarity")
+_MOST_ROWS = 256
+_MOST_PAIRS = 4_000_000
+"""A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers; this bounds them."""
+
+
+class Encoded(NamedTuple):
+    """Token ids of one request."""
+
+    ids: list[int]
+    tokens: int
+    """Tokens of the whole request."""
+    estimated: bool = False
+    """Whether ``tokens`` is an estimate, because the middle of the text was left out before tokenizing."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the scorer sees less than the whole request."""
+        return self.estimated or self.tokens > len(self.ids)
+
+
+class Score(NamedTuple):
+    """Outputs of the scorer for one request."""
+
+    difficulty_score: float
+    p_cheap_fails: float
+    p_frontier_fails: float | None
+    familiarity: float | None
+
+    @classmethod
+    def of(cls, values: Mapping[str, float]) -> Score:
+        """Build from the graph's outputs by name.
+
+        Raises
+        ------
+        ScoringError
+            If the score is not a number.
+        """
+        score = values["difficulty_score"]
+        if not math.isfinite(score):
+            raise ScoringError(f"difficulty_score must be a number: got {score}. Verify the bundle.")
+        return cls(score, values["p_cheap_fails"], values.get("p_frontier_fails"), values.get("familiarity"))
+
+
+class Scorer:
+    """Score requests; safe to use from several threads.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    tokenizer : RequestTokenizer
+    view : TextView
+    """
+
+    def __init__(self, session: ort.InferenceSession, tokenizer: RequestTokenizer, view: TextView) -> None:
+        found = {output.name for output in session.get_outputs()}
+        missing = [name for name in _REQUIRED if name not in found]
+        if missing:
+            raise BundleError(f"scorer.onnx must have the output {missing[0]!r}: got {sorted(found)}. Ship the bundle again.")
+        self.session = session
+        self.tokenizer = tokenizer
+        self.view = view
+        self.outputs = [name for name in (*_REQUIRED, *_OPTIONAL) if name in found]
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Scorer:
+        """Build the scorer of a checked bundle; ``threads`` is what ONNX Runtime may use for one call."""
+        manifest = bundle.manifest
+        session = _session(bundle.files["scorer.onnx"], threads=threads)
+        try:
+            raw = Tokenizer.from_buffer(bundle.files["tokenizer.json"])
+        except Exception as error:  # tokenizers raises plain Exception
+            raise BundleError(f"tokenizer.json cannot be loaded ({error}). Ship the bundle again.") from error
+        tokenizer = RequestTokenizer(raw, max_tokens=manifest.max_tokens)
+        return cls(session, tokenizer, TextView(manifest.text_view, max_chars=manifest.max_chars))
+
+    def encode(self, messages: str | Sequence[Mapping[str, Any]]) -> Encoded:
+        """Return the token ids of a request.
+
+        Raises
+        ------
+        ScoringError
+            If the request holds no text.
+        """
+        view = self.view(messages)
+        if not view.text or view.text.isspace():
+            raise ScoringError("a request must hold some text to be scored: got none. Send text, or route it without the scorer.")
+        ids, total = self.tokenizer.encode(view.text)
+        if not view.truncated:
+            return Encoded(ids, total)
+        return Encoded(ids, round(total * view.total_chars / len(view.text)), estimated=True)
+
+    def score_ids(self, ids: Sequence[int]) -> Score:
+        """Return the score of one tokenized request."""
+        input_ids = np.array([ids or [0]], dtype=np.int64)
+        mask = np.ones_like(input_ids) if ids else np.zeros_like(input_ids)
+        values = self.session.run(self.outputs, {"input_ids": input_ids, "attention_mask": mask})
+        return Score.of({name: float(value[0]) for name, value in zip(self.outputs, values, strict=True)})
+
+    def score(self, messages: str | Sequence[Mapping[str, Any]]) -> Score:
+        """Return the score of one request."""
+        return self.score_ids(self.encode(messages).ids)
+
+    def score_many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
+        """Return each output for many tokenized requests, arrays of shape (n_requests,) in the order of ``rows``."""
+        results = {name: np.zeros(len(rows), dtype=np.float32) for name in self.outputs}
+        for picked in _batches([len(row) for row in rows]):
+            ids, mask = pad([rows[index] for index in picked])
+            values = self.session.run(self.outputs, {"input_ids": ids, "attention_mask": mask})
+            for name, value in zip(self.outputs, values, strict=True):
+                results[name][picked] = value
+        return results
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
+    """Yield row numbers in batches of like length, bounded in rows and in memory."""
+    order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
+    end = len(order)
+    while end > 0:  # longest first, so the first batch is the largest that memory must hold
+        longest = max(1, lengths[order[end - 1]])
+        size = max(1, min(_MOST_ROWS, _MOST_PAIRS // longest**2))
+        yield order[max(0, end - size) : end]
+        end -= size
+
+
+def _session(graph: bytes, *, threads: int) -> ort.InferenceSession:
+    if threads < 1:
+        raise InvalidValueError("threads", threads, rule="be 1 or more")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own classes, none of them public
+        raise BundleError(f"scorer.onnx cannot be loaded ({error}). Ship the bundle again.") from error
