@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,19 @@ def routellm() -> Path:
 @pytest.fixture(scope="session")
 def normalised() -> Path:
     return public_data("DIFFICULTY_TOOLS", "../shared/data/normalised")
+
+
+def require_program(name: str) -> str:
+    """Return the path of a program; where it is missing skip the test, or fail it when CI says that it must be there."""
+    if path := shutil.which(name):
+        return path
+    reason = f"needs the program {name!r}, which is not installed"
+    if os.environ.get("DIFFICULTY_REQUIRE_PROGRAMS"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Require the programs that a test's markers name."""
+    if item.get_closest_marker("node"):
+        require_program("node")

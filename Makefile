@@ -1,0 +1,47 @@
+# Needs Python >= 3.11 with pip, and make. Each target makes the environment it needs, and again only when its pins change.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check fix clean
+
+help:  ## Show the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv-demo/.ready  ## Run the whole journey on the sample traffic; writes demo-out. No torch.
+	.venv-demo/bin/difficulty demo -o demo-out
+
+test: .venv/.ready  ## Run the tests; pass pytest options as ARGS="-k curve".
+	.venv/bin/python -m pytest -q -n $(WORKERS) $(ARGS)
+
+test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders.
+	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)
+
+check: .venv/.ready  ## Check format, lint and types: what CI runs before the tests.
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+fix: .venv/.ready  ## Format, and repair what ruff can.
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+clean:  ## Remove environments, caches and what the demo wrote.
+	rm -rf .venv .venv-demo .venv-slow demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv-demo/.ready: EXTRAS = train
+.venv/.ready: EXTRAS = train,track,dev
+.venv-slow/.ready: EXTRAS = train,track,encoders,dev
+.venv-slow/.ready: FIRST = torch
+
+.venv-demo/.ready .venv/.ready .venv-slow/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "difficulty needs Python >= 3.11: pass PYTHON=python3.12")'
+	@echo "$(@D): installing difficulty[$(EXTRAS)] for $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(@D)
+	@$(if $(FIRST),$(@D)/bin/python $(PIP) $(FIRST))
+	@$(@D)/bin/python $(PIP) --editable '.[$(EXTRAS)]'
+	@touch $@
