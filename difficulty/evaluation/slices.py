@@ -14,7 +14,7 @@ import numpy as np
 from difficulty.evaluation.judged import Judged
 from difficulty.metrics.arrays import IntArray
 
-__all__ = ["OTHER", "SLICERS", "slice_rows", "too_small"]
+__all__ = ["OTHER", "SLICERS", "by_task", "by_tokens", "slice_rows", "too_small"]
 
 Slicer = Callable[[Judged], Sequence[str | None]]
 

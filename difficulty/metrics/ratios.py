@@ -12,7 +12,7 @@ import numpy as np
 
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Ratio", "ratio"]
+__all__ = ["Ratio", "divide", "ratio"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

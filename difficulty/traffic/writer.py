@@ -73,7 +73,7 @@ class TrafficWriter:
         """Write a sample."""
         row = {name: getattr(sample, name) for name in _COPIED}
         row["messages"] = [{"role": message.role, "content": message.content} for message in sample.messages]
-        row["extra"] = as_json(sample.extra) if sample.extra else None
+        row["extra"] = _as_json(sample.extra) if sample.extra else None
         row["split_group"], row["near_groups"] = placement.split_group, list(placement.near_groups)
         self._samples.append(row)
         self.kept += 1
@@ -84,9 +84,9 @@ class TrafficWriter:
     def reject(self, row: RawRow, reason: str) -> None:
         """Write a row that is not used, with the reason."""
         fields = row.fields or {}
-        shown = row.raw if row.fields is None else as_json(fields)
+        shown = row.raw if row.fields is None else _as_json(fields)
         note = {"source": row.source, "line": row.line, "id": fields.get("id"), "reason": reason[:_SHOWN], "row": shown[:_SHOWN]}
-        self._rejects.write(as_json(note) + "\n")
+        self._rejects.write(_as_json(note) + "\n")
         self.rejected += 1
 
     def commit(self, summary: Summary) -> None:
@@ -116,7 +116,7 @@ class TrafficWriter:
         return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
-def as_json(value: Mapping[str, Any]) -> str:
+def _as_json(value: Mapping[str, Any]) -> str:
     """Return one line of ASCII JSON; what JSON has no word for becomes text, so no column can stop an ingest."""
     try:
         return json.dumps(value, default=str, allow_nan=False)

@@ -1,0 +1,174 @@
+"""The rules of the house: who imports whom, what importing loads, what is exported, who prints."""
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, require_program
+
+PACKAGE = REPOSITORY / "difficulty"
+SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+
+GROUND = {"", "errors", "records", "registry", "recipe", "text", "tokens", "metrics"}
+LAB = {"traffic", "features", "model", "evaluation", "thresholds", "export", "economics"}
+ROUTER_SIDE = {"bundle", "runtime"}
+ABOVE = {"integrations", "stages", "cli"}
+MAY_IMPORT = (
+    dict.fromkeys(GROUND, GROUND)
+    | dict.fromkeys(LAB, GROUND | LAB)
+    | {"export": GROUND | LAB | {"runtime"}}
+    | {"bundle": GROUND | {"bundle"}, "runtime": GROUND | ROUTER_SIDE}
+    | {"integrations": GROUND | LAB | ROUTER_SIDE | {"integrations"}}
+    | {"stages": GROUND | LAB | ROUTER_SIDE | {"integrations", "stages"}}
+    | {"cli": GROUND | LAB | ROUTER_SIDE | ABOVE}
+)
+"""A room and the rooms it may import; the first part of a module's name after ``difficulty.`` is its room."""
+
+MAY_NAME = {
+    "onnx": ["export/"],
+    "onnxruntime": ["runtime/"],
+    "tokenizers": ["tokens.py", "runtime/scorer.py"],
+    "sklearn": ["model/", "evaluation/", "thresholds/"],
+    "scipy": ["features/", "model/", "evaluation/", "thresholds/"],
+    "pyarrow": ["traffic/"],
+    "datasets": ["traffic/readers/saved_dataset.py"],
+    "datasketch": ["traffic/duplicates.py"],
+    "mlflow": ["integrations/mlflow.py"],
+    "litellm": ["integrations/litellm.py"],
+    "typer": ["cli/"],
+    "rich": ["cli/", "evaluation/table.py"],
+    "torch": ["features/"],
+    "sentence_transformers": ["features/"],
+    "model2vec": ["features/"],
+    "pandas": [],
+    "pickle": [],
+}
+"""A package and the modules that may name it."""
+
+HEAVY = {"sklearn", "scipy", "torch", "pandas", "pyarrow", "mlflow", "datasets", "datasketch", "onnx", "typer", "rich"}
+
+LOAD = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+
+
+def imported(tree):
+    """Return the full names that a module imports anywhere, also inside functions."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" if node.level == 0 else "." * node.level for alias in node.names}
+    return names
+
+
+def room_of(path):
+    """Return the room of a source file or of a dotted name below ``difficulty``."""
+    return path.removesuffix(".py").replace("__init__", "").split("/")[0]
+
+
+def dotted(path):
+    return ".".join(["difficulty", *path.removesuffix(".py").removesuffix("__init__").strip("/").split("/")]).strip(".")
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_module_imports_only_rooms_below_its_own(path):
+    """The lab knows no router side except for the parity gate, rooms know no stage, stages know no command."""
+    names = {name for name in imported(SOURCES[path]) if name.split(".")[0] == "difficulty"}
+    rooms = {name.split(".")[1] for name in names} - {"__version__"}
+    assert rooms <= MAY_IMPORT[room_of(path)]
+
+
+def test_only_the_parity_gate_of_the_lab_asks_the_runtime():
+    asking = {path for path, tree in SOURCES.items() if any(name.startswith("difficulty.runtime") for name in imported(tree))}
+    assert {path for path in asking if room_of(path) in LAB} <= {"export/parity.py"}
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_module_imports_by_full_name(path):
+    assert not {name for name in imported(SOURCES[path]) if name.startswith(".")}
+
+
+@pytest.mark.parametrize("package", MAY_NAME)
+def test_dependency_is_named_only_where_it_belongs(package):
+    naming = [path for path, tree in SOURCES.items() if any(name.split(".")[0] == package for name in imported(tree))]
+    assert [path for path in naming if not path.startswith(tuple(MAY_NAME[package]))] == []
+
+
+def loaded_by(names):
+    """Return the packages in memory after a fresh interpreter has imported some modules."""
+    run = [sys.executable, "-c", LOAD, *names]
+    modules = subprocess.run(run, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.split()
+    return {name.split(".")[0] for name in modules}
+
+
+def test_ground_floor_and_router_side_load_nothing_heavy():
+    """Every module a router may import, imported at once in a fresh interpreter."""
+    loaded = loaded_by([dotted(path) for path in SOURCES if room_of(path) in GROUND | ROUTER_SIDE])
+    assert {"difficulty", "numpy"} <= loaded
+    assert loaded & HEAVY == set()
+
+
+def test_naming_stages_and_commands_loads_no_trainer():
+    """``import difficulty.stages`` and ``difficulty.cli`` answer ``--help`` fast, so they load neither scikit-learn nor mlflow."""
+    assert loaded_by(["difficulty.stages", "difficulty.cli"]) & (HEAVY - {"typer", "rich"}) == set()
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if not path.endswith("__main__.py")])
+def test_public_module_says_what_it_exports(path):
+    """``__all__`` names each thing once, only what exists, and every function and class without an underscore."""
+    tree = SOURCES[path]
+    if all(isinstance(node, ast.Expr) for node in tree.body):
+        return
+    try:
+        module = importlib.import_module(dotted(path))
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("difficulty"):
+            raise
+        pytest.skip(f"{error.name} is not installed")
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")}
+    assert sorted(set(module.__all__)) == sorted(module.__all__)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    assert defined - set(module.__all__) == set()
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if room_of(path) != "cli"])
+def test_nothing_prints_outside_the_command_line(path):
+    for node in ast.walk(SOURCES[path]):
+        assert not (isinstance(node, ast.Name) and node.id in {"print", "input"})
+        assert not (isinstance(node, ast.Attribute) and node.attr in {"stdout", "stderr"})
+
+
+def test_every_room_is_one_that_the_rules_know():
+    """A new folder or file at the top needs a place in the rules above."""
+    assert {room_of(path) for path in SOURCES} <= set(MAY_IMPORT)
+
+
+def test_every_dependency_is_pinned():
+    """Everything that pyproject.toml names, in any extra, has one version in constraints.txt."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    pinned = {line.split("==")[0] for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if "==" in line}
+    assert {name for name in map(_name, wanted) if name not in pinned} == set()
+
+
+def _name(requirement):
+    """Return ``model2vec`` for ``model2vec[distill]>=0.7``."""
+    for mark in "[><=":
+        requirement = requirement.partition(mark)[0]
+    return requirement
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_missing_program_skips_here_and_fails_in_ci(monkeypatch, required, outcome):
+    monkeypatch.setenv("DIFFICULTY_REQUIRE_PROGRAMS", required)
+    with pytest.raises(outcome, match="no-such-program"):
+        require_program("no-such-program")
+
+
+def test_present_program_is_found():
+    assert Path(require_program("sh")).name == "sh"
