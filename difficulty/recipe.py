@@ -15,6 +15,7 @@ from difficulty.errors import RecipeError
 
 __all__ = [
     "ExportSettings",
+    "FeatureSettings",
     "NgramSettings",
     "PolicySettings",
     "Recipe",
@@ -70,16 +71,22 @@ class NgramSettings(_Settings):
 class StaticSettings(_Settings):
     """Heads on static embeddings."""
 
-    encoder: str = "static-minilm-256"
-    """A shipped encoder's name, or the path of an encoder folder."""
     strength: float = Field(default=0.003, gt=0)
 
 
 class FeatureSettings(_Settings):
-    """Which vectors the heads read; n-grams always, static embeddings unless switched off with ``static = false``."""
+    """Which vectors the heads read. Either section can be ``false``, not both."""
 
-    ngrams: NgramSettings = NgramSettings()
+    encoder: str = "static-minilm-256"
+    """A shipped encoder's name, or the path of an encoder folder; its tokenizer is the scorer's."""
+    ngrams: NgramSettings | Literal[False] = NgramSettings()
     static: StaticSettings | Literal[False] = StaticSettings()
+
+    @model_validator(mode="after")
+    def _some(self) -> FeatureSettings:
+        if not self.ngrams and not self.static:
+            raise ValueError("features need at least one of ngrams and static")
+        return self
 
 
 class PolicySettings(_Settings):

@@ -32,12 +32,9 @@ class View(NamedTuple):
 
     text: str
     total_chars: int
-    """Code points before step 5; larger than ``len(text)`` when the middle was left out."""
-
-    @property
-    def truncated(self) -> bool:
-        """Whether the middle of the request was left out."""
-        return self.total_chars > len(self.text)
+    """Code points before step 5."""
+    truncated: bool = False
+    """Whether the middle of the request was left out."""
 
 
 class TextView:
@@ -69,7 +66,7 @@ class TextView:
         if total <= self.max_chars:
             return View(text, total)
         half = self.max_chars // 2
-        return View(f"{text[:half]}\n{text[total - half :]}", total)
+        return View(f"{text[:half]}\n{text[total - half :]}", total, truncated=True)
 
 
 def render(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -44,6 +44,8 @@ class Judged:
         What the score predicts; decides what "needed the frontier model" means.
     threshold : float or None
         Requests with a score above it go to the frontier model; None when none has been chosen.
+    fixed : ndarray of shape (n,) or None
+        Route that the policy gives without a score: 0 cheap, 1 frontier, NaN where the score decides. None: the score decides all.
     labels : mapping of str to sequence of n str or None
         Further kinds of slices (script, source, model pair, ...): a name for each request.
     """
@@ -59,6 +61,7 @@ class Judged:
     frontier_cost: FloatArray
     target: Target
     threshold: float | None
+    fixed: FloatArray | None = None
     labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,6 +71,8 @@ class Judged:
         if self.p_frontier_fails is not None:
             probabilities("p_frontier_fails", self.p_frontier_fails, n=n)
         sizes = {name: len(getattr(self, name)) for name in ("groups", "tasks", "n_tokens", "cheap_cost", "frontier_cost")}
+        if self.fixed is not None:
+            sizes["fixed"] = len(self.fixed)
         sizes |= {f"labels[{name!r}]": len(values) for name, values in self.labels.items()}
         for name, size in sizes.items():
             if size != n:
@@ -93,7 +98,10 @@ class Judged:
     @property
     def sent(self) -> FloatArray | None:
         """1 where the request goes to the frontier model, else 0; None without a threshold."""
-        return None if self.threshold is None else (self.difficulty_score > self.threshold).astype(np.float64)
+        if self.threshold is None:
+            return None
+        by_score = (self.difficulty_score > self.threshold).astype(np.float64)
+        return by_score if self.fixed is None else np.where(np.isnan(self.fixed), by_score, self.fixed)
 
 
 def _above(values: FloatArray, bound: float) -> FloatArray:

@@ -11,12 +11,30 @@ A request that cannot be scored takes the route of ``on_error`` with reason ``sc
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Collection
+from typing import Literal, NamedTuple, Protocol
 
 from difficulty.bundle.policy import Policy
 from difficulty.records import Route
 
-__all__ = ["Reason", "Verdict", "after_scoring", "before_scoring", "threshold_of"]
+__all__ = ["Reason", "TaskRules", "Verdict", "after_scoring", "before_scoring", "threshold_of"]
+
+
+class TaskRules(Protocol):
+    """The part of a policy that needs no score; a recipe's policy section has it too."""
+
+    @property
+    def max_cheap_tokens(self) -> int:
+        """Easy tasks shorter than this go to the cheap model."""
+
+    @property
+    def easy_tasks(self) -> Collection[str]:
+        """Tasks that the cheap model does well when they are short."""
+
+    @property
+    def hard_tasks(self) -> Collection[str]:
+        """Tasks that always go to the frontier model."""
+
 
 Reason = Literal["easy_task", "hard_task", "unfamiliar", "above_threshold", "within_threshold", "scorer_error"]
 
@@ -35,7 +53,7 @@ ABOVE = Verdict("frontier", "above_threshold")
 WITHIN = Verdict("cheap", "within_threshold")
 
 
-def before_scoring(policy: Policy, *, task: str | None, tokens: int) -> Verdict | None:
+def before_scoring(policy: TaskRules, *, task: str | None, tokens: int) -> Verdict | None:
     """Return the verdict of the rules that need no score, or ``None`` when a score is needed."""
     if task is None:
         return None

@@ -16,7 +16,7 @@ from difficulty.errors import BundleError, InvalidValueError, ScoringError
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, pad
 
-__all__ = ["Encoded", "Score", "Scorer"]
+__all__ = ["Encoded", "Score", "Scorer", "load_session"]
 
 FloatArray = NDArray[np.float32]
 _REQUIRED = ("difficulty_score", "p_cheap_fails")
@@ -88,7 +88,7 @@ class Scorer:
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Scorer:
         """Build the scorer of a checked bundle; ``threads`` is what ONNX Runtime may use for one call."""
         manifest = bundle.manifest
-        session = _session(bundle.files["scorer.onnx"], threads=threads)
+        session = load_session(bundle.files["scorer.onnx"], threads=threads)
         try:
             raw = Tokenizer.from_buffer(bundle.files["tokenizer.json"])
         except Exception as error:  # tokenizers raises plain Exception
@@ -105,9 +105,9 @@ class Scorer:
             If the request holds no text.
         """
         view = self.view(messages)
-        if not view.text or view.text.isspace():
-            raise ScoringError("a request must hold some text to be scored: got none. Send text, or route it without the scorer.")
         ids, total = self.tokenizer.encode(view.text)
+        if not ids or not view.text.strip():
+            raise ScoringError("a request must hold some text to be scored: got none. Send text, or route it without the scorer.")
         if not view.truncated:
             return Encoded(ids, total)
         return Encoded(ids, round(total * view.total_chars / len(view.text)), estimated=True)
@@ -145,7 +145,8 @@ def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
         end -= size
 
 
-def _session(graph: bytes, *, threads: int) -> ort.InferenceSession:
+def load_session(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
+    """Return a session for a graph held in memory; ``threads`` is what one call may use."""
     if threads < 1:
         raise InvalidValueError("threads", threads, rule="be 1 or more")
     options = ort.SessionOptions()

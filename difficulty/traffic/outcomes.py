@@ -21,7 +21,8 @@ class Outcomes:
     Attributes
     ----------
     cheap_quality, frontier_quality : ndarray of shape (n,)
-        Quality in [0, 1]; a request that only has ``cheap_passed`` counts as 1 or 0. NaN where unknown.
+        Quality in [0, 1]; a request that only has ``cheap_passed`` counts as 1 or 0, one that only has a preference as the win
+        rate of either answer (1, 0.5 or 0). NaN where unknown.
     preferred_gain : ndarray of shape (n,)
         1 where the frontier answer was preferred, 0 for a tie, -1 where the cheap one was. NaN where nobody voted.
     weight : ndarray of shape (n,)

@@ -93,12 +93,14 @@ class Traffic:
     @cached_property
     def outcomes(self) -> Outcomes:
         """What is known of both models, NaN where nothing is; see :class:`~difficulty.traffic.outcomes.Outcomes`."""
-        cheap, passed = self._floats("cheap_quality"), self._floats("cheap_passed")
-        preferred = [_GAIN_OF.get(vote, np.nan) for vote in self._list("preference")]
+        cheap, passed, frontier = (self._floats(name) for name in ("cheap_quality", "cheap_passed", "frontier_quality"))
+        cheap = np.where(np.isnan(cheap), passed, cheap)
+        preferred = np.array([_GAIN_OF.get(vote, np.nan) for vote in self._list("preference")], dtype=np.float64)
+        only_voted = np.isnan(cheap) & np.isnan(frontier)
         return Outcomes(
-            cheap_quality=np.where(np.isnan(cheap), passed, cheap),
-            frontier_quality=self._floats("frontier_quality"),
-            preferred_gain=np.array(preferred, dtype=np.float64),
+            cheap_quality=np.where(only_voted, (1.0 - preferred) / 2.0, cheap),
+            frontier_quality=np.where(only_voted, (1.0 + preferred) / 2.0, frontier),
+            preferred_gain=preferred,
             weight=self._floats("weight"),
         )
 
@@ -149,6 +151,11 @@ class Traffic:
         """Return any column of ``difficulty.traffic.columns.SCHEMA`` as a list; ``extra`` as mappings."""
         values = self._list(name)
         return [json.loads(value) if value else {} for value in values] if name == "extra" else values
+
+    def write(self, path: Path) -> None:
+        """Write the samples as ingested traffic, for :meth:`read`."""
+        metadata = {VERSION_KEY: str(VERSION).encode(), ROWS_KEY: str(len(self)).encode()}
+        pq.write_table(self._table.replace_schema_metadata(metadata), path, compression="zstd")
 
     def select(self, rows: ArrayLike) -> Traffic:
         """Return some samples, by row numbers or by a mask of shape (n,)."""

@@ -1,0 +1,75 @@
+"""Money: price lists, and what a request costs on either model."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import InvalidValueError
+from difficulty.records import Prices
+
+if TYPE_CHECKING:
+    from difficulty.traffic.table import Tokens
+
+__all__ = ["load_prices", "request_costs"]
+
+FloatArray = NDArray[np.float64]
+
+
+def load_prices(path: Path) -> Prices:
+    """Read a price list: ``date``, and ``input`` and ``output`` in USD per million tokens under ``[cheap]`` and ``[frontier]``.
+
+    Raises
+    ------
+    InvalidValueError
+        If the file is missing or no TOML, a price is missing or negative, the date is missing, or a key is unknown.
+    """
+    form = _read(path)
+    _check_keys(path.name, form, {"date", "cheap", "frontier"})
+    for model in ("cheap", "frontier"):
+        section = form[model]
+        if not isinstance(section, dict):
+            raise InvalidValueError(f"{path.name}: {model}", section, rule="be a section with input and output")
+        _check_keys(f"{path.name}: {model}", section, {"input", "output"})
+    return Prices(
+        date=_iso_date(path.name, form["date"]),
+        cheap_input=form["cheap"]["input"],
+        cheap_output=form["cheap"]["output"],
+        frontier_input=form["frontier"]["input"],
+        frontier_output=form["frontier"]["output"],
+    )
+
+
+def request_costs(tokens: Tokens, prices: Prices | None) -> tuple[FloatArray, FloatArray]:
+    """Return USD per request on the cheap and on the frontier model, arrays of shape (n,); NaN where a count or price is unknown."""
+    if prices is None:
+        unknown = np.full(len(tokens.prompt), np.nan)
+        return unknown, unknown.copy()
+    million = 1e6
+    cheap = (tokens.prompt * prices.cheap_input + tokens.cheap * prices.cheap_output) / million
+    frontier = (tokens.prompt * prices.frontier_input + tokens.frontier * prices.frontier_output) / million
+    return cheap, frontier
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidValueError("price list", str(path), rule="be a readable TOML file", hint=f"{error}.") from error
+
+
+def _check_keys(subject: str, form: dict[str, Any], wanted: set[str]) -> None:
+    if set(form) != wanted:
+        raise InvalidValueError(subject, sorted(form), rule=f"have the keys {', '.join(sorted(wanted))} and no others")
+
+
+def _iso_date(name: str, value: object) -> str:
+    try:
+        return date.fromisoformat(str(value)).isoformat()
+    except ValueError:
+        raise InvalidValueError(f"{name}: date", value, rule="be a date like 2026-11-01", hint="A price list needs its date.") from None

@@ -1,0 +1,91 @@
+"""The parity gate: the shipped scorer must give what the Python model gives, on every calibration request and the tricky texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import ParityError
+from difficulty.model.difficulty import Scores
+from difficulty.recipe import ExportSettings
+
+__all__ = ["ParityReport", "check_flips", "compare"]
+
+FloatArray = NDArray[np.float64]
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityReport:
+    """How far the shipped scorer is from the Python model.
+
+    Attributes
+    ----------
+    n : int
+        Number of requests compared.
+    max_difference : float
+        Largest difference of any output on any request.
+    flips : int
+        Requests routed differently, farther from the threshold than the tolerance.
+    """
+
+    n: int
+    max_difference: float
+    flips: int = 0
+
+
+def compare(names: Sequence[str], python: Scores, shipped: dict[str, NDArray[np.float32]], settings: ExportSettings) -> ParityReport:
+    """Compare every output on every request.
+
+    Parameters
+    ----------
+    names : sequence of n str
+        What to call the requests in the error.
+    python, shipped
+        Outputs of the Python model, and of the graph by name.
+
+    Raises
+    ------
+    ParityError
+        If any difference is above the tolerance or not a number; the message names the worst requests.
+    """
+    worst = np.zeros(len(names))
+    for output in ("difficulty_score", "p_cheap_fails", "p_frontier_fails"):
+        expected = getattr(python, output)
+        if expected is not None:
+            difference = np.abs(shipped[output].astype(np.float64) - expected)
+            worst = np.maximum(worst, np.where(np.isnan(difference), np.inf, difference))
+    largest = float(worst.max(initial=0.0))
+    if largest > settings.max_score_difference:
+        listed = ", ".join(f"{names[i]} ({worst[i]:.2g})" for i in np.argsort(-worst)[:_SHOWN])
+        raise ParityError(
+            f"the exported scorer must stay within {settings.max_score_difference:g} of the Python model: got {largest:.3g}. "
+            f"Worst requests: {listed}. Nothing was shipped."
+        )
+    return ParityReport(n=len(names), max_difference=largest)
+
+
+def check_flips(
+    names: Sequence[str], python: FloatArray, shipped: FloatArray, *, threshold: float, report: ParityReport, settings: ExportSettings
+) -> ParityReport:
+    """Count decisions that differ, and refuse when they are more than the recipe allows.
+
+    A request within the tolerance of the threshold may fall on either side and is not counted.
+
+    Raises
+    ------
+    ParityError
+        If more decisions flip than ``max_flips`` allows.
+    """
+    clear = np.abs(python - threshold) > settings.max_score_difference
+    flipped = np.flatnonzero(clear & ((python > threshold) != (shipped > threshold)))
+    if len(flipped) > settings.max_flips * len(names):
+        listed = ", ".join(names[i] for i in flipped[:_SHOWN])
+        raise ParityError(
+            f"the exported scorer may flip at most {settings.max_flips:g} of the decisions: got {len(flipped)} of {len(names):,}. "
+            f"First: {listed}. Nothing was shipped."
+        )
+    return ParityReport(n=report.n, max_difference=report.max_difference, flips=len(flipped))

@@ -1,0 +1,77 @@
+"""``card.md``: what a bundle is, for people. Counts and figures only, no text of the traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from difficulty.bundle import Policy
+from difficulty.evaluation import Evaluation
+from difficulty.export.parity import ParityReport
+from difficulty.records import Estimate
+
+__all__ = ["bundle_card"]
+
+_SHOWN = {
+    "apgr": "APGR",
+    "auroc": "AUROC",
+    "brier": "Brier score of p_cheap_fails",
+    "ece": "ECE of p_cheap_fails",
+    "routing_precision": "routing precision",
+    "routing_recall": "routing recall",
+    "frontier_share": "frontier share",
+    "quality": "quality",
+    "gap_recovered": "share of the quality gap recovered",
+    "risk": "risk (kept requests that the cheap model fails)",
+    "cost": "cost, USD per 1,000 requests",
+}
+
+
+def bundle_card(name: str, lineage: Mapping[str, Any], policy: Policy, evaluation: Evaluation, report: ParityReport) -> str:
+    """Return the card in Markdown."""
+    samples = lineage["samples"]
+    meaning = "(1 + expected gain of the frontier model) / 2" if lineage["target"] == "benefit" else "P(the cheap model fails)"
+    lines = [
+        f"# {name}",
+        "",
+        f"Routes requests between `{policy.cheap_model}` (cheap) and `{policy.frontier_model}` (frontier).",
+        f"`difficulty_score` is {meaning}; higher means more worth the frontier model.",
+        "",
+        "## Rule",
+        "",
+        f"- cheap without scoring: {_tasks(policy.easy_tasks)}, below {policy.max_cheap_tokens:,} tokens",
+        f"- frontier without scoring: {_tasks(policy.hard_tasks)}",
+        f"- else frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by `{policy.chosen.objective}` "
+        f"on {policy.chosen.n:,} calibration requests",
+        f"- review the threshold by {policy.review_date.isoformat()}",
+        "",
+        "## Test figures",
+        "",
+        f"On {evaluation.counts['requests']:,} requests that were used neither for fitting, calibration nor the threshold.",
+        "",
+        "| figure | value | 95 % interval | n |",
+        "| --- | --- | --- | --- |",
+        *(_row(label, evaluation.overall[key]) for key, label in _SHOWN.items() if key in evaluation.overall),
+        "",
+        "## Made from",
+        "",
+        f"- recipe `{lineage['recipe']['name']}`, traffic sha256 `{lineage['training_data']}`",
+        f"- {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,} test samples; {samples['aside']:,} set aside",
+        f"- exported graph against the Python model: largest difference {report.max_difference:.2g} on {report.n:,} requests, "
+        f"{report.flips} decisions flipped",
+        "",
+        "Scores hold for traffic like that it was trained on. They say little about kinds of requests it never saw.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _tasks(tasks: tuple[str, ...]) -> str:
+    return ", ".join(f"`{task}`" for task in tasks) or "no task"
+
+
+def _row(label: str, estimate: Estimate) -> str:
+    if estimate.value is None:
+        return f"| {label} | unknown | {estimate.note} | {estimate.n:,} |"
+    interval = "unknown" if estimate.low is None or estimate.high is None else f"{estimate.low:.3f} to {estimate.high:.3f}"
+    return f"| {label} | {estimate.value:.3f} | {interval} | {estimate.n:,} |"

@@ -1,0 +1,104 @@
+"""Evaluate: a run or a bundle on labelled traffic -> metrics.json with intervals, slices and baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.bundle import Bundle, read_bundle
+from difficulty.errors import RunError, ScoringError, TooFewSamplesError
+from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
+from difficulty.evaluation.judged import Judged
+from difficulty.records import Prices
+from difficulty.runtime.scorer import Scorer
+from difficulty.stages.run import Run
+from difficulty.stages.scoring import judged, tokenize
+from difficulty.stages.train import outputs_of
+from difficulty.traffic.table import Traffic
+
+__all__ = ["Judgement", "evaluate_scorer", "score_traffic"]
+
+
+class Judgement(NamedTuple):
+    """An evaluation, and which samples of the file it rests on."""
+
+    evaluation: Evaluation
+    judged: int
+    left_out: int
+    """Samples that training or calibration saw, or that split by time or group sets aside."""
+    note: str
+
+
+def evaluate_scorer(
+    scorer_path: Path, traffic_path: Path, out: Path, *, prices: Prices | None = None, n_draws: int = 1000, seed: int = 0
+) -> Judgement:
+    """Judge a run or a bundle and write ``metrics.json`` into ``out``.
+
+    Samples whose text or group was in the fit or calibration split are left out: a run remembers hashes of them. A bundle does not;
+    of its own training traffic the test split is judged, of other traffic everything, and the note says that overlap is unknown.
+
+    Raises
+    ------
+    TooFewSamplesError
+        If nothing is left to judge.
+    """
+    traffic = Traffic.read(traffic_path)
+    is_bundle = (scorer_path / "manifest.json").is_file()
+    if not is_bundle and not (scorer_path / "run.json").is_file():
+        raise RunError(f"neither a run nor a bundle at {str(scorer_path)!r}. Name a folder written by 'difficulty train' or 'difficulty ship'.")
+    held_out, means, note, n_left = _of_bundle(scorer_path, traffic, prices) if is_bundle else _of_run(scorer_path, traffic, prices)
+    evaluation = evaluate(held_out, n_draws=n_draws, rng=np.random.default_rng(seed), task_means=means)
+    out.mkdir(parents=True, exist_ok=True)
+    write_metrics(evaluation, out / "metrics.json")
+    return Judgement(evaluation, len(held_out), n_left, note)
+
+
+def score_traffic(scorer: Scorer, traffic: Traffic) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.int64]]:
+    """Return the outputs of a bundle's scorer, and token counts, for all samples; the path that requests take in serving."""
+    encoded = [scorer.encode(messages) for messages in traffic.messages()]
+    return dict(scorer.score_many([row.ids for row in encoded])), np.array([row.tokens for row in encoded], dtype=np.int64)
+
+
+def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> tuple[Judged, TaskMeans | None, str, int]:
+    run = Run.read(path)
+    new = np.flatnonzero(~run.seen.holds(traffic))
+    _check_some(len(new), len(traffic))
+    picked = traffic.select(new)
+    tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
+    outputs = outputs_of(run.model.predict(tokens.ids))
+    gains = run.lineage["task_gains"]
+    held_out = judged(picked, outputs, tokens.totals, target=run.model.target, prices=prices)
+    left_out = len(traffic) - len(new)
+    note = f"{left_out:,} samples whose text or group training saw are left out." if left_out else "No sample was seen in training."
+    return held_out, TaskMeans(**gains) if gains else None, note, left_out
+
+
+def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> tuple[Judged, TaskMeans | None, str, int]:
+    bundle = read_bundle(path)
+    rows, note = _unseen_by(bundle, traffic)
+    _check_some(len(rows), len(traffic))
+    picked = traffic.select(rows)
+    try:
+        outputs, totals = score_traffic(Scorer.from_bundle(bundle), picked)
+    except ScoringError as error:
+        raise ScoringError(f"{error} Ingest the traffic again.") from error
+    policy = bundle.policy
+    held_out = judged(picked, outputs, totals, target=bundle.manifest.target, prices=prices, threshold=policy.threshold, rules=policy)
+    return held_out, None, note, len(traffic) - len(rows)
+
+
+def _unseen_by(bundle: Bundle, traffic: Traffic) -> tuple[NDArray[np.intp], str]:
+    manifest = bundle.manifest
+    if traffic.data_hash != manifest.training_data:
+        return np.arange(len(traffic)), "Other traffic than the bundle was trained on; whether single samples overlap is not known."
+    fractions = tuple(manifest.split[name] for name in ("fit", "calibration", "test"))
+    splits = traffic.splits(fractions, manifest.split["seed"])  # type: ignore[arg-type]
+    return np.flatnonzero(splits == "test"), "The traffic the bundle was trained on; only its test split is judged."
+
+
+def _check_some(n: int, n_all: int) -> None:
+    if not n:
+        raise TooFewSamplesError(f"evaluation needs samples that training did not see: all {n_all:,} were seen. Pass other traffic.")

@@ -1,0 +1,153 @@
+"""The run folder that training writes and evaluation and shipping read.
+
+    run.json             what was trained, on what, with which versions (``RUN_FORMAT`` is raised when a field changes its meaning)
+    model.json, model.npz
+    encoder/             the static encoder with its tokenizer
+    calibration.parquet  samples that calibrators and thresholds use; test.parquet: samples that nothing was fitted on
+    seen.npz             hashes of texts and groups of the fit and calibration samples
+    metrics.json         the test samples judged, before a threshold is chosen
+
+It holds the user's texts (in the two Parquet files) and stays in the lab; the bundle that is shipped does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import RunError
+from difficulty.features.static import StaticEncoder
+from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.store import load_model
+from difficulty.recipe import Recipe, parse_recipe
+from difficulty.text import TextView
+from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.table import Traffic
+
+__all__ = ["RUN_FORMAT", "Run", "Seen", "new_folder"]
+
+RUN_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What fitting and calibration saw, as sorted 64-bit hashes."""
+
+    texts: NDArray[np.uint64]
+    groups: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, traffic: Traffic) -> Seen:
+        """Return the hashes of some samples."""
+        return cls(np.unique(_hashes(traffic.text_hashes())), np.unique(_hashes(traffic.split_groups)))
+
+    def holds(self, traffic: Traffic) -> NDArray[np.bool_]:
+        """Return, for each sample, whether its text or its group was seen; shape (n,)."""
+        return np.isin(_hashes(traffic.text_hashes()), self.texts) | np.isin(_hashes(traffic.split_groups), self.groups)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run; read it with :meth:`read`."""
+
+    folder: Path
+    lineage: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> Run:
+        """Open a run folder.
+
+        Raises
+        ------
+        RunError
+            If there is none, or it is of an unknown format.
+        """
+        if not (folder / "run.json").is_file():
+            raise RunError(f"no run at {str(folder)!r}: run.json is missing. Name a folder written by 'difficulty train'.")
+        try:
+            lineage = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(f"run.json in {str(folder)!r} is damaged ({error}). Train again.") from error
+        if lineage.get("format") != RUN_FORMAT:
+            raise RunError(f"run format {lineage.get('format')!r} is not the one this version reads ({RUN_FORMAT}). Train again.")
+        return cls(folder, lineage)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe it was trained by."""
+        return parse_recipe(self.lineage["recipe"], name="run.json: recipe")
+
+    @cached_property
+    def encoder(self) -> StaticEncoder:
+        """The encoder, hashes checked."""
+        return StaticEncoder.load(self.folder / "encoder")
+
+    @cached_property
+    def model(self) -> DifficultyModel:
+        """The fitted model."""
+        return load_model(self.folder, encoder=self.encoder)
+
+    @cached_property
+    def tokenizer(self) -> RequestTokenizer:
+        """The tokenizer with the recipe's limit."""
+        return RequestTokenizer.from_file(self.encoder.tokenizer_path, max_tokens=self.recipe.text.max_tokens)
+
+    @property
+    def view(self) -> TextView:
+        """The text view."""
+        return TextView(self.recipe.text.view, max_chars=self.recipe.text.max_chars)
+
+    @cached_property
+    def calibration(self) -> Traffic:
+        """Samples that calibrators and thresholds use."""
+        return Traffic.read(self.folder / "calibration.parquet")
+
+    @cached_property
+    def test(self) -> Traffic:
+        """Samples that nothing was fitted on."""
+        return Traffic.read(self.folder / "test.parquet")
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What fitting and calibration saw."""
+        with np.load(self.folder / "seen.npz", allow_pickle=False) as arrays:
+            return Seen(arrays["texts"], arrays["groups"])
+
+
+@contextmanager
+def new_folder(path: Path, *, what: str) -> Iterator[Path]:
+    """Yield a scratch folder that becomes ``path`` at the end; on an error or Ctrl-C nothing is left.
+
+    Raises
+    ------
+    RunError
+        If something is there already.
+    """
+    if path.exists():
+        raise RunError(f"{what} {str(path)!r} exists already. Choose another folder, or remove it first.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        os.rename(scratch, path)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _hashes(names: Iterable[str]) -> NDArray[np.uint64]:
+    digests = b"".join(hashlib.sha256(name.encode()).digest()[:8] for name in names)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)

@@ -1,0 +1,93 @@
+"""What several stages do with traffic: tokenize it, count its tokens, apply the task rules, and judge scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.economics import request_costs
+from difficulty.evaluation.judged import Judged
+from difficulty.model.difficulty import Target
+from difficulty.records import Prices
+from difficulty.runtime.rule import TaskRules, before_scoring
+from difficulty.text import TextView
+from difficulty.thresholds.curve import ScoredTraffic
+from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.table import Traffic
+
+__all__ = ["Tokenized", "fixed_routes", "judged", "scored_traffic", "tokenize"]
+
+FloatArray = NDArray[np.float64]
+
+
+class Tokenized(NamedTuple):
+    """Token ids of n requests, cut to the scorer's limit, and how many tokens each has in all."""
+
+    ids: list[list[int]]
+    totals: NDArray[np.int64]
+
+
+def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -> Tokenized:
+    """Return the token ids of all requests."""
+    rows = tokenizer.encode_batch(traffic.texts(view))
+    return Tokenized([row.ids for row in rows], np.array([row.total for row in rows], dtype=np.int64))
+
+
+def fixed_routes(rules: TaskRules, tasks: Sequence[str | None], tokens: NDArray[np.float64]) -> FloatArray:
+    """Return the route that needs no score: 0 cheap, 1 frontier, NaN where the score decides; shape (n,)."""
+    route_of = {"cheap": 0.0, "frontier": 1.0}
+    verdicts = (before_scoring(rules, task=task, tokens=int(count)) for task, count in zip(tasks, tokens, strict=True))
+    return np.array([route_of[verdict.route] if verdict else np.nan for verdict in verdicts], dtype=np.float64)
+
+
+def rule_tokens(traffic: Traffic, totals: NDArray[np.int64]) -> FloatArray:
+    """Return the token counts that the rule uses: the request's own where the traffic has one, else the tokenizer's."""
+    own = traffic.tokens.prompt
+    return np.where(np.isnan(own), totals, own)
+
+
+def scored_traffic(
+    traffic: Traffic, score: NDArray[np.floating], totals: NDArray[np.int64], *, rules: TaskRules, prices: Prices | None
+) -> ScoredTraffic:
+    """Return what thresholds are chosen on."""
+    cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
+    return ScoredTraffic(
+        score=score.astype(np.float64),
+        fixed=fixed_routes(rules, traffic.tasks, rule_tokens(traffic, totals)),
+        outcomes=traffic.outcomes,
+        groups=np.asarray(traffic.split_groups),
+        cheap_cost=cheap_cost,
+        frontier_cost=frontier_cost,
+    )
+
+
+def judged(
+    traffic: Traffic,
+    outputs: dict[str, NDArray[np.floating]],
+    totals: NDArray[np.int64],
+    *,
+    target: Target,
+    prices: Prices | None,
+    threshold: float | None = None,
+    rules: TaskRules | None = None,
+) -> Judged:
+    """Return what evaluation judges; with ``rules`` the task rules decide before the score does."""
+    cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
+    p_frontier = outputs.get("p_frontier_fails")
+    return Judged(
+        difficulty_score=outputs["difficulty_score"].astype(np.float64),
+        p_cheap_fails=outputs["p_cheap_fails"].astype(np.float64),
+        p_frontier_fails=None if p_frontier is None else p_frontier.astype(np.float64),
+        outcomes=traffic.outcomes,
+        groups=np.asarray(traffic.split_groups),
+        tasks=traffic.tasks,
+        n_tokens=totals,
+        cheap_cost=cheap_cost,
+        frontier_cost=frontier_cost,
+        target=target,
+        threshold=threshold,
+        fixed=None if rules is None else fixed_routes(rules, traffic.tasks, rule_tokens(traffic, totals)),
+    )

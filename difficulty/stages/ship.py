@@ -1,0 +1,204 @@
+"""Ship: a run -> a bundle: graph, parity gate, threshold, golden vectors, metrics and card, written in one step."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from difficulty.bundle import BUNDLE_FORMAT, Bundle, Chosen, Policy, write_bundle
+from difficulty.errors import BundleError
+from difficulty.evaluation import Evaluation, TaskMeans, evaluate
+from difficulty.export.graph import build_graph
+from difficulty.export.parity import ParityReport, check_flips, compare
+from difficulty.export.suite import golden_requests
+from difficulty.records import OperatingPoint, Prices
+from difficulty.recipe import PolicySettings
+from difficulty.runtime.golden import golden_rows
+from difficulty.runtime.router import Router
+from difficulty.runtime.scorer import Scorer, load_session
+from difficulty.stages.card import bundle_card
+from difficulty.stages.evaluate import score_traffic
+from difficulty.stages.run import Run
+from difficulty.stages.scoring import judged, scored_traffic
+from difficulty.stages.train import library_versions
+from difficulty.thresholds.point import choose, parse_objective
+
+__all__ = ["Shipped", "ship"]
+
+_NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
+
+
+class Shipped(NamedTuple):
+    """What was shipped."""
+
+    bundle: Bundle
+    point: OperatingPoint
+    parity: ParityReport
+    evaluation: Evaluation
+
+
+def ship(
+    run_path: Path,
+    out: Path,
+    *,
+    objective: str | None = None,
+    policy: PolicySettings | None = None,
+    models: tuple[str | None, str | None] = (None, None),
+    prices: Prices | None = None,
+    today: date | None = None,
+    n_draws: int = 1000,
+    progress: Callable[[str], None] | None = None,
+) -> Shipped:
+    """Export a run, check it, choose its threshold and write the bundle; nothing is written when a check fails.
+
+    Parameters
+    ----------
+    run_path : Path
+        Run folder.
+    out : Path
+        Bundle folder, named ``<name>-<version>``; must not exist.
+    objective : str, optional
+        For example ``share=0.3`` or ``quality=0.9``; default: the recipe's.
+    policy : PolicySettings, optional
+        Task rules; default: the recipe's.
+    models : pair of str, optional
+        Names of the cheap and the frontier model to call; default: those of the traffic.
+    prices : Prices, optional
+        For the expected cost.
+    today : date, optional
+        Date from which the review date is counted.
+    n_draws : int, default 1000
+        Bootstrap draws of the intervals.
+    progress : callable, optional
+        Told what is being done, in a few words.
+
+    Raises
+    ------
+    ParityError
+        If the exported scorer differs from the Python model by more than the recipe allows.
+    NotAttainableError
+        If no threshold meets the objective.
+    """
+    say = progress or (lambda _: None)
+    name, version = _named(out)
+    run = Run.read(run_path)
+    recipe, rules = run.recipe, policy or run.recipe.policy
+    rng = np.random.default_rng(recipe.seed)
+    say("exporting")
+    graph = build_graph(run.model).SerializeToString()
+    scorer = Scorer(load_session(graph), run.tokenizer, run.view)
+    say("comparing the graph with the Python model")
+    report, outputs, totals, python_scores = _gate(run, scorer)
+    say("choosing the threshold")
+    data = scored_traffic(run.calibration, outputs["difficulty_score"], totals, rules=rules, prices=prices)
+    point = choose(data, parse_objective(objective or rules.objective), n_draws=n_draws, rng=rng)
+    names = run.calibration.ids
+    report = check_flips(
+        names, python_scores, data.score, threshold=point.threshold, report=report, settings=recipe.export
+    )
+    bundle_policy = _policy(run, rules, point, models=models, today=today or datetime.now(UTC).date())
+    say("judging the test samples")
+    evaluation = _evaluate(run, scorer, bundle_policy, prices=prices, n_draws=n_draws)
+    say("writing the bundle")
+    files = _files(run, graph, bundle_policy, scorer, evaluation, name=f"{name}-{version}", report=report)
+    manifest = _manifest(run, scorer, name=name, version=version, policy=rules)
+    return Shipped(write_bundle(out, files, manifest), point, report, evaluation)
+
+
+def _named(out: Path) -> tuple[str, str]:
+    """Return name and version of a folder named ``<name>-<version>``."""
+    found = _NAME.match(out.name)
+    if not found:
+        raise BundleError(f"a bundle folder must be named <name>-<version>, for example support-1: got {out.name!r}. Choose such a name.")
+    if out.exists():
+        raise BundleError(f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose a new version.")
+    return found["name"], found["version"]
+
+
+def _gate(run: Run, scorer: Scorer) -> tuple[ParityReport, dict[str, Any], Any, Any]:
+    """Compare graph and Python model on every calibration request and on the fixed suite, through the path that serving takes."""
+    outputs, totals = score_traffic(scorer, run.calibration)
+    python = run.model.predict([row.ids for row in run.tokenizer.encode_batch(run.calibration.texts(run.view))])
+    report = compare(run.calibration.ids, python, outputs, run.recipe.export)
+    texts = {request["id"]: run.view(request["messages"]).text for request in golden_requests()}
+    ids = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
+    suite = compare(list(texts), run.model.predict(ids), scorer.score_many(ids), run.recipe.export)
+    largest = max(report.max_difference, suite.max_difference)
+    return replace(report, n=report.n + suite.n, max_difference=largest), outputs, totals, python.difficulty_score
+
+
+def _policy(
+    run: Run, rules: PolicySettings, point: OperatingPoint, *, models: tuple[str | None, str | None], today: date
+) -> Policy:
+    expected = point.as_dict()
+    calibration_hash = sha256("".join(sorted(run.calibration.text_hashes())).encode()).hexdigest()
+    return Policy(
+        cheap_model=models[0] or run.lineage["cheap_model"] or "cheap",
+        frontier_model=models[1] or run.lineage["frontier_model"] or "frontier",
+        max_cheap_tokens=rules.max_cheap_tokens,
+        easy_tasks=rules.easy_tasks,
+        hard_tasks=rules.hard_tasks,
+        threshold=point.threshold,
+        review_date=today + timedelta(days=rules.review_after_days),
+        chosen=Chosen(
+            objective=point.objective,
+            calibration_data=calibration_hash,
+            n=len(run.calibration),
+            expected={name: expected[name] for name in ("frontier_share", "quality", "gap_recovered", "cost")},
+        ),
+    )
+
+
+def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None, n_draws: int) -> Evaluation:
+    outputs, totals = score_traffic(scorer, run.test)
+    target = run.model.target
+    held_out = judged(run.test, outputs, totals, target=target, prices=prices, threshold=policy.threshold, rules=policy)
+    gains = run.lineage["task_gains"]
+    rng = np.random.default_rng(run.recipe.seed)
+    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=TaskMeans(**gains) if gains else None)
+
+
+def _files(
+    run: Run, graph: bytes, policy: Policy, scorer: Scorer, evaluation: Evaluation, *, name: str, report: ParityReport
+) -> dict[str, bytes]:
+    router = Router(scorer, policy, version=name)
+    golden = "".join(json.dumps(row) + "\n" for row in golden_rows(router, golden_requests()))
+    card = bundle_card(name, run.lineage, policy, evaluation, report)
+    return {
+        "scorer.onnx": graph,
+        "tokenizer.json": run.encoder.tokenizer_path.read_bytes(),
+        "policy.json": (json.dumps(policy.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode(),
+        "golden.jsonl": golden.encode("ascii"),
+        "metrics.json": (json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False) + "\n").encode(),
+        "card.md": card.encode(),
+    }
+
+
+def _manifest(run: Run, scorer: Scorer, *, name: str, version: str, policy: PolicySettings) -> dict[str, Any]:
+    recipe = run.recipe
+    return {
+        "format": BUNDLE_FORMAT,
+        "name": name,
+        "version": version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "target": run.model.target,
+        "outputs": scorer.outputs,
+        "text_view": recipe.text.view,
+        "max_chars": recipe.text.max_chars,
+        "max_tokens": recipe.text.max_tokens,
+        "score_tolerance": recipe.export.max_score_difference,
+        "cheap_model": run.lineage["cheap_model"],
+        "frontier_model": run.lineage["frontier_model"],
+        "training_data": run.lineage["training_data"],
+        "split": {"seed": recipe.seed, **recipe.split.model_dump()},
+        "recipe": recipe.model_copy(update={"policy": policy}).model_dump(mode="json"),
+        "libraries": library_versions(),
+    }

@@ -1,0 +1,233 @@
+"""Train: ingested traffic -> a run folder with the fitted model, its lineage and its test metrics."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import TooFewSamplesError, TrafficError
+from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
+from difficulty.features.static import StaticEncoder
+from difficulty.model.channels import Channel, NgramChannel, StaticChannel
+from difficulty.model.difficulty import DifficultyModel, Scores, Target
+from difficulty.model.labelled import LabelledTokens
+from difficulty.model.store import save_model
+from difficulty.recipe import Recipe
+from difficulty.stages.run import RUN_FORMAT, Run, Seen, new_folder
+from difficulty.stages.scoring import Tokenized, judged, tokenize
+from difficulty.text import TextView
+from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.outcomes import Outcomes
+from difficulty.traffic.table import Traffic
+
+__all__ = ["Tracker", "train"]
+
+Progress = Callable[[str], None]
+LEAST_FIT, LEAST_CALIBRATION, LEAST_OF_EACH = 60, 20, 5
+LIBRARIES = ("difficulty", "numpy", "scipy", "scikit-learn", "tokenizers", "onnx", "onnxruntime")
+
+
+class Tracker(Protocol):
+    """Where a run is recorded, for example MLflow."""
+
+    def log(self, folder: Path, *, name: str, parameters: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Record one finished run."""
+
+
+def train(
+    traffic_path: Path,
+    out: Path,
+    *,
+    recipe: Recipe,
+    encoder: StaticEncoder,
+    tracker: Tracker | None = None,
+    n_draws: int = 1000,
+    progress: Progress | None = None,
+) -> tuple[Run, Evaluation]:
+    """Fit a difficulty model and judge it on held-out requests.
+
+    Parameters
+    ----------
+    traffic_path : Path
+        Traffic that ``ingest`` wrote.
+    out : Path
+        Run folder to write; it appears when everything is done.
+    recipe : Recipe
+    encoder : StaticEncoder
+        The encoder that the recipe names.
+    tracker : Tracker, optional
+        Told about the finished run.
+    n_draws : int, default 1000
+        Bootstrap draws of the test metrics.
+    progress : callable, optional
+        Told what is being done, in a few words.
+
+    Returns
+    -------
+    Run, Evaluation
+        The run that was written, and the test samples judged (no threshold is chosen yet).
+
+    Raises
+    ------
+    TooFewSamplesError
+        If there are too few samples, or too few of one outcome.
+    TrafficError
+        If the frontier model is not better than the cheap one and the target is benefit.
+    """
+    say = progress or (lambda _: None)
+    say("reading traffic")
+    traffic = Traffic.read(traffic_path)
+    splits = traffic.splits(recipe.split.fractions, recipe.seed)
+    target = _target(recipe.target, traffic.outcomes)
+    _check(traffic.outcomes, splits, target)
+    say(f"tokenizing {len(traffic):,} requests")
+    tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
+    tokens = tokenize(traffic, view=TextView(recipe.text.view, max_chars=recipe.text.max_chars), tokenizer=tokenizer)
+    say("fitting")
+    model = _model(recipe, encoder, target)
+    model.fit(_labelled(traffic, tokens, splits == "fit"), _labelled(traffic, tokens, splits == "calibration"))
+    say("judging the test samples")
+    evaluation = _evaluate(model, traffic, tokens, splits, target=target, seed=recipe.seed, n_draws=n_draws)
+    with new_folder(out, what="run folder") as folder:
+        save_model(model, folder)
+        shutil.copytree(encoder.tokenizer_path.parent, folder / "encoder")
+        traffic.select(splits == "calibration").write(folder / "calibration.parquet")
+        traffic.select(splits == "test").write(folder / "test.parquet")
+        seen = Seen.of(traffic.select((splits == "fit") | (splits == "calibration")))
+        np.savez_compressed(folder / "seen.npz", texts=seen.texts, groups=seen.groups)
+        write_metrics(evaluation, folder / "metrics.json")
+        lineage = _lineage(traffic, splits, recipe=recipe, target=target)
+        (folder / "run.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
+    run = Run.read(out)
+    if tracker:
+        say("tracking")
+        _track(tracker, run, evaluation)
+    return run, evaluation
+
+
+def _target(wanted: Literal["auto", "benefit", "failure"], outcomes: Outcomes) -> Target:
+    """Return the target: benefit where both outcomes are known of enough samples to learn from."""
+    if wanted != "auto":
+        return wanted
+    return "benefit" if int((~np.isnan(outcomes.gain)).sum()) >= LEAST_FIT + LEAST_CALIBRATION else "failure"
+
+
+def _check(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None:
+    """Refuse traffic that nothing can be learned from."""
+    known = outcomes.gain if target == "benefit" else outcomes.cheap_failure
+    needed = "both outcomes" if target == "benefit" else "the cheap model's outcome"
+    for split, least in (("fit", LEAST_FIT), ("calibration", LEAST_CALIBRATION)):
+        n = int((~np.isnan(known[splits == split])).sum())
+        if n < least:
+            raise TooFewSamplesError(
+                f"training needs at least {least} {split} samples with {needed} known, about 200 samples in all: got {n} of {len(known):,}. "
+                "Add labels."
+            )
+    failure = outcomes.cheap_failure[splits == "fit"]
+    failed, fine = int((failure > 0).sum()), int((failure < 1).sum())
+    if min(failed, fine) < LEAST_OF_EACH:
+        what = "failures" if failed < fine else "good answers"
+        raise TooFewSamplesError(
+            f"training needs at least {LEAST_OF_EACH} failures and {LEAST_OF_EACH} good answers of the cheap model among the fit samples: "
+            f"got {min(failed, fine)} {what}. Add labels, or check the column cheap_quality."
+        )
+    if target == "benefit":
+        _check_gap(outcomes)
+
+
+def _check_gap(outcomes: Outcomes) -> None:
+    known = ~np.isnan(outcomes.gain)
+    gap = float(np.average(outcomes.gain[known], weights=outcomes.weight[known]))
+    if gap <= 0:
+        raise TrafficError(
+            f"the frontier model must be better than the cheap one for routing to pay: its mean quality is {-gap:.3f} lower. "
+            "Check that the two quality columns are not swapped; if they are right, send everything to the cheap model."
+        )
+
+
+def _model(recipe: Recipe, encoder: StaticEncoder, target: Target) -> DifficultyModel:
+    ngrams, static = recipe.features.ngrams, recipe.features.static
+    channels: list[Channel] = []
+    if ngrams:
+        channels.append(NgramChannel(len(encoder.table), buckets=ngrams.buckets, strength=ngrams.strength))
+    if static:
+        channels.append(StaticChannel(encoder, strength=static.strength))
+    return DifficultyModel(channels, target=target, folds=recipe.folds, rng=np.random.default_rng(recipe.seed))
+
+
+def _labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> LabelledTokens:
+    rows = np.flatnonzero(chosen)
+    groups = traffic.split_groups
+    return LabelledTokens(ids=[tokens.ids[row] for row in rows], outcomes=traffic.outcomes[rows], groups=[groups[row] for row in rows])
+
+
+def _evaluate(
+    model: DifficultyModel, traffic: Traffic, tokens: Tokenized, splits: NDArray[np.str_], *, target: Target, seed: int, n_draws: int
+) -> Evaluation:
+    """Judge the test samples, or refuse when there are none."""
+    rows, fitted = np.flatnonzero(splits == "test"), np.flatnonzero(splits == "fit")
+    if not len(rows):
+        raise TooFewSamplesError("training needs test samples to judge the score by: got none. Add traffic, or raise split.test in the recipe.")
+    outputs = outputs_of(model.predict([tokens.ids[row] for row in rows]))
+    means = TaskMeans.fit([traffic.tasks[row] for row in fitted], traffic.outcomes.gain[fitted], weight=traffic.outcomes.weight[fitted])
+    held_out = judged(traffic.select(rows), outputs, tokens.totals[rows], target=target, prices=None)
+    return evaluate(held_out, n_draws=n_draws, rng=np.random.default_rng(seed), task_means=means if target == "benefit" else None)
+
+
+def outputs_of(scores: Scores) -> dict[str, NDArray[np.floating]]:
+    """Return the model's outputs by name."""
+    named = {"difficulty_score": scores.difficulty_score, "p_cheap_fails": scores.p_cheap_fails}
+    return named if scores.p_frontier_fails is None else named | {"p_frontier_fails": scores.p_frontier_fails}
+
+
+def _lineage(traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, target: Target) -> dict[str, Any]:
+    pair = traffic.model_pair or (None, None)
+    fitted = np.flatnonzero(splits == "fit")
+    outcomes = traffic.outcomes[fitted]
+    gains = asdict(TaskMeans.fit([traffic.tasks[row] for row in fitted], outcomes.gain, weight=outcomes.weight)) if target == "benefit" else None
+    return {
+        "format": RUN_FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "target": target,
+        "cheap_model": pair[0],
+        "frontier_model": pair[1],
+        "training_data": traffic.data_hash,
+        "samples": {name: int((splits == name).sum()) for name in ("fit", "calibration", "test", "aside")},
+        "task_gains": gains,
+        "recipe": recipe.model_dump(mode="json"),
+        "libraries": library_versions(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that shaped a run."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _track(tracker: Tracker, run: Run, evaluation: Evaluation) -> None:
+    lineage = run.lineage
+    values = {name: estimate.value for name, estimate in evaluation.overall.items() if estimate.value is not None}
+    tags = {"training_data": lineage["training_data"], "target": lineage["target"], "run_folder": str(run.folder)}
+    tracker.log(run.folder, name=run.recipe.name, parameters=_flat(lineage["recipe"]) | lineage["samples"], metrics=values, tags=tags)
+
+
+def _flat(form: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in form.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,45 @@
+"""Verify: is a bundle whole, and does this machine reproduce its golden vectors?"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from difficulty.bundle import Bundle, read_bundle
+from difficulty.runtime.golden import check_golden
+from difficulty.runtime.router import Router
+
+__all__ = ["Verification", "verify"]
+
+
+class Verification(NamedTuple):
+    """What was found; damaged bundles do not come this far, reading them raises."""
+
+    bundle: Bundle
+    golden: int
+    """Number of golden vectors."""
+    differences: list[str]
+    warnings: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every golden vector was reproduced."""
+        return not self.differences
+
+
+def verify(path: Path, *, today: date | None = None) -> Verification:
+    """Check files and hashes, load the scorer, and replay the golden vectors.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is damaged, incomplete or of a newer format.
+    """
+    bundle = read_bundle(path)
+    differences = check_golden(bundle, Router.from_bundle(bundle))
+    golden = sum(1 for line in bundle.files["golden.jsonl"].split(b"\n") if line)
+    warnings = []
+    if bundle.policy.review_date < (today or datetime.now(UTC).date()):
+        warnings.append(f"the threshold was to be reviewed by {bundle.policy.review_date.isoformat()}: choose it again on recent traffic")
+    return Verification(bundle, golden, differences, warnings)
