@@ -1,0 +1,66 @@
+"""Small stand-ins that need no download: a tokenizer of 200 words, a static encoder over it, traffic that it can learn from."""
+
+import hashlib
+import json
+
+import numpy as np
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+from difficulty.features.static import StaticEncoder, quantise_rows
+from difficulty.model.labelled import LabelledTokens
+from difficulty.traffic.outcomes import Outcomes
+
+VOCABULARY = {"[UNK]": 0, **{f"w{number}": number for number in range(1, 200)}}
+"""Word ``w7`` has id 7; anything else is 0."""
+
+UNKNOWN = np.nan
+
+
+def word_tokenizer():
+    """Return a tokenizer of words."""
+    tokenizer = Tokenizer(WordLevel(VOCABULARY, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return tokenizer
+
+
+def write_encoder(folder, *, dim=8, seed=0):
+    """Write an encoder folder with random vectors and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table, scale = quantise_rows(np.random.default_rng(seed).normal(size=(len(VOCABULARY), dim)))
+    np.savez(folder / "table.npz", table=table, scale=scale)
+    word_tokenizer().save(str(folder / "tokenizer.json"))
+    write_card(folder, format=1)
+    return folder
+
+
+def write_card(folder, **entries):
+    """Write ``encoder.json`` with the hashes of what lies in the folder."""
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("table.npz", "tokenizer.json")}
+    (folder / "encoder.json").write_text(json.dumps({"sha256": hashes} | entries))
+
+
+def load_encoder(folder, **choices):
+    """Write an encoder folder and return the encoder in it."""
+    return StaticEncoder.load(write_encoder(folder, **choices))
+
+
+def random_ids(rng, n, *, longest=30):
+    """Return n requests of 1 to ``longest`` token ids."""
+    return [rng.integers(0, len(VOCABULARY), rng.integers(1, longest + 1)).tolist() for _ in range(n)]
+
+
+def labelled_tokens(n=300, *, seed=0, frontier=True):
+    """Return requests whose cheap model fails the more, the larger their ids are on average; the frontier model fails one in ten."""
+    rng = np.random.default_rng(seed)
+    ids = [rng.integers(low, low + 100, rng.integers(3, 20)).tolist() for low in rng.integers(0, 100, n)]
+    p_fails = np.array([np.mean(row) for row in ids]) / 200
+    known = np.ones(n) if frontier else np.full(n, UNKNOWN)
+    outcomes = Outcomes(
+        cheap_quality=(rng.random(n) > p_fails).astype(float),
+        frontier_quality=(rng.random(n) > 0.1) * known,
+        preferred_gain=np.full(n, UNKNOWN),
+        weight=np.ones(n),
+    )
+    return LabelledTokens(ids=ids, outcomes=outcomes, groups=[f"g{number // 2}" for number in range(n)])

@@ -1,0 +1,106 @@
+import dataclasses
+import math
+
+import pytest
+
+from difficulty.errors import InvalidValueError
+from difficulty.records import Estimate, Message, OperatingPoint, Prices, Sample
+
+HELLO = (Message("user", "Hello"),)
+
+
+def sample(**changes):
+    return Sample(**({"id": "a", "messages": HELLO, "cheap_quality": 1.0} | changes))
+
+
+def point(**changes):
+    known = Estimate(value=0.3, low=0.2, high=0.4, n=10)
+    fields = {"threshold": 0.5, "objective": "share=0.3", "frontier_share": known, "quality": known, "gap_recovered": known}
+    return OperatingPoint(**(fields | {"cost": Estimate(value=None)} | changes))
+
+
+@pytest.mark.parametrize("quality", [0, 1, 0.0, 0.25, 1.0, None])
+def test_sample_takes_any_quality_between_0_and_1(quality):
+    assert sample(frontier_quality=quality).frontier_quality == quality
+
+
+@pytest.mark.parametrize("quality", [-0.01, 1.01, 70, math.nan, math.inf, "1", True])
+@pytest.mark.parametrize("name", ["cheap_quality", "frontier_quality"])
+def test_sample_refuses_a_quality_that_is_no_number_between_0_and_1(name, quality):
+    with pytest.raises(InvalidValueError, match=rf"{name} must be in \[0, 1\] or null"):
+        sample(**{name: quality})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("id", ""),
+        ("prompt_tokens", -1),
+        ("cheap_tokens", math.nan),
+        ("frontier_tokens", "many"),
+        ("propensity", 0.0),
+        ("propensity", 1.5),
+        ("weight", 0.0),
+        ("weight", math.inf),
+        ("weight", math.nan),
+        ("preference", "both"),
+        ("route", "strong"),
+    ],
+)
+def test_sample_refuses_a_value_that_breaks_the_rule_of_its_field(name, value):
+    with pytest.raises(InvalidValueError, match=f"{name} must"):
+        sample(**{name: value})
+
+
+@pytest.mark.parametrize("messages", [(), (Message("user", ""),), (Message("system", " \n"), Message("user", "\t"))])
+def test_sample_refuses_messages_without_text(messages):
+    with pytest.raises(InvalidValueError, match="messages must hold some text"):
+        sample(messages=messages)
+
+
+@pytest.mark.parametrize(
+    "outcome", [{"cheap_quality": 0.0}, {"frontier_quality": 0.0}, {"cheap_passed": False}, {"preference": "tie"}], ids=str
+)
+def test_sample_needs_one_outcome_and_a_failure_is_one(outcome):
+    """Zero and false are known outcomes, only null is unknown."""
+    assert sample(**({"cheap_quality": None} | outcome)).has_outcome
+
+
+def test_sample_without_outcome_is_refused():
+    with pytest.raises(InvalidValueError, match="outcomes must name at least one of cheap_quality"):
+        sample(cheap_quality=None)
+
+
+def test_sample_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        sample().weight = 2.0
+
+
+def test_estimate_has_a_note_only_when_there_is_one():
+    assert Estimate(value=0.5, low=0.4, high=0.6, n=9).as_dict() == {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    undefined = {"value": None, "low": None, "high": None, "n": 0, "note": "one class"}
+    assert Estimate(value=None, note="one class").as_dict() == undefined
+
+
+def test_operating_point_as_dict_is_plain():
+    form = point().as_dict()
+    assert list(form) == ["threshold", "objective", "frontier_share", "quality", "gap_recovered", "cost"]
+    assert form["threshold"] == 0.5
+    assert form["quality"] == {"value": 0.3, "low": 0.2, "high": 0.4, "n": 10}
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan])
+def test_operating_point_refuses_a_threshold_that_is_no_probability(threshold):
+    with pytest.raises(InvalidValueError, match="threshold must be a probability"):
+        point(threshold=threshold)
+
+
+def test_operating_point_tells_a_percentage():
+    with pytest.raises(InvalidValueError, match=r"got 70\. Pass 0\.7, not a percentage\."):
+        point(threshold=70)
+
+
+@pytest.mark.parametrize("price", [-1.0, math.inf, math.nan, "3"])
+def test_prices_refuse_what_is_no_price(price):
+    with pytest.raises(InvalidValueError, match="price frontier_input must be 0 or more USD"):
+        Prices(date="2026-01-01", cheap_input=0.1, cheap_output=0.2, frontier_input=price, frontier_output=10.0)
