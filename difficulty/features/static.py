@@ -60,12 +60,12 @@ class StaticEncoder:
         Raises
         ------
         EncoderError
-            If a file is missing, its hash differs, or the format is unknown.
+            If a file is missing or damaged, its hash differs, or the format is unknown.
         """
-        card = _read_card(folder)
+        hashes = _read_hashes(folder)
         digest = hashlib.sha256()
         for name in ("table.npz", "tokenizer.json"):
-            digest.update(_read_checked(folder / name, card["sha256"].get(name)))
+            digest.update(_read_checked(folder / name, hashes.get(name)))
         with np.load(folder / "table.npz", allow_pickle=False) as arrays:
             return cls(table=arrays["table"], scale=arrays["scale"], tokenizer_path=folder / "tokenizer.json", digest=digest.hexdigest())
 
@@ -86,14 +86,20 @@ def quantise_rows(vectors: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int8],
     return np.rint(vectors / scale[:, None]).astype(np.int8), scale
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
+def _read_hashes(folder: Path) -> dict[str, Any]:
+    """Return the hashes that ``encoder.json`` gives for the other files."""
     path = folder / "encoder.json"
     if not path.is_file():
         raise EncoderError(f"no encoder at {str(folder)!r}: encoder.json is missing. Name a folder made by models/build_static.py.")
-    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if card.get("format") != ENCODER_FORMAT:
-        raise EncoderError(f"encoder format {card.get('format')!r} is not the one this version reads ({ENCODER_FORMAT}). Build it again.")
-    return card
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        found = card["format"]
+        hashes = dict(card["sha256"]) if found == ENCODER_FORMAT else {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise EncoderError(f"encoder file {str(path)!r} cannot be read ({error}). Restore the folder or build it again.") from error
+    if found != ENCODER_FORMAT:
+        raise EncoderError(f"encoder format {found!r} is not the one this version reads ({ENCODER_FORMAT}). Build it again.")
+    return hashes
 
 
 def _read_checked(path: Path, expected: str | None) -> bytes:
