@@ -101,13 +101,19 @@ def _fit_sigmoid(x: FloatArray, y: FloatArray, w: FloatArray) -> tuple[float, fl
 
 def _fit_pieces(p: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return knots and values; a bin's mean probability is its knot."""
-    order = np.argsort(p, kind="stable")
-    bins = np.array_split(order, min(_MOST_BINS, len(p) // _BIN_SIZE))
-    size = np.array([w[rows].sum() for rows in bins])
-    middle = np.array([np.dot(p[rows], w[rows]) for rows in bins]) / size
-    seen = np.array([np.dot(y[rows], w[rows]) for rows in bins])
-    pulled = (seen + _BIN_PRIOR * middle) / (size + _BIN_PRIOR)
+    bins = _bins(p, min(_MOST_BINS, len(p) // _BIN_SIZE))
+    size = np.bincount(bins, weights=w)
+    middle = np.bincount(bins, weights=p * w) / size
+    pulled = (np.bincount(bins, weights=y * w) + _BIN_PRIOR * middle) / (size + _BIN_PRIOR)
     keep = np.r_[True, np.diff(middle) > 1e-6] & (middle > 1e-6) & (middle < 1 - 1e-6)
+    if not keep.any():
+        return np.array([0.0, 1.0]), np.array([0.0, 1.0])
     knots = np.r_[0.0, middle[keep], 1.0]
     monotone = np.r_[0.0, isotonic_regression(pulled[keep], sample_weight=size[keep], y_min=0.0, y_max=1.0), 1.0]
     return knots, (1.0 - _LEAST_SLOPE) * monotone + _LEAST_SLOPE * knots
+
+
+def _bins(p: FloatArray, n_bins: int) -> NDArray[np.intp]:
+    """Return the bin of each probability, in ascending order; bins hold as many samples each, but equal probabilities share one."""
+    first = [rows[0] for rows in np.array_split(np.argsort(p, kind="stable"), n_bins)[1:]]
+    return np.unique(np.searchsorted(np.unique(p[first]), p, side="right"), return_inverse=True)[1]
