@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from difficulty.errors import TooFewSamplesError
+from difficulty.model.heads import LinearHead, fit_head
+
+RNG = np.random.default_rng(11)
+VECTORS = RNG.normal(3.0, [1.0, 20.0, 0.01], size=(200, 3))
+FAILURE = (VECTORS[:, 0] + RNG.normal(size=200) > 3.0).astype(float)
+ONES = np.ones(200)
+
+
+def same(one, other, tolerance=1e-6):
+    assert one.coefficients == pytest.approx(other.coefficients, rel=1e-3, abs=tolerance)
+    assert one.intercept == pytest.approx(other.intercept, rel=1e-3, abs=tolerance)
+
+
+def test_head_by_hand():
+    """Vector (1, 2) through coefficients (0.5, -1) and intercept 3."""
+    assert LinearHead(np.array([0.5, -1.0]), 3.0).logits(np.array([[1.0, 2.0], [0.0, 0.0]])).tolist() == [1.5, 3.0]
+
+
+@pytest.mark.parametrize(("failure", "rate"), [([1, 1, 1], 3.5 / 4), ([0, 0, 0], 0.5 / 4), ([0, np.nan, np.nan], 0.25)])
+def test_head_of_one_outcome_is_constant_near_its_rate(failure, rate):
+    """Half a sample is added to either side; unknown outcomes do not count."""
+    head = fit_head(VECTORS[:3], np.array(failure, dtype=float), ONES[:3], strength=1.0)
+    assert head.logits(VECTORS[:2]) == pytest.approx(np.full(2, logit(rate)))
+
+
+def test_head_on_dense_vectors_is_logistic_regression_on_standardised_ones():
+    head = fit_head(VECTORS, FAILURE, ONES, strength=0.1)
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, tol=1e-8)).fit(VECTORS, FAILURE)
+    assert head.logits(VECTORS) == pytest.approx(reference.decision_function(VECTORS), abs=5e-3)
+
+
+def test_head_on_sparse_vectors_is_logistic_regression_on_them_as_they_are():
+    vectors = sp.csr_array(np.where(VECTORS > 3, VECTORS / 20, 0))
+    head = fit_head(vectors, FAILURE, ONES, strength=0.1)
+    reference = LogisticRegression(C=0.1, tol=1e-8).fit(vectors, FAILURE)
+    assert head.logits(vectors) == pytest.approx(reference.decision_function(vectors), abs=5e-3)
+
+
+def test_head_counts_a_graded_outcome_with_its_share_on_both_sides():
+    """A failure of 0.25 is one sample in four that failed."""
+    graded = np.where(np.arange(200) % 5 == 0, 0.25, FAILURE)
+    copies = np.repeat(np.arange(200), 4)
+    hard = np.where(copies % 5 == 0, np.tile([1.0, 0.0, 0.0, 0.0], 200), FAILURE[copies])
+    same(fit_head(VECTORS, graded, ONES, strength=1.0), fit_head(VECTORS[copies], hard, np.full(800, 0.25), strength=1.0), 2e-3)
+
+
+def test_head_counts_a_sample_of_weight_2_twice():
+    twice = np.r_[np.arange(200), np.arange(50)]
+    sparse = sp.csr_array(VECTORS / 20)
+    weighted = fit_head(sparse, FAILURE, np.where(np.arange(200) < 50, 2.0, 1.0), strength=1.0)
+    same(weighted, fit_head(sparse[twice], FAILURE[twice], np.ones(250), strength=1.0), 2e-3)
+
+
+def test_head_ignores_rows_whose_outcome_is_unknown():
+    """Missing is not zero: the head is the one of the known rows, their scaling included."""
+    known = np.arange(200) % 3 > 0
+    failure = np.where(known, FAILURE, np.nan)
+    same(fit_head(VECTORS, failure, ONES, strength=1.0), fit_head(VECTORS[known], FAILURE[known], ONES[known], strength=1.0))
+
+
+def test_head_leaves_out_a_column_that_never_changes():
+    vectors = np.column_stack([VECTORS, np.full(200, 7.0)])
+    head = fit_head(vectors, FAILURE, ONES, strength=1.0)
+    assert head.coefficients[3] == pytest.approx(0.0, abs=1e-6)
+    assert np.isfinite(head.intercept)
+
+
+def test_head_without_a_known_outcome_is_refused():
+    with pytest.raises(TooFewSamplesError, match="a head needs outcomes: got none that are known"):
+        fit_head(VECTORS, np.full(200, np.nan), ONES, strength=1.0)
