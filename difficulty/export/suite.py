@@ -1,7 +1,7 @@
 """The project's own fixed requests: what golden vectors are made of. They hold no user's text.
 
-Scripts, accents, emoji, control characters, literal special tokens, repeats, very long and very short texts, conversations, content
-parts, tool calls, and requests that cannot be scored. Changing the list changes every new bundle's ``golden.jsonl``; old bundles keep theirs.
+Scripts, accents, emoji, control characters, literal special tokens, repeats, very long and very short texts, conversations,
+content parts, tool calls, and requests that cannot be scored. Old bundles keep the list they were shipped with.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _TEXTS = {
     "html": "<table><tr><td>Total</td><td>&euro; 12</td></tr></table>",
     "maths": "Prove that √2 ∉ ℚ, given ∀ε>0 ∃δ>0.",
     "url": "Open https://example.com/a?b=c&d=%20e#f and list every link.",
-    "planning": "Plan a three-day offsite for 40 people: compare two venues, book travel within 20,000, then draft the agenda and the e-mails.",
+    "planning": "Plan a three-day offsite for 40 people: compare two venues, book travel within 20,000, then draft the agenda.",
     "past-max-tokens": "step by step we move one box and then the next one " * 60,
     "past-max-chars": "A very long document. " * 2_000 + "Now answer: what is it about?",
 }

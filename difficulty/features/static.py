@@ -76,7 +76,8 @@ class StaticEncoder:
             tokens = np.asarray(row, dtype=np.int64)
             sums[index] = self.scale[tokens].astype(np.float64) @ self.table[tokens]
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        return np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
+        unit: FloatArray = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
+        return unit
 
 
 def quantise_rows(vectors: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -56,7 +56,7 @@ class Calibrator:
 
     def __call__(self, logits: FloatArray) -> FloatArray:
         """Return probabilities, of the shape of ``logits``."""
-        return np.interp(expit(self.slope * logits + self.intercept), self.knots, self.values)
+        return np.asarray(np.interp(expit(self.slope * logits + self.intercept), self.knots, self.values), dtype=np.float64)
 
 
 def fit_calibrator(logits: FloatArray, outcome: FloatArray, weight: FloatArray, *, pieces: bool = True) -> Calibrator:

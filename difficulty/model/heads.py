@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +16,7 @@ from difficulty.errors import TooFewSamplesError
 __all__ = ["LinearHead", "Matrix", "fit_head"]
 
 FloatArray = NDArray[np.float64]
-Matrix = sp.csr_array | FloatArray
+Matrix: TypeAlias = sp.csr_array | FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,15 +61,12 @@ def load_model(folder: Path, *, encoder: StaticEncoder | None = None) -> Difficu
     Raises
     ------
     RunError
-        If a file is missing, the format is unknown, or the encoder is another one.
+        If a file is missing or damaged, the format is unknown, or the encoder is another one.
     """
     if not (folder / "model.json").is_file() or not (folder / "model.npz").is_file():
         raise RunError(f"no model in {str(folder)!r}: model.json or model.npz is missing. Train again.")
-    form = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    if form.get("format") != MODEL_FORMAT:
-        raise RunError(f"model format {form.get('format')!r} is not the one this version reads ({MODEL_FORMAT}). Train again.")
-    with np.load(folder / "model.npz", allow_pickle=False) as stored:
-        arrays = dict(stored)
+    form = _read_form(folder / "model.json")
+    arrays = _read_arrays(folder / "model.npz")
     model = DifficultyModel([_build(entry, encoder) for entry in form["channels"]], target=form["target"])
     model.fitted_ = {channel.name: _get_channel(arrays, channel.name) for channel in model.channels}
     cheap = _get_outcome(arrays, "cheap")
@@ -77,6 +76,25 @@ def load_model(folder: Path, *, encoder: StaticEncoder | None = None) -> Difficu
     model.gain_ = GainWeights(arrays["gain.weights"], float(arrays["gain.intercept"])) if "gain.weights" in arrays else None
     model.score_calibrator_ = _get_calibrator(arrays, "gain") if model.gain_ else None
     return model
+
+
+def _read_form(path: Path) -> dict[str, Any]:
+    try:
+        form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = form["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"model file {str(path)!r} cannot be read ({error}). Train again.") from error
+    if found != MODEL_FORMAT:
+        raise RunError(f"model format {found!r} is not the one this version reads ({MODEL_FORMAT}). Train again.")
+    return form
+
+
+def _read_arrays(path: Path) -> Arrays:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return dict(stored)
+    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise RunError(f"model file {str(path)!r} cannot be read ({error}). Train again.") from error
 
 
 def _describe(channel: Channel) -> dict[str, Any]:

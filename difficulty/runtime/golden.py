@@ -8,7 +8,7 @@ from typing import Any
 
 from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
-from difficulty.runtime.router import Router
+from difficulty.runtime.router import Request, Router
 
 __all__ = ["check_golden", "golden_rows"]
 
@@ -19,7 +19,7 @@ _EXACT = ("route", "model", "reason", "threshold", "fallback", "tokens", "tokens
 def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield one row of ``golden.jsonl`` for each request (``id``, ``messages``, optional ``task`` and ``given_tokens``)."""
     for request in requests:
-        decision = router.decide(request["messages"], request.get("task"), tokens=request.get("given_tokens")).as_dict()
+        decision = router.consider(Request(request["messages"], request.get("task"), request.get("given_tokens"))).as_dict()
         ids = None if decision["reason"] == "scorer_error" else router.scorer.encode(request["messages"]).ids
         yield {**request, "input_ids": ids, **{name: decision[name] for name in (*_SCORES, *_EXACT)}}
 

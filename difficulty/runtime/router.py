@@ -120,7 +120,7 @@ class Router:
         tokens : int, optional
             The request's own token count, where the gateway has one; else the scorer's tokenizer counts.
         """
-        return self._decide(Request(messages, task, tokens))
+        return self._noted(self.consider(Request(messages, task, tokens)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; scored in batches, much faster than one at a time."""
@@ -129,9 +129,10 @@ class Router:
         columns = self.scorer.score_many([pending[index].ids for index in waiting])
         for row, index in enumerate(waiting):
             pending[index].score = Score.of({name: float(column[row]) for name, column in columns.items()})
-        return [self._conclude(look) for look in pending]
+        return [self._noted(self._conclude(look)) for look in pending]
 
-    def _decide(self, request: Request) -> Decision:
+    def consider(self, request: Request) -> Decision:
+        """Return the decision without counting or logging it: for tests of a bundle, not for traffic."""
         look = self._look_at(request)
         if look.verdict is None and look.error is None:
             try:
@@ -167,11 +168,16 @@ class Router:
             except Exception as error:
                 look.error = error
         if look.verdict is None:
-            with self._lock:
-                self.scorer_errors += 1
-            logger.warning("request not scored, sent to %s: %s", self.policy.on_error, look.error)
             look.verdict, score = Verdict(self.policy.on_error, "scorer_error"), None
         return self._decision(look, look.verdict, score)
+
+    def _noted(self, decision: Decision) -> Decision:
+        """Count and log a decision that was made without a score because none could be had."""
+        if decision.reason == "scorer_error":
+            with self._lock:
+                self.scorer_errors += 1
+            logger.warning("request not scored, sent to %s: %s", decision.model, decision.error)
+        return decision
 
     def _decision(self, look: _Look, verdict: Verdict, score: Score | None) -> Decision:
         cheap = verdict.route == "cheap"

@@ -28,7 +28,7 @@ class Judgement(NamedTuple):
     evaluation: Evaluation
     judged: int
     left_out: int
-    """Samples that training or calibration saw, or that split by time or group sets aside."""
+    """Samples of the file that are not judged, because training or calibration saw them."""
     note: str
 
 
@@ -48,7 +48,9 @@ def evaluate_scorer(
     traffic = Traffic.read(traffic_path)
     is_bundle = (scorer_path / "manifest.json").is_file()
     if not is_bundle and not (scorer_path / "run.json").is_file():
-        raise RunError(f"neither a run nor a bundle at {str(scorer_path)!r}. Name a folder written by 'difficulty train' or 'difficulty ship'.")
+        raise RunError(
+            f"neither a run nor a bundle at {str(scorer_path)!r}. Name a folder written by 'difficulty train' or 'difficulty ship'."
+        )
     held_out, means, note, n_left = _of_bundle(scorer_path, traffic, prices) if is_bundle else _of_run(scorer_path, traffic, prices)
     evaluation = evaluate(held_out, n_draws=n_draws, rng=np.random.default_rng(seed), task_means=means)
     out.mkdir(parents=True, exist_ok=True)
@@ -94,8 +96,8 @@ def _unseen_by(bundle: Bundle, traffic: Traffic) -> tuple[NDArray[np.intp], str]
     manifest = bundle.manifest
     if traffic.data_hash != manifest.training_data:
         return np.arange(len(traffic)), "Other traffic than the bundle was trained on; whether single samples overlap is not known."
-    fractions = tuple(manifest.split[name] for name in ("fit", "calibration", "test"))
-    splits = traffic.splits(fractions, manifest.split["seed"])  # type: ignore[arg-type]
+    fractions = (manifest.split["fit"], manifest.split["calibration"], manifest.split["test"])
+    splits = traffic.splits(fractions, manifest.split["seed"])
     return np.flatnonzero(splits == "test"), "The traffic the bundle was trained on; only its test split is judged."
 
 

@@ -19,8 +19,8 @@ from difficulty.evaluation import Evaluation, TaskMeans, evaluate
 from difficulty.export.graph import build_graph
 from difficulty.export.parity import ParityReport, check_flips, compare
 from difficulty.export.suite import golden_requests
-from difficulty.records import OperatingPoint, Prices
 from difficulty.recipe import PolicySettings
+from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Scorer, load_session
@@ -31,7 +31,7 @@ from difficulty.stages.scoring import judged, scored_traffic
 from difficulty.stages.train import library_versions
 from difficulty.thresholds.point import choose, parse_objective
 
-__all__ = ["Shipped", "ship"]
+__all__ = ["Shipped", "bundle_name", "ship"]
 
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
 
@@ -88,7 +88,7 @@ def ship(
         If no threshold meets the objective.
     """
     say = progress or (lambda _: None)
-    name, version = _named(out)
+    name, version = bundle_name(out)
     run = Run.read(run_path)
     recipe, rules = run.recipe, policy or run.recipe.policy
     rng = np.random.default_rng(recipe.seed)
@@ -101,9 +101,7 @@ def ship(
     data = scored_traffic(run.calibration, outputs["difficulty_score"], totals, rules=rules, prices=prices)
     point = choose(data, parse_objective(objective or rules.objective), n_draws=n_draws, rng=rng)
     names = run.calibration.ids
-    report = check_flips(
-        names, python_scores, data.score, threshold=point.threshold, report=report, settings=recipe.export
-    )
+    report = check_flips(names, python_scores, data.score, threshold=point.threshold, report=report, settings=recipe.export)
     bundle_policy = _policy(run, rules, point, models=models, today=today or datetime.now(UTC).date())
     say("judging the test samples")
     evaluation = _evaluate(run, scorer, bundle_policy, prices=prices, n_draws=n_draws)
@@ -113,7 +111,7 @@ def ship(
     return Shipped(write_bundle(out, files, manifest), point, report, evaluation)
 
 
-def _named(out: Path) -> tuple[str, str]:
+def bundle_name(out: Path) -> tuple[str, str]:
     """Return name and version of a folder named ``<name>-<version>``."""
     found = _NAME.match(out.name)
     if not found:
@@ -135,9 +133,7 @@ def _gate(run: Run, scorer: Scorer) -> tuple[ParityReport, dict[str, Any], Any, 
     return replace(report, n=report.n + suite.n, max_difference=largest), outputs, totals, python.difficulty_score
 
 
-def _policy(
-    run: Run, rules: PolicySettings, point: OperatingPoint, *, models: tuple[str | None, str | None], today: date
-) -> Policy:
+def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: tuple[str | None, str | None], today: date) -> Policy:
     expected = point.as_dict()
     calibration_hash = sha256("".join(sorted(run.calibration.text_hashes())).encode()).hexdigest()
     return Policy(

@@ -29,7 +29,7 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Tracker", "train"]
+__all__ = ["Tracker", "library_versions", "outputs_of", "train"]
 
 Progress = Callable[[str], None]
 LEAST_FIT, LEAST_CALIBRATION, LEAST_OF_EACH = 60, 20, 5
@@ -129,7 +129,7 @@ def _check(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None
         n = int((~np.isnan(known[splits == split])).sum())
         if n < least:
             raise TooFewSamplesError(
-                f"training needs at least {least} {split} samples with {needed} known, about 200 samples in all: got {n} of {len(known):,}. "
+                f"training needs at least {least} {split} samples with {needed} known, about 200 in all: got {n} of {len(known):,}. "
                 "Add labels."
             )
     failure = outcomes.cheap_failure[splits == "fit"]
@@ -176,7 +176,9 @@ def _evaluate(
     """Judge the test samples, or refuse when there are none."""
     rows, fitted = np.flatnonzero(splits == "test"), np.flatnonzero(splits == "fit")
     if not len(rows):
-        raise TooFewSamplesError("training needs test samples to judge the score by: got none. Add traffic, or raise split.test in the recipe.")
+        raise TooFewSamplesError(
+            "training needs test samples to judge the score by: got none. Add traffic, or raise split.test in the recipe."
+        )
     outputs = outputs_of(model.predict([tokens.ids[row] for row in rows]))
     means = TaskMeans.fit([traffic.tasks[row] for row in fitted], traffic.outcomes.gain[fitted], weight=traffic.outcomes.weight[fitted])
     held_out = judged(traffic.select(rows), outputs, tokens.totals[rows], target=target, prices=None)
@@ -185,7 +187,7 @@ def _evaluate(
 
 def outputs_of(scores: Scores) -> dict[str, NDArray[np.floating]]:
     """Return the model's outputs by name."""
-    named = {"difficulty_score": scores.difficulty_score, "p_cheap_fails": scores.p_cheap_fails}
+    named: dict[str, NDArray[np.floating]] = {"difficulty_score": scores.difficulty_score, "p_cheap_fails": scores.p_cheap_fails}
     return named if scores.p_frontier_fails is None else named | {"p_frontier_fails": scores.p_frontier_fails}
 
 
@@ -193,7 +195,11 @@ def _lineage(traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, targ
     pair = traffic.model_pair or (None, None)
     fitted = np.flatnonzero(splits == "fit")
     outcomes = traffic.outcomes[fitted]
-    gains = asdict(TaskMeans.fit([traffic.tasks[row] for row in fitted], outcomes.gain, weight=outcomes.weight)) if target == "benefit" else None
+    gains = (
+        asdict(TaskMeans.fit([traffic.tasks[row] for row in fitted], outcomes.gain, weight=outcomes.weight))
+        if target == "benefit"
+        else None
+    )
     return {
         "format": RUN_FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""Verify: is a bundle whole, and does this machine reproduce its golden vectors?"""
+"""Verify: check that a bundle is whole and that this machine reproduces its golden vectors."""
 
 from __future__ import annotations
 

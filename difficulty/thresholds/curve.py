@@ -94,4 +94,5 @@ class PolicyCurve:
 def _between(scores: FloatArray) -> FloatArray:
     """Return thresholds above, between and below descending distinct scores."""
     edges = np.concatenate([[1.0], scores, [0.0]])
-    return np.clip((edges[:-1] + edges[1:]) / 2.0, 0.0, 1.0)
+    between: FloatArray = np.clip((edges[:-1] + edges[1:]) / 2.0, 0.0, 1.0)
+    return between

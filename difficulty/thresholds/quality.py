@@ -33,7 +33,7 @@ def threshold_for_quality(curve: PolicyCurve, target: float) -> float:
     if not len(enough):
         most = float(curve.gap_recovered.max())
         raise NotAttainableError(
-            f"recovering {target:g} of the quality gap cannot be reached: the most is {most:.3f}, because tasks that always go to the cheap "
+            f"recovering {target:g} of the quality gap cannot be reached: the most is {most:.3f}, as tasks that always go to the cheap "
             f"model lose the rest. Nearest: quality={most:.3f}. Ask for that, or take tasks out of easy_tasks."
         )
     return float(curve.thresholds[enough[0]])

@@ -1,0 +1,52 @@
+"""What commands share: the two consoles, JSON output, and how errors become exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+__all__ = ["JsonFlag", "OutPath", "counting", "err", "out", "print_json", "shown", "steps"]
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+OutPath = Annotated[Path, typer.Option("--out", "-o", help="Where to write.", show_default=False)]
+
+
+def print_json(form: Any) -> None:
+    """Print one JSON object."""
+    out.print(json.dumps(form, ensure_ascii=False, default=str), markup=False)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """Show what is being done, with a spinner and the time, on standard error; nothing where that is no terminal."""
+    with _progress() as progress:
+        task = progress.add_task("starting")
+        yield lambda text: progress.update(task, description=text)
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """Show a running count on standard error; nothing where that is no terminal."""
+    with _progress() as progress:
+        task = progress.add_task(what)
+        yield lambda n: progress.update(task, description=f"{what}: {n:,}")
+
+
+def shown(value: float | None, *, digits: int = 3) -> str:
+    """Return a number for people; unknown is not zero."""
+    return "unknown" if value is None else f"{value:.{digits}f}"
+
+
+def _progress() -> Progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)

@@ -1,0 +1,41 @@
+"""Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and beside baselines.
+
+Example: difficulty evaluate bundles/support-1 traffic.parquet -o report
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
+
+__all__ = ["command"]
+
+
+def command(
+    scorer: Annotated[Path, typer.Argument(help="Run or bundle folder.")],
+    traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
+    out_path: OutPath,
+    prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for cost.")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    json: JsonFlag = False,
+) -> None:
+    """Run evaluate."""
+    from difficulty.economics import load_prices
+    from difficulty.evaluation import evaluation_table
+    from difficulty.stages.evaluate import evaluate_scorer
+
+    price_list = load_prices(prices) if prices else None
+    with steps() as say:
+        say("judging")
+        result = evaluate_scorer(scorer, traffic, out_path, prices=price_list, n_draws=draws, seed=seed)
+    if json:
+        print_json({"judged": result.judged, "left_out": result.left_out, "note": result.note, **result.evaluation.as_dict()})
+        return
+    out.print(f"{result.judged:,} samples judged. {result.note}")
+    out.print(evaluation_table(result.evaluation))
+    out.print(f"wrote {out_path / 'metrics.json'}", markup=False)

@@ -1,0 +1,75 @@
+"""Read labelled traffic in any supported format, check it, and write it where training reads it.
+
+Example: difficulty ingest logs/*.jsonl.gz -o traffic.parquet
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from difficulty.cli.console import JsonFlag, OutPath, counting, err, out, print_json, shown
+
+if TYPE_CHECKING:
+    from difficulty.traffic.summary import Summary
+
+__all__ = ["command", "print_summary"]
+
+_MOST_TASKS = 8
+_OUTCOMES = {
+    "cheap": "cheap_quality",
+    "frontier": "frontier_quality",
+    "both": "both",
+    "passed or failed": "cheap_passed",
+    "preferences": "preference",
+}
+
+
+def command(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Files or folders: JSON lines, CSV, Parquet, a saved datasets folder, RouteLLM's layout.")
+    ],
+    out_path: OutPath,
+    format: Annotated[str, typer.Option("--format", help="auto, native or routellm.")] = "auto",
+    near_duplicates: Annotated[bool, typer.Option(help="Keep nearly equal texts on one side of the split, not only equal ones.")] = True,
+    json: JsonFlag = False,
+) -> None:
+    """Run ingest."""
+    from difficulty.stages.ingest import ingest
+    from difficulty.traffic.writer import rejects_path
+
+    with counting("rows read") as count:
+        summary = ingest(sources, out_path, format=format, near_duplicates=near_duplicates, progress=count)
+    if json:
+        print_json(summary.as_dict())
+        return
+    print_summary(summary)
+    out.print(f"wrote {out_path}", markup=False)
+    if rejects_path(out_path).exists():
+        out.print(f"rejected rows, with reasons: {rejects_path(out_path)}", markup=False)
+
+
+def print_summary(summary: Summary) -> None:
+    """Print what was read, kept and found."""
+    known = summary.known_outcomes
+    out.print(f"{summary.kept:,} of {summary.rows:,} rows kept")
+    counts = {name: known.get(key, 0) for name, key in _OUTCOMES.items()}
+    out.print("  outcomes   " + ", ".join(f"{name} {n:,}" for name, n in counts.items() if n))
+    shares = {"frontier better": summary.frontier_better, "cheap better": summary.cheap_better, "tied": summary.tied}
+    out.print(f"  quality    cheap {shown(summary.cheap_quality)}, frontier {shown(summary.frontier_quality)}")
+    out.print("  of those   " + ", ".join(f"{name} {shown(share)}" for name, share in shares.items()))
+    groups = f"{summary.groups:,} groups, the largest of {summary.largest_group:,}"
+    out.print(f"  duplicates {summary.exact_duplicates:,} exact, {summary.near_duplicates:,} near; {groups}")
+    tasks = ", ".join(f"{name or 'none'} {n:,}" for name, n in list(summary.tasks.items())[:_MOST_TASKS])
+    more = f" and {len(summary.tasks) - _MOST_TASKS} more" if len(summary.tasks) > _MOST_TASKS else ""
+    out.print(f"  tasks      {tasks}{more}", markup=False)
+    for pair, n in list(summary.model_pairs.items())[:3]:
+        out.print(f"  models     {pair} ({n:,})", markup=False)
+    if summary.contaminated:
+        out.print(f"  marked contaminated: {summary.contaminated:,}")
+    for reason, n in summary.rejected.items():
+        out.print(f"  rejected {n:,}: {reason}", markup=False)
+    for warning in summary.warnings:
+        err.print(f"warning: {warning}", markup=False)

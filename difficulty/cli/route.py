@@ -1,0 +1,57 @@
+"""Decide cheap or frontier for a text, or for every request of a JSON-lines file, with the reason.
+
+Example: difficulty route bundles/support-1 "Which label fits: invoice or complaint?" --task classify
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from difficulty.cli.console import JsonFlag, counting, out, print_json
+from difficulty.cli.score import check_one_input
+
+__all__ = ["command", "print_decision"]
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    text: Annotated[str | None, typer.Argument(help="A request.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task of the text, for example classify. Files name it in each row.")] = None,
+    input_path: Annotated[Path | None, typer.Option("--input", help="JSON lines with messages or prompt; - for standard input.")] = None,
+    out_path: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Run route."""
+    from difficulty.runtime import Request, Router
+    from difficulty.runtime.requests import RequestRow, read_requests
+    from difficulty.stages.route import route_rows, write_rows
+
+    check_one_input(text, input_path)
+    router = Router.load(bundle)
+    rows = [RequestRow("1", Request(text, task))] if text is not None else read_requests(input_path or Path("-"))
+    decided = route_rows(router, rows)
+    if out_path is None:
+        for row in decided:
+            print_json(row) if json or text is None else print_decision(row)
+        return
+    with counting("routed") as count:
+        counts = write_rows(decided, out_path, progress=count)
+    if json:
+        print_json({"out": str(out_path), **counts})
+        return
+    out.print(f"{counts['rows']:,} requests: {counts['cheap']:,} cheap, {counts['frontier']:,} frontier")
+    for reason in ("easy_task", "hard_task", "above_threshold", "within_threshold", "unfamiliar", "scorer_error"):
+        if counts[reason]:
+            out.print(f"  {reason} {counts[reason]:,}")
+    out.print(f"wrote {out_path}", markup=False)
+
+
+def print_decision(row: dict[str, Any]) -> None:
+    """Print one decision for people."""
+    score = row["difficulty_score"]
+    why = f"difficulty_score {score:.4f}, threshold {row['threshold']:.4f}" if score is not None else row.get("error", "no score needed")
+    fallback = f"; falls back to {row['fallback']} when validation fails" if row["fallback"] else ""
+    out.print(f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}", markup=False)

@@ -1,0 +1,59 @@
+"""Score a text, or every request of a JSON-lines file; order and number of rows stay as they came.
+
+Example: difficulty score bundles/support-1 "Plan a three-day trip with two children"
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from difficulty.cli.console import JsonFlag, counting, err, out, print_json
+
+__all__ = ["command"]
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    text: Annotated[str | None, typer.Argument(help="A request.")] = None,
+    input_path: Annotated[Path | None, typer.Option("--input", help="JSON lines with messages or prompt; - for standard input.")] = None,
+    out_path: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Run score."""
+    from difficulty.bundle import read_bundle
+    from difficulty.runtime.requests import RequestRow, read_requests
+    from difficulty.runtime.router import Request
+    from difficulty.runtime.scorer import Scorer
+    from difficulty.stages.route import score_rows, write_rows
+
+    check_one_input(text, input_path)
+    checked = read_bundle(bundle)
+    scorer = Scorer.from_bundle(checked)
+    version = f"{checked.manifest.name}-{checked.manifest.version}"
+    rows = [RequestRow("1", Request(text))] if text is not None else read_requests(input_path or Path("-"))
+    scored = score_rows(scorer, rows, version=version)
+    if out_path is None:
+        for row in scored:
+            if json or text is None:
+                print_json(row)
+            elif "error" in row:
+                err.print(f"error: {row['error']}", markup=False)
+                raise typer.Exit(2)
+            else:
+                out.print("  ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)))
+        return
+    with counting("scored") as count:
+        counts = write_rows(scored, out_path, progress=count)
+    form = {"out": str(out_path), "rows": counts["rows"], "errors": counts["errors"]}
+    print_json(form) if json else out.print(
+        f"{form['rows']:,} requests, {form['errors']:,} could not be scored; wrote {out_path}", markup=False
+    )
+
+
+def check_one_input(text: str | None, input_path: Path | None) -> None:
+    """Refuse none or both of a text and a file."""
+    if (text is None) == (input_path is None):
+        raise typer.BadParameter("pass either a text or --input FILE")

@@ -1,0 +1,93 @@
+"""Export a run to ONNX, check it against the Python model, choose the threshold and write the bundle that routers load.
+
+Example: difficulty ship runs/first -o bundles/support-1 --objective quality=0.9
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
+
+if TYPE_CHECKING:
+    from difficulty.export.parity import ParityReport
+    from difficulty.recipe import PolicySettings
+    from difficulty.records import Estimate, OperatingPoint
+    from difficulty.stages.run import Run
+
+__all__ = ["command", "print_parity", "print_point"]
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Run folder written by 'difficulty train'.")],
+    out_path: OutPath,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="share=X: at most X to the frontier model; quality=X: recover X of the quality gap. Default: the recipe's."),
+    ] = None,
+    cheap_model: Annotated[str | None, typer.Option(help="Name of the cheap model to call; default: the traffic's.")] = None,
+    frontier_model: Annotated[str | None, typer.Option(help="Name of the frontier model to call; default: the traffic's.")] = None,
+    easy_task: Annotated[
+        list[str] | None, typer.Option(help="Task that stays cheap when short; repeat for more. Default: the recipe's.")
+    ] = None,
+    hard_task: Annotated[list[str] | None, typer.Option(help="Task that always goes to the frontier model; repeat for more.")] = None,
+    max_cheap_tokens: Annotated[int | None, typer.Option(min=0, help="Easy tasks shorter than this are not scored.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the expected cost.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Run ship."""
+    from difficulty.economics import load_prices
+    from difficulty.stages.run import Run
+    from difficulty.stages.ship import ship
+
+    price_list = load_prices(prices) if prices else None
+    policy = _policy(Run.read(run), easy_task, hard_task, max_cheap_tokens)
+    with steps() as say:
+        shipped = ship(
+            run, out_path, objective=objective, policy=policy, models=(cheap_model, frontier_model), prices=price_list, progress=say
+        )
+    parity = shipped.parity
+    if json:
+        print_json(
+            {
+                "bundle": str(out_path),
+                "point": shipped.point.as_dict(),
+                "parity": {"n": parity.n, "max_difference": parity.max_difference, "flips": parity.flips},
+                "test": {name: estimate.as_dict() for name, estimate in shipped.evaluation.overall.items()},
+            }
+        )
+        return
+    print_parity(parity)
+    print_point(shipped.point, shipped.evaluation.overall)
+    out.print(f"wrote {out_path}", markup=False)
+
+
+def print_parity(parity: ParityReport) -> None:
+    """Print how far the exported graph is from the Python model."""
+    out.print(f"graph against Python model: largest difference {parity.max_difference:.1e} on {parity.n:,} requests, {parity.flips} flips")
+
+
+def print_point(point: OperatingPoint, test: Mapping[str, Estimate] | None = None) -> None:
+    """Print an operating point: what was expected when it was chosen and, where known, what the test samples say."""
+    from rich.table import Table
+
+    from difficulty.evaluation import as_text
+
+    out.print(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
+    table = Table("", "expected (calibration)", *(["test"] if test else []), box=None, pad_edge=False)
+    for name in ("frontier_share", "quality", "gap_recovered", "cost"):
+        label = "cost, USD per 1,000" if name == "cost" else name.replace("_", " ")
+        table.add_row(label, as_text(getattr(point, name)), *([as_text(test[name])] if test else []))
+    out.print(table)
+
+
+def _policy(run: Run, easy: list[str] | None, hard: list[str] | None, tokens: int | None) -> PolicySettings | None:
+    """Return the recipe's policy with what the command line changes; ``None`` for no change."""
+    given = {"easy_tasks": easy, "hard_tasks": hard, "max_cheap_tokens": tokens}
+    changes = {name: value for name, value in given.items() if value is not None}
+    policy = run.recipe.policy
+    return type(policy).model_validate({**policy.model_dump(), **changes}) if changes else None

@@ -1,0 +1,62 @@
+"""Fit a difficulty model on ingested traffic and judge it on held-out requests.
+
+Example: difficulty train traffic.parquet -o runs/first
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
+
+if TYPE_CHECKING:
+    from difficulty.stages.train import Tracker
+
+__all__ = ["command"]
+
+
+def command(
+    traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
+    out_path: OutPath,
+    recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.")] = "fast",
+    target: Annotated[str | None, typer.Option(help="benefit, failure or auto; default: the recipe's.")] = None,
+    tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
+    tracking_uri: Annotated[
+        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Where MLflow records; by default a file in this folder.")
+    ] = "sqlite:///mlflow.db",
+    experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "difficulty",
+    json: JsonFlag = False,
+) -> None:
+    """Run train."""
+    from difficulty.cli.shipped import find_encoder, find_recipe
+    from difficulty.evaluation import evaluation_table
+    from difficulty.recipe import parse_recipe
+    from difficulty.stages.train import train
+
+    chosen = find_recipe(recipe)
+    if target:
+        chosen = parse_recipe({**chosen.model_dump(), "target": target}, name="--target")
+    tracker = _tracker(tracking_uri, experiment) if tracking else None
+    with steps() as say:
+        encoder = find_encoder(chosen.features.encoder)
+        run, evaluation = train(traffic, out_path, recipe=chosen, encoder=encoder, tracker=tracker, progress=say)
+    if json:
+        print_json({"run": str(run.folder), "target": run.model.target, "samples": run.lineage["samples"], "metrics": evaluation.as_dict()})
+        return
+    samples = run.lineage["samples"]
+    out.print(
+        f"target {run.model.target}; {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,} test samples"
+    )
+    if samples["aside"]:
+        out.print(f"{samples['aside']:,} samples set aside: near-duplicates of samples in two splits")
+    out.print(evaluation_table(evaluation))
+    out.print(f"wrote {run.folder}", markup=False)
+
+
+def _tracker(uri: str, experiment: str) -> Tracker:
+    from difficulty.integrations.mlflow import MlflowTracker
+
+    return MlflowTracker(uri, experiment=experiment, artifacts=Path("mlruns") if uri.startswith("sqlite:") else None)

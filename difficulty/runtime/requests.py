@@ -1,0 +1,85 @@
+"""Request files for scoring and routing: JSON lines, read with nothing but the standard library."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from difficulty.errors import InvalidValueError, TrafficNotFoundError
+from difficulty.runtime.router import Request
+
+__all__ = ["RequestRow", "read_requests"]
+
+_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+
+
+class RequestRow(NamedTuple):
+    """One line of a request file."""
+
+    id: str
+    request: Request
+    """A line that cannot be read becomes a request without messages, which cannot be scored."""
+    problem: str | None = None
+
+
+def read_requests(path: Path) -> Iterator[RequestRow]:
+    """Yield the requests of a JSON-lines file (``-`` is standard input), one for each line that is not blank, in order.
+
+    A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line number), ``task`` and
+    ``prompt_tokens``. Labelled traffic in JSON lines fits.
+
+    Raises
+    ------
+    TrafficNotFoundError
+        If there is no such file.
+    InvalidValueError
+        If it is not JSON lines by its name.
+    """
+    if str(path) != "-":
+        if not path.is_file():
+            raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
+        if not path.name.lower().endswith(_SUFFIXES):
+            raise InvalidValueError("request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})")
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield _row(line, number)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    if str(path) == "-":
+        yield sys.stdin.buffer
+    elif path.suffix == ".gz":
+        with gzip.open(path, "rb") as zipped:
+            yield zipped  # type: ignore[misc]
+    else:
+        with path.open("rb") as file:
+            yield file
+
+
+def _row(line: bytes, number: int) -> RequestRow:
+    try:
+        form = json.loads(line)
+    except ValueError as error:  # bad UTF-8 is a ValueError too
+        return RequestRow(str(number), Request([]), f"line {number} must be a JSON object: {error}")
+    if not isinstance(form, dict):
+        return RequestRow(str(number), Request([]), f"line {number} must be a JSON object: got {type(form).__name__}")
+    name = str(form.get("id") or number)
+    messages = form["messages"] if "messages" in form else form.get("prompt")
+    if not isinstance(messages, str | list):
+        return RequestRow(name, Request([]), f"line {number} must have messages or prompt: got {sorted(form)}")
+    return RequestRow(name, Request(messages, _text(form.get("task")), _count(form.get("prompt_tokens"))))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

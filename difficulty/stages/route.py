@@ -1,0 +1,88 @@
+"""Score and route files of requests: as many rows out as came in, in the same order."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from difficulty.errors import DifficultyError
+from difficulty.runtime.requests import RequestRow
+from difficulty.runtime.router import Router
+from difficulty.runtime.scorer import Scorer
+
+__all__ = ["atomic_lines", "route_rows", "score_rows", "write_rows"]
+
+_CHUNK = 2_048
+_SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+
+
+def score_rows(scorer: Scorer, rows: Iterable[RequestRow], *, version: str) -> Iterator[dict[str, Any]]:
+    """Yield ``id`` and the scorer's outputs for each request; a request that cannot be scored has null scores and an ``error``."""
+    for chunk in _chunks(rows):
+        ids: list[list[int]] = []
+        problems: list[str | None] = []
+        for row in chunk:
+            try:
+                ids.append(scorer.encode(row.request.messages).ids)
+                problems.append(None)
+            except (DifficultyError, TypeError) as error:
+                ids.append([])
+                problems.append(row.problem or str(error))
+        outputs = scorer.score_many(ids)
+        for index, (row, problem) in enumerate(zip(chunk, problems, strict=True)):
+            values = {name: None if problem else round(float(outputs[name][index]), 7) for name in scorer.outputs}
+            yield {"id": row.id, **values, "bundle_version": version, **({"error": problem} if problem else {})}
+
+
+def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
+    """Yield ``id`` and the decision for each request."""
+    for chunk in _chunks(rows):
+        for row, decision in zip(chunk, router.decide_many(row.request for row in chunk), strict=True):
+            form = decision.as_dict()
+            for name in _SCORES:
+                form[name] = None if form[name] is None else round(form[name], 7)
+            if row.problem:
+                form["error"] = row.problem
+            yield {"id": row.id, **{key: value for key, value in form.items() if key != "error" or value}}
+
+
+def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[[int], None] | None = None) -> Counter[str]:
+    """Write rows as JSON lines and return how many there were of each route, reason, and of errors; all or nothing is written."""
+    counts: Counter[str] = Counter()
+    with atomic_lines(out) as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            counts["rows"] += 1
+            counts["errors"] += "error" in row
+            counts.update(row[name] for name in ("route", "reason") if name in row)
+            if progress and counts["rows"] % _CHUNK == 0:
+                progress(counts["rows"])
+    return counts
+
+
+@contextmanager
+def atomic_lines(out: Path) -> Iterator[IO[str]]:
+    """Open a text file that takes its place only when the block ends without an error."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+        os.chmod(name, 0o644)
+        os.replace(name, out)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
+    rest = iter(rows)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield chunk
