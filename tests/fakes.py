@@ -9,6 +9,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from difficulty.features.static import StaticEncoder, quantise_rows
+from difficulty.model.channels import NgramChannel, StaticChannel
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
 
@@ -64,3 +66,28 @@ def labelled_tokens(n=300, *, seed=0, frontier=True):
         weight=np.ones(n),
     )
     return LabelledTokens(ids=ids, outcomes=outcomes, groups=[f"g{number // 2}" for number in range(n)])
+
+
+def fit_model(encoder=None, *, n=300, n_calibration=150, target="benefit", frontier=True):
+    """Return a model fitted on made-up traffic: n-grams and, with an encoder, static embeddings."""
+    channels = [NgramChannel(len(VOCABULARY), buckets=512), *([StaticChannel(encoder, strength=0.1)] if encoder else [])]
+    fit, calibration = labelled_tokens(n, frontier=frontier), labelled_tokens(n_calibration, seed=1, frontier=frontier)
+    return DifficultyModel(channels, target=target, rng=np.random.default_rng(7)).fit(fit, calibration)
+
+
+class LengthChannel:
+    """A channel that nothing but the model knows: one column, the number of tokens."""
+
+    name = "length"
+    strength = 1.0
+
+    def prepare(self, ids):
+        """Return the number of tokens."""
+        return np.array([[float(len(row))] for row in ids]).reshape(-1, 1)
+
+    def fit(self, prepared):
+        """Learn nothing."""
+
+    def transform(self, prepared, state):
+        """Return the column as it is."""
+        return prepared

@@ -1,0 +1,149 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+
+from difficulty.errors import InvalidValueError, TooFewSamplesError
+from difficulty.metrics import auroc
+from difficulty.model.calibration import Calibrator
+from difficulty.model.channels import NgramChannel, StaticChannel
+from difficulty.model.difficulty import DifficultyModel, FittedChannel, OutcomeModel
+from difficulty.model.heads import LinearHead
+from difficulty.model.labelled import LabelledTokens
+from difficulty.model.stacking import GainWeights
+from tests.fakes import UNKNOWN, VOCABULARY, LengthChannel, fit_model, labelled_tokens, load_encoder, random_ids
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return load_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def with_outcomes(data, **changes):
+    return replace(data, outcomes=replace(data.outcomes, **changes))
+
+
+def by_hand(target="benefit"):
+    """A model without fitting: the cheap model fails with logit(0.2) + tokens - 1, the frontier model with 0.1."""
+    model = DifficultyModel([LengthChannel()], target=target)
+    cheap, frontier = LinearHead(np.array([1.0]), logit(0.2) - 1.0), LinearHead(np.array([0.0]), logit(0.1))
+    same = LinearHead(np.array([1.0]), 0.0)
+    model.fitted_ = {"length": FittedChannel(None, cheap, frontier)}
+    model.cheap_, model.frontier_ = OutcomeModel(same), OutcomeModel(same)
+    model.gain_ = GainWeights(np.array([1.5]), 0.05) if target == "benefit" else None
+    model.score_calibrator_ = Calibrator() if target == "benefit" else None
+    return model
+
+
+def test_score_of_benefit_by_hand():
+    """P(cheap fails) 0.2 and P(frontier fails) 0.1 make a gain of 1.5 * 0.1 + 0.05 = 0.2, and the score sigmoid(2 * 0.2)."""
+    scores = by_hand().predict([[5]])
+    assert scores.p_cheap_fails == pytest.approx([0.2])
+    assert scores.p_frontier_fails == pytest.approx([0.1])
+    assert scores.difficulty_score == pytest.approx([expit(0.4)])
+
+
+def test_score_of_failure_by_hand():
+    scores = by_hand("failure").predict([[5], [5, 5]])
+    assert scores.difficulty_score == pytest.approx([0.2, expit(logit(0.2) + 1)])
+    assert scores.p_cheap_fails.tolist() == scores.difficulty_score.tolist()
+
+
+@pytest.mark.parametrize("target", ["benefit", "failure"])
+def test_fitted_model_ranks_requests_it_has_not_seen(encoder, target):
+    model = fit_model(encoder, target=target)
+    fresh = labelled_tokens(1_000, seed=5)
+    scores = model.predict(fresh.ids)
+    best = auroc([np.mean(row) for row in fresh.ids], fresh.outcomes.cheap_failure)
+    assert auroc(scores.p_cheap_fails, fresh.outcomes.cheap_failure) > 0.5 + 0.6 * (best - 0.5)
+    assert auroc(scores.difficulty_score, fresh.outcomes.cheap_failure) > 0.5 + 0.6 * (best - 0.5)
+    assert scores.p_cheap_fails.mean() == pytest.approx(fresh.outcomes.cheap_failure.mean(), abs=0.05)
+    assert scores.p_frontier_fails.mean() == pytest.approx(0.1, abs=0.05)
+
+
+def test_expected_score_of_benefit_is_half_of_one_plus_the_gain(encoder):
+    """The score is a win rate with ties half, so its mean on fresh traffic is that of (1 + gain) / 2."""
+    fresh = labelled_tokens(1_000, seed=5)
+    score = fit_model(encoder, n=600, n_calibration=600).predict(fresh.ids).difficulty_score
+    assert score.mean() == pytest.approx((1 + fresh.outcomes.gain.mean()) / 2, abs=0.03)
+
+
+def test_same_seed_gives_the_same_model(encoder):
+    ids = random_ids(np.random.default_rng(0), 20)
+    one, other = fit_model(encoder).predict(ids), fit_model(encoder).predict(ids)
+    assert one.difficulty_score.tolist() == other.difficulty_score.tolist()
+
+
+def test_score_of_a_request_does_not_depend_on_its_neighbours(encoder):
+    model, ids = fit_model(encoder), random_ids(np.random.default_rng(0), 20)
+    together = model.predict(ids).difficulty_score
+    assert together == pytest.approx([model.predict([row]).difficulty_score[0] for row in ids])
+
+
+@pytest.mark.parametrize("target", ["benefit", "failure"])
+def test_request_without_tokens_has_a_score(encoder, target):
+    score = fit_model(encoder, target=target).predict([[], [7]]).difficulty_score
+    assert np.all((score > 0) & (score < 1))
+
+
+def test_no_request_gives_no_score(encoder):
+    assert fit_model(encoder).predict([]).difficulty_score.shape == (0,)
+
+
+def test_unknown_frontier_outcomes_leave_that_output_out(encoder):
+    scores = fit_model(encoder, target="failure", frontier=False).predict([[1, 2]])
+    assert scores.p_frontier_fails is None
+    assert scores.difficulty_score.tolist() == scores.p_cheap_fails.tolist()
+
+
+def test_unknown_outcomes_are_not_failures(encoder):
+    """Requests with nothing known of the cheap model change nothing in its head."""
+    data = labelled_tokens(300)
+    known = np.arange(300) % 3 > 0
+    masked = with_outcomes(data, cheap_quality=np.where(known, data.outcomes.cheap_quality, UNKNOWN))
+    heads = [
+        DifficultyModel([StaticChannel(encoder)]).fit(one, labelled_tokens(50, seed=1)).fitted_["static"].cheap
+        for one in (masked, data[np.flatnonzero(known)])
+    ]
+    assert heads[0].coefficients == pytest.approx(heads[1].coefficients, rel=1e-3, abs=1e-6)
+    assert heads[0].intercept == pytest.approx(heads[1].intercept, rel=1e-3)
+
+
+def test_votes_alone_teach_the_gain():
+    """Where nothing but a preference is known of the frontier model, the score still follows it."""
+    data, calibration = (
+        with_outcomes(one, frontier_quality=np.full(len(one), UNKNOWN), preferred_gain=2.0 * one.outcomes.cheap_failure - 1.0)
+        for one in (labelled_tokens(600), labelled_tokens(600, seed=1))
+    )
+    scores = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=512)]).fit(data, calibration).predict(calibration.ids)
+    assert scores.p_frontier_fails is None
+    assert auroc(scores.difficulty_score, calibration.outcomes.cheap_failure) > 0.55
+    assert scores.difficulty_score.mean() == pytest.approx((1 + calibration.outcomes.gain.mean()) / 2, abs=0.05)
+
+
+@pytest.mark.parametrize("quality", [0.0, 1.0])
+def test_one_class_of_outcome_gives_one_sure_probability(encoder, quality):
+    data = with_outcomes(labelled_tokens(200), cheap_quality=np.full(200, quality))
+    p_fails = DifficultyModel([StaticChannel(encoder)], target="failure").fit(data, data).predict([[1], [2, 3]]).p_cheap_fails
+    assert p_fails == pytest.approx([1 - quality, 1 - quality], abs=0.02)
+
+
+def test_model_without_known_outcomes_is_refused(encoder):
+    nothing = with_outcomes(labelled_tokens(50), cheap_quality=np.full(50, UNKNOWN))
+    with pytest.raises(TooFewSamplesError, match="a head needs outcomes"):
+        DifficultyModel([StaticChannel(encoder)]).fit(nothing, nothing)
+
+
+def test_labelled_tokens_need_one_outcome_and_group_a_request():
+    data = labelled_tokens(4)
+    with pytest.raises(InvalidValueError, match="as many ids as outcomes and groups"):
+        LabelledTokens(ids=data.ids[:3], outcomes=data.outcomes, groups=data.groups)
+
+
+def test_labelled_tokens_pick_rows_of_everything():
+    picked = labelled_tokens(4)[np.array([3, 0])]
+    whole = labelled_tokens(4)
+    assert picked.ids == [whole.ids[3], whole.ids[0]]
+    assert picked.groups == ["g1", "g0"]
+    assert picked.outcomes.cheap_quality.tolist() == whole.outcomes.cheap_quality[[3, 0]].tolist()

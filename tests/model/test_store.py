@@ -1,0 +1,91 @@
+import json
+
+import numpy as np
+import pytest
+
+from difficulty.errors import RunError
+from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.store import load_model, save_model
+from tests.fakes import LengthChannel, fit_model, labelled_tokens, load_encoder, random_ids
+
+IDS = [[], [5], *random_ids(np.random.default_rng(1), 30)]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return load_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def saved(encoder, tmp_path):
+    save_model(fit_model(encoder), tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [{}, {"target": "failure"}, {"target": "failure", "frontier": False}, {"n_calibration": 1_100}],
+    ids=["benefit", "failure", "cheap only", "piecewise"],
+)
+def test_model_read_back_gives_the_same_scores_to_the_last_bit(encoder, tmp_path, choices):
+    model = fit_model(encoder, **choices)
+    save_model(model, tmp_path)
+    before, after = model.predict(IDS), load_model(tmp_path, encoder=encoder).predict(IDS)
+    assert after.difficulty_score.tolist() == before.difficulty_score.tolist()
+    assert after.p_cheap_fails.tolist() == before.p_cheap_fails.tolist()
+    assert (after.p_frontier_fails is None) == (before.p_frontier_fails is None)
+
+
+def test_model_without_static_channel_needs_no_encoder(tmp_path):
+    model = fit_model()
+    save_model(model, tmp_path)
+    assert load_model(tmp_path).predict(IDS).difficulty_score.tolist() == model.predict(IDS).difficulty_score.tolist()
+
+
+def test_saved_model_can_be_read_without_pickle(saved):
+    with np.load(saved / "model.npz", allow_pickle=False) as arrays:
+        assert all(array.dtype.kind == "f" for array in arrays.values())
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.npz"])
+def test_model_with_a_missing_file_is_refused(saved, encoder, name):
+    (saved / name).unlink()
+    with pytest.raises(RunError, match=r"model\.json or model\.npz is missing"):
+        load_model(saved, encoder=encoder)
+
+
+def test_model_of_another_format_is_refused(saved, encoder):
+    form = json.loads((saved / "model.json").read_text())
+    (saved / "model.json").write_text(json.dumps(form | {"format": 2}))
+    with pytest.raises(RunError, match=r"model format 2 is not the one this version reads \(1\)"):
+        load_model(saved, encoder=encoder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.npz"])
+def test_damaged_model_is_refused(saved, encoder, name):
+    content = (saved / name).read_bytes()
+    (saved / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(RunError, match=f"{name}.*cannot be read"):
+        load_model(saved, encoder=encoder)
+
+
+def test_model_with_an_array_left_out_is_refused(saved, encoder):
+    with np.load(saved / "model.npz") as stored:
+        arrays = {name: array for name, array in stored.items() if not name.startswith("static.cheap")}
+    np.savez(saved / "model.npz", **arrays)
+    with pytest.raises(RunError, match=r"model\.npz lacks the head static\.cheap"):
+        load_model(saved, encoder=encoder)
+
+
+def test_model_with_another_encoder_is_refused(saved, tmp_path):
+    with pytest.raises(RunError, match="the model was fitted with encoder [0-9a-f]{12}: got [0-9a-f]{12}"):
+        load_model(saved, encoder=load_encoder(tmp_path / "other", seed=1))
+    with pytest.raises(RunError, match="got None"):
+        load_model(saved)
+
+
+def test_model_with_an_unknown_channel_cannot_be_saved(tmp_path):
+    data = labelled_tokens(60)
+    with pytest.raises(RunError, match=r"the channel 'length' cannot be saved\. Known: ngrams, static"):
+        save_model(DifficultyModel([LengthChannel()]).fit(data, data), tmp_path)
+    assert list(tmp_path.iterdir()) == []
