@@ -15,7 +15,7 @@ demo: .venv-demo/.ready  ## Run the whole journey on the sample traffic; writes 
 	.venv-demo/bin/difficulty demo -o demo-out
 
 test: .venv/.ready  ## Run the tests; pass pytest options as ARGS="-k curve".
-	.venv/bin/python -m pytest -q -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS) $(ARGS)
 
 test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders.
 	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)
