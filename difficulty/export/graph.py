@@ -120,7 +120,7 @@ def _outputs(graph: GraphBuilder, model: DifficultyModel, logits: str) -> list[s
     if model.gain_ is None or model.score_calibrator_ is None:
         graph("Identity", "p_cheap_fails", output="difficulty_score")
     else:
-        _gain_score(graph, model.gain_, model.score_calibrator_, graph("Sigmoid", logits))
+        _gain_score(graph, model.gain_, model.score_calibrator_, graph("Sigmoid", logits), both=model.frontier_ is not None)
     return ["difficulty_score", *names]
 
 
@@ -151,10 +151,14 @@ def _pieces(graph: GraphBuilder, probabilities: str, calibrators: list[Calibrato
     return graph("ReduceSum", graph("Mul", inside, graph.constant(slope)), graph.constant([2]), keepdims=0)
 
 
-def _gain_score(graph: GraphBuilder, gain: GainWeights, calibrator: Calibrator, probabilities: str) -> None:
-    """Add ``difficulty_score``; ``probabilities`` holds P(cheap fails), P(frontier fails) of each channel in turn."""
-    weights = 2.0 * calibrator.slope * np.repeat(gain.weights, 2) * np.tile([1.0, -1.0], len(gain.weights))
-    bias = np.array([2.0 * calibrator.slope * gain.intercept + calibrator.intercept])
+def _gain_score(graph: GraphBuilder, gain: GainWeights, calibrator: Calibrator, probabilities: str, *, both: bool) -> None:
+    """Add ``difficulty_score``; ``probabilities`` holds P(cheap fails) and, with ``both``, P(frontier fails) of each channel in turn.
+
+    Without a head for the frontier model its probability counts as 1/2, as in the model.
+    """
+    weights = 2.0 * calibrator.slope * np.kron(gain.weights, [1.0, -1.0] if both else [1.0])
+    constant = gain.intercept - (0.0 if both else 0.5 * gain.weights.sum())
+    bias = np.array([2.0 * calibrator.slope * constant + calibrator.intercept])
     score = graph("Sigmoid", graph.affine(probabilities, weights[:, None], bias))
     graph("Squeeze", score, graph.constant([1]), output="difficulty_score")
 
