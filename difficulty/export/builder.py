@@ -36,7 +36,7 @@ class GraphBuilder:
 
     def constant(self, value: NDArray[Any] | np.generic | list[int]) -> str:
         """Add an array and return its name; lists become int64, equal constants are stored once."""
-        array = np.ascontiguousarray(np.asarray(value, dtype=np.int64 if isinstance(value, list) else None))
+        array = np.asarray(value, dtype=np.int64 if isinstance(value, list) else None, order="C")
         key = (str(array.dtype), array.tobytes(), array.shape)
         if key not in self._constants:
             self._constants[key] = f"constant_{len(self._initializers)}"

@@ -1,0 +1,66 @@
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+from difficulty.export.builder import GraphBuilder
+
+PAIR = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])
+
+
+def result(name, shape):
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def run(model, **inputs):
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, inputs)
+
+
+def test_built_graph_computes_what_was_added():
+    """(1, 2) @ [[1, 10], [2, 20]] + (0.5, 0) is (5.5, 50); minus 1 it is (4.5, 49)."""
+    graph = GraphBuilder()
+    affine = graph.affine("x", np.array([[1, 10], [2, 20]]), np.array([0.5, 0.0]))
+    graph("Sub", affine, graph.constant(np.float32(1)), output="y")
+    model = graph.build([PAIR], [result("y", ["batch", 2])], name="test")
+    assert run(model, x=np.array([[1, 2]], dtype=np.float32))[0].tolist() == [[4.5, 49.0]]
+
+
+def test_equal_constants_are_stored_once():
+    """Equal means value, type and shape."""
+    graph = GraphBuilder()
+    one = graph.constant([1, 2])
+    assert graph.constant(np.array([1, 2])) == one
+    others = {graph.constant(np.array([1, 2], dtype=np.int32)), graph.constant([[1, 2]]), graph.constant([1, 3])}
+    assert len({one, *others}) == 4
+
+
+def test_constants_keep_shape_and_type():
+    graph = GraphBuilder()
+    total = graph("Add", "x", graph.constant(np.float32(3)))
+    graph("Gather", total, graph.constant([1]), axis=1, output="y")
+    model = graph.build([PAIR], [result("y", ["batch", 1])], name="test")
+    assert {tuple(one.dims): one.data_type for one in model.graph.initializer} == {(): TensorProto.FLOAT, (1,): TensorProto.INT64}
+    assert run(model, x=np.zeros((1, 2), dtype=np.float32))[0].tolist() == [[3.0]]
+
+
+def test_names_are_unique():
+    graph = GraphBuilder()
+    assert len({graph("Relu", "x") for _ in range(5)}) == 5
+
+
+def test_built_graph_is_checked():
+    """A node that reads what nobody writes is refused when the graph is built, not when it is served."""
+    graph = GraphBuilder()
+    graph("Relu", "nobody", output="y")
+    with pytest.raises(onnx.checker.ValidationError):
+        graph.build([PAIR], [result("y", ["batch", 2])], name="test")
+
+
+def test_built_graph_says_what_older_runtimes_need_to_know():
+    graph = GraphBuilder()
+    graph("Relu", "x", output="y")
+    model = graph.build([PAIR], [result("y", ["batch", 2])], name="test")
+    assert [(one.domain, one.version) for one in model.opset_import] == [("", 17)]
+    assert model.ir_version == 8
