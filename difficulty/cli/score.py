@@ -12,7 +12,7 @@ import typer
 
 from difficulty.cli.console import JsonFlag, counting, err, out, print_json
 
-__all__ = ["command"]
+__all__ = ["check_one_input", "command"]
 
 
 def command(

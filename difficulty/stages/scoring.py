@@ -18,7 +18,7 @@ from difficulty.thresholds.curve import ScoredTraffic
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Tokenized", "fixed_routes", "judged", "scored_traffic", "tokenize"]
+__all__ = ["Tokenized", "fixed_routes", "judged", "rule_tokens", "scored_traffic", "tokenize"]
 
 FloatArray = NDArray[np.float64]
 
