@@ -30,13 +30,14 @@ def test_the_table_shows_the_figures_of_the_evaluation(many):
     for name in ("apgr", "ece", "quality", "routing_precision"):
         assert as_text(evaluation.overall[name]) in text
     assert as_text(evaluation.baselines["length"]["apgr_difference"]) in text
-    assert as_text(evaluation.slices["task"]["code"]["risk"]) in text
+    assert as_text(evaluation.slices["task"]["code"]["apgr"]) in text
     assert "always frontier" in text
 
 
 def test_unknown_figures_say_why(four):
     text = shown(evaluate(dataclasses.replace(four, threshold=None), n_draws=5, rng=np.random.default_rng(0)))
-    assert "quality is unknown: no threshold was given." in text
+    assert "No threshold was given: figures at a threshold are unknown." in text
+    assert "routing precision" not in text
     assert "(too few to judge)" in text
 
 
