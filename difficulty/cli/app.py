@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import typer
-from click.exceptions import ClickException
 from rich.logging import RichHandler
 
 from difficulty.cli.console import err
-from difficulty.errors import DifficultyError
+from difficulty.errors import DifficultyError, MissingExtraError
 
 __all__ = ["build_app", "main"]
 
 COMMANDS = ("demo", "ingest", "train", "evaluate", "ship", "thresholds", "verify", "score", "route")
 HELP = "Learned difficulty scores for routing LLM requests between a cheap and a frontier model."
+_INTERRUPTED = 130
 
 
 def build_app() -> typer.Typer:
@@ -34,19 +35,25 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False, show_time=False)])
     logging.getLogger("difficulty.runtime").setLevel(logging.ERROR)  # rows that cannot be scored are in the output, with their errors
     try:
-        code = build_app()(standalone_mode=False)
+        build_app()()  # usage errors and typer.Exit become exit codes in here
     except DifficultyError as error:
-        err.print(f"error: {error}", markup=False)
-        sys.exit(error.exit_code)
-    except ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        err.print("stopped; nothing was written")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
-    sys.exit(code if isinstance(code, int) else 0)
+        _stop(str(error), code=error.exit_code)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "difficulty"):
+            raise
+        _stop(str(MissingExtraError("this command", package=package, extra="train")), code=2)
+    except OSError as error:
+        _stop(f"{error.filename or 'a file'}: {error.strerror or error}. Check the path and its permissions.", code=2)
+    except SystemExit as stopped:
+        if stopped.code == _INTERRUPTED:
+            err.print("stopped; nothing was written")
+        raise
+
+
+def _stop(message: str, *, code: int) -> NoReturn:
+    err.print(f"error: {message}", markup=False)
+    sys.exit(code)
 
 
 def _common() -> None:

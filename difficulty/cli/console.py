@@ -14,16 +14,16 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 __all__ = ["JsonFlag", "OutPath", "counting", "err", "out", "print_json", "shown", "steps"]
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 OutPath = Annotated[Path, typer.Option("--out", "-o", help="Where to write.", show_default=False)]
 
 
 def print_json(form: Any) -> None:
-    """Print one JSON object."""
-    out.print(json.dumps(form, ensure_ascii=False, default=str), markup=False)
+    """Print one JSON object, in ASCII: it passes through every terminal, and lone surrogates survive."""
+    out.print(json.dumps(form, default=str), markup=False)
 
 
 @contextmanager

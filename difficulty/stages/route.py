@@ -58,7 +58,7 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[
     counts: Counter[str] = Counter()
     with atomic_lines(out) as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json.dumps(row) + "\n")  # ASCII, as ids may hold lone surrogates
             counts["rows"] += 1
             counts["errors"] += "error" in row
             counts.update(row[name] for name in ("route", "reason") if name in row)

@@ -29,7 +29,7 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Tracker", "library_versions", "outputs_of", "train"]
+__all__ = ["Tracker", "build_model", "labelled", "library_versions", "outputs_of", "train"]
 
 Progress = Callable[[str], None]
 LEAST_FIT, LEAST_CALIBRATION, LEAST_OF_EACH = 60, 20, 5
@@ -93,8 +93,8 @@ def train(
     tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
     tokens = tokenize(traffic, view=TextView(recipe.text.view, max_chars=recipe.text.max_chars), tokenizer=tokenizer)
     say("fitting")
-    model = _model(recipe, encoder, target)
-    model.fit(_labelled(traffic, tokens, splits == "fit"), _labelled(traffic, tokens, splits == "calibration"))
+    model = build_model(recipe, encoder, target)
+    model.fit(labelled(traffic, tokens, splits == "fit"), labelled(traffic, tokens, splits == "calibration"))
     say("judging the test samples")
     evaluation = _evaluate(model, traffic, tokens, splits, target=target, seed=recipe.seed, n_draws=n_draws)
     with new_folder(out, what="run folder") as folder:
@@ -154,7 +154,8 @@ def _check_gap(outcomes: Outcomes) -> None:
         )
 
 
-def _model(recipe: Recipe, encoder: StaticEncoder, target: Target) -> DifficultyModel:
+def build_model(recipe: Recipe, encoder: StaticEncoder, target: Target) -> DifficultyModel:
+    """Return the unfitted model of a recipe."""
     ngrams, static = recipe.features.ngrams, recipe.features.static
     channels: list[Channel] = []
     if ngrams:
@@ -164,7 +165,8 @@ def _model(recipe: Recipe, encoder: StaticEncoder, target: Target) -> Difficulty
     return DifficultyModel(channels, target=target, folds=recipe.folds, rng=np.random.default_rng(recipe.seed))
 
 
-def _labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> LabelledTokens:
+def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> LabelledTokens:
+    """Return some requests as models are fitted on them."""
     rows = np.flatnonzero(chosen)
     groups = traffic.split_groups
     return LabelledTokens(ids=[tokens.ids[row] for row in rows], outcomes=traffic.outcomes[rows], groups=[groups[row] for row in rows])
