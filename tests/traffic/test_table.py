@@ -39,12 +39,13 @@ def ingested(folder, rows, name="traffic"):
 
 
 def test_columns_are_lists_and_arrays_with_nan_for_unknown(path):
+    """Of the third sample only a vote for the cheap model is known: it counts as a win against a loss."""
     traffic = Traffic.read(path)
     assert len(traffic) == 3
     assert traffic.ids == ["a", "b", "c"]
     assert traffic.tasks == ["classify", None, None]
-    np.testing.assert_array_equal(traffic.outcomes.cheap_quality, [0.25, 0.0, np.nan])
-    np.testing.assert_array_equal(traffic.outcomes.frontier_quality, [1.0, 0.5, np.nan])
+    np.testing.assert_array_equal(traffic.outcomes.cheap_quality, [0.25, 0.0, 1.0])
+    np.testing.assert_array_equal(traffic.outcomes.frontier_quality, [1.0, 0.5, 0.0])
     np.testing.assert_array_equal(traffic.outcomes.preferred_gain, [np.nan, np.nan, -1.0])
     np.testing.assert_array_equal(traffic.outcomes.gain, [0.75, 0.5, -1.0])
     np.testing.assert_array_equal(traffic.outcomes.weight, [1.0, 2.0, 1.0])
