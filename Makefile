@@ -3,7 +3,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
-PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP = -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check fix clean
@@ -40,7 +40,7 @@ clean:  ## Remove environments, caches and what the demo wrote.
 
 .venv-demo/.ready .venv/.ready .venv-slow/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "difficulty needs Python >= 3.11: pass PYTHON=python3.12")'
-	@echo "$(@D): installing difficulty[$(EXTRAS)] for $$($(PYTHON) --version)"
+	@echo "$(@D): installing difficulty[$(EXTRAS)] for $$($(PYTHON) --version), a minute or two"
 	@$(PYTHON) -m venv $(@D)
 	@$(if $(FIRST),$(@D)/bin/python $(PIP) $(FIRST))
 	@$(@D)/bin/python $(PIP) --editable '.[$(EXTRAS)]'
