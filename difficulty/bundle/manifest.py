@@ -1,4 +1,6 @@
-"""``manifest.json``: what a bundle is, and the hash of every other file in it.
+"""``manifest.json``: what a bundle is, and the hash of every file in it, its own included.
+
+The manifest's own hash stands in its field ``sha256``: it is that of the file's bytes with these 64 digits as zeros.
 
 ``BUNDLE_FORMAT`` is raised when a reader of the old number would misread a bundle: a new meaning of a field, a new required file, a
 new text view that changes scores. New optional fields do not raise it. Readers refuse numbers above their own and keep reading the
@@ -8,13 +10,15 @@ older ones; a saved bundle of each old number stays under test.
 from __future__ import annotations
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["BUNDLE_FORMAT", "FileEntry", "Manifest"]
+__all__ = ["BUNDLE_FORMAT", "UNSEALED", "FileEntry", "Manifest", "is_sealed", "seal"]
 
 BUNDLE_FORMAT = 1
+UNSEALED = "0" * 64
 
 
 class FileEntry(BaseModel):
@@ -52,3 +56,16 @@ class Manifest(BaseModel):
     recipe: dict[str, Any]
     libraries: dict[str, str]
     files: dict[str, FileEntry]
+    sha256: str = Field(default=UNSEALED, pattern="^[0-9a-f]{64}$")
+    """Of the manifest itself, these 64 digits being zeros."""
+
+
+def seal(content: bytes) -> bytes:
+    """Put its own hash into the bytes of a manifest whose ``sha256`` is ``UNSEALED``."""
+    before, _, after = content.rpartition(UNSEALED.encode())
+    return before + sha256(content).hexdigest().encode() + after
+
+
+def is_sealed(content: bytes, seal: str) -> bool:
+    """Return whether the bytes of a manifest are those that ``seal`` was taken of."""
+    return content.count(seal.encode()) == 1 and sha256(content.replace(seal.encode(), UNSEALED.encode())).hexdigest() == seal

@@ -8,13 +8,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from difficulty.bundle.manifest import BUNDLE_FORMAT, FileEntry, Manifest
+from difficulty.bundle.manifest import BUNDLE_FORMAT, UNSEALED, FileEntry, Manifest, is_sealed, seal
 from difficulty.bundle.policy import Policy
 from difficulty.errors import BundleError, BundleNotFoundError
 from difficulty.text import TEXT_VIEWS
@@ -47,7 +47,7 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str
     files : mapping of str to bytes
         Content of every file but the manifest; ``REQUIRED_FILES`` are among them.
     manifest : mapping
-        Fields of :class:`Manifest` without ``files``.
+        Fields of :class:`Manifest` without ``files`` and ``sha256``.
 
     Raises
     ------
@@ -60,19 +60,20 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str
     if missing:
         raise BundleError(f"a bundle needs the files {', '.join(REQUIRED_FILES)}: got none of {', '.join(missing)}.")
     entries = {name: FileEntry(sha256=_sha256(content), bytes=len(content)) for name, content in sorted(files.items())}
-    checked = _parse(Manifest, {**manifest, "files": entries}, "manifest.json")
+    checked = _parse(Manifest, {**manifest, "files": entries, "sha256": UNSEALED}, "manifest.json")
     _parse_json(Policy, files["policy.json"], "policy.json")
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for name, content in {**files, "manifest.json": _json_bytes(checked)}.items():
+        for name, content in {**files, "manifest.json": seal(_json_bytes(checked))}.items():
             _write_synced(scratch / name, content)
+        written = read_bundle(scratch)  # what cannot be read back is not shipped
         scratch.chmod(0o755)
         os.rename(scratch, folder)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return read_bundle(folder)
+    return replace(written, path=folder)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -108,6 +109,8 @@ def _read_manifest(content: bytes) -> Manifest:
     if found != BUNDLE_FORMAT:
         raise BundleError(f"manifest.json must name the bundle format (1 to {BUNDLE_FORMAT}): got {found!r}. Ship the bundle again.")
     manifest = _parse(Manifest, form, "manifest.json")
+    if not is_sealed(content, manifest.sha256):
+        raise BundleError("bundle file manifest.json was changed: its hash is not its own. Copy the folder again, or ship it again.")
     if manifest.text_view not in TEXT_VIEWS:
         raise BundleError(f"text view {manifest.text_view} is not one this runtime knows ({list(TEXT_VIEWS)}). Upgrade difficulty.")
     return manifest
