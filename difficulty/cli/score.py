@@ -39,11 +39,11 @@ def command(
         for row in scored:
             if json or text is None:
                 print_json(row)
-            elif "error" in row:
+            elif "error" not in row:
+                out.print("  ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)))
+            if text is not None and "error" in row:
                 err.print(f"error: {row['error']}", markup=False)
                 raise typer.Exit(2)
-            else:
-                out.print("  ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)))
         return
     with counting("scored") as count:
         counts = write_rows(scored, out_path, progress=count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,7 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     TrafficNotFoundError
         If there is no such file.
     InvalidValueError
-        If it is not JSON lines by its name.
+        If it is not JSON lines by its name, or a damaged ``.gz``.
     """
     if str(path) != "-":
         if not path.is_file():
@@ -46,16 +47,19 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
         if not path.name.lower().endswith(_SUFFIXES):
             raise InvalidValueError("request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})")
     with _opened(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield _row(line, number)
+        try:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _row(line, number)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InvalidValueError("request file", path.name, rule="be whole", hint=f"It is damaged ({error}).") from error
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     if str(path) == "-":
         yield sys.stdin.buffer
-    elif path.suffix == ".gz":
+    elif path.suffix.lower() == ".gz":
         with gzip.open(path, "rb") as zipped:
             yield zipped  # type: ignore[misc]
     else:
@@ -66,12 +70,12 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 def _row(line: bytes, number: int) -> RequestRow:
     try:
         form = json.loads(line)
-    except ValueError as error:  # bad UTF-8 is a ValueError too
+    except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
         return RequestRow(str(number), Request([]), f"line {number} must be a JSON object: {error}")
     if not isinstance(form, dict):
         return RequestRow(str(number), Request([]), f"line {number} must be a JSON object: got {type(form).__name__}")
-    name = str(form.get("id") or number)
-    messages = form["messages"] if "messages" in form else form.get("prompt")
+    name = str(number if form.get("id") in (None, "") else form["id"])
+    messages = form.get("prompt") if form.get("messages") is None else form["messages"]
     if not isinstance(messages, str | list):
         return RequestRow(name, Request([]), f"line {number} must have messages or prompt: got {sorted(form)}")
     return RequestRow(name, Request(messages, _text(form.get("task")), _count(form.get("prompt_tokens"))))

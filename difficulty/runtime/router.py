@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from difficulty.bundle import Bundle, Policy, read_bundle
-from difficulty.errors import InvalidValueError
+from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.records import Route
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import Score, Scorer
@@ -126,25 +126,42 @@ class Router:
         """Return the decisions for many requests, in order; scored in batches, much faster than one at a time."""
         pending = [self._look_at(request) for request in requests]
         waiting = [index for index, look in enumerate(pending) if look.verdict is None and look.error is None]
-        columns = self.scorer.score_many([pending[index].ids for index in waiting])
-        for row, index in enumerate(waiting):
-            pending[index].score = Score.of({name: float(column[row]) for name, column in columns.items()})
+        self._score_all([pending[index] for index in waiting])
         return [self._noted(self._conclude(look)) for look in pending]
 
     def consider(self, request: Request) -> Decision:
         """Return the decision without counting or logging it: for tests of a bundle, not for traffic."""
         look = self._look_at(request)
         if look.verdict is None and look.error is None:
-            try:
-                look.score = self.scorer.score_ids(look.ids)
-            except Exception as error:
-                look.error = error
+            self._score_one(look)
         return self._conclude(look)
+
+    def _score_one(self, look: _Look) -> None:
+        try:
+            look.score = self.scorer.score_ids(look.ids)
+        except Exception as error:
+            look.error = error
+
+    def _score_all(self, looks: list[_Look]) -> None:
+        """Score in batches; where a batch fails, one at a time, so that one request cannot take others with it."""
+        try:
+            columns = self.scorer.score_many([look.ids for look in looks])
+        except Exception:
+            for look in looks:
+                self._score_one(look)
+            return
+        for row, look in enumerate(looks):
+            try:
+                look.score = Score.of({name: float(column[row]) for name, column in columns.items()})
+            except ScoringError as error:
+                look.error = error
 
     def _look_at(self, request: Request) -> _Look:
         """Count, tokenize and apply the rules that need no score; errors are kept for :meth:`_conclude`."""
         look = _Look(request)
         try:
+            if request.task is not None and not isinstance(request.task, str):
+                raise InvalidValueError("task", request.task, rule="be a string or None")
             if request.tokens is not None:
                 look.tokens, look.source = _checked_tokens(request.tokens), "request"
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
@@ -160,7 +177,7 @@ class Router:
         return look
 
     def _conclude(self, look: _Look) -> Decision:
-        task = look.request.task
+        task = look.task
         score = look.score
         if score is not None and look.error is None:
             try:
@@ -190,9 +207,9 @@ class Router:
             p_cheap_fails=score.p_cheap_fails if score else None,
             p_frontier_fails=score.p_frontier_fails if score else None,
             familiarity=score.familiarity if score else None,
-            threshold=threshold_of(policy, look.request.task),
+            threshold=threshold_of(policy, look.task),
             fallback=policy.frontier_model if cheap and policy.fallback.on_validation_failure else None,
-            task=look.request.task,
+            task=look.task,
             tokens=look.tokens,
             tokens_source=look.source,
             truncated=look.truncated,
@@ -213,6 +230,11 @@ class _Look:
     verdict: Verdict | None = None
     score: Score | None = None
     error: Exception | None = None
+
+    @property
+    def task(self) -> str | None:
+        """The task, where it is one."""
+        return self.request.task if isinstance(self.request.task, str) else None
 
 
 def _checked_tokens(tokens: int) -> int:

@@ -19,6 +19,7 @@ from difficulty.tokens import RequestTokenizer, pad
 __all__ = ["Encoded", "Score", "Scorer", "load_session"]
 
 FloatArray = NDArray[np.float32]
+_INPUTS = {"input_ids", "attention_mask"}
 _REQUIRED = ("difficulty_score", "p_cheap_fails")
 _OPTIONAL = ("p_frontier_fails", "familiarity")
 _MOST_ROWS = 256
@@ -56,12 +57,12 @@ class Score(NamedTuple):
         Raises
         ------
         ScoringError
-            If the score is not a number.
+            If any output is not a number.
         """
-        score = values["difficulty_score"]
-        if not math.isfinite(score):
-            raise ScoringError(f"difficulty_score must be a number: got {score}. Verify the bundle.")
-        return cls(score, values["p_cheap_fails"], values.get("p_frontier_fails"), values.get("familiarity"))
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise ScoringError(f"{name} must be a number: got {value}. Verify the bundle.")
+        return cls(values["difficulty_score"], values["p_cheap_fails"], values.get("p_frontier_fails"), values.get("familiarity"))
 
 
 class Scorer:
@@ -75,7 +76,9 @@ class Scorer:
     """
 
     def __init__(self, session: ort.InferenceSession, tokenizer: RequestTokenizer, view: TextView) -> None:
-        found = {output.name for output in session.get_outputs()}
+        inputs, found = ({item.name for item in items} for items in (session.get_inputs(), session.get_outputs()))
+        if inputs != _INPUTS:
+            raise BundleError(f"scorer.onnx must have the inputs {sorted(_INPUTS)}: got {sorted(inputs)}. Ship the bundle again.")
         missing = [name for name in _REQUIRED if name not in found]
         if missing:
             raise BundleError(f"scorer.onnx must have the output {missing[0]!r}: got {sorted(found)}. Ship the bundle again.")
@@ -94,7 +97,13 @@ class Scorer:
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleError(f"tokenizer.json cannot be loaded ({error}). Ship the bundle again.") from error
         tokenizer = RequestTokenizer(raw, max_tokens=manifest.max_tokens)
-        return cls(session, tokenizer, TextView(manifest.text_view, max_chars=manifest.max_chars))
+        scorer = cls(session, tokenizer, TextView(manifest.text_view, max_chars=manifest.max_chars))
+        if set(scorer.outputs) != set(manifest.outputs):
+            raise BundleError(
+                f"scorer.onnx must have the outputs of the manifest, {sorted(manifest.outputs)}: got {sorted(scorer.outputs)}. "
+                "Ship the bundle again."
+            )
+        return scorer
 
     def encode(self, messages: str | Sequence[Mapping[str, Any]]) -> Encoded:
         """Return the token ids of a request.

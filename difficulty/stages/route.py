@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from difficulty.errors import DifficultyError
+from difficulty.errors import ScoringError
 from difficulty.runtime.requests import RequestRow
 from difficulty.runtime.router import Router
-from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.scorer import Score, Scorer
 
 __all__ = ["atomic_lines", "route_rows", "score_rows", "write_rows"]
 
@@ -32,13 +32,15 @@ def score_rows(scorer: Scorer, rows: Iterable[RequestRow], *, version: str) -> I
             try:
                 ids.append(scorer.encode(row.request.messages).ids)
                 problems.append(None)
-            except (DifficultyError, TypeError) as error:
+            except Exception as error:  # whatever a row holds, the others are scored
                 ids.append([])
                 problems.append(row.problem or str(error))
         outputs = scorer.score_many(ids)
         for index, (row, problem) in enumerate(zip(chunk, problems, strict=True)):
-            values = {name: None if problem else round(float(outputs[name][index]), 7) for name in scorer.outputs}
-            yield {"id": row.id, **values, "bundle_version": version, **({"error": problem} if problem else {})}
+            values = {name: float(outputs[name][index]) for name in scorer.outputs}
+            problem = problem or _not_a_number(values)
+            shown = {name: None if problem else round(value, 7) for name, value in values.items()}
+            yield {"id": row.id, **shown, "bundle_version": version, **({"error": problem} if problem else {})}
 
 
 def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
@@ -80,6 +82,14 @@ def atomic_lines(out: Path) -> Iterator[IO[str]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _not_a_number(values: dict[str, float]) -> str | None:
+    try:
+        Score.of(values)
+    except ScoringError as error:
+        return str(error)
+    return None
 
 
 def _chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
