@@ -84,15 +84,19 @@ class PolicyCurve:
         sent = weight[always].sum() + np.append(0.0, np.cumsum(weight[order])[ends])
         recovered = gained[always].sum() + np.append(0.0, np.cumsum(gained[order])[ends])
         gap = gained.sum()
+        scores = traffic.score[order][ends]
+        reachable = slice(None, -1 if len(scores) and scores[-1] <= 0.0 else None)  # no threshold sends a score of 0
         return cls(
-            thresholds=_between(traffic.score[order][ends]),
-            frontier_share=sent / weight.sum(),
-            gap_recovered=recovered / gap if known.any() and gap > 0 else np.full(len(sent), np.nan),
+            thresholds=_between(scores)[reachable],
+            frontier_share=(sent / weight.sum())[reachable],
+            gap_recovered=(recovered / gap if known.any() and gap > 0 else np.full(len(sent), np.nan))[reachable],
         )
 
 
 def _between(scores: FloatArray) -> FloatArray:
     """Return thresholds above, between and below descending distinct scores."""
     edges = np.concatenate([[1.0], scores, [0.0]])
-    between: FloatArray = np.clip((edges[:-1] + edges[1:]) / 2.0, 0.0, 1.0)
+    upper, lower = edges[:-1], edges[1:]
+    middle = (upper + lower) / 2.0
+    between: FloatArray = np.clip(np.where(middle < upper, middle, lower), 0.0, 1.0)  # of neighbouring floats the middle is one of them
     return between

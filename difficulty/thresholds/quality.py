@@ -31,9 +31,12 @@ def threshold_for_quality(curve: PolicyCurve, target: float) -> float:
         )
     enough = np.flatnonzero(curve.gap_recovered >= target - 1e-12)
     if not len(enough):
-        most = float(curve.gap_recovered.max())
+        most = float(np.floor(1000.0 * curve.gap_recovered.max()) / 1000.0)  # rounded down, so that it can be reached
+        nearest = (
+            f"Nearest: quality={most:.3f}. Ask for that, or take tasks out of easy_tasks." if most > 0 else "Take tasks out of easy_tasks."
+        )
         raise NotAttainableError(
             f"recovering {target:g} of the quality gap cannot be reached: the most is {most:.3f}, as tasks that always go to the cheap "
-            f"model lose the rest. Nearest: quality={most:.3f}. Ask for that, or take tasks out of easy_tasks."
+            f"model lose the rest. {nearest}"
         )
     return float(curve.thresholds[enough[0]])

@@ -26,7 +26,7 @@ def threshold_for_share(curve: PolicyCurve, share: float) -> float:
         raise InvalidValueError("share", share, rule="be in [0, 1]", hint="Shares are fractions, not percentages.")
     allowed = np.flatnonzero(curve.frontier_share <= share + 1e-12)
     if not len(allowed):
-        least = curve.frontier_share[0]
+        least = np.ceil(1000.0 * curve.frontier_share[0]) / 1000.0  # rounded up, so that it can be reached
         raise NotAttainableError(
             f"a frontier share of at most {share:g} cannot be reached: tasks that always go to the frontier model are {least:.3f} of the "
             f"requests. Nearest: share={least:.3f}. Ask for that, or take tasks out of hard_tasks."
