@@ -99,6 +99,13 @@ class PolicySettings(_Settings):
     """How the threshold is chosen when ``ship`` is not told otherwise."""
     review_after_days: int = Field(default=91, ge=1)
 
+    @model_validator(mode="after")
+    def _tasks_are_easy_or_hard(self) -> PolicySettings:
+        both = sorted({*self.easy_tasks} & {*self.hard_tasks})
+        if both:
+            raise ValueError(f"a task is easy or hard, not both: got {', '.join(both)}")
+        return self
+
 
 class ExportSettings(_Settings):
     """The parity gate: how far the graph may be from the Python model."""

@@ -87,7 +87,9 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate] | None = Non
 
 def _policy(run: Run, easy: list[str] | None, hard: list[str] | None, tokens: int | None) -> PolicySettings | None:
     """Return the recipe's policy with what the command line changes; ``None`` for no change."""
+    from difficulty.recipe import parse_recipe
+
     given = {"easy_tasks": easy, "hard_tasks": hard, "max_cheap_tokens": tokens}
     changes = {name: value for name, value in given.items() if value is not None}
-    policy = run.recipe.policy
-    return type(policy).model_validate({**policy.model_dump(), **changes}) if changes else None
+    recipe = run.recipe.model_dump()
+    return parse_recipe({**recipe, "policy": {**recipe["policy"], **changes}}, name="options").policy if changes else None
