@@ -13,7 +13,7 @@ from difficulty.errors import RunError, ScoringError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.judged import Judged
 from difficulty.records import Prices
-from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.scorer import Encoded, Scorer
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, tokenize
 from difficulty.stages.train import outputs_of
@@ -60,8 +60,16 @@ def evaluate_scorer(
 
 def score_traffic(scorer: Scorer, traffic: Traffic) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.int64]]:
     """Return the outputs of a bundle's scorer, and token counts, for all samples; the path that requests take in serving."""
-    encoded = [scorer.encode(messages) for messages in traffic.messages()]
+    encoded = [_encoded(scorer, messages) for messages in traffic.messages()]
     return dict(scorer.score_many([row.ids for row in encoded])), np.array([row.tokens for row in encoded], dtype=np.int64)
+
+
+def _encoded(scorer: Scorer, messages: list[dict[str, str]]) -> Encoded:
+    """Return the token ids; none for text of which the tokenizer keeps nothing, such as a lone zero-width space."""
+    try:
+        return scorer.encode(messages)
+    except ScoringError:
+        return Encoded([], 0)
 
 
 def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> tuple[Judged, TaskMeans | None, str, int]:
@@ -83,10 +91,7 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> tuple[Jud
     rows, note = _unseen_by(bundle, traffic)
     _check_some(len(rows), len(traffic))
     picked = traffic.select(rows)
-    try:
-        outputs, totals = score_traffic(Scorer.from_bundle(bundle), picked)
-    except ScoringError as error:
-        raise ScoringError(f"{error} Ingest the traffic again.") from error
+    outputs, totals = score_traffic(Scorer.from_bundle(bundle), picked)
     policy = bundle.policy
     held_out = judged(picked, outputs, totals, target=bundle.manifest.target, prices=prices, threshold=policy.threshold, rules=policy)
     return held_out, None, note, len(traffic) - len(rows)

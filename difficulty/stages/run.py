@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 
-__all__ = ["RUN_FORMAT", "Run", "Seen", "new_folder"]
+__all__ = ["RUN_FORMAT", "Run", "Seen", "new_folder", "refuse_existing"]
 
 RUN_FORMAT = 1
 
@@ -54,8 +55,11 @@ class Seen:
         return cls(np.unique(_hashes(traffic.text_hashes())), np.unique(_hashes(traffic.split_groups)))
 
     def holds(self, traffic: Traffic) -> NDArray[np.bool_]:
-        """Return, for each sample, whether its text or its group was seen; shape (n,)."""
-        return np.isin(_hashes(traffic.text_hashes()), self.texts) | np.isin(_hashes(traffic.split_groups), self.groups)
+        """Return, for each sample, whether its text, its group or a group of near-duplicates was seen; shape (n,)."""
+        near = np.zeros(len(traffic), dtype=bool)
+        rows = np.repeat(np.arange(len(traffic)), [len(keys) for keys in traffic.near_groups])
+        near[rows[np.isin(_hashes(chain.from_iterable(traffic.near_groups)), self.groups)]] = True
+        return near | np.isin(_hashes(traffic.text_hashes()), self.texts) | np.isin(_hashes(traffic.split_groups), self.groups)
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,12 @@ class Run:
             return Seen(arrays["texts"], arrays["groups"])
 
 
+def refuse_existing(path: Path, *, what: str) -> None:
+    """Refuse a path where something is already; also asked before long work."""
+    if path.exists():
+        raise RunError(f"{what} {str(path)!r} exists already. Choose another folder, or remove it first.")
+
+
 @contextmanager
 def new_folder(path: Path, *, what: str) -> Iterator[Path]:
     """Yield a scratch folder that becomes ``path`` at the end; on an error or Ctrl-C nothing is left.
@@ -135,8 +145,7 @@ def new_folder(path: Path, *, what: str) -> Iterator[Path]:
     RunError
         If something is there already.
     """
-    if path.exists():
-        raise RunError(f"{what} {str(path)!r} exists already. Choose another folder, or remove it first.")
+    refuse_existing(path, what=what)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:

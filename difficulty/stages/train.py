@@ -22,7 +22,7 @@ from difficulty.model.difficulty import DifficultyModel, Scores, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
 from difficulty.recipe import Recipe
-from difficulty.stages.run import RUN_FORMAT, Run, Seen, new_folder
+from difficulty.stages.run import RUN_FORMAT, Run, Seen, new_folder, refuse_existing
 from difficulty.stages.scoring import Tokenized, judged, tokenize
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
@@ -82,8 +82,11 @@ def train(
         If there are too few samples, or too few of one outcome.
     TrafficError
         If the frontier model is not better than the cheap one and the target is benefit.
+    RunError
+        If the run folder exists already.
     """
     say = progress or (lambda _: None)
+    refuse_existing(out, what="run folder")
     say("reading traffic")
     traffic = Traffic.read(traffic_path)
     splits = traffic.splits(recipe.split.fractions, recipe.seed)
