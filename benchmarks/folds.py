@@ -214,11 +214,19 @@ def as_markdown(results: dict[str, Any]) -> str:
         )
         for key in figures:
             if key.startswith("apgr_without_"):
-                lines.append(f"| {name} without {key.removeprefix('apgr_without_')} | {figures[key]['n']:,} | {cell(figures[key])} | | | | |")
+                lines.append(
+                    f"| {name} without {key.removeprefix('apgr_without_')} | {figures[key]['n']:,} | {cell(figures[key])} | | | | |"
+                )
     lines += ["", f"Peak memory {results['peak_memory_mb']:,} MB."]
     for name, figures in results["sets"].items():
         if "peers" in figures:
-            lines += ["", f"## {name}: other routers and references on the same folds", "", "| method | APGR | ours minus this |", "| --- | --- | --- |"]
+            lines += [
+                "",
+                f"## {name}: other routers and references on the same folds",
+                "",
+                "| method | APGR | ours minus this |",
+                "| --- | --- | --- |",
+            ]
             lines += [f"| {peer} | {row['apgr']:.3f} | {cell(row['difference'])} |" for peer, row in figures["peers"].items()]
     return "\n".join(lines) + "\n"
 

@@ -37,7 +37,12 @@ def main() -> None:
     long_text = " ".join(sample_texts(200))
     single = [time_length(router, long_text, tokens) for tokens in LENGTHS]
     bulk = time_bulk(router, sample_texts(4_000))
-    results = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version(), "single": single, "bulk": bulk}
+    results = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "single": single,
+        "bulk": bulk,
+    }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     text = as_markdown(results)
