@@ -25,6 +25,14 @@ def normalised() -> Path:
     return public_data("DIFFICULTY_TOOLS", "../shared/data/normalised")
 
 
+@pytest.fixture(scope="session")
+def journey(tmp_path_factory):
+    """A small part of the sample, ingested, trained on and shipped; read only."""
+    from tests.journey import make_journey  # loads every library of training
+
+    return make_journey(tmp_path_factory.mktemp("journey"))
+
+
 def require_program(name: str) -> str:
     """Return the path of a program; where it is missing skip the test, or fail it when CI says that it must be there."""
     if path := shutil.which(name):
