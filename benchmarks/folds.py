@@ -209,8 +209,9 @@ def as_markdown(results: dict[str, Any]) -> str:
     for name, figures in results["sets"].items():
         parity, score = figures["parity"], figures["brier_cheap"]
         lines.append(
-            f"| {name} | {figures['rows']:,} | {cell(figures['apgr'])} | {cell(figures['ece_cheap'])} | {score['value']:.3f} "
-            f"({score['base_rate']:.3f}) | {parity['max_difference']:.1e}, {parity['flips']} of {parity['n']:,} | {figures['seconds']:.0f} |"
+            f"| {name} | {figures['rows']:,} | {cell(figures['apgr'])} | {cell(figures['ece_cheap'])} | "
+            f"{score['value']:.3f} ({score['base_rate']:.3f}) | "
+            f"{parity['max_difference']:.1e}, {parity['flips']} of {parity['n']:,} | {figures['seconds']:.0f} |"
         )
         for key in figures:
             if key.startswith("apgr_without_"):
