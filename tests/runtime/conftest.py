@@ -1,0 +1,61 @@
+"""Routers of the small bundle, and of graphs made by hand."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from difficulty.bundle import Policy, read_bundle
+from difficulty.export.builder import GraphBuilder
+from difficulty.runtime import Router, Scorer
+from difficulty.runtime.scorer import load_session
+from difficulty.text import TextView
+from difficulty.tokens import RequestTokenizer
+from tests.data.make_bundle import POLICY
+from tests.fakes import word_tokenizer
+
+
+@pytest.fixture(scope="session")
+def small(journey):
+    """The bundle of the journey, read once."""
+    return read_bundle(journey.bundle)
+
+
+@pytest.fixture(scope="session")
+def router(small):
+    return Router.from_bundle(small)
+
+
+@pytest.fixture(scope="session")
+def scorer(router):
+    return router.scorer
+
+
+@pytest.fixture(scope="session")
+def texts(journey):
+    """Sixty requests of the sample, as messages."""
+    return [json.loads(line)["messages"] for line in journey.source.read_text().split("\n")[:60]]
+
+
+def first_id_graph(*, outputs=("difficulty_score", "p_cheap_fails"), inputs=("input_ids", "attention_mask"), table=None):
+    """Return a graph whose every output is ``table[first token id]``: any score can be had by choosing a word."""
+    graph = GraphBuilder()
+    table = np.arange(200, dtype=np.float32) / 200 if table is None else np.asarray(table, dtype=np.float32)
+    first = graph("Gather", inputs[0], graph.constant(np.int64(0)), axis=1)
+    score = graph("Gather", graph.constant(table), first)
+    for name in outputs:
+        graph("Identity", score, output=name)
+    values = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in inputs]
+    floats = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch"]) for name in outputs]
+    model = graph.build(values, floats, name="by-hand")
+    assert isinstance(model, onnx.ModelProto)
+    return model.SerializeToString()
+
+
+def hand_made(policy=None, **graph):
+    """Return a router over the tokenizer of 200 words: word ``w7`` scores 7/200."""
+    tokenizer = RequestTokenizer(word_tokenizer(), max_tokens=64)
+    scorer = Scorer(load_session(first_id_graph(**graph)), tokenizer, TextView(1, max_chars=8192))
+    return Router(scorer, Policy.model_validate(POLICY | (policy or {})), version="by-hand-1")

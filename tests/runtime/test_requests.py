@@ -1,0 +1,108 @@
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from difficulty.errors import InvalidValueError, TrafficNotFoundError
+from difficulty.runtime.requests import read_requests
+
+LINES = [
+    b'{"id": "a", "prompt": "Hello", "task": "code", "prompt_tokens": 12}',
+    b"",
+    b'{"messages": [{"role": "user", "content": "Hi"}], "task": null}',
+    b"   ",
+    b'{"id": 7, "prompt": "Bye"}',
+]
+
+
+def rows_of(path, content):
+    path.write_bytes(content)
+    return list(read_requests(path))
+
+
+def test_requests_by_hand(tmp_path):
+    """Blank lines are no requests, but they count as lines: a request without an id is named by its line."""
+    first, second, third = rows_of(tmp_path / "in.jsonl", b"\n".join(LINES))
+    assert (first.id, first.request, first.problem) == ("a", ("Hello", "code", 12), None)
+    assert (second.id, second.request) == ("3", ([{"role": "user", "content": "Hi"}], None, None))
+    assert (third.id, third.request.messages) == ("7", "Bye")
+
+
+@pytest.mark.parametrize("name", ["in.jsonl.gz", "in.ndjson.gz", "IN.JSONL.GZ"])
+def test_zipped_requests_are_the_same(tmp_path, name):
+    plain = rows_of(tmp_path / "in.ndjson", b"\n".join(LINES))
+    assert rows_of(tmp_path / name, gzip.compress(b"\n".join(LINES))) == plain
+
+
+def test_standard_input_is_read_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"\r\n".join(LINES))))
+    assert list(read_requests(Path("-"))) == rows_of(tmp_path / "in.jsonl", b"\n".join(LINES))
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "problem"),
+    [
+        (b"{oops", "2", "line 2 must be a JSON object: Expecting property name"),
+        (b'{"prompt": "\xff\xfe"}', "2", "line 2 must be a JSON object: 'utf-8' codec can't decode"),
+        (b"[1, 2]", "2", "line 2 must be a JSON object: got list"),
+        (b"null", "2", "line 2 must be a JSON object: got NoneType"),
+        (b"[" * 200_000, "2", "line 2 must be a JSON object: "),
+        (b'{"id": "x", "text": "hello"}', "x", "line 2 must have messages or prompt: got ['id', 'text']"),
+        (b'{"id": "x", "prompt": 5}', "x", "line 2 must have messages or prompt: got ['id', 'prompt']"),
+        (b'{"id": "x", "messages": {"role": "user"}}', "x", "line 2 must have messages or prompt"),
+        (b'{"id": "x", "messages": null}', "x", "line 2 must have messages or prompt"),
+    ],
+    ids=range(9),
+)
+def test_line_that_cannot_be_read_keeps_its_place(tmp_path, line, name, problem):
+    before, bad, after = rows_of(tmp_path / "in.jsonl", b'{"prompt": "a"}\n' + line + b'\n{"prompt": "b"}\n')
+    assert (before.request.messages, after.request.messages, after.id) == ("a", "b", "3")
+    assert (bad.id, bad.request.messages) == (name, [])
+    assert bad.problem.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "request_"),
+    [
+        ({"id": 0, "prompt": "x"}, "0", ("x", None, None)),
+        ({"id": "", "prompt": "x"}, "1", ("x", None, None)),
+        ({"id": None, "prompt": "x"}, "1", ("x", None, None)),
+        ({"id": "\ud800", "prompt": "x"}, "\ud800", ("x", None, None)),
+        ({"messages": None, "prompt": "x"}, "1", ("x", None, None)),
+        ({"prompt": "x", "task": 5, "prompt_tokens": "12"}, "1", ("x", None, None)),
+        ({"prompt": "x", "task": "", "prompt_tokens": -1}, "1", ("x", None, None)),
+        ({"prompt": "x", "prompt_tokens": True}, "1", ("x", None, None)),
+        ({"prompt": "", "prompt_tokens": 0}, "1", ("", None, 0)),
+    ],
+    ids=str,
+)
+def test_unusable_optional_field_is_left_out(tmp_path, form, name, request_):
+    (row,) = rows_of(tmp_path / "in.jsonl", json.dumps(form).encode())
+    assert (row.id, tuple(row.request), row.problem) == (name, request_, None)
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet", "in", "in.json", "in.gz"])
+def test_other_types_of_file_are_refused(tmp_path, name):
+    with pytest.raises(InvalidValueError, match=r"request file must be JSON lines \(\.jsonl, .*: got '" + name):
+        rows_of(tmp_path / name, b"x")
+
+
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b'{"prompt": "a"}\n' * 50)[:-12]], ids=["none", "cut"])
+def test_damaged_zip_is_refused(tmp_path, content):
+    with pytest.raises(InvalidValueError, match="request file must be whole: got 'in.jsonl.gz'. It is damaged"):
+        rows_of(tmp_path / "in.jsonl.gz", content)
+
+
+def test_missing_file_is_not_found(tmp_path):
+    with pytest.raises(TrafficNotFoundError, match="no request file at"):
+        list(read_requests(tmp_path / "none.jsonl"))
+    with pytest.raises(FileNotFoundError):
+        list(read_requests(tmp_path))
+
+
+def test_empty_file_holds_no_requests(tmp_path):
+    assert rows_of(tmp_path / "in.jsonl", b"") == []
