@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.cli.shipped import find_encoder, find_recipe
-from difficulty.export.graph import build_graph
+from difficulty.export.graph import build_graph, task_ids
 from difficulty.features.static import StaticEncoder
 from difficulty.metrics import brier, debiased_interval, expected_calibration_error, percentile_interval, rank_within, resample
 from difficulty.metrics.steps import Ranking, area, gap_curve
@@ -37,7 +37,7 @@ from difficulty.recipe import Recipe
 from difficulty.runtime.scorer import Scorer, load_session
 from difficulty.stages.ingest import ingest
 from difficulty.stages.scoring import Tokenized, tokenize
-from difficulty.stages.train import build_model, labelled
+from difficulty.stages.train import build_model, known_tasks, labelled
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
@@ -58,6 +58,9 @@ class OutOfFold:
     """Scores of every request by a model that did not see its fold."""
 
     score: FloatArray
+    """Text only."""
+    with_task: FloatArray
+    """The task told as well."""
     p_cheap_fails: FloatArray
     p_frontier_fails: FloatArray
     fold: NDArray[np.int64]
@@ -105,9 +108,14 @@ def judge_set(name: str, source: Path, recipe: Recipe, encoder: StaticEncoder, p
     figures: dict[str, Any] = {"rows": len(traffic), "ingest_s": round(ingest_s, 1), "seconds": round(time.perf_counter() - start, 1)}
     figures |= calibration_figures(traffic, predictions) | {"parity": parity}
     figures["apgr"] = apgr_figures(traffic, predictions, predictions.score, np.arange(len(traffic)))
+    everything = np.arange(len(traffic))
+    figures["apgr_with_task"] = apgr_figures(traffic, predictions, predictions.with_task, everything)
+    figures["gain_of_task"] = difference(traffic, predictions, predictions.with_task, predictions.score)
     tasks = np.array([task or "" for task in traffic.tasks])
     if BROKEN in tasks:
         figures[f"apgr_without_{BROKEN}"] = apgr_figures(traffic, predictions, predictions.score, np.flatnonzero(tasks != BROKEN))
+        rest = np.flatnonzero(tasks != BROKEN)
+        figures[f"apgr_with_task_without_{BROKEN}"] = apgr_figures(traffic, predictions, predictions.with_task, rest)
     if peers:
         figures["peers"] = peer_figures(traffic, predictions, peers)
     return figures
@@ -119,20 +127,23 @@ def out_of_fold(
     """Return out-of-fold scores, and how far the exported graph of the first fold's model is from it on all texts."""
     fold = fold_of(traffic)
     inner = traffic.splits((0.8, 0.2, 0.0), recipe.seed)
-    values = np.zeros((3, len(traffic)))
+    values = np.zeros((4, len(traffic)))
     parity: dict[str, Any] = {}
     for number in range(5):
-        model = build_model(recipe, encoder, "benefit")
         rest = fold != number
-        model.fit(labelled(traffic, tokens, rest & (inner == "fit")), labelled(traffic, tokens, rest & (inner == "calibration")))
+        fit = labelled(traffic, tokens, rest & (inner == "fit"))
+        model = build_model(recipe, encoder, "benefit", tasks=known_tasks(recipe, fit))
+        model.fit(fit, labelled(traffic, tokens, rest & (inner == "calibration")))
         rows = np.flatnonzero(fold == number)
-        scores = model.predict([tokens.ids[row] for row in rows])
+        picked = tokens.at(rows)
+        scores, informed = model.predict(picked.ids), model.predict(picked.ids, picked.tasks)
         frontier = scores.p_frontier_fails if scores.p_frontier_fails is not None else np.nan
-        values[:, rows] = np.stack([scores.difficulty_score, scores.p_cheap_fails, frontier])
+        values[:, rows] = np.stack([scores.difficulty_score, informed.difficulty_score, scores.p_cheap_fails, frontier])
         if not parity:
-            scorer = Scorer(load_session(build_graph(model).SerializeToString()), tokenizer, view)
-            python = model.predict(tokens.ids).difficulty_score
-            shipped = scorer.score_many([scorer.encode(messages).ids for messages in traffic.messages()])["difficulty_score"]
+            scorer = Scorer(load_session(build_graph(model).SerializeToString()), tokenizer, view, task_ids=task_ids(model))
+            python = model.predict(tokens.ids, tokens.tasks).difficulty_score
+            pairs = zip(traffic.messages(), tokens.tasks, strict=True)
+            shipped = scorer.score_many([scorer.encode(messages, task).ids for messages, task in pairs])["difficulty_score"]
             threshold = float(np.quantile(python, 0.7))
             parity = {
                 "n": len(python),
@@ -166,18 +177,26 @@ def apgr_of(traffic: Traffic, predictions: OutOfFold, score: FloatArray, rows: N
 def peer_figures(traffic: Traffic, predictions: OutOfFold, path: Path) -> dict[str, Any]:
     """Return each peer's APGR and the paired difference, ours minus theirs."""
     rows = np.arange(len(traffic))
-    ours = apgr_of(traffic, predictions, predictions.score, rows)
     figures = {}
     with np.load(path, allow_pickle=False) as stored:
         if list(stored["id"]) != traffic.ids or (stored["fold"] != predictions.fold).any():
             raise SystemExit(f"{path} was made on other requests or folds")
         for key in sorted(name for name in stored.files if name.startswith("score__")):
-            theirs = apgr_of(traffic, predictions, stored[key], rows)
-            draws = resample(lambda w, t=theirs: ours(w) - t(w), predictions.groups, n_draws=500, rng=np.random.default_rng(0))
-            ones = np.ones(len(rows))
-            difference = {"value": ours(ones) - theirs(ones), **interval(percentile_interval(draws))}
-            figures[key.removeprefix("score__")] = {"apgr": theirs(ones), "difference": difference}
+            figures[key.removeprefix("score__")] = {
+                "apgr": apgr_of(traffic, predictions, stored[key], rows)(np.ones(len(rows))),
+                "difference": difference(traffic, predictions, predictions.score, stored[key]),
+                "difference_with_task": difference(traffic, predictions, predictions.with_task, stored[key]),
+            }
     return dict(sorted(figures.items(), key=lambda item: -item[1]["apgr"]))
+
+
+def difference(traffic: Traffic, predictions: OutOfFold, ours: FloatArray, theirs: FloatArray) -> dict[str, float]:
+    """Return the difference of two scores' APGR, paired."""
+    rows = np.arange(len(traffic))
+    first, second = (apgr_of(traffic, predictions, score, rows) for score in (ours, theirs))
+    draws = resample(lambda weight: first(weight) - second(weight), predictions.groups, n_draws=500, rng=np.random.default_rng(0))
+    ones = np.ones(len(rows))
+    return {"value": first(ones) - second(ones), **interval(percentile_interval(draws))}
 
 
 def calibration_figures(traffic: Traffic, predictions: OutOfFold) -> dict[str, Any]:
@@ -205,30 +224,33 @@ def interval(ends: tuple[float, float]) -> dict[str, float]:
 def as_markdown(results: dict[str, Any]) -> str:
     """Return the results as tables."""
     lines = [f"# Recipe `{results['recipe']['name']}` by five folds", "", "Made by `benchmarks/folds.py`, which says how.", ""]
-    lines += ["| set | rows | APGR | ECE p_cheap_fails | Brier (base rate) | graph: largest difference, flips | s |", "| --- " * 7 + "|"]
+    lines += ["| set | rows | APGR, text only | APGR, task told | ECE p_cheap_fails | Brier (base rate) | s |", "| --- " * 7 + "|"]
     for name, figures in results["sets"].items():
-        parity, score = figures["parity"], figures["brier_cheap"]
+        score = figures["brier_cheap"]
         lines.append(
-            f"| {name} | {figures['rows']:,} | {cell(figures['apgr'])} | {cell(figures['ece_cheap'])} | "
-            f"{score['value']:.3f} ({score['base_rate']:.3f}) | "
-            f"{parity['max_difference']:.1e}, {parity['flips']} of {parity['n']:,} | {figures['seconds']:.0f} |"
+            f"| {name} | {figures['rows']:,} | {cell(figures['apgr'])} | {cell(figures['apgr_with_task'])} | {cell(figures['ece_cheap'])} "
+            f"| {score['value']:.3f} ({score['base_rate']:.3f}) | {figures['seconds']:.0f} |"
         )
-        for key in figures:
-            if key.startswith("apgr_without_"):
-                lines.append(
-                    f"| {name} without {key.removeprefix('apgr_without_')} | {figures[key]['n']:,} | {cell(figures[key])} | | | | |"
-                )
+        if f"apgr_without_{BROKEN}" in figures:
+            without, informed = figures[f"apgr_without_{BROKEN}"], figures[f"apgr_with_task_without_{BROKEN}"]
+            lines.append(f"| {name} without {BROKEN} | {without['n']:,} | {cell(without)} | {cell(informed)} | | | |")
+    lines += [
+        "",
+        "Exported graph against the Python model on all texts (threshold at the 70 % quantile), and what telling the task adds:",
+        "",
+    ]
+    lines += ["| set | largest difference | decisions flipped | APGR, task told minus text only |", "| --- " * 4 + "|"]
+    for name, figures in results["sets"].items():
+        parity = figures["parity"]
+        flips = f"{parity['flips']} of {parity['n']:,}"
+        lines.append(f"| {name} | {parity['max_difference']:.1e} | {flips} | {cell(figures['gain_of_task'])} |")
     lines += ["", f"Peak memory {results['peak_memory_mb']:,} MB."]
     for name, figures in results["sets"].items():
         if "peers" in figures:
-            lines += [
-                "",
-                f"## {name}: other routers and references on the same folds",
-                "",
-                "| method | APGR | ours minus this |",
-                "| --- | --- | --- |",
-            ]
-            lines += [f"| {peer} | {row['apgr']:.3f} | {cell(row['difference'])} |" for peer, row in figures["peers"].items()]
+            lines += ["", f"## {name}: other routers and references on the same folds", ""]
+            lines += ["| method | APGR | ours (text only) minus this | ours (task told) minus this |", "| --- | --- | --- | --- |"]
+            for peer, row in figures["peers"].items():
+                lines.append(f"| {peer} | {row['apgr']:.3f} | {cell(row['difference'])} | {cell(row['difference_with_task'])} |")
     return "\n".join(lines) + "\n"
 
 

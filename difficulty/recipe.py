@@ -21,6 +21,7 @@ __all__ = [
     "Recipe",
     "SplitSettings",
     "StaticSettings",
+    "TaskSettings",
     "TextSettings",
     "load_recipe",
     "parse_recipe",
@@ -74,13 +75,21 @@ class StaticSettings(_Settings):
     strength: float = Field(default=0.003, gt=0)
 
 
+class TaskSettings(_Settings):
+    """A column for each task, used where the router knows the task of a request."""
+
+    least_samples: int = Field(default=20, ge=1)
+    """Fit samples a task needs to get a column; rarer ones count as not known."""
+
+
 class FeatureSettings(_Settings):
-    """Which vectors the heads read. Either section can be ``false``, not both."""
+    """Which vectors the heads read. Each section can be ``false``; one of ngrams and static is needed, and tasks need ngrams."""
 
     encoder: str = "static-minilm-256"
     """A shipped encoder's name, or the path of an encoder folder; its tokenizer is the scorer's."""
     ngrams: NgramSettings | Literal[False] = NgramSettings()
     static: StaticSettings | Literal[False] = StaticSettings()
+    tasks: TaskSettings | Literal[False] = TaskSettings()
 
     @model_validator(mode="after")
     def _some(self) -> FeatureSettings:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -9,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from difficulty.features.static import StaticEncoder, quantise_rows
-from difficulty.model.channels import NgramChannel, StaticChannel
+from difficulty.model.channels import NgramChannel, NgramTaskChannel, StaticChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
@@ -68,11 +69,28 @@ def labelled_tokens(n=300, *, seed=0, frontier=True):
     return LabelledTokens(ids=ids, outcomes=outcomes, groups=[f"g{number // 2}" for number in range(n)])
 
 
-def fit_model(encoder=None, *, n=300, n_calibration=150, target="benefit", frontier=True):
-    """Return a model fitted on made-up traffic: n-grams and, with an encoder, static embeddings."""
+def with_tasks(data, *, seed=0):
+    """Return the requests with a task for nine in ten, on which alone the cheap model's failures depend."""
+    rng = np.random.default_rng(seed)
+    tasks = rng.choice(["easy", "middle", "hard"], len(data))
+    p_fails = np.select([tasks == "easy", tasks == "middle"], [0.1, 0.4], 0.8)
+    outcomes = replace(data.outcomes, cheap_quality=(rng.random(len(data)) > p_fails).astype(float))
+    told = [str(task) if known else None for task, known in zip(tasks, rng.random(len(data)) < 0.9, strict=True)]
+    return replace(data, outcomes=outcomes, tasks=told)
+
+
+def fit_model(encoder=None, *, n=300, n_calibration=150, target="benefit", frontier=True, tasks=False, channel=True):
+    """Return a model fitted on made-up traffic: n-grams and, with an encoder, static embeddings.
+
+    With ``tasks`` the traffic has them, and the model a channel for them unless ``channel`` is False.
+    """
     channels = [NgramChannel(len(VOCABULARY), buckets=512), *([StaticChannel(encoder, strength=0.1)] if encoder else [])]
     fit, calibration = labelled_tokens(n, frontier=frontier), labelled_tokens(n_calibration, seed=1, frontier=frontier)
-    return DifficultyModel(channels, target=target, rng=np.random.default_rng(7)).fit(fit, calibration)
+    if tasks:
+        fit, calibration = with_tasks(fit, seed=2), with_tasks(calibration, seed=3)
+    task_channel = NgramTaskChannel(channels[0], ["easy", "hard", "middle"]) if tasks and channel else None
+    model = DifficultyModel(channels, task_channel=task_channel, target=target, rng=np.random.default_rng(7))
+    return model.fit(fit, calibration)
 
 
 class LengthChannel:
@@ -81,7 +99,7 @@ class LengthChannel:
     name = "length"
     strength = 1.0
 
-    def prepare(self, ids):
+    def prepare(self, ids, tasks=None):
         """Return the number of tokens."""
         return np.array([[float(len(row))] for row in ids]).reshape(-1, 1)
 

@@ -45,6 +45,8 @@ class Manifest(BaseModel):
     text_view: int
     max_chars: int = Field(ge=2)
     max_tokens: int = Field(ge=1)
+    task_ids: dict[str, int] = Field(default_factory=dict)
+    """Id that stands before the text's where the request's task is known; not counted in ``max_tokens``."""
     score_tolerance: float = Field(gt=0)
     """How far another runtime's scores may be from ``golden.jsonl``."""
     cheap_model: str | None = None

@@ -85,17 +85,20 @@ class TaskMeans:
         return np.array([self.by_task.get(task or "", self.overall) for task in tasks], dtype=np.float64)
 
 
-def baselines_of(judged: Judged, *, task_means: TaskMeans | None = None) -> dict[str, Baseline]:
+def baselines_of(
+    judged: Judged, *, task_means: TaskMeans | None = None, others: Mapping[str, FloatArray] | None = None
+) -> dict[str, Baseline]:
     """Return the baselines by name.
 
     ``random`` is the expected value of routing at random: every request ties. ``oracle`` knows each request's gain (for a target
     ``failure`` without frontier outcomes: whether the cheap model fails): no score can do better. ``task_mean`` is there only when
-    task means were learnt.
+    task means were learnt, ``others`` when they were given.
     """
     n = len(judged)
     scores: dict[str, FloatArray] = {"random": np.zeros(n), "length": np.asarray(judged.n_tokens, dtype=np.float64)}
     if task_means is not None:
         scores["task_mean"] = task_means.of(judged.tasks)
+    scores |= others or {}
     gain = judged.outcomes.gain
     scores["oracle"] = judged.outcomes.cheap_failure if np.isnan(gain).all() else gain
     share = _share(judged)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,7 +40,14 @@ class _Set:
     note: str = ""
 
 
-def evaluate(judged: Judged, *, n_draws: int = 1000, rng: np.random.Generator, task_means: TaskMeans | None = None) -> Evaluation:
+def evaluate(
+    judged: Judged,
+    *,
+    n_draws: int = 1000,
+    rng: np.random.Generator,
+    task_means: TaskMeans | None = None,
+    others: Mapping[str, FloatArray] | None = None,
+) -> Evaluation:
     """Return every figure of a score with its 95 % interval.
 
     Each figure uses the requests for which what it needs is known; its ``n`` says how many. A figure that is undefined has the
@@ -58,6 +65,8 @@ def evaluate(judged: Judged, *, n_draws: int = 1000, rng: np.random.Generator, t
         Source of chance for the draws.
     task_means : TaskMeans, optional
         Means learnt on the fit split, for the baseline ``task_mean``.
+    others : mapping of str to ndarray of shape (n,), optional
+        Further scores to stand among the baselines, for example the same model without the task.
 
     Returns
     -------
@@ -65,7 +74,7 @@ def evaluate(judged: Judged, *, n_draws: int = 1000, rng: np.random.Generator, t
     """
     n_draws = affordable_draws(len(judged), n_draws)
     slices = slice_rows(judged)
-    baselines = baselines_of(judged, task_means=task_means)
+    baselines = baselines_of(judged, task_means=task_means, others=others)
     sets: dict[_Key, _Set] = {("overall",): _judged_set(judged, np.arange(len(judged)))}
     sets |= {("slice", kind, name): _slice_set(judged, rows) for kind, parts in slices.items() for name, rows in parts.items()}
     sets |= {("baseline", name): _baseline_set(judged, baseline) for name, baseline in baselines.items()}

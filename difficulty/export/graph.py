@@ -3,6 +3,8 @@
 Inputs ``input_ids`` and ``attention_mask`` (int64, batch x tokens, padding at the end); outputs ``difficulty_score``,
 ``p_cheap_fails`` and, where trained, ``p_frontier_fails`` (float32, batch). The whole model is inside. Only operators of opset 17
 that every runtime has are used. Heads of one channel are evaluated together: what differs between outcomes are columns of one table.
+
+Where the request's task is known, ``input_ids`` begins with the task's id, which follows those of the vocabulary (:func:`task_ids`).
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from difficulty.export.builder import GraphBuilder
 from difficulty.features.ngrams import LEFT_MULTIPLIER, RIGHT_MULTIPLIER
 from difficulty.model.calibration import Calibrator
 from difficulty.model.channels import Channel, NgramChannel, StaticChannel
-from difficulty.model.difficulty import DifficultyModel, FittedChannel, OutcomeModel
+from difficulty.model.combination import Combination, OutcomeModel
+from difficulty.model.difficulty import DifficultyModel, FittedChannel
+from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights
 
-__all__ = ["build_graph"]
+__all__ = ["build_graph", "task_ids"]
 
 FloatArray = NDArray[np.float64]
 _TINY = np.float32(1e-12)
@@ -31,20 +35,30 @@ _END = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """Names of tensors that every channel reads."""
+    """Names of tensors that the channels read."""
 
     ids: str
     mask: str
-    """float32, (batch, tokens)."""
+    """float32, (batch, tokens); 0 for padding and for the task's id."""
+    task: str | None
+    """int64, (batch,): 0 where the task is not known, else its place in the list, from 1."""
 
 
 def build_graph(model: DifficultyModel) -> onnx.ModelProto:
     """Return the ONNX form of a fitted model."""
     graph = GraphBuilder()
-    inputs = _Inputs("input_ids", graph.cast("attention_mask"))
-    logits = [_channel_logits(graph, inputs, channel, model.fitted_[channel.name]) for channel in model.channels]
-    joined = graph("Concat", *logits, axis=1) if len(logits) > 1 else logits[0]
-    outputs = _outputs(graph, model, joined)
+    inputs = _inputs(graph, model)
+    by_channel = {channel.name: _channel_logits(graph, inputs, channel, model) for channel in model.channels}
+    names = [channel.name for channel in model.channels]
+    blind = _branch(graph, model.blind_, [by_channel[name][0] for name in names])
+    outputs = blind
+    if model.informed_ and inputs.task:
+        first = by_channel[names[0]][1]
+        informed = _branch(graph, model.informed_, [first, *(by_channel[name][0] for name in names[1:])])
+        known = graph("Greater", inputs.task, graph.constant(np.int64(0)))
+        outputs = {name: graph("Where", known, informed[name], blind[name]) for name in blind}
+    for name, value in outputs.items():
+        graph("Identity", value, output=name)
     shape = ["batch", "tokens"]
     return graph.build(
         [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in ("input_ids", "attention_mask")],
@@ -53,34 +67,78 @@ def build_graph(model: DifficultyModel) -> onnx.ModelProto:
     )
 
 
-def _channel_logits(graph: GraphBuilder, inputs: _Inputs, channel: Channel, fitted: FittedChannel) -> str:
-    """Return logits of shape (batch, outcomes), cheap first."""
-    heads = [fitted.cheap, fitted.frontier] if fitted.frontier else [fitted.cheap]
-    weights = np.stack([head.coefficients for head in heads], axis=1)
-    bias = np.array([head.intercept for head in heads])
-    if isinstance(channel, NgramChannel):
-        return _ngram_logits(graph, inputs, channel, fitted.state, weights, bias)
+def task_ids(model: DifficultyModel) -> dict[str, int]:
+    """Return the id of each task that the model knows: they follow those of the vocabulary."""
+    if model.task_channel is None or model.informed_ is None:
+        return {}
+    start = model.task_channel.ngrams.features.vocabulary_size
+    return {task: start + place for place, task in enumerate(model.task_channel.tasks)}
+
+
+def _inputs(graph: GraphBuilder, model: DifficultyModel) -> _Inputs:
+    """Take the task off the ids: its place becomes a padding id that no channel reads."""
+    mask = graph.cast("attention_mask")
+    if model.task_channel is None or model.informed_ is None:
+        return _Inputs("input_ids", mask, None)
+    vocabulary = graph.constant(np.int64(model.task_channel.ngrams.features.vocabulary_size))
+    is_text = graph("Less", "input_ids", vocabulary)
+    ids = graph("Where", is_text, "input_ids", graph.constant(np.int64(0)))
+    first = graph("Gather", "input_ids", graph.constant(np.int64(0)), axis=1)
+    place = graph("Add", graph("Sub", first, vocabulary), graph.constant(np.int64(1)))
+    return _Inputs(ids, graph("Mul", mask, graph.cast(is_text)), graph("Max", place, graph.constant(np.int64(0))))
+
+
+def _channel_logits(graph: GraphBuilder, inputs: _Inputs, channel: Channel, model: DifficultyModel) -> list[str]:
+    """Return logits of shape (batch, outcomes), cheap first: without the task and, for n-grams, with it."""
+    heads = _heads(model.fitted_[channel.name])
     if isinstance(channel, StaticChannel):
-        return _static_logits(graph, inputs, channel, weights, bias)
-    raise InvalidValueError("channel", channel.name, rule="be one that can be exported: ngrams, static")
+        return [_static_logits(graph, inputs, channel, heads)]
+    if not isinstance(channel, NgramChannel):
+        raise InvalidValueError("channel", channel.name, rule="be one that can be exported: ngrams, static")
+    idf = model.fitted_[channel.name].state
+    if model.task_channel is None or not inputs.task:
+        return _ngram_logits(graph, inputs, channel, idf, heads, groups=1)
+    dim, with_task = channel.features.dim, _heads(model.fitted_[model.task_channel.name])
+    blind, informed = _ngram_logits(graph, inputs, channel, idf, heads + _first(with_task, dim), groups=2)
+    shifts = np.vstack(
+        [np.zeros(len(with_task)), *(np.array([h.coefficients[dim + i] for h in with_task]) for i in range(_n_tasks(model)))]
+    )
+    shift = graph("Gather", graph.constant(shifts.astype(np.float32)), inputs.task)
+    return [blind, graph("Add", informed, shift)]
+
+
+def _heads(fitted: FittedChannel) -> list[LinearHead]:
+    return [fitted.cheap, fitted.frontier] if fitted.frontier else [fitted.cheap]
+
+
+def _first(heads: list[LinearHead], dim: int) -> list[LinearHead]:
+    """Return the heads on the first ``dim`` columns alone."""
+    return [LinearHead(head.coefficients[:dim], head.intercept) for head in heads]
+
+
+def _n_tasks(model: DifficultyModel) -> int:
+    return len(model.task_channel.tasks) if model.task_channel else 0
 
 
 def _ngram_logits(
-    graph: GraphBuilder, inputs: _Inputs, channel: NgramChannel, idf: FloatArray, weights: FloatArray, bias: FloatArray
-) -> str:
+    graph: GraphBuilder, inputs: _Inputs, channel: NgramChannel, idf: FloatArray, heads: list[LinearHead], *, groups: int
+) -> list[str]:
     """Exact sublinear tf-idf of unigrams and hashed bigrams, through the heads, divided by the vector's length."""
-    vocabulary, n_outcomes = channel.features.vocabulary_size, weights.shape[1]
+    vocabulary = channel.features.vocabulary_size
+    weights = np.stack([head.coefficients for head in heads], axis=1)
     table = np.column_stack([idf**2, idf[:, None] * weights])
     unigrams = _ngram_sums(graph, inputs.ids, inputs.mask, table[:vocabulary])
     left = graph("Mul", _cut(graph, inputs.ids, 0, -1), graph.constant(np.int64(LEFT_MULTIPLIER)))
     right = graph("Mul", _cut(graph, inputs.ids, 1, _END), graph.constant(np.int64(RIGHT_MULTIPLIER)))
     hashed = graph("Mod", graph("Add", left, right), graph.constant(np.int64(channel.features.buckets)))
-    bigrams = _ngram_sums(graph, hashed, _cut(graph, inputs.mask, 1, _END), table[vocabulary:])
+    both = graph("Mul", _cut(graph, inputs.mask, 0, -1), _cut(graph, inputs.mask, 1, _END)) if inputs.task else None
+    bigrams = _ngram_sums(graph, hashed, both or _cut(graph, inputs.mask, 1, _END), table[vocabulary:])
     sums = graph("Add", unigrams, bigrams)
-    squared = _cut(graph, sums, 0, 1)
-    length = graph("Sqrt", graph("Max", squared, graph.constant(_TINY)))
-    raw = _cut(graph, sums, n_outcomes + 2, _END)
-    return graph("Add", graph("Div", raw, length), graph.constant(bias.astype(np.float32)))
+    length = graph("Sqrt", graph("Max", _cut(graph, sums, 0, 1), graph.constant(_TINY)))
+    raw = graph("Div", _cut(graph, sums, len(heads) + 2, _END), length)
+    logits = graph("Add", raw, graph.constant(np.array([head.intercept for head in heads], dtype=np.float32)))
+    width = len(heads) // groups
+    return [logits] if groups == 1 else [_cut(graph, logits, start, start + width) for start in range(0, len(heads), width)]
 
 
 def _ngram_sums(graph: GraphBuilder, ids: str, mask: str, table: FloatArray) -> str:
@@ -100,9 +158,11 @@ def _ngram_sums(graph: GraphBuilder, ids: str, mask: str, table: FloatArray) -> 
     return graph("Reshape", graph("MatMul", factors, rows), graph.constant([0, 2 * table.shape[1]]))
 
 
-def _static_logits(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel, weights: FloatArray, bias: FloatArray) -> str:
+def _static_logits(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel, heads: list[LinearHead]) -> str:
     """Sum of token vectors (the mean, once brought to unit length) through the heads."""
     encoder = channel.encoder
+    weights = np.stack([head.coefficients for head in heads], axis=1)
+    bias = np.array([head.intercept for head in heads])
     scale = graph("Mul", inputs.mask, graph("Gather", graph.constant(encoder.scale), inputs.ids))
     vectors = graph.cast(graph("Gather", graph.constant(encoder.table), inputs.ids))
     total = graph("Squeeze", graph("MatMul", _widen(graph, scale, 1), vectors), graph.constant([1]))
@@ -110,18 +170,18 @@ def _static_logits(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel,
     return graph.affine(graph("Div", total, length), weights, bias)
 
 
-def _outputs(graph: GraphBuilder, model: DifficultyModel, logits: str) -> list[str]:
-    """Add combination and calibration, and return the names of the outputs."""
-    outcomes = [model.cheap_, model.frontier_] if model.frontier_ else [model.cheap_]
-    names = ["p_cheap_fails", "p_frontier_fails"][: len(outcomes)]
-    probabilities = _pieces(graph, graph("Sigmoid", _stack(graph, outcomes, logits)), [o.calibrator for o in outcomes])
-    for column, name in enumerate(names):
-        graph("Squeeze", _cut(graph, probabilities, column, column + 1), graph.constant([1]), output=name)
-    if model.gain_ is None or model.score_calibrator_ is None:
-        graph("Identity", "p_cheap_fails", output="difficulty_score")
-    else:
-        _gain_score(graph, model.gain_, model.score_calibrator_, graph("Sigmoid", logits), both=model.frontier_ is not None)
-    return ["difficulty_score", *names]
+def _branch(graph: GraphBuilder, combination: Combination, logits: list[str]) -> dict[str, str]:
+    """Add a combination with its calibration, and return the names of its outputs, each of shape (batch,)."""
+    joined = graph("Concat", *logits, axis=1) if len(logits) > 1 else logits[0]
+    outcomes = [combination.cheap, combination.frontier] if combination.frontier else [combination.cheap]
+    probabilities = _pieces(graph, graph("Sigmoid", _stack(graph, outcomes, joined)), [o.calibrator for o in outcomes])
+    named = {}
+    for column, name in enumerate(("p_cheap_fails", "p_frontier_fails")[: len(outcomes)]):
+        named[name] = graph("Squeeze", _cut(graph, probabilities, column, column + 1), graph.constant([1]))
+    score = named["p_cheap_fails"]
+    if combination.gain:
+        score = _gain_score(graph, combination, combination.gain, graph("Sigmoid", joined))
+    return {"difficulty_score": score, **named}
 
 
 def _stack(graph: GraphBuilder, outcomes: list[OutcomeModel], logits: str) -> str:
@@ -151,16 +211,17 @@ def _pieces(graph: GraphBuilder, probabilities: str, calibrators: list[Calibrato
     return graph("ReduceSum", graph("Mul", inside, graph.constant(slope)), graph.constant([2]), keepdims=0)
 
 
-def _gain_score(graph: GraphBuilder, gain: GainWeights, calibrator: Calibrator, probabilities: str, *, both: bool) -> None:
-    """Add ``difficulty_score``; ``probabilities`` holds P(cheap fails) and, with ``both``, P(frontier fails) of each channel in turn.
+def _gain_score(graph: GraphBuilder, combination: Combination, gain: GainWeights, probabilities: str) -> str:
+    """Return the score; ``probabilities`` holds P(cheap fails) and, where known, P(frontier fails) of each channel in turn.
 
     Without a head for the frontier model its probability counts as 1/2, as in the model.
     """
-    weights = 2.0 * calibrator.slope * np.kron(gain.weights, [1.0, -1.0] if both else [1.0])
+    slope, both = 2.0 * combination.score_calibrator.slope, combination.frontier is not None
+    weights = slope * np.kron(gain.weights, [1.0, -1.0] if both else [1.0])
     constant = gain.intercept - (0.0 if both else 0.5 * gain.weights.sum())
-    bias = np.array([2.0 * calibrator.slope * constant + calibrator.intercept])
+    bias = np.array([slope * constant + combination.score_calibrator.intercept])
     score = graph("Sigmoid", graph.affine(probabilities, weights[:, None], bias))
-    graph("Squeeze", score, graph.constant([1]), output="difficulty_score")
+    return graph("Squeeze", score, graph.constant([1]))
 
 
 def _cut(graph: GraphBuilder, value: str, start: int, end: int) -> str:

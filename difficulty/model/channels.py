@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from difficulty.features.ngrams import NgramFeatures
 from difficulty.features.static import StaticEncoder
 from difficulty.model.heads import Matrix
+from difficulty.model.labelled import Tasks
 
-__all__ = ["Channel", "NgramChannel", "StaticChannel"]
+__all__ = ["Channel", "NgramChannel", "NgramTaskChannel", "StaticChannel", "task_channel_of"]
 
 
 class Channel(Protocol):
@@ -23,7 +24,7 @@ class Channel(Protocol):
     strength: float
     """Inverse regularisation of the heads on these vectors."""
 
-    def prepare(self, ids: Sequence[Sequence[int]]) -> Matrix:
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
         """Return one row a request; this is done once, folds take rows of it."""
 
     def fit(self, prepared: Matrix) -> Any:
@@ -42,7 +43,7 @@ class NgramChannel:
         self.features = NgramFeatures(vocabulary_size, buckets=buckets)
         self.strength = strength
 
-    def prepare(self, ids: Sequence[Sequence[int]]) -> sp.csr_array:
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> sp.csr_array:
         """Return n-gram counts."""
         return self.features.counts(ids)
 
@@ -55,6 +56,50 @@ class NgramChannel:
         return self.features.weigh(prepared, state)
 
 
+class NgramTaskChannel:
+    """Token n-grams with a column of 1 for the request's task, so that the n-grams only explain what the task does not.
+
+    Parameters
+    ----------
+    ngrams : NgramChannel
+        The n-grams; they are weighted as without the task.
+    tasks : sequence of str
+        Tasks that have a column; others count as not known.
+    """
+
+    name = "ngrams+task"
+
+    def __init__(self, ngrams: NgramChannel, tasks: Sequence[str]) -> None:
+        self.ngrams = ngrams
+        self.tasks = tuple(tasks)
+        self.strength = ngrams.strength
+        self._column_of = {task: column for column, task in enumerate(self.tasks)}
+
+    def known(self, tasks: Tasks | None, n: int) -> NDArray[np.bool_]:
+        """Return, for each of n requests, whether its task has a column."""
+        if tasks is None:
+            return np.zeros(n, dtype=np.bool_)
+        return np.array([task in self._column_of for task in tasks], dtype=np.bool_)
+
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> sp.csr_array:
+        """Return n-gram counts and task columns, side by side."""
+        columns = [self._column_of.get(task or "", -1) for task in tasks or [None] * len(ids)]
+        rows = np.flatnonzero(np.array(columns, dtype=np.int64) >= 0)
+        places = (rows, [columns[row] for row in rows])
+        marks = sp.csr_array((np.ones(len(rows)), places), shape=(len(columns), len(self.tasks)))
+        return sp.csr_array(sp.hstack([self.ngrams.prepare(ids), marks], format="csr"))
+
+    def fit(self, prepared: Matrix) -> NDArray[np.float64]:
+        """Return the inverse document frequencies of the n-grams."""
+        return self.ngrams.fit(prepared[:, : self.ngrams.features.dim])
+
+    def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> sp.csr_array:
+        """Return weighted n-grams of unit length, with the task columns as they are."""
+        dim = self.ngrams.features.dim
+        weighted = self.ngrams.transform(prepared[:, :dim], state)
+        return sp.csr_array(sp.hstack([weighted, prepared[:, dim:]], format="csr"))
+
+
 class StaticChannel:
     """Static embeddings; nothing is learned from the traffic."""
 
@@ -64,7 +109,7 @@ class StaticChannel:
         self.encoder = encoder
         self.strength = strength
 
-    def prepare(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
         """Return embeddings."""
         return self.encoder.encode(ids)
 
@@ -74,3 +119,9 @@ class StaticChannel:
     def transform(self, prepared: Matrix, state: None) -> Matrix:
         """Return the embeddings as they are."""
         return prepared
+
+
+def task_channel_of(channels: Sequence[Channel], tasks: Sequence[str]) -> NgramTaskChannel | None:
+    """Return the task channel that goes with some channels: ``None`` without tasks, or where the first channel is not n-grams."""
+    first = channels[0]
+    return NgramTaskChannel(first, tasks) if tasks and isinstance(first, NgramChannel) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from difficulty.errors import InvalidValueError
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["LabelledTokens"]
+__all__ = ["LabelledTokens", "Tasks"]
+
+Tasks: TypeAlias = Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +29,17 @@ class LabelledTokens:
         What is known of both models.
     groups : sequence of n str
         Requests of one group stay in one fold.
+    tasks : sequence of n str or None, optional
+        Task of each request, ``None`` where it is not known.
     """
 
     ids: Sequence[Sequence[int]]
     outcomes: Outcomes
     groups: Sequence[str]
+    tasks: Tasks | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.ids) == len(self.outcomes) == len(self.groups):
+        if not len(self.ids) == len(self.outcomes) == len(self.groups) or len(self.tasks or self.ids) != len(self.ids):
             sizes = (len(self.ids), len(self.outcomes), len(self.groups))
             raise InvalidValueError("labelled tokens", sizes, rule="have as many ids as outcomes and groups")
 
@@ -42,4 +48,9 @@ class LabelledTokens:
 
     def __getitem__(self, rows: NDArray[np.intp]) -> LabelledTokens:
         """Return some rows."""
-        return LabelledTokens(ids=[self.ids[row] for row in rows], outcomes=self.outcomes[rows], groups=[self.groups[row] for row in rows])
+        return LabelledTokens(
+            ids=[self.ids[row] for row in rows],
+            outcomes=self.outcomes[rows],
+            groups=[self.groups[row] for row in rows],
+            tasks=None if self.tasks is None else [self.tasks[row] for row in rows],
+        )

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from difficulty.errors import RunError
 from difficulty.features.static import StaticEncoder
 from difficulty.model.calibration import Calibrator
-from difficulty.model.channels import Channel, NgramChannel, StaticChannel
-from difficulty.model.difficulty import DifficultyModel, FittedChannel, OutcomeModel
+from difficulty.model.channels import Channel, NgramChannel, StaticChannel, task_channel_of
+from difficulty.model.combination import Combination, OutcomeModel
+from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights
 
@@ -32,19 +33,21 @@ Arrays = dict[str, NDArray[Any]]
 def save_model(model: DifficultyModel, folder: Path) -> None:
     """Write ``model.json`` and ``model.npz`` into an existing folder; encoders are not copied, their digest is written."""
     arrays: Arrays = {}
-    for channel in model.channels:
+    for channel in model.all_channels:
         fitted = model.fitted_[channel.name]
         if fitted.state is not None:
             arrays[f"{channel.name}.state"] = fitted.state
         _put_head(arrays, f"{channel.name}.cheap", fitted.cheap)
         _put_head(arrays, f"{channel.name}.frontier", fitted.frontier)
-    _put_outcome(arrays, "cheap", model.cheap_)
-    _put_outcome(arrays, "frontier", model.frontier_)
-    if model.gain_ and model.score_calibrator_:
-        arrays["gain.weights"], arrays["gain.intercept"] = model.gain_.weights, np.array(model.gain_.intercept)
-        _put_calibrator(arrays, "gain", model.score_calibrator_)
-    form = {"format": MODEL_FORMAT, "target": model.target, "channels": [_describe(channel) for channel in model.channels]}
-    (folder / "model.json").write_text(json.dumps(form, indent=2) + "\n", encoding="utf-8")
+    _put_combination(arrays, "blind", model.blind_)
+    _put_combination(arrays, "informed", model.informed_)
+    form = {
+        "format": MODEL_FORMAT,
+        "target": model.target,
+        "tasks": list(model.task_channel.tasks) if model.task_channel else [],
+        "channels": [_describe(channel) for channel in model.channels],
+    }
+    (folder / "model.json").write_text(json.dumps(form, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     np.savez_compressed(folder / "model.npz", **arrays)  # type: ignore[arg-type]
 
 
@@ -67,14 +70,13 @@ def load_model(folder: Path, *, encoder: StaticEncoder | None = None) -> Difficu
         raise RunError(f"no model in {str(folder)!r}: model.json or model.npz is missing. Train again.")
     form = _read_form(folder / "model.json")
     arrays = _read_arrays(folder / "model.npz")
-    model = DifficultyModel([_build(entry, encoder) for entry in form["channels"]], target=form["target"])
-    model.fitted_ = {channel.name: _get_channel(arrays, channel.name) for channel in model.channels}
-    cheap = _get_outcome(arrays, "cheap")
-    if cheap is None:
+    channels = [_build(entry, encoder) for entry in form["channels"]]
+    model = DifficultyModel(channels, task_channel=task_channel_of(channels, form["tasks"]), target=form["target"])
+    model.fitted_ = {channel.name: _get_channel(arrays, channel.name) for channel in model.all_channels}
+    blind = _get_combination(arrays, "blind")
+    if blind is None:
         raise RunError(f"the model in {str(folder)!r} has no head for the cheap model. Train again.")
-    model.cheap_, model.frontier_ = cheap, _get_outcome(arrays, "frontier")
-    model.gain_ = GainWeights(arrays["gain.weights"], float(arrays["gain.intercept"])) if "gain.weights" in arrays else None
-    model.score_calibrator_ = _get_calibrator(arrays, "gain") if model.gain_ else None
+    model.blind_, model.informed_ = blind, _get_combination(arrays, "informed")
     return model
 
 
@@ -132,6 +134,28 @@ def _get_channel(arrays: Arrays, name: str) -> FittedChannel:
     if cheap is None:
         raise RunError(f"model.npz lacks the head {name}.cheap. Train again.")
     return FittedChannel(arrays.get(f"{name}.state"), cheap, _get_head(arrays, f"{name}.frontier"))
+
+
+def _put_combination(arrays: Arrays, name: str, combination: Combination | None) -> None:
+    if combination is None:
+        return
+    _put_outcome(arrays, f"{name}.cheap", combination.cheap)
+    _put_outcome(arrays, f"{name}.frontier", combination.frontier)
+    if combination.gain:
+        arrays[f"{name}.gain.weights"] = combination.gain.weights
+        arrays[f"{name}.gain.intercept"] = np.array(combination.gain.intercept)
+        _put_calibrator(arrays, f"{name}.gain", combination.score_calibrator)
+
+
+def _get_combination(arrays: Arrays, name: str) -> Combination | None:
+    cheap = _get_outcome(arrays, f"{name}.cheap")
+    if cheap is None:
+        return None
+    frontier = _get_outcome(arrays, f"{name}.frontier")
+    if f"{name}.gain.weights" not in arrays:
+        return Combination(cheap=cheap, frontier=frontier, gain=None)
+    gain = GainWeights(arrays[f"{name}.gain.weights"], float(arrays[f"{name}.gain.intercept"]))
+    return Combination(cheap=cheap, frontier=frontier, gain=gain, score_calibrator=_get_calibrator(arrays, f"{name}.gain"))
 
 
 def _put_outcome(arrays: Arrays, name: str, outcome: OutcomeModel | None) -> None:

@@ -20,7 +20,7 @@ def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict
     """Yield one row of ``golden.jsonl`` for each request (``id``, ``messages``, optional ``task`` and ``given_tokens``)."""
     for request in requests:
         decision = router.consider(Request(request["messages"], request.get("task"), request.get("given_tokens"))).as_dict()
-        ids = None if decision["reason"] == "scorer_error" else router.scorer.encode(request["messages"]).ids
+        ids = None if decision["reason"] == "scorer_error" else router.scorer.encode(request["messages"], request.get("task")).ids
         yield {**request, "input_ids": ids, **{name: decision[name] for name in (*_SCORES, *_EXACT)}}
 
 

@@ -167,7 +167,7 @@ class Router:
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
                 if look.verdict:
                     return look
-            encoded = self.scorer.encode(request.messages)
+            encoded = self.scorer.encode(request.messages, request.task)
             look.ids, look.truncated = encoded.ids, encoded.truncated
             if look.tokens is None:
                 look.tokens, look.source = encoded.tokens, "estimate" if encoded.estimated else "tokenizer"

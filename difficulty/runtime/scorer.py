@@ -31,15 +31,18 @@ class Encoded(NamedTuple):
     """Token ids of one request."""
 
     ids: list[int]
+    """What the graph reads: the id of the task where it is known to the scorer, then those of the text."""
     tokens: int
     """Tokens of the whole request."""
     estimated: bool = False
     """Whether ``tokens`` is an estimate, because the middle of the text was left out before tokenizing."""
+    informed: bool = False
+    """Whether the first id is the task's."""
 
     @property
     def truncated(self) -> bool:
         """Whether the scorer sees less than the whole request."""
-        return self.estimated or self.tokens > len(self.ids)
+        return self.estimated or self.tokens > len(self.ids) - self.informed
 
 
 class Score(NamedTuple):
@@ -73,9 +76,18 @@ class Scorer:
     session : onnxruntime.InferenceSession
     tokenizer : RequestTokenizer
     view : TextView
+    task_ids : mapping of str to int, optional
+        Ids that stand before the text's where the task is known.
     """
 
-    def __init__(self, session: ort.InferenceSession, tokenizer: RequestTokenizer, view: TextView) -> None:
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        tokenizer: RequestTokenizer,
+        view: TextView,
+        *,
+        task_ids: Mapping[str, int] | None = None,
+    ) -> None:
         inputs, found = ({item.name for item in items} for items in (session.get_inputs(), session.get_outputs()))
         if inputs != _INPUTS:
             raise BundleError(f"scorer.onnx must have the inputs {sorted(_INPUTS)}: got {sorted(inputs)}. Ship the bundle again.")
@@ -85,6 +97,7 @@ class Scorer:
         self.session = session
         self.tokenizer = tokenizer
         self.view = view
+        self.task_ids = dict(task_ids or {})
         self.outputs = [name for name in (*_REQUIRED, *_OPTIONAL) if name in found]
 
     @classmethod
@@ -97,7 +110,7 @@ class Scorer:
         except Exception as error:  # tokenizers raises plain Exception
             raise BundleError(f"tokenizer.json cannot be loaded ({error}). Ship the bundle again.") from error
         tokenizer = RequestTokenizer(raw, max_tokens=manifest.max_tokens)
-        scorer = cls(session, tokenizer, TextView(manifest.text_view, max_chars=manifest.max_chars))
+        scorer = cls(session, tokenizer, TextView(manifest.text_view, max_chars=manifest.max_chars), task_ids=manifest.task_ids)
         if set(scorer.outputs) != set(manifest.outputs):
             raise BundleError(
                 f"scorer.onnx must have the outputs of the manifest, {sorted(manifest.outputs)}: got {sorted(scorer.outputs)}. "
@@ -105,8 +118,8 @@ class Scorer:
             )
         return scorer
 
-    def encode(self, messages: str | Sequence[Mapping[str, Any]]) -> Encoded:
-        """Return the token ids of a request.
+    def encode(self, messages: str | Sequence[Mapping[str, Any]], task: str | None = None) -> Encoded:
+        """Return the ids of a request; a task that the scorer was not trained with counts as not known.
 
         Raises
         ------
@@ -117,9 +130,12 @@ class Scorer:
         ids, total = self.tokenizer.encode(view.text)
         if not ids or not view.text.strip():
             raise ScoringError("a request must hold some text to be scored: got none. Send text, or route it without the scorer.")
-        if not view.truncated:
-            return Encoded(ids, total)
-        return Encoded(ids, round(total * view.total_chars / len(view.text)), estimated=True)
+        if view.truncated:
+            total = round(total * view.total_chars / len(view.text))
+        task_id = None if task is None else self.task_ids.get(task)
+        if task_id is None:
+            return Encoded(ids, total, estimated=view.truncated)
+        return Encoded([task_id, *ids], total, estimated=view.truncated, informed=True)
 
     def score_ids(self, ids: Sequence[int]) -> Score:
         """Return the score of one tokenized request."""
@@ -128,9 +144,9 @@ class Scorer:
         values = self.session.run(self.outputs, {"input_ids": input_ids, "attention_mask": mask})
         return Score.of({name: float(value[0]) for name, value in zip(self.outputs, values, strict=True)})
 
-    def score(self, messages: str | Sequence[Mapping[str, Any]]) -> Score:
+    def score(self, messages: str | Sequence[Mapping[str, Any]], task: str | None = None) -> Score:
         """Return the score of one request."""
-        return self.score_ids(self.encode(messages).ids)
+        return self.score_ids(self.encode(messages, task).ids)
 
     def score_many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
         """Return each output for many tokenized requests, arrays of shape (n_requests,) in the order of ``rows``."""

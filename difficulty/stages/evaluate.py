@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from difficulty.stages.scoring import judged, tokenize
 from difficulty.stages.train import outputs_of
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Judgement", "evaluate_scorer", "score_traffic"]
+__all__ = ["Judgement", "blind_scores", "evaluate_scorer", "score_traffic"]
 
 
 class Judgement(NamedTuple):
@@ -51,50 +52,73 @@ def evaluate_scorer(
         raise RunError(
             f"neither a run nor a bundle at {str(scorer_path)!r}. Name a folder written by 'difficulty train' or 'difficulty ship'."
         )
-    held_out, means, note, n_left = _of_bundle(scorer_path, traffic, prices) if is_bundle else _of_run(scorer_path, traffic, prices)
-    evaluation = evaluate(held_out, n_draws=n_draws, rng=np.random.default_rng(seed), task_means=means)
+    made = (_of_bundle if is_bundle else _of_run)(scorer_path, traffic, prices)
+    rng = np.random.default_rng(seed)
+    evaluation = evaluate(made.held_out, n_draws=n_draws, rng=rng, task_means=made.task_means, others=made.others)
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
-    return Judgement(evaluation, len(held_out), n_left, note)
+    n = len(made.held_out)
+    return Judgement(evaluation, n, len(traffic) - n, made.note)
 
 
 def score_traffic(scorer: Scorer, traffic: Traffic) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.int64]]:
     """Return the outputs of a bundle's scorer, and token counts, for all samples; the path that requests take in serving."""
-    encoded = [_encoded(scorer, messages) for messages in traffic.messages()]
+    pairs = zip(traffic.messages(), traffic.tasks, strict=True)
+    encoded = [_encoded(scorer, messages, task) for messages, task in pairs]
     return dict(scorer.score_many([row.ids for row in encoded])), np.array([row.tokens for row in encoded], dtype=np.int64)
 
 
-def _encoded(scorer: Scorer, messages: list[dict[str, str]]) -> Encoded:
+def _encoded(scorer: Scorer, messages: list[dict[str, str]], task: str | None) -> Encoded:
     """Return the token ids; none for text of which the tokenizer keeps nothing, such as a lone zero-width space."""
     try:
-        return scorer.encode(messages)
+        return scorer.encode(messages, task)
     except ScoringError:
         return Encoded([], 0)
 
 
-def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> tuple[Judged, TaskMeans | None, str, int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Material:
+    """What an evaluation needs."""
+
+    held_out: Judged
+    task_means: TaskMeans | None = None
+    others: dict[str, NDArray[np.float64]] | None = None
+    note: str
+
+
+def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
     run = Run.read(path)
     new = np.flatnonzero(~run.seen.holds(traffic))
     _check_some(len(new), len(traffic))
     picked = traffic.select(new)
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
-    outputs = outputs_of(run.model.predict(tokens.ids))
-    gains = run.lineage["task_gains"]
-    held_out = judged(picked, outputs, tokens.totals, target=run.model.target, prices=prices)
-    left_out = len(traffic) - len(new)
-    note = f"{left_out:,} samples whose text or group training saw are left out." if left_out else "No sample was seen in training."
-    return held_out, TaskMeans(**gains) if gains else None, note, left_out
+    model, gains, left_out = run.model, run.lineage["task_gains"], len(traffic) - len(new)
+    outputs = outputs_of(model.predict(tokens.ids, tokens.tasks))
+    return _Material(
+        held_out=judged(picked, outputs, tokens.totals, target=model.target, prices=prices),
+        task_means=TaskMeans(**gains) if gains else None,
+        others={"without_task": model.predict(tokens.ids).difficulty_score} if model.task_channel else None,
+        note=f"{left_out:,} samples whose text or group training saw are left out." if left_out else "No sample was seen in training.",
+    )
 
 
-def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> tuple[Judged, TaskMeans | None, str, int]:
+def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
     bundle = read_bundle(path)
     rows, note = _unseen_by(bundle, traffic)
     _check_some(len(rows), len(traffic))
-    picked = traffic.select(rows)
-    outputs, totals = score_traffic(Scorer.from_bundle(bundle), picked)
-    policy = bundle.policy
-    held_out = judged(picked, outputs, totals, target=bundle.manifest.target, prices=prices, threshold=policy.threshold, rules=policy)
-    return held_out, None, note, len(traffic) - len(rows)
+    picked, scorer, policy = traffic.select(rows), Scorer.from_bundle(bundle), bundle.policy
+    outputs, totals = score_traffic(scorer, picked)
+    return _Material(
+        held_out=judged(picked, outputs, totals, target=bundle.manifest.target, prices=prices, threshold=policy.threshold, rules=policy),
+        others={"without_task": blind_scores(scorer, picked)} if scorer.task_ids else None,
+        note=note,
+    )
+
+
+def blind_scores(scorer: Scorer, traffic: Traffic) -> NDArray[np.float64]:
+    """Return the scores that requests get when their tasks are not known."""
+    ids = [_encoded(scorer, messages, None).ids for messages in traffic.messages()]
+    return scorer.score_many(ids)["difficulty_score"].astype(np.float64)
 
 
 def _unseen_by(bundle: Bundle, traffic: Traffic) -> tuple[NDArray[np.intp], str]:

@@ -30,7 +30,7 @@ def score_rows(scorer: Scorer, rows: Iterable[RequestRow], *, version: str) -> I
         problems: list[str | None] = []
         for row in chunk:
             try:
-                ids.append(scorer.encode(row.request.messages).ids)
+                ids.append(scorer.encode(row.request.messages, row.request.task).ids)
                 problems.append(None)
             except Exception as error:  # whatever a row holds, the others are scored
                 ids.append([])

@@ -24,16 +24,23 @@ FloatArray = NDArray[np.float64]
 
 
 class Tokenized(NamedTuple):
-    """Token ids of n requests, cut to the scorer's limit, and how many tokens each has in all."""
+    """Token ids of n requests, cut to the scorer's limit, how many tokens each has in all, and their tasks."""
 
     ids: list[list[int]]
     totals: NDArray[np.int64]
+    tasks: list[str | None]
+    """``None`` also for a request of which the tokenizer keeps nothing: serving does not score those."""
+
+    def at(self, rows: NDArray[np.intp]) -> Tokenized:
+        """Return some requests."""
+        return Tokenized([self.ids[row] for row in rows], self.totals[rows], [self.tasks[row] for row in rows])
 
 
 def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -> Tokenized:
     """Return the token ids of all requests."""
     rows = tokenizer.encode_batch(traffic.texts(view))
-    return Tokenized([row.ids for row in rows], np.array([row.total for row in rows], dtype=np.int64))
+    tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
+    return Tokenized([row.ids for row in rows], np.array([row.total for row in rows], dtype=np.int64), tasks)
 
 
 def fixed_routes(rules: TaskRules, tasks: Sequence[str | None], tokens: NDArray[np.float64]) -> FloatArray:

@@ -16,7 +16,7 @@ import numpy as np
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Chosen, Policy, write_bundle
 from difficulty.errors import BundleError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate
-from difficulty.export.graph import build_graph
+from difficulty.export.graph import build_graph, task_ids
 from difficulty.export.parity import ParityReport, check_flips, compare
 from difficulty.export.suite import golden_requests
 from difficulty.recipe import PolicySettings
@@ -25,9 +25,9 @@ from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Scorer, load_session
 from difficulty.stages.card import bundle_card
-from difficulty.stages.evaluate import score_traffic
+from difficulty.stages.evaluate import blind_scores, score_traffic
 from difficulty.stages.run import Run
-from difficulty.stages.scoring import judged, scored_traffic
+from difficulty.stages.scoring import judged, scored_traffic, tokenize
 from difficulty.stages.train import library_versions
 from difficulty.thresholds.point import choose, parse_objective
 
@@ -94,7 +94,7 @@ def ship(
     rng = np.random.default_rng(recipe.seed)
     say("exporting")
     graph = build_graph(run.model).SerializeToString()
-    scorer = Scorer(load_session(graph), run.tokenizer, run.view)
+    scorer = Scorer(load_session(graph), run.tokenizer, run.view, task_ids=task_ids(run.model))
     say("comparing the graph with the Python model")
     report, outputs, totals, python_scores = _gate(run, scorer)
     say("choosing the threshold")
@@ -124,7 +124,8 @@ def bundle_name(out: Path) -> tuple[str, str]:
 def _gate(run: Run, scorer: Scorer) -> tuple[ParityReport, dict[str, Any], Any, Any]:
     """Compare graph and Python model on every calibration request and on the fixed suite, through the path that serving takes."""
     outputs, totals = score_traffic(scorer, run.calibration)
-    python = run.model.predict([row.ids for row in run.tokenizer.encode_batch(run.calibration.texts(run.view))])
+    tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
+    python = run.model.predict(tokens.ids, tokens.tasks)
     report = compare(run.calibration.ids, python, outputs, run.recipe.export)
     texts = {request["id"]: run.view(request["messages"]).text for request in golden_requests()}
     ids = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
@@ -159,7 +160,8 @@ def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None
     held_out = judged(run.test, outputs, totals, target=target, prices=prices, threshold=policy.threshold, rules=policy)
     gains = run.lineage["task_gains"]
     rng = np.random.default_rng(run.recipe.seed)
-    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=TaskMeans(**gains) if gains else None)
+    others = {"without_task": blind_scores(scorer, run.test)} if scorer.task_ids else None
+    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=TaskMeans(**gains) if gains else None, others=others)
 
 
 def _files(
@@ -190,6 +192,7 @@ def _manifest(run: Run, scorer: Scorer, *, name: str, version: str, policy: Poli
         "text_view": recipe.text.view,
         "max_chars": recipe.text.max_chars,
         "max_tokens": recipe.text.max_tokens,
+        "task_ids": scorer.task_ids,
         "score_tolerance": recipe.export.max_score_difference,
         "cheap_model": run.lineage["cheap_model"],
         "frontier_model": run.lineage["frontier_model"],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.features.static import StaticEncoder
-from difficulty.model.channels import Channel, NgramChannel, StaticChannel
+from difficulty.model.channels import Channel, NgramChannel, StaticChannel, task_channel_of
 from difficulty.model.difficulty import DifficultyModel, Scores, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
@@ -29,7 +30,7 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Tracker", "build_model", "labelled", "library_versions", "outputs_of", "train"]
+__all__ = ["Tracker", "build_model", "known_tasks", "labelled", "library_versions", "outputs_of", "train"]
 
 Progress = Callable[[str], None]
 LEAST_FIT, LEAST_CALIBRATION, LEAST_OF_EACH = 60, 20, 5
@@ -96,8 +97,9 @@ def train(
     tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
     tokens = tokenize(traffic, view=TextView(recipe.text.view, max_chars=recipe.text.max_chars), tokenizer=tokenizer)
     say("fitting")
-    model = build_model(recipe, encoder, target)
-    model.fit(labelled(traffic, tokens, splits == "fit"), labelled(traffic, tokens, splits == "calibration"))
+    fit = labelled(traffic, tokens, splits == "fit")
+    model = build_model(recipe, encoder, target, tasks=known_tasks(recipe, fit))
+    model.fit(fit, labelled(traffic, tokens, splits == "calibration"))
     say("judging the test samples")
     evaluation = _evaluate(model, traffic, tokens, splits, target=target, seed=recipe.seed, n_draws=n_draws)
     with new_folder(out, what="run folder") as folder:
@@ -157,22 +159,35 @@ def _check_gap(outcomes: Outcomes) -> None:
         )
 
 
-def build_model(recipe: Recipe, encoder: StaticEncoder, target: Target) -> DifficultyModel:
-    """Return the unfitted model of a recipe."""
+def build_model(recipe: Recipe, encoder: StaticEncoder, target: Target, *, tasks: Sequence[str] = ()) -> DifficultyModel:
+    """Return the unfitted model of a recipe; ``tasks`` are those it is to know."""
     ngrams, static = recipe.features.ngrams, recipe.features.static
     channels: list[Channel] = []
     if ngrams:
         channels.append(NgramChannel(len(encoder.table), buckets=ngrams.buckets, strength=ngrams.strength))
     if static:
         channels.append(StaticChannel(encoder, strength=static.strength))
-    return DifficultyModel(channels, target=target, folds=recipe.folds, rng=np.random.default_rng(recipe.seed))
+    task_channel = task_channel_of(channels, tasks)
+    rng = np.random.default_rng(recipe.seed)
+    return DifficultyModel(channels, task_channel=task_channel, target=target, folds=recipe.folds, rng=rng)
+
+
+def known_tasks(recipe: Recipe, data: LabelledTokens) -> list[str]:
+    """Return the tasks with enough samples to learn from, by name; none where there is only one or the recipe wants none."""
+    settings = recipe.features.tasks
+    if not settings or data.tasks is None:
+        return []
+    counts = Counter(task for task in data.tasks if task is not None)
+    frequent = sorted(task for task, n in counts.items() if n >= settings.least_samples)
+    return frequent if len(frequent) > 1 else []
 
 
 def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> LabelledTokens:
     """Return some requests as models are fitted on them."""
     rows = np.flatnonzero(chosen)
     groups = traffic.split_groups
-    return LabelledTokens(ids=[tokens.ids[row] for row in rows], outcomes=traffic.outcomes[rows], groups=[groups[row] for row in rows])
+    picked = tokens.at(rows)
+    return LabelledTokens(ids=picked.ids, outcomes=traffic.outcomes[rows], groups=[groups[row] for row in rows], tasks=picked.tasks)
 
 
 def _evaluate(
@@ -184,10 +199,13 @@ def _evaluate(
         raise TooFewSamplesError(
             "training needs test samples to judge the score by: got none. Add traffic, or raise split.test in the recipe."
         )
-    outputs = outputs_of(model.predict([tokens.ids[row] for row in rows]))
+    picked = tokens.at(rows)
+    outputs = outputs_of(model.predict(picked.ids, picked.tasks))
+    others = {"without_task": model.predict(picked.ids).difficulty_score} if model.task_channel else None
     means = TaskMeans.fit([traffic.tasks[row] for row in fitted], traffic.outcomes.gain[fitted], weight=traffic.outcomes.weight[fitted])
     held_out = judged(traffic.select(rows), outputs, tokens.totals[rows], target=target, prices=None)
-    return evaluate(held_out, n_draws=n_draws, rng=np.random.default_rng(seed), task_means=means if target == "benefit" else None)
+    rng = np.random.default_rng(seed)
+    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means if target == "benefit" else None, others=others)
 
 
 def outputs_of(scores: Scores) -> dict[str, NDArray[np.floating]]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
-from difficulty.export.graph import build_graph
+from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.channels import NgramChannel, StaticChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.tokens import pad
@@ -24,6 +24,9 @@ MODELS = {
     "cheap outcomes alone": {"target": "failure", "frontier": False},
     "piecewise": {"n_calibration": 1_100},
     "piecewise failure": {"n_calibration": 1_100, "target": "failure"},
+    "tasks": {"tasks": True},
+    "tasks, piecewise failure": {"tasks": True, "n_calibration": 1_300, "target": "failure"},
+    "tasks, cheap outcomes alone": {"tasks": True, "target": "failure", "frontier": False},
 }
 
 
@@ -52,8 +55,8 @@ def run(session, ids, *, more_padding=0, padding_id=0):
     return dict(zip(names, session.run(names, {"input_ids": rows, "attention_mask": mask}), strict=True))
 
 
-def outputs_of(model, ids):
-    scores = model.predict(ids)
+def outputs_of(model, ids, tasks=None):
+    scores = model.predict(ids, tasks)
     found = {"difficulty_score": scores.difficulty_score, "p_cheap_fails": scores.p_cheap_fails}
     return found | ({} if scores.p_frontier_fails is None else {"p_frontier_fails": scores.p_frontier_fails})
 
@@ -76,6 +79,16 @@ def test_graph_agrees_on_empty_short_and_repetitive_requests(pair):
     assert_same(run(session, NASTY), outputs_of(model, NASTY))
     for row in NASTY:
         assert_same(run(session, [row]), outputs_of(model, [row]))
+
+
+def test_graph_reads_the_task_from_the_first_id(pair):
+    """The task's id stands before the text's; a graph without tasks has no ids for them."""
+    model, session = pair
+    found, ids = task_ids(model), [*NASTY, *random_ids(np.random.default_rng(9), 60)]
+    tasks = [["easy", "hard", "middle", None][row % 4] if found else None for row in range(len(ids))]
+    read = [ids_ if task is None else [found[task], *ids_] for ids_, task in zip(ids, tasks, strict=True)]
+    assert sorted(found.values()) == list(range(len(VOCABULARY), len(VOCABULARY) + len(found)))
+    assert_same(run(session, read), outputs_of(model, ids, tasks))
 
 
 @settings(max_examples=60, deadline=None)
@@ -104,8 +117,8 @@ def test_order_of_the_batch_changes_nothing(pair):
 def test_cases_cover_what_they_name(encoder):
     """One model is calibrated in pieces, another is not; the target failure says the score is P(cheap fails)."""
     plain, pieces = fit_model(encoder), fit_model(encoder, n_calibration=1_100)
-    assert len(plain.cheap_.calibrator.knots) == len(plain.frontier_.calibrator.knots) == 2
-    assert len(pieces.cheap_.calibrator.knots) > 2
+    assert len(plain.blind_.cheap.calibrator.knots) == len(plain.blind_.frontier.calibrator.knots) == 2
+    assert len(pieces.blind_.cheap.calibrator.knots) > 2
     session = session_of(fit_model(encoder, target="failure", frontier=False))
     found = run(session, NASTY)
     assert list(found) == ["difficulty_score", "p_cheap_fails"]
@@ -118,7 +131,7 @@ def test_one_outcome_in_pieces_and_the_other_not(encoder):
     few = np.where(np.arange(1_100) < 200, calibration.outcomes.frontier_quality, UNKNOWN)
     calibration = replace(calibration, outcomes=replace(calibration.outcomes, frontier_quality=few))
     model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=512)]).fit(labelled_tokens(), calibration)
-    assert len(model.cheap_.calibrator.knots) > len(model.frontier_.calibrator.knots) == 2
+    assert len(model.blind_.cheap.calibrator.knots) > len(model.blind_.frontier.calibrator.knots) == 2
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 
 
@@ -135,7 +148,7 @@ def test_graph_of_votes_alone_agrees(encoder):
     data = labelled_tokens(frontier=False)
     votes = replace(data, outcomes=replace(data.outcomes, preferred_gain=2.0 * data.outcomes.cheap_failure - 1.0))
     model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=64), StaticChannel(encoder)]).fit(votes, votes)
-    assert model.gain_ is not None
+    assert model.blind_.gain is not None
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 
 

@@ -6,13 +6,13 @@ from scipy.special import expit, logit
 
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics import auroc
-from difficulty.model.calibration import Calibrator
-from difficulty.model.channels import NgramChannel, StaticChannel
-from difficulty.model.difficulty import DifficultyModel, FittedChannel, OutcomeModel
+from difficulty.model.channels import NgramChannel, NgramTaskChannel, StaticChannel
+from difficulty.model.combination import Combination, OutcomeModel
+from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.heads import LinearHead
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.stacking import GainWeights
-from tests.fakes import UNKNOWN, VOCABULARY, LengthChannel, fit_model, labelled_tokens, load_encoder, random_ids
+from tests.fakes import UNKNOWN, VOCABULARY, LengthChannel, fit_model, labelled_tokens, load_encoder, random_ids, with_tasks
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,8 @@ def by_hand(target="benefit"):
     cheap, frontier = LinearHead(np.array([1.0]), logit(0.2) - 1.0), LinearHead(np.array([0.0]), logit(0.1))
     same = LinearHead(np.array([1.0]), 0.0)
     model.fitted_ = {"length": FittedChannel(None, cheap, frontier)}
-    model.cheap_, model.frontier_ = OutcomeModel(same), OutcomeModel(same)
-    model.gain_ = GainWeights(np.array([1.5]), 0.05) if target == "benefit" else None
-    model.score_calibrator_ = Calibrator() if target == "benefit" else None
+    gain = GainWeights(np.array([1.5]), 0.05) if target == "benefit" else None
+    model.blind_ = Combination(cheap=OutcomeModel(same), frontier=OutcomeModel(same), gain=gain)
     return model
 
 
@@ -147,3 +146,32 @@ def test_labelled_tokens_pick_rows_of_everything():
     assert picked.ids == [whole.ids[3], whole.ids[0]]
     assert picked.groups == ["g1", "g0"]
     assert picked.outcomes.cheap_quality.tolist() == whole.outcomes.cheap_quality[[3, 0]].tolist()
+
+
+def test_known_task_helps_where_it_says_what_the_text_does_not():
+    """Failures depend on the task alone, and the text is noise: only the informed score can rank them."""
+    model, fresh = fit_model(tasks=True), with_tasks(labelled_tokens(1_000, seed=5))
+    informed, blind = model.predict(fresh.ids, fresh.tasks), model.predict(fresh.ids)
+    assert auroc(informed.difficulty_score, fresh.outcomes.cheap_failure) > 0.7
+    assert auroc(blind.difficulty_score, fresh.outcomes.cheap_failure) < 0.65
+
+
+def test_score_never_needs_the_task():
+    """Without a task, and with one it does not know, the model is the one that never saw tasks."""
+    ids = random_ids(np.random.default_rng(0), 20)
+    model, never = fit_model(tasks=True), fit_model(tasks=True, channel=False)
+    expected = never.predict(ids).difficulty_score.tolist()
+    assert model.predict(ids).difficulty_score.tolist() == expected
+    assert model.predict(ids, [None] * 20).difficulty_score.tolist() == expected
+    assert model.predict(ids, ["a new task"] * 20).difficulty_score.tolist() == expected
+    assert model.predict(ids, ["hard"] * 20).difficulty_score.tolist() != expected
+
+
+def test_too_few_known_tasks_leave_the_informed_score_out():
+    data = labelled_tokens()
+    few = replace(data, tasks=["hard"] * 10 + [None] * (len(data) - 10))
+    ngrams = NgramChannel(len(VOCABULARY), buckets=64)
+    model = DifficultyModel([ngrams], task_channel=NgramTaskChannel(ngrams, ["hard"])).fit(few, few)
+    assert model.informed_ is None
+    ids = random_ids(np.random.default_rng(0), 5)
+    assert model.predict(ids, ["hard"] * 5).difficulty_score.tolist() == model.predict(ids).difficulty_score.tolist()

@@ -33,9 +33,9 @@ def test_golden_row_holds_what_another_runtime_needs(router):
     (row,) = golden_rows(
         router, [{"id": "a", "messages": [{"role": "user", "content": "Plan the move"}], "task": "code", "given_tokens": 9}]
     )
-    assert row["input_ids"] == router.scorer.encode("Plan the move").ids
+    assert row["input_ids"] == [router.scorer.task_ids["code"], *router.scorer.encode("Plan the move").ids]
     assert (row["id"], row["task"], row["tokens"], row["tokens_source"]) == ("a", "code", 9, "request")
-    assert row["difficulty_score"] == router.scorer.score("Plan the move").difficulty_score
+    assert row["difficulty_score"] == router.scorer.score("Plan the move", "code").difficulty_score
 
 
 @pytest.mark.parametrize(
