@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty import __version__
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.features.static import StaticEncoder
@@ -34,7 +35,7 @@ __all__ = ["Tracker", "build_model", "known_tasks", "labelled", "library_version
 
 Progress = Callable[[str], None]
 LEAST_FIT, LEAST_CALIBRATION, LEAST_OF_EACH = 60, 20, 5
-LIBRARIES = ("difficulty", "numpy", "scipy", "scikit-learn", "tokenizers", "onnx", "onnxruntime")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "tokenizers", "onnx", "onnxruntime")
 
 
 class Tracker(Protocol):
@@ -202,10 +203,11 @@ def _evaluate(
     picked = tokens.at(rows)
     outputs = outputs_of(model.predict(picked.ids, picked.tasks))
     others = {"without_task": model.predict(picked.ids).difficulty_score} if model.task_channel else None
-    means = TaskMeans.fit([traffic.tasks[row] for row in fitted], traffic.outcomes.gain[fitted], weight=traffic.outcomes.weight[fitted])
+    gain, weight = traffic.outcomes.gain[fitted], traffic.outcomes.weight[fitted]
+    means = TaskMeans.fit([traffic.tasks[row] for row in fitted], gain, weight=weight) if target == "benefit" else None
     held_out = judged(traffic.select(rows), outputs, tokens.totals[rows], target=target, prices=None)
     rng = np.random.default_rng(seed)
-    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means if target == "benefit" else None, others=others)
+    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=others)
 
 
 def outputs_of(scores: Scores) -> dict[str, NDArray[np.floating]]:
@@ -239,7 +241,7 @@ def _lineage(traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, targ
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that shaped a run."""
-    found = {}
+    found = {"difficulty": __version__}
     for name in LIBRARIES:
         try:
             found[name] = version(name)
