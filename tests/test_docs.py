@@ -1,0 +1,206 @@
+"""The pages say what the code does: test vectors, fields, keys, links and command lines are read from them and checked."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import typing
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import typer
+from pydantic import BaseModel
+
+from difficulty.bundle import Chosen, Fallback, FileEntry, Manifest, Policy
+from difficulty.cli.app import build_app
+from difficulty.evaluation import FIGURES
+from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve
+from difficulty.recipe import Recipe
+from difficulty.runtime import Decision, Request, Router, Scorer
+from difficulty.text import TextView
+from difficulty.thresholds import OBJECTIVES
+from difficulty.tokens import RequestTokenizer
+from tests.conftest import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))) if path.is_file()}
+ENCODER = REPOSITORY / "models" / "static-minilm-256"
+
+
+def blocks(page, language):
+    """Return the contents of a page's fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+
+
+TEXT_VECTORS, RULE_VECTORS = ([json.loads(line) for line in block.splitlines()] for block in blocks("bundle.md", "jsonl"))
+MANIFEST, POLICY = (json.loads(block) for block in blocks("bundle.md", "json"))
+
+
+class FixedSession:
+    """An ONNX session that answers every request with the same outputs; ``None`` is not a number."""
+
+    def __init__(self, **values):
+        self.values = {"difficulty_score": 0.5, "p_cheap_fails": 0.5} | values
+
+    def get_inputs(self):
+        """Return what a scorer asks for by name."""
+        return [SimpleNamespace(name=name) for name in ("input_ids", "attention_mask")]
+
+    def get_outputs(self):
+        """Return the names of the fixed outputs."""
+        return [SimpleNamespace(name=name) for name in self.values]
+
+    def run(self, names, feed):
+        """Return one float32 a request for each output."""
+        values = [np.nan if self.values[name] is None else self.values[name] for name in names]
+        return [np.full(len(feed["input_ids"]), value, dtype=np.float32) for value in values]
+
+
+def router(*, max_chars=8192, max_tokens=512, task_ids=None, **values):
+    tokenizer = RequestTokenizer.from_file(ENCODER / "tokenizer.json", max_tokens=max_tokens)
+    scorer = Scorer(FixedSession(**values), tokenizer, TextView(max_chars=max_chars), task_ids=task_ids)
+    return Router(scorer, Policy.model_validate(POLICY), version="docs-1")
+
+
+@pytest.mark.parametrize("vector", TEXT_VECTORS, ids=lambda vector: vector["case"])
+def test_bundle_page_text_vector_is_what_the_code_gives(vector):
+    made = router(max_chars=vector["max_chars"], max_tokens=vector["max_tokens"], task_ids=vector.get("task_ids"))
+    messages, task = vector["messages"], vector.get("task")
+    decision = made.consider(Request(messages, task))
+    ids = None if decision.reason == "scorer_error" else made.scorer.encode(messages, task).ids
+    found = {
+        "text": made.scorer.view(messages).text,
+        "input_ids": ids,
+        "tokens": decision.tokens,
+        "tokens_source": decision.tokens_source,
+        "truncated": decision.truncated,
+    }
+    assert found == {name: vector[name] for name in found}
+
+
+@pytest.mark.parametrize("vector", RULE_VECTORS, ids=lambda vector: vector["case"])
+def test_bundle_page_rule_vector_is_what_the_code_gives(vector):
+    made = router(difficulty_score=vector["difficulty_score"], familiarity=vector["familiarity"])
+    decision = made.consider(Request("one two three", vector["task"], vector["tokens"])).as_dict()
+    expected = {name: vector[name] for name in ("route", "reason", "threshold", "fallback")}
+    assert {name: decision[name] for name in expected} == expected
+
+
+def test_bundle_page_vectors_hold_both_kinds_of_cut_and_a_request_that_cannot_be_scored():
+    """The page would be of little help without the cases that are easy to get wrong."""
+    assert {"tokenizer", "estimate", None} == {vector["tokens_source"] for vector in TEXT_VECTORS}
+    assert {vector["reason"] for vector in RULE_VECTORS} == set(typing.get_args(typing.get_type_hints(Decision)["reason"]))
+
+
+def test_bundle_page_examples_are_valid():
+    assert Manifest.model_validate(MANIFEST).text_view == 1
+    assert Policy.model_validate(POLICY).on_error == "frontier"
+
+
+def names_of(*models):
+    return [name for model in models for name in model.model_fields]
+
+
+FIELDS = [
+    *(("bundle.md", name) for name in names_of(Manifest, Policy, Chosen, Fallback, FileEntry)),
+    *(("serving.md", name) for name in Decision.__dataclass_fields__),
+    *(("metrics.md", name) for name in FIGURES),
+    *(("thresholds.md", name) for name in OBJECTIVES),
+]
+
+
+@pytest.mark.parametrize(("page", "name"), FIELDS)
+def test_page_has_a_row_for_every_field(page, name):
+    """A row begins with the field's name in a table's first column, alone or with others."""
+    assert re.search(rf"^\|[^|]*`(?:[\w.]+\.)?{re.escape(name)}`[^|]*\|", PAGES[page], flags=re.MULTILINE)
+
+
+def recipe_keys(model=Recipe, prefix=""):
+    """Yield each key of a recipe with its default as TOML; sections have none."""
+    for name, field in model.model_fields.items():
+        inner = [kind for kind in (field.annotation, *typing.get_args(field.annotation)) if _is_section(kind)]
+        yield from recipe_keys(inner[0], f"{prefix}{name}.") if inner else [(prefix + name, _toml(field))]
+
+
+def _is_section(kind):
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _toml(field):
+    return "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+
+
+@pytest.mark.parametrize(("key", "default"), list(recipe_keys()))
+def test_recipes_page_has_every_key_with_its_default(key, default):
+    assert f"| `{key}` | {default} |" in PAGES["recipes.md"]
+
+
+def test_metrics_page_example_is_worked_right():
+    """The table of the example gives the figures that the text arrives at."""
+    rows = re.findall(r"^\| [A-D] \| ([\d.]+) \| ([01]) \| ([01]) \|", PAGES["metrics.md"], flags=re.MULTILINE)
+    score, cheap, frontier = np.array(rows, dtype=float).T
+    share, quality = cost_quality_curve(score, cheap, frontier)
+    gap = {"cheap_quality": cheap.mean(), "frontier_quality": frontier.mean()}
+    assert f"APGR = {average_gap_recovered(share, quality, **gap):.3f}" in PAGES["metrics.md"]
+    assert f"CPT(80 %) = {calls_for_gap(share, quality, target=0.8, **gap):.2f}" in PAGES["metrics.md"]
+
+
+def test_commands_page_is_up_to_date():
+    run = [sys.executable, str(DOCS / "generate_commands.py"), "--check"]
+    done = subprocess.run(run, capture_output=True, text=True, cwd=REPOSITORY, env={"PYTHONPATH": str(REPOSITORY)})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_links_between_pages_lead_somewhere():
+    broken = []
+    for path in (REPOSITORY / "README.md", *DOCS.glob("*.md")):
+        for target in re.findall(r"\]\(([^)\s]+)\)", PAGES.get(path.name, "")):
+            if not re.match(r"[a-z]+:|#", target) and not (path.parent / target.partition("#")[0]).exists():
+                broken.append((path.name, target))
+    assert broken == []
+
+
+def code_of(page):
+    """Return the lines of fenced and indented blocks, and what stands in backticks."""
+    fenced = re.findall(r"^```\w*\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    rest = re.sub(r"^```\w*\n(.*?)^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^    (.*)$", rest, flags=re.MULTILINE)
+    inline = [re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", rest)]
+    return [line.strip() for block in fenced for line in block.splitlines()] + indented + inline
+
+
+def command_lines():
+    """Yield page and words of every ``difficulty ...`` line, without comments and the mark of a line that goes on."""
+    for name, page in PAGES.items():
+        before = "(Example|Usage): " if name == "commands.md" else r"(\$ )?([\w./-]*/)?"
+        for line in code_of(page):
+            if found := re.match(rf"{before}difficulty (?P<words>[a-z].*)", line.replace("...", "").rstrip("\\")):
+                yield name, shlex.split(re.sub(r"[\[\]|]", " ", found["words"]), comments=True)
+
+
+@pytest.fixture(scope="module")
+def commands():
+    return typer.main.get_command(build_app()).commands
+
+
+def test_command_lines_name_commands_and_options_that_exist(commands):
+    wrong = []
+    for page, words in command_lines():
+        command = commands.get(words[0])
+        known = {"--help", *(text for option in command.params for text in (*option.opts, *option.secondary_opts))} if command else set()
+        wrong += [(page, words) for word in words[1:] if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known]
+        wrong += [] if command else [(page, words)]
+    assert wrong == []
+
+
+def test_docs_name_every_command(commands):
+    assert set(commands) <= {words[0] for _, words in command_lines()}
+
+
+@pytest.mark.parametrize("page", list(PAGES))
+def test_imports_on_a_page_work(page):
+    for line in code_of(PAGES[page]):
+        if re.match(r"(from|import) difficulty\b", line):
+            exec(line, {})
