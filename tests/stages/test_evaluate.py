@@ -1,0 +1,126 @@
+import pytest
+
+from difficulty.errors import BundleError, RunError, TooFewSamplesError, TrafficError
+from difficulty.evaluation.result import read_metrics
+from difficulty.stages import evaluate as evaluate_module
+from difficulty.stages.evaluate import evaluate_scorer
+from difficulty.stages.ingest import ingest
+from difficulty.stages.run import Run
+from difficulty.traffic.table import Traffic
+from tests.journey import DRAWS, sample_rows, write_rows
+
+RANKED = ("auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "brier_frontier", "ece_frontier")
+
+
+def subset(journey, folder, split, *, extra=()):
+    """Ingest the sample rows of one split under new ids, and some others."""
+    run = Run.read(journey.run)
+    traffic = Traffic.read(journey.traffic)
+    splits = dict(zip(traffic.ids, traffic.splits(run.recipe.split.fractions, run.recipe.seed).tolist(), strict=True))
+    rows = [{**row, "id": f"new-{row['id']}", "group": None} for row in sample_rows() if splits[row["id"]] == split]
+    ingest([write_rows(folder / f"{split}.jsonl", [*rows, *extra])], folder / f"{split}.parquet")
+    return folder / f"{split}.parquet"
+
+
+def new_rows(n=30):
+    """Return rows that nothing was trained on."""
+    return [
+        {
+            "id": f"fresh-{number}",
+            "prompt": f"Fresh request number {number} about {number * 7919} crates",
+            "cheap_quality": number % 2,
+            "frontier_quality": 1,
+        }
+        for number in range(n)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["run", "bundle"])
+def test_only_the_test_split_of_its_own_traffic_is_judged(journey, tmp_path, kind):
+    result = evaluate_scorer(getattr(journey, kind), journey.traffic, tmp_path / "out", n_draws=DRAWS)
+    assert (result.judged, result.left_out) == (151, 649)
+    assert result.evaluation.counts["requests"] == 151
+    assert read_metrics(tmp_path / "out" / "metrics.json") == result.evaluation
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metrics.json"]
+
+
+def test_run_and_bundle_agree(journey, tmp_path):
+    """Python model and ONNX Runtime, the batch tokenizer and the one of serving: the same figures."""
+    run, bundle = (
+        evaluate_scorer(path, journey.traffic, tmp_path / path.name, n_draws=DRAWS).evaluation for path in (journey.run, journey.bundle)
+    )
+    for name in RANKED:
+        one, other = run.overall[name], bundle.overall[name]
+        assert one.n == other.n > 0
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), abs=1e-6), name
+    for task, figures in run.slices["task"].items():
+        assert figures["auroc"].value == pytest.approx(bundle.slices["task"][task]["auroc"].value, abs=1e-6)
+
+
+def test_training_and_evaluation_of_the_run_give_the_same_figures(journey, tmp_path):
+    again = evaluate_scorer(journey.run, journey.traffic, tmp_path / "out", n_draws=DRAWS).evaluation
+    trained = read_metrics(journey.run / "metrics.json")
+    assert {name: again.overall[name] for name in RANKED} == {name: trained.overall[name] for name in RANKED}
+    assert again.baselines["task_mean"]["apgr"] == trained.baselines["task_mean"]["apgr"]
+
+
+def test_shipping_and_evaluation_of_the_bundle_give_the_same_figures(journey, tmp_path):
+    again = evaluate_scorer(journey.bundle, journey.traffic, tmp_path / "out", n_draws=DRAWS).evaluation
+    shipped = read_metrics(journey.bundle / "metrics.json")
+    assert again.threshold == shipped.threshold
+    assert dict(again.overall) == dict(shipped.overall)
+
+
+@pytest.mark.parametrize("split", ["fit", "calibration"])
+def test_nothing_that_training_saw_is_judged(journey, tmp_path, split):
+    """New ids and no groups do not hide a text that was seen."""
+    traffic = subset(journey, tmp_path, split, extra=new_rows())
+    result = evaluate_scorer(journey.run, traffic, tmp_path / "out", n_draws=DRAWS)
+    assert result.judged == 30
+    assert "whose text or group training saw are left out" in result.note
+
+
+def test_traffic_that_was_all_seen_cannot_judge(journey, tmp_path):
+    traffic = subset(journey, tmp_path, "calibration")
+    with pytest.raises(
+        TooFewSamplesError, match="evaluation needs samples that training did not see: all 131 were seen. Pass other traffic"
+    ):
+        evaluate_scorer(journey.run, traffic, tmp_path / "out", n_draws=DRAWS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bundle_says_that_it_does_not_know_other_traffic(journey, tmp_path):
+    result = evaluate_scorer(journey.bundle, subset(journey, tmp_path, "test"), tmp_path / "out", n_draws=DRAWS)
+    assert (result.judged, result.left_out) == (151, 0)
+    assert "whether single samples overlap is not known" in result.note
+
+
+def test_text_that_the_tokenizer_drops_does_not_stop_the_others(journey, tmp_path):
+    rows = [*new_rows(), {"id": "empty", "prompt": "\u200b", "cheap_quality": 1, "frontier_quality": 1}]
+    ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
+    for path in (journey.run, journey.bundle):
+        assert evaluate_scorer(path, tmp_path / "in.parquet", tmp_path / path.name, n_draws=5).judged == 31
+
+
+def test_crash_leaves_no_metrics(journey, tmp_path, monkeypatch):
+    def crash(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate_module, "evaluate", crash)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_scorer(journey.run, journey.traffic, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_neither_run_nor_bundle_is_refused(journey, tmp_path):
+    with pytest.raises(RunError, match="neither a run nor a bundle at .* written by 'difficulty train' or 'difficulty ship'"):
+        evaluate_scorer(tmp_path, journey.traffic, tmp_path / "out")
+
+
+def test_damaged_input_is_refused(journey, tmp_path):
+    with pytest.raises(TrafficError, match="must be traffic that was ingested"):
+        evaluate_scorer(journey.run, journey.source, tmp_path / "out")
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(BundleError):
+        evaluate_scorer(tmp_path, journey.traffic, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,195 @@
+import json
+import re
+from datetime import date
+
+import pytest
+
+from difficulty.bundle import read_bundle
+from difficulty.errors import BundleError, InvalidValueError, NotAttainableError, UndefinedMetricError, UnknownNameError
+from difficulty.evaluation.result import read_metrics
+from difficulty.export.suite import golden_requests
+from difficulty.recipe import PolicySettings
+from difficulty.records import Prices
+from difficulty.runtime import Request, Router
+from difficulty.stages import ship as ship_module
+from difficulty.stages.run import Run
+from difficulty.stages.ship import bundle_name, ship
+from difficulty.stages.verify import verify
+from difficulty.traffic.table import Traffic
+from tests.journey import DRAWS
+
+CONTRACT = (
+    "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall", "frontier_share", "quality", "cost"
+)  # fmt: skip
+PRICES = Prices(date="2026-11-01", cheap_input=0.1, cheap_output=0.3, frontier_input=3, frontier_output=12)
+
+
+def test_bundle_says_what_it_is_made_from(journey):
+    bundle, lineage = read_bundle(journey.bundle), Run.read(journey.run).lineage
+    manifest, policy = bundle.manifest, bundle.policy
+    assert (manifest.name, manifest.version, manifest.target) == ("small", "1", "benefit")
+    assert manifest.outputs == ("difficulty_score", "p_cheap_fails", "p_frontier_fails")
+    assert (manifest.training_data, manifest.recipe["name"]) == (lineage["training_data"], "small")
+    assert (policy.cheap_model, policy.frontier_model) == ("example/cheap-8b", "example/frontier")
+    assert (policy.easy_tasks, policy.hard_tasks, policy.max_cheap_tokens) == (("classify",), ("multi-step planning",), 256)
+    assert (policy.chosen.objective, policy.chosen.n) == ("share=0.3", lineage["samples"]["calibration"])
+    assert set(policy.chosen.expected) == {"frontier_share", "quality", "gap_recovered", "cost"}
+
+
+def test_threshold_keeps_its_promise_on_the_calibration_samples(journey):
+    """Asked the way requests are: at most 30 % of the calibration requests go to the frontier model, as the policy says."""
+    calibration, router = Run.read(journey.run).calibration, Router.load(journey.bundle)
+    tokens = [None if count is None else int(count) for count in calibration.column("prompt_tokens")]
+    decisions = router.decide_many(map(Request, calibration.messages(), calibration.tasks, tokens))
+    share = sum(decision.route == "frontier" for decision in decisions) / len(decisions)
+    assert share <= 0.3
+    assert share == pytest.approx(router.policy.chosen.expected["frontier_share"]["value"])
+
+
+def test_metrics_have_every_name_of_the_contract(journey):
+    form = json.loads((journey.bundle / "metrics.json").read_text())
+    assert form["threshold"] == read_bundle(journey.bundle).policy.threshold
+    sets = {"overall": form["overall"]} | {f"{kind} {name}": part for kind, parts in form["slices"].items() for name, part in parts.items()}
+    assert {"task code", "task classify"} <= set(sets)
+    for name, figures in sets.items():
+        assert set(CONTRACT) <= set(figures), name
+        for figure in CONTRACT:
+            assert {"value", "low", "high", "n"} <= set(figures[figure]) <= {"value", "low", "high", "n", "note"}
+    overall = form["overall"]
+    for figure in set(CONTRACT) - {"cost"}:
+        assert overall[figure]["low"] <= overall[figure]["value"] <= overall[figure]["high"]
+        assert overall[figure]["n"] > 0
+    assert (overall["cost"]["value"], overall["cost"]["note"]) == (None, "no request has prices and token counts for both models")
+    assert read_metrics(journey.bundle / "metrics.json").counts["requests"] == form["counts"]["requests"]
+
+
+def test_only_the_test_samples_are_judged(journey):
+    assert read_metrics(journey.bundle / "metrics.json").counts["requests"] == len(Run.read(journey.run).test)
+
+
+def words(text):
+    return re.findall(r"[a-z]+", text.lower())
+
+
+def runs_of_five(text):
+    """Return every run of five words in a text."""
+    found = words(text)
+    return {" ".join(found[start : start + 5]) for start in range(len(found) - 4)}
+
+
+def test_no_text_of_the_traffic_is_in_the_bundle(journey):
+    """No five words in a row, in no file; that the search works is shown by the project's own texts, which are there."""
+    traffic = Traffic.read(journey.traffic)
+    own = {run for request in golden_requests() for run in runs_of_five(json.dumps(request["messages"]))}
+    users = {run for messages in traffic.messages() for message in messages for run in runs_of_five(message["content"])} - own
+    shipped = {run for path in journey.bundle.iterdir() for run in runs_of_five(path.read_bytes().decode("latin-1"))}
+    assert len(users) > 10_000
+    assert not users & shipped
+    assert "the opening hours of the" in shipped
+    everything = b"".join(path.read_bytes() for path in journey.bundle.iterdir())
+    assert not [name for name in traffic.ids if name.encode() in everything]
+    assert not [group for group in set(traffic.column("group")) - {None} if group.encode() in everything]
+
+
+def test_card_carries_counts_and_figures(journey):
+    card, bundle = (journey.bundle / "card.md").read_text(), read_bundle(journey.bundle)
+    assert card.startswith("# small-1\n")
+    assert f"difficulty_score > {bundle.policy.threshold:.6g}" in card
+    assert "518 fit, 131 calibration, 151 test samples" in card
+    assert "| APGR | 0." in card
+    assert bundle.policy.review_date.isoformat() in card
+
+
+def test_options_go_into_the_policy(journey, tmp_path):
+    shipped = ship(
+        journey.run,
+        tmp_path / "other-2.1",
+        objective="quality=0.5",
+        policy=PolicySettings(easy_tasks=("extract",), hard_tasks=(), max_cheap_tokens=50, review_after_days=10),
+        models=("small-model", None),
+        prices=PRICES,
+        today=date(2026, 1, 1),
+        n_draws=DRAWS,
+    )
+    policy = read_bundle(tmp_path / "other-2.1").policy
+    assert (policy.cheap_model, policy.frontier_model) == ("small-model", "example/frontier")
+    assert (policy.easy_tasks, policy.hard_tasks, policy.max_cheap_tokens) == (("extract",), (), 50)
+    assert policy.review_date == date(2026, 1, 11)
+    assert (policy.chosen.objective, policy.threshold) == ("quality=0.5", shipped.point.threshold)
+    assert policy.chosen.expected["gap_recovered"]["value"] >= 0.5
+    assert policy.chosen.expected["cost"]["value"] > 0
+    assert shipped.evaluation.overall["cost"].value > 0
+
+
+def test_parity_is_measured_on_calibration_and_suite(journey, tmp_path):
+    report = ship(journey.run, tmp_path / "b-1", n_draws=5).parity
+    assert report.n == len(Run.read(journey.run).calibration) + len(golden_requests())
+    assert 0 < report.max_difference < 1e-5
+    assert report.flips == 0
+
+
+@pytest.mark.parametrize(
+    ("objective", "error"),
+    [
+        ("share=0.01", NotAttainableError),
+        ("share=70", InvalidValueError),
+        ("share", InvalidValueError),
+        ("cost=1", UnknownNameError),
+    ],
+)
+def test_objective_that_cannot_be_met_ships_nothing(journey, tmp_path, objective, error):
+    with pytest.raises(error):
+        ship(journey.run, tmp_path / "b-1", objective=objective, n_draws=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quality_needs_frontier_outcomes(journey, tmp_path, monkeypatch):
+    """A run on production validation alone knows no gap to recover."""
+    traffic = Run.read(journey.run).calibration
+    monkeypatch.setattr(Run, "calibration", traffic)
+    outcomes = traffic.outcomes
+    outcomes.frontier_quality[:] = float("nan")
+    with pytest.raises(UndefinedMetricError, match="objective quality needs samples with both outcomes"):
+        ship(journey.run, tmp_path / "b-1", objective="quality=0.5", n_draws=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_crash_at_the_last_step_ships_nothing(journey, tmp_path, monkeypatch):
+    def crash(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ship_module, "bundle_card", crash)
+    with pytest.raises(KeyboardInterrupt):
+        ship(journey.run, tmp_path / "b-1", n_draws=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("support-1", ("support", "1")), ("a-b-2.0.1", ("a-b", "2.0.1")), ("x-1rc1", ("x", "1rc1"))]
+)
+def test_bundle_name_is_read(tmp_path, name, expected):
+    assert bundle_name(tmp_path / name) == expected
+
+
+@pytest.mark.parametrize("name", ["support", "support-", "-1", "support-v1", "support_1", "support-1 "])
+def test_bundle_needs_a_version(tmp_path, name):
+    with pytest.raises(BundleError, match="must be named <name>-<version>, for example support-1: got"):
+        bundle_name(tmp_path / name)
+
+
+def test_version_is_never_shipped_twice(journey):
+    with pytest.raises(BundleError, match="Bundles are never overwritten: choose a new version"):
+        ship(journey.run, journey.bundle)
+
+
+def test_verify_reproduces_the_golden_vectors(journey):
+    found = verify(journey.bundle, today=date(2026, 11, 23))
+    assert (found.golden, found.differences, found.passed) == (len(golden_requests()), [], True)
+    assert found.warnings == []
+
+
+def test_verify_warns_when_the_review_is_due(journey):
+    due = read_bundle(journey.bundle).policy.review_date
+    assert verify(journey.bundle, today=due).warnings == []
+    (warning,) = verify(journey.bundle, today=date(due.year + 1, 1, 1)).warnings
+    assert warning == f"the threshold was to be reviewed by {due.isoformat()}: choose it again on recent traffic"
