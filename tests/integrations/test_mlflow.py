@@ -1,0 +1,78 @@
+import sys
+
+import pytest
+
+from difficulty.errors import MissingExtraError
+from difficulty.evaluation.result import read_metrics
+from difficulty.stages.run import Run
+from difficulty.stages.train import train
+from difficulty.traffic.table import Traffic
+from tests.journey import recipe_of
+
+pytest.importorskip("mlflow")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def store(journey, tmp_path_factory):
+    """A run that was trained and recorded in a SQLite store: the tracker, its MLflow run, and the run folder."""
+    from difficulty.integrations.mlflow import MlflowTracker
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    tracker = MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", experiment="tests", artifacts=folder / "artifacts")
+    run = Run.read(journey.run)
+    recipe = recipe_of(journey.encoder)
+    train(journey.traffic, folder / "run", recipe=recipe, encoder=run.encoder, tracker=tracker, n_draws=5)
+    experiment = tracker.client.get_experiment_by_name("tests")
+    (recorded,) = tracker.client.search_runs([experiment.experiment_id])
+    return tracker, recorded, folder
+
+
+def test_parameters_metrics_and_data_hash_are_recorded(store, journey):
+    _, recorded, folder = store
+    data = recorded.data
+    assert (recorded.info.status, recorded.info.run_name) == ("FINISHED", "small")
+    assert (data.params["features.ngrams.buckets"], data.params["seed"], data.params["policy.easy_tasks"]) == ("1024", "0", "['classify']")
+    assert (data.params["fit"], data.params["calibration"], data.params["test"]) == ("518", "131", "151")
+    judged = read_metrics(folder / "run" / "metrics.json").overall
+    assert data.metrics == {name: estimate.value for name, estimate in judged.items() if estimate.value is not None}
+    assert {"auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece"} <= set(data.metrics)
+    assert "frontier_share" not in data.metrics
+    assert data.tags["training_data"] == Traffic.read(journey.traffic).data_hash
+    assert (data.tags["target"], data.tags["run_folder"]) == ("benefit", str(folder / "run"))
+
+
+def test_model_and_lineage_are_uploaded_and_texts_are_not(store):
+    tracker, recorded, folder = store
+    uploaded = {item.path for item in tracker.client.list_artifacts(recorded.info.run_id, "run")}
+    assert uploaded == {f"run/{name}" for name in ("run.json", "model.json", "model.npz", "metrics.json")}
+    text = Traffic.read(folder / "run" / "test.parquet").messages()[0][0]["content"][:40].encode()
+    files = [path for path in (folder / "artifacts").rglob("*") if path.is_file()]
+    assert len(files) == 4
+    assert not [path for path in [*files, folder / "mlflow.db"] if text in path.read_bytes()]
+
+
+def test_uploaded_files_are_those_of_the_run(store):
+    _, _, folder = store
+    for name in ("run.json", "model.npz", "metrics.json"):
+        (uploaded,) = (folder / "artifacts").rglob(name)
+        assert uploaded.read_bytes() == (folder / "run" / name).read_bytes()
+
+
+def test_run_that_cannot_be_recorded_whole_is_marked_failed(store, tmp_path):
+    """The folder lacks its files: what was begun does not stay open."""
+    tracker, recorded, _ = store
+    with pytest.raises(OSError, match=r"run\.json"):
+        tracker.log(tmp_path, name="broken", parameters={"a": "x" * 10_000}, metrics={"m": 1.0}, tags={})
+    runs = tracker.client.search_runs([recorded.info.experiment_id])
+    (broken,) = [run for run in runs if run.info.run_name == "broken"]
+    assert broken.info.status == "FAILED"
+    assert len(broken.data.params["a"]) == 6_000
+
+
+def test_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    monkeypatch.delitem(sys.modules, "mlflow.tracking", raising=False)
+    monkeypatch.delitem(sys.modules, "difficulty.integrations.mlflow", raising=False)
+    with pytest.raises(MissingExtraError, match=r"tracking needs the package 'mlflow', .* Run: pip install 'difficulty\[track\]'"):
+        __import__("difficulty.integrations.mlflow")
