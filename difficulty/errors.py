@@ -22,6 +22,7 @@ __all__ = [
     "RunError",
     "ScoringError",
     "TooFewSamplesError",
+    "TrackingError",
     "TrafficError",
     "TrafficNotFoundError",
     "UndefinedMetricError",
@@ -87,6 +88,10 @@ class BundleNotFoundError(BundleError, FileNotFoundError):
 
 class ScoringError(DifficultyError, ValueError):
     """A request cannot be scored, for example because it holds no text."""
+
+
+class TrackingError(DifficultyError):
+    """The store that runs are recorded in cannot be used."""
 
 
 class MissingExtraError(DifficultyError, ImportError):

@@ -83,7 +83,7 @@ class TaskSettings(_Settings):
 
 
 class FeatureSettings(_Settings):
-    """Which vectors the heads read. Each section can be ``false``; one of ngrams and static is needed, and tasks need ngrams."""
+    """Which vectors the heads read. Each section can be ``false``, but not both ngrams and static; without ngrams tasks are not used."""
 
     encoder: str = "static-minilm-256"
     """A shipped encoder's name, or the path of an encoder folder; its tokenizer is the scorer's."""
@@ -104,6 +104,8 @@ class PolicySettings(_Settings):
     max_cheap_tokens: int = Field(default=256, ge=0)
     easy_tasks: tuple[str, ...] = ()
     hard_tasks: tuple[str, ...] = ()
+    min_familiarity: float = Field(default=0.0, ge=0, le=1)
+    """Requests less familiar than this go to the frontier model; 0 switches that off."""
     objective: str = "share=0.3"
     """How the threshold is chosen when ``ship`` is not told otherwise."""
     review_after_days: int = Field(default=91, ge=1)

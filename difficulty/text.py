@@ -7,7 +7,8 @@ and keep the old one. ``docs/bundle.md`` gives the steps of each version for oth
 Version 1
     1. The text of a message is its ``content`` if that is a string. If it is a list of OpenAI content parts, it is the ``text``
        of each part that has one, joined by a newline; other parts (images, audio) add nothing.
-    2. A message with ``tool_calls`` adds one line ``name(arguments)`` for each call.
+    2. A message with ``tool_calls`` adds one line ``name(arguments)`` for each call; arguments that are no string are written as JSON
+       without spaces, non-ASCII as it is.
     3. Messages without text are dropped, the others joined by a newline, in order. Roles are not written.
     4. Lone surrogates become U+FFFD.
     5. A text of more than ``max_chars`` code points keeps its first and last ``max_chars // 2``, joined by a newline.
@@ -15,6 +16,7 @@ Version 1
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -114,7 +116,10 @@ def _call_text(call: object) -> str:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):
         return ""
-    return f"{function.get('name') or ''}({function.get('arguments') or ''})"
+    arguments = function.get("arguments") or ""
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
+    return f"{function.get('name') or ''}({arguments})"
 
 
 def _well_formed(text: str) -> str:

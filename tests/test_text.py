@@ -51,6 +51,12 @@ def test_message_with_tool_calls_has_a_line_for_each_call():
     assert message_text(user("Look:", tool_calls=calls[1:2])) == "Look:\nnow()"
 
 
+def test_tool_arguments_that_are_no_string_are_written_as_json():
+    """In a form that every language can reproduce, not as Python shows them."""
+    calls = [{"function": {"name": "weather", "arguments": {"city": "Århus", "days": [1, None, True]}}}]
+    assert message_text(user("", tool_calls=calls)) == 'weather({"city":"Århus","days":[1,null,true]})'
+
+
 def test_view_replaces_lone_surrogates_and_keeps_emoji():
     assert TextView()("a\ud83d b \U0001f600").text == "a\ufffd b \U0001f600"
 

@@ -1,10 +1,8 @@
-"""``manifest.json``: what a bundle is, and the hash of every file in it, its own included.
+"""``manifest.json``: what a bundle is, and the hash of every other file in it.
 
-The manifest's own hash stands in its field ``sha256``: it is that of the file's bytes with these 64 digits as zeros.
-
-``BUNDLE_FORMAT`` is raised when a reader of the old number would misread a bundle: a new meaning of a field, a new required file, a
-new text view that changes scores. New optional fields do not raise it. Readers refuse numbers above their own and keep reading the
-older ones; a saved bundle of each old number stays under test.
+``BUNDLE_FORMAT`` is raised when a reader of the old number would misread a bundle: another meaning of a field, a new required file. A
+new optional field does not raise it: a reader that does not know it refuses the bundle and names the field. Readers refuse numbers
+above their own and keep reading the older ones; a saved bundle of each old number stays under test.
 """
 
 from __future__ import annotations

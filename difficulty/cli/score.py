@@ -18,6 +18,7 @@ __all__ = ["check_one_input", "command"]
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     text: Annotated[str | None, typer.Argument(help="A request.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task of the text, where it is known. Files name it in each row.")] = None,
     input_path: Annotated[Path | None, typer.Option("--input", help="JSON lines with messages or prompt; - for standard input.")] = None,
     out_path: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output.")] = None,
     json: JsonFlag = False,
@@ -33,7 +34,7 @@ def command(
     checked = read_bundle(bundle)
     scorer = Scorer.from_bundle(checked)
     version = f"{checked.manifest.name}-{checked.manifest.version}"
-    rows = [RequestRow("1", Request(text))] if text is not None else read_requests(input_path or Path("-"))
+    rows = [RequestRow("1", Request(text, task))] if text is not None else read_requests(input_path or Path("-"))
     scored = score_rows(scorer, rows, version=version)
     if out_path is None:
         for row in scored:

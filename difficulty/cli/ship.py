@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +36,9 @@ def command(
     ] = None,
     hard_task: Annotated[list[str] | None, typer.Option(help="Task that always goes to the frontier model; repeat for more.")] = None,
     max_cheap_tokens: Annotated[int | None, typer.Option(min=0, help="Easy tasks shorter than this are not scored.")] = None,
+    min_familiarity: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Requests less familiar than this go to the frontier model; 0 = off.")
+    ] = None,
     prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the expected cost.")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -45,7 +48,8 @@ def command(
     from difficulty.stages.ship import ship
 
     price_list = load_prices(prices) if prices else None
-    policy = _policy(Run.read(run), easy_task, hard_task, max_cheap_tokens)
+    given = {"easy_tasks": easy_task, "hard_tasks": hard_task, "max_cheap_tokens": max_cheap_tokens, "min_familiarity": min_familiarity}
+    policy = _policy(Run.read(run), given)
     with steps() as say:
         shipped = ship(
             run, out_path, objective=objective, policy=policy, models=(cheap_model, frontier_model), prices=price_list, progress=say
@@ -85,11 +89,10 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate] | None = Non
     out.print(table)
 
 
-def _policy(run: Run, easy: list[str] | None, hard: list[str] | None, tokens: int | None) -> PolicySettings | None:
+def _policy(run: Run, given: Mapping[str, Any]) -> PolicySettings | None:
     """Return the recipe's policy with what the command line changes; ``None`` for no change."""
     from difficulty.recipe import parse_recipe
 
-    given = {"easy_tasks": easy, "hard_tasks": hard, "max_cheap_tokens": tokens}
     changes = {name: value for name, value in given.items() if value is not None}
     recipe = run.recipe.model_dump()
     return parse_recipe({**recipe, "policy": {**recipe["policy"], **changes}}, name="options").policy if changes else None

@@ -9,19 +9,23 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from difficulty.errors import InvalidValueError, RunError
 from difficulty.evaluation.judged import Target
+from difficulty.evaluation.reasons import AT_THRESHOLD
 from difficulty.records import Estimate
 
-__all__ = ["FORMAT", "Estimates", "Evaluation", "read_metrics", "write_metrics"]
+__all__ = ["FORMAT", "Estimates", "Evaluation", "read_metrics", "without_threshold", "write_metrics"]
 
 FORMAT = 1
 
 Estimates = Mapping[str, Estimate]
+_MOVES_WITH_IT = {*AT_THRESHOLD, "quality_difference"}
+_FIXED = ("always_cheap", "always_frontier")
+"""Baselines whose figures no threshold changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,22 @@ class Evaluation:
             slices={kind: {name: _estimates(part) for name, part in parts.items()} for kind, parts in form["slices"].items()},
             baselines={name: _estimates(part) for name, part in form["baselines"].items()},
         )
+
+
+def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
+    """Return an evaluation in which every figure at the threshold is unknown, for the reason ``note``."""
+
+    def cleared(part: Estimates) -> dict[str, Estimate]:
+        return {name: Estimate(value=None, note=note) if name in _MOVES_WITH_IT else value for name, value in part.items()}
+
+    return replace(
+        evaluation,
+        threshold=None,
+        overall=cleared(evaluation.overall),
+        slices={kind: {name: cleared(part) for name, part in parts.items()} for kind, parts in evaluation.slices.items()},
+        baselines={name: part if name in _FIXED else cleared(part) for name, part in evaluation.baselines.items()},
+        notes=(*evaluation.notes, f"Figures at the threshold are unknown: {note}."),
+    )
 
 
 def write_metrics(evaluation: Evaluation, path: Path) -> None:

@@ -9,6 +9,7 @@ Where the request's task is known, ``input_ids`` begins with the task's id, whic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from difficulty.model.calibration import Calibrator
 from difficulty.model.channels import Channel, NgramChannel, StaticChannel
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
+from difficulty.model.familiarity import Familiarity
 from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights
 
@@ -48,7 +50,8 @@ def build_graph(model: DifficultyModel) -> onnx.ModelProto:
     """Return the ONNX form of a fitted model."""
     graph = GraphBuilder()
     inputs = _inputs(graph, model)
-    by_channel = {channel.name: _channel_logits(graph, inputs, channel, model) for channel in model.channels}
+    embeddings = {c.name: _embedding(graph, inputs, c) for c in model.channels if isinstance(c, StaticChannel)}
+    by_channel = {c.name: _channel_logits(graph, inputs, c, model, embeddings.get(c.name, "")) for c in model.channels}
     names = [channel.name for channel in model.channels]
     blind = _branch(graph, model.blind_, [by_channel[name][0] for name in names])
     outputs = blind
@@ -57,6 +60,8 @@ def build_graph(model: DifficultyModel) -> onnx.ModelProto:
         informed = _branch(graph, model.informed_, [first, *(by_channel[name][0] for name in names[1:])])
         known = graph("Greater", inputs.task, graph.constant(np.int64(0)))
         outputs = {name: graph("Where", known, informed[name], blind[name]) for name in blind}
+    if model.familiarity_ and embeddings:
+        outputs["familiarity"] = _familiarity(graph, model.familiarity_, next(iter(embeddings.values())))
     for name, value in outputs.items():
         graph("Identity", value, output=name)
     shape = ["batch", "tokens"]
@@ -88,11 +93,11 @@ def _inputs(graph: GraphBuilder, model: DifficultyModel) -> _Inputs:
     return _Inputs(ids, graph("Mul", mask, graph.cast(is_text)), graph("Max", place, graph.constant(np.int64(0))))
 
 
-def _channel_logits(graph: GraphBuilder, inputs: _Inputs, channel: Channel, model: DifficultyModel) -> list[str]:
+def _channel_logits(graph: GraphBuilder, inputs: _Inputs, channel: Channel, model: DifficultyModel, embedding: str) -> list[str]:
     """Return logits of shape (batch, outcomes), cheap first: without the task and, for n-grams, with it."""
     heads = _heads(model.fitted_[channel.name])
     if isinstance(channel, StaticChannel):
-        return [_static_logits(graph, inputs, channel, heads)]
+        return [_static_logits(graph, embedding, heads)]
     if not isinstance(channel, NgramChannel):
         raise InvalidValueError("channel", channel.name, rule="be one that can be exported: ngrams, static")
     idf = model.fitted_[channel.name].state
@@ -158,16 +163,26 @@ def _ngram_sums(graph: GraphBuilder, ids: str, mask: str, table: FloatArray) -> 
     return graph("Reshape", graph("MatMul", factors, rows), graph.constant([0, 2 * table.shape[1]]))
 
 
-def _static_logits(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel, heads: list[LinearHead]) -> str:
-    """Sum of token vectors (the mean, once brought to unit length) through the heads."""
+def _embedding(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel) -> str:
+    """Return the sum of token vectors (the mean, once brought to unit length), of shape (batch, dim)."""
     encoder = channel.encoder
-    weights = np.stack([head.coefficients for head in heads], axis=1)
-    bias = np.array([head.intercept for head in heads])
     scale = graph("Mul", inputs.mask, graph("Gather", graph.constant(encoder.scale), inputs.ids))
     vectors = graph.cast(graph("Gather", graph.constant(encoder.table), inputs.ids))
     total = graph("Squeeze", graph("MatMul", _widen(graph, scale, 1), vectors), graph.constant([1]))
     length = graph("Max", graph("ReduceL2", total, axes=[1], keepdims=1), graph.constant(_TINY))
-    return graph.affine(graph("Div", total, length), weights, bias)
+    return graph("Div", total, length)
+
+
+def _static_logits(graph: GraphBuilder, embedding: str, heads: list[LinearHead]) -> str:
+    weights = np.stack([head.coefficients for head in heads], axis=1)
+    return graph.affine(embedding, weights, np.array([head.intercept for head in heads]))
+
+
+def _familiarity(graph: GraphBuilder, familiarity: Familiarity, embedding: str) -> str:
+    """Return the percentile of the cosine with the nearest centre, of shape (batch,)."""
+    cosines = graph("MatMul", embedding, graph.constant(familiarity.centres.T.astype(np.float32)))
+    nearest = graph("ReduceMax", cosines, axes=[1], keepdims=1)
+    return graph("Squeeze", _pieces(graph, nearest, [familiarity]), graph.constant([1]))
 
 
 def _branch(graph: GraphBuilder, combination: Combination, logits: list[str]) -> dict[str, str]:
@@ -196,17 +211,17 @@ def _stack(graph: GraphBuilder, outcomes: list[OutcomeModel], logits: str) -> st
     return graph.affine(logits, weights, bias)
 
 
-def _pieces(graph: GraphBuilder, probabilities: str, calibrators: list[Calibrator]) -> str:
-    """Add the piecewise-linear step: each piece adds its slope times how far the probability reaches into it."""
-    if all(len(c.knots) == 2 for c in calibrators):
-        return probabilities
-    n_pieces = max(len(c.knots) for c in calibrators) - 1
-    start, width, slope = (np.zeros((len(calibrators), n_pieces), dtype=np.float32) for _ in range(3))
-    for row, c in enumerate(calibrators):
-        pieces = slice(0, len(c.knots) - 1)
-        start[row, pieces], width[row, pieces] = c.knots[:-1], np.diff(c.knots)
-        slope[row, pieces] = np.diff(c.values) / np.diff(c.knots)
-    reach = graph("Sub", _widen(graph, probabilities, 2), graph.constant(start))
+def _pieces(graph: GraphBuilder, columns: str, maps: Sequence[Calibrator | Familiarity]) -> str:
+    """Add a piecewise-linear map that starts at 0 to each column: a piece adds its slope times how far the value reaches into it."""
+    if all(isinstance(one, Calibrator) and len(one.knots) == 2 for one in maps):
+        return columns
+    n_pieces = max(len(one.knots) for one in maps) - 1
+    start, width, slope = (np.zeros((len(maps), n_pieces), dtype=np.float32) for _ in range(3))
+    for row, one in enumerate(maps):
+        pieces = slice(0, len(one.knots) - 1)
+        start[row, pieces], width[row, pieces] = one.knots[:-1], np.diff(one.knots)
+        slope[row, pieces] = np.diff(one.values) / np.diff(one.knots)
+    reach = graph("Sub", _widen(graph, columns, 2), graph.constant(start))
     inside = graph("Min", graph("Relu", reach), graph.constant(width))
     return graph("ReduceSum", graph("Mul", inside, graph.constant(slope)), graph.constant([2]), keepdims=0)
 

@@ -36,6 +36,11 @@ class ParityReport:
     max_difference: float
     flips: int = 0
 
+    def joined(self, other: ParityReport) -> ParityReport:
+        """Return the report on the requests of both."""
+        largest = max(self.max_difference, other.max_difference)
+        return ParityReport(n=self.n + other.n, max_difference=largest, flips=self.flips + other.flips)
+
 
 def compare(names: Sequence[str], python: Scores, shipped: dict[str, NDArray[np.float32]], settings: ExportSettings) -> ParityReport:
     """Compare every output on every request.
@@ -53,11 +58,9 @@ def compare(names: Sequence[str], python: Scores, shipped: dict[str, NDArray[np.
         If any difference is above the tolerance or not a number; the message names the worst requests.
     """
     worst = np.zeros(len(names))
-    for output in ("difficulty_score", "p_cheap_fails", "p_frontier_fails"):
-        expected = getattr(python, output)
-        if expected is not None:
-            difference = np.abs(shipped[output].astype(np.float64) - expected)
-            worst = np.maximum(worst, np.where(np.isnan(difference), np.inf, difference))
+    for output, expected in python.by_name().items():
+        difference = np.abs(shipped[output].astype(np.float64) - expected)
+        worst = np.maximum(worst, np.where(np.isnan(difference), np.inf, difference))
     largest = float(worst.max(initial=0.0))
     if largest > settings.max_score_difference:
         listed = ", ".join(f"{names[i]} ({worst[i]:.2g})" for i in np.argsort(-worst)[:_SHOWN])

@@ -45,6 +45,14 @@ class Scores:
     difficulty_score: FloatArray
     p_cheap_fails: FloatArray
     p_frontier_fails: FloatArray | None
+    familiarity: FloatArray | None = None
+
+    def by_name(self) -> dict[str, NDArray[np.floating]]:
+        """Return the outputs there are, named as in the graph and in its order."""
+        named: dict[str, NDArray[np.floating]] = {"difficulty_score": self.difficulty_score, "p_cheap_fails": self.p_cheap_fails}
+        if self.p_frontier_fails is not None:
+            named["p_frontier_fails"] = self.p_frontier_fails
+        return named if self.familiarity is None else named | {"familiarity": self.familiarity}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,15 @@ from having been trained with one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.model.channels import Channel, NgramTaskChannel
+from difficulty.model.channels import Channel, NgramTaskChannel, StaticChannel
 from difficulty.model.combination import Combination, Logits, Scores, Target, fit_combination
+from difficulty.model.familiarity import Familiarity, fit_familiarity
 from difficulty.model.heads import LinearHead, Matrix, fit_head
 from difficulty.model.labelled import LabelledTokens, Tasks
 from difficulty.model.stacking import fold_numbers
@@ -63,6 +64,8 @@ class DifficultyModel:
     fitted_ : dict of str to FittedChannel
     blind_, informed_ : Combination
         For requests without and with a known task; ``informed_`` is ``None`` without a task channel.
+    familiarity_ : Familiarity or None
+        ``None`` without static embeddings.
     """
 
     def __init__(
@@ -91,17 +94,19 @@ class DifficultyModel:
         rows = np.arange(len(fit))
         self.fitted_ = {c.name: _fit_channel(c, p, fit, rows) for c, p in zip(self.all_channels, prepared, strict=True)}
         logits = self._out_of_fold(prepared, fit)
-        held_out = self._logits(calibration.ids, calibration.tasks)
+        held_out = self._logits([channel.prepare(calibration.ids, calibration.tasks) for channel in self.all_channels])
         everything = slice(None)
         blind = fit_combination(logits[everything, self._blind], fit.outcomes, target=self.target)
         self.blind_ = blind.calibrated(held_out[everything, self._blind], calibration.outcomes)
         self.informed_ = self._fit_informed(logits, fit, held_out, calibration) if self.task_channel else None
+        self.familiarity_ = self._fit_familiarity(prepared, calibration)
         return self
 
     def predict(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Scores:
         """Return the scores of tokenized requests; ``tasks`` holds a name for each request, or ``None`` where it is not known."""
-        logits = self._logits(ids, tasks)
-        blind = self.blind_.scores(logits[slice(None), self._blind])
+        prepared = [channel.prepare(ids, tasks) for channel in self.all_channels]
+        logits = self._logits(prepared)
+        blind = replace(self.blind_.scores(logits[slice(None), self._blind]), familiarity=self._familiarity(prepared))
         if self.task_channel is None or self.informed_ is None or tasks is None:
             return blind
         known = self.task_channel.known(tasks, len(ids))
@@ -110,7 +115,24 @@ class DifficultyModel:
             difficulty_score=np.where(known, informed.difficulty_score, blind.difficulty_score),
             p_cheap_fails=np.where(known, informed.p_cheap_fails, blind.p_cheap_fails),
             p_frontier_fails=_either(known, informed.p_frontier_fails, blind.p_frontier_fails),
+            familiarity=blind.familiarity,
         )
+
+    def _fit_familiarity(self, prepared: list[Matrix], calibration: LabelledTokens) -> Familiarity | None:
+        place = self._embedding_place
+        if place is None:
+            return None
+        held_out = self.channels[place].prepare(calibration.ids)
+        return fit_familiarity(np.asarray(prepared[place]), np.asarray(held_out), seed=0)
+
+    def _familiarity(self, prepared: list[Matrix]) -> FloatArray | None:
+        place = self._embedding_place
+        return None if self.familiarity_ is None or place is None else self.familiarity_(np.asarray(prepared[place]))
+
+    @property
+    def _embedding_place(self) -> int | None:
+        """Place of the first channel that gives embeddings."""
+        return next((place for place, channel in enumerate(self.channels) if isinstance(channel, StaticChannel)), None)
 
     def _fit_informed(self, logits: Logits, fit: LabelledTokens, held_out: Logits, calibration: LabelledTokens) -> Combination | None:
         """Return the combination for known tasks; ``None`` where too few requests with one have the outcomes that the others have."""
@@ -146,12 +168,11 @@ class DifficultyModel:
                 cheap[inside, column], frontier[inside, column] = _channel_logits(channel, matrix[inside], fitted)
         return Logits(cheap, frontier)
 
-    def _logits(self, ids: Sequence[Sequence[int]], tasks: Tasks | None) -> Logits:
-        cheap = np.zeros((len(ids), len(self.all_channels)))
+    def _logits(self, prepared: list[Matrix]) -> Logits:
+        cheap = np.zeros((prepared[0].shape[0], len(self.all_channels)))
         frontier = np.zeros_like(cheap)
-        for column, channel in enumerate(self.all_channels):
-            fitted = self.fitted_[channel.name]
-            cheap[:, column], frontier[:, column] = _channel_logits(channel, channel.prepare(ids, tasks), fitted)
+        for column, (channel, matrix) in enumerate(zip(self.all_channels, prepared, strict=True)):
+            cheap[:, column], frontier[:, column] = _channel_logits(channel, matrix, self.fitted_[channel.name])
         return Logits(cheap, frontier)
 
 

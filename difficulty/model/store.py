@@ -21,6 +21,7 @@ from difficulty.model.calibration import Calibrator
 from difficulty.model.channels import Channel, NgramChannel, StaticChannel, task_channel_of
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
+from difficulty.model.familiarity import Familiarity
 from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights
 
@@ -41,6 +42,9 @@ def save_model(model: DifficultyModel, folder: Path) -> None:
         _put_head(arrays, f"{channel.name}.frontier", fitted.frontier)
     _put_combination(arrays, "blind", model.blind_)
     _put_combination(arrays, "informed", model.informed_)
+    if model.familiarity_:
+        for part in ("centres", "knots", "values"):
+            arrays[f"familiarity.{part}"] = getattr(model.familiarity_, part)
     form = {
         "format": MODEL_FORMAT,
         "target": model.target,
@@ -77,6 +81,8 @@ def load_model(folder: Path, *, encoder: StaticEncoder | None = None) -> Difficu
     if blind is None:
         raise RunError(f"the model in {str(folder)!r} has no head for the cheap model. Train again.")
     model.blind_, model.informed_ = blind, _get_combination(arrays, "informed")
+    parts = [arrays.get(f"familiarity.{part}") for part in ("centres", "knots", "values")]
+    model.familiarity_ = Familiarity(*parts) if parts[0] is not None else None  # type: ignore[arg-type]
     return model
 
 

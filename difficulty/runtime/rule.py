@@ -21,7 +21,7 @@ __all__ = ["Reason", "TaskRules", "Verdict", "after_scoring", "before_scoring", 
 
 
 class TaskRules(Protocol):
-    """The part of a policy that needs no score; a recipe's policy section has it too."""
+    """The part of a policy that is not learned; a recipe's policy section has it too."""
 
     @property
     def max_cheap_tokens(self) -> int:
@@ -34,6 +34,10 @@ class TaskRules(Protocol):
     @property
     def hard_tasks(self) -> Collection[str]:
         """Tasks that always go to the frontier model."""
+
+    @property
+    def min_familiarity(self) -> float:
+        """Requests less familiar than this go to the frontier model."""
 
 
 Reason = Literal["easy_task", "hard_task", "unfamiliar", "above_threshold", "within_threshold", "scorer_error"]

@@ -41,6 +41,9 @@ def bundle_card(name: str, lineage: Mapping[str, Any], policy: Policy, evaluatio
         "",
         f"- cheap without scoring: {_tasks(policy.easy_tasks)}, below {policy.max_cheap_tokens:,} tokens",
         f"- frontier without scoring: {_tasks(policy.hard_tasks)}",
+        f"- frontier when less familiar than {policy.min_familiarity:g}"
+        if policy.min_familiarity
+        else "- unfamiliar requests are scored too",
         f"- else frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by `{policy.chosen.objective}` "
         f"on {policy.chosen.n:,} calibration requests",
         f"- review the threshold by {policy.review_date.isoformat()}",

@@ -17,7 +17,6 @@ from difficulty.records import Prices
 from difficulty.runtime.scorer import Encoded, Scorer
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, tokenize
-from difficulty.stages.train import outputs_of
 from difficulty.traffic.table import Traffic
 
 __all__ = ["Judgement", "blind_scores", "evaluate_scorer", "score_traffic"]
@@ -93,7 +92,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
     picked = traffic.select(new)
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
     model, gains, left_out = run.model, run.lineage["task_gains"], len(traffic) - len(new)
-    outputs = outputs_of(model.predict(tokens.ids, tokens.tasks))
+    outputs = model.predict(tokens.ids, tokens.tasks).by_name()
     return _Material(
         held_out=judged(picked, outputs, tokens.totals, target=model.target, prices=prices),
         task_means=TaskMeans(**gains) if gains else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from difficulty.traffic.table import Traffic
 __all__ = ["Tokenized", "fixed_routes", "judged", "rule_tokens", "scored_traffic", "tokenize"]
 
 FloatArray = NDArray[np.float64]
+_BAND_EDGES = [0.05, 0.2, 0.5]
 
 
 class Tokenized(NamedTuple):
@@ -43,11 +45,16 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     return Tokenized([row.ids for row in rows], np.array([row.total for row in rows], dtype=np.int64), tasks)
 
 
-def fixed_routes(rules: TaskRules, tasks: Sequence[str | None], tokens: NDArray[np.float64]) -> FloatArray:
-    """Return the route that needs no score: 0 cheap, 1 frontier, NaN where the score decides; shape (n,)."""
+def fixed_routes(
+    rules: TaskRules, tasks: Sequence[str | None], tokens: FloatArray, familiarity: NDArray[np.floating] | None = None
+) -> FloatArray:
+    """Return the route that the score does not change: 0 cheap, 1 frontier, NaN where the score decides; shape (n,)."""
     route_of = {"cheap": 0.0, "frontier": 1.0}
     verdicts = (before_scoring(rules, task=task, tokens=int(count)) for task, count in zip(tasks, tokens, strict=True))
-    return np.array([route_of[verdict.route] if verdict else np.nan for verdict in verdicts], dtype=np.float64)
+    fixed = np.array([route_of[verdict.route] if verdict else np.nan for verdict in verdicts], dtype=np.float64)
+    if familiarity is None:
+        return fixed
+    return np.where(np.isnan(fixed) & (familiarity < rules.min_familiarity), 1.0, fixed)
 
 
 def rule_tokens(traffic: Traffic, totals: NDArray[np.int64]) -> FloatArray:
@@ -57,13 +64,13 @@ def rule_tokens(traffic: Traffic, totals: NDArray[np.int64]) -> FloatArray:
 
 
 def scored_traffic(
-    traffic: Traffic, score: NDArray[np.floating], totals: NDArray[np.int64], *, rules: TaskRules, prices: Prices | None
+    traffic: Traffic, outputs: dict[str, NDArray[np.floating]], totals: NDArray[np.int64], *, rules: TaskRules, prices: Prices | None
 ) -> ScoredTraffic:
     """Return what thresholds are chosen on."""
     cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
     return ScoredTraffic(
-        score=score.astype(np.float64),
-        fixed=fixed_routes(rules, traffic.tasks, rule_tokens(traffic, totals)),
+        score=outputs["difficulty_score"].astype(np.float64),
+        fixed=fixed_routes(rules, traffic.tasks, rule_tokens(traffic, totals), outputs.get("familiarity")),
         outcomes=traffic.outcomes,
         groups=np.asarray(traffic.split_groups),
         cheap_cost=cheap_cost,
@@ -83,7 +90,7 @@ def judged(
 ) -> Judged:
     """Return what evaluation judges; with ``rules`` the task rules decide before the score does."""
     cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
-    p_frontier = outputs.get("p_frontier_fails")
+    p_frontier, familiarity = outputs.get("p_frontier_fails"), outputs.get("familiarity")
     return Judged(
         difficulty_score=outputs["difficulty_score"].astype(np.float64),
         p_cheap_fails=outputs["p_cheap_fails"].astype(np.float64),
@@ -96,5 +103,13 @@ def judged(
         frontier_cost=frontier_cost,
         target=target,
         threshold=threshold,
-        fixed=None if rules is None else fixed_routes(rules, traffic.tasks, rule_tokens(traffic, totals)),
+        fixed=None if rules is None else fixed_routes(rules, traffic.tasks, rule_tokens(traffic, totals), outputs.get("familiarity")),
+        labels={} if familiarity is None else {"familiarity": _bands(familiarity)},
     )
+
+
+def _bands(familiarity: NDArray[np.floating]) -> list[str]:
+    """Return the band of each request, the least familiar first by name."""
+    places = np.searchsorted(_BAND_EDGES, familiarity, side="right")
+    names = [f"{low:.2f}-{high:.2f}" for low, high in pairwise([0.0, *_BAND_EDGES, 1.0])]
+    return [names[place] for place in places]

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from difficulty.bundle import BUNDLE_FORMAT, Bundle, Chosen, Policy, write_bundle
+from difficulty.bundle import BUNDLE_FORMAT, Bundle, Policy, write_bundle
 from difficulty.errors import BundleError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate
 from difficulty.export.graph import build_graph, task_ids
@@ -21,11 +19,10 @@ from difficulty.export.parity import ParityReport, check_flips, compare
 from difficulty.export.suite import golden_requests
 from difficulty.recipe import PolicySettings
 from difficulty.records import OperatingPoint, Prices
-from difficulty.runtime.golden import golden_rows
-from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Scorer, load_session
 from difficulty.stages.card import bundle_card
 from difficulty.stages.evaluate import blind_scores, score_traffic
+from difficulty.stages.policy import chosen_by, policy_files
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, scored_traffic, tokenize
 from difficulty.stages.train import library_versions
@@ -98,7 +95,7 @@ def ship(
     say("comparing the graph with the Python model")
     report, outputs, totals, python_scores = _gate(run, scorer)
     say("choosing the threshold")
-    data = scored_traffic(run.calibration, outputs["difficulty_score"], totals, rules=rules, prices=prices)
+    data = scored_traffic(run.calibration, outputs, totals, rules=rules, prices=prices)
     point = choose(data, parse_objective(objective or rules.objective), n_draws=n_draws, rng=rng)
     names = run.calibration.ids
     report = check_flips(names, python_scores, data.score, threshold=point.threshold, report=report, settings=recipe.export)
@@ -127,30 +124,31 @@ def _gate(run: Run, scorer: Scorer) -> tuple[ParityReport, dict[str, Any], Any, 
     tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
     python = run.model.predict(tokens.ids, tokens.tasks)
     report = compare(run.calibration.ids, python, outputs, run.recipe.export)
+    for task in (None, *list(scorer.task_ids)[:1]):
+        report = report.joined(_compare_suite(run, scorer, task))
+    return report, outputs, totals, python.difficulty_score
+
+
+def _compare_suite(run: Run, scorer: Scorer, task: str | None) -> ParityReport:
+    """Compare graph and Python model on the fixed suite, all requests with one task or with none."""
     texts = {request["id"]: run.view(request["messages"]).text for request in golden_requests()}
     ids = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
-    suite = compare(list(texts), run.model.predict(ids), scorer.score_many(ids), run.recipe.export)
-    largest = max(report.max_difference, suite.max_difference)
-    return replace(report, n=report.n + suite.n, max_difference=largest), outputs, totals, python.difficulty_score
+    tasks = [task if row else None for row in ids]
+    read = [[scorer.task_ids[told], *row] if told else row for told, row in zip(tasks, ids, strict=True)]
+    return compare(list(texts), run.model.predict(ids, tasks), scorer.score_many(read), run.recipe.export)
 
 
 def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: tuple[str | None, str | None], today: date) -> Policy:
-    expected = point.as_dict()
-    calibration_hash = sha256("".join(sorted(run.calibration.text_hashes())).encode()).hexdigest()
     return Policy(
         cheap_model=models[0] or run.lineage["cheap_model"] or "cheap",
         frontier_model=models[1] or run.lineage["frontier_model"] or "frontier",
         max_cheap_tokens=rules.max_cheap_tokens,
         easy_tasks=rules.easy_tasks,
         hard_tasks=rules.hard_tasks,
+        min_familiarity=rules.min_familiarity,
         threshold=point.threshold,
         review_date=today + timedelta(days=rules.review_after_days),
-        chosen=Chosen(
-            objective=point.objective,
-            calibration_data=calibration_hash,
-            n=len(run.calibration),
-            expected={name: expected[name] for name in ("frontier_share", "quality", "gap_recovered", "cost")},
-        ),
+        chosen=chosen_by(point, run.calibration),
     )
 
 
@@ -167,14 +165,11 @@ def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None
 def _files(
     run: Run, graph: bytes, policy: Policy, scorer: Scorer, evaluation: Evaluation, *, name: str, report: ParityReport
 ) -> dict[str, bytes]:
-    router = Router(scorer, policy, version=name)
-    golden = "".join(json.dumps(row) + "\n" for row in golden_rows(router, golden_requests()))
     card = bundle_card(name, run.lineage, policy, evaluation, report)
     return {
         "scorer.onnx": graph,
         "tokenizer.json": run.encoder.tokenizer_path.read_bytes(),
-        "policy.json": (json.dumps(policy.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode(),
-        "golden.jsonl": golden.encode("ascii"),
+        **policy_files(scorer, policy, version=name),
         "metrics.json": (json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False) + "\n").encode(),
         "card.md": card.encode(),
     }

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from difficulty.bundle import Bundle, Chosen, read_bundle, write_bundle
-from difficulty.export.suite import golden_requests
+from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
+from difficulty.evaluation import Evaluation
+from difficulty.evaluation.result import without_threshold
 from difficulty.records import OperatingPoint, Prices
-from difficulty.runtime.golden import golden_rows
-from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.evaluate import score_traffic
+from difficulty.stages.policy import chosen_by, policy_files
 from difficulty.stages.scoring import scored_traffic
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import choose, operating_point, parse_objective
@@ -44,7 +43,7 @@ def rechoose(
     n_draws: int = 1000,
     seed: int = 0,
 ) -> Rechosen:
-    """Choose a bundle's threshold on labelled traffic and write a new bundle; scorer, metrics and card stay as they are.
+    """Choose a bundle's threshold on labelled traffic and write a new bundle with the same scorer.
 
     Raises
     ------
@@ -58,26 +57,43 @@ def rechoose(
     traffic = Traffic.read(traffic_path)
     scorer = Scorer.from_bundle(old)
     outputs, totals = score_traffic(scorer, traffic)
-    data = scored_traffic(traffic, outputs["difficulty_score"], totals, rules=old.policy, prices=prices)
+    data = scored_traffic(traffic, outputs, totals, rules=old.policy, prices=prices)
     before = operating_point(
         data, old.policy.threshold, objective=old.policy.chosen.objective, n_draws=n_draws, rng=np.random.default_rng(seed)
     )
     point = choose(data, parse_objective(objective), n_draws=n_draws, rng=np.random.default_rng(seed))
-    expected = point.as_dict()
-    chosen = Chosen(
-        objective=point.objective,
-        calibration_data=sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest(),
-        n=len(traffic),
-        expected={key: expected[key] for key in ("frontier_share", "quality", "gap_recovered", "cost")},
-    )
-    start = today or datetime.now(UTC).date()
-    days = old.manifest.recipe["policy"]["review_after_days"]
-    changes = {"threshold": point.threshold, "chosen": chosen, "review_date": start + timedelta(days=days)}
-    policy = old.policy.model_copy(update=changes)
-    router = Router(scorer, policy, version=f"{name}-{version}")
-    golden = "".join(json.dumps(row) + "\n" for row in golden_rows(router, golden_requests()))
-    text = json.dumps(policy.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    files = {**old.files, "policy.json": text.encode(), "golden.jsonl": golden.encode("ascii")}
+    policy = _policy(old, point, traffic, today=today or datetime.now(UTC).date())
+    files = {
+        **old.files,
+        **policy_files(scorer, policy, version=f"{name}-{version}"),
+        "metrics.json": _metrics(old, len(traffic)),
+        "card.md": _card(old, policy, name=f"{name}-{version}"),
+    }
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    manifest = {**old.manifest.model_dump(mode="json", exclude={"files"}), "name": name, "version": version, "created": created}
-    return Rechosen(write_bundle(out, files, manifest), before, point)
+    kept = old.manifest.model_dump(mode="json", exclude={"files", "sha256"})
+    return Rechosen(write_bundle(out, files, {**kept, "name": name, "version": version, "created": created}), before, point)
+
+
+def _policy(old: Bundle, point: OperatingPoint, traffic: Traffic, *, today: date) -> Policy:
+    days = old.manifest.recipe["policy"]["review_after_days"]
+    changes = {"threshold": point.threshold, "chosen": chosen_by(point, traffic), "review_date": today + timedelta(days=days)}
+    return old.policy.model_copy(update=changes)
+
+
+def _metrics(old: Bundle, n: int) -> bytes:
+    """Return the old figures without those at the old threshold: no traffic is left to judge the new one by."""
+    note = f"the threshold was chosen again on {n:,} samples; evaluate the bundle on other traffic"
+    figures = without_threshold(Evaluation.from_dict(json.loads(old.files["metrics.json"])), note)
+    return (json.dumps(figures.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _card(old: Bundle, policy: Policy, *, name: str) -> bytes:
+    """Return the old card under a heading that says what is new."""
+    before = f"{old.manifest.name}-{old.manifest.version}"
+    chosen = policy.chosen
+    news = (
+        f"# {name}\n\nThe scorer of {before} with another threshold: frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by "
+        f"`{chosen.objective}` on {chosen.n:,} samples; review it by {policy.review_date.isoformat()}.\n\n"
+        f"What follows is the card of {before}; its threshold, and its figures at that threshold, no longer hold.\n\n---\n\n"
+    )
+    return news.encode() + old.files["card.md"]

@@ -20,7 +20,7 @@ from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.features.static import StaticEncoder
 from difficulty.model.channels import Channel, NgramChannel, StaticChannel, task_channel_of
-from difficulty.model.difficulty import DifficultyModel, Scores, Target
+from difficulty.model.difficulty import DifficultyModel, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
 from difficulty.recipe import Recipe
@@ -31,10 +31,12 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Tracker", "build_model", "known_tasks", "labelled", "library_versions", "outputs_of", "train"]
+__all__ = ["Tracker", "build_model", "known_tasks", "labelled", "library_versions", "train"]
 
 Progress = Callable[[str], None]
-LEAST_FIT, LEAST_CALIBRATION, LEAST_OF_EACH = 60, 20, 5
+NEEDED = {"fit": 60, "calibration": 20}
+"""Samples with a known outcome that each split needs."""
+LEAST_OF_EACH = 5
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "tokenizers", "onnx", "onnxruntime")
 
 
@@ -92,7 +94,7 @@ def train(
     say("reading traffic")
     traffic = Traffic.read(traffic_path)
     splits = traffic.splits(recipe.split.fractions, recipe.seed)
-    target = _target(recipe.target, traffic.outcomes)
+    target = _target(recipe.target, traffic.outcomes, splits)
     _check(traffic.outcomes, splits, target)
     say(f"tokenizing {len(traffic):,} requests")
     tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
@@ -120,18 +122,20 @@ def train(
     return run, evaluation
 
 
-def _target(wanted: Literal["auto", "benefit", "failure"], outcomes: Outcomes) -> Target:
+def _target(wanted: Literal["auto", "benefit", "failure"], outcomes: Outcomes, splits: NDArray[np.str_]) -> Target:
     """Return the target: benefit where both outcomes are known of enough samples to learn from."""
     if wanted != "auto":
         return wanted
-    return "benefit" if int((~np.isnan(outcomes.gain)).sum()) >= LEAST_FIT + LEAST_CALIBRATION else "failure"
+    known = ~np.isnan(outcomes.gain)
+    enough = all(int(known[splits == split].sum()) >= least for split, least in NEEDED.items())
+    return "benefit" if enough else "failure"
 
 
 def _check(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None:
     """Refuse traffic that nothing can be learned from."""
     known = outcomes.gain if target == "benefit" else outcomes.cheap_failure
     needed = "both outcomes" if target == "benefit" else "the cheap model's outcome"
-    for split, least in (("fit", LEAST_FIT), ("calibration", LEAST_CALIBRATION)):
+    for split, least in NEEDED.items():
         n = int((~np.isnan(known[splits == split])).sum())
         if n < least:
             raise TooFewSamplesError(
@@ -201,19 +205,13 @@ def _evaluate(
             "training needs test samples to judge the score by: got none. Add traffic, or raise split.test in the recipe."
         )
     picked = tokens.at(rows)
-    outputs = outputs_of(model.predict(picked.ids, picked.tasks))
+    outputs = model.predict(picked.ids, picked.tasks).by_name()
     others = {"without_task": model.predict(picked.ids).difficulty_score} if model.task_channel else None
     gain, weight = traffic.outcomes.gain[fitted], traffic.outcomes.weight[fitted]
     means = TaskMeans.fit([traffic.tasks[row] for row in fitted], gain, weight=weight) if target == "benefit" else None
     held_out = judged(traffic.select(rows), outputs, tokens.totals[rows], target=target, prices=None)
     rng = np.random.default_rng(seed)
     return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=others)
-
-
-def outputs_of(scores: Scores) -> dict[str, NDArray[np.floating]]:
-    """Return the model's outputs by name."""
-    named: dict[str, NDArray[np.floating]] = {"difficulty_score": scores.difficulty_score, "p_cheap_fails": scores.p_cheap_fails}
-    return named if scores.p_frontier_fails is None else named | {"p_frontier_fails": scores.p_frontier_fails}
 
 
 def _lineage(traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, target: Target) -> dict[str, Any]:

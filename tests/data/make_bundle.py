@@ -45,7 +45,7 @@ def manifest_of(**changes):
         "version": "1",
         "created": datetime(2026, 11, 23, tzinfo=UTC).isoformat(),
         "target": "benefit",
-        "outputs": ["difficulty_score", "p_cheap_fails", "p_frontier_fails"],
+        "outputs": ["difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity"],
         "text_view": 1,
         "max_chars": MAX_CHARS,
         "max_tokens": MAX_TOKENS,

@@ -7,6 +7,8 @@ import pytest
 
 from difficulty.errors import RunError
 from difficulty.evaluation import evaluate, read_metrics, write_metrics
+from difficulty.evaluation.result import without_threshold
+from difficulty.records import Estimate
 
 
 @pytest.fixture
@@ -68,3 +70,16 @@ def test_a_file_that_is_not_ours_is_refused(text, words, tmp_path):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(RunError, match="must be readable"):
         read_metrics(tmp_path / "metrics.json")
+
+
+def test_without_threshold_leaves_only_what_does_not_move_with_it(many):
+    """Ranking and calibration stay, figures at the threshold become unknown with the reason; one model for everything stays."""
+    evaluation = evaluate(many, n_draws=5, rng=np.random.default_rng(0))
+    cleared = without_threshold(evaluation, "another one was chosen")
+    assert cleared.threshold is None
+    assert cleared.overall["apgr"] == evaluation.overall["apgr"]
+    assert cleared.overall["brier"] == evaluation.overall["brier"]
+    assert cleared.overall["quality"] == Estimate(value=None, note="another one was chosen")
+    assert cleared.slices["task"]["code"]["risk"].value is None
+    assert cleared.baselines["length"]["quality"].value is None
+    assert cleared.baselines["always_cheap"] == evaluation.baselines["always_cheap"]

@@ -57,8 +57,7 @@ def run(session, ids, *, more_padding=0, padding_id=0):
 
 def outputs_of(model, ids, tasks=None):
     scores = model.predict(ids, tasks)
-    found = {"difficulty_score": scores.difficulty_score, "p_cheap_fails": scores.p_cheap_fails}
-    return found | ({} if scores.p_frontier_fails is None else {"p_frontier_fails": scores.p_frontier_fails})
+    return scores.by_name()
 
 
 def assert_same(found, expected, tolerance=TOLERANCE):
@@ -121,7 +120,7 @@ def test_cases_cover_what_they_name(encoder):
     assert len(pieces.blind_.cheap.calibrator.knots) > 2
     session = session_of(fit_model(encoder, target="failure", frontier=False))
     found = run(session, NASTY)
-    assert list(found) == ["difficulty_score", "p_cheap_fails"]
+    assert list(found) == ["difficulty_score", "p_cheap_fails", "familiarity"]
     assert found["difficulty_score"].tolist() == found["p_cheap_fails"].tolist()
 
 
@@ -159,7 +158,7 @@ def test_graph_has_the_inputs_and_outputs_of_the_contract(encoder):
         ("attention_mask", "tensor(int64)", 2),
     ]
     assert [(one.name, one.type, len(one.shape)) for one in session.get_outputs()] == [
-        (name, "tensor(float)", 1) for name in ("difficulty_score", "p_cheap_fails", "p_frontier_fails")
+        (name, "tensor(float)", 1) for name in ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
     ]
 
 

@@ -32,6 +32,7 @@ def by_hand(target="benefit"):
     model.fitted_ = {"length": FittedChannel(None, cheap, frontier)}
     gain = GainWeights(np.array([1.5]), 0.05) if target == "benefit" else None
     model.blind_ = Combination(cheap=OutcomeModel(same), frontier=OutcomeModel(same), gain=gain)
+    model.familiarity_ = None
     return model
 
 

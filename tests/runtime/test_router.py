@@ -89,7 +89,8 @@ def test_all_ways_of_asking_agree(router, texts):
         single = router.decide(*request[:2], tokens=request.tokens)
         assert single == router.consider(request)
         assert single.difficulty_score == pytest.approx(decision.difficulty_score, abs=2e-6)
-        blank = dict.fromkeys(["difficulty_score", "p_cheap_fails", "p_frontier_fails"])
+        assert single.familiarity == pytest.approx(decision.familiarity, abs=2e-5)
+        blank = dict.fromkeys(["difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity"])
         assert replace(single, **blank) == replace(decision, **blank)
 
 

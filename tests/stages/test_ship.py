@@ -28,7 +28,7 @@ def test_bundle_says_what_it_is_made_from(journey):
     bundle, lineage = read_bundle(journey.bundle), Run.read(journey.run).lineage
     manifest, policy = bundle.manifest, bundle.policy
     assert (manifest.name, manifest.version, manifest.target) == ("small", "1", "benefit")
-    assert manifest.outputs == ("difficulty_score", "p_cheap_fails", "p_frontier_fails")
+    assert manifest.outputs == ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
     assert (manifest.training_data, manifest.recipe["name"]) == (lineage["training_data"], "small")
     assert (policy.cheap_model, policy.frontier_model) == ("example/cheap-8b", "example/frontier")
     assert (policy.easy_tasks, policy.hard_tasks, policy.max_cheap_tokens) == (("classify",), ("multi-step planning",), 256)
@@ -123,7 +123,7 @@ def test_options_go_into_the_policy(journey, tmp_path):
 
 def test_parity_is_measured_on_calibration_and_suite(journey, tmp_path):
     report = ship(journey.run, tmp_path / "b-1", n_draws=5).parity
-    assert report.n == len(Run.read(journey.run).calibration) + len(golden_requests())
+    assert report.n == len(Run.read(journey.run).calibration) + 2 * len(golden_requests())  # the suite without and with a task
     assert 0 < report.max_difference < 1e-5
     assert report.flips == 0
 

@@ -1,3 +1,4 @@
+import json
 from datetime import date
 
 import pytest
@@ -22,7 +23,12 @@ def test_threshold_is_chosen_again_and_nothing_else_changes(journey, tmp_path):
     assert new.policy.review_date == date(2026, 4, 2)
     assert (new.policy.chosen.objective, new.policy.chosen.n) == ("share=0.5", 800)
     assert 0.45 < new.policy.chosen.expected["frontier_share"]["value"] <= 0.5
-    assert {name for name in old.files if old.files[name] != new.files[name]} == {"policy.json", "golden.jsonl"}
+    assert {name for name in old.files if old.files[name] != new.files[name]} == {"policy.json", "golden.jsonl", "metrics.json", "card.md"}
+    metrics = [json.loads(one.files["metrics.json"])["overall"] for one in (old, new)]
+    assert metrics[0]["apgr"] == metrics[1]["apgr"]
+    assert metrics[0]["quality"]["value"] is not None
+    assert metrics[1]["quality"]["value"] is None
+    assert new.files["card.md"].endswith(old.files["card.md"])
     unchanged = {"easy_tasks", "hard_tasks", "max_cheap_tokens", "cheap_model", "frontier_model", "fallback"}
     assert old.policy.model_dump(include=unchanged) == new.policy.model_dump(include=unchanged)
     assert {path.name: path.read_bytes() for path in journey.bundle.iterdir()} == before

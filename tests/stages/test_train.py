@@ -89,7 +89,7 @@ def test_cheap_validation_alone_trains_for_failure(journey, tmp_path):
     assert evaluation.overall["auroc"].value > 0.55
     assert evaluation.overall["apgr"].value is None
     bundle = ship(tmp_path / "run", tmp_path / "failure-1", objective="share=0.2", n_draws=10).bundle
-    assert (bundle.manifest.target, bundle.manifest.outputs) == ("failure", ("difficulty_score", "p_cheap_fails"))
+    assert (bundle.manifest.target, bundle.manifest.outputs) == ("failure", ("difficulty_score", "p_cheap_fails", "familiarity"))
     rows = [json.loads(line) for line in bundle.files["golden.jsonl"].splitlines()]
     assert {row["difficulty_score"] for row in rows} == {row["p_cheap_fails"] for row in rows}
 

@@ -1,0 +1,34 @@
+"""What shipping and re-choosing both write: how a threshold was chosen, the policy file and the golden vectors."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+
+from difficulty.bundle import Chosen, Policy
+from difficulty.export.suite import golden_requests
+from difficulty.records import OperatingPoint
+from difficulty.runtime.golden import golden_rows
+from difficulty.runtime.router import Router
+from difficulty.runtime.scorer import Scorer
+from difficulty.traffic.table import Traffic
+
+__all__ = ["chosen_by", "policy_files"]
+
+
+def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
+    """Return how a threshold was chosen on some traffic; of its texts only one hash is kept."""
+    expected = point.as_dict()
+    return Chosen(
+        objective=point.objective,
+        calibration_data=sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest(),
+        n=len(traffic),
+        expected={name: expected[name] for name in ("frontier_share", "quality", "gap_recovered", "cost")},
+    )
+
+
+def policy_files(scorer: Scorer, policy: Policy, *, version: str) -> dict[str, bytes]:
+    """Return ``policy.json`` and the golden vectors that a router with this policy gives."""
+    rows = golden_rows(Router(scorer, policy, version=version), golden_requests())
+    text = json.dumps(policy.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    return {"policy.json": text.encode(), "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")}
