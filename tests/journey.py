@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,12 @@ RECIPE = {
 }
 DRAWS = 20
 """Bootstrap draws: enough to have intervals."""
+
+
+def forget(monkeypatch, package):
+    """Make a package one that is not installed, whatever was imported of it so far."""
+    for name in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 class Journey(NamedTuple):

@@ -1,25 +1,29 @@
 import sys
+from importlib import import_module
 
 import pytest
 
-from difficulty.errors import MissingExtraError
+from difficulty.errors import MissingExtraError, TrackingError
 from difficulty.evaluation.result import read_metrics
 from difficulty.stages.run import Run
 from difficulty.stages.train import train
 from difficulty.traffic.table import Traffic
-from tests.journey import recipe_of
+from tests.journey import forget, recipe_of
 
-pytest.importorskip("mlflow")
+MlflowException = pytest.importorskip("mlflow.exceptions").MlflowException
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+
+
+def type_of_tracker():
+    """Return the class as it is now: a test below imports its module anew."""
+    return import_module("difficulty.integrations.mlflow").MlflowTracker
 
 
 @pytest.fixture(scope="module")
 def store(journey, tmp_path_factory):
     """A run that was trained and recorded in a SQLite store: the tracker, its MLflow run, and the run folder."""
-    from difficulty.integrations.mlflow import MlflowTracker
-
     folder = tmp_path_factory.mktemp("mlflow")
-    tracker = MlflowTracker(f"sqlite:///{folder / 'mlflow.db'}", experiment="tests", artifacts=folder / "artifacts")
+    tracker = type_of_tracker()(f"sqlite:///{folder / 'mlflow.db'}", experiment="tests", artifacts=folder / "artifacts")
     run = Run.read(journey.run)
     recipe = recipe_of(journey.encoder)
     train(journey.traffic, folder / "run", recipe=recipe, encoder=run.encoder, tracker=tracker, n_draws=5)
@@ -70,9 +74,24 @@ def test_run_that_cannot_be_recorded_whole_is_marked_failed(store, tmp_path):
     assert len(broken.data.params["a"]) == 6_000
 
 
+def test_store_that_is_none_is_refused_before_training():
+    with pytest.raises(TrackingError, match=r"MLflow cannot be used at 'nonsense://x': .*Pass another --tracking-uri, or --no-tracking"):
+        type_of_tracker()("nonsense://x")
+
+
+def test_store_that_refuses_a_run_says_that_the_run_is_there(store, monkeypatch):
+    tracker, _, folder = store
+
+    def refuse(*_, **__):
+        raise MlflowException("the disk is full")
+
+    monkeypatch.setattr(tracker.client, "log_metric", refuse)
+    with pytest.raises(TrackingError, match=r"run .* is written, but MLflow at 'sqlite:.*' did not record it: the disk is full"):
+        tracker.log(folder / "run", name="refused", parameters={}, metrics={"m": 1.0}, tags={})
+
+
 def test_missing_package_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    monkeypatch.delitem(sys.modules, "mlflow.tracking", raising=False)
+    forget(monkeypatch, "mlflow")
     monkeypatch.delitem(sys.modules, "difficulty.integrations.mlflow", raising=False)
     with pytest.raises(MissingExtraError, match=r"tracking needs the package 'mlflow', .* Run: pip install 'difficulty\[track\]'"):
         __import__("difficulty.integrations.mlflow")
