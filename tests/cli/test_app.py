@@ -1,0 +1,106 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from difficulty.cli.app import COMMANDS
+from difficulty.stages import verify as verify_module
+from tests.journey import forget
+
+MAIN = "from difficulty.cli import main; main()"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_has_an_example(run, command):
+    result = run(command, "--help", code=0)
+    assert f"Example: difficulty {command} " in result.out
+    assert "--json" in result.out or command == "demo"
+    assert result.err == ""
+
+
+def test_help_names_every_command(run):
+    result = run("--help", code=0)
+    assert all(f"\n  {command} " in result.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["route"], "Missing argument 'bundle'"),
+        (["route", "b"], "pass either a text or --input FILE"),
+        (["route", "b", "text", "--input", "f.jsonl"], "pass either a text or --input FILE"),
+        (["route", "b", "text", "--colour"], "No such option: --colour"),
+        (["train", "t.parquet"], "Missing option"),
+        (["evaluate", "r", "t", "-o", "x", "--draws", "0"], "Invalid value for '--draws'"),
+        (["evaluate", "r", "t", "-o", "x", "--draws", "many"], "Invalid value for '--draws'"),
+        (["fly"], "No such command 'fly'"),
+    ],
+)
+def test_wrong_usage_exits_with_2(run, arguments, complaint):
+    result = run(*arguments, code=2)
+    assert complaint in result.err
+    assert result.out == ""
+
+
+def test_no_command_shows_the_help(run):
+    result = run()
+    assert "Commands:" in result.out + result.err
+
+
+def test_path_that_cannot_be_written_is_one_line(run, journey, tmp_path):
+    (tmp_path / "file").write_text("x")
+    result = run("evaluate", journey.run, journey.traffic, "-o", tmp_path / "file" / "report", "--draws", 5, code=2)
+    assert result.complaint.startswith(f"error: {tmp_path / 'file' / 'report'}: Not a directory. Check the path")
+
+
+def test_missing_package_is_named_with_its_extra(run, journey, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith(("difficulty.export", "difficulty.stages.ship"))]:
+        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, "onnx")
+    result = run("ship", journey.run, "-o", "b-1", code=2)
+    assert result.complaint == "error: this command needs the package 'onnx', which is not installed. Run: pip install 'difficulty[train]'."
+
+
+def test_interrupt_says_that_nothing_was_written(run, journey, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verify_module, "verify", interrupted)
+    assert run("verify", journey.bundle, code=130).complaint == "stopped; nothing was written"
+
+
+def shell(*arguments, **options):
+    """Run the real command line."""
+    return subprocess.run([sys.executable, "-c", MAIN, *map(str, arguments)], capture_output=True, timeout=60, check=False, **options)
+
+
+def test_process_keeps_results_and_complaints_apart(journey, tmp_path):
+    """A pipe gets JSON lines and nothing else; errors go to standard error and into the exit code."""
+    good = shell("score", journey.bundle, "--input", "-", cwd=tmp_path, input=b'{"id": "a", "prompt": "Hello"}\n{oops\n')
+    assert (good.returncode, good.stderr, good.stdout.count(b"\n")) == (0, b"", 2)
+    bad = shell("verify", tmp_path, cwd=tmp_path)
+    assert (bad.returncode, bad.stdout) == (2, b"")
+    assert bad.stderr.startswith(b"error: bundle ")
+    assert bad.stderr.count(b"\n") == 1
+
+
+def test_reader_that_stops_early_causes_no_traceback(journey, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"prompt": "Hello"}\n' * 3000)
+    command = [sys.executable, "-c", MAIN, "route", journey.bundle, "--input", tmp_path / "in.jsonl"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline().startswith(b'{"id": "1"')
+    process.stdout.close()
+    complaint = process.stderr.read()
+    process.stderr.close()
+    process.wait(60)
+    assert b"Traceback" not in complaint
+
+
+def test_output_survives_a_terminal_without_unicode(journey, tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    result = shell(
+        "route", journey.bundle, "--input", "-", cwd=tmp_path, input='{"id": "é:b:", "prompt": "日本"}\n'.encode(), env=environment
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.startswith(b'{"id": "\\u00e9:b:", ')
