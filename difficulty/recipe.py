@@ -80,6 +80,8 @@ class TaskSettings(_Settings):
 
     least_samples: int = Field(default=20, ge=1)
     """Fit samples a task needs to get a column; rarer ones count as not known."""
+    guess: bool = True
+    """Whether embeddings are read as a guess of the task, where the traffic names tasks; they are read as they are otherwise."""
 
 
 class FeatureSettings(_Settings):

@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from difficulty.features.static import StaticEncoder, quantise_rows
-from difficulty.model.channels import NgramChannel, NgramTaskChannel, StaticChannel
+from difficulty.model.channels import NgramChannel, NgramTaskChannel, StaticChannel, TaskGuessChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
@@ -79,12 +79,14 @@ def with_tasks(data, *, seed=0):
     return replace(data, outcomes=outcomes, tasks=told)
 
 
-def fit_model(encoder=None, *, n=300, n_calibration=150, target="benefit", frontier=True, tasks=False, channel=True):
+def fit_model(encoder=None, *, n=300, n_calibration=150, target="benefit", frontier=True, tasks=False, channel=True, guess=False):
     """Return a model fitted on made-up traffic: n-grams and, with an encoder, static embeddings.
 
-    With ``tasks`` the traffic has them, and the model a channel for them unless ``channel`` is False.
+    With ``tasks`` the traffic has them, and the model a channel for them unless ``channel`` is False; with ``guess`` the embeddings
+    are read as a guess of the task.
     """
-    channels = [NgramChannel(len(VOCABULARY), buckets=512), *([StaticChannel(encoder, strength=0.1)] if encoder else [])]
+    dense = TaskGuessChannel(encoder, ["easy", "hard"]) if guess else encoder and StaticChannel(encoder, strength=0.1)
+    channels = [NgramChannel(len(VOCABULARY), buckets=512), *([dense] if dense else [])]
     fit, calibration = labelled_tokens(n, frontier=frontier), labelled_tokens(n_calibration, seed=1, frontier=frontier)
     if tasks:
         fit, calibration = with_tasks(fit, seed=2), with_tasks(calibration, seed=3)

@@ -21,7 +21,7 @@ from difficulty.errors import InvalidValueError
 from difficulty.export.builder import GraphBuilder
 from difficulty.features.ngrams import LEFT_MULTIPLIER, RIGHT_MULTIPLIER
 from difficulty.model.calibration import Calibrator
-from difficulty.model.channels import Channel, NgramChannel, StaticChannel
+from difficulty.model.channels import Channel, NgramChannel, StaticChannel, TaskGuessChannel
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity
@@ -50,14 +50,13 @@ def build_graph(model: DifficultyModel) -> onnx.ModelProto:
     """Return the ONNX form of a fitted model."""
     graph = GraphBuilder()
     inputs = _inputs(graph, model)
-    embeddings = {c.name: _embedding(graph, inputs, c) for c in model.channels if isinstance(c, StaticChannel)}
+    embeddings = {c.name: _embedding(graph, inputs, c) for c in model.channels if isinstance(c, StaticChannel | TaskGuessChannel)}
     by_channel = {c.name: _channel_logits(graph, inputs, c, model, embeddings.get(c.name, "")) for c in model.channels}
     names = [channel.name for channel in model.channels]
     blind = _branch(graph, model.blind_, [by_channel[name][0] for name in names])
     outputs = blind
     if model.informed_ and inputs.task:
-        first = by_channel[names[0]][1]
-        informed = _branch(graph, model.informed_, [first, *(by_channel[name][0] for name in names[1:])])
+        informed = _branch(graph, model.informed_, [by_channel[names[0]][1]])
         known = graph("Greater", inputs.task, graph.constant(np.int64(0)))
         outputs = {name: graph("Where", known, informed[name], blind[name]) for name in blind}
     if model.familiarity_ and embeddings:
@@ -97,9 +96,13 @@ def _channel_logits(graph: GraphBuilder, inputs: _Inputs, channel: Channel, mode
     """Return logits of shape (batch, outcomes), cheap first: without the task and, for n-grams, with it."""
     heads = _heads(model.fitted_[channel.name])
     if isinstance(channel, StaticChannel):
-        return [_static_logits(graph, embedding, heads)]
+        return [_dense_logits(graph, embedding, heads)]
+    if isinstance(channel, TaskGuessChannel):
+        weights = model.fitted_[channel.name].state
+        guess = graph("Softmax", graph.affine(embedding, weights[:-1], weights[-1]), axis=1)
+        return [_dense_logits(graph, guess, heads)]
     if not isinstance(channel, NgramChannel):
-        raise InvalidValueError("channel", channel.name, rule="be one that can be exported: ngrams, static")
+        raise InvalidValueError("channel", channel.name, rule="be one that can be exported: ngrams, static, task guess")
     idf = model.fitted_[channel.name].state
     if model.task_channel is None or not inputs.task:
         return _ngram_logits(graph, inputs, channel, idf, heads, groups=1)
@@ -163,7 +166,7 @@ def _ngram_sums(graph: GraphBuilder, ids: str, mask: str, table: FloatArray) -> 
     return graph("Reshape", graph("MatMul", factors, rows), graph.constant([0, 2 * table.shape[1]]))
 
 
-def _embedding(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel) -> str:
+def _embedding(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel | TaskGuessChannel) -> str:
     """Return the sum of token vectors (the mean, once brought to unit length), of shape (batch, dim)."""
     encoder = channel.encoder
     scale = graph("Mul", inputs.mask, graph("Gather", graph.constant(encoder.scale), inputs.ids))
@@ -173,9 +176,9 @@ def _embedding(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel) -> 
     return graph("Div", total, length)
 
 
-def _static_logits(graph: GraphBuilder, embedding: str, heads: list[LinearHead]) -> str:
+def _dense_logits(graph: GraphBuilder, vectors: str, heads: list[LinearHead]) -> str:
     weights = np.stack([head.coefficients for head in heads], axis=1)
-    return graph.affine(embedding, weights, np.array([head.intercept for head in heads]))
+    return graph.affine(vectors, weights, np.array([head.intercept for head in heads]))
 
 
 def _familiarity(graph: GraphBuilder, familiarity: Familiarity, embedding: str) -> str:

@@ -8,13 +8,17 @@ from typing import Any, Protocol
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from difficulty.features.ngrams import NgramFeatures
 from difficulty.features.static import StaticEncoder
-from difficulty.model.heads import Matrix
+from difficulty.model.heads import Matrix, fit_classes
 from difficulty.model.labelled import Tasks
 
-__all__ = ["Channel", "NgramChannel", "NgramTaskChannel", "StaticChannel", "task_channel_of"]
+__all__ = ["Channel", "NgramChannel", "NgramTaskChannel", "StaticChannel", "TaskGuessChannel", "embeddings_of", "task_channel_of"]
+
+_MOST_GUESS_ROWS = 30_000
+_NEVER = -1e4
 
 
 class Channel(Protocol):
@@ -119,6 +123,60 @@ class StaticChannel:
     def transform(self, prepared: Matrix, state: None) -> Matrix:
         """Return the embeddings as they are."""
         return prepared
+
+
+class TaskGuessChannel:
+    """How likely the request belongs to each task of the training traffic, guessed from its static embedding.
+
+    Tasks are easier to learn than outcomes: a task has many samples and no noise, and what a request's task is says much of what it
+    needs. The guess reads the text alone, so it serves requests whose task is not known.
+
+    Parameters
+    ----------
+    encoder : StaticEncoder
+    tasks : sequence of str
+        Tasks that can be guessed; samples of others form one more class, samples without a task are left out.
+    strength, guess_strength : float
+        Inverse regularisation of the heads on the guess, and of the guess itself.
+    """
+
+    name = "task guess"
+
+    def __init__(self, encoder: StaticEncoder, tasks: Sequence[str], *, strength: float = 1.0, guess_strength: float = 0.02) -> None:
+        self.encoder = encoder
+        self.tasks = tuple(tasks)
+        self.strength = strength
+        self.guess_strength = guess_strength
+        self._class_of = {task: number for number, task in enumerate(self.tasks)}
+
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+        """Return embeddings and, as last column, the class of the task: -1 where it is not known."""
+        told = tasks or [None] * len(ids)
+        classes = [-1 if task is None else self._class_of.get(task, len(self.tasks)) for task in told]
+        return np.column_stack([self.encoder.encode(ids), np.array(classes, dtype=np.float64)])
+
+    def fit(self, prepared: Matrix) -> NDArray[np.float64]:
+        """Return weights of shape (dim + 1, n_tasks + 1), the bias in the last row; a class that does not occur is never guessed."""
+        classes = prepared[:, -1].astype(np.int64)
+        rows = np.flatnonzero(classes >= 0)
+        rows = rows[:: 1 + len(rows) // _MOST_GUESS_ROWS]
+        found = fit_classes(prepared[rows, :-1], classes[rows], strength=self.guess_strength)
+        weights = np.zeros((prepared.shape[1], len(self.tasks) + 1))
+        weights[-1] = _NEVER
+        for number, column in found.items():
+            weights[:, number] = column
+        return weights
+
+    def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probability of each class, of shape (n_requests, n_tasks + 1)."""
+        return np.asarray(softmax(prepared[:, :-1] @ state[:-1] + state[-1], axis=1), dtype=np.float64)
+
+
+def embeddings_of(channel: Channel, prepared: Matrix) -> NDArray[np.float64] | None:
+    """Return the unit vectors among what a channel prepared; ``None`` where it has none."""
+    if isinstance(channel, StaticChannel):
+        return np.asarray(prepared)
+    return np.asarray(prepared[:, :-1]) if isinstance(channel, TaskGuessChannel) else None
 
 
 def task_channel_of(channels: Sequence[Channel], tasks: Sequence[str]) -> NgramTaskChannel | None:

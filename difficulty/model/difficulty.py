@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.model.channels import Channel, NgramTaskChannel, StaticChannel
+from difficulty.model.channels import Channel, NgramTaskChannel, embeddings_of
 from difficulty.model.combination import Combination, Logits, Scores, Target, fit_combination
 from difficulty.model.familiarity import Familiarity, fit_familiarity
 from difficulty.model.heads import LinearHead, Matrix, fit_head
@@ -51,7 +51,7 @@ class DifficultyModel:
     channels : sequence of Channel
         Kinds of vectors, the simplest first.
     task_channel : NgramTaskChannel, optional
-        Takes the place of the first channel where a request's task is known.
+        Takes the place of all channels where a request's task is known.
     target : {"benefit", "failure"}, default "benefit"
         What ``difficulty_score`` means: ``(1 + expected gain) / 2``, or P(cheap model fails).
     folds : int, default 5
@@ -65,7 +65,7 @@ class DifficultyModel:
     blind_, informed_ : Combination
         For requests without and with a known task; ``informed_`` is ``None`` without a task channel.
     familiarity_ : Familiarity or None
-        ``None`` without static embeddings.
+        ``None`` where no channel has embeddings.
     """
 
     def __init__(
@@ -119,20 +119,17 @@ class DifficultyModel:
         )
 
     def _fit_familiarity(self, prepared: list[Matrix], calibration: LabelledTokens) -> Familiarity | None:
-        place = self._embedding_place
-        if place is None:
-            return None
-        held_out = self.channels[place].prepare(calibration.ids)
-        return fit_familiarity(np.asarray(prepared[place]), np.asarray(held_out), seed=0)
+        for channel, matrix in zip(self.channels, prepared, strict=False):
+            known = embeddings_of(channel, matrix)
+            held_out = None if known is None else embeddings_of(channel, channel.prepare(calibration.ids))
+            if known is not None and held_out is not None:
+                return fit_familiarity(known, held_out, seed=0)
+        return None
 
     def _familiarity(self, prepared: list[Matrix]) -> FloatArray | None:
-        place = self._embedding_place
-        return None if self.familiarity_ is None or place is None else self.familiarity_(np.asarray(prepared[place]))
-
-    @property
-    def _embedding_place(self) -> int | None:
-        """Place of the first channel that gives embeddings."""
-        return next((place for place, channel in enumerate(self.channels) if isinstance(channel, StaticChannel)), None)
+        found = (embeddings_of(channel, matrix) for channel, matrix in zip(self.channels, prepared, strict=False))
+        embeddings = next((one for one in found if one is not None), None)
+        return None if self.familiarity_ is None or embeddings is None else self.familiarity_(embeddings)
 
     def _fit_informed(self, logits: Logits, fit: LabelledTokens, held_out: Logits, calibration: LabelledTokens) -> Combination | None:
         """Return the combination for known tasks; ``None`` where too few requests with one have the outcomes that the others have."""
@@ -152,8 +149,8 @@ class DifficultyModel:
 
     @property
     def _informed(self) -> list[int]:
-        """Columns of the logits where the task is known: the task channel in place of the first."""
-        return [len(self.channels), *self._blind[1:]]
+        """Columns of the logits where the task is known: the task channel alone, for others add only noise beside it."""
+        return [len(self.channels)]
 
     def _out_of_fold(self, prepared: list[Matrix], data: LabelledTokens) -> Logits:
         """Return logits of all channels, each request predicted without its own fold."""

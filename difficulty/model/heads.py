@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -9,11 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import logit
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from difficulty.errors import TooFewSamplesError
 
-__all__ = ["LinearHead", "Matrix", "fit_head"]
+__all__ = ["LinearHead", "Matrix", "fit_classes", "fit_head"]
 
 FloatArray = NDArray[np.float64]
 Matrix: TypeAlias = sp.csr_array | FloatArray
@@ -64,6 +66,33 @@ def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, streng
     model = LogisticRegression(C=strength, max_iter=2_000).fit(scaled[rows], labels, sample_weight=weights)
     coefficients = model.coef_[0] / deviation
     return LinearHead(coefficients, float(model.intercept_[0] - mean @ coefficients))
+
+
+def fit_classes(vectors: FloatArray, classes: NDArray[np.int64], *, strength: float) -> dict[int, FloatArray]:
+    """Fit a multinomial logistic regression and return the weights of each class that occurs, the bias last.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_requests, dim)
+        Standardised first; the scaling is folded into the weights.
+    classes : ndarray of shape (n_requests,)
+        Class numbers.
+    strength : float
+        Inverse regularisation, scikit-learn's ``C``.
+    """
+    numbers = np.unique(classes)
+    if len(numbers) < 2:
+        return {int(number): np.zeros(vectors.shape[1] + 1) for number in numbers}
+    mean, deviation = _scaling(vectors)
+    target = classes if len(numbers) > 2 else (classes == numbers[1]).astype(np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the guess are of no use
+        model = LogisticRegression(C=strength, max_iter=60, tol=1e-3).fit((vectors - mean) / deviation, target)
+    coefficients, bias = model.coef_ / deviation, model.intercept_
+    weights = np.column_stack([coefficients, bias - coefficients @ mean])
+    if len(numbers) == 2:
+        weights = np.vstack([np.zeros(weights.shape[1]), weights[0]])
+    return {int(number): row for number, row in zip(numbers, weights, strict=True)}
 
 
 def _hard_labels(failure: FloatArray, weight: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.int64], FloatArray]:

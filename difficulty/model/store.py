@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from difficulty.errors import RunError
 from difficulty.features.static import StaticEncoder
 from difficulty.model.calibration import Calibrator
-from difficulty.model.channels import Channel, NgramChannel, StaticChannel, task_channel_of
+from difficulty.model.channels import Channel, NgramChannel, StaticChannel, TaskGuessChannel, task_channel_of
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity
@@ -112,7 +112,10 @@ def _describe(channel: Channel) -> dict[str, Any]:
         return {"name": channel.name, "strength": channel.strength, **sizes}
     if isinstance(channel, StaticChannel):
         return {"name": channel.name, "strength": channel.strength, "encoder_digest": channel.encoder.digest}
-    raise RunError(f"the channel {channel.name!r} cannot be saved. Known: ngrams, static.")
+    if isinstance(channel, TaskGuessChannel):
+        strengths = {"strength": channel.strength, "guess_strength": channel.guess_strength}
+        return {"name": channel.name, **strengths, "tasks": list(channel.tasks), "encoder_digest": channel.encoder.digest}
+    raise RunError(f"the channel {channel.name!r} cannot be saved. Known: ngrams, static, task guess.")
 
 
 def _build(entry: Mapping[str, Any], encoder: StaticEncoder | None) -> Channel:
@@ -121,6 +124,8 @@ def _build(entry: Mapping[str, Any], encoder: StaticEncoder | None) -> Channel:
     if encoder is None or encoder.digest != entry["encoder_digest"]:
         found = encoder.digest[:12] if encoder else None
         raise RunError(f"the model was fitted with encoder {entry['encoder_digest'][:12]}: got {found}. Restore the encoder folder.")
+    if entry["name"] == TaskGuessChannel.name:
+        return TaskGuessChannel(encoder, entry["tasks"], strength=entry["strength"], guess_strength=entry["guess_strength"])
     return StaticChannel(encoder, strength=entry["strength"])
 
 

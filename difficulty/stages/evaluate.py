@@ -19,7 +19,7 @@ from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, tokenize
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Judgement", "blind_scores", "evaluate_scorer", "score_traffic"]
+__all__ = ["Judgement", "blind_scores", "evaluate_scorer", "score_traffic", "training_splits"]
 
 
 class Judgement(NamedTuple):
@@ -121,12 +121,18 @@ def blind_scores(scorer: Scorer, traffic: Traffic) -> NDArray[np.float64]:
 
 
 def _unseen_by(bundle: Bundle, traffic: Traffic) -> tuple[NDArray[np.intp], str]:
+    splits = training_splits(bundle, traffic)
+    if splits is None:
+        return np.arange(len(traffic)), "Other traffic than the bundle was trained on; whether single samples overlap is not known."
+    return np.flatnonzero(splits == "test"), "The traffic the bundle was trained on; only its test split is judged."
+
+
+def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None:
+    """Return the split of each sample in training; ``None`` where the bundle was trained on other traffic."""
     manifest = bundle.manifest
     if traffic.data_hash != manifest.training_data:
-        return np.arange(len(traffic)), "Other traffic than the bundle was trained on; whether single samples overlap is not known."
-    fractions = (manifest.split["fit"], manifest.split["calibration"], manifest.split["test"])
-    splits = traffic.splits(fractions, manifest.split["seed"])
-    return np.flatnonzero(splits == "test"), "The traffic the bundle was trained on; only its test split is judged."
+        return None
+    return traffic.splits((manifest.split["fit"], manifest.split["calibration"], manifest.split["test"]), manifest.split["seed"])
 
 
 def _check_some(n: int, n_all: int) -> None:

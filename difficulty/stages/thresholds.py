@@ -14,7 +14,7 @@ from difficulty.evaluation import Evaluation
 from difficulty.evaluation.result import without_threshold
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.evaluate import score_traffic
+from difficulty.stages.evaluate import score_traffic, training_splits
 from difficulty.stages.policy import chosen_by, policy_files
 from difficulty.stages.scoring import scored_traffic
 from difficulty.stages.ship import bundle_name
@@ -45,6 +45,8 @@ def rechoose(
 ) -> Rechosen:
     """Choose a bundle's threshold on labelled traffic and write a new bundle with the same scorer.
 
+    Of the traffic that the bundle was trained on, only the calibration split is used.
+
     Raises
     ------
     BundleError
@@ -54,7 +56,7 @@ def rechoose(
     """
     name, version = bundle_name(out)
     old = read_bundle(bundle_path)
-    traffic = Traffic.read(traffic_path)
+    traffic = _usable(Traffic.read(traffic_path), old)
     scorer = Scorer.from_bundle(old)
     outputs, totals = score_traffic(scorer, traffic)
     data = scored_traffic(traffic, outputs, totals, rules=old.policy, prices=prices)
@@ -72,6 +74,12 @@ def rechoose(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     kept = old.manifest.model_dump(mode="json", exclude={"files", "sha256"})
     return Rechosen(write_bundle(out, files, {**kept, "name": name, "version": version, "created": created}), before, point)
+
+
+def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
+    """Return the samples to choose on: of the traffic the bundle was trained on, the calibration split alone."""
+    splits = training_splits(bundle, traffic)
+    return traffic if splits is None else traffic.select(splits == "calibration")
 
 
 def _policy(old: Bundle, point: OperatingPoint, traffic: Traffic, *, today: date) -> Policy:

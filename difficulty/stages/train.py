@@ -19,7 +19,7 @@ from difficulty import __version__
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.features.static import StaticEncoder
-from difficulty.model.channels import Channel, NgramChannel, StaticChannel, task_channel_of
+from difficulty.model.channels import Channel, NgramChannel, StaticChannel, TaskGuessChannel, task_channel_of
 from difficulty.model.difficulty import DifficultyModel, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
@@ -170,7 +170,9 @@ def build_model(recipe: Recipe, encoder: StaticEncoder, target: Target, *, tasks
     channels: list[Channel] = []
     if ngrams:
         channels.append(NgramChannel(len(encoder.table), buckets=ngrams.buckets, strength=ngrams.strength))
-    if static:
+    if static and tasks and recipe.features.tasks and recipe.features.tasks.guess:
+        channels.append(TaskGuessChannel(encoder, tasks))
+    elif static:
         channels.append(StaticChannel(encoder, strength=static.strength))
     task_channel = task_channel_of(channels, tasks)
     rng = np.random.default_rng(recipe.seed)

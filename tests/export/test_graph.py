@@ -26,6 +26,8 @@ MODELS = {
     "piecewise failure": {"n_calibration": 1_100, "target": "failure"},
     "tasks": {"tasks": True},
     "tasks, piecewise failure": {"tasks": True, "n_calibration": 1_300, "target": "failure"},
+    "tasks guessed": {"tasks": True, "guess": True},
+    "tasks guessed, none told": {"tasks": True, "guess": True, "channel": False, "n_calibration": 1_100},
     "tasks, cheap outcomes alone": {"tasks": True, "target": "failure", "frontier": False},
 }
 
@@ -164,5 +166,5 @@ def test_graph_has_the_inputs_and_outputs_of_the_contract(encoder):
 
 def test_channel_that_cannot_be_exported_is_refused():
     data = labelled_tokens(60)
-    with pytest.raises(InvalidValueError, match=r"channel must be one that can be exported: ngrams, static: got 'length'"):
+    with pytest.raises(InvalidValueError, match=r"channel must be one that can be exported: ngrams, static, task guess: got 'length'"):
         build_graph(DifficultyModel([LengthChannel()]).fit(data, data))

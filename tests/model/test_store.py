@@ -24,16 +24,15 @@ def saved(encoder, tmp_path):
 
 @pytest.mark.parametrize(
     "choices",
-    [{}, {"target": "failure"}, {"target": "failure", "frontier": False}, {"n_calibration": 1_100}],
-    ids=["benefit", "failure", "cheap only", "piecewise"],
+    [{}, {"target": "failure"}, {"target": "failure", "frontier": False}, {"n_calibration": 1_100}, {"tasks": True, "guess": True}],
+    ids=["benefit", "failure", "cheap only", "piecewise", "tasks"],
 )
 def test_model_read_back_gives_the_same_scores_to_the_last_bit(encoder, tmp_path, choices):
     model = fit_model(encoder, **choices)
     save_model(model, tmp_path)
-    before, after = model.predict(IDS), load_model(tmp_path, encoder=encoder).predict(IDS)
-    assert after.difficulty_score.tolist() == before.difficulty_score.tolist()
-    assert after.p_cheap_fails.tolist() == before.p_cheap_fails.tolist()
-    assert (after.p_frontier_fails is None) == (before.p_frontier_fails is None)
+    tasks = (["easy", None, "hard"] * len(IDS))[: len(IDS)]
+    before, after = (one.predict(IDS, tasks).by_name() for one in (model, load_model(tmp_path, encoder=encoder)))
+    assert {name: values.tolist() for name, values in after.items()} == {name: values.tolist() for name, values in before.items()}
 
 
 def test_model_without_static_channel_needs_no_encoder(tmp_path):

@@ -6,6 +6,8 @@ import pytest
 from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError, NotAttainableError
 from difficulty.records import Prices
+from difficulty.stages.ingest import ingest
+from difficulty.stages.run import Run
 from difficulty.stages.thresholds import rechoose
 from difficulty.stages.verify import verify
 from tests.journey import DRAWS
@@ -21,8 +23,8 @@ def test_threshold_is_chosen_again_and_nothing_else_changes(journey, tmp_path):
     assert (new.manifest.name, new.manifest.version) == ("small", "2")
     assert new.policy.threshold == found.new.threshold < found.old.threshold == old.policy.threshold
     assert new.policy.review_date == date(2026, 4, 2)
-    assert (new.policy.chosen.objective, new.policy.chosen.n) == ("share=0.5", 800)
-    assert 0.45 < new.policy.chosen.expected["frontier_share"]["value"] <= 0.5
+    assert (new.policy.chosen.objective, new.policy.chosen.n) == ("share=0.5", len(Run.read(journey.run).calibration))
+    assert 0.4 < new.policy.chosen.expected["frontier_share"]["value"] <= 0.5
     assert {name for name in old.files if old.files[name] != new.files[name]} == {"policy.json", "golden.jsonl", "metrics.json", "card.md"}
     metrics = [json.loads(one.files["metrics.json"])["overall"] for one in (old, new)]
     assert metrics[0]["apgr"] == metrics[1]["apgr"]
@@ -41,9 +43,12 @@ def test_new_golden_vectors_hold(journey, tmp_path):
 
 
 def test_both_points_are_judged_on_the_new_traffic(journey, tmp_path):
-    found = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.3", prices=PRICES, n_draws=DRAWS)
+    lines = journey.source.read_bytes().split(b"\n")[:500]
+    (tmp_path / "new.jsonl").write_bytes(b"\n".join(lines))
+    ingest([tmp_path / "new.jsonl"], tmp_path / "new.parquet")
+    found = rechoose(journey.bundle, tmp_path / "new.parquet", tmp_path / "small-2", objective="share=0.3", prices=PRICES, n_draws=DRAWS)
     assert (found.old.objective, found.new.objective) == ("share=0.3", "share=0.3")
-    assert found.old.frontier_share.n == found.new.frontier_share.n == 800
+    assert found.old.frontier_share.n == found.new.frontier_share.n == 500
     assert found.new.frontier_share.value <= 0.3
     assert found.old.cost.value > 0
 
