@@ -29,6 +29,9 @@ def print_json(form: Any) -> None:
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
     """Show what is being done, with a spinner and the time, on standard error; nothing where that is no terminal."""
+    if not err.is_terminal:
+        yield lambda _: None
+        return
     with _progress() as progress:
         task = progress.add_task("starting")
         yield lambda text: progress.update(task, description=text)
@@ -37,6 +40,9 @@ def steps() -> Iterator[Callable[[str], None]]:
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int], None]]:
     """Show a running count on standard error; nothing where that is no terminal."""
+    if not err.is_terminal:
+        yield lambda _: None
+        return
     with _progress() as progress:
         task = progress.add_task(what)
         yield lambda n: progress.update(task, description=f"{what}: {n:,}")
@@ -49,4 +55,4 @@ def shown(value: float | None, *, digits: int = 3) -> str:
 
 def _progress() -> Progress:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    return Progress(*columns, console=err, transient=True)

@@ -10,7 +10,7 @@ Where the request's task is known, ``input_ids`` begins with the task's id, whic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -24,7 +24,7 @@ from difficulty.model.calibration import Calibrator
 from difficulty.model.channels import Channel, NgramChannel, StaticChannel, TaskGuessChannel
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
-from difficulty.model.familiarity import Familiarity
+from difficulty.model.familiarity import Familiarity, Percentile, Wording
 from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights
 
@@ -46,21 +46,32 @@ class _Inputs:
     """int64, (batch,): 0 where the task is not known, else its place in the list, from 1."""
 
 
+@dataclass(slots=True)
+class _Parts:
+    """Names of tensors that the channels give."""
+
+    logits: dict[str, list[str]] = field(default_factory=dict)
+    """By channel, of shape (batch, outcomes), cheap first: without the task and, for n-grams, with it."""
+    embedding: str | None = None
+    wording: str | None = None
+    """Mean log share of the token pairs, above that of the rarest, of shape (batch, 1)."""
+
+
 def build_graph(model: DifficultyModel) -> onnx.ModelProto:
     """Return the ONNX form of a fitted model."""
     graph = GraphBuilder()
-    inputs = _inputs(graph, model)
-    embeddings = {c.name: _embedding(graph, inputs, c) for c in model.channels if isinstance(c, StaticChannel | TaskGuessChannel)}
-    by_channel = {c.name: _channel_logits(graph, inputs, c, model, embeddings.get(c.name, "")) for c in model.channels}
-    names = [channel.name for channel in model.channels]
-    blind = _branch(graph, model.blind_, [by_channel[name][0] for name in names])
+    inputs, parts = _inputs(graph, model), _Parts()
+    for channel in model.channels:
+        parts.logits[channel.name] = _channel_logits(graph, inputs, channel, model, parts)
+    by_channel = list(parts.logits.values())
+    blind = _branch(graph, model.blind_, [logits[0] for logits in by_channel])
     outputs = blind
     if model.informed_ and inputs.task:
-        informed = _branch(graph, model.informed_, [by_channel[names[0]][1]])
+        informed = _branch(graph, model.informed_, [by_channel[0][1]])
         known = graph("Greater", inputs.task, graph.constant(np.int64(0)))
         outputs = {name: graph("Where", known, informed[name], blind[name]) for name in blind}
-    if model.familiarity_ and embeddings:
-        outputs["familiarity"] = _familiarity(graph, model.familiarity_, next(iter(embeddings.values())))
+    if model.familiarity_:
+        outputs["familiarity"] = _familiarity(graph, model.familiarity_, parts)
     for name, value in outputs.items():
         graph("Identity", value, output=name)
     shape = ["batch", "tokens"]
@@ -92,27 +103,34 @@ def _inputs(graph: GraphBuilder, model: DifficultyModel) -> _Inputs:
     return _Inputs(ids, graph("Mul", mask, graph.cast(is_text)), graph("Max", place, graph.constant(np.int64(0))))
 
 
-def _channel_logits(graph: GraphBuilder, inputs: _Inputs, channel: Channel, model: DifficultyModel, embedding: str) -> list[str]:
-    """Return logits of shape (batch, outcomes), cheap first: without the task and, for n-grams, with it."""
-    heads = _heads(model.fitted_[channel.name])
-    if isinstance(channel, StaticChannel):
-        return [_dense_logits(graph, embedding, heads)]
-    if isinstance(channel, TaskGuessChannel):
-        weights = model.fitted_[channel.name].state
-        guess = graph("Softmax", graph.affine(embedding, weights[:-1], weights[-1]), axis=1)
-        return [_dense_logits(graph, guess, heads)]
-    if not isinstance(channel, NgramChannel):
+def _channel_logits(graph: GraphBuilder, inputs: _Inputs, channel: Channel, model: DifficultyModel, parts: _Parts) -> list[str]:
+    """Add a channel with its heads; what familiarity reads of it goes into ``parts``."""
+    fitted = model.fitted_[channel.name]
+    heads = _heads(fitted)
+    if isinstance(channel, NgramChannel):
+        return _ngram_channel(graph, inputs, channel, model, parts)
+    if not isinstance(channel, StaticChannel | TaskGuessChannel):
         raise InvalidValueError("channel", channel.name, rule="be one that can be exported: ngrams, static, task guess")
-    idf = model.fitted_[channel.name].state
+    vectors = _embedding(graph, inputs, channel)
+    parts.embedding = parts.embedding or vectors
+    if isinstance(channel, TaskGuessChannel):
+        vectors = graph("Softmax", graph.affine(vectors, fitted.state[:-1], fitted.state[-1]), axis=1)
+    return [_dense_logits(graph, vectors, heads)]
+
+
+def _ngram_channel(graph: GraphBuilder, inputs: _Inputs, channel: NgramChannel, model: DifficultyModel, parts: _Parts) -> list[str]:
+    """Return the logits of the n-gram heads and, where tasks are known, of those fitted beside a column for each task."""
+    idf, heads = model.fitted_[channel.name].state, _heads(model.fitted_[channel.name])
+    common = model.familiarity_.wording[0] if model.familiarity_ and model.familiarity_.wording else None
     if model.task_channel is None or not inputs.task:
-        return _ngram_logits(graph, inputs, channel, idf, heads, groups=1)
+        logits, parts.wording = _ngram_logits(graph, inputs, channel, idf, heads, common)
+        return [logits]
     dim, with_task = channel.features.dim, _heads(model.fitted_[model.task_channel.name])
-    blind, informed = _ngram_logits(graph, inputs, channel, idf, heads + _first(with_task, dim), groups=2)
-    shifts = np.vstack(
-        [np.zeros(len(with_task)), *(np.array([h.coefficients[dim + i] for h in with_task]) for i in range(_n_tasks(model)))]
-    )
-    shift = graph("Gather", graph.constant(shifts.astype(np.float32)), inputs.task)
-    return [blind, graph("Add", informed, shift)]
+    both, parts.wording = _ngram_logits(graph, inputs, channel, idf, heads + _first(with_task, dim), common)
+    blind, informed = _cut(graph, both, 0, len(heads)), _cut(graph, both, len(heads), _END)
+    shifts = np.stack([head.coefficients[dim:] for head in with_task], axis=1)
+    padded = np.vstack([np.zeros(len(with_task)), shifts]).astype(np.float32)
+    return [blind, graph("Add", informed, graph("Gather", graph.constant(padded), inputs.task))]
 
 
 def _heads(fitted: FittedChannel) -> list[LinearHead]:
@@ -124,17 +142,18 @@ def _first(heads: list[LinearHead], dim: int) -> list[LinearHead]:
     return [LinearHead(head.coefficients[:dim], head.intercept) for head in heads]
 
 
-def _n_tasks(model: DifficultyModel) -> int:
-    return len(model.task_channel.tasks) if model.task_channel else 0
-
-
 def _ngram_logits(
-    graph: GraphBuilder, inputs: _Inputs, channel: NgramChannel, idf: FloatArray, heads: list[LinearHead], *, groups: int
-) -> list[str]:
-    """Exact sublinear tf-idf of unigrams and hashed bigrams, through the heads, divided by the vector's length."""
-    vocabulary = channel.features.vocabulary_size
-    weights = np.stack([head.coefficients for head in heads], axis=1)
-    table = np.column_stack([idf**2, idf[:, None] * weights])
+    graph: GraphBuilder, inputs: _Inputs, channel: NgramChannel, idf: FloatArray, heads: list[LinearHead], common: Wording | None
+) -> tuple[str, str | None]:
+    """Exact sublinear tf-idf of unigrams and hashed bigrams, through the heads, divided by the vector's length; and the wording.
+
+    Columns of the table: squared idf, one for each head and, for the wording, how much more common than the rarest a pair is, and 1.
+    """
+    vocabulary, n_heads = channel.features.vocabulary_size, len(heads)
+    table = np.column_stack([idf**2, idf[:, None] * np.stack([head.coefficients for head in heads], axis=1)])
+    if common:
+        pairs = np.column_stack([common.log_share - common.log_share.min(), np.ones(len(common.log_share))])
+        table = np.column_stack([table, np.vstack([np.zeros((vocabulary, 2)), pairs])])
     unigrams = _ngram_sums(graph, inputs.ids, inputs.mask, table[:vocabulary])
     left = graph("Mul", _cut(graph, inputs.ids, 0, -1), graph.constant(np.int64(LEFT_MULTIPLIER)))
     right = graph("Mul", _cut(graph, inputs.ids, 1, _END), graph.constant(np.int64(RIGHT_MULTIPLIER)))
@@ -143,10 +162,13 @@ def _ngram_logits(
     bigrams = _ngram_sums(graph, hashed, both or _cut(graph, inputs.mask, 1, _END), table[vocabulary:])
     sums = graph("Add", unigrams, bigrams)
     length = graph("Sqrt", graph("Max", _cut(graph, sums, 0, 1), graph.constant(_TINY)))
-    raw = graph("Div", _cut(graph, sums, len(heads) + 2, _END), length)
+    start = table.shape[1] + 1
+    raw = graph("Div", _cut(graph, sums, start, start + n_heads), length)
     logits = graph("Add", raw, graph.constant(np.array([head.intercept for head in heads], dtype=np.float32)))
-    width = len(heads) // groups
-    return [logits] if groups == 1 else [_cut(graph, logits, start, start + width) for start in range(0, len(heads), width)]
+    if not common:
+        return logits, None
+    total = graph("Max", _cut(graph, sums, start + n_heads + 1, _END), graph.constant(_TINY))
+    return logits, graph("Div", _cut(graph, sums, start + n_heads, start + n_heads + 1), total)
 
 
 def _ngram_sums(graph: GraphBuilder, ids: str, mask: str, table: FloatArray) -> str:
@@ -181,11 +203,20 @@ def _dense_logits(graph: GraphBuilder, vectors: str, heads: list[LinearHead]) ->
     return graph.affine(vectors, weights, np.array([head.intercept for head in heads]))
 
 
-def _familiarity(graph: GraphBuilder, familiarity: Familiarity, embedding: str) -> str:
-    """Return the percentile of the cosine with the nearest centre, of shape (batch,)."""
-    cosines = graph("MatMul", embedding, graph.constant(familiarity.centres.T.astype(np.float32)))
-    nearest = graph("ReduceMax", cosines, axes=[1], keepdims=1)
-    return graph("Squeeze", _pieces(graph, nearest, [familiarity]), graph.constant([1]))
+def _familiarity(graph: GraphBuilder, familiarity: Familiarity, parts: _Parts) -> str:
+    """Return the percentile of the smaller of the measures' percentiles, of shape (batch,)."""
+    measures, maps = [], []
+    if familiarity.topic and parts.embedding:
+        cosines = graph("MatMul", parts.embedding, graph.constant(familiarity.topic[0].centres.T.astype(np.float32)))
+        measures.append(graph("ReduceMax", cosines, axes=[1], keepdims=1))
+        maps.append(familiarity.topic[1])
+    if familiarity.wording and parts.wording:
+        wording, percentile = familiarity.wording
+        measures.append(parts.wording)
+        maps.append(Percentile(percentile.knots - wording.log_share.min(), percentile.values))
+    joined = graph("Concat", *measures, axis=1) if len(measures) > 1 else measures[0]
+    least = graph("ReduceMin", _pieces(graph, joined, maps), axes=[1], keepdims=1)
+    return graph("Squeeze", _pieces(graph, least, [familiarity.joint]), graph.constant([1]))
 
 
 def _branch(graph: GraphBuilder, combination: Combination, logits: list[str]) -> dict[str, str]:
@@ -214,7 +245,7 @@ def _stack(graph: GraphBuilder, outcomes: list[OutcomeModel], logits: str) -> st
     return graph.affine(logits, weights, bias)
 
 
-def _pieces(graph: GraphBuilder, columns: str, maps: Sequence[Calibrator | Familiarity]) -> str:
+def _pieces(graph: GraphBuilder, columns: str, maps: Sequence[Calibrator | Percentile]) -> str:
     """Add a piecewise-linear map that starts at 0 to each column: a piece adds its slope times how far the value reaches into it."""
     if all(isinstance(one, Calibrator) and len(one.knots) == 2 for one in maps):
         return columns

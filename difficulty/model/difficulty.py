@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from difficulty.model.channels import Channel, NgramTaskChannel, embeddings_of
+from difficulty.model.channels import Channel, NgramChannel, NgramTaskChannel, embeddings_of
 from difficulty.model.combination import Combination, Logits, Scores, Target, fit_combination
 from difficulty.model.familiarity import Familiarity, fit_familiarity
 from difficulty.model.heads import LinearHead, Matrix, fit_head
@@ -65,7 +66,7 @@ class DifficultyModel:
     blind_, informed_ : Combination
         For requests without and with a known task; ``informed_`` is ``None`` without a task channel.
     familiarity_ : Familiarity or None
-        ``None`` where no channel has embeddings.
+        ``None`` where no channel has embeddings or n-grams.
     """
 
     def __init__(
@@ -106,7 +107,8 @@ class DifficultyModel:
         """Return the scores of tokenized requests; ``tasks`` holds a name for each request, or ``None`` where it is not known."""
         prepared = [channel.prepare(ids, tasks) for channel in self.all_channels]
         logits = self._logits(prepared)
-        blind = replace(self.blind_.scores(logits[slice(None), self._blind]), familiarity=self._familiarity(prepared))
+        familiarity = self.familiarity_(*self._known_by(prepared)) if self.familiarity_ else None
+        blind = replace(self.blind_.scores(logits[slice(None), self._blind]), familiarity=familiarity)
         if self.task_channel is None or self.informed_ is None or tasks is None:
             return blind
         known = self.task_channel.known(tasks, len(ids))
@@ -119,17 +121,17 @@ class DifficultyModel:
         )
 
     def _fit_familiarity(self, prepared: list[Matrix], calibration: LabelledTokens) -> Familiarity | None:
-        for channel, matrix in zip(self.channels, prepared, strict=False):
-            known = embeddings_of(channel, matrix)
-            held_out = None if known is None else embeddings_of(channel, channel.prepare(calibration.ids))
-            if known is not None and held_out is not None:
-                return fit_familiarity(known, held_out, seed=0)
-        return None
+        held_out = [channel.prepare(calibration.ids) for channel in self.channels]
+        pairs = next((channel.features.buckets for channel in self.channels if isinstance(channel, NgramChannel)), 0)
+        return fit_familiarity(self._known_by(prepared), self._known_by(held_out), pairs=pairs, seed=0)
 
-    def _familiarity(self, prepared: list[Matrix]) -> FloatArray | None:
-        found = (embeddings_of(channel, matrix) for channel, matrix in zip(self.channels, prepared, strict=False))
-        embeddings = next((one for one in found if one is not None), None)
-        return None if self.familiarity_ is None or embeddings is None else self.familiarity_(embeddings)
+    def _known_by(self, prepared: list[Matrix]) -> tuple[FloatArray | None, sp.csr_array | None]:
+        """Return what familiarity reads of the prepared rows: embeddings and n-gram counts, ``None`` where no channel has them."""
+        embeddings = counts = None
+        for channel, matrix in zip(self.channels, prepared, strict=False):  # the task channel comes after these
+            embeddings = embeddings_of(channel, matrix) if embeddings is None else embeddings
+            counts = matrix if isinstance(channel, NgramChannel) else counts
+        return embeddings, counts
 
     def _fit_informed(self, logits: Logits, fit: LabelledTokens, held_out: Logits, calibration: LabelledTokens) -> Combination | None:
         """Return the combination for known tasks; ``None`` where too few requests with one have the outcomes that the others have."""

@@ -1,7 +1,14 @@
 """Familiarity: how much a request looks like the traffic the model was fitted on.
 
-Cosine of the request's embedding with the nearest of a few hundred centres of the fit traffic, as a percentile of the calibration
-traffic: 0.05 means that 95 of 100 calibration requests lay nearer to what was known. Scores of unfamiliar requests deserve less trust.
+Two measures, each as a percentile of the calibration traffic; the smaller one counts, again as a percentile: 0.05 means that 95 of 100
+calibration requests looked more like what was known. Scores of unfamiliar requests deserve less trust.
+
+- Topic: the cosine of the request's embedding with the nearest of a few hundred centres of the fit traffic.
+- Wording: how common the request's token pairs are in the fit traffic, the mean of their log shares.
+
+Wording tells other kinds of requests apart, topic tells new subjects apart; their minimum is better than either (fitted on RouteLLM MMLU:
+AUROC 0.95 against GSM8K and against the users' side of tool calls, 0.70 against MMLU subjects that were left out; topic alone 0.78, 0.76
+and 0.61).
 """
 
 from __future__ import annotations
@@ -9,74 +16,146 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-__all__ = ["Familiarity", "fit_familiarity"]
+__all__ = ["Familiarity", "Percentile", "Topic", "Wording", "fit_familiarity"]
 
 FloatArray = NDArray[np.float64]
 
 _MOST_CENTRES = 256
 _ROWS_A_CENTRE = 20
 _MOST_ROWS = 50_000
-_KNOTS = 21
-_LEAST_STEP = 1e-3
-"""Least distance of two knots: a steeper map would blow up the rounding of float32 cosines."""
+_SHARES: FloatArray = np.concatenate([[0.0, 0.01, 0.02], np.linspace(0.05, 1.0, 20)])
+"""Where the percentile map has knots, closer where it matters most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """A value as the share of the calibration traffic below it, piecewise linear.
+
+    Attributes
+    ----------
+    knots, values : ndarray of shape (n_knots,)
+        Both ascending; the values from 0 to 1.
+    """
+
+    knots: FloatArray
+    values: FloatArray
+
+    def __call__(self, raw: FloatArray) -> FloatArray:
+        """Return shares in [0, 1]."""
+        return np.asarray(np.interp(raw, self.knots, self.values), dtype=np.float64)
+
+    @classmethod
+    def of(cls, raw: FloatArray, *, least_step: float) -> Percentile:
+        """Fit to calibration values; knots are ``least_step`` apart, since a steeper map would blow up float32 rounding."""
+        quantiles = np.quantile(raw, _SHARES)
+        kept = [len(_SHARES) - 1]
+        for place in range(len(_SHARES) - 2, -1, -1):
+            if quantiles[kept[-1]] - quantiles[place] >= least_step:
+                kept.append(place)
+        knots, values = quantiles[kept[::-1]], _SHARES[kept[::-1]]
+        if values[0] > 0.0:
+            knots, values = np.r_[knots[0] - least_step, knots], np.r_[0.0, values]
+        return cls(knots, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Cosine with the nearest centre; ``centres`` holds unit vectors, shape (n_centres, dim)."""
+
+    centres: FloatArray
+
+    def __call__(self, embeddings: FloatArray) -> FloatArray:
+        """Return the measure of unit vectors of shape (n_requests, dim)."""
+        return np.asarray((embeddings @ self.centres.T).max(axis=1, initial=-1.0), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Mean log share of a request's token pairs; ``log_share`` has one entry for each bucket of hashed pairs."""
+
+    log_share: FloatArray
+
+    def __call__(self, counts: sp.csr_array) -> FloatArray:
+        """Return the measure of n-gram counts of shape (n_requests, dim); a request without a pair has the rarest."""
+        pairs = sp.csr_array(counts[:, -len(self.log_share) :])
+        weights = sp.csr_array((1.0 + np.log(pairs.data), pairs.indices, pairs.indptr), shape=pairs.shape)
+        total = np.asarray(weights.sum(axis=1)).ravel()
+        summed = weights @ self.log_share
+        found: FloatArray = np.where(total > 0, summed / np.where(total > 0, total, 1.0), self.log_share.min())
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Familiarity:
-    """Fitted centres and percentiles.
+    """Fitted measures with their percentiles; either measure may be missing, not both."""
 
-    Attributes
-    ----------
-    centres : ndarray of shape (n_centres, dim)
-        Unit vectors.
-    knots, values : ndarray of shape (n_knots,)
-        Cosines, ascending, and the share of the calibration traffic below each.
-    """
+    topic: tuple[Topic, Percentile] | None
+    wording: tuple[Wording, Percentile] | None
+    joint: Percentile
 
-    centres: FloatArray
-    knots: FloatArray
-    values: FloatArray
+    def __call__(self, embeddings: FloatArray | None, counts: sp.csr_array | None) -> FloatArray:
+        """Return familiarity in [0, 1], of shape (n_requests,)."""
+        return self.joint(self.least(embeddings, counts))
 
-    def __call__(self, embeddings: FloatArray) -> FloatArray:
-        """Return familiarity in [0, 1] of unit vectors of shape (n_requests, dim)."""
-        return np.interp(self.nearest(embeddings), self.knots, self.values).astype(np.float64)
-
-    def nearest(self, embeddings: FloatArray) -> FloatArray:
-        """Return the cosine with the nearest centre, of shape (n_requests,)."""
-        return np.asarray((embeddings @ self.centres.T).max(axis=1, initial=-1.0), dtype=np.float64)
+    def least(self, embeddings: FloatArray | None, counts: sp.csr_array | None) -> FloatArray:
+        """Return the smaller percentile of the two."""
+        parts = []
+        if self.topic and embeddings is not None:
+            parts.append(self.topic[1](self.topic[0](embeddings)))
+        if self.wording and counts is not None:
+            parts.append(self.wording[1](self.wording[0](counts)))
+        least: FloatArray = np.min(parts, axis=0)
+        return least
 
 
-def fit_familiarity(fit: FloatArray, calibration: FloatArray, *, seed: int) -> Familiarity:
-    """Find centres of the fit embeddings and the percentiles of the calibration ones; at most 50,000 fit rows are used.
+def fit_familiarity(
+    fit: tuple[FloatArray | None, sp.csr_array | None],
+    calibration: tuple[FloatArray | None, sp.csr_array | None],
+    *,
+    pairs: int,
+    seed: int,
+) -> Familiarity | None:
+    """Fit both measures on the fit requests and the percentiles on the calibration requests.
 
     Parameters
     ----------
-    fit, calibration : ndarray of shape (n_requests, dim)
-        Unit vectors.
+    fit, calibration : pair of arrays
+        Unit vectors of shape (n_requests, dim) and n-gram counts; either may be ``None``, with both ``None`` there is no familiarity.
+    pairs : int
+        Number of columns at the end of the counts that hold token pairs.
     seed : int
         Seed of the clustering.
     """
+    topic = wording = None
+    if fit[0] is not None and calibration[0] is not None:
+        nearest = Topic(_centres(fit[0], seed=seed))
+        topic = nearest, Percentile.of(nearest(calibration[0]), least_step=5e-3)
+    if fit[1] is not None and calibration[1] is not None:
+        common = Wording(_log_share(fit[1], pairs))
+        wording = common, Percentile.of(common(calibration[1]), least_step=1e-2)
+    if topic is None and wording is None:
+        return None
+    plain = Familiarity(topic, wording, Percentile(np.array([0.0, 1.0]), np.array([0.0, 1.0])))
+    return Familiarity(topic, wording, Percentile.of(plain.least(*calibration), least_step=5e-3))
+
+
+def _centres(embeddings: FloatArray, *, seed: int) -> FloatArray:
+    """Return centres as unit vectors; at most 50,000 rows are clustered."""
     rng = np.random.default_rng(seed)
-    rows = fit if len(fit) <= _MOST_ROWS else fit[rng.choice(len(fit), _MOST_ROWS, replace=False)]
+    rows = embeddings if len(embeddings) <= _MOST_ROWS else embeddings[rng.choice(len(embeddings), _MOST_ROWS, replace=False)]
     rows = np.unique(rows, axis=0)
     n_centres = max(1, min(_MOST_CENTRES, len(rows) // _ROWS_A_CENTRE))
     found = KMeans(n_centres, n_init=1, max_iter=25, random_state=seed).fit(rows).cluster_centers_
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    centres = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
-    plain = Familiarity(centres, np.array([-1.0, 1.0]), np.array([0.0, 1.0]))
-    knots, values = _percentiles(plain.nearest(calibration))
-    return Familiarity(centres, knots, values)
+    centres: FloatArray = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
+    return centres
 
 
-def _percentiles(cosines: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return knots and the share below each; equal knots keep the last, and one step at least is left."""
-    shares = np.linspace(0.0, 1.0, _KNOTS)
-    knots = np.quantile(cosines, shares)
-    last = np.r_[np.diff(knots) > _LEAST_STEP, True]
-    knots, shares = knots[last], shares[last]
-    if shares[0] > 0.0 or len(knots) == 1:
-        knots, shares = np.r_[knots[0] - _LEAST_STEP, knots], np.r_[0.0, shares]
-    return knots, shares
+def _log_share(counts: sp.csr_array, pairs: int) -> FloatArray:
+    """Return the log share of requests in which each bucket occurs, half a request added."""
+    seen = np.bincount(sp.csr_array(counts[:, -pairs:]).indices, minlength=pairs)
+    return np.asarray(np.log((seen + 0.5) / (counts.shape[0] + 1.0)), dtype=np.float64)

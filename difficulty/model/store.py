@@ -21,7 +21,7 @@ from difficulty.model.calibration import Calibrator
 from difficulty.model.channels import Channel, NgramChannel, StaticChannel, TaskGuessChannel, task_channel_of
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
-from difficulty.model.familiarity import Familiarity
+from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
 from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights
 
@@ -42,9 +42,7 @@ def save_model(model: DifficultyModel, folder: Path) -> None:
         _put_head(arrays, f"{channel.name}.frontier", fitted.frontier)
     _put_combination(arrays, "blind", model.blind_)
     _put_combination(arrays, "informed", model.informed_)
-    if model.familiarity_:
-        for part in ("centres", "knots", "values"):
-            arrays[f"familiarity.{part}"] = getattr(model.familiarity_, part)
+    _put_familiarity(arrays, model.familiarity_)
     form = {
         "format": MODEL_FORMAT,
         "target": model.target,
@@ -81,8 +79,7 @@ def load_model(folder: Path, *, encoder: StaticEncoder | None = None) -> Difficu
     if blind is None:
         raise RunError(f"the model in {str(folder)!r} has no head for the cheap model. Train again.")
     model.blind_, model.informed_ = blind, _get_combination(arrays, "informed")
-    parts = [arrays.get(f"familiarity.{part}") for part in ("centres", "knots", "values")]
-    model.familiarity_ = Familiarity(*parts) if parts[0] is not None else None  # type: ignore[arg-type]
+    model.familiarity_ = _get_familiarity(arrays)
     return model
 
 
@@ -167,6 +164,35 @@ def _get_combination(arrays: Arrays, name: str) -> Combination | None:
         return Combination(cheap=cheap, frontier=frontier, gain=None)
     gain = GainWeights(arrays[f"{name}.gain.weights"], float(arrays[f"{name}.gain.intercept"]))
     return Combination(cheap=cheap, frontier=frontier, gain=gain, score_calibrator=_get_calibrator(arrays, f"{name}.gain"))
+
+
+def _put_familiarity(arrays: Arrays, familiarity: Familiarity | None) -> None:
+    if familiarity is None:
+        return
+    _put_percentile(arrays, "familiarity", familiarity.joint)
+    if familiarity.topic:
+        arrays["familiarity.topic.centres"] = familiarity.topic[0].centres
+        _put_percentile(arrays, "familiarity.topic", familiarity.topic[1])
+    if familiarity.wording:
+        arrays["familiarity.wording.log_share"] = familiarity.wording[0].log_share
+        _put_percentile(arrays, "familiarity.wording", familiarity.wording[1])
+
+
+def _get_familiarity(arrays: Arrays) -> Familiarity | None:
+    if "familiarity.knots" not in arrays:
+        return None
+    centres, log_share = arrays.get("familiarity.topic.centres"), arrays.get("familiarity.wording.log_share")
+    topic = None if centres is None else (Topic(centres), _get_percentile(arrays, "familiarity.topic"))
+    wording = None if log_share is None else (Wording(log_share), _get_percentile(arrays, "familiarity.wording"))
+    return Familiarity(topic, wording, _get_percentile(arrays, "familiarity"))
+
+
+def _put_percentile(arrays: Arrays, name: str, percentile: Percentile) -> None:
+    arrays[f"{name}.knots"], arrays[f"{name}.values"] = percentile.knots, percentile.values
+
+
+def _get_percentile(arrays: Arrays, name: str) -> Percentile:
+    return Percentile(arrays[f"{name}.knots"], arrays[f"{name}.values"])
 
 
 def _put_outcome(arrays: Arrays, name: str, outcome: OutcomeModel | None) -> None:

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from difficulty.model.familiarity import Familiarity, fit_familiarity
+from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording, fit_familiarity
+
+STRAIGHT = Percentile(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
 
 def circle(degrees):
@@ -18,38 +21,72 @@ def sphere(rng, n, dim=16):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_familiarity_by_hand():
-    """One centre at 0 degrees: 60 degrees have the cosine 0.5, half way between the knots 0 and 1."""
-    familiarity = Familiarity(circle([0.0]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))
-    assert familiarity(circle([0.0, 60.0, 90.0, 180.0])) == pytest.approx([1.0, 0.5, 0.0, 0.0])
+def counts(rows):
+    return sp.csr_array(np.array(rows, dtype=float))
 
 
-def test_nearest_centre_counts():
-    familiarity = Familiarity(circle([0.0, 90.0]), np.array([-1.0, 1.0]), np.array([0.0, 1.0]))
-    assert familiarity.nearest(circle([80.0])) == pytest.approx([np.cos(np.radians(10))])
+def of_topic(fit, calibration):
+    return fit_familiarity((fit, None), (calibration, None), pairs=0, seed=0)
+
+
+def test_topic_by_hand():
+    """The nearest of the centres at 0 and 90 degrees counts."""
+    assert Topic(circle([0.0, 90.0]))(circle([60.0, 80.0])) == pytest.approx([np.cos(np.radians(30)), np.cos(np.radians(10))])
+
+
+def test_wording_by_hand():
+    """Two pairs of log shares -1 and -3; the first occurs e times as often as once, so it counts 1 + ln e = 2 and the second 1."""
+    wording = Wording(np.array([-1.0, -3.0]))
+    assert wording(counts([[9.0, np.e, 1.0], [9.0, 0.0, 1.0], [9.0, 0.0, 0.0]])) == pytest.approx([-5 / 3, -3.0, -3.0])
+
+
+def test_less_familiar_measure_decides():
+    """Cosine 0.5 and log share -0.2, both mapped as they are (shares from -1 to 0): the smaller percentile is the topic's."""
+    shares = Percentile(np.array([-1.0, 0.0]), np.array([0.0, 1.0]))
+    familiarity = Familiarity((Topic(circle([0.0])), STRAIGHT), (Wording(np.array([-0.2])), shares), STRAIGHT)
+    assert familiarity(circle([60.0, 0.0]), counts([[1.0], [1.0]])) == pytest.approx([0.5, 0.8])
 
 
 def test_familiarity_is_a_percentile_of_the_calibration_traffic():
     """A tenth of fresh traffic of the same kind lies below 0.1, half below 0.5."""
     rng = np.random.default_rng(0)
-    fit, calibration, fresh = (sphere(rng, n) for n in (2_000, 2_000, 4_000))
-    found = fit_familiarity(fit, calibration, seed=0)(fresh)
+    fit, calibration, fresh = ((sphere(rng, n), counts(rng.poisson(1.0, (n, 40)))) for n in (2_000, 2_000, 4_000))
+    found = fit_familiarity(fit, calibration, pairs=30, seed=0)(*fresh)
     for share in (0.1, 0.5, 0.9):
         assert (found < share).mean() == pytest.approx(share, abs=0.05)
 
 
 def test_requests_of_another_kind_are_unfamiliar():
     rng = np.random.default_rng(0)
-    familiarity = fit_familiarity(circle(rng.normal(0, 10, 500)), circle(rng.normal(0, 10, 500)), seed=0)
-    assert familiarity(circle([90.0, 180.0, 270.0])).max() == 0.0
+    familiarity = of_topic(circle(rng.normal(0, 10, 500)), circle(rng.normal(0, 10, 500)))
+    assert familiarity(circle([90.0, 180.0, 270.0]), None).max() == 0.0
+
+
+def test_requests_of_other_words_are_unfamiliar():
+    """Pairs 0 to 9 are common in the traffic, pairs 10 to 19 never occur."""
+    rng = np.random.default_rng(0)
+    rows = np.hstack([rng.poisson(1.0, (400, 10)), np.zeros((400, 10))])
+    familiarity = fit_familiarity((None, counts(rows[:200])), (None, counts(rows[200:])), pairs=20, seed=0)
+    assert familiarity(None, counts([[0.0] * 10 + [1.0] * 10])) == [0.0]
+
+
+def test_nothing_to_measure_by_is_no_familiarity():
+    assert fit_familiarity((None, None), (None, None), pairs=0, seed=0) is None
 
 
 def test_equal_requests_make_one_step():
-    """Traffic of one text: the same is familiar, anything else is not, and the map rises by 1."""
-    familiarity = fit_familiarity(circle([30.0] * 50), circle([30.0] * 50), seed=0)
-    assert familiarity(circle([30.0, 120.0])) == pytest.approx([1.0, 0.0])
-    assert np.all(np.diff(familiarity.knots) >= 1e-3 - 1e-12)
+    """Traffic of one text: the same is familiar, anything else is not."""
+    familiarity = of_topic(circle([30.0] * 50), circle([30.0] * 50))
+    assert familiarity(circle([30.0, 120.0]), None) == pytest.approx([1.0, 0.0])
+
+
+@pytest.mark.parametrize("raw", [np.zeros(50), np.linspace(0, 1e-4, 50), np.r_[np.zeros(40), np.linspace(0, 1, 10)], np.arange(50.0)])
+def test_percentile_is_never_steeper_than_its_step_allows(raw):
+    percentile = Percentile.of(raw, least_step=0.01)
+    assert np.all(np.diff(percentile.knots) >= 0.01 - 1e-12)
+    assert (percentile.values[0], percentile.values[-1]) == (0.0, 1.0)
+    assert percentile(np.array([raw.max() + 1, raw.min() - 1])).tolist() == [1.0, 0.0]
 
 
 def test_an_embedding_without_tokens_is_unfamiliar():
-    assert fit_familiarity(circle([0.0, 5.0] * 50), circle([1.0, 4.0] * 50), seed=0)(np.zeros((1, 2))) == [0.0]
+    assert of_topic(circle([0.0, 5.0] * 50), circle([1.0, 4.0] * 50))(np.zeros((1, 2)), None) == [0.0]
