@@ -38,7 +38,7 @@ class TextSettings(_Settings):
     view: int = 1
     max_chars: int = Field(default=8192, ge=2)
     """Longest text in characters; of longer ones head and tail are kept."""
-    max_tokens: int = Field(default=512, ge=2)
+    max_tokens: int = Field(default=512, ge=2, le=16_384)
     """Most tokens the scorer sees; of more, head and tail are kept."""
 
 

@@ -87,7 +87,7 @@ def evaluate(
         slices={kind: {name: made["slice", kind, name] for name in parts} for kind, parts in slices.items()},
         baselines={name: made["baseline", name] for name in baselines},
         counts=_counts(judged),
-        notes=_notes(judged, n_draws),
+        notes=(*_notes(judged, n_draws), *_signal(made["overall",])),
         n_draws=n_draws,
     )
 
@@ -160,6 +160,15 @@ def _estimate(name: str, points: Draws, draws: Draws, *, n: int, note: str, rout
     if np.isnan(low):
         return Estimate(value=value, n=n, note=note or "no interval: undefined in more than 1 of 20 bootstrap draws")
     return Estimate(value=value, low=low, high=high, n=n, note=note)
+
+
+def _signal(overall: Mapping[str, Estimate]) -> tuple[str, ...]:
+    """Return a warning where the score cannot be told from chance: APGR or, without frontier outcomes, AUROC of 1/2."""
+    name = "apgr" if overall["apgr"].value is not None else "auroc"
+    low = overall[name].low
+    if low is None or low > 0.5:
+        return ()
+    return (f"The score cannot be told from chance: the interval of {name.upper()} reaches down to {low:.3f}, and chance has 0.5.",)
 
 
 def _counts(judged: Judged) -> dict[str, int]:

@@ -33,6 +33,10 @@ __all__ = ["build_graph", "task_ids"]
 FloatArray = NDArray[np.float64]
 _TINY = np.float32(1e-12)
 _END = np.iinfo(np.int64).max
+MOST_TOKENS = 16_384
+"""Longest request that a graph can count n-grams of."""
+_COUNTS = np.arange(1, MOST_TOKENS + 1)
+_FACTORS = np.vstack([[0.0, 0.0], np.column_stack([(1 + np.log(_COUNTS)) ** 2, 1 + np.log(_COUNTS)]) / _COUNTS[:, None]]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,14 @@ def build_graph(model: DifficultyModel) -> onnx.ModelProto:
     for channel in model.channels:
         parts.logits[channel.name] = _channel_logits(graph, inputs, channel, model, parts)
     by_channel = list(parts.logits.values())
-    blind = _branch(graph, model.blind_, [logits[0] for logits in by_channel])
-    outputs = blind
+    values = _branch(graph, model.blind_, [logits[0] for logits in by_channel])
     if model.informed_ and inputs.task:
         informed = _branch(graph, model.informed_, [by_channel[0][1]])
-        known = graph("Greater", inputs.task, graph.constant(np.int64(0)))
-        outputs = {name: graph("Where", known, informed[name], blind[name]) for name in blind}
+        known = graph("Greater", _widen(graph, inputs.task, 1), graph.constant(np.int64(0)))
+        values = graph("Where", known, informed, values)
+    columns = {"difficulty_score": _score_column(model.blind_), "p_cheap_fails": 0}
+    columns |= {"p_frontier_fails": 1} if model.blind_.frontier else {}
+    outputs = {name: graph("Gather", values, graph.constant(np.int64(column)), axis=1) for name, column in columns.items()}
     if model.familiarity_:
         outputs["familiarity"] = _familiarity(graph, model.familiarity_, parts)
     for name, value in outputs.items():
@@ -175,17 +181,16 @@ def _ngram_sums(graph: GraphBuilder, ids: str, mask: str, table: FloatArray) -> 
     """Return sums over the n-grams of one order, of shape (batch, 2 * columns of ``table``).
 
     An n-gram that occurs c times is met c times; each time it carries ``(1 + ln c) / c`` of a head's weight and
-    ``(1 + ln c)^2 / c`` of the squared length. The first columns are sums with the second factor, the last with the first.
+    ``(1 + ln c)^2 / c`` of the squared length. The first columns are sums with the second factor, the last with the first. Both
+    factors are looked up by c; what is masked looks up 0.
     """
-    once = graph.constant(np.float32(1))
-    same = graph.cast(graph("Equal", _widen(graph, ids, 2), _widen(graph, ids, 1)))
     valid = _widen(graph, mask, 2)
-    count = graph("Max", graph("MatMul", same, valid), once)
-    tf = graph("Add", graph("Log", count), once)
-    share = graph("Div", graph("Mul", valid, tf), count)
-    factors = graph("Transpose", graph("Concat", graph("Mul", share, tf), share, axis=2), perm=[0, 2, 1])
+    same = graph.cast(graph("Equal", _widen(graph, ids, 2), _widen(graph, ids, 1)))
+    count = graph.cast(graph("Mul", graph("MatMul", same, valid), valid), to=TensorProto.INT32)
+    factors = graph("Squeeze", graph("Gather", graph.constant(_FACTORS), count), graph.constant([2]))
     rows = graph("Gather", graph.constant(table.astype(np.float32)), ids)
-    return graph("Reshape", graph("MatMul", factors, rows), graph.constant([0, 2 * table.shape[1]]))
+    sums = graph("MatMul", graph("Transpose", factors, perm=[0, 2, 1]), rows)
+    return graph("Reshape", sums, graph.constant([0, 2 * table.shape[1]]))
 
 
 def _embedding(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel | TaskGuessChannel) -> str:
@@ -219,18 +224,21 @@ def _familiarity(graph: GraphBuilder, familiarity: Familiarity, parts: _Parts) -
     return graph("Squeeze", _pieces(graph, least, [familiarity.joint]), graph.constant([1]))
 
 
-def _branch(graph: GraphBuilder, combination: Combination, logits: list[str]) -> dict[str, str]:
-    """Add a combination with its calibration, and return the names of its outputs, each of shape (batch,)."""
+def _branch(graph: GraphBuilder, combination: Combination, logits: list[str]) -> str:
+    """Add a combination with its calibration; return the probabilities and, for target benefit, the score, side by side."""
     joined = graph("Concat", *logits, axis=1) if len(logits) > 1 else logits[0]
     outcomes = [combination.cheap, combination.frontier] if combination.frontier else [combination.cheap]
     probabilities = _pieces(graph, graph("Sigmoid", _stack(graph, outcomes, joined)), [o.calibrator for o in outcomes])
-    named = {}
-    for column, name in enumerate(("p_cheap_fails", "p_frontier_fails")[: len(outcomes)]):
-        named[name] = graph("Squeeze", _cut(graph, probabilities, column, column + 1), graph.constant([1]))
-    score = named["p_cheap_fails"]
-    if combination.gain:
-        score = _gain_score(graph, combination, combination.gain, graph("Sigmoid", joined))
-    return {"difficulty_score": score, **named}
+    if combination.gain is None:
+        return probabilities
+    return graph("Concat", probabilities, _gain_score(graph, combination, combination.gain, graph("Sigmoid", joined)), axis=1)
+
+
+def _score_column(combination: Combination) -> int:
+    """Return the column of the score in what :func:`_branch` returns; for target failure it is P(cheap fails)."""
+    if combination.gain is None:
+        return 0
+    return 2 if combination.frontier else 1
 
 
 def _stack(graph: GraphBuilder, outcomes: list[OutcomeModel], logits: str) -> str:
@@ -261,16 +269,16 @@ def _pieces(graph: GraphBuilder, columns: str, maps: Sequence[Calibrator | Perce
 
 
 def _gain_score(graph: GraphBuilder, combination: Combination, gain: GainWeights, probabilities: str) -> str:
-    """Return the score; ``probabilities`` holds P(cheap fails) and, where known, P(frontier fails) of each channel in turn.
+    """Return the score, of shape (batch, 1).
 
-    Without a head for the frontier model its probability counts as 1/2, as in the model.
+    ``probabilities`` holds P(cheap fails) and, where known, P(frontier fails) of each channel in turn. Without a head for the frontier
+    model its probability counts as 1/2, as in the model.
     """
     slope, both = 2.0 * combination.score_calibrator.slope, combination.frontier is not None
     weights = slope * np.kron(gain.weights, [1.0, -1.0] if both else [1.0])
     constant = gain.intercept - (0.0 if both else 0.5 * gain.weights.sum())
     bias = np.array([slope * constant + combination.score_calibrator.intercept])
-    score = graph("Sigmoid", graph.affine(probabilities, weights[:, None], bias))
-    return graph("Squeeze", score, graph.constant([1]))
+    return graph("Sigmoid", graph.affine(probabilities, weights[:, None], bias))
 
 
 def _cut(graph: GraphBuilder, value: str, start: int, end: int) -> str:

@@ -221,3 +221,12 @@ def test_the_oracle_is_never_beaten(many):
 
 def test_work_is_bounded(many):
     assert run(many, n_draws=7).n_draws == 7
+
+
+def test_score_without_signal_is_named(many):
+    """A score of pure noise gets a warning, the score with signal none."""
+    rng = np.random.default_rng(3)
+    noise = dataclasses.replace(many, difficulty_score=rng.random(len(many)))
+    warned, fine = (evaluate(one, n_draws=50, rng=np.random.default_rng(0)).notes for one in (noise, many))
+    assert any("cannot be told from chance" in note for note in warned)
+    assert not any("cannot be told from chance" in note for note in fine)
