@@ -5,6 +5,7 @@ Example: difficulty train traffic.parquet -o runs/first
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,4 +60,5 @@ def command(
 def _tracker(uri: str, experiment: str) -> Tracker:
     from difficulty.integrations.mlflow import MlflowTracker
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes
     return MlflowTracker(uri, experiment=experiment, artifacts=Path("mlruns") if uri.startswith("sqlite:") else None)
