@@ -108,11 +108,8 @@ def train(
     with new_folder(out, what="run folder") as folder:
         save_model(model, folder)
         shutil.copytree(encoder.tokenizer_path.parent, folder / "encoder")
-        traffic.select(splits == "calibration").write(folder / "calibration.parquet")
-        traffic.select(splits == "test").write(folder / "test.parquet")
-        seen = Seen.of(traffic.select((splits == "fit") | (splits == "calibration")))
-        np.savez_compressed(folder / "seen.npz", texts=seen.texts, groups=seen.groups)
         write_metrics(evaluation, folder / "metrics.json")
+        _write_samples(traffic, splits, folder)
         lineage = _lineage(traffic, splits, recipe=recipe, target=target)
         (folder / "run.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
     run = Run.read(out)
@@ -214,6 +211,14 @@ def _evaluate(
     held_out = judged(traffic.select(rows), outputs, tokens.totals[rows], target=target, prices=None)
     rng = np.random.default_rng(seed)
     return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=others)
+
+
+def _write_samples(traffic: Traffic, splits: NDArray[np.str_], folder: Path) -> None:
+    """Write the samples that shipping needs, and hashes of those that fitting and calibration saw."""
+    for split in ("calibration", "test"):
+        traffic.select(splits == split).write(folder / f"{split}.parquet")
+    seen = Seen.of(traffic.select((splits == "fit") | (splits == "calibration")))
+    np.savez_compressed(folder / "seen.npz", texts=seen.texts, groups=seen.groups)
 
 
 def _lineage(traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, target: Target) -> dict[str, Any]:
