@@ -184,6 +184,8 @@ def _get_familiarity(arrays: Arrays) -> Familiarity | None:
     centres, log_share = arrays.get("familiarity.topic.centres"), arrays.get("familiarity.wording.log_share")
     topic = None if centres is None else (Topic(centres), _get_percentile(arrays, "familiarity.topic"))
     wording = None if log_share is None else (Wording(log_share), _get_percentile(arrays, "familiarity.wording"))
+    if topic is None and wording is None:
+        raise RunError("model.npz has a familiarity without a measure. Train again.")
     return Familiarity(topic, wording, _get_percentile(arrays, "familiarity"))
 
 

@@ -88,3 +88,12 @@ def test_model_with_an_unknown_channel_cannot_be_saved(tmp_path):
     with pytest.raises(RunError, match=r"the channel 'length' cannot be saved\. Known: ngrams, static"):
         save_model(DifficultyModel([LengthChannel()]).fit(data, data), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_familiarity_without_a_measure_is_refused(saved, encoder):
+    """A file that lost its measures is damaged, and says so when it is read."""
+    with np.load(saved / "model.npz", allow_pickle=False) as stored:
+        kept = {name: array for name, array in stored.items() if not name.startswith(("familiarity.topic", "familiarity.wording"))}
+    np.savez_compressed(saved / "model.npz", **kept)
+    with pytest.raises(RunError, match="familiarity without a measure"):
+        load_model(saved, encoder=encoder)
