@@ -38,6 +38,10 @@ class View(NamedTuple):
     truncated: bool = False
     """Whether the middle of the request was left out."""
 
+    def whole(self, tokens: int) -> int:
+        """Return the tokens of the whole request, given those of ``text``; an estimate where it was truncated."""
+        return round(tokens * self.total_chars / len(self.text)) if self.truncated else tokens
+
 
 class TextView:
     """Render requests with one version of the view.

@@ -1,8 +1,8 @@
 """From a fitted :class:`~difficulty.model.difficulty.DifficultyModel` to one ONNX graph.
 
 Inputs ``input_ids`` and ``attention_mask`` (int64, batch x tokens, padding at the end); outputs ``difficulty_score``,
-``p_cheap_fails`` and, where trained, ``p_frontier_fails`` (float32, batch). The whole model is inside. Only operators of opset 17
-that every runtime has are used. Heads of one channel are evaluated together: what differs between outcomes are columns of one table.
+``p_cheap_fails`` and, where trained, ``p_frontier_fails`` and ``familiarity`` (float32, batch). The whole model is inside. Only
+operators of opset 17 that every runtime has are used. Heads of one channel are evaluated together: what differs between outcomes are columns of one table.
 
 Where the request's task is known, ``input_ids`` begins with the task's id, which follows those of the vocabulary (:func:`task_ids`).
 """
@@ -33,9 +33,9 @@ __all__ = ["build_graph", "task_ids"]
 FloatArray = NDArray[np.float64]
 _TINY = np.float32(1e-12)
 _END = np.iinfo(np.int64).max
-MOST_TOKENS = 16_384
+_MOST_TOKENS = 16_384
 """Longest request that a graph can count n-grams of."""
-_COUNTS = np.arange(1, MOST_TOKENS + 1)
+_COUNTS = np.arange(1, _MOST_TOKENS + 1)
 _FACTORS = np.vstack([[0.0, 0.0], np.column_stack([(1 + np.log(_COUNTS)) ** 2, 1 + np.log(_COUNTS)]) / _COUNTS[:, None]]).astype(np.float32)
 
 
@@ -111,17 +111,16 @@ def _inputs(graph: GraphBuilder, model: DifficultyModel) -> _Inputs:
 
 def _channel_logits(graph: GraphBuilder, inputs: _Inputs, channel: Channel, model: DifficultyModel, parts: _Parts) -> list[str]:
     """Add a channel with its heads; what familiarity reads of it goes into ``parts``."""
-    fitted = model.fitted_[channel.name]
-    heads = _heads(fitted)
     if isinstance(channel, NgramChannel):
         return _ngram_channel(graph, inputs, channel, model, parts)
+    fitted = model.fitted_[channel.name]
     if not isinstance(channel, StaticChannel | TaskGuessChannel):
         raise InvalidValueError("channel", channel.name, rule="be one that can be exported: ngrams, static, task guess")
     vectors = _embedding(graph, inputs, channel)
     parts.embedding = parts.embedding or vectors
     if isinstance(channel, TaskGuessChannel):
         vectors = graph("Softmax", graph.affine(vectors, fitted.state[:-1], fitted.state[-1]), axis=1)
-    return [_dense_logits(graph, vectors, heads)]
+    return [_dense_logits(graph, vectors, _heads(fitted))]
 
 
 def _ngram_channel(graph: GraphBuilder, inputs: _Inputs, channel: NgramChannel, model: DifficultyModel, parts: _Parts) -> list[str]:

@@ -130,8 +130,7 @@ class Scorer:
         ids, total = self.tokenizer.encode(view.text)
         if not ids or not view.text.strip():
             raise ScoringError("a request must hold some text to be scored: got none. Send text, or route it without the scorer.")
-        if view.truncated:
-            total = round(total * view.total_chars / len(view.text))
+        total = view.whole(total)
         task_id = None if task is None else self.task_ids.get(task)
         if task_id is None:
             return Encoded(ids, total, estimated=view.truncated)

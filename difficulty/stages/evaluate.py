@@ -19,7 +19,7 @@ from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, tokenize
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Judgement", "blind_scores", "evaluate_scorer", "score_traffic", "training_splits"]
+__all__ = ["Judgement", "TrafficScores", "evaluate_scorer", "score_traffic", "training_splits", "without_task"]
 
 
 class Judgement(NamedTuple):
@@ -60,11 +60,29 @@ def evaluate_scorer(
     return Judgement(evaluation, n, len(traffic) - n, made.note)
 
 
-def score_traffic(scorer: Scorer, traffic: Traffic) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.int64]]:
-    """Return the outputs of a bundle's scorer, and token counts, for all samples; the path that requests take in serving."""
+class TrafficScores(NamedTuple):
+    """What a bundle's scorer gives for n samples."""
+
+    outputs: dict[str, NDArray[np.floating]]
+    totals: NDArray[np.int64]
+    """Tokens of each request."""
+    encoded: list[Encoded]
+
+
+def score_traffic(scorer: Scorer, traffic: Traffic) -> TrafficScores:
+    """Score all samples on the path that requests take in serving."""
     pairs = zip(traffic.messages(), traffic.tasks, strict=True)
     encoded = [_encoded(scorer, messages, task) for messages, task in pairs]
-    return dict(scorer.score_many([row.ids for row in encoded])), np.array([row.tokens for row in encoded], dtype=np.int64)
+    outputs = dict(scorer.score_many([row.ids for row in encoded]))
+    return TrafficScores(outputs, np.array([row.tokens for row in encoded], dtype=np.int64), encoded)
+
+
+def without_task(scorer: Scorer, scores: TrafficScores) -> dict[str, NDArray[np.float64]] | None:
+    """Return, by its name among the baselines, the score of the same samples when tasks are not told; ``None`` for a scorer of none."""
+    if not scorer.task_ids:
+        return None
+    blind = scorer.score_many([row.ids[row.informed :] for row in scores.encoded])
+    return {"without_task": blind["difficulty_score"].astype(np.float64)}
 
 
 def _encoded(scorer: Scorer, messages: list[dict[str, str]], task: str | None) -> Encoded:
@@ -106,18 +124,14 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material
     rows, note = _unseen_by(bundle, traffic)
     _check_some(len(rows), len(traffic))
     picked, scorer, policy = traffic.select(rows), Scorer.from_bundle(bundle), bundle.policy
-    outputs, totals = score_traffic(scorer, picked)
+    scores = score_traffic(scorer, picked)
     return _Material(
-        held_out=judged(picked, outputs, totals, target=bundle.manifest.target, prices=prices, threshold=policy.threshold, rules=policy),
-        others={"without_task": blind_scores(scorer, picked)} if scorer.task_ids else None,
+        held_out=judged(
+            picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices, threshold=policy.threshold, rules=policy
+        ),
+        others=without_task(scorer, scores),
         note=note,
     )
-
-
-def blind_scores(scorer: Scorer, traffic: Traffic) -> NDArray[np.float64]:
-    """Return the scores that requests get when their tasks are not known."""
-    ids = [_encoded(scorer, messages, None).ids for messages in traffic.messages()]
-    return scorer.score_many(ids)["difficulty_score"].astype(np.float64)
 
 
 def _unseen_by(bundle: Bundle, traffic: Traffic) -> tuple[NDArray[np.intp], str]:

@@ -40,9 +40,11 @@ class Tokenized(NamedTuple):
 
 def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -> Tokenized:
     """Return the token ids of all requests."""
-    rows = tokenizer.encode_batch(traffic.texts(view))
+    views = traffic.views(view)
+    rows = tokenizer.encode_batch([one.text for one in views])
+    totals = [one.whole(row.total) for one, row in zip(views, rows, strict=True)]
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
-    return Tokenized([row.ids for row in rows], np.array([row.total for row in rows], dtype=np.int64), tasks)
+    return Tokenized([row.ids for row in rows], np.array(totals, dtype=np.int64), tasks)
 
 
 def fixed_routes(

@@ -21,7 +21,7 @@ from difficulty.recipe import PolicySettings
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer, load_session
 from difficulty.stages.card import bundle_card
-from difficulty.stages.evaluate import blind_scores, score_traffic
+from difficulty.stages.evaluate import score_traffic, without_task
 from difficulty.stages.policy import chosen_by, policy_files
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, scored_traffic, tokenize
@@ -120,7 +120,7 @@ def bundle_name(out: Path) -> tuple[str, str]:
 
 def _gate(run: Run, scorer: Scorer) -> tuple[ParityReport, dict[str, Any], Any, Any]:
     """Compare graph and Python model on every calibration request and on the fixed suite, through the path that serving takes."""
-    outputs, totals = score_traffic(scorer, run.calibration)
+    outputs, totals, _ = score_traffic(scorer, run.calibration)
     tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
     python = run.model.predict(tokens.ids, tokens.tasks)
     report = compare(run.calibration.ids, python, outputs, run.recipe.export)
@@ -153,13 +153,12 @@ def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: t
 
 
 def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None, n_draws: int) -> Evaluation:
-    outputs, totals = score_traffic(scorer, run.test)
-    target = run.model.target
-    held_out = judged(run.test, outputs, totals, target=target, prices=prices, threshold=policy.threshold, rules=policy)
+    scores, target = score_traffic(scorer, run.test), run.model.target
+    held_out = judged(run.test, scores.outputs, scores.totals, target=target, prices=prices, threshold=policy.threshold, rules=policy)
     gains = run.lineage["task_gains"]
     rng = np.random.default_rng(run.recipe.seed)
-    others = {"without_task": blind_scores(scorer, run.test)} if scorer.task_ids else None
-    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=TaskMeans(**gains) if gains else None, others=others)
+    means = TaskMeans(**gains) if gains else None
+    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=without_task(scorer, scores))
 
 
 def _files(

@@ -58,7 +58,7 @@ def rechoose(
     old = read_bundle(bundle_path)
     traffic = _usable(Traffic.read(traffic_path), old)
     scorer = Scorer.from_bundle(old)
-    outputs, totals = score_traffic(scorer, traffic)
+    outputs, totals, _ = score_traffic(scorer, traffic)
     data = scored_traffic(traffic, outputs, totals, rules=old.policy, prices=prices)
     before = operating_point(
         data, old.policy.threshold, objective=old.policy.chosen.objective, n_draws=n_draws, rng=np.random.default_rng(seed)

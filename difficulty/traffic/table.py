@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
-from difficulty.text import TextView
+from difficulty.text import TextView, View
 from difficulty.traffic.columns import ROWS_KEY, SCHEMA, VERSION, VERSION_KEY, pa, pq
 from difficulty.traffic.fingerprint import comparable_text, text_hash
 from difficulty.traffic.outcomes import FloatArray, Outcomes
@@ -133,9 +133,9 @@ class Traffic:
         chosen = self if rows is None else self.select(rows)
         return chosen._list("messages")
 
-    def texts(self, view: TextView) -> list[str]:
-        """Return the text of each sample that is scored."""
-        return [view(messages).text for messages in self._each("messages")]
+    def views(self, view: TextView) -> list[View]:
+        """Return each sample as rendered, with how much of it was left out."""
+        return [view(messages) for messages in self._each("messages")]
 
     def text_hashes(self) -> list[str]:
         """Return a hash of the normalised text of each sample: equal hashes are exact duplicates, also across files."""

@@ -1,11 +1,15 @@
+import json
+
 import pytest
 
 from difficulty.errors import BundleError, RunError, TooFewSamplesError, TrafficError
 from difficulty.evaluation.result import read_metrics
+from difficulty.runtime import Router
 from difficulty.stages import evaluate as evaluate_module
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.run import Run
+from difficulty.stages.scoring import tokenize
 from difficulty.traffic.table import Traffic
 from tests.journey import DRAWS, sample_rows, write_rows
 
@@ -124,3 +128,15 @@ def test_damaged_input_is_refused(journey, tmp_path):
     with pytest.raises(BundleError):
         evaluate_scorer(tmp_path, journey.traffic, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_training_and_serving_count_the_tokens_of_a_long_request_alike(journey, tmp_path):
+    """Of a request longer than ``max_chars`` both estimate the tokens of the whole from the part that is kept."""
+    row = {"id": "long", "prompt": "Count every box in the hall. " * 2_000, "cheap_quality": 1, "frontier_quality": 1}
+    (tmp_path / "long.jsonl").write_text(json.dumps(row) + "\n")
+    ingest([tmp_path / "long.jsonl"], tmp_path / "long.parquet")
+    traffic, run = Traffic.read(tmp_path / "long.parquet"), Run.read(journey.run)
+    lab = tokenize(traffic, view=run.view, tokenizer=run.tokenizer)
+    served = Router.load(journey.bundle).decide(row["prompt"])
+    assert lab.totals.tolist() == [served.tokens]
+    assert served.tokens > 10 * len(lab.ids[0])

@@ -56,7 +56,7 @@ def test_columns_are_lists_and_arrays_with_nan_for_unknown(path):
 
 def test_texts_are_those_of_the_view(path):
     traffic = Traffic.read(path)
-    assert traffic.texts(TextView()) == ["One", "Two", "Be\none"]
+    assert [one.text for one in traffic.views(TextView())] == ["One", "Two", "Be\none"]
     assert traffic.messages([2, 0])[1] == [{"role": "user", "content": "One"}]
     assert traffic.messages() == traffic.messages([0, 1, 2])
 
