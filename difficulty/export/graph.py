@@ -2,7 +2,8 @@
 
 Inputs ``input_ids`` and ``attention_mask`` (int64, batch x tokens, padding at the end); outputs ``difficulty_score``,
 ``p_cheap_fails`` and, where trained, ``p_frontier_fails`` and ``familiarity`` (float32, batch). The whole model is inside. Only
-operators of opset 17 that every runtime has are used. Heads of one channel are evaluated together: what differs between outcomes are columns of one table.
+operators of opset 17 that every runtime has are used. Heads of one channel are evaluated together: what differs between outcomes are
+columns of one table.
 
 Where the request's task is known, ``input_ids`` begins with the task's id, which follows those of the vocabulary (:func:`task_ids`).
 """
