@@ -28,7 +28,7 @@ from difficulty.model.heads import LinearHead, Matrix, fit_head
 from difficulty.model.labelled import LabelledTokens, Tasks
 from difficulty.model.stacking import fold_numbers
 
-__all__ = ["DifficultyModel", "FittedChannel", "Scores", "Target"]
+__all__ = ["DifficultyModel", "FittedChannel", "OutOfFold", "Scores", "Target"]
 
 FloatArray = NDArray[np.float64]
 LEAST_INFORMED = 50
@@ -42,6 +42,18 @@ class FittedChannel:
     state: Any
     cheap: LinearHead
     frontier: LinearHead | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """Scores of the fit samples, each by heads that did not see its fold, and the fold of each, of shape (n,).
+
+    Combination weights and calibrators are those of the whole model. Scores of different folds come from different heads: rank them
+    inside each fold.
+    """
+
+    scores: Scores
+    fold: NDArray[np.int64]
 
 
 class DifficultyModel:
@@ -67,6 +79,8 @@ class DifficultyModel:
         For requests without and with a known task; ``informed_`` is ``None`` without a task channel.
     familiarity_ : Familiarity or None
         ``None`` where no channel has embeddings or n-grams.
+    out_of_fold_ : OutOfFold
+        Scores of the fit samples; there after ``fit`` only, it is not saved.
     """
 
     def __init__(
@@ -94,13 +108,14 @@ class DifficultyModel:
         prepared = [channel.prepare(fit.ids, fit.tasks) for channel in self.all_channels]
         rows = np.arange(len(fit))
         self.fitted_ = {c.name: _fit_channel(c, p, fit, rows) for c, p in zip(self.all_channels, prepared, strict=True)}
-        logits = self._out_of_fold(prepared, fit)
+        logits, fold = self._out_of_fold(prepared, fit)
         held_out = self._logits([channel.prepare(calibration.ids, calibration.tasks) for channel in self.all_channels])
         everything = slice(None)
         blind = fit_combination(logits[everything, self._blind], fit.outcomes, target=self.target)
         self.blind_ = blind.calibrated(held_out[everything, self._blind], calibration.outcomes)
         self.informed_ = self._fit_informed(logits, fit, held_out, calibration) if self.task_channel else None
         self.familiarity_ = self._fit_familiarity(prepared, calibration)
+        self.out_of_fold_ = OutOfFold(self._combined(logits, fit.tasks, len(fit)), fold)
         return self
 
     def predict(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Scores:
@@ -108,16 +123,19 @@ class DifficultyModel:
         prepared = [channel.prepare(ids, tasks) for channel in self.all_channels]
         logits = self._logits(prepared)
         familiarity = self.familiarity_(*self._known_by(prepared)) if self.familiarity_ else None
-        blind = replace(self.blind_.scores(logits[slice(None), self._blind]), familiarity=familiarity)
+        return replace(self._combined(logits, tasks, len(ids)), familiarity=familiarity)
+
+    def _combined(self, logits: Logits, tasks: Tasks | None, n: int) -> Scores:
+        """Return the scores of the ``n`` requests whose logits these are, without familiarity."""
+        blind = self.blind_.scores(logits[slice(None), self._blind])
         if self.task_channel is None or self.informed_ is None or tasks is None:
             return blind
-        known = self.task_channel.known(tasks, len(ids))
+        known = self.task_channel.known(tasks, n)
         informed = self.informed_.scores(logits[slice(None), self._informed])
         return Scores(
             difficulty_score=np.where(known, informed.difficulty_score, blind.difficulty_score),
             p_cheap_fails=np.where(known, informed.p_cheap_fails, blind.p_cheap_fails),
             p_frontier_fails=_either(known, informed.p_frontier_fails, blind.p_frontier_fails),
-            familiarity=blind.familiarity,
         )
 
     def _fit_familiarity(self, prepared: list[Matrix], calibration: LabelledTokens) -> Familiarity | None:
@@ -154,8 +172,8 @@ class DifficultyModel:
         """Columns of the logits where the task is known: the task channel alone, for others add only noise beside it."""
         return [len(self.channels)]
 
-    def _out_of_fold(self, prepared: list[Matrix], data: LabelledTokens) -> Logits:
-        """Return logits of all channels, each request predicted without its own fold."""
+    def _out_of_fold(self, prepared: list[Matrix], data: LabelledTokens) -> tuple[Logits, NDArray[np.int64]]:
+        """Return logits of all channels, each request predicted without its own fold, and the folds."""
         rng = self.rng or np.random.default_rng(0)
         fold = fold_numbers(list(data.groups), folds=self.folds, rng=rng)
         cheap = np.zeros((len(data), len(prepared)))
@@ -165,7 +183,7 @@ class DifficultyModel:
             for column, (channel, matrix) in enumerate(zip(self.all_channels, prepared, strict=True)):
                 fitted = _fit_channel(channel, matrix, data, outside)
                 cheap[inside, column], frontier[inside, column] = _channel_logits(channel, matrix[inside], fitted)
-        return Logits(cheap, frontier)
+        return Logits(cheap, frontier), fold
 
     def _logits(self, prepared: list[Matrix]) -> Logits:
         cheap = np.zeros((prepared[0].shape[0], len(self.all_channels)))

@@ -176,3 +176,28 @@ def test_too_few_known_tasks_leave_the_informed_score_out():
     assert model.informed_ is None
     ids = random_ids(np.random.default_rng(0), 5)
     assert model.predict(ids, ["hard"] * 5).difficulty_score.tolist() == model.predict(ids).difficulty_score.tolist()
+
+
+def test_out_of_fold_scores_are_those_of_heads_that_did_not_see_the_fold():
+    """Of labels that are pure chance the heads learn each sample by heart; the scores of the fit samples must not show it."""
+    data, calibration = labelled_tokens(400), labelled_tokens(200, seed=1)
+    chance = np.random.default_rng(5).permutation(len(data))
+    shuffled = replace(data, outcomes=data.outcomes[chance])
+    model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=512, strength=10.0)], rng=np.random.default_rng(7))
+    model.fit(shuffled, calibration)
+    failed = shuffled.outcomes.cheap_failure > 0.5
+    by_heart, honest = model.predict(data.ids).p_cheap_fails, model.out_of_fold_.scores.p_cheap_fails
+    assert auroc(by_heart, failed) > 0.9
+    assert abs(auroc(honest, failed) - 0.5) < 0.1
+
+
+def test_out_of_fold_scores_know_the_task_and_keep_groups_in_one_fold():
+    model = fit_model(tasks=True)
+    data = with_tasks(labelled_tokens(300), seed=2)
+    means = [model.out_of_fold_.scores.p_cheap_fails[[task == name for task in data.tasks]].mean() for name in ("easy", "middle", "hard")]
+    assert means == sorted(means)
+    assert means[2] - means[0] > 0.3
+    folds = {group: set() for group in data.groups}
+    for group, fold in zip(data.groups, model.out_of_fold_.fold.tolist(), strict=True):
+        folds[group].add(fold)
+    assert {len(found) for found in folds.values()} == {1}
