@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +20,8 @@ __all__ = ["LinearHead", "Matrix", "fit_classes", "fit_head"]
 
 FloatArray = NDArray[np.float64]
 Matrix: TypeAlias = sp.csr_array | FloatArray
+_START_STRENGTH = 1.0
+"""Inverse regularisation of how much of an earlier head is kept, for logits of unit deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class LinearHead:
         return np.asarray(vectors @ self.coefficients + self.intercept, dtype=np.float64)
 
 
-def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, strength: float) -> LinearHead:
+def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, strength: float, start: Sequence[LinearHead] = ()) -> LinearHead:
     """Fit P(failure) on the rows where the outcome is known.
 
     Dense vectors are standardised first and the scaling is folded into the coefficients. Graded outcomes (0 < failure < 1) count
@@ -47,6 +50,9 @@ def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, streng
         Outcome in [0, 1], NaN where unknown; sample weights.
     strength : float
         Inverse regularisation, scikit-learn's ``C``.
+    start : sequence of LinearHead, optional
+        Earlier heads on the same kind of vector. The coefficients then shrink towards a multiple of each of theirs, which is learned
+        too, instead of towards 0.
 
     Raises
     ------
@@ -63,9 +69,13 @@ def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, streng
         return LinearHead(np.zeros(dim), float(logit(rate)))
     mean, deviation = _scaling(vectors[known])
     scaled = vectors[known] if sp.issparse(vectors) else (vectors[known] - mean) / deviation
-    model = LogisticRegression(C=strength, max_iter=2_000).fit(scaled[rows], labels, sample_weight=weights)
-    coefficients = model.coef_[0] / deviation
-    return LinearHead(coefficients, float(model.intercept_[0] - mean @ coefficients))
+    used, directions = _occurring(scaled), _directions(start, vectors[known], strength)
+    design = _beside(scaled[:, used], vectors[known] @ directions.T)
+    model = LogisticRegression(C=strength, max_iter=2_000).fit(design[rows], labels, sample_weight=weights)
+    learned, kept = np.split(model.coef_[0], [len(used)])
+    coefficients = np.zeros(dim)
+    coefficients[used] = learned / deviation[used]
+    return LinearHead(coefficients + kept @ directions, float(model.intercept_[0] - mean @ coefficients))
 
 
 def fit_classes(vectors: FloatArray, classes: NDArray[np.int64], *, strength: float) -> dict[int, FloatArray]:
@@ -103,6 +113,25 @@ def _hard_labels(failure: FloatArray, weight: FloatArray) -> tuple[NDArray[np.in
     weights = np.concatenate([(failure * weight)[failed], ((1.0 - failure) * weight)[fine]])
     order = np.argsort(rows, kind="stable")
     return rows[order], labels[order], weights[order]
+
+
+def _occurring(vectors: Matrix) -> NDArray[np.intp]:
+    """Return the columns that are not all zero: the coefficients of the others stay 0, and leaving them out is faster."""
+    return np.arange(vectors.shape[1]) if isinstance(vectors, np.ndarray) else np.unique(vectors.indices[vectors.data != 0.0])
+
+
+def _directions(heads: Sequence[LinearHead], vectors: Matrix, strength: float) -> FloatArray:
+    """Return the heads' coefficients, of shape (n_heads, dim), scaled so that one penalty serves them and the columns."""
+    directions = np.array([head.coefficients for head in heads]).reshape(len(heads), int(vectors.shape[1]))
+    deviation = (vectors @ directions.T).std(axis=0)
+    scale = np.divide(np.sqrt(_START_STRENGTH / strength), deviation, out=np.zeros_like(deviation), where=deviation > 1e-9)
+    return np.asarray(directions * scale[:, None], dtype=np.float64)
+
+
+def _beside(vectors: Matrix, columns: FloatArray) -> Matrix:
+    if not columns.shape[1]:
+        return vectors
+    return np.hstack([vectors, columns]) if isinstance(vectors, np.ndarray) else sp.csr_array(sp.hstack([vectors, columns], format="csr"))
 
 
 def _scaling(vectors: Matrix) -> tuple[FloatArray, FloatArray]:

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from difficulty.errors import TooFewSamplesError
+from difficulty.metrics import auroc
 from difficulty.model.heads import LinearHead, fit_head
 
 RNG = np.random.default_rng(11)
@@ -77,3 +78,37 @@ def test_head_leaves_out_a_column_that_never_changes():
 def test_head_without_a_known_outcome_is_refused():
     with pytest.raises(TooFewSamplesError, match="a head needs outcomes: got none that are known"):
         fit_head(VECTORS, np.full(200, np.nan), ONES, strength=1.0)
+
+
+def test_head_from_an_earlier_one_shrinks_towards_a_multiple_of_it():
+    """With next to no freedom of its own it keeps the earlier direction, turned round where the outcome is the opposite one."""
+    earlier = fit_head(VECTORS, FAILURE, ONES, strength=1.0)
+    for failure, sign in ((FAILURE, 1.0), (1.0 - FAILURE, -1.0)):
+        head = fit_head(VECTORS, failure, ONES, strength=1e-9, start=[earlier])
+        ratio = head.coefficients / earlier.coefficients
+        assert ratio == pytest.approx(np.full(len(ratio), ratio[0]), rel=1e-3)
+        assert sign * ratio[0] > 0.1
+
+
+def test_head_from_an_earlier_one_needs_fewer_labels():
+    """Ten labels and what was learned for another outcome of the same kind, against ten labels alone, on sparse vectors."""
+    rng = np.random.default_rng(0)
+    vectors = sp.csr_array(rng.random((2_000, 300)) * (rng.random((2_000, 300)) < 0.1))
+    logits = vectors @ rng.normal(size=300) * 4.0
+    old, new = ((rng.random(2_000) < expit(logits * scale)).astype(float) for scale in (1.0, 0.5))
+    earlier = fit_head(vectors, old, np.ones(2_000), strength=1.0)
+    few = np.arange(10)
+    cold, warm = (fit_head(vectors[few], new[few], np.ones(10), strength=0.3, start=start) for start in ([], [earlier]))
+    assert auroc(warm.logits(vectors[10:]), new[10:]) > auroc(cold.logits(vectors[10:]), new[10:]) + 0.1
+
+
+def test_head_from_one_that_knows_nothing_is_the_head_without_it():
+    nothing = LinearHead(np.zeros(VECTORS.shape[1]), 0.3)
+    same(fit_head(VECTORS, FAILURE, ONES, strength=1.0, start=[nothing]), fit_head(VECTORS, FAILURE, ONES, strength=1.0))
+
+
+def test_head_gives_no_weight_to_a_column_that_does_not_occur():
+    vectors = sp.csr_array(np.column_stack([VECTORS / 20, np.zeros(200)]))
+    head = fit_head(vectors, FAILURE, ONES, strength=1.0)
+    assert head.coefficients[-1] == 0.0
+    same(LinearHead(head.coefficients[:-1], head.intercept), fit_head(vectors[:, :-1], FAILURE, ONES, strength=1.0))
