@@ -109,13 +109,13 @@ class Combination:
         return replace(self, cheap=cheap, frontier=frontier, score_calibrator=calibrator)
 
 
-def fit_combination(logits: Logits, outcomes: Outcomes, *, target: Target) -> Combination:
-    """Fit the weights on out-of-fold logits; nothing is calibrated yet."""
+def fit_combination(logits: Logits, outcomes: Outcomes, *, target: Target, start: GainWeights | None = None) -> Combination:
+    """Fit the weights on out-of-fold logits; nothing is calibrated yet. ``start`` holds the gain's weights that they shrink towards."""
     weight = outcomes.weight
     no_frontier = np.isnan(outcomes.frontier_failure).all()
     frontier = None if no_frontier else OutcomeModel(fit_outcome_stack(logits.frontier, outcomes.frontier_failure, weight))
     return Combination(
         cheap=OutcomeModel(fit_outcome_stack(logits.cheap, outcomes.cheap_failure, weight)),
         frontier=frontier,
-        gain=fit_gain_weights(logits.differences, outcomes.gain, weight) if target == "benefit" else None,
+        gain=fit_gain_weights(logits.differences, outcomes.gain, weight, start=start) if target == "benefit" else None,
     )

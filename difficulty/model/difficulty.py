@@ -13,7 +13,7 @@ from having been trained with one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,6 +71,9 @@ class DifficultyModel:
         Folds of the out-of-fold predictions that combine the channels.
     rng : numpy.random.Generator, optional
         Deals groups to folds.
+    start : DifficultyModel, optional
+        A fitted model with the same channels, of another model pair. What its channels learned of the texts is kept, and heads and weights
+        shrink towards its own; see :func:`~difficulty.model.warm_start.continued`.
 
     Attributes
     ----------
@@ -83,6 +86,9 @@ class DifficultyModel:
         Scores of the fit samples; there after ``fit`` only, it is not saved.
     """
 
+    blind_: Combination
+    informed_: Combination | None
+
     def __init__(
         self,
         channels: Sequence[Channel],
@@ -91,12 +97,14 @@ class DifficultyModel:
         target: Target = "benefit",
         folds: int = 5,
         rng: np.random.Generator | None = None,
+        start: DifficultyModel | None = None,
     ) -> None:
         self.channels = list(channels)
         self.task_channel = task_channel
         self.target = target
         self.folds = folds
         self.rng = rng
+        self.start = start
 
     @property
     def all_channels(self) -> list[Channel]:
@@ -106,12 +114,12 @@ class DifficultyModel:
     def fit(self, fit: LabelledTokens, calibration: LabelledTokens) -> DifficultyModel:
         """Fit heads and combinations on ``fit``, calibrators on ``calibration``; the two share no group."""
         prepared = [channel.prepare(fit.ids, fit.tasks) for channel in self.all_channels]
-        rows = np.arange(len(fit))
-        self.fitted_ = {c.name: _fit_channel(c, p, fit, rows) for c, p in zip(self.all_channels, prepared, strict=True)}
+        self.fitted_ = self._fit_channels(prepared, fit, np.arange(len(fit)))
         logits, fold = self._out_of_fold(prepared, fit)
         held_out = self._logits([channel.prepare(calibration.ids, calibration.tasks) for channel in self.all_channels])
         everything = slice(None)
-        blind = fit_combination(logits[everything, self._blind], fit.outcomes, target=self.target)
+        start = self.start.blind_.gain if self.start else None
+        blind = fit_combination(logits[everything, self._blind], fit.outcomes, target=self.target, start=start)
         self.blind_ = blind.calibrated(held_out[everything, self._blind], calibration.outcomes)
         self.informed_ = self._fit_informed(logits, fit, held_out, calibration) if self.task_channel else None
         self.familiarity_ = self._fit_familiarity(prepared, calibration)
@@ -124,6 +132,31 @@ class DifficultyModel:
         logits = self._logits(prepared)
         familiarity = self.familiarity_(*self._known_by(prepared)) if self.familiarity_ else None
         return replace(self._combined(logits, tasks, len(ids)), familiarity=familiarity)
+
+    def scores_of_parts(
+        self, parts: Iterable[NDArray[np.intp]], fit: LabelledTokens, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> Iterator[FloatArray]:
+        """Yield the difficulty scores of requests by heads that saw one part of the fit samples.
+
+        The combination stays the fitted one: it has a handful of numbers, and fitting it again would cost several times as much.
+
+        Parameters
+        ----------
+        parts : iterable of arrays of int
+            Rows of ``fit``, one array a part.
+        fit : LabelledTokens
+        ids, tasks
+            The n requests to score, as in :meth:`predict`.
+
+        Yields
+        ------
+        ndarray of shape (n,)
+        """
+        prepared = [channel.prepare(fit.ids, fit.tasks) for channel in self.all_channels]
+        asked = [channel.prepare(ids, tasks) for channel in self.all_channels]
+        for rows in parts:
+            logits = self._logits(asked, self._fit_channels(prepared, fit, rows))
+            yield self._combined(logits, tasks, len(ids)).difficulty_score
 
     def _combined(self, logits: Logits, tasks: Tasks | None, n: int) -> Scores:
         """Return the scores of the ``n`` requests whose logits these are, without familiarity."""
@@ -159,7 +192,8 @@ class DifficultyModel:
         needed = [outcomes.cheap_failure, *([outcomes.frontier_failure] if self.blind_.frontier else [])]
         if min(int((~np.isnan(outcome)).sum()) for outcome in needed) < LEAST_INFORMED:
             return None
-        combination = fit_combination(logits[rows, self._informed], outcomes, target=self.target)
+        start = self.start.informed_.gain if self.start and self.start.informed_ else None
+        combination = fit_combination(logits[rows, self._informed], outcomes, target=self.target, start=start)
         return combination.calibrated(held_out[held_rows, self._informed], calibration.outcomes[held_rows])
 
     @property
@@ -180,28 +214,39 @@ class DifficultyModel:
         frontier = np.zeros_like(cheap)
         for number in np.unique(fold):
             inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-            for column, (channel, matrix) in enumerate(zip(self.all_channels, prepared, strict=True)):
-                fitted = _fit_channel(channel, matrix, data, outside)
-                cheap[inside, column], frontier[inside, column] = _channel_logits(channel, matrix[inside], fitted)
+            part = self._logits([matrix[inside] for matrix in prepared], self._fit_channels(prepared, data, outside))
+            cheap[inside], frontier[inside] = part.cheap, part.frontier
         return Logits(cheap, frontier), fold
 
-    def _logits(self, prepared: list[Matrix]) -> Logits:
+    def _fit_channels(self, prepared: list[Matrix], data: LabelledTokens, rows: NDArray[np.intp]) -> dict[str, FittedChannel]:
+        """Return what every channel learns from some rows."""
+        started = self.start.fitted_ if self.start else {}
+        pairs = zip(self.all_channels, prepared, strict=True)
+        return {channel.name: _fit_channel(channel, matrix, data, rows, started.get(channel.name)) for channel, matrix in pairs}
+
+    def _logits(self, prepared: list[Matrix], fitted: dict[str, FittedChannel] | None = None) -> Logits:
         cheap = np.zeros((prepared[0].shape[0], len(self.all_channels)))
         frontier = np.zeros_like(cheap)
         for column, (channel, matrix) in enumerate(zip(self.all_channels, prepared, strict=True)):
-            cheap[:, column], frontier[:, column] = _channel_logits(channel, matrix, self.fitted_[channel.name])
+            one = (fitted or self.fitted_)[channel.name]
+            cheap[:, column], frontier[:, column] = _channel_logits(channel, matrix, one)
         return Logits(cheap, frontier)
 
 
-def _fit_channel(channel: Channel, prepared: Matrix, data: LabelledTokens, rows: NDArray[np.intp]) -> FittedChannel:
-    state = channel.fit(prepared[rows])
+def _fit_channel(
+    channel: Channel, prepared: Matrix, data: LabelledTokens, rows: NDArray[np.intp], start: FittedChannel | None
+) -> FittedChannel:
+    """Fit a channel's state and heads; from a start the state is kept, and both outcomes' heads may help either new one."""
+    state = start.state if start else channel.fit(prepared[rows])
     vectors = channel.transform(prepared[rows], state)
     outcomes = data.outcomes[rows]
-    cheap = fit_head(vectors, outcomes.cheap_failure, outcomes.weight, strength=channel.strength)
-    if np.isnan(outcomes.frontier_failure).all():
-        return FittedChannel(state, cheap, None)
-    frontier = fit_head(vectors, outcomes.frontier_failure, outcomes.weight, strength=channel.strength)
-    return FittedChannel(state, cheap, frontier)
+    earlier = [head for head in (start.cheap, start.frontier) if head] if start else []
+
+    def fitted(failure: FloatArray) -> LinearHead:
+        return fit_head(vectors, failure, outcomes.weight, strength=channel.strength, start=earlier)
+
+    unknown = np.isnan(outcomes.frontier_failure).all()
+    return FittedChannel(state, fitted(outcomes.cheap_failure), None if unknown else fitted(outcomes.frontier_failure))
 
 
 def _channel_logits(channel: Channel, prepared: Matrix, fitted: FittedChannel) -> tuple[FloatArray, FloatArray | float]:

@@ -41,7 +41,7 @@ def fit_outcome_stack(logits: FloatArray, failure: FloatArray, weight: FloatArra
     return fit_head(logits, failure, weight, strength=1.0)
 
 
-def fit_gain_weights(differences: FloatArray, gain: FloatArray, weight: FloatArray) -> GainWeights:
+def fit_gain_weights(differences: FloatArray, gain: FloatArray, weight: FloatArray, *, start: GainWeights | None = None) -> GainWeights:
     """Fit non-negative weights for the heads' differences by penalised least squares.
 
     Parameters
@@ -50,15 +50,17 @@ def fit_gain_weights(differences: FloatArray, gain: FloatArray, weight: FloatArr
         Each head's P(cheap fails) - P(frontier fails), out of fold; the simplest head first.
     gain, weight : ndarray of shape (n_requests,)
         Frontier minus cheap quality, NaN where unknown; sample weights.
+    start : GainWeights, optional
+        Weights to shrink towards, instead of 1 for the first head alone.
 
     Returns
     -------
     GainWeights
-        Weight 1 for the first head alone when nothing is learned (no known gain, or no head with a positive weight).
+        Those it shrinks towards when nothing is learned (no known gain, or no head with a positive weight).
     """
     known = ~np.isnan(gain)
     x, y, w = differences[known], gain[known], weight[known]
-    fallback = GainWeights(np.eye(1, differences.shape[1])[0], 0.0)
+    fallback = start or GainWeights(np.eye(1, differences.shape[1])[0], 0.0)
     if len(y) < 2:
         return fallback
     x_mean, y_mean = np.average(x, axis=0, weights=w), np.average(y, weights=w)
