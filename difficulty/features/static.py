@@ -6,8 +6,7 @@ row) and ``tokenizer.json``. ``models/`` has the default one and the script that
 
 from __future__ import annotations
 
-import hashlib
-import json
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.errors import EncoderError, InvalidValueError
+from difficulty.errors import InvalidValueError
+from difficulty.features.encoder import FloatArray, read_files
 
-__all__ = ["ENCODER_FORMAT", "StaticEncoder", "quantise_rows"]
-
-ENCODER_FORMAT = 1
-FloatArray = NDArray[np.float64]
+__all__ = ["StaticEncoder", "quantise_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +50,11 @@ class StaticEncoder:
         """Length of an embedding."""
         return int(self.table.shape[1])
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids."""
+        return len(self.table)
+
     @classmethod
     def load(cls, folder: Path) -> StaticEncoder:
         """Read an encoder folder and check its hashes.
@@ -62,12 +64,9 @@ class StaticEncoder:
         EncoderError
             If a file is missing or damaged, its hash differs, or the format is unknown.
         """
-        hashes = _read_hashes(folder)
-        digest = hashlib.sha256()
-        for name in ("table.npz", "tokenizer.json"):
-            digest.update(_read_checked(folder / name, hashes.get(name)))
-        with np.load(folder / "table.npz", allow_pickle=False) as arrays:
-            return cls(table=arrays["table"], scale=arrays["scale"], tokenizer_path=folder / "tokenizer.json", digest=digest.hexdigest())
+        contents, digest = read_files(folder, ("table.npz", "tokenizer.json"))
+        with np.load(io.BytesIO(contents["table.npz"]), allow_pickle=False) as arrays:
+            return cls(table=arrays["table"], scale=arrays["scale"], tokenizer_path=folder / "tokenizer.json", digest=digest)
 
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens is all zero."""
@@ -85,29 +84,3 @@ def quantise_rows(vectors: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int8],
     largest = np.abs(vectors).max(axis=1, initial=0.0)
     scale = np.where(largest > 0, largest / 127.0, 1.0).astype(np.float32)
     return np.rint(vectors / scale[:, None]).astype(np.int8), scale
-
-
-def _read_hashes(folder: Path) -> dict[str, Any]:
-    """Return the hashes that ``encoder.json`` gives for the other files."""
-    path = folder / "encoder.json"
-    if not path.is_file():
-        raise EncoderError(f"no encoder at {str(folder)!r}: encoder.json is missing. Name a folder made by models/build_static.py.")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        found = card["format"]
-        hashes = dict(card["sha256"]) if found == ENCODER_FORMAT else {}
-    except (ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"encoder file {str(path)!r} cannot be read ({error}). Restore the folder or build it again.") from error
-    if found != ENCODER_FORMAT:
-        raise EncoderError(f"encoder format {found!r} is not the one this version reads ({ENCODER_FORMAT}). Build it again.")
-    return hashes
-
-
-def _read_checked(path: Path, expected: str | None) -> bytes:
-    if not path.is_file():
-        raise EncoderError(f"encoder file {str(path)!r} is missing. Restore the folder or build it again.")
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise EncoderError(f"encoder file {str(path)!r} was changed: its sha256 is {found}, expected {expected}. Restore the folder.")
-    return content

@@ -1,0 +1,116 @@
+"""Shrinking an ONNX encoder to int8 weights, row by row, so that no request's vector depends on what shares its batch.
+
+ONNX Runtime's dynamic quantisation takes one activation scale for a whole batch; a request then scores differently alone than beside
+others. Here each token's activations have a scale of their own:
+
+    x -> scale = max|x| / 127 over the last axis, q = round(x / scale) + 128 as uint8
+    y = MatMulInteger(q, W) * scale * weight_scale
+
+Weights are symmetric with one scale a column and 7 bits: sums of pairs then stay below 2^15, which 8-bit weights overflow on processors
+without VNNI. Token tables are int8 with one scale a row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from difficulty.features.static import quantise_rows
+
+__all__ = ["quantise_graph"]
+
+_WEIGHT_LIMIT = 63
+_LEAST_TABLE_ROWS = 1_000
+
+
+def quantise_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with int8 weights; the given one is not changed.
+
+    Every ``MatMul`` with a constant matrix and every ``Gather`` of rows from a constant table of 1,000 rows or more is replaced.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        An encoder of opset 17 with float32 weights.
+    """
+    writer = _Writer({item.name: item for item in model.graph.initializer})
+    for node in model.graph.node:
+        weights = writer.constant(node.input[-1] if node.op_type == "MatMul" else node.input[0] if node.op_type == "Gather" else "")
+        if node.op_type == "MatMul" and weights is not None and weights.ndim == 2:
+            writer.matmul(node, weights)
+        elif node.op_type == "Gather" and _is_table(weights):
+            writer.gather(node, np.asarray(weights))
+        else:
+            writer.nodes.append(node)
+    return writer.model(model)
+
+
+def _is_table(weights: NDArray[np.float32] | None) -> bool:
+    return weights is not None and weights.dtype == np.float32 and weights.ndim == 2 and len(weights) >= _LEAST_TABLE_ROWS
+
+
+class _Writer:
+    """Nodes and constants of the new graph."""
+
+    def __init__(self, initializers: dict[str, onnx.TensorProto]) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self._old = initializers
+        self._new: dict[str, onnx.TensorProto] = {}
+        self._rows: dict[str, tuple[str, str]] = {}
+
+    def constant(self, name: str) -> NDArray[np.float32] | None:
+        """Return a constant by name; ``None`` if it is computed."""
+        return numpy_helper.to_array(self._old[name]) if name in self._old else None
+
+    def matmul(self, node: onnx.NodeProto, weights: NDArray[np.float32]) -> None:
+        """Add the integer form of ``x @ weights``."""
+        quantised, scale = self._row_quantised(node.input[0])
+        largest = np.abs(weights).max(axis=0)
+        weight_scale = np.where(largest > 0, largest / _WEIGHT_LIMIT, 1.0).astype(np.float32)
+        name, out = node.input[1], node.output[0]
+        whole = self._put(f"{name}.q", np.rint(weights / weight_scale).astype(np.int8))
+        zero = self._put("row.zero", np.uint8(128))
+        product = self._add("MatMulInteger", [quantised, whole, zero], f"{out}.integer")
+        product = self._add("Cast", [product], f"{out}.float", to=TensorProto.FLOAT)
+        product = self._add("Mul", [product, scale], f"{out}.rows")
+        self._add("Mul", [product, self._put(f"{name}.scale", weight_scale)], out)
+
+    def gather(self, node: onnx.NodeProto, table: NDArray[np.float32]) -> None:
+        """Add the lookup of int8 rows."""
+        rows, scale = quantise_rows(table)
+        name, out = node.input[0], node.output[0]
+        whole = self._add("Gather", [self._put(f"{name}.q", rows), node.input[1]], f"{out}.q")
+        scales = self._add("Gather", [self._put(f"{name}.scale", scale[:, None]), node.input[1]], f"{out}.scale")
+        self._add("Mul", [self._add("Cast", [whole], f"{out}.float", to=TensorProto.FLOAT), scales], out)
+
+    def model(self, old: onnx.ModelProto) -> onnx.ModelProto:
+        """Return the finished graph, without the constants that nothing reads."""
+        used = {name for node in self.nodes for name in node.input}
+        kept = [item for name, item in self._old.items() if name in used]
+        graph = helper.make_graph(self.nodes, old.graph.name, old.graph.input, old.graph.output, initializer=[*kept, *self._new.values()])
+        model = helper.make_model(graph, opset_imports=old.opset_import, producer_name="difficulty")
+        model.ir_version = old.ir_version
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _row_quantised(self, value: str) -> tuple[str, str]:
+        """Return the uint8 form of an activation and its scales; one that is read by several products is quantised once."""
+        if value not in self._rows:
+            size = self._add("Abs", [value], f"{value}.abs")
+            largest = self._add("ReduceMax", [size], f"{value}.largest", axes=[-1], keepdims=1)
+            floor = self._add("Max", [largest, self._put("row.tiny", np.float32(1e-12))], f"{value}.floor")
+            scale = self._add("Mul", [floor, self._put("row.step", np.float32(1 / 127))], f"{value}.step")
+            steps = self._add("Round", [self._add("Div", [value, scale], f"{value}.steps")], f"{value}.round")
+            shifted = self._add("Add", [steps, self._put("row.shift", np.float32(128))], f"{value}.shifted")
+            self._rows[value] = self._add("Cast", [shifted], f"{value}.uint8", to=TensorProto.UINT8), scale
+        return self._rows[value]
+
+    def _add(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
+        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
+        return output
+
+    def _put(self, name: str, value: NDArray[np.generic] | np.generic) -> str:
+        self._new.setdefault(name, numpy_helper.from_array(np.asarray(value), name))
+        return name

@@ -1,0 +1,176 @@
+"""Transformer encoders as an ONNX graph: what a sentence-transformers encoder becomes, in training and in the bundle alike.
+
+An encoder folder of this kind holds ``encoder.onnx`` (inputs ``input_ids`` and ``attention_mask``, int64; output ``embedding``, float32
+unit vectors), ``tokenizer.json`` without special tokens, and in ``encoder.json`` what stands around the text's ids:
+
+    kind        "transformer"
+    prefix      ids before the text, for example [CLS]; suffix: ids after it
+    max_tokens  most ids the encoder reads, prefix and suffix included; of longer texts head and tail are kept
+
+Training embeds with the very graph that is shipped, so nothing shifts when a scorer goes out. Making such a folder needs torch
+(:mod:`~difficulty.features.sentence`), using one does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from difficulty.errors import EncoderError, InvalidValueError
+from difficulty.features.cache import MemoryCache, VectorCache, key_of
+from difficulty.features.encoder import FloatArray, read_card, read_files
+from difficulty.tokens import pad
+
+__all__ = ["ENCODER_FILES", "Frame", "TransformerEncoder"]
+
+ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
+_BATCH_TOKENS = 8_192
+_MOST_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What an encoder reads of a request.
+
+    Attributes
+    ----------
+    prefix, suffix : tuple of int
+        Ids around the text's.
+    max_tokens : int
+        Most ids in all.
+    """
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    max_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.room < 2:
+            raise InvalidValueError("max_tokens of an encoder", self.max_tokens, rule="leave room for two tokens of text")
+
+    @property
+    def room(self) -> int:
+        """Most ids of the text."""
+        return self.max_tokens - len(self.prefix) - len(self.suffix)
+
+    @property
+    def head(self) -> int:
+        """Ids that are kept from the start of a text that is too long."""
+        return self.room - self.room // 2
+
+    def __call__(self, ids: Sequence[int]) -> list[int]:
+        """Return the ids that the encoder reads."""
+        text = list(ids) if len(ids) <= self.room else [*ids[: self.head], *ids[len(ids) - self.room // 2 :]]
+        return [*self.prefix, *text, *self.suffix]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformerEncoder:
+    """Token ids to unit vectors through an ONNX graph.
+
+    Attributes
+    ----------
+    graph : bytes
+        The ONNX graph.
+    session : onnxruntime.InferenceSession
+        The graph, ready to run.
+    frame : Frame
+    dim, vocabulary_size : int
+    tokenizer_path : Path
+    digest : str
+        sha256 of graph, tokenizer and frame, in hexadecimal.
+    cache : VectorCache
+        Where vectors are kept; by default for the life of the encoder.
+    progress : callable, optional
+        Told how many requests are embedded, and of how many.
+    """
+
+    graph: bytes
+    session: ort.InferenceSession
+    frame: Frame
+    dim: int
+    vocabulary_size: int
+    tokenizer_path: Path
+    digest: str
+    cache: VectorCache = field(default_factory=MemoryCache)
+    progress: Callable[[int, int], None] | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> TransformerEncoder:
+        """Read an encoder folder and check its hashes.
+
+        Raises
+        ------
+        EncoderError
+            If a file is missing or damaged, its hash differs, or the format is unknown.
+        """
+        contents, digest = read_files(folder, ENCODER_FILES)
+        card = read_card(folder)
+        try:
+            frame = Frame(prefix=tuple(card["prefix"]), suffix=tuple(card["suffix"]), max_tokens=int(card["max_tokens"]))
+            dim, vocabulary = int(card["dim"]), int(card["vocabulary"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise EncoderError(f"encoder.json in {str(folder)!r} lacks or spoils {error}. Convert the encoder again.") from error
+        return cls(
+            graph=contents["encoder.onnx"],
+            session=_session(contents["encoder.onnx"]),
+            frame=frame,
+            dim=dim,
+            vocabulary_size=vocabulary,
+            tokenizer_path=folder / "tokenizer.json",
+            digest=_with_frame(digest, frame),
+        )
+
+    def using(self, *, cache: VectorCache | None = None, progress: Callable[[int, int], None] | None = None) -> TransformerEncoder:
+        """Return the same encoder with another cache, or told where progress goes."""
+        return replace(self, cache=cache or self.cache, progress=progress or self.progress)
+
+    def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
+        """Return embeddings of shape (n_requests, dim), each of length 1; only what the cache does not hold is computed."""
+        framed = {key_of(row): row for row in map(self.frame, ids)}
+        vectors = self.cache.find(list(framed))
+        missing = [key for key in framed if key not in vectors]
+        for keys in _batches(missing, framed):
+            batch = dict(zip(keys, self._run([framed[key] for key in keys]), strict=True))
+            self.cache.add(batch)
+            vectors |= batch
+            if self.progress:
+                self.progress(len(vectors), len(framed))
+        found = np.zeros((len(ids), self.dim))
+        for place, row in enumerate(ids):
+            found[place] = vectors[key_of(self.frame(row))]
+        return found
+
+    def _run(self, rows: list[list[int]]) -> NDArray[np.float32]:
+        input_ids, mask = pad(rows)
+        found: Any = self.session.run(["embedding"], {"input_ids": input_ids, "attention_mask": mask})[0]
+        return np.asarray(found, dtype=np.float32)
+
+
+def _batches(keys: list[bytes], rows: dict[bytes, list[int]]) -> Iterator[list[bytes]]:
+    """Yield keys in batches of like length, the longest first."""
+    left = sorted(keys, key=lambda key: -len(rows[key]))
+    start = 0
+    while start < len(left):
+        size = max(1, min(_MOST_ROWS, _BATCH_TOKENS // max(1, len(rows[left[start]]))))
+        yield left[start : start + size]
+        start += size
+
+
+def _with_frame(digest: str, frame: Frame) -> str:
+    return key_of([*bytes.fromhex(digest), frame.max_tokens, *frame.prefix, -1, *frame.suffix]).hex() + digest[:32]
+
+
+def _session(graph: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own classes, none of them public
+        raise EncoderError(f"encoder.onnx cannot be loaded ({error}). Convert the encoder again.") from error
