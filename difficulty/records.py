@@ -62,7 +62,9 @@ class Sample:
             _check(getattr(self, name), name, "be in [0, 1] or null", lambda value: 0.0 <= value <= 1.0)
         for name in ("prompt_tokens", "cheap_tokens", "frontier_tokens"):
             _check(getattr(self, name), name, "be 0 or more, or null", lambda value: value >= 0)
-        _check(self.propensity, "propensity", "be in (0, 1] or null", lambda value: 0.0 < value <= 1.0)
+        _check(self.propensity, "propensity", "be in (0, 1] or null: the probability of the route taken", lambda value: 0.0 < value <= 1.0)
+        if self.propensity is not None and self.route is None:
+            raise InvalidValueError("propensity", self.propensity, rule="stand beside the route that was taken with it")
         _check(self.weight, "weight", "be a finite number above 0", lambda value: 0.0 < value < math.inf)
         if self.preference is not None and self.preference not in get_args(Preference):
             raise InvalidValueError("preference", self.preference, rule="be 'cheap', 'tie', 'frontier' or null")

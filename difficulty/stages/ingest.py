@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
 from difficulty.records import Sample
+from difficulty.traffic.contradictions import Contradictions
 from difficulty.traffic.duplicates import Grouper
 from difficulty.traffic.fingerprint import text_hash
 from difficulty.traffic.formats import AUTO, Format, find_format
+from difficulty.traffic.labels import LabelSource, find_labels
 from difficulty.traffic.readers.raw import RawRow
 from difficulty.traffic.schema import ParsedRow, parse_row
 from difficulty.traffic.summary import Summary, Tally
@@ -26,13 +28,15 @@ def ingest(
     out: Path,
     *,
     format: str = AUTO,
+    labels: Sequence[str] = (),
     near_duplicates: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Summary:
     """Check labelled traffic and write it where training and evaluation read it.
 
-    Rows are read one at a time and in order. Good rows go to ``out``, bad ones to ``<out>.rejects.jsonl`` with the reason, counts
-    to ``<out>.summary.json`` (``<out>`` without its suffix). Either all files appear or, on an error or Ctrl-C, none.
+    Rows are read one at a time and in order (label sources that join rows read all of them first). Good rows go to ``out``, bad ones
+    to ``<out>.rejects.jsonl`` with the reason, counts to ``<out>.summary.json`` (``<out>`` without its suffix). Either all files
+    appear or, on an error or Ctrl-C, none.
 
     Parameters
     ----------
@@ -42,6 +46,9 @@ def ingest(
         A ``.parquet`` file; one that exists is replaced.
     format : str, default "auto"
         Name of a format in ``difficulty.traffic.formats.FORMATS``; ``"auto"`` decides for each source.
+    labels : sequence of str
+        Label sources through which the rows go, in this order, each as ``name`` or ``name:option=value``; see
+        ``difficulty.traffic.labels.LABELS``. Without any, the columns are those of the contract.
     near_duplicates : bool, default True
         Keep nearly equal texts on one side of the split, not only equal ones.
     progress : callable, optional
@@ -57,17 +64,19 @@ def ingest(
     TrafficError
         If a source is missing, empty, damaged or of an unknown type, or no row of them can be used.
     UnknownNameError
-        If there is no such format.
+        If there is no such format or label source.
     """
+    label_sources = [find_labels(text) for text in labels]
     files = _files_to_read(sources, format)
     if out.resolve() in {file.resolve() for _, _, file in files}:
         raise TrafficError(f"the output must not be one of the sources: got {str(out)!r}. Write to another file.")
     tally = Tally()
     tally.formats.update(name for name, _, _ in files)
-    grouper = Grouper(near=near_duplicates)
+    grouper, contradictions = Grouper(near=near_duplicates), Contradictions()
     ids = _Ids()
     with TrafficWriter(out) as writer:
-        for row in _counted((row for _, format_, file in files for row in format_.rows(file)), tally, progress):
+        read = _counted((row for _, format_, file in files for row in format_.rows(file)), tally, progress)
+        for row in _through(label_sources, read):
             try:
                 parsed = ids.claim(row, _parsed(row))
             except DifficultyError as error:
@@ -76,8 +85,9 @@ def ingest(
             else:
                 writer.add(parsed.sample, grouper.add(parsed.sample))
                 tally.keep(parsed)
+                contradictions.add(parsed.sample)
         tally.refuse_nothing_kept()
-        summary = tally.summary(grouper)
+        summary = tally.summary(grouper, contradictions=contradictions.count, labels=[source.report() for source in label_sources])
         writer.commit(summary)
     return summary
 
@@ -115,6 +125,13 @@ def _files_to_read(sources: Sequence[Path], format: str) -> list[tuple[str, Form
     return list(found.values())
 
 
+def _through(sources: Sequence[LabelSource], rows: Iterable[RawRow]) -> Iterable[RawRow]:
+    """Pass rows through label sources, the first one first."""
+    for source in sources:
+        rows = source.rows(rows)
+    return rows
+
+
 def _counted(rows: Iterator[RawRow], tally: Tally, progress: Callable[[int], None] | None) -> Iterator[RawRow]:
     """Pass rows on, counting them and the columns they have."""
     for row in rows:
@@ -129,7 +146,7 @@ def _counted(rows: Iterator[RawRow], tally: Tally, progress: Callable[[int], Non
 
 
 def _parsed(row: RawRow) -> ParsedRow:
-    if row.fields is None:
+    if row.fields is None or row.problem:
         raise TrafficError(row.problem)
     stem = Path(row.source).name.partition(".")[0]
     return parse_row(row.fields, default_id=f"{stem}-{row.line}")

@@ -26,13 +26,16 @@ class Outcomes:
     preferred_gain : ndarray of shape (n,)
         1 where the frontier answer was preferred, 0 for a tie, -1 where the cheap one was. NaN where nobody voted.
     weight : ndarray of shape (n,)
-        Sample weights, above 0.
+        Weights of the outcomes, above 0: sample weights, for logged traffic times the inverse propensity of the route.
+    request_weight : ndarray of shape (n,), optional
+        Weights of the requests, for what no outcome takes part in; the same when not given.
     """
 
     cheap_quality: FloatArray
     frontier_quality: FloatArray
     preferred_gain: FloatArray
     weight: FloatArray
+    request_weight: FloatArray | None = None
 
     def __post_init__(self) -> None:
         sizes = {len(self.cheap_quality), len(self.frontier_quality), len(self.preferred_gain), len(self.weight)}
@@ -49,7 +52,13 @@ class Outcomes:
             frontier_quality=self.frontier_quality[rows],
             preferred_gain=self.preferred_gain[rows],
             weight=self.weight[rows],
+            request_weight=None if self.request_weight is None else self.request_weight[rows],
         )
+
+    @property
+    def per_request(self) -> FloatArray:
+        """What turns ``weight`` into the weight of the requests: 1 without inverse propensities."""
+        return np.ones(len(self)) if self.request_weight is None else self.request_weight / self.weight
 
     @property
     def cheap_failure(self) -> FloatArray:
@@ -63,6 +72,9 @@ class Outcomes:
 
     @property
     def gain(self) -> FloatArray:
-        """Frontier quality minus cheap quality, in [-1, 1]; the preference where a quality is unknown. NaN where neither is known."""
+        """Frontier quality minus cheap quality, in [-1, 1]; NaN where unknown.
+
+        The preference stands where a quality is unknown, and a tie always does: it says that the difference is none.
+        """
         difference = self.frontier_quality - self.cheap_quality
-        return np.where(np.isnan(difference), self.preferred_gain, difference)
+        return np.where(np.isnan(difference) | (self.preferred_gain == 0.0), self.preferred_gain, difference)

@@ -61,7 +61,7 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
         cheap_passed=flag(row.get("cheap_passed"), "cheap_passed"),
         preference=choice(row.get("preference")),
         route=choice(row.get("route")),
-        propensity=number(row.get("propensity"), "propensity", rule="be in (0, 1] or null"),
+        propensity=number(row.get("propensity"), "propensity", rule="be in (0, 1] or null: the probability of the route taken"),
         weight=1.0 if weight is None else weight,
         extra={name: value for name, value in row.items() if name not in FIELDS and name != taken},
         **{name: text(row.get(name), name) for name in ("task", "group", "cheap_model", "frontier_model")},  # type: ignore[arg-type]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from difficulty.errors import TrafficError
 from difficulty.records import Sample
 from difficulty.traffic.duplicates import Grouper
+from difficulty.traffic.labels.report import SourceReport
 from difficulty.traffic.schema import ParsedRow, broken_rule
 
 __all__ = ["Summary", "Tally"]
@@ -30,6 +32,8 @@ class Summary:
     """Number of files read in each format."""
     rows: int
     kept: int
+    joined: int
+    """Rows that a label source joined with an earlier one of the same request; ``rows`` = kept + rejected + joined."""
     rejected: dict[str, int]
     """Rule to number of rows that broke it, most frequent first."""
     generated_ids: int
@@ -50,6 +54,8 @@ class Summary:
     """Kept rows whose text, normalised, was there before."""
     near_duplicates: int
     """Kept rows with a new text that is nearly one that was there before."""
+    contradictions: int
+    """Kept rows whose request came before, for the same models, with another outcome."""
     groups: int
     """Number of different keys of the split."""
     largest_group: int
@@ -60,12 +66,14 @@ class Summary:
     """Kept rows of each task, most frequent first (at most 200 are listed); those without one under ``""``."""
     model_pairs: dict[str, int]
     """Kept rows of each ``cheap / frontier`` pair, most frequent first."""
+    labels: tuple[dict[str, Any], ...] = ()
+    """What each label source found, in the order in which they were applied."""
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         form = {item.name: getattr(self, item.name) for item in fields(self)}
-        return form | {"warnings": list(self.warnings)}
+        return form | {"labels": list(self.labels), "warnings": list(self.warnings)}
 
 
 @dataclass(slots=True)
@@ -96,6 +104,7 @@ class Tally:
     generated_ids: int = 0
     repaired_messages: int = 0
     contaminated: int = 0
+    unknown_policy: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
@@ -134,7 +143,8 @@ class Tally:
         gain = _GAIN_OF.get(sample.preference or "")
         if cheap is not None and sample.frontier_quality is not None:
             self.known["both"] += 1
-            gain = sample.frontier_quality - cheap
+            gain = 0.0 if sample.preference == "tie" else sample.frontier_quality - cheap
+        self.unknown_policy += sample.route is not None and sample.propensity is None and gain is None
         if gain is not None:
             self.gains["frontier" if gain > 0 else "cheap" if gain < 0 else "tie"] += 1
 
@@ -149,14 +159,16 @@ class Tally:
             f"Columns found: {found}. See docs/traffic.md for the columns that are read."
         )
 
-    def summary(self, grouper: Grouper) -> Summary:
+    def summary(self, grouper: Grouper, *, contradictions: int = 0, labels: Sequence[SourceReport] = ()) -> Summary:
         """Return the closed counts."""
+        rejected = sum(self.rejected.values())
         compared = sum(self.gains.values())
         shares = {name: self.gains[name] / compared if compared else None for name in ("frontier", "cheap", "tie")}
         return Summary(
             formats=dict(self.formats),
             rows=self.rows,
             kept=self.kept,
+            joined=self.rows - self.kept - rejected,
             rejected=dict(self.rejected.most_common()),
             generated_ids=self.generated_ids,
             repaired_messages=self.repaired_messages,
@@ -169,24 +181,26 @@ class Tally:
             tied=shares["tie"],
             exact_duplicates=grouper.exact_duplicates,
             near_duplicates=grouper.near_duplicates,
+            contradictions=contradictions,
             groups=len(grouper.sizes),
             largest_group=max(grouper.sizes.values(), default=0),
             contaminated=self.contaminated,
             tasks=dict(self.tasks.most_common(_MOST_LISTED)),
             model_pairs=dict(self.model_pairs.most_common(_MOST_LISTED)),
-            warnings=tuple(_warnings(self, grouper)),
+            labels=tuple({"source": report.source, **report.found} for report in labels),
+            warnings=(*(warning for report in labels for warning in report.warnings), *_warnings(self, grouper)),
         )
 
 
 def _warnings(tally: Tally, grouper: Grouper) -> list[str]:
     """Return what a person should look at before training."""
-    largest = max(grouper.sizes.values(), default=0)
+    largest, rejected = max(grouper.sizes.values(), default=0), sum(tally.rejected.values())
     checks = {
         f"only {tally.kept:,} samples: intervals will be wide, and calibration needs some hundreds": tally.kept < _FEW_SAMPLES,
-        f"{tally.rows - tally.kept:,} of {tally.rows:,} rows were rejected: read the rejects file": (
-            tally.rows - tally.kept > _MANY_REJECTS * tally.rows
-        ),
+        f"{rejected:,} of {tally.rows:,} rows were rejected: read the rejects file": rejected > _MANY_REJECTS * tally.rows,
         "the traffic names more than one pair of models: train on one pair at a time": len(tally.model_pairs) > 1,
+        f"{tally.unknown_policy:,} rows name a route without its propensity and know only one model: what is seen only where an unknown "
+        "policy chose to look is biased, and training refuses it": tally.unknown_policy > 0,
         f"one group holds {largest:,} of {tally.kept:,} samples and will sit in one split: put a shared template into the "
         "system message, or ingest without near-duplicates": largest > max(_LARGE_GROUP * tally.kept, 5),
     }

@@ -1,4 +1,4 @@
-"""The raw row: what every reader yields, before anything is checked."""
+"""The raw row: what every reader yields and every label source passes on, before anything is checked."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ class RawRow(NamedTuple):
     fields: Mapping[str, Any] | None
     """Column to value, or ``None`` when the row could not be read."""
     problem: str = ""
-    """Why the row could not be read: subject, rule, what came."""
+    """Why the row could not be read, or why a label source refused it: subject, rule, what came."""
     raw: str = ""
     """Beginning of a row that could not be read."""

@@ -1,0 +1,71 @@
+"""Label sources: where outcomes are learned from, and how their raw columns become those of the traffic contract.
+
+A source takes the raw rows of all files, in order, and gives rows of the contract: what reaches Parquet are contract columns. To add
+one, write a module with a class that has the three members of :class:`LabelSource` and add one line to ``LABELS``; another package
+registers it as an entry point of group ``difficulty.label_sources``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Protocol
+
+from difficulty.errors import InvalidValueError, UnknownNameError
+from difficulty.registry import resolve
+from difficulty.traffic.labels.report import SourceReport
+from difficulty.traffic.readers.raw import RawRow
+
+__all__ = ["LABELS", "SourceReport", "LabelSource", "find_labels"]
+
+LABELS = {
+    "annotators": "difficulty.traffic.labels.annotators:Annotators",
+    "gap": "difficulty.traffic.labels.gap:GapMargin",
+    "judge": "difficulty.traffic.labels.judge:JudgeScores",
+    "preference": "difficulty.traffic.labels.preference:Preferences",
+    "validation": "difficulty.traffic.labels.validation:Validation",
+}
+_NEXT_OPTION = re.compile(r",(?=\w+=)")  # a comma inside a value, as in scale=1,10, is not one
+
+
+class LabelSource(Protocol):
+    """From raw columns to outcomes; one object reads one ingest."""
+
+    options: ClassVar[Mapping[str, Callable[[str], Any]]]
+    """Options that may be written after the name, each with what reads its text; they are keyword arguments of the class."""
+
+    def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
+        """Yield rows of the contract; a row that breaks a rule goes on with its ``problem``."""
+
+    def report(self) -> SourceReport:
+        """Return what was found, when all rows have been read."""
+
+
+def find_labels(text: str) -> LabelSource:
+    """Return the label source written as ``name`` or ``name:option=value,option=value``.
+
+    Parameters
+    ----------
+    text : str
+        For example ``judge:scale=1,10``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such source, or it has no such option.
+    InvalidValueError
+        If an option is not written so, has a value that cannot be, or is missing.
+    """
+    name, _, rest = text.partition(":")
+    source = resolve(name.strip(), LABELS, kind="label source")
+    given: dict[str, Any] = {}
+    for part in _NEXT_OPTION.split(rest) if rest else []:
+        option, equals, value = part.partition("=")
+        if not equals:
+            rule = "be written as option=value"
+            raise InvalidValueError(f"option of label source {name!r}", part, rule=rule, hint="For example: judge:scale=1,10.")
+        if option not in source.options:
+            raise UnknownNameError(f"{name} option", option, source.options)
+        given[option] = source.options[option](value)
+    found: LabelSource = source(**given)
+    return found
