@@ -20,7 +20,7 @@ __all__ = ["LinearHead", "Matrix", "fit_classes", "fit_head"]
 
 FloatArray = NDArray[np.float64]
 Matrix: TypeAlias = sp.csr_array | FloatArray
-_START_STRENGTH = 1.0
+_START_STRENGTH = 0.1
 """Inverse regularisation of how much of an earlier head is kept, for logits of unit deviation."""
 
 
