@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from difficulty.features.static import StaticEncoder, quantise_rows
-from difficulty.model.channels import NgramChannel, NgramTaskChannel, StaticChannel, TaskGuessChannel
+from difficulty.model.channels import NgramChannel, NgramTaskChannel, EmbeddingChannel, TaskGuessChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
@@ -85,13 +85,13 @@ def fit_model(encoder=None, *, n=300, n_calibration=150, target="benefit", front
     With ``tasks`` the traffic has them, and the model a channel for them unless ``channel`` is False; with ``guess`` the embeddings
     are read as a guess of the task.
     """
-    dense = TaskGuessChannel(encoder, ["easy", "hard"]) if guess else encoder and StaticChannel(encoder, strength=0.1)
+    dense = TaskGuessChannel(encoder, ["easy", "hard"]) if guess else encoder and EmbeddingChannel(encoder, strength=0.1)
     channels = [NgramChannel(len(VOCABULARY), buckets=512), *([dense] if dense else [])]
     fit, calibration = labelled_tokens(n, frontier=frontier), labelled_tokens(n_calibration, seed=1, frontier=frontier)
     if tasks:
         fit, calibration = with_tasks(fit, seed=2), with_tasks(calibration, seed=3)
-    task_channel = NgramTaskChannel(channels[0], ["easy", "hard", "middle"]) if tasks and channel else None
-    model = DifficultyModel(channels, task_channel=task_channel, target=target, rng=np.random.default_rng(7))
+    task_channels = [NgramTaskChannel(channels[0], ["easy", "hard", "middle"])] if tasks and channel else []
+    model = DifficultyModel(channels, task_channels=task_channels, target=target, rng=np.random.default_rng(7))
     return model.fit(fit, calibration)
 
 

@@ -10,12 +10,25 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from difficulty.features.encoder import Encoder
 from difficulty.features.ngrams import NgramFeatures
-from difficulty.features.static import StaticEncoder
+from difficulty.model.centres import unit_centres
 from difficulty.model.heads import Matrix, fit_classes
 from difficulty.model.labelled import Tasks
 
-__all__ = ["Channel", "NgramChannel", "NgramTaskChannel", "StaticChannel", "TaskGuessChannel", "embeddings_of", "task_channel_of"]
+__all__ = [
+    "Channel",
+    "EmbeddingChannel",
+    "EmbeddingTaskChannel",
+    "NeighbourChannel",
+    "NgramChannel",
+    "NgramTaskChannel",
+    "TaskChannel",
+    "TaskColumns",
+    "TaskGuessChannel",
+    "embeddings_of",
+    "task_channels_of",
+]
 
 _MOST_GUESS_ROWS = 30_000
 _NEVER = -1e4
@@ -36,6 +49,36 @@ class Channel(Protocol):
 
     def transform(self, prepared: Matrix, state: Any) -> Matrix:
         """Return the vectors that heads read, of shape (n_requests, dim)."""
+
+
+class TaskColumns:
+    """A column of 1 for each of some tasks; others count as not known."""
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        self.tasks = tuple(tasks)
+        self._column_of = {task: column for column, task in enumerate(self.tasks)}
+
+    def known(self, tasks: Tasks | None, n: int) -> NDArray[np.bool_]:
+        """Return, for each of n requests, whether its task has a column."""
+        if tasks is None:
+            return np.zeros(n, dtype=np.bool_)
+        return np.array([task in self._column_of for task in tasks], dtype=np.bool_)
+
+    def marks(self, tasks: Tasks | None, n: int) -> sp.csr_array:
+        """Return the columns of n requests."""
+        columns = np.array([self._column_of.get(task or "", -1) for task in tasks or [None] * n], dtype=np.int64)
+        rows = np.flatnonzero(columns >= 0)
+        return sp.csr_array((np.ones(len(rows)), (rows, columns[rows])), shape=(n, len(self.tasks)))
+
+
+class TaskChannel(Channel, Protocol):
+    """A channel whose last columns are the request's task, one for each task; the columns before are those of a channel without it."""
+
+    columns: TaskColumns
+
+    @property
+    def dim(self) -> int:
+        """Number of columns before those of the tasks."""
 
 
 class NgramChannel:
@@ -75,41 +118,34 @@ class NgramTaskChannel:
 
     def __init__(self, ngrams: NgramChannel, tasks: Sequence[str]) -> None:
         self.ngrams = ngrams
-        self.tasks = tuple(tasks)
+        self.columns = TaskColumns(tasks)
         self.strength = ngrams.strength
-        self._column_of = {task: column for column, task in enumerate(self.tasks)}
 
-    def known(self, tasks: Tasks | None, n: int) -> NDArray[np.bool_]:
-        """Return, for each of n requests, whether its task has a column."""
-        if tasks is None:
-            return np.zeros(n, dtype=np.bool_)
-        return np.array([task in self._column_of for task in tasks], dtype=np.bool_)
+    @property
+    def dim(self) -> int:
+        """Number of columns before those of the tasks."""
+        return self.ngrams.features.dim
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> sp.csr_array:
         """Return n-gram counts and task columns, side by side."""
-        columns = [self._column_of.get(task or "", -1) for task in tasks or [None] * len(ids)]
-        rows = np.flatnonzero(np.array(columns, dtype=np.int64) >= 0)
-        places = (rows, [columns[row] for row in rows])
-        marks = sp.csr_array((np.ones(len(rows)), places), shape=(len(columns), len(self.tasks)))
-        return sp.csr_array(sp.hstack([self.ngrams.prepare(ids), marks], format="csr"))
+        return sp.csr_array(sp.hstack([self.ngrams.prepare(ids), self.columns.marks(tasks, len(ids))], format="csr"))
 
     def fit(self, prepared: Matrix) -> NDArray[np.float64]:
         """Return the inverse document frequencies of the n-grams."""
-        return self.ngrams.fit(prepared[:, : self.ngrams.features.dim])
+        return self.ngrams.fit(prepared[:, : self.dim])
 
     def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> sp.csr_array:
         """Return weighted n-grams of unit length, with the task columns as they are."""
-        dim = self.ngrams.features.dim
-        weighted = self.ngrams.transform(prepared[:, :dim], state)
-        return sp.csr_array(sp.hstack([weighted, prepared[:, dim:]], format="csr"))
+        weighted = self.ngrams.transform(prepared[:, : self.dim], state)
+        return sp.csr_array(sp.hstack([weighted, prepared[:, self.dim :]], format="csr"))
 
 
-class StaticChannel:
-    """Static embeddings; nothing is learned from the traffic."""
+class EmbeddingChannel:
+    """Embeddings as they are; nothing is learned from the traffic."""
 
-    name = "static"
+    name = "embedding"
 
-    def __init__(self, encoder: StaticEncoder, *, strength: float = 0.003) -> None:
+    def __init__(self, encoder: Encoder, *, strength: float = 0.003) -> None:
         self.encoder = encoder
         self.strength = strength
 
@@ -125,15 +161,80 @@ class StaticChannel:
         return prepared
 
 
+class EmbeddingTaskChannel:
+    """Embeddings with a column of 1 for the request's task."""
+
+    name = "embedding+task"
+
+    def __init__(self, embedding: EmbeddingChannel, tasks: Sequence[str]) -> None:
+        self.embedding = embedding
+        self.columns = TaskColumns(tasks)
+        self.strength = embedding.strength
+
+    @property
+    def dim(self) -> int:
+        """Number of columns before those of the tasks."""
+        return self.embedding.encoder.dim
+
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+        """Return embeddings and task columns, side by side."""
+        return np.hstack([self.embedding.prepare(ids), self.columns.marks(tasks, len(ids)).toarray()])
+
+    def fit(self, prepared: Matrix) -> None:
+        """Learn nothing."""
+
+    def transform(self, prepared: Matrix, state: None) -> Matrix:
+        """Return the columns as they are."""
+        return prepared
+
+
+class NeighbourChannel:
+    """Which kinds of requests a request is near to: its cosines with centres of the traffic, as shares that add up to 1.
+
+    Heads on the shares are a smooth form of nearest neighbours: every centre learns how requests around it fare. Unlike stored neighbours
+    they cost the same however large the traffic was, and no single request is in the scorer.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    centres : int, default 256
+        Most centres.
+    sharpness : float, default 10
+        Shares are ``softmax(sharpness * cosine)``.
+    strength : float, default 0.001
+        Inverse regularisation of the heads.
+    """
+
+    name = "neighbours"
+
+    def __init__(self, encoder: Encoder, *, centres: int = 256, sharpness: float = 10.0, strength: float = 0.001) -> None:
+        self.encoder = encoder
+        self.centres = centres
+        self.sharpness = sharpness
+        self.strength = strength
+
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+        """Return embeddings."""
+        return self.encoder.encode(ids)
+
+    def fit(self, prepared: Matrix) -> NDArray[np.float64]:
+        """Return the centres, unit vectors of shape (n_centres, dim)."""
+        return unit_centres(np.asarray(prepared), most=self.centres, seed=0)
+
+    def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the share of each centre, of shape (n_requests, n_centres)."""
+        return np.asarray(softmax(self.sharpness * (prepared @ state.T), axis=1), dtype=np.float64)
+
+
 class TaskGuessChannel:
-    """How likely the request belongs to each task of the training traffic, guessed from its static embedding.
+    """How likely the request belongs to each task of the training traffic, guessed from its embedding.
 
     Tasks are easier to learn than outcomes: a task has many samples and no noise, and what a request's task is says much of what it
     needs. The guess reads the text alone, so it serves requests whose task is not known.
 
     Parameters
     ----------
-    encoder : StaticEncoder
+    encoder : Encoder
     tasks : sequence of str
         Tasks that can be guessed; samples of others form one more class, samples without a task are left out.
     strength, guess_strength : float
@@ -142,7 +243,7 @@ class TaskGuessChannel:
 
     name = "task guess"
 
-    def __init__(self, encoder: StaticEncoder, tasks: Sequence[str], *, strength: float = 1.0, guess_strength: float = 0.02) -> None:
+    def __init__(self, encoder: Encoder, tasks: Sequence[str], *, strength: float = 1.0, guess_strength: float = 0.02) -> None:
         self.encoder = encoder
         self.tasks = tuple(tasks)
         self.strength = strength
@@ -174,12 +275,15 @@ class TaskGuessChannel:
 
 def embeddings_of(channel: Channel, prepared: Matrix) -> NDArray[np.float64] | None:
     """Return the unit vectors among what a channel prepared; ``None`` where it has none."""
-    if isinstance(channel, StaticChannel):
+    if isinstance(channel, EmbeddingChannel | NeighbourChannel):
         return np.asarray(prepared)
     return np.asarray(prepared[:, :-1]) if isinstance(channel, TaskGuessChannel) else None
 
 
-def task_channel_of(channels: Sequence[Channel], tasks: Sequence[str]) -> NgramTaskChannel | None:
-    """Return the task channel that goes with some channels: ``None`` without tasks, or where the first channel is not n-grams."""
+def task_channels_of(channels: Sequence[Channel], tasks: Sequence[str]) -> list[TaskChannel]:
+    """Return the channels with task columns that go with some channels: none without tasks, or where the first channel is not n-grams."""
     first = channels[0]
-    return NgramTaskChannel(first, tasks) if tasks and isinstance(first, NgramChannel) else None
+    if not tasks or not isinstance(first, NgramChannel):
+        return []
+    embeddings = [channel for channel in channels if isinstance(channel, EmbeddingChannel)]
+    return [NgramTaskChannel(first, tasks), *(EmbeddingTaskChannel(channel, tasks) for channel in embeddings)]

@@ -6,7 +6,7 @@ Fitting goes in this order, and nothing later changes what came before:
 2. combination weights, on the out-of-fold predictions;
 3. calibrators, on the calibration rows, which share no group with the fit rows.
 
-Where the router knows the task of a request, a second combination speaks: ``informed_`` reads the n-gram heads that were fitted
+Where the router knows the task of a request, a second combination speaks: ``informed_`` reads heads that were fitted
 beside a column for each task. Without a known task ``blind_`` speaks, which never saw one: the score neither needs a task nor suffers
 from having been trained with one.
 """
@@ -21,7 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from difficulty.model.channels import Channel, NgramChannel, NgramTaskChannel, embeddings_of
+from difficulty.model.channels import Channel, NeighbourChannel, NgramChannel, TaskChannel, TaskColumns, embeddings_of
 from difficulty.model.combination import Combination, Logits, Scores, Target, fit_combination
 from difficulty.model.familiarity import Familiarity, fit_familiarity
 from difficulty.model.heads import LinearHead, Matrix, fit_head
@@ -63,8 +63,8 @@ class DifficultyModel:
     ----------
     channels : sequence of Channel
         Kinds of vectors, the simplest first.
-    task_channel : NgramTaskChannel, optional
-        Takes the place of all channels where a request's task is known.
+    task_channels : sequence of TaskChannel, optional
+        Take the place of the other channels, neighbours excepted, where a request's task is known; all have the same tasks.
     target : {"benefit", "failure"}, default "benefit"
         What ``difficulty_score`` means: ``(1 + expected gain) / 2``, or P(cheap model fails).
     folds : int, default 5
@@ -79,13 +79,14 @@ class DifficultyModel:
     ----------
     fitted_ : dict of str to FittedChannel
     blind_, informed_ : Combination
-        For requests without and with a known task; ``informed_`` is ``None`` without a task channel.
+        For requests without and with a known task; ``informed_`` is ``None`` without task channels.
     familiarity_ : Familiarity or None
         ``None`` where no channel has embeddings or n-grams.
     out_of_fold_ : OutOfFold
         Scores of the fit samples; there after ``fit`` only, it is not saved.
     """
 
+    fitted_: dict[str, FittedChannel]
     blind_: Combination
     informed_: Combination | None
 
@@ -93,14 +94,14 @@ class DifficultyModel:
         self,
         channels: Sequence[Channel],
         *,
-        task_channel: NgramTaskChannel | None = None,
+        task_channels: Sequence[TaskChannel] = (),
         target: Target = "benefit",
         folds: int = 5,
         rng: np.random.Generator | None = None,
         start: DifficultyModel | None = None,
     ) -> None:
         self.channels = list(channels)
-        self.task_channel = task_channel
+        self.task_channels = list(task_channels)
         self.target = target
         self.folds = folds
         self.rng = rng
@@ -108,11 +109,17 @@ class DifficultyModel:
 
     @property
     def all_channels(self) -> list[Channel]:
-        """Every channel, the task channel last."""
-        return [*self.channels, self.task_channel] if self.task_channel else self.channels
+        """Every channel, those with task columns last."""
+        return [*self.channels, *self.task_channels]
+
+    @property
+    def tasks(self) -> TaskColumns | None:
+        """The tasks that have columns; ``None`` without task channels."""
+        return self.task_channels[0].columns if self.task_channels else None
 
     def fit(self, fit: LabelledTokens, calibration: LabelledTokens) -> DifficultyModel:
         """Fit heads and combinations on ``fit``, calibrators on ``calibration``; the two share no group."""
+        self.fitted_ = {}
         prepared = [channel.prepare(fit.ids, fit.tasks) for channel in self.all_channels]
         self.fitted_ = self._fit_channels(prepared, fit, np.arange(len(fit)))
         logits, fold = self._out_of_fold(prepared, fit)
@@ -121,7 +128,7 @@ class DifficultyModel:
         start = self.start.blind_.gain if self.start else None
         blind = fit_combination(logits[everything, self._blind], fit.outcomes, target=self.target, start=start)
         self.blind_ = blind.calibrated(held_out[everything, self._blind], calibration.outcomes)
-        self.informed_ = self._fit_informed(logits, fit, held_out, calibration) if self.task_channel else None
+        self.informed_ = self._fit_informed(logits, fit, held_out, calibration) if self.tasks else None
         self.familiarity_ = self._fit_familiarity(prepared, calibration)
         self.out_of_fold_ = OutOfFold(self._combined(logits, fit.tasks, len(fit)), fold)
         return self
@@ -161,9 +168,9 @@ class DifficultyModel:
     def _combined(self, logits: Logits, tasks: Tasks | None, n: int) -> Scores:
         """Return the scores of the ``n`` requests whose logits these are, without familiarity."""
         blind = self.blind_.scores(logits[slice(None), self._blind])
-        if self.task_channel is None or self.informed_ is None or tasks is None:
+        if self.tasks is None or self.informed_ is None or tasks is None:
             return blind
-        known = self.task_channel.known(tasks, n)
+        known = self.tasks.known(tasks, n)
         informed = self.informed_.scores(logits[slice(None), self._informed])
         return Scores(
             difficulty_score=np.where(known, informed.difficulty_score, blind.difficulty_score),
@@ -174,7 +181,7 @@ class DifficultyModel:
     def _fit_familiarity(self, prepared: list[Matrix], calibration: LabelledTokens) -> Familiarity | None:
         held_out = [channel.prepare(calibration.ids) for channel in self.channels]
         pairs = next((channel.features.buckets for channel in self.channels if isinstance(channel, NgramChannel)), 0)
-        return fit_familiarity(self._known_by(prepared), self._known_by(held_out), pairs=pairs, seed=0)
+        return fit_familiarity(self._known_by(prepared), self._known_by(held_out), pairs=pairs, centres=self._centres, seed=0)
 
     def _known_by(self, prepared: list[Matrix]) -> tuple[FloatArray | None, sp.csr_array | None]:
         """Return what familiarity reads of the prepared rows: embeddings and n-gram counts, ``None`` where no channel has them."""
@@ -186,8 +193,8 @@ class DifficultyModel:
 
     def _fit_informed(self, logits: Logits, fit: LabelledTokens, held_out: Logits, calibration: LabelledTokens) -> Combination | None:
         """Return the combination for known tasks; ``None`` where too few requests with one have the outcomes that the others have."""
-        assert self.task_channel is not None
-        rows, held_rows = (np.flatnonzero(self.task_channel.known(data.tasks, len(data))) for data in (fit, calibration))
+        assert self.tasks is not None
+        rows, held_rows = (np.flatnonzero(self.tasks.known(data.tasks, len(data))) for data in (fit, calibration))
         outcomes = fit.outcomes[rows]
         needed = [outcomes.cheap_failure, *([outcomes.frontier_failure] if self.blind_.frontier else [])]
         if min(int((~np.isnan(outcome)).sum()) for outcome in needed) < LEAST_INFORMED:
@@ -203,8 +210,18 @@ class DifficultyModel:
 
     @property
     def _informed(self) -> list[int]:
-        """Columns of the logits where the task is known: the task channel alone, for others add only noise beside it."""
-        return [len(self.channels)]
+        """Columns of the logits where the task is known.
+
+        Those of the channels with task columns, for others add only noise beside them, and of the neighbours, which say what a task does not.
+        """
+        neighbours = [column for column, channel in enumerate(self.channels) if isinstance(channel, NeighbourChannel)]
+        return [*range(len(self.channels), len(self.all_channels)), *neighbours]
+
+    @property
+    def _centres(self) -> Any:
+        """The centres that the whole fit found: they hold nothing of the outcomes, so its folds and parts read the same."""
+        fitted = self.fitted_.get(NeighbourChannel.name)
+        return fitted.state if fitted else None
 
     def _out_of_fold(self, prepared: list[Matrix], data: LabelledTokens) -> tuple[Logits, NDArray[np.int64]]:
         """Return logits of all channels, each request predicted without its own fold, and the folds."""
@@ -221,8 +238,13 @@ class DifficultyModel:
     def _fit_channels(self, prepared: list[Matrix], data: LabelledTokens, rows: NDArray[np.intp]) -> dict[str, FittedChannel]:
         """Return what every channel learns from some rows."""
         started = self.start.fitted_ if self.start else {}
-        pairs = zip(self.all_channels, prepared, strict=True)
-        return {channel.name: _fit_channel(channel, matrix, data, rows, started.get(channel.name)) for channel, matrix in pairs}
+        fitted = {}
+        for channel, matrix in zip(self.all_channels, prepared, strict=True):
+            start = started.get(channel.name)
+            state = start.state if start else self._centres if isinstance(channel, NeighbourChannel) else None
+            state = channel.fit(matrix[rows]) if state is None else state
+            fitted[channel.name] = _fit_heads(channel, matrix, data, rows, state, start)
+        return fitted
 
     def _logits(self, prepared: list[Matrix], fitted: dict[str, FittedChannel] | None = None) -> Logits:
         cheap = np.zeros((prepared[0].shape[0], len(self.all_channels)))
@@ -233,11 +255,10 @@ class DifficultyModel:
         return Logits(cheap, frontier)
 
 
-def _fit_channel(
-    channel: Channel, prepared: Matrix, data: LabelledTokens, rows: NDArray[np.intp], start: FittedChannel | None
+def _fit_heads(
+    channel: Channel, prepared: Matrix, data: LabelledTokens, rows: NDArray[np.intp], state: Any, start: FittedChannel | None
 ) -> FittedChannel:
-    """Fit a channel's state and heads; from a start the state is kept, and both outcomes' heads may help either new one."""
-    state = start.state if start else channel.fit(prepared[rows])
+    """Fit a channel's heads on some rows; from a start both outcomes' earlier heads may help either new one."""
     vectors = channel.transform(prepared[rows], state)
     outcomes = data.outcomes[rows]
     earlier = [head for head in (start.cheap, start.frontier) if head] if start else []

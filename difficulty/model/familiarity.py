@@ -18,15 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
+
+from difficulty.model.centres import unit_centres
 
 __all__ = ["Familiarity", "Percentile", "Topic", "Wording", "fit_familiarity"]
 
 FloatArray = NDArray[np.float64]
 
 _MOST_CENTRES = 256
-_ROWS_A_CENTRE = 20
-_MOST_ROWS = 50_000
 _SHARES: FloatArray = np.concatenate([[0.0, 0.01, 0.02], np.linspace(0.05, 1.0, 20)])
 """Where the percentile map has knots, closer where it matters most."""
 
@@ -117,6 +116,7 @@ def fit_familiarity(
     calibration: tuple[FloatArray | None, sp.csr_array | None],
     *,
     pairs: int,
+    centres: FloatArray | None = None,
     seed: int,
 ) -> Familiarity | None:
     """Fit both measures on the fit requests and the percentiles on the calibration requests.
@@ -127,12 +127,14 @@ def fit_familiarity(
         Unit vectors of shape (n_requests, dim) and n-gram counts; either may be ``None``, with both ``None`` there is no familiarity.
     pairs : int
         Number of columns at the end of the counts that hold token pairs.
+    centres : ndarray of shape (n_centres, dim), optional
+        Centres of the fit embeddings where they are known already.
     seed : int
         Seed of the clustering.
     """
     topic = wording = None
     if fit[0] is not None and calibration[0] is not None:
-        nearest = Topic(_centres(fit[0], seed=seed))
+        nearest = Topic(unit_centres(fit[0], most=_MOST_CENTRES, seed=seed) if centres is None else centres)
         topic = nearest, Percentile.of(nearest(calibration[0]), least_step=5e-3)
     if fit[1] is not None and calibration[1] is not None:
         common = Wording(_log_share(fit[1], pairs))
@@ -141,18 +143,6 @@ def fit_familiarity(
         return None
     plain = Familiarity(topic, wording, Percentile(np.array([0.0, 1.0]), np.array([0.0, 1.0])))
     return Familiarity(topic, wording, Percentile.of(plain.least(*calibration), least_step=5e-3))
-
-
-def _centres(embeddings: FloatArray, *, seed: int) -> FloatArray:
-    """Return centres as unit vectors; at most 50,000 rows are clustered."""
-    rng = np.random.default_rng(seed)
-    rows = embeddings if len(embeddings) <= _MOST_ROWS else embeddings[rng.choice(len(embeddings), _MOST_ROWS, replace=False)]
-    rows = np.unique(rows, axis=0)
-    n_centres = max(1, min(_MOST_CENTRES, len(rows) // _ROWS_A_CENTRE))
-    found = KMeans(n_centres, n_init=1, max_iter=25, random_state=seed).fit(rows).cluster_centers_
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    centres: FloatArray = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
-    return centres
 
 
 def _log_share(counts: sp.csr_array, pairs: int) -> FloatArray:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import RunError
-from difficulty.features.static import StaticEncoder
+from difficulty.features.encoder import Encoder
 from difficulty.model.calibration import Calibrator
-from difficulty.model.channels import Channel, NgramChannel, StaticChannel, TaskGuessChannel, task_channel_of
+from difficulty.model.channels import Channel, EmbeddingChannel, NeighbourChannel, NgramChannel, TaskGuessChannel, task_channels_of
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
@@ -46,22 +46,22 @@ def save_model(model: DifficultyModel, folder: Path) -> None:
     form = {
         "format": MODEL_FORMAT,
         "target": model.target,
-        "tasks": list(model.task_channel.tasks) if model.task_channel else [],
+        "tasks": list(model.tasks.tasks) if model.tasks else [],
         "channels": [_describe(channel) for channel in model.channels],
     }
     (folder / "model.json").write_text(json.dumps(form, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     np.savez_compressed(folder / "model.npz", **arrays)  # type: ignore[arg-type]
 
 
-def load_model(folder: Path, *, encoder: StaticEncoder | None = None) -> DifficultyModel:
+def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyModel:
     """Read a model written by :func:`save_model`.
 
     Parameters
     ----------
     folder : Path
         The folder that holds the two files.
-    encoder : StaticEncoder, optional
-        Needed when the model has a static channel; its digest must be the one it was fitted with.
+    encoder : Encoder, optional
+        Needed when the model reads embeddings; its digest must be the one it was fitted with.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def load_model(folder: Path, *, encoder: StaticEncoder | None = None) -> Difficu
     form = _read_form(folder / "model.json")
     arrays = _read_arrays(folder / "model.npz")
     channels = [_build(entry, encoder) for entry in form["channels"]]
-    model = DifficultyModel(channels, task_channel=task_channel_of(channels, form["tasks"]), target=form["target"])
+    model = DifficultyModel(channels, task_channels=task_channels_of(channels, form["tasks"]), target=form["target"])
     model.fitted_ = {channel.name: _get_channel(arrays, channel.name) for channel in model.all_channels}
     blind = _get_combination(arrays, "blind")
     if blind is None:
@@ -103,27 +103,31 @@ def _read_arrays(path: Path) -> Arrays:
 
 
 def _describe(channel: Channel) -> dict[str, Any]:
+    common = {"name": channel.name, "strength": channel.strength}
     if isinstance(channel, NgramChannel):
-        features = channel.features
-        sizes = {"vocabulary_size": features.vocabulary_size, "buckets": features.buckets}
-        return {"name": channel.name, "strength": channel.strength, **sizes}
-    if isinstance(channel, StaticChannel):
-        return {"name": channel.name, "strength": channel.strength, "encoder_digest": channel.encoder.digest}
+        return common | {"vocabulary_size": channel.features.vocabulary_size, "buckets": channel.features.buckets}
+    if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel):
+        raise RunError(f"the channel {channel.name!r} cannot be saved. Known: embedding, neighbours, ngrams, task guess.")
+    common["encoder_digest"] = channel.encoder.digest
+    if isinstance(channel, NeighbourChannel):
+        return common | {"centres": channel.centres, "sharpness": channel.sharpness}
     if isinstance(channel, TaskGuessChannel):
-        strengths = {"strength": channel.strength, "guess_strength": channel.guess_strength}
-        return {"name": channel.name, **strengths, "tasks": list(channel.tasks), "encoder_digest": channel.encoder.digest}
-    raise RunError(f"the channel {channel.name!r} cannot be saved. Known: ngrams, static, task guess.")
+        return common | {"guess_strength": channel.guess_strength, "tasks": list(channel.tasks)}
+    return common
 
 
-def _build(entry: Mapping[str, Any], encoder: StaticEncoder | None) -> Channel:
+def _build(entry: Mapping[str, Any], encoder: Encoder | None) -> Channel:
+    settings = {key: value for key, value in entry.items() if key not in ("name", "encoder_digest", "vocabulary_size", "tasks")}
     if entry["name"] == NgramChannel.name:
-        return NgramChannel(entry["vocabulary_size"], buckets=entry["buckets"], strength=entry["strength"])
+        return NgramChannel(entry["vocabulary_size"], **settings)
     if encoder is None or encoder.digest != entry["encoder_digest"]:
         found = encoder.digest[:12] if encoder else None
         raise RunError(f"the model was fitted with encoder {entry['encoder_digest'][:12]}: got {found}. Restore the encoder folder.")
     if entry["name"] == TaskGuessChannel.name:
-        return TaskGuessChannel(encoder, entry["tasks"], strength=entry["strength"], guess_strength=entry["guess_strength"])
-    return StaticChannel(encoder, strength=entry["strength"])
+        return TaskGuessChannel(encoder, entry["tasks"], **settings)
+    if entry["name"] == NeighbourChannel.name:
+        return NeighbourChannel(encoder, **settings)
+    return EmbeddingChannel(encoder, **settings)
 
 
 def _put_head(arrays: Arrays, name: str, head: LinearHead | None) -> None:

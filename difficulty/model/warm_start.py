@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from difficulty.model.channels import task_channel_of
+from difficulty.model.channels import task_channels_of
 from difficulty.model.difficulty import DifficultyModel, FittedChannel, Target
 from difficulty.model.heads import LinearHead
 
@@ -36,15 +36,15 @@ def continued(
     folds, rng
         As in :class:`DifficultyModel`.
     """
-    old_tasks = start.task_channel.tasks if start.task_channel else ()
+    old_tasks = start.tasks.tasks if start.tasks else ()
     added = [task for task in tasks if task not in set(old_tasks)]
-    task_channel = task_channel_of(start.channels, [*old_tasks, *added])
-    widened = DifficultyModel(start.channels, task_channel=task_channel, target=start.target)
+    task_channels = task_channels_of(start.channels, [*old_tasks, *added])
+    widened = DifficultyModel(start.channels, task_channels=task_channels, target=start.target)
     widened.fitted_ = dict(start.fitted_)
-    if start.task_channel:
-        widened.fitted_[start.task_channel.name] = _widened(start.fitted_[start.task_channel.name], len(added))
+    for channel in start.task_channels:
+        widened.fitted_[channel.name] = _widened(start.fitted_[channel.name], len(added))
     widened.blind_, widened.informed_, widened.familiarity_ = start.blind_, start.informed_, start.familiarity_
-    return DifficultyModel(start.channels, task_channel=task_channel, target=target, folds=folds, rng=rng, start=widened)
+    return DifficultyModel(start.channels, task_channels=task_channels, target=target, folds=folds, rng=rng, start=widened)
 
 
 def _widened(fitted: FittedChannel, n: int) -> FittedChannel:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.model.channels import NgramChannel, StaticChannel
+from difficulty.model.channels import NgramChannel, EmbeddingChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.tokens import pad
 from tests.fakes import UNKNOWN, VOCABULARY, LengthChannel, fit_model, labelled_tokens, load_encoder, random_ids
@@ -136,9 +136,9 @@ def test_one_outcome_in_pieces_and_the_other_not(encoder):
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 
 
-@pytest.mark.parametrize("name", ["ngrams", "static"])
+@pytest.mark.parametrize("name", ["ngrams", "embedding"])
 def test_graph_of_one_channel_agrees(encoder, name):
-    channel = {"ngrams": NgramChannel(len(VOCABULARY), buckets=64), "static": StaticChannel(encoder, strength=0.1)}[name]
+    channel = {"ngrams": NgramChannel(len(VOCABULARY), buckets=64), "embedding": EmbeddingChannel(encoder, strength=0.1)}[name]
     model = DifficultyModel([channel]).fit(labelled_tokens(), labelled_tokens(seed=1))
     ids = [*NASTY, *random_ids(np.random.default_rng(8), 50)]
     assert_same(run(session_of(model), ids), outputs_of(model, ids))
@@ -148,7 +148,7 @@ def test_graph_of_votes_alone_agrees(encoder):
     """The gain is learned from preferences while no frontier outcome is known."""
     data = labelled_tokens(frontier=False)
     votes = replace(data, outcomes=replace(data.outcomes, preferred_gain=2.0 * data.outcomes.cheap_failure - 1.0))
-    model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=64), StaticChannel(encoder)]).fit(votes, votes)
+    model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=64), EmbeddingChannel(encoder)]).fit(votes, votes)
     assert model.blind_.gain is not None
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from difficulty.model.channels import NgramChannel, NgramTaskChannel, StaticChannel, TaskGuessChannel, embeddings_of, task_channel_of
+from difficulty.model.channels import EmbeddingChannel, NgramChannel, NgramTaskChannel, TaskGuessChannel, embeddings_of, task_channels_of
 from tests.fakes import VOCABULARY, load_encoder, random_ids
 
 
@@ -23,15 +23,15 @@ def test_task_column_stands_beside_n_grams_of_unit_length():
     plain = ngrams.transform(ngrams.prepare(ids), ngrams.fit(ngrams.prepare(ids))).toarray()
     assert vectors[:, :-2] == pytest.approx(plain)
     assert vectors[:, -2:].tolist() == [[0, 1], [0, 0], [0, 0], [1, 0]]
-    assert channel.known(tasks, 4).tolist() == [True, False, False, True]
-    assert channel.known(None, 4).tolist() == [False] * 4
+    assert channel.columns.known(tasks, 4).tolist() == [True, False, False, True]
+    assert channel.columns.known(None, 4).tolist() == [False] * 4
 
 
 def test_task_channel_needs_tasks_and_n_grams(encoder):
     ngrams = NgramChannel(len(VOCABULARY))
-    assert task_channel_of([ngrams], []) is None
-    assert task_channel_of([StaticChannel(encoder)], ["code"]) is None
-    assert task_channel_of([ngrams], ["code"]).tasks == ("code",)
+    assert task_channels_of([ngrams], []) == []
+    assert task_channels_of([EmbeddingChannel(encoder)], ["code"]) == []
+    assert [channel.columns.tasks for channel in task_channels_of([ngrams, EmbeddingChannel(encoder)], ["code"])] == [("code",), ("code",)]
 
 
 def test_guess_finds_the_task_in_the_text(encoder):
@@ -70,7 +70,7 @@ def test_guess_stands_few_or_no_classes(encoder, tasks):
 def test_embeddings_are_found_where_there_are_some(encoder):
     ids = [[1, 2], [3]]
     expected = encoder.encode(ids)
-    for channel in (StaticChannel(encoder), TaskGuessChannel(encoder, ["a", "b"])):
+    for channel in (EmbeddingChannel(encoder), TaskGuessChannel(encoder, ["a", "b"])):
         assert embeddings_of(channel, channel.prepare(ids)) == pytest.approx(expected)
     ngrams = NgramChannel(len(VOCABULARY))
     assert embeddings_of(ngrams, ngrams.prepare(ids)) is None

@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics import auroc
-from difficulty.model.channels import NgramChannel, NgramTaskChannel, StaticChannel
+from difficulty.model.channels import EmbeddingChannel, NgramChannel, NgramTaskChannel
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.heads import LinearHead
@@ -103,7 +103,7 @@ def test_unknown_outcomes_are_not_failures(encoder):
     known = np.arange(300) % 3 > 0
     masked = with_outcomes(data, cheap_quality=np.where(known, data.outcomes.cheap_quality, UNKNOWN))
     heads = [
-        DifficultyModel([StaticChannel(encoder)]).fit(one, labelled_tokens(50, seed=1)).fitted_["static"].cheap
+        DifficultyModel([EmbeddingChannel(encoder)]).fit(one, labelled_tokens(50, seed=1)).fitted_["embedding"].cheap
         for one in (masked, data[np.flatnonzero(known)])
     ]
     assert heads[0].coefficients == pytest.approx(heads[1].coefficients, rel=1e-3, abs=1e-6)
@@ -125,14 +125,14 @@ def test_votes_alone_teach_the_gain():
 @pytest.mark.parametrize("quality", [0.0, 1.0])
 def test_one_class_of_outcome_gives_one_sure_probability(encoder, quality):
     data = with_outcomes(labelled_tokens(200), cheap_quality=np.full(200, quality))
-    p_fails = DifficultyModel([StaticChannel(encoder)], target="failure").fit(data, data).predict([[1], [2, 3]]).p_cheap_fails
+    p_fails = DifficultyModel([EmbeddingChannel(encoder)], target="failure").fit(data, data).predict([[1], [2, 3]]).p_cheap_fails
     assert p_fails == pytest.approx([1 - quality, 1 - quality], abs=0.02)
 
 
 def test_model_without_known_outcomes_is_refused(encoder):
     nothing = with_outcomes(labelled_tokens(50), cheap_quality=np.full(50, UNKNOWN))
     with pytest.raises(TooFewSamplesError, match="a head needs outcomes"):
-        DifficultyModel([StaticChannel(encoder)]).fit(nothing, nothing)
+        DifficultyModel([EmbeddingChannel(encoder)]).fit(nothing, nothing)
 
 
 def test_labelled_tokens_need_one_outcome_and_group_a_request():
@@ -172,7 +172,7 @@ def test_too_few_known_tasks_leave_the_informed_score_out():
     data = labelled_tokens()
     few = replace(data, tasks=["hard"] * 10 + [None] * (len(data) - 10))
     ngrams = NgramChannel(len(VOCABULARY), buckets=64)
-    model = DifficultyModel([ngrams], task_channel=NgramTaskChannel(ngrams, ["hard"])).fit(few, few)
+    model = DifficultyModel([ngrams], task_channels=[NgramTaskChannel(ngrams, ["hard"])]).fit(few, few)
     assert model.informed_ is None
     ids = random_ids(np.random.default_rng(0), 5)
     assert model.predict(ids, ["hard"] * 5).difficulty_score.tolist() == model.predict(ids).difficulty_score.tolist()

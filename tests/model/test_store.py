@@ -70,9 +70,9 @@ def test_damaged_model_is_refused(saved, encoder, name):
 
 def test_model_with_an_array_left_out_is_refused(saved, encoder):
     with np.load(saved / "model.npz") as stored:
-        arrays = {name: array for name, array in stored.items() if not name.startswith("static.cheap")}
+        arrays = {name: array for name, array in stored.items() if not name.startswith("embedding.cheap")}
     np.savez(saved / "model.npz", **arrays)
-    with pytest.raises(RunError, match=r"model\.npz lacks the head static\.cheap"):
+    with pytest.raises(RunError, match=r"model\.npz lacks the head embedding\.cheap"):
         load_model(saved, encoder=encoder)
 
 
