@@ -16,6 +16,7 @@ __all__ = [
     "EncoderError",
     "InvalidValueError",
     "MissingExtraError",
+    "NoSignalError",
     "NotAttainableError",
     "ParityError",
     "RecipeError",
@@ -99,6 +100,12 @@ class MissingExtraError(DifficultyError, ImportError):
 
     def __init__(self, job: str, *, package: str, extra: str) -> None:
         super().__init__(f"{job} needs the package {package!r}, which is not installed. Run: pip install 'difficulty[{extra}]'.")
+
+
+class NoSignalError(DifficultyError):
+    """The score does no better than chance could, so routing by it is routing at random."""
+
+    exit_code = 1
 
 
 class NotAttainableError(DifficultyError):

@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "difficulty"
 SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
 GROUND = {"", "errors", "records", "registry", "recipe", "text", "tokens", "metrics"}
-LAB = {"traffic", "features", "model", "evaluation", "thresholds", "export", "economics"}
+LAB = {"traffic", "features", "model", "evaluation", "thresholds", "export", "economics", "labels"}
 ROUTER_SIDE = {"bundle", "runtime"}
 ABOVE = {"integrations", "stages", "cli"}
 MAY_IMPORT = (
@@ -34,10 +34,11 @@ MAY_NAME = {
     "onnxruntime": ["runtime/"],
     "tokenizers": ["tokens.py", "runtime/scorer.py"],
     "sklearn": ["model/", "evaluation/", "thresholds/"],
-    "scipy": ["features/", "model/", "evaluation/", "thresholds/"],
+    "scipy": ["features/", "labels/", "model/", "evaluation/", "thresholds/"],
     "pyarrow": ["traffic/"],
     "datasets": ["traffic/readers/saved_dataset.py"],
     "datasketch": ["traffic/duplicates.py"],
+    "cleanlab": ["labels/rows.py"],
     "mlflow": ["integrations/mlflow.py"],
     "litellm": ["integrations/litellm.py"],
     "typer": ["cli/"],
@@ -50,7 +51,7 @@ MAY_NAME = {
 }
 """A package and the modules that may name it."""
 
-HEAVY = {"sklearn", "scipy", "torch", "pandas", "pyarrow", "mlflow", "datasets", "datasketch", "onnx", "typer", "rich"}
+HEAVY = {"cleanlab", "sklearn", "scipy", "torch", "pandas", "pyarrow", "mlflow", "datasets", "datasketch", "onnx", "typer", "rich"}
 
 LOAD = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
 

@@ -1,0 +1,140 @@
+"""Does the score carry any signal? One test over everything that was predicted without having been seen.
+
+A test split alone is a fifth of the samples, too few to tell a weak signal from none. So two parts are read together: the fit
+samples by their out-of-fold scores, and all held-out samples. The statistic is the sum, over the samples, of the score's centred rank times
+the centred gain (for target ``failure``: the cheap model's failure). Divided by the mean gain it is APGR minus 1/2, so a sum of 0 is
+routing at random. Its variance is summed over groups, and the out-of-fold part counts double: any two fit samples meet twice there, each
+predicted with the other's label, so that the sum varies twice as much when labels are pure chance.
+
+The rule: one-sided p below ``CLEAR`` is a signal; below ``WEAK`` a weak one, worth a warning; anything else is compatible with none, and is
+not shipped unless the user insists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.metrics.ranking import rank_within
+
+__all__ = ["CLEAR", "WEAK", "Signal", "SignalPart", "Verdict", "measure_signal"]
+
+CLEAR = 0.025
+WEAK = 0.1
+_OUT_OF_FOLD = 2.0
+
+Verdict: TypeAlias = Literal["clear", "weak", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalPart:
+    """Scores of n samples that they were predicted without, beside what they were to predict.
+
+    Attributes
+    ----------
+    score, outcome, weight : ndarray of shape (n,)
+        Scores; the gain or the failure, NaN where unknown; sample weights.
+    groups : ndarray of shape (n,)
+        Samples of one group are not independent.
+    fold : ndarray of shape (n,) or None
+        Fold of out-of-fold scores; ``None`` where one model scored all and saw none.
+    """
+
+    score: FloatArray
+    outcome: FloatArray
+    weight: FloatArray
+    groups: NDArray[np.str_]
+    fold: IntArray | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """How sure it is that the score carries a signal.
+
+    Attributes
+    ----------
+    n : int
+        Samples with a known outcome.
+    p_value : float
+        Chance of such an agreement, or a better one, when scores and outcomes have nothing to do with each other.
+    """
+
+    n: int
+    p_value: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows from the rule."""
+        if self.p_value <= CLEAR:
+            return "clear"
+        return "weak" if self.p_value <= WEAK else "none"
+
+    @property
+    def note(self) -> str:
+        """What a reader has to know; empty where the signal is clear."""
+        evidence = f"on {self.n:,} samples scored without having been seen, chance alone does as well with p = {self.p_value:.2g}"
+        notes: dict[Verdict, str] = {
+            "clear": "",
+            "weak": f"The score carries a weak signal: {evidence}. More labels would tell.",
+            "none": f"The score carries no signal: {evidence}. Check that the labels belong to the requests, or add labels.",
+        }
+        return notes[self.verdict]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what run.json holds."""
+        return {**asdict(self), "verdict": self.verdict}
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Signal:
+        """Return the signal that :meth:`as_dict` wrote."""
+        return cls(n=form["n"], p_value=form["p_value"])
+
+
+def measure_signal(parts: Sequence[SignalPart]) -> Signal:
+    """Test whether scores and outcomes go together, over all parts at once.
+
+    Parameters
+    ----------
+    parts : sequence of SignalPart
+        They share no group.
+
+    Returns
+    -------
+    Signal
+        With ``p_value`` 1 where nothing can be told: no outcome is known, or all scores or all outcomes are equal.
+    """
+    total, variance, n, n_groups = 0.0, 0.0, 0, 0
+    for part in parts:
+        known = np.flatnonzero(~np.isnan(part.outcome))
+        if not len(known):
+            continue
+        sums = _sums_of_groups(part, known)
+        total += float(sums.sum())
+        variance += float(np.sum(sums**2)) * (1.0 if part.fold is None else _OUT_OF_FOLD)
+        n, n_groups = n + len(known), n_groups + len(sums)
+    if variance <= 0.0 or n_groups < 2:
+        return Signal(n=n, p_value=1.0)
+    return Signal(n=n, p_value=float(student.sf(total / np.sqrt(variance), n_groups - 1)))
+
+
+def _sums_of_groups(part: SignalPart, known: IntArray) -> FloatArray:
+    """Return the sum of centred rank times centred outcome of each group; both are centred inside each fold."""
+    fold = np.zeros(len(known), dtype=np.intp) if part.fold is None else part.fold[known]
+    weight = part.weight[known]
+    rank = _centred(rank_within(part.score[known], fold), weight, fold)
+    product = weight * rank * _centred(part.outcome[known], weight, fold)
+    _, codes = np.unique(part.groups[known], return_inverse=True)
+    return np.asarray(np.bincount(codes, weights=product), dtype=np.float64)
+
+
+def _centred(values: FloatArray, weight: FloatArray, fold: IntArray) -> FloatArray:
+    """Return values minus the weighted mean of their fold."""
+    _, codes = np.unique(fold, return_inverse=True)
+    mean = np.bincount(codes, weights=weight * values) / np.bincount(codes, weights=weight)
+    return np.asarray(values - mean[codes], dtype=np.float64)
