@@ -204,6 +204,15 @@ class DifficultyModel:
         return combination.calibrated(held_out[held_rows, self._informed], calibration.outcomes[held_rows])
 
     @property
+    def informed_channels(self) -> list[Channel]:
+        """The channels that are read where the task is known, in the order of the combination's weights."""
+        return [self.all_channels[column] for column in self._informed]
+
+    def task_channel_of(self, channel: Channel) -> TaskChannel | None:
+        """Return the task channel that stands beside a channel: the one that reads the same vectors."""
+        return next((beside for beside in self.task_channels if beside.name == f"{channel.name}+task"), None)
+
+    @property
     def _blind(self) -> list[int]:
         """Columns of the logits that need no task."""
         return list(range(len(self.channels)))
@@ -212,7 +221,7 @@ class DifficultyModel:
     def _informed(self) -> list[int]:
         """Columns of the logits where the task is known.
 
-        Those of the channels with task columns, for others add only noise beside them, and of the neighbours, which say what a task does not.
+        Those of the channels with task columns, for others add only noise beside them, and of the neighbours, which say what no task does.
         """
         neighbours = [column for column, channel in enumerate(self.channels) if isinstance(channel, NeighbourChannel)]
         return [*range(len(self.channels), len(self.all_channels)), *neighbours]
@@ -258,16 +267,17 @@ class DifficultyModel:
 def _fit_heads(
     channel: Channel, prepared: Matrix, data: LabelledTokens, rows: NDArray[np.intp], state: Any, start: FittedChannel | None
 ) -> FittedChannel:
-    """Fit a channel's heads on some rows; from a start both outcomes' earlier heads may help either new one."""
+    """Fit a channel's heads on some rows; from a start they begin with its heads."""
     vectors = channel.transform(prepared[rows], state)
     outcomes = data.outcomes[rows]
-    earlier = [head for head in (start.cheap, start.frontier) if head] if start else []
 
-    def fitted(failure: FloatArray) -> LinearHead:
+    def fitted(failure: FloatArray, earlier: LinearHead | None) -> LinearHead:
         return fit_head(vectors, failure, outcomes.weight, strength=channel.strength, start=earlier)
 
-    unknown = np.isnan(outcomes.frontier_failure).all()
-    return FittedChannel(state, fitted(outcomes.cheap_failure), None if unknown else fitted(outcomes.frontier_failure))
+    cheap = fitted(outcomes.cheap_failure, start.cheap if start else None)
+    if np.isnan(outcomes.frontier_failure).all():
+        return FittedChannel(state, cheap, None)
+    return FittedChannel(state, cheap, fitted(outcomes.frontier_failure, start.frontier if start else None))
 
 
 def _channel_logits(channel: Channel, prepared: Matrix, fitted: FittedChannel) -> tuple[FloatArray, FloatArray | float]:

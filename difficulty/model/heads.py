@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.special import logit
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -21,7 +21,7 @@ __all__ = ["LinearHead", "Matrix", "fit_classes", "fit_head"]
 FloatArray = NDArray[np.float64]
 Matrix: TypeAlias = sp.csr_array | FloatArray
 _START_STRENGTH = 0.1
-"""Inverse regularisation of how much of an earlier head is kept, for logits of unit deviation."""
+"""Inverse regularisation of the multiple of an earlier head, for logits of unit deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class LinearHead:
         return np.asarray(vectors @ self.coefficients + self.intercept, dtype=np.float64)
 
 
-def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, strength: float, start: Sequence[LinearHead] = ()) -> LinearHead:
+def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, strength: float, start: LinearHead | None = None) -> LinearHead:
     """Fit P(failure) on the rows where the outcome is known.
 
     Dense vectors are standardised first and the scaling is folded into the coefficients. Graded outcomes (0 < failure < 1) count
@@ -50,9 +50,9 @@ def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, streng
         Outcome in [0, 1], NaN where unknown; sample weights.
     strength : float
         Inverse regularisation, scikit-learn's ``C``.
-    start : sequence of LinearHead, optional
-        Earlier heads on the same kind of vector. The coefficients then shrink towards a multiple of each of theirs, which is learned
-        too, instead of towards 0.
+    start : LinearHead, optional
+        An earlier head on the same kind of vector. The coefficients then shrink towards a multiple of its own instead of towards 0; the
+        multiple is learned too, and shrinks towards 1.
 
     Raises
     ------
@@ -69,13 +69,18 @@ def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, streng
         return LinearHead(np.zeros(dim), float(logit(rate)))
     mean, deviation = _scaling(vectors[known])
     scaled = vectors[known] if sp.issparse(vectors) else (vectors[known] - mean) / deviation
-    used, directions = _occurring(scaled), _directions(start, vectors[known], strength)
-    design = _beside(scaled[:, used], vectors[known] @ directions.T)
-    model = LogisticRegression(C=strength, max_iter=2_000).fit(design[rows], labels, sample_weight=weights)
-    learned, kept = np.split(model.coef_[0], [len(used)])
+    used = _occurring(scaled)
+    design = scaled[:, used]
+    if start is None:
+        model = LogisticRegression(C=strength, max_iter=2_000).fit(design[rows], labels, sample_weight=weights)
+        learned, multiple, intercept = model.coef_[0], 0.0, float(model.intercept_[0])
+    else:
+        earlier = np.asarray(vectors[known] @ start.coefficients, dtype=np.float64)
+        learned, multiple, intercept = _fit_beside(earlier, design, rows, labels, weights, strength)
     coefficients = np.zeros(dim)
     coefficients[used] = learned / deviation[used]
-    return LinearHead(coefficients + kept @ directions, float(model.intercept_[0] - mean @ coefficients))
+    kept = multiple * start.coefficients if start else 0.0
+    return LinearHead(coefficients + kept, intercept - float(mean @ coefficients))
 
 
 def fit_classes(vectors: FloatArray, classes: NDArray[np.int64], *, strength: float) -> dict[int, FloatArray]:
@@ -120,18 +125,33 @@ def _occurring(vectors: Matrix) -> NDArray[np.intp]:
     return np.arange(vectors.shape[1]) if isinstance(vectors, np.ndarray) else np.unique(vectors.indices[vectors.data != 0.0])
 
 
-def _directions(heads: Sequence[LinearHead], vectors: Matrix, strength: float) -> FloatArray:
-    """Return the heads' coefficients, of shape (n_heads, dim), scaled so that one penalty serves them and the columns."""
-    directions = np.array([head.coefficients for head in heads]).reshape(len(heads), int(vectors.shape[1]))
-    deviation = (vectors @ directions.T).std(axis=0)
-    scale = np.divide(np.sqrt(_START_STRENGTH / strength), deviation, out=np.zeros_like(deviation), where=deviation > 1e-9)
-    return np.asarray(directions * scale[:, None], dtype=np.float64)
+def _fit_beside(
+    earlier: FloatArray, design: Matrix, rows: NDArray[np.intp], labels: NDArray[np.int64], weights: FloatArray, strength: float
+) -> tuple[FloatArray, float, float]:
+    """Return what is learned beside earlier logits: coefficients, the multiple of the earlier logits, and the intercept."""
+    deviation = float(earlier.std())
+    scale = np.sqrt(_START_STRENGTH / strength) / deviation if deviation > 1e-9 else 0.0
+    column = (scale * earlier)[:, None]
+    beside = np.hstack([design, column]) if isinstance(design, np.ndarray) else sp.csr_array(sp.hstack([design, column], format="csr"))
+    found = _penalised_logistic(beside[rows], labels, weights, offset=earlier[rows], strength=strength)
+    return found[:-2], 1.0 + scale * float(found[-2]), float(found[-1])
 
 
-def _beside(vectors: Matrix, columns: FloatArray) -> Matrix:
-    if not columns.shape[1]:
-        return vectors
-    return np.hstack([vectors, columns]) if isinstance(vectors, np.ndarray) else sp.csr_array(sp.hstack([vectors, columns], format="csr"))
+def _penalised_logistic(
+    design: Matrix, labels: NDArray[np.int64], weights: FloatArray, *, offset: FloatArray, strength: float
+) -> FloatArray:
+    """Return the coefficients and, last, the intercept of a logistic regression with an offset, which scikit-learn's has not."""
+
+    def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
+        coefficients, intercept = parameters[:-1], parameters[-1]
+        z = design @ coefficients + intercept + offset
+        misfit = strength * np.dot(weights, np.logaddexp(0.0, z) - labels * z)
+        residual = strength * weights * (expit(z) - labels)
+        gradient = np.append(design.T @ residual + coefficients, residual.sum())
+        return float(misfit + 0.5 * np.dot(coefficients, coefficients)), gradient
+
+    start = np.zeros(design.shape[1] + 1)
+    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 2_000}).x, dtype=np.float64)
 
 
 def _scaling(vectors: Matrix) -> tuple[FloatArray, FloatArray]:

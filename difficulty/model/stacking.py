@@ -1,11 +1,14 @@
 """Combining heads on out-of-fold predictions: weights for each outcome's probability and for the gain.
 
-Probabilities are combined by logistic regression on the heads' logits. The gain is not the difference of the two combined
-probabilities: which head tells failures apart is not which head tells gains apart, and scaling each outcome on its own blows
+Probabilities are combined by logistic regression on the heads' logits, with weights of 0 or more. The gain is not the difference of the
+two combined probabilities: which head tells failures apart is not which head tells gains apart, and scaling each outcome on its own blows
 up the noisier one (on RouteLLM MMLU the difference of separately scaled outcomes has APGR 0.681, the combination below 0.693).
 So the gain is regressed, with weights of 0 or more, on each head's own difference ``P(cheap fails) - P(frontier fails)``.
-The weights shrink towards 1 for the first head and 0 for the others, as if ``_PRIOR_SAMPLES`` samples had said so: with few labels
-the simplest head decides alone.
+
+All weights shrink towards 1 for the first head and 0 for the others, as if ``_PRIOR_SAMPLES`` samples had said so: with few labels the
+simplest head decides alone. Without that, noise decides: a head that knows little is wrong more often than right out of fold, because
+what is left out of its training is what is asked, and free weights turn it round (on 200 labels of RouteLLM MMLU the AUROC of
+P(cheap fails) fell from 0.66 to 0.56).
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.optimize import minimize, nnls
+from scipy.special import expit
 
 from difficulty.model.heads import LinearHead, fit_head
 
@@ -37,8 +41,32 @@ class GainWeights:
 
 
 def fit_outcome_stack(logits: FloatArray, failure: FloatArray, weight: FloatArray) -> LinearHead:
-    """Fit weights for the heads' logits of one outcome; ``logits`` has shape (n_requests, n_heads)."""
-    return fit_head(logits, failure, weight, strength=1.0)
+    """Fit weights for the heads' logits of one outcome by penalised logistic regression.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_requests, n_heads)
+        Each head's logits, out of fold; the simplest head first.
+    failure, weight : ndarray of shape (n_requests,)
+        Outcome in [0, 1], NaN where unknown; sample weights.
+    """
+    known = ~np.isnan(failure)
+    x, y, w = logits[known], failure[known], weight[known]
+    if len(np.unique(y)) < 2:
+        return fit_head(logits, failure, weight, strength=1.0)
+    rate = np.average(y, weights=w)
+    first = np.eye(1, x.shape[1])[0]
+    information = _PRIOR_SAMPLES * rate * (1.0 - rate) * x.var(axis=0)
+
+    def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
+        away, z = parameters[:-1] - first, x @ parameters[:-1] + parameters[-1]
+        residual = w * (expit(z) - y)
+        misfit = np.dot(w, np.logaddexp(0.0, z) - y * z) + 0.5 * np.dot(information, away**2)
+        return float(misfit), np.append(x.T @ residual + information * away, residual.sum())
+
+    bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
+    found = minimize(loss, np.append(first, 0.0), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return LinearHead(found[:-1], float(found[-1]))
 
 
 def fit_gain_weights(differences: FloatArray, gain: FloatArray, weight: FloatArray, *, start: GainWeights | None = None) -> GainWeights:

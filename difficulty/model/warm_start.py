@@ -1,9 +1,9 @@
 """Warm start: a model for a new pair of models that begins where a fitted one ended.
 
 What the channels learned of the texts (document frequencies, the guess of the task) is kept as it is, so the exported graph has the same
-structure. Every head is fitted to the new outcomes, but its coefficients shrink towards a multiple of the old heads' instead of towards 0
-(:func:`~difficulty.model.heads.fit_head`): which requests are hard for one pair says something of another, and how much is learned from the new
-labels. The weights that combine the channels shrink towards the old ones. Calibration is learned anew.
+structure. Every head is fitted to the new outcomes, but its coefficients shrink towards a multiple of the old head's instead of towards 0
+(:func:`~difficulty.model.heads.fit_head`): which requests are hard for one pair says something of another. The multiple is learned too, and
+shrinks towards 1. The weights that combine the channels shrink towards the old ones. Calibration is learned anew.
 """
 
 from __future__ import annotations
