@@ -16,6 +16,7 @@ from difficulty.errors import RecipeError
 __all__ = [
     "ExportSettings",
     "FeatureSettings",
+    "LabelSettings",
     "NgramSettings",
     "PolicySettings",
     "Recipe",
@@ -59,6 +60,15 @@ class SplitSettings(_Settings):
     def fractions(self) -> tuple[float, float, float]:
         """The three shares."""
         return self.fit, self.calibration, self.test
+
+
+class LabelSettings(_Settings):
+    """Logged traffic, whose outcomes were seen only for the model that was called."""
+
+    largest_weight: float = Field(default=20.0, ge=1, allow_inf_nan=False)
+    """A row counts 1 / propensity, cut at this."""
+    accept_selection_bias: bool = False
+    """Whether to learn from outcomes seen only where an unknown policy chose to look."""
 
 
 class NgramSettings(_Settings):
@@ -138,6 +148,7 @@ class Recipe(_Settings):
     folds: int = Field(default=5, ge=2)
     text: TextSettings = TextSettings()
     split: SplitSettings = SplitSettings()
+    labels: LabelSettings = LabelSettings()
     features: FeatureSettings = FeatureSettings()
     policy: PolicySettings = PolicySettings()
     export: ExportSettings = ExportSettings()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
+from difficulty.cli.console import JsonFlag, OutPath, err, out, print_json, steps
 
 if TYPE_CHECKING:
     from difficulty.stages.train import Tracker
@@ -24,6 +24,10 @@ def command(
     out_path: OutPath,
     recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.")] = "fast",
     target: Annotated[str | None, typer.Option(help="benefit, failure or auto; default: the recipe's.")] = None,
+    accept_selection_bias: Annotated[
+        bool,
+        typer.Option("--accept-selection-bias", help="Learn from outcomes seen only where a policy without propensities chose to look."),
+    ] = False,
     tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
     tracking_uri: Annotated[
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Where MLflow records; by default a file in this folder.")
@@ -40,6 +44,9 @@ def command(
     chosen = find_recipe(recipe)
     if target:
         chosen = parse_recipe({**chosen.model_dump(), "target": target}, name="--target")
+    if accept_selection_bias:
+        labels = chosen.labels.model_copy(update={"accept_selection_bias": True})
+        chosen = chosen.model_copy(update={"labels": labels})
     tracker = _tracker(tracking_uri, experiment) if tracking else None
     with steps() as say:
         encoder = find_encoder(chosen.features.encoder)
@@ -53,6 +60,8 @@ def command(
     )
     if samples["aside"]:
         out.print(f"{samples['aside']:,} samples set aside: near-duplicates of samples in two splits")
+    for note in (run.lineage["logged"] or {}).get("notes", ()):
+        err.print(f"warning: {note}", markup=False)
     out.print(evaluation_table(evaluation))
     out.print(f"wrote {run.folder}", markup=False)
 

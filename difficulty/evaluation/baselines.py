@@ -109,7 +109,8 @@ def baselines_of(
 
 def _share(judged: Judged) -> float | None:
     """Return the share of requests that the threshold sends to the frontier model."""
-    return None if judged.sent is None else float(ratio(judged.sent).value(judged.outcomes.weight))
+    per_request, weight = judged.outcomes.per_request, judged.outcomes.weight
+    return None if judged.sent is None else float(ratio(judged.sent * per_request, per_request).value(weight))
 
 
 def _sent(score: FloatArray, share: float | None, weight: FloatArray) -> FloatArray | None:

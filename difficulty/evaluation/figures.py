@@ -170,7 +170,7 @@ def ratios_at(judged: Judged, sent: FloatArray, rows: IntArray, *, names: Sequen
         "routing_recall": lambda: recall_ratio(sent, needed),
         "cheap_route_precision": lambda: cheap_precision_ratio(sent, needed),
         "risk": lambda: risk_ratio(sent, outcomes.cheap_failure),
-        "frontier_share": lambda: ratio(sent),
+        "frontier_share": lambda: ratio(sent * outcomes.per_request, outcomes.per_request + 0.0 * sent),
         "gap_recovered": lambda: ratio(sent * gain, gain, counted=gain),
         "quality": lambda: ratio(_mix(sent, outcomes.cheap_quality, outcomes.frontier_quality)),
         "cost": lambda: ratio(1000.0 * _mix(sent, judged.cheap_cost[rows], judged.frontier_cost[rows])),

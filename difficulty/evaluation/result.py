@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,10 @@ class Evaluation:
     counts: Mapping[str, int]
     notes: tuple[str, ...]
     n_draws: int
+
+    def noting(self, notes: Sequence[str]) -> Evaluation:
+        """Return the same figures with more notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def as_dict(self) -> dict[str, Any]:
         """Return exactly what metrics.json holds."""

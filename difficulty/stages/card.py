@@ -60,6 +60,7 @@ def bundle_card(name: str, lineage: Mapping[str, Any], policy: Policy, evaluatio
         "",
         f"- recipe `{lineage['recipe']['name']}`, traffic sha256 `{lineage['training_data']}`",
         f"- {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,} test samples, {samples['aside']:,} aside",
+        *(f"- {sentence}" for sentence in (lineage.get("logged") or {}).get("notes", ())),
         f"- exported graph against the Python model: largest difference {report.max_difference:.2g} on {report.n:,} requests, "
         f"{report.flips} decisions flipped",
         "",

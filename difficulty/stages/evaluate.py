@@ -13,13 +13,24 @@ from difficulty.bundle import Bundle, read_bundle
 from difficulty.errors import RunError, ScoringError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.judged import Judged
+from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
 from difficulty.runtime.scorer import Encoded, Scorer
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, tokenize
+from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Judgement", "TrafficScores", "evaluate_scorer", "score_traffic", "training_splits", "without_task"]
+__all__ = [
+    "Judgement",
+    "TrafficScores",
+    "evaluate_scorer",
+    "label_settings",
+    "score_traffic",
+    "training_splits",
+    "weighed",
+    "without_task",
+]
 
 
 class Judgement(NamedTuple):
@@ -53,7 +64,7 @@ def evaluate_scorer(
         )
     made = (_of_bundle if is_bundle else _of_run)(scorer_path, traffic, prices)
     rng = np.random.default_rng(seed)
-    evaluation = evaluate(made.held_out, n_draws=n_draws, rng=rng, task_means=made.task_means, others=made.others)
+    evaluation = evaluate(made.held_out, n_draws=n_draws, rng=rng, task_means=made.task_means, others=made.others).noting(made.notes)
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
     n = len(made.held_out)
@@ -101,13 +112,15 @@ class _Material:
     task_means: TaskMeans | None = None
     others: dict[str, NDArray[np.float64]] | None = None
     note: str
+    notes: tuple[str, ...] = ()
+    """What is to be known of the outcomes: how logged ones are weighted."""
 
 
 def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
     run = Run.read(path)
     new = np.flatnonzero(~run.seen.holds(traffic))
     _check_some(len(new), len(traffic))
-    picked = traffic.select(new)
+    picked, notes = weighed(traffic.select(new), run.recipe.labels)
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
     model, gains, left_out = run.model, run.lineage["task_gains"], len(traffic) - len(new)
     outputs = model.predict(tokens.ids, tokens.tasks).by_name()
@@ -115,6 +128,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
         held_out=judged(picked, outputs, tokens.totals, target=model.target, prices=prices),
         task_means=TaskMeans(**gains) if gains else None,
         others={"without_task": model.predict(tokens.ids).difficulty_score} if model.task_channel else None,
+        notes=notes,
         note=f"{left_out:,} samples whose text or group training saw are left out." if left_out else "No sample was seen in training.",
     )
 
@@ -123,15 +137,29 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material
     bundle = read_bundle(path)
     rows, note = _unseen_by(bundle, traffic)
     _check_some(len(rows), len(traffic))
-    picked, scorer, policy = traffic.select(rows), Scorer.from_bundle(bundle), bundle.policy
+    picked, notes = weighed(traffic.select(rows), label_settings(bundle))
+    scorer, policy = Scorer.from_bundle(bundle), bundle.policy
     scores = score_traffic(scorer, picked)
     return _Material(
         held_out=judged(
             picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices, threshold=policy.threshold, rules=policy
         ),
         others=without_task(scorer, scores),
+        notes=notes,
         note=note,
     )
+
+
+def weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, tuple[str, ...]]:
+    """Return logged traffic weighted, with what to say of it; what an unknown policy selected is judged as it is, and the notes say so."""
+    accepting = settings.model_copy(update={"accept_selection_bias": True})
+    traffic, logged = weigh_logged(traffic, accepting)
+    return traffic, logged.notes if logged else ()
+
+
+def label_settings(bundle: Bundle) -> LabelSettings:
+    """Return the label settings of the recipe that a bundle was trained by; bundles from before there were any have the defaults."""
+    return LabelSettings.model_validate(bundle.manifest.recipe.get("labels", {}))
 
 
 def _unseen_by(bundle: Bundle, traffic: Traffic) -> tuple[NDArray[np.intp], str]:

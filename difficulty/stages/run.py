@@ -35,6 +35,7 @@ from difficulty.model.store import load_model
 from difficulty.recipe import Recipe, parse_recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.table import Traffic
 
 __all__ = ["RUN_FORMAT", "Run", "Seen", "new_folder", "refuse_existing"]
@@ -115,19 +116,22 @@ class Run:
 
     @cached_property
     def calibration(self) -> Traffic:
-        """Samples that calibrators and thresholds use."""
-        return Traffic.read(self.folder / "calibration.parquet")
+        """Samples that calibrators and thresholds use, logged ones weighted as in training."""
+        return self._weighed("calibration.parquet")
 
     @cached_property
     def test(self) -> Traffic:
-        """Samples that nothing was fitted on."""
-        return Traffic.read(self.folder / "test.parquet")
+        """Samples that nothing was fitted on, logged ones weighted as in training."""
+        return self._weighed("test.parquet")
 
     @cached_property
     def seen(self) -> Seen:
         """What fitting and calibration saw."""
         with np.load(self.folder / "seen.npz", allow_pickle=False) as arrays:
             return Seen(arrays["texts"], arrays["groups"])
+
+    def _weighed(self, name: str) -> Traffic:
+        return weigh_logged(Traffic.read(self.folder / name), self.recipe.labels)[0]
 
 
 def refuse_existing(path: Path, *, what: str) -> None:

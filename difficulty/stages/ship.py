@@ -158,7 +158,8 @@ def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None
     gains = run.lineage["task_gains"]
     rng = np.random.default_rng(run.recipe.seed)
     means = TaskMeans(**gains) if gains else None
-    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=without_task(scorer, scores))
+    notes = (run.lineage.get("logged") or {}).get("notes", ())
+    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=without_task(scorer, scores)).noting(notes)
 
 
 def _files(

@@ -14,7 +14,7 @@ from difficulty.evaluation import Evaluation
 from difficulty.evaluation.result import without_threshold
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.evaluate import score_traffic, training_splits
+from difficulty.stages.evaluate import label_settings, score_traffic, training_splits, weighed
 from difficulty.stages.policy import chosen_by, policy_files
 from difficulty.stages.scoring import scored_traffic
 from difficulty.stages.ship import bundle_name
@@ -56,7 +56,7 @@ def rechoose(
     """
     name, version = bundle_name(out)
     old = read_bundle(bundle_path)
-    traffic = _usable(Traffic.read(traffic_path), old)
+    traffic, notes = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
     scorer = Scorer.from_bundle(old)
     outputs, totals, _ = score_traffic(scorer, traffic)
     data = scored_traffic(traffic, outputs, totals, rules=old.policy, prices=prices)
@@ -68,8 +68,8 @@ def rechoose(
     files = {
         **old.files,
         **policy_files(scorer, policy, version=f"{name}-{version}"),
-        "metrics.json": _metrics(old, len(traffic)),
-        "card.md": _card(old, policy, name=f"{name}-{version}"),
+        "metrics.json": _metrics(old, len(traffic), notes),
+        "card.md": _card(old, policy, notes, name=f"{name}-{version}"),
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
     kept = old.manifest.model_dump(mode="json", exclude={"files", "sha256"})
@@ -88,20 +88,23 @@ def _policy(old: Bundle, point: OperatingPoint, traffic: Traffic, *, today: date
     return old.policy.model_copy(update=changes)
 
 
-def _metrics(old: Bundle, n: int) -> bytes:
+def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
     """Return the old figures without those at the old threshold: no traffic is left to judge the new one by."""
     note = f"the threshold was chosen again on {n:,} samples; evaluate the bundle on other traffic"
-    figures = without_threshold(Evaluation.from_dict(json.loads(old.files["metrics.json"])), note)
+    figures = without_threshold(Evaluation.from_dict(json.loads(old.files["metrics.json"])), note).noting(
+        [f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes]
+    )
     return (json.dumps(figures.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _card(old: Bundle, policy: Policy, *, name: str) -> bytes:
+def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str) -> bytes:
     """Return the old card under a heading that says what is new."""
     before = f"{old.manifest.name}-{old.manifest.version}"
     chosen = policy.chosen
     news = (
         f"# {name}\n\nThe scorer of {before} with another threshold: frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by "
         f"`{chosen.objective}` on {chosen.n:,} samples; review it by {policy.review_date.isoformat()}.\n\n"
-        f"What follows is the card of {before}; its threshold, and its figures at that threshold, no longer hold.\n\n---\n\n"
+        + "".join(f"{sentence}\n\n" for sentence in notes)
+        + f"What follows is the card of {before}; its threshold, and its figures at that threshold, no longer hold.\n\n---\n\n"
     )
     return news.encode() + old.files["card.md"]

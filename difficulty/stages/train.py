@@ -19,6 +19,7 @@ from difficulty import __version__
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.features.static import StaticEncoder
+from difficulty.metrics.weights import effective_samples
 from difficulty.model.channels import Channel, NgramChannel, StaticChannel, TaskGuessChannel, task_channel_of
 from difficulty.model.difficulty import DifficultyModel, Target
 from difficulty.model.labelled import LabelledTokens
@@ -28,6 +29,7 @@ from difficulty.stages.run import RUN_FORMAT, Run, Seen, new_folder, refuse_exis
 from difficulty.stages.scoring import Tokenized, judged, tokenize
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
@@ -85,14 +87,16 @@ def train(
     TooFewSamplesError
         If there are too few samples, or too few of one outcome.
     TrafficError
-        If the frontier model is not better than the cheap one and the target is benefit.
+        If the frontier model is not better than the cheap one and the target is benefit, or outcomes were seen only where an unknown
+        policy chose to look and the recipe does not accept that.
     RunError
         If the run folder exists already.
     """
     say = progress or (lambda _: None)
     refuse_existing(out, what="run folder")
     say("reading traffic")
-    traffic = Traffic.read(traffic_path)
+    read = Traffic.read(traffic_path)
+    traffic, logged = weigh_logged(read, recipe.labels)
     splits = traffic.splits(recipe.split.fractions, recipe.seed)
     target = _target(recipe.target, traffic.outcomes, splits)
     _check(traffic.outcomes, splits, target)
@@ -105,12 +109,14 @@ def train(
     model.fit(fit, labelled(traffic, tokens, splits == "calibration"))
     say("judging the test samples")
     evaluation = _evaluate(model, traffic, tokens, splits, target=target, seed=recipe.seed, n_draws=n_draws)
+    evaluation = evaluation.noting(logged.notes if logged else ())
     with new_folder(out, what="run folder") as folder:
         save_model(model, folder)
         shutil.copytree(encoder.tokenizer_path.parent, folder / "encoder")
         write_metrics(evaluation, folder / "metrics.json")
         _write_samples(traffic, splits, folder)
         lineage = _lineage(traffic, splits, recipe=recipe, target=target)
+        lineage |= {"training_data": read.data_hash, "logged": logged.as_dict() if logged else None}
         (folder / "run.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
     run = Run.read(out)
     if tracker:
@@ -138,6 +144,12 @@ def _check(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None
             raise TooFewSamplesError(
                 f"training needs at least {least} {split} samples with {needed} known, about 200 in all: got {n} of {len(known):,}. "
                 "Add labels."
+            )
+        worth = effective_samples(outcomes.weight[(splits == split) & ~np.isnan(known)])
+        if worth < least:
+            raise TooFewSamplesError(
+                f"training needs {split} samples worth at least {least} equally weighted ones: got {n:,} worth {worth:.0f}, so uneven "
+                "are their weights. Lower labels.largest_weight, check the column weight, or log more traffic."
             )
     failure = outcomes.cheap_failure[splits == "fit"]
     failed, fine = int((failure > 0).sum()), int((failure < 1).sum())

@@ -75,20 +75,21 @@ class PolicyCurve:
     def of(cls, traffic: ScoredTraffic) -> PolicyCurve:
         """Return the curve of scored traffic."""
         weight, gain = traffic.outcomes.weight, traffic.outcomes.gain
+        requests = weight * traffic.outcomes.per_request
         free = np.flatnonzero(np.isnan(traffic.fixed))
         order = free[np.argsort(-traffic.score[free], kind="stable")]
         ends = np.append(np.flatnonzero(np.diff(traffic.score[order])), len(order) - 1) if len(order) else np.zeros(0, dtype=np.intp)
         known = ~np.isnan(gain)
         gained = np.where(known, gain, 0.0) * weight
         always = traffic.fixed == 1.0
-        sent = weight[always].sum() + np.append(0.0, np.cumsum(weight[order])[ends])
+        sent = requests[always].sum() + np.append(0.0, np.cumsum(requests[order])[ends])
         recovered = gained[always].sum() + np.append(0.0, np.cumsum(gained[order])[ends])
         gap = gained.sum()
         scores = traffic.score[order][ends]
         reachable = slice(None, -1 if len(scores) and scores[-1] <= 0.0 else None)  # no threshold sends a score of 0
         return cls(
             thresholds=_between(scores)[reachable],
-            frontier_share=(sent / weight.sum())[reachable],
+            frontier_share=(sent / requests.sum())[reachable],
             gap_recovered=(recovered / gap if known.any() and gap > 0 else np.full(len(sent), np.nan))[reachable],
         )
 

@@ -68,10 +68,11 @@ def operating_point(
 ) -> OperatingPoint:
     """Return what to expect of a threshold; intervals hold the middle 95 % of bootstrap draws of whole groups."""
     sent, outcomes = traffic.sent(threshold), traffic.outcomes
-    cheap, gain = outcomes.cheap_quality, outcomes.frontier_quality - outcomes.cheap_quality
+    cheap, difference = outcomes.cheap_quality, outcomes.frontier_quality - outcomes.cheap_quality
+    gain, per_request = outcomes.gain, outcomes.per_request
     figures = {
-        "frontier_share": ratio(sent),
-        "quality": ratio(cheap + sent * gain),
+        "frontier_share": ratio(sent * per_request, per_request),
+        "quality": ratio(cheap + sent * difference),
         "gap_recovered": ratio(sent * gain, gain, counted=gain),
         "cost": ratio(1000.0 * (traffic.cheap_cost + sent * (traffic.frontier_cost - traffic.cheap_cost))),
     }

@@ -41,8 +41,9 @@ class Traffic:
     Rows keep the order of the file. All texts stay in Arrow memory until asked for.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, *, factor: FloatArray | None = None) -> None:
         self._table = table
+        self._factor = factor
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -96,12 +97,14 @@ class Traffic:
         cheap, passed, frontier = (self._floats(name) for name in ("cheap_quality", "cheap_passed", "frontier_quality"))
         cheap = np.where(np.isnan(cheap), passed, cheap)
         preferred = np.array([_GAIN_OF.get(vote, np.nan) for vote in self._list("preference")], dtype=np.float64)
+        weight = self._floats("weight")
         only_voted = np.isnan(cheap) & np.isnan(frontier)
         return Outcomes(
             cheap_quality=np.where(only_voted, (1.0 - preferred) / 2.0, cheap),
             frontier_quality=np.where(only_voted, (1.0 + preferred) / 2.0, frontier),
             preferred_gain=preferred,
-            weight=self._floats("weight"),
+            weight=weight if self._factor is None else weight * self._factor,
+            request_weight=None if self._factor is None else weight,
         )
 
     @cached_property
@@ -162,7 +165,18 @@ class Traffic:
         chosen = np.asarray(rows)
         if chosen.dtype == np.bool_:
             chosen = np.flatnonzero(chosen)
-        return Traffic(self._table.take(pa.array(chosen.astype(np.int64))))
+        factor = None if self._factor is None else self._factor[chosen]
+        return Traffic(self._table.take(pa.array(chosen.astype(np.int64))), factor=factor)
+
+    def weighed(self, factor: FloatArray) -> Traffic:
+        """Return the samples with the weights of their outcomes multiplied; shape (n,). Files are written without that."""
+        return Traffic(self._table, factor=factor)
+
+    def without_frontier_outcome(self, rows: NDArray[np.bool_]) -> Traffic:
+        """Return the samples with the frontier outcome of some of them unknown, by a mask of shape (n,)."""
+        place = self._table.schema.get_field_index("frontier_quality")
+        column = pa.array(self._floats("frontier_quality"), mask=rows | np.isnan(self._floats("frontier_quality")), type=pa.float64())
+        return Traffic(self._table.set_column(place, self._table.schema.field(place), column), factor=self._factor)
 
     def _list(self, name: str) -> list[Any]:
         return list(self._table.column(name).to_pylist())

@@ -130,3 +130,12 @@ def test_several_rows_of_one_request_become_one_sample(tmp_path):
     assert traffic.column("extra")[0] == {"n_judges": 2}
     assert [row["line"] for row in map(json.loads, (tmp_path / "out.rejects.jsonl").read_text().splitlines())] == [3, 4, 5, 9]
     assert json.loads((tmp_path / "out.summary.json").read_text())["labels"][0]["judges"]["j"]["scores"] == 4
+
+
+def test_constant_judges_leave_nothing_to_learn(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(score(f"r{n}", name, 7, 7)) + "\n" for n in range(5) for name in ("a", "b")))
+    summary = ingest([source], tmp_path / "out.parquet", labels=["judge:scale=1,10"])
+    assert summary.labels[0]["alpha_as_given"] is None
+    assert any("both models do equally well on every sample" in warning for warning in summary.warnings)
+    assert any("quality 0.666667 on every sample: one class" in warning for warning in summary.warnings)
