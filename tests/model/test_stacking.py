@@ -67,6 +67,7 @@ def test_gain_weights_ignore_unknown_gains_and_count_weights():
     assert found.intercept == pytest.approx(expected.intercept)
 
 
+@given(st.lists(st.sampled_from("abcdefgh"), max_size=40), st.integers(2, 5), st.integers(0, 99))
 def test_folds_keep_groups_whole_and_hold_as_many_groups_each(groups, folds, seed):
     fold = fold_numbers(groups, folds=folds, rng=np.random.default_rng(seed))
     assert len(fold) == len(groups)
