@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -62,6 +62,10 @@ class BenchmarkSet:
     def gain(self) -> FloatArray:
         """Frontier minus cheap quality, shape (n,)."""
         return self.frontier - self.cheap
+
+    def in_one_fold(self) -> BenchmarkSet:
+        """Return the same set where one model scored all of it."""
+        return replace(self, fold=np.zeros(len(self), dtype=np.int64))
 
     def rows(self, *, without: str | None = None) -> NDArray[np.intp]:
         """Return the places of all requests, or of those of other tasks than ``without``."""
@@ -133,9 +137,9 @@ def inside_task_auroc(score: FloatArray, data: BenchmarkSet, rows: NDArray[np.in
     rows : ndarray of int
         The requests to judge; tasks with one kind of outcome among them are left out.
     pairs_across_folds : bool
-        Whether two requests of different folds are compared, by their ranks inside their folds. Across folds even a score that knows
-        the task alone falls below 0.5: each fold's model has seen the other folds' outcomes, so a fold in which a task went well is scored by
-        a model for which it went badly. Pairs inside one fold have 0.5 for such a score.
+        Whether two requests of different folds are compared, by their ranks inside their folds. Across folds even a score that knows the
+        task alone falls below 0.5: a fold in which a task happens to go well is scored by a model for which it went badly, having seen
+        the other folds alone. Among pairs inside one fold such a score has 0.5.
     """
     better = (data.gain > 0).astype(np.float64)
     ranked = np.zeros(len(data))

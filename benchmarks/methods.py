@@ -1,0 +1,110 @@
+"""Every method of the benchmark by name: who it is, and how its scores come about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+import difficulty
+from benchmarks.experiments import Experiment
+from benchmarks.peer_environments import PEERS, Peer, PeerError
+from benchmarks.peers.exchange import score_methods
+from benchmarks.recipes import SPLIT, score_recipe
+from benchmarks.references import REFERENCES
+from benchmarks.stored import Arrays, digest_of, digest_of_problem, digest_of_sources, stored
+from difficulty.recipe import Recipe
+
+TITLES = {
+    "llmrouter_knn": "LLMRouter 0.4.0, kNN (k = 5)",
+    "llmrouter_knn100": "LLMRouter 0.4.0, kNN (k = 100)",
+    "llmrouter_svm": "LLMRouter 0.4.0, SVM",
+    "llmrouter_mlp": "LLMRouter 0.4.0, MLP",
+    "llmrouter_mf": "LLMRouter 0.4.0, matrix factorisation",
+    "routellm_mf": "RouteLLM 0.2.0, matrix factorisation",
+    "model2vec": "model2vec 0.10.0, classifier",
+    "semantic_router": "semantic-router 1.1.1 (k = 5)",
+    "semantic_router_k100": "semantic-router 1.1.1 (k = 100)",
+    "oracle": "oracle: knows the outcomes",
+    "tfidf": "TF-IDF, difference of two logistic models",
+    "task_mean": "mean gain of the task (told the task)",
+    "knn100": "kNN-100 on MiniLM embeddings, mean gain",
+    "minilm_lr": "MiniLM embeddings, difference of two logistic models",
+    "length": "length of the request",
+    "random": "random order",
+}
+Kind = Literal["ours", "peer", "reference"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What one method says of the requests of an experiment."""
+
+    name: str
+    kind: Kind
+    score: np.ndarray | None
+    """Shape (n,); ``None`` where the method could not be run."""
+    reason: str = ""
+    """Why it could not."""
+    p_cheap_fails: np.ndarray | None = None
+    familiarity: np.ndarray | None = None
+    train_s: float = float("nan")
+    """Mean over folds."""
+    score_ms: float = float("nan")
+    """A request."""
+    parity: np.ndarray | None = None
+
+    @property
+    def title(self) -> str:
+        """The method as a reader knows it."""
+        if self.kind == "ours":
+            return f"`{self.name.removesuffix('_task')}`, {'task told' if self.name.endswith('_task') else 'text only'}"
+        return TITLES[self.name]
+
+
+class Bench:
+    """Runs methods on one experiment, and keeps their scores below ``work``."""
+
+    def __init__(self, experiment: Experiment, work: Path) -> None:
+        self.experiment = experiment
+        self.problem = experiment.problem(work / "embeddings")
+        self.key = digest_of_problem(self.problem)
+        self.folder = work / "scores" / experiment.name
+        self.work = work
+
+    def recipe(self, recipe: Recipe) -> list[Scored]:
+        """Score one of ours; again when the package's sources or the recipe change."""
+        sources = digest_of_sources(Path(difficulty.__file__).parent)
+        key = digest_of([self.key, sources, recipe.model_dump_json(), str(SPLIT)])
+        arrays = self._stored(recipe.name, key, lambda: score_recipe(self.experiment, recipe))
+        return [self._scored(name, "ours", arrays) for name in (recipe.name, f"{recipe.name}_task")]
+
+    def references(self) -> list[Scored]:
+        """Score the reference methods."""
+        source = (Path(__file__).parent / "references.py").read_bytes()
+        arrays = self._stored("references", digest_of([self.key], source), lambda: score_methods(self.problem, REFERENCES))
+        return [self._scored(name, "reference", arrays) for name in REFERENCES]
+
+    def peer(self, name: str) -> list[Scored]:
+        """Score a peer's methods in its own environment; without scores, with the reason, where it does not run."""
+        peer = Peer(name, self.work / "environments")
+        problem = self.work / "problems" / self.experiment.name
+        self.problem.write(problem)
+        try:
+            arrays = stored(self.folder / f"{name}.npz", digest_of([self.key, peer.digest]), lambda path: peer.run(problem, path))
+        except PeerError as error:
+            return [Scored(method, "peer", None, reason=str(error)) for method in PEERS[name]]
+        return [self._scored(method, "peer", arrays) for method in peer.methods]
+
+    def _stored(self, name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+        return stored(self.folder / f"{name}.npz", key, lambda path: np.savez(path, **make()))
+
+    def _scored(self, name: str, kind: Kind, arrays: Arrays) -> Scored:
+        """Return one method's part of the arrays, for the judged requests alone."""
+        score = arrays[f"score__{name}"][-len(self.experiment.judged) :]
+        optional = {what: arrays.get(f"{what}__{name}") for what in ("p_cheap_fails", "familiarity", "parity")}
+        train_s, score_s = arrays[f"train_s__{name}"].mean(), arrays[f"score_s__{name}"].sum()
+        return Scored(name, kind, score, train_s=float(train_s), score_ms=float(score_s / len(score) * 1000.0), **optional)
