@@ -40,6 +40,9 @@ def command(
         float | None, typer.Option(min=0.0, max=1.0, help="Requests less familiar than this go to the frontier model; 0 = off.")
     ] = None,
     prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the expected cost.")] = None,
+    allow_no_signal: Annotated[
+        bool, typer.Option("--allow-no-signal", help="Ship even a score that routes no better than chance might.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Run ship."""
@@ -52,7 +55,14 @@ def command(
     policy = _policy(Run.read(run), given)
     with steps() as say:
         shipped = ship(
-            run, out_path, objective=objective, policy=policy, models=(cheap_model, frontier_model), prices=price_list, progress=say
+            run,
+            out_path,
+            objective=objective,
+            policy=policy,
+            models=(cheap_model, frontier_model),
+            prices=price_list,
+            allow_no_signal=allow_no_signal,
+            progress=say,
         )
     parity = shipped.parity
     if json:

@@ -9,6 +9,7 @@ from difficulty.bundle import Policy
 from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
+from difficulty.stages.labels import label_notes
 
 __all__ = ["bundle_card"]
 
@@ -61,6 +62,7 @@ def bundle_card(name: str, lineage: Mapping[str, Any], policy: Policy, evaluatio
         f"- recipe `{lineage['recipe']['name']}`, traffic sha256 `{lineage['training_data']}`",
         f"- {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,} test samples, {samples['aside']:,} aside",
         *(f"- {sentence}" for sentence in (lineage.get("logged") or {}).get("notes", ())),
+        *(f"- {sentence}" for sentence in label_notes(lineage)),
         f"- exported graph against the Python model: largest difference {report.max_difference:.2g} on {report.n:,} requests, "
         f"{report.flips} decisions flipped",
         "",

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Policy, write_bundle
-from difficulty.errors import BundleError
+from difficulty.errors import BundleError, NoSignalError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate
+from difficulty.evaluation.signal import WEAK, Signal
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.export.parity import ParityReport, check_flips, compare
 from difficulty.export.suite import golden_requests
@@ -22,6 +23,7 @@ from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer, load_session
 from difficulty.stages.card import bundle_card
 from difficulty.stages.evaluate import score_traffic, without_task
+from difficulty.stages.labels import label_notes, with_suspicion
 from difficulty.stages.policy import chosen_by, policy_files
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, scored_traffic, tokenize
@@ -50,6 +52,7 @@ def ship(
     policy: PolicySettings | None = None,
     models: tuple[str | None, str | None] = (None, None),
     prices: Prices | None = None,
+    allow_no_signal: bool = False,
     today: date | None = None,
     n_draws: int = 1000,
     progress: Callable[[str], None] | None = None,
@@ -70,6 +73,8 @@ def ship(
         Names of the cheap and the frontier model to call; default: those of the traffic.
     prices : Prices, optional
         For the expected cost.
+    allow_no_signal : bool, default False
+        Ship also a score that carries no signal; card and metrics then say so.
     today : date, optional
         Date from which the review date is counted.
     n_draws : int, default 1000
@@ -79,6 +84,8 @@ def ship(
 
     Raises
     ------
+    NoSignalError
+        If training found that the score carries no signal.
     ParityError
         If the exported scorer differs from the Python model by more than the recipe allows.
     NotAttainableError
@@ -87,6 +94,8 @@ def ship(
     say = progress or (lambda _: None)
     name, version = bundle_name(out)
     run = Run.read(run_path)
+    if not allow_no_signal:
+        _check_signal(run)
     recipe, rules = run.recipe, policy or run.recipe.policy
     rng = np.random.default_rng(recipe.seed)
     say("exporting")
@@ -116,6 +125,17 @@ def bundle_name(out: Path) -> tuple[str, str]:
     if out.exists():
         raise BundleError(f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose a new version.")
     return found["name"], found["version"]
+
+
+def _check_signal(run: Run) -> None:
+    """Refuse a score that routes no better than chance might."""
+    signal = Signal.from_dict(run.lineage["signal"])
+    if signal.verdict == "none":
+        raise NoSignalError(
+            f"shipping needs a score that carries a signal, p at most {WEAK:g}: on {signal.n:,} samples scored without having been seen, "
+            f"chance alone does as well with p = {signal.p_value:.2g}. Check that the labels belong to the requests, add labels, or insist "
+            "with --allow-no-signal."
+        )
 
 
 def _gate(run: Run, scorer: Scorer) -> tuple[ParityReport, dict[str, Any], Any, Any]:
@@ -158,7 +178,8 @@ def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None
     gains = run.lineage["task_gains"]
     rng = np.random.default_rng(run.recipe.seed)
     means = TaskMeans(**gains) if gains else None
-    notes = (run.lineage.get("logged") or {}).get("notes", ())
+    held_out = with_suspicion(held_out, run.test.ids, run.suspicious)
+    notes = [*(run.lineage.get("logged") or {}).get("notes", ()), *label_notes(run.lineage)]
     return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=without_task(scorer, scores)).noting(notes)
 
 
