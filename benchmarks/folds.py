@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="path of the results without suffix")
     arguments = parser.parse_args()
     recipe = find_recipe(arguments.recipe)
-    encoder = find_encoder(recipe.features.encoder)
+    encoder = find_encoder(recipe.features)
     sources = {name: arguments.routellm / "routellm" / "evals" / name for name in ("mmlu", "gsm8k")}
     if arguments.normalised:
         sources |= {path.name.removesuffix(".jsonl.gz"): path for path in sorted(arguments.normalised.glob("bfcl__*.jsonl.gz"))}

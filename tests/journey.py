@@ -25,7 +25,7 @@ ROWS = 800
 RECIPE = {
     "name": "small",
     "folds": 2,
-    "features": {"ngrams": {"buckets": 1024}, "static": {"strength": 0.1}},
+    "features": {"ngrams": {"buckets": 1024}, "embedding": {"strength": 0.1}},
     "policy": {"easy_tasks": ["classify"], "hard_tasks": ["multi-step planning"]},
 }
 DRAWS = 20
@@ -85,7 +85,7 @@ def write_recipe(path, encoder, *, extra=""):
     """Write the small recipe as TOML; ``extra`` is added at the top."""
     path.write_text(
         f'name = "small"\nfolds = 2\n{extra}\n[features]\nencoder = "{encoder}"\n[features.ngrams]\nbuckets = 1024\n'
-        '[features.static]\nstrength = 0.1\n[policy]\neasy_tasks = ["classify"]\nhard_tasks = ["multi-step planning"]\n'
+        '[features.embedding]\nstrength = 0.1\n[policy]\neasy_tasks = ["classify"]\nhard_tasks = ["multi-step planning"]\n'
     )
     return path
 

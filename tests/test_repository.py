@@ -30,9 +30,9 @@ MAY_IMPORT = (
 """A room and the rooms it may import; the first part of a module's name after ``difficulty.`` is its room."""
 
 MAY_NAME = {
-    "onnx": ["export/"],
-    "onnxruntime": ["runtime/"],
-    "tokenizers": ["tokens.py", "runtime/scorer.py"],
+    "onnx": ["export/", "features/quantise.py", "features/sentence.py"],
+    "onnxruntime": ["runtime/", "features/transformer.py"],
+    "tokenizers": ["tokens.py", "runtime/scorer.py", "features/sentence.py"],
     "sklearn": ["model/", "evaluation/", "thresholds/"],
     "scipy": ["features/", "labels/", "model/", "evaluation/", "thresholds/"],
     "pyarrow": ["traffic/"],

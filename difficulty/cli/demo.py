@@ -49,7 +49,7 @@ def command(out_path: Annotated[Path, typer.Option("--out", "-o", help="Folder t
 
     _say(f"difficulty train {traffic} -o {run}")
     with steps() as say:
-        _, evaluation = train(traffic, run, recipe=recipe, encoder=find_encoder(recipe.features.encoder), progress=say)
+        _, evaluation = train(traffic, run, recipe=recipe, encoder=find_encoder(recipe.features), progress=say)
     out.print(evaluation_table(evaluation))
 
     _say(f"difficulty ship {run} -o {bundle} --prices data/prices.example.toml")

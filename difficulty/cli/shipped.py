@@ -6,14 +6,19 @@ paths are arguments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from difficulty.errors import EncoderError, RecipeError
-from difficulty.features.static import StaticEncoder
-from difficulty.recipe import Recipe, load_recipe
+from difficulty.errors import RecipeError
+from difficulty.features.cache import DiskCache
+from difficulty.features.encoder import Encoder, load_encoder
+from difficulty.features.sentence import prepare
+from difficulty.features.transformer import TransformerEncoder
+from difficulty.recipe import FeatureSettings, Recipe, load_recipe
 
-__all__ = ["find_encoder", "find_recipe", "shipped_file"]
+__all__ = ["DEFAULT_CACHE", "find_encoder", "find_recipe", "shipped_file"]
 
+DEFAULT_CACHE = Path.home() / ".cache" / "difficulty"
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -41,16 +46,33 @@ def find_recipe(name: str) -> Recipe:
     return load_recipe(found)
 
 
-def find_encoder(name: str) -> StaticEncoder:
-    """Return the encoder a recipe names: a shipped one, or a folder.
+def find_encoder(features: FeatureSettings, *, cache: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Encoder:
+    """Return the encoder a recipe names: a shipped one, an encoder folder, or one of sentence-transformers by name or folder.
+
+    Parameters
+    ----------
+    features : FeatureSettings
+    cache : Path, optional
+        Where converted encoders and embeddings are kept; by default ``~/.cache/difficulty``.
+    progress : callable, optional
+        Told how many requests are embedded, and of how many.
 
     Raises
     ------
     EncoderError
         If there is none, or it is damaged.
     """
+    name, kept = features.encoder, cache or DEFAULT_CACHE
     for folder in (shipped_file(f"models/{name}"), Path(name)):
         if (folder / "encoder.json").is_file():
-            return StaticEncoder.load(folder)
-    known = ", ".join(sorted(card.parent.name for card in shipped_file("models").glob("*/encoder.json")))
-    raise EncoderError(f"unknown encoder {name!r}. Known: {known}; or name the folder of one.")
+            return _cached(load_encoder(folder), kept, progress)
+    settings = features.transformer
+    folder = prepare(name, kept, max_tokens=settings.max_tokens, precision=settings.precision, sha256=features.encoder_sha256)
+    return _cached(load_encoder(folder), kept, progress)
+
+
+def _cached(encoder: Encoder, cache: Path, progress: Callable[[int, int], None] | None) -> Encoder:
+    """Return the encoder; one that is slow keeps its embeddings on disk."""
+    if not isinstance(encoder, TransformerEncoder):
+        return encoder
+    return encoder.using(cache=DiskCache(cache, digest=encoder.digest, dim=encoder.dim), progress=progress)

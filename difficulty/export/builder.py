@@ -1,4 +1,7 @@
-"""A small ONNX graph builder: one call a node, names made up as it goes. This module and ``graph`` are the ones that name onnx."""
+"""A small ONNX graph builder: one call a node, names made up as it goes.
+
+Only this folder and the conversion of encoders name onnx.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from difficulty.errors import InvalidValueError
 
 __all__ = ["GraphBuilder"]
 
@@ -46,6 +51,40 @@ class GraphBuilder:
     def cast(self, value: str, *, to: int = TensorProto.FLOAT) -> str:
         """Add a cast, by default to float32."""
         return self("Cast", value, to=to)
+
+    def cut(self, value: str, start: int, end: int | None) -> str:
+        """Add a slice of columns ``start`` to ``end`` of axis 1; ``None`` is the last."""
+        last = np.iinfo(np.int64).max if end is None else end
+        return self("Slice", value, self.constant([start]), self.constant([last]), self.constant([1]))
+
+    def widen(self, value: str, axis: int) -> str:
+        """Add an axis of length 1."""
+        return self("Unsqueeze", value, self.constant([axis]))
+
+    def inline(self, model: onnx.ModelProto, **inputs: str) -> str:
+        """Add all of another graph, its inputs read from the tensors given by name, and return the name of its one output.
+
+        Raises
+        ------
+        InvalidValueError
+            If the graph is not of this builder's opset.
+        """
+        version = next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
+        if version != self.OPSET:
+            raise InvalidValueError("opset of an inlined graph", version, rule=f"be {self.OPSET}", hint="Convert the encoder again.")
+        prefix = f"inlined_{len(self._nodes)}."
+        renamed = {item.name: inputs[item.name] for item in model.graph.input} | {"": ""}
+        for item in model.graph.initializer:
+            renamed[item.name] = self.constant(numpy_helper.to_array(item))
+        for node in model.graph.node:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            copy.name = prefix + node.name
+            copy.input[:] = [renamed[name] for name in node.input]
+            renamed |= {name: prefix + name for name in node.output}
+            copy.output[:] = [renamed[name] for name in node.output]
+            self._nodes.append(copy)
+        return renamed[model.graph.output[0].name]
 
     def affine(self, value: str, weights: NDArray[Any], bias: NDArray[Any], *, output: str | None = None) -> str:
         """Add ``value @ weights + bias`` for ``value`` of shape (batch, in)."""

@@ -20,9 +20,10 @@ from onnx import TensorProto, helper
 
 from difficulty.errors import InvalidValueError
 from difficulty.export.builder import GraphBuilder
+from difficulty.export.encoders import Inputs, embedding
 from difficulty.features.ngrams import LEFT_MULTIPLIER, RIGHT_MULTIPLIER
 from difficulty.model.calibration import Calibrator
-from difficulty.model.channels import Channel, NgramChannel, StaticChannel, TaskGuessChannel
+from difficulty.model.channels import Channel, EmbeddingChannel, NeighbourChannel, NgramChannel, TaskGuessChannel
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile, Wording
@@ -33,30 +34,18 @@ __all__ = ["build_graph", "task_ids"]
 
 FloatArray = NDArray[np.float64]
 _TINY = np.float32(1e-12)
-_END = np.iinfo(np.int64).max
 _MOST_TOKENS = 16_384
 """Longest request that a graph can count n-grams of."""
 _COUNTS = np.arange(1, _MOST_TOKENS + 1)
 _FACTORS = np.vstack([[0.0, 0.0], np.column_stack([(1 + np.log(_COUNTS)) ** 2, 1 + np.log(_COUNTS)]) / _COUNTS[:, None]]).astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    """Names of tensors that the channels read."""
-
-    ids: str
-    mask: str
-    """float32, (batch, tokens); 0 for padding and for the task's id."""
-    task: str | None
-    """int64, (batch,): 0 where the task is not known, else its place in the list, from 1."""
-
-
 @dataclass(slots=True)
 class _Parts:
     """Names of tensors that the channels give."""
 
-    logits: dict[str, list[str]] = field(default_factory=dict)
-    """By channel, of shape (batch, outcomes), cheap first: without the task and, for n-grams, with it."""
+    logits: dict[str, str] = field(default_factory=dict)
+    """By channel, of shape (batch, outcomes), cheap first."""
     embedding: str | None = None
     wording: str | None = None
     """Mean log share of the token pairs, above that of the rarest, of shape (batch, 1)."""
@@ -67,12 +56,11 @@ def build_graph(model: DifficultyModel) -> onnx.ModelProto:
     graph = GraphBuilder()
     inputs, parts = _inputs(graph, model), _Parts()
     for channel in model.channels:
-        parts.logits[channel.name] = _channel_logits(graph, inputs, channel, model, parts)
-    by_channel = list(parts.logits.values())
-    values = _branch(graph, model.blind_, [logits[0] for logits in by_channel])
+        _add_channel(graph, inputs, channel, model, parts)
+    values = _branch(graph, model.blind_, [parts.logits[channel.name] for channel in model.channels])
     if model.informed_ and inputs.task:
-        informed = _branch(graph, model.informed_, [by_channel[0][1]])
-        known = graph("Greater", _widen(graph, inputs.task, 1), graph.constant(np.int64(0)))
+        informed = _branch(graph, model.informed_, [parts.logits[channel.name] for channel in model.informed_channels])
+        known = graph("Greater", graph.widen(inputs.task, 1), graph.constant(np.int64(0)))
         values = graph("Where", known, informed, values)
     columns = {"difficulty_score": _score_column(model.blind_), "p_cheap_fails": 0}
     columns |= {"p_frontier_fails": 1} if model.blind_.frontier else {}
@@ -91,52 +79,72 @@ def build_graph(model: DifficultyModel) -> onnx.ModelProto:
 
 def task_ids(model: DifficultyModel) -> dict[str, int]:
     """Return the id of each task that the model knows: they follow those of the vocabulary."""
-    if model.task_channel is None or model.informed_ is None:
+    if model.tasks is None or model.informed_ is None:
         return {}
-    start = model.task_channel.ngrams.features.vocabulary_size
-    return {task: start + place for place, task in enumerate(model.task_channel.tasks)}
+    start = _vocabulary_size(model)
+    return {task: start + place for place, task in enumerate(model.tasks.tasks)}
 
 
-def _inputs(graph: GraphBuilder, model: DifficultyModel) -> _Inputs:
+def _vocabulary_size(model: DifficultyModel) -> int:
+    """Return the number of ids of a model with task channels: the first of its channels is n-grams."""
+    return next(channel.features.vocabulary_size for channel in model.channels if isinstance(channel, NgramChannel))
+
+
+def _inputs(graph: GraphBuilder, model: DifficultyModel) -> Inputs:
     """Take the task off the ids: its place becomes a padding id that no channel reads."""
     mask = graph.cast("attention_mask")
-    if model.task_channel is None or model.informed_ is None:
-        return _Inputs("input_ids", mask, None)
-    vocabulary = graph.constant(np.int64(model.task_channel.ngrams.features.vocabulary_size))
+    if model.tasks is None or model.informed_ is None:
+        return Inputs("input_ids", mask, None)
+    vocabulary = graph.constant(np.int64(_vocabulary_size(model)))
     is_text = graph("Less", "input_ids", vocabulary)
     ids = graph("Where", is_text, "input_ids", graph.constant(np.int64(0)))
     first = graph("Gather", "input_ids", graph.constant(np.int64(0)), axis=1)
     place = graph("Add", graph("Sub", first, vocabulary), graph.constant(np.int64(1)))
-    return _Inputs(ids, graph("Mul", mask, graph.cast(is_text)), graph("Max", place, graph.constant(np.int64(0))))
+    return Inputs(ids, graph("Mul", mask, graph.cast(is_text)), graph("Max", place, graph.constant(np.int64(0))))
 
 
-def _channel_logits(graph: GraphBuilder, inputs: _Inputs, channel: Channel, model: DifficultyModel, parts: _Parts) -> list[str]:
-    """Add a channel with its heads; what familiarity reads of it goes into ``parts``."""
+def _add_channel(graph: GraphBuilder, inputs: Inputs, channel: Channel, model: DifficultyModel, parts: _Parts) -> None:
+    """Add a channel with its heads, and those of the task channel that stands beside it."""
     if isinstance(channel, NgramChannel):
-        return _ngram_channel(graph, inputs, channel, model, parts)
+        _add_ngrams(graph, inputs, channel, model, parts)
+        return
+    if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel):
+        known = "embedding, neighbours, ngrams, task guess"
+        raise InvalidValueError("channel", channel.name, rule=f"be one that can be exported: {known}")
     fitted = model.fitted_[channel.name]
-    if not isinstance(channel, StaticChannel | TaskGuessChannel):
-        raise InvalidValueError("channel", channel.name, rule="be one that can be exported: ngrams, static, task guess")
-    vectors = _embedding(graph, inputs, channel)
-    parts.embedding = parts.embedding or vectors
+    parts.embedding = vectors = parts.embedding or embedding(graph, inputs, channel.encoder)
     if isinstance(channel, TaskGuessChannel):
         vectors = graph("Softmax", graph.affine(vectors, fitted.state[:-1], fitted.state[-1]), axis=1)
-    return [_dense_logits(graph, vectors, _heads(fitted))]
+    elif isinstance(channel, NeighbourChannel):
+        near = graph("MatMul", vectors, graph.constant((channel.sharpness * fitted.state.T).astype(np.float32)))
+        vectors = graph("Softmax", near, axis=1)
+    parts.logits[channel.name] = _dense_logits(graph, vectors, _heads(fitted))
+    beside = model.task_channel_of(channel)
+    if beside and inputs.task:
+        heads = _heads(model.fitted_[beside.name])
+        logits = _dense_logits(graph, vectors, _first(heads, beside.dim))
+        parts.logits[beside.name] = _shifted(graph, logits, heads, beside.dim, inputs.task)
 
 
-def _ngram_channel(graph: GraphBuilder, inputs: _Inputs, channel: NgramChannel, model: DifficultyModel, parts: _Parts) -> list[str]:
-    """Return the logits of the n-gram heads and, where tasks are known, of those fitted beside a column for each task."""
+def _add_ngrams(graph: GraphBuilder, inputs: Inputs, channel: NgramChannel, model: DifficultyModel, parts: _Parts) -> None:
+    """Add the n-gram heads and, where tasks are known, those fitted beside a column for each task."""
     idf, heads = model.fitted_[channel.name].state, _heads(model.fitted_[channel.name])
     common = model.familiarity_.wording[0] if model.familiarity_ and model.familiarity_.wording else None
-    if model.task_channel is None or not inputs.task:
-        logits, parts.wording = _ngram_logits(graph, inputs, channel, idf, heads, common)
-        return [logits]
-    dim, with_task = channel.features.dim, _heads(model.fitted_[model.task_channel.name])
-    both, parts.wording = _ngram_logits(graph, inputs, channel, idf, heads + _first(with_task, dim), common)
-    blind, informed = _cut(graph, both, 0, len(heads)), _cut(graph, both, len(heads), _END)
-    shifts = np.stack([head.coefficients[dim:] for head in with_task], axis=1)
-    padded = np.vstack([np.zeros(len(with_task)), shifts]).astype(np.float32)
-    return [blind, graph("Add", informed, graph("Gather", graph.constant(padded), inputs.task))]
+    beside = model.task_channel_of(channel)
+    if beside is None or not inputs.task:
+        parts.logits[channel.name], parts.wording = _ngram_logits(graph, inputs, channel, idf, heads, common)
+        return
+    with_task = _heads(model.fitted_[beside.name])
+    both, parts.wording = _ngram_logits(graph, inputs, channel, idf, heads + _first(with_task, beside.dim), common)
+    parts.logits[channel.name] = graph.cut(both, 0, len(heads))
+    parts.logits[beside.name] = _shifted(graph, graph.cut(both, len(heads), None), with_task, beside.dim, inputs.task)
+
+
+def _shifted(graph: GraphBuilder, logits: str, heads: list[LinearHead], dim: int, task: str) -> str:
+    """Add what the heads' task columns say; the first row is for a task that is not known."""
+    shifts = np.stack([head.coefficients[dim:] for head in heads], axis=1)
+    padded = np.vstack([np.zeros(len(heads)), shifts]).astype(np.float32)
+    return graph("Add", logits, graph("Gather", graph.constant(padded), task))
 
 
 def _heads(fitted: FittedChannel) -> list[LinearHead]:
@@ -149,7 +157,7 @@ def _first(heads: list[LinearHead], dim: int) -> list[LinearHead]:
 
 
 def _ngram_logits(
-    graph: GraphBuilder, inputs: _Inputs, channel: NgramChannel, idf: FloatArray, heads: list[LinearHead], common: Wording | None
+    graph: GraphBuilder, inputs: Inputs, channel: NgramChannel, idf: FloatArray, heads: list[LinearHead], common: Wording | None
 ) -> tuple[str, str | None]:
     """Exact sublinear tf-idf of unigrams and hashed bigrams, through the heads, divided by the vector's length; and the wording.
 
@@ -161,20 +169,20 @@ def _ngram_logits(
         pairs = np.column_stack([common.log_share - common.log_share.min(), np.ones(len(common.log_share))])
         table = np.column_stack([table, np.vstack([np.zeros((vocabulary, 2)), pairs])])
     unigrams = _ngram_sums(graph, inputs.ids, inputs.mask, table[:vocabulary])
-    left = graph("Mul", _cut(graph, inputs.ids, 0, -1), graph.constant(np.int64(LEFT_MULTIPLIER)))
-    right = graph("Mul", _cut(graph, inputs.ids, 1, _END), graph.constant(np.int64(RIGHT_MULTIPLIER)))
+    left = graph("Mul", graph.cut(inputs.ids, 0, -1), graph.constant(np.int64(LEFT_MULTIPLIER)))
+    right = graph("Mul", graph.cut(inputs.ids, 1, None), graph.constant(np.int64(RIGHT_MULTIPLIER)))
     hashed = graph("Mod", graph("Add", left, right), graph.constant(np.int64(channel.features.buckets)))
-    both = graph("Mul", _cut(graph, inputs.mask, 0, -1), _cut(graph, inputs.mask, 1, _END)) if inputs.task else None
-    bigrams = _ngram_sums(graph, hashed, both or _cut(graph, inputs.mask, 1, _END), table[vocabulary:])
+    both = graph("Mul", graph.cut(inputs.mask, 0, -1), graph.cut(inputs.mask, 1, None)) if inputs.task else None
+    bigrams = _ngram_sums(graph, hashed, both or graph.cut(inputs.mask, 1, None), table[vocabulary:])
     sums = graph("Add", unigrams, bigrams)
-    length = graph("Sqrt", graph("Max", _cut(graph, sums, 0, 1), graph.constant(_TINY)))
+    length = graph("Sqrt", graph("Max", graph.cut(sums, 0, 1), graph.constant(_TINY)))
     start = table.shape[1] + 1
-    raw = graph("Div", _cut(graph, sums, start, start + n_heads), length)
+    raw = graph("Div", graph.cut(sums, start, start + n_heads), length)
     logits = graph("Add", raw, graph.constant(np.array([head.intercept for head in heads], dtype=np.float32)))
     if not common:
         return logits, None
-    total = graph("Max", _cut(graph, sums, start + n_heads + 1, _END), graph.constant(_TINY))
-    return logits, graph("Div", _cut(graph, sums, start + n_heads, start + n_heads + 1), total)
+    total = graph("Max", graph.cut(sums, start + n_heads + 1, None), graph.constant(_TINY))
+    return logits, graph("Div", graph.cut(sums, start + n_heads, start + n_heads + 1), total)
 
 
 def _ngram_sums(graph: GraphBuilder, ids: str, mask: str, table: FloatArray) -> str:
@@ -184,23 +192,13 @@ def _ngram_sums(graph: GraphBuilder, ids: str, mask: str, table: FloatArray) -> 
     ``(1 + ln c)^2 / c`` of the squared length. The first columns are sums with the second factor, the last with the first. Both
     factors are looked up by c; what is masked looks up 0.
     """
-    valid = _widen(graph, mask, 2)
-    same = graph.cast(graph("Equal", _widen(graph, ids, 2), _widen(graph, ids, 1)))
+    valid = graph.widen(mask, 2)
+    same = graph.cast(graph("Equal", graph.widen(ids, 2), graph.widen(ids, 1)))
     count = graph.cast(graph("Mul", graph("MatMul", same, valid), valid), to=TensorProto.INT32)
     factors = graph("Squeeze", graph("Gather", graph.constant(_FACTORS), count), graph.constant([2]))
     rows = graph("Gather", graph.constant(table.astype(np.float32)), ids)
     sums = graph("MatMul", graph("Transpose", factors, perm=[0, 2, 1]), rows)
     return graph("Reshape", sums, graph.constant([0, 2 * table.shape[1]]))
-
-
-def _embedding(graph: GraphBuilder, inputs: _Inputs, channel: StaticChannel | TaskGuessChannel) -> str:
-    """Return the sum of token vectors (the mean, once brought to unit length), of shape (batch, dim)."""
-    encoder = channel.encoder
-    scale = graph("Mul", inputs.mask, graph("Gather", graph.constant(encoder.scale), inputs.ids))
-    vectors = graph.cast(graph("Gather", graph.constant(encoder.table), inputs.ids))
-    total = graph("Squeeze", graph("MatMul", _widen(graph, scale, 1), vectors), graph.constant([1]))
-    length = graph("Max", graph("ReduceL2", total, axes=[1], keepdims=1), graph.constant(_TINY))
-    return graph("Div", total, length)
 
 
 def _dense_logits(graph: GraphBuilder, vectors: str, heads: list[LinearHead]) -> str:
@@ -263,7 +261,7 @@ def _pieces(graph: GraphBuilder, columns: str, maps: Sequence[Calibrator | Perce
         pieces = slice(0, len(one.knots) - 1)
         start[row, pieces], width[row, pieces] = one.knots[:-1], np.diff(one.knots)
         slope[row, pieces] = np.diff(one.values) / np.diff(one.knots)
-    reach = graph("Sub", _widen(graph, columns, 2), graph.constant(start))
+    reach = graph("Sub", graph.widen(columns, 2), graph.constant(start))
     inside = graph("Min", graph("Relu", reach), graph.constant(width))
     return graph("ReduceSum", graph("Mul", inside, graph.constant(slope)), graph.constant([2]), keepdims=0)
 
@@ -279,12 +277,3 @@ def _gain_score(graph: GraphBuilder, combination: Combination, gain: GainWeights
     constant = gain.intercept - (0.0 if both else 0.5 * gain.weights.sum())
     bias = np.array([slope * constant + combination.score_calibrator.intercept])
     return graph("Sigmoid", graph.affine(probabilities, weights[:, None], bias))
-
-
-def _cut(graph: GraphBuilder, value: str, start: int, end: int) -> str:
-    """Slice columns ``start`` to ``end`` of axis 1."""
-    return graph("Slice", value, graph.constant([start]), graph.constant([end]), graph.constant([1]))
-
-
-def _widen(graph: GraphBuilder, value: str, axis: int) -> str:
-    return graph("Unsqueeze", value, graph.constant([axis]))

@@ -114,4 +114,6 @@ class DiskCache:
             with closing(sqlite3.connect(self.path, timeout=_WAIT_S)) as store, store:
                 yield store
         except sqlite3.DatabaseError as error:
-            raise EncoderError(f"embedding cache {str(self.path)!r} cannot be used ({error}). Remove the file; it is made again.") from error
+            raise EncoderError(
+                f"embedding cache {str(self.path)!r} cannot be used ({error}). Remove the file; it is made again."
+            ) from error

@@ -72,7 +72,9 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Return ``encoder.json``, its format checked."""
     path = folder / "encoder.json"
     if not path.is_file():
-        raise EncoderError(f"no encoder at {str(folder)!r}: encoder.json is missing. Name an encoder folder, or one of sentence-transformers.")
+        raise EncoderError(
+            f"no encoder at {str(folder)!r}: encoder.json is missing. Name an encoder folder, or one of sentence-transformers."
+        )
     try:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found, _ = card["format"], dict(card["sha256"])

@@ -35,7 +35,7 @@ def test_model_read_back_gives_the_same_scores_to_the_last_bit(encoder, tmp_path
     assert {name: values.tolist() for name, values in after.items()} == {name: values.tolist() for name, values in before.items()}
 
 
-def test_model_without_static_channel_needs_no_encoder(tmp_path):
+def test_model_without_embeddings_needs_no_encoder(tmp_path):
     model = fit_model()
     save_model(model, tmp_path)
     assert load_model(tmp_path).predict(IDS).difficulty_score.tolist() == model.predict(IDS).difficulty_score.tolist()
@@ -85,7 +85,7 @@ def test_model_with_another_encoder_is_refused(saved, tmp_path):
 
 def test_model_with_an_unknown_channel_cannot_be_saved(tmp_path):
     data = labelled_tokens(60)
-    with pytest.raises(RunError, match=r"the channel 'length' cannot be saved\. Known: ngrams, static"):
+    with pytest.raises(RunError, match=r"the channel 'length' cannot be saved\. Known: embedding, neighbours, ngrams, task guess"):
         save_model(DifficultyModel([LengthChannel()]).fit(data, data), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,82 @@
+"""Encoders as part of the scorer's graph: from token ids to one unit vector a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from difficulty.errors import InvalidValueError
+from difficulty.export.builder import GraphBuilder
+from difficulty.features.encoder import Encoder
+from difficulty.features.static import StaticEncoder
+from difficulty.features.transformer import Frame, TransformerEncoder
+
+__all__ = ["Inputs", "embedding"]
+
+_TINY = np.float32(1e-12)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Names of tensors that the channels read."""
+
+    ids: str
+    mask: str
+    """float32, (batch, tokens); 0 for padding and for the task's id."""
+    task: str | None
+    """int64, (batch,): 0 where the task is not known, else its place in the list, from 1."""
+
+
+def embedding(graph: GraphBuilder, inputs: Inputs, encoder: Encoder) -> str:
+    """Add an encoder; return the name of its unit vectors, of shape (batch, dim)."""
+    if isinstance(encoder, StaticEncoder):
+        return _static(graph, inputs, encoder)
+    if isinstance(encoder, TransformerEncoder):
+        ids, mask = _framed(graph, inputs, encoder.frame)
+        return graph.inline(onnx.load_from_string(encoder.graph), input_ids=ids, attention_mask=mask)
+    raise InvalidValueError("encoder", type(encoder).__name__, rule="be one that can be exported: static, transformer")
+
+
+def _static(graph: GraphBuilder, inputs: Inputs, encoder: StaticEncoder) -> str:
+    """Return the sum of token vectors (the mean, once brought to unit length)."""
+    scale = graph("Mul", inputs.mask, graph("Gather", graph.constant(encoder.scale), inputs.ids))
+    vectors = graph.cast(graph("Gather", graph.constant(encoder.table), inputs.ids))
+    total = graph("Squeeze", graph("MatMul", graph.widen(scale, 1), vectors), graph.constant([1]))
+    length = graph("Max", graph("ReduceL2", total, axes=[1], keepdims=1), graph.constant(_TINY))
+    return graph("Div", total, length)
+
+
+def _framed(graph: GraphBuilder, inputs: Inputs, frame: Frame) -> tuple[str, str]:
+    """Return the ids that the encoder reads and their mask: what :class:`Frame` does to a list, done to a batch.
+
+    Of column ``p`` of the result, ``q = p - len(prefix)`` is the place in what is kept of the text: id ``q`` of the text, the task's id
+    skipped, or where the text is too long and ``q`` past the head, as many ids later as are left out.
+    """
+    before, after = len(frame.prefix), len(frame.suffix)
+    tokens = graph("Gather", graph("Shape", inputs.ids), graph.constant([1]))
+    width = graph("Add", tokens, graph.constant([before + after]))
+    columns = graph("Slice", graph.constant(list(range(frame.max_tokens))), graph.constant([0]), width)
+    place = graph.widen(graph("Sub", columns, graph.constant([before])), 0)
+    length = graph.cast(graph("ReduceSum", inputs.mask, graph.constant([1]), keepdims=1), to=TensorProto.INT64)
+    kept = graph("Min", length, graph.constant([frame.room]))
+    left_out = graph("Mul", graph("Sub", length, kept), _as_int(graph, graph("GreaterOrEqual", place, graph.constant([frame.head]))))
+    source = graph("Add", place, left_out)
+    if inputs.task:
+        has_task = _as_int(graph, graph("Greater", inputs.task, graph.constant(np.int64(0))))
+        source = graph("Add", source, graph.widen(has_task, 1))
+    last = graph("Sub", tokens, graph.constant([1]))
+    ids = graph("GatherElements", inputs.ids, graph("Max", graph("Min", source, last), graph.constant([0])), axis=1)
+    ids = graph("Where", graph("Less", place, kept), ids, graph.constant([0]))
+    for number, token in enumerate(frame.suffix):
+        at = graph("Equal", place, graph("Add", kept, graph.constant([number])))
+        ids = graph("Where", at, graph.constant([token]), ids)
+    for number, token in enumerate(frame.prefix):
+        ids = graph("Where", graph("Equal", place, graph.constant([number - before])), graph.constant([token]), ids)
+    return ids, _as_int(graph, graph("Less", place, graph("Add", kept, graph.constant([after]))))
+
+
+def _as_int(graph: GraphBuilder, value: str) -> str:
+    return graph.cast(value, to=TensorProto.INT64)
