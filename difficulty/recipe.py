@@ -17,13 +17,15 @@ __all__ = [
     "ExportSettings",
     "FeatureSettings",
     "LabelSettings",
+    "NeighbourSettings",
     "NgramSettings",
     "PolicySettings",
     "Recipe",
     "SplitSettings",
-    "StaticSettings",
+    "EmbeddingSettings",
     "TaskSettings",
     "TextSettings",
+    "TransformerSettings",
     "load_recipe",
     "parse_recipe",
 ]
@@ -63,12 +65,16 @@ class SplitSettings(_Settings):
 
 
 class LabelSettings(_Settings):
-    """Logged traffic, whose outcomes were seen only for the model that was called."""
+    """What outcomes are worth: those of logged traffic, seen only for the model that was called, and suspicious ones."""
 
     largest_weight: float = Field(default=20.0, ge=1, allow_inf_nan=False)
     """A row counts 1 / propensity, cut at this."""
     accept_selection_bias: bool = False
     """Whether to learn from outcomes seen only where an unknown policy chose to look."""
+    group_weight: float = Field(default=1.0, gt=0, le=1)
+    """Fit samples of a task or region with suspicious labels count this much."""
+    row_weight: float = Field(default=1.0, gt=0, le=1)
+    """Fit samples with a label that is suspicious by itself count this much."""
 
 
 class NgramSettings(_Settings):
@@ -79,34 +85,58 @@ class NgramSettings(_Settings):
     """Inverse regularisation, scikit-learn's C."""
 
 
-class StaticSettings(_Settings):
-    """Heads on static embeddings."""
+class TransformerSettings(_Settings):
+    """How a sentence-transformers encoder is carried; an encoder folder brings its own."""
+
+    max_tokens: int = Field(default=256, ge=8, le=16_384)
+    """Most tokens the encoder reads of a request, special ones included; of more, head and tail are kept."""
+    precision: Literal["int8", "float32"] = "int8"
+    """Of its weights."""
+
+
+class EmbeddingSettings(_Settings):
+    """Heads on embeddings."""
 
     strength: float = Field(default=0.003, gt=0)
+    beside_guess: bool = False
+    """Whether they are read as they are also where they are read as a guess of the task."""
+
+
+class NeighbourSettings(_Settings):
+    """Heads on how near a request is to centres of the training traffic."""
+
+    centres: int = Field(default=256, ge=1, le=65_536)
+    sharpness: float = Field(default=10.0, gt=0)
+    """Shares of the centres are ``softmax(sharpness * cosine)``."""
+    strength: float = Field(default=0.001, gt=0)
 
 
 class TaskSettings(_Settings):
     """A column for each task, used where the router knows the task of a request."""
 
-    least_samples: int = Field(default=20, ge=1)
+    least_samples: int = Field(default=3, ge=1)
     """Fit samples a task needs to get a column; rarer ones count as not known."""
     guess: bool = True
     """Whether embeddings are read as a guess of the task, where the traffic names tasks; they are read as they are otherwise."""
 
 
 class FeatureSettings(_Settings):
-    """Which vectors the heads read. Each section can be ``false``, but not both ngrams and static; without ngrams tasks are not used."""
+    """Which vectors the heads read. Each section can be ``false``, but not both ngrams and embedding; without ngrams tasks are not used."""
 
     encoder: str = "static-minilm-256"
-    """A shipped encoder's name, or the path of an encoder folder; its tokenizer is the scorer's."""
+    """A shipped encoder's name, the path of an encoder folder, or a sentence-transformers encoder by name or folder."""
+    encoder_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """What the hash of a sentence-transformers encoder's weights must be."""
+    transformer: TransformerSettings = TransformerSettings()
     ngrams: NgramSettings | Literal[False] = NgramSettings()
-    static: StaticSettings | Literal[False] = StaticSettings()
+    embedding: EmbeddingSettings | Literal[False] = EmbeddingSettings()
+    neighbours: NeighbourSettings | Literal[False] = False
     tasks: TaskSettings | Literal[False] = TaskSettings()
 
     @model_validator(mode="after")
     def _some(self) -> FeatureSettings:
-        if not self.ngrams and not self.static:
-            raise ValueError("features need at least one of ngrams and static")
+        if not self.ngrams and not self.embedding:
+            raise ValueError("features need at least one of ngrams and embedding")
         return self
 
 

@@ -6,6 +6,7 @@ Example: difficulty train traffic.parquet -o runs/first
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +23,21 @@ __all__ = ["command"]
 def command(
     traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
     out_path: OutPath,
-    recipe: Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.")] = "fast",
+    recipe: Annotated[str | None, typer.Option(help="A shipped recipe's name, or a TOML file; default: fast.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="Run of another model pair to start from, with its recipe unless --recipe is given."),
+    ] = None,
+    more_labels: Annotated[bool, typer.Option(help="Measure what more labels would bring.")] = True,
     target: Annotated[str | None, typer.Option(help="benefit, failure or auto; default: the recipe's.")] = None,
     accept_selection_bias: Annotated[
         bool,
         typer.Option("--accept-selection-bias", help="Learn from outcomes seen only where a policy without propensities chose to look."),
     ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(envvar="DIFFICULTY_CACHE", help="Where converted encoders and embeddings are kept; default: ~/.cache/difficulty."),
+    ] = None,
     tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
     tracking_uri: Annotated[
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Where MLflow records; by default a file in this folder.")
@@ -39,9 +49,11 @@ def command(
     from difficulty.cli.shipped import find_encoder, find_recipe
     from difficulty.evaluation import evaluation_table
     from difficulty.recipe import parse_recipe
+    from difficulty.stages.run import Run
     from difficulty.stages.train import train
 
-    chosen = find_recipe(recipe)
+    start = Run.read(start_from) if start_from else None
+    chosen = start.recipe if start and not recipe else find_recipe(recipe or "fast")
     if target:
         chosen = parse_recipe({**chosen.model_dump(), "target": target}, name="--target")
     if accept_selection_bias:
@@ -49,21 +61,35 @@ def command(
         chosen = chosen.model_copy(update={"labels": labels})
     tracker = _tracker(tracking_uri, experiment) if tracking else None
     with steps() as say:
-        encoder = find_encoder(chosen.features.encoder)
-        run, evaluation = train(traffic, out_path, recipe=chosen, encoder=encoder, tracker=tracker, progress=say)
+        say("finding the encoder")
+        encoder = start.encoder if start and not recipe else find_encoder(chosen.features, cache=cache, progress=_embedding(say))
+        run, evaluation = train(
+            traffic, out_path, recipe=chosen, encoder=encoder, start=start, more_labels=more_labels, tracker=tracker, progress=say
+        )
     if json:
-        print_json({"run": str(run.folder), "target": run.model.target, "samples": run.lineage["samples"], "metrics": evaluation.as_dict()})
+        form = {"run": str(run.folder), "target": run.model.target, "samples": run.lineage["samples"], "metrics": evaluation.as_dict()}
+        print_json(form | {"learning_curve": run.learning_curve})
         return
     samples = run.lineage["samples"]
     out.print(
         f"target {run.model.target}; {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,} test samples"
     )
     if samples["aside"]:
-        out.print(f"{samples['aside']:,} samples set aside: near-duplicates of samples in two splits")
+        seen = f", or seen by {start_from}" if start else ""
+        out.print(f"{samples['aside']:,} samples set aside: near-duplicates of samples in two splits{seen}", markup=False)
     for note in (run.lineage["logged"] or {}).get("notes", ()):
         err.print(f"warning: {note}", markup=False)
     out.print(evaluation_table(evaluation))
+    if run.learning_curve:
+        out.print(run.learning_curve["sentence"], markup=False)
+    if any(found := run.lineage["labels"]["suspicious"].values()):
+        tasks, regions, rows = found
+        out.print(f"suspicious labels: {tasks:,} samples by their task, {regions:,} by region, {rows:,} by themselves: suspicious.jsonl")
     out.print(f"wrote {run.folder}", markup=False)
+
+
+def _embedding(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    return lambda done, total: say(f"embedding: {done:,} of {total:,} requests")
 
 
 def _tracker(uri: str, experiment: str) -> Tracker:

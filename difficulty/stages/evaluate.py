@@ -127,7 +127,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
     return _Material(
         held_out=judged(picked, outputs, tokens.totals, target=model.target, prices=prices),
         task_means=TaskMeans(**gains) if gains else None,
-        others={"without_task": model.predict(tokens.ids).difficulty_score} if model.task_channel else None,
+        others={"without_task": model.predict(tokens.ids).difficulty_score} if model.task_channels else None,
         notes=notes,
         note=f"{left_out:,} samples whose text or group training saw are left out." if left_out else "No sample was seen in training.",
     )

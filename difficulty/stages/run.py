@@ -2,10 +2,12 @@
 
     run.json             what was trained, on what, with which versions (``RUN_FORMAT`` is raised when a field changes its meaning)
     model.json, model.npz
-    encoder/             the static encoder with its tokenizer
+    encoder/             the encoder with its tokenizer
     calibration.parquet  samples that calibrators and thresholds use; test.parquet: samples that nothing was fitted on
     seen.npz             hashes of texts and groups of the fit and calibration samples
+    suspicious.jsonl     labels that may be wrong, by id of the sample
     metrics.json         the test samples judged, before a threshold is chosen
+    learning_curve.json  what more labels would bring, where that was measured
 
 It holds the user's texts (in the two Parquet files) and stays in the lab; the bundle that is shipped does not.
 """
@@ -29,7 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import RunError
-from difficulty.features.static import StaticEncoder
+from difficulty.features.encoder import Encoder, load_encoder
+from difficulty.labels.suspicion import read_suspicious
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.store import load_model
 from difficulty.recipe import Recipe, parse_recipe
@@ -38,9 +41,10 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.table import Traffic
 
-__all__ = ["RUN_FORMAT", "Run", "Seen", "new_folder", "refuse_existing"]
+__all__ = ["CURVE_FILE", "RUN_FORMAT", "Run", "Seen", "new_folder", "refuse_existing"]
 
 RUN_FORMAT = 1
+CURVE_FILE = "learning_curve.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +93,21 @@ class Run:
             raise RunError(f"run format {lineage.get('format')!r} is not the one this version reads ({RUN_FORMAT}). Train again.")
         return cls(folder, lineage)
 
+    @property
+    def learning_curve(self) -> dict[str, Any] | None:
+        """What more labels would bring; ``None`` where that was not measured."""
+        path = self.folder / CURVE_FILE
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe it was trained by."""
         return parse_recipe(self.lineage["recipe"], name="run.json: recipe")
 
     @cached_property
-    def encoder(self) -> StaticEncoder:
+    def encoder(self) -> Encoder:
         """The encoder, hashes checked."""
-        return StaticEncoder.load(self.folder / "encoder")
+        return load_encoder(self.folder / "encoder")
 
     @cached_property
     def model(self) -> DifficultyModel:
@@ -123,6 +133,11 @@ class Run:
     def test(self) -> Traffic:
         """Samples that nothing was fitted on, logged ones weighted as in training."""
         return self._weighed("test.parquet")
+
+    @cached_property
+    def suspicious(self) -> set[str]:
+        """Ids of the samples in tasks or regions with suspicious labels."""
+        return read_suspicious(self.folder / "suspicious.jsonl", ["task", "region"])
 
     @cached_property
     def seen(self) -> Seen:

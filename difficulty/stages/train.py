@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,19 +18,33 @@ from numpy.typing import NDArray
 from difficulty import __version__
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
-from difficulty.features.static import StaticEncoder
+from difficulty.features.encoder import Encoder
 from difficulty.metrics.weights import effective_samples
-from difficulty.model.channels import Channel, NgramChannel, StaticChannel, TaskGuessChannel, task_channel_of
+from difficulty.model.channels import Channel, EmbeddingChannel, NeighbourChannel, NgramChannel, TaskGuessChannel, task_channels_of
 from difficulty.model.difficulty import DifficultyModel, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
+from difficulty.model.warm_start import continued
 from difficulty.recipe import Recipe
-from difficulty.stages.run import RUN_FORMAT, Run, Seen, new_folder, refuse_existing
+from difficulty.stages.labels import (
+    GROUPS,
+    check_labels,
+    down_weighted,
+    label_lineage,
+    label_notes,
+    signal_of,
+    unseen_scores,
+    with_suspicion,
+)
+from difficulty.stages.learning import measured_curve
+from difficulty.stages.run import CURVE_FILE, RUN_FORMAT, Run, Seen, new_folder, refuse_existing
 from difficulty.stages.scoring import Tokenized, judged, tokenize
+from difficulty.stages.start import check_start, start_lineage, without_seen
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.outcomes import Outcomes
+from difficulty.traffic.splits import ASIDE
 from difficulty.traffic.table import Traffic
 
 __all__ = ["Tracker", "build_model", "known_tasks", "labelled", "library_versions", "train"]
@@ -54,7 +68,9 @@ def train(
     out: Path,
     *,
     recipe: Recipe,
-    encoder: StaticEncoder,
+    encoder: Encoder,
+    start: Run | None = None,
+    more_labels: bool = True,
     tracker: Tracker | None = None,
     n_draws: int = 1000,
     progress: Progress | None = None,
@@ -68,8 +84,12 @@ def train(
     out : Path
         Run folder to write; it appears when everything is done.
     recipe : Recipe
-    encoder : StaticEncoder
+    encoder : Encoder
         The encoder that the recipe names.
+    start : Run, optional
+        A run of another model pair to start from; requests that it saw are set aside.
+    more_labels : bool, default True
+        Whether to measure the learning curve, which says what more labels would bring.
     tracker : Tracker, optional
         Told about the finished run.
     n_draws : int, default 1000
@@ -90,33 +110,50 @@ def train(
         If the frontier model is not better than the cheap one and the target is benefit, or outcomes were seen only where an unknown
         policy chose to look and the recipe does not accept that.
     RunError
-        If the run folder exists already.
+        If the run folder exists already, or the run to start from has another encoder, other features or another text view.
     """
     say = progress or (lambda _: None)
     refuse_existing(out, what="run folder")
+    if start:
+        check_start(start, recipe, encoder)
     say("reading traffic")
     read = Traffic.read(traffic_path)
     traffic, logged = weigh_logged(read, recipe.labels)
     splits = traffic.splits(recipe.split.fractions, recipe.seed)
+    splits = without_seen(splits, traffic, start) if start else splits
     target = _target(recipe.target, traffic.outcomes, splits)
     _check(traffic.outcomes, splits, target)
     say(f"tokenizing {len(traffic):,} requests")
     tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
     tokens = tokenize(traffic, view=TextView(recipe.text.view, max_chars=recipe.text.max_chars), tokenizer=tokenizer)
     say("fitting")
-    fit = labelled(traffic, tokens, splits == "fit")
-    model = build_model(recipe, encoder, target, tasks=known_tasks(recipe, fit))
-    model.fit(fit, labelled(traffic, tokens, splits == "calibration"))
+    fit, calibration = (labelled(traffic, tokens, splits == split) for split in ("fit", "calibration"))
+    model = _unfitted(recipe, encoder, target, fit, start).fit(fit, calibration)
+    say("checking the labels")
+    report = check_labels(unseen_scores(model, tokens, splits), traffic, splits, target=target)
+    if weighted := down_weighted(fit, traffic.select(splits == "fit").ids, report, recipe.labels):
+        say("fitting with less weight on suspicious labels")
+        model = _unfitted(recipe, encoder, target, fit, start).fit(weighted, calibration)
+    signal = signal_of(unseen_scores(model, tokens, splits), traffic, target=target)
     say("judging the test samples")
-    evaluation = _evaluate(model, traffic, tokens, splits, target=target, seed=recipe.seed, n_draws=n_draws)
-    evaluation = evaluation.noting(logged.notes if logged else ())
+    suspicious, checked = report.ids(GROUPS), label_lineage(report, signal)
+    evaluation = _evaluate(model, traffic, tokens, splits, target=target, seed=recipe.seed, n_draws=n_draws, suspicious=suspicious)
+    evaluation = evaluation.noting([*(logged.notes if logged else ()), *label_notes(checked)])
+    if more_labels:
+        say("measuring what more labels would bring")
+        held_out = labelled(traffic, tokens, (splits == "calibration") | (splits == "test"))
+        curve = measured_curve(model, weighted or fit, held_out, labels=int((splits != ASIDE).sum()), seed=recipe.seed)
     with new_folder(out, what="run folder") as folder:
         save_model(model, folder)
         shutil.copytree(encoder.tokenizer_path.parent, folder / "encoder")
         write_metrics(evaluation, folder / "metrics.json")
+        report.write(folder / "suspicious.jsonl")
         _write_samples(traffic, splits, folder)
         lineage = _lineage(traffic, splits, recipe=recipe, target=target)
-        lineage |= {"training_data": read.data_hash, "logged": logged.as_dict() if logged else None}
+        if more_labels:
+            (folder / CURVE_FILE).write_text(json.dumps(curve.as_dict(), indent=2) + "\n", encoding="utf-8")
+        lineage |= {"start": start_lineage(start, traffic) if start else None}
+        lineage |= {"training_data": read.data_hash, "logged": logged.as_dict() if logged else None, **checked}
         (folder / "run.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
     run = Run.read(out)
     if tracker:
@@ -153,6 +190,9 @@ def _check(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None
             )
     failure = outcomes.cheap_failure[splits == "fit"]
     failed, fine = int((failure > 0).sum()), int((failure < 1).sum())
+    if len(np.unique(known[(splits == "fit") & ~np.isnan(known)])) < 2:
+        what = "gain of the frontier model" if target == "benefit" else "outcome of the cheap model"
+        raise TooFewSamplesError(f"training needs samples that differ: every known {what} is equal. Check the outcome columns.")
     if min(failed, fine) < LEAST_OF_EACH:
         what = "failures" if failed < fine else "good answers"
         raise TooFewSamplesError(
@@ -173,19 +213,29 @@ def _check_gap(outcomes: Outcomes) -> None:
         )
 
 
-def build_model(recipe: Recipe, encoder: StaticEncoder, target: Target, *, tasks: Sequence[str] = ()) -> DifficultyModel:
+def build_model(recipe: Recipe, encoder: Encoder, target: Target, *, tasks: Sequence[str] = ()) -> DifficultyModel:
     """Return the unfitted model of a recipe; ``tasks`` are those it is to know."""
-    ngrams, static = recipe.features.ngrams, recipe.features.static
+    features = recipe.features
     channels: list[Channel] = []
-    if ngrams:
-        channels.append(NgramChannel(len(encoder.table), buckets=ngrams.buckets, strength=ngrams.strength))
-    if static and tasks and recipe.features.tasks and recipe.features.tasks.guess:
+    if features.ngrams:
+        channels.append(NgramChannel(encoder.vocabulary_size, buckets=features.ngrams.buckets, strength=features.ngrams.strength))
+    guess = features.embedding and tasks and features.tasks and features.tasks.guess
+    if guess:
         channels.append(TaskGuessChannel(encoder, tasks))
-    elif static:
-        channels.append(StaticChannel(encoder, strength=static.strength))
-    task_channel = task_channel_of(channels, tasks)
+    if features.embedding and (features.embedding.beside_guess or not guess):
+        channels.append(EmbeddingChannel(encoder, strength=features.embedding.strength))
+    if features.neighbours:
+        channels.append(NeighbourChannel(encoder, **features.neighbours.model_dump()))
     rng = np.random.default_rng(recipe.seed)
-    return DifficultyModel(channels, task_channel=task_channel, target=target, folds=recipe.folds, rng=rng)
+    return DifficultyModel(channels, task_channels=task_channels_of(channels, tasks), target=target, folds=recipe.folds, rng=rng)
+
+
+def _unfitted(recipe: Recipe, encoder: Encoder, target: Target, fit: LabelledTokens, start: Run | None) -> DifficultyModel:
+    """Return the model that is to be fitted: the recipe's, or one that starts from another run's."""
+    tasks = known_tasks(recipe, fit)
+    if start is None:
+        return build_model(recipe, encoder, target, tasks=tasks)
+    return continued(start.model, target=target, tasks=tasks, folds=recipe.folds, rng=np.random.default_rng(recipe.seed))
 
 
 def known_tasks(recipe: Recipe, data: LabelledTokens) -> list[str]:
@@ -207,7 +257,15 @@ def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> 
 
 
 def _evaluate(
-    model: DifficultyModel, traffic: Traffic, tokens: Tokenized, splits: NDArray[np.str_], *, target: Target, seed: int, n_draws: int
+    model: DifficultyModel,
+    traffic: Traffic,
+    tokens: Tokenized,
+    splits: NDArray[np.str_],
+    *,
+    target: Target,
+    seed: int,
+    n_draws: int,
+    suspicious: Collection[str],
 ) -> Evaluation:
     """Judge the test samples, or refuse when there are none."""
     rows, fitted = np.flatnonzero(splits == "test"), np.flatnonzero(splits == "fit")
@@ -217,10 +275,11 @@ def _evaluate(
         )
     picked = tokens.at(rows)
     outputs = model.predict(picked.ids, picked.tasks).by_name()
-    others = {"without_task": model.predict(picked.ids).difficulty_score} if model.task_channel else None
+    others = {"without_task": model.predict(picked.ids).difficulty_score} if model.task_channels else None
     gain, weight = traffic.outcomes.gain[fitted], traffic.outcomes.weight[fitted]
     means = TaskMeans.fit([traffic.tasks[row] for row in fitted], gain, weight=weight) if target == "benefit" else None
     held_out = judged(traffic.select(rows), outputs, tokens.totals[rows], target=target, prices=None)
+    held_out = with_suspicion(held_out, [traffic.ids[row] for row in rows], suspicious)
     rng = np.random.default_rng(seed)
     return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=others)
 

@@ -213,7 +213,7 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
         ({"colour": "red"}, "small.toml: unknown key 'colour'. Remove it, or check its spelling and section"),
         ({"features": {"ngram": {}}}, "small.toml: unknown key 'features.ngram'"),
         ({"split": {"fit": 0.5, "calibration": 0.2, "test": 0.2}}, "small.toml: split: .*must add up to 1"),
-        ({"features": {"ngrams": False, "static": False}}, "small.toml: features: .*at least one of ngrams and static"),
+        ({"features": {"ngrams": False, "embedding": False}}, "small.toml: features: .*at least one of ngrams and embedding"),
         ({"policy": {"easy_tasks": ["a"], "hard_tasks": ["a"]}}, "small.toml: policy: .*a task is easy or hard, not both: got a"),
         ({"target": "gain"}, "small.toml: target: .* got 'gain'"),
         ({"seed": -1}, "small.toml: seed: .* got -1"),

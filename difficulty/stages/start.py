@@ -1,0 +1,69 @@
+"""Warm start: training for a new model pair from a finished run, so that few labels go further.
+
+The run lends what its channels learned of the texts, and its heads; see ``difficulty.model.warm_start``. Both sides read the same vectors,
+so encoder, features and text settings must be the run's. Requests that the run saw are set aside: its heads know them by heart, and figures
+measured on them would flatter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import RunError
+from difficulty.features.encoder import Encoder
+from difficulty.recipe import Recipe
+from difficulty.stages.run import Run
+from difficulty.traffic.splits import ASIDE
+from difficulty.traffic.table import Traffic
+
+__all__ = ["check_start", "start_lineage", "without_seen"]
+
+
+def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
+    """Refuse a run whose vectors are not those of the recipe.
+
+    Raises
+    ------
+    RunError
+        If the encoder (and with it the vocabulary), the features or the text settings differ.
+    """
+    if start.encoder.digest != encoder.digest:
+        raise RunError(
+            f"a warm start needs the encoder of the run, {start.encoder.digest[:12]}: got {encoder.digest[:12]}. "
+            "Name the run's encoder folder in the recipe, or train without --start-from."
+        )
+    for section in ("features", "text"):
+        ours, theirs = (getattr(one, section).model_dump() for one in (recipe, start.recipe))
+        differing = sorted(key for key in ours if ours[key] != theirs[key] and (section, key) != ("features", "encoder"))
+        if differing:
+            key = differing[0]
+            raise RunError(
+                f"a warm start needs {section}.{key} as in the run, {theirs[key]!r}: got {ours[key]!r}. "
+                "Use the run's recipe, or train without --start-from."
+            )
+
+
+def without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDArray[np.str_]:
+    """Return the splits with every request set aside that the run was fitted or calibrated on.
+
+    Raises
+    ------
+    RunError
+        If it saw them all.
+    """
+    seen = start.seen.holds(traffic)
+    if seen.all():
+        raise RunError(
+            f"a warm start needs requests that the run did not see: it saw all {len(traffic):,}. Label others for the new pair, for "
+            f"example those of {str(start.folder / 'test.parquet')!r}."
+        )
+    return np.where(seen, ASIDE, splits)
+
+
+def start_lineage(start: Run, traffic: Traffic) -> dict[str, Any]:
+    """Return what the new run remembers of the one it started from."""
+    kept = {name: start.lineage[name] for name in ("created", "cheap_model", "frontier_model", "training_data", "samples")}
+    return kept | {"run": str(start.folder), "seen": int(start.seen.holds(traffic).sum())}
