@@ -6,7 +6,7 @@ ARGS ?=
 PIP = -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check fix clean
+.PHONY: help demo test test-slow benchmark check fix clean
 
 help:  ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: .venv/.ready  ## Run the tests; pass pytest options as ARGS="-k curve".
 test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders.
 	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)
 
+benchmark: .venv-benchmark/.ready  ## Compare the score with other routers; ARGS="--routellm RouteLLM -o results/today".
+	.venv-benchmark/bin/python -m benchmarks.quality $(ARGS)
+
 check: .venv/.ready  ## Check format, lint and types: what CI runs before the tests.
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -30,15 +33,16 @@ fix: .venv/.ready  ## Format, and repair what ruff can.
 	.venv/bin/ruff check --fix .
 
 clean:  ## Remove environments, caches and what the demo wrote.
-	rm -rf .venv .venv-demo .venv-slow demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-demo .venv-slow .venv-benchmark demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv-demo/.ready: EXTRAS = train
-.venv/.ready: EXTRAS = train,track,dev
-.venv-slow/.ready: EXTRAS = train,track,encoders,dev
-.venv-slow/.ready: FIRST = torch
+.venv/.ready: EXTRAS = train,track,benchmark,dev
+.venv-slow/.ready: EXTRAS = train,track,encoders,benchmark,dev
+.venv-benchmark/.ready: EXTRAS = train,encoders,benchmark
+.venv-slow/.ready .venv-benchmark/.ready: FIRST = torch
 
-.venv-demo/.ready .venv/.ready .venv-slow/.ready: pyproject.toml constraints.txt
+.venv-demo/.ready .venv/.ready .venv-slow/.ready .venv-benchmark/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "difficulty needs Python >= 3.11: pass PYTHON=python3.12")'
 	@echo "$(@D): installing difficulty[$(EXTRAS)] for $$($(PYTHON) --version), a minute or two"
 	@$(PYTHON) -m venv $(@D)

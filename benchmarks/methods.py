@@ -9,13 +9,12 @@ from typing import Literal
 
 import numpy as np
 
-import difficulty
 from benchmarks.experiments import Experiment
 from benchmarks.peer_environments import PEERS, Peer, PeerError
 from benchmarks.peers.exchange import score_methods
-from benchmarks.recipes import SPLIT, score_recipe
+from benchmarks.recipes import Trainer, digest_of_recipe, joined, score_fold
 from benchmarks.references import REFERENCES
-from benchmarks.stored import Arrays, digest_of, digest_of_problem, digest_of_sources, stored
+from benchmarks.stored import Arrays, digest_of, digest_of_problem, stored
 from difficulty.recipe import Recipe
 
 TITLES = {
@@ -76,10 +75,14 @@ class Bench:
         self.work = work
 
     def recipe(self, recipe: Recipe) -> list[Scored]:
-        """Score one of ours; again when the package's sources or the recipe change."""
-        sources = digest_of_sources(Path(difficulty.__file__).parent)
-        key = digest_of([self.key, sources, recipe.model_dump_json(), str(SPLIT)])
-        arrays = self._stored(recipe.name, key, lambda: score_recipe(self.experiment, recipe))
+        """Score one of ours, each fold kept by itself; again when the recipe or the code that decides its scores changes."""
+        key, fold = digest_of([self.key, digest_of_recipe(recipe)]), self.experiment.outcomes.fold
+        trainer = Trainer.of(recipe)
+
+        def score(number: int) -> Arrays:
+            return self._stored(f"{recipe.name}-{number}", key, lambda: score_fold(self.experiment, trainer, number))
+
+        arrays = joined(recipe.name, fold, [score(int(number)) for number in np.unique(fold)])
         return [self._scored(name, "ours", arrays) for name in (recipe.name, f"{recipe.name}_task")]
 
     def references(self) -> list[Scored]:

@@ -1,20 +1,25 @@
 """Our side of the benchmark: a recipe's out-of-fold scores, through the same functions as ``difficulty train``.
 
 Of the requests that a model may learn from 80 % are fitted on and 20 % calibrated on, by group; nothing else is chosen. Everything that
-knows how a model is made from a recipe is in :func:`fit_model`.
+knows how a model is made from a recipe is in :class:`Trainer`.
 """
 
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+import difficulty
 from benchmarks.experiments import Experiment
+from benchmarks.stored import Arrays, digest_of
 from difficulty.cli.shipped import find_encoder
 from difficulty.export.graph import build_graph, task_ids
+from difficulty.features.encoder import Encoder
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.recipe import Recipe
 from difficulty.runtime.scorer import Scorer, load_session
@@ -27,80 +32,94 @@ from difficulty.traffic.table import Traffic
 SPLIT = (0.8, 0.2, 0.0)
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
-
-Arrays = dict[str, NDArray[np.float64]]
-
-
-class Prepared(NamedTuple):
-    """Traffic as a recipe reads it."""
-
-    traffic: Traffic
-    tokens: Tokenized
+DECIDING = ("features", "metrics", "model", "traffic", "recipe.py", "text.py", "tokens.py", "stages/scoring.py", "stages/train.py")
+"""Parts of the package that decide a score."""
 
 
-def score_recipe(experiment: Experiment, recipe: Recipe) -> Arrays:
-    """Return what a recipe's models say of the judged requests, as a peer would write it.
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """Makes a recipe's models."""
 
-    ``<name>`` is scored on the text alone, ``<name>_task`` with the task told as well. Beside the scores stand ``p_cheap_fails__<name>``,
-    ``familiarity__<name>`` and ``parity__<name>``: requests compared, largest difference between graph and Python model, and how many
-    decisions differ.
+    recipe: Recipe
+    encoder: Encoder
+    view: TextView
+    tokenizer: RequestTokenizer
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Trainer:
+        """Find what a recipe reads texts with."""
+        encoder = find_encoder(recipe.features)
+        view = TextView(recipe.text.view, max_chars=recipe.text.max_chars)
+        return cls(recipe, encoder, view, RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens))
+
+    def tokenize(self, traffic: Traffic) -> Tokenized:
+        """Return the token ids of traffic."""
+        return tokenize(traffic, view=self.view, tokenizer=self.tokenizer)
+
+    def fit(self, traffic: Traffic, tokens: Tokenized, may_learn: NDArray[np.bool_]) -> DifficultyModel:
+        """Return a model, fitted and calibrated on some requests."""
+        inner = traffic.splits(SPLIT, self.recipe.seed)
+        fit = labelled(traffic, tokens, may_learn & (inner == "fit"))
+        model = build_model(self.recipe, self.encoder, "benefit", tasks=known_tasks(self.recipe, fit))
+        return model.fit(fit, labelled(traffic, tokens, may_learn & (inner == "calibration")))
+
+    def parity(self, model: DifficultyModel, traffic: Traffic, tokens: Tokenized) -> NDArray[np.float64]:
+        """Return how many requests were compared, the graph's largest difference, and how many decisions differ at 30 % frontier."""
+        scorer = Scorer(load_session(build_graph(model).SerializeToString()), self.tokenizer, self.view, task_ids=task_ids(model))
+        pairs = zip(traffic.messages(), tokens.tasks, strict=True)
+        shipped = scorer.score_many([scorer.encode(messages, task).ids for messages, task in pairs])["difficulty_score"]
+        python = model.predict(tokens.ids, tokens.tasks).difficulty_score
+        threshold = float(np.quantile(python, 0.7))
+        return np.array([len(python), np.abs(python - shipped).max(), ((python > threshold) != (shipped > threshold)).sum()])
+
+
+def score_fold(experiment: Experiment, trainer: Trainer, number: int) -> Arrays:
+    """Return what a recipe's model of one fold says of that fold's requests.
+
+    ``score`` on the text alone and ``score_task`` with the task told as well, ``p_cheap_fails`` and ``p_cheap_fails_task``,
+    ``familiarity``, each of shape (n_rows,); ``parity``; ``train_s`` and ``score_s`` in seconds.
     """
-    judged = prepare(experiment.judged, recipe)
-    others = prepare(experiment.trained_on, recipe) if experiment.trained_on else None
-    fold = experiment.outcomes.fold
-    columns = np.zeros((5, len(fold)))
-    train_s, score_s = [], []
-    parity = np.zeros(3)
-    for number in np.unique(fold):
-        start = time.perf_counter()
-        learned = others or judged
-        model = fit_model(recipe, learned, np.full(len(learned.traffic), True) if others else fold != number)
-        trained = time.perf_counter()
-        rows = np.flatnonzero(fold == number)
-        columns[:, rows] = outputs(model, judged.tokens.at(rows))
-        train_s.append(trained - start)
-        score_s.append((time.perf_counter() - trained) / 2)  # scored twice, without and with the task
-        if not parity[0]:
-            parity = parity_of(model, recipe, judged, rows[:PARITY_SAMPLE])
-    name, told = recipe.name, f"{recipe.name}_task"
-    seconds = {f"{what}__{one}": np.array(s) for what, s in (("train_s", train_s), ("score_s", score_s)) for one in (name, told)}
-    keys = (f"score__{name}", f"score__{told}", f"p_cheap_fails__{name}", f"p_cheap_fails__{told}", f"familiarity__{name}")
-    return dict(zip(keys, columns, strict=True)) | seconds | {f"parity__{name}": parity}
+    tokens = trainer.tokenize(experiment.judged)
+    rows = np.flatnonzero(experiment.outcomes.fold == number)
+    others = experiment.trained_on
+    start = time.perf_counter()
+    if others is None:
+        model = trainer.fit(experiment.judged, tokens, experiment.outcomes.fold != number)
+    else:
+        model = trainer.fit(others, trainer.tokenize(others), np.full(len(others), True))
+    trained = time.perf_counter()
+    picked = tokens.at(rows)
+    blind, told = model.predict(picked.ids), model.predict(picked.ids, picked.tasks)
+    scored = time.perf_counter()
+    few = rows[:PARITY_SAMPLE]
+    return {
+        "score": blind.difficulty_score,
+        "score_task": told.difficulty_score,
+        "p_cheap_fails": blind.p_cheap_fails,
+        "p_cheap_fails_task": told.p_cheap_fails,
+        "familiarity": np.full(len(rows), np.nan) if blind.familiarity is None else blind.familiarity,
+        "parity": trainer.parity(model, experiment.judged.select(few), tokens.at(few)),
+        "train_s": np.array(trained - start),
+        "score_s": np.array((scored - trained) / 2),  # scored twice, without and with the task
+    }
 
 
-def prepare(traffic: Traffic, recipe: Recipe) -> Prepared:
-    """Tokenize traffic as training does."""
-    view, tokenizer = _reading(recipe)
-    return Prepared(traffic, tokenize(traffic, view=view, tokenizer=tokenizer))
+def joined(name: str, fold: NDArray[np.int64], parts: Sequence[Arrays]) -> Arrays:
+    """Return the folds' scores as a peer would write them, under ``name`` and ``<name>_task``; parity is that of the first fold."""
+    arrays: Arrays = {f"parity__{name}": parts[0]["parity"]}
+    for what in ("score", "p_cheap_fails", "familiarity", "score_task", "p_cheap_fails_task"):
+        whole = np.full(len(fold), np.nan)
+        for number, part in zip(np.unique(fold), parts, strict=True):
+            whole[fold == number] = part[what]
+        kind, told = what.removesuffix("_task"), what.endswith("_task")
+        arrays[f"{kind}__{name}_task" if told else f"{kind}__{name}"] = whole
+    for what in ("train_s", "score_s"):
+        arrays |= dict.fromkeys((f"{what}__{name}", f"{what}__{name}_task"), np.array([part[what] for part in parts]))
+    return arrays
 
 
-def fit_model(recipe: Recipe, data: Prepared, may_learn: NDArray[np.bool_]) -> DifficultyModel:
-    """Return a recipe's model, fitted and calibrated on some requests."""
-    inner = data.traffic.splits(SPLIT, recipe.seed)
-    fit = labelled(data.traffic, data.tokens, may_learn & (inner == "fit"))
-    model = build_model(recipe, find_encoder(recipe.features), "benefit", tasks=known_tasks(recipe, fit))
-    return model.fit(fit, labelled(data.traffic, data.tokens, may_learn & (inner == "calibration")))
-
-
-def outputs(model: DifficultyModel, tokens: Tokenized) -> NDArray[np.float64]:
-    """Return score, score with the task told, P(cheap fails) of both, and familiarity; shape (5, n)."""
-    blind, told = model.predict(tokens.ids), model.predict(tokens.ids, tokens.tasks)
-    familiarity = np.full(len(tokens.ids), np.nan) if blind.familiarity is None else blind.familiarity
-    return np.stack([blind.difficulty_score, told.difficulty_score, blind.p_cheap_fails, told.p_cheap_fails, familiarity])
-
-
-def parity_of(model: DifficultyModel, recipe: Recipe, data: Prepared, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return how many requests were compared, the exported graph's largest difference, and how many decisions differ at 30 % frontier."""
-    view, tokenizer = _reading(recipe)
-    scorer = Scorer(load_session(build_graph(model).SerializeToString()), tokenizer, view, task_ids=task_ids(model))
-    messages, tokens = data.traffic.messages(), data.tokens.at(rows)
-    ids = [scorer.encode(messages[row], task).ids for row, task in zip(rows, tokens.tasks, strict=True)]
-    python, shipped = model.predict(tokens.ids, tokens.tasks).difficulty_score, scorer.score_many(ids)["difficulty_score"]
-    threshold = float(np.quantile(python, 0.7))
-    return np.array([len(rows), np.abs(python - shipped).max(), ((python > threshold) != (shipped > threshold)).sum()])
-
-
-def _reading(recipe: Recipe) -> tuple[TextView, RequestTokenizer]:
-    encoder = find_encoder(recipe.features)
-    view = TextView(recipe.text.view, max_chars=recipe.text.max_chars)
-    return view, RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
+def digest_of_recipe(recipe: Recipe) -> str:
+    """Return a hash of the recipe and of the code that decides its scores."""
+    package = Path(difficulty.__file__).parent
+    paths = [path for part in DECIDING for path in ([package / part] if part.endswith(".py") else sorted((package / part).rglob("*.py")))]
+    return digest_of([recipe.model_dump_json(), str(SPLIT)], *(path.read_bytes() for path in paths))

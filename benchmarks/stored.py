@@ -34,11 +34,6 @@ def digest_of_problem(problem: Problem) -> str:
     return digest_of([*problem.texts, *problem.tasks], *(np.ascontiguousarray(array).tobytes() for array in arrays))
 
 
-def digest_of_sources(folder: Path) -> str:
-    """Return a hash of the Python files of a package."""
-    return digest_of([], *(path.read_bytes() for path in sorted(folder.rglob("*.py"))))
-
-
 def digest_of(texts: Iterable[str], *contents: bytes) -> str:
     """Return one hash of texts and bytes, each with its length."""
     digest = sha256()
