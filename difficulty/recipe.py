@@ -16,6 +16,7 @@ from difficulty.errors import RecipeError
 __all__ = [
     "ExportSettings",
     "FeatureSettings",
+    "FinetuneSettings",
     "LabelSettings",
     "NeighbourSettings",
     "NgramSettings",
@@ -67,7 +68,7 @@ class SplitSettings(_Settings):
 class LabelSettings(_Settings):
     """What outcomes are worth: those of logged traffic, seen only for the model that was called, and suspicious ones."""
 
-    largest_weight: float = Field(default=20.0, ge=1, allow_inf_nan=False)
+    largest_weight: float = Field(default=50.0, ge=1, allow_inf_nan=False)
     """A row counts 1 / propensity, cut at this."""
     accept_selection_bias: bool = False
     """Whether to learn from outcomes seen only where an unknown policy chose to look."""
@@ -92,6 +93,23 @@ class TransformerSettings(_Settings):
     """Most tokens the encoder reads of a request, special ones included; of more, head and tail are kept."""
     precision: Literal["int8", "float32"] = "int8"
     """Of its weights."""
+
+
+class FinetuneSettings(_Settings):
+    """Training the encoder itself on both outcomes; its own heads then take the place of those on embeddings."""
+
+    epochs: int = Field(default=2, ge=1)
+    """Most epochs; the one with the least loss on held-out samples is kept."""
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0, le=0.1)
+    frozen_layers: int = Field(default=3, ge=0)
+    """Layers, counted from the tokens, that are left as they are; token embeddings always are."""
+    gain_weight: float = Field(default=1.0, ge=0)
+    """Weight of the error of the expected gain in the loss."""
+    task_weight: float = Field(default=0.2, ge=0)
+    """Weight of guessing the task, where it is known."""
+    held_out: float = Field(default=0.15, gt=0, lt=1)
+    """Share of the fit samples' groups that the encoder does not see: they choose the epoch and combine its scores with others."""
 
 
 class EmbeddingSettings(_Settings):
@@ -128,6 +146,7 @@ class FeatureSettings(_Settings):
     encoder_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """What the hash of a sentence-transformers encoder's weights must be."""
     transformer: TransformerSettings = TransformerSettings()
+    finetune: FinetuneSettings | Literal[False] = False
     ngrams: NgramSettings | Literal[False] = NgramSettings()
     embedding: EmbeddingSettings | Literal[False] = EmbeddingSettings()
     neighbours: NeighbourSettings | Literal[False] = False
@@ -135,8 +154,10 @@ class FeatureSettings(_Settings):
 
     @model_validator(mode="after")
     def _some(self) -> FeatureSettings:
-        if not self.ngrams and not self.embedding:
+        if not self.ngrams and not self.embedding and not self.finetune:
             raise ValueError("features need at least one of ngrams and embedding")
+        if self.finetune and (self.embedding or self.neighbours):
+            raise ValueError("finetune takes the place of embedding and neighbours: set both to false")
         return self
 
 

@@ -46,7 +46,7 @@ def command(
     json: JsonFlag = False,
 ) -> None:
     """Run train."""
-    from difficulty.cli.shipped import find_encoder, find_recipe
+    from difficulty.cli.shipped import DEFAULT_CACHE, find_encoder, find_recipe
     from difficulty.evaluation import evaluation_table
     from difficulty.recipe import parse_recipe
     from difficulty.stages.run import Run
@@ -64,7 +64,15 @@ def command(
         say("finding the encoder")
         encoder = start.encoder if start and not recipe else find_encoder(chosen.features, cache=cache, progress=_embedding(say))
         run, evaluation = train(
-            traffic, out_path, recipe=chosen, encoder=encoder, start=start, more_labels=more_labels, tracker=tracker, progress=say
+            traffic,
+            out_path,
+            recipe=chosen,
+            encoder=encoder,
+            start=start,
+            cache=cache or DEFAULT_CACHE,
+            more_labels=more_labels,
+            tracker=tracker,
+            progress=say,
         )
     if json:
         form = {"run": str(run.folder), "target": run.model.target, "samples": run.lineage["samples"], "metrics": evaluation.as_dict()}

@@ -23,7 +23,7 @@ from difficulty.export.builder import GraphBuilder
 from difficulty.export.encoders import Inputs, embedding
 from difficulty.features.ngrams import LEFT_MULTIPLIER, RIGHT_MULTIPLIER
 from difficulty.model.calibration import Calibrator
-from difficulty.model.channels import Channel, EmbeddingChannel, NeighbourChannel, NgramChannel, TaskGuessChannel
+from difficulty.model.channels import Channel, EmbeddingChannel, NeighbourChannel, NgramChannel, TaskGuessChannel, TunedChannel
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile, Wording
@@ -108,8 +108,8 @@ def _add_channel(graph: GraphBuilder, inputs: Inputs, channel: Channel, model: D
     if isinstance(channel, NgramChannel):
         _add_ngrams(graph, inputs, channel, model, parts)
         return
-    if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel):
-        known = "embedding, neighbours, ngrams, task guess"
+    if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel | TunedChannel):
+        known = "embedding, neighbours, ngrams, task guess, tuned"
         raise InvalidValueError("channel", channel.name, rule=f"be one that can be exported: {known}")
     fitted = model.fitted_[channel.name]
     parts.embedding = vectors = parts.embedding or embedding(graph, inputs, channel.encoder)

@@ -176,14 +176,16 @@ def export_encoder(encoder: Any, path: Path, *, precision: Precision) -> None:
         onnx.save(quantise_graph(onnx.load(str(path))), str(path))
 
 
-def load_sentence_encoder(folder: Path) -> Any:
-    """Return the ``SentenceTransformer`` of a folder, on the CPU, with plain attention that every exporter knows."""
+def load_sentence_encoder(folder: Path, *, attention: str = "eager") -> Any:
+    """Return the ``SentenceTransformer`` of a folder, on the CPU; plain attention, "eager", is what every exporter knows."""
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingExtraError("converting an encoder", package="sentence-transformers", extra="encoders") from error
+    without_dropout = {"attention_probs_dropout_prob": 0.0}  # of the attention weights alone: with it, training takes the slow path
     try:
-        return SentenceTransformer(str(folder), device="cpu", model_kwargs={"attn_implementation": "eager"})
+        kwargs = {"model_kwargs": {"attn_implementation": attention}, "config_kwargs": without_dropout}
+        return SentenceTransformer(str(folder), device="cpu", **kwargs)
     except Exception as error:  # transformers raises many kinds
         raise EncoderError(f"encoder {str(folder)!r} cannot be loaded ({type(error).__name__}: {error}). Download it again.") from error
 

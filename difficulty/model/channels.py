@@ -13,7 +13,8 @@ from scipy.special import softmax
 from difficulty.features.encoder import Encoder
 from difficulty.features.ngrams import NgramFeatures
 from difficulty.model.centres import unit_centres
-from difficulty.model.heads import Matrix, fit_classes
+from difficulty.model.heads import LinearHead, Matrix, fit_classes
+from difficulty.model.held_out import held_out
 from difficulty.model.labelled import Tasks
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "TaskChannel",
     "TaskColumns",
     "TaskGuessChannel",
+    "TunedChannel",
     "embeddings_of",
     "task_channels_of",
 ]
@@ -273,9 +275,48 @@ class TaskGuessChannel:
         return np.asarray(softmax(prepared[:, :-1] @ state[:-1] + state[-1], axis=1), dtype=np.float64)
 
 
+class TunedChannel:
+    """Embeddings of an encoder that was fine-tuned on the fit samples, read by the heads that it was tuned with.
+
+    The encoder saw the outcomes of the fit samples, so what it says of them is worth nothing for judging or combining it; only samples of
+    held-out groups count there.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    held_out : float
+        Share of the groups that the encoder did not see.
+    heads : pair of LinearHead, optional
+        Of the cheap and of the frontier model; the second may be ``None``. Needed to fit a model, not to load one.
+    """
+
+    name = "tuned"
+    strength = 1.0
+
+    def __init__(self, encoder: Encoder, *, held_out: float, heads: tuple[LinearHead, LinearHead | None] | None = None) -> None:
+        self.encoder = encoder
+        self.held_out = held_out
+        self.heads = heads
+
+    def unseen(self, groups: Sequence[str]) -> NDArray[np.bool_]:
+        """Return, for each request, whether the encoder did not see its group."""
+        return held_out(groups, self.held_out)
+
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+        """Return embeddings."""
+        return self.encoder.encode(ids)
+
+    def fit(self, prepared: Matrix) -> None:
+        """Learn nothing more."""
+
+    def transform(self, prepared: Matrix, state: None) -> Matrix:
+        """Return the embeddings as they are."""
+        return prepared
+
+
 def embeddings_of(channel: Channel, prepared: Matrix) -> NDArray[np.float64] | None:
     """Return the unit vectors among what a channel prepared; ``None`` where it has none."""
-    if isinstance(channel, EmbeddingChannel | NeighbourChannel):
+    if isinstance(channel, EmbeddingChannel | NeighbourChannel | TunedChannel):
         return np.asarray(prepared)
     return np.asarray(prepared[:, :-1]) if isinstance(channel, TaskGuessChannel) else None
 

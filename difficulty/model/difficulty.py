@@ -21,12 +21,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from difficulty.model.channels import Channel, NeighbourChannel, NgramChannel, TaskChannel, TaskColumns, embeddings_of
+from difficulty.model.channels import Channel, NeighbourChannel, NgramChannel, TaskChannel, TaskColumns, TunedChannel, embeddings_of
 from difficulty.model.combination import Combination, Logits, Scores, Target, fit_combination
 from difficulty.model.familiarity import Familiarity, fit_familiarity
 from difficulty.model.heads import LinearHead, Matrix, fit_head
 from difficulty.model.labelled import LabelledTokens, Tasks
-from difficulty.model.stacking import fold_numbers
+from difficulty.model.stacking import GainWeights, fold_numbers
 
 __all__ = ["DifficultyModel", "FittedChannel", "OutOfFold", "Scores", "Target"]
 
@@ -124,13 +124,13 @@ class DifficultyModel:
         self.fitted_ = self._fit_channels(prepared, fit, np.arange(len(fit)))
         logits, fold = self._out_of_fold(prepared, fit)
         held_out = self._logits([channel.prepare(calibration.ids, calibration.tasks) for channel in self.all_channels])
-        everything = slice(None)
-        start = self.start.blind_.gain if self.start else None
-        blind = fit_combination(logits[everything, self._blind], fit.outcomes, target=self.target, start=start)
+        everything, combining = slice(None), np.flatnonzero(self._unseen(fit.groups))
+        start = self.start.blind_.gain if self.start else self._even(len(self._blind))
+        blind = fit_combination(logits[combining, self._blind], fit.outcomes[combining], target=self.target, start=start)
         self.blind_ = blind.calibrated(held_out[everything, self._blind], calibration.outcomes)
         self.informed_ = self._fit_informed(logits, fit, held_out, calibration) if self.tasks else None
         self.familiarity_ = self._fit_familiarity(prepared, calibration)
-        self.out_of_fold_ = OutOfFold(self._combined(logits, fit.tasks, len(fit)), fold)
+        self.out_of_fold_ = OutOfFold(self._scores_of_unseen(logits, fit), fold)
         return self
 
     def predict(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Scores:
@@ -195,11 +195,12 @@ class DifficultyModel:
         """Return the combination for known tasks; ``None`` where too few requests with one have the outcomes that the others have."""
         assert self.tasks is not None
         rows, held_rows = (np.flatnonzero(self.tasks.known(data.tasks, len(data))) for data in (fit, calibration))
+        rows = rows[self._unseen(fit.groups)[rows]]
         outcomes = fit.outcomes[rows]
         needed = [outcomes.cheap_failure, *([outcomes.frontier_failure] if self.blind_.frontier else [])]
         if min(int((~np.isnan(outcome)).sum()) for outcome in needed) < LEAST_INFORMED:
             return None
-        start = self.start.informed_.gain if self.start and self.start.informed_ else None
+        start = self.start.informed_.gain if self.start and self.start.informed_ else self._even(len(self._informed))
         combination = fit_combination(logits[rows, self._informed], outcomes, target=self.target, start=start)
         return combination.calibrated(held_out[held_rows, self._informed], calibration.outcomes[held_rows])
 
@@ -221,9 +222,10 @@ class DifficultyModel:
     def _informed(self) -> list[int]:
         """Columns of the logits where the task is known.
 
-        Those of the channels with task columns, for others add only noise beside them, and of the neighbours, which say what no task does.
+        Those of the channels with task columns, for others add only noise beside them, and of the neighbours and the tuned encoder, which
+        say what no task does.
         """
-        neighbours = [column for column, channel in enumerate(self.channels) if isinstance(channel, NeighbourChannel)]
+        neighbours = [column for column, channel in enumerate(self.channels) if isinstance(channel, NeighbourChannel | TunedChannel)]
         return [*range(len(self.channels), len(self.all_channels)), *neighbours]
 
     @property
@@ -231,6 +233,32 @@ class DifficultyModel:
         """The centres that the whole fit found: they hold nothing of the outcomes, so its folds and parts read the same."""
         fitted = self.fitted_.get(NeighbourChannel.name)
         return fitted.state if fitted else None
+
+    @property
+    def _tuned(self) -> tuple[int, TunedChannel] | None:
+        """The column and the channel of a tuned encoder."""
+        return next(((column, channel) for column, channel in enumerate(self.channels) if isinstance(channel, TunedChannel)), None)
+
+    def _unseen(self, groups: Sequence[str]) -> NDArray[np.bool_]:
+        """Return, for each fit sample, whether its out-of-fold logits are honest: a tuned encoder saw all but those held out."""
+        return self._tuned[1].unseen(groups) if self._tuned else np.ones(len(groups), dtype=np.bool_)
+
+    def _even(self, n: int) -> GainWeights | None:
+        """Return what the weights of ``n`` channels shrink to: all alike with a tuned encoder, for few samples combine it."""
+        return GainWeights(np.full(n, 1.0 / n), 0.0) if self._tuned else None
+
+    def _scores_of_unseen(self, logits: Logits, fit: LabelledTokens) -> Scores:
+        """Return scores of the fit samples, each by heads that did not see it: without the tuned encoder where that saw the sample."""
+        whole = self._combined(logits, fit.tasks, len(fit))
+        if not self._tuned:
+            return whole
+        others, unseen = [column for column in self._blind if column != self._tuned[0]], self._unseen(fit.groups)
+        plain = fit_combination(logits[slice(None), others], fit.outcomes, target=self.target).scores(logits[slice(None), others])
+        return Scores(
+            difficulty_score=np.where(unseen, whole.difficulty_score, plain.difficulty_score),
+            p_cheap_fails=np.where(unseen, whole.p_cheap_fails, plain.p_cheap_fails),
+            p_frontier_fails=_either(unseen, whole.p_frontier_fails, plain.p_frontier_fails),
+        )
 
     def _out_of_fold(self, prepared: list[Matrix], data: LabelledTokens) -> tuple[Logits, NDArray[np.int64]]:
         """Return logits of all channels, each request predicted without its own fold, and the folds."""
@@ -249,6 +277,9 @@ class DifficultyModel:
         started = self.start.fitted_ if self.start else {}
         fitted = {}
         for channel, matrix in zip(self.all_channels, prepared, strict=True):
+            if isinstance(channel, TunedChannel) and channel.heads:
+                fitted[channel.name] = FittedChannel(None, *channel.heads)
+                continue
             start = started.get(channel.name)
             state = start.state if start else self._centres if isinstance(channel, NeighbourChannel) else None
             state = channel.fit(matrix[rows]) if state is None else state

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from difficulty.errors import RunError
 from difficulty.features.encoder import Encoder
 from difficulty.model.calibration import Calibrator
-from difficulty.model.channels import Channel, EmbeddingChannel, NeighbourChannel, NgramChannel, TaskGuessChannel, task_channels_of
+from difficulty.model.channels import (
+    Channel,
+    EmbeddingChannel,
+    NeighbourChannel,
+    NgramChannel,
+    TaskGuessChannel,
+    TunedChannel,
+    task_channels_of,
+)
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
@@ -106,11 +114,13 @@ def _describe(channel: Channel) -> dict[str, Any]:
     common = {"name": channel.name, "strength": channel.strength}
     if isinstance(channel, NgramChannel):
         return common | {"vocabulary_size": channel.features.vocabulary_size, "buckets": channel.features.buckets}
-    if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel):
-        raise RunError(f"the channel {channel.name!r} cannot be saved. Known: embedding, neighbours, ngrams, task guess.")
+    if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel | TunedChannel):
+        raise RunError(f"the channel {channel.name!r} cannot be saved. Known: embedding, neighbours, ngrams, task guess, tuned.")
     common["encoder_digest"] = channel.encoder.digest
     if isinstance(channel, NeighbourChannel):
         return common | {"centres": channel.centres, "sharpness": channel.sharpness}
+    if isinstance(channel, TunedChannel):
+        return common | {"held_out": channel.held_out}
     if isinstance(channel, TaskGuessChannel):
         return common | {"guess_strength": channel.guess_strength, "tasks": list(channel.tasks)}
     return common
@@ -125,6 +135,8 @@ def _build(entry: Mapping[str, Any], encoder: Encoder | None) -> Channel:
         raise RunError(f"the model was fitted with encoder {entry['encoder_digest'][:12]}: got {found}. Restore the encoder folder.")
     if entry["name"] == TaskGuessChannel.name:
         return TaskGuessChannel(encoder, entry["tasks"], **settings)
+    if entry["name"] == TunedChannel.name:
+        return TunedChannel(encoder, held_out=entry["held_out"])
     if entry["name"] == NeighbourChannel.name:
         return NeighbourChannel(encoder, **settings)
     return EmbeddingChannel(encoder, **settings)

@@ -16,11 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty import __version__
-from difficulty.errors import TooFewSamplesError, TrafficError
+from difficulty.errors import RecipeError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.features.encoder import Encoder
 from difficulty.metrics.weights import effective_samples
-from difficulty.model.channels import Channel, EmbeddingChannel, NeighbourChannel, NgramChannel, TaskGuessChannel, task_channels_of
+from difficulty.model.channels import (
+    Channel,
+    EmbeddingChannel,
+    NeighbourChannel,
+    NgramChannel,
+    TaskGuessChannel,
+    TunedChannel,
+    task_channels_of,
+)
 from difficulty.model.difficulty import DifficultyModel, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
@@ -40,6 +48,7 @@ from difficulty.stages.learning import measured_curve
 from difficulty.stages.run import CURVE_FILE, RUN_FORMAT, Run, Seen, new_folder, refuse_existing
 from difficulty.stages.scoring import Tokenized, judged, tokenize
 from difficulty.stages.start import check_start, start_lineage, without_seen
+from difficulty.stages.tune import tune
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
@@ -70,6 +79,7 @@ def train(
     recipe: Recipe,
     encoder: Encoder,
     start: Run | None = None,
+    cache: Path | None = None,
     more_labels: bool = True,
     tracker: Tracker | None = None,
     n_draws: int = 1000,
@@ -88,6 +98,8 @@ def train(
         The encoder that the recipe names.
     start : Run, optional
         A run of another model pair to start from; requests that it saw are set aside.
+    cache : Path, optional
+        Where a fine-tuned encoder is kept while it is trained and after; without it, it lasts as long as the training.
     more_labels : bool, default True
         Whether to measure the learning curve, which says what more labels would bring.
     tracker : Tracker, optional
@@ -114,6 +126,8 @@ def train(
     """
     say = progress or (lambda _: None)
     refuse_existing(out, what="run folder")
+    if start and recipe.features.finetune:
+        raise RecipeError("a fine-tuned encoder cannot start from another run. Leave out --start-from, or use another recipe.")
     if start:
         check_start(start, recipe, encoder)
     say("reading traffic")
@@ -128,17 +142,20 @@ def train(
     tokens = tokenize(traffic, view=TextView(recipe.text.view, max_chars=recipe.text.max_chars), tokenizer=tokenizer)
     say("fitting")
     fit, calibration = (labelled(traffic, tokens, splits == split) for split in ("fit", "calibration"))
-    model = _unfitted(recipe, encoder, target, fit, start).fit(fit, calibration)
+    tuned = tune(recipe, encoder, fit, cache, progress=say) if recipe.features.finetune else None
+    encoder = tuned.encoder if tuned else encoder
+    model = _unfitted(recipe, encoder, target, fit, start, tuned).fit(fit, calibration)
     say("checking the labels")
     report = check_labels(unseen_scores(model, tokens, splits), traffic, splits, target=target)
     if weighted := down_weighted(fit, traffic.select(splits == "fit").ids, report, recipe.labels):
         say("fitting with less weight on suspicious labels")
-        model = _unfitted(recipe, encoder, target, fit, start).fit(weighted, calibration)
+        model = _unfitted(recipe, encoder, target, fit, start, tuned).fit(weighted, calibration)
     signal = signal_of(unseen_scores(model, tokens, splits), traffic, target=target)
     say("judging the test samples")
     suspicious, checked = report.ids(GROUPS), label_lineage(report, signal)
     evaluation = _evaluate(model, traffic, tokens, splits, target=target, seed=recipe.seed, n_draws=n_draws, suspicious=suspicious)
     evaluation = evaluation.noting([*(logged.notes if logged else ()), *label_notes(checked)])
+    more_labels = more_labels and tuned is None  # a tuned encoder saw all labels at once
     if more_labels:
         say("measuring what more labels would bring")
         held_out = labelled(traffic, tokens, (splits == "calibration") | (splits == "test"))
@@ -213,12 +230,16 @@ def _check_gap(outcomes: Outcomes) -> None:
         )
 
 
-def build_model(recipe: Recipe, encoder: Encoder, target: Target, *, tasks: Sequence[str] = ()) -> DifficultyModel:
-    """Return the unfitted model of a recipe; ``tasks`` are those it is to know."""
+def build_model(
+    recipe: Recipe, encoder: Encoder, target: Target, *, tasks: Sequence[str] = (), tuned: TunedChannel | None = None
+) -> DifficultyModel:
+    """Return the unfitted model of a recipe; ``tasks`` are those it is to know, ``tuned`` its fine-tuned encoder where it has one."""
     features = recipe.features
     channels: list[Channel] = []
     if features.ngrams:
         channels.append(NgramChannel(encoder.vocabulary_size, buckets=features.ngrams.buckets, strength=features.ngrams.strength))
+    if tuned:
+        channels.append(tuned)
     guess = features.embedding and tasks and features.tasks and features.tasks.guess
     if guess:
         channels.append(TaskGuessChannel(encoder, tasks))
@@ -230,11 +251,13 @@ def build_model(recipe: Recipe, encoder: Encoder, target: Target, *, tasks: Sequ
     return DifficultyModel(channels, task_channels=task_channels_of(channels, tasks), target=target, folds=recipe.folds, rng=rng)
 
 
-def _unfitted(recipe: Recipe, encoder: Encoder, target: Target, fit: LabelledTokens, start: Run | None) -> DifficultyModel:
+def _unfitted(
+    recipe: Recipe, encoder: Encoder, target: Target, fit: LabelledTokens, start: Run | None, tuned: TunedChannel | None
+) -> DifficultyModel:
     """Return the model that is to be fitted: the recipe's, or one that starts from another run's."""
     tasks = known_tasks(recipe, fit)
     if start is None:
-        return build_model(recipe, encoder, target, tasks=tasks)
+        return build_model(recipe, encoder, target, tasks=tasks, tuned=tuned)
     return continued(start.model, target=target, tasks=tasks, folds=recipe.folds, rng=np.random.default_rng(recipe.seed))
 
 
