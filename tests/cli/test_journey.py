@@ -57,7 +57,10 @@ def test_whole_journey(run, journey, tmp_path):
     ("command", "keys"),
     [
         (["ingest", "{source}", "-o", "t.parquet"], {"rows", "kept"}),
-        (["train", "{traffic}", "-o", "run", "--recipe", "{recipe_file}", "--no-tracking"], {"run", "target", "samples", "metrics"}),
+        (
+            ["train", "{traffic}", "-o", "run", "--recipe", "{recipe_file}", "--no-tracking"],
+            {"run", "target", "samples", "metrics", "learning_curve"},
+        ),
         (["evaluate", "{bundle}", "{traffic}", "-o", "report", "--draws", "5"], {"judged", "left_out", "note", "overall", "slices"}),
         (["ship", "{run}", "-o", "b-1"], {"bundle", "point", "parity", "test"}),
         (["thresholds", "{bundle}", "{traffic}", "--objective", "share=0.5", "-o", "b-2"], {"bundle", "old", "new"}),
@@ -153,3 +156,23 @@ def test_demo_walks_the_whole_way(run, tmp_path):
     assert "golden vectors reproduced" in result.out
     assert read_bundle(tmp_path / "demo" / "sample-1").manifest.recipe["name"] == "fast"
     assert "exists already" in run("demo", "-o", "demo", code=2).complaint
+
+
+def test_train_says_what_more_labels_would_bring(run, journey):
+    trained = run("train", journey.traffic, "-o", "run", "--recipe", journey.recipe_file, "--no-tracking", "--json", code=0)
+    curve = json.loads(trained.out)["learning_curve"]
+    assert curve["verdict"] in ("rises", "flat", "cannot tell")
+    said = run("train", journey.traffic, "-o", "again", "--recipe", journey.recipe_file, "--no-tracking", code=0)
+    assert curve["sentence"] in said.out
+    bare = run("train", journey.traffic, "-o", "bare", "--recipe", journey.recipe_file, "--no-tracking", "--no-more-labels", code=0)
+    assert "More labels" not in bare.out
+
+
+def test_train_starts_from_an_earlier_run_with_its_recipe(run, journey, tmp_path):
+    """A hundred rows that the run knows, and four hundred that it does not."""
+    run("ingest", write_rows(tmp_path / "new.jsonl", sample_rows(1_200)[700:]), "-o", "new.parquet", code=0)
+    trained = run("train", "new.parquet", "-o", "warm", "--start-from", journey.run, "--no-tracking", code=0)
+    assert f"or seen by {journey.run}" in trained.out
+    lineage = json.loads((tmp_path / "warm" / "run.json").read_text())
+    assert lineage["start"]["run"] == str(journey.run)
+    assert lineage["recipe"] == json.loads((journey.run / "run.json").read_text())["recipe"]
