@@ -17,19 +17,24 @@ from numpy.typing import NDArray
 import difficulty
 from benchmarks.experiments import Experiment
 from benchmarks.stored import Arrays, digest_of
-from difficulty.cli.shipped import find_encoder
+from difficulty.cli.shipped import DEFAULT_CACHE, find_encoder, find_recipe
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.features.encoder import Encoder
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.recipe import Recipe
 from difficulty.runtime.scorer import Scorer, load_session
+from difficulty.stages.distil import taught
+from difficulty.stages.run import NamedScores
 from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.stages.train import build_model, known_tasks, labelled
+from difficulty.stages.tune import tune
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 
 SPLIT = (0.8, 0.2, 0.0)
+TEACHER = "accurate"
+"""Recipe that a distilled one learns from."""
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
 DECIDING = ("features", "metrics", "model", "traffic", "recipe.py", "text.py", "tokens.py", "stages/scoring.py", "stages/train.py")
@@ -58,10 +63,22 @@ class Trainer:
 
     def fit(self, traffic: Traffic, tokens: Tokenized, may_learn: NDArray[np.bool_]) -> DifficultyModel:
         """Return a model, fitted and calibrated on some requests."""
-        inner = traffic.splits(SPLIT, self.recipe.seed)
+        inner, recipe, encoder, tuned = traffic.splits(SPLIT, self.recipe.seed), self.recipe, self.encoder, None
         fit = labelled(traffic, tokens, may_learn & (inner == "fit"))
-        model = build_model(self.recipe, self.encoder, "benefit", tasks=known_tasks(self.recipe, fit))
+        if recipe.distil:
+            names = traffic.select(may_learn & (inner == "fit")).ids
+            fit = taught(fit, names, self._opinion(traffic, names, may_learn), share=recipe.distil.share)
+        if recipe.features.finetune:
+            tuned = tune(recipe, encoder, fit, DEFAULT_CACHE, progress=lambda _: None)
+            encoder = tuned.encoder
+        model = build_model(recipe, encoder, "benefit", tasks=known_tasks(recipe, fit), tuned=tuned)
         return model.fit(fit, labelled(traffic, tokens, may_learn & (inner == "calibration")))
+
+    def _opinion(self, traffic: Traffic, names: list[str], may_learn: NDArray[np.bool_]) -> NamedScores:
+        """Return what a teacher thinks of the samples it may learn from, each scored by heads that did not see it."""
+        teacher = Trainer.of(find_recipe(TEACHER))
+        model = teacher.fit(traffic, teacher.tokenize(traffic), may_learn)
+        return NamedScores(names, model.out_of_fold_.scores)
 
     def parity(self, model: DifficultyModel, traffic: Traffic, tokens: Tokenized) -> NDArray[np.float64]:
         """Return how many requests were compared, the graph's largest difference, and how many decisions differ at 30 % frontier."""

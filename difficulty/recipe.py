@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from difficulty.errors import RecipeError
 
 __all__ = [
+    "DistilSettings",
     "ExportSettings",
     "FeatureSettings",
     "FinetuneSettings",
@@ -161,6 +162,13 @@ class FeatureSettings(_Settings):
         return self
 
 
+class DistilSettings(_Settings):
+    """Learning from a teacher run beside the labels."""
+
+    share: float = Field(default=0.5, gt=0, le=1)
+    """How much the teacher's opinion counts beside a label; also the weight of an unlabelled request."""
+
+
 class PolicySettings(_Settings):
     """The router's rule, as far as it is not learned."""
 
@@ -201,6 +209,7 @@ class Recipe(_Settings):
     split: SplitSettings = SplitSettings()
     labels: LabelSettings = LabelSettings()
     features: FeatureSettings = FeatureSettings()
+    distil: DistilSettings | Literal[False] = False
     policy: PolicySettings = PolicySettings()
     export: ExportSettings = ExportSettings()
 

@@ -29,11 +29,14 @@ def command(
         typer.Option(help="Run of another model pair to start from, with its recipe unless --recipe is given."),
     ] = None,
     more_labels: Annotated[bool, typer.Option(help="Measure what more labels would bring.")] = True,
+    unseen_tasks: Annotated[bool, typer.Option(help="Leave tasks out in turn, to recommend a --min-familiarity for 'ship'.")] = True,
     target: Annotated[str | None, typer.Option(help="benefit, failure or auto; default: the recipe's.")] = None,
     accept_selection_bias: Annotated[
         bool,
         typer.Option("--accept-selection-bias", help="Learn from outcomes seen only where a policy without propensities chose to look."),
     ] = False,
+    teacher: Annotated[Path | None, typer.Option(help="Run that recipe distilled learns from, trained on the same traffic.")] = None,
+    unlabelled: Annotated[Path | None, typer.Option(help="JSON lines of requests without labels, for the teacher to judge.")] = None,
     cache: Annotated[
         Path | None,
         typer.Option(envvar="DIFFICULTY_CACHE", help="Where converted encoders and embeddings are kept; default: ~/.cache/difficulty."),
@@ -69,14 +72,17 @@ def command(
             recipe=chosen,
             encoder=encoder,
             start=start,
+            teacher=Run.read(teacher) if teacher else None,
+            unlabelled=unlabelled,
             cache=cache or DEFAULT_CACHE,
             more_labels=more_labels,
+            unseen_tasks=unseen_tasks,
             tracker=tracker,
             progress=say,
         )
     if json:
         form = {"run": str(run.folder), "target": run.model.target, "samples": run.lineage["samples"], "metrics": evaluation.as_dict()}
-        print_json(form | {"learning_curve": run.learning_curve})
+        print_json(form | {name: run.lineage[name] for name in ("reading", "familiarity")} | {"learning_curve": run.learning_curve})
         return
     samples = run.lineage["samples"]
     out.print(
@@ -90,6 +96,8 @@ def command(
     out.print(evaluation_table(evaluation))
     if run.learning_curve:
         out.print(run.learning_curve["sentence"], markup=False)
+    if advice := run.lineage["familiarity"]:
+        out.print(advice["sentence"], markup=False)
     if any(found := run.lineage["labels"]["suspicious"].values()):
         tasks, regions, rows = found
         out.print(f"suspicious labels: {tasks:,} samples by their task, {regions:,} by region, {rows:,} by themselves: suspicious.jsonl")

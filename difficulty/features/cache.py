@@ -71,13 +71,16 @@ class DiskCache:
     Raises
     ------
     EncoderError
-        If the file is damaged, or holds vectors of another length.
+        If the folder cannot be made, or the file is damaged or holds vectors of another length.
     """
 
     def __init__(self, folder: Path, *, digest: str, dim: int) -> None:
         self.path = folder / f"embeddings-{digest[:16]}.sqlite"
         self.dim = dim
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EncoderError(f"embedding cache folder {str(folder)!r} cannot be made ({error}). Name another one.") from error
         with self._open() as store:
             store.execute("PRAGMA journal_mode = WAL")
             store.execute("CREATE TABLE IF NOT EXISTS about (dim INTEGER NOT NULL)")

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError, MissingExtraError, TooFewSamplesError
 from difficulty.features.encoder import load_encoder
-from difficulty.features.sentence import Precision, convert, find_source, load_sentence_encoder, weights_digest
+from difficulty.features.sentence import Precision, convert, embedding_length, find_source, load_sentence_encoder, weights_digest
 from difficulty.features.transformer import Frame, TransformerEncoder
 
 __all__ = ["Tuned", "TuningData", "TuningSettings", "finetune"]
@@ -205,7 +205,7 @@ class _Trainer:
         self.trained = _unfrozen(self.encoder, settings.frozen_layers)
         names = sorted({task for task in data.tasks if task is not None})
         self.task = np.array([names.index(task) if task is not None else -1 for task in data.tasks], dtype=np.int64)
-        dim = int(self.encoder.get_sentence_embedding_dimension())
+        dim = embedding_length(self.encoder)
         self.outcome_head = torch.nn.Linear(dim, 2, device=self.device)
         self.task_head = torch.nn.Linear(dim, max(1, len(names)), device=self.device)
         self._start_heads()

@@ -26,6 +26,7 @@ __all__ = [
     "PACKAGED",
     "Precision",
     "convert",
+    "embedding_length",
     "export_encoder",
     "find_source",
     "load_sentence_encoder",
@@ -131,7 +132,7 @@ def convert(folder: Path, out: Path, *, max_tokens: int, precision: Precision, o
         out,
         ENCODER_FILES,
         kind="transformer",
-        dim=int(encoder.get_sentence_embedding_dimension()),
+        dim=embedding_length(encoder),
         vocabulary=tokenizer.get_vocab_size(with_added_tokens=True),
         prefix=list(frame.prefix),
         suffix=list(frame.suffix),
@@ -184,10 +185,25 @@ def load_sentence_encoder(folder: Path, *, attention: str = "eager") -> Any:
         raise MissingExtraError("converting an encoder", package="sentence-transformers", extra="encoders") from error
     without_dropout = {"attention_probs_dropout_prob": 0.0}  # of the attention weights alone: with it, training takes the slow path
     try:
+        _quiet()
         kwargs = {"model_kwargs": {"attn_implementation": attention}, "config_kwargs": without_dropout}
         return SentenceTransformer(str(folder), device="cpu", **kwargs)
     except Exception as error:  # transformers raises many kinds
         raise EncoderError(f"encoder {str(folder)!r} cannot be loaded ({type(error).__name__}: {error}). Download it again.") from error
+
+
+def _quiet() -> None:
+    """Keep transformers' progress bars and its report on weights out of the output."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def embedding_length(encoder: Any) -> int:
+    """Return the length of a ``SentenceTransformer``'s vectors, whatever its version calls that."""
+    name = "get_embedding_dimension" if hasattr(encoder, "get_embedding_dimension") else "get_sentence_embedding_dimension"
+    return int(getattr(encoder, name)())
 
 
 def split_tokenizer(encoder: Any) -> tuple[Tokenizer, tuple[int, ...], tuple[int, ...]]:

@@ -47,6 +47,10 @@ class Scores:
     p_frontier_fails: FloatArray | None
     familiarity: FloatArray | None = None
 
+    def first(self, n: int) -> Scores:
+        """Return the scores of the first ``n`` requests."""
+        return Scores(**{name: None if (values := getattr(self, name)) is None else values[:n] for name in self.__dataclass_fields__})
+
     def by_name(self) -> dict[str, NDArray[np.floating]]:
         """Return the outputs there are, named as in the graph and in its order."""
         named: dict[str, NDArray[np.floating]] = {"difficulty_score": self.difficulty_score, "p_cheap_fails": self.p_cheap_fails}

@@ -14,6 +14,7 @@ from having been trained with one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +55,10 @@ class OutOfFold:
 
     scores: Scores
     fold: NDArray[np.int64]
+
+    def first(self, n: int) -> OutOfFold:
+        """Return those of the first ``n`` samples."""
+        return OutOfFold(self.scores.first(n), self.fold[:n])
 
 
 class DifficultyModel:
@@ -165,6 +170,32 @@ class DifficultyModel:
             logits = self._logits(asked, self._fit_channels(prepared, fit, rows))
             yield self._combined(logits, tasks, len(ids)).difficulty_score
 
+    def scores_of_unseen(
+        self, left_out: Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]], fit: LabelledTokens, calibration: LabelledTokens
+    ) -> Iterator[Scores]:
+        """Yield scores and familiarity of some fit samples as if they had not been there; none is told a task.
+
+        Heads and familiarity are fitted again, the combination and its calibration stay the fitted ones.
+
+        Parameters
+        ----------
+        left_out : iterable of pairs of arrays of int
+            Rows of ``fit`` that are left out and scored, and rows of ``calibration`` that are still known: the percentiles of
+            familiarity are taken from those.
+        fit, calibration : LabelledTokens
+            As in :meth:`fit`.
+        """
+        blind = copy(self)
+        blind.task_channels = []
+        prepared, held_out = ([channel.prepare(data.ids, data.tasks) for channel in self.channels] for data in (fit, calibration))
+        for rows, kept in left_out:
+            inside, asked = np.setdiff1d(np.arange(len(fit)), rows), [matrix[rows] for matrix in prepared]
+            logits = blind._logits(asked, blind._fit_channels(prepared, fit, inside))
+            known = [self._known_by([matrix[some] for matrix in matrices]) for matrices, some in ((prepared, inside), (held_out, kept))]
+            familiarity = fit_familiarity(*known, pairs=self._pairs, seed=0)
+            scores = self.blind_.scores(logits[slice(None), self._blind])
+            yield replace(scores, familiarity=familiarity(*self._known_by(asked)) if familiarity else None)
+
     def _combined(self, logits: Logits, tasks: Tasks | None, n: int) -> Scores:
         """Return the scores of the ``n`` requests whose logits these are, without familiarity."""
         blind = self.blind_.scores(logits[slice(None), self._blind])
@@ -180,8 +211,12 @@ class DifficultyModel:
 
     def _fit_familiarity(self, prepared: list[Matrix], calibration: LabelledTokens) -> Familiarity | None:
         held_out = [channel.prepare(calibration.ids) for channel in self.channels]
-        pairs = next((channel.features.buckets for channel in self.channels if isinstance(channel, NgramChannel)), 0)
-        return fit_familiarity(self._known_by(prepared), self._known_by(held_out), pairs=pairs, centres=self._centres, seed=0)
+        return fit_familiarity(self._known_by(prepared), self._known_by(held_out), pairs=self._pairs, centres=self._centres, seed=0)
+
+    @property
+    def _pairs(self) -> int:
+        """Columns of n-gram counts that hold token pairs."""
+        return next((channel.features.buckets for channel in self.channels if isinstance(channel, NgramChannel)), 0)
 
     def _known_by(self, prepared: list[Matrix]) -> tuple[FloatArray | None, sp.csr_array | None]:
         """Return what familiarity reads of the prepared rows: embeddings and n-gram counts, ``None`` where no channel has them."""

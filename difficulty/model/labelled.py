@@ -54,3 +54,17 @@ class LabelledTokens:
             groups=[self.groups[row] for row in rows],
             tasks=None if self.tasks is None else [self.tasks[row] for row in rows],
         )
+
+    def joined(self, other: LabelledTokens) -> LabelledTokens:
+        """Return these rows and those of another after them."""
+        tasks = None if self.tasks is None and other.tasks is None else [*_each(self), *_each(other)]
+        return LabelledTokens(
+            ids=[*self.ids, *other.ids],
+            outcomes=self.outcomes.joined(other.outcomes),
+            groups=[*self.groups, *other.groups],
+            tasks=tasks,
+        )
+
+
+def _each(data: LabelledTokens) -> Tasks:
+    return [None] * len(data) if data.tasks is None else data.tasks

@@ -63,9 +63,9 @@ def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.
         score=np.full(n, np.nan), p_cheap_fails=np.full(n, np.nan), p_frontier_fails=np.full(n, np.nan), fold=np.full(n, -1, dtype=np.int64)
     )
     fitted, held_out = np.flatnonzero(splits == "fit"), np.flatnonzero((splits == "calibration") | (splits == "test"))
-    picked = tokens.at(held_out)
-    unseen.fold[fitted] = model.out_of_fold_.fold
-    for rows, scores in ((fitted, model.out_of_fold_.scores), (held_out, model.predict(picked.ids, picked.tasks))):
+    picked, out_of_fold = tokens.at(held_out), model.out_of_fold_.first(len(fitted))  # unlabelled requests of a student come after
+    unseen.fold[fitted] = out_of_fold.fold
+    for rows, scores in ((fitted, out_of_fold.scores), (held_out, model.predict(picked.ids, picked.tasks))):
         unseen.score[rows], unseen.p_cheap_fails[rows] = scores.difficulty_score, scores.p_cheap_fails
         if scores.p_frontier_fails is not None:
             unseen.p_frontier_fails[rows] = scores.p_frontier_fails

@@ -6,6 +6,7 @@
     calibration.parquet  samples that calibrators and thresholds use; test.parquet: samples that nothing was fitted on
     seen.npz             hashes of texts and groups of the fit and calibration samples
     suspicious.jsonl     labels that may be wrong, by id of the sample
+    out_of_fold.npz      scores of the fit samples, each by heads that did not see it
     metrics.json         the test samples judged, before a threshold is chosen
     learning_curve.json  what more labels would bring, where that was measured
 
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 from difficulty.errors import RunError
 from difficulty.features.encoder import Encoder, load_encoder
 from difficulty.labels.suspicion import read_suspicious
+from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.store import load_model
 from difficulty.recipe import Recipe, parse_recipe
@@ -41,10 +43,11 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.table import Traffic
 
-__all__ = ["CURVE_FILE", "RUN_FORMAT", "Run", "Seen", "new_folder", "refuse_existing"]
+__all__ = ["CURVE_FILE", "OUT_OF_FOLD_FILE", "RUN_FORMAT", "NamedScores", "Run", "Seen", "new_folder", "refuse_existing"]
 
 RUN_FORMAT = 1
 CURVE_FILE = "learning_curve.json"
+OUT_OF_FOLD_FILE = "out_of_fold.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,20 @@ class Seen:
         rows = np.repeat(np.arange(len(traffic)), [len(keys) for keys in traffic.near_groups])
         near[rows[np.isin(_hashes(chain.from_iterable(traffic.near_groups)), self.groups)]] = True
         return near | np.isin(_hashes(traffic.text_hashes()), self.texts) | np.isin(_hashes(traffic.split_groups), self.groups)
+
+
+_SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails")
+
+
+class NamedScores(NamedTuple):
+    """Scores of n requests."""
+
+    ids: list[str]
+    scores: Scores
+
+    def write(self, path: Path) -> None:
+        """Write them as :attr:`Run.out_of_fold` reads them."""
+        np.savez_compressed(path, ids=np.array(self.ids), **self.scores.by_name())  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -133,6 +150,21 @@ class Run:
     def test(self) -> Traffic:
         """Samples that nothing was fitted on, logged ones weighted as in training."""
         return self._weighed("test.parquet")
+
+    @cached_property
+    def out_of_fold(self) -> NamedScores:
+        """Scores of the fit samples by heads that did not see them.
+
+        Raises
+        ------
+        RunError
+            If the run has none: it was written by an earlier version.
+        """
+        path = self.folder / OUT_OF_FOLD_FILE
+        if not path.is_file():
+            raise RunError(f"run {str(self.folder)!r} holds no out-of-fold scores. Train it again.")
+        with np.load(path, allow_pickle=False) as arrays:
+            return NamedScores(arrays["ids"].tolist(), Scores(**{name: arrays.get(name) for name in _SCORES}))
 
     @cached_property
     def suspicious(self) -> set[str]:

@@ -34,6 +34,7 @@ from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
 from difficulty.model.warm_start import continued
 from difficulty.recipe import Recipe
+from difficulty.stages.distil import check_teacher, taught, with_unlabelled
 from difficulty.stages.labels import (
     GROUPS,
     check_labels,
@@ -45,10 +46,12 @@ from difficulty.stages.labels import (
     with_suspicion,
 )
 from difficulty.stages.learning import measured_curve
-from difficulty.stages.run import CURVE_FILE, RUN_FORMAT, Run, Seen, new_folder, refuse_existing
+from difficulty.stages.reading import reading_of
+from difficulty.stages.run import CURVE_FILE, OUT_OF_FOLD_FILE, RUN_FORMAT, NamedScores, Run, Seen, new_folder, refuse_existing
 from difficulty.stages.scoring import Tokenized, judged, tokenize
 from difficulty.stages.start import check_start, start_lineage, without_seen
 from difficulty.stages.tune import tune
+from difficulty.stages.unseen_tasks import advice_of_student, familiarity_advice
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
@@ -79,8 +82,11 @@ def train(
     recipe: Recipe,
     encoder: Encoder,
     start: Run | None = None,
+    teacher: Run | None = None,
+    unlabelled: Path | None = None,
     cache: Path | None = None,
     more_labels: bool = True,
+    unseen_tasks: bool = True,
     tracker: Tracker | None = None,
     n_draws: int = 1000,
     progress: Progress | None = None,
@@ -98,10 +104,16 @@ def train(
         The encoder that the recipe names.
     start : Run, optional
         A run of another model pair to start from; requests that it saw are set aside.
+    teacher : Run, optional
+        What a recipe with a section ``distil`` learns from beside the labels.
+    unlabelled : Path, optional
+        JSON lines of requests without labels that the teacher is asked about too.
     cache : Path, optional
         Where a fine-tuned encoder is kept while it is trained and after; without it, it lasts as long as the training.
     more_labels : bool, default True
         Whether to measure the learning curve, which says what more labels would bring.
+    unseen_tasks : bool, default True
+        Whether to leave tasks out in turn, which says how familiar a request must be for its score to say anything.
     tracker : Tracker, optional
         Told about the finished run.
     n_draws : int, default 1000
@@ -132,6 +144,7 @@ def train(
         check_start(start, recipe, encoder)
     say("reading traffic")
     read = Traffic.read(traffic_path)
+    check_teacher(recipe, teacher, read, unlabelled)
     traffic, logged = weigh_logged(read, recipe.labels)
     splits = traffic.splits(recipe.split.fractions, recipe.seed)
     splits = without_seen(splits, traffic, start) if start else splits
@@ -142,34 +155,51 @@ def train(
     tokens = tokenize(traffic, view=TextView(recipe.text.view, max_chars=recipe.text.max_chars), tokenizer=tokenizer)
     say("fitting")
     fit, calibration = (labelled(traffic, tokens, splits == split) for split in ("fit", "calibration"))
+    names = traffic.select(splits == "fit").ids
+    if teacher and recipe.distil:
+        say("asking the teacher")
+        fit = taught(fit, names, teacher.out_of_fold, share=recipe.distil.share)
+    n_unlabelled = 0
+    if teacher and recipe.distil and unlabelled:
+        judging = traffic.select((splits == "calibration") | (splits == "test"))
+        view, share = TextView(recipe.text.view, max_chars=recipe.text.max_chars), recipe.distil.share
+        fit, n_unlabelled = with_unlabelled(fit, unlabelled, teacher, view=view, tokenizer=tokenizer, kept_out=judging, share=share)
     tuned = tune(recipe, encoder, fit, cache, progress=say) if recipe.features.finetune else None
     encoder = tuned.encoder if tuned else encoder
     model = _unfitted(recipe, encoder, target, fit, start, tuned).fit(fit, calibration)
     say("checking the labels")
     report = check_labels(unseen_scores(model, tokens, splits), traffic, splits, target=target)
-    if weighted := down_weighted(fit, traffic.select(splits == "fit").ids, report, recipe.labels):
+    if weighted := down_weighted(fit, [*names, *[""] * n_unlabelled], report, recipe.labels):
         say("fitting with less weight on suspicious labels")
         model = _unfitted(recipe, encoder, target, fit, start, tuned).fit(weighted, calibration)
     signal = signal_of(unseen_scores(model, tokens, splits), traffic, target=target)
     say("judging the test samples")
     suspicious, checked = report.ids(GROUPS), label_lineage(report, signal)
     evaluation = _evaluate(model, traffic, tokens, splits, target=target, seed=recipe.seed, n_draws=n_draws, suspicious=suspicious)
-    evaluation = evaluation.noting([*(logged.notes if logged else ()), *label_notes(checked)])
+    reading = reading_of(tokens, tokenizer, encoder)
+    evaluation = evaluation.noting([*(logged.notes if logged else ()), *reading.notes, *label_notes(checked)])
     more_labels = more_labels and tuned is None  # a tuned encoder saw all labels at once
     if more_labels:
         say("measuring what more labels would bring")
         held_out = labelled(traffic, tokens, (splits == "calibration") | (splits == "test"))
         curve = measured_curve(model, weighted or fit, held_out, labels=int((splits != ASIDE).sum()), seed=recipe.seed)
+    advice = None
+    if unseen_tasks:
+        say("leaving tasks out, to see how the score fares on new ones")
+        advice = advice_of_student() if teacher else familiarity_advice(model, weighted or fit, calibration, seed=recipe.seed)
     with new_folder(out, what="run folder") as folder:
         save_model(model, folder)
         shutil.copytree(encoder.tokenizer_path.parent, folder / "encoder")
         write_metrics(evaluation, folder / "metrics.json")
         report.write(folder / "suspicious.jsonl")
+        NamedScores(names, model.out_of_fold_.scores.first(len(names))).write(folder / OUT_OF_FOLD_FILE)
         _write_samples(traffic, splits, folder)
         lineage = _lineage(traffic, splits, recipe=recipe, target=target)
         if more_labels:
             (folder / CURVE_FILE).write_text(json.dumps(curve.as_dict(), indent=2) + "\n", encoding="utf-8")
+        lineage |= {"teacher": teacher.lineage["recipe"] if teacher else None, "unlabelled": n_unlabelled}
         lineage |= {"start": start_lineage(start, traffic) if start else None}
+        lineage |= {"reading": reading.as_dict(), "familiarity": advice.as_dict() if advice else None}
         lineage |= {"training_data": read.data_hash, "logged": logged.as_dict() if logged else None, **checked}
         (folder / "run.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
     run = Run.read(out)

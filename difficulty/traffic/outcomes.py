@@ -60,6 +60,15 @@ class Outcomes:
         """What turns ``weight`` into the weight of the requests: 1 without inverse propensities."""
         return np.ones(len(self)) if self.request_weight is None else self.request_weight / self.weight
 
+    def joined(self, other: Outcomes) -> Outcomes:
+        """Return these outcomes and others after them."""
+        return Outcomes(
+            cheap_quality=np.concatenate([self.cheap_quality, other.cheap_quality]),
+            frontier_quality=np.concatenate([self.frontier_quality, other.frontier_quality]),
+            preferred_gain=np.concatenate([self.preferred_gain, other.preferred_gain]),
+            weight=np.concatenate([self.weight, other.weight]),
+        )
+
     @property
     def cheap_failure(self) -> FloatArray:
         """1 - cheap quality: what ``p_cheap_fails`` predicts. NaN where unknown."""

@@ -1,0 +1,149 @@
+"""Distillation: a teacher run says what it thinks of requests, labelled or not, and a light student learns from that beside the labels.
+
+Of a fit sample the teacher's opinion is its out-of-fold score, by heads that did not see the sample. The opinion is soft: both
+models' failure probabilities, moved so that their difference is the teacher's expected gain, which it learned on its own and knows better.
+Calibration and test samples keep their labels alone, and the teacher must have been trained on the same traffic with the same split, so
+it knows no more of them than the student may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import RecipeError, RunError, TrafficError
+from difficulty.model.combination import Scores
+from difficulty.model.labelled import LabelledTokens
+from difficulty.recipe import Recipe
+from difficulty.runtime.requests import read_requests
+from difficulty.runtime.router import Request
+from difficulty.stages.run import NamedScores, Run
+from difficulty.text import TextView
+from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.outcomes import Outcomes
+from difficulty.traffic.table import Traffic
+
+__all__ = ["check_teacher", "taught", "with_unlabelled"]
+
+FloatArray = NDArray[np.float64]
+
+
+def check_teacher(recipe: Recipe, teacher: Run | None, traffic: Traffic, unlabelled: Path | None) -> None:
+    """Refuse a teacher that is missing, not wanted, or that may have seen what the student is judged by.
+
+    Raises
+    ------
+    RecipeError
+        If the recipe has a section ``distil`` and there is no teacher, or the other way round.
+    RunError
+        If the teacher was trained on other traffic or with another split.
+    """
+    if bool(recipe.distil) != bool(teacher):
+        raise RecipeError(
+            f"recipe {recipe.name!r} learns from a teacher: pass --teacher RUN."
+            if recipe.distil
+            else f"recipe {recipe.name!r} learns from no teacher. Leave out --teacher, or use recipe distilled."
+        )
+    if teacher is None:
+        if unlabelled:
+            raise RecipeError("unlabelled requests need a teacher: pass --teacher RUN with recipe distilled.")
+        return
+    theirs = teacher.recipe
+    if teacher.lineage["training_data"] != traffic.data_hash or (theirs.seed, theirs.split) != (recipe.seed, recipe.split):
+        raise RunError(
+            "the teacher must be trained on the same traffic with the same seed and split: else it may have seen what the student is "
+            "judged by. Train it again on this traffic."
+        )
+
+
+def taught(fit: LabelledTokens, ids: Sequence[str], opinion: NamedScores, *, share: float) -> LabelledTokens:
+    """Return the fit samples with outcomes that are part label, part the teacher's opinion.
+
+    Parameters
+    ----------
+    fit : LabelledTokens
+        n samples.
+    ids : sequence of n str
+        Their names in the traffic.
+    opinion : NamedScores
+        The teacher's out-of-fold scores of these samples, and maybe of others.
+    share : float
+        How much the opinion counts, in [0, 1]; an outcome that is not known stays unknown.
+    """
+    row_of = {name: row for row, name in enumerate(opinion.ids)}
+    thought = soft_failures(opinion.scores)[[row_of[name] for name in ids]]
+    own = fit.outcomes
+    failure = np.stack([own.cheap_failure, own.frontier_failure], axis=1)
+    mixed = (1.0 - share) * failure + share * thought
+    return replace(fit, outcomes=replace(own, cheap_quality=1.0 - mixed[:, 0], frontier_quality=1.0 - mixed[:, 1]))
+
+
+def with_unlabelled(
+    fit: LabelledTokens,
+    path: Path,
+    teacher: Run,
+    *,
+    view: TextView,
+    tokenizer: RequestTokenizer,
+    kept_out: Traffic,
+    share: float,
+) -> tuple[LabelledTokens, int]:
+    """Return the fit samples and, after them, the requests of a file with the teacher's opinion as outcomes; and how many those are.
+
+    Parameters
+    ----------
+    fit : LabelledTokens
+    path : Path
+        JSON lines, as :func:`~difficulty.runtime.requests.read_requests` reads them.
+    teacher : Run
+    view, tokenizer
+        The student's.
+    kept_out : Traffic
+        Samples whose texts are left out of the file: those that calibrate and judge the student.
+    share : float
+        Weight of an unlabelled request.
+
+    Raises
+    ------
+    TrafficError
+        If the file holds no request that can be used.
+    """
+    requests = _new_requests(path, view, taken={one.text for one in kept_out.views(view)})
+    if not requests:
+        raise TrafficError(f"{path.name} must hold requests beside those that judge the student: got none. Check the file.")
+    tasks, n = [request.task for request in requests], len(requests)
+    read = teacher.tokenizer.encode_batch([teacher.view(request.messages).text for request in requests])
+    failure = soft_failures(teacher.model.predict([row.ids for row in read], tasks))
+    outcomes = Outcomes(
+        cheap_quality=1.0 - failure[:, 0],
+        frontier_quality=1.0 - failure[:, 1],
+        preferred_gain=np.full(n, np.nan),
+        weight=np.full(n, share),
+    )
+    rows = [row.ids for row in tokenizer.encode_batch([view(request.messages).text for request in requests])]
+    added = LabelledTokens(ids=rows, outcomes=outcomes, groups=[f"unlabelled {number}" for number in range(n)], tasks=tasks)
+    return fit.joined(added), n
+
+
+def soft_failures(scores: Scores) -> FloatArray:
+    """Return both models' failure probabilities, of shape (n, 2), so that their difference is the expected gain; NaN where not scored."""
+    cheap = scores.p_cheap_fails
+    if scores.p_frontier_fails is None:
+        return np.stack([cheap, np.full(len(cheap), np.nan)], axis=1)
+    middle, gain = (cheap + scores.p_frontier_fails) / 2.0, 2.0 * scores.difficulty_score - 1.0
+    return np.clip(np.stack([middle + gain / 2.0, middle - gain / 2.0], axis=1), 0.0, 1.0)
+
+
+def _new_requests(path: Path, view: TextView, *, taken: set[str]) -> list[Request]:
+    """Return the requests of a file whose text is new; those that cannot be read or hold no text are left out."""
+    seen, found = set(taken), []
+    for row in read_requests(path):
+        text = view(row.request.messages).text if row.problem is None else ""
+        if text.strip() and text not in seen:
+            seen.add(text)
+            found.append(row.request)
+    return found
