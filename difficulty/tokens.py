@@ -6,7 +6,9 @@ The tokenizer is a Hugging Face ``tokenizer.json``. A text of more than ``max_to
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +57,16 @@ class RequestTokenizer:
     def vocabulary_size(self) -> int:
         """Number of ids, added tokens included."""
         return int(self.tokenizer.get_vocab_size(with_added_tokens=True))
+
+    @cached_property
+    def unknown_id(self) -> int | None:
+        """The id that stands for whatever the vocabulary does not hold; ``None`` for a tokenizer that needs none."""
+        model = json.loads(self.tokenizer.to_str())["model"]
+        if model.get("unk_id") is not None:
+            return int(model["unk_id"])
+        token = model.get("unk_token")
+        found = self.tokenizer.token_to_id(token) if token else None
+        return None if found is None else int(found)
 
     def encode(self, text: str) -> TokenIds:
         """Return the ids of one text."""

@@ -78,6 +78,8 @@ def print_summary(summary: Summary) -> None:
     out.print(f"  tasks      {tasks}{more}", markup=False)
     for pair, n in list(summary.model_pairs.items())[:3]:
         out.print(f"  models     {pair} ({n:,})", markup=False)
+    if summary.cut:
+        out.print(f"  longer than 8,192 characters, read by head and tail: {summary.cut:,}")
     if summary.contaminated:
         out.print(f"  marked contaminated: {summary.contaminated:,}")
     for reason, n in summary.rejected.items():

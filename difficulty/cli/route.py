@@ -46,6 +46,8 @@ def command(
     for reason in ("easy_task", "hard_task", "above_threshold", "within_threshold", "unfamiliar", "scorer_error"):
         if counts[reason]:
             out.print(f"  {reason} {counts[reason]:,}")
+    if counts["truncated"]:
+        out.print(f"  of {counts['truncated']:,} only head and tail were read")
     out.print(f"wrote {out_path}", markup=False)
 
 

@@ -48,10 +48,11 @@ def command(
         return
     with counting("scored") as count:
         counts = write_rows(scored, out_path, progress=count)
-    form = {"out": str(out_path), "rows": counts["rows"], "errors": counts["errors"]}
-    print_json(form) if json else out.print(
-        f"{form['rows']:,} requests, {form['errors']:,} could not be scored; wrote {out_path}", markup=False
-    )
+    if json:
+        print_json({"out": str(out_path), **{name: counts[name] for name in ("rows", "errors", "truncated")}})
+        return
+    cut = f", {counts['truncated']:,} were cut to head and tail" if counts["truncated"] else ""
+    out.print(f"{counts['rows']:,} requests, {counts['errors']:,} could not be scored{cut}; wrote {out_path}", markup=False)
 
 
 def check_one_input(text: str | None, input_path: Path | None) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
+from difficulty.errors import RunError
 
 if TYPE_CHECKING:
     from difficulty.export.parity import ParityReport
@@ -37,7 +38,11 @@ def command(
     hard_task: Annotated[list[str] | None, typer.Option(help="Task that always goes to the frontier model; repeat for more.")] = None,
     max_cheap_tokens: Annotated[int | None, typer.Option(min=0, help="Easy tasks shorter than this are not scored.")] = None,
     min_familiarity: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Requests less familiar than this go to the frontier model; 0 = off.")
+        str | None,
+        typer.Option(
+            metavar="VALUE|recommended",
+            help="Requests less familiar than this go to the frontier model; 0 = off; recommended: training's. Default: the recipe's.",
+        ),
     ] = None,
     prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the expected cost.")] = None,
     allow_no_signal: Annotated[
@@ -51,8 +56,10 @@ def command(
     from difficulty.stages.ship import ship
 
     price_list = load_prices(prices) if prices else None
-    given = {"easy_tasks": easy_task, "hard_tasks": hard_task, "max_cheap_tokens": max_cheap_tokens, "min_familiarity": min_familiarity}
-    policy = _policy(Run.read(run), given)
+    finished = Run.read(run)
+    least = _min_familiarity(finished, min_familiarity)
+    given = {"easy_tasks": easy_task, "hard_tasks": hard_task, "max_cheap_tokens": max_cheap_tokens, "min_familiarity": least}
+    policy = _policy(finished, given)
     with steps() as say:
         shipped = ship(
             run,
@@ -77,6 +84,8 @@ def command(
         return
     print_parity(parity)
     print_point(shipped.point, shipped.evaluation.overall)
+    if advice := finished.lineage.get("familiarity"):
+        out.print(advice["sentence"], markup=False)
     out.print(f"wrote {out_path}", markup=False)
 
 
@@ -97,6 +106,19 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate] | None = Non
         label = "cost, USD per 1,000" if name == "cost" else name.replace("_", " ")
         table.add_row(label, as_text(getattr(point, name)), *([as_text(test[name])] if test else []))
     out.print(table)
+
+
+def _min_familiarity(run: Run, given: str | None) -> float | str | None:
+    """Return the least familiarity that was asked for; ``recommended`` stands for the run's recommendation."""
+    if given != "recommended":
+        return given
+    advice = run.lineage.get("familiarity")
+    if not advice:
+        raise RunError(
+            f"a recommended min_familiarity needs a run in which tasks were left out: {str(run.folder)!r} is none. Train without "
+            "--no-unseen-tasks, or pass a number."
+        )
+    return float(advice["recommended"])
 
 
 def _policy(run: Run, given: Mapping[str, Any]) -> PolicySettings | None:

@@ -10,6 +10,7 @@ from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
 from difficulty.stages.labels import label_notes
+from difficulty.stages.reading import reading_notes
 
 __all__ = ["bundle_card"]
 
@@ -62,11 +63,12 @@ def bundle_card(name: str, lineage: Mapping[str, Any], policy: Policy, evaluatio
         f"- recipe `{lineage['recipe']['name']}`, traffic sha256 `{lineage['training_data']}`",
         f"- {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,} test samples, {samples['aside']:,} aside",
         *(f"- {sentence}" for sentence in (lineage.get("logged") or {}).get("notes", ())),
-        *(f"- {sentence}" for sentence in label_notes(lineage)),
+        *(f"- {sentence}" for sentence in (*reading_notes(lineage), *label_notes(lineage))),
         f"- exported graph against the Python model: largest difference {report.max_difference:.2g} on {report.n:,} requests, "
         f"{report.flips} decisions flipped",
         "",
         "Scores hold for traffic like that it was trained on. They say little about kinds of requests it never saw.",
+        *([advice["sentence"]] if (advice := lineage.get("familiarity")) else []),
         "",
     ]
     return "\n".join(lines)

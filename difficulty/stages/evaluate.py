@@ -16,6 +16,7 @@ from difficulty.evaluation.judged import Judged
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
 from difficulty.runtime.scorer import Encoded, Scorer
+from difficulty.stages.reading import reading_of, reading_of_encoded
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, tokenize
 from difficulty.traffic.logged import weigh_logged
@@ -128,7 +129,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
         held_out=judged(picked, outputs, tokens.totals, target=model.target, prices=prices),
         task_means=TaskMeans(**gains) if gains else None,
         others={"without_task": model.predict(tokens.ids).difficulty_score} if model.task_channels else None,
-        notes=notes,
+        notes=(*notes, *reading_of(tokens, run.tokenizer, run.encoder).notes),
         note=f"{left_out:,} samples whose text or group training saw are left out." if left_out else "No sample was seen in training.",
     )
 
@@ -145,7 +146,7 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material
             picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices, threshold=policy.threshold, rules=policy
         ),
         others=without_task(scorer, scores),
-        notes=notes,
+        notes=(*notes, *reading_of_encoded(scores.encoded, scorer.tokenizer).notes),
         note=note,
     )
 

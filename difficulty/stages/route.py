@@ -24,23 +24,31 @@ _SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity
 
 
 def score_rows(scorer: Scorer, rows: Iterable[RequestRow], *, version: str) -> Iterator[dict[str, Any]]:
-    """Yield ``id`` and the scorer's outputs for each request; a request that cannot be scored has null scores and an ``error``."""
+    """Yield ``id`` and the scorer's outputs for each request.
+
+    A request that cannot be scored has null scores and an ``error``, one of which only head and tail were read has ``truncated``.
+    """
     for chunk in _chunks(rows):
         ids: list[list[int]] = []
+        cut: list[bool] = []
         problems: list[str | None] = []
         for row in chunk:
             try:
-                ids.append(scorer.encode(row.request.messages, row.request.task).ids)
+                encoded = scorer.encode(row.request.messages, row.request.task)
+                ids.append(encoded.ids)
+                cut.append(encoded.truncated)
                 problems.append(None)
             except Exception as error:  # whatever a row holds, the others are scored
                 ids.append([])
+                cut.append(False)
                 problems.append(row.problem or str(error))
         outputs = scorer.score_many(ids)
         for index, (row, problem) in enumerate(zip(chunk, problems, strict=True)):
             values = {name: float(outputs[name][index]) for name in scorer.outputs}
             problem = problem or _not_a_number(values)
             shown = {name: None if problem else round(value, 7) for name, value in values.items()}
-            yield {"id": row.id, **shown, "bundle_version": version, **({"error": problem} if problem else {})}
+            rarely = {**({"truncated": True} if cut[index] else {}), **({"error": problem} if problem else {})}
+            yield {"id": row.id, **shown, "bundle_version": version, **rarely}
 
 
 def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
@@ -56,13 +64,14 @@ def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str,
 
 
 def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[[int], None] | None = None) -> Counter[str]:
-    """Write rows as JSON lines and return how many there were of each route, reason, and of errors; all or nothing is written."""
+    """Write rows as JSON lines and return how many there were of each route, reason, of errors and cut ones; all or nothing is written."""
     counts: Counter[str] = Counter()
     with atomic_lines(out) as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")  # ASCII, as ids may hold lone surrogates
             counts["rows"] += 1
             counts["errors"] += "error" in row
+            counts["truncated"] += bool(row.get("truncated"))
             counts.update(row[name] for name in ("route", "reason") if name in row)
             if progress and counts["rows"] % _CHUNK == 0:
                 progress(counts["rows"])

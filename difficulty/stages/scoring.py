@@ -32,10 +32,12 @@ class Tokenized(NamedTuple):
     totals: NDArray[np.int64]
     tasks: list[str | None]
     """``None`` also for a request of which the tokenizer keeps nothing: serving does not score those."""
+    shortened: NDArray[np.bool_]
+    """Whether the text was cut before it was tokenized, so that the total is an estimate."""
 
     def at(self, rows: NDArray[np.intp]) -> Tokenized:
         """Return some requests."""
-        return Tokenized([self.ids[row] for row in rows], self.totals[rows], [self.tasks[row] for row in rows])
+        return Tokenized([self.ids[row] for row in rows], self.totals[rows], [self.tasks[row] for row in rows], self.shortened[rows])
 
 
 def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -> Tokenized:
@@ -44,7 +46,8 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     rows = tokenizer.encode_batch([one.text for one in views])
     totals = [one.whole(row.total) for one, row in zip(views, rows, strict=True)]
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
-    return Tokenized([row.ids for row in rows], np.array(totals, dtype=np.int64), tasks)
+    shortened = np.array([one.truncated for one in views], dtype=bool)
+    return Tokenized([row.ids for row in rows], np.array(totals, dtype=np.int64), tasks, shortened)
 
 
 def fixed_routes(

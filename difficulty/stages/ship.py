@@ -25,6 +25,7 @@ from difficulty.stages.card import bundle_card
 from difficulty.stages.evaluate import score_traffic, without_task
 from difficulty.stages.labels import label_notes, with_suspicion
 from difficulty.stages.policy import chosen_by, policy_files
+from difficulty.stages.reading import reading_notes
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, scored_traffic, tokenize
 from difficulty.stages.train import library_versions
@@ -179,7 +180,7 @@ def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None
     rng = np.random.default_rng(run.recipe.seed)
     means = TaskMeans(**gains) if gains else None
     held_out = with_suspicion(held_out, run.test.ids, run.suspicious)
-    notes = [*(run.lineage.get("logged") or {}).get("notes", ()), *label_notes(run.lineage)]
+    notes = [*(run.lineage.get("logged") or {}).get("notes", ()), *reading_notes(run.lineage), *label_notes(run.lineage)]
     return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=without_task(scorer, scores)).noting(notes)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from difficulty.errors import TrafficError
 from difficulty.records import Sample
+from difficulty.text import TextView
 from difficulty.traffic.duplicates import Grouper
 from difficulty.traffic.labels.report import SourceReport
 from difficulty.traffic.schema import ParsedRow, broken_rule
@@ -17,6 +18,7 @@ __all__ = ["Summary", "Tally"]
 
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 TOKENS = ("prompt_tokens", "cheap_tokens", "frontier_tokens")
+_VIEW = TextView()
 _MOST_LISTED = 200
 _FEW_SAMPLES = 200
 _LARGE_GROUP = 0.2
@@ -40,6 +42,8 @@ class Summary:
     """Kept rows that had no id and got one of file name and line."""
     repaired_messages: int
     """Kept messages in which lone surrogates became U+FFFD."""
+    cut: int
+    """Kept rows longer than the text view reads by default (8,192 characters): head and tail of those are scored."""
     known_outcomes: dict[str, int]
     """Kept rows of which each kind of outcome is known, and both qualities (``both``)."""
     known_tokens: dict[str, int]
@@ -103,6 +107,7 @@ class Tally:
     kept: int = 0
     generated_ids: int = 0
     repaired_messages: int = 0
+    cut: int = 0
     contaminated: int = 0
     unknown_policy: int = 0
     formats: Counter[str] = field(default_factory=Counter)
@@ -121,6 +126,7 @@ class Tally:
         self.kept += 1
         self.generated_ids += row.generated_id
         self.repaired_messages += row.repaired
+        self.cut += _VIEW([{"content": message.content} for message in sample.messages]).truncated
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
         self.known.update(name for name in (*OUTCOMES, *TOKENS) if getattr(sample, name) is not None)
         self.tasks[sample.task or ""] += 1
@@ -172,6 +178,7 @@ class Tally:
             rejected=dict(self.rejected.most_common()),
             generated_ids=self.generated_ids,
             repaired_messages=self.repaired_messages,
+            cut=self.cut,
             known_outcomes={name: self.known[name] for name in (*OUTCOMES, "both")},
             known_tokens={name: self.known[name] for name in TOKENS},
             cheap_quality=self.cheap.mean,

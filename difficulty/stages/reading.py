@@ -1,0 +1,122 @@
+"""What the scorer could not read of some requests: texts that were cut, and tokens that its tokenizer does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.features.encoder import Encoder
+from difficulty.features.transformer import TransformerEncoder
+from difficulty.runtime.scorer import Encoded
+from difficulty.stages.scoring import Tokenized
+from difficulty.tokens import RequestTokenizer
+
+__all__ = ["MANY_UNKNOWN", "Reading", "reading_notes", "reading_of", "reading_of_encoded"]
+
+MANY_UNKNOWN = 0.05
+"""Share of unknown tokens, or of requests that are mostly unknown, from which on a note says so."""
+_MOSTLY = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Counts over n requests.
+
+    Attributes
+    ----------
+    requests : int
+    cut_by_chars : int
+        Longer than ``max_chars`` characters: head and tail were kept.
+    cut_by_tokens : int
+        Of the others, those longer than ``max_tokens`` tokens: head and tail were kept.
+    beyond_encoder : int or None
+        Those of which a transformer encoder reads head and tail only; ``None`` where the encoder reads what the other features read.
+    encoder_tokens : int or None
+        Most tokens of text that it reads.
+    max_tokens : int
+    unknown_tokens : float
+        Share of the tokens that were read which the tokenizer does not know.
+    mostly_unknown : int
+        Requests of which it does not know more than half.
+    """
+
+    requests: int
+    cut_by_chars: int
+    cut_by_tokens: int
+    beyond_encoder: int | None
+    encoder_tokens: int | None
+    max_tokens: int
+    unknown_tokens: float
+    mostly_unknown: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what run.json holds."""
+        return asdict(self)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know, as sentences; none where everything was read."""
+        return tuple(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
+        if cut := self.cut_by_chars + self.cut_by_tokens:
+            yield (
+                f"{cut:,} of {self.requests:,} requests were cut to head and tail: {self.cut_by_chars:,} by characters, "
+                f"{self.cut_by_tokens:,} at {self.max_tokens:,} tokens."
+            )
+        if self.beyond_encoder:
+            yield (
+                f"Of {self.beyond_encoder:,} of {self.requests:,} requests the encoder reads head and tail only, {self.encoder_tokens:,} "
+                "tokens; n-grams read the rest."
+            )
+        if self.unknown_tokens >= MANY_UNKNOWN or self.mostly_unknown >= MANY_UNKNOWN * self.requests:
+            yield (
+                f"{self.unknown_tokens:.0%} of the tokens are unknown to this tokenizer, and more than half in {self.mostly_unknown:,} of "
+                f"{self.requests:,} requests; unknown tokens all look alike. Name a multilingual encoder as features.encoder."
+            )
+
+
+def reading_of(tokens: Tokenized, tokenizer: RequestTokenizer, encoder: Encoder) -> Reading:
+    """Return what a model with this encoder reads of tokenized requests."""
+    cut = ~tokens.shortened & (tokens.totals > [len(row) for row in tokens.ids])
+    return _counted(tokens.ids, tokens.shortened, cut, tokenizer, encoder)
+
+
+def reading_of_encoded(encoded: Sequence[Encoded], tokenizer: RequestTokenizer) -> Reading:
+    """Return what a bundle's scorer reads; what its encoder leaves out is inside its graph and not known."""
+    shortened = np.array([row.estimated for row in encoded], dtype=bool)
+    cut = np.array([row.truncated for row in encoded], dtype=bool) & ~shortened
+    return _counted([row.ids[row.informed :] for row in encoded], shortened, cut, tokenizer, None)
+
+
+def reading_notes(lineage: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the sentences on what the model of a run reads of its traffic."""
+    form = lineage.get("reading")
+    return Reading(**form).notes if form else ()
+
+
+def _counted(
+    ids: Sequence[Sequence[int]],
+    shortened: NDArray[np.bool_],
+    cut: NDArray[np.bool_],
+    tokenizer: RequestTokenizer,
+    encoder: Encoder | None,
+) -> Reading:
+    room = encoder.frame.room if isinstance(encoder, TransformerEncoder) else None
+    sizes = np.array([len(row) for row in ids], dtype=np.int64)
+    unknown_id = tokenizer.unknown_id
+    unknown = np.array([0 if unknown_id is None else list(row).count(unknown_id) for row in ids], dtype=np.int64)
+    return Reading(
+        requests=len(ids),
+        cut_by_chars=int(shortened.sum()),
+        cut_by_tokens=int(cut.sum()),
+        beyond_encoder=None if room is None else int((sizes > room).sum()),
+        encoder_tokens=room,
+        max_tokens=tokenizer.max_tokens,
+        unknown_tokens=float(unknown.sum() / max(1, sizes.sum())),
+        mostly_unknown=int((unknown > _MOSTLY * sizes).sum()),
+    )
