@@ -5,12 +5,24 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from difficulty.features import encoder as encoders
+from difficulty.features.quantise import quantise_graph
 from difficulty.features.static import StaticEncoder, quantise_rows
-from difficulty.model.channels import NgramChannel, NgramTaskChannel, EmbeddingChannel, TaskGuessChannel
+from difficulty.features.transformer import ENCODER_FILES, TransformerEncoder
+from difficulty.model.channels import (
+    EmbeddingChannel,
+    NeighbourChannel,
+    NgramChannel,
+    NgramTaskChannel,
+    TaskGuessChannel,
+    task_channels_of,
+)
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
@@ -21,9 +33,9 @@ VOCABULARY = {"[UNK]": 0, **{f"w{number}": number for number in range(1, 200)}}
 UNKNOWN = np.nan
 
 
-def word_tokenizer():
+def word_tokenizer(vocabulary=VOCABULARY):
     """Return a tokenizer of words."""
-    tokenizer = Tokenizer(WordLevel(VOCABULARY, unk_token="[UNK]"))
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     return tokenizer
 
@@ -47,6 +59,57 @@ def write_card(folder, **entries):
 def load_encoder(folder, **choices):
     """Write an encoder folder and return the encoder in it."""
     return StaticEncoder.load(write_encoder(folder, **choices))
+
+
+def transformer_graph(rows, *, dim=8, seed=0, opset=17):
+    """Return a small encoder in ONNX: ``tanh((token + position) @ weights)``, its mean over the tokens at unit length."""
+    rng, nodes, constants = np.random.default_rng(seed), [], []
+
+    def add(op, *inputs, output=None, **attributes):
+        name = output or f"{op}{len(nodes)}"
+        nodes.append(helper.make_node(op, inputs, [name], name=f"{name}.node", **attributes))
+        return name
+
+    def constant(name, value):
+        constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    tokens = add("Gather", constant("tokens.table", rng.normal(size=(rows, dim)).astype(np.float32)), "input_ids")
+    width = add("Squeeze", add("Gather", add("Shape", "input_ids"), constant("one", [1])))
+    places = add("Range", constant("zero", np.int64(0)), width, constant("step", np.int64(1)))
+    places = add("Gather", constant("places.table", rng.normal(size=(512, dim)).astype(np.float32)), places)
+    weights = constant("weights", rng.normal(size=(dim, dim)).astype(np.float32))
+    hidden = add("Tanh", add("MatMul", add("Add", tokens, places), weights))
+    mask = add("Unsqueeze", add("Cast", "attention_mask", to=TensorProto.FLOAT), constant("last", [2]))
+    total = add("ReduceSum", add("Mul", hidden, mask), constant("along", [1]), keepdims=0)
+    length = add("Max", add("ReduceL2", total, axes=[1], keepdims=1), constant("tiny", np.float32(1e-12)))
+    add("Div", total, length, output="embedding")
+    shape = ["batch", "tokens"]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in ("input_ids", "attention_mask")]
+    outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", dim])]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, initializer=constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def write_transformer(
+    folder, *, vocabulary=VOCABULARY, rows=None, dim=8, seed=0, prefix=(1, 2), suffix=(3,), max_tokens=16, int8=False, opset=17
+):
+    """Write an encoder folder of the kind that sentence-transformers encoders become, and return its path; no torch.
+
+    With 1,000 ``rows`` or more, ``int8`` shrinks the token table as well as the weights.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    graph = transformer_graph(rows or len(vocabulary), dim=dim, seed=seed, opset=opset)
+    onnx.save(quantise_graph(graph) if int8 else graph, str(folder / "encoder.onnx"))
+    word_tokenizer(vocabulary).save(str(folder / "tokenizer.json"))
+    frame = {"prefix": list(prefix), "suffix": list(suffix), "max_tokens": max_tokens}
+    encoders.write_card(folder, ENCODER_FILES, kind="transformer", dim=dim, vocabulary=len(vocabulary), **frame)
+    return folder
+
+
+def load_transformer(folder, **choices):
+    """Write an encoder folder and return the encoder in it."""
+    return TransformerEncoder.load(write_transformer(folder, **choices))
 
 
 def random_ids(rng, n, *, longest=30):
@@ -92,6 +155,25 @@ def fit_model(encoder=None, *, n=300, n_calibration=150, target="benefit", front
         fit, calibration = with_tasks(fit, seed=2), with_tasks(calibration, seed=3)
     task_channels = [NgramTaskChannel(channels[0], ["easy", "hard", "middle"])] if tasks and channel else []
     model = DifficultyModel(channels, task_channels=task_channels, target=target, rng=np.random.default_rng(7))
+    return model.fit(fit, calibration)
+
+
+def fit_dense_model(encoder, *, told=True, n_calibration=150):
+    """Return a model that reads embeddings in every way there is: as they are, as shares of centres, as a guess of the task.
+
+    Without ``told`` the traffic has no tasks, so there is neither a guess nor a channel that is told the task.
+    """
+    fit, calibration = labelled_tokens(300), labelled_tokens(n_calibration, seed=1)
+    tasks = ["easy", "hard", "middle"] if told else []
+    if told:
+        fit, calibration = with_tasks(fit, seed=2), with_tasks(calibration, seed=3)
+    channels = [
+        NgramChannel(len(VOCABULARY), buckets=512),
+        EmbeddingChannel(encoder, strength=0.1),
+        NeighbourChannel(encoder, centres=6, strength=0.1),
+        *([TaskGuessChannel(encoder, tasks)] if told else []),
+    ]
+    model = DifficultyModel(channels, task_channels=task_channels_of(channels, tasks), rng=np.random.default_rng(7))
     return model.fit(fit, calibration)
 
 

@@ -81,7 +81,7 @@ class GraphBuilder:
             copy.CopyFrom(node)
             copy.name = prefix + node.name
             copy.input[:] = [renamed[name] for name in node.input]
-            renamed |= {name: prefix + name for name in node.output}
+            renamed |= {name: prefix + name for name in node.output if name}
             copy.output[:] = [renamed[name] for name in node.output]
             self._nodes.append(copy)
         return renamed[model.graph.output[0].name]

@@ -4,6 +4,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+from difficulty.errors import InvalidValueError
 from difficulty.export.builder import GraphBuilder
 
 PAIR = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])
@@ -64,3 +65,44 @@ def test_built_graph_says_what_older_runtimes_need_to_know():
     model = graph.build([PAIR], [result("y", ["batch", 2])], name="test")
     assert [(one.domain, one.version) for one in model.opset_import] == [("", 17)]
     assert model.ir_version == 8
+
+
+def part(nodes, *, opset=17, initializers=()):
+    """Return a graph from ``a`` to ``b``, both pairs."""
+    shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in "ab"]
+    graph = helper.make_graph(nodes, "part", [shapes[0]], [shapes[1]], initializer=list(initializers))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def test_inlined_graph_reads_and_is_read_and_may_come_twice():
+    """2 * x + 1, and that again of the result: names of the two copies do not meet, their constants are stored once."""
+    two, one = (onnx.numpy_helper.from_array(np.float32(value), name) for value, name in [(2, "c"), (1, "x")])
+    twice = part([helper.make_node("Mul", ["a", "c"], ["m"]), helper.make_node("Add", ["m", "x"], ["b"])], initializers=[two, one])
+    graph = GraphBuilder()
+    graph("Identity", graph.inline(twice, a=graph.inline(twice, a="x")), output="y")
+    model = graph.build([PAIR], [result("y", ["batch", 2])], name="test")
+    assert run(model, x=np.array([[1, 2]], dtype=np.float32))[0].tolist() == [[7.0, 11.0]]
+    assert len(model.graph.initializer) == 2
+
+
+def test_inlined_graph_keeps_what_is_left_out_left_out():
+    """Dropout without its mask, then Clip without a lower bound."""
+    limit = onnx.numpy_helper.from_array(np.float32(3), "limit")
+    nodes = [helper.make_node("Dropout", ["a"], ["kept", ""]), helper.make_node("Clip", ["kept", "", "limit"], ["b"])]
+    graph = GraphBuilder()
+    graph("Identity", graph.inline(part(nodes, initializers=[limit]), a="x"), output="y")
+    model = graph.build([PAIR], [result("y", ["batch", 2])], name="test")
+    assert run(model, x=np.array([[-5, 9]], dtype=np.float32))[0].tolist() == [[-5.0, 3.0]]
+
+
+def test_inlined_graph_of_another_opset_is_refused():
+    with pytest.raises(InvalidValueError, match=r"opset of an inlined graph must be 17: got 16\. Convert the encoder again"):
+        GraphBuilder().inline(part([helper.make_node("Relu", ["a"], ["b"])], opset=16), a="x")
+
+
+def test_columns_are_cut_and_axes_added():
+    graph = GraphBuilder()
+    wide = graph("Concat", graph.cut("x", 1, None), graph.cut("x", 0, 1), graph.cut("x", 0, 2), axis=1)
+    graph("Identity", graph.widen(wide, 0), output="y")
+    model = graph.build([PAIR], [result("y", [1, "batch", 4])], name="test")
+    assert run(model, x=np.array([[1, 2]], dtype=np.float32))[0].tolist() == [[[2.0, 1.0, 1.0, 2.0]]]

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from difficulty.model.channels import EmbeddingChannel, NgramChannel, NgramTaskChannel, TaskGuessChannel, embeddings_of, task_channels_of
+from difficulty.model.channels import (
+    EmbeddingChannel,
+    EmbeddingTaskChannel,
+    NeighbourChannel,
+    NgramChannel,
+    NgramTaskChannel,
+    TaskGuessChannel,
+    embeddings_of,
+    task_channels_of,
+)
 from tests.fakes import VOCABULARY, load_encoder, random_ids
 
 
@@ -32,6 +41,33 @@ def test_task_channel_needs_tasks_and_n_grams(encoder):
     assert task_channels_of([ngrams], []) == []
     assert task_channels_of([EmbeddingChannel(encoder)], ["code"]) == []
     assert [channel.columns.tasks for channel in task_channels_of([ngrams, EmbeddingChannel(encoder)], ["code"])] == [("code",), ("code",)]
+
+
+def test_task_column_stands_beside_embeddings(encoder):
+    channel = EmbeddingTaskChannel(EmbeddingChannel(encoder, strength=0.7), ["code", "chat"])
+    ids = [[1, 2], [3], [4]]
+    prepared = channel.prepare(ids, ["chat", None, "unknown"])
+    assert channel.transform(prepared, channel.fit(prepared)).tolist() == prepared.tolist()
+    assert prepared[:, : channel.dim].tolist() == encoder.encode(ids).tolist()
+    assert prepared[:, channel.dim :].tolist() == [[0, 1], [0, 0], [0, 0]]
+    assert (channel.name, channel.strength) == ("embedding+task", 0.7)
+
+
+def test_shares_of_centres_by_hand(encoder):
+    """Cosines 1 and 0, sharpness ln 3: shares 3/4 and 1/4."""
+    channel = NeighbourChannel(encoder, sharpness=np.log(3))
+    assert channel.transform(np.array([[1.0, 0.0]]), np.eye(2))[0] == pytest.approx([0.75, 0.25])
+
+
+def test_shares_add_up_to_one_and_follow_the_nearest_centre(encoder):
+    channel = NeighbourChannel(encoder, centres=7)
+    prepared = channel.prepare(random_ids(np.random.default_rng(3), 200))
+    centres = channel.fit(prepared)
+    shares = channel.transform(prepared, centres)
+    assert centres.shape == (7, encoder.dim)
+    assert shares.sum(axis=1) == pytest.approx(1.0)
+    assert shares.argmax(axis=1).tolist() == (prepared @ centres.T).argmax(axis=1).tolist()
+    assert channel.fit(prepared).tolist() == centres.tolist()
 
 
 def test_guess_finds_the_task_in_the_text(encoder):
@@ -70,7 +106,7 @@ def test_guess_stands_few_or_no_classes(encoder, tasks):
 def test_embeddings_are_found_where_there_are_some(encoder):
     ids = [[1, 2], [3]]
     expected = encoder.encode(ids)
-    for channel in (EmbeddingChannel(encoder), TaskGuessChannel(encoder, ["a", "b"])):
+    for channel in (EmbeddingChannel(encoder), NeighbourChannel(encoder), TaskGuessChannel(encoder, ["a", "b"])):
         assert embeddings_of(channel, channel.prepare(ids)) == pytest.approx(expected)
     ngrams = NgramChannel(len(VOCABULARY))
     assert embeddings_of(ngrams, ngrams.prepare(ids)) is None

@@ -6,7 +6,7 @@ import pytest
 from difficulty.errors import RunError
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.store import load_model, save_model
-from tests.fakes import LengthChannel, fit_model, labelled_tokens, load_encoder, random_ids
+from tests.fakes import LengthChannel, fit_dense_model, fit_model, labelled_tokens, load_encoder, load_transformer, random_ids
 
 IDS = [[], [5], *random_ids(np.random.default_rng(1), 30)]
 
@@ -33,6 +33,32 @@ def test_model_read_back_gives_the_same_scores_to_the_last_bit(encoder, tmp_path
     tasks = (["easy", None, "hard"] * len(IDS))[: len(IDS)]
     before, after = (one.predict(IDS, tasks).by_name() for one in (model, load_model(tmp_path, encoder=encoder)))
     assert {name: values.tolist() for name, values in after.items()} == {name: values.tolist() for name, values in before.items()}
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["tasks told", "no tasks"])
+def test_model_on_a_transformer_is_read_back_whole(tmp_path, told):
+    """Embeddings as they are, beside the task, as shares of centres and as a guess: settings, centres and scores."""
+    encoder = load_transformer(tmp_path / "encoder")
+    model = fit_dense_model(encoder, told=told)
+    save_model(model, tmp_path)
+    again = load_model(tmp_path, encoder=encoder)
+    names = [channel.name for channel in again.all_channels]
+    tasks = ["task guess", "ngrams+task", "embedding+task"] if told else []
+    assert sorted(names) == sorted(["ngrams", "embedding", "neighbours", *tasks])
+    assert names == [channel.name for channel in model.all_channels]
+    neighbours = next(channel for channel in again.channels if channel.name == "neighbours")
+    assert (neighbours.centres, neighbours.sharpness, neighbours.strength) == (6, 10.0, 0.1)
+    assert again.fitted_["neighbours"].state.tolist() == model.fitted_["neighbours"].state.tolist()
+    told_tasks = (["easy", None, "hard"] * len(IDS))[: len(IDS)]
+    before, after = (one.predict(IDS, told_tasks).by_name() for one in (model, again))
+    assert {name: values.tolist() for name, values in after.items()} == {name: values.tolist() for name, values in before.items()}
+
+
+def test_model_with_the_same_graph_in_another_frame_is_refused(tmp_path):
+    """What the encoder reads of a request decides its vectors as much as its weights do."""
+    save_model(fit_dense_model(load_transformer(tmp_path / "encoder"), told=False), tmp_path)
+    with pytest.raises(RunError, match="the model was fitted with encoder [0-9a-f]{12}: got [0-9a-f]{12}"):
+        load_model(tmp_path, encoder=load_transformer(tmp_path / "other", max_tokens=17))
 
 
 def test_model_without_embeddings_needs_no_encoder(tmp_path):
@@ -85,7 +111,7 @@ def test_model_with_another_encoder_is_refused(saved, tmp_path):
 
 def test_model_with_an_unknown_channel_cannot_be_saved(tmp_path):
     data = labelled_tokens(60)
-    with pytest.raises(RunError, match=r"the channel 'length' cannot be saved\. Known: embedding, neighbours, ngrams, task guess"):
+    with pytest.raises(RunError, match=r"the channel 'length' cannot be saved\. Known: embedding, neighbours, ngrams, task guess, tuned"):
         save_model(DifficultyModel([LengthChannel()]).fit(data, data), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
