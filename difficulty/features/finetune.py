@@ -244,7 +244,9 @@ class _Trainer:
 
     def _start_heads(self) -> None:
         """Start the outcome heads at the rates of failure."""
-        rates = np.clip(np.nan_to_num(np.nanmean(self.data.failure[self.rows], axis=0), nan=0.5), 0.01, 0.99)
+        failure = self.data.failure[self.rows]
+        n_known = (~np.isnan(failure)).sum(axis=0)
+        rates = np.where(n_known > 0, np.nansum(failure, axis=0) / np.maximum(n_known, 1), 0.5).clip(0.01, 0.99)
         with self.torch.no_grad():
             self.outcome_head.weight.zero_()
             self.outcome_head.bias.copy_(self.torch.tensor(np.log(rates / (1 - rates)), dtype=self.torch.float32))

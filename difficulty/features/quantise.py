@@ -12,6 +12,8 @@ without VNNI. Token tables are int8 with one scale a row.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -107,7 +109,7 @@ class _Writer:
             self._rows[value] = self._add("Cast", [shifted], f"{value}.uint8", to=TensorProto.UINT8), scale
         return self._rows[value]
 
-    def _add(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def _add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 

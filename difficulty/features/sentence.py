@@ -150,7 +150,7 @@ def export_encoder(encoder: Any, path: Path, *, precision: Precision) -> None:
 
     from difficulty.features.quantise import quantise_graph
 
-    class Pipeline(torch.nn.Module):
+    class Pipeline(torch.nn.Module):  # type: ignore[misc]  # torch counts as untyped
         def __init__(self) -> None:
             super().__init__()
             self.encoder = encoder

@@ -49,7 +49,12 @@ class Scores:
 
     def first(self, n: int) -> Scores:
         """Return the scores of the first ``n`` requests."""
-        return Scores(**{name: None if (values := getattr(self, name)) is None else values[:n] for name in self.__dataclass_fields__})
+        return Scores(
+            difficulty_score=self.difficulty_score[:n],
+            p_cheap_fails=self.p_cheap_fails[:n],
+            p_frontier_fails=None if self.p_frontier_fails is None else self.p_frontier_fails[:n],
+            familiarity=None if self.familiarity is None else self.familiarity[:n],
+        )
 
     def by_name(self) -> dict[str, NDArray[np.floating]]:
         """Return the outputs there are, named as in the graph and in its order."""
