@@ -79,7 +79,7 @@ class GraphBuilder:
         for node in model.graph.node:
             copy = onnx.NodeProto()
             copy.CopyFrom(node)
-            copy.name = prefix + node.name
+            copy.name = f"{node.op_type}_{len(self._nodes)}"
             copy.input[:] = [renamed[name] for name in node.input]
             renamed |= {name: prefix + name for name in node.output if name}
             copy.output[:] = [renamed[name] for name in node.output]

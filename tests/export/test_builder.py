@@ -75,7 +75,10 @@ def part(nodes, *, opset=17, initializers=()):
 
 
 def test_inlined_graph_reads_and_is_read_and_may_come_twice():
-    """2 * x + 1, and that again of the result: names of the two copies do not meet, their constants are stored once."""
+    """2 * x + 1, and that again of the result: names of the two copies do not meet, their constants are stored once.
+
+    Runtimes refuse two nodes of one name, and the part's have none.
+    """
     two, one = (onnx.numpy_helper.from_array(np.float32(value), name) for value, name in [(2, "c"), (1, "x")])
     twice = part([helper.make_node("Mul", ["a", "c"], ["m"]), helper.make_node("Add", ["m", "x"], ["b"])], initializers=[two, one])
     graph = GraphBuilder()
@@ -83,6 +86,7 @@ def test_inlined_graph_reads_and_is_read_and_may_come_twice():
     model = graph.build([PAIR], [result("y", ["batch", 2])], name="test")
     assert run(model, x=np.array([[1, 2]], dtype=np.float32))[0].tolist() == [[7.0, 11.0]]
     assert len(model.graph.initializer) == 2
+    assert len({node.name for node in model.graph.node}) == len(model.graph.node) == 5
 
 
 def test_inlined_graph_keeps_what_is_left_out_left_out():
