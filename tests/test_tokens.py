@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE, Unigram
 
 from difficulty.tokens import RequestTokenizer, pad
 from tests.fakes import VOCABULARY, word_tokenizer
@@ -57,3 +59,17 @@ def test_pad_of_nothing_is_one_token_wide(rows, shape):
     ids, mask = pad(rows)
     assert ids.shape == mask.shape == shape
     assert not mask.any()
+
+
+def test_unknown_id_is_the_one_for_words_outside_the_vocabulary():
+    tokenizer = RequestTokenizer(word_tokenizer())
+    assert tokenizer.encode("elsewhere").ids == [tokenizer.unknown_id] == [0]
+
+
+def test_unknown_id_of_a_unigram_tokenizer_is_its_own():
+    tokenizer = RequestTokenizer(Tokenizer(Unigram([("a", -1.0), ("<unk>", -2.0)], unk_id=1)))
+    assert tokenizer.unknown_id == 1
+
+
+def test_tokenizer_of_bytes_needs_no_unknown_id():
+    assert RequestTokenizer(Tokenizer(BPE())).unknown_id is None

@@ -79,6 +79,7 @@ def command(
                 "point": shipped.point.as_dict(),
                 "parity": {"n": parity.n, "max_difference": parity.max_difference, "flips": parity.flips},
                 "test": {name: estimate.as_dict() for name, estimate in shipped.evaluation.overall.items()},
+                "familiarity": finished.lineage.get("familiarity"),
             }
         )
         return

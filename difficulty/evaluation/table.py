@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
@@ -31,6 +32,7 @@ _LABELS = {
     "gap_recovered": "gap recovered",
     "cost": "cost, USD per 1,000",
 }
+_BAND = re.compile(r"(\d+(?:\.\d+)?)(?:-\d|\+)")
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
 _BASELINE_COLUMNS = {"apgr": "APGR", "apgr_difference": "score minus this", "quality": "quality", "cost": "cost"}
 _SLICE_COLUMNS = {"apgr": "APGR", "frontier_share": "share", "quality": "quality", "risk": "risk"}
@@ -85,16 +87,24 @@ def _baselines(evaluation: Evaluation) -> Table:
 
 
 def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
-    """Return the largest slices of one kind; those too small to judge are marked."""
+    """Return the largest slices of one kind, bands in their order; those too small to judge are marked."""
     left = len(parts) - most
     title = f"By {kind}" + (f" (the {most} largest; {left} more in metrics.json)" if left > 0 else "")
     columns = _known(_SLICE_COLUMNS, list(parts.values()))
     table = _plain(title, [kind, "requests", *columns.values()])
-    for name, estimates in list(parts.items())[:most]:
+    for name, estimates in _in_order(list(parts.items())[:most]):
         small = any(estimate.note.startswith("too few") for estimate in estimates.values())
         requests = max(estimate.n for estimate in estimates.values())
         table.add_row(Text(name + (" (too few to judge)" if small else "")), f"{requests:,}", *_cells(estimates, columns))
     return table
+
+
+def _in_order(parts: list[tuple[str, Estimates]]) -> list[tuple[str, Estimates]]:
+    """Return slices that are all bands of a number, such as ``0.05-0.20`` or ``4096+``, from the lowest; others as they are."""
+    starts = [_BAND.match(name) for name, _ in parts]
+    if not all(starts):
+        return parts
+    return [part for _, part in sorted(zip(starts, parts, strict=True), key=lambda pair: float(pair[0][1]) if pair[0] else 0.0)]
 
 
 def _plain(title: str, headings: Sequence[str]) -> Table:

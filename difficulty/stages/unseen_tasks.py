@@ -16,12 +16,12 @@ __all__ = ["LEAST_TASKS", "advice_of_student", "familiarity_advice"]
 LEAST_TASKS = 8
 """Tasks with ``LEAST_SAMPLES`` fit samples or more that are needed: fewer say little of tasks in general."""
 LEAST_SAMPLES = 20
-_FOLDS = 5
+_FOLDS = 4
 _MOST_SAMPLES = 20_000
 
 
 def familiarity_advice(model: DifficultyModel, fit: LabelledTokens, calibration: LabelledTokens, *, seed: int) -> FamiliarityAdvice:
-    """Leave every task out once, five groups of tasks in turn, and recommend a ``min_familiarity``.
+    """Leave every task out once, four groups of tasks in turn, and recommend a ``min_familiarity``.
 
     Heads and familiarity are fitted again for each group (see :meth:`DifficultyModel.scores_of_unseen`), on at most 20,000 samples; this
     takes about a quarter as long as training did. Nothing but fit and calibration samples is used.

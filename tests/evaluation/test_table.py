@@ -51,3 +51,13 @@ def test_a_narrow_console_loses_no_number(many):
     """Cells wrap at 80 columns, and are not cut."""
     evaluation = evaluate(many, n_draws=20, rng=np.random.default_rng(0))
     assert "…" not in shown(evaluation, width=80)
+
+
+def test_bands_stand_in_their_order(many):
+    """The largest slice is not the first one."""
+    bands = ["0.00-0.05", "0.05-0.20", "0.20-0.50", "0.20-0.50", "0.50-1.00", "0.50-1.00", "0.50-1.00"]
+    labels = {"familiarity": [bands[number % len(bands)] for number in range(len(many))], "source": ["z", "z", "a"] * (len(many) // 3)}
+    labels["source"] += ["z"] * (len(many) - len(labels["source"]))
+    text = shown(evaluate(dataclasses.replace(many, labels=labels), n_draws=5, rng=np.random.default_rng(0)))
+    assert [line.split()[0] for line in text.split("By familiarity")[1].splitlines()[2:6]] == sorted(set(bands))
+    assert [line.split()[0] for line in text.split("By source")[1].splitlines()[2:4]] == ["z", "a"]

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from difficulty.runtime.scorer import Encoded
+from difficulty.stages.reading import Reading, reading_notes, reading_of, reading_of_encoded
+from difficulty.stages.run import Run
+from difficulty.stages.scoring import Tokenized
+from difficulty.tokens import RequestTokenizer
+from tests.fakes import load_encoder, load_transformer, word_tokenizer
+
+WHOLE = {
+    "requests": 100,
+    "cut_by_chars": 0,
+    "cut_by_tokens": 0,
+    "beyond_encoder": None,
+    "encoder_tokens": None,
+    "max_tokens": 512,
+    "unknown_tokens": 0.0,
+    "mostly_unknown": 0,
+}
+
+
+def tokenized(*rows):
+    """Return requests from pairs of ids and total; a total that ends in .5 is one of a text that was cut before."""
+    return Tokenized(
+        [list(ids) for ids, _ in rows],
+        np.array([int(total) for _, total in rows], dtype=np.int64),
+        [None] * len(rows),
+        np.array([total % 1 > 0 for _, total in rows]),
+    )
+
+
+def test_reading_counts_what_was_cut_and_what_is_unknown(tmp_path):
+    """Of four requests one was cut by tokens, one by characters; 3 of 12 tokens are unknown, 2 of them in one request of 3."""
+    tokens = tokenized(([1, 2, 3, 4], 9), ([0, 5, 6], 30.5), ([0, 0, 7], 3), ([8, 9], 2))
+    reading = reading_of(tokens, RequestTokenizer(word_tokenizer(), max_tokens=4), load_encoder(tmp_path))
+    assert (reading.requests, reading.cut_by_tokens, reading.cut_by_chars) == (4, 1, 1)
+    assert (reading.unknown_tokens, reading.mostly_unknown) == (pytest.approx(3 / 12), 1)
+    assert (reading.beyond_encoder, reading.encoder_tokens) == (None, None)
+    cut, unknown = reading.notes
+    assert cut == "2 of 4 requests were cut to head and tail: 1 by characters, 1 at 4 tokens."
+    assert unknown.startswith("25% of the tokens are unknown to this tokenizer, and more than half in 1 of 4 requests")
+
+
+def test_reading_knows_what_a_transformer_leaves_out(tmp_path):
+    """Its frame has room for 6 - 3 tokens of text."""
+    encoder = load_transformer(tmp_path / "encoder", max_tokens=6)
+    reading = reading_of(tokenized(([1, 2, 3, 4], 4), ([5, 6, 7], 3)), RequestTokenizer(word_tokenizer()), encoder)
+    assert (reading.beyond_encoder, reading.encoder_tokens, reading.cut_by_tokens) == (1, 3, 0)
+    assert reading.notes == ("Of 1 of 2 requests the encoder reads head and tail only, 3 tokens; n-grams read the rest.",)
+
+
+def test_reading_of_a_bundle_does_not_count_the_task_as_a_token():
+    encoded = [Encoded([150, 0, 5], 2, informed=True), Encoded([150, 0, 5], 7, informed=True), Encoded([0, 0], 30, estimated=True)]
+    reading = reading_of_encoded(encoded, RequestTokenizer(word_tokenizer(), max_tokens=2))
+    assert (reading.cut_by_tokens, reading.cut_by_chars) == (1, 1)
+    assert (reading.unknown_tokens, reading.mostly_unknown) == (pytest.approx(4 / 6), 1)
+
+
+def test_reading_says_nothing_where_everything_was_read():
+    assert Reading(**WHOLE).notes == ()
+
+
+@pytest.mark.parametrize(("unknown", "mostly", "noted"), [(0.04, 4, False), (0.05, 0, True), (0.01, 5, True)])
+def test_reading_warns_from_five_of_a_hundred_on(unknown, mostly, noted):
+    """Either of the tokens, or of the requests that are mostly unknown."""
+    notes = Reading(**WHOLE | {"unknown_tokens": unknown, "mostly_unknown": mostly}).notes
+    assert any("multilingual" in note for note in notes) == noted
+
+
+def test_run_and_its_card_hold_what_was_read(journey):
+    """The small encoder knows 1,200 words, so many tokens are unknown to it."""
+    lineage = Run.read(journey.run).lineage
+    assert lineage["reading"]["requests"] == 800
+    notes = reading_notes(lineage)
+    assert any("unknown to this tokenizer" in note for note in notes)
+    assert all(note in (journey.bundle / "card.md").read_text() for note in notes)
