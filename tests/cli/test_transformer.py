@@ -1,0 +1,147 @@
+"""The journey with an encoder that is a graph, and finding encoders; no torch."""
+
+import json
+import os
+import subprocess
+import sys
+
+import onnx
+import pytest
+from tokenizers import Tokenizer
+
+from difficulty.bundle import read_bundle
+from difficulty.cli.shipped import find_encoder
+from difficulty.errors import EncoderError
+from difficulty.features.static import StaticEncoder
+from difficulty.features.transformer import TransformerEncoder
+from difficulty.recipe import FeatureSettings
+from difficulty.stages.run import Run
+from tests.conftest import REPOSITORY
+from tests.fakes import load_transformer, write_transformer
+
+RECIPE = """
+name = "tiny"
+folds = 2
+[features]
+encoder = "{encoder}"
+[features.ngrams]
+buckets = 1024
+[features.embedding]
+strength = 0.1
+beside_guess = true
+[features.neighbours]
+centres = 8
+strength = 0.1
+[policy]
+hard_tasks = ["multi-step planning"]
+"""
+SERVE = """
+import sys
+from difficulty.runtime import Router
+router = Router.load(sys.argv[1])
+print(*(router.decide(text).difficulty_score for text in sys.argv[2:]))
+assert not {"torch", "sklearn", "scipy", "onnx", "sqlite3"} & {name.split(".")[0] for name in sys.modules}
+"""
+TEXTS = ["Which label fits: invoice or complaint?", "Plan a trip. " * 60, "?"]
+
+
+@pytest.fixture
+def recipe(journey, tmp_path):
+    """A recipe that reads an int8 transformer over the words of the sample in every way there is."""
+    words = Tokenizer.from_file(str(journey.encoder / "tokenizer.json")).get_vocab()
+    encoder = write_transformer(tmp_path / "encoder", vocabulary=words, max_tokens=32, int8=True)
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE.format(encoder=encoder))
+    return path
+
+
+def test_whole_journey_with_a_transformer(run, journey, recipe, tmp_path):
+    """What was trained, what is shipped and what a router alone says are one thing."""
+    options = ["--recipe", recipe, "--no-tracking", "--no-more-labels", "--cache", "kept"]
+    assert "target benefit" in run("train", journey.traffic, "-o", "run", *options, code=0).out
+    assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".sqlite"]
+    model = Run.read(tmp_path / "run").model
+    assert [channel.name for channel in model.channels] == ["ngrams", "task guess", "embedding", "neighbours"]
+    assert "samples judged" in run("evaluate", "run", journey.traffic, "-o", "report", "--draws", 10, code=0).out
+    assert "0 flips" in run("ship", "run", "-o", "tiny-1", code=0).out
+    assert "all reproduced" in run("verify", "tiny-1", code=0).out
+    assert "MatMulInteger" in {node.op_type for node in onnx.load(tmp_path / "tiny-1" / "scorer.onnx").graph.node}
+    assert read_bundle(tmp_path / "tiny-1").manifest.recipe["features"]["neighbours"]["centres"] == 8
+    scored = [json.loads(run("score", "tiny-1", text, "--json", code=0).out)["difficulty_score"] for text in TEXTS]
+    assert len(set(scored)) == len(TEXTS)
+    routed = run("route", "tiny-1", TEXTS[0], "--task", "multi-step planning", code=0)
+    assert routed.out == "frontier -> example/frontier  (hard_task: no score needed)\n"
+    served = serve(tmp_path / "tiny-1")
+    assert served == pytest.approx(scored, abs=1e-6)
+    tokens = [Run.read(tmp_path / "run").tokenizer.encode(text).ids for text in TEXTS]
+    assert served == pytest.approx(model.predict(tokens).difficulty_score, abs=1e-4)
+
+
+def serve(bundle):
+    """Return the scores of the texts in a fresh process that imports the runtime and nothing else of the package."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", SERVE, str(bundle), *TEXTS]
+    return [float(score) for score in subprocess.check_output(command, env=environment, text=True).split()]
+
+
+def test_run_is_the_same_from_an_empty_and_from_a_full_cache(run, journey, recipe, tmp_path, monkeypatch):
+    """The folder is named by the environment; the second time nothing is computed."""
+    monkeypatch.setenv("DIFFICULTY_CACHE", str(tmp_path / "kept"))
+    for name in ("first", "second"):
+        run("train", journey.traffic, "-o", name, "--recipe", recipe, "--no-tracking", "--no-more-labels", code=0)
+    for name in ("model.json", "metrics.json"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def settings_of(encoder, **choices):
+    return FeatureSettings.model_validate({"encoder": str(encoder), **choices})
+
+
+def test_encoder_is_found_by_folder_and_keeps_its_embeddings(tmp_path):
+    """A second search reads what the first computed, so it has no progress to tell."""
+    folder, told = write_transformer(tmp_path / "encoder"), []
+    ids = [[1, 2], [3]]
+    first = find_encoder(settings_of(folder), cache=tmp_path / "kept").encode(ids)
+    found = find_encoder(settings_of(folder), cache=tmp_path / "kept", progress=lambda done, total: told.append((done, total)))
+    assert isinstance(found, TransformerEncoder)
+    assert found.encode(ids).tolist() == first.tolist()
+    assert told == []
+    assert found.encode([*ids, [4]])[2].tolist() == load_transformer(folder).encode([[4]])[0].tolist()
+    assert told == [(3, 3)]
+
+
+def test_shipped_encoder_is_found_by_name_and_needs_no_cache(tmp_path):
+    found = find_encoder(settings_of("static-minilm-256"), cache=tmp_path / "kept")
+    assert isinstance(found, StaticEncoder)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_encoder_that_does_not_exist_is_refused(run, journey, tmp_path):
+    for name in ("./nowhere", str(tmp_path / "nowhere"), "too/many/parts"):
+        with pytest.raises(EncoderError, match=rf"no encoder at '{name}'\. Name a folder, a shipped encoder, or one of the Hub"):
+            find_encoder(settings_of(name), cache=tmp_path / "kept")
+    (tmp_path / "lost.toml").write_text(RECIPE.format(encoder="./nowhere"))
+    lost = run("train", journey.traffic, "-o", "run", "--recipe", "lost.toml", "--no-tracking", code=2)
+    assert "no encoder at './nowhere'" in lost.complaint
+
+
+def test_folder_without_an_encoder_is_refused(tmp_path):
+    with pytest.raises(EncoderError, match="holds no encoder: neither encoder.json nor modules.json nor config.json is in it"):
+        find_encoder(settings_of(tmp_path), cache=tmp_path / "kept")
+
+
+def test_folder_without_weights_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(
+        EncoderError, match=r"holds no weights: expected \*\.safetensors or pytorch_model\*\.bin\. Download the encoder again"
+    ):
+        find_encoder(settings_of(tmp_path), cache=tmp_path / "kept")
+
+
+def test_weights_with_another_hash_are_refused_before_they_are_converted(tmp_path):
+    """The hash of no bytes is well known."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    found = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    with pytest.raises(EncoderError, match=f"have the sha256 {found}, expected {'0' * 64}. Get the right weights"):
+        find_encoder(settings_of(tmp_path, encoder_sha256="0" * 64), cache=tmp_path / "kept")
