@@ -87,8 +87,10 @@ def serve(bundle):
 def test_run_is_the_same_from_an_empty_and_from_a_full_cache(run, journey, recipe, tmp_path, monkeypatch):
     """The folder is named by the environment; the second time nothing is computed."""
     monkeypatch.setenv("DIFFICULTY_CACHE", str(tmp_path / "kept"))
-    for name in ("first", "second"):
-        run("train", journey.traffic, "-o", name, "--recipe", recipe, "--no-tracking", "--no-more-labels", code=0)
+    options = ["--recipe", recipe, "--no-tracking", "--no-more-labels"]
+    run("train", journey.traffic, "-o", "first", *options, code=0)
+    monkeypatch.setattr(TransformerEncoder, "_run", lambda self, rows: pytest.fail(f"{len(rows)} requests were embedded again"))
+    run("train", journey.traffic, "-o", "second", *options, code=0)
     for name in ("model.json", "metrics.json"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
