@@ -56,4 +56,5 @@ def print_decision(row: dict[str, Any]) -> None:
     score = row["difficulty_score"]
     why = f"difficulty_score {score:.4f}, threshold {row['threshold']:.4f}" if score is not None else row.get("error", "no score needed")
     fallback = f"; falls back to {row['fallback']} when validation fails" if row["fallback"] else ""
-    out.print(f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}", markup=False)
+    cut = "; only head and tail were read" if row["truncated"] else ""
+    out.print(f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}", markup=False)

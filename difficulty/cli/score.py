@@ -41,7 +41,8 @@ def command(
             if json or text is None:
                 print_json(row)
             elif "error" not in row:
-                out.print("  ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)))
+                cut = "  (only head and tail were read)" if row.get("truncated") else ""
+                out.print("  ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)) + cut)
             if text is not None and "error" in row:
                 err.print(f"error: {row['error']}", markup=False)
                 raise typer.Exit(2)
@@ -51,7 +52,7 @@ def command(
     if json:
         print_json({"out": str(out_path), **{name: counts[name] for name in ("rows", "errors", "truncated")}})
         return
-    cut = f", {counts['truncated']:,} were cut to head and tail" if counts["truncated"] else ""
+    cut = f", {counts['truncated']:,} cut to head and tail" if counts["truncated"] else ""
     out.print(f"{counts['rows']:,} requests, {counts['errors']:,} could not be scored{cut}; wrote {out_path}", markup=False)
 
 

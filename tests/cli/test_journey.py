@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_json_output_is_one_object(run, journey, command, keys):
 
 def test_scored_file_keeps_order_and_rows(run, journey, requests, tmp_path):
     result = run("score", journey.bundle, "--input", requests, "-o", "scored.jsonl", code=0)
-    assert result.out.startswith("12 requests, 3 could not be scored; wrote ")
+    assert result.out.startswith("12 requests, 3 could not be scored, 1 cut to head and tail; wrote ")
     rows = lines_of((tmp_path / "scored.jsonl").read_text())
     assert [row["id"] for row in rows] == NAMES
     assert [row["difficulty_score"] is None for row in rows] == [name in ("4", "tenant:b:1", "no text") for name in NAMES]
@@ -176,3 +177,32 @@ def test_train_starts_from_an_earlier_run_with_its_recipe(run, journey, tmp_path
     lineage = json.loads((tmp_path / "warm" / "run.json").read_text())
     assert lineage["start"]["run"] == str(journey.run)
     assert lineage["recipe"] == json.loads((journey.run / "run.json").read_text())["recipe"]
+
+
+def test_recommended_familiarity_is_shipped_when_asked_for(run, journey, tmp_path):
+    """The run's recommendation goes into the policy; without the option the recipe's value stays."""
+    shutil.copytree(journey.run, tmp_path / "advised")
+    lineage = json.loads((journey.run / "run.json").read_text())
+    assert lineage["familiarity"]["recommended"] == 0.0
+    lineage["familiarity"] |= {"recommended": 0.05, "sentence": "Five of a hundred."}
+    (tmp_path / "advised" / "run.json").write_text(json.dumps(lineage))
+    shipped = run("ship", "advised", "-o", "b-1", "--min-familiarity", "recommended", code=0)
+    assert "Five of a hundred." in shipped.out
+    assert read_bundle(tmp_path / "b-1").policy.min_familiarity == 0.05
+    assert "Five of a hundred." in (tmp_path / "b-1" / "card.md").read_text()
+    run("ship", "advised", "-o", "b-2", code=0)
+    assert read_bundle(tmp_path / "b-2").policy.min_familiarity == 0.0
+
+
+def test_cut_requests_are_counted(run, journey, tmp_path):
+    """One of two is longer than the view reads."""
+    write_rows(tmp_path / "long.jsonl", [{"prompt": "plan " * 3000}, {"prompt": "plan"}])
+    scored = run("score", journey.bundle, "--input", "long.jsonl", "-o", "s.jsonl", code=0)
+    assert scored.out.startswith("2 requests, 0 could not be scored, 1 cut to head and tail; wrote ")
+    assert [row.get("truncated") for row in lines_of((tmp_path / "s.jsonl").read_text())] == [True, None]
+    assert "  of 1 only head and tail were read" in run("route", journey.bundle, "--input", "long.jsonl", "-o", "r.jsonl", code=0).out
+    for command in ("score", "route"):
+        assert "only head and tail were read" in run(command, journey.bundle, "plan " * 3000, code=0).out
+        assert "only head and tail were read" not in run(command, journey.bundle, "plan", code=0).out
+    write_rows(tmp_path / "labelled.jsonl", [{"prompt": "plan " * 3000, "cheap_passed": True}, {"prompt": "plan", "cheap_passed": False}])
+    assert "longer than 8,192 characters, read by head and tail: 1" in run("ingest", "labelled.jsonl", "-o", "t.parquet", code=0).out
