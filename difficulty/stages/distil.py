@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.errors import RecipeError, RunError, TrafficError
-from difficulty.model.combination import Scores
+from difficulty.errors import InvalidValueError, RecipeError, RunError, TrafficError
+from difficulty.model.combination import Scores, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 from difficulty.runtime.requests import read_requests
@@ -60,7 +60,7 @@ def check_teacher(recipe: Recipe, teacher: Run | None, traffic: Traffic, unlabel
         )
 
 
-def taught(fit: LabelledTokens, ids: Sequence[str], opinion: NamedScores, *, share: float) -> LabelledTokens:
+def taught(fit: LabelledTokens, ids: Sequence[str], opinion: NamedScores, *, share: float, target: Target = "benefit") -> LabelledTokens:
     """Return the fit samples with outcomes that are part label, part the teacher's opinion.
 
     Parameters
@@ -73,13 +73,35 @@ def taught(fit: LabelledTokens, ids: Sequence[str], opinion: NamedScores, *, sha
         The teacher's out-of-fold scores of these samples, and maybe of others.
     share : float
         How much the opinion counts, in [0, 1]; an outcome that is not known stays unknown.
+    target : {"benefit", "failure"}, default "benefit"
+        The teacher's: what its ``difficulty_score`` means.
+
+    Raises
+    ------
+    RunError
+        If the teacher has no opinion of a sample.
     """
     row_of = {name: row for row, name in enumerate(opinion.ids)}
-    thought = soft_failures(opinion.scores)[[row_of[name] for name in ids]]
+    if missing := len(set(ids) - row_of.keys()):
+        raise RunError(
+            f"the teacher must have an opinion of every fit sample: {missing:,} of {len(ids):,} have none. Was it trained with "
+            "--start-from? Train it again without."
+        )
+    thought = soft_failures(opinion.scores, target)[[row_of[name] for name in ids]]
     own = fit.outcomes
     failure = np.stack([own.cheap_failure, own.frontier_failure], axis=1)
+    tied = (own.preferred_gain == 0.0) & ~np.isnan(failure).any(axis=1)
+    failure[tied] = failure[tied].mean(axis=1, keepdims=True)  # what a tie says of the gain, said by the outcomes
     mixed = (1.0 - share) * failure + share * thought
-    return replace(fit, outcomes=replace(own, cheap_quality=1.0 - mixed[:, 0], frontier_quality=1.0 - mixed[:, 1]))
+    return replace(
+        fit,
+        outcomes=replace(
+            own,
+            cheap_quality=1.0 - mixed[:, 0],
+            frontier_quality=1.0 - mixed[:, 1],
+            preferred_gain=np.where(tied, np.nan, own.preferred_gain),
+        ),
+    )
 
 
 def with_unlabelled(
@@ -103,7 +125,8 @@ def with_unlabelled(
     view, tokenizer
         The student's.
     kept_out : Traffic
-        Samples whose texts are left out of the file: those that calibrate and judge the student.
+        Samples whose texts are left out of the file: all labelled ones. Some judge the student, and of fit samples the teacher saw the
+        label, so only its out-of-fold opinion counts.
     share : float
         Weight of an unlabelled request.
 
@@ -114,10 +137,10 @@ def with_unlabelled(
     """
     requests = _new_requests(path, view, taken={one.text for one in kept_out.views(view)})
     if not requests:
-        raise TrafficError(f"{path.name} must hold requests beside those that judge the student: got none. Check the file.")
+        raise TrafficError(f"{path.name} must hold requests that are not among the labelled ones: got none. Check the file.")
     tasks, n = [request.task for request in requests], len(requests)
     read = teacher.tokenizer.encode_batch([teacher.view(request.messages).text for request in requests])
-    failure = soft_failures(teacher.model.predict([row.ids for row in read], tasks))
+    failure = soft_failures(teacher.model.predict([row.ids for row in read], tasks), teacher.model.target)
     outcomes = Outcomes(
         cheap_quality=1.0 - failure[:, 0],
         frontier_quality=1.0 - failure[:, 1],
@@ -129,11 +152,17 @@ def with_unlabelled(
     return fit.joined(added), n
 
 
-def soft_failures(scores: Scores) -> FloatArray:
-    """Return both models' failure probabilities, of shape (n, 2), so that their difference is the expected gain; NaN where not scored."""
+def soft_failures(scores: Scores, target: Target) -> FloatArray:
+    """Return both models' failure probabilities, of shape (n, 2); NaN where not scored.
+
+    For target ``benefit`` their difference is the expected gain, as far as probabilities allow; for ``failure`` the score says nothing
+    of the gain.
+    """
     cheap = scores.p_cheap_fails
     if scores.p_frontier_fails is None:
         return np.stack([cheap, np.full(len(cheap), np.nan)], axis=1)
+    if target == "failure":
+        return np.stack([cheap, scores.p_frontier_fails], axis=1)
     middle, gain = (cheap + scores.p_frontier_fails) / 2.0, 2.0 * scores.difficulty_score - 1.0
     return np.clip(np.stack([middle + gain / 2.0, middle - gain / 2.0], axis=1), 0.0, 1.0)
 
@@ -142,8 +171,16 @@ def _new_requests(path: Path, view: TextView, *, taken: set[str]) -> list[Reques
     """Return the requests of a file whose text is new; those that cannot be read or hold no text are left out."""
     seen, found = set(taken), []
     for row in read_requests(path):
-        text = view(row.request.messages).text if row.problem is None else ""
+        text = "" if row.problem else _text(row.request, view)
         if text.strip() and text not in seen:
             seen.add(text)
             found.append(row.request)
     return found
+
+
+def _text(request: Request, view: TextView) -> str:
+    """Return the text of a request; an empty one where its messages are none."""
+    try:
+        return view(request.messages).text
+    except InvalidValueError:
+        return ""

@@ -158,12 +158,11 @@ def train(
     names = traffic.select(splits == "fit").ids
     if teacher and recipe.distil:
         say("asking the teacher")
-        fit = taught(fit, names, teacher.out_of_fold, share=recipe.distil.share)
+        fit = taught(fit, names, teacher.out_of_fold, share=recipe.distil.share, target=teacher.model.target)
     n_unlabelled = 0
     if teacher and recipe.distil and unlabelled:
-        judging = traffic.select((splits == "calibration") | (splits == "test"))
         view, share = TextView(recipe.text.view, max_chars=recipe.text.max_chars), recipe.distil.share
-        fit, n_unlabelled = with_unlabelled(fit, unlabelled, teacher, view=view, tokenizer=tokenizer, kept_out=judging, share=share)
+        fit, n_unlabelled = with_unlabelled(fit, unlabelled, teacher, view=view, tokenizer=tokenizer, kept_out=traffic, share=share)
     tuned = tune(recipe, encoder, fit, cache, progress=say) if recipe.features.finetune else None
     encoder = tuned.encoder if tuned else encoder
     model = _unfitted(recipe, encoder, target, fit, start, tuned).fit(fit, calibration)
@@ -178,7 +177,7 @@ def train(
     evaluation = _evaluate(model, traffic, tokens, splits, target=target, seed=recipe.seed, n_draws=n_draws, suspicious=suspicious)
     reading = reading_of(tokens, tokenizer, encoder)
     evaluation = evaluation.noting([*(logged.notes if logged else ()), *reading.notes, *label_notes(checked)])
-    more_labels = more_labels and tuned is None  # a tuned encoder saw all labels at once
+    more_labels = more_labels and tuned is None and teacher is None  # both saw all labels at once
     if more_labels:
         say("measuring what more labels would bring")
         held_out = labelled(traffic, tokens, (splits == "calibration") | (splits == "test"))

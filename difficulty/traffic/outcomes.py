@@ -62,11 +62,14 @@ class Outcomes:
 
     def joined(self, other: Outcomes) -> Outcomes:
         """Return these outcomes and others after them."""
+        both = (self, other)
+        neither = all(one.request_weight is None for one in both)
         return Outcomes(
             cheap_quality=np.concatenate([self.cheap_quality, other.cheap_quality]),
             frontier_quality=np.concatenate([self.frontier_quality, other.frontier_quality]),
             preferred_gain=np.concatenate([self.preferred_gain, other.preferred_gain]),
             weight=np.concatenate([self.weight, other.weight]),
+            request_weight=None if neither else np.concatenate([one.weight * one.per_request for one in both]),
         )
 
     @property
