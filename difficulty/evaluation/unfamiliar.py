@@ -142,10 +142,10 @@ def advise(
     unseen = unseen[~np.isnan(unseen.outcome)]
     if known_lift <= 0.0:
         return no_advice("the score routes known tasks no better than chance")
-    recommended, informed, lifts = 0.0, False, list(_below_bounds(unseen, rng=rng, n_draws=n_draws))
-    for lift, band in lifts:
-        informed = band.low > 0.0
-        if informed:
+    lifts = list(_below_bounds(unseen, rng=rng, n_draws=n_draws))
+    recommended, telling = 0.0, next((band for _, band in lifts if band.low > 0.0), None)
+    for lift, _ in lifts:
+        if telling and lift.below >= telling.below:
             break
         if lift.low <= 0.0 and lift.high < WORTHWHILE * known_lift and lift.gain > 0.0:
             recommended = lift.below
@@ -154,7 +154,7 @@ def advise(
         "unseen_share": float(np.mean(unseen.familiarity < recommended)),
     }
     prefixes = tuple(lift for lift, _ in lifts)
-    sentence = _recommendation(recommended, **shares) if recommended else _why_none(prefixes, informed=informed, known_lift=known_lift)
+    sentence = _recommendation(recommended, **shares) if recommended else _why_none(prefixes, telling=telling, known_lift=known_lift)
     return FamiliarityAdvice(recommended=recommended, sentence=sentence, known_lift=known_lift, lifts=prefixes, **shares)
 
 
@@ -173,7 +173,7 @@ def _below_bounds(unseen: UnseenTasks, *, rng: np.random.Generator, n_draws: int
     for bound in BOUNDS:
         below = unseen.familiarity < bound
         band = below & (unseen.familiarity >= before)
-        yield tuple(_lift(unseen[rows], bound, rng=rng, n_draws=n_draws) for rows in (below, band))  # type: ignore[misc]
+        yield _lift(unseen[below], bound, rng=rng, n_draws=n_draws), _lift(unseen[band], bound, rng=rng, n_draws=n_draws)
         before = bound
 
 
@@ -209,13 +209,13 @@ def _recommendation(recommended: float, *, known_share: float, unseen_share: flo
     )
 
 
-def _why_none(lifts: tuple[Lift, ...], *, informed: bool, known_lift: float) -> str:
+def _why_none(lifts: tuple[Lift, ...], *, telling: Lift | None, known_lift: float) -> str:
     seen = [lift for lift in lifts if lift.n]
     if not seen:
         return no_advice("no request of a task that was left out of training is unfamiliar").sentence
-    told = next((lift for lift in seen if lift.low > 0.0), None)
-    if informed and told:
-        evidence = f"{told.value:.3f} [{told.low:.3f}, {told.high:.3f}] below {told.below:g}, against {known_lift:.3f} on known tasks"
+    if telling:
+        interval = f"{telling.value:.3f} [{telling.low:.3f}, {telling.high:.3f}]"
+        evidence = f"{interval} just below {telling.below:g}, against {known_lift:.3f} on known tasks"
         return no_advice(
             f"the score also tells unfamiliar requests of left-out tasks apart (quality above routing at random {evidence})"
         ).sentence
