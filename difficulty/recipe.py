@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +23,7 @@ __all__ = [
     "NgramSettings",
     "PolicySettings",
     "Recipe",
+    "SearchSettings",
     "SplitSettings",
     "EmbeddingSettings",
     "TaskSettings",
@@ -31,6 +32,9 @@ __all__ = [
     "load_recipe",
     "parse_recipe",
 ]
+
+
+_Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Settings(BaseModel):
@@ -169,6 +173,22 @@ class DistilSettings(_Settings):
     """How much the teacher's opinion counts beside a label; also the weight of an unlabelled request."""
 
 
+class SearchSettings(_Settings):
+    """Choosing features and regularisation by folds of the fit samples; what the sections of ``features`` say is tried first."""
+
+    minutes: float = Field(default=5.0, gt=0, allow_inf_nan=False)
+    """No candidate is begun that is not expected to be done by then."""
+    folds: int = Field(default=5, ge=3)
+    """Folds that candidates are judged by."""
+    encoders: tuple[str, ...] = ()
+    """Encoders that are tried beside ``features.encoder``, the fastest first."""
+    ngram_strengths: tuple[_Positive, ...] = (0.1, 0.3, 1.0)
+    embedding_strengths: tuple[_Positive, ...] = (0.001, 0.003, 0.01)
+    buckets: tuple[Annotated[int, Field(ge=1, le=2**24)], ...] = ()
+    neighbour_sharpness: tuple[_Positive, ...] = (10.0, 20.0)
+    """Neighbours are not tried without one."""
+
+
 class PolicySettings(_Settings):
     """The router's rule, as far as it is not learned."""
 
@@ -209,9 +229,16 @@ class Recipe(_Settings):
     split: SplitSettings = SplitSettings()
     labels: LabelSettings = LabelSettings()
     features: FeatureSettings = FeatureSettings()
+    search: SearchSettings | Literal[False] = False
     distil: DistilSettings | Literal[False] = False
     policy: PolicySettings = PolicySettings()
     export: ExportSettings = ExportSettings()
+
+    @model_validator(mode="after")
+    def _search_alone(self) -> Recipe:
+        if self.search and (self.features.finetune or self.distil):
+            raise ValueError("search goes together with neither features.finetune nor distil: leave one of them out")
+        return self
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +50,7 @@ def command(
     json: JsonFlag = False,
 ) -> None:
     """Run train."""
+    from difficulty.cli.searched import search_table
     from difficulty.cli.shipped import DEFAULT_CACHE, find_encoder, find_recipe
     from difficulty.evaluation import evaluation_table
     from difficulty.recipe import parse_recipe
@@ -71,6 +73,7 @@ def command(
             out_path,
             recipe=chosen,
             encoder=encoder,
+            find=partial(find_encoder, cache=cache, progress=_embedding(say)),
             start=start,
             teacher=Run.read(teacher) if teacher else None,
             unlabelled=unlabelled,
@@ -82,7 +85,8 @@ def command(
         )
     if json:
         form = {"run": str(run.folder), "target": run.model.target, "samples": run.lineage["samples"], "metrics": evaluation.as_dict()}
-        print_json(form | {name: run.lineage[name] for name in ("reading", "familiarity")} | {"learning_curve": run.learning_curve})
+        form |= {name: run.lineage[name] for name in ("reading", "familiarity", "search")}
+        print_json(form | {"learning_curve": run.learning_curve})
         return
     samples = run.lineage["samples"]
     out.print(
@@ -93,6 +97,8 @@ def command(
         out.print(f"{samples['aside']:,} samples set aside: near-duplicates of samples in two splits{seen}", markup=False)
     for note in (run.lineage["logged"] or {}).get("notes", ()):
         err.print(f"warning: {note}", markup=False)
+    if run.lineage["search"]:
+        out.print(search_table(run.lineage["search"]))
     out.print(evaluation_table(evaluation))
     if run.learning_curve:
         out.print(run.learning_curve["sentence"], markup=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from difficulty.evaluation.learning_curve import HeldOut, LearningCurve, learning_curve, parts_of
-from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.difficulty import DifficultyModel, Target
 from difficulty.model.labelled import LabelledTokens
 
-__all__ = ["CURVE_DRAWS", "measured_curve"]
+__all__ = ["CURVE_DRAWS", "held_out_of", "measured_curve"]
 
 CURVE_DRAWS = 500
 
@@ -35,12 +35,14 @@ def measured_curve(
     scores = [[next(of_parts) for _ in of_size] for of_size in parts]
     scores.append([model.predict(held_out.ids, held_out.tasks).difficulty_score])
     sizes = [round(np.mean([len(rows) for rows in of_size])) for of_size in parts] + [len(fit)]
-    return learning_curve(sizes, scores, _judged_by(model, held_out), labels=labels, rng=np.random.default_rng(seed), n_draws=n_draws)
+    judged = held_out_of(held_out, target=model.target)
+    return learning_curve(sizes, scores, judged, labels=labels, rng=np.random.default_rng(seed), n_draws=n_draws)
 
 
-def _judged_by(model: DifficultyModel, held_out: LabelledTokens) -> HeldOut:
-    outcomes, groups = held_out.outcomes, np.asarray(held_out.groups)
-    if model.target == "benefit":
+def held_out_of(data: LabelledTokens, *, target: Target) -> HeldOut:
+    """Return what scores of labelled requests are judged by: APGR for the target ``benefit``, the AUROC of failures for ``failure``."""
+    outcomes, groups = data.outcomes, np.asarray(data.groups)
+    if target == "benefit":
         return HeldOut(figure="apgr", outcome=outcomes.gain, weight=outcomes.weight, groups=groups)
     failure = outcomes.cheap_failure
     failed = np.where(np.isnan(failure), np.nan, (failure > 0.5).astype(np.float64))

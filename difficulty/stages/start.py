@@ -28,8 +28,10 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
     Raises
     ------
     RunError
-        If the encoder (and with it the vocabulary), the features or the text settings differ.
+        If the encoder (and with it the vocabulary), the features or the text settings differ, or the recipe searches for features.
     """
+    if recipe.search:
+        raise RunError("a warm start keeps the features of the run: got a recipe that searches for features. Leave the recipe out.")
     if start.encoder.digest != encoder.digest:
         raise RunError(
             f"a warm start needs the encoder of the run, {start.encoder.digest[:12]}: got {encoder.digest[:12]}. "

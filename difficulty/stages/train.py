@@ -6,7 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,7 +33,7 @@ from difficulty.model.difficulty import DifficultyModel, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
 from difficulty.model.warm_start import continued
-from difficulty.recipe import Recipe
+from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.distil import check_teacher, taught, with_unlabelled
 from difficulty.stages.labels import (
     GROUPS,
@@ -49,6 +49,7 @@ from difficulty.stages.learning import measured_curve
 from difficulty.stages.reading import reading_of
 from difficulty.stages.run import CURVE_FILE, OUT_OF_FOLD_FILE, RUN_FORMAT, NamedScores, Run, Seen, new_folder, refuse_existing
 from difficulty.stages.scoring import Tokenized, judged, tokenize
+from difficulty.stages.search import search
 from difficulty.stages.start import check_start, start_lineage, without_seen
 from difficulty.stages.tune import tune
 from difficulty.stages.unseen_tasks import advice_of_student, familiarity_advice
@@ -81,6 +82,7 @@ def train(
     *,
     recipe: Recipe,
     encoder: Encoder,
+    find: Callable[[FeatureSettings], Encoder] | None = None,
     start: Run | None = None,
     teacher: Run | None = None,
     unlabelled: Path | None = None,
@@ -150,6 +152,7 @@ def train(
     splits = without_seen(splits, traffic, start) if start else splits
     target = _target(recipe.target, traffic.outcomes, splits)
     _check(traffic.outcomes, splits, target)
+    recipe, encoder, searched = _search(recipe, encoder, find, traffic, splits == "fit", target=target, progress=say)
     say(f"tokenizing {len(traffic):,} requests")
     tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
     tokens = tokenize(traffic, view=TextView(recipe.text.view, max_chars=recipe.text.max_chars), tokenizer=tokenizer)
@@ -197,7 +200,7 @@ def train(
         if more_labels:
             (folder / CURVE_FILE).write_text(json.dumps(curve.as_dict(), indent=2) + "\n", encoding="utf-8")
         lineage |= {"teacher": teacher.lineage["recipe"] if teacher else None, "unlabelled": n_unlabelled}
-        lineage |= {"start": start_lineage(start, traffic) if start else None}
+        lineage |= {"start": start_lineage(start, traffic) if start else None, "search": searched}
         lineage |= {"reading": reading.as_dict(), "familiarity": advice.as_dict() if advice else None}
         lineage |= {"training_data": read.data_hash, "logged": logged.as_dict() if logged else None, **checked}
         (folder / "run.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
@@ -278,6 +281,34 @@ def build_model(
         channels.append(NeighbourChannel(encoder, **features.neighbours.model_dump()))
     rng = np.random.default_rng(recipe.seed)
     return DifficultyModel(channels, task_channels=task_channels_of(channels, tasks), target=target, folds=recipe.folds, rng=rng)
+
+
+def _search(
+    recipe: Recipe,
+    encoder: Encoder,
+    find: Callable[[FeatureSettings], Encoder] | None,
+    traffic: Traffic,
+    chosen: NDArray[np.bool_],
+    *,
+    target: Target,
+    progress: Progress,
+) -> tuple[Recipe, Encoder, dict[str, Any] | None]:
+    """Return recipe and encoder as they are, or what a search chose by the fit samples, with its report; others are not even tokenized."""
+    if not recipe.search:
+        return recipe, encoder, None
+    fitted, groups = traffic.select(chosen), [traffic.split_groups[row] for row in np.flatnonzero(chosen)]
+    view = TextView(recipe.text.view, max_chars=recipe.text.max_chars)
+
+    def read(encoder: Encoder) -> LabelledTokens:
+        tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
+        tokens = tokenize(fitted, view=view, tokenizer=tokenizer)
+        return replace(labelled(fitted, tokens, np.ones(len(fitted), dtype=np.bool_)), groups=groups)
+
+    def build(recipe: Recipe, encoder: Encoder, fit: LabelledTokens) -> DifficultyModel:
+        return build_model(recipe, encoder, target, tasks=known_tasks(recipe, fit))
+
+    found = search(recipe, encoder, read=read, build=build, target=target, find=find, progress=progress)
+    return found.recipe, found.encoder, found.report
 
 
 def _unfitted(

@@ -1,0 +1,147 @@
+"""Out-of-fold scores with everything inside the fold: heads, and the weights that combine them.
+
+The model's own out-of-fold scores are by heads that did not see a request, but by weights that did. To compare models, no fold may
+have a say in its own score: here the weights for fold k are fitted on logits of the other folds, each by heads that saw neither its own
+fold nor k. Heads without the folds j and k serve both ways round, so K folds take K (K + 1) / 2 fits a channel.
+
+Logits depend on one channel alone. Models that share a channel share its logits, which is most of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.model.channels import Channel, NeighbourChannel
+from difficulty.model.combination import Logits, Target
+from difficulty.model.difficulty import LEAST_INFORMED, DifficultyModel
+from difficulty.model.heads import LinearHead, Matrix, fit_head
+from difficulty.model.labelled import LabelledTokens
+from difficulty.model.stacking import fit_gain_weights, fit_outcome_stack
+from difficulty.traffic.outcomes import Outcomes
+
+__all__ = ["NestedLogits", "NestedScores", "nested_logits", "nested_scores"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class NestedLogits:
+    """A channel's logits of both outcomes, of shape (n_folds, n): row k is by heads that saw neither fold k nor the request's own."""
+
+    cheap: NDArray[np.float32]
+    frontier: NDArray[np.float32]
+    """0 where no frontier outcome is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class NestedScores:
+    """Scores of n fit samples that order them, each by a model that did not see its fold: rank them inside each fold.
+
+    Attributes
+    ----------
+    blind : ndarray of shape (n,)
+        No task is told.
+    told : ndarray of shape (n,) or None
+        The task is told where it is known; ``None`` where the model knows no tasks.
+    """
+
+    blind: FloatArray
+    told: FloatArray | None
+
+
+def nested_logits(channel: Channel, data: LabelledTokens, fold: NDArray[np.int64]) -> NestedLogits:
+    """Fit a channel's heads without every fold and every pair of folds.
+
+    Parameters
+    ----------
+    channel : Channel
+    data : LabelledTokens
+        The n fit samples.
+    fold : ndarray of shape (n,)
+        Fold of each, from 0; requests of one group share it.
+    """
+    prepared = channel.prepare(data.ids, data.tasks)
+    # centres hold nothing of the outcomes, so as in the model they are found once
+    state = channel.fit(prepared) if isinstance(channel, NeighbourChannel) else None
+    frontier_known = not np.isnan(data.outcomes.frontier_failure).all()
+    n_folds = int(fold.max()) + 1
+    cheap = np.zeros((n_folds, len(data)), dtype=np.float32)
+    frontier = np.zeros_like(cheap)
+    for one, other in combinations_with_replacement(range(n_folds), 2):
+        seen = np.flatnonzero((fold != one) & (fold != other))
+        own = channel.fit(prepared[seen]) if state is None else state
+        vectors = channel.transform(prepared[seen], own)
+        heads = _heads(vectors, data.outcomes[seen], strength=channel.strength, frontier_known=frontier_known)
+        for row, asked in {(one, other), (other, one)}:
+            rows = np.flatnonzero(fold == asked)
+            asked_vectors = channel.transform(prepared[rows], own)
+            cheap[row, rows] = heads[0].logits(asked_vectors)
+            if heads[1]:
+                frontier[row, rows] = heads[1].logits(asked_vectors)
+    return NestedLogits(cheap, frontier)
+
+
+def nested_scores(
+    model: DifficultyModel, logits: Mapping[str, NestedLogits], data: LabelledTokens, fold: NDArray[np.int64]
+) -> NestedScores:
+    """Combine the logits of an unfitted model's channels, by name, fold by fold.
+
+    Parameters
+    ----------
+    model : DifficultyModel
+        Says which channels there are and which of them speak where the task is known.
+    logits : mapping of str to NestedLogits
+    data : LabelledTokens
+        The n fit samples.
+    fold : ndarray of shape (n,)
+        As in :func:`nested_logits`.
+    """
+    everything = np.ones(len(data), dtype=np.bool_)
+    blind = np.zeros(len(data))
+    _score_into(blind, [logits[channel.name] for channel in model.channels], data.outcomes, fold, everything, target=model.target)
+    if model.tasks is None:
+        return NestedScores(blind, None)
+    told, known = blind.copy(), model.tasks.known(data.tasks, len(data))
+    informed = [logits[channel.name] for channel in model.informed_channels]
+    _score_into(told, informed, data.outcomes, fold, known, target=model.target)
+    return NestedScores(blind, told)
+
+
+def _heads(vectors: Matrix, outcomes: Outcomes, *, strength: float, frontier_known: bool) -> tuple[LinearHead, LinearHead | None]:
+    cheap = fit_head(vectors, outcomes.cheap_failure, outcomes.weight, strength=strength)
+    frontier = fit_head(vectors, outcomes.frontier_failure, outcomes.weight, strength=strength) if frontier_known else None
+    return cheap, frontier
+
+
+def _score_into(
+    scores: FloatArray,
+    channels: Sequence[NestedLogits],
+    outcomes: Outcomes,
+    fold: NDArray[np.int64],
+    among: NDArray[np.bool_],
+    *,
+    target: Target,
+) -> None:
+    """Score some requests fold by fold, in place; a fold stays as it is where the others know too few outcomes, as in the model."""
+    outcome = outcomes.gain if target == "benefit" else outcomes.cheap_failure
+    for number in range(int(fold.max()) + 1):
+        seen, asked = (np.flatnonzero(among & chosen) for chosen in (fold != number, fold == number))
+        if not among.all() and int((~np.isnan(outcome[seen])).sum()) < LEAST_INFORMED:
+            continue
+        columns = ([channel.cheap[number] for channel in channels], [channel.frontier[number] for channel in channels])
+        logits = Logits(*(np.column_stack(column).astype(np.float64) for column in columns))
+        scores[asked] = _combined(logits, outcomes, seen, asked, target=target)
+
+
+def _combined(logits: Logits, outcomes: Outcomes, seen: NDArray[np.intp], asked: NDArray[np.intp], *, target: Target) -> FloatArray:
+    """Return what orders the asked requests: the expected gain, or the logit of the cheap model's failure."""
+    weight = outcomes.weight[seen]
+    if target == "benefit":
+        differences = logits.differences
+        return fit_gain_weights(differences[seen], outcomes.gain[seen], weight)(differences[asked])
+    return fit_outcome_stack(logits.cheap[seen], outcomes.cheap_failure[seen], weight).logits(logits.cheap[asked])
