@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 import difficulty
 from benchmarks.experiments import Experiment
 from benchmarks.stored import Arrays, digest_of
-from difficulty.cli.shipped import DEFAULT_CACHE, find_encoder, find_recipe
+from difficulty.cli.console import DEFAULT_CACHE
+from difficulty.cli.shipped import find_encoder, find_recipe
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.features.encoder import Encoder
 from difficulty.model.difficulty import DifficultyModel

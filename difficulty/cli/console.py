@@ -12,13 +12,24 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["JsonFlag", "OutPath", "counting", "err", "out", "print_json", "shown", "steps"]
+__all__ = ["DEFAULT_CACHE", "CachePath", "JsonFlag", "OutPath", "counting", "err", "out", "print_json", "shown", "steps"]
 
 out = Console(highlight=False, emoji=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 OutPath = Annotated[Path, typer.Option("--out", "-o", help="Where to write.", show_default=False)]
+
+CachePath = Annotated[
+    Path,
+    typer.Option(
+        "--cache",
+        envvar="DIFFICULTY_CACHE",
+        show_default="~/.cache/difficulty",
+        help="Where converted encoders and embeddings are kept.",
+    ),
+]
+DEFAULT_CACHE = Path.home() / ".cache" / "difficulty"
 
 
 def print_json(form: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
+from difficulty.cli.console import DEFAULT_CACHE, CachePath, JsonFlag, OutPath, out, print_json, steps
 
 __all__ = ["command"]
 
@@ -22,6 +22,7 @@ def command(
     prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for cost.")] = None,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
 ) -> None:
     """Run evaluate."""
@@ -32,7 +33,7 @@ def command(
     price_list = load_prices(prices) if prices else None
     with steps() as say:
         say("judging")
-        result = evaluate_scorer(scorer, traffic, out_path, prices=price_list, n_draws=draws, seed=seed)
+        result = evaluate_scorer(scorer, traffic, out_path, prices=price_list, cache=cache, n_draws=draws, seed=seed)
     if json:
         print_json({"judged": result.judged, "left_out": result.left_out, "note": result.note, **result.evaluation.as_dict()})
         return

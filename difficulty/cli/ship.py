@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
+from difficulty.cli.console import DEFAULT_CACHE, CachePath, JsonFlag, OutPath, out, print_json, steps
 from difficulty.errors import RunError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def command(
     allow_no_signal: Annotated[
         bool, typer.Option("--allow-no-signal", help="Ship even a score that routes no better than chance might.")
     ] = False,
+    cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
 ) -> None:
     """Run ship."""
@@ -69,6 +70,7 @@ def command(
             models=(cheap_model, frontier_model),
             prices=price_list,
             allow_no_signal=allow_no_signal,
+            cache=cache,
             progress=say,
         )
     parity = shipped.parity

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from difficulty.cli.console import DEFAULT_CACHE
 from difficulty.errors import RecipeError
-from difficulty.features.cache import DiskCache
 from difficulty.features.encoder import Encoder, load_encoder
 from difficulty.features.sentence import prepare
-from difficulty.features.transformer import TransformerEncoder
+from difficulty.features.transformer import kept_on_disk
 from difficulty.recipe import FeatureSettings, Recipe, load_recipe
 
-__all__ = ["DEFAULT_CACHE", "find_encoder", "find_recipe", "shipped_file"]
+__all__ = ["find_encoder", "find_recipe", "shipped_file"]
 
-DEFAULT_CACHE = Path.home() / ".cache" / "difficulty"
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -65,14 +64,7 @@ def find_encoder(features: FeatureSettings, *, cache: Path | None = None, progre
     name, kept = features.encoder, cache or DEFAULT_CACHE
     for folder in (shipped_file(f"models/{name}"), Path(name)):
         if (folder / "encoder.json").is_file():
-            return _cached(load_encoder(folder), kept, progress)
+            return kept_on_disk(load_encoder(folder), kept, progress)
     settings = features.transformer
     folder = prepare(name, kept, max_tokens=settings.max_tokens, precision=settings.precision, sha256=features.encoder_sha256)
-    return _cached(load_encoder(folder), kept, progress)
-
-
-def _cached(encoder: Encoder, cache: Path, progress: Callable[[int, int], None] | None) -> Encoder:
-    """Return the encoder; one that is slow keeps its embeddings on disk."""
-    if not isinstance(encoder, TransformerEncoder):
-        return encoder
-    return encoder.using(cache=DiskCache(cache, digest=encoder.digest, dim=encoder.dim), progress=progress)
+    return kept_on_disk(load_encoder(folder), kept, progress)

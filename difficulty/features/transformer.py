@@ -23,11 +23,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError, InvalidValueError
-from difficulty.features.cache import MemoryCache, VectorCache, key_of
-from difficulty.features.encoder import FloatArray, read_card, read_files
+from difficulty.features.cache import DiskCache, MemoryCache, VectorCache, key_of
+from difficulty.features.encoder import Encoder, FloatArray, read_card, read_files
 from difficulty.tokens import pad
 
-__all__ = ["ENCODER_FILES", "Frame", "TransformerEncoder"]
+__all__ = ["ENCODER_FILES", "Frame", "TransformerEncoder", "kept_on_disk"]
 
 ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 _BATCH_TOKENS = 8_192
@@ -151,6 +151,13 @@ class TransformerEncoder:
         input_ids, mask = pad(rows)
         found: Any = self.session.run(["embedding"], {"input_ids": input_ids, "attention_mask": mask})[0]
         return np.asarray(found, dtype=np.float32)
+
+
+def kept_on_disk(encoder: Encoder, folder: Path, progress: Callable[[int, int], None] | None = None) -> Encoder:
+    """Return the encoder; one that is slow keeps its embeddings in a folder, shared by runs, and says how far it is."""
+    if not isinstance(encoder, TransformerEncoder):
+        return encoder
+    return encoder.using(cache=DiskCache(folder, digest=encoder.digest, dim=encoder.dim), progress=progress)
 
 
 def _batches(keys: list[bytes], rows: dict[bytes, list[int]]) -> Iterator[list[bytes]]:

@@ -45,12 +45,20 @@ class Judgement(NamedTuple):
 
 
 def evaluate_scorer(
-    scorer_path: Path, traffic_path: Path, out: Path, *, prices: Prices | None = None, n_draws: int = 1000, seed: int = 0
+    scorer_path: Path,
+    traffic_path: Path,
+    out: Path,
+    *,
+    prices: Prices | None = None,
+    cache: Path | None = None,
+    n_draws: int = 1000,
+    seed: int = 0,
 ) -> Judgement:
     """Judge a run or a bundle and write ``metrics.json`` into ``out``.
 
     Samples whose text or group was in the fit or calibration split are left out: a run remembers hashes of them. A bundle does not;
     of its own training traffic the test split is judged, of other traffic everything, and the note says that overlap is unknown.
+    A run keeps embeddings of a slow encoder in ``cache``, where that is given.
 
     Raises
     ------
@@ -63,7 +71,7 @@ def evaluate_scorer(
         raise RunError(
             f"neither a run nor a bundle at {str(scorer_path)!r}. Name a folder written by 'difficulty train' or 'difficulty ship'."
         )
-    made = (_of_bundle if is_bundle else _of_run)(scorer_path, traffic, prices)
+    made = _of_bundle(scorer_path, traffic, prices) if is_bundle else _of_run(scorer_path, traffic, prices, cache)
     rng = np.random.default_rng(seed)
     evaluation = evaluate(made.held_out, n_draws=n_draws, rng=rng, task_means=made.task_means, others=made.others).noting(made.notes)
     out.mkdir(parents=True, exist_ok=True)
@@ -117,8 +125,8 @@ class _Material:
     """What is to be known of the outcomes: how logged ones are weighted."""
 
 
-def _of_run(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
-    run = Run.read(path)
+def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | None) -> _Material:
+    run = Run.read(path, cache=cache)
     new = np.flatnonzero(~run.seen.holds(traffic))
     _check_some(len(new), len(traffic))
     picked, notes = weighed(traffic.select(new), run.recipe.labels)

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import RunError
 from difficulty.features.encoder import Encoder, load_encoder
+from difficulty.features.transformer import kept_on_disk
 from difficulty.labels.suspicion import read_suspicious
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel
@@ -90,9 +91,11 @@ class Run:
 
     folder: Path
     lineage: dict[str, Any]
+    cache: Path | None = None
+    """Where embeddings of slow encoders are kept; without it they are computed again."""
 
     @classmethod
-    def read(cls, folder: Path) -> Run:
+    def read(cls, folder: Path, *, cache: Path | None = None) -> Run:
         """Open a run folder.
 
         Raises
@@ -108,7 +111,7 @@ class Run:
             raise RunError(f"run.json in {str(folder)!r} is damaged ({error}). Train again.") from error
         if lineage.get("format") != RUN_FORMAT:
             raise RunError(f"run format {lineage.get('format')!r} is not the one this version reads ({RUN_FORMAT}). Train again.")
-        return cls(folder, lineage)
+        return cls(folder, lineage, cache)
 
     @property
     def learning_curve(self) -> dict[str, Any] | None:
@@ -124,7 +127,8 @@ class Run:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder, hashes checked."""
-        return load_encoder(self.folder / "encoder")
+        encoder = load_encoder(self.folder / "encoder")
+        return kept_on_disk(encoder, self.cache) if self.cache else encoder
 
     @cached_property
     def model(self) -> DifficultyModel:

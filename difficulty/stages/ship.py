@@ -55,6 +55,7 @@ def ship(
     prices: Prices | None = None,
     allow_no_signal: bool = False,
     today: date | None = None,
+    cache: Path | None = None,
     n_draws: int = 1000,
     progress: Callable[[str], None] | None = None,
 ) -> Shipped:
@@ -78,6 +79,8 @@ def ship(
         Ship also a score that carries no signal; card and metrics then say so.
     today : date, optional
         Date from which the review date is counted.
+    cache : Path, optional
+        Where embeddings of slow encoders are kept; without it they are computed again.
     n_draws : int, default 1000
         Bootstrap draws of the intervals.
     progress : callable, optional
@@ -94,7 +97,7 @@ def ship(
     """
     say = progress or (lambda _: None)
     name, version = bundle_name(out)
-    run = Run.read(run_path)
+    run = Run.read(run_path, cache=cache)
     if not allow_no_signal:
         _check_signal(run)
     recipe, rules = run.recipe, policy or run.recipe.policy
