@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.experiments import Experiment
 from benchmarks.peer_environments import PEERS, Peer, PeerError
 from benchmarks.peers.exchange import score_methods
+from benchmarks.protocol import BenchmarkSet
 from benchmarks.recipes import Trainer, digest_of_recipe, joined, score_fold
 from benchmarks.references import REFERENCES
 from benchmarks.stored import Arrays, digest_of, digest_of_problem, stored
@@ -35,6 +36,14 @@ TITLES = {
     "length": "length of the request",
     "random": "random order",
 }
+GIVEN = {
+    "llmrouter_hybrid": "LLMRouter 0.4.0, hybrid",
+    "routellm_sw": "RouteLLM 0.2.0, similarity-weighted Elo",
+    "litellm_v1": "LiteLLM 1.106.2, heuristic v1",
+    "litellm_v2": "LiteLLM 1.106.2, heuristic v2",
+    "cascadeflow": "cascadeflow 1.2.0, complexity",
+}
+"""Routers that are not run here; their out-of-fold scores may be given."""
 Kind = Literal["ours", "peer", "reference"]
 
 
@@ -50,9 +59,9 @@ class Scored:
     """Why it could not."""
     p_cheap_fails: np.ndarray | None = None
     familiarity: np.ndarray | None = None
-    train_s: float = float("nan")
+    train_s: float | None = None
     """Mean over folds."""
-    score_ms: float = float("nan")
+    score_ms: float | None = None
     """A request."""
     parity: np.ndarray | None = None
 
@@ -61,7 +70,7 @@ class Scored:
         """The method as a reader knows it."""
         if self.kind == "ours":
             return f"`{self.name.removesuffix('_task')}`, {'task told' if self.name.endswith('_task') else 'text only'}"
-        return TITLES[self.name]
+        return TITLES.get(self.name) or f"{GIVEN[self.name]} (scores given)"
 
 
 class Bench:
@@ -102,6 +111,17 @@ class Bench:
             return [Scored(method, "peer", None, reason=str(error)) for method in PEERS[name]]
         return [self._scored(method, "peer", arrays) for method in peer.methods]
 
+    def given(self, folder: Path) -> list[Scored]:
+        """Return the routers whose scores on the same requests and folds a file of ``folder`` holds, whatever its name.
+
+        Files are ``.npz`` with ``id``, ``cheap``, ``frontier``, ``fold`` and ``score__<name>``; names not in ``GIVEN`` are left out.
+        """
+        for path in sorted(folder.glob("*.npz")):
+            with np.load(path, allow_pickle=False) as arrays:
+                if _same_requests(arrays, self.experiment.outcomes):
+                    return [Scored(name, "peer", arrays[f"score__{name}"]) for name in GIVEN if f"score__{name}" in arrays]
+        return []
+
     def _stored(self, name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
         return stored(self.folder / f"{name}.npz", key, lambda path: np.savez(path, **make()))
 
@@ -111,3 +131,11 @@ class Bench:
         optional = {what: arrays.get(f"{what}__{name}") for what in ("p_cheap_fails", "familiarity", "parity")}
         train_s, score_s = arrays[f"train_s__{name}"].mean(), arrays[f"score_s__{name}"].sum()
         return Scored(name, kind, score, train_s=float(train_s), score_ms=float(score_s / len(score) * 1000.0), **optional)
+
+
+def _same_requests(arrays: Mapping[str, np.ndarray], data: BenchmarkSet) -> bool:
+    """Return whether stored scores are of the same requests, outcomes and folds, in the same order."""
+    if arrays["id"].tolist() != data.ids:
+        return False
+    pairs = ((arrays["cheap"], data.cheap), (arrays["frontier"], data.frontier), (arrays["fold"], data.fold))
+    return all(np.array_equal(stored, own) for stored, own in pairs)

@@ -6,6 +6,8 @@
 (``bfcl__*.jsonl.gz``) and may be left out. Writes ``<out>.json``, ``<out>.md`` and pictures beside them; the page says what was done and
 how to read it.
 
+``--given`` names a folder of scores of further routers on the same folds (``benchmarks/methods.py`` says how they are stored).
+
 Embeddings, peers' environments and all scores stay in the folder ``--work``. Scores are kept under a key of everything that decides
 them, so adding a recipe (``--recipes fast accurate``) runs that recipe alone, and an interrupted run goes on where it was. The first
 run needs about an hour on two cores, most of it other projects' training, and network access for their packages (about 4 GB).
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import shlex
 import sys
@@ -49,6 +52,7 @@ def main() -> None:
             _say(f"{experiment.name}: {name}")
             methods += bench.peer(name)
         methods += bench.references()
+        methods += bench.given(arguments.given) if arguments.given else []
         _say(f"{experiment.name}: figures")
         sets[experiment.name] = {"title": experiment.title} | judge(experiment.outcomes, methods, n_draws=arguments.draws)
     write(_described(arguments, sets), arguments.out)
@@ -57,7 +61,7 @@ def main() -> None:
 def write(results: dict[str, Any], out: Path) -> None:
     """Write results, page and pictures."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    out.with_suffix(".json").write_text(json.dumps(_without_nan(results), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     out.with_suffix(".md").write_text(as_markdown(results, stem=out.name), encoding="utf-8")
     plot_apgr(results, out.with_name(f"{out.name}-apgr.svg"))
     for name, found in results["sets"].items():
@@ -72,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--normalised", type=Path, help="folder of tool-calling outcomes")
     parser.add_argument("--recipes", nargs="*", default=shipped, help=f"shipped names or TOML files; default: {' '.join(shipped)}")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), help="default: all")
+    parser.add_argument("--given", type=Path, help="folder of out-of-fold scores of routers that are not run here")
     parser.add_argument("--draws", type=int, default=N_DRAWS, help=f"bootstrap draws; default: {N_DRAWS:,}")
     parser.add_argument("--work", type=Path, default=Path(".benchmark"), help="embeddings, environments and scores; default: .benchmark")
     parser.add_argument("-o", "--out", type=Path, required=True, help="path of the results without suffix")
@@ -85,6 +90,15 @@ def _described(arguments: argparse.Namespace, sets: dict[str, Any]) -> dict[str,
     command = f"python -m benchmarks.quality --recipes {shlex.join(arguments.recipes)}"
     date = datetime.now(UTC).date().isoformat()
     return {"date": date, "command": command, "n_draws": arguments.draws, "versions": versions, "sets": sets}
+
+
+def _without_nan(value: Any) -> Any:
+    """Return the same with ``None`` for what is not defined: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: _without_nan(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _say(text: str) -> None:

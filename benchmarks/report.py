@@ -82,7 +82,7 @@ def _figures(found: Mapping[str, Any]) -> list[str]:
         if "reason" in method:
             lines.append(_row([method["title"], method["reason"], *[""] * (len(present) + 1)]))
             continue
-        seconds = [f"{method['train_s']:.1f}", f"{method['score_ms']:.2f}"]
+        seconds = ["" if method[key] is None else f"{method[key]:.{digits}f}" for key, digits in (("train_s", 1), ("score_ms", 2))]
         lines.append(_row([method["title"], *(_cell(method, key) for key in present), *seconds]))
     return lines
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks.judge import judge
-from benchmarks.methods import Scored
+from benchmarks.methods import Scored, _same_requests
 from benchmarks.plots import plot_apgr, plot_curves
 from benchmarks.protocol import BROKEN, BenchmarkSet
 from benchmarks.report import as_markdown
@@ -78,3 +78,15 @@ def test_pictures_are_the_same_for_the_same_figures(found, tmp_path):
         first, second = ((tmp_path / f"{name}-{what}.svg").read_bytes() for name in ("one", "two"))
         assert first == second
         assert b"<svg" in first
+
+
+def test_given_scores_are_taken_for_the_same_requests_alone():
+    """Same ids and folds but other outcomes are another set."""
+    rng = np.random.default_rng(0)
+    ids, fold = list("abcd"), np.array([0, 1, 0, 1])
+    data = BenchmarkSet(ids, np.zeros(4), np.ones(4), fold, np.array(ids), np.array([""] * 4))
+    arrays = {"id": np.array(ids), "cheap": np.zeros(4), "frontier": np.ones(4), "fold": fold, "score__routellm_sw": rng.random(4)}
+    assert _same_requests(arrays, data)
+    assert not _same_requests(arrays | {"cheap": np.ones(4)}, data)
+    assert not _same_requests(arrays | {"fold": np.zeros(4)}, data)
+    assert not _same_requests(arrays | {"id": np.array(list("abdc"))}, data)
