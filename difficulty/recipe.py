@@ -144,7 +144,7 @@ class TaskSettings(_Settings):
 
 
 class FeatureSettings(_Settings):
-    """Which vectors the heads read. Each section can be ``false``, but not both ngrams and embedding; without ngrams tasks are not used."""
+    """Which vectors the heads read. Each section can be ``false``, but not both ngrams and embedding; tasks and finetune need ngrams."""
 
     encoder: str = "static-minilm-256"
     """A shipped encoder's name, the path of an encoder folder, or a sentence-transformers encoder by name or folder."""
@@ -159,7 +159,9 @@ class FeatureSettings(_Settings):
 
     @model_validator(mode="after")
     def _some(self) -> FeatureSettings:
-        if not self.ngrams and not self.embedding and not self.finetune:
+        if self.finetune and not self.ngrams:
+            raise ValueError("finetune needs ngrams beside it: they score the samples that the encoder saw")
+        if not self.ngrams and not self.embedding:
             raise ValueError("features need at least one of ngrams and embedding")
         if self.finetune and (self.embedding or self.neighbours):
             raise ValueError("finetune takes the place of embedding and neighbours: set both to false")

@@ -100,6 +100,11 @@ def find_source(source: str) -> tuple[Path, str | None]:
             return Path(spec.origin).parent / "model", sha256
     folder = Path(source)
     if folder.is_dir():
+        if (folder / "encoder.json").is_file():
+            raise EncoderError(
+                f"folder {source!r} holds an encoder that was converted before, without weights to train or convert. Name the one that it "
+                "was made from."
+            )
         if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
             raise EncoderError(f"folder {source!r} holds no encoder: neither encoder.json nor modules.json nor config.json is in it.")
         return folder, None

@@ -322,4 +322,4 @@ def test_student_of_a_good_teacher_beats_the_same_recipe_without(tmp_path):
     plain = agreement(trained("plain", words))
     student = agreement(trained("student", words, teacher=teacher, unlabelled=unlabelled))
     assert agreement(teacher) > 0.95
-    assert student > plain + 0.2, (student, plain)
+    assert student > plain + 0.4, (student, plain)

@@ -1,0 +1,261 @@
+"""Fine-tuning an encoder. What needs torch runs on a BERT of two layers with random weights."""
+
+import importlib.util
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from difficulty.errors import EncoderError, MissingExtraError, TooFewSamplesError
+from difficulty.features import finetune as module
+from difficulty.features.finetune import TuningData, TuningSettings, finetune
+from difficulty.features.sentence import find_source
+from difficulty.features.transformer import Frame
+from difficulty.metrics import auroc
+from tests.encoders import SPECIAL, write_sentence_encoder
+from tests.fakes import write_transformer
+from tests.journey import forget
+
+N_WORDS = 8
+SETTINGS = TuningSettings(epochs=2, batch_size=16, learning_rate=1e-3, frozen_layers=0, gain_weight=1.0, task_weight=0.2)
+FRAME = Frame(prefix=(2,), suffix=(3,), max_tokens=16)
+
+with_torch = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("torch", "sentence_transformers")),
+    reason="needs the encoders extra: make test-slow",
+)
+
+
+def made_up(n=400, *, seed=0, unseen=100):
+    """Return two-word requests: the cheap model fails those of one odd and one even word, so no word alone says anything.
+
+    The last ``unseen`` are held out. Half of them name a task.
+    """
+    rng = np.random.default_rng(seed)
+    words = rng.integers(0, N_WORDS, (n, 2))
+    hard = words[:, 0] % 2 != words[:, 1] % 2
+    failure = np.column_stack([rng.random(n) < np.where(hard, 0.95, 0.05), rng.random(n) < 0.1]).astype(float)
+    return TuningData(
+        ids=(words + len(SPECIAL)).tolist(),
+        failure=failure,
+        gain=failure[:, 0] - failure[:, 1],
+        weight=np.ones(n),
+        unseen=np.arange(n) >= n - unseen,
+        tasks=[("even" if row.sum() % 2 == 0 else "odd") if number % 2 else None for number, row in enumerate(words)],
+    )
+
+
+def untrained(folder):
+    """Write a folder that passes for a sentence-transformers encoder until it is loaded."""
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def tune(folder, cache, data=None, *, settings=SETTINGS, precision="float32", progress=None, seed=0):
+    return finetune(
+        str(folder), data or made_up(), cache, settings=settings, frame=FRAME, precision=precision, seed=seed, progress=progress
+    )
+
+
+CHANGES = {
+    "ids": lambda data: replace(data, ids=[[5, 6], *data.ids[1:-1], [7, 8]]),
+    "failure": lambda data: replace(data, failure=1.0 - data.failure),
+    "gain": lambda data: replace(data, gain=-data.gain),
+    "weight": lambda data: replace(data, weight=2.0 * data.weight),
+    "unseen": lambda data: replace(data, unseen=~data.unseen),
+    "tasks": lambda data: replace(data, tasks=[None] * len(data.ids)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_digest_depends_on_everything_that_training_reads(change):
+    """An encoder tuned on other data must not be used again."""
+    assert made_up().digest == made_up().digest
+    assert change(made_up()).digest != made_up().digest
+
+
+@pytest.mark.parametrize("unseen", [19, 381], ids=["held out", "to train on"])
+def test_too_few_samples_are_refused(tmp_path, unseen):
+    with pytest.raises(TooFewSamplesError, match=rf"at least 20 samples to train on .* got {400 - unseen} and {unseen}\. Use recipe"):
+        tune(untrained(tmp_path / "encoder"), tmp_path / "cache", made_up(unseen=unseen))
+    assert list((tmp_path / "cache" / "tuned").iterdir()) == []
+
+
+def test_samples_without_an_outcome_do_not_count(tmp_path):
+    data = made_up()
+    data.failure[310:] = np.nan
+    with pytest.raises(TooFewSamplesError, match="got 300 and 10"):
+        tune(untrained(tmp_path / "encoder"), tmp_path / "cache", data)
+
+
+def test_missing_torch_is_said(tmp_path, monkeypatch):
+    forget(monkeypatch, "torch")
+    with pytest.raises(MissingExtraError, match="fine-tuning needs"):
+        tune(untrained(tmp_path / "encoder"), tmp_path / "cache")
+
+
+def test_converted_encoder_cannot_be_trained(tmp_path):
+    """It is a graph, without the weights that torch would train."""
+    with pytest.raises(EncoderError, match=r"holds an encoder that was converted before.*Name the one that it was made from"):
+        find_source(str(write_transformer(tmp_path)))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return write_sentence_encoder(tmp_path_factory.mktemp("bert"), [f"w{number}" for number in range(N_WORDS)])
+
+
+def trainer_of(folder, data, cache, **settings):
+    """Return a trainer that has trained, and the losses on held-out samples after each epoch."""
+    import torch
+
+    rows, unseen = np.flatnonzero(~data.unseen), np.flatnonzero(data.unseen)
+    trainer = module._Trainer(folder, data, rows, settings=replace(SETTINGS, **settings), frame=FRAME, seed=0)
+    before = {name: value.detach().clone() for name, value in trainer.encoder.named_parameters()}
+    trainer.run(unseen, cache / "checkpoint.pt", lambda _: None)
+    return trainer, before, torch.load(cache / "checkpoint.pt", weights_only=True)["losses"]
+
+
+def logits_of(trainer, rows):
+    trainer.encoder.eval()
+    with trainer.torch.no_grad():
+        return trainer.outcome_head(trainer._embed(rows)).numpy()
+
+
+def held_out_auroc(trainer, data):
+    rows = np.flatnonzero(data.unseen)
+    return auroc(logits_of(trainer, rows)[:, 0], data.failure[rows, 0])
+
+
+@pytest.mark.slow
+@with_torch
+def test_tuning_learns_what_heads_on_frozen_embeddings_cannot(tmp_path):
+    """Only layers that move can tell which words stand together."""
+    folder = write_sentence_encoder(tmp_path / "bert", [f"w{number}" for number in range(N_WORDS)], dropout=0.0)
+    data = replace(made_up(1_200, unseen=300), tasks=[None] * 1_200)
+    found = {}
+    for frozen in (0, 2):
+        (cache := tmp_path / str(frozen)).mkdir()
+        trainer, _, losses = trainer_of(folder, data, cache, epochs=8, learning_rate=2e-3, frozen_layers=frozen)
+        found[frozen] = held_out_auroc(trainer, data), min(losses)
+    assert found[0][0] > 0.85, found
+    assert found[2][0] < 0.6, found
+    assert found[0][1] < 0.7 * found[2][1], found
+
+
+@pytest.mark.slow
+@with_torch
+@pytest.mark.parametrize("frozen", [0, 1, 2])
+def test_frozen_layers_do_not_move(encoder, tmp_path, frozen):
+    """Token embeddings never do."""
+    trainer, before, _ = trainer_of(encoder, made_up(200, unseen=50), tmp_path, epochs=1, frozen_layers=frozen)
+    moved = {name for name, value in trainer.encoder.named_parameters() if not value.equal(before[name])}
+    layers = {int(name.split("layer.")[1].split(".")[0]) for name in moved if "layer." in name}
+    assert layers == set(range(frozen, 2))
+    assert not any("embeddings" in name for name in moved)
+
+
+@pytest.mark.slow
+@with_torch
+def test_best_epoch_is_kept(encoder, tmp_path):
+    """A learning rate that ruins the encoder does not: the weights are those with the least loss on held-out samples."""
+    data = made_up(200, unseen=50)
+    trainer, _, losses = trainer_of(encoder, data, tmp_path, epochs=4, learning_rate=0.05)
+    assert len(losses) == 4
+    assert max(losses) > min(losses)
+    assert trainer._loss_of(np.flatnonzero(data.unseen)) == pytest.approx(min(losses), rel=1e-5)
+
+
+class Interrupted(Exception):
+    """Stands for a crash or Ctrl-C."""
+
+
+def interrupt_at(step):
+    def progress(text):
+        if text.startswith(f"fine-tuning: step {step:,} of"):
+            raise Interrupted
+
+    return progress
+
+
+@pytest.fixture(scope="module")
+def whole(encoder, tmp_path_factory):
+    """What an uninterrupted run gives: two epochs of 19 steps."""
+    return tune(encoder, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.slow
+@with_torch
+@pytest.mark.parametrize("step", [3, 13, 19, 20, 33, 38], ids=lambda step: f"step {step} of 38")
+def test_interrupted_run_goes_on_to_the_same_weights(encoder, whole, tmp_path, monkeypatch, step):
+    """With dropout, in the first epoch and in the second, and between them; before the first checkpoint it starts again."""
+    monkeypatch.setattr(module, "_SAVE_EVERY", 5)
+    with pytest.raises(Interrupted):
+        tune(encoder, tmp_path, progress=interrupt_at(step))
+    assert [path.suffix for path in (tmp_path / "tuned").iterdir()] == ([".pt"] if step > 5 else [])
+    told = []
+    again = tune(encoder, tmp_path, progress=told.append)
+    assert len(told) < 38 or step == 3
+    assert again.weights.tolist() == whole.weights.tolist()
+    assert again.bias.tolist() == whole.bias.tolist()
+    assert again.encoder.digest == whole.encoder.digest
+
+
+@pytest.mark.slow
+@with_torch
+def test_finished_encoder_is_used_again(encoder, tmp_path):
+    """Nothing is trained; another seed, or other data, is another encoder."""
+    first, told = tune(encoder, tmp_path), []
+    again = tune(encoder, tmp_path, progress=told.append)
+    assert told == []
+    assert (again.encoder.digest, again.weights.tolist()) == (first.encoder.digest, first.weights.tolist())
+    assert len(list((tmp_path / "tuned").iterdir())) == 1
+    other = tune(encoder, tmp_path, seed=1, progress=told.append)
+    assert len(told) == 38
+    assert other.encoder.digest != first.encoder.digest
+    assert len(list((tmp_path / "tuned").iterdir())) == 2
+
+
+@pytest.mark.slow
+@with_torch
+def test_damaged_checkpoint_is_refused(encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SAVE_EVERY", 5)
+    with pytest.raises(Interrupted):
+        tune(encoder, tmp_path, progress=interrupt_at(7))
+    (checkpoint,) = (tmp_path / "tuned").iterdir()
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(EncoderError, match=r"checkpoint '.*\.unfinished\.pt' cannot be read .*Remove it to start again"):
+        tune(encoder, tmp_path)
+    checkpoint.unlink()
+    assert tune(encoder, tmp_path).weights.shape == (32, 2)
+
+
+@pytest.mark.slow
+@with_torch
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("int8", 0.15)])
+def test_converted_encoder_with_its_heads_gives_the_trainers_logits(encoder, tmp_path, monkeypatch, precision, tolerance):
+    """In float32 arithmetic, so that nothing but the conversion is between them; the first word decides, so that logits differ soon."""
+    monkeypatch.setattr(module, "_has_bfloat16", lambda *_: False)
+    data = made_up()
+    data.failure[:, 0] = [words[0] % 2 for words in data.ids]
+    tuned = tune(encoder, tmp_path / "cache", data, precision=precision)
+    trainer, _, _ = trainer_of(encoder, data, tmp_path)
+    expected = logits_of(trainer, np.arange(len(data.ids)))
+    found = tuned.encoder.encode(data.ids) @ tuned.weights + tuned.bias
+    assert expected[:, 0].std() > 0.5
+    assert found == pytest.approx(expected, abs=tolerance)
+
+
+@pytest.mark.slow
+@with_torch
+def test_outcome_that_nobody_knows_teaches_nothing(encoder, tmp_path):
+    """Of the cheap model's outcomes alone an encoder is tuned too; the frontier model's head stays at one half."""
+    data = made_up()
+    data.failure[:, 1] = np.nan
+    data.gain[:] = np.nan
+    tuned = tune(encoder, tmp_path, data)
+    assert np.isfinite(tuned.weights).all()
+    assert np.abs(tuned.weights[:, 0]).max() > 0
+    assert (np.abs(tuned.weights[:, 1]).max(), tuned.bias[1]) == (0.0, 0.0)
