@@ -34,7 +34,9 @@ from benchmarks.plots import plot_apgr, plot_curves
 from benchmarks.protocol import N_DRAWS
 from benchmarks.report import as_markdown
 from difficulty import __version__
-from difficulty.cli.shipped import find_recipe, shipped_file
+from difficulty.cli.shipped import find_recipe
+
+RECIPES = ("fast", "accurate", "finetuned", "distilled")
 
 
 def main() -> None:
@@ -70,11 +72,10 @@ def write(results: dict[str, Any], out: Path) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    shipped = sorted(path.stem for path in shipped_file("pipelines").glob("*.toml"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--routellm", type=Path, required=True, help="checkout of github.com/lm-sys/RouteLLM")
     parser.add_argument("--normalised", type=Path, help="folder of tool-calling outcomes")
-    parser.add_argument("--recipes", nargs="*", default=shipped, help=f"shipped names or TOML files; default: {' '.join(shipped)}")
+    parser.add_argument("--recipes", nargs="*", default=RECIPES, help=f"shipped names or TOML files; default: {' '.join(RECIPES)}")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), help="default: all")
     parser.add_argument("--given", type=Path, help="folder of out-of-fold scores of routers that are not run here")
     parser.add_argument("--draws", type=int, default=N_DRAWS, help=f"bootstrap draws; default: {N_DRAWS:,}")

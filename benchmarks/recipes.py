@@ -38,7 +38,8 @@ TEACHER = "accurate"
 """Recipe that a distilled one learns from."""
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
-DECIDING = ("features", "metrics", "model", "traffic", "recipe.py", "text.py", "tokens.py", "stages/scoring.py", "stages/train.py")
+STAGES = ("distil", "scoring", "train", "tune")
+DECIDING = ("features", "metrics", "model", "traffic", "recipe.py", "text.py", "tokens.py", *(f"stages/{name}.py" for name in STAGES))
 """Parts of the package that decide a score."""
 
 
@@ -140,4 +141,5 @@ def digest_of_recipe(recipe: Recipe) -> str:
     """Return a hash of the recipe and of the code that decides its scores."""
     package = Path(difficulty.__file__).parent
     paths = [path for part in DECIDING for path in ([package / part] if part.endswith(".py") else sorted((package / part).rglob("*.py")))]
-    return digest_of([recipe.model_dump_json(), str(SPLIT)], *(path.read_bytes() for path in paths))
+    recipes = [recipe, find_recipe(TEACHER)] if recipe.distil else [recipe]
+    return digest_of([*(one.model_dump_json() for one in recipes), str(SPLIT)], *(path.read_bytes() for path in paths))
