@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OutPath, err, out, print_json, steps
+from difficulty.cli.console import DEFAULT_CACHE, CachePath, JsonFlag, OutPath, err, out, print_json, steps
 
 if TYPE_CHECKING:
     from difficulty.stages.train import Tracker
@@ -38,10 +38,7 @@ def command(
     ] = False,
     teacher: Annotated[Path | None, typer.Option(help="Run that recipe distilled learns from, trained on the same traffic.")] = None,
     unlabelled: Annotated[Path | None, typer.Option(help="JSON lines of requests without labels, for the teacher to judge.")] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(envvar="DIFFICULTY_CACHE", help="Where converted encoders and embeddings are kept; default: ~/.cache/difficulty."),
-    ] = None,
+    cache: CachePath = DEFAULT_CACHE,
     tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
     tracking_uri: Annotated[
         str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Where MLflow records; by default a file in this folder.")
@@ -51,7 +48,7 @@ def command(
 ) -> None:
     """Run train."""
     from difficulty.cli.searched import search_table
-    from difficulty.cli.shipped import DEFAULT_CACHE, find_encoder, find_recipe
+    from difficulty.cli.shipped import find_encoder, find_recipe
     from difficulty.evaluation import evaluation_table
     from difficulty.recipe import parse_recipe
     from difficulty.stages.run import Run
@@ -77,7 +74,7 @@ def command(
             start=start,
             teacher=Run.read(teacher) if teacher else None,
             unlabelled=unlabelled,
-            cache=cache or DEFAULT_CACHE,
+            cache=cache,
             more_labels=more_labels,
             unseen_tasks=unseen_tasks,
             tracker=tracker,

@@ -104,6 +104,8 @@ def train(
     recipe : Recipe
     encoder : Encoder
         The encoder that the recipe names.
+    find : callable, optional
+        From features to the encoder that they name; needed where ``search.encoders`` lists some.
     start : Run, optional
         A run of another model pair to start from; requests that it saw are set aside.
     teacher : Run, optional
