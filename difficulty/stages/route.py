@@ -71,7 +71,7 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[
             file.write(json.dumps(row) + "\n")  # ASCII, as ids may hold lone surrogates
             counts["rows"] += 1
             counts["errors"] += "error" in row
-            counts["truncated"] += bool(row.get("truncated"))
+            counts.update(["truncated"] if row.get("truncated") else [])
             counts.update(row[name] for name in ("route", "reason") if name in row)
             if progress and counts["rows"] % _CHUNK == 0:
                 progress(counts["rows"])
