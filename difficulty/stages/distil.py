@@ -27,7 +27,7 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
-__all__ = ["check_teacher", "taught", "with_unlabelled"]
+__all__ = ["check_teacher", "soft_failures", "taught", "with_unlabelled"]
 
 FloatArray = NDArray[np.float64]
 
