@@ -5,6 +5,7 @@ import json
 import pytest
 
 from difficulty.bundle import read_bundle
+from difficulty.cli.shipped import find_recipe
 from difficulty.stages.run import Run
 from tests.journey import sample_rows, write_recipe, write_rows
 
@@ -33,6 +34,13 @@ def test_student_is_trained_shipped_and_verified(run, journey, recipe, tmp_path)
     assert "6 files match their hashes" in run("verify", "student-1", code=0).out
     assert read_bundle(tmp_path / "student-1").manifest.outputs == read_bundle(journey.bundle).manifest.outputs
     assert "[distil]" not in run("route", "student-1", "Prove that there are infinitely many primes.", code=0).out
+
+
+def test_shipped_student_is_the_recipe_fast_taught():
+    """What was measured of one holds for the size and the speed of the other."""
+    taught = find_recipe("distilled")
+    assert taught.distil.share == 0.5
+    assert taught.model_copy(update={"name": "fast", "distil": False}) == find_recipe("fast")
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,22 @@ def test_interrupted_run_goes_on_to_the_same_weights(encoder, whole, tmp_path, m
 
 @pytest.mark.slow
 @with_torch
+def test_run_interrupted_while_converting_trains_no_step_again(encoder, whole, tmp_path, monkeypatch):
+    def crash(*_, **__):
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "convert", crash)
+        with pytest.raises(Interrupted):
+            tune(encoder, tmp_path)
+    told = []
+    again = tune(encoder, tmp_path, progress=told.append)
+    assert told == []
+    assert (again.encoder.digest, again.weights.tolist()) == (whole.encoder.digest, whole.weights.tolist())
+
+
+@pytest.mark.slow
+@with_torch
 def test_finished_encoder_is_used_again(encoder, tmp_path):
     """Nothing is trained; another seed, or other data, is another encoder."""
     first, told = tune(encoder, tmp_path), []

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from difficulty.errors import RecipeError, RunError, TrafficError
 from difficulty.features.static import StaticEncoder, quantise_rows
 from difficulty.model.combination import Scores
+from difficulty.model.difficulty import OutOfFold
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
 from difficulty.stages.distil import check_teacher, soft_failures, taught, with_unlabelled
@@ -120,6 +121,15 @@ def test_joined_rows_keep_what_each_side_knows():
     assert both.outcomes.per_request.tolist() == [0.5, 1.0, 1.0]
     assert one.joined(other).tasks is None
     assert one.joined(other).outcomes.request_weight is None
+
+
+def test_scores_of_the_first_requests():
+    """What there is none of stays away."""
+    three = replace(scores([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], None), familiarity=np.array([0.7, 0.8, 0.9]))
+    found = three.first(2)
+    assert (found.difficulty_score.tolist(), found.p_cheap_fails.tolist()) == ([0.1, 0.2], [0.4, 0.5])
+    assert (found.p_frontier_fails, found.familiarity.tolist()) == (None, [0.7, 0.8])
+    assert OutOfFold(three, np.array([2, 0, 1])).first(2).fold.tolist() == [2, 0]
 
 
 def test_named_scores_are_read_back(journey):
@@ -242,19 +252,20 @@ def test_fit_samples_are_kept_out_when_training(journey, teacher, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def teach(journey, teacher, out, **choices):
-    recipe, encoder = distilled_of(journey.encoder), StaticEncoder.load(journey.encoder)
-    return train(journey.traffic, out, recipe=recipe, encoder=encoder, teacher=teacher, n_draws=DRAWS, **choices)
+def teach(journey, teacher, out, *, unlabelled, **changes):
+    recipe, encoder = distilled_of(journey.encoder, **changes), StaticEncoder.load(journey.encoder)
+    return train(journey.traffic, out, recipe=recipe, encoder=encoder, teacher=teacher, unlabelled=unlabelled, n_draws=DRAWS)
 
 
 def test_students_run_says_whom_it_learned_from(journey, teacher, tmp_path):
     """No learning curve and no advice on unseen tasks, since the teacher saw all labels and tasks; its samples are the labelled ones."""
     path = write_rows(tmp_path / "requests.jsonl", [{"prompt": f"request number {number}"} for number in range(5)])
-    run, _ = teach(journey, teacher, tmp_path / "run", unlabelled=path)
+    run, _ = teach(journey, teacher, tmp_path / "run", unlabelled=path, labels={"row_weight": 0.5})
     assert run.lineage["teacher"]["name"] == "small"
     assert run.lineage["unlabelled"] == 5
     assert run.lineage["samples"] == teacher.lineage["samples"]
     assert run.out_of_fold.ids == teacher.out_of_fold.ids
+    assert {len(values) for values in run.out_of_fold.scores.by_name().values()} == {518}
     assert run.learning_curve is None
     assert "learned from its teacher" in run.lineage["familiarity"]["sentence"]
     assert (teacher.lineage["teacher"], teacher.lineage["unlabelled"]) == (None, 0)

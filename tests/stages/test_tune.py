@@ -1,0 +1,44 @@
+"""Recipes with a fine-tuned encoder: what is refused."""
+
+import pytest
+
+from difficulty.errors import RecipeError
+from difficulty.features.encoder import load_encoder
+from difficulty.recipe import parse_recipe
+from difficulty.stages.run import Run
+from difficulty.stages.train import train
+
+OFF = {"embedding": False, "finetune": {}}
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"finetune": {}}, r"finetune takes the place of embedding and neighbours: set both to false"),
+        ({**OFF, "neighbours": {}}, r"finetune takes the place of embedding and neighbours: set both to false"),
+        ({**OFF, "ngrams": False}, r"finetune needs ngrams beside it: they score the samples that the encoder saw"),
+        ({**OFF, "finetune": {"held_out": 0}}, r"features\.finetune\.\S*held_out: .* got 0"),
+        ({**OFF, "finetune": {"epoch": 3}}, r"unknown key 'features\.finetune\.\S*epoch'"),
+    ],
+    ids=["embedding", "neighbours", "no n-grams", "nothing held out", "misspelt"],
+)
+def test_recipe_refuses(features, message):
+    with pytest.raises(RecipeError, match=f"mine.toml: .*{message}"):
+        parse_recipe({"name": "mine", "features": features}, name="mine.toml")
+
+
+def recipe_of(encoder, **changes):
+    form = {"name": "tuned", "folds": 2, "features": {"encoder": str(encoder), "ngrams": {"buckets": 1024}, **OFF}}
+    return parse_recipe({**form, **changes}, name="tuned.toml")
+
+
+def test_static_encoder_cannot_be_tuned(journey, tmp_path):
+    with pytest.raises(RecipeError, match=r"needs a sentence-transformers encoder: got '.*'\. Name one under features\.encoder"):
+        train(journey.traffic, tmp_path / "run", recipe=recipe_of(journey.encoder), encoder=load_encoder(journey.encoder), n_draws=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tuned_encoder_cannot_start_from_another_run(journey, tmp_path):
+    start = Run.read(journey.run)
+    with pytest.raises(RecipeError, match=r"a fine-tuned encoder cannot start from another run\. Leave out --start-from"):
+        train(tmp_path / "no traffic", tmp_path / "run", recipe=recipe_of(journey.encoder), encoder=start.encoder, start=start)
