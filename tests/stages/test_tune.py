@@ -2,6 +2,7 @@
 
 import pytest
 
+from difficulty.cli.shipped import find_recipe
 from difficulty.errors import RecipeError
 from difficulty.features.encoder import load_encoder
 from difficulty.recipe import parse_recipe
@@ -25,6 +26,14 @@ OFF = {"embedding": False, "finetune": {}}
 def test_recipe_refuses(features, message):
     with pytest.raises(RecipeError, match=f"mine.toml: .*{message}"):
         parse_recipe({"name": "mine", "features": features}, name="mine.toml")
+
+
+def test_shipped_recipe_starts_from_the_encoder_that_accurate_reads():
+    """With the heads on embeddings switched off, as it must be."""
+    tuned, accurate = find_recipe("finetuned").features, find_recipe("accurate").features
+    assert (tuned.encoder, tuned.encoder_sha256) == (accurate.encoder, accurate.encoder_sha256)
+    assert tuned.finetune
+    assert (tuned.embedding, tuned.neighbours) == (False, False)
 
 
 def recipe_of(encoder, **changes):
