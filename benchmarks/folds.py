@@ -35,9 +35,9 @@ from difficulty.metrics import brier, debiased_interval, expected_calibration_er
 from difficulty.metrics.steps import Ranking, area, gap_curve
 from difficulty.recipe import Recipe
 from difficulty.runtime.scorer import Scorer, load_session
+from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.ingest import ingest
 from difficulty.stages.scoring import Tokenized, tokenize
-from difficulty.stages.train import build_model, known_tasks, labelled
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic

@@ -24,10 +24,10 @@ from difficulty.features.encoder import Encoder
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.recipe import Recipe
 from difficulty.runtime.scorer import Scorer, load_session
+from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.distil import taught
 from difficulty.stages.run import NamedScores
 from difficulty.stages.scoring import Tokenized, tokenize
-from difficulty.stages.train import build_model, known_tasks, labelled
 from difficulty.stages.tune import tune
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer

@@ -21,7 +21,7 @@ from difficulty.cli.shipped import find_encoder, find_recipe
 from difficulty.features.encoder import Encoder
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
-from difficulty.stages.train import build_model
+from difficulty.stages.assemble import build_model
 from difficulty.text import TextView, render
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic

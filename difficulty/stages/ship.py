@@ -24,11 +24,11 @@ from difficulty.runtime.scorer import Scorer, load_session
 from difficulty.stages.card import bundle_card
 from difficulty.stages.evaluate import score_traffic, without_task
 from difficulty.stages.labels import label_notes, with_suspicion
+from difficulty.stages.lineage import library_versions
 from difficulty.stages.policy import chosen_by, policy_files
 from difficulty.stages.reading import reading_notes
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, scored_traffic, tokenize
-from difficulty.stages.train import library_versions
 from difficulty.thresholds.point import choose, parse_objective
 
 __all__ = ["Shipped", "bundle_name", "ship"]

@@ -11,11 +11,12 @@ from difficulty.errors import RecipeError, RunError, TooFewSamplesError
 from difficulty.features.static import StaticEncoder, quantise_rows
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
+from difficulty.stages.assemble import build_model, known_tasks
 from difficulty.stages.ingest import ingest
 from difficulty.stages.run import Run
 from difficulty.stages.search import search
 from difficulty.stages.start import check_start
-from difficulty.stages.train import build_model, known_tasks, train
+from difficulty.stages.train import train
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 from tests.fakes import labelled_tokens, with_tasks
