@@ -14,6 +14,7 @@ __all__ = [
     "BundleNotFoundError",
     "DifficultyError",
     "EncoderError",
+    "EncoderNotFoundError",
     "InvalidValueError",
     "MissingExtraError",
     "NoSignalError",
@@ -73,6 +74,10 @@ class UndefinedMetricError(DifficultyError, ValueError):
 
 class EncoderError(DifficultyError, ValueError):
     """An encoder folder is missing, damaged or of an unknown format."""
+
+
+class EncoderNotFoundError(EncoderError, FileNotFoundError):
+    """No encoder of that name, in no folder and not on the Hub."""
 
 
 class RunError(DifficultyError, ValueError):

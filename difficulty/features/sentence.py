@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
-from difficulty.errors import EncoderError, MissingExtraError
+from difficulty.errors import EncoderError, EncoderNotFoundError, MissingExtraError
 from difficulty.features.encoder import write_card
 from difficulty.features.transformer import ENCODER_FILES, Frame
 
@@ -109,7 +109,7 @@ def find_source(source: str) -> tuple[Path, str | None]:
             raise EncoderError(f"folder {source!r} holds no encoder: neither encoder.json nor modules.json nor config.json is in it.")
         return folder, None
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise EncoderError(f"no encoder at {source!r}. Name a folder, a shipped encoder, or one of the Hub.")
+        raise EncoderNotFoundError(f"no encoder at {source!r}. Name a folder, a shipped encoder, or one of the Hub.")
     return _from_hub(source if "/" in source else f"sentence-transformers/{source}"), None
 
 
@@ -244,7 +244,7 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, ignore_patterns=["*.h5", "*.ot", "*.msgpack", "onnx/*", "openvino/*"]))
     except Exception as error:  # the Hub's client raises many kinds
-        raise EncoderError(
-            f"encoder {name!r} is neither a shipped encoder nor a folder, and the Hub does not give it ({type(error).__name__}). "
-            "Name the folder of an encoder that was downloaded before."
+        raise EncoderNotFoundError(
+            f"unknown encoder {name!r}: it is no folder, and the Hub does not give it ({type(error).__name__}). "
+            "Name a shipped encoder, or the folder of one that was downloaded before."
         ) from error

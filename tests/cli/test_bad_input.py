@@ -135,7 +135,7 @@ def test_unknown_recipe_encoder_and_target(run, journey, tmp_path):
     assert refused(run, tmp_path, "train", journey.traffic, *rest, "--recipe", "none.toml").startswith("no recipe at 'none.toml'")
     write_recipe(tmp_path / "r.toml", "no-such-encoder")
     assert refused(run, tmp_path, "train", journey.traffic, *rest, "--recipe", "r.toml").startswith(
-        "unknown encoder 'no-such-encoder'. Known: "
+        "unknown encoder 'sentence-transformers/no-such-encoder': it is no folder, and the Hub does not give it"
     )
     assert refused(run, tmp_path, "train", journey.traffic, *rest, "--target", "gain").startswith("--target: target: ")
 
