@@ -122,9 +122,7 @@ def test_packaged_weights_that_were_changed_are_refused(tmp_path, monkeypatch):
 def test_name_that_is_nowhere_is_refused(tmp_path, monkeypatch):
     """Offline, so the Hub is not asked."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(
-        EncoderError, match=r"'sentence-transformers/no-such' : it is no folder, and the Hub does not give it"
-    ):
+    with pytest.raises(EncoderError, match=r"'sentence-transformers/no-such': it is no folder, and the Hub does not give it"):
         prepare("no-such", tmp_path, max_tokens=256, precision="int8")
 
 
