@@ -96,20 +96,21 @@ def score_fold(experiment: Experiment, trainer: Trainer, number: int) -> Arrays:
     """Return what a recipe's model of one fold says of that fold's requests.
 
     ``score`` on the text alone and ``score_task`` with the task told as well, ``p_cheap_fails`` and ``p_cheap_fails_task``,
-    ``familiarity``, each of shape (n_rows,); ``parity``; ``train_s`` and ``score_s`` in seconds.
+    ``familiarity``, each of shape (n_rows,); ``parity``; ``train_s`` and ``score_s`` in seconds of
+    processor time.
     """
     tokens = trainer.tokenize(experiment.judged)
     rows = np.flatnonzero(experiment.outcomes.fold == number)
     others = experiment.trained_on
-    start = time.perf_counter()
+    start = time.process_time()
     if others is None:
         model = trainer.fit(experiment.judged, tokens, experiment.outcomes.fold != number)
     else:
         model = trainer.fit(others, trainer.tokenize(others), np.full(len(others), True))
-    trained = time.perf_counter()
+    trained = time.process_time()
     picked = tokens.at(rows)
     blind, told = model.predict(picked.ids), model.predict(picked.ids, picked.tasks)
-    scored = time.perf_counter()
+    scored = time.process_time()
     few = rows[:PARITY_SAMPLE]
     return {
         "score": blind.difficulty_score,

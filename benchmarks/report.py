@@ -29,8 +29,8 @@ Scores are ranked inside each fold before they are pooled. All methods have the 
 read the system message too) and, where they need an encoder, the same all-MiniLM-L6-v2 embeddings. Intervals come from bootstrap draws
 of whole groups, the same draws for every method, so differences are paired. Other projects' routers are trained by their own packages
 with their own settings; each script in `benchmarks/peers` says what deviates. Nothing was chosen by looking at these results; the
-settings of the reference methods were, a little, which flatters them on MMLU. Seconds are means over folds on a shared machine: compare
-their orders of magnitude. The embeddings that peers and references are given are computed before, and not counted.
+settings of the reference methods were, a little, which flatters them on MMLU. Seconds are processor time, mean over folds; the
+embeddings that peers and references are given are computed before, and not counted.
 
 One MMLU subject, {BROKEN}, has broken frontier labels upstream: the frontier model is marked right on 3 % of 270 questions.
 Figures without it stand beside those with it.
@@ -77,7 +77,7 @@ def _figures(found: Mapping[str, Any]) -> list[str]:
     columns = {"apgr": "APGR", f"apgr_without_{BROKEN}": f"APGR without {BROKEN}", "cpt_50": "CPT50", "cpt_80": "CPT80"}
     columns |= {"auroc_inside_task": "inside a task"}
     present = {key: title for key, title in columns.items() if any(key in method for method in found["methods"].values())}
-    lines = [_row(["method", *present.values(), "training, s", "scoring, ms"]), _row(["---"] * (len(present) + 3))]
+    lines = [_row(["method", *present.values(), "training, s", "scoring a request, ms"]), _row(["---"] * (len(present) + 3))]
     for method in _by_apgr(found):
         if "reason" in method:
             lines.append(_row([method["title"], method["reason"], *[""] * (len(present) + 1)]))

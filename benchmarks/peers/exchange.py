@@ -3,7 +3,7 @@
 A problem is a folder with ``texts.json`` (n texts) and ``arrays.npz``: ``embeddings`` (n, 384), ``cheap`` and ``frontier`` quality (n,) and
 ``fold`` (n,). The requests of fold k are scored by a model trained on all requests of other folds; those of fold -1 are trained on and
 never scored. A peer writes ``score__<method>`` (n,), higher = more worth the frontier model, NaN in fold -1, and ``train_s__<method>`` and
-``score_s__<method>``, the seconds of each fold.
+``score_s__<method>``, the seconds of processor time of each fold.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ class Problem:
 
 
 def out_of_fold(problem: Problem, fit: Fit) -> tuple[np.ndarray, list[float], list[float]]:
-    """Return the out-of-fold scores of a method, and its seconds of training and of scoring for each fold."""
+    """Return the out-of-fold scores of a method, and its processor seconds of training and of scoring for each fold."""
     score = np.full(len(problem.texts), np.nan)
     train_s, score_s = [], []
     for number in np.unique(problem.fold[problem.fold >= 0]):
         rows = np.flatnonzero(problem.fold == number)
-        start = time.perf_counter()
+        start = time.process_time()
         scorer = fit(problem, np.flatnonzero(problem.fold != number))
-        trained = time.perf_counter()
+        trained = time.process_time()
         score[rows] = scorer(rows)
         train_s.append(trained - start)
-        score_s.append(time.perf_counter() - trained)
+        score_s.append(time.process_time() - trained)
     return score, train_s, score_s
 
 
