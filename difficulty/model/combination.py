@@ -118,13 +118,26 @@ class Combination:
         return replace(self, cheap=cheap, frontier=frontier, score_calibrator=calibrator)
 
 
-def fit_combination(logits: Logits, outcomes: Outcomes, *, target: Target, start: GainWeights | None = None) -> Combination:
-    """Fit the weights on out-of-fold logits; nothing is calibrated yet. ``start`` holds the gain's weights that they shrink towards."""
+def fit_combination(
+    logits: Logits, outcomes: Outcomes, *, target: Target, start: GainWeights | None = None, prior: FloatArray | None = None
+) -> Combination:
+    """Fit the weights on out-of-fold logits; nothing is calibrated yet.
+
+    Parameters
+    ----------
+    logits : Logits
+    outcomes : Outcomes
+    target : {"benefit", "failure"}
+    start : GainWeights, optional
+        What the gain's weights shrink towards; default: the first channel alone.
+    prior : ndarray of shape (n_channels,), optional
+        The same of each outcome's weights.
+    """
     weight = outcomes.weight
     no_frontier = np.isnan(outcomes.frontier_failure).all()
-    frontier = None if no_frontier else OutcomeModel(fit_outcome_stack(logits.frontier, outcomes.frontier_failure, weight))
+    frontier = None if no_frontier else OutcomeModel(fit_outcome_stack(logits.frontier, outcomes.frontier_failure, weight, prior=prior))
     return Combination(
-        cheap=OutcomeModel(fit_outcome_stack(logits.cheap, outcomes.cheap_failure, weight)),
+        cheap=OutcomeModel(fit_outcome_stack(logits.cheap, outcomes.cheap_failure, weight, prior=prior)),
         frontier=frontier,
         gain=fit_gain_weights(logits.differences, outcomes.gain, weight, start=start) if target == "benefit" else None,
     )

@@ -28,6 +28,7 @@ from difficulty.model.familiarity import Familiarity, fit_familiarity
 from difficulty.model.heads import LinearHead, Matrix, fit_head
 from difficulty.model.labelled import LabelledTokens, Tasks
 from difficulty.model.stacking import GainWeights, fold_numbers
+from difficulty.traffic.outcomes import Outcomes
 
 __all__ = ["DifficultyModel", "FittedChannel", "OutOfFold", "Scores", "Target"]
 
@@ -130,8 +131,7 @@ class DifficultyModel:
         logits, fold = self._out_of_fold(prepared, fit)
         held_out = self._logits([channel.prepare(calibration.ids, calibration.tasks) for channel in self.all_channels])
         everything, combining = slice(None), np.flatnonzero(self._unseen(fit.groups))
-        start = self.start.blind_.gain if self.start else self._even(len(self._blind))
-        blind = fit_combination(logits[combining, self._blind], fit.outcomes[combining], target=self.target, start=start)
+        blind = self._combine(logits[combining, self._blind], fit.outcomes[combining], self.start.blind_ if self.start else None)
         self.blind_ = blind.calibrated(held_out[everything, self._blind], calibration.outcomes)
         self.informed_ = self._fit_informed(logits, fit, held_out, calibration) if self.tasks else None
         self.familiarity_ = self._fit_familiarity(prepared, calibration)
@@ -235,8 +235,7 @@ class DifficultyModel:
         needed = [outcomes.cheap_failure, *([outcomes.frontier_failure] if self.blind_.frontier else [])]
         if min(int((~np.isnan(outcome)).sum()) for outcome in needed) < LEAST_INFORMED:
             return None
-        start = self.start.informed_.gain if self.start and self.start.informed_ else self._even(len(self._informed))
-        combination = fit_combination(logits[rows, self._informed], outcomes, target=self.target, start=start)
+        combination = self._combine(logits[rows, self._informed], outcomes, self.start.informed_ if self.start else None)
         return combination.calibrated(held_out[held_rows, self._informed], calibration.outcomes[held_rows])
 
     @property
@@ -278,9 +277,16 @@ class DifficultyModel:
         """Return, for each fit sample, whether its out-of-fold logits are honest: a tuned encoder saw all but those held out."""
         return self._tuned[1].unseen(groups) if self._tuned else np.ones(len(groups), dtype=np.bool_)
 
-    def _even(self, n: int) -> GainWeights | None:
-        """Return what the weights of ``n`` channels shrink to: all alike with a tuned encoder, for few samples combine it."""
-        return GainWeights(np.full(n, 1.0 / n), 0.0) if self._tuned else None
+    def _combine(self, logits: Logits, outcomes: Outcomes, start: Combination | None) -> Combination:
+        """Fit a combination that shrinks to an earlier one, to all channels alike beside a tuned encoder, or to the first.
+
+        A tuned encoder is combined on few samples, and is no worse than the n-grams beside it.
+        """
+        n = logits.cheap.shape[1]
+        if not self._tuned:
+            return fit_combination(logits, outcomes, target=self.target, start=start.gain if start else None)
+        even = np.full(n, 1.0 / n)
+        return fit_combination(logits, outcomes, target=self.target, start=GainWeights(even, 0.0), prior=even)
 
     def _scores_of_unseen(self, logits: Logits, fit: LabelledTokens) -> Scores:
         """Return scores of the fit samples, each by heads that did not see it: without the tuned encoder where that saw the sample."""

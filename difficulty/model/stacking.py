@@ -40,7 +40,7 @@ class GainWeights:
         return np.asarray(differences @ self.weights + self.intercept, dtype=np.float64)
 
 
-def fit_outcome_stack(logits: FloatArray, failure: FloatArray, weight: FloatArray) -> LinearHead:
+def fit_outcome_stack(logits: FloatArray, failure: FloatArray, weight: FloatArray, *, prior: FloatArray | None = None) -> LinearHead:
     """Fit weights for the heads' logits of one outcome by penalised logistic regression.
 
     Parameters
@@ -49,23 +49,25 @@ def fit_outcome_stack(logits: FloatArray, failure: FloatArray, weight: FloatArra
         Each head's logits, out of fold; the simplest head first.
     failure, weight : ndarray of shape (n_requests,)
         Outcome in [0, 1], NaN where unknown; sample weights.
+    prior : ndarray of shape (n_heads,), optional
+        Weights to shrink towards, instead of 1 for the first head alone.
     """
     known = ~np.isnan(failure)
     x, y, w = logits[known], failure[known], weight[known]
     if len(np.unique(y)) < 2:
         return fit_head(logits, failure, weight, strength=1.0)
     rate = np.average(y, weights=w)
-    first = np.eye(1, x.shape[1])[0]
+    towards = np.eye(1, x.shape[1])[0] if prior is None else prior
     information = _PRIOR_SAMPLES * rate * (1.0 - rate) * x.var(axis=0)
 
     def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
-        away, z = parameters[:-1] - first, x @ parameters[:-1] + parameters[-1]
+        away, z = parameters[:-1] - towards, x @ parameters[:-1] + parameters[-1]
         residual = w * (expit(z) - y)
         misfit = np.dot(w, np.logaddexp(0.0, z) - y * z) + 0.5 * np.dot(information, away**2)
         return float(misfit), np.append(x.T @ residual + information * away, residual.sum())
 
     bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
-    found = minimize(loss, np.append(first, 0.0), jac=True, method="L-BFGS-B", bounds=bounds).x
+    found = minimize(loss, np.append(towards, 0.0), jac=True, method="L-BFGS-B", bounds=bounds).x
     return LinearHead(found[:-1], float(found[-1]))
 
 

@@ -155,16 +155,17 @@ def with_unlabelled(
 def soft_failures(scores: Scores, target: Target) -> FloatArray:
     """Return both models' failure probabilities, of shape (n, 2); NaN where not scored.
 
-    For target ``benefit`` their difference is the expected gain, as far as probabilities allow; for ``failure`` the score says nothing
-    of the gain.
+    For target ``benefit`` their difference is the expected gain, and their mean is moved where probabilities leave no room for it; for
+    ``failure`` the score says nothing of the gain.
     """
     cheap = scores.p_cheap_fails
     if scores.p_frontier_fails is None:
         return np.stack([cheap, np.full(len(cheap), np.nan)], axis=1)
     if target == "failure":
         return np.stack([cheap, scores.p_frontier_fails], axis=1)
-    middle, gain = (cheap + scores.p_frontier_fails) / 2.0, 2.0 * scores.difficulty_score - 1.0
-    return np.clip(np.stack([middle + gain / 2.0, middle - gain / 2.0], axis=1), 0.0, 1.0)
+    half = scores.difficulty_score - 0.5
+    middle = np.clip((cheap + scores.p_frontier_fails) / 2.0, np.abs(half), 1.0 - np.abs(half))
+    return np.stack([middle + half, middle - half], axis=1)
 
 
 def _new_requests(path: Path, view: TextView, *, taken: set[str]) -> list[Request]:

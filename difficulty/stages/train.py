@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
@@ -142,12 +143,13 @@ def train(
     say = progress or (lambda _: None)
     refuse_existing(out, what="run folder")
     material = gather(traffic_path, recipe, encoder, find=find, start=start, teacher=teacher, unlabelled=unlabelled, progress=say)
-    fitted = _fit(material, cache, say)
-    say("judging the test samples")
-    evaluation = _evaluate(material, fitted, n_draws=n_draws)
-    curve = _curve(material, fitted, say) if more_labels else None
-    advice = _advice(material, fitted, say) if unseen_tasks else None
-    _write(out, material, fitted, evaluation, curve, advice)
+    with TemporaryDirectory(prefix="difficulty-") as scratch:
+        fitted = _fit(material, cache or Path(scratch), say)
+        say("judging the test samples")
+        evaluation = _evaluate(material, fitted, n_draws=n_draws)
+        curve = _curve(material, fitted, say) if more_labels else None
+        advice = _advice(material, fitted, say) if unseen_tasks else None
+        _write(out, material, fitted, evaluation, curve, advice)
     run = Run.read(out)
     if tracker:
         say("tracking")
@@ -155,7 +157,7 @@ def train(
     return run, evaluation
 
 
-def _fit(material: Material, cache: Path | None, say: Progress) -> _Fitted:
+def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     """Fit the model, check the labels by it, and fit again where the recipe has suspicious ones count less."""
     recipe, fit = material.recipe, material.fit
     say("fitting")

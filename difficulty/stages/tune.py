@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from difficulty.recipe import Recipe
 __all__ = ["tune"]
 
 
-def tune(recipe: Recipe, encoder: Encoder, fit: LabelledTokens, cache: Path | None, *, progress: Callable[[str], None]) -> TunedChannel:
+def tune(recipe: Recipe, encoder: Encoder, fit: LabelledTokens, cache: Path, *, progress: Callable[[str], None]) -> TunedChannel:
     """Return the channel of a fine-tuned encoder.
 
     Parameters
@@ -30,8 +29,8 @@ def tune(recipe: Recipe, encoder: Encoder, fit: LabelledTokens, cache: Path | No
     encoder : Encoder
         What the recipe's encoder was converted to; the fit samples are tokenized with its tokenizer.
     fit : LabelledTokens
-    cache : Path, optional
-        Where unfinished and finished encoders are kept; without it nothing is.
+    cache : Path
+        Where unfinished and finished encoders are kept.
     progress : callable
         Told what is being done, in a few words.
 
@@ -61,7 +60,7 @@ def tune(recipe: Recipe, encoder: Encoder, fit: LabelledTokens, cache: Path | No
     tuned = finetune(
         features.encoder,
         data,
-        cache or Path(mkdtemp(prefix="difficulty-")),
+        cache,
         settings=TuningSettings(**features.finetune.model_dump(exclude={"held_out"})),
         frame=encoder.frame,
         precision=features.transformer.precision,

@@ -72,7 +72,7 @@ def test_combination_is_fitted_on_held_out_samples_alone(encoder):
     )
     rows = np.flatnonzero(~SEEN)
     even = GainWeights(np.array([0.5, 0.5]), 0.0)
-    expected = fit_combination(logits[rows, [0, 1]], FIT.outcomes[rows], target="benefit", start=even)
+    expected = fit_combination(logits[rows, [0, 1]], FIT.outcomes[rows], target="benefit", start=even, prior=even.weights)
     assert weights_of(model.blind_) == pytest.approx(weights_of(expected))
 
 
