@@ -92,7 +92,9 @@ class Bench:
             return self._stored(f"{recipe.name}-{number}", key, lambda: score_fold(self.experiment, trainer, number))
 
         arrays = joined(recipe.name, fold, [score(int(number)) for number in np.unique(fold)])
-        return [self._scored(name, "ours", arrays) for name in (recipe.name, f"{recipe.name}_task")]
+        tasks = len(np.unique(self.experiment.outcomes.tasks))
+        names = (recipe.name, f"{recipe.name}_task") if tasks > 1 else (recipe.name,)  # one task tells nothing
+        return [self._scored(name, "ours", arrays) for name in names]
 
     def references(self) -> list[Scored]:
         """Score the reference methods."""
