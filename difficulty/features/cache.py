@@ -82,7 +82,6 @@ class DiskCache:
         except OSError as error:
             raise EncoderError(f"embedding cache folder {str(folder)!r} cannot be made ({error}). Name another one.") from error
         with self._open() as store:
-            store.execute("PRAGMA journal_mode = WAL")
             store.execute("CREATE TABLE IF NOT EXISTS about (dim INTEGER NOT NULL)")
             store.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID")
             store.execute("INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT * FROM about)", (dim,))
