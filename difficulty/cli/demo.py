@@ -47,9 +47,10 @@ def command(out_path: Annotated[Path, typer.Option("--out", "-o", help="Folder t
     _say(f"difficulty ingest data/sample.jsonl.gz -o {traffic}")
     print_summary(ingest([shipped_file("data/sample.jsonl.gz")], traffic))
 
-    _say(f"difficulty train {traffic} -o {run}")
+    _say(f"difficulty train {traffic} -o {run} --no-more-labels --no-unseen-tasks")
     with steps() as say:
-        _, evaluation = train(traffic, run, recipe=recipe, encoder=find_encoder(recipe.features), progress=say)
+        encoder = find_encoder(recipe.features)
+        _, evaluation = train(traffic, run, recipe=recipe, encoder=encoder, more_labels=False, unseen_tasks=False, progress=say)
     out.print(evaluation_table(evaluation))
 
     _say(f"difficulty ship {run} -o {bundle} --prices data/prices.example.toml")
