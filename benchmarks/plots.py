@@ -35,7 +35,8 @@ def plot_apgr(results: Mapping[str, Any], path: Path) -> None:
     for panel in panels.flat[len(sets) :]:
         panel.set_visible(False)
     titles = {name: _plain(method) for found in sets.values() for name, method in found["methods"].items()}
-    panels[0][0].set_yticks(range(len(order)), [titles[name] for name in order], fontsize=8)
+    for row in panels:
+        row[0].set_yticks(range(len(order)), [titles[name] for name in order], fontsize=8)
     handles = [Line2D([], [], color=COLOURS[kind], marker="o", linestyle="", label=LABELS[kind]) for kind in COLOURS]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     _save(figure, path)
