@@ -1,6 +1,6 @@
 """What the text view should hold: system messages or not, and which end of a long request.
 
-    python benchmarks/text_view.py tools.parquet mmlu.parquet
+    python -m benchmarks.text_view tools.parquet mmlu.parquet
 
 Each file is traffic that ``difficulty ingest`` wrote. Recipe ``fast`` is trained on four folds (80 % to fit, 20 % to calibrate, by group)
 and scores the fifth, as :mod:`benchmarks.protocol` has it; at most 3,000 requests of a file are used. Printed are APGR with its interval
