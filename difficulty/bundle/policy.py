@@ -18,6 +18,8 @@ class Fallback(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     on_validation_failure: bool = True
+    catch_rate: Share | None = None
+    """Share of the cheap model's failures that validation catches, as expected figures reckon with it. ``None``: not known."""
 
 
 class Chosen(BaseModel):
@@ -32,8 +34,11 @@ class Chosen(BaseModel):
     n: int = Field(ge=0)
     """Number of calibration rows the threshold was chosen on."""
     expected: dict[str, Any]
-    """``frontier_share``, ``quality``, ``gap_recovered`` and ``cost``, each with value, low, high, n."""
+    """``frontier_share``, ``quality``, ``gap_recovered``, ``cost``, ``risk`` and ``fallback_share``, each with value, low, high, n."""
+    assumed: tuple[str, ...] = ()
+    """What these expectations rest on, a sentence each."""
     guarantee: str | None = None
+    """What is promised for a finite number of samples, and with which confidence."""
 
 
 class Policy(BaseModel):

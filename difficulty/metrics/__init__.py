@@ -5,6 +5,7 @@ Arrays in, numbers out; nothing here prints, plots or reads a file. Every metric
 
 from difficulty.metrics.bootstrap import affordable_draws, debiased_interval, group_weights, percentile_interval, resample
 from difficulty.metrics.curve import average_gap_recovered, calls_for_gap, cost_quality_curve, gap_recovered, quality_at_share
+from difficulty.metrics.fallback import Kept, kept_with_fallback
 from difficulty.metrics.probability import Reliability, brier, expected_calibration_error, reliability
 from difficulty.metrics.ranking import auroc, rank_within
 from difficulty.metrics.routing import (
@@ -17,6 +18,7 @@ from difficulty.metrics.routing import (
 )
 
 __all__ = [
+    "Kept",
     "Reliability",
     "affordable_draws",
     "auroc",
@@ -29,6 +31,7 @@ __all__ = [
     "expected_calibration_error",
     "gap_recovered",
     "group_weights",
+    "kept_with_fallback",
     "percentile_interval",
     "quality_at_share",
     "rank_within",
