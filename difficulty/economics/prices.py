@@ -1,24 +1,16 @@
-"""Money: price lists, and what a request costs on either model."""
+"""Price lists: dated TOML files that the user edits."""
 
 from __future__ import annotations
 
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from difficulty.errors import InvalidValueError
 from difficulty.records import Prices
 
-if TYPE_CHECKING:
-    from difficulty.traffic.table import Tokens
-
-__all__ = ["load_prices", "request_costs"]
-
-FloatArray = NDArray[np.float64]
+__all__ = ["load_prices"]
 
 
 def load_prices(path: Path) -> Prices:
@@ -43,17 +35,6 @@ def load_prices(path: Path) -> Prices:
         frontier_input=form["frontier"]["input"],
         frontier_output=form["frontier"]["output"],
     )
-
-
-def request_costs(tokens: Tokens, prices: Prices | None) -> tuple[FloatArray, FloatArray]:
-    """Return USD per request on the cheap and on the frontier model, arrays of shape (n,); NaN where a count or price is unknown."""
-    if prices is None:
-        unknown = np.full(len(tokens.prompt), np.nan)
-        return unknown, unknown.copy()
-    million = 1e6
-    cheap = (tokens.prompt * prices.cheap_input + tokens.cheap * prices.cheap_output) / million
-    frontier = (tokens.prompt * prices.frontier_input + tokens.frontier * prices.frontier_output) / million
-    return cheap, frontier
 
 
 def _read(path: Path) -> dict[str, Any]:

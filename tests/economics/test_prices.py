@@ -1,35 +1,12 @@
-import numpy as np
 import pytest
 
-from difficulty.economics import load_prices, request_costs
+from difficulty.economics import load_prices
 from difficulty.errors import InvalidValueError
 from difficulty.records import Prices
-from difficulty.traffic.table import Tokens
 from tests.conftest import REPOSITORY
 
 LIST = 'date = "2026-11-01"\n[cheap]\ninput = 0.1\noutput = 0.3\n[frontier]\ninput = 3\noutput = 12\n'
 PRICES = Prices(date="2026-11-01", cheap_input=0.1, cheap_output=0.3, frontier_input=3.0, frontier_output=12.0)
-
-
-def tokens(prompt, cheap, frontier):
-    return Tokens(np.array(prompt, dtype=float), np.array(cheap, dtype=float), np.array(frontier, dtype=float))
-
-
-def test_costs_by_hand():
-    """1,000 tokens in and 100 out: 1,000 x 0.1 + 100 x 0.3 = 130 millionths of a dollar; 3,000 + 200 x 12 = 5,400 on the frontier model."""
-    cheap, frontier = request_costs(tokens([1000, 0], [100, 0], [200, 1]), PRICES)
-    assert cheap == pytest.approx([130e-6, 0])
-    assert frontier == pytest.approx([5400e-6, 12e-6])
-
-
-def test_unknown_counts_and_prices_cost_an_unknown_amount():
-    """Unknown is not free."""
-    cheap, frontier = request_costs(tokens([10, np.nan, 10], [np.nan, 5, 5], [5, 5, np.nan]), PRICES)
-    assert np.isnan(cheap).tolist() == [True, True, False]
-    assert np.isnan(frontier).tolist() == [False, True, True]
-    both = request_costs(tokens([10], [5], [5]), None)
-    assert np.isnan(both).all()
-    assert both[0] is not both[1]
 
 
 def test_price_list_is_read(tmp_path):
