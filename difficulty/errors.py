@@ -16,6 +16,7 @@ __all__ = [
     "EncoderError",
     "EncoderNotFoundError",
     "InvalidValueError",
+    "LogError",
     "MissingExtraError",
     "NoSignalError",
     "NotAttainableError",
@@ -90,6 +91,10 @@ class BundleError(DifficultyError, ValueError):
 
 class BundleNotFoundError(BundleError, FileNotFoundError):
     """There is no bundle at this path."""
+
+
+class LogError(DifficultyError, ValueError):
+    """A decision log cannot be read, or is of an unknown format."""
 
 
 class ScoringError(DifficultyError, ValueError):

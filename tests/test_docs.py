@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from difficulty.bundle import Chosen, Fallback, FileEntry, Manifest, Policy
 from difficulty.cli.app import build_app
 from difficulty.evaluation import FIGURES
+from difficulty.events import Call, DecisionEvent
 from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve
 from difficulty.recipe import Recipe
 from difficulty.runtime import Decision, Request, Router, Scorer
@@ -106,6 +107,7 @@ def names_of(*models):
 FIELDS = [
     *(("bundle.md", name) for name in names_of(Manifest, Policy, Chosen, Fallback, FileEntry)),
     *(("serving.md", name) for name in Decision.__dataclass_fields__),
+    *(("decision-log.md", name) for kind in (DecisionEvent, Call) for name in kind.__dataclass_fields__),
     *(("metrics.md", name) for name in FIGURES),
     *(("thresholds.md", name) for name in OBJECTIVES),
 ]

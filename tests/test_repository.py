@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY, require_program
 PACKAGE = REPOSITORY / "difficulty"
 SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
-GROUND = {"", "errors", "records", "registry", "recipe", "text", "tokens", "metrics"}
+GROUND = {"", "errors", "events", "records", "registry", "recipe", "text", "tokens", "metrics"}
 LAB = {"traffic", "features", "model", "evaluation", "thresholds", "export", "economics", "labels"}
 ROUTER_SIDE = {"bundle", "runtime"}
 ABOVE = {"integrations", "stages", "cli"}
@@ -35,10 +35,11 @@ MAY_NAME = {
     "tokenizers": ["tokens.py", "runtime/scorer.py", "features/sentence.py"],
     "sklearn": ["model/", "evaluation/", "thresholds/"],
     "scipy": ["features/", "labels/", "model/", "evaluation/", "thresholds/"],
-    "pyarrow": ["traffic/"],
+    "pyarrow": ["traffic/", "runtime/log/parquet.py"],
     "datasets": ["traffic/readers/saved_dataset.py"],
     "datasketch": ["traffic/duplicates.py"],
     "cleanlab": ["labels/rows.py"],
+    "opentelemetry": ["runtime/log/opentelemetry.py"],
     "mlflow": ["integrations/mlflow.py"],
     "litellm": ["integrations/litellm.py"],
     "typer": ["cli/"],
@@ -53,7 +54,22 @@ MAY_NAME = {
 }
 """A package and the modules that may name it."""
 
-HEAVY = {"cleanlab", "sklearn", "scipy", "torch", "pandas", "pyarrow", "mlflow", "datasets", "datasketch", "onnx", "typer", "rich"}
+HEAVY = {
+    "cleanlab",
+    "sklearn",
+    "scipy",
+    "torch",
+    "pandas",
+    "pyarrow",
+    "mlflow",
+    "datasets",
+    "datasketch",
+    "onnx",
+    "typer",
+    "rich",
+    "opentelemetry",
+    "litellm",
+}
 
 LOAD = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
 

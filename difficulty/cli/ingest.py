@@ -30,10 +30,11 @@ _OUTCOMES = {
 
 def command(
     sources: Annotated[
-        list[Path], typer.Argument(help="Files or folders: JSON lines, CSV, Parquet, a saved datasets folder, RouteLLM's layout.")
+        list[Path],
+        typer.Argument(help="Files or folders: JSON lines, CSV, Parquet, a saved datasets folder, a decision log, RouteLLM's layout."),
     ],
     out_path: OutPath,
-    format: Annotated[str, typer.Option("--format", help="auto, native or routellm.")] = "auto",
+    format: Annotated[str, typer.Option("--format", help="auto, native, log (a decision log) or routellm.")] = "auto",
     labels: Annotated[
         list[str] | None,
         typer.Option(

@@ -17,6 +17,7 @@ from difficulty.traffic.readers.raw import RawRow
 __all__ = ["AUTO", "FORMATS", "Format", "find_format"]
 
 FORMATS = {
+    "log": "difficulty.traffic.formats.log:LogFormat",
     "native": "difficulty.traffic.formats.native:NativeFormat",
     "routellm": "difficulty.traffic.formats.routellm:RouteLLMFormat",
 }

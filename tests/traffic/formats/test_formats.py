@@ -40,5 +40,5 @@ def test_every_format_has_the_two_methods(name):
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(UnknownNameError, match=r"unknown format 'mtbench'. Known: native, routellm"):
+    with pytest.raises(UnknownNameError, match=r"unknown format 'mtbench'. Known: log, native, routellm"):
         find_format(Path(tmp_path), "mtbench")

@@ -1,0 +1,188 @@
+"""The decision event: one record a request, from the decision to what became of it.
+
+``EVENT_FORMAT`` is raised when a reader of the old number would misread an event: another meaning of a field, a field gone. A new optional
+field does not raise it: readers pass over fields they do not know. Readers refuse numbers above their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from difficulty.errors import InvalidValueError, LogError
+from difficulty.records import Route
+
+__all__ = ["EVENT_FORMAT", "Call", "CallRole", "Check", "DecisionEvent", "FallbackCause", "Outcome"]
+
+EVENT_FORMAT = 1
+
+CallRole = Literal["answer", "fallback", "shadow"]
+FallbackCause = Literal["validation", "timeout", "rate_limit", "error"]
+Outcome = Literal["answered", "failed", "abandoned"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What one validator said of one answer."""
+
+    name: str
+    passed: bool | None
+    """``None`` when the validator itself failed, so that nothing is known of the answer."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a model for a request."""
+
+    role: CallRole
+    """``answer``: the call of the route taken; ``fallback``: the frontier call after that failed; ``shadow``: the other model, unseen."""
+    side: Route
+    """Which of the pair was called."""
+    model: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    checks: tuple[Check, ...] = ()
+    error: str | None = None
+    """Why there is no answer: ``timeout``, ``rate_limit``, or the kind of the error."""
+
+    def __post_init__(self) -> None:
+        _one_of("role", self.role, CallRole)
+        _one_of("side", self.side, Route)
+        for name in ("prompt_tokens", "completion_tokens", "cost_usd", "latency_ms"):
+            _not_negative(name, getattr(self, name))
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the answer passed every validator; ``None`` where none looked, or none could tell."""
+        if self.error is not None:
+            return False
+        known = [check.passed for check in self.checks if check.passed is not None]
+        return all(known) if known else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionEvent:
+    """One routed request."""
+
+    id: str
+    time: datetime
+    """When the request came, by the wall clock; for order see ``seq``."""
+    bundle_version: str
+    route: Route
+    """The route taken."""
+    policy_route: Route
+    """The route that the rule named; differs from ``route`` where exploration took the other."""
+    reason: str
+    difficulty_score: float | None = None
+    p_cheap_fails: float | None = None
+    p_frontier_fails: float | None = None
+    familiarity: float | None = None
+    threshold: float
+    propensity: float
+    """Probability of the route taken, in (0, 1]."""
+    task: str | None = None
+    tokens: int | None = None
+    tokens_source: str | None = None
+    truncated: bool = False
+    decision_error: str | None = None
+    """Why the request could not be scored, with reason ``scorer_error``."""
+    calls: tuple[Call, ...] = ()
+    fallback: FallbackCause | None = None
+    """Why the frontier model was called after the cheap one; ``None`` when it was not."""
+    outcome: Outcome = "answered"
+    """``abandoned``: the gateway never said how the request ended, for example because the client hung up."""
+    streamed: bool = False
+    latency_ms: float | None = None
+    """From the request to its answer, fallback included and shadow calls not."""
+    decision_ms: float | None = None
+    """What deciding took of that."""
+    group: str | None = None
+    """Salted hash of the conversation or user."""
+    messages: tuple[Mapping[str, Any], ...] | None = None
+    """The request's messages, where the log is told to keep texts."""
+    seq: int | None = None
+    """Number of the event in the order of its writer, from 0, given by the log; a gap is an event that was lost."""
+    writer: str | None = None
+    """The process that wrote the event, given by the log."""
+
+    def __post_init__(self) -> None:
+        for name in ("route", "policy_route"):
+            _one_of(name, getattr(self, name), Route)
+        _one_of("outcome", self.outcome, Outcome)
+        if self.fallback is not None:
+            _one_of("fallback", self.fallback, FallbackCause)
+        if not 0.0 < self.propensity <= 1.0:
+            raise InvalidValueError("propensity", self.propensity, rule="be in (0, 1]: the probability of the route taken")
+        if self.time.tzinfo is None:
+            raise InvalidValueError("time", self.time.isoformat(), rule="have a time zone")
+
+    def call(self, side: Route, *, roles: tuple[CallRole, ...] = get_args(CallRole)) -> Call | None:
+        """Return the call of one of the two models in one of some roles, where there was one."""
+        return next((call for call in self.calls if call.side == side and call.role in roles), None)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the request cost, a failed first answer included and shadow calls not; ``None`` where a part is not known."""
+        paid = [call.cost_usd for call in self.calls if call.role != "shadow" and (call.error is None or call.cost_usd is not None)]
+        return None if not paid or None in paid else math.fsum(cost for cost in paid if cost is not None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        form: dict[str, Any] = {"format": EVENT_FORMAT} | {item.name: getattr(self, item.name) for item in fields(self)}
+        form["time"] = self.time.astimezone(UTC).isoformat(timespec="milliseconds")
+        form["calls"] = [_call_form(call) for call in self.calls]
+        form["messages"] = None if self.messages is None else list(self.messages)
+        return form
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> DecisionEvent:
+        """Read the JSON form; fields that this version does not know are passed over.
+
+        Raises
+        ------
+        LogError
+            If the form is no event, or of a newer format.
+        """
+        found = form.get("format")
+        if not isinstance(found, int) or not 1 <= found <= EVENT_FORMAT:
+            raise LogError(f"a decision event must be of format 1 to {EVENT_FORMAT}: got {found!r}. Upgrade difficulty, or check the file.")
+        try:
+            known = _known(cls, form)
+            messages = known.get("messages")
+            changes = {
+                "time": datetime.fromisoformat(known["time"]),
+                "calls": tuple(_call_of(call) for call in known.get("calls") or ()),
+                "messages": None if messages is None else tuple(messages),
+            }
+            return cls(**{**known, **changes})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LogError(f"a decision event must have the fields of format {found}: {error!s:.200}. Check the file.") from error
+
+
+def _call_form(call: Call) -> dict[str, Any]:
+    form = {item.name: getattr(call, item.name) for item in fields(call)}
+    return form | {"checks": [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in call.checks]}
+
+
+def _call_of(form: Mapping[str, Any]) -> Call:
+    return Call(**{**_known(Call, form), "checks": tuple(Check(**_known(Check, check)) for check in form.get("checks") or ())})
+
+
+def _known(kind: type, form: Mapping[str, Any]) -> dict[str, Any]:
+    return {item.name: form[item.name] for item in fields(kind) if item.name in form}
+
+
+def _one_of(subject: str, value: object, kind: Any) -> None:
+    if value not in get_args(kind):
+        raise InvalidValueError(subject, value, rule=f"be one of {', '.join(get_args(kind))}")
+
+
+def _not_negative(subject: str, value: float | None) -> None:
+    if value is not None and not 0 <= value < math.inf:
+        raise InvalidValueError(subject, value, rule="be 0 or more, or null")

@@ -1,0 +1,72 @@
+"""OpenTelemetry: one span a request, with the event's fields as attributes. The one module that names opentelemetry.
+
+Spans go to a tracer provider, by default the process's own, which batches and exports them as it was configured; texts are never sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from difficulty.errors import MissingExtraError
+from difficulty.events import EVENT_FORMAT, Call, DecisionEvent
+
+__all__ = ["OpenTelemetrySink"]
+
+_NANO, _MILLI = 1_000_000_000, 1_000_000
+_LEFT_OUT = {"calls", "messages", "time", "format"}
+
+
+class OpenTelemetrySink:
+    """Emit a span ``difficulty.decision`` for each event.
+
+    Parameters
+    ----------
+    provider : opentelemetry.trace.TracerProvider, optional
+        Where spans go; default: the process's own.
+    """
+
+    name = "opentelemetry"
+
+    def __init__(self, provider: Any = None) -> None:
+        self._tracer = (provider or _trace().get_tracer_provider()).get_tracer("difficulty")
+
+    def write(self, events: Sequence[DecisionEvent]) -> None:
+        """Emit one span for each event, with the times of the request."""
+        for event in events:
+            start = int(event.time.timestamp() * _NANO)
+            span = self._tracer.start_span("difficulty.decision", start_time=start, attributes=dict(_attributes(event)))
+            span.end(end_time=start + int((event.latency_ms or 0.0) * _MILLI))
+
+    def sync(self, *, now: bool = False) -> None:
+        """Do nothing: the provider exports."""
+
+    def close(self) -> None:
+        """Do nothing: the provider belongs to the process."""
+
+
+def _attributes(event: DecisionEvent) -> Iterator[tuple[str, Any]]:
+    """Yield what is known of an event; unknown values have no attribute."""
+    yield "difficulty.format", EVENT_FORMAT
+    for name, value in event.as_dict().items():
+        if name not in _LEFT_OUT and value is not None:
+            yield f"difficulty.{name}", value
+    if event.cost_usd is not None:
+        yield "difficulty.cost_usd", event.cost_usd
+    for call in event.calls:
+        yield from _call_attributes(call)
+
+
+def _call_attributes(call: Call) -> Iterator[tuple[str, Any]]:
+    for name in ("model", "prompt_tokens", "completion_tokens", "cost_usd", "latency_ms", "error", "passed"):
+        value = getattr(call, name)
+        if value is not None:
+            yield f"difficulty.{call.role}.{name}", value
+
+
+def _trace() -> Any:
+    try:
+        from opentelemetry import trace
+    except ImportError as error:
+        raise MissingExtraError("the OpenTelemetry log", package="opentelemetry-api", extra="telemetry") from error
+    return trace

@@ -1,0 +1,93 @@
+"""The format of decision logs: what the router logged becomes labelled traffic, with the propensity of each route.
+
+An event teaches what the validators said. Of the route taken, and of a shadow call of the other model, a verdict becomes the outcome: of
+the cheap answer ``cheap_passed``, of the frontier answer ``frontier_quality`` 1 or 0. A call that ended in an error says nothing of how
+well the model answers, and neither does a fallback call say how the frontier model does on requests in general: it was made because the
+cheap answer had failed. Both are left out. Events must hold their messages (the log keeps texts only when it is told to) and at least
+one outcome; others go to the rejects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from difficulty.errors import LogError, TrafficError
+from difficulty.events import DecisionEvent
+from difficulty.traffic.readers import RawRow, read_rows, readable_files
+from difficulty.traffic.readers.json_lines import open_bytes
+
+__all__ = ["LogFormat"]
+
+_SUFFIXES = (".jsonl", ".jsonl.gz")
+_MARKS = {"format", "bundle_version", "policy_route", "propensity", "calls"}
+
+
+class LogFormat:
+    """JSON lines written by :class:`difficulty.runtime.log.JsonLinesSink`, one file or a folder of them."""
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the files with events, where all JSON lines below ``path`` are a log's; those without a whole line are passed over."""
+        try:
+            lines = [file for file in readable_files(path) if file.name.lower().endswith(_SUFFIXES)]
+        except TrafficError:
+            return []
+        firsts = {file: first for file in lines if (first := _first_line(file)).endswith(b"\n")}
+        return list(firsts) if all(map(_is_event, firsts.values())) else []
+
+    def rows(self, file: Path) -> Iterator[RawRow]:
+        """Yield one row an event; a line torn by a crash, and an event that teaches nothing, are rows with a problem."""
+        for row in read_rows(file):
+            if row.fields is None:
+                yield row
+                continue
+            try:
+                yield row._replace(fields=_sample(DecisionEvent.from_dict(row.fields)))
+            except LogError as error:
+                yield row._replace(fields=None, problem=str(error), raw=json.dumps(row.fields, default=str)[:2_000])
+
+
+def _sample(event: DecisionEvent) -> Mapping[str, Any]:
+    """Return an event as a row of the traffic contract."""
+    if event.messages is None:
+        raise LogError("a decision event must hold its messages to be learned from: got none. Let the log keep texts.")
+    cheap, frontier = (event.call(side, roles=("answer", "shadow")) for side in ("cheap", "frontier"))
+    seen = {side: call for side, call in (("cheap", cheap), ("frontier", frontier)) if call is not None and call.error is None}
+    passed = {side: call.passed for side, call in seen.items()}
+    if not any(verdict is not None for verdict in passed.values()):
+        raise LogError("a decision event must hold a validator's verdict to be learned from: got none. Name validators in the policy.")
+    prompt = [call.prompt_tokens for call in seen.values() if call.prompt_tokens is not None]
+    return {
+        "id": event.id,
+        "messages": list(event.messages),
+        "task": event.task,
+        "group": event.group,
+        "timestamp": event.time,
+        "cheap_model": cheap.model if cheap else None,
+        "frontier_model": frontier.model if frontier else None,
+        "cheap_passed": passed.get("cheap"),
+        "frontier_quality": None if passed.get("frontier") is None else float(passed["frontier"]),  # type: ignore[arg-type]
+        "prompt_tokens": prompt[0] if prompt else event.tokens,
+        **{f"{side}_tokens": call.completion_tokens for side, call in seen.items()},
+        "route": event.route,
+        "propensity": event.propensity,
+        "bundle_version": event.bundle_version,
+    }
+
+
+def _first_line(file: Path) -> bytes:
+    try:
+        with open_bytes(file) as lines:
+            return next(iter(lines), b"")
+    except (OSError, EOFError):
+        return b"unreadable\n"  # for the native reader to say why
+
+
+def _is_event(line: bytes) -> bool:
+    try:
+        form = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(form, dict) and form.keys() >= _MARKS
