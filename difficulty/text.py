@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from difficulty.errors import InvalidValueError
 
@@ -88,14 +88,16 @@ def message_text(message: Mapping[str, Any]) -> str:
     Raises
     ------
     InvalidValueError
-        If the message is no mapping, or its content neither a string, a list of parts nor null.
+        If the message is no mapping, its content neither a string, a list of parts nor null, or its tool calls no list.
     """
     if not isinstance(message, Mapping):
         raise InvalidValueError("a message", message, rule="be an object with role and content")
     text = _content_text(message.get("content"))
     calls = message.get("tool_calls")
-    if not calls:
+    if calls is None:
         return text
+    if not _is_list(calls):
+        raise InvalidValueError("tool_calls", calls, rule="be a list or null")
     return "\n".join(filter(None, [text, *map(_call_text, calls)]))
 
 
@@ -104,9 +106,13 @@ def _content_text(content: object) -> str:
         return content
     if content is None:
         return ""
-    if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray):
+    if not _is_list(content):
         raise InvalidValueError("message content", content, rule="be a string, a list of content parts or null")
     return "\n".join(filter(None, map(_part_text, content)))
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
 def _part_text(part: object) -> str:
@@ -120,10 +126,14 @@ def _call_text(call: object) -> str:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):
         return ""
-    arguments = function.get("arguments") or ""
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
-    return f"{function.get('name') or ''}({arguments})"
+    name = function.get("name")
+    return f"{name if isinstance(name, str) else ''}({_arguments_text(function.get('arguments'))})"
+
+
+def _arguments_text(arguments: object) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def _well_formed(text: str) -> str:

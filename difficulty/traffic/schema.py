@@ -110,8 +110,6 @@ def _message(raw: Any) -> Message:
     role = raw.get("role")
     if not isinstance(role, str) or not role:
         raise InvalidValueError("the role of a message", _short(role), rule="be a string such as 'user'")
-    if not isinstance(raw.get("tool_calls") or [], Sequence):
-        raise InvalidValueError("tool_calls", _short(raw["tool_calls"]), rule="be a list or null")
     return Message(role, message_text(raw))
 
 
