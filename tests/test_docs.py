@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from difficulty.bundle import Chosen, Fallback, FileEntry, Manifest, Policy
 from difficulty.cli.app import build_app
+from difficulty.errors import InvalidValueError
 from difficulty.evaluation import FIGURES
 from difficulty.events import Call, DecisionEvent
 from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve
@@ -35,7 +36,12 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], flags=re.MULTILINE | re.DOTALL)
 
 
-TEXT_VECTORS, RULE_VECTORS = ([json.loads(line) for line in block.splitlines()] for block in blocks("bundle.md", "jsonl"))
+def vectors(name):
+    """Return the lines of a file of test vectors, which the router in Node.js is tested with too."""
+    return [json.loads(line) for line in (DOCS / "vectors" / f"{name}.jsonl").read_text(encoding="ascii").splitlines()]
+
+
+TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS = map(vectors, ("text-view-1", "requests", "rule"))
 MANIFEST, POLICY = (json.loads(block) for block in blocks("bundle.md", "json"))
 
 
@@ -59,14 +65,28 @@ class FixedSession:
         return [np.full(len(feed["input_ids"]), value, dtype=np.float32) for value in values]
 
 
-def router(*, max_chars=8192, max_tokens=512, task_ids=None, **values):
+def router(*, max_chars=8192, max_tokens=512, task_ids=None, policy=POLICY, **values):
     tokenizer = RequestTokenizer.from_file(ENCODER / "tokenizer.json", max_tokens=max_tokens)
     scorer = Scorer(FixedSession(**values), tokenizer, TextView(max_chars=max_chars), task_ids=task_ids)
-    return Router(scorer, Policy.model_validate(POLICY), version="docs-1")
+    return Router(scorer, Policy.model_validate(policy), version="docs-1")
 
 
-@pytest.mark.parametrize("vector", TEXT_VECTORS, ids=lambda vector: vector["case"])
-def test_bundle_page_text_vector_is_what_the_code_gives(vector):
+def by_case(vectors):
+    return pytest.mark.parametrize("vector", vectors, ids=lambda vector: vector["case"])
+
+
+@by_case(TEXT_VECTORS)
+def test_text_vector_is_what_the_code_gives(vector):
+    view = TextView(1, max_chars=vector["max_chars"])
+    if vector["text"] is None:
+        with pytest.raises((InvalidValueError, TypeError)):
+            view(vector["messages"])
+        return
+    assert view(vector["messages"]) == (vector["text"], vector["total_chars"], vector["cut"])
+
+
+@by_case(REQUEST_VECTORS)
+def test_request_vector_is_what_the_code_gives(vector):
     made = router(max_chars=vector["max_chars"], max_tokens=vector["max_tokens"], task_ids=vector.get("task_ids"))
     messages, task = vector["messages"], vector.get("task")
     decision = made.consider(Request(messages, task))
@@ -81,18 +101,35 @@ def test_bundle_page_text_vector_is_what_the_code_gives(vector):
     assert found == {name: vector[name] for name in found}
 
 
-@pytest.mark.parametrize("vector", RULE_VECTORS, ids=lambda vector: vector["case"])
-def test_bundle_page_rule_vector_is_what_the_code_gives(vector):
-    made = router(difficulty_score=vector["difficulty_score"], familiarity=vector["familiarity"])
+@by_case(RULE_VECTORS)
+def test_rule_vector_is_what_the_code_gives(vector):
+    policy = {name: value for name, value in (POLICY | vector.get("policy", {})).items() if name not in vector.get("without", ())}
+    outputs = {name: vector[name] for name in ("difficulty_score", "familiarity") if name in vector}
+    made = router(policy=policy, **outputs)
     decision = made.consider(Request("one two three", vector["task"], vector["tokens"])).as_dict()
     expected = {name: vector[name] for name in ("route", "reason", "threshold", "fallback")}
     assert {name: decision[name] for name in expected} == expected
 
 
-def test_bundle_page_vectors_hold_both_kinds_of_cut_and_a_request_that_cannot_be_scored():
-    """The page would be of little help without the cases that are easy to get wrong."""
-    assert {"tokenizer", "estimate", None} == {vector["tokens_source"] for vector in TEXT_VECTORS}
+def test_vectors_hold_both_kinds_of_cut_and_a_request_that_cannot_be_scored():
+    """They would be of little help without the cases that are easy to get wrong."""
+    assert {True, False, None} == {vector["cut"] for vector in TEXT_VECTORS}
+    assert {"tokenizer", "estimate", None} == {vector["tokens_source"] for vector in REQUEST_VECTORS}
     assert {vector["reason"] for vector in RULE_VECTORS} == set(typing.get_args(typing.get_type_hints(Decision)["reason"]))
+
+
+def test_bundle_page_shows_vectors_and_the_policy_that_stand_in_the_files():
+    shown = [json.loads(line) for block in blocks("bundle.md", "jsonl") for line in block.splitlines()]
+    assert len(shown) == 2
+    assert [vector for vector in shown if vector not in [*REQUEST_VECTORS, *RULE_VECTORS]] == []
+    assert json.loads((DOCS / "vectors" / "policy.json").read_text()) == POLICY
+
+
+def test_bundle_page_says_what_a_field_is_when_it_is_missing():
+    """A reader in another language needs the default of every field that a policy may lack."""
+    optional = [name for model in (Policy, Chosen, Fallback) for name, field in model.model_fields.items() if not field.is_required()]
+    rows = [line for line in PAGES["bundle.md"].splitlines() if line.startswith("|") and "missing" in line]
+    assert [name for name in optional if not any(f"`{name}`" in row.split("|")[1] for row in rows)] == []
 
 
 def test_bundle_page_examples_are_valid():
