@@ -1,6 +1,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -37,13 +38,24 @@ def require_program(name: str) -> str:
     """Return the path of a program; where it is missing skip the test, or fail it when CI says that it must be there."""
     if path := shutil.which(name):
         return path
-    reason = f"needs the program {name!r}, which is not installed"
+    _missing(f"needs the program {name!r}, which is not installed")
+
+
+def _missing(reason: str) -> NoReturn:
     if os.environ.get("DIFFICULTY_REQUIRE_PROGRAMS"):
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Require the programs that a test's markers name."""
+    """Require the programs and packages that a test's markers name."""
     if item.get_closest_marker("node"):
         require_program("node")
+        require_node_modules()
+
+
+def require_node_modules() -> None:
+    """Skip the test, or fail it in CI, where the packages of the router in Node.js are not installed."""
+    if (REPOSITORY / "examples" / "node" / "node_modules").is_dir():
+        return
+    _missing("needs the packages of examples/node: run 'npm ci' there")

@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+/** Exit codes: 0, 1 (a golden vector is not reproduced), 2 (bad input). */
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { BundleError, Router, verify } from './src/index.js';
+
+const USAGE = `usage: node cli.js BUNDLE TEXT [--task TASK]     decide one request
+       node cli.js BUNDLE --input FILE           decide each line of JSON lines: messages or prompt, perhaps id, task, prompt_tokens
+       node cli.js BUNDLE --verify               check every hash and replay the golden vectors`;
+const SHOWN = 10;
+
+async function main() {
+  const options = { task: { type: 'string' }, input: { type: 'string' }, verify: { type: 'boolean' }, help: { type: 'boolean' } };
+  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const [folder, text] = positionals;
+  if (values.help) return say(USAGE);
+  const asked = [text !== undefined, values.input !== undefined, values.verify === true].filter(Boolean).length;
+  if (positionals.length > 2 || folder === undefined || asked !== 1) throw new TypeError(`name a bundle, and one thing to do\n${USAGE}`);
+  if (values.verify) return report(await verify(folder));
+  const router = await Router.load(folder);
+  if (text !== undefined) return say(JSON.stringify(await router.decide(text, { task: values.task })));
+  return decideLines(router, values.input);
+}
+
+async function decideLines(router, path) {
+  let number = 0;
+  for await (const line of createInterface({ input: createReadStream(path, 'utf8'), crlfDelay: Infinity })) {
+    number += 1;
+    if (line.trim() === '') continue;
+    const row = parsed(line);
+    const decision = await router.decide(row.messages ?? row.prompt ?? null, { task: row.task, tokens: row.prompt_tokens });
+    say(JSON.stringify({ id: row.id ?? String(number), ...decision }));
+  }
+}
+
+/** A line that is no object becomes a request without messages, which cannot be scored. */
+function parsed(line) {
+  try {
+    return Object(JSON.parse(line));
+  } catch {
+    return {};
+  }
+}
+
+function report({ bundle, files, golden, differences }) {
+  say(`${bundle}: ${files} files match their hashes`);
+  for (const difference of differences.slice(0, SHOWN)) say(`  ${difference}`);
+  say(`${golden} golden vectors: ${differences.length === 0 ? 'all reproduced' : `${differences.length} differences`}`);
+  if (differences.length > 0) process.exitCode = 1;
+}
+
+function say(line) {
+  process.stdout.write(`${line}\n`);
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof BundleError) && !(error instanceof TypeError) && error.code === undefined) throw error;
+  process.stderr.write(`error: ${error.message}\n`);
+  process.exitCode = 2;
+}

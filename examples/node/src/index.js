@@ -1,0 +1,4 @@
+export { readBundle } from './bundle.js';
+export { BundleError } from './errors.js';
+export { verify } from './golden.js';
+export { Router } from './router.js';

@@ -1,0 +1,53 @@
+/** From the text to token ids (docs/bundle.md, "From text to token ids"). */
+import { parseJson } from './bundle.js';
+import { BundleError, ScoringError } from './errors.js';
+import { textView } from './text.js';
+import { loadTokenizer } from './tokenizer.js';
+
+/** White space as the specification lists it; JavaScript's own differs in U+001C to U+001F, U+0085 and U+FEFF. */
+const BLANK = /^[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$/;
+
+/** Messages to the ids that the graph is given, with the count that the rule uses. */
+export class RequestEncoder {
+  constructor(manifest, tokenizerJson) {
+    const form = parseJson(tokenizerJson, 'tokenizer.json');
+    try {
+      this.idsOf = loadTokenizer(form);
+    } catch (error) {
+      throw new BundleError(`tokenizer.json cannot be loaded (${error.message}). Ship the bundle again.`);
+    }
+    this.maxChars = manifest.max_chars;
+    this.maxTokens = manifest.max_tokens;
+    this.taskIds = new Map(Object.entries(manifest.task_ids));
+  }
+
+  /**
+   * @returns {{ ids: number[], tokens: number, source: 'tokenizer' | 'estimate', truncated: boolean }}
+   * @throws {ScoringError} if the request is malformed or holds no text
+   */
+  encode(messages, task) {
+    const { text, totalChars, length, cut } = textView(messages, this.maxChars);
+    const all = this.tokenize(text);
+    if (all.length === 0 || BLANK.test(text)) throw new ScoringError('a request must hold some text to be scored: got none');
+    const kept = headAndTail(all, this.maxTokens);
+    const taskId = this.taskIds.get(task);
+    return {
+      ids: taskId === undefined ? kept : [taskId, ...kept],
+      tokens: cut ? Math.round((all.length * totalChars) / length) : all.length,
+      source: cut ? 'estimate' : 'tokenizer',
+      truncated: cut || all.length > this.maxTokens,
+    };
+  }
+
+  tokenize(text) {
+    const ids = this.idsOf(text);
+    if (!ids.every(Number.isInteger)) throw new ScoringError('the tokenizer has no id for a part of this text');
+    return ids;
+  }
+}
+
+function headAndTail(ids, maxTokens) {
+  if (ids.length <= maxTokens) return ids;
+  const tail = Math.floor(maxTokens / 2);
+  return [...ids.slice(0, maxTokens - tail), ...ids.slice(ids.length - tail)];
+}

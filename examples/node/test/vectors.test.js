@@ -1,0 +1,58 @@
+/** The vectors of the specification, docs/vectors: the same files that Python is tested with. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { checkedPolicy } from '../src/fields.js';
+import { Router } from '../src/router.js';
+import { Scorer } from '../src/scorer.js';
+import { textView } from '../src/text.js';
+import { RequestEncoder } from '../src/tokens.js';
+
+const REPOSITORY = new URL('../../../', import.meta.url);
+const read = (path) => readFileSync(new URL(path, REPOSITORY), 'utf8');
+const vectors = (name) => read(`docs/vectors/${name}.jsonl`).split('\n').filter(Boolean).map((line) => JSON.parse(line));
+const POLICY = JSON.parse(read('docs/vectors/policy.json'));
+const TOKENIZER = Buffer.from(read('models/static-minilm-256/tokenizer.json'));
+
+/** A session that answers every request with the same float32 outputs; null is not a number. */
+function fixedSession(values) {
+  return { run: async () => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { data: Float32Array.of(value ?? NaN) }])) };
+}
+
+function routerOf({ max_chars = 8192, max_tokens = 512, task_ids = {} } = {}, policy = POLICY, outputs = { difficulty_score: 0.5 }) {
+  const encoder = new RequestEncoder({ max_chars, max_tokens, task_ids }, TOKENIZER);
+  return new Router({ policy: checkedPolicy(policy), version: 'docs-1', encoder, scorer: new Scorer(fixedSession(outputs)) });
+}
+
+for (const { case: name, messages, max_chars: maxChars, ...expected } of vectors('text-view-1')) {
+  test(`text view: ${name}`, () => {
+    if (expected.text === null) return assert.throws(() => textView(messages, maxChars), { name: 'ScoringError' });
+    const { text, totalChars, cut } = textView(messages, maxChars);
+    assert.deepEqual({ text, total_chars: totalChars, cut }, expected);
+  });
+}
+
+for (const { case: name, messages, task, text, ...vector } of vectors('requests')) {
+  test(`request: ${name}`, async () => {
+    const { decision, ids } = await routerOf(vector).consider(messages, { task });
+    const { tokens, tokens_source, truncated } = decision;
+    const { input_ids, ...expected } = { max_chars: vector.max_chars, ...vector };
+    assert.equal(textView(messages, vector.max_chars).text, text);
+    assert.deepEqual(ids, input_ids);
+    assert.deepEqual({ tokens, tokens_source, truncated }, pick(expected, ['tokens', 'tokens_source', 'truncated']));
+  });
+}
+
+for (const { case: name, task, tokens, policy = {}, without = [], ...vector } of vectors('rule')) {
+  test(`rule: ${name}`, async () => {
+    const form = Object.fromEntries(Object.entries({ ...POLICY, ...policy }).filter(([field]) => !without.includes(field)));
+    const outputs = pick(vector, ['difficulty_score', 'familiarity']);
+    const decision = await routerOf({}, form, outputs).decide('one two three', { task, tokens });
+    const fields = ['route', 'reason', 'threshold', 'fallback'];
+    assert.deepEqual(pick(decision, fields), pick(vector, fields));
+  });
+}
+
+function pick(form, names) {
+  return Object.fromEntries(names.filter((name) => name in form).map((name) => [name, form[name]]));
+}

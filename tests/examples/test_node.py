@@ -1,0 +1,145 @@
+"""The router in Node.js that was written from docs/bundle.md: it reproduces every bundle's golden vectors, and decides as Python does."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from difficulty.bundle import Chosen, Fallback, FileEntry, Manifest, Policy, read_bundle, write_bundle
+from difficulty.cli.shipped import find_encoder
+from difficulty.export.suite import golden_requests
+from difficulty.recipe import FeatureSettings, parse_recipe
+from difficulty.runtime import Request, Router
+from difficulty.stages.policy import policy_files
+from difficulty.stages.ship import ship
+from difficulty.stages.train import train
+from tests.conftest import REPOSITORY
+from tests.fakes import load_transformer
+from tests.journey import DRAWS, RECIPE, sample_rows
+
+pytestmark = pytest.mark.node
+NODE = REPOSITORY / "examples" / "node"
+SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+TOLERANCE = 1e-4
+
+
+def node(*words):
+    """Run Node.js in the example's folder."""
+    return subprocess.run(["node", *map(str, words)], capture_output=True, text=True, encoding="utf-8", cwd=NODE, timeout=120)
+
+
+def assert_reproduced(bundle):
+    done = node("cli.js", bundle, "--verify")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"^\d+ golden vectors: all reproduced$", done.stdout, flags=re.MULTILINE)
+
+
+def train_and_ship(folder, traffic, encoder, **features):
+    """Return a bundle of the small recipe with another encoder."""
+    form = {**RECIPE, "features": {**RECIPE["features"], "encoder": "named", **features}}
+    recipe = parse_recipe(form, name="small.toml")
+    train(traffic, folder / "run", recipe=recipe, encoder=encoder, more_labels=False, unseen_tasks=False, n_draws=DRAWS)
+    return ship(folder / "run", folder / "shipped-1", allow_no_signal=True, n_draws=DRAWS).bundle
+
+
+def with_policy(bundle, folder, **changes):
+    """Write the bundle again with another policy and the golden vectors that belong to it."""
+    router = Router.from_bundle(bundle)
+    policy = bundle.policy.model_copy(update=changes)
+    files = {**bundle.files, **policy_files(router.scorer, policy, version=folder.name)}
+    manifest = bundle.manifest.model_dump(mode="json", exclude={"files", "sha256"})
+    return write_bundle(folder, files, manifest)
+
+
+@pytest.fixture(scope="module")
+def fast(journey, tmp_path_factory):
+    """A bundle with the shipped encoder, whose tokenizer makes word pieces, and with tasks."""
+    encoder = find_encoder(FeatureSettings(encoder="static-minilm-256"))
+    return train_and_ship(tmp_path_factory.mktemp("fast"), journey.traffic, encoder)
+
+
+def test_its_own_tests_pass():
+    done = node("--test", *sorted(str(path) for path in (NODE / "test").glob("*.test.js")))
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_fields_are_those_that_python_reads():
+    """Both refuse what they do not know, so a new field needs both."""
+    done = node("-e", 'import("./src/fields.js").then(({ FIELDS }) => console.log(JSON.stringify(FIELDS)))')
+    models = {"MANIFEST": Manifest, "FILE": FileEntry, "POLICY": Policy, "FALLBACK": Fallback, "CHOSEN": Chosen}
+    assert json.loads(done.stdout) == {name: list(model.model_fields) for name, model in models.items()}
+
+
+def test_golden_vectors_of_a_fast_bundle_are_reproduced(fast):
+    assert fast.manifest.task_ids
+    assert_reproduced(fast.path)
+
+
+def test_golden_vectors_with_task_thresholds_and_familiarity_are_reproduced(fast, tmp_path):
+    """Both outcomes of either rule are among them."""
+    scores = [Router.from_bundle(fast).scorer.score(request["messages"]) for request in golden_requests()[:39]]
+    levels = sorted({score.familiarity for score in scores})
+    least = levels[len(levels) // 3]
+    familiar = sorted(score.difficulty_score for score in scores if score.familiarity >= least)
+    changes = {
+        "min_familiarity": least,
+        "threshold": familiar[len(familiar) // 2],
+        "task_thresholds": {"classify": 0.0, "a task nobody listed": 0.0},
+        "max_cheap_tokens": 3,
+        "hard_tasks": (),
+    }
+    bundle = with_policy(fast, tmp_path / "ruled-1", **changes)
+    rows = [json.loads(line) for line in bundle.files["golden.jsonl"].splitlines()]
+    assert {row["reason"] for row in rows} == {"unfamiliar", "above_threshold", "within_threshold", "scorer_error"}
+    assert {row["threshold"] for row in rows} == {bundle.policy.threshold, 0.0}
+    assert_reproduced(bundle.path)
+
+
+def test_golden_vectors_of_a_bundle_with_an_int8_encoder_are_reproduced(journey, tmp_path):
+    words = json.loads((journey.encoder / "tokenizer.json").read_text())["model"]["vocab"]
+    encoder = load_transformer(tmp_path / "encoder", vocabulary=words, max_tokens=32, int8=True)
+    assert_reproduced(train_and_ship(tmp_path, journey.traffic, encoder, embedding={"strength": 0.1}).path)
+
+
+def test_changed_golden_vector_is_reported(fast, tmp_path):
+    """The answer is no: exit code 1."""
+    rows = [json.loads(line) for line in fast.files["golden.jsonl"].splitlines()]
+    rows[0] |= {"difficulty_score": 2.0}
+    golden = "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")
+    manifest = fast.manifest.model_dump(mode="json", exclude={"files", "sha256"})
+    changed = write_bundle(tmp_path / "changed-1", {**fast.files, "golden.jsonl": golden}, manifest)
+    done = node("cli.js", changed.path, "--verify")
+    assert done.returncode == 1
+    assert re.search(r"plain: difficulty_score is 0\.\d+, expected 2$", done.stdout, flags=re.MULTILINE)
+
+
+def test_decisions_on_traffic_are_those_of_python(fast, tmp_path):
+    """Three hundred requests of the sample: everything equal, scores within the tolerance."""
+    rows = sample_rows(1_100)[800:]
+    requests = [
+        {"id": row["id"], "messages": row["messages"], **({"task": row["task"]} if number % 2 else {})} for number, row in enumerate(rows)
+    ]
+    file = tmp_path / "requests.jsonl"
+    file.write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="ascii")
+    done = node("cli.js", fast.path, "--input", file)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    decisions = Router.from_bundle(read_bundle(fast.path)).decide_many(Request(form["messages"], form.get("task")) for form in requests)
+    assert [row["id"] for row in found] == [row["id"] for row in rows]
+    assert len({decision.reason for decision in decisions}) >= 3
+    for row, decision in zip(found, decisions, strict=True):
+        expected = decision.as_dict()
+        for name in SCORES:
+            assert row[name] == (None if expected[name] is None else pytest.approx(expected[name], abs=TOLERANCE))
+        assert {name: row[name] for name in expected if name not in SCORES} == {
+            name: value for name, value in expected.items() if name not in SCORES
+        }
+
+
+def test_damaged_bundle_is_refused_with_the_file_named(fast, tmp_path):
+    copy = with_policy(fast, tmp_path / "copy-1").path
+    graph = copy / "scorer.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    done = node("cli.js", copy, "Hi")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: bundle file scorer.onnx was changed: its hash is not the manifest's.")
