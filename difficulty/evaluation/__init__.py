@@ -2,19 +2,23 @@
 
 from difficulty.evaluation.baselines import TaskMeans
 from difficulty.evaluation.evaluate import FIGURES, evaluate
+from difficulty.evaluation.findings import Finding, Provenance
 from difficulty.evaluation.judged import Judged, Target
-from difficulty.evaluation.result import Evaluation, read_metrics, write_metrics
+from difficulty.evaluation.result import Evaluation, metrics_text, read_metrics, write_metrics
 from difficulty.evaluation.table import as_text, evaluation_table
 
 __all__ = [
     "FIGURES",
     "Evaluation",
+    "Finding",
     "Judged",
+    "Provenance",
     "Target",
     "TaskMeans",
     "as_text",
     "evaluate",
     "evaluation_table",
+    "metrics_text",
     "read_metrics",
     "write_metrics",
 ]

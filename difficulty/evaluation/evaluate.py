@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
-from difficulty.evaluation.figures import Draws, Part, calibration, gap_figures, label_figures, ratios_at, values_of
+from difficulty.evaluation.curve import CurvePart
+from difficulty.evaluation.figures import Drawn, Draws, Part, calibration, gap_figures, gap_part, label_figures, ratios_at, values_of
+from difficulty.evaluation.findings import Evidence, Provenance, findings_of
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.reasons import why_undefined
 from difficulty.evaluation.result import Evaluation
+from difficulty.evaluation.routed import Routed, routed_figures
 from difficulty.evaluation.slices import slice_rows, too_small
+from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import affordable_draws, debiased_interval, group_codes, percentile_interval, weight_blocks
 from difficulty.records import Estimate
@@ -21,12 +25,11 @@ __all__ = ["FIGURES", "evaluate"]
 
 FIGURES = (
     "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall", "frontier_share", "quality", "cost",
-    "gap_recovered", "risk", "cheap_route_precision", "brier_frontier", "ece_frontier",
+    "gap_recovered", "risk", "cheap_route_precision", "brier_frontier", "ece_frontier", "cheap_route_recall", "fallback_share", "gap",
 )  # fmt: skip
 _RANKED = ("apgr", "cpt_50", "cpt_80")
 _ROUTED = ("frontier_share", "gap_recovered", "quality", "cost")
 _COMPARED = ("apgr", "quality")
-_FEW_GROUPS = 40
 _Key = tuple[str, ...]
 
 
@@ -47,6 +50,7 @@ def evaluate(
     rng: np.random.Generator,
     task_means: TaskMeans | None = None,
     others: Mapping[str, FloatArray] | None = None,
+    provenance: Provenance | None = None,
 ) -> Evaluation:
     """Return every figure of a score with its 95 % interval.
 
@@ -67,6 +71,8 @@ def evaluate(
         Means learnt on the fit split, for the baseline ``task_mean``.
     others : mapping of str to ndarray of shape (n,), optional
         Further scores to stand among the baselines, for example the same model without the task.
+    provenance : Provenance, optional
+        Where the requests come from; checks that need it are left out without it.
 
     Returns
     -------
@@ -75,65 +81,78 @@ def evaluate(
     n_draws = affordable_draws(len(judged), n_draws)
     slices = slice_rows(judged)
     baselines = baselines_of(judged, task_means=task_means, others=others)
-    sets: dict[_Key, _Set] = {("overall",): _judged_set(judged, np.arange(len(judged)))}
-    sets |= {("slice", kind, name): _slice_set(judged, rows) for kind, parts in slices.items() for name, rows in parts.items()}
-    sets |= {("baseline", name): _baseline_set(judged, baseline) for name, baseline in baselines.items()}
-    points, draws = _resampled(judged, sets, n_draws=n_draws, rng=rng)
-    made = {key: _estimates(judged, wanted, points[key], draws[key]) for key, wanted in sets.items()}
+    routed = routed_figures(judged)
+    bins, curve = calibration_parts(judged), CurvePart.of(judged)
+    sets: dict[_Key, _Set] = {("overall",): _judged_set(judged, routed, np.arange(len(judged)))}
+    sets |= {("slice", kind, name): _slice_set(judged, routed, rows) for kind, parts in slices.items() for name, rows in parts.items()}
+    sets |= {("baseline", name): _baseline_set(judged, routed, baseline) for name, baseline in baselines.items()}
+    columns: dict[_Key, Drawn] = {("curve",): curve} | {("calibration", name): part for name, part in bins.items()}
+    points, draws = _resampled(judged, sets, columns, n_draws=n_draws, rng=rng)
+    made = {key: _estimates(wanted, points[key], draws[key]) for key, wanted in sets.items()}
+    overall, counts = made["overall",], _counts(judged)
+    along = curve.curve(points["curve",], draws["curve",])
+    evidence = Evidence(judged=judged, overall=overall, counts=counts, provenance=provenance)
     return Evaluation(
         target=judged.target,
         threshold=judged.threshold,
-        overall=made["overall",],
+        overall=overall,
         slices={kind: {name: made["slice", kind, name] for name in parts} for kind, parts in slices.items()},
         baselines={name: made["baseline", name] for name in baselines},
-        counts=_counts(judged),
-        notes=(*_notes(judged, n_draws), *_signal(made["overall",])),
+        counts=counts,
+        notes=_notes(judged, n_draws),
         n_draws=n_draws,
+        curve=along if judged.threshold is None else along.through(judged.threshold, overall),
+        baseline_curves=baseline_curves(judged, baselines),
+        calibration={name: part.bins(points["calibration", name], draws["calibration", name]) for name, part in bins.items()},
+        histogram=score_histogram(judged),
+        findings=findings_of(evidence),
     )
 
 
-def _judged_set(judged: Judged, rows: IntArray) -> _Set:
+def _judged_set(judged: Judged, routed: Mapping[str, Routed], rows: IntArray) -> _Set:
     """Return the figures of the score itself on some requests."""
     parts = [
         *label_figures(judged.difficulty_score, judged.needed, rows),
         *gap_figures(judged.difficulty_score, judged.outcomes.gain, rows),
         *calibration(judged, rows),
+        *gap_part(judged, rows),
     ]
-    if judged.sent is not None:
-        parts += ratios_at(judged, judged.sent, rows)
+    sent = judged.sent
+    if sent is not None:
+        parts += ratios_at(routed, sent, rows)
     names = [name for name in FIGURES if judged.p_frontier_fails is not None or not name.endswith("_frontier")]
-    return _Set(parts, names, routed=judged.sent is not None)
+    return _Set(parts, names, routed=sent is not None)
 
 
-def _slice_set(judged: Judged, rows: IntArray) -> _Set:
+def _slice_set(judged: Judged, routed: Mapping[str, Routed], rows: IntArray) -> _Set:
     """Return the figures of a slice, marked where it is too small."""
     needed = judged.needed[rows]
     note = too_small(len(rows), int(np.nansum(needed)), int(np.nansum(1.0 - needed)))
-    return replace(_judged_set(judged, rows), note=note)
+    return replace(_judged_set(judged, routed, rows), note=note)
 
 
-def _baseline_set(judged: Judged, baseline: Baseline) -> _Set:
+def _baseline_set(judged: Judged, routed: Mapping[str, Routed], baseline: Baseline) -> _Set:
     """Return the figures of a baseline."""
     rows = np.arange(len(judged))
     parts = [] if baseline.score is None else gap_figures(baseline.score, judged.outcomes.gain, rows)
     if baseline.sent is not None:
-        parts += ratios_at(judged, baseline.sent, rows, names=_ROUTED)
+        parts += ratios_at({name: routed[name] for name in _ROUTED}, baseline.sent, rows)
     names = _ROUTED if baseline.score is None else _RANKED + _ROUTED
     return _Set(parts, [*names, *(f"{name}_difference" for name in _COMPARED if name in names)], routed=baseline.sent is not None)
 
 
 def _resampled(
-    judged: Judged, sets: dict[_Key, _Set], *, n_draws: int, rng: np.random.Generator
+    judged: Judged, sets: dict[_Key, _Set], columns: dict[_Key, Drawn], *, n_draws: int, rng: np.random.Generator
 ) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
-    """Return every set's figures on the data itself and in each draw; all sets see the same draws."""
+    """Return all figures on the data itself and in each draw; all sets and columns see the same draws."""
     weight = judged.outcomes.weight
-    points = _all_values(sets, weight[None, :])
-    blocks = [_all_values(sets, block * weight) for block in weight_blocks(judged.groups, n_draws=n_draws, rng=rng)]
+    points = _all_values(sets, columns, weight[None, :])
+    blocks = [_all_values(sets, columns, block * weight) for block in weight_blocks(judged.groups, n_draws=n_draws, rng=rng)]
     joined = {key: {name: np.concatenate([block[key][name] for block in blocks]) for name in values} for key, values in points.items()}
     return points, joined
 
 
-def _all_values(sets: dict[_Key, _Set], weight: FloatArray) -> dict[_Key, Draws]:
+def _all_values(sets: dict[_Key, _Set], columns: dict[_Key, Drawn], weight: FloatArray) -> dict[_Key, Draws]:
     """Return every set's figures for some weights, baselines with their difference to the score's."""
     values = {key: values_of(wanted.parts, weight) for key, wanted in sets.items()}
     ours = values["overall",]
@@ -141,10 +160,10 @@ def _all_values(sets: dict[_Key, _Set], weight: FloatArray) -> dict[_Key, Draws]
         if key[0] == "baseline":
             both = [name for name in _COMPARED if name in ours and name in theirs]
             theirs |= {f"{name}_difference": ours[name] - theirs[name] for name in both}
-    return values
+    return values | {key: part.values(weight) for key, part in columns.items()}
 
 
-def _estimates(judged: Judged, wanted: _Set, points: Draws, draws: Draws) -> dict[str, Estimate]:
+def _estimates(wanted: _Set, points: Draws, draws: Draws) -> dict[str, Estimate]:
     """Return the estimates of one set, one for every name that was wanted."""
     n = {name: count for part in wanted.parts for name, count in part.n.items()}
     n |= {f"{name}_difference": n[name] for name in _COMPARED if name in n}
@@ -160,15 +179,6 @@ def _estimate(name: str, points: Draws, draws: Draws, *, n: int, note: str, rout
     if np.isnan(low):
         return Estimate(value=value, n=n, note=note or "no interval: undefined in more than 1 of 20 bootstrap draws")
     return Estimate(value=value, low=low, high=high, n=n, note=note)
-
-
-def _signal(overall: Mapping[str, Estimate]) -> tuple[str, ...]:
-    """Return a warning where the score cannot be told from chance: APGR or, without frontier outcomes, AUROC of 1/2."""
-    name = "apgr" if overall["apgr"].value is not None else "auroc"
-    low = overall[name].low
-    if low is None or low > 0.5:
-        return ()
-    return (f"The score cannot be told from chance: the interval of {name.upper()} reaches down to {low:.3f}, and chance has 0.5.",)
 
 
 def _counts(judged: Judged) -> dict[str, int]:
@@ -191,11 +201,11 @@ def _counts(judged: Judged) -> dict[str, int]:
 def _notes(judged: Judged, n_draws: int) -> tuple[str, ...]:
     """Return what a reader has to know of all the figures."""
     notes = [f"Intervals hold 95 % of {n_draws:,} bootstrap draws of whole groups."]
-    n_groups = _counts(judged)["groups"]
-    if n_groups < _FEW_GROUPS:
-        notes.append(f"There are only {n_groups} groups: intervals rest on little and may be too narrow.")
     if judged.threshold is None:
         notes.append("No threshold was given: figures at a threshold are unknown.")
-    if np.ptp(judged.difficulty_score) == 0.0:
-        notes.append("All scores are equal: the score cannot tell requests apart, and all of them go the same way.")
+    if judged.catch_rate is not None:
+        notes.append(
+            f"Validation is taken to catch {judged.catch_rate:.0%} of the cheap model's failures: quality, gap recovered, cost and risk at "
+            "the threshold count the fallback."
+        )
     return tuple(notes)

@@ -1,41 +1,45 @@
 """The figures of one set of requests, computed for many weight vectors at once.
 
-A figure comes from one of four parts: ratios (anything at a threshold, Brier), the gap curve (APGR, CPT), a ranked label (AUROC) and
-bins (ECE). A part takes weights of shape (n_draws, n_all) for all judged requests and looks at its own rows only, so that one draw
+A figure comes from one of four parts: ratios (anything at a threshold, Brier, the gap), the gap curve (APGR, CPT), a ranked label (AUROC)
+and bins (ECE). A part takes weights of shape (n_draws, n_all) for all judged requests and looks at its own rows only, so that one draw
 serves the whole, every slice and every baseline. Bins are those of the data itself; they stay as they are in every draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from difficulty.evaluation.judged import Judged
+from difficulty.evaluation.routed import Routed
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.probability import bin_gaps, brier_ratio, equal_mass_bins
 from difficulty.metrics.ratios import Ratio, divide, ratio
-from difficulty.metrics.routing import cheap_precision_ratio, precision_ratio, recall_ratio, risk_ratio
 from difficulty.metrics.steps import Ranking, area, auroc_of, first_crossing, gap_curve
 
-__all__ = ["Draws", "Part", "Ratios", "calibration", "gap_figures", "label_figures", "ratios_at", "values_of"]
+__all__ = ["Drawn", "Draws", "Part", "Ratios", "calibration", "gap_figures", "gap_part", "label_figures", "ratios_at", "values_of"]
 
 Draws = dict[str, FloatArray]
 _N_BINS = 15
 _CHUNK = 1 << 15
 
 
-class Part(Protocol):
-    """Some figures of one set of requests."""
+class Drawn(Protocol):
+    """Something that is computed for many weight vectors at once."""
+
+    def values(self, weight: FloatArray) -> Draws:
+        """Return arrays with one row a draw for weights of shape (n_draws, n_all); NaN where undefined."""
+
+
+class Part(Drawn, Protocol):
+    """Some figures of one set of requests; their values have the shape (n_draws,)."""
 
     @property
     def n(self) -> Mapping[str, int]:
         """Number of requests behind each figure, by its name."""
-
-    def values(self, weight: FloatArray) -> Draws:
-        """Return each figure for weights of shape (n_draws, n_all), as arrays of shape (n_draws,); NaN where undefined."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,38 +153,24 @@ def calibration(judged: Judged, rows: IntArray) -> list[Part]:
     return parts
 
 
-def ratios_at(judged: Judged, sent: FloatArray, rows: IntArray, *, names: Sequence[str] | None = None) -> list[Part]:
-    """Return the figures of a routing.
+def gap_part(judged: Judged, rows: IntArray) -> list[Part]:
+    """Return the mean gain of the frontier model: what there is to recover."""
+    return [Ratios.of(rows, {"gap": ratio(judged.outcomes.gain[rows])})]
+
+
+def ratios_at(routed: Mapping[str, Routed], sent: FloatArray, rows: IntArray) -> list[Part]:
+    """Return the figures of a routing over ``rows``.
 
     Parameters
     ----------
-    judged : Judged
-        Outcomes and costs.
+    routed : mapping of str to Routed
+        Columns of each figure.
     sent : ndarray of shape (n,)
         Probability in [0, 1] that each request goes to the frontier model; NaN leaves the request out.
     rows : ndarray of int
         The requests to look at.
-    names : sequence of str, optional
-        Which figures; all when not given.
     """
-    sent, outcomes = sent[rows], judged.outcomes[rows]
-    needed, gain = judged.needed[rows], outcomes.gain
-    forms: dict[str, Callable[[], Ratio]] = {
-        "routing_precision": lambda: precision_ratio(sent, needed),
-        "routing_recall": lambda: recall_ratio(sent, needed),
-        "cheap_route_precision": lambda: cheap_precision_ratio(sent, needed),
-        "risk": lambda: risk_ratio(sent, outcomes.cheap_failure),
-        "frontier_share": lambda: ratio(sent * outcomes.per_request, outcomes.per_request + 0.0 * sent),
-        "gap_recovered": lambda: ratio(sent * gain, gain, counted=gain),
-        "quality": lambda: ratio(_mix(sent, outcomes.cheap_quality, outcomes.frontier_quality)),
-        "cost": lambda: ratio(1000.0 * _mix(sent, judged.cheap_cost[rows], judged.frontier_cost[rows])),
-    }
-    return [Ratios.of(rows, {name: form() for name, form in forms.items() if names is None or name in names})]
-
-
-def _mix(sent: FloatArray, cheap: FloatArray, frontier: FloatArray) -> FloatArray:
-    """Return the expected value of the routed answer; unknown unless both models' values are known."""
-    return cheap + sent * (frontier - cheap)
+    return [Ratios.of(rows, {name: figure.at(sent[rows], rows) for name, figure in routed.items()})]
 
 
 def _known(rows: IntArray, *columns: FloatArray) -> IntArray:

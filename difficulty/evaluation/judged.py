@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray, IntArray, column, probabilities
+from difficulty.metrics.fallback import Kept, kept_with_fallback
 from difficulty.traffic.outcomes import Outcomes
 
 __all__ = ["Judged", "Target"]
@@ -46,6 +47,11 @@ class Judged:
         Requests with a score above it go to the frontier model; None when none has been chosen.
     fixed : ndarray of shape (n,) or None
         Route that the policy gives without a score: 0 cheap, 1 frontier, NaN where the score decides. None: the score decides all.
+    task_thresholds : mapping of str to float
+        Thresholds of single tasks, in place of ``threshold``.
+    catch_rate : float or None
+        Share of the cheap model's failures that validation catches, after which the frontier model answers; None: not known, and
+        figures are those without a fallback.
     labels : mapping of str to sequence of n str or None
         Further kinds of slices (script, source, model pair, ...): a name for each request.
     """
@@ -62,6 +68,8 @@ class Judged:
     target: Target
     threshold: float | None
     fixed: FloatArray | None = None
+    task_thresholds: Mapping[str, float] = field(default_factory=dict)
+    catch_rate: float | None = None
     labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,8 +87,10 @@ class Judged:
                 raise InvalidValueError(name, f"{size:,}", rule=f"have one entry for each of the {n:,} requests")
         if self.target not in get_args(Target):
             raise InvalidValueError("target", self.target, rule="be 'benefit' or 'failure'")
-        if self.threshold is not None and not 0.0 <= self.threshold <= 1.0:
-            raise InvalidValueError("threshold", self.threshold, rule="be a probability in [0, 1]")
+        thresholds = {"threshold": self.threshold} | {f"task_thresholds[{name!r}]": cut for name, cut in self.task_thresholds.items()}
+        for name, cut in thresholds.items():
+            if cut is not None and not 0.0 <= cut <= 1.0:
+                raise InvalidValueError(name, cut, rule="be a probability in [0, 1]")
 
     def __len__(self) -> int:
         return len(self.outcomes)
@@ -96,12 +106,30 @@ class Judged:
         return _above(self.outcomes.cheap_failure, 0.5)
 
     @property
+    def settled(self) -> FloatArray:
+        """Route that does not move with ``threshold``: that of ``fixed``, else by the task's own threshold; NaN elsewhere."""
+        fixed = np.full(len(self), np.nan) if self.fixed is None else self.fixed
+        if not self.task_thresholds:
+            return fixed
+        own = np.array([self.task_thresholds.get(task or "", np.nan) for task in self.tasks], dtype=np.float64)
+        by_own = np.where(np.isnan(own), np.nan, (self.difficulty_score > own).astype(np.float64))
+        return np.where(np.isnan(fixed), by_own, fixed)
+
+    @property
     def sent(self) -> FloatArray | None:
         """1 where the request goes to the frontier model, else 0; None without a threshold."""
         if self.threshold is None:
             return None
-        by_score = (self.difficulty_score > self.threshold).astype(np.float64)
-        return by_score if self.fixed is None else np.where(np.isnan(self.fixed), by_score, self.fixed)
+        settled = self.settled
+        return np.where(np.isnan(settled), (self.difficulty_score > self.threshold).astype(np.float64), settled)
+
+    @property
+    def kept(self) -> Kept:
+        """What to expect of each request if it is kept on the cheap model."""
+        outcomes = self.outcomes
+        return kept_with_fallback(
+            outcomes.cheap_quality, outcomes.frontier_quality, self.cheap_cost, self.frontier_cost, catch_rate=self.catch_rate
+        )
 
 
 def _above(values: FloatArray, bound: float) -> FloatArray:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from difficulty.evaluation.routed import ROUTED
+
 __all__ = ["AT_THRESHOLD", "why_undefined"]
 
-AT_THRESHOLD = (
-    "routing_precision", "routing_recall", "cheap_route_precision", "risk", "frontier_share", "gap_recovered", "quality", "cost",
-)  # fmt: skip
+AT_THRESHOLD = ROUTED
 
 _BOTH = "no request has the known quality of both models"
 _GAIN = f"{_BOTH}, or a preference"
@@ -27,7 +27,10 @@ _NOTHING_KNOWN = {
     "routing_precision": _SENT,
     "routing_recall": "no request is known to have needed the frontier model",
     "cheap_route_precision": _KEPT,
+    "cheap_route_recall": "no request is known not to have needed the frontier model",
     "risk": _KEPT,
+    "fallback_share": "the share of failing answers that validation catches is not known (catch_rate of the policy's fallback)",
+    "gap": _GAIN,
     "quality": _BOTH,
     "cost": "no request has prices and token counts for both models",
     "frontier_share": "there is no request",

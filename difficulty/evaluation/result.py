@@ -1,28 +1,35 @@
 """The outcome of an evaluation, as metrics.json holds it.
 
-Format 1 is the only one so far. To change it: raise ``FORMAT``, keep reading the old one, and keep a file of it under test.
+Format 1 is the only one so far. To change the meaning of a part: raise ``FORMAT``, keep reading the old one, and keep a file of it under
+test. A part that is added does not raise it: files without it are read, and readers pass over what they do not know.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from difficulty.errors import InvalidValueError, RunError
+from difficulty.evaluation.curve import Curve
+from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.judged import Target
 from difficulty.evaluation.reasons import AT_THRESHOLD
+from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
 from difficulty.records import Estimate
 
-__all__ = ["FORMAT", "Estimates", "Evaluation", "read_metrics", "without_threshold", "write_metrics"]
+__all__ = ["FORMAT", "Estimates", "Evaluation", "metrics_text", "read_metrics", "without_threshold", "write_metrics"]
 
 FORMAT = 1
 
 Estimates = Mapping[str, Estimate]
+_NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")
+"""A list without strings or parts; inside a string there is no line break, so none begins there."""
 _MOVES_WITH_IT = {*AT_THRESHOLD, "quality_difference"}
 _FIXED = ("always_cheap", "always_frontier")
 """Baselines whose figures no threshold changes."""
@@ -51,6 +58,18 @@ class Evaluation:
         What a reader has to know.
     n_draws : int
         Bootstrap draws behind the intervals.
+    curve : Curve or None
+        The routing figures at many thresholds, the operating one among them.
+    baseline_curves : mapping of str to mapping of str to tuple of float
+        ``score`` or baseline, then ``frontier_share``, ``quality``, ``cost``: columns along the share.
+    calibration : mapping of str to CalibrationBins
+        Reliability bins of ``p_cheap_fails`` and ``p_frontier_fails``.
+    histogram : Histogram or None
+        Scores by outcome.
+    findings : tuple of Finding
+        What the honesty checks found, the gravest first.
+    lineage : mapping of str to object
+        What was judged by what.
     """
 
     target: Target
@@ -61,10 +80,20 @@ class Evaluation:
     counts: Mapping[str, int]
     notes: tuple[str, ...]
     n_draws: int
+    curve: Curve | None = None
+    baseline_curves: Mapping[str, Columns] = field(default_factory=dict)
+    calibration: Mapping[str, CalibrationBins] = field(default_factory=dict)
+    histogram: Histogram | None = None
+    findings: tuple[Finding, ...] = ()
+    lineage: Mapping[str, Any] = field(default_factory=dict)
 
     def noting(self, notes: Sequence[str]) -> Evaluation:
         """Return the same figures with more notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+    def descending_from(self, lineage: Mapping[str, Any]) -> Evaluation:
+        """Return the same figures with what was judged by what."""
+        return replace(self, lineage=lineage)
 
     def as_dict(self) -> dict[str, Any]:
         """Return exactly what metrics.json holds."""
@@ -75,9 +104,15 @@ class Evaluation:
             "n_draws": self.n_draws,
             "counts": dict(self.counts),
             "notes": list(self.notes),
+            "findings": [finding.as_dict() for finding in self.findings],
+            "lineage": dict(self.lineage),
             "overall": _plain(self.overall),
             "slices": {kind: {name: _plain(part) for name, part in parts.items()} for kind, parts in self.slices.items()},
             "baselines": {name: _plain(part) for name, part in self.baselines.items()},
+            "curve": self.curve.as_dict() if self.curve else None,
+            "baseline_curves": {name: {key: list(part) for key, part in columns.items()} for name, columns in self.baseline_curves.items()},
+            "calibration": {name: bins.as_dict() for name, bins in self.calibration.items()},
+            "histogram": self.histogram.as_dict() if self.histogram else None,
         }
 
     @classmethod
@@ -100,6 +135,7 @@ class Evaluation:
             overall=_estimates(form["overall"]),
             slices={kind: {name: _estimates(part) for name, part in parts.items()} for kind, parts in form["slices"].items()},
             baselines={name: _estimates(part) for name, part in form["baselines"].items()},
+            **_optional(form),
         )
 
 
@@ -116,12 +152,20 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         slices={kind: {name: cleared(part) for name, part in parts.items()} for kind, parts in evaluation.slices.items()},
         baselines={name: part if name in _FIXED else cleared(part) for name, part in evaluation.baselines.items()},
         notes=(*evaluation.notes, f"Figures at the threshold are unknown: {note}."),
+        curve=None,
+        findings=tuple(finding for finding in evaluation.findings if finding.name != "threshold_on_judged_data"),
     )
+
+
+def metrics_text(evaluation: Evaluation) -> str:
+    """Return metrics.json as text: one line an entry, and one line a column of numbers."""
+    text = json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    return _NUMBERS.sub(lambda column: re.sub(r"\s+", " ", column[0]).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
 
 
 def write_metrics(evaluation: Evaluation, path: Path) -> None:
     """Write metrics.json; a reader sees the old file or the whole new one, never a part."""
-    text = json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = metrics_text(evaluation)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -148,6 +192,20 @@ def read_metrics(path: Path) -> Evaluation:
         raise RunError(f"metrics file must be readable: got {str(path)!r} ({error.strerror}). Run difficulty evaluate.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"metrics file {str(path)!r} cannot be used: {error}. Run difficulty evaluate again.") from error
+
+
+def _optional(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts that older files do not have."""
+    curve, histogram = form.get("curve"), form.get("histogram")
+    baselines = form.get("baseline_curves", {})
+    return {
+        "curve": Curve.from_dict(curve) if curve else None,
+        "baseline_curves": {name: {key: tuple(part) for key, part in columns.items()} for name, columns in baselines.items()},
+        "calibration": {name: CalibrationBins.from_dict(bins) for name, bins in form.get("calibration", {}).items()},
+        "histogram": Histogram.from_dict(histogram) if histogram else None,
+        "findings": tuple(Finding.from_dict(finding) for finding in form.get("findings", ())),
+        "lineage": form.get("lineage", {}),
+    }
 
 
 def _plain(estimates: Estimates) -> dict[str, dict[str, Any]]:

@@ -23,23 +23,27 @@ _LABELS = {
     "ece": "ECE, p_cheap_fails",
     "brier_frontier": "Brier, p_frontier_fails",
     "ece_frontier": "ECE, p_frontier_fails",
+    "gap": "quality gap of the models",
     "frontier_share": "frontier share",
     "routing_precision": "routing precision",
     "routing_recall": "routing recall",
     "cheap_route_precision": "cheap route precision",
+    "cheap_route_recall": "cheap route recall",
     "risk": "risk",
+    "fallback_share": "fallback share",
     "quality": "quality",
     "gap_recovered": "gap recovered",
     "cost": "cost, USD per 1,000",
 }
 _BAND = re.compile(r"(\d+(?:\.\d+)?)(?:-\d|\+)")
+_STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
 _BASELINE_COLUMNS = {"apgr": "APGR", "apgr_difference": "score minus this", "quality": "quality", "cost": "cost"}
 _SLICE_COLUMNS = {"apgr": "APGR", "frontier_share": "share", "quality": "quality", "risk": "risk"}
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:
-    """Return the evaluation as rich tables: the score, the baselines beside it, the largest slices of each kind, the notes.
+    """Return the evaluation as rich tables: the score, the baselines beside it, the largest slices of each kind, findings and notes.
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> Rendera
     if most_slices:
         tables += [_slices(kind, parts, most_slices) for kind, parts in evaluation.slices.items()]
     spaced = [item for table in tables for item in (table, Text(""))]
-    return Group(*spaced, *(Text(f"- {note}") for note in _notes(evaluation)))
+    return Group(*spaced, *_findings(evaluation), *(Text(f"- {note}") for note in _notes(evaluation)))
 
 
 def as_text(estimate: Estimate | None) -> str:
@@ -97,6 +101,14 @@ def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
         requests = max(estimate.n for estimate in estimates.values())
         table.add_row(Text(name + (" (too few to judge)" if small else "")), f"{requests:,}", *_cells(estimates, columns))
     return table
+
+
+def _findings(evaluation: Evaluation) -> Iterator[Text]:
+    """Yield what the honesty checks found, the gravest first."""
+    for finding in evaluation.findings:
+        yield Text(f"{finding.severity}: {finding.message} ({finding.name})", style=_STYLES[finding.severity])
+    if evaluation.findings:
+        yield Text("")
 
 
 def _in_order(parts: list[tuple[str, Estimates]]) -> list[tuple[str, Estimates]]:

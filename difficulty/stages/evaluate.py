@@ -150,9 +150,7 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material
     scorer, policy = Scorer.from_bundle(bundle), bundle.policy
     scores = score_traffic(scorer, picked)
     return _Material(
-        held_out=judged(
-            picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices, threshold=policy.threshold, rules=policy
-        ),
+        held_out=judged(picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices, policy=policy),
         others=without_task(scorer, scores),
         notes=(*notes, *reading_of_encoded(scores.encoded, scorer.tokenizer).notes),
         note=note,

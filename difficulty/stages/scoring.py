@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.bundle.policy import Fallback, Policy
 from difficulty.economics import request_costs
 from difficulty.evaluation.judged import Judged
 from difficulty.model.difficulty import Target
@@ -19,7 +20,7 @@ from difficulty.thresholds.curve import ScoredTraffic
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Tokenized", "fixed_routes", "judged", "rule_tokens", "scored_traffic", "tokenize"]
+__all__ = ["Tokenized", "catch_rate", "fixed_routes", "judged", "rule_tokens", "scored_traffic", "tokenize"]
 
 FloatArray = NDArray[np.float64]
 _BAND_EDGES = [0.05, 0.2, 0.5]
@@ -90,10 +91,9 @@ def judged(
     *,
     target: Target,
     prices: Prices | None,
-    threshold: float | None = None,
-    rules: TaskRules | None = None,
+    policy: Policy | None = None,
 ) -> Judged:
-    """Return what evaluation judges; with ``rules`` the task rules decide before the score does."""
+    """Return what evaluation judges; with a ``policy`` by its whole rule, the task rules before the score."""
     cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
     p_frontier, familiarity = outputs.get("p_frontier_fails"), outputs.get("familiarity")
     return Judged(
@@ -107,10 +107,17 @@ def judged(
         cheap_cost=cheap_cost,
         frontier_cost=frontier_cost,
         target=target,
-        threshold=threshold,
-        fixed=None if rules is None else fixed_routes(rules, traffic.tasks, rule_tokens(traffic, totals), outputs.get("familiarity")),
+        threshold=policy.threshold if policy else None,
+        fixed=fixed_routes(policy, traffic.tasks, rule_tokens(traffic, totals), familiarity) if policy else None,
+        task_thresholds=policy.task_thresholds if policy else {},
+        catch_rate=catch_rate(policy.fallback) if policy else None,
         labels={} if familiarity is None else {"familiarity": _bands(familiarity)},
     )
+
+
+def catch_rate(fallback: Fallback) -> float | None:
+    """Return the share of failing answers that is caught; none where there is no fallback."""
+    return fallback.catch_rate if fallback.on_validation_failure else 0.0
 
 
 def _bands(familiarity: NDArray[np.floating]) -> list[str]:

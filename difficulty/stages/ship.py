@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +12,7 @@ import numpy as np
 
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Policy, write_bundle
 from difficulty.errors import BundleError, NoSignalError
-from difficulty.evaluation import Evaluation, TaskMeans, evaluate
+from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
 from difficulty.evaluation.signal import WEAK, Signal
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.export.parity import ParityReport, check_flips, compare
@@ -178,7 +177,7 @@ def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: t
 
 def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None, n_draws: int) -> Evaluation:
     scores, target = score_traffic(scorer, run.test), run.model.target
-    held_out = judged(run.test, scores.outputs, scores.totals, target=target, prices=prices, threshold=policy.threshold, rules=policy)
+    held_out = judged(run.test, scores.outputs, scores.totals, target=target, prices=prices, policy=policy)
     gains = run.lineage["task_gains"]
     rng = np.random.default_rng(run.recipe.seed)
     means = TaskMeans(**gains) if gains else None
@@ -195,7 +194,7 @@ def _files(
         "scorer.onnx": graph,
         "tokenizer.json": run.encoder.tokenizer_path.read_bytes(),
         **policy_files(scorer, policy, version=name),
-        "metrics.json": (json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False) + "\n").encode(),
+        "metrics.json": metrics_text(evaluation).encode(),
         "card.md": card.encode(),
     }
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
-from difficulty.evaluation import Evaluation
+from difficulty.evaluation import Evaluation, metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
@@ -94,7 +94,7 @@ def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
     figures = without_threshold(Evaluation.from_dict(json.loads(old.files["metrics.json"])), note).noting(
         [f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes]
     )
-    return (json.dumps(figures.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+    return metrics_text(figures).encode()
 
 
 def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str) -> bytes:

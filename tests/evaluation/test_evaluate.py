@@ -49,6 +49,9 @@ def test_figures_of_four_requests_by_hand(four):
             "gap_recovered": 1.0,
             "risk": 2 / 3,
             "cheap_route_precision": 2 / 3,
+            "cheap_route_recall": 1.0,
+            "fallback_share": None,
+            "gap": 0.25,
         }
     )
 
@@ -89,7 +92,7 @@ def test_figures_agree_with_the_metrics(many):
 
 def test_every_figure_has_an_interval_that_holds_it(many):
     """And overall names come in the order of the contract."""
-    overall = run(many, n_draws=100).overall
+    overall = run(dataclasses.replace(many, catch_rate=0.5), n_draws=100).overall
     assert tuple(overall) == FIGURES
     for name, estimate in overall.items():
         assert estimate.low <= estimate.value <= estimate.high, name
@@ -197,7 +200,7 @@ def test_equal_scores_are_told_truthfully(many):
     assert result.overall["auroc"].value == pytest.approx(0.5)
     assert result.overall["frontier_share"].value == 0.0
     assert result.overall["routing_precision"].value is None
-    assert any("All scores are equal" in note for note in result.notes)
+    assert [finding.name for finding in result.findings] == ["equal_scores"]
 
 
 def test_one_request_is_judged_as_far_as_it_goes():
@@ -223,10 +226,28 @@ def test_work_is_bounded(many):
     assert run(many, n_draws=7).n_draws == 7
 
 
-def test_score_without_signal_is_named(many):
-    """A score of pure noise gets a warning, the score with signal none."""
+def test_score_without_signal_is_found(many):
+    """A score of pure noise gets a finding, the score with signal none."""
     rng = np.random.default_rng(3)
     noise = dataclasses.replace(many, difficulty_score=rng.random(len(many)))
-    warned, fine = (evaluate(one, n_draws=50, rng=np.random.default_rng(0)).notes for one in (noise, many))
-    assert any("cannot be told from chance" in note for note in warned)
-    assert not any("cannot be told from chance" in note for note in fine)
+    warned, fine = (evaluate(one, n_draws=50, rng=np.random.default_rng(0)).findings for one in (noise, many))
+    assert [finding.name for finding in warned] == ["no_signal"]
+    assert fine == ()
+
+
+def test_fallback_is_counted_where_the_catch_rate_is_known(four):
+    """Of the three kept requests two fail; half of each is caught: 1/4 of all, and its answer is the frontier model's."""
+    got = values(run(dataclasses.replace(four, catch_rate=0.5)).overall)
+    assert got["fallback_share"] == pytest.approx(0.25)
+    assert got["quality"] == pytest.approx((1.0 + 0.5 + 1.0 + 0.0) / 4)
+    assert got["gap_recovered"] == pytest.approx((1.0 + 0.5 * 1.0 + 0.0 + 0.0) / 1.0)
+    assert got["cost"] == pytest.approx(1000 * (0.021 + 3 * 0.001 + 2 * 0.5 * 0.021) / 4)
+    assert got["risk"] == pytest.approx((0.5 + 0.5 + 0.0) / 3)
+    assert got["routing_recall"] == pytest.approx(0.5)
+
+
+def test_a_task_with_its_own_threshold_is_routed_by_it(four):
+    """The requests of task extract score 0.4 and 0.6: one is above their own threshold, none above the common one."""
+    got = values(run(dataclasses.replace(four, task_thresholds={"extract": 0.5})).overall)
+    assert got["frontier_share"] == pytest.approx(0.5)
+    assert got["routing_precision"] == pytest.approx(0.5)
