@@ -37,8 +37,8 @@ clean:  ## Remove environments, caches and what the demo wrote.
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv-demo/.ready: EXTRAS = train
-.venv/.ready: EXTRAS = train,track,gateway,telemetry,benchmark,dev
-.venv-slow/.ready: EXTRAS = train,track,gateway,telemetry,encoders,benchmark,dev
+.venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,benchmark,dev
+.venv-slow/.ready: EXTRAS = train,track,sign,gateway,telemetry,encoders,benchmark,dev
 .venv-benchmark/.ready: EXTRAS = train,encoders,benchmark
 .venv-slow/.ready .venv-benchmark/.ready: FIRST = torch
 

@@ -24,6 +24,8 @@ __all__ = [
     "RecipeError",
     "RunError",
     "ScoringError",
+    "SignatureError",
+    "SigningKeyError",
     "TooFewSamplesError",
     "TrackingError",
     "TrafficError",
@@ -95,6 +97,14 @@ class BundleNotFoundError(BundleError, FileNotFoundError):
 
 class LogError(DifficultyError, ValueError):
     """A decision log cannot be read, or is of an unknown format."""
+
+
+class SignatureError(BundleError):
+    """A bundle is not signed by whom a deployment trusts, or is not what was signed."""
+
+
+class SigningKeyError(DifficultyError, ValueError):
+    """A key or certificate file cannot be used; the message never holds what is in it."""
 
 
 class ScoringError(DifficultyError, ValueError):

@@ -41,6 +41,8 @@ MAY_NAME = {
     "cleanlab": ["labels/rows.py"],
     "opentelemetry": ["runtime/log/opentelemetry.py"],
     "mlflow": ["integrations/mlflow.py"],
+    "model_signing": ["bundle/signature.py"],
+    "cryptography": ["bundle/signature.py"],
     "litellm": ["integrations/litellm.py"],
     "typer": ["cli/"],
     "rich": ["cli/", "evaluation/table.py"],
@@ -69,6 +71,8 @@ HEAVY = {
     "rich",
     "opentelemetry",
     "litellm",
+    "model_signing",
+    "cryptography",
 }
 
 LOAD = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"

@@ -3,5 +3,18 @@
 from difficulty.bundle.manifest import BUNDLE_FORMAT, FileEntry, Manifest
 from difficulty.bundle.policy import Chosen, Fallback, Policy
 from difficulty.bundle.store import Bundle, read_bundle, write_bundle
+from difficulty.bundle.trust import Trust, load_trust
 
-__all__ = ["BUNDLE_FORMAT", "Bundle", "Chosen", "Fallback", "FileEntry", "Manifest", "Policy", "read_bundle", "write_bundle"]
+__all__ = [
+    "BUNDLE_FORMAT",
+    "Bundle",
+    "Chosen",
+    "Fallback",
+    "FileEntry",
+    "Manifest",
+    "Policy",
+    "Trust",
+    "load_trust",
+    "read_bundle",
+    "write_bundle",
+]

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,10 +19,11 @@ from difficulty.bundle.policy import Policy
 from difficulty.errors import BundleError, BundleNotFoundError
 from difficulty.text import TEXT_VIEWS
 
-__all__ = ["REQUIRED_FILES", "Bundle", "read_bundle", "write_bundle"]
+__all__ = ["REQUIRED_FILES", "SIGNATURE", "Bundle", "read_bundle", "write_bundle"]
 
 REQUIRED_FILES = ("scorer.onnx", "tokenizer.json", "policy.json", "golden.jsonl", "metrics.json", "card.md")
-_UNHASHED = {"manifest.json", "signature"}
+SIGNATURE = "signature"
+_UNHASHED = {"manifest.json", SIGNATURE}
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -34,10 +35,32 @@ class Bundle:
     manifest: Manifest
     policy: Policy
     files: Mapping[str, bytes]
-    """Content of every file but the manifest, by name."""
+    """Content of every file but the manifest and the signature, by name."""
+    manifest_bytes: bytes
+    signature: bytes | None = None
+    """Content of the file ``signature``; reading does not check it, see :func:`difficulty.bundle.signature.verify_signature`."""
+
+    @property
+    def label(self) -> str:
+        """``<name>-<version>``, as decisions carry it."""
+        return f"{self.manifest.name}-{self.manifest.version}"
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """sha256 of every file but the signature, as read, in hexadecimal digits."""
+        listed = {name: entry.sha256 for name, entry in self.manifest.files.items()}
+        return {**listed, "manifest.json": _sha256(self.manifest_bytes)}
+
+    @property
+    def digest(self) -> str:
+        """One hash of the whole folder, signature included: two bundles with the same digest are equal byte for byte."""
+        signature = "" if self.signature is None else _sha256(self.signature)
+        return _sha256(f"{_sha256(self.manifest_bytes)} {signature}".encode())
 
 
-def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Bundle:
+def write_bundle(
+    folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, sign: Callable[[Path], object] | None = None
+) -> Bundle:
     """Write a bundle folder: all of it appears, or nothing.
 
     Parameters
@@ -48,6 +71,8 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str
         Content of every file but the manifest; ``REQUIRED_FILES`` are among them.
     manifest : mapping
         Fields of :class:`Manifest` without ``files`` and ``sha256``.
+    sign : callable, optional
+        Given the finished folder before it appears under its name, to put a signature into it.
 
     Raises
     ------
@@ -65,14 +90,16 @@ def write_bundle(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
+        (made := scratch / folder.name).mkdir()
+        made.chmod(0o755)
         for name, content in {**files, "manifest.json": seal(_json_bytes(checked))}.items():
-            _write_synced(scratch / name, content)
-        written = read_bundle(scratch)  # what cannot be read back is not shipped
-        scratch.chmod(0o755)
-        os.rename(scratch, folder)
-    except BaseException:
+            _write_synced(made / name, content)
+        if sign:
+            sign(made)
+        written = read_bundle(made)  # what cannot be read back is not shipped
+        os.rename(made, folder)
+    finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        raise
     return replace(written, path=folder)
 
 
@@ -90,13 +117,14 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleNotFoundError(f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'.")
     if not (folder / "manifest.json").is_file():
         raise BundleError(f"bundle {str(folder)!r} has no manifest.json. Copy the whole folder, or ship it again.")
-    manifest = _read_manifest((folder / "manifest.json").read_bytes())
+    manifest_bytes = (folder / "manifest.json").read_bytes()
+    manifest = _read_manifest(manifest_bytes)
     _check_names({path.name for path in folder.iterdir()}, manifest)
     files = {name: _read_checked(folder / name, entry) for name, entry in manifest.files.items()}
     policy = _parse_json(Policy, files["policy.json"], "policy.json")
     if policy.min_familiarity > 0 and "familiarity" not in manifest.outputs:
         raise BundleError("policy.json asks for a min_familiarity, but this scorer has no familiarity output. Set it to 0 or train again.")
-    return Bundle(folder, manifest, policy, files)
+    return Bundle(folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE))
 
 
 def _read_manifest(content: bytes) -> Manifest:
@@ -133,6 +161,14 @@ def _read_checked(path: Path, entry: FileEntry) -> bytes:
     if len(content) != entry.bytes or _sha256(content) != entry.sha256:
         raise BundleError(f"bundle file {path.name} was changed: its hash is not the manifest's. Copy the folder again, or ship it again.")
     return content
+
+
+def _read_signature(path: Path) -> bytes | None:
+    if not path.is_symlink() and not path.exists():
+        return None
+    if path.is_symlink() or not path.is_file():
+        raise BundleError(f"bundle file {path.name} must be a plain file. Copy the whole folder, or sign the bundle again.")
+    return path.read_bytes()
 
 
 def _parse_json(kind: type[_Model], content: bytes, name: str) -> _Model:

@@ -48,10 +48,13 @@ def command(
     allow_no_signal: Annotated[
         bool, typer.Option("--allow-no-signal", help="Ship even a score that routes no better than chance might.")
     ] = False,
+    sign_key: Annotated[Path | None, typer.Option(help="Sign with this private key (PEM), as 'difficulty sign' does.")] = None,
     cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
 ) -> None:
     """Run ship."""
+    from difficulty.bundle.signature import opened
+    from difficulty.cli.signing import given_key
     from difficulty.economics import load_prices
     from difficulty.stages.run import Run
     from difficulty.stages.ship import ship
@@ -61,6 +64,7 @@ def command(
     least = _min_familiarity(finished, min_familiarity)
     given = {"easy_tasks": easy_task, "hard_tasks": hard_task, "max_cheap_tokens": max_cheap_tokens, "min_familiarity": least}
     policy = _policy(finished, given)
+    key = opened(given_key(sign_key)) if sign_key else None  # may ask for a password
     with steps() as say:
         shipped = ship(
             run,
@@ -71,6 +75,7 @@ def command(
             prices=price_list,
             allow_no_signal=allow_no_signal,
             cache=cache,
+            sign_with=key,
             progress=say,
         )
     parity = shipped.parity

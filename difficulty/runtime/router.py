@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from difficulty.bundle import Bundle, Policy, read_bundle
+from difficulty.bundle.signature import verify_signature
+from difficulty.bundle.trust import Trust
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.records import Route
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
@@ -83,7 +85,7 @@ class Router:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, path: str | Path, *, threads: int = 1) -> Router:
+    def load(cls, path: str | Path, *, threads: int = 1, trust: Trust | None = None) -> Router:
         """Read and check a bundle and make one decision, so that the first request pays for no warm-up.
 
         Parameters
@@ -92,13 +94,19 @@ class Router:
             Bundle folder.
         threads : int, default 1
             Threads ONNX Runtime may use for one request.
+        trust : Trust, optional
+            Whose signature the bundle must bear; without it, signatures are not looked at.
 
         Raises
         ------
         BundleError
-            If anything about the bundle is wrong; nothing is built from a bundle that fails its checks.
+            If anything about the bundle is wrong, ``SignatureError`` if its signature is; nothing is built from a bundle that fails
+            its checks.
         """
-        return cls.from_bundle(read_bundle(Path(path)), threads=threads)
+        bundle = read_bundle(Path(path))
+        if trust is not None:
+            verify_signature(bundle, trust)
+        return cls.from_bundle(bundle, threads=threads)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Router:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Policy, write_bundle
+from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.errors import BundleError, NoSignalError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
 from difficulty.evaluation.signal import WEAK, Signal
@@ -55,6 +57,7 @@ def ship(
     allow_no_signal: bool = False,
     today: date | None = None,
     cache: Path | None = None,
+    sign_with: SigningKey | None = None,
     n_draws: int = 1000,
     progress: Callable[[str], None] | None = None,
 ) -> Shipped:
@@ -80,6 +83,8 @@ def ship(
         Date from which the review date is counted.
     cache : Path, optional
         Where embeddings of slow encoders are kept; without it they are computed again.
+    sign_with : SigningKey, optional
+        Key to sign the bundle with; tried before anything else is done.
     n_draws : int, default 1000
         Bootstrap draws of the intervals.
     progress : callable, optional
@@ -87,6 +92,8 @@ def ship(
 
     Raises
     ------
+    SigningKeyError
+        If the key cannot be used.
     NoSignalError
         If training found that the score carries no signal.
     ParityError
@@ -96,6 +103,7 @@ def ship(
     """
     say = progress or (lambda _: None)
     name, version = bundle_name(out)
+    sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     run = Run.read(run_path, cache=cache)
     if not allow_no_signal:
         _check_signal(run)
@@ -117,7 +125,7 @@ def ship(
     say("writing the bundle")
     files = _files(run, graph, bundle_policy, scorer, evaluation, name=f"{name}-{version}", report=report)
     manifest = _manifest(run, scorer, name=name, version=version, policy=rules)
-    return Shipped(write_bundle(out, files, manifest), point, report, evaluation)
+    return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation)
 
 
 def bundle_name(out: Path) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Verify: check that a bundle is whole and that this machine reproduces its golden vectors."""
+"""Verify: check that a bundle is whole, who signed it, and that this machine reproduces its golden vectors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from difficulty.bundle import Bundle, read_bundle
+from difficulty.bundle.signature import Signer, claimed_signer, verify_signature
+from difficulty.bundle.trust import Trust
 from difficulty.runtime.golden import check_golden
 from difficulty.runtime.router import Router
 
@@ -21,6 +23,9 @@ class Verification(NamedTuple):
     """Number of golden vectors."""
     differences: list[str]
     warnings: list[str]
+    signer: Signer | None
+    """Who signed; where ``signature_checked`` is false, who the signature says it is by. ``None`` without a signature."""
+    signature_checked: bool
 
     @property
     def passed(self) -> bool:
@@ -28,18 +33,19 @@ class Verification(NamedTuple):
         return not self.differences
 
 
-def verify(path: Path, *, today: date | None = None) -> Verification:
-    """Check files and hashes, load the scorer, and replay the golden vectors.
+def verify(path: Path, *, trust: Trust | None = None, today: date | None = None) -> Verification:
+    """Check files and hashes, and the signature where ``trust`` says whose it must be; load the scorer and replay the golden vectors.
 
     Raises
     ------
     BundleError
-        If the bundle is damaged, incomplete or of a newer format.
+        If the bundle is damaged, incomplete or of a newer format, or does not bear a trusted signature.
     """
     bundle = read_bundle(path)
+    signer = verify_signature(bundle, trust) if trust else claimed_signer(bundle)
     differences = check_golden(bundle, Router.from_bundle(bundle))
     golden = sum(1 for line in bundle.files["golden.jsonl"].split(b"\n") if line)
     warnings = []
     if bundle.policy.review_date < (today or datetime.now(UTC).date()):
         warnings.append(f"the threshold was to be reviewed by {bundle.policy.review_date.isoformat()}: choose it again on recent traffic")
-    return Verification(bundle, golden, differences, warnings)
+    return Verification(bundle, golden, differences, warnings, signer, trust is not None)

@@ -1,0 +1,296 @@
+"""Signatures of bundles: OpenSSF model signing with an elliptic-curve key pair or certificates, with no network.
+
+The file ``signature`` lies in the bundle's folder and covers every other file, the manifest too. It is a Sigstore bundle over an in-toto
+statement with the sha256 of each file, as the ``model_signing`` command makes and reads them. What is verified are the bytes that were
+read into memory, not the files a second time: between two readings a folder can change.
+
+The one module that names model_signing and cryptography; both come with the extra ``sign`` and are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from dataclasses import replace as replaced
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from difficulty.bundle.store import SIGNATURE, Bundle, read_bundle
+from difficulty.bundle.trust import Trust
+from difficulty.errors import MissingExtraError, SignatureError, SigningKeyError
+
+__all__ = ["Signer", "SigningKey", "claimed_signer", "opened", "sign_bundle", "sign_folder", "verify_signature"]
+
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_NEW_KEY = "Make one with: openssl ecparam -name prime256v1 -genkey -noout -out private.pem"
+
+
+class Signer(NamedTuple):
+    """Who signed."""
+
+    fingerprint: str
+    """sha256 of the public key as a PEM file, or of the signing certificate as DER; hexadecimal digits."""
+    subject: str | None = None
+    """Subject of the signing certificate, as ``CN=release,O=Example``; ``None`` for a bare key."""
+
+    def __str__(self) -> str:
+        who = f"certificate {self.subject}," if self.subject is not None else "key"
+        return f"{who} sha256 {self.fingerprint}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """Files to sign with; their content is read when signing and kept nowhere."""
+
+    private_key: Path
+    """PEM file of an elliptic-curve private key (P-256, P-384 or P-521)."""
+    ask_password: Callable[[], str] | None = field(default=None, repr=False)
+    """Called when the key is encrypted."""
+    certificate: Path | None = None
+    """PEM file of the signing certificate, for a signature by certificate."""
+    chain: tuple[Path, ...] = ()
+    """PEM files of the certificates between the signing certificate and its root."""
+
+
+def sign_bundle(path: Path, key: SigningKey, *, replace: bool = False) -> Signer:
+    """Check a bundle and sign it; the signature appears in one step.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is damaged.
+    SignatureError
+        If it has a signature, unless ``replace`` is set.
+    SigningKeyError
+        If a key or certificate cannot be used.
+    MissingExtraError
+        If model-signing is not installed.
+    """
+    if read_bundle(path).signature is not None and not replace:
+        raise SignatureError(f"bundle {str(path)!r} is signed already. Pass --replace to put another signature in its place.")
+    return sign_folder(path, key)
+
+
+def opened(key: SigningKey) -> SigningKey:
+    """Return a key that was tried and asks for no password again: to find out before long work that it cannot be used."""
+    password = key.ask_password() if key.ask_password and _is_encrypted(_content(key.private_key)) else ""
+    tried = replaced(key, ask_password=lambda: password)
+    with _usable_key(tried):
+        return tried
+
+
+def sign_folder(folder: Path, key: SigningKey) -> Signer:
+    """Sign a folder that is known to hold a whole bundle."""
+    model_signing = _model_signing()
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch, _usable_key(key) as private_key:
+        config = model_signing.signing.Config()
+        try:
+            if key.certificate is None:
+                config.use_elliptic_key_signer(private_key=private_key)
+            else:
+                config.use_certificate_signer(private_key=private_key, signing_certificate=key.certificate, certificate_chain=key.chain)
+        except (OSError, ValueError) as error:
+            raise SigningKeyError(f"signing cannot use certificate {str(key.certificate)!r}: {error}. Check the files.") from error
+        config.set_hashing_config(model_signing.hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False))
+        made = Path(scratch) / SIGNATURE
+        config.sign(folder, made)
+        signer = _statement(made.read_bytes()).signer
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(made, folder / SIGNATURE)
+    return signer
+
+
+def verify_signature(bundle: Bundle, trust: Trust) -> Signer:
+    """Return who signed a bundle that was read.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        As :func:`difficulty.bundle.read_bundle` gives it.
+    trust : Trust
+        Whose signatures are accepted.
+
+    Raises
+    ------
+    SignatureError
+        If there is no signature, none by a trusted key or certificate, or it is another bundle's; the message names the file.
+    SigningKeyError
+        If a key or certificate of ``trust`` cannot be used.
+    MissingExtraError
+        If model-signing is not installed.
+    """
+    if bundle.signature is None:
+        raise SignatureError(f"bundle {bundle.label} has no file {SIGNATURE}, and one is required. Sign it with 'difficulty sign'.")
+    model_signing = _model_signing()
+    statement = _statement(bundle.signature)
+    config = _verifier(model_signing, statement.signer, trust)
+    with tempfile.TemporaryDirectory() as scratch:
+        (file := Path(scratch) / SIGNATURE).write_bytes(bundle.signature)
+        try:
+            config.verify(bundle.path, file)
+        except Exception as error:  # model_signing, cryptography and OpenSSL each raise their own
+            if str(error).startswith("Signature mismatch"):
+                _check_files(bundle, statement)  # says it better
+            why = str(error) or "it does not fit the key"
+            raise SignatureError(f"bundle file {SIGNATURE} is not by {statement.signer}: {why}. Sign the bundle again.") from error
+    _check_files(bundle, statement)
+    return statement.signer
+
+
+def claimed_signer(bundle: Bundle) -> Signer | None:
+    """Return who the signature says it is by; nothing is checked. ``None`` without a signature."""
+    return None if bundle.signature is None else _statement(bundle.signature).signer
+
+
+class _Statement(NamedTuple):
+    """What a signature file says."""
+
+    signer: Signer
+    name: str
+    """Name of the folder when it was signed."""
+    hashes: Mapping[str, str]
+
+
+def _statement(signature: bytes) -> _Statement:
+    """Read a signature file without checking it."""
+    try:
+        form = json.loads(signature)
+        said = json.loads(_from_base64(form["dsseEnvelope"]["payload"]))
+        resources = said["predicate"]["resources"]
+        if any(item["algorithm"] != "sha256" for item in resources):
+            raise ValueError("hashes must be sha256 of whole files")
+        hashes = {str(item["name"]): str(item["digest"]) for item in resources}
+        return _Statement(_signer(form["verificationMaterial"]), str(said["subject"][0]["name"]), hashes)
+    except (ValueError, LookupError, TypeError) as error:  # whatever may be wrong with bytes that anyone may have written
+        raise SignatureError(f"bundle file {SIGNATURE} is no signature of a model ({error!r:.120}). Sign the bundle again.") from error
+
+
+def _signer(material: dict[str, Any]) -> Signer:
+    if "publicKey" in material:
+        return Signer(str(material["publicKey"]["hint"]))
+    der = _from_base64(material["x509CertificateChain"]["certificates"][0]["rawBytes"])
+    subject = _cryptography().x509.load_der_x509_certificate(der).subject.rfc4514_string()
+    return Signer(hashlib.sha256(der).hexdigest(), subject)
+
+
+def _from_base64(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _check_files(bundle: Bundle, statement: _Statement) -> None:
+    """Refuse files that are not those that were signed, and name one."""
+    found = bundle.hashes
+    wrong = [name for name in {*found, *statement.hashes} if found.get(name) != statement.hashes.get(name)]
+    wrong.sort(key=lambda name: (name == "manifest.json", name))  # it changes with every other file
+    if not wrong:
+        return
+    name, others = wrong[0], f" (nor are {len(wrong) - 1} others)" if len(wrong) > 1 else ""
+    problem = "is missing" if name not in found else "was not signed" if name not in statement.hashes else "is not what was signed"
+    raise SignatureError(
+        f"bundle file {name} {problem}{others}: the signature is that of {statement.name}. Copy the folder again, or sign it again."
+    )
+
+
+def _verifier(model_signing: Any, signer: Signer, trust: Trust) -> Any:
+    """Return what verifies a signature by ``signer``, if ``trust`` holds a key or certificates for it."""
+    config = model_signing.verifying.Config()
+    if signer.subject is None:
+        for path in trust.public_keys:
+            if _fingerprint(path) == signer.fingerprint:
+                return config.use_elliptic_key_verifier(public_key=path)
+        raise SignatureError(f"bundle file {SIGNATURE} is by {signer}, which is none of the trusted keys. Ask who shipped the bundle.")
+    if not trust.certificates or (trust.subjects and signer.subject not in trust.subjects):
+        raise SignatureError(f"bundle file {SIGNATURE} is by {signer}, which is not trusted. Ask who shipped the bundle.")
+    try:
+        return config.use_certificate_verifier(certificate_chain=trust.certificates)
+    except (OSError, ValueError) as error:
+        files = ", ".join(map(str, trust.certificates))
+        raise SigningKeyError(f"certificates must be readable PEM files: got {files} ({error}). Check the trust settings.") from error
+
+
+def _fingerprint(path: Path) -> str:
+    """Return the hash that model_signing names a public key by: that of its PEM file."""
+    serialization = _cryptography().serialization
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except OSError as error:
+        raise SigningKeyError(f"public key {str(path)!r} cannot be read: {error.strerror}. Check the path.") from error
+    except ValueError as error:
+        hint = f"From a private key: openssl ec -in private.pem -pubout -out {path.name}"
+        raise SigningKeyError(f"public key {str(path)!r} must be a PEM file of a public key: it is none. {hint}") from error
+    _check_curve(key, f"public key {str(path)!r}")
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(pem).hexdigest()
+
+
+@contextmanager
+def _usable_key(key: SigningKey) -> Iterator[Path]:
+    """Give the path of a private key that opens without a password; one that was decrypted goes through a pipe, never to the disk."""
+    path, serialization = key.private_key, _cryptography().serialization
+    content = _content(path)
+    encrypted = _is_encrypted(content)
+    password = key.ask_password().encode() if encrypted and key.ask_password else None
+    try:
+        private = serialization.load_pem_private_key(content, password)
+    except (ValueError, TypeError) as error:
+        rule = "open with its password: it does not" if encrypted else "be a PEM file of a private key: it is none"
+        raise SigningKeyError(f"private key {str(path)!r} must {rule}. {'Check the password.' if encrypted else _NEW_KEY}") from error
+    _check_curve(private, f"private key {str(path)!r}")
+    if not encrypted:
+        yield path
+        return
+    plain = serialization.NoEncryption()
+    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, pem)  # less than any pipe holds
+        os.close(writing)
+        yield Path(f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SigningKeyError(f"private key {str(path)!r} cannot be read: {error.strerror}. Check the path.") from error
+
+
+def _is_encrypted(pem: bytes) -> bool:
+    return b"ENCRYPTED" in pem
+
+
+def _check_curve(key: Any, subject: str) -> None:
+    curve = getattr(getattr(key, "curve", None), "name", type(key).__name__)
+    if curve not in _CURVES:
+        raise SigningKeyError(f"{subject} must be an elliptic-curve key (P-256, P-384 or P-521): got {curve}. {_NEW_KEY}")
+
+
+def _model_signing() -> Any:
+    try:
+        import model_signing
+    except ImportError as error:
+        raise MissingExtraError("signatures", package="model-signing", extra="sign") from error
+    return model_signing
+
+
+class _Cryptography(NamedTuple):
+    x509: Any
+    serialization: Any
+
+
+def _cryptography() -> _Cryptography:
+    try:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import serialization
+    except ImportError as error:
+        raise MissingExtraError("signatures", package="cryptography", extra="sign") from error
+    return _Cryptography(x509, serialization)
