@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from difficulty.wordpiece import WordIds
+
 __all__ = ["RequestTokenizer", "TokenIds", "pad"]
 
 IntArray = NDArray[np.int64]
@@ -47,6 +49,7 @@ class RequestTokenizer:
         self.max_tokens = max_tokens
         self._head = max_tokens - max_tokens // 2
         self._tail = max_tokens // 2
+        self._words = WordIds(tokenizer)
 
     @classmethod
     def from_file(cls, path: Path, *, max_tokens: int = 512) -> RequestTokenizer:
@@ -70,7 +73,10 @@ class RequestTokenizer:
 
     def encode(self, text: str) -> TokenIds:
         """Return the ids of one text."""
-        return self._cut(self.tokenizer.encode_batch_fast([text])[0].ids)  # the one call that does not track offsets
+        ids = self._words(text)
+        if ids is None:
+            ids = self.tokenizer.encode_batch_fast([text])[0].ids  # the one call that does not track offsets
+        return self._cut(ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[TokenIds]:
         """Return the ids of many texts, in order."""

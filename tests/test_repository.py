@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY, require_program
 PACKAGE = REPOSITORY / "difficulty"
 SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
-GROUND = {"", "errors", "events", "records", "registry", "recipe", "text", "tokens", "metrics"}
+GROUND = {"", "errors", "events", "records", "registry", "recipe", "text", "tokens", "wordpiece", "metrics"}
 LAB = {"traffic", "features", "model", "evaluation", "thresholds", "export", "economics", "labels"}
 ROUTER_SIDE = {"bundle", "runtime"}
 ABOVE = {"integrations", "stages", "cli"}
@@ -32,7 +32,7 @@ MAY_IMPORT = (
 MAY_NAME = {
     "onnx": ["export/", "features/quantise.py", "features/sentence.py"],
     "onnxruntime": ["runtime/", "features/transformer.py"],
-    "tokenizers": ["tokens.py", "runtime/scorer.py", "features/sentence.py"],
+    "tokenizers": ["tokens.py", "wordpiece.py", "runtime/scorer.py", "features/sentence.py"],
     "sklearn": ["model/", "evaluation/", "thresholds/"],
     "scipy": ["features/", "labels/", "model/", "evaluation/", "thresholds/"],
     "pyarrow": ["traffic/", "runtime/log/parquet.py"],
