@@ -91,8 +91,15 @@ class GraphBuilder:
         return self("Gemm", value, self.constant(weights.astype(np.float32)), self.constant(bias.astype(np.float32)), output=output)
 
     def build(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto], *, name: str) -> onnx.ModelProto:
-        """Return the model, checked by onnx."""
-        graph = helper.make_graph(self._nodes, name, inputs, outputs, initializer=self._initializers)
+        """Return the model without what no output needs, checked by onnx."""
+        needed = {item.name for item in outputs}
+        nodes: list[onnx.NodeProto] = []
+        for node in reversed(self._nodes):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                nodes.append(node)
+        constants = [item for item in self._initializers if item.name in needed]
+        graph = helper.make_graph(nodes[::-1], name, inputs, outputs, initializer=constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.OPSET)], producer_name="difficulty")
         model.ir_version = 8
         onnx.checker.check_model(model, full_check=True)

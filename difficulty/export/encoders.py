@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from difficulty.errors import InvalidValueError
@@ -28,6 +30,14 @@ class Inputs:
     """float32, (batch, tokens); 0 for padding and for the task's id."""
     task: str | None
     """int64, (batch,): 0 where the task is not known, else its place in the list, from 1."""
+    rows: str = ""
+    """int64, (batch, 1, tokens): rows of tables by token; padding and the task's id are past the vocabulary."""
+    n_blank: int = 0
+    """Rows of nothing that a table has past the vocabulary's."""
+
+    def table(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return a table with an entry for each token and nothing for what is none."""
+        return np.concatenate([values, np.zeros((self.n_blank, *values.shape[1:]), dtype=values.dtype)])
 
 
 def embedding(graph: GraphBuilder, inputs: Inputs, encoder: Encoder) -> str:
@@ -42,9 +52,9 @@ def embedding(graph: GraphBuilder, inputs: Inputs, encoder: Encoder) -> str:
 
 def _static(graph: GraphBuilder, inputs: Inputs, encoder: StaticEncoder) -> str:
     """Return the sum of token vectors (the mean, once brought to unit length)."""
-    scale = graph("Mul", inputs.mask, graph("Gather", graph.constant(encoder.scale), inputs.ids))
-    vectors = graph.cast(graph("Gather", graph.constant(encoder.table), inputs.ids))
-    total = graph("Squeeze", graph("MatMul", graph.widen(scale, 1), vectors), graph.constant([1]))
+    scale = graph("Gather", graph.constant(inputs.table(encoder.scale)), inputs.rows)
+    vectors = graph.cast(graph("Squeeze", graph("Gather", graph.constant(inputs.table(encoder.table)), inputs.rows), graph.constant([1])))
+    total = graph("Squeeze", graph("MatMul", scale, vectors), graph.constant([1]))
     length = graph("Max", graph("ReduceL2", total, axes=[1], keepdims=1), graph.constant(_TINY))
     return graph("Div", total, length)
 

@@ -110,3 +110,14 @@ def test_columns_are_cut_and_axes_added():
     graph("Identity", graph.widen(wide, 0), output="y")
     model = graph.build([PAIR], [result("y", [1, "batch", 4])], name="test")
     assert run(model, x=np.array([[1, 2]], dtype=np.float32))[0].tolist() == [[[2.0, 1.0, 1.0, 2.0]]]
+
+
+def test_build_leaves_out_what_no_output_needs():
+    """A channel may offer tensors that nothing reads."""
+    graph = GraphBuilder()
+    graph("Mul", "x", graph.constant(np.float32(7)))
+    graph("Add", "x", graph.constant(np.float32(1)), output="y")
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("x", "y")]
+    model = graph.build(value[:1], value[1:], name="test")
+    assert [node.op_type for node in model.graph.node] == ["Add"]
+    assert len(model.graph.initializer) == 1
