@@ -12,15 +12,11 @@ from difficulty.export.evidence import Affine, Evidence, pieces
 
 
 def run(graph, value, *, width):
+    """Return what maps rows of ``x`` to the tensor ``value``."""
     graph("Identity", value, output="y")
-    kinds = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", width]),
-        helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
-    ]
-    model = graph.build(kinds[:1], kinds[1:], name="test").SerializeToString()
-    return lambda rows: ort.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"x": np.array(rows, dtype=np.float32)})[
-        0
-    ]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", columns]) for name, columns in (("x", width), ("y", "columns")))
+    session = ort.InferenceSession(graph.build([x], [y], name="test").SerializeToString(), providers=["CPUExecutionProvider"])
+    return lambda rows: session.run(None, {"x": np.array(rows, dtype=np.float32)})[0]
 
 
 def test_affine_then_is_the_product():
