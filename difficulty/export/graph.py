@@ -100,14 +100,14 @@ def _inputs(graph: GraphBuilder, model: DifficultyModel) -> Inputs:
     vocabulary, tasks = _vocabulary_size(model), task_ids(model)
     nothing = vocabulary + len(tasks)
     rows = graph("Where", graph.cast("attention_mask", to=TensorProto.BOOL), "input_ids", graph.constant(np.int64(nothing)))
-    table = {"rows": graph.widen(rows, 1), "n_blank": len(tasks) + 1}
+    wide, n_blank = graph.widen(rows, 1), len(tasks) + 1
     if not tasks:
-        return Inputs("input_ids", graph.cast("attention_mask"), None, **table)
+        return Inputs("input_ids", graph.cast("attention_mask"), None, wide, n_blank)
     is_text = graph("Less", rows, graph.constant(np.int64(vocabulary)))
     ids = graph("Where", is_text, rows, graph.constant(np.int64(0)))
     first = graph("Gather", "input_ids", graph.constant(np.int64(0)), axis=1)
     place = graph("Max", graph("Sub", first, graph.constant(np.int64(vocabulary - 1))), graph.constant(np.int64(0)))
-    return Inputs(ids, graph.cast(is_text), place, **table)
+    return Inputs(ids, graph.cast(is_text), place, wide, n_blank)
 
 
 def _add_channel(graph: GraphBuilder, inputs: Inputs, channel: Channel, model: DifficultyModel, parts: _Parts) -> None:

@@ -101,6 +101,6 @@ def _gain(combination: Combination, gain: GainWeights | None) -> tuple[FloatArra
     """
     assert gain is not None
     slope, both = 2.0 * combination.score_calibrator.slope, combination.frontier is not None
-    weights = slope * np.kron(gain.weights, [1.0, -1.0] if both else [1.0])
+    weights: FloatArray = slope * np.kron(gain.weights, np.array([1.0, -1.0] if both else [1.0]))
     constant = gain.intercept - (0.0 if both else 0.5 * gain.weights.sum())
     return weights, slope * constant + combination.score_calibrator.intercept
