@@ -31,8 +31,8 @@ def ngram_columns(
     """Return the logits of the heads without their intercepts and, where ``common`` is given, the wording, as columns.
 
     Every column is a ratio of two sums over n-grams. An n-gram that occurs c times is met c times; each time it carries
-    ``(1 + ln c) / c`` of a head's weight and ``(1 + ln c)^2 / c`` of the squared length. Both factors are looked up by c. The wording is the mean, over pairs, of
-    how much more common than the rarest a pair is.
+    ``(1 + ln c) / c`` of a head's weight and ``(1 + ln c)^2 / c`` of the squared length. Both factors are looked
+    up by c. The wording is the mean, over pairs, of how much more common than the rarest a pair is.
     """
     table, n_heads = _table(channel, inputs, idf, heads, common), len(heads)
     rows = _rows(graph, inputs, channel)
