@@ -29,6 +29,7 @@ __all__ = [
     "TaskSettings",
     "TextSettings",
     "TransformerSettings",
+    "ValidatorSettings",
     "load_recipe",
     "parse_recipe",
 ]
@@ -191,6 +192,17 @@ class SearchSettings(_Settings):
     """Neighbours are not tried without one."""
 
 
+class ValidatorSettings(_Settings):
+    """One check of the cheap model's answers."""
+
+    check: str = Field(min_length=1)
+    """Name of a validator: ``json``, ``json_schema``, ``tool_call``, ``regex``, ``non_empty``, ``refusal`` or ``python``."""
+    tasks: tuple[str, ...] = ()
+    """Tasks whose answers are checked; empty for every request."""
+    options: dict[str, Any] = {}
+    """The validator's own options."""
+
+
 class PolicySettings(_Settings):
     """The router's rule, as far as it is not learned."""
 
@@ -202,6 +214,14 @@ class PolicySettings(_Settings):
     objective: str = "share=0.3"
     """How the threshold is chosen when ``ship`` is not told otherwise."""
     review_after_days: int = Field(default=91, ge=1)
+    validators: tuple[ValidatorSettings, ...] = ()
+    """What the cheap model's answers have to pass; a request whose answer fails goes to the frontier model once."""
+    streaming: Literal["pass", "buffer"] = "pass"
+    """Whether streamed answers of the cheap model are sent on as they come, unchecked, or held back until they are checked."""
+    epsilon: float = Field(default=0.0, ge=0, le=0.5)
+    """Probability with which a scored request takes the other route, so that the log can teach."""
+    shadow: float = Field(default=0.0, ge=0, le=1)
+    """Share of the requests that are also sent to the other model, outside the request's time."""
 
     @model_validator(mode="after")
     def _tasks_are_easy_or_hard(self) -> PolicySettings:

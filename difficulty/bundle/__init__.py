@@ -1,7 +1,7 @@
 """The folder that is shipped: its manifest, its policy, how it is written and how it is checked. No lab code, no pickle."""
 
 from difficulty.bundle.manifest import BUNDLE_FORMAT, FileEntry, Manifest
-from difficulty.bundle.policy import Chosen, Fallback, Policy
+from difficulty.bundle.policy import Chosen, Exploration, Fallback, Policy, ValidatorRule
 from difficulty.bundle.store import Bundle, read_bundle, write_bundle
 from difficulty.bundle.trust import Trust, load_trust
 
@@ -9,11 +9,13 @@ __all__ = [
     "BUNDLE_FORMAT",
     "Bundle",
     "Chosen",
+    "Exploration",
     "Fallback",
     "FileEntry",
     "Manifest",
     "Policy",
     "Trust",
+    "ValidatorRule",
     "load_trust",
     "read_bundle",
     "write_bundle",

@@ -7,9 +7,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Chosen", "Fallback", "Policy"]
+__all__ = ["Chosen", "Exploration", "Fallback", "Policy", "ValidatorRule"]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class ValidatorRule(BaseModel):
+    """One check of the cheap model's answers; see :mod:`difficulty.runtime.validators`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    check: str = Field(min_length=1)
+    """Name of a validator: ``json``, ``non_empty``, ..."""
+    tasks: tuple[str, ...] = ()
+    """Tasks whose answers are checked; empty for every request, also those without a task."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The validator's own options."""
 
 
 class Fallback(BaseModel):
@@ -18,8 +31,27 @@ class Fallback(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     on_validation_failure: bool = True
+    on_call_failure: bool = True
+    """Whether the frontier model is called when the cheap one times out, is rate-limited or fails."""
+    validators: tuple[ValidatorRule, ...] = ()
+    """What an answer has to pass; without any, no answer fails."""
+    streaming: Literal["pass", "buffer"] = "pass"
+    """Streamed cheap answers: ``pass`` sends them on as they come, unchecked; ``buffer`` holds them back until they are checked."""
     catch_rate: Share | None = None
     """Share of the cheap model's failures that validation catches, as expected figures reckon with it. ``None``: not known."""
+
+
+class Exploration(BaseModel):
+    """What is tried beside the rule, so that the log can teach; off by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epsilon: float = Field(default=0.0, ge=0.0, le=0.5)
+    """Probability with which a scored request takes the other route."""
+    shadow: Share = 0.0
+    """Share of the requests that are also sent to the other model, outside the request's time; nobody sees that answer."""
+    seed: int = Field(default=0, ge=0)
+    """Chance is a hash of this and of the request's id."""
 
 
 class Chosen(BaseModel):
@@ -59,6 +91,7 @@ class Policy(BaseModel):
     min_familiarity: Share = 0.0
     """Requests less familiar than this go to the frontier model; 0 switches that off."""
     fallback: Fallback = Fallback()
+    exploration: Exploration = Exploration()
     on_error: Literal["frontier"] = "frontier"
     """Where a request goes that cannot be scored."""
     review_date: date

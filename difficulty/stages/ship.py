@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from difficulty.bundle import BUNDLE_FORMAT, Bundle, Policy, write_bundle
+from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, ValidatorRule, write_bundle
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.errors import BundleError, NoSignalError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
@@ -177,6 +177,11 @@ def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: t
         easy_tasks=rules.easy_tasks,
         hard_tasks=rules.hard_tasks,
         min_familiarity=rules.min_familiarity,
+        fallback=Fallback(
+            validators=tuple(ValidatorRule(**rule.model_dump()) for rule in rules.validators),
+            streaming=rules.streaming,
+        ),
+        exploration=Exploration(epsilon=rules.epsilon, shadow=rules.shadow, seed=run.recipe.seed),
         threshold=point.threshold,
         review_date=today + timedelta(days=rules.review_after_days),
         chosen=chosen_by(point, run.calibration),

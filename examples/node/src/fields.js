@@ -60,16 +60,30 @@ const POLICY = {
   task_thresholds: or(is('an object of numbers in [0, 1]', every(isShare)), {}),
   min_familiarity: or(share, 0),
   fallback: or(object, {}),
+  exploration: or(object, {}),
   on_error: or(oneOf('frontier'), 'frontier'),
   review_date: moment,
   chosen: object,
 };
-const FALLBACK = { on_validation_failure: or(is('true or false', (value) => typeof value === 'boolean'), true), catch_rate: maybeShare };
+const flag = is('true or false', (value) => typeof value === 'boolean');
+const FALLBACK = {
+  on_validation_failure: or(flag, true),
+  on_call_failure: or(flag, true),
+  validators: or(is('a list of objects', (value) => Array.isArray(value) && value.every(isObject)), []),
+  streaming: or(oneOf('pass', 'buffer'), 'pass'),
+  catch_rate: maybeShare,
+};
+const VALIDATOR = { check: name, tasks: or(texts, []), options: or(object, {}) };
+const EXPLORATION = {
+  epsilon: or(is('a number in [0, 0.5]', (value) => isShare(value) && value <= 0.5), 0),
+  shadow: or(share, 0),
+  seed: or(count, 0),
+};
 const CHOSEN = { objective: text, calibration_data: text, n: count, expected: object, assumed: or(texts, []), guarantee: maybeText };
 
 /** Names of the fields by the record they belong to, for a test that compares them with the specification. */
 export const FIELDS = Object.fromEntries(
-  Object.entries({ MANIFEST, FILE, POLICY, FALLBACK, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
+  Object.entries({ MANIFEST, FILE, POLICY, FALLBACK, VALIDATOR, EXPLORATION, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
 );
 
 /** Return the fields of a manifest, checked. */
@@ -83,6 +97,8 @@ export function checkedManifest(form) {
 export function checkedPolicy(form) {
   const policy = checked(form, POLICY, 'policy.json');
   policy.fallback = checked(policy.fallback, FALLBACK, 'policy.json', 'fallback.');
+  policy.fallback.validators = policy.fallback.validators.map((rule) => checked(rule, VALIDATOR, 'policy.json', 'fallback.validators.'));
+  policy.exploration = checked(policy.exploration, EXPLORATION, 'policy.json', 'exploration.');
   policy.chosen = checked(policy.chosen, CHOSEN, 'policy.json', 'chosen.');
   const both = policy.easy_tasks.filter((task) => policy.hard_tasks.includes(task));
   if (both.length > 0) throw new BundleError(`policy.json: a task is easy or hard, not both: got ${both.join(', ')}. Ship the bundle again.`);
