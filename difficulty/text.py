@@ -65,7 +65,8 @@ class TextView:
     def __call__(self, messages: str | Sequence[Mapping[str, Any]]) -> View:
         """Return the text of a request; a string is one user message."""
         text = messages if isinstance(messages, str) else render(messages)
-        return self._shorten(_well_formed(text))
+        view = self._shorten(text)  # before step 4, which changes no length, so that a huge request costs no more than a long one
+        return view if view.text.isascii() else view._replace(text=_LONE_SURROGATE.sub("\ufffd", view.text))
 
     def _shorten(self, text: str) -> View:
         total = len(text)
@@ -134,7 +135,3 @@ def _arguments_text(arguments: object) -> str:
     if isinstance(arguments, str):
         return arguments
     return "" if arguments is None else json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def _well_formed(text: str) -> str:
-    return text if text.isascii() else _LONE_SURROGATE.sub("�", text)

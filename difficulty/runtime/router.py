@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 from difficulty.bundle import Bundle, Policy, read_bundle
 from difficulty.bundle.signature import verify_signature
@@ -16,6 +18,7 @@ from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.records import Route
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import Score, Scorer
+from difficulty.runtime.waiting import Waiting
 
 __all__ = ["Decision", "Request", "Router", "TokensSource"]
 
@@ -83,10 +86,11 @@ class Router:
         self.version = version
         self.scorer_errors = 0
         self._lock = threading.Lock()
+        self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting[Request, Decision]] = WeakKeyDictionary()
 
     @classmethod
     def load(cls, path: str | Path, *, threads: int = 1, trust: Trust | None = None) -> Router:
-        """Read and check a bundle and make one decision, so that the first request pays for no warm-up.
+        """Read and check a bundle and score requests of a few lengths, so that the first one pays for no warm-up.
 
         Parameters
         ----------
@@ -113,7 +117,7 @@ class Router:
         """Build the router of a bundle that is read already."""
         manifest = bundle.manifest
         router = cls(Scorer.from_bundle(bundle, threads=threads), bundle.policy, version=f"{manifest.name}-{manifest.version}")
-        router.scorer.score("warm up")
+        router.scorer.warm_up()
         return router
 
     def decide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
@@ -136,6 +140,17 @@ class Router:
         waiting = [index for index, look in enumerate(pending) if look.verdict is None and look.error is None]
         self._score_all([pending[index] for index in waiting])
         return [self._noted(self._conclude(look)) for look in pending]
+
+    async def adecide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
+        """Return the decision for one request without blocking the event loop; arguments as in :meth:`decide`.
+
+        A thread decides. Requests that come while it is busy are decided together.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting.get(loop)
+        if waiting is None:
+            waiting = self._waiting[loop] = Waiting(self.decide_many)
+        return await waiting.ask(Request(messages, task, tokens))
 
     def consider(self, request: Request) -> Decision:
         """Return the decision without counting or logging it: for tests of a bundle, not for traffic."""

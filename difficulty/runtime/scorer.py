@@ -22,8 +22,9 @@ FloatArray = NDArray[np.float32]
 _INPUTS = {"input_ids", "attention_mask"}
 _REQUIRED = ("difficulty_score", "p_cheap_fails")
 _OPTIONAL = ("p_frontier_fails", "familiarity")
+_WARM_UP_LENGTHS = (1, 16, 64)
 _MOST_ROWS = 256
-_MOST_PAIRS = 4_000_000
+_MOST_PAIRS = 2_000_000
 """A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers; this bounds them."""
 
 
@@ -98,6 +99,7 @@ class Scorer:
         self.tokenizer = tokenizer
         self.view = view
         self.task_ids = dict(task_ids or {})
+        self._ones = np.ones((1, tokenizer.max_tokens + 1), dtype=np.int64)
         self.outputs = [name for name in (*_REQUIRED, *_OPTIONAL) if name in found]
 
     @classmethod
@@ -139,9 +141,15 @@ class Scorer:
     def score_ids(self, ids: Sequence[int]) -> Score:
         """Return the score of one tokenized request."""
         input_ids = np.array([ids or [0]], dtype=np.int64)
-        mask = np.ones_like(input_ids) if ids else np.zeros_like(input_ids)
+        mask = self._ones[:, : len(ids)] if 0 < len(ids) <= self._ones.shape[1] else np.full_like(input_ids, bool(ids))
         values = self.session.run(self.outputs, {"input_ids": input_ids, "attention_mask": mask})
-        return Score.of({name: float(value[0]) for name, value in zip(self.outputs, values, strict=True)})
+        return Score.of({name: value.item() for name, value in zip(self.outputs, values, strict=True)})
+
+    def warm_up(self) -> None:
+        """Score a request of each of a few lengths: runtimes set themselves up on the first."""
+        for length in _WARM_UP_LENGTHS:
+            self.score_ids([0] * min(length, self.tokenizer.max_tokens))
+        self.score("warm up")
 
     def score(self, messages: str | Sequence[Mapping[str, Any]], task: str | None = None) -> Score:
         """Return the score of one request."""
@@ -176,6 +184,7 @@ def load_session(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # it keeps the largest batch's memory for good, and is no faster
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

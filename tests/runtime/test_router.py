@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 from collections import UserString
@@ -189,6 +190,19 @@ def test_odd_request_with_text_is_scored(router, messages):
     assert router.decide_many([Request(messages)])[0].error is None
 
 
+@pytest.mark.parametrize("piece", ["word ", "mot é ", "字", "\ud83d", "x", "\x00", " "], ids=ascii)
+def test_huge_request_is_decided_by_its_ends(router, piece):
+    """Ten million characters in one message or in many, of any kind."""
+    text = piece * (10_000_000 // len(piece))
+    whole, ends = router.decide(text), router.decide(f"{text[:4096]}\n{text[-4096:]}")
+    assert (whole.difficulty_score, whole.reason) == (ends.difficulty_score, ends.reason)
+    if piece.strip():
+        assert whole.truncated
+        assert whole.tokens_source == "estimate"
+    many = router.decide([{"role": "user", "content": text[:1_000_000]}] * 10)
+    assert (many.reason == "scorer_error") == (whole.reason == "scorer_error")
+
+
 def test_score_that_is_no_number_is_a_scorer_error_and_takes_nothing_with_it():
     """Word w5 scores NaN, w6 infinity; their neighbours in the batch keep their scores."""
     table = np.arange(200, dtype=np.float32) / 200
@@ -237,3 +251,26 @@ def test_more_threads_change_no_decision(small, texts):
     one, two = (Router.from_bundle(small, threads=threads).decide_many(requests) for threads in (1, 2))
     assert [d.route for d in one] == [d.route for d in two]
     assert [d.difficulty_score for d in one] == pytest.approx([d.difficulty_score for d in two], abs=2e-6)
+
+
+def test_waiting_gives_the_decisions_of_deciding(small, texts):
+    """From two event loops, one after the other and both at once."""
+    router = Router.from_bundle(small)
+    expected = [router.consider(Request(messages)) for messages in texts]
+
+    async def ask():
+        found = await asyncio.gather(*(router.adecide(messages) for messages in texts))
+        assert [_near(decision) for decision in found] == [_near(decision) for decision in expected]
+        assert (await router.adecide([])).reason == "scorer_error"
+
+    asyncio.run(ask())
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(asyncio.run, ask()) for _ in range(2)]:
+            done.result()
+    assert router.scorer_errors == 3
+
+
+def _near(decision):
+    """Return a decision with its scores as they are alone and in a batch."""
+    scores = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+    return {name: round(value, 4) if name in scores else value for name, value in decision.as_dict().items()}
