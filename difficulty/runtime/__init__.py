@@ -1,7 +1,8 @@
 """What routers import: load a bundle, decide. Needs numpy, onnxruntime, tokenizers and pydantic only."""
 
 from difficulty.bundle.trust import Trust, load_trust
+from difficulty.runtime.reload import ReloadingRouter, follow_path
 from difficulty.runtime.router import Decision, Request, Router
 from difficulty.runtime.scorer import Score, Scorer
 
-__all__ = ["Decision", "Request", "Router", "Score", "Scorer", "Trust", "load_trust"]
+__all__ = ["Decision", "ReloadingRouter", "Request", "Router", "Score", "Scorer", "Trust", "follow_path", "load_trust"]

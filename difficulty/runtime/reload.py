@@ -1,0 +1,258 @@
+"""A router that follows a bundle: it takes up a new one without a restart, and keeps the old one when anything about the new one is wrong.
+
+A new bundle is checked in full (hashes, signature where one is required, golden vectors on this machine) before the first request sees
+it; then one reference is replaced. Requests under way finish with the bundle they began with, and every decision names the bundle that
+made it. What is compared between two looks is what the folder is, never which time came first, so clocks may be set back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from difficulty.bundle import Bundle, Policy, read_bundle
+from difficulty.bundle.signature import verify_signature
+from difficulty.bundle.trust import Trust
+from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
+from difficulty.runtime.golden import check_golden
+from difficulty.runtime.router import Decision, Messages, Request, Router
+
+__all__ = ["ReloadingRouter", "checked_router", "follow_path", "read_trusted"]
+
+logger = logging.getLogger("difficulty.runtime")
+
+_RETRY_S = 60.0
+"""A bundle that was refused is looked at again after this, unchanged: what was wrong may have been around it, as a key file."""
+_LONGEST_POINTER = 4096
+
+
+class ReloadingRouter:
+    """Decide as a :class:`Router` does, always by the newest bundle that passed every check.
+
+    Safe to use from several threads. The thread that follows is begun by :meth:`start` and ends with the process; without it, call
+    :meth:`check` where it suits.
+
+    Parameters
+    ----------
+    locate : callable
+        Returns the folder of the bundle to use now; called at every look, so it should be quick when nothing is new.
+    interval_s : float, default 5.0
+        Seconds between two looks.
+    threads : int, default 1
+        Threads ONNX Runtime may use for one request.
+    trust : Trust, optional
+        Whose signature every bundle must bear.
+
+    Raises
+    ------
+    BundleError
+        If the first bundle fails a check: there is no old one to keep.
+
+    Examples
+    --------
+    >>> with ReloadingRouter(follow_path("bundles/current")) as router:  # doctest: +SKIP
+    ...     router.decide("What are your opening hours?").bundle_version
+    'support-2'
+    """
+
+    def __init__(self, locate: Callable[[], Path], *, interval_s: float = 5.0, threads: int = 1, trust: Trust | None = None) -> None:
+        if not interval_s > 0:
+            raise InvalidValueError("interval_s", interval_s, rule="be a number of seconds above 0")
+        self.interval_s = interval_s
+        self.threads = threads
+        self.trust = trust
+        self.switches = 0
+        """How often another bundle was taken up."""
+        self.refused = 0
+        """How often a new bundle, or none where one was expected, was not taken up."""
+        self.last_error: str | None = None
+        """Why the bundle that is followed is not the one that decides; ``None`` where it is."""
+        self._locate = locate
+        self._checking = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._past_errors = 0
+        self._refused = _Refused()
+        folder = locate()
+        self._mark = _mark_of(folder)
+        bundle = read_trusted(folder, trust)
+        self._router = checked_router(bundle, threads=threads)
+        self._digest = bundle.digest
+
+    @property
+    def current(self) -> Router:
+        """The router of the bundle that decides now: take it once where several answers must come from the same bundle."""
+        return self._router
+
+    @property
+    def version(self) -> str:
+        """``<name>-<version>`` of the bundle that decides now."""
+        return self._router.version
+
+    @property
+    def policy(self) -> Policy:
+        """Policy of the bundle that decides now."""
+        return self._router.policy
+
+    @property
+    def scorer_errors(self) -> int:
+        """Requests that could not be scored, by any bundle so far."""
+        return self._past_errors + self._router.scorer_errors
+
+    def decide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
+        """Return the decision for one request, see :meth:`Router.decide`."""
+        return self._router.decide(messages, task, tokens=tokens)
+
+    def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
+        """Return the decisions for many requests, in order, all by one bundle."""
+        return self._router.decide_many(requests)
+
+    def check(self) -> bool:
+        """Look at once, also at a bundle that was refused before; return whether another bundle decides now."""
+        with self._checking:
+            return self._look(patient=False)
+
+    def start(self) -> Self:
+        """Begin to follow in a thread; in servers that fork, call it in each worker."""
+        if self._thread is None or not self._thread.is_alive():
+            self._stopping.clear()
+            self._thread = threading.Thread(target=self._follow, name="difficulty-reload", daemon=True)
+            self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End the thread; the bundle that decides stays."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _follow(self) -> None:
+        while not self._stopping.wait(self.interval_s):
+            with self._checking:
+                self._look(patient=True)
+
+    def _look(self, *, patient: bool) -> bool:
+        """Take up what is new; whatever goes wrong, the bundle that decides goes on deciding."""
+        mark: Hashable = None
+        try:
+            folder = self._locate()
+            mark = _mark_of(folder)
+            if mark == self._mark:
+                self.last_error, self._refused = None, _Refused()
+                return False
+            if patient and self._refused.is_recent(mark):
+                return False
+            return self._take_up(folder, mark)
+        except Exception as error:
+            self._refuse(mark, str(error) or type(error).__name__)
+            return False
+
+    def _take_up(self, folder: Path, mark: Hashable) -> bool:
+        bundle = read_trusted(folder, self.trust)
+        is_new = bundle.digest != self._digest
+        if is_new:
+            self._switch(bundle, checked_router(bundle, threads=self.threads))
+        self._mark, self.last_error, self._refused = mark, None, _Refused()
+        return is_new
+
+    def _switch(self, bundle: Bundle, router: Router) -> None:
+        old, self._router = self._router, router
+        self._digest = bundle.digest
+        self._past_errors += old.scorer_errors
+        self.switches += 1
+        logger.info("bundle %s decides now, in place of %s", router.version, old.version)
+
+    def _refuse(self, mark: Hashable, reason: str) -> None:
+        """Remember why; say it once, not at every look."""
+        if reason != self.last_error or mark != self._refused.mark:
+            self.refused += 1
+            logger.warning("bundle %s goes on deciding, the new one was refused: %s", self.version, reason)
+        self.last_error, self._refused = reason, _Refused(mark, time.monotonic())
+
+
+class _Refused(NamedTuple):
+    """What was refused last, and when by the monotonic clock."""
+
+    mark: Hashable = None
+    at_s: float = 0.0
+
+    def is_recent(self, mark: Hashable) -> bool:
+        return mark == self.mark and time.monotonic() - self.at_s < _RETRY_S
+
+
+def follow_path(path: str | Path) -> Callable[[], Path]:
+    """Return what finds a bundle by a path.
+
+    Parameters
+    ----------
+    path : str or Path
+        A bundle folder, a link to one, or a file of one line that names one, from the file's own folder where it is relative. To switch
+        versions, replace the link or the file in one step (``mv`` over the old one).
+    """
+    followed = Path(path)
+
+    def locate() -> Path:
+        folder = followed.parent / _pointed_at(followed) if followed.is_file() else followed
+        if not folder.is_dir():
+            raise BundleNotFoundError(f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'.")
+        return folder.resolve()  # of a link that is replaced meanwhile, all files come from one of its two targets
+
+    return locate
+
+
+def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
+    """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
+
+    Raises
+    ------
+    BundleError
+        If either check fails.
+    """
+    bundle = read_bundle(folder)
+    if trust is not None:
+        verify_signature(bundle, trust)
+    return bundle
+
+
+def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
+    """Build a bundle's router and replay the golden vectors with it.
+
+    Raises
+    ------
+    BundleError
+        If this machine does not reproduce them, or the scorer cannot be built.
+    """
+    router = Router.from_bundle(bundle, threads=threads)
+    differences = check_golden(bundle, router)
+    if differences:
+        raise BundleError(
+            f"bundle {bundle.label} must reproduce its golden vectors on this machine: {len(differences)} differ, first {differences[0]}. "
+            "Ship it again, or verify it where it was made."
+        )
+    return router
+
+
+def _pointed_at(file: Path) -> str:
+    content = file.read_bytes()[: _LONGEST_POINTER + 1]
+    lines = content.decode(errors="replace").split("\n")
+    if not lines[0].strip() or len(content) > _LONGEST_POINTER or any(line.strip() for line in lines[1:]):
+        raise BundleError(f"{str(file)!r} must be a bundle folder, or hold one line with the path of one: it is neither.")
+    return lines[0].strip()
+
+
+def _mark_of(folder: Path) -> Hashable:
+    """Return what changes when the folder or a file in it is replaced or written to."""
+    entries = sorted(folder.iterdir())
+    stats = [(path.name, path.lstat()) for path in entries]
+    return str(folder), tuple((name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats)
