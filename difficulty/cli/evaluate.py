@@ -6,11 +6,14 @@ Example: difficulty evaluate bundles/support-1 traffic.parquet -o report
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from difficulty.cli.console import DEFAULT_CACHE, CachePath, JsonFlag, OutPath, out, print_json, steps
+
+if TYPE_CHECKING:
+    from difficulty.stages.evaluate import Judgement
 
 __all__ = ["command"]
 
@@ -23,11 +26,12 @@ def command(
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     cache: CachePath = DEFAULT_CACHE,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when an honesty check finds an error or a warning.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Run evaluate."""
     from difficulty.economics import load_prices
-    from difficulty.evaluation import evaluation_table
+    from difficulty.evaluation.findings import failing
     from difficulty.stages.evaluate import evaluate_scorer
 
     price_list = load_prices(prices) if prices else None
@@ -36,7 +40,16 @@ def command(
         result = evaluate_scorer(scorer, traffic, out_path, prices=price_list, cache=cache, n_draws=draws, seed=seed)
     if json:
         print_json({"judged": result.judged, "left_out": result.left_out, "note": result.note, **result.evaluation.as_dict()})
-        return
+    else:
+        _print(result, out_path)
+    if strict and failing(result.evaluation.findings):
+        raise typer.Exit(1)
+
+
+def _print(result: Judgement, out_path: Path) -> None:
+    """Print the tables, and what was written where."""
+    from difficulty.evaluation import evaluation_table
+
     out.print(f"{result.judged:,} samples judged. {result.note}")
     out.print(evaluation_table(result.evaluation))
     out.print(f"wrote {out_path / 'metrics.json'}", markup=False)

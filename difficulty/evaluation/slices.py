@@ -46,10 +46,11 @@ SLICERS: dict[str, Slicer] = {"task": by_task, "tokens": by_tokens}
 def slice_rows(judged: Judged) -> dict[str, dict[str, IntArray]]:
     """Return, for each kind of slice, each slice's requests; largest slice first.
 
-    A kind that names no request at all (no task known) is left out; beside named requests, unnamed ones are the slice ``(none)``.
+    Beside named requests, unnamed ones are the slice ``(none)``. A kind in which all requests are in one slice is left out: it would
+    repeat the figures of all.
     """
     kinds = {kind: slicer(judged) for kind, slicer in SLICERS.items()} | dict(judged.labels)
-    return {kind: _rows_by_name(names) for kind, names in kinds.items() if any(name is not None for name in names)}
+    return {kind: _rows_by_name(names) for kind, names in kinds.items() if len(set(names)) > 1}
 
 
 def too_small(n_requests: int, n_needed: int, n_not_needed: int) -> str:

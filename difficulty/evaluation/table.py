@@ -35,11 +35,18 @@ _LABELS = {
     "gap_recovered": "gap recovered",
     "cost": "cost, USD per 1,000",
 }
-_BAND = re.compile(r"(\d+(?:\.\d+)?)(?:-\d|\+)")
+_BAND = re.compile(r"(\d+(?:\.\d+)?)(?:-\d|\+|$)")
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
 _BASELINE_COLUMNS = {"apgr": "APGR", "apgr_difference": "score minus this", "quality": "quality", "cost": "cost"}
-_SLICE_COLUMNS = {"apgr": "APGR", "frontier_share": "share", "quality": "quality", "risk": "risk"}
+_SLICE_COLUMNS = {
+    "apgr": "APGR",
+    "frontier_share": "share",
+    "routing_precision": "routing precision",
+    "cheap_route_precision": "cheap route precision",
+    "quality": "quality",
+    "risk": "risk",
+}
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:
@@ -93,7 +100,7 @@ def _baselines(evaluation: Evaluation) -> Table:
 def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
     """Return the largest slices of one kind, bands in their order; those too small to judge are marked."""
     left = len(parts) - most
-    title = f"By {kind}" + (f" (the {most} largest; {left} more in metrics.json)" if left > 0 else "")
+    title = f"By {kind.replace('_', ' ')}" + (f" (the {most} largest; {left} more in metrics.json)" if left > 0 else "")
     columns = _known(_SLICE_COLUMNS, list(parts.values()))
     table = _plain(title, [kind, "requests", *columns.values()])
     for name, estimates in _in_order(list(parts.items())[:most]):

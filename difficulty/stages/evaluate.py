@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, read_bundle
 from difficulty.errors import RunError, ScoringError, TooFewSamplesError
-from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
+from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.judged import Judged
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
 from difficulty.runtime.scorer import Encoded, Scorer
+from difficulty.stages.labels import with_suspicion
+from difficulty.stages.provenance import judged_by, provenance_of_bundle, provenance_of_run
 from difficulty.stages.reading import reading_of, reading_of_encoded
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, tokenize
-from difficulty.traffic.logged import weigh_logged
+from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Traffic
 
 __all__ = [
@@ -32,6 +34,10 @@ __all__ = [
     "weighed",
     "without_task",
 ]
+
+
+_OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is judged."
+_OTHER_TRAFFIC = "Other traffic than the bundle was trained on; whether single samples overlap is not known."
 
 
 class Judgement(NamedTuple):
@@ -73,7 +79,10 @@ def evaluate_scorer(
         )
     made = _of_bundle(scorer_path, traffic, prices) if is_bundle else _of_run(scorer_path, traffic, prices, cache)
     rng = np.random.default_rng(seed)
-    evaluation = evaluate(made.held_out, n_draws=n_draws, rng=rng, task_means=made.task_means, others=made.others).noting(made.notes)
+    evaluation = evaluate(
+        made.held_out, n_draws=n_draws, rng=rng, task_means=made.task_means, others=made.others, provenance=made.provenance
+    )
+    evaluation = evaluation.noting(made.notes).descending_from(made.lineage)
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
     n = len(made.held_out)
@@ -123,57 +132,87 @@ class _Material:
     note: str
     notes: tuple[str, ...] = ()
     """What is to be known of the outcomes: how logged ones are weighted."""
+    provenance: Provenance
+    lineage: dict[str, Any]
 
 
 def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | None) -> _Material:
     run = Run.read(path, cache=cache)
-    new = np.flatnonzero(~run.seen.holds(traffic))
+    overlap = run.seen.look_up(traffic)
+    new = np.flatnonzero(~overlap.any)
     _check_some(len(new), len(traffic))
-    picked, notes = weighed(traffic.select(new), run.recipe.labels)
+    picked, logged = _weighed(traffic.select(new), run.recipe.labels)
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
     model, gains, left_out = run.model, run.lineage["task_gains"], len(traffic) - len(new)
     outputs = model.predict(tokens.ids, tokens.tasks).by_name()
+    held_out = judged(picked, outputs, tokens.totals, target=model.target, prices=prices)
+    own = traffic.data_hash == run.lineage["training_data"]
+    suspicious = sum(name in run.suspicious for name in picked.ids) if own else None
     return _Material(
-        held_out=judged(picked, outputs, tokens.totals, target=model.target, prices=prices),
+        held_out=with_suspicion(held_out, picked.ids, run.suspicious) if suspicious else held_out,
         task_means=TaskMeans(**gains) if gains else None,
         others={"without_task": model.predict(tokens.ids).difficulty_score} if model.task_channels else None,
-        notes=(*notes, *reading_of(tokens, run.tokenizer, run.encoder).notes),
+        notes=(*_notes(logged), *reading_of(tokens, run.tokenizer, run.encoder).notes),
         note=f"{left_out:,} samples whose text or group training saw are left out." if left_out else "No sample was seen in training.",
+        provenance=provenance_of_run(run, traffic, overlap, suspicious=suspicious, logged=logged),
+        lineage=judged_by(
+            run.lineage,
+            scorer="run",
+            name=path.resolve().name,
+            policy=None,
+            judged_data=traffic.data_hash,
+            judged=len(new),
+            left_out=left_out,
+            prices=prices,
+        ),
     )
 
 
 def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
     bundle = read_bundle(path)
-    rows, note = _unseen_by(bundle, traffic)
+    splits = training_splits(bundle, traffic)
+    rows = np.arange(len(traffic)) if splits is None else np.flatnonzero(splits == "test")
     _check_some(len(rows), len(traffic))
-    picked, notes = weighed(traffic.select(rows), label_settings(bundle))
+    picked, logged = _weighed(traffic.select(rows), label_settings(bundle))
     scorer, policy = Scorer.from_bundle(bundle), bundle.policy
+    name = f"{bundle.manifest.name}-{bundle.manifest.version}"
     scores = score_traffic(scorer, picked)
     return _Material(
         held_out=judged(picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices, policy=policy),
         others=without_task(scorer, scores),
-        notes=(*notes, *reading_of_encoded(scores.encoded, scorer.tokenizer).notes),
-        note=note,
+        notes=(*_notes(logged), *reading_of_encoded(scores.encoded, scorer.tokenizer).notes),
+        note=_OTHER_TRAFFIC if splits is None else _OWN_TRAFFIC,
+        provenance=provenance_of_bundle(policy, traffic, picked, splits, logged=logged),
+        lineage=judged_by(
+            bundle.manifest.model_dump(mode="json"),
+            scorer="bundle",
+            name=name,
+            policy=policy,
+            judged_data=traffic.data_hash,
+            judged=len(rows),
+            left_out=len(traffic) - len(rows),
+            prices=prices,
+        ),
     )
 
 
 def weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, tuple[str, ...]]:
     """Return logged traffic weighted, with what to say of it; what an unknown policy selected is judged as it is, and the notes say so."""
-    accepting = settings.model_copy(update={"accept_selection_bias": True})
-    traffic, logged = weigh_logged(traffic, accepting)
-    return traffic, logged.notes if logged else ()
+    traffic, logged = _weighed(traffic, settings)
+    return traffic, _notes(logged)
+
+
+def _weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, LoggedReport | None]:
+    return weigh_logged(traffic, settings.model_copy(update={"accept_selection_bias": True}))
+
+
+def _notes(logged: LoggedReport | None) -> tuple[str, ...]:
+    return logged.notes if logged else ()
 
 
 def label_settings(bundle: Bundle) -> LabelSettings:
     """Return the label settings of the recipe that a bundle was trained by; bundles from before there were any have the defaults."""
     return LabelSettings.model_validate(bundle.manifest.recipe.get("labels", {}))
-
-
-def _unseen_by(bundle: Bundle, traffic: Traffic) -> tuple[NDArray[np.intp], str]:
-    splits = training_splits(bundle, traffic)
-    if splits is None:
-        return np.arange(len(traffic)), "Other traffic than the bundle was trained on; whether single samples overlap is not known."
-    return np.flatnonzero(splits == "test"), "The traffic the bundle was trained on; only its test split is judged."
 
 
 def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None:

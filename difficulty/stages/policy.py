@@ -13,7 +13,7 @@ from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Scorer
 from difficulty.traffic.table import Traffic
 
-__all__ = ["chosen_by", "policy_files"]
+__all__ = ["chosen_by", "hash_of_texts", "policy_files"]
 
 
 def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
@@ -21,10 +21,15 @@ def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
     expected = point.as_dict()
     return Chosen(
         objective=point.objective,
-        calibration_data=sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest(),
+        calibration_data=hash_of_texts(traffic),
         n=len(traffic),
         expected={name: expected[name] for name in ("frontier_share", "quality", "gap_recovered", "cost")},
     )
+
+
+def hash_of_texts(traffic: Traffic) -> str:
+    """Return the hash by which a policy remembers the requests that its threshold was chosen on, whatever their order."""
+    return sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest()
 
 
 def policy_files(scorer: Scorer, policy: Policy, *, version: str) -> dict[str, bytes]:

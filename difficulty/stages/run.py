@@ -44,11 +44,32 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.table import Traffic
 
-__all__ = ["CURVE_FILE", "OUT_OF_FOLD_FILE", "RUN_FORMAT", "NamedScores", "Run", "Seen", "new_folder", "refuse_existing"]
+__all__ = ["CURVE_FILE", "OUT_OF_FOLD_FILE", "RUN_FORMAT", "NamedScores", "Overlap", "Run", "Seen", "new_folder", "refuse_existing"]
 
 RUN_FORMAT = 1
 CURVE_FILE = "learning_curve.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
+
+
+class Overlap(NamedTuple):
+    """Whether the text, the group, or a group of near-duplicates of each of n samples was seen; arrays of shape (n,)."""
+
+    same_text: NDArray[np.bool_]
+    same_group: NDArray[np.bool_]
+    near: NDArray[np.bool_]
+
+    @property
+    def any(self) -> NDArray[np.bool_]:
+        """Whether the sample was seen in any way."""
+        return self.same_text | self.same_group | self.near
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many were seen, each counted once, by the surest reason."""
+        group_alone = self.same_group & ~self.same_text
+        near_alone = self.near & ~self.same_group & ~self.same_text
+        masks = {"same text": self.same_text, "same group": group_alone, "nearly the same text": near_alone}
+        return {name: int(mask.sum()) for name, mask in masks.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +86,15 @@ class Seen:
 
     def holds(self, traffic: Traffic) -> NDArray[np.bool_]:
         """Return, for each sample, whether its text, its group or a group of near-duplicates was seen; shape (n,)."""
+        return self.look_up(traffic).any
+
+    def look_up(self, traffic: Traffic) -> Overlap:
+        """Return which samples were seen, and how that is known."""
         near = np.zeros(len(traffic), dtype=bool)
         rows = np.repeat(np.arange(len(traffic)), [len(keys) for keys in traffic.near_groups])
         near[rows[np.isin(_hashes(chain.from_iterable(traffic.near_groups)), self.groups)]] = True
-        return near | np.isin(_hashes(traffic.text_hashes()), self.texts) | np.isin(_hashes(traffic.split_groups), self.groups)
+        same_text = np.isin(_hashes(traffic.text_hashes()), self.texts)
+        return Overlap(same_text, np.isin(_hashes(traffic.split_groups), self.groups), near)
 
 
 _SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails")
@@ -169,6 +195,11 @@ class Run:
             raise RunError(f"run {str(self.folder)!r} holds no out-of-fold scores. Train it again.")
         with np.load(path, allow_pickle=False) as arrays:
             return NamedScores(arrays["ids"].tolist(), Scores(**{name: arrays.get(name) for name in _SCORES}))
+
+    @property
+    def remembers_ids(self) -> bool:
+        """Whether the run knows the ids of its fit samples; runs of earlier versions do not."""
+        return (self.folder / OUT_OF_FOLD_FILE).is_file()
 
     @cached_property
     def suspicious(self) -> set[str]:

@@ -15,6 +15,7 @@ from difficulty.evaluation.judged import Judged
 from difficulty.model.difficulty import Target
 from difficulty.records import Prices
 from difficulty.runtime.rule import TaskRules, before_scoring
+from difficulty.stages.slicing import traffic_labels
 from difficulty.text import TextView
 from difficulty.thresholds.curve import ScoredTraffic
 from difficulty.tokens import RequestTokenizer
@@ -111,7 +112,7 @@ def judged(
         fixed=fixed_routes(policy, traffic.tasks, rule_tokens(traffic, totals), familiarity) if policy else None,
         task_thresholds=policy.task_thresholds if policy else {},
         catch_rate=catch_rate(policy.fallback) if policy else None,
-        labels={} if familiarity is None else {"familiarity": _bands(familiarity)},
+        labels=traffic_labels(traffic) | ({} if familiarity is None else {"familiarity": _bands(familiarity)}),
     )
 
 

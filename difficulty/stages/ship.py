@@ -27,6 +27,7 @@ from difficulty.stages.evaluate import score_traffic, without_task
 from difficulty.stages.labels import label_notes, with_suspicion
 from difficulty.stages.lineage import library_versions
 from difficulty.stages.policy import chosen_by, policy_files
+from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import reading_notes
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, scored_traffic, tokenize
@@ -122,6 +123,7 @@ def ship(
     bundle_policy = _policy(run, rules, point, models=models, today=today or datetime.now(UTC).date())
     say("judging the test samples")
     evaluation = _evaluate(run, scorer, bundle_policy, prices=prices, n_draws=n_draws)
+    evaluation = evaluation.descending_from(_judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices))
     say("writing the bundle")
     files = _files(run, graph, bundle_policy, scorer, evaluation, name=f"{name}-{version}", report=report)
     manifest = _manifest(run, scorer, name=name, version=version, policy=rules)
@@ -197,6 +199,13 @@ def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None
     held_out = with_suspicion(held_out, run.test.ids, run.suspicious)
     notes = [*(run.lineage.get("logged") or {}).get("notes", ()), *reading_notes(run.lineage), *label_notes(run.lineage)]
     return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=without_task(scorer, scores)).noting(notes)
+
+
+def _judged_by(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:
+    """Return what metrics.json says of the test samples and the bundle that they judge."""
+    samples, data = run.lineage["samples"], run.lineage["training_data"]
+    n, others = samples["test"], sum(samples.values()) - samples["test"]
+    return judged_by(run.lineage, scorer="bundle", name=name, policy=policy, judged_data=data, judged=n, left_out=others, prices=prices)
 
 
 def _files(

@@ -39,6 +39,7 @@ from difficulty.stages.labels import (
 from difficulty.stages.learning import measured_curve
 from difficulty.stages.lineage import lineage_of
 from difficulty.stages.material import Material, gather
+from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import Reading, reading_of
 from difficulty.stages.run import CURVE_FILE, OUT_OF_FOLD_FILE, NamedScores, Run, Seen, new_folder, refuse_existing
 from difficulty.stages.scoring import judged
@@ -149,7 +150,9 @@ def train(
         evaluation = _evaluate(material, fitted, n_draws=n_draws)
         curve = _curve(material, fitted, say) if more_labels else None
         advice = _advice(material, fitted, say) if unseen_tasks else None
-        _write(out, material, fitted, evaluation, curve, advice)
+        lineage = _lineage(material, fitted, advice)
+        evaluation = evaluation.descending_from(_judged_by(lineage, name=out.name))
+        _write(out, material, fitted, evaluation, curve, lineage)
     run = Run.read(out)
     if tracker:
         say("tracking")
@@ -235,11 +238,10 @@ def _write(
     fitted: _Fitted,
     evaluation: Evaluation,
     curve: LearningCurve | None,
-    advice: FamiliarityAdvice | None,
+    lineage: Mapping[str, Any],
 ) -> None:
     """Write the run folder; it appears when it is whole."""
     names = material.fit_ids
-    lineage = _lineage(material, fitted, advice)
     with new_folder(out, what="run folder") as folder:
         save_model(fitted.model, folder)
         shutil.copytree(fitted.encoder.tokenizer_path.parent, folder / "encoder")
@@ -267,6 +269,14 @@ def _lineage(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | No
         "logged": logged.as_dict() if logged else None,
         **fitted.checked,
     }
+
+
+def _judged_by(lineage: Mapping[str, Any], *, name: str) -> dict[str, Any]:
+    """Return what metrics.json says of the test samples and the run that they judge."""
+    samples = lineage["samples"]
+    n, others = samples["test"], sum(samples.values()) - samples["test"]
+    data = lineage["training_data"]
+    return judged_by(lineage, scorer="run", name=name, policy=None, judged_data=data, judged=n, left_out=others)
 
 
 def _write_samples(material: Material, folder: Path) -> None:

@@ -136,6 +136,10 @@ class Traffic:
         chosen = self if rows is None else self.select(rows)
         return chosen._list("messages")
 
+    def each_messages(self) -> Iterator[list[dict[str, str]]]:
+        """Yield the messages of each sample, a few thousand at a time in memory."""
+        return self._each("messages")
+
     def views(self, view: TextView) -> list[View]:
         """Return each sample as rendered, with how much of it was left out."""
         return [view(messages) for messages in self._each("messages")]

@@ -24,6 +24,11 @@ def test_a_kind_without_names_is_left_out(four):
     assert "task" not in slice_rows(dataclasses.replace(four, tasks=[None] * 4))
 
 
+def test_a_kind_of_one_slice_is_left_out(four):
+    """It would repeat the figures of all."""
+    assert "task" not in slice_rows(dataclasses.replace(four, tasks=["code"] * 4))
+
+
 def test_token_bands_meet_without_overlap():
     judged = judged_of([0.1] * 5, [0] * 5, [1] * 5, n_tokens=np.array([0, 63, 64, 4095, 4096]))
     assert by_tokens(judged) == ["0-63", "0-63", "64-255", "1024-4095", "4096+"]

@@ -10,6 +10,7 @@ from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import tokenize
+from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
 from tests.journey import DRAWS, sample_rows, write_rows
 
@@ -91,6 +92,52 @@ def test_traffic_that_was_all_seen_cannot_judge(journey, tmp_path):
     ):
         evaluate_scorer(journey.run, traffic, tmp_path / "out", n_draws=DRAWS)
     assert not (tmp_path / "out").exists()
+
+
+def findings(result):
+    return [(finding.severity, finding.name) for finding in result.evaluation.findings if finding.name != "calibration_off"]
+
+
+@pytest.mark.parametrize("kind", ["run", "bundle"])
+def test_own_traffic_is_told_from_other(journey, tmp_path, kind):
+    """That training saw most of its own traffic is no fault; what was left out is said."""
+    result = evaluate_scorer(getattr(journey, kind), journey.traffic, tmp_path / "out", n_draws=DRAWS)
+    assert ("info", "training_overlap") in findings(result)
+    (overlap,) = [finding for finding in result.evaluation.findings if finding.name == "training_overlap"]
+    assert (overlap.numbers["left_out"], overlap.numbers["requests"]) == (649, 800)
+    lineage = result.evaluation.lineage
+    traffic = Traffic.read(journey.traffic)
+    assert (lineage["training_data"], lineage["judged_data"]) == (traffic.data_hash, traffic.data_hash)
+    assert (lineage["scorer"], lineage["judged"], lineage["left_out"], lineage["recipe"]) == (kind, 151, 649, "small")
+    assert lineage["objective"] == ("share=0.3" if kind == "bundle" else None)
+
+
+def test_seen_requests_in_other_traffic_are_a_warning(journey, tmp_path):
+    traffic = subset(journey, tmp_path, "fit", extra=new_rows(60))
+    result = evaluate_scorer(journey.run, traffic, tmp_path / "out", n_draws=DRAWS)
+    assert ("warning", "training_overlap") in findings(result)
+
+
+def test_an_edited_training_request_is_told_by_its_id(journey, tmp_path):
+    """Its text is new, its id is not."""
+    run = Run.read(journey.run)
+    rows = [*new_rows(60), {**new_rows(61)[60], "id": run.out_of_fold.ids[0]}]
+    ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
+    result = evaluate_scorer(journey.run, tmp_path / "in.parquet", tmp_path / "out", n_draws=DRAWS)
+    (finding,) = [finding for finding in result.evaluation.findings if finding.name == "same_ids"]
+    assert finding.numbers["same_ids"] == 1
+    assert result.judged == 61
+
+
+def test_threshold_chosen_on_the_judged_traffic_is_found(journey, tmp_path):
+    """A bundle remembers one hash of the texts that its threshold was chosen on."""
+    traffic = subset(journey, tmp_path, "test")
+    rechoose(journey.bundle, traffic, tmp_path / "small-2", objective="share=0.2", n_draws=DRAWS)
+    judged = evaluate_scorer(tmp_path / "small-2", traffic, tmp_path / "out", n_draws=DRAWS)
+    assert findings(judged)[0] == ("error", "threshold_on_judged_data")
+    assert ("info", "overlap_unknown") in findings(judged)
+    before = evaluate_scorer(journey.bundle, traffic, tmp_path / "before", n_draws=DRAWS)
+    assert "threshold_on_judged_data" not in [name for _, name in findings(before)]
 
 
 def test_bundle_says_that_it_does_not_know_other_traffic(journey, tmp_path):

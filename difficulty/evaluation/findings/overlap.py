@@ -10,23 +10,19 @@ __all__ = ["overlap_unknown", "same_ids", "threshold_on_judged_data", "training_
 def training_overlap(evidence: Evidence) -> Finding | None:
     """The traffic holds requests that training saw; they were left out of every figure."""
     known = evidence.provenance
-    if known is None or known.seen_texts is None:
+    if known is None or not known.seen or not (left_out := sum(known.seen.values())):
         return None
-    parts = {"same text": known.seen_texts, "same group": known.seen_groups or 0, "nearly the same text": known.seen_near or 0}
-    left_out = sum(parts.values())
-    if not left_out:
-        return None
-    told = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
-    advice = (
-        "It is the traffic of the training: that is its fit and calibration split."
-        if known.own_traffic
-        else "Traffic to judge by should hold none: see how it was drawn."
-    )
+    told = ", ".join(f"{count:,} {name}" for name, count in known.seen.items() if count)
+    advice = "It is the traffic of the training." if known.own_traffic else "Traffic to judge by should hold none: see how it was drawn."
     return Finding(
         name="training_overlap",
         severity="info" if known.own_traffic else "warning",
         message=f"{left_out:,} of {known.requests:,} requests were seen in training ({told}) and are left out of every figure. {advice}",
-        numbers={"left_out": left_out, "requests": known.requests, **{name.replace(" ", "_"): count for name, count in parts.items()}},
+        numbers={
+            "left_out": left_out,
+            "requests": known.requests,
+            **{name.replace(" ", "_"): count for name, count in known.seen.items()},
+        },
     )
 
 
@@ -61,7 +57,7 @@ def threshold_on_judged_data(evidence: Evidence) -> Finding | None:
 def overlap_unknown(evidence: Evidence) -> Finding | None:
     """A bundle holds no samples, so that it cannot tell which requests of other traffic were used in training."""
     known = evidence.provenance
-    if known is None or known.own_traffic or known.seen_texts is not None:
+    if known is None or known.seen is not None:
         return None
     return Finding(
         name="overlap_unknown",

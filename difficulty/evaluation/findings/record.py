@@ -63,9 +63,9 @@ class Provenance:
         All requests of the file, before any was left out.
     own_traffic : bool
         Whether the file is the traffic that the scorer was trained on.
-    seen_texts, seen_groups, seen_near : int or None
-        Requests left out because training or calibration saw their text; of the others, their group; of the others, one of nearly the same
-        text. None: not known, because a bundle remembers no samples.
+    seen : mapping of str to int, or None
+        Requests left out because fitting or calibration saw them, by how that is known: ``same text``, ``same group``, ... None: not known,
+        because a bundle remembers no samples.
     same_ids : int or None
         Judged requests that bear the id of a sample that training saw.
     threshold_rows : int or None
@@ -80,9 +80,7 @@ class Provenance:
 
     requests: int
     own_traffic: bool
-    seen_texts: int | None = None
-    seen_groups: int | None = None
-    seen_near: int | None = None
+    seen: Mapping[str, int] | None = None
     same_ids: int | None = None
     threshold_rows: int | None = None
     suspicious: int | None = None
