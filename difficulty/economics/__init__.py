@@ -1,6 +1,6 @@
-"""Money: price lists, and what a request costs on either model."""
+"""Money: price lists, what a request costs on either model, and whether routing pays."""
 
 from difficulty.economics.costs import request_costs
-from difficulty.economics.prices import load_prices
+from difficulty.economics.prices import PriceList, load_price_list, load_prices
 
-__all__ = ["load_prices", "request_costs"]
+__all__ = ["PriceList", "load_price_list", "load_prices", "request_costs"]
