@@ -45,7 +45,7 @@ MAY_NAME = {
     "cryptography": ["bundle/signature.py"],
     "litellm": ["integrations/litellm.py"],
     "typer": ["cli/"],
-    "rich": ["cli/", "evaluation/table.py"],
+    "rich": ["cli/", "evaluation/table.py", "economics/table.py"],
     "torch": ["features/sentence.py", "features/finetune.py"],
     "sentence_transformers": ["features/sentence.py"],
     "transformers": ["features/sentence.py"],

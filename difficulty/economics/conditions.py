@@ -1,0 +1,189 @@
+"""The conditions under which routing does not pay, each checked against the traffic and the team's answers.
+
+A condition holds, or does not hold, where the whole 95 % interval says so; else it is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from difficulty.economics.drawn import interval
+from difficulty.economics.options import Answers, Option, barred_shapes
+from difficulty.economics.result import Condition, State
+from difficulty.economics.sections import Shape
+from difficulty.metrics.arrays import FloatArray
+
+__all__ = ["Findings", "check_conditions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Findings:
+    """What the conditions are checked on; arrays of shape (1 + n_draws,), NaN where unknown.
+
+    Attributes
+    ----------
+    volume : ndarray
+        Requests a month.
+    share : float
+        Share of the requests that is to be kept.
+    quality_loss : ndarray
+        Fall of the mean quality over all requests.
+    gain_free_share : ndarray
+        Share of the requests that the frontier model answers no better or, where its answers are unknown, that the cheap one passes.
+    gain_free_words : str
+        Which of the two it is.
+    hard_share : float or None
+        Share of the requests whose task the policy always sends to the frontier model.
+    options : mapping of Shape to Option
+        Ways to host, as the answers ask for.
+    relaxed : mapping of Shape to Option
+        The same if requests could wait for cold starts.
+    best : Option or None
+        The one that saves most.
+    """
+
+    volume: FloatArray
+    share: float
+    quality_loss: FloatArray
+    gain_free_share: FloatArray
+    gain_free_words: str
+    hard_share: float | None
+    options: Mapping[Shape, Option]
+    relaxed: Mapping[Shape, Option]
+    best: Option | None
+
+    def paying(self, options: Mapping[Shape, Option], barred: Mapping[Shape, str]) -> list[Shape]:
+        """Return the ways to host that save something and are not barred."""
+        return [shape for shape, option in options.items() if shape not in barred and option.pays(self.volume)]
+
+
+def check_conditions(found: Findings, answers: Answers) -> tuple[Condition, ...]:
+    """Return every condition, checked."""
+    return (
+        _low_volume(found),
+        _no_price_gap(found),
+        _hard_reasoning(found),
+        _cold_starts(found, answers),
+        _compliance(found, answers),
+        _quality_loss(found, answers),
+    )
+
+
+def _low_volume(found: Findings) -> Condition:
+    """Too few requests to earn what it costs to keep."""
+    if found.best is None:
+        return Condition("low_volume", "unknown", "no way to host is left to work out a break-even for")
+    break_even = found.best.net.break_even()
+    if np.isinf(break_even[0]):
+        return Condition("low_volume", "does not hold", f"no volume pays with {found.best.shape}, so more would not help: see no_price_gap")
+    text = f"{_count(found.volume)} requests a month, break-even with {found.best.shape} at {_count(break_even)}"
+    return Condition("low_volume", _above(-found.best.net.at(found.volume), 0.0), text)
+
+
+def _no_price_gap(found: Findings) -> Condition:
+    """The cheap model is not cheaper, whatever the volume."""
+    if not found.options:
+        return Condition("no_price_gap", "unknown", "no way to host has a price")
+    even = {shape: option.saving.break_even() for shape, option in found.options.items()}
+    if any(np.isnan(values[0]) for values in even.values()):
+        return Condition("no_price_gap", "unknown", "prices or token counts are missing")
+    paying = [shape for shape, values in even.items() if np.isfinite(values[0])]
+    if not paying:
+        return Condition("no_price_gap", "holds", f"nothing is saved at any volume by: {_listed(list(even))}")
+    unsure = all(np.isinf(interval(even[shape])[1]) for shape in paying)
+    text = f"with enough requests something is saved by: {_listed(paying)}"
+    return Condition("no_price_gap", "unknown" if unsure else "does not hold", text + (", though not in all draws" if unsure else ""))
+
+
+def _hard_reasoning(found: Findings) -> Condition:
+    """Too few requests that the cheap model answers as well."""
+    easy = found.gain_free_share
+    hard = "" if found.hard_share is None else f"; tasks that the policy always sends to the frontier model: {found.hard_share:.0%}"
+    if found.hard_share is not None and 1.0 - found.hard_share < found.share:
+        return Condition("hard_reasoning", "holds", f"{found.share:.0%} of the requests are to be kept{hard}")
+    if np.isnan(easy[0]):
+        return Condition("hard_reasoning", "unknown", f"outcomes are missing{hard}")
+    text = f"{_percent(easy)} of the requests {found.gain_free_words}, {found.share:.0%} are to be kept{hard}"
+    return Condition("hard_reasoning", _above(found.share - easy, 0.0), text)
+
+
+def _cold_starts(found: Findings, answers: Answers) -> Condition:
+    """No request may wait, and keeping machines warm costs what would be saved."""
+    waiting = {shape: option.hosted.cold_start_seconds for shape, option in found.relaxed.items() if option.hosted.cold_start_seconds > 0}
+    waits = ", ".join(f"{shape} {seconds:g} s" for shape, seconds in waiting.items())
+    if not waiting:
+        return Condition("cold_starts", "does not hold", "no way to host has cold starts, as the price list and the active hours say")
+    if answers.latency_critical is None:
+        return Condition("cold_starts", "unknown", f"cold starts: {waits}. Say whether requests can wait: --latency-critical or not")
+    if not answers.latency_critical:
+        return Condition("cold_starts", "does not hold", f"requests can wait for cold starts: {waits}")
+    strict, relaxed = barred_shapes(found.options, answers), barred_shapes(found.relaxed, Answers(compliance=answers.compliance))
+    reason = _is_reason(found.paying(found.options, strict), found.paying(found.relaxed, relaxed))
+    warm = [
+        f"{shape} ({option.hosted.warm_cost:,.0f} USD a month)" for shape, option in found.options.items() if option.hosted.warm_cost > 0
+    ]
+    text = f"cold starts: {waits}. Kept warm in idle hours: {', '.join(warm) or 'none'}"
+    return Condition("cold_starts", "holds" if reason else "does not hold", text)
+
+
+def _compliance(found: Findings, answers: Answers) -> Condition:
+    """Where the data may go leaves no way to host that pays."""
+    if answers.compliance is None:
+        return Condition("compliance", "unknown", "say where requests may go: --compliance own-hardware, own-cloud or any")
+    barred = barred_shapes(found.options, Answers(compliance=answers.compliance))
+    left = [shape for shape in found.options if shape not in barred]
+    text = f"requests may go to: {answers.compliance}. Excluded: {_listed(list(barred))}; left with a price: {_listed(left)}"
+    reason = not left or _is_reason(found.paying(found.options, barred), found.paying(found.options, {}))
+    return Condition("compliance", "holds" if reason and barred else "does not hold", text)
+
+
+def _quality_loss(found: Findings, answers: Answers) -> Condition:
+    """Quality falls by more than the team tolerates."""
+    if np.isnan(found.quality_loss[0]):
+        return Condition("quality_loss", "unknown", "how much quality is lost is unknown: outcomes of both models are missing")
+    text = f"mean quality falls by {_points(found.quality_loss)}"
+    if answers.max_quality_loss is None:
+        return Condition("quality_loss", "unknown", f"{text}; say what is tolerated: --max-quality-loss")
+    state = _above(found.quality_loss, answers.max_quality_loss)
+    return Condition("quality_loss", state, f"{text}; tolerated: {answers.max_quality_loss:g}")
+
+
+def _is_reason(with_it: list[Shape], without_it: list[Shape]) -> bool:
+    """Return whether a demand is why nothing pays."""
+    return bool(without_it) and not with_it
+
+
+def _above(drawn: FloatArray, bound: float) -> State:
+    low, high = interval(drawn)
+    if np.isnan(drawn[0]) or np.isnan(low):
+        return "unknown"
+    if low > bound:
+        return "holds"
+    return "does not hold" if high <= bound else "unknown"
+
+
+def _listed(shapes: list[Shape]) -> str:
+    return ", ".join(shapes) or "none"
+
+
+def _count(drawn: FloatArray) -> str:
+    return _with_ends(drawn, "{:,.0f}")
+
+
+def _percent(drawn: FloatArray) -> str:
+    return _with_ends(drawn, "{:.1%}")
+
+
+def _points(drawn: FloatArray) -> str:
+    return _with_ends(drawn, "{:.4f}")
+
+
+def _with_ends(drawn: FloatArray, form: str) -> str:
+    """Return ``value [low, high]``; no brackets for a number without a spread."""
+    if np.isnan(drawn[0]):
+        return "unknown"
+    value, low, high = (form.format(number) for number in (drawn[0], *interval(drawn)))
+    return value if low == high else f"{value} [{low}, {high}]"
