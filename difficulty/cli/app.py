@@ -15,7 +15,7 @@ from difficulty.errors import DifficultyError, MissingExtraError
 
 __all__ = ["build_app", "main"]
 
-COMMANDS = ("demo", "ingest", "train", "evaluate", "ship", "thresholds", "sign", "verify", "score", "route")
+COMMANDS = ("demo", "ingest", "train", "evaluate", "ship", "thresholds", "economics", "sign", "verify", "score", "route")
 HELP = "Learned difficulty scores for routing LLM requests between a cheap and a frontier model."
 _INTERRUPTED = 130
 
