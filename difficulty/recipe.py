@@ -213,6 +213,10 @@ class PolicySettings(_Settings):
     """Requests less familiar than this go to the frontier model; 0 switches that off."""
     objective: str = "share=0.3"
     """How the threshold is chosen when ``ship`` is not told otherwise."""
+    per_task: bool = False
+    """Whether each task gets a threshold of its own."""
+    catch_rate: float | None = Field(default=None, ge=0, le=1)
+    """Share of the cheap model's failures that validation catches; unknown: fallbacks are not reckoned with."""
     review_after_days: int = Field(default=91, ge=1)
     validators: tuple[ValidatorSettings, ...] = ()
     """What the cheap model's answers have to pass; a request whose answer fails goes to the frontier model once."""

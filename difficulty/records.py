@@ -112,18 +112,30 @@ class OperatingPoint:
     """Share of the gap between cheap and frontier quality that routing recovers (PGR)."""
     cost: Estimate
     """USD per 1,000 requests; value ``None`` without prices or token counts."""
+    risk: Estimate = Estimate(value=None)
+    """Share of the kept requests that the cheap model fails without being caught, in [0, 1]."""
+    fallback_share: Estimate = Estimate(value=None)
+    """Share of the requests that are kept, caught failing, and answered by the frontier model after all, in [0, 1]."""
+    task_thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Thresholds of single tasks, in place of ``threshold``."""
+    guarantee: str | None = None
+    """What is promised for a finite number of samples, and with which confidence."""
+    assumed: tuple[str, ...] = ()
+    """What the figures rest on, a sentence each."""
+    n_to_halve: int | None = None
+    """About how many samples would make every interval half as wide."""
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.threshold <= 1.0:
-            hint = f"Pass {self.threshold / 100:g}, not a percentage." if 1.0 < self.threshold <= 100.0 else ""
-            raise InvalidValueError("threshold", self.threshold, rule="be a probability in [0, 1]", hint=hint)
+        for value in (self.threshold, *self.task_thresholds.values()):
+            if not 0.0 <= value <= 1.0:
+                hint = f"Pass {value / 100:g}, not a percentage." if 1.0 < value <= 100.0 else ""
+                raise InvalidValueError("threshold", value, rule="be a probability in [0, 1]", hint=hint)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         form: dict[str, Any] = {}
         for item in fields(self):
-            value = getattr(self, item.name)
-            form[item.name] = value.as_dict() if isinstance(value, Estimate) else value
+            form[item.name] = _plain(getattr(self, item.name))
         return form
 
 
@@ -141,6 +153,13 @@ class Prices:
     def __post_init__(self) -> None:
         for name in ("cheap_input", "cheap_output", "frontier_input", "frontier_output"):
             _check(getattr(self, name), f"price {name}", "be 0 or more USD per million tokens", lambda value: 0 <= value < math.inf)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold."""
+    if isinstance(value, Estimate):
+        return value.as_dict()
+    return dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
 
 
 def _check(value: Any, subject: str, rule: str, holds: Any) -> None:

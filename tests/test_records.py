@@ -84,7 +84,15 @@ def test_estimate_has_a_note_only_when_there_is_one():
 
 def test_operating_point_as_dict_is_plain():
     form = point().as_dict()
-    assert list(form) == ["threshold", "objective", "frontier_share", "quality", "gap_recovered", "cost"]
+    assert [name for name, value in form.items() if isinstance(value, dict) and "value" in value] == [
+        "frontier_share",
+        "quality",
+        "gap_recovered",
+        "cost",
+        "risk",
+        "fallback_share",
+    ]
+    assert (form["task_thresholds"], form["assumed"], form["guarantee"]) == ({}, [], None)
     assert form["threshold"] == 0.5
     assert form["quality"] == {"value": 0.3, "low": 0.2, "high": 0.4, "n": 10}
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from difficulty.cli.console import DEFAULT_CACHE, CachePath, JsonFlag, OutPath, out, print_json, steps
+from difficulty.cli.objectives import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
 from difficulty.errors import RunError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from difficulty.records import Estimate, OperatingPoint
     from difficulty.stages.run import Run
 
-__all__ = ["command", "print_parity", "print_point"]
+__all__ = ["command", "print_parity", "print_point", "print_promise"]
 
 
 def command(
@@ -28,7 +29,7 @@ def command(
     out_path: OutPath,
     objective: Annotated[
         str | None,
-        typer.Option(help="share=X: at most X to the frontier model; quality=X: recover X of the quality gap. Default: the recipe's."),
+        typer.Option(help=f"{OBJECTIVE_HELP} Default: the recipe's."),
     ] = None,
     cheap_model: Annotated[str | None, typer.Option(help="Name of the cheap model to call; default: the traffic's.")] = None,
     frontier_model: Annotated[str | None, typer.Option(help="Name of the frontier model to call; default: the traffic's.")] = None,
@@ -44,6 +45,8 @@ def command(
             help="Requests less familiar than this go to the frontier model; 0 = off; recommended: training's. Default: the recipe's.",
         ),
     ] = None,
+    per_task: Annotated[bool | None, typer.Option("--per-task/--one-threshold", help=PER_TASK_HELP)] = None,
+    catch_rate: Annotated[float | None, typer.Option(min=0, max=1, help=CATCH_RATE_HELP)] = None,
     prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the expected cost.")] = None,
     allow_no_signal: Annotated[
         bool, typer.Option("--allow-no-signal", help="Ship even a score that routes no better than chance might.")
@@ -63,6 +66,7 @@ def command(
     finished = Run.read(run)
     least = _min_familiarity(finished, min_familiarity)
     given = {"easy_tasks": easy_task, "hard_tasks": hard_task, "max_cheap_tokens": max_cheap_tokens, "min_familiarity": least}
+    given |= {"per_task": per_task, "catch_rate": catch_rate}
     policy = _policy(finished, given)
     key = opened(given_key(sign_key)) if sign_key else None  # may ask for a password
     with steps() as say:
@@ -107,13 +111,27 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate] | None = Non
     from rich.table import Table
 
     from difficulty.evaluation import as_text
+    from difficulty.thresholds.point import EXPECTED
 
-    out.print(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
+    out.print(f"threshold {point.threshold:.6g}, chosen by {point.objective}", markup=False)
+    for task, threshold in point.task_thresholds.items():
+        out.print(f"  {task}: threshold {threshold:.6g}", markup=False)
     table = Table("", "expected (calibration)", *(["test"] if test else []), box=None, pad_edge=False)
-    for name in ("frontier_share", "quality", "gap_recovered", "cost"):
-        label = "cost, USD per 1,000" if name == "cost" else name.replace("_", " ")
-        table.add_row(label, as_text(getattr(point, name)), *([as_text(test[name])] if test else []))
+    for name in EXPECTED:
+        if name != "fallback_share" or point.fallback_share.value is not None:
+            label = "cost, USD per 1,000" if name == "cost" else name.replace("_", " ")
+            table.add_row(label, as_text(getattr(point, name)), *([as_text(test.get(name))] if test else []))
     out.print(table)
+    print_promise(point)
+
+
+def print_promise(point: OperatingPoint) -> None:
+    """Print what is guaranteed of a point, what it rests on, and how many samples would tell more."""
+    if point.guarantee:
+        out.print(f"guaranteed: {point.guarantee}", markup=False)
+    out.print(f"assumed: {'; '.join(point.assumed)}", markup=False)
+    if point.n_to_halve:
+        out.print(f"about {point.n_to_halve:,} samples would make these intervals half as wide")
 
 
 def _min_familiarity(run: Run, given: str | None) -> float | str | None:

@@ -11,20 +11,28 @@ from typing import Annotated
 import typer
 
 from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
+from difficulty.cli.objectives import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
+from difficulty.cli.ship import print_promise
 
 __all__ = ["command"]
+
+_WIDTH = 120
+"""Of the table, also where no terminal says how wide it is: wrapped intervals cannot be compared."""
 
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'; not the traffic the bundle is later judged by.")],
     out_path: OutPath,
-    objective: Annotated[str, typer.Option(help="share=X: at most X to the frontier model; quality=X: recover X of the quality gap.")],
+    objective: Annotated[str, typer.Option(help=OBJECTIVE_HELP)],
+    per_task: Annotated[bool, typer.Option("--per-task", help=PER_TASK_HELP)] = False,
+    catch_rate: Annotated[float | None, typer.Option(min=0, max=1, help=f"{CATCH_RATE_HELP} Default: the bundle's.")] = None,
     prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the expected cost.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run thresholds."""
     from rich.table import Table
+    from rich.text import Text
 
     from difficulty.economics import load_prices
     from difficulty.evaluation import as_text
@@ -33,13 +41,20 @@ def command(
     price_list = load_prices(prices) if prices else None
     with steps() as say:
         say("choosing the threshold")
-        result = rechoose(bundle, traffic, out_path, objective=objective, prices=price_list)
+        result = rechoose(bundle, traffic, out_path, objective=objective, per_task=per_task, catch_rate=catch_rate, prices=price_list)
+    old, new = result.old, result.new
     if json:
-        print_json({"bundle": str(out_path), "old": result.old.as_dict(), "new": result.new.as_dict()})
+        moved = {name: estimate.as_dict() for name, estimate in result.changes.items()}
+        print_json({"bundle": str(out_path), "old": old.as_dict(), "new": new.as_dict(), "change": moved})
         return
-    table = Table("", f"old ({result.old.objective})", f"new ({result.new.objective})", box=None, pad_edge=False)
-    table.add_row("threshold", f"{result.old.threshold:.6g}", f"{result.new.threshold:.6g}")
-    for name in ("frontier_share", "quality", "gap_recovered", "cost"):
-        table.add_row(name.replace("_", " "), as_text(getattr(result.old, name)), as_text(getattr(result.new, name)))
-    out.print(table)
+    table = Table("", f"old ({old.objective})", f"new ({new.objective})", "change", box=None, pad_edge=False)
+    table.add_row("threshold", f"{old.threshold:.6g}", f"{new.threshold:.6g}", f"{new.threshold - old.threshold:+.6g}")
+    for task in sorted({*old.task_thresholds, *new.task_thresholds}):
+        before, after = (point.task_thresholds.get(task, point.threshold) for point in (old, new))
+        table.add_row(Text(f"  {task}"), f"{before:.6g}", f"{after:.6g}", f"{after - before:+.6g}")
+    for name, change in result.changes.items():
+        cells = (as_text(getattr(old, name)), as_text(getattr(new, name)), as_text(change, signed=True))
+        table.add_row(name.replace("_", " "), *cells)
+    out.print(table, width=_WIDTH, crop=False)
+    print_promise(new)
     out.print(f"wrote {out_path}", markup=False)

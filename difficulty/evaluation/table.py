@@ -66,13 +66,14 @@ def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> Rendera
     return Group(*spaced, *_findings(evaluation), *(Text(f"- {note}") for note in _notes(evaluation)))
 
 
-def as_text(estimate: Estimate | None) -> str:
-    """Return an estimate as ``0.697 [0.678, 0.716]``; ``unknown`` without a value."""
+def as_text(estimate: Estimate | None, *, signed: bool = False) -> str:
+    """Return an estimate as ``0.697 [0.678, 0.716]``, ``signed`` with a plus; ``unknown`` without a value."""
     if estimate is None or estimate.value is None:
         return "unknown"
+    form = "+.3f" if signed else ".3f"
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+        return f"{estimate.value:{form}}"
+    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
 
 
 def _overall(evaluation: Evaluation) -> Table:

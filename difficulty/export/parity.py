@@ -72,9 +72,15 @@ def compare(names: Sequence[str], python: Scores, shipped: dict[str, NDArray[np.
 
 
 def check_flips(
-    names: Sequence[str], python: FloatArray, shipped: FloatArray, *, threshold: float, report: ParityReport, settings: ExportSettings
+    names: Sequence[str],
+    python: FloatArray,
+    shipped: FloatArray,
+    *,
+    threshold: float | FloatArray,
+    report: ParityReport,
+    settings: ExportSettings,
 ) -> ParityReport:
-    """Count decisions that differ, and refuse when they are more than the recipe allows.
+    """Count decisions that differ, and refuse when they are more than the recipe allows; ``threshold`` is one for all or one each.
 
     A request within the tolerance of the threshold may fall on either side and is not counted.
 

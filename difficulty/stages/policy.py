@@ -5,15 +5,32 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 
+import numpy as np
+
 from difficulty.bundle import Chosen, Policy
 from difficulty.export.suite import golden_requests
 from difficulty.records import OperatingPoint
 from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Scorer
+from difficulty.thresholds.curve import ScoredTraffic
+from difficulty.thresholds.objective import parse_objective
+from difficulty.thresholds.point import EXPECTED, choose
+from difficulty.thresholds.tasks import choose_per_task
 from difficulty.traffic.table import Traffic
 
-__all__ = ["chosen_by", "hash_of_texts", "policy_files"]
+__all__ = ["choose_point", "chosen_by", "hash_of_texts", "policy_files"]
+
+
+def choose_point(data: ScoredTraffic, objective: str, *, per_task: bool, n_draws: int, rng: np.random.Generator) -> OperatingPoint:
+    """Return the operating point that meets an objective, over all requests or in each task.
+
+    Raises
+    ------
+    NotAttainableError
+        If no threshold meets it.
+    """
+    return (choose_per_task if per_task else choose)(data, parse_objective(objective), n_draws=n_draws, rng=rng)
 
 
 def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
@@ -23,7 +40,9 @@ def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
         objective=point.objective,
         calibration_data=hash_of_texts(traffic),
         n=len(traffic),
-        expected={name: expected[name] for name in ("frontier_share", "quality", "gap_recovered", "cost")},
+        expected={name: expected[name] for name in EXPECTED},
+        assumed=point.assumed,
+        guarantee=point.guarantee,
     )
 
 

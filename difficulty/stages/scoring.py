@@ -71,7 +71,13 @@ def rule_tokens(traffic: Traffic, totals: NDArray[np.int64]) -> FloatArray:
 
 
 def scored_traffic(
-    traffic: Traffic, outputs: dict[str, NDArray[np.floating]], totals: NDArray[np.int64], *, rules: TaskRules, prices: Prices | None
+    traffic: Traffic,
+    outputs: dict[str, NDArray[np.floating]],
+    totals: NDArray[np.int64],
+    *,
+    rules: TaskRules,
+    prices: Prices | None,
+    catch_rate: float | None,
 ) -> ScoredTraffic:
     """Return what thresholds are chosen on."""
     cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
@@ -82,6 +88,8 @@ def scored_traffic(
         groups=np.asarray(traffic.split_groups),
         cheap_cost=cheap_cost,
         frontier_cost=frontier_cost,
+        tasks=traffic.tasks,
+        catch_rate=catch_rate,
     )
 
 

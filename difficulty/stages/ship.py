@@ -26,12 +26,11 @@ from difficulty.stages.card import bundle_card
 from difficulty.stages.evaluate import score_traffic, without_task
 from difficulty.stages.labels import label_notes, with_suspicion
 from difficulty.stages.lineage import library_versions
-from difficulty.stages.policy import chosen_by, policy_files
+from difficulty.stages.policy import choose_point, chosen_by, policy_files
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import reading_notes
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, scored_traffic, tokenize
-from difficulty.thresholds.point import choose, parse_objective
 
 __all__ = ["Shipped", "bundle_name", "ship"]
 
@@ -71,9 +70,9 @@ def ship(
     out : Path
         Bundle folder, named ``<name>-<version>``; must not exist.
     objective : str, optional
-        For example ``share=0.3`` or ``quality=0.9``; default: the recipe's.
+        For example ``share=0.3`` or ``risk=0.2,delta=0.05``; default: the recipe's.
     policy : PolicySettings, optional
-        Task rules; default: the recipe's.
+        Task rules, and what is reckoned with when thresholds are chosen; default: the recipe's.
     models : pair of str, optional
         Names of the cheap and the frontier model to call; default: those of the traffic.
     prices : Prices, optional
@@ -116,10 +115,10 @@ def ship(
     say("comparing the graph with the Python model")
     report, outputs, totals, python_scores = _gate(run, scorer)
     say("choosing the threshold")
-    data = scored_traffic(run.calibration, outputs, totals, rules=rules, prices=prices)
-    point = choose(data, parse_objective(objective or rules.objective), n_draws=n_draws, rng=rng)
-    names = run.calibration.ids
-    report = check_flips(names, python_scores, data.score, threshold=point.threshold, report=report, settings=recipe.export)
+    data = scored_traffic(run.calibration, outputs, totals, rules=rules, prices=prices, catch_rate=rules.catch_rate)
+    point = choose_point(data, objective or rules.objective, per_task=rules.per_task, n_draws=n_draws, rng=rng)
+    names, cut = run.calibration.ids, data.cut(point.threshold, point.task_thresholds)
+    report = check_flips(names, python_scores, data.score, threshold=cut, report=report, settings=recipe.export)
     bundle_policy = _policy(run, rules, point, models=models, today=today or datetime.now(UTC).date())
     say("judging the test samples")
     evaluation = _evaluate(run, scorer, bundle_policy, prices=prices, n_draws=n_draws)
@@ -182,9 +181,11 @@ def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: t
         fallback=Fallback(
             validators=tuple(ValidatorRule(**rule.model_dump()) for rule in rules.validators),
             streaming=rules.streaming,
+            catch_rate=rules.catch_rate,
         ),
         exploration=Exploration(epsilon=rules.epsilon, shadow=rules.shadow, seed=run.recipe.seed),
         threshold=point.threshold,
+        task_thresholds=dict(point.task_thresholds),
         review_date=today + timedelta(days=rules.review_after_days),
         chosen=chosen_by(point, run.calibration),
     )

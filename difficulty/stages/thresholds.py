@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -10,15 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
-from difficulty.evaluation import Evaluation, metrics_text
+from difficulty.evaluation import Evaluation, as_text, metrics_text
 from difficulty.evaluation.result import without_threshold
-from difficulty.records import OperatingPoint, Prices
+from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.evaluate import label_settings, score_traffic, training_splits, weighed
-from difficulty.stages.policy import chosen_by, policy_files
+from difficulty.stages.policy import choose_point, chosen_by, policy_files
 from difficulty.stages.scoring import scored_traffic
 from difficulty.stages.ship import bundle_name
-from difficulty.thresholds.point import choose, operating_point, parse_objective
+from difficulty.thresholds.curve import ScoredTraffic
+from difficulty.thresholds.point import changes, operating_point
 from difficulty.traffic.table import Traffic
 
 __all__ = ["Rechosen", "rechoose"]
@@ -30,6 +32,8 @@ class Rechosen(NamedTuple):
     bundle: Bundle
     old: OperatingPoint
     new: OperatingPoint
+    changes: Mapping[str, Estimate]
+    """Each figure of the new point minus that of the old one."""
 
 
 def rechoose(
@@ -38,14 +42,17 @@ def rechoose(
     out: Path,
     *,
     objective: str,
+    per_task: bool = False,
+    catch_rate: float | None = None,
     prices: Prices | None = None,
     today: date | None = None,
     n_draws: int = 1000,
     seed: int = 0,
 ) -> Rechosen:
-    """Choose a bundle's threshold on labelled traffic and write a new bundle with the same scorer.
+    """Choose a bundle's thresholds on labelled traffic and write a new bundle with the same scorer.
 
-    Of the traffic that the bundle was trained on, only the calibration split is used.
+    Of the traffic that the bundle was trained on, only the calibration split is used. Thresholds of single tasks are chosen again with
+    ``per_task``, and else dropped: the objective holds for what is chosen now. Without a ``catch_rate`` that of the bundle stays.
 
     Raises
     ------
@@ -59,21 +66,21 @@ def rechoose(
     traffic, notes = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
     scorer = Scorer.from_bundle(old)
     outputs, totals, _ = score_traffic(scorer, traffic)
-    data = scored_traffic(traffic, outputs, totals, rules=old.policy, prices=prices)
-    before = operating_point(
-        data, old.policy.threshold, objective=old.policy.chosen.objective, n_draws=n_draws, rng=np.random.default_rng(seed)
-    )
-    point = choose(data, parse_objective(objective), n_draws=n_draws, rng=np.random.default_rng(seed))
-    policy = _policy(old, point, traffic, today=today or datetime.now(UTC).date())
+    rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
+    data = scored_traffic(traffic, outputs, totals, rules=old.policy, prices=prices, catch_rate=rate)
+    point = choose_point(data, objective, per_task=per_task, n_draws=n_draws, rng=np.random.default_rng(seed))
+    before = _old_point(old.policy, data, n_draws=n_draws, rng=np.random.default_rng(seed))
+    moved = changes(data, before, point, n_draws=n_draws, rng=np.random.default_rng(seed))
+    policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
     files = {
         **old.files,
         **policy_files(scorer, policy, version=f"{name}-{version}"),
         "metrics.json": _metrics(old, len(traffic), notes),
-        "card.md": _card(old, policy, notes, name=f"{name}-{version}"),
+        "card.md": _card(old, policy, notes, name=f"{name}-{version}", table=_table(before, point, moved)),
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
     kept = old.manifest.model_dump(mode="json", exclude={"files", "sha256"})
-    return Rechosen(write_bundle(out, files, {**kept, "name": name, "version": version, "created": created}), before, point)
+    return Rechosen(write_bundle(out, files, {**kept, "name": name, "version": version, "created": created}), before, point, moved)
 
 
 def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
@@ -82,10 +89,22 @@ def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
     return traffic if splits is None else traffic.select(splits == "calibration")
 
 
-def _policy(old: Bundle, point: OperatingPoint, traffic: Traffic, *, today: date) -> Policy:
+def _old_point(policy: Policy, data: ScoredTraffic, *, n_draws: int, rng: np.random.Generator) -> OperatingPoint:
+    """Return what the new traffic says of the old thresholds."""
+    objective, own = policy.chosen.objective, policy.task_thresholds
+    return operating_point(data, policy.threshold, objective=objective, task_thresholds=own, n_draws=n_draws, rng=rng)
+
+
+def _policy(old: Bundle, point: OperatingPoint, traffic: Traffic, *, catch_rate: float | None, today: date) -> Policy:
     days = old.manifest.recipe["policy"]["review_after_days"]
-    changes = {"threshold": point.threshold, "chosen": chosen_by(point, traffic), "review_date": today + timedelta(days=days)}
-    return old.policy.model_copy(update=changes)
+    new = {
+        "threshold": point.threshold,
+        "task_thresholds": dict(point.task_thresholds),
+        "fallback": old.policy.fallback.model_copy(update={"catch_rate": catch_rate}),
+        "chosen": chosen_by(point, traffic),
+        "review_date": today + timedelta(days=days),
+    }
+    return old.policy.model_copy(update=new)
 
 
 def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
@@ -97,13 +116,29 @@ def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
     return metrics_text(figures).encode()
 
 
-def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str) -> bytes:
+def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimate]) -> str:
+    """Return both points in Markdown, as the new traffic sees them."""
+    rows = [f"| threshold | {old.threshold:.6g} | {new.threshold:.6g} | {new.threshold - old.threshold:+.6g} |"]
+    rows += [
+        f"| {task} | {old.task_thresholds.get(task, old.threshold):.6g} | {new.task_thresholds.get(task, new.threshold):.6g} | |"
+        for task in sorted({*old.task_thresholds, *new.task_thresholds})
+    ]
+    rows += [
+        f"| {name.replace('_', ' ')} | {as_text(getattr(old, name))} | {as_text(getattr(new, name))} | {as_text(change, signed=True)} |"
+        for name, change in moved.items()
+    ]
+    return "\n".join([f"| | old ({old.objective}) | new ({new.objective}) | change |", "| --- | --- | --- | --- |", *rows])
+
+
+def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str, table: str) -> bytes:
     """Return the old card under a heading that says what is new."""
     before = f"{old.manifest.name}-{old.manifest.version}"
     chosen = policy.chosen
     news = (
         f"# {name}\n\nThe scorer of {before} with another threshold: frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by "
         f"`{chosen.objective}` on {chosen.n:,} samples; review it by {policy.review_date.isoformat()}.\n\n"
+        + f"What these samples say of both, with 95 % intervals:\n\n{table}\n\n"
+        + (f"Guaranteed: {chosen.guarantee}.\n\n" if chosen.guarantee else "")
         + "".join(f"{sentence}\n\n" for sentence in notes)
         + f"What follows is the card of {before}; its threshold, and its figures at that threshold, no longer hold.\n\n---\n\n"
     )

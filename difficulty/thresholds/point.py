@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from difficulty.errors import InvalidValueError
 from difficulty.metrics.bootstrap import affordable_draws, percentile_interval, weight_blocks
 from difficulty.metrics.ratios import Ratio, ratio
+from difficulty.metrics.routing import risk_ratio
 from difficulty.records import Estimate, OperatingPoint
-from difficulty.registry import resolve
-from difficulty.thresholds import OBJECTIVES
-from difficulty.thresholds.curve import PolicyCurve, ScoredTraffic
+from difficulty.thresholds.curve import FloatArray, PolicyCurve, ScoredTraffic
+from difficulty.thresholds.objective import Choice, Objective
 
-__all__ = ["Objective", "choose", "operating_point", "parse_objective"]
+__all__ = ["EXPECTED", "changes", "choose", "operating_point", "promised"]
 
-
-class Objective(NamedTuple):
-    """A named objective with its number."""
-
-    name: str
-    value: float
-
-    def __str__(self) -> str:
-        return f"{self.name}={self.value:g}"
-
-
-def parse_objective(text: str) -> Objective:
-    """Return the objective written as ``name=number``, for example ``share=0.3``.
-
-    Raises
-    ------
-    InvalidValueError
-        If it is not written so.
-    UnknownNameError
-        If there is no objective of that name.
-    """
-    name, equals, number = text.partition("=")
-    name = name.strip()
-    if equals:
-        resolve(name, OBJECTIVES, kind="objective")
-    try:
-        return Objective(name, float(number))
-    except ValueError:
-        raise InvalidValueError(
-            "objective", text, rule="be written as name=number", hint="For example: share=0.3 or quality=0.9."
-        ) from None
+EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
+"""Figures of an operating point."""
 
 
 def choose(traffic: ScoredTraffic, objective: Objective, *, n_draws: int = 1000, rng: np.random.Generator) -> OperatingPoint:
@@ -58,38 +28,95 @@ def choose(traffic: ScoredTraffic, objective: Objective, *, n_draws: int = 1000,
     NotAttainableError
         If no threshold meets it; the message names the nearest point.
     """
-    find: Callable[[PolicyCurve, float], float] = resolve(objective.name, OBJECTIVES, kind="objective")
-    threshold = find(PolicyCurve.of(traffic), objective.value)
-    return operating_point(traffic, threshold, objective=str(objective), n_draws=n_draws, rng=rng)
+    found = objective.find(PolicyCurve.of(traffic))
+    return promised(operating_point(traffic, found.threshold, objective=str(objective), n_draws=n_draws, rng=rng), found)
+
+
+def promised(point: OperatingPoint, found: Choice) -> OperatingPoint:
+    """Return a point with the promise of the choice that led to it."""
+    return replace(point, guarantee=found.guarantee, assumed=(*point.assumed, *found.assumed))
 
 
 def operating_point(
-    traffic: ScoredTraffic, threshold: float, *, objective: str, n_draws: int = 1000, rng: np.random.Generator
+    traffic: ScoredTraffic,
+    threshold: float,
+    *,
+    objective: str,
+    task_thresholds: Mapping[str, float] | None = None,
+    n_draws: int = 1000,
+    rng: np.random.Generator,
 ) -> OperatingPoint:
     """Return what to expect of a threshold; intervals hold the middle 95 % of bootstrap draws of whole groups."""
-    sent, outcomes = traffic.sent(threshold), traffic.outcomes
-    cheap, difference = outcomes.cheap_quality, outcomes.frontier_quality - outcomes.cheap_quality
+    found = _estimates(_figures(traffic, traffic.sent(threshold, task_thresholds)), traffic, n_draws=n_draws, rng=rng)
+    return OperatingPoint(
+        threshold=threshold,
+        objective=objective,
+        frontier_share=found["frontier_share"],
+        quality=found["quality"],
+        gap_recovered=found["gap_recovered"],
+        cost=found["cost"],
+        risk=found["risk"],
+        fallback_share=found["fallback_share"],
+        task_thresholds=dict(task_thresholds or {}),
+        assumed=_assumed(traffic),
+        n_to_halve=4 * len(traffic),  # an interval's width goes with one over the root of the samples
+    )
+
+
+def changes(
+    traffic: ScoredTraffic, old: OperatingPoint, new: OperatingPoint, *, n_draws: int = 1000, rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """Return how much each figure changes from one operating point to another; both are judged on the same draws."""
+    before, after = (_figures(traffic, traffic.sent(point.threshold, point.task_thresholds)) for point in (old, new))
+    return _estimates(after, traffic, minus=before, n_draws=n_draws, rng=rng)
+
+
+def _figures(traffic: ScoredTraffic, sent: FloatArray) -> dict[str, Ratio]:
+    outcomes, kept, caught = traffic.outcomes, traffic.kept, traffic.caught
     gain, per_request = outcomes.gain, outcomes.per_request
-    figures = {
+    return {
         "frontier_share": ratio(sent * per_request, per_request),
-        "quality": ratio(cheap + sent * difference),
-        "gap_recovered": ratio(sent * gain, gain, counted=gain),
-        "cost": ratio(1000.0 * (traffic.cheap_cost + sent * (traffic.frontier_cost - traffic.cheap_cost))),
+        "quality": ratio(kept.quality + sent * (outcomes.frontier_quality - kept.quality)),
+        "gap_recovered": ratio((caught + sent * (1.0 - caught)) * gain, gain, counted=gain),
+        "cost": ratio(1000.0 * (kept.cost + sent * (traffic.frontier_cost - kept.cost))),
+        "risk": risk_ratio(sent, kept.failure),
+        "fallback_share": ratio((1.0 - sent) * kept.caught),
     }
-    estimates = _estimates(figures, traffic, n_draws=affordable_draws(len(traffic), n_draws), rng=rng)
-    return OperatingPoint(threshold=threshold, objective=objective, **estimates)
 
 
-def _estimates(figures: dict[str, Ratio], traffic: ScoredTraffic, *, n_draws: int, rng: np.random.Generator) -> dict[str, Estimate]:
-    weight = traffic.outcomes.weight
+def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
+    """Return what the figures of every point rest on."""
+    fallback = (
+        "fallbacks after a failed validation are not reckoned with: the catch rate is not known"
+        if traffic.catch_rate is None
+        else f"validation catches {traffic.catch_rate:g} of the cheap model's failures and no good answer; a caught request pays both calls"
+    )
+    return ("traffic stays like the samples", fallback)
+
+
+def _estimates(
+    figures: Mapping[str, Ratio],
+    traffic: ScoredTraffic,
+    *,
+    minus: Mapping[str, Ratio] | None = None,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> dict[str, Estimate]:
+    """Return each figure, or its difference to that of ``minus``, with its interval."""
+    weight, n_draws = traffic.outcomes.weight, affordable_draws(len(traffic), n_draws)
     blocks = [block * weight for block in weight_blocks(traffic.groups, n_draws=n_draws, rng=rng)]
+
+    def values(name: str, weights: FloatArray) -> FloatArray:
+        found = figures[name].value(weights)
+        return found if minus is None else found - minus[name].value(weights)
+
     made = {}
     for name, figure in figures.items():
-        value = float(figure.value(weight))
+        value = float(values(name, weight))
         if np.isnan(value):
             made[name] = Estimate(value=None, n=figure.n, note=_WHY_UNKNOWN[name])
             continue
-        low, high = percentile_interval(np.concatenate([figure.value(block) for block in blocks]))
+        low, high = percentile_interval(np.concatenate([values(name, block) for block in blocks]))
         known = not np.isnan(low)
         made[name] = Estimate(value=value, low=low if known else None, high=high if known else None, n=figure.n)
     return made
@@ -100,4 +127,6 @@ _WHY_UNKNOWN = {
     "quality": "no request has both outcomes known",
     "gap_recovered": "no request has both outcomes known, or the frontier model is not better",
     "cost": "no prices were given, or no token counts are known",
+    "risk": "no request whose outcome is known is kept on the cheap model",
+    "fallback_share": "the catch rate of validation is not known",
 }

@@ -247,7 +247,7 @@ def test_seal_can_be_made_again_only_by_who_knows_how(bundle, run, tmp_path):
         ),
         (["--objective", "share=70"], 2, "share must be in [0, 1]: got 70.0. Shares are fractions, not percentages."),
         (["--objective", "share"], 2, "objective must be written as name=number: got 'share'"),
-        (["--objective", "price=1"], 2, "unknown objective 'price'. Known: quality, share."),
+        (["--objective", "price=1"], 2, "unknown objective 'price'. Known: cost, mean_quality, missed, quality, risk, share, utility."),
         (["--easy-task", "code", "--hard-task", "code"], 2, "options: policy: Value error, a task is easy or hard, not both: got code"),
         (["--prices", "none.toml"], 2, "price list must be a readable TOML file: got 'none.toml'"),
     ],

@@ -15,6 +15,7 @@ from difficulty.stages import ship as ship_module
 from difficulty.stages.run import Run
 from difficulty.stages.ship import bundle_name, ship
 from difficulty.stages.verify import verify
+from difficulty.thresholds.point import EXPECTED
 from difficulty.traffic.table import Traffic
 from tests.journey import DRAWS
 
@@ -33,7 +34,7 @@ def test_bundle_says_what_it_is_made_from(journey):
     assert (policy.cheap_model, policy.frontier_model) == ("example/cheap-8b", "example/frontier")
     assert (policy.easy_tasks, policy.hard_tasks, policy.max_cheap_tokens) == (("classify",), ("multi-step planning",), 256)
     assert (policy.chosen.objective, policy.chosen.n) == ("share=0.3", lineage["samples"]["calibration"])
-    assert set(policy.chosen.expected) == {"frontier_share", "quality", "gap_recovered", "cost"}
+    assert set(policy.chosen.expected) == set(EXPECTED)
 
 
 def test_threshold_keeps_its_promise_on_the_calibration_samples(journey):
@@ -134,7 +135,9 @@ def test_parity_is_measured_on_calibration_and_suite(journey, tmp_path):
         ("share=0.01", NotAttainableError),
         ("share=70", InvalidValueError),
         ("share", InvalidValueError),
-        ("cost=1", UnknownNameError),
+        ("money=1", UnknownNameError),
+        ("cost=1", UndefinedMetricError),
+        ("risk=0.001", NotAttainableError),
     ],
 )
 def test_objective_that_cannot_be_met_ships_nothing(journey, tmp_path, objective, error):

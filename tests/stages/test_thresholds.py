@@ -5,7 +5,9 @@ import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError, NotAttainableError
+from difficulty.evaluation import as_text
 from difficulty.records import Prices
+from difficulty.runtime import Router
 from difficulty.stages.ingest import ingest
 from difficulty.stages.run import Run
 from difficulty.stages.thresholds import rechoose
@@ -64,3 +66,44 @@ def test_bundle_is_never_changed_in_place(journey, tmp_path):
         rechoose(journey.bundle, journey.traffic, journey.bundle, objective="share=0.5")
     with pytest.raises(BundleError, match="must be named <name>-<version>"):
         rechoose(journey.bundle, journey.traffic, tmp_path / "small", objective="share=0.5")
+
+
+def test_change_is_told_and_stands_on_the_card(journey, tmp_path):
+    """The difference of both points with an interval of its own, in the result and above the old card."""
+    found = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.5", n_draws=DRAWS)
+    moved = found.changes["frontier_share"]
+    assert moved.value == pytest.approx(found.new.frontier_share.value - found.old.frontier_share.value)
+    assert moved.low > 0
+    card = found.bundle.files["card.md"].decode()
+    assert f"| frontier share | {as_text(found.old.frontier_share)} | {as_text(found.new.frontier_share)} |" in card
+    assert card.index("| threshold |") < card.index("What follows is the card of small-1")
+
+
+def test_thresholds_per_task_are_what_the_router_uses(journey, tmp_path):
+    """Each task has its own threshold in the policy and in the decisions; choosing without them again drops them."""
+    per_task = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.3", per_task=True, n_draws=DRAWS)
+    own = per_task.bundle.policy.task_thresholds
+    assert own
+    assert own == dict(per_task.new.task_thresholds)
+    assert verify(tmp_path / "small-2").passed
+    task, threshold = next(iter(own.items()))
+    assert Router.load(tmp_path / "small-2").decide("Write a function that sorts names.", task=task, tokens=10_000).threshold == threshold
+    again = rechoose(tmp_path / "small-2", journey.traffic, tmp_path / "small-3", objective="share=0.3", n_draws=DRAWS)
+    assert (again.bundle.policy.task_thresholds, again.old.task_thresholds) == ({}, own)
+
+
+def test_catch_rate_is_kept_until_another_is_passed(journey, tmp_path):
+    first = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.3", catch_rate=0.8, n_draws=DRAWS)
+    second = rechoose(tmp_path / "small-2", journey.traffic, tmp_path / "small-3", objective="share=0.3", n_draws=DRAWS)
+    assert first.bundle.policy.fallback.catch_rate == second.bundle.policy.fallback.catch_rate == 0.8
+    assert first.new.fallback_share.value > 0
+    assert (
+        first.new.risk.value
+        < rechoose(journey.bundle, journey.traffic, tmp_path / "b-1", objective="share=0.3", n_draws=DRAWS).new.risk.value
+    )
+
+
+def test_promise_is_written_into_the_policy(journey, tmp_path):
+    chosen = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="risk=0.6", n_draws=DRAWS).bundle.policy.chosen
+    assert "with confidence 0.9, the cheap model fails at most 0.6 of the kept requests" in chosen.guarantee
+    assert len(chosen.assumed) >= 3

@@ -8,7 +8,7 @@ from difficulty.traffic.outcomes import Outcomes
 NAN = float("nan")
 
 
-def scored(score, *, gain=None, cheap=None, fixed=None, weight=None, groups=None, costs=None):
+def scored(score, *, gain=None, cheap=None, fixed=None, weight=None, groups=None, costs=None, tasks=(), catch_rate=None):
     """Return scored traffic; without ``cheap`` only the gain is known, as from votes."""
     n = len(score)
     gain = np.full(n, NAN) if gain is None else np.asarray(gain, dtype=float)
@@ -26,6 +26,8 @@ def scored(score, *, gain=None, cheap=None, fixed=None, weight=None, groups=None
         groups=np.arange(n).astype(str) if groups is None else np.asarray(groups),
         cheap_cost=np.asarray(cheap_cost, dtype=float),
         frontier_cost=np.asarray(frontier_cost, dtype=float),
+        tasks=tasks,
+        catch_rate=catch_rate,
     )
 
 
