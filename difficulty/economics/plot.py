@@ -14,21 +14,21 @@ from difficulty.metrics.arrays import FloatArray
 __all__ = ["break_even_plot"]
 
 _POINTS = 61
-_DEFAULT = (1e3, 1e7)
-_AROUND = 10.0
+_DEFAULT = 1e6
+_BEYOND = 2.0
 
 
 def break_even_plot(options: Mapping[Shape, Option], volume: FloatArray) -> Plot:
-    """Return the curves over a range of volumes that reaches a factor of ten beyond the month's volume and each break-even.
+    """Return the curves from no request to twice the month's volume, or the first break-even where that is more.
 
     The bands hold 95 % of the draws at each volume. Where the cost to keep it is unknown the curves are without it.
     """
     net = all(not np.isnan(option.net.cost.fixed).any() for option in options.values())
     savings = {shape: option.net if net else option.saving for shape, option in options.items()}
-    marks = [float(volume[0]), *(float(saving.break_even()[0]) for saving in savings.values())]
-    known = [mark for mark in marks if np.isfinite(mark) and mark > 0]
-    low, high = (min(known) / _AROUND, max(known) * _AROUND) if known else _DEFAULT
-    volumes = np.geomspace(low, high, _POINTS)
+    even = [float(saving.break_even()[0]) for saving in savings.values()]
+    first = min((mark for mark in even if np.isfinite(mark)), default=0.0)
+    top = max(first, float(volume[0])) if np.isfinite(volume[0]) else first
+    volumes = np.linspace(0.0, _BEYOND * (top or _DEFAULT), _POINTS)
     curves = {shape: _curve(np.stack([saving.at(at) for at in volumes])) for shape, saving in savings.items()}
     return Plot(tuple(map(float, volumes)), curves, "net_saving" if net else "saving")
 

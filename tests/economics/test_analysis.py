@@ -106,13 +106,13 @@ def test_intervals_hold_the_value_and_widen_with_the_range_of_the_volume():
 
 
 def test_plot_crosses_zero_at_the_break_even():
+    """It begins with the cost to keep it, and ends at twice the volume of the month."""
     plot = economics().plot
     curve = plot.curves["aggregator"]
     assert plot.measure == "net_saving"
-    assert np.interp(375_000, plot.volumes, curve.value) == pytest.approx(0.0, abs=15)
+    assert (plot.volumes[0], plot.volumes[-1]) == (0.0, 2e6)
+    assert np.interp([0.0, 375_000, 1e6], plot.volumes, curve.value) == pytest.approx([-600.0, 0.0, 1000.0], abs=1e-6)
     assert all(low <= value <= high for value, low, high in zip(curve.value, curve.low, curve.high, strict=True))
-    assert plot.volumes[0] <= 37_501
-    assert plot.volumes[-1] >= 9_999_999
 
 
 @pytest.mark.parametrize(
