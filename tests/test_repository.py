@@ -36,6 +36,7 @@ MAY_NAME = {
     "sklearn": ["model/", "evaluation/", "thresholds/"],
     "scipy": ["features/", "labels/", "model/", "evaluation/", "thresholds/"],
     "pyarrow": ["traffic/", "runtime/log/parquet.py"],
+    "threadpoolctl": ["evaluation/evaluate.py"],
     "datasets": ["traffic/readers/saved_dataset.py"],
     "datasketch": ["traffic/duplicates.py"],
     "cleanlab": ["labels/rows.py"],

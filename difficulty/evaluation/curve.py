@@ -94,7 +94,7 @@ class CurvePart:
     ----------
     thresholds : ndarray of shape (m,)
         Descending.
-    order : ndarray of shape (n,)
+    rows : ndarray of shape (n,)
         Requests by the first threshold that sends them; those that none sends come last.
     ends : ndarray of shape (m,)
         How many requests each threshold sends.
@@ -105,7 +105,7 @@ class CurvePart:
     """
 
     thresholds: FloatArray
-    order: IntArray
+    rows: IntArray
     ends: IntArray
     kept: FloatArray
     moved: FloatArray
@@ -126,15 +126,14 @@ class CurvePart:
 
     def values(self, weight: FloatArray) -> dict[str, FloatArray]:
         """Return each figure for weights of shape (n_draws, n), as arrays of shape (n_draws, m); NaN where undefined."""
-        ranked = np.take(weight, self.order, axis=-1)
         total = weight.sum(axis=-1)[:, None]
         sums = np.empty((len(self.ends), len(weight), self.moved.shape[1]))
         start = 0
         for place, end in enumerate(self.ends):
-            np.matmul(ranked[:, start:end], self.moved[start:end], out=sums[place])
+            np.matmul(weight[:, start:end], self.moved[start:end], out=sums[place])
             start = end
         np.cumsum(sums, axis=0, out=sums)
-        sums += ranked @ self.kept
+        sums += weight @ self.kept
         numerators, denominators = np.split(sums.transpose(2, 1, 0), 2)
         return {name: divide(above, below, total=total) for name, above, below in zip(self.n, numerators, denominators, strict=True)}
 

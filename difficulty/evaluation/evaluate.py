@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
 from difficulty.evaluation.curve import CurvePart
-from difficulty.evaluation.figures import Drawn, Draws, Part, calibration, gap_figures, gap_part, label_figures, ratios_at, values_of
+from difficulty.evaluation.figures import Draws, Part, Ratios, calibration, drawn, ranked_figures, routed_at, values_of
 from difficulty.evaluation.findings import Evidence, Provenance, findings_of
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.reasons import why_undefined
@@ -18,7 +19,8 @@ from difficulty.evaluation.routed import Routed, routed_figures
 from difficulty.evaluation.slices import slice_rows, too_small
 from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
 from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.bootstrap import affordable_draws, debiased_interval, group_codes, percentile_interval, weight_blocks
+from difficulty.metrics.bootstrap import GroupDraws, affordable_draws, debiased_interval, group_codes, percentile_interval
+from difficulty.metrics.ratios import ratio
 from difficulty.records import Estimate
 
 __all__ = ["FIGURES", "evaluate"]
@@ -86,11 +88,12 @@ def evaluate(
     sets: dict[_Key, _Set] = {("overall",): _judged_set(judged, routed, np.arange(len(judged)))}
     sets |= {("slice", kind, name): _slice_set(judged, routed, rows) for kind, parts in slices.items() for name, rows in parts.items()}
     sets |= {("baseline", name): _baseline_set(judged, routed, baseline) for name, baseline in baselines.items()}
-    columns: dict[_Key, Drawn] = {("curve",): curve} | {("calibration", name): part for name, part in bins.items()}
-    points, draws = _resampled(judged, sets, columns, n_draws=n_draws, rng=rng)
-    made = {key: _estimates(wanted, points[key], draws[key]) for key, wanted in sets.items()}
+    draws, weight = GroupDraws.of(judged.groups, n_draws=n_draws, rng=rng), judged.outcomes.weight
+    with threadpool_limits(1, user_api="blas"):  # the products are small: threads would wait for each other
+        points, resampled = _resampled(judged, sets, draws)
+        along = curve.curve(*drawn(curve, draws, weight))
+    made = {key: _estimates(wanted, points[key], resampled[key]) for key, wanted in sets.items()}
     overall, counts = made["overall",], _counts(judged)
-    along = curve.curve(points["curve",], draws["curve",])
     evidence = Evidence(judged=judged, overall=overall, counts=counts, provenance=provenance)
     return Evaluation(
         target=judged.target,
@@ -103,7 +106,7 @@ def evaluate(
         n_draws=n_draws,
         curve=along if judged.threshold is None else along.through(judged.threshold, overall),
         baseline_curves=baseline_curves(judged, baselines),
-        calibration={name: part.bins(points["calibration", name], draws["calibration", name]) for name, part in bins.items()},
+        calibration={name: part.bins(*drawn(part, draws, weight)) for name, part in bins.items()},
         histogram=score_histogram(judged),
         findings=findings_of(evidence),
     )
@@ -111,15 +114,13 @@ def evaluate(
 
 def _judged_set(judged: Judged, routed: Mapping[str, Routed], rows: IntArray) -> _Set:
     """Return the figures of the score itself on some requests."""
+    sent, gain = judged.sent, judged.outcomes.gain
+    ratios = {"gap": ratio(gain[rows])} | ({} if sent is None else routed_at(routed, sent, rows))
     parts = [
-        *label_figures(judged.difficulty_score, judged.needed, rows),
-        *gap_figures(judged.difficulty_score, judged.outcomes.gain, rows),
+        *ranked_figures(judged.difficulty_score, rows, gain=gain, label=judged.needed),
         *calibration(judged, rows),
-        *gap_part(judged, rows),
+        Ratios.of(rows, ratios),
     ]
-    sent = judged.sent
-    if sent is not None:
-        parts += ratios_at(routed, sent, rows)
     names = [name for name in FIGURES if judged.p_frontier_fails is not None or not name.endswith("_frontier")]
     return _Set(parts, names, routed=sent is not None)
 
@@ -134,33 +135,22 @@ def _slice_set(judged: Judged, routed: Mapping[str, Routed], rows: IntArray) -> 
 def _baseline_set(judged: Judged, routed: Mapping[str, Routed], baseline: Baseline) -> _Set:
     """Return the figures of a baseline."""
     rows = np.arange(len(judged))
-    parts = [] if baseline.score is None else gap_figures(baseline.score, judged.outcomes.gain, rows)
+    parts = [] if baseline.score is None else ranked_figures(baseline.score, rows, gain=judged.outcomes.gain)
     if baseline.sent is not None:
-        parts += ratios_at({name: routed[name] for name in _ROUTED}, baseline.sent, rows)
+        parts.append(Ratios.of(rows, routed_at({name: routed[name] for name in _ROUTED}, baseline.sent, rows)))
     names = _ROUTED if baseline.score is None else _RANKED + _ROUTED
     return _Set(parts, [*names, *(f"{name}_difference" for name in _COMPARED if name in names)], routed=baseline.sent is not None)
 
 
-def _resampled(
-    judged: Judged, sets: dict[_Key, _Set], columns: dict[_Key, Drawn], *, n_draws: int, rng: np.random.Generator
-) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
-    """Return all figures on the data itself and in each draw; all sets and columns see the same draws."""
-    weight = judged.outcomes.weight
-    points = _all_values(sets, columns, weight[None, :])
-    blocks = [_all_values(sets, columns, block * weight) for block in weight_blocks(judged.groups, n_draws=n_draws, rng=rng)]
-    joined = {key: {name: np.concatenate([block[key][name] for block in blocks]) for name in values} for key, values in points.items()}
-    return points, joined
-
-
-def _all_values(sets: dict[_Key, _Set], columns: dict[_Key, Drawn], weight: FloatArray) -> dict[_Key, Draws]:
-    """Return every set's figures for some weights, baselines with their difference to the score's."""
-    values = {key: values_of(wanted.parts, weight) for key, wanted in sets.items()}
-    ours = values["overall",]
-    for key, theirs in values.items():
+def _resampled(judged: Judged, sets: dict[_Key, _Set], draws: GroupDraws) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
+    """Return all figures on the data itself and in each draw, baselines with the score's difference to them; all see the same draws."""
+    made = {key: values_of(wanted.parts, draws, judged.outcomes.weight) for key, wanted in sets.items()}
+    for key, theirs in made.items():
         if key[0] == "baseline":
-            both = [name for name in _COMPARED if name in ours and name in theirs]
-            theirs |= {f"{name}_difference": ours[name] - theirs[name] for name in both}
-    return values | {key: part.values(weight) for key, part in columns.items()}
+            for ours, other in zip(made["overall",], theirs, strict=True):
+                both = [name for name in _COMPARED if name in ours and name in other]
+                other |= {f"{name}_difference": ours[name] - other[name] for name in both}
+    return {key: points for key, (points, _) in made.items()}, {key: values for key, (_, values) in made.items()}
 
 
 def _estimates(wanted: _Set, points: Draws, draws: Draws) -> dict[str, Estimate]:

@@ -1,13 +1,13 @@
 """The figures of one set of requests, computed for many weight vectors at once.
 
-A figure comes from one of four parts: ratios (anything at a threshold, Brier, the gap), the gap curve (APGR, CPT), a ranked label (AUROC)
-and bins (ECE). A part takes weights of shape (n_draws, n_all) for all judged requests and looks at its own rows only, so that one draw
-serves the whole, every slice and every baseline. Bins are those of the data itself; they stay as they are in every draw.
+A figure comes from one of three parts: ratios (anything at a threshold, the gap), a ranking (APGR, CPT, AUROC) and bins (Brier, ECE). A
+part names the requests that it wants, in the order in which it wants them, and takes their weights, a row for each draw; one set of
+draws serves the whole, every slice and every baseline. Bins are those of the data itself; they stay as they are in every draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,22 +16,29 @@ import numpy as np
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.routed import Routed
 from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.probability import bin_gaps, brier_ratio, equal_mass_bins
-from difficulty.metrics.ratios import Ratio, divide, ratio
-from difficulty.metrics.steps import Ranking, area, auroc_of, first_crossing, gap_curve
+from difficulty.metrics.bootstrap import GroupDraws
+from difficulty.metrics.probability import equal_mass_bins
+from difficulty.metrics.ratios import Ratio, divide
+from difficulty.metrics.steps import Ranking, ranked_area, ranked_crossing
 
-__all__ = ["Drawn", "Draws", "Part", "Ratios", "calibration", "gap_figures", "gap_part", "label_figures", "ratios_at", "values_of"]
+__all__ = ["Draws", "Drawn", "Part", "Ratios", "calibration", "drawn", "ranked_figures", "routed_at", "values_of"]
 
 Draws = dict[str, FloatArray]
 _N_BINS = 15
-_CHUNK = 1 << 15
+_CPT = {"cpt_50": 0.5, "cpt_80": 0.8}
+_BLOCK = 1 << 16
+"""Weights computed at a time: what is summed should stay in the processor's cache."""
 
 
 class Drawn(Protocol):
     """Something that is computed for many weight vectors at once."""
 
+    @property
+    def rows(self) -> IntArray:
+        """The requests whose weights are wanted, in the order wanted."""
+
     def values(self, weight: FloatArray) -> Draws:
-        """Return arrays with one row a draw for weights of shape (n_draws, n_all); NaN where undefined."""
+        """Return arrays with one row a draw for weights of shape (n_draws, n_rows); NaN where undefined."""
 
 
 class Part(Drawn, Protocol):
@@ -44,97 +51,133 @@ class Part(Drawn, Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ratios:
-    """Ratios over ``rows``, all recomputed by two matrix products."""
+    """Ratios over ``rows``, all recomputed by one matrix product; ``columns`` holds the numerators, then the denominators."""
 
     rows: IntArray
-    numerators: FloatArray
-    denominators: FloatArray
+    columns: FloatArray
     n: Mapping[str, int]
 
     @classmethod
     def of(cls, rows: IntArray, ratios: Mapping[str, Ratio]) -> Ratios:
         """Stack ratios whose columns belong to ``rows``."""
-        numerators, denominators = (np.stack(parts, axis=1) for parts in zip(*_columns(ratios.values()), strict=True))
-        return cls(rows, numerators, denominators, {name: part.n for name, part in ratios.items()})
+        parts = ratios.values()
+        columns = [*(part.numerator for part in parts), *(part.denominator for part in parts)]
+        return cls(rows, np.stack(columns, axis=1), {name: part.n for name, part in ratios.items()})
 
     def values(self, weight: FloatArray) -> Draws:
         """Return each ratio in each draw."""
-        weight = _taken(weight, self.rows)
-        total = weight.sum(axis=-1, keepdims=True)
-        columns = divide(weight @ self.numerators, weight @ self.denominators, total=total).T
-        return dict(zip(self.n, columns, strict=True))
+        above, below = np.split((weight @ self.columns).T, 2)
+        return dict(zip(self.n, divide(above, below, total=weight.sum(axis=-1)), strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Curve:
-    """APGR and CPT of one ranking."""
+class _Ranked:
+    """APGR, CPT and AUROC of one ranking.
 
-    ranking: Ranking
-    ranked_gain: FloatArray
-    n: Mapping[str, int]
-
-    def values(self, weight: FloatArray) -> Draws:
-        return _in_chunks(self._values, weight, width=len(self.ranking.order))
-
-    def _values(self, weight: FloatArray) -> Draws:
-        share, recovered = gap_curve(self.ranking, self.ranked_gain, weight)
-        calls = {f"cpt_{percent}": first_crossing(share, recovered, percent / 100) for percent in (50, 80)}
-        return {"apgr": area(share, recovered), **calls}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Label:
-    """AUROC of one ranking."""
-
-    ranking: Ranking
-    ranked_label: FloatArray
-    n: Mapping[str, int]
-
-    def values(self, weight: FloatArray) -> Draws:
-        return _in_chunks(self._values, weight, width=len(self.ranking.order))
-
-    def _values(self, weight: FloatArray) -> Draws:
-        return {"auroc": auroc_of(self.ranking, self.ranked_label, weight)}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Bins:
-    """ECE over fixed bins."""
+    ``rows`` holds the first request of each step of equal scores, in descending order of score, then all others by step: so nothing has
+    to be summed where scores are not tied. ``others`` says where those of each step begin, ``steps`` which step that is.
+    """
 
     rows: IntArray
-    bins: IntArray
-    gap: FloatArray
-    n: Mapping[str, int]
+    n_steps: int
+    others: IntArray
+    steps: IntArray
+    gain: FloatArray | None
+    label: FloatArray | None
+
+    @classmethod
+    def of(cls, score: FloatArray, rows: IntArray, *, gain: FloatArray | None = None, label: FloatArray | None = None) -> _Ranked:
+        ranking = Ranking.of(score[rows]).at(rows)
+        first = np.zeros(len(rows), dtype=bool)
+        first[np.append(0, ranking.ends[:-1] + 1)] = True
+        step = (np.cumsum(first) - 1)[~first]
+        steps, others = np.unique(step, return_index=True)
+        order = np.concatenate([ranking.order[first], ranking.order[~first]])
+        columns = (None if values is None else values[order] for values in (gain, label))
+        return cls(order, len(ranking.ends), others, steps, *columns)
+
+    @property
+    def n(self) -> dict[str, int]:
+        names = [*(["apgr", *_CPT] if self.gain is not None else []), *(["auroc"] if self.label is not None else [])]
+        return dict.fromkeys(names, len(self.rows))
 
     def values(self, weight: FloatArray) -> Draws:
-        weight = _taken(weight, self.rows)
-        weighty = weight.sum(axis=-1) > 0.0
-        values = np.full(len(weight), np.nan)
-        values[weighty] = np.abs(bin_gaps(self.bins, self.gap, weight[weighty], n_bins=_N_BINS)).sum(axis=-1)
-        return {name: values for name in self.n}
+        step = self._steps(weight)
+        made: Draws = {}
+        if self.gain is not None:
+            gained = self._steps(weight * self.gain)
+            upto, sent = np.cumsum(gained, axis=-1), np.cumsum(step, axis=-1)
+            made["apgr"] = ranked_area(step, gained, upto)
+            made |= {name: ranked_crossing(sent, upto, level) for name, level in _CPT.items()}
+        if self.label is not None:
+            hits = self._steps(weight * self.label)
+            area = ranked_area(step, hits, np.cumsum(hits, axis=-1))
+            made["auroc"] = _auroc(area, hits.sum(axis=-1), step.sum(axis=-1))
+        return made
+
+    def _steps(self, values: FloatArray) -> FloatArray:
+        """Return the sum of each step, of shape (n_draws, n_steps)."""
+        first = values[:, : self.n_steps]
+        if not len(self.steps):
+            return first
+        summed = first.copy()
+        summed[:, self.steps] += np.add.reduceat(values[:, self.n_steps :], self.others, axis=-1)
+        return summed
 
 
-def values_of(parts: Iterable[Part], weight: FloatArray) -> Draws:
-    """Return the figures of several parts."""
-    return {name: values for part in parts for name, values in part.values(weight).items()}
+@dataclass(frozen=True, slots=True, eq=False)
+class _Calibrated:
+    """Brier score and ECE of one probability; ``rows`` are sorted by bin, and ``starts`` says where each bin starts."""
+
+    rows: IntArray
+    starts: IntArray
+    gap: FloatArray
+    suffix: str
+
+    @classmethod
+    def of(cls, probability: FloatArray, failure: FloatArray, rows: IntArray, weight: FloatArray, *, suffix: str) -> _Calibrated:
+        bins = equal_mass_bins(probability[rows], n_bins=_N_BINS, weight=weight[rows])
+        order = np.argsort(bins, kind="stable")
+        starts = np.append(0, np.flatnonzero(np.diff(bins[order])) + 1)
+        picked = rows[order]
+        return cls(picked, starts, probability[picked] - failure[picked], suffix)
+
+    @property
+    def n(self) -> dict[str, int]:
+        return {f"brier{self.suffix}": len(self.rows), f"ece{self.suffix}": len(self.rows)}
+
+    def values(self, weight: FloatArray) -> Draws:
+        total = weight.sum(axis=-1)
+        off = np.abs(np.add.reduceat(weight * self.gap, self.starts, axis=-1)).sum(axis=-1)
+        squared = weight @ self.gap**2
+        return {f"brier{self.suffix}": divide(squared, total, total=total), f"ece{self.suffix}": divide(off, total, total=total)}
 
 
-def gap_figures(score: FloatArray, gain: FloatArray, rows: IntArray) -> list[Part]:
-    """Return APGR, CPT(50 %) and CPT(80 %) of a score over the ``rows`` where score and gain are known; nothing when there are none."""
-    rows = _known(rows, score, gain)
-    if len(rows) == 0:
-        return []
-    ranking = Ranking.of(score[rows]).at(rows)
-    return [_Curve(ranking, gain[ranking.order], dict.fromkeys(("apgr", "cpt_50", "cpt_80"), len(rows)))]
+def drawn(part: Drawn, draws: GroupDraws, weight: FloatArray) -> tuple[Draws, Draws]:
+    """Return what a part computes on the data itself and in each draw, given the requests' own weights of shape (n,)."""
+    own = weight[part.rows]
+    blocks = [part.values(block * own) for block in draws.blocks(part.rows, size=_BLOCK)]
+    return part.values(own[None, :]), {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def label_figures(score: FloatArray, label: FloatArray, rows: IntArray) -> list[Part]:
-    """Return the AUROC of a score over the ``rows`` where the label is known; nothing when there are none."""
-    rows = _known(rows, score, label)
-    if len(rows) == 0:
-        return []
-    ranking = Ranking.of(score[rows]).at(rows)
-    return [_Label(ranking, label[ranking.order], {"auroc": len(rows)})]
+def values_of(parts: Iterable[Part], draws: GroupDraws, weight: FloatArray) -> tuple[Draws, Draws]:
+    """Return the figures of several parts on the data itself and in each draw."""
+    points: Draws = {}
+    resampled: Draws = {}
+    for part in parts:
+        point, values = drawn(part, draws, weight)
+        points |= point
+        resampled |= values
+    return points, resampled
+
+
+def ranked_figures(score: FloatArray, rows: IntArray, *, gain: FloatArray | None = None, label: FloatArray | None = None) -> list[Part]:
+    """Return APGR and CPT by a gain, and AUROC by a label, over the ``rows`` where these are known; nothing where there are none."""
+    wanted = {"gain": gain, "label": label}
+    known = {name: _known(rows, score, values) for name, values in wanted.items() if values is not None}
+    if len(known) == 2 and np.array_equal(known["gain"], known["label"]):
+        return [_Ranked.of(score, known["gain"], gain=gain, label=label)] if len(known["gain"]) else []
+    return [_Ranked.of(score, picked, **{name: wanted[name]}) for name, picked in known.items() if len(picked)]
 
 
 def calibration(judged: Judged, rows: IntArray) -> list[Part]:
@@ -142,23 +185,12 @@ def calibration(judged: Judged, rows: IntArray) -> list[Part]:
     failures = [("", judged.p_cheap_fails, judged.outcomes.cheap_failure)]
     if judged.p_frontier_fails is not None:
         failures.append(("_frontier", judged.p_frontier_fails, judged.outcomes.frontier_failure))
-    parts: list[Part] = []
-    for suffix, probability, failure in failures:
-        known = _known(rows, failure)
-        if len(known):
-            probability, gap = probability[known], probability[known] - failure[known]
-            bins = equal_mass_bins(probability, n_bins=_N_BINS, weight=judged.outcomes.weight[known])
-            parts.append(Ratios.of(known, {f"brier{suffix}": brier_ratio(probability, failure[known])}))
-            parts.append(_Bins(known, bins, gap, {f"ece{suffix}": len(known)}))
-    return parts
+    known = [(suffix, probability, failure, _known(rows, failure)) for suffix, probability, failure in failures]
+    weight = judged.outcomes.weight
+    return [_Calibrated.of(p, failure, picked, weight, suffix=suffix) for suffix, p, failure, picked in known if len(picked)]
 
 
-def gap_part(judged: Judged, rows: IntArray) -> list[Part]:
-    """Return the mean gain of the frontier model: what there is to recover."""
-    return [Ratios.of(rows, {"gap": ratio(judged.outcomes.gain[rows])})]
-
-
-def ratios_at(routed: Mapping[str, Routed], sent: FloatArray, rows: IntArray) -> list[Part]:
+def routed_at(routed: Mapping[str, Routed], sent: FloatArray, rows: IntArray) -> dict[str, Ratio]:
     """Return the figures of a routing over ``rows``.
 
     Parameters
@@ -170,7 +202,14 @@ def ratios_at(routed: Mapping[str, Routed], sent: FloatArray, rows: IntArray) ->
     rows : ndarray of int
         The requests to look at.
     """
-    return [Ratios.of(rows, {name: figure.at(sent[rows], rows) for name, figure in routed.items()})]
+    return {name: figure.at(sent[rows], rows) for name, figure in routed.items()}
+
+
+def _auroc(area: FloatArray, hits: FloatArray, total: FloatArray) -> FloatArray:
+    """Return AUROC from the area under the share of hits along the share of all; NaN where one label has no weight."""
+    share = divide(hits, total, total=total)
+    area = np.where(share > 1e-12, area, np.nan)
+    return divide(area - 0.5 * share, 1.0 - share, total=np.ones(len(share)))
 
 
 def _known(rows: IntArray, *columns: FloatArray) -> IntArray:
@@ -179,19 +218,3 @@ def _known(rows: IntArray, *columns: FloatArray) -> IntArray:
     for values in columns:
         known &= ~np.isnan(values[rows])
     return rows[known]
-
-
-def _columns(ratios: Iterable[Ratio]) -> list[tuple[FloatArray, FloatArray]]:
-    return [(part.numerator, part.denominator) for part in ratios]
-
-
-def _taken(weight: FloatArray, rows: IntArray) -> FloatArray:
-    """Return the columns ``rows`` of the weights, uncopied when they are all."""
-    return weight if len(rows) == weight.shape[-1] else np.take(weight, rows, axis=-1)
-
-
-def _in_chunks(values: Callable[[FloatArray], Draws], weight: FloatArray, *, width: int) -> Draws:
-    """Compute a few draws at a time: what is summed should stay in the processor's cache."""
-    size = max(1, _CHUNK // width)
-    chunks = [values(weight[start : start + size]) for start in range(0, len(weight), size)]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}

@@ -62,7 +62,7 @@ class CalibrationPart:
 
     Attributes
     ----------
-    order : ndarray of shape (n_known,)
+    rows : ndarray of shape (n_known,)
         Requests with a known outcome, by bin.
     starts : ndarray of shape (m,)
         Where each bin starts in that order.
@@ -70,7 +70,7 @@ class CalibrationPart:
         In that order.
     """
 
-    order: IntArray
+    rows: IntArray
     starts: IntArray
     probability: FloatArray
     failure: FloatArray
@@ -90,13 +90,12 @@ class CalibrationPart:
     @property
     def n(self) -> dict[str, int]:
         """Number of requests with a known outcome."""
-        return {"observed": len(self.order)}
+        return {"observed": len(self.rows)}
 
     def values(self, weight: FloatArray) -> dict[str, FloatArray]:
         """Return the frequencies, and the mean probabilities, for weights of shape (n_draws, n), as arrays of shape (n_draws, m)."""
-        ranked = np.take(weight, self.order, axis=-1)
         mass, observed, predicted = (
-            np.add.reduceat(values, self.starts, axis=-1) for values in (ranked, ranked * self.failure, ranked * self.probability)
+            np.add.reduceat(values, self.starts, axis=-1) for values in (weight, weight * self.failure, weight * self.probability)
         )
         mass = np.where(mass > 0.0, mass, np.nan)
         return {"observed": observed / mass, "predicted": predicted / mass}
@@ -105,7 +104,7 @@ class CalibrationPart:
         """Return the bins, given what :meth:`values` returned for the data itself and for the draws."""
         first, last = (reduce.reduceat(self.probability, self.starts) for reduce in (np.minimum, np.maximum))
         edges = [float(first[0]), *(0.5 * (last[:-1] + first[1:])).tolist(), float(last[-1])]
-        n = np.diff(np.append(self.starts, len(self.order)))
+        n = np.diff(np.append(self.starts, len(self.rows)))
         band = Band.of(points["observed"][0], draws["observed"], n)
         return CalibrationBins(tuple(edges), tuple(points["predicted"][0].tolist()), band)
 

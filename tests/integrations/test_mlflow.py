@@ -1,9 +1,14 @@
+import io
+import json
+import re
 import sys
 from importlib import import_module
 
 import pytest
+from rich.console import Console
 
 from difficulty.errors import MissingExtraError, TrackingError
+from difficulty.evaluation import evaluation_table
 from difficulty.evaluation.result import read_metrics
 from difficulty.stages.run import Run
 from difficulty.stages.train import train
@@ -44,6 +49,20 @@ def test_parameters_metrics_and_data_hash_are_recorded(store, journey):
     assert "frontier_share" not in data.metrics
     assert data.tags["training_data"] == Traffic.read(journey.traffic).data_hash
     assert (data.tags["target"], data.tags["run_folder"]) == ("benefit", str(folder / "run"))
+
+
+def test_console_file_and_store_say_the_same_numbers(store):
+    """What training prints, what it writes into metrics.json and what MLflow holds."""
+    _, recorded, folder = store
+    evaluation = read_metrics(folder / "run" / "metrics.json")
+    console = Console(file=io.StringIO(), width=200)
+    console.print(evaluation_table(evaluation))
+    printed = dict(re.findall(r"^(\S.*?)  +(-?\d+\.\d{3}) \[", console.file.getvalue(), flags=re.MULTILINE))
+    written = json.loads((folder / "run" / "metrics.json").read_text())["overall"]
+    for label, name in {"APGR": "apgr", "AUROC": "auroc", "CPT(50 %)": "cpt_50", "ECE, p_cheap_fails": "ece"}.items():
+        assert printed[label] == f"{written[name]['value']:.3f}" == f"{recorded.data.metrics[name]:.3f}"
+    known = {name: figure["value"] for name, figure in written.items() if figure["value"] is not None}
+    assert recorded.data.metrics == known
 
 
 def test_model_and_lineage_are_uploaded_and_texts_are_not(store):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics import affordable_draws, auroc, debiased_interval, group_weights, percentile_interval, resample
-from difficulty.metrics.bootstrap import percentile_intervals
+from difficulty.metrics import affordable_draws, auroc, bootstrap, debiased_interval, group_weights, percentile_interval, resample
+from difficulty.metrics.bootstrap import GroupDraws, percentile_intervals
 
 
 def test_groups_are_drawn_whole():
@@ -111,3 +111,25 @@ def test_every_draw_counts_its_groups(groups, n_draws):
     first = {group: place for place, group in reversed(list(enumerate(groups)))}
     for draw in draws:
         assert draw[list(first.values())].sum() == len(first)
+
+
+def test_group_draws_are_the_group_weights():
+    """The same seed gives the same draws, whichever requests are asked for and however they are cut into blocks."""
+    groups = ["a", "b", "a", "c", "c", "c"]
+    expected = np.stack(list(group_weights(groups, n_draws=11, rng=np.random.default_rng(4))))
+    draws = GroupDraws.of(groups, n_draws=11, rng=np.random.default_rng(4))
+    rows = np.array([5, 0, 3])
+    for size in (1, 7, 1000):
+        assert np.array_equal(np.concatenate(list(draws.blocks(rows, size=size))), expected[:, rows])
+
+
+def test_a_group_drawn_more_than_255_times_is_counted(monkeypatch):
+    """Counts are kept in one byte only while they fit."""
+    monkeypatch.setattr(bootstrap, "_counts", lambda n_groups, rng: np.array([300.0, 0.0]))
+    draws = GroupDraws.of(["a", "b"], n_draws=2, rng=np.random.default_rng(0))
+    assert draws.counts.tolist() == [[300, 0], [300, 0]]
+
+
+def test_group_draws_need_a_draw():
+    with pytest.raises(InvalidValueError, match="n_draws must be 1 or more: got 0"):
+        GroupDraws.of(["a"], n_draws=0, rng=np.random.default_rng(0))
