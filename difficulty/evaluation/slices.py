@@ -6,15 +6,17 @@ needs more (script of the text, source, conversation depth) comes in as ``Judged
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from difficulty.evaluation.judged import Judged
 from difficulty.metrics.arrays import IntArray
+from difficulty.records import Estimate
 
-__all__ = ["OTHER", "SLICERS", "by_task", "by_tokens", "slice_rows", "too_small"]
+__all__ = ["OTHER", "SLICERS", "by_task", "by_tokens", "in_order", "is_too_small", "slice_rows", "too_small"]
 
 Slicer = Callable[[Judged], Sequence[str | None]]
 
@@ -26,6 +28,8 @@ LEAST_REQUESTS = 50
 LEAST_OUTCOMES = 10
 
 _BANDS = (64, 256, 1024, 4096)
+_BAND = re.compile(r"(\d+(?:\.\d+)?)(?:-\d|\+|$)")
+_TOO_FEW = "too few to judge"
 
 
 def by_task(judged: Judged) -> Sequence[str | None]:
@@ -59,10 +63,23 @@ def too_small(n_requests: int, n_needed: int, n_not_needed: int) -> str:
     It needs 50 requests and, of those that needed the frontier model and of those that did not, 10 each.
     """
     if n_requests < LEAST_REQUESTS:
-        return f"too few to judge: {n_requests} requests (about {LEAST_REQUESTS} are needed)"
+        return f"{_TOO_FEW}: {n_requests} requests (about {LEAST_REQUESTS} are needed)"
     if min(n_needed, n_not_needed) < LEAST_OUTCOMES:
-        return f"too few to judge: {n_needed} requests needed the frontier model, {n_not_needed} did not ({LEAST_OUTCOMES} each are needed)"
+        return f"{_TOO_FEW}: {n_needed} requests needed the frontier model, {n_not_needed} did not ({LEAST_OUTCOMES} each are needed)"
     return ""
+
+
+def is_too_small(estimates: Mapping[str, Estimate]) -> bool:
+    """Return whether the figures of a slice bear the mark of :func:`too_small`."""
+    return any(estimate.note.startswith(_TOO_FEW) for estimate in estimates.values())
+
+
+def in_order(parts: Sequence[tuple[str, Mapping[str, Estimate]]]) -> list[tuple[str, Mapping[str, Estimate]]]:
+    """Return slices that are all bands of a number, such as ``0.05-0.20`` or ``4096+``, from the lowest; others as they are."""
+    starts = [_BAND.match(name) for name, _ in parts]
+    if not all(starts):
+        return list(parts)
+    return [part for _, part in sorted(zip(starts, parts, strict=True), key=lambda pair: float(pair[0][1]) if pair[0] else 0.0)]
 
 
 def _rows_by_name(names: Sequence[str | None]) -> dict[str, IntArray]:

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from difficulty.evaluation.numbers import LABELS, as_text
 from difficulty.evaluation.result import Estimates, Evaluation
+from difficulty.evaluation.slices import in_order, is_too_small
 from difficulty.records import Estimate
 
-__all__ = ["as_text", "evaluation_table"]
+__all__ = ["evaluation_table"]
 
-_LABELS = {
-    "apgr": "APGR",
-    "cpt_50": "CPT(50 %)",
-    "cpt_80": "CPT(80 %)",
-    "auroc": "AUROC",
-    "brier": "Brier, p_cheap_fails",
-    "ece": "ECE, p_cheap_fails",
-    "brier_frontier": "Brier, p_frontier_fails",
-    "ece_frontier": "ECE, p_frontier_fails",
-    "gap": "quality gap of the models",
-    "frontier_share": "frontier share",
-    "routing_precision": "routing precision",
-    "routing_recall": "routing recall",
-    "cheap_route_precision": "cheap route precision",
-    "cheap_route_recall": "cheap route recall",
-    "risk": "risk",
-    "fallback_share": "fallback share",
-    "quality": "quality",
-    "gap_recovered": "gap recovered",
-    "cost": "cost, USD per 1,000",
-}
-_BAND = re.compile(r"(\d+(?:\.\d+)?)(?:-\d|\+|$)")
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
 _BASELINE_COLUMNS = {"apgr": "APGR", "apgr_difference": "score minus this", "quality": "quality", "cost": "cost"}
@@ -66,21 +45,11 @@ def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> Rendera
     return Group(*spaced, *_findings(evaluation), *(Text(f"- {note}") for note in _notes(evaluation)))
 
 
-def as_text(estimate: Estimate | None, *, signed: bool = False) -> str:
-    """Return an estimate as ``0.697 [0.678, 0.716]``, ``signed`` with a plus; ``unknown`` without a value."""
-    if estimate is None or estimate.value is None:
-        return "unknown"
-    form = "+.3f" if signed else ".3f"
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:{form}}"
-    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
-
-
 def _overall(evaluation: Evaluation) -> Table:
     """Return the figures of the score; those that are unknown stand in the notes."""
     at = "no threshold chosen yet" if evaluation.threshold is None else f"threshold {evaluation.threshold:.4g}"
     table = _plain(f"difficulty_score for target {evaluation.target}, {at}", ["figure", "value [95 % interval]", "requests"])
-    for name, label in _LABELS.items():
+    for name, label in LABELS.items():
         estimate = evaluation.overall.get(name)
         if estimate is not None and estimate.value is not None:
             table.add_row(label, as_text(estimate), f"{estimate.n:,}")
@@ -104,8 +73,8 @@ def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
     title = f"By {kind.replace('_', ' ')}" + (f" (the {most} largest; {left} more in metrics.json)" if left > 0 else "")
     columns = _known(_SLICE_COLUMNS, list(parts.values()))
     table = _plain(title, [kind, "requests", *columns.values()])
-    for name, estimates in _in_order(list(parts.items())[:most]):
-        small = any(estimate.note.startswith("too few") for estimate in estimates.values())
+    for name, estimates in in_order(list(parts.items())[:most]):
+        small = is_too_small(estimates)
         requests = max(estimate.n for estimate in estimates.values())
         table.add_row(Text(name + (" (too few to judge)" if small else "")), f"{requests:,}", *_cells(estimates, columns))
     return table
@@ -117,14 +86,6 @@ def _findings(evaluation: Evaluation) -> Iterator[Text]:
         yield Text(f"{finding.severity}: {finding.message} ({finding.name})", style=_STYLES[finding.severity])
     if evaluation.findings:
         yield Text("")
-
-
-def _in_order(parts: list[tuple[str, Estimates]]) -> list[tuple[str, Estimates]]:
-    """Return slices that are all bands of a number, such as ``0.05-0.20`` or ``4096+``, from the lowest; others as they are."""
-    starts = [_BAND.match(name) for name, _ in parts]
-    if not all(starts):
-        return parts
-    return [part for _, part in sorted(zip(starts, parts, strict=True), key=lambda pair: float(pair[0][1]) if pair[0] else 0.0)]
 
 
 def _plain(title: str, headings: Sequence[str]) -> Table:
