@@ -22,7 +22,7 @@ from difficulty.records import Estimate
 __all__ = ["CURVE_FIGURES", "Curve", "CurvePart", "curve_thresholds"]
 
 CURVE_FIGURES = (
-    "frontier_share", "quality", "gap_recovered", "cost", "fallback_share", "risk", "routing_precision", "routing_recall",
+    "frontier_share", "quality", "gap_recovered", "cost", "saving", "fallback_share", "risk", "routing_precision", "routing_recall",
     "cheap_route_precision", "cheap_route_recall",
 )  # fmt: skip
 N_POINTS = 151

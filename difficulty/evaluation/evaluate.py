@@ -28,6 +28,7 @@ __all__ = ["FIGURES", "evaluate"]
 FIGURES = (
     "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall", "frontier_share", "quality", "cost",
     "gap_recovered", "risk", "cheap_route_precision", "brier_frontier", "ece_frontier", "cheap_route_recall", "fallback_share", "gap",
+    "saving",
 )  # fmt: skip
 _RANKED = ("apgr", "cpt_50", "cpt_80")
 _ROUTED = ("frontier_share", "gap_recovered", "quality", "cost")

@@ -12,6 +12,7 @@ _BOTH = "no request has the known quality of both models"
 _GAIN = f"{_BOTH}, or a preference"
 _SENT = "no request whose outcome is known is sent to the frontier model"
 _KEPT = "no request whose outcome is known is kept on the cheap model"
+_PRICES = "no request has prices and token counts for both models"
 _NOT_BETTER = "the frontier model is not better than the cheap one on these requests"
 
 _NOTHING_KNOWN = {
@@ -32,13 +33,15 @@ _NOTHING_KNOWN = {
     "fallback_share": "the share of failing answers that validation catches is not known (catch_rate of the policy's fallback)",
     "gap": _GAIN,
     "quality": _BOTH,
-    "cost": "no request has prices and token counts for both models",
+    "cost": _PRICES,
+    "saving": _PRICES,
     "frontier_share": "there is no request",
     "apgr_difference": "one of the two APGR is unknown",
     "quality_difference": "one of the two qualities is unknown",
 }
 
 _UNDEFINED = {
+    "saving": "the frontier model costs nothing",
     "apgr": _NOT_BETTER,
     "cpt_50": _NOT_BETTER,
     "cpt_80": _NOT_BETTER,

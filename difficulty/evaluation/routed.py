@@ -19,7 +19,7 @@ __all__ = ["ROUTED", "Routed", "routed_figures"]
 
 ROUTED = (
     "routing_precision", "routing_recall", "cheap_route_precision", "cheap_route_recall", "risk", "frontier_share", "fallback_share",
-    "quality", "gap_recovered", "cost",
+    "quality", "gap_recovered", "cost", "saving",
 )  # fmt: skip
 
 
@@ -85,5 +85,6 @@ def routed_figures(judged: Judged, names: Sequence[str] = ROUTED) -> Mapping[str
         "quality": Routed.of(known=both, kept=(kept.quality, 1.0), sent=(outcomes.frontier_quality, 1.0)),
         "gap_recovered": Routed.of(known=regained, kept=(regained, gain), sent=(gain, gain), counted=True),
         "cost": Routed.of(known=costs, kept=(1000.0 * kept.cost, 1.0), sent=(1000.0 * judged.frontier_cost, 1.0)),
+        "saving": Routed.of(known=costs, kept=(judged.frontier_cost - kept.cost, judged.frontier_cost), sent=(0.0, judged.frontier_cost)),
     }
     return {name: made[name] for name in names}

@@ -46,6 +46,7 @@ def test_figures_of_four_requests_by_hand(four):
             "frontier_share": 0.25,
             "quality": 0.5,
             "cost": 6.0,
+            "saving": 1 - 24 / 84,
             "gap_recovered": 1.0,
             "risk": 2 / 3,
             "cheap_route_precision": 2 / 3,
