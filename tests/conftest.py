@@ -52,6 +52,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("node"):
         require_program("node")
         require_node_modules()
+    if item.get_closest_marker("browser"):
+        require_program("chromium")
 
 
 def require_node_modules() -> None:

@@ -68,6 +68,7 @@ HEAVY = {
     "datasets",
     "datasketch",
     "onnx",
+    "jinja2",
     "typer",
     "rich",
     "opentelemetry",
