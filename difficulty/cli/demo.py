@@ -1,4 +1,4 @@
-"""The whole journey on the shipped sample traffic: ingest, train, evaluate, ship, verify and route, in under a minute.
+"""The whole journey on the shipped sample traffic: ingest, train, ship, evaluate, verify and route, in under a minute.
 
 Example: difficulty demo -o demo-out
 """
@@ -33,6 +33,7 @@ def command(out_path: Annotated[Path, typer.Option("--out", "-o", help="Folder t
     from difficulty.evaluation import evaluation_table
     from difficulty.runtime import Request, Router
     from difficulty.runtime.requests import RequestRow
+    from difficulty.stages.evaluate import evaluate_scorer
     from difficulty.stages.ingest import ingest
     from difficulty.stages.route import route_rows
     from difficulty.stages.ship import ship
@@ -42,7 +43,7 @@ def command(out_path: Annotated[Path, typer.Option("--out", "-o", help="Folder t
     if out_path.exists():
         raise RunError(f"demo folder {str(out_path)!r} exists already. Remove it, or choose another with -o.")
     recipe, prices = find_recipe("fast"), load_prices(shipped_file("data/prices.example.toml"))
-    traffic, run, bundle = out_path / "traffic.parquet", out_path / "run", out_path / "sample-1"
+    traffic, run, bundle, report = (out_path / name for name in ("traffic.parquet", "run", "sample-1", "report"))
 
     _say(f"difficulty ingest data/sample.jsonl.gz -o {traffic}")
     print_summary(ingest([shipped_file("data/sample.jsonl.gz")], traffic))
@@ -62,13 +63,20 @@ def command(out_path: Annotated[Path, typer.Option("--out", "-o", help="Folder t
     _say(f"difficulty verify {bundle}")
     out.print(f"{verify(bundle).golden} golden vectors reproduced")
 
+    _say(f"difficulty evaluate {bundle} {traffic} -o {report} --prices data/prices.example.toml")
+    with steps() as say:
+        say("judging")
+        evaluate_scorer(bundle, traffic, report, prices=prices)
+    out.print("judged on the test samples: what the threshold does, what it saves and how sure that is stands in the report")
+
     _say(f"difficulty route {bundle} ...")
     rows = [RequestRow(str(number), Request(text, task)) for number, (text, task) in enumerate(_REQUESTS, 1)]
     for row, decision in zip(rows, route_rows(Router.load(bundle), rows), strict=True):
         out.print(f"{row.request.messages}" + (f"  [task: {row.request.task}]" if row.request.task else ""), markup=False)
         out.print("  ", end="")
         print_decision(decision)
-    out.print("\nThe sample is synthetic: its figures say nothing about real models. Next: your own traffic, see docs/traffic.md.")
+    out.print(f"\nreport for people: {report / 'report.html'}", markup=False)
+    out.print("The sample is synthetic: its figures say nothing about real models. Next: your own traffic, see docs/traffic.md.")
 
 
 def _say(command: str) -> None:

@@ -1,4 +1,4 @@
-"""Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and beside baselines.
+"""Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and beside baselines, and a report of it.
 
 Example: difficulty evaluate bundles/support-1 traffic.parquet -o report
 """
@@ -27,6 +27,7 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     cache: CachePath = DEFAULT_CACHE,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when an honesty check finds an error or a warning.")] = False,
+    show_texts: Annotated[bool, typer.Option("--show-texts", help="Show texts of the worst mistakes in the report.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Run evaluate."""
@@ -37,7 +38,7 @@ def command(
     price_list = load_prices(prices) if prices else None
     with steps() as say:
         say("judging")
-        result = evaluate_scorer(scorer, traffic, out_path, prices=price_list, cache=cache, n_draws=draws, seed=seed)
+        result = evaluate_scorer(scorer, traffic, out_path, prices=price_list, cache=cache, n_draws=draws, seed=seed, show_texts=show_texts)
     if json:
         print_json({"judged": result.judged, "left_out": result.left_out, "note": result.note, **result.evaluation.as_dict()})
     else:
@@ -52,4 +53,4 @@ def _print(result: Judgement, out_path: Path) -> None:
 
     out.print(f"{result.judged:,} samples judged. {result.note}")
     out.print(evaluation_table(result.evaluation))
-    out.print(f"wrote {out_path / 'metrics.json'}", markup=False)
+    out.print(f"wrote {', '.join(str(out_path / name) for name in ('metrics.json', 'report.html', 'report.md'))}", markup=False)

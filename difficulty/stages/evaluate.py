@@ -1,8 +1,8 @@
-"""Evaluate: a run or a bundle on labelled traffic -> metrics.json with intervals, slices and baselines."""
+"""Evaluate: a run or a bundle on labelled traffic -> metrics.json with intervals, slices and baselines, and the report of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +13,14 @@ from difficulty.bundle import Bundle, read_bundle
 from difficulty.errors import RunError, ScoringError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.judged import Judged
+from difficulty.evaluation.report import Extras
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
 from difficulty.runtime.scorer import Encoded, Scorer
 from difficulty.stages.labels import with_suspicion
 from difficulty.stages.provenance import judged_by, provenance_of_bundle, provenance_of_run
 from difficulty.stages.reading import reading_of, reading_of_encoded
+from difficulty.stages.report import choice_of, mistakes_of, suspects_of, write_report
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, tokenize
 from difficulty.traffic.logged import LoggedReport, weigh_logged
@@ -59,12 +61,13 @@ def evaluate_scorer(
     cache: Path | None = None,
     n_draws: int = 1000,
     seed: int = 0,
+    show_texts: bool = False,
 ) -> Judgement:
-    """Judge a run or a bundle and write ``metrics.json`` into ``out``.
+    """Judge a run or a bundle and write ``metrics.json``, ``report.html`` and ``report.md`` into ``out``.
 
     Samples whose text or group was in the fit or calibration split are left out: a run remembers hashes of them. A bundle does not;
     of its own training traffic the test split is judged, of other traffic everything, and the note says that overlap is unknown.
-    A run keeps embeddings of a slow encoder in ``cache``, where that is given.
+    A run keeps embeddings of a slow encoder in ``cache``, where that is given. The report holds texts of requests only with ``show_texts``.
 
     Raises
     ------
@@ -85,6 +88,9 @@ def evaluate_scorer(
     evaluation = evaluation.noting(made.notes).descending_from(made.lineage)
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
+    mistakes = mistakes_of(made.held_out, made.picked, show_texts=show_texts)
+    extras = replace(made.extras, traffic=traffic_path.name, note=made.note, mistakes=mistakes, texts_shown=show_texts)
+    write_report(evaluation, extras, out)
     n = len(made.held_out)
     return Judgement(evaluation, n, len(traffic) - n, made.note)
 
@@ -134,6 +140,10 @@ class _Material:
     """What is to be known of the outcomes: how logged ones are weighted."""
     provenance: Provenance
     lineage: dict[str, Any]
+    picked: Traffic
+    """The judged requests."""
+    extras: Extras
+    """What the report tells of the scorer beside the figures."""
 
 
 def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | None) -> _Material:
@@ -165,6 +175,8 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
             left_out=left_out,
             prices=prices,
         ),
+        picked=picked,
+        extras=Extras(suspects=suspects_of(run.lineage)),
     )
 
 
@@ -193,6 +205,8 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material
             left_out=len(traffic) - len(rows),
             prices=prices,
         ),
+        picked=picked,
+        extras=Extras(chosen=choice_of(policy)),
     )
 
 

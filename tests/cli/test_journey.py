@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -156,6 +157,8 @@ def test_demo_walks_the_whole_way(run, tmp_path):
     result = run("demo", "-o", "demo", code=0)
     assert "golden vectors reproduced" in result.out
     assert read_bundle(tmp_path / "demo" / "sample-1").manifest.recipe["name"] == "fast"
+    assert f"report for people: {Path('demo') / 'report' / 'report.html'}" in result.out
+    assert "What it saves" in (tmp_path / "demo" / "report" / "report.md").read_text()
     assert "exists already" in run("demo", "-o", "demo", code=2).complaint
 
 

@@ -46,7 +46,7 @@ def test_only_the_test_split_of_its_own_traffic_is_judged(journey, tmp_path, kin
     assert (result.judged, result.left_out) == (151, 649)
     assert result.evaluation.counts["requests"] == 151
     assert read_metrics(tmp_path / "out" / "metrics.json") == result.evaluation
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metrics.json"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.json", "report.html", "report.md"}
 
 
 def test_run_and_bundle_agree(journey, tmp_path):

@@ -1,0 +1,82 @@
+"""The report of an evaluation: what stands beside the figures is gathered here, and the two files are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from difficulty.bundle import Policy
+from difficulty.evaluation import Evaluation
+from difficulty.evaluation.judged import Judged
+from difficulty.evaluation.mistakes import Mistake, Mistakes, worst_mistakes
+from difficulty.evaluation.report import Chosen, Extras, Suspects, report_html, report_markdown
+from difficulty.records import Estimate
+from difficulty.traffic.table import Traffic
+
+__all__ = ["choice_of", "mistakes_of", "suspects_of", "write_report"]
+
+
+def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:
+    """Write ``report.html`` and ``report.md`` into a folder; what the lineage says of scorer and models is taken from it."""
+    told = evaluation.lineage
+    extras = replace(
+        extras,
+        scorer=told.get("name", ""),
+        kind=told.get("scorer", extras.kind),
+        cheap_model=told.get("cheap_model"),
+        frontier_model=told.get("frontier_model"),
+        made_on=told.get("judged_on", ""),
+    )
+    (out / "report.html").write_text(report_html(evaluation, extras), encoding="utf-8", errors="replace")
+    (out / "report.md").write_text(report_markdown(evaluation, extras), encoding="utf-8", errors="replace")
+
+
+def choice_of(policy: Policy) -> Chosen:
+    """Return how a policy's threshold was chosen, and its rules in words."""
+    chosen = policy.chosen
+    return Chosen(
+        objective=chosen.objective,
+        expected={name: Estimate(**form) for name, form in chosen.expected.items()},
+        n=chosen.n,
+        review_date=policy.review_date.isoformat(),
+        guarantee=chosen.guarantee,
+        rules=tuple(_rules(policy)),
+    )
+
+
+def suspects_of(lineage: Mapping[str, Any]) -> Suspects | None:
+    """Return what ``run.json`` says of suspicious labels; None for a run from before they were looked for."""
+    labels = lineage.get("labels")
+    if not labels:
+        return None
+    return Suspects(by_task=labels["by_task"], reasons=tuple(labels.get("why", ())), checked=labels["checked"])
+
+
+def mistakes_of(judged: Judged, traffic: Traffic, *, show_texts: bool) -> Mistakes | None:
+    """Return the worst mistakes; without ``show_texts`` no text is read."""
+    mistakes = worst_mistakes(judged, traffic.ids)
+    if mistakes is None or not show_texts:
+        return mistakes
+    return replace(mistakes, kept=_with_texts(mistakes.kept, traffic), sent=_with_texts(mistakes.sent, traffic))
+
+
+def _with_texts(mistakes: tuple[Mistake, ...], traffic: Traffic) -> tuple[Mistake, ...]:
+    rows = {name: row for row, name in enumerate(traffic.ids)}
+    messages = traffic.messages([rows[mistake.id] for mistake in mistakes])
+    texts = (" / ".join(message["content"] for message in each) for each in messages)
+    return tuple(replace(mistake, text=text) for mistake, text in zip(mistakes, texts, strict=True))
+
+
+def _rules(policy: Policy) -> list[str]:
+    rules = []
+    if policy.easy_tasks and policy.max_cheap_tokens:
+        rules.append(f"{', '.join(policy.easy_tasks)} below {policy.max_cheap_tokens:,} tokens stay on the cheap model")
+    if policy.hard_tasks:
+        rules.append(f"{', '.join(policy.hard_tasks)} go to the frontier model")
+    if policy.min_familiarity:
+        rules.append(f"requests less familiar than {policy.min_familiarity:g} go to the frontier model")
+    if policy.task_thresholds:
+        rules.append(f"{', '.join(policy.task_thresholds)} have thresholds of their own")
+    return rules

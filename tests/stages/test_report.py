@@ -1,0 +1,68 @@
+"""What stands in the report beside the figures, and that it is written."""
+
+import json
+
+import pytest
+
+from difficulty.bundle import read_bundle
+from difficulty.evaluation import as_text, read_metrics
+from difficulty.stages.evaluate import evaluate_scorer
+from difficulty.stages.report import choice_of, suspects_of
+from difficulty.traffic.table import Traffic
+from tests.journey import DRAWS
+
+
+@pytest.fixture(scope="module")
+def folders(journey, tmp_path_factory):
+    """The run and the bundle judged once each; the bundle with texts."""
+    out = tmp_path_factory.mktemp("reports")
+    evaluate_scorer(journey.run, journey.traffic, out / "run", n_draws=DRAWS)
+    evaluate_scorer(journey.bundle, journey.traffic, out / "bundle", n_draws=DRAWS)
+    evaluate_scorer(journey.bundle, journey.traffic, out / "texts", n_draws=DRAWS, show_texts=True)
+    return out
+
+
+def test_the_report_shows_the_figures_beside_it(folders):
+    """Every figure of metrics.json, written as the console writes it, stands in the short form; those at the threshold in the page too."""
+    evaluation = read_metrics(folders / "bundle" / "metrics.json")
+    short = (folders / "bundle" / "report.md").read_text().replace("\\", "")
+    page = (folders / "bundle" / "report.html").read_text()
+    for name, estimate in evaluation.overall.items():
+        assert as_text(estimate) in short, name
+    for name in ("frontier_share", "quality", "risk", "gap_recovered"):
+        assert as_text(evaluation.overall[name]) in page, name
+
+
+def test_the_report_of_a_bundle_names_models_choice_and_rules(folders, journey):
+    policy = read_bundle(journey.bundle).policy
+    page = (folders / "bundle" / "report.html").read_text()
+    assert policy.chosen.objective in page
+    assert policy.review_date.isoformat() in page
+    assert "classify below 256 tokens stay on the cheap model; multi-step planning go to the frontier model" in page
+    assert choice_of(policy).expected["quality"].value == policy.chosen.expected["quality"]["value"]
+    assert "a bundle does not carry them" in page
+
+
+def test_the_report_of_a_run_tells_suspicious_labels_by_task(folders, journey):
+    """Its counts are those of run.json; without a threshold there are no mistakes."""
+    lineage = json.loads((journey.run / "run.json").read_text())
+    suspects, page = suspects_of(lineage), (folders / "run" / "report.html").read_text()
+    assert suspects.checked == lineage["labels"]["checked"]
+    assert f"Training looked at {suspects.checked:,} samples" in page
+    assert all(task in page for task in list(suspects.by_task)[:5])
+    assert "Mistakes are unknown: there is no threshold" in page
+    assert suspects_of({}) is None
+
+
+def test_texts_are_in_the_report_only_when_asked_for(folders, journey):
+    """No sentence of the traffic stands in the page or in the short form, unless texts are shown: then in the page alone."""
+    traffic = Traffic.read(journey.traffic)
+    texts = {message["content"].split("\n")[0][:60] for messages in traffic.messages() for message in messages if message["role"] == "user"}
+    texts = {text for text in texts if len(text) > 30 and not set(text) & set("&<>\"'")}
+    held = {
+        (folder, name): sum(text in (folders / folder / name).read_text() for text in texts)
+        for folder in ("bundle", "texts")
+        for name in ("report.html", "report.md")
+    }
+    assert held.pop(("texts", "report.html")) > 5
+    assert set(held.values()) == {0}
