@@ -8,11 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from difficulty.economics.numbers import estimate_text
 from difficulty.economics.result import Economics
 from difficulty.economics.sections import SHAPES, Shape
 from difficulty.records import Estimate
 
-__all__ = ["economics_table", "estimate_text"]
+__all__ = ["economics_table"]
 
 _OVERALL = {
     "requests_per_month": "requests a month",
@@ -62,18 +63,6 @@ def economics_table(economics: Economics) -> RenderableType:
     return Group(*spaced, *(Text(f"- {line}") for line in _lines(economics)), Text(""), verdict)
 
 
-def estimate_text(estimate: Estimate | None, *, ends: bool = True) -> str:
-    """Return an estimate as ``1,234 [1,100, 1,400]``; ``unknown`` without a value, ``never`` where none is reached."""
-    if estimate is None:
-        return ""
-    if estimate.value is None:
-        return "unknown" if estimate.note.startswith("unknown") else "never"
-    low, high = estimate.low, estimate.high
-    if not ends or low == high:
-        return _number(estimate.value)
-    return f"{_number(estimate.value)} [{_end(low)}, {_end(high)}]"
-
-
 def _today(economics: Economics) -> Table:
     table = _plain("Today: every request on the frontier model", "", "value [95 % interval]")
     for name, label in _OVERALL.items():
@@ -120,14 +109,3 @@ def _plain(title: str, *headings: str) -> Table:
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="right" if place else "left", overflow="fold", header_style="dim")
     return table
-
-
-def _end(value: float | None) -> str:
-    return "none" if value is None else _number(value)
-
-
-def _number(value: float) -> str:
-    size = abs(value)
-    if size >= 1000.0 or value == 0.0:
-        return f"{value:,.0f}"
-    return f"{value:,.1f}" if size >= 100.0 else f"{value:.2f}" if size >= 1.0 else f"{value:.4f}"

@@ -48,8 +48,10 @@ def saved_text(best: Option | None, volume: FloatArray) -> str:
         point = f"it breaks even at {even:,.0f} requests a month" if np.isfinite(even) else "no break-even can be given"
         return f"the saving with {best.shape} {after} is not known; {point}"
     low, high = interval(net)
+    if high < 0.0:
+        return f"{best.shape} loses {-net[0]:,.0f} [{-high:,.0f}, {-low:,.0f}] USD a month {after}"
     return f"{best.shape} saves {net[0]:,.0f} [{low:,.0f}, {high:,.0f}] USD a month {after}"
 
 
 def _holds(names: Sequence[str]) -> str:
-    return f"{', '.join(names)} {'holds' if len(names) == 1 else 'hold'}"
+    return f"{', '.join(name.replace('_', ' ') for name in names)} {'holds' if len(names) == 1 else 'hold'}"

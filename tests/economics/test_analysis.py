@@ -122,6 +122,7 @@ def test_plot_crosses_zero_at_the_break_even():
 def test_verdict_follows_the_interval_of_the_saving(volume, answer, low_volume):
     made = economics(volume=Volume(volume, volume))
     assert (made.verdict.answer, state(made, "low_volume")) == (answer, low_volume)
+    assert ("loses" in made.verdict.text) == (answer == "wait")
 
 
 def test_no_price_gap_is_wait():
