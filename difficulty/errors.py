@@ -21,7 +21,9 @@ __all__ = [
     "NoSignalError",
     "NotAttainableError",
     "ParityError",
+    "PromotedMeanwhileError",
     "RecipeError",
+    "RegistryError",
     "RunError",
     "ScoringError",
     "SignatureError",
@@ -105,6 +107,20 @@ class SignatureError(BundleError):
 
 class SigningKeyError(DifficultyError, ValueError):
     """A key or certificate file cannot be used; the message never holds what is in it."""
+
+
+class RegistryError(DifficultyError, ValueError):
+    """A registry cannot be used, or does not hold what was asked for."""
+
+
+class PromotedMeanwhileError(RegistryError):
+    """Another process changed the champion first."""
+
+    exit_code = 1
+
+    def __init__(self, name: str, *, expected: int | None, found: int | None) -> None:
+        was, now = (f"version {number}" if number else "none" for number in (expected, found))
+        super().__init__(f"the champion of {name!r} is {now} by now, and was {was} when this began. Nothing was changed: promote again.")
 
 
 class ScoringError(DifficultyError, ValueError):

@@ -22,6 +22,7 @@ __all__ = [
     "NeighbourSettings",
     "NgramSettings",
     "PolicySettings",
+    "PromotionSettings",
     "Recipe",
     "SearchSettings",
     "SplitSettings",
@@ -235,6 +236,19 @@ class PolicySettings(_Settings):
         return self
 
 
+class PromotionSettings(_Settings):
+    """When a challenger may take the champion's place: figures on the same traffic, challenger minus champion."""
+
+    max_quality_loss: float = Field(default=0.005, ge=0, le=1)
+    """How far below 0 the 95 % interval of the difference in quality may reach; where quality is unknown, that of risk above 0."""
+    max_share_increase: float = Field(default=0.02, ge=0, le=1)
+    """Most that the frontier share may grow, in shares of all requests."""
+    max_cost_increase: float = Field(default=0.02, ge=0, allow_inf_nan=False)
+    """Most that the cost may grow, as a share of the champion's; counts where prices are given."""
+    least_samples: int = Field(default=200, ge=1)
+    """Samples that the comparison must rest on."""
+
+
 class ExportSettings(_Settings):
     """The parity gate: how far the graph may be from the Python model."""
 
@@ -259,6 +273,7 @@ class Recipe(_Settings):
     distil: DistilSettings | Literal[False] = False
     policy: PolicySettings = PolicySettings()
     export: ExportSettings = ExportSettings()
+    promotion: PromotionSettings = PromotionSettings()
 
     @model_validator(mode="after")
     def _search_alone(self) -> Recipe:

@@ -41,7 +41,7 @@ MAY_NAME = {
     "datasketch": ["traffic/duplicates.py"],
     "cleanlab": ["labels/rows.py"],
     "opentelemetry": ["runtime/log/opentelemetry.py"],
-    "mlflow": ["integrations/mlflow.py"],
+    "mlflow": ["integrations/mlflow.py", "integrations/mlflow_registry.py"],
     "model_signing": ["bundle/signature.py"],
     "cryptography": ["bundle/signature.py"],
     "litellm": ["integrations/litellm.py"],

@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from difficulty.bundle.policy import Policy
 from difficulty.errors import BundleError, BundleNotFoundError
 from difficulty.text import TEXT_VIEWS
 
-__all__ = ["REQUIRED_FILES", "SIGNATURE", "Bundle", "read_bundle", "write_bundle"]
+__all__ = ["REQUIRED_FILES", "SIGNATURE", "Bundle", "copy_bundle", "read_bundle", "write_bundle"]
 
 REQUIRED_FILES = ("scorer.onnx", "tokenizer.json", "policy.json", "golden.jsonl", "metrics.json", "card.md")
 SIGNATURE = "signature"
@@ -50,6 +51,12 @@ class Bundle:
         """sha256 of every file but the signature, as read, in hexadecimal digits."""
         listed = {name: entry.sha256 for name, entry in self.manifest.files.items()}
         return {**listed, "manifest.json": _sha256(self.manifest_bytes)}
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """Content of every file of the folder, by name."""
+        signature = {} if self.signature is None else {SIGNATURE: self.signature}
+        return {**self.files, "manifest.json": self.manifest_bytes, **signature}
 
     @property
     def digest(self) -> str:
@@ -87,20 +94,26 @@ def write_bundle(
     entries = {name: FileEntry(sha256=_sha256(content), bytes=len(content)) for name, content in sorted(files.items())}
     checked = _parse(Manifest, {**manifest, "files": entries, "sha256": UNSEALED}, "manifest.json")
     _parse_json(Policy, files["policy.json"], "policy.json")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        (made := scratch / folder.name).mkdir()
-        made.chmod(0o755)
-        for name, content in {**files, "manifest.json": seal(_json_bytes(checked))}.items():
-            _write_synced(made / name, content)
+    with _appearing(folder) as made:
+        _write_all(made, {**files, "manifest.json": seal(_json_bytes(checked))})
         if sign:
             sign(made)
         written = read_bundle(made)  # what cannot be read back is not shipped
-        os.rename(made, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return replace(written, path=folder)
+
+
+def copy_bundle(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle that was read into a new folder, byte for byte: all of it appears, or nothing.
+
+    Raises
+    ------
+    BundleError
+        If the folder exists.
+    """
+    if folder.exists():
+        raise BundleError(f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose another folder.")
+    with _appearing(folder) as made:
+        _write_all(made, bundle.contents)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -193,6 +206,25 @@ def _parse(kind: type[_Model], form: Any, name: str) -> _Model:
 
 def _json_bytes(form: BaseModel) -> bytes:
     return (json.dumps(form.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """Give an empty folder that takes its place when the block is done, and goes when it fails."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        (made := scratch / folder.name).mkdir()
+        made.chmod(0o755)
+        yield made
+        os.rename(made, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        _write_synced(folder / name, content)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

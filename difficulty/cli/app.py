@@ -15,7 +15,23 @@ from difficulty.errors import DifficultyError, MissingExtraError
 
 __all__ = ["build_app", "main"]
 
-COMMANDS = ("demo", "ingest", "train", "evaluate", "ship", "thresholds", "economics", "sign", "verify", "score", "route")
+COMMANDS = (
+    "demo",
+    "ingest",
+    "train",
+    "evaluate",
+    "ship",
+    "thresholds",
+    "economics",
+    "sign",
+    "verify",
+    "publish",
+    "promote",
+    "rollback",
+    "fetch",
+    "score",
+    "route",
+)
 HELP = "Learned difficulty scores for routing LLM requests between a cheap and a frontier model."
 _INTERRUPTED = 130
 

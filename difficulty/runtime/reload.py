@@ -112,6 +112,14 @@ class ReloadingRouter:
         """Return the decisions for many requests, in order, all by one bundle."""
         return self._router.decide_many(requests)
 
+    async def adecide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
+        """Return the decision for one request without blocking the event loop, see :meth:`Router.adecide`."""
+        return await self._router.adecide(messages, task, tokens=tokens)
+
+    def consider(self, request: Request) -> Decision:
+        """Return the decision without counting or logging it."""
+        return self._router.consider(request)
+
     def check(self) -> bool:
         """Look at once, also at a bundle that was refused before; return whether another bundle decides now."""
         with self._checking:

@@ -1,0 +1,264 @@
+"""A registry in a folder: no server, safe to kill at any moment.
+
+    REGISTRY/NAME/journal.json                    what happened, in order: the one truth
+    REGISTRY/NAME/bundles/<bundle>-<hash>/        the bundles, as they were shipped
+    REGISTRY/NAME/lock                            held by who writes
+
+Every change writes the journal anew beside the old one and puts it in its place in one step, after everything it speaks of is on the disk.
+So a reader needs no lock, and a process that is killed leaves the state before its change or after it. What it may also leave, a bundle
+that no entry names or a scratch folder, is never seen; scratch goes with the next publication.
+
+``JOURNAL_FORMAT`` is raised when an entry changes its meaning; readers refuse numbers above their own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from difficulty.bundle.lock import locked
+from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name, checked
+from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
+from difficulty.errors import PromotedMeanwhileError, RegistryError
+
+__all__ = ["JOURNAL_FORMAT", "Event", "FolderRegistry", "Journal"]
+
+JOURNAL_FORMAT = 1
+
+
+class Event(BaseModel):
+    """One change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at: datetime
+    event: Literal["published", "promoted", "rolled back"]
+    version: int
+    """The version that was published, or that is the champion from now on."""
+    bundle: str = ""
+    digest: str = ""
+    tags: dict[str, str] = {}
+    """Of a publication: lineage and figures; of a promotion: what it was decided by."""
+
+
+class Journal(BaseModel):
+    """All changes of one name, and what follows from them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = JOURNAL_FORMAT
+    name: str
+    events: tuple[Event, ...] = ()
+
+    @property
+    def versions(self) -> dict[int, Version]:
+        """Every version by its number."""
+        found: dict[int, Version] = {}
+        for event in self.events:
+            if event.event == "published" and event.version not in found:
+                found[event.version] = Version(
+                    name=self.name,
+                    number=event.version,
+                    bundle=event.bundle,
+                    digest=event.digest,
+                    published=event.at,
+                    tags=event.tags,
+                )
+        return found
+
+    @property
+    def champions(self) -> list[int]:
+        """Champions so far, those that were rolled back left out; the last one is the present one."""
+        line: list[int] = []
+        for event in self.events:
+            if event.event == "promoted":
+                line.append(event.version)
+            elif event.event == "rolled back":
+                line.pop()
+        return line
+
+    @property
+    def aliases(self) -> dict[str, int]:
+        """Number of the version that each alias names."""
+        published = [event.version for event in self.events if event.event == "published"]
+        found = {CHALLENGER: published[-1]} if published else {}
+        return found | ({CHAMPION: self.champions[-1]} if self.champions else {})
+
+    def with_event(self, event: Event) -> Journal:
+        """Return the journal with one more change."""
+        return self.model_copy(update={"events": (*self.events, event)})
+
+
+_Kind: TypeAlias = Literal["published", "promoted", "rolled back"]
+
+
+class FolderRegistry:
+    """Bundles in a folder; see :class:`difficulty.bundle.registry.Registry`.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made when the first bundle is published. On a network share, the share must support locks (``flock``).
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def publish(self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:
+        """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
+        home = self.folder / check_name("name", name)
+        (home / "bundles").mkdir(parents=True, exist_ok=True)
+        with self._changing(name) as journal:
+            known = {version.digest: number for number, version in journal.versions.items()}
+            number = known.get(bundle.digest, len(known) + 1)
+            if bundle.digest not in known:
+                _keep(bundle, home / "bundles")
+            figures = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
+            event = _event("published", number, bundle=bundle.label, digest=bundle.digest, tags={**tags, **figures})
+            journal = journal.with_event(event)
+            self._write(journal)
+        return journal.versions[number]
+
+    def find(self, name: str, reference: str) -> Version:
+        """Return the version that an alias or a number names.
+
+        Raises
+        ------
+        RegistryError
+            If there is none.
+        """
+        journal = self._read(name)
+        versions, aliases = journal.versions, journal.aliases
+        number = aliases.get(reference) or (int(reference) if reference.isdecimal() else 0)
+        if number in versions:
+            return versions[number]
+        known = ", ".join([*sorted(aliases), *map(str, versions)])
+        raise RegistryError(f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}.")
+
+    def aliases(self, name: str) -> dict[str, Version]:
+        """Return the aliases of a name that exist."""
+        journal = self._read(name)
+        return {alias: journal.versions[number] for alias, number in journal.aliases.items()}
+
+    def fetch(self, version: Version, out: Path) -> Path:
+        """Write a version's bundle into a new folder, byte for byte."""
+        copy_bundle(checked(read_bundle(self.path(version)), version), out)
+        return out
+
+    def promote(self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]) -> None:
+        """Make a version the champion, if ``replacing`` still is.
+
+        Raises
+        ------
+        PromotedMeanwhileError
+            If another version is the champion by now.
+        """
+        expected = replacing.number if replacing else None
+        with self._changing(version.name) as journal:
+            found = journal.aliases.get(CHAMPION)
+            if found != expected:
+                raise PromotedMeanwhileError(version.name, expected=expected, found=found)
+            self._write(journal.with_event(_event("promoted", version.number, tags=dict(notes))))
+
+    def previous(self, name: str) -> Version | None:
+        """Return the champion before the present one."""
+        journal = self._read(name)
+        return journal.versions[journal.champions[-2]] if len(journal.champions) > 1 else None
+
+    def roll_back(self, name: str) -> tuple[Version, Version]:
+        """Make the champion before the present one the champion again.
+
+        Raises
+        ------
+        RegistryError
+            If there is none.
+        """
+        with self._changing(name) as journal:
+            if len(journal.champions) < 2:
+                raise RegistryError(f"{name!r} has no champion before the present one. Promote a version instead.")
+            before, left = journal.champions[-2:]
+            self._write(journal.with_event(_event("rolled back", before)))
+        return journal.versions[left], journal.versions[before]
+
+    def path(self, version: Version) -> Path:
+        """Return the folder where a version's bundle lies; read it, never change it."""
+        return self.folder / version.name / "bundles" / _folder_name(version.bundle, version.digest)
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[Journal]:
+        """Hold the lock of a name, and give its journal as it is then."""
+        home = self.folder / check_name("name", name)
+        if not home.is_dir():
+            raise self._unknown(name)
+        with locked(home / "lock"):
+            yield self._read(name) if (home / "journal.json").exists() else Journal(name=name)
+
+    def _read(self, name: str) -> Journal:
+        path = self.folder / check_name("name", name) / "journal.json"
+        try:
+            form = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise self._unknown(name) from None
+        except ValueError as error:
+            raise RegistryError(f"{str(path)!r} is not valid JSON ({error}). Restore it from a copy.") from error
+        return _parsed(form, path)
+
+    def _unknown(self, name: str) -> RegistryError:
+        known = sorted(path.parent.name for path in self.folder.glob("*/journal.json"))
+        return RegistryError(f"no bundle {name!r} in registry {str(self.folder)!r}. Known: {', '.join(known) or 'none'}.")
+
+    def _write(self, journal: Journal) -> None:
+        home = self.folder / journal.name
+        scratch = home / "journal.json.new"
+        with scratch.open("w", encoding="utf-8") as file:
+            file.write(journal.model_dump_json(indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, home / "journal.json")
+        _sync(home)
+
+
+def _parsed(form: Any, path: Path) -> Journal:
+    found = form.get("format") if isinstance(form, dict) else None
+    if isinstance(found, int) and found > JOURNAL_FORMAT:
+        raise RegistryError(f"journal format {found} is newer than this version reads (1 to {JOURNAL_FORMAT}). Upgrade difficulty.")
+    try:
+        return Journal.model_validate(form)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise RegistryError(f"{str(path)!r}: {where}: {first['msg']}; got {first['input']!r:.80}. Restore it from a copy.") from error
+
+
+def _event(event: _Kind, version: int, **more: Any) -> Event:
+    return Event(at=datetime.now(UTC), event=event, version=version, **more)
+
+
+def _folder_name(bundle: str, digest: str) -> str:
+    return f"{bundle.replace(os.sep, '_')}-{digest[:12]}"
+
+
+def _keep(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle to where it will stay; the lock is held, so whatever is unfinished there was left by a process that is gone."""
+    for left in folder.glob(".*"):
+        shutil.rmtree(left, ignore_errors=True)
+    kept = folder / _folder_name(bundle.label, bundle.digest)
+    if not kept.exists():
+        copy_bundle(bundle, kept)
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

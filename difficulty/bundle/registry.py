@@ -1,0 +1,179 @@
+"""Registries: where shipped bundles are published under a name, and which of them is the champion.
+
+A registry keeps numbered versions of a name. Two aliases point at them: ``challenger``, the newest that was published, and ``champion``,
+the one that routers follow. Promoting moves the champion to another version and rolling back moves it to the one before, always the whole
+bundle: scorer, calibration and thresholds. Another store is a class with these methods and one line in ``REGISTRIES``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from difficulty.bundle.store import Bundle
+from difficulty.errors import RegistryError
+from difficulty.registry import resolve
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "REGISTRIES",
+    "Registry",
+    "Version",
+    "check_name",
+    "checked",
+    "follow_alias",
+    "open_registry",
+    "tags_of",
+]
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+
+REGISTRIES = {
+    "file": "difficulty.bundle.folder:FolderRegistry",
+    **dict.fromkeys(
+        ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks"), "difficulty.integrations.mlflow_registry:MlflowRegistry"
+    ),
+}
+"""Scheme of a registry's address to its class; an address without a scheme is a folder's path."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A published bundle."""
+
+    name: str
+    number: int
+    bundle: str
+    """``<name>-<version>`` of the bundle, as decisions carry it."""
+    digest: str
+    """Hash of the whole folder, see :attr:`difficulty.bundle.Bundle.digest`."""
+    published: datetime
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Lineage: data hash, recipe, training run, figures."""
+
+    def __str__(self) -> str:
+        return f"version {self.number} ({self.bundle})"
+
+
+class Registry(Protocol):
+    """Keeps the versions of named bundles."""
+
+    def publish(self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:
+        """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
+
+    def find(self, name: str, reference: str) -> Version:
+        """Return the version that an alias or a number names."""
+
+    def aliases(self, name: str) -> dict[str, Version]:
+        """Return the aliases of a name that exist."""
+
+    def fetch(self, version: Version, out: Path) -> Path:
+        """Write a version's bundle into a new folder, byte for byte, and return it."""
+
+    def promote(self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]) -> None:
+        """Make a version the champion, if ``replacing`` still is."""
+
+    def previous(self, name: str) -> Version | None:
+        """Return the champion before the present one."""
+
+    def roll_back(self, name: str) -> tuple[Version, Version]:
+        """Make the champion before the present one the champion again; return the one that was left and the one that is back."""
+
+
+def open_registry(address: str) -> Registry:
+    """Return the registry at an address: a folder's path or ``file://`` address, or that of an MLflow server or store.
+
+    Raises
+    ------
+    RegistryError
+        If an MLflow server does not answer.
+    UnknownNameError
+        If the address has a scheme that no registry knows.
+    """
+    parts = urlsplit(address)
+    scheme = parts.scheme.partition("+")[0]
+    if len(scheme) <= 1:  # none, or the drive of a path
+        return _opened("file", address)
+    if scheme == "file":
+        return _opened("file", unquote(parts.path))
+    return _opened(scheme, address)
+
+
+def follow_alias(registry: Registry, name: str, kept: str | Path, *, alias: str = CHAMPION) -> Callable[[], Path]:
+    """Return what finds the bundle of an alias, for :class:`difficulty.runtime.ReloadingRouter`.
+
+    Parameters
+    ----------
+    registry : Registry
+    name : str
+        Name that the bundle was published under.
+    kept : str or Path
+        Folder where fetched bundles are kept, each under its own name; with the registry out of reach, routers go on with what is loaded.
+    alias : str, default "champion"
+    """
+
+    def locate() -> Path:
+        version = registry.find(name, alias)
+        folder = Path(kept) / f"{name}-{version.number}-{version.digest[:12]}"
+        return folder if folder.is_dir() else registry.fetch(version, folder)
+
+    return locate
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return a name or alias that may stand in paths and addresses.
+
+    Raises
+    ------
+    RegistryError
+        If it may not.
+    """
+    if not _NAME.fullmatch(name):
+        raise RegistryError(
+            f"{kind} must be at most 128 letters, digits, '.', '_' and '-', and begin with a letter or digit: got {name!r}. Rename it."
+        )
+    return name
+
+
+def checked(bundle: Bundle, version: Version) -> Bundle:
+    """Return a bundle that is the one that was published.
+
+    Raises
+    ------
+    RegistryError
+        If it is another.
+    """
+    if bundle.digest != version.digest:
+        raise RegistryError(f"{version} of {version.name!r} is not what was published: its hash is another. Publish the bundle again.")
+    return bundle
+
+
+def tags_of(bundle: Bundle) -> dict[str, str]:
+    """Return what a registry remembers of a bundle beside its files."""
+    manifest, chosen = bundle.manifest, bundle.policy.chosen
+    return {
+        "bundle": bundle.label,
+        "bundle_sha256": bundle.digest,
+        "created": manifest.created.isoformat(),
+        "target": manifest.target,
+        "recipe": str(manifest.recipe.get("name", "")),
+        "training_data": manifest.training_data,
+        "calibration_data": chosen.calibration_data,
+        "objective": chosen.objective,
+        "threshold": f"{bundle.policy.threshold:.6g}",
+        "difficulty": manifest.libraries.get("difficulty", ""),
+        "signed": str(bundle.signature is not None).lower(),
+    }
+
+
+def _opened(scheme: str, place: str) -> Registry:
+    registry: Registry = resolve(scheme, REGISTRIES, kind="registry")(place)
+    return registry

@@ -1,0 +1,298 @@
+"""MLflow as the registry of bundles: a registered model whose versions are bundles, with MLflow's own aliases.
+
+A version's files are the artifacts of an MLflow run, in the folder ``bundle``; that run holds the lineage and the test figures. The alias
+``champion`` is the one truth about which bundle routers follow, and moving it is one request. Before it moves, the tag ``champions`` of
+the model is given the line of champions with the new one at its end; what stands there after the present champion was never reached and
+does not count. So a process that is killed in between has promoted nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name, checked
+from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
+from difficulty.errors import MissingExtraError, PromotedMeanwhileError, RegistryError
+
+try:
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+except ImportError as error:  # pragma: no cover - installed without the extra
+    raise MissingExtraError("an MLflow registry", package="mlflow", extra="track") from error
+
+__all__ = ["MlflowRegistry"]
+
+_FOLDER = "bundle"
+_EXPERIMENT = "difficulty bundles"
+_LINE = "champions"
+_LONGEST_LINE = 100
+_WHILE_ASKING = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""In place of MLflow's patience of minutes and of what it prints, while this module asks, where the environment says nothing else."""
+_CONNECT_S = 5.0
+_STALE_S = 20.0
+
+
+class MlflowRegistry:
+    """Bundles in an MLflow server or store; see :class:`difficulty.bundle.registry.Registry`.
+
+    Parameters
+    ----------
+    uri : str
+        Address of a server, or of a store such as ``sqlite:///mlflow.db``.
+
+    Raises
+    ------
+    RegistryError
+        If nothing answers there.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        _check_reachable(uri)
+        with self._asking():
+            self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def publish(self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:
+        """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
+        check_name("name", name)
+        with self._asking():
+            self._ensure(name)
+            version = next((known for known in self._versions(name) if known.digest == bundle.digest), None)
+            version = version or self._add(bundle, name, tags=tags, metrics=metrics)
+            self.client.set_registered_model_alias(name, CHALLENGER, str(version.number))
+        return version
+
+    def find(self, name: str, reference: str) -> Version:
+        """Return the version that an alias or a number names.
+
+        Raises
+        ------
+        RegistryError
+            If there is none, or the server does not answer.
+        """
+        with self._asking():
+            number = self._aliases(name).get(reference, reference)
+            found = next((version for version in self._versions(name) if str(version.number) == number), None)
+            if found:
+                return found
+            known = ", ".join([*sorted(self._aliases(name)), *(str(version.number) for version in self._versions(name))])
+        raise RegistryError(f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}.")
+
+    def aliases(self, name: str) -> dict[str, Version]:
+        """Return the aliases of a name that exist."""
+        with self._asking():
+            numbered = {str(version.number): version for version in self._versions(name)}
+            return {alias: numbered[number] for alias, number in self._aliases(name).items() if number in numbered}
+
+    def fetch(self, version: Version, out: Path) -> Path:
+        """Write a version's bundle into a new folder, byte for byte."""
+        with TemporaryDirectory() as scratch:
+            with self._asking():
+                item = self.client.get_model_version(version.name, str(version.number))
+                folder = self.client.download_artifacts(str(item.run_id), _FOLDER, scratch)
+            copy_bundle(checked(read_bundle(Path(folder)), version), out)
+        return out
+
+    def promote(self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]) -> None:
+        """Make a version the champion, if ``replacing`` still is.
+
+        Raises
+        ------
+        PromotedMeanwhileError
+            If another version is the champion by now.
+        """
+        name, number = version.name, str(version.number)
+        expected = replacing.number if replacing else None
+        with self._asking(), self._alone(name):
+            champion = self._aliases(name).get(CHAMPION)
+            found = int(champion) if champion else None
+            if found != expected:
+                raise PromotedMeanwhileError(name, expected=expected, found=found)
+            for key, value in notes.items():
+                self.client.set_model_version_tag(name, number, f"promotion.{key}", value)
+            line = [*self._line(name), number][-_LONGEST_LINE:]
+            self.client.set_registered_model_tag(name, _LINE, ",".join(line))
+            self.client.set_registered_model_alias(name, CHAMPION, number)
+
+    def previous(self, name: str) -> Version | None:
+        """Return the champion before the present one."""
+        with self._asking():
+            line = self._line(name)
+        return self.find(name, line[-2]) if len(line) > 1 else None
+
+    def roll_back(self, name: str) -> tuple[Version, Version]:
+        """Make the champion before the present one the champion again.
+
+        Raises
+        ------
+        RegistryError
+            If there is none.
+        """
+        with self._asking():
+            self._model(name)
+            with self._alone(name):
+                line = self._line(name)
+                if len(line) < 2:
+                    raise RegistryError(f"{name!r} has no champion before the present one. Promote a version instead.")
+                left, before = self.find(name, line[-1]), self.find(name, line[-2])
+                self.client.set_registered_model_alias(name, CHAMPION, str(before.number))
+                self.client.set_registered_model_tag(name, _LINE, ",".join(line[:-1]))
+        return left, before
+
+    def _ensure(self, name: str) -> None:
+        try:
+            self.client.create_registered_model(name, description="Bundles of difficulty; the alias champion is the one in use.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _add(self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:
+        """Upload a bundle and register it; until the last step there is no version."""
+        client = self.client
+        run = client.create_run(self._experiment(), run_name=bundle.label, tags=dict(tags)).info.run_id
+        try:
+            for key, value in metrics.items():
+                client.log_metric(run, key, value)
+            with TemporaryDirectory() as scratch:
+                copy_bundle(bundle, Path(scratch) / _FOLDER)
+                client.log_artifacts(run, str(Path(scratch) / _FOLDER), _FOLDER)
+        except BaseException:
+            client.set_terminated(run, status="FAILED")
+            raise
+        client.set_terminated(run)
+        source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}"
+        figures = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
+        return _version(client.create_model_version(name, source, run_id=run, tags={**tags, **figures}, await_creation_for=0))
+
+    def _experiment(self) -> str:
+        found = self.client.get_experiment_by_name(_EXPERIMENT)
+        return str(found.experiment_id if found else self.client.create_experiment(_EXPERIMENT))
+
+    def _versions(self, name: str) -> list[Version]:
+        """Return the versions of a name that are bundles, in order."""
+        found, token = [], None
+        while True:
+            page = self.client.search_model_versions(f"name = '{check_name('name', name)}'", page_token=token)
+            found += [_version(item) for item in page if "bundle_sha256" in item.tags]
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda version: version.number)
+
+    def _model(self, name: str) -> Any:
+        try:
+            return self.client.get_registered_model(check_name("name", name))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise RegistryError(f"no bundle {name!r} in the MLflow registry at {_shown(self.uri)}. Publish one first.") from error
+
+    def _aliases(self, name: str) -> dict[str, str]:
+        return {alias: str(number) for alias, number in self._model(name).aliases.items()}
+
+    def _line(self, name: str) -> list[str]:
+        """Return the champions so far, the present one last."""
+        model = self._model(name)
+        champion = model.aliases.get(CHAMPION)
+        line = [number for number in model.tags.get(_LINE, "").split(",") if number]
+        if champion is None:
+            return []
+        champion = str(champion)
+        if champion not in line:  # someone moved the alias by hand
+            return [*line, champion]
+        return line[: len(line) - line[::-1].index(champion)]
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Hold off other promotions: MLflow has no such thing, but it makes only one model of a name."""
+        lock = f"{name}.promotion-lock"
+        end, seen = time.monotonic() + _STALE_S, None
+        while not self._made(lock):
+            holder = self._made_at(lock)
+            if holder != seen:
+                end, seen = time.monotonic() + _STALE_S, holder
+            elif time.monotonic() > end:  # its holder was killed
+                self._remove(lock)
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            self._remove(lock)
+
+    def _made(self, lock: str) -> bool:
+        try:
+            self.client.create_registered_model(lock, description="Held while a champion changes; gone after that.")
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_ALREADY_EXISTS":
+                return False
+            raise
+        return True
+
+    def _made_at(self, lock: str) -> int | None:
+        try:
+            return int(self.client.get_registered_model(lock).creation_timestamp)
+        except MlflowException:
+            return None
+
+    def _remove(self, lock: str) -> None:
+        try:
+            self.client.delete_registered_model(lock)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Ask with little patience, and say what MLflow says in our words."""
+        given = {name: value for name, value in _WHILE_ASKING.items() if name not in os.environ}
+        os.environ.update(given)
+        try:
+            yield
+        except MlflowException as error:
+            raise RegistryError(
+                f"the MLflow registry at {_shown(self.uri)} refused or did not answer: {error}. Check the server."
+            ) from error
+        finally:
+            for name in given:
+                os.environ.pop(name, None)
+
+
+def _version(item: Any) -> Version:
+    return Version(
+        name=item.name,
+        number=int(item.version),
+        bundle=item.tags.get("bundle", ""),
+        digest=item.tags.get("bundle_sha256", ""),
+        published=datetime.fromtimestamp(item.creation_timestamp / 1000, UTC),
+        tags=dict(item.tags),
+    )
+
+
+def _check_reachable(uri: str) -> None:
+    """Refuse an address where nothing listens at once: MLflow itself would try for minutes."""
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
+        return
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_S).close()
+    except OSError as error:
+        raise RegistryError(f"no MLflow server answers at {_shown(uri)} ({error}). Start it, or check --registry.") from error
+
+
+def _shown(uri: str) -> str:
+    """Return an address without the password that may be in it."""
+    parts = urlsplit(uri)
+    return repr(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri)
