@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.figures import Draws, Part, gap_figures, ratios_at, values_of
+from difficulty.evaluation.figures import Draws, Part, Ratios, ranked_figures, routed_at, values_of
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.routed import routed_figures
 from difficulty.metrics.arrays import FloatArray
-from difficulty.metrics.bootstrap import affordable_draws, percentile_interval, weight_blocks
+from difficulty.metrics.bootstrap import GroupDraws, affordable_draws, percentile_interval
 from difficulty.records import Estimate
 
 __all__ = ["PAIRED", "Contender", "Paired", "compare_pair"]
@@ -40,8 +39,8 @@ class Contender:
     def parts(self) -> list[Part]:
         """Return what its figures are computed from."""
         rows = np.arange(len(self.judged))
-        at_threshold = ratios_at(routed_figures(self.judged, _AT_THRESHOLD), self.sent, rows)
-        return [*at_threshold, *gap_figures(self.judged.difficulty_score, self.judged.outcomes.gain, rows)]
+        at_threshold = Ratios.of(rows, routed_at(routed_figures(self.judged, _AT_THRESHOLD), self.sent, rows))
+        return [at_threshold, *ranked_figures(self.judged.difficulty_score, rows, gain=self.judged.outcomes.gain)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,27 +81,23 @@ def compare_pair(challenger: Contender, champion: Contender, *, n_draws: int = 1
     n = len(challenger.judged)
     if len(champion.judged) != n:
         raise InvalidValueError("champion", f"{len(champion.judged):,} requests", rule=f"be judged on the challenger's {n:,} requests")
-    both = {"challenger": challenger.parts(), "champion": champion.parts()}
-    weight = challenger.judged.outcomes.weight
-    counts = {name: count for part in both["challenger"] for name, count in part.n.items()}
-    points = {who: values_of(parts, weight[None, :]) for who, parts in both.items()}
-    draws: dict[str, list[Draws]] = {who: [] for who in both}
-    for block in weight_blocks(challenger.judged.groups, n_draws=affordable_draws(n, n_draws), rng=rng):
-        for who, parts in both.items():
-            draws[who].append(values_of(parts, block * weight))
-    return {name: _paired(name, points, draws, counts.get(name, 0)) for name in PAIRED}
+    draws = GroupDraws.of(challenger.judged.groups, n_draws=affordable_draws(n, n_draws), rng=rng)
+    weight, parts = challenger.judged.outcomes.weight, challenger.parts()
+    counts = {name: count for part in parts for name, count in part.n.items()}
+    ours, theirs = values_of(parts, draws, weight), values_of(champion.parts(), draws, weight)
+    return {name: _paired(name, ours, theirs, counts.get(name, 0)) for name in PAIRED}
 
 
-def _paired(name: str, points: Mapping[str, Draws], draws: Mapping[str, list[Draws]], n: int) -> Paired:
-    if any(name not in found for found in points.values()):
+def _paired(name: str, ours: tuple[Draws, Draws], theirs: tuple[Draws, Draws], n: int) -> Paired:
+    """Return the estimates of one figure from its points and draws of both."""
+    if any(name not in values for values in (*ours, *theirs)):
         unknown = Estimate(value=None, n=0, note="not known of this traffic")
         return Paired(challenger=unknown, champion=unknown, difference=unknown)
-    drawn = {who: np.concatenate([block[name] for block in blocks]) for who, blocks in draws.items()}
-    first, second = points["challenger"][name], points["champion"][name]
+    (point, drawn), (other_point, other_drawn) = ([values[name] for values in pair] for pair in (ours, theirs))
     return Paired(
-        challenger=_estimate(first, drawn["challenger"], n),
-        champion=_estimate(second, drawn["champion"], n),
-        difference=_estimate(first - second, drawn["challenger"] - drawn["champion"], n),
+        challenger=_estimate(point, drawn, n),
+        champion=_estimate(other_point, other_drawn, n),
+        difference=_estimate(point - other_point, drawn - other_drawn, n),
     )
 
 
