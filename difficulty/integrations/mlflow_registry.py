@@ -32,7 +32,7 @@ except ImportError as error:  # pragma: no cover - installed without the extra
 __all__ = ["MlflowRegistry"]
 
 _FOLDER = "bundle"
-_EXPERIMENT = "difficulty bundles"
+_EXPERIMENT = "difficulty-bundles"
 _LINE = "champions"
 _LONGEST_LINE = 100
 _WHILE_ASKING = {
