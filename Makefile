@@ -6,16 +6,19 @@ ARGS ?=
 PIP = -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow benchmark check fix clean
+.PHONY: help demo example-litellm test test-slow benchmark check fix clean
 
 help:  ## Show the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv-demo/.ready  ## Run the whole journey on the sample traffic; writes demo-out. No torch.
 	.venv-demo/bin/difficulty demo -o demo-out
 
+example-litellm: .venv-gateway/.ready  ## Route the sample through a real LiteLLM proxy, two small models behind it; some minutes.
+	.venv-gateway/bin/python -m examples.litellm.run $(ARGS)
+
 test: .venv/.ready  ## Run the tests; pass pytest options as ARGS="-k curve".
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
 
 test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders.
 	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)
@@ -33,16 +36,17 @@ fix: .venv/.ready  ## Format, and repair what ruff can.
 	.venv/bin/ruff check --fix .
 
 clean:  ## Remove environments, caches and what the demo wrote.
-	rm -rf .venv .venv-demo .venv-slow .venv-benchmark demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-benchmark demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv-demo/.ready: EXTRAS = train
+.venv-gateway/.ready: EXTRAS = train,gateway
 .venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,benchmark,dev
 .venv-slow/.ready: EXTRAS = train,track,sign,gateway,telemetry,encoders,benchmark,dev
 .venv-benchmark/.ready: EXTRAS = train,encoders,benchmark
 .venv-slow/.ready .venv-benchmark/.ready: FIRST = torch
 
-.venv-demo/.ready .venv/.ready .venv-slow/.ready .venv-benchmark/.ready: pyproject.toml constraints.txt
+.venv-demo/.ready .venv-gateway/.ready .venv/.ready .venv-slow/.ready .venv-benchmark/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "difficulty needs Python >= 3.11: pass PYTHON=python3.12")'
 	@echo "$(@D): installing difficulty[$(EXTRAS)] for $$($(PYTHON) --version), a minute or two"
 	@$(PYTHON) -m venv $(@D)

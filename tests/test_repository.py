@@ -45,6 +45,8 @@ MAY_NAME = {
     "model_signing": ["bundle/signature.py"],
     "cryptography": ["bundle/signature.py"],
     "litellm": ["integrations/litellm.py"],
+    "jsonschema": ["runtime/validators/json_schema.py"],
+    "regex": ["runtime/validators/regex.py"],
     "typer": ["cli/"],
     "rich": ["cli/", "evaluation/table.py", "economics/table.py"],
     "torch": ["features/sentence.py", "features/finetune.py"],

@@ -31,6 +31,7 @@ COMMANDS = (
     "fetch",
     "score",
     "route",
+    "litellm-config",
 )
 HELP = "Learned difficulty scores for routing LLM requests between a cheap and a frontier model."
 _INTERRUPTED = 130
@@ -41,7 +42,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback()(_common)
     for name in COMMANDS:
-        module = import_module(f"difficulty.cli.{name}")
+        module = import_module(f"difficulty.cli.{name.replace('-', '_')}")
         app.command(name, help=module.__doc__)(module.command)
     return app
 

@@ -73,6 +73,10 @@ class Visit:
     calls: list[Call] = field(default_factory=list)
     fallback: FallbackCause | None = None
     ended: float | None = None
+    reason: str
+    """The decision's, or ``gateway`` where the gateway took another route by a rule of its own."""
+    number: str = ""
+    """Where :class:`difficulty.runtime.visits.Visits` keeps it."""
 
     @property
     def route(self) -> Route:
@@ -149,6 +153,7 @@ class Gateway:
             decision=decision,
             routed=explore(decision.route, decision.reason, policy.exploration, id=id),
             policy=policy,
+            reason=decision.reason,
             decision_ms=(time.perf_counter() - started) * 1000,
             group=self._hashed(group),
             messages=self._kept(messages),
@@ -259,7 +264,7 @@ def event_of(visit: Visit, outcome: Outcome) -> DecisionEvent:
         bundle_version=decision.bundle_version,
         route=visit.route,
         policy_route=decision.route,
-        reason=decision.reason,
+        reason=visit.reason,
         difficulty_score=decision.difficulty_score,
         p_cheap_fails=decision.p_cheap_fails,
         p_frontier_fails=decision.p_frontier_fails,

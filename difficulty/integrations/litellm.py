@@ -1,0 +1,366 @@
+"""LiteLLM: the classifier plugin of its auto router, and a hook for proxies without one. The one module that names litellm.
+
+A proxy loads ``difficulty.integrations.litellm.handler``, built from the section ``callback_settings.difficulty`` of its configuration. It
+is registered as a callback, which opens a visit for each request, checks answers, falls back and logs; in the mode ``auto_router`` it is
+the ``classifier_plugin`` too, which only reads off the route that the visit has. ``difficulty litellm-config`` prints such a configuration.
+
+Time-outs, rate limits and errors of the cheap model are LiteLLM's to handle, by the ``fallbacks`` of the configuration; here they are
+noted. What validation refuses is handled here: LiteLLM does not know of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from difficulty.errors import InvalidValueError, MissingExtraError
+from difficulty.events import Call, CallRole, FallbackCause
+from difficulty.records import Route
+from difficulty.runtime.exploration import Routed, other
+from difficulty.runtime.gateway import Gateway, Usage, Visit
+from difficulty.runtime.settings import GatewaySettings, build_gateway, parse_settings
+from difficulty.runtime.validators import Answer
+from difficulty.runtime.visits import Visits
+
+try:
+    import litellm
+    from litellm.integrations.custom_logger import CustomLogger
+except ImportError as error:  # pragma: no cover - installed without the extra
+    raise MissingExtraError("the LiteLLM gateway", package="litellm", extra="gateway") from error
+
+__all__ = ["DifficultyHandler", "TIERS", "build_handler"]
+
+logger = logging.getLogger("difficulty.runtime")
+
+TIERS: Mapping[Route, str] = {"cheap": "SIMPLE", "frontier": "REASONING"}
+"""What the auto router calls the two routes."""
+_MARK = "difficulty"
+_ROUTED_CALLS = {"completion", "acompletion"}
+_NOT_PASSED_ON = {"model", "stream", "stream_options", "metadata", "mock_response", "fallbacks", "num_retries", "timeout"}
+_CAUSES: tuple[tuple[type[Exception], FallbackCause], ...] = (
+    (litellm.exceptions.Timeout, "timeout"),
+    (litellm.exceptions.RateLimitError, "rate_limit"),
+)
+
+
+class DifficultyHandler(CustomLogger):  # type: ignore[misc]
+    """Route, check, fall back and log the requests of a LiteLLM proxy.
+
+    Parameters
+    ----------
+    settings : GatewaySettings
+    gateway : Gateway
+    """
+
+    def __init__(self, settings: GatewaySettings, gateway: Gateway) -> None:
+        super().__init__()
+        self.settings = settings
+        self.gateway = gateway
+        self.visits = Visits(gateway)
+        self._groups: dict[Route, str] = {"cheap": settings.cheap, "frontier": settings.frontier}
+        self._shadows: set[asyncio.Task[None]] = set()
+
+    def __deepcopy__(self, memo: object) -> DifficultyHandler:
+        """Return itself: LiteLLM copies its configuration, the plugin in it, and there is one log and one session."""
+        return self
+
+    async def classify(self, context: Any) -> str | None:
+        """Return the tier of a request: that of its visit, or without one that of a decision made here, which is not logged."""
+        visit = self._visit(context.metadata)
+        if visit is not None:
+            return TIERS[visit.route]
+        task = _text(context.metadata.get("task"))
+        return TIERS[self.gateway.router.decide(context.structured_messages, task).route]
+
+    async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str) -> dict[str, Any] | None:
+        """Decide on a request for a routed model, and in the mode ``hook`` name the model to call."""
+        if call_type not in _ROUTED_CALLS or data.get("model") not in self.settings.models:
+            return None
+        metadata = data.get("metadata")
+        metadata = data["metadata"] = metadata if isinstance(metadata, dict) else {}
+        visit = self.gateway.open(
+            data,
+            id=str(data.get("litellm_call_id") or uuid.uuid4()),
+            task=_text(metadata.get("task")),
+            tokens=_count(metadata.get("prompt_tokens")),
+            group=_text(metadata.get("session_id")) or _text(data.get("user")),
+        )
+        metadata[_MARK] = {"visit": self.visits.add(visit), "id": visit.id, "route": visit.route, "reason": visit.decision.reason}
+        if self.settings.mode == "hook":
+            data["model"] = self._groups[visit.route]
+        if not visit.policy.fallback.on_call_failure:
+            data["disable_fallbacks"] = True
+        return data
+
+    async def log_success_fallback_event(self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception) -> None:
+        """Note that the cheap model failed and LiteLLM has called the frontier one."""
+        self._note_failure(kwargs, original_exception)
+
+    async def log_failure_fallback_event(self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception) -> None:
+        """Note that the cheap model failed and the frontier one after it."""
+        self._note_failure(kwargs, original_exception)
+
+    async def async_post_call_success_hook(self, data: dict[str, Any], user_api_key_dict: Any, response: Any) -> Any:
+        """Check an answer, call the frontier model when it fails, and log."""
+        visit = self._visit(data.get("metadata"))
+        if visit is None:
+            return None
+        self._overruled(visit, response)
+        call = await self._noted(visit, _role(visit), response, since=visit.started)
+        replaced = None
+        if self.gateway.falls_back(visit, call):
+            replaced = await self._fall_back(visit, data)
+        self._end(visit, data)
+        return replaced
+
+    async def async_post_call_failure_hook(
+        self, request_data: dict[str, Any], original_exception: Exception, user_api_key_dict: Any, traceback_str: str | None = None
+    ) -> None:
+        """Log a request that got no answer."""
+        visit = self._visit(request_data.get("metadata"))
+        if visit is not None:
+            self.gateway.note(visit, _role(visit), error=_kind(original_exception))
+            visit.ended = time.perf_counter()
+            self.visits.close(visit, "failed")
+
+    async def async_post_call_streaming_iterator_hook(
+        self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """Send a stream on, or hold it back until it is checked, as the policy says; log at its end."""
+        visit = self._visit(request_data.get("metadata"))
+        if visit is None:
+            async for chunk in response:
+                yield chunk
+            return
+        self._overruled(visit, response)
+        held = visit.policy.fallback.streaming == "buffer" and visit.route == "cheap" and visit.fallback is None
+        try:
+            async for chunk in self._held(visit, response, request_data) if held else self._passed(visit, response):
+                yield chunk
+        except (GeneratorExit, asyncio.CancelledError):
+            self.visits.close(visit, "abandoned")
+            raise
+        except Exception as error:
+            self.gateway.note(visit, _role(visit), error=_kind(error))
+            self.visits.close(visit, "failed")
+            raise
+        self._end(visit, request_data)
+
+    async def async_post_call_response_headers_hook(
+        self, data: dict[str, Any], user_api_key_dict: Any, response: Any, request_headers: Any = None, litellm_call_info: Any = None
+    ) -> dict[str, str] | None:
+        """Tell the client what was decided."""
+        mark = _mark(data.get("metadata"))
+        return {f"x-difficulty-{name}": str(mark[name]) for name in ("id", "route", "reason", "fallback") if mark.get(name)} or None
+
+    async def _passed(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
+        chunks: list[Any] = []
+        async for chunk in response:
+            chunks.append(chunk)
+            yield chunk
+        visit.ended = time.perf_counter()
+        await self._noted(visit, _role(visit), _assembled(chunks), since=visit.started)
+
+    async def _held(self, visit: Visit, response: Any, data: dict[str, Any]) -> AsyncIterator[Any]:
+        chunks = [chunk async for chunk in response]
+        call = await self._noted(visit, "answer", _assembled(chunks), since=visit.started)
+        if self.gateway.falls_back(visit, call):
+            since, chunks = time.perf_counter(), []
+            async for chunk in await self._call("frontier", data, stream=True):
+                chunks.append(chunk)
+                yield chunk
+            await self._noted(visit, "fallback", _assembled(chunks), since=since)
+            return
+        for chunk in chunks:
+            yield chunk
+
+    async def _fall_back(self, visit: Visit, data: dict[str, Any]) -> Any:
+        """Call the frontier model once; where that fails too, the cheap answer is better than none."""
+        since = time.perf_counter()
+        try:
+            response = await self._call("frontier", data)
+        except Exception as error:
+            self.gateway.note(visit, "fallback", error=_kind(error), latency_ms=_ms(since))
+            logger.warning("the frontier model failed after the cheap answer did (%s); the cheap answer is sent", type(error).__name__)
+            return None
+        await self._noted(visit, "fallback", response, since=since)
+        return response
+
+    async def _shadow(self, visit: Visit, data: dict[str, Any]) -> None:
+        """Ask the other model, when the request has its answer, and log then."""
+        side, since = other(visit.route), time.perf_counter()
+        try:
+            response = await asyncio.wait_for(self._call(side, data), self.settings.shadow_timeout_s)
+            await self._noted(visit, "shadow", response, since=since)
+        except asyncio.CancelledError:
+            self.gateway.note(visit, "shadow", error="cancelled")
+            raise
+        except Exception as error:
+            self.gateway.note(visit, "shadow", error=_kind(error), latency_ms=_ms(since))
+        finally:
+            self.visits.close(visit)
+
+    async def _call(self, side: Route, data: Mapping[str, Any], *, stream: bool = False) -> Any:
+        """Call one of the models with what the client asked for, on the account of the client's key."""
+        from litellm.proxy.proxy_server import llm_router
+
+        if llm_router is None:
+            raise RuntimeError("the proxy has no models")
+        asked = (data.get("proxy_server_request") or {}).get("body") or {}
+        options = {name: data[name] for name in ("messages", *asked) if name in data and name not in _NOT_PASSED_ON}
+        metadata = {name: value for name, value in data["metadata"].items() if name not in (_MARK, "user_api_key_budget_reservation")}
+        if stream:
+            options["stream_options"] = data.get("stream_options")
+        return await llm_router.acompletion(model=self._groups[side], metadata=metadata, stream=stream, **options)
+
+    async def _noted(self, visit: Visit, role: CallRole, response: Any, *, since: float) -> Call:
+        """Note a call with its answer; your own functions are asked in another thread, for a bounded time."""
+        form = response if isinstance(response, dict) else response.model_dump()
+        answer, usage, latency_ms = Answer.of(form), _usage(form), _ms(since)
+        if not self.gateway.slow(visit):
+            return self.gateway.note(visit, role, answer=answer, usage=usage, latency_ms=latency_ms)
+        asking = asyncio.to_thread(self.gateway.checks, visit, answer)
+        try:
+            checks = await asyncio.wait_for(asking, self.settings.validation_timeout_s)
+        except TimeoutError:
+            checks = ()
+            logger.warning("validators took longer than %g s: nothing is known of this answer", self.settings.validation_timeout_s)
+        call = replace(self.gateway.note(visit, role, usage=usage, latency_ms=latency_ms), checks=checks)
+        visit.calls[-1] = call
+        return call
+
+    def _end(self, visit: Visit, data: dict[str, Any]) -> None:
+        """Log a request that was answered, after its shadow call where it has one."""
+        visit.ended = visit.ended or time.perf_counter()
+        mark = _mark(data.get("metadata"))
+        mark |= {"route": visit.route, "reason": visit.reason, "fallback": visit.fallback or ""}
+        if not visit.routed.shadow or visit.fallback is not None:  # after a fallback both models were called already
+            self.visits.close(visit)
+        elif len(self._shadows) >= self.settings.most_shadows:
+            self.gateway.note(visit, "shadow", error="skipped")
+            self.visits.close(visit)
+        else:
+            task = asyncio.create_task(self._shadow(visit, data))
+            self._shadows.add(task)
+            task.add_done_callback(self._shadows.discard)
+
+    def _overruled(self, visit: Visit, response: Any) -> None:
+        """Follow LiteLLM where it called another model than it was told, without a failure: its router has rules of its own."""
+        group = _called_group(response)
+        called: Route | None = next((side for side, name in self._groups.items() if name == group), None)
+        if called is not None and called != visit.route and visit.fallback is None:
+            visit.routed = Routed(called, 1.0, False)
+            visit.reason = "gateway"
+
+    def _note_failure(self, kwargs: Mapping[str, Any], error: Exception) -> None:
+        visit = self._visit(kwargs.get("metadata"))
+        if visit is not None and visit.route == "cheap" and visit.fallback is None:
+            visit.fallback = _cause(error)
+            self.gateway.note(visit, "answer", error=_kind(error), latency_ms=_ms(visit.started))
+
+    def _visit(self, metadata: Any) -> Visit | None:
+        return self.visits.get(_mark(metadata).get("visit"))
+
+
+@cache
+def build_handler() -> DifficultyHandler:
+    """Return the proxy's handler, built from ``callback_settings.difficulty`` of its configuration.
+
+    Raises
+    ------
+    InvalidValueError
+        If the section is missing or holds what is not allowed.
+    BundleError
+        If anything about the bundle is wrong: the proxy does not start then.
+    """
+    form = litellm.callback_settings.get(_MARK)
+    if not isinstance(form, Mapping):
+        raise InvalidValueError(
+            "callback_settings.difficulty", form, rule="be a section of the proxy's configuration", hint="See difficulty litellm-config."
+        )
+    settings = parse_settings({name: _from_environment(name, value) for name, value in form.items()})
+    handler = DifficultyHandler(settings, build_gateway(settings))
+    if handler.gateway.log is not None:
+        atexit.register(handler.gateway.log.close)
+    return handler
+
+
+def __getattr__(name: str) -> Any:
+    """Build the handler when the proxy asks for it by name; importing this module loads no bundle."""
+    if name == "handler":
+        return build_handler()
+    raise AttributeError(name)
+
+
+def _from_environment(name: str, value: Any) -> Any:
+    """Return what ``os.environ/NAME`` stands for, as LiteLLM writes it."""
+    if not isinstance(value, str) or not value.startswith("os.environ/"):
+        return value
+    found = os.environ.get(value.removeprefix("os.environ/"))
+    if found is None:
+        raise InvalidValueError(f"gateway setting {name}", value, rule="name a variable that is set")
+    return found
+
+
+def _mark(metadata: Any) -> dict[str, Any]:
+    mark = metadata.get(_MARK) if isinstance(metadata, Mapping) else None
+    return mark if isinstance(mark, dict) else {}
+
+
+def _role(visit: Visit) -> CallRole:
+    """Return what the call that is over was: after a noted failure of the cheap model, the fallback."""
+    return "answer" if visit.fallback is None else "fallback"
+
+
+def _cause(error: BaseException) -> FallbackCause:
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "error")
+
+
+def _kind(error: BaseException) -> str:
+    cause = _cause(error)
+    return type(error).__name__ if cause == "error" else cause
+
+
+def _usage(form: Mapping[str, Any]) -> Usage:
+    usage = form.get("usage")
+    usage = usage if isinstance(usage, Mapping) else {}
+    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+
+
+def _assembled(chunks: list[Any]) -> dict[str, Any]:
+    """Return the answer that a stream's chunks make up; its usage only where a chunk has it, for LiteLLM would estimate."""
+    whole = litellm.stream_chunk_builder(chunks) if chunks else None
+    form: dict[str, Any] = {} if whole is None else whole.model_dump()
+    return form if any(getattr(chunk, "usage", None) for chunk in chunks) else {**form, "usage": None}
+
+
+def _called_group(response: Any) -> str | None:
+    """Return the name of the model that answered; in the mode ``auto_router`` the response's own headers keep the routed one."""
+    from litellm.proxy.proxy_server import llm_router
+
+    hidden = getattr(response, "_hidden_params", None) or {}
+    deployment = llm_router.get_deployment(model_id=hidden["model_id"]) if llm_router and hidden.get("model_id") else None
+    return None if deployment is None else str(deployment.model_name)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Any) -> int | None:
+    value = int(value) if isinstance(value, str) and value.isdecimal() else value  # clients' metadata are often strings
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _ms(since: float) -> float:
+    return (time.perf_counter() - since) * 1000

@@ -1,0 +1,145 @@
+"""A complete configuration of a LiteLLM proxy, as a plain form and as YAML; needs no package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from difficulty.bundle import Policy
+from difficulty.errors import InvalidValueError
+from difficulty.records import Prices
+
+__all__ = ["HANDLER", "Upstream", "proxy_config", "to_yaml"]
+
+HANDLER = "difficulty.integrations.litellm.handler"
+CHEAP, FRONTIER = "cheap", "frontier"
+_NO_RETRY = ("BadRequestErrorRetries", "TimeoutErrorRetries", "RateLimitErrorRetries", "InternalServerErrorRetries")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """One of the two models, as LiteLLM calls it."""
+
+    model: str
+    """With its provider: ``openai/gpt-5``, ``hosted_vllm/hermes-8b``."""
+    api_base: str | None = None
+    api_key: str | None = None
+    """``os.environ/NAME``, not the key itself; default: the provider's own variable."""
+    timeout_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise InvalidValueError("model", self.model, rule="be named", hint="For example openai/gpt-5.")
+        if self.api_key is not None and not self.api_key.startswith("os.environ/"):
+            raise InvalidValueError("api_key", "...", rule="be the name of a variable: os.environ/NAME", hint="Keys stand in no file.")
+
+
+def proxy_config(
+    bundle: Path,
+    policy: Policy,
+    *,
+    cheap: Upstream,
+    frontier: Upstream,
+    name: str = "auto",
+    mode: Literal["auto_router", "hook"] = "auto_router",
+    log: Path | None = None,
+    log_texts: bool = False,
+    prices: Prices | None = None,
+) -> dict[str, Any]:
+    """Return the configuration.
+
+    Parameters
+    ----------
+    bundle : Path
+        Bundle folder, where the proxy runs.
+    policy : Policy
+        Its policy, which says whether LiteLLM falls back when the cheap model fails.
+    cheap, frontier : Upstream
+    name : str, default "auto"
+        Model name that clients ask for; ``cheap`` and ``frontier`` by name are left alone.
+    mode : {"auto_router", "hook"}, default "auto_router"
+        Whether LiteLLM's auto router asks for the route, or a hook names the model.
+    log : Path, optional
+        Folder of the decision log; default: none.
+    log_texts : bool, default False
+        Whether the log keeps messages.
+    prices : Prices, optional
+        For the cost in the log and in LiteLLM's own accounts.
+    """
+    if name in (CHEAP, FRONTIER):
+        raise InvalidValueError("name", name, rule=f"be another one than {CHEAP} and {FRONTIER}")
+    settings: dict[str, Any] = {"bundle": str(bundle), "mode": mode, "models": [name], CHEAP: CHEAP, FRONTIER: FRONTIER}
+    if log is not None:
+        settings |= {"log": [{"kind": "json_lines", "path": str(log), "fsync": "interval"}], "log_texts": log_texts}
+    if prices is not None:
+        settings["prices"] = asdict(prices)
+    called = _fallbacks(name, mode) if policy.fallback.on_call_failure else {}
+    return {
+        "model_list": [
+            _routed(name, mode, frontier, prices),
+            _deployment(CHEAP, cheap, _costs(prices, CHEAP)),
+            _deployment(FRONTIER, frontier, _costs(prices, FRONTIER)),
+        ],
+        "router_settings": {"num_retries": 1, "model_group_retry_policy": {CHEAP: dict.fromkeys(_NO_RETRY, 0)}, **called},
+        "callback_settings": {"difficulty": settings},
+        "litellm_settings": {"callbacks": [HANDLER], "drop_params": True},
+        "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
+    }
+
+
+def _fallbacks(name: str, mode: str) -> dict[str, Any]:
+    groups = (CHEAP, name) if mode == "auto_router" else (CHEAP,)
+    return {"fallbacks": [{group: [FRONTIER]} for group in groups]}
+
+
+def _routed(name: str, mode: str, frontier: Upstream, prices: Prices | None) -> dict[str, Any]:
+    """Return the model that clients ask for; for the hook, it is the frontier model, should the hook not be there."""
+    if mode == "hook":
+        return _deployment(name, frontier, _costs(prices, FRONTIER))
+    tiers = {"SIMPLE": CHEAP, "MEDIUM": CHEAP, "COMPLEX": FRONTIER, "REASONING": FRONTIER}
+    router = {
+        "tiers": tiers,
+        "default_model": FRONTIER,
+        "classifier_type": "custom",
+        "classifier_plugin": HANDLER,
+        "classifier_fallback": "default_model",
+    }
+    params = {"model": "auto_router/complexity_router", "complexity_router_config": router, "complexity_router_default_model": FRONTIER}
+    return {"model_name": name, "litellm_params": params}
+
+
+def _costs(prices: Prices | None, side: str) -> dict[str, float]:
+    """Return what LiteLLM calls the prices of a model."""
+    if prices is None:
+        return {}
+    return {f"{kind}_cost_per_token": round(getattr(prices, f"{side}_{kind}") / 1e6, 15) for kind in ("input", "output")}
+
+
+def _deployment(name: str, upstream: Upstream, costs: Mapping[str, float]) -> dict[str, Any]:
+    optional = {"api_base": upstream.api_base, "api_key": upstream.api_key, "timeout": upstream.timeout_s}
+    params = {"model": upstream.model, **{key: value for key, value in optional.items() if value is not None}, **costs}
+    return {"model_name": name, "litellm_params": params}
+
+
+def to_yaml(form: Mapping[str, Any]) -> str:
+    """Return a form as YAML; strings are quoted as in JSON, so nothing is taken for a number or a date."""
+    return "\n".join(_lines(form, "")) + "\n"
+
+
+def _lines(form: Any, indent: str) -> Iterator[str]:
+    items = form.items() if isinstance(form, Mapping) else ((None, value) for value in form)
+    for key, value in items:
+        head = f"{indent}- " if key is None else f"{indent}{key}:"
+        if isinstance(value, Mapping | list) and value:
+            inner = list(_lines(value, indent + "  "))
+            yield from [head + inner[0].removeprefix(indent + "  "), *inner[1:]] if key is None else [head, *inner]
+        else:
+            yield f"{head.rstrip()} {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text.replace("e", ".0e") if isinstance(value, float) and "e" in text and "." not in text else text  # 3e-06 is text to YAML 1.1

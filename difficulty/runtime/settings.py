@@ -1,0 +1,123 @@
+"""The settings of a gateway: which bundle, where the log goes, what it may keep. Read once, at the edge; unknown keys fail.
+
+They belong to the deployment, not to the bundle: paths, secrets, and what code may run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from difficulty.bundle import load_trust
+from difficulty.errors import InvalidValueError
+from difficulty.records import Prices
+from difficulty.runtime.gateway import Decider, Gateway, Redact
+from difficulty.runtime.log import DecisionLog, build_sink
+from difficulty.runtime.router import Router
+
+__all__ = ["GatewaySettings", "SinkSettings", "build_gateway", "parse_settings"]
+
+
+class SinkSettings(BaseModel):
+    """A place of the decision log; see :data:`difficulty.runtime.log.SINKS`. Further keys are the sink's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = "json_lines"
+
+
+class GatewaySettings(BaseModel):
+    """What a deployment decides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bundle: Path
+    trust: Path | None = None
+    """Trust file: whose signature the bundle must bear."""
+    threads: int = Field(default=1, ge=1)
+    """Threads ONNX Runtime may use for one request."""
+    mode: Literal["hook", "auto_router"] = "hook"
+    """Who names the model: a hook before the call, or the gateway's own router, which asks for it."""
+    models: tuple[str, ...] = ("auto",)
+    """Model names that are routed; requests for any other are left alone."""
+    cheap: str = "cheap"
+    """What the gateway calls the cheap model."""
+    frontier: str = "frontier"
+    log: tuple[SinkSettings, ...] = ()
+    log_capacity: int = Field(default=10_000, ge=1)
+    """Events that may wait to be written; more are dropped and counted."""
+    log_texts: bool = False
+    """Whether the log keeps messages; it has to, if it is to teach."""
+    redact: str | None = None
+    """Function ``package.module:name`` that changes messages before they are logged."""
+    salt: str = ""
+    """Secret that conversations and users are hashed with; without one they are not logged."""
+    prices: Prices | None = None
+    allowed: tuple[str, ...] = ()
+    """Packages whose functions the policy's ``python`` validators may call."""
+    validation_timeout_s: float = Field(default=1.0, gt=0)
+    """Most time that your own functions get for one answer; after that nothing is known of it."""
+    shadow_timeout_s: float = Field(default=60.0, gt=0)
+    most_shadows: int = Field(default=50, ge=1)
+    """Shadow calls under way at once; more are left out and noted as skipped."""
+
+
+def parse_settings(form: Mapping[str, Any]) -> GatewaySettings:
+    """Check settings.
+
+    Raises
+    ------
+    InvalidValueError
+        If a key is missing, unknown, or of a value that is not allowed.
+    """
+    try:
+        return GatewaySettings.model_validate(form)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "settings"
+        raise InvalidValueError(f"gateway setting {where}", problem["input"], rule="fit", hint=f"{problem['msg']}.") from error
+
+
+def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -> Gateway:
+    """Load the bundle and open the log; ``router`` takes the place of the bundle where it is given.
+
+    Raises
+    ------
+    BundleError
+        If anything about the bundle is wrong.
+    InvalidValueError
+        If the function for redaction cannot be imported, or a sink does not take its options.
+    """
+    trust = load_trust(settings.trust) if settings.trust else None
+    decider = router or Router.load(settings.bundle, threads=settings.threads, trust=trust)
+    return Gateway(
+        decider,
+        log=_log(settings),
+        prices=settings.prices,
+        texts=settings.log_texts,
+        redact=_function(settings.redact) if settings.redact else None,
+        salt=settings.salt,
+        allowed=settings.allowed,
+    )
+
+
+def _log(settings: GatewaySettings) -> DecisionLog | None:
+    if not settings.log:
+        return None
+    try:
+        sinks = [build_sink(sink.kind, **(sink.model_extra or {})) for sink in settings.log]
+    except TypeError as error:
+        raise InvalidValueError("gateway setting log", [sink.kind for sink in settings.log], rule="fit", hint=f"{error}.") from error
+    return DecisionLog(sinks, capacity=settings.log_capacity)
+
+
+def _function(path: str) -> Redact:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidValueError("gateway setting redact", path, rule="be package.module:name", hint=f"{error}.") from error
