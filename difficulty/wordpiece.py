@@ -18,8 +18,9 @@ from tokenizers.models import WordPiece
 __all__ = ["WordIds"]
 
 _WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
-_MIXED = re.compile(r"[^ \t\n\r]*[^\x00-\x7f][^ \t\n\r]*|[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
-"""Other scripts are cut at white space alone: a piece with any such letter is one whole."""
+_MIXED = re.compile(r"(?<![^ \t\n\r])[^ \t\n\r]*[^\x00-\x7f][^ \t\n\r]*|[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
+"""Other scripts are cut at white space alone: a piece with any such letter is one whole. Looked for where a piece begins and nowhere
+else, or a long piece without one would be read again from each of its characters."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MOST_KEPT = 50_000
 _LONGEST_KEPT = 40

@@ -115,3 +115,9 @@ def test_kept_words_are_begun_anew_when_full(monkeypatch):
     for text in ("go going", "x . [", "go ] going", "q" * 1000):
         assert ids(text) == bert().encode(text).ids
         assert len(ids._kept) <= 3
+
+
+@pytest.mark.parametrize("text", ["é " + "a,b" * 4000, "é" + " " * 8000 + "x", "é " + "a" * 8000, "a," * 4000 + "é"])
+def test_long_pieces_beside_other_scripts_have_the_same_ids(text):
+    """A piece of thousands of characters is read once, not again from each of them."""
+    assert WordIds(SHIPPED)(text) == SHIPPED.encode(text).ids
