@@ -100,7 +100,7 @@ class Economics:
         return {
             "format": FORMAT,
             "verdict": asdict(self.verdict),
-            "share": self.share,
+            "asked_share": self.share,
             "prices_date": self.prices_date.isoformat(),
             "overall": _plain(self.overall),
             **{name: _plain(figures) for name, figures in self.plans.items()},

@@ -272,7 +272,8 @@ def test_same_seed_gives_the_same_json_without_infinities():
     one, other = economics().as_dict(), economics().as_dict()
     assert one == other
     json.dumps(one, allow_nan=False)
-    assert one["format"] == 1
+    assert (one["format"], one["asked_share"]) == (1, 0.5)
+    assert one["share"]["kept_share"]["value"] == pytest.approx(0.5)
     assert set(one["overall"]["frontier_spend"]) >= {"value", "low", "high", "n"}
 
 
