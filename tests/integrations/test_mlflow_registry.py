@@ -15,6 +15,7 @@ from difficulty.bundle import read_bundle
 from difficulty.bundle.registry import follow_alias, open_registry, tags_of
 from difficulty.errors import PromotedMeanwhileError, RegistryError
 from difficulty.runtime import ReloadingRouter
+from difficulty.stages import promote as stages
 from tests.versions import TEXT, make_version
 
 pytest.importorskip("mlflow")
@@ -145,6 +146,17 @@ def test_promotion_that_was_cut_off_is_none(registry, bundles, monkeypatch):
     assert [version.number for version in registry.roll_back("cut")] == [2, 1]
     with pytest.raises(RegistryError, match="no bundle 'cut.promotion-lock'"):
         registry.find("cut.promotion-lock", "champion")
+
+
+def test_stages_work_on_the_server(registry, bundles, tmp_path):
+    """The first champion, a second that needs traffic, and the champion fetched."""
+    published = publish(registry, bundles[1], "staged")
+    assert stages.promote("staged", registry).promoted
+    publish(registry, bundles[2], "staged")
+    with pytest.raises(RegistryError, match="promoting needs labelled traffic"):
+        stages.promote("staged", registry)
+    assert stages.fetch("staged@champion", registry, tmp_path / "got").number == published.number == 1
+    assert read_bundle(tmp_path / "got").contents == bundles[1].contents
 
 
 def test_what_is_not_there_is_said(registry, bundles):
