@@ -28,6 +28,7 @@ def command(
     cache: CachePath = DEFAULT_CACHE,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when an honesty check finds an error or a warning.")] = False,
     show_texts: Annotated[bool, typer.Option("--show-texts", help="Show texts of the worst mistakes in the report.")] = False,
+    economics: Annotated[Path | None, typer.Option(help="economics.json of 'difficulty economics -o', to be shown in the report.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run evaluate."""
@@ -38,7 +39,17 @@ def command(
     price_list = load_prices(prices) if prices else None
     with steps() as say:
         say("judging")
-        result = evaluate_scorer(scorer, traffic, out_path, prices=price_list, cache=cache, n_draws=draws, seed=seed, show_texts=show_texts)
+        result = evaluate_scorer(
+            scorer,
+            traffic,
+            out_path,
+            prices=price_list,
+            cache=cache,
+            n_draws=draws,
+            seed=seed,
+            show_texts=show_texts,
+            economics=economics,
+        )
     if json:
         print_json({"judged": result.judged, "left_out": result.left_out, "note": result.note, **result.evaluation.as_dict()})
     else:

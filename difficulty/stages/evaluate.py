@@ -20,7 +20,7 @@ from difficulty.runtime.scorer import Encoded, Scorer
 from difficulty.stages.labels import with_suspicion
 from difficulty.stages.provenance import judged_by, provenance_of_bundle, provenance_of_run
 from difficulty.stages.reading import reading_of, reading_of_encoded
-from difficulty.stages.report import choice_of, mistakes_of, suspects_of, write_report
+from difficulty.stages.report import choice_of, mistakes_of, read_economics, suspects_of, write_report
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import judged, tokenize
 from difficulty.traffic.logged import LoggedReport, weigh_logged
@@ -62,12 +62,14 @@ def evaluate_scorer(
     n_draws: int = 1000,
     seed: int = 0,
     show_texts: bool = False,
+    economics: Path | None = None,
 ) -> Judgement:
     """Judge a run or a bundle and write ``metrics.json``, ``report.html`` and ``report.md`` into ``out``.
 
     Samples whose text or group was in the fit or calibration split are left out: a run remembers hashes of them. A bundle does not;
     of its own training traffic the test split is judged, of other traffic everything, and the note says that overlap is unknown.
-    A run keeps embeddings of a slow encoder in ``cache``, where that is given. The report holds texts of requests only with ``show_texts``.
+    A run keeps embeddings of a slow encoder in ``cache``, where that is given. The report holds texts of requests only with ``show_texts``,
+    and what ``economics.json`` says where that is given.
 
     Raises
     ------
@@ -89,7 +91,8 @@ def evaluate_scorer(
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
     mistakes = mistakes_of(made.held_out, made.picked, show_texts=show_texts)
-    extras = replace(made.extras, traffic=traffic_path.name, note=made.note, mistakes=mistakes, texts_shown=show_texts)
+    money = read_economics(economics) if economics else None
+    extras = replace(made.extras, economics=money, traffic=traffic_path.name, note=made.note, mistakes=mistakes, texts_shown=show_texts)
     write_report(evaluation, extras, out)
     n = len(made.held_out)
     return Judgement(evaluation, n, len(traffic) - n, made.note)

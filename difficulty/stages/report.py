@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from difficulty.bundle import Policy
+from difficulty.economics.result import FORMAT
+from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.mistakes import Mistake, Mistakes, worst_mistakes
@@ -15,7 +18,7 @@ from difficulty.evaluation.report import Chosen, Extras, Suspects, report_html, 
 from difficulty.records import Estimate
 from difficulty.traffic.table import Traffic
 
-__all__ = ["choice_of", "mistakes_of", "suspects_of", "write_report"]
+__all__ = ["choice_of", "mistakes_of", "read_economics", "suspects_of", "write_report"]
 
 
 def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:
@@ -44,6 +47,24 @@ def choice_of(policy: Policy) -> Chosen:
         guarantee=chosen.guarantee,
         rules=tuple(_rules(policy)),
     )
+
+
+def read_economics(path: Path) -> dict[str, Any]:
+    """Return what ``economics.json`` holds.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read, or is of another format.
+    """
+    try:
+        form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = form["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"economics file {str(path)!r} cannot be used: {error}. Run difficulty economics -o again.") from error
+    if found != FORMAT:
+        raise RunError(f"economics format must be {FORMAT}: got {found!r}. Run difficulty economics -o again.")
+    return form
 
 
 def suspects_of(lineage: Mapping[str, Any]) -> Suspects | None:

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from difficulty.bundle import read_bundle
+from difficulty.errors import RunError
 from difficulty.evaluation import as_text, read_metrics
 from difficulty.stages.evaluate import evaluate_scorer
-from difficulty.stages.report import choice_of, suspects_of
+from difficulty.stages.report import choice_of, read_economics, suspects_of
 from difficulty.traffic.table import Traffic
 from tests.journey import DRAWS
 
@@ -66,3 +67,10 @@ def test_texts_are_in_the_report_only_when_asked_for(folders, journey):
     }
     assert held.pop(("texts", "report.html")) > 5
     assert set(held.values()) == {0}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}'])
+def test_economics_that_are_none_are_refused(tmp_path, text):
+    (tmp_path / "economics.json").write_text(text)
+    with pytest.raises(RunError, match="Run difficulty economics -o again"):
+        read_economics(tmp_path / "economics.json")

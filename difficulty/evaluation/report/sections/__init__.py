@@ -13,6 +13,7 @@ from difficulty.evaluation.report.blocks import Section
 from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.report.sections.calibration import calibration_section
 from difficulty.evaluation.report.sections.definitions import definitions_section
+from difficulty.evaluation.report.sections.economics import economics_section
 from difficulty.evaluation.report.sections.findings import findings_section
 from difficulty.evaluation.report.sections.lineage import lineage_section
 from difficulty.evaluation.report.sections.mistakes import mistakes_section
@@ -31,6 +32,7 @@ SECTIONS: Final[tuple[Callable[[Evaluation, Extras], Section | None], ...]] = (
     findings_section,
     tradeoff_section,
     thresholds_section,
+    economics_section,
     calibration_section,
     scores_section,
     slices_section,
