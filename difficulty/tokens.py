@@ -78,6 +78,10 @@ class RequestTokenizer:
             ids = self.tokenizer.encode_batch_fast([text])[0].ids  # the one call that does not track offsets
         return self._cut(ids)
 
+    def forget(self) -> None:
+        """Drop the words that are kept for :meth:`encode`: they come back as they are met."""
+        self._words.forget()
+
     def encode_batch(self, texts: Sequence[str]) -> list[TokenIds]:
         """Return the ids of many texts, in order."""
         return [self._cut(encoding.ids) for encoding in self.tokenizer.encode_batch_fast(list(texts))]

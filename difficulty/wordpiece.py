@@ -59,6 +59,10 @@ class WordIds:
                 return None
         return list(chain.from_iterable(map(self._kept.__getitem__, words)))
 
+    def forget(self) -> None:
+        """Drop what is kept."""
+        self._kept.clear()
+
 
 class _Kept(dict[str, tuple[int, ...]]):
     """Ids by word; a word that is not kept yet is asked for. Begun anew when full, so that it cannot grow without end."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, ValidatorRule, write_bundle
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
@@ -113,12 +114,13 @@ def ship(
     graph = build_graph(run.model).SerializeToString()
     scorer = Scorer(load_session(graph), run.tokenizer, run.view, task_ids=task_ids(run.model))
     say("comparing the graph with the Python model")
-    report, outputs, totals, python_scores = _gate(run, scorer)
+    report, outputs, totals, compared = _gate(run, scorer)
     say("choosing the threshold")
     data = scored_traffic(run.calibration, outputs, totals, rules=rules, prices=prices, catch_rate=rules.catch_rate)
     point = choose_point(data, objective or rules.objective, per_task=rules.per_task, n_draws=n_draws, rng=rng)
-    names, cut = run.calibration.ids, data.cut(point.threshold, point.task_thresholds)
-    report = check_flips(names, python_scores, data.score, threshold=cut, report=report, settings=recipe.export)
+    cut = np.full(len(compared.names), point.threshold)  # of the suite's requests, which come last, too
+    cut[: len(data.score)] = data.cut(point.threshold, point.task_thresholds)
+    report = check_flips(compared.names, compared.python, compared.shipped, threshold=cut, report=report, settings=recipe.export)
     bundle_policy = _policy(run, rules, point, models=models, today=today or datetime.now(UTC).date())
     say("judging the test samples")
     evaluation = _evaluate(run, scorer, bundle_policy, prices=prices, n_draws=n_draws)
@@ -150,24 +152,40 @@ def _check_signal(run: Run) -> None:
         )
 
 
-def _gate(run: Run, scorer: Scorer) -> tuple[ParityReport, dict[str, Any], Any, Any]:
+class _Compared(NamedTuple):
+    """Requests with the scores of both, for decisions to be compared once the threshold is known."""
+
+    names: list[str]
+    python: NDArray[np.float64]
+    shipped: NDArray[np.float64]
+
+
+def _gate(run: Run, scorer: Scorer) -> tuple[ParityReport, dict[str, Any], Any, _Compared]:
     """Compare graph and Python model on every calibration request and on the fixed suite, through the path that serving takes."""
     outputs, totals, _ = score_traffic(scorer, run.calibration)
     tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
     python = run.model.predict(tokens.ids, tokens.tasks)
     report = compare(run.calibration.ids, python, outputs, run.recipe.export)
+    compared = [_Compared(list(run.calibration.ids), python.difficulty_score, outputs["difficulty_score"].astype(np.float64))]
     for task in (None, *list(scorer.task_ids)[:1]):
-        report = report.joined(_compare_suite(run, scorer, task))
-    return report, outputs, totals, python.difficulty_score
+        found, scores = _compare_suite(run, scorer, task)
+        report = report.joined(found)
+        compared.append(scores)
+    names = [name for one in compared for name in one.names]
+    python_scores, shipped = (np.concatenate([one[column] for one in compared]).astype(np.float64) for column in (1, 2))
+    return report, outputs, totals, _Compared(names, python_scores, shipped)
 
 
-def _compare_suite(run: Run, scorer: Scorer, task: str | None) -> ParityReport:
+def _compare_suite(run: Run, scorer: Scorer, task: str | None) -> tuple[ParityReport, _Compared]:
     """Compare graph and Python model on the fixed suite, all requests with one task or with none."""
-    texts = {request["id"]: run.view(request["messages"]).text for request in golden_requests()}
+    texts = {f"suite:{request['id']}": run.view(request["messages"]).text for request in golden_requests()}
     ids = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
     tasks = [task if row else None for row in ids]
-    read = [[scorer.task_ids[told], *row] if told else row for told, row in zip(tasks, ids, strict=True)]
-    return compare(list(texts), run.model.predict(ids, tasks), scorer.score_many(read), run.recipe.export)
+    served = [run.tokenizer.encode(text).ids for text in texts.values()]
+    read = [[scorer.task_ids[told], *row] if told else row for told, row in zip(tasks, served, strict=True)]
+    python, shipped = run.model.predict(ids, tasks), scorer.score_many(read)
+    report = compare(list(texts), python, shipped, run.recipe.export)
+    return report, _Compared(list(texts), python.difficulty_score, shipped["difficulty_score"].astype(np.float64))
 
 
 def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: tuple[str | None, str | None], today: date) -> Policy:

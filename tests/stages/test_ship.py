@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.errors import BundleError, InvalidValueError, NotAttainableError, UndefinedMetricError, UnknownNameError
+from difficulty.errors import BundleError, InvalidValueError, NotAttainableError, ParityError, UndefinedMetricError, UnknownNameError
 from difficulty.evaluation.result import read_metrics
 from difficulty.export.suite import golden_requests
 from difficulty.recipe import PolicySettings
@@ -16,6 +16,7 @@ from difficulty.stages.run import Run
 from difficulty.stages.ship import bundle_name, ship
 from difficulty.stages.verify import verify
 from difficulty.thresholds.point import EXPECTED
+from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 from tests.journey import DRAWS
 
@@ -165,6 +166,15 @@ def test_crash_at_the_last_step_ships_nothing(journey, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         ship(journey.run, tmp_path / "b-1", n_draws=5)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_that_serving_would_make_otherwise_ship_nothing(journey, tmp_path, monkeypatch):
+    """The gate asks the path that requests take: ids that are not the tokenizer's are found out, and the worst texts are named."""
+    encode = RequestTokenizer.encode
+    monkeypatch.setattr(RequestTokenizer, "encode", lambda self, text: encode(self, text)._replace(ids=encode(self, text).ids[:-1]))
+    with pytest.raises(ParityError, match=r"must stay within .* Worst requests: \S+ \("):
+        ship(journey.run, tmp_path / "wrong-1", n_draws=DRAWS)
+    assert not (tmp_path / "wrong-1").exists()
 
 
 @pytest.mark.parametrize(
