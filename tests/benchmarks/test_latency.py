@@ -1,0 +1,60 @@
+"""The latency benchmark's protocol with its contenders, and its page."""
+
+import json
+import sys
+
+import pytest
+
+from benchmarks.latency import CONTENDERS, Contender
+from benchmarks.latency_report import as_markdown, plot
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {folder!r})
+from worker import serve
+print("a library's own words")
+serve({{"length": len, "upper": str.upper}}, batches={{"length": lambda texts: [len(text) for text in texts]}})
+"""
+
+
+def test_contender_answers_with_times_of_every_call(tmp_path):
+    """What its libraries print does not get in the way."""
+    script = tmp_path / "contender.py"
+    script.write_text(SCRIPT.format(folder=str(CONTENDERS)))
+    with Contender("test", [sys.executable, script]) as one:
+        assert one.said["calls"] == ["length", "upper"]
+        found = one.ask(texts=["a", "b"], calls=["upper", "length"], rounds=3)
+        assert [len(found[call]) for call in ("upper", "length")] == [6, 6]
+        assert all(wall > 0 for wall, _ in found["length"])
+        assert len(one.ask(batch=["a", "b"], call="length")["length"]) == 1
+
+
+def test_contender_that_cannot_start_says_why(tmp_path):
+    script = tmp_path / "contender.py"
+    script.write_text("raise ImportError('no such package')")
+    with pytest.raises(RuntimeError, match="^ImportError: no such package$"):
+        Contender("test", [sys.executable, script])
+
+
+def test_page_and_picture_show_every_row(tmp_path):
+    row = {"contender": "fast", "call": "decide", "tokens": 64, "p50_ms": 0.1, "p99_ms": 0.25, "processor_ms": 0.1, "times_tokenizer": 0.9}
+    results = {
+        "date": "2026-11-25",
+        "machine": "test",
+        "python": "3",
+        "rounds": 1,
+        "texts": 1,
+        "left_out": {"other": "not asked for"},
+        "single": [row, row | {"call": "tokenizer"}],
+        "batches": {"fast": {"requests": 4_000, "per_second": 6_000}},
+        "processes": {"fast": {"start_s": 0.3, "resident_mb": 120.0}},
+        "cold_start": {"first decision, wall": 0.3},
+        "install_mb": 230.0,
+        "long_prompt_ms": {"1 MB": 1.5},
+    }
+    page = as_markdown(results, picture="x.svg")
+    assert "| fast | decide | 64 | 0.100 | 0.250 | 2.5 | 0.100 | 0.90 |" in page
+    for part in ("6,000", "x.svg", "230 MB", "1 MB 1.5", "other (not asked for)"):
+        assert part in page
+    plot(json.loads(json.dumps(results)), tmp_path / "x.svg")
+    assert "tokenizer alone" in (tmp_path / "x.svg").read_text()
