@@ -165,7 +165,7 @@ def _certainty(evaluation: Evaluation, extras: Extras) -> str:
     expected = extras.chosen.expected.get("frontier_share", _ABSENT)
     text += f", where {as_percent(expected)} were sent." if expected.value is not None else "."
     if extras.chosen.guarantee:
-        text += f" {extras.chosen.guarantee}"
+        text += f" What is promised: {extras.chosen.guarantee}."
     return f"{text} Review it by {extras.chosen.review_date}."
 
 
