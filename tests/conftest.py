@@ -1,3 +1,4 @@
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -6,6 +7,15 @@ from typing import NoReturn
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def log_level():
+    """The command line, run inside a test, quietens the runtime's logger; the next test hears it again."""
+    logger = logging.getLogger("difficulty.runtime")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 def public_data(variable: str, default: str) -> Path:

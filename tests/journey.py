@@ -105,3 +105,10 @@ def make_journey(folder):
     train_on(traffic, run, encoder)
     ship(run, bundle, n_draws=DRAWS)
     return Journey(source, traffic, encoder, write_recipe(folder / "small.toml", encoder), run, bundle)
+
+
+def timeless_metrics(folder):
+    """Return the metrics of a run or bundle without what two of the same differ in: the time of training, and the name."""
+    form = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    lineage = {name: value for name, value in form["lineage"].items() if name not in ("trained", "name")}
+    return form | {"lineage": lineage}

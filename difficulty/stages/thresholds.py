@@ -137,9 +137,9 @@ def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str, tab
     news = (
         f"# {name}\n\nThe scorer of {before} with another threshold: frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by "
         f"`{chosen.objective}` on {chosen.n:,} samples; review it by {policy.review_date.isoformat()}.\n\n"
-        + f"What these samples say of both, with 95 % intervals:\n\n{table}\n\n"
         + (f"Guaranteed: {chosen.guarantee}.\n\n" if chosen.guarantee else "")
         + "".join(f"{sentence}\n\n" for sentence in notes)
+        + f"What these samples say of both, with 95 % intervals:\n\n{table}\n\n"
         + f"What follows is the card of {before}; its threshold, and its figures at that threshold, no longer hold.\n\n---\n\n"
     )
     return news.encode() + old.files["card.md"]

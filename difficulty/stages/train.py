@@ -151,7 +151,7 @@ def train(
         curve = _curve(material, fitted, say) if more_labels else None
         advice = _advice(material, fitted, say) if unseen_tasks else None
         lineage = _lineage(material, fitted, advice)
-        evaluation = evaluation.descending_from(_judged_by(lineage, name=out.name))
+        evaluation = evaluation.descending_from(_judged_by(lineage))
         _write(out, material, fitted, evaluation, curve, lineage)
     run = Run.read(out)
     if tracker:
@@ -271,11 +271,11 @@ def _lineage(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | No
     }
 
 
-def _judged_by(lineage: Mapping[str, Any], *, name: str) -> dict[str, Any]:
-    """Return what metrics.json says of the test samples and the run that they judge."""
+def _judged_by(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what metrics.json says of the test samples and the run that they judge; its folder may be moved, so the recipe names it."""
     samples = lineage["samples"]
     n, others = samples["test"], sum(samples.values()) - samples["test"]
-    data = lineage["training_data"]
+    data, name = lineage["training_data"], lineage["recipe"]["name"]
     return judged_by(lineage, scorer="run", name=name, policy=None, judged_data=data, judged=n, left_out=others)
 
 
