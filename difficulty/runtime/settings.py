@@ -17,6 +17,7 @@ from difficulty.errors import InvalidValueError
 from difficulty.records import Prices
 from difficulty.runtime.gateway import Decider, Gateway, Redact
 from difficulty.runtime.log import DecisionLog, build_sink
+from difficulty.runtime.reload import ReloadingRouter, follow_path
 from difficulty.runtime.router import Router
 
 __all__ = ["GatewaySettings", "SinkSettings", "build_gateway", "parse_settings"]
@@ -36,6 +37,8 @@ class GatewaySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bundle: Path
+    follow: bool = False
+    """Whether to take up a bundle that comes to the same path later, once it has passed every check."""
     trust: Path | None = None
     """Trust file: whose signature the bundle must bear."""
     threads: int = Field(default=1, ge=1)
@@ -93,9 +96,10 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
         If the function for redaction cannot be imported, or a sink does not take its options.
     """
     trust = load_trust(settings.trust) if settings.trust else None
-    decider = router or Router.load(settings.bundle, threads=settings.threads, trust=trust)
+    if router is None and settings.follow:
+        router = ReloadingRouter(follow_path(settings.bundle), threads=settings.threads, trust=trust).start()
     return Gateway(
-        decider,
+        router or Router.load(settings.bundle, threads=settings.threads, trust=trust),
         log=_log(settings),
         prices=settings.prices,
         texts=settings.log_texts,

@@ -18,7 +18,7 @@ from typing import NamedTuple
 __all__ = ["Proxy", "free_port", "proxy", "upstreams"]
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 120.0
+_PATIENCE_S = 300.0
 
 
 class Proxy(NamedTuple):
@@ -70,7 +70,7 @@ def _running(command: list[str], log: Path, environment: Mapping[str, str]) -> I
         finally:
             process.terminate()
             try:
-                process.wait(15)
+                process.wait(5)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

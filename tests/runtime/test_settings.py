@@ -5,6 +5,8 @@ import pytest
 from difficulty.errors import BundleNotFoundError, InvalidValueError
 from difficulty.runtime.log import read_log
 from difficulty.runtime.settings import build_gateway, parse_settings
+from difficulty.stages.thresholds import rechoose
+from tests.journey import DRAWS
 
 PRICES = {"date": "2026-11-01", "cheap_input": 1.0, "cheap_output": 2.0, "frontier_input": 10.0, "frontier_output": 20.0}
 
@@ -29,6 +31,19 @@ def test_settings_become_a_gateway_that_logs(journey, tmp_path):
     (event,) = read_log(tmp_path / "log")
     assert (event.id, event.messages[0]["content"], event.bundle_version) == ("r1", "HI", "small-1")
     assert gateway.prices.frontier_output == 20.0
+
+
+def test_gateway_that_follows_takes_up_the_bundle_that_a_link_leads_to(journey, tmp_path):
+    """The link is replaced, and the next decision names the new bundle."""
+    again = tmp_path / "small-2"
+    rechoose(journey.bundle, journey.traffic, again, objective="share=0.2", n_draws=DRAWS)
+    (tmp_path / "current").symlink_to(journey.bundle)
+    gateway = build_gateway(parse_settings({"bundle": str(tmp_path / "current"), "follow": True}))
+    (tmp_path / "next").symlink_to(again)
+    (tmp_path / "next").rename(tmp_path / "current")
+    assert gateway.router.check()
+    assert gateway.open({"messages": "hi"}, id="r1").decision.bundle_version == "small-2"
+    gateway.router.stop()
 
 
 def test_gateway_without_a_log_decides_all_the_same(journey):
