@@ -78,7 +78,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         if visit is not None:
             return TIERS[visit.route]
         task = _text(context.metadata.get("task"))
-        return TIERS[self.gateway.router.decide(context.structured_messages, task).route]
+        return TIERS[self.gateway.router.current.decide(context.structured_messages, task).route]
 
     async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str) -> dict[str, Any] | None:
         """Decide on a request for a routed model, and in the mode ``hook`` name the model to call."""

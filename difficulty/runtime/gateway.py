@@ -26,7 +26,7 @@ from difficulty.events import Call, CallRole, Check, DecisionEvent, FallbackCaus
 from difficulty.records import Prices, Route
 from difficulty.runtime.exploration import Routed, explore, other
 from difficulty.runtime.log.writer import DecisionLog
-from difficulty.runtime.router import Decision
+from difficulty.runtime.router import Decision, Router
 from difficulty.runtime.validators import Answer, Asked, Checker
 
 __all__ = ["Decider", "Gateway", "Usage", "Visit", "event_of"]
@@ -40,11 +40,8 @@ class Decider(Protocol):
     """What decides: a :class:`difficulty.runtime.Router`, or something that holds one and may exchange it."""
 
     @property
-    def policy(self) -> Policy:
-        """The policy that the next decision goes by."""
-
-    def decide(self, messages: Any, task: str | None = None, *, tokens: int | None = None) -> Decision:
-        """Return the decision for one request."""
+    def current(self) -> Router:
+        """The router of the bundle that decides now."""
 
 
 class Usage(NamedTuple):
@@ -122,7 +119,8 @@ class Gateway:
         self.redact = redact
         self.salt = salt
         self.allowed = tuple(allowed)
-        self._checker = _Built(router.policy, Checker(router.policy.fallback.validators, allowed=self.allowed))
+        policy = router.current.policy
+        self._checker = _Built(policy, Checker(policy.fallback.validators, allowed=self.allowed))
 
     def open(
         self, body: Mapping[str, Any], *, id: str, task: str | None = None, tokens: int | None = None, group: str | None = None
@@ -143,16 +141,16 @@ class Gateway:
             Conversation or user; logged as a salted hash.
         """
         when, started = datetime.now(UTC), time.perf_counter()
-        policy, messages = self.router.policy, body.get("messages")
-        decision = self.router.decide([] if messages is None else messages, task, tokens=tokens)
+        router, messages = self.router.current, body.get("messages")  # decision and policy of one bundle, whatever is exchanged meanwhile
+        decision = router.decide([] if messages is None else messages, task, tokens=tokens)
         return Visit(
             id=id,
             time=when,
             started=started,
             asked=Asked.of(body, task=task),
             decision=decision,
-            routed=explore(decision.route, decision.reason, policy.exploration, id=id),
-            policy=policy,
+            routed=explore(decision.route, decision.reason, router.policy.exploration, id=id),
+            policy=router.policy,
             reason=decision.reason,
             decision_ms=(time.perf_counter() - started) * 1000,
             group=self._hashed(group),

@@ -120,6 +120,11 @@ class Router:
         router.scorer.warm_up()
         return router
 
+    @property
+    def current(self) -> Router:
+        """The router itself; one that exchanges bundles answers with the router of the bundle that decides now."""
+        return self
+
     def decide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
         """Return the decision for one request.
 

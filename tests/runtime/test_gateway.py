@@ -126,3 +126,22 @@ def test_policy_that_comes_later_brings_its_validators(caplog):
     visit = gateway.open(body(), id="r")
     assert gateway.note(visit, "answer", answer=Answer("")).passed is None
     assert "cannot be built" in caplog.text
+
+
+def test_decision_and_policy_are_of_one_bundle():
+    """A bundle that is exchanged while a request is decided does not mix its policy into that request."""
+
+    class Exchanging:
+        """Another router each time it is asked."""
+
+        def __init__(self):
+            self.routers = iter([hand_made(), hand_made(), hand_made(CHECKED)])
+
+        @property
+        def current(self):
+            return next(self.routers)
+
+    gateway = Gateway(Exchanging())
+    visit = gateway.open(body(), id="r")
+    assert visit.policy.fallback.validators == ()
+    assert gateway.open(body(), id="r").policy.fallback.validators != ()
