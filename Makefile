@@ -18,7 +18,7 @@ example-litellm: .venv-gateway/.ready  ## Route the sample through a real LiteLL
 	.venv-gateway/bin/python -m examples.litellm.run $(ARGS)
 
 test: .venv/.ready  ## Run the tests; pass pytest options as ARGS="-k curve".
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders.
 	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)

@@ -20,7 +20,6 @@ from tests.journey import DRAWS, write_rows
 
 pytestmark = [
     pytest.mark.gateway,
-    pytest.mark.xdist_group("gateway"),  # one worker, so that the proxies are started once
     pytest.mark.skipif(importlib.util.find_spec("litellm") is None, reason="needs the extra gateway"),
 ]
 

@@ -173,7 +173,8 @@ def test_server_that_is_not_there_is_told_at_once():
         open_registry(f"http://user:secret@127.0.0.1:{free_port()}")
 
 
-def test_patience_is_set_only_while_asking(registry, monkeypatch):
+def test_patience_is_set_only_while_asking(registry, bundles, monkeypatch):
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
-    registry.aliases("words")
+    publish(registry, bundles[1], "patient")
+    assert registry.aliases("patient")["challenger"].number == 1
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
