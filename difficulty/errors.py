@@ -15,6 +15,7 @@ __all__ = [
     "DifficultyError",
     "EncoderError",
     "EncoderNotFoundError",
+    "FieldError",
     "InvalidValueError",
     "LogError",
     "MissingExtraError",
@@ -48,6 +49,29 @@ class InvalidValueError(DifficultyError, ValueError):
 
     def __init__(self, subject: str, value: object, *, rule: str, hint: str = "") -> None:
         super().__init__(f"{subject} must {rule}: got {value!r}." + (f" {hint}" if hint else ""))
+
+
+class FieldError(DifficultyError, ValueError):
+    """A field of a file is missing, unknown, or of a value that is not allowed.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, without the field's name: ``must be a number: got 'much'``.
+    where : tuple
+        Names and positions that lead to the field; empty where the whole is wrong.
+    file : str, optional
+        Name of the file, where known.
+    """
+
+    def __init__(self, problem: str, *, where: tuple[object, ...] = (), file: str = "") -> None:
+        super().__init__(f"{file and f'{file}: '}{'.'.join(map(str, where)) or 'content'} {problem}.")
+        self.problem = problem
+        self.where = where
+
+    def inside(self, name: object) -> FieldError:
+        """Return the error as seen from around ``name``."""
+        return FieldError(self.problem, where=(name, *self.where))
 
 
 class UnknownNameError(DifficultyError, ValueError):

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY, require_program
 PACKAGE = REPOSITORY / "difficulty"
 SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
-GROUND = {"", "errors", "events", "records", "registry", "recipe", "text", "tokens", "wordpiece", "metrics"}
+GROUND = {"", "errors", "events", "form", "records", "registry", "recipe", "text", "tokens", "wordpiece", "metrics"}
 LAB = {"traffic", "features", "model", "evaluation", "thresholds", "export", "economics", "labels"}
 ROUTER_SIDE = {"bundle", "runtime"}
 ABOVE = {"integrations", "stages", "cli"}
@@ -139,6 +139,11 @@ def test_ground_floor_and_router_side_load_nothing_heavy():
     loaded = loaded_by([dotted(path) for path in SOURCES if room_of(path) in GROUND | ROUTER_SIDE])
     assert {"difficulty", "numpy"} <= loaded
     assert loaded & HEAVY == set()
+
+
+def test_runtime_loads_nothing_that_makes_a_start_slow():
+    """What only settings and event loops need costs a router that uses neither a third of its start."""
+    assert loaded_by(["difficulty.runtime"]) & {"pydantic", "asyncio"} == set()
 
 
 def test_naming_stages_and_commands_loads_no_trainer():

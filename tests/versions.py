@@ -1,6 +1,8 @@
 """Sound bundles that differ in their threshold."""
 
-from difficulty.bundle import Policy, read_bundle, write_bundle
+from dataclasses import replace
+
+from difficulty.bundle import read_bundle, write_bundle
 from difficulty.runtime import Router
 from difficulty.stages.policy import policy_files
 from tests.conftest import REPOSITORY
@@ -13,11 +15,11 @@ TEXT = "w3 w17 w3"
 def make_version(folder, number, *, threshold, name="words", source=SAVED):
     """Write a bundle's scorer with another threshold, and golden vectors that fit it; return the new folder."""
     old = read_bundle(source)
-    policy = Policy.model_validate({**old.policy.model_dump(), "threshold": threshold})
+    policy = replace(old.policy, threshold=threshold)
     files = {**old.files, **policy_files(Router.from_bundle(old).scorer, policy, version=f"{name}-{number}")}
     return write_bundle(folder / f"{name}-{number}", files, fields_of(old, name=name, version=str(number))).path
 
 
 def fields_of(bundle, **changes):
     """Return the fields of a bundle's manifest that writing it again needs."""
-    return {**bundle.manifest.model_dump(mode="json", exclude={"files", "sha256"}), **changes}
+    return {**bundle.manifest.as_dict(without={"files", "sha256"}), **changes}

@@ -7,45 +7,46 @@ above their own and keep reading the older ones; a saved bundle of each old numb
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from difficulty.form import Form, above, at_least, matching, non_empty
 
 __all__ = ["BUNDLE_FORMAT", "UNSEALED", "FileEntry", "Manifest", "is_sealed", "seal"]
 
 BUNDLE_FORMAT = 1
 UNSEALED = "0" * 64
 
+Hash = Annotated[str, matching("[0-9a-f]{64}", text="be a sha256 as 64 hexadecimal digits")]
 
-class FileEntry(BaseModel):
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry(Form):
     """Size and hash of one file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
+    sha256: Hash
+    bytes: Annotated[int, at_least(0)]
 
 
-class Manifest(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Form):
     """What a bundle is; the fields are specified in ``docs/bundle.md``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     format: int = BUNDLE_FORMAT
-    name: str = Field(min_length=1)
-    version: str = Field(min_length=1)
+    name: Annotated[str, non_empty]
+    version: Annotated[str, non_empty]
     created: datetime
     target: Literal["benefit", "failure"]
     outputs: tuple[str, ...]
     """Outputs of ``scorer.onnx``, in order."""
     text_view: int
-    max_chars: int = Field(ge=2)
-    max_tokens: int = Field(ge=1)
-    task_ids: dict[str, int] = Field(default_factory=dict)
+    max_chars: Annotated[int, at_least(2)]
+    max_tokens: Annotated[int, at_least(1)]
+    task_ids: dict[str, int] = field(default_factory=dict)
     """Id that stands before the text's where the request's task is known; not counted in ``max_tokens``."""
-    score_tolerance: float = Field(gt=0)
+    score_tolerance: Annotated[float, above(0)]
     """How far another runtime's scores may be from ``golden.jsonl``."""
     cheap_model: str | None = None
     frontier_model: str | None = None
@@ -56,7 +57,7 @@ class Manifest(BaseModel):
     recipe: dict[str, Any]
     libraries: dict[str, str]
     files: dict[str, FileEntry]
-    sha256: str = Field(default=UNSEALED, pattern="^[0-9a-f]{64}$")
+    sha256: Hash = UNSEALED
     """Of the manifest itself, these 64 digits being zeros."""
 
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from difficulty.errors import FieldError
+from difficulty.form import Form, at_least, between, non_empty
 
 __all__ = ["Chosen", "Exploration", "Fallback", "Policy", "ValidatorRule"]
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Share = Annotated[float, between(0, 1)]
 
 
-class ValidatorRule(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class ValidatorRule(Form):
     """One check of the cheap model's answers; see :mod:`difficulty.runtime.validators`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    check: str = Field(min_length=1)
+    check: Annotated[str, non_empty]
     """Name of a validator: ``json``, ``non_empty``, ..."""
     tasks: tuple[str, ...] = ()
     """Tasks whose answers are checked; empty for every request, also those without a task."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     """The validator's own options."""
 
 
-class Fallback(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Fallback(Form):
     """When the frontier model is asked after the cheap one answered."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     on_validation_failure: bool = True
     on_call_failure: bool = True
@@ -41,29 +41,27 @@ class Fallback(BaseModel):
     """Share of the cheap model's failures that validation catches, as expected figures reckon with it. ``None``: not known."""
 
 
-class Exploration(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Exploration(Form):
     """What is tried beside the rule, so that the log can teach; off by default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    epsilon: float = Field(default=0.0, ge=0.0, le=0.5)
+    epsilon: Annotated[float, between(0, 0.5)] = 0.0
     """Probability with which a scored request takes the other route."""
     shadow: Share = 0.0
     """Share of the requests that are also sent to the other model, outside the request's time; nobody sees that answer."""
-    seed: int = Field(default=0, ge=0)
+    seed: Annotated[int, at_least(0)] = 0
     """Chance is a hash of this and of the request's id."""
 
 
-class Chosen(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Chosen(Form):
     """How the threshold was chosen, and what was expected of it then."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     objective: str
     """As the user wrote it: ``share=0.3``."""
     calibration_data: str
     """Hash of the texts of the calibration rows."""
-    n: int = Field(ge=0)
+    n: Annotated[int, at_least(0)]
     """Number of calibration rows the threshold was chosen on."""
     expected: dict[str, Any]
     """``frontier_share``, ``quality``, ``gap_recovered``, ``cost``, ``risk`` and ``fallback_share``, each with value, low, high, n."""
@@ -73,20 +71,19 @@ class Chosen(BaseModel):
     """What is promised for a finite number of samples, and with which confidence."""
 
 
-class Policy(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Policy(Form):
     """The router's rule; see :mod:`difficulty.runtime.rule` for how it is applied."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    cheap_model: str = Field(min_length=1)
-    frontier_model: str = Field(min_length=1)
-    max_cheap_tokens: int = Field(default=256, ge=0)
+    cheap_model: Annotated[str, non_empty]
+    frontier_model: Annotated[str, non_empty]
+    max_cheap_tokens: Annotated[int, at_least(0)] = 256
     """Easy tasks shorter than this are sent to the cheap model without scoring; 0 switches that off."""
     easy_tasks: tuple[str, ...] = ()
     hard_tasks: tuple[str, ...] = ()
     threshold: Share
     """Frontier when ``difficulty_score > threshold``."""
-    task_thresholds: dict[str, Share] = Field(default_factory=dict)
+    task_thresholds: dict[str, Share] = field(default_factory=dict)
     """Thresholds of single tasks, in place of ``threshold``."""
     min_familiarity: Share = 0.0
     """Requests less familiar than this go to the frontier model; 0 switches that off."""
@@ -97,9 +94,8 @@ class Policy(BaseModel):
     review_date: date
     chosen: Chosen
 
-    @model_validator(mode="after")
-    def _tasks_are_easy_or_hard(self) -> Policy:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         both = sorted({*self.easy_tasks} & {*self.hard_tasks})
         if both:
-            raise ValueError(f"a task is easy or hard, not both: got {', '.join(both)}")
-        return self
+            raise FieldError(f"must say of a task that it is easy or hard, not both: got {', '.join(both)}")

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
 from difficulty.bundle.manifest import BUNDLE_FORMAT, UNSEALED, FileEntry, Manifest, is_sealed, seal
 from difficulty.bundle.policy import Policy
-from difficulty.errors import BundleError, BundleNotFoundError
+from difficulty.errors import BundleError, BundleNotFoundError, FieldError
+from difficulty.form import Form
 from difficulty.text import TEXT_VIEWS
 
 __all__ = ["REQUIRED_FILES", "SIGNATURE", "Bundle", "copy_bundle", "read_bundle", "write_bundle"]
@@ -25,7 +24,7 @@ __all__ = ["REQUIRED_FILES", "SIGNATURE", "Bundle", "copy_bundle", "read_bundle"
 REQUIRED_FILES = ("scorer.onnx", "tokenizer.json", "policy.json", "golden.jsonl", "metrics.json", "card.md")
 SIGNATURE = "signature"
 _UNHASHED = {"manifest.json", SIGNATURE}
-_Model = TypeVar("_Model", bound=BaseModel)
+_Form = TypeVar("_Form", bound=Form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,7 @@ def _read_signature(path: Path) -> bytes | None:
     return path.read_bytes()
 
 
-def _parse_json(kind: type[_Model], content: bytes, name: str) -> _Model:
+def _parse_json(kind: type[_Form], content: bytes, name: str) -> _Form:
     return _parse(kind, _load_json(content, name), name)
 
 
@@ -195,17 +194,15 @@ def _load_json(content: bytes, name: str) -> Any:
         raise BundleError(f"{name} is not valid JSON ({error}). Copy the folder again, or ship it again.") from error
 
 
-def _parse(kind: type[_Model], form: Any, name: str) -> _Model:
+def _parse(kind: type[_Form], form: Any, name: str) -> _Form:
     try:
-        return kind.model_validate(form)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise BundleError(f"{name}: {where}: {first['msg']}; got {first['input']!r:.80}. Ship the bundle again.") from error
+        return kind.parse(form)
+    except FieldError as error:
+        raise BundleError(f"{name}: {error} Ship the bundle again.") from error
 
 
-def _json_bytes(form: BaseModel) -> bytes:
-    return (json.dumps(form.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+def _json_bytes(form: Form) -> bytes:
+    return (json.dumps(form.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 @contextmanager

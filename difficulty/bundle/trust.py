@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-
-from difficulty.errors import InvalidValueError
+from difficulty.errors import FieldError, InvalidValueError
+from difficulty.form import Form
 
 __all__ = ["Trust", "load_trust"]
 
 
-class Trust(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Trust(Form):
     """A bundle is accepted when one of the keys, or a certificate that leads to one of the roots, signed it.
 
     The files are read at every check, so that a key that is replaced or withdrawn counts from the next bundle on.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     public_keys: tuple[Path, ...] = ()
     """PEM files of elliptic-curve public keys."""
@@ -27,13 +26,12 @@ class Trust(BaseModel):
     subjects: tuple[str, ...] = ()
     """Subjects a signing certificate may have, as ``CN=release,O=Example``; empty: any that leads to a root."""
 
-    @model_validator(mode="after")
-    def _some(self) -> Trust:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.public_keys and not self.certificates:
-            raise ValueError("trust needs at least one of public_keys and certificates")
+            raise FieldError("must name at least one of public_keys and certificates")
         if self.subjects and not self.certificates:
-            raise ValueError("subjects need certificates beside them: a key has no subject")
-        return self
+            raise FieldError("must hold certificates beside subjects: a key has no subject")
 
 
 def load_trust(path: Path) -> Trust:
@@ -42,15 +40,17 @@ def load_trust(path: Path) -> Trust:
     Raises
     ------
     InvalidValueError
-        If the file is missing or no TOML, names nobody, or holds an unknown key.
+        If the file is missing or no TOML.
+    FieldError
+        If it names nobody, or holds an unknown key.
     """
     try:
-        trust = Trust.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        form = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidValueError("trust file", str(path), rule="be a readable TOML file", hint=f"{error}.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise InvalidValueError(f"{path.name}: {where}", first["input"], rule="fit", hint=f"{first['msg']}.") from error
+    try:
+        trust = Trust.parse(form)
+    except FieldError as error:
+        raise FieldError(error.problem, where=error.where, file=path.name) from error
     here = {name: tuple(path.parent / file for file in getattr(trust, name)) for name in ("public_keys", "certificates")}
-    return trust.model_copy(update=here)
+    return replace(trust, **here)

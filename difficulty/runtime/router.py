@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from difficulty.bundle import Bundle, Policy, read_bundle
 from difficulty.bundle.signature import verify_signature
@@ -18,7 +17,9 @@ from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.records import Route
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import Score, Scorer
-from difficulty.runtime.waiting import Waiting
+
+if TYPE_CHECKING:
+    from difficulty.runtime.waiting import WaitingByLoop
 
 __all__ = ["Decision", "Request", "Router", "TokensSource"]
 
@@ -86,7 +87,6 @@ class Router:
         self.version = version
         self.scorer_errors = 0
         self._lock = threading.Lock()
-        self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting[Request, Decision]] = WeakKeyDictionary()
 
     @classmethod
     def load(cls, path: str | Path, *, threads: int = 1, trust: Trust | None = None) -> Router:
@@ -151,11 +151,13 @@ class Router:
 
         A thread decides. Requests that come while it is busy are decided together.
         """
-        loop = asyncio.get_running_loop()
-        waiting = self._waiting.get(loop)
-        if waiting is None:
-            waiting = self._waiting[loop] = Waiting(self.decide_many)
-        return await waiting.ask(Request(messages, task, tokens))
+        return await self._waiting.ask(Request(messages, task, tokens))
+
+    @cached_property
+    def _waiting(self) -> WaitingByLoop[Request, Decision]:
+        from difficulty.runtime.waiting import WaitingByLoop  # asyncio: loaded already where somebody awaits, 30 ms for who never does
+
+        return WaitingByLoop(self.decide_many)
 
     def consider(self, request: Request) -> Decision:
         """Return the decision without counting or logging it: for tests of a bundle, not for traffic."""

@@ -1,4 +1,4 @@
-"""Decisions for asyncio: the event loop waits on a thread, never computes.
+"""Decisions for asyncio: the event loop waits on a thread, never computes. The one module of the runtime that imports asyncio.
 
 A request that comes alone goes to the thread at once. Those that come while the thread is busy are decided together when it is done, so
 that a burst costs what a batch costs and nobody ever waits for a batch to fill.
@@ -11,12 +11,29 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 
-__all__ = ["Waiting"]
+__all__ = ["Waiting", "WaitingByLoop"]
 
 _MOST_AT_ONCE = 256
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
+
+
+class WaitingByLoop(Generic[_Asked, _Answer]):
+    """Answer questions of any event loop, each loop's from a thread of its own; arguments as of :class:`Waiting`."""
+
+    def __init__(self, answer: Callable[[Sequence[_Asked]], Sequence[_Answer]]) -> None:
+        self._answer = answer
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting[_Asked, _Answer]] = WeakKeyDictionary()
+
+    async def ask(self, question: _Asked) -> _Answer:
+        """Return the answer to one question of the running loop."""
+        loop = asyncio.get_running_loop()
+        waiting = self._by_loop.get(loop)
+        if waiting is None:
+            waiting = self._by_loop[loop] = Waiting(self._answer)
+        return await waiting.ask(question)
 
 
 class Waiting(Generic[_Asked, _Answer]):

@@ -199,7 +199,7 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material
         note=_OTHER_TRAFFIC if splits is None else _OWN_TRAFFIC,
         provenance=provenance_of_bundle(policy, traffic, picked, splits, logged=logged),
         lineage=judged_by(
-            bundle.manifest.model_dump(mode="json"),
+            bundle.manifest.as_dict(),
             scorer="bundle",
             name=name,
             policy=policy,

@@ -54,5 +54,5 @@ def hash_of_texts(traffic: Traffic) -> str:
 def policy_files(scorer: Scorer, policy: Policy, *, version: str) -> dict[str, bytes]:
     """Return ``policy.json`` and the golden vectors that a router with this policy gives."""
     rows = golden_rows(Router(scorer, policy, version=version), golden_requests())
-    text = json.dumps(policy.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(policy.as_dict(), indent=2, ensure_ascii=False) + "\n"
     return {"policy.json": text.encode(), "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def rechoose(
         "card.md": _card(old, policy, notes, name=f"{name}-{version}", table=_table(before, point, moved)),
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    kept = old.manifest.model_dump(mode="json", exclude={"files", "sha256"})
+    kept = old.manifest.as_dict(without={"files", "sha256"})
     return Rechosen(write_bundle(out, files, {**kept, "name": name, "version": version, "created": created}), before, point, moved)
 
 
@@ -97,14 +98,14 @@ def _old_point(policy: Policy, data: ScoredTraffic, *, n_draws: int, rng: np.ran
 
 def _policy(old: Bundle, point: OperatingPoint, traffic: Traffic, *, catch_rate: float | None, today: date) -> Policy:
     days = old.manifest.recipe["policy"]["review_after_days"]
-    new = {
+    new: dict[str, Any] = {
         "threshold": point.threshold,
         "task_thresholds": dict(point.task_thresholds),
-        "fallback": old.policy.fallback.model_copy(update={"catch_rate": catch_rate}),
+        "fallback": replace(old.policy.fallback, catch_rate=catch_rate),
         "chosen": chosen_by(point, traffic),
         "review_date": today + timedelta(days=days),
     }
-    return old.policy.model_copy(update=new)
+    return replace(old.policy, **new)
 
 
 def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:

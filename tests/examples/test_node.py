@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -46,9 +47,9 @@ def train_and_ship(folder, traffic, encoder, **features):
 def with_policy(bundle, folder, **changes):
     """Write the bundle again with another policy and the golden vectors that belong to it."""
     router = Router.from_bundle(bundle)
-    policy = bundle.policy.model_copy(update=changes)
+    policy = replace(bundle.policy, **changes)
     files = {**bundle.files, **policy_files(router.scorer, policy, version=folder.name)}
-    manifest = bundle.manifest.model_dump(mode="json", exclude={"files", "sha256"})
+    manifest = bundle.manifest.as_dict(without={"files", "sha256"})
     return write_bundle(folder, files, manifest)
 
 
@@ -69,7 +70,7 @@ def test_fields_are_those_that_python_reads():
     done = node("-e", 'import("./src/fields.js").then(({ FIELDS }) => console.log(JSON.stringify(FIELDS)))')
     models = {"MANIFEST": Manifest, "FILE": FileEntry, "POLICY": Policy, "FALLBACK": Fallback, "CHOSEN": Chosen}
     models |= {"VALIDATOR": ValidatorRule, "EXPLORATION": Exploration}
-    assert json.loads(done.stdout) == {name: list(model.model_fields) for name, model in models.items()}
+    assert json.loads(done.stdout) == {name: list(model.__dataclass_fields__) for name, model in models.items()}
 
 
 def test_golden_vectors_of_a_fast_bundle_are_reproduced(fast):
@@ -108,7 +109,7 @@ def test_changed_golden_vector_is_reported(fast, tmp_path):
     rows = [json.loads(line) for line in fast.files["golden.jsonl"].splitlines()]
     rows[0] |= {"difficulty_score": 2.0}
     golden = "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")
-    manifest = fast.manifest.model_dump(mode="json", exclude={"files", "sha256"})
+    manifest = fast.manifest.as_dict(without={"files", "sha256"})
     changed = write_bundle(tmp_path / "changed-1", {**fast.files, "golden.jsonl": golden}, manifest)
     done = node("cli.js", changed.path, "--verify")
     assert done.returncode == 1

@@ -1,6 +1,7 @@
 """The configuration that is printed: read back as YAML, it is what was meant."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -49,7 +50,7 @@ def test_routed_model_of_the_hook_is_the_frontier_model_should_the_hook_be_missi
 
 
 def test_no_fallback_is_configured_where_the_policy_wants_none(policy, tmp_path):
-    strict = policy.model_copy(update={"fallback": policy.fallback.model_copy(update={"on_call_failure": False})})
+    strict = replace(policy, fallback=replace(policy.fallback, on_call_failure=False))
     assert "fallbacks" not in proxy_config(tmp_path, strict, **PAIR)["router_settings"]
 
 

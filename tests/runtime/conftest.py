@@ -58,4 +58,4 @@ def hand_made(policy=None, **graph):
     """Return a router over the tokenizer of 200 words: word ``w7`` scores 7/200."""
     tokenizer = RequestTokenizer(word_tokenizer(), max_tokens=64)
     scorer = Scorer(load_session(first_id_graph(**graph)), tokenizer, TextView(1, max_chars=8192))
-    return Router(scorer, Policy.model_validate(POLICY | (policy or {})), version="by-hand-1")
+    return Router(scorer, Policy.parse(POLICY | (policy or {})), version="by-hand-1")

@@ -13,7 +13,7 @@ EASY, HARD, OTHER = "classify", "multi-step planning", "code"
 
 
 def policy_of(**changes):
-    return Policy.model_validate(POLICY | {"max_cheap_tokens": 256, "easy_tasks": [EASY], "hard_tasks": [HARD]} | changes)
+    return Policy.parse(POLICY | {"max_cheap_tokens": 256, "easy_tasks": [EASY], "hard_tasks": [HARD]} | changes)
 
 
 def decide(policy, task, tokens, score, familiarity=None):

@@ -87,8 +87,8 @@ def test_timestamps_tell_the_volume_of_the_whole_file(journey, prices):
 def test_catch_rate_is_the_answer_else_the_policys(journey, prices, monkeypatch, given, policy, caught):
     """What is not caught is neither paid twice nor repaired; an unknown rate is an assumption."""
     bundle = read_bundle(journey.bundle)
-    fallback = bundle.policy.fallback.model_copy(update={"catch_rate": policy})
-    changed = bundle.policy.model_copy(update={"fallback": fallback})
+    fallback = replace(bundle.policy.fallback, catch_rate=policy)
+    changed = replace(bundle.policy, fallback=fallback)
     monkeypatch.setattr(stage, "read_bundle", lambda _: replace(bundle, policy=changed))
     question = replace(QUESTION, answers=Answers(catch_rate=given))
     made = weigh_up(journey.traffic, prices, question, bundle_path=journey.bundle)

@@ -157,10 +157,10 @@ def test_gate_comes_from_the_recipe_of_the_bundle(versions):
     bundle = read_bundle(versions[1])
     assert promotion_settings(bundle) == PromotionSettings()
     recipe = bundle.manifest.recipe | {"promotion": {"max_share_increase": 0.5}}
-    other = replace(bundle, manifest=bundle.manifest.model_copy(update={"recipe": recipe}))
+    other = replace(bundle, manifest=replace(bundle.manifest, recipe=recipe))
     assert promotion_settings(other).max_share_increase == 0.5
     without = {name: section for name, section in recipe.items() if name != "promotion"}
-    older = replace(bundle, manifest=bundle.manifest.model_copy(update={"recipe": without}))
+    older = replace(bundle, manifest=replace(bundle.manifest, recipe=without))
     assert promotion_settings(older) == PromotionSettings()
 
 
