@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY, require_program
 PACKAGE = REPOSITORY / "difficulty"
 SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
-GROUND = {"", "errors", "events", "form", "records", "registry", "recipe", "text", "tokens", "wordpiece", "metrics"}
+GROUND = {"", "errors", "events", "files", "form", "records", "registry", "recipe", "text", "tokens", "wordpiece", "metrics"}
 LAB = {"traffic", "features", "model", "evaluation", "thresholds", "export", "economics", "labels"}
 ROUTER_SIDE = {"bundle", "runtime"}
 ABOVE = {"integrations", "stages", "cli"}

@@ -28,7 +28,7 @@ _REQUESTS = (
 def command(out_path: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist.")] = Path("demo-out")) -> None:
     """Run the demo."""
     from difficulty.cli.shipped import find_encoder, find_recipe, shipped_file
-    from difficulty.economics import load_prices
+    from difficulty.economics import load_price_list
     from difficulty.errors import RunError
     from difficulty.evaluation import evaluation_table
     from difficulty.runtime import Request, Router
@@ -42,7 +42,7 @@ def command(out_path: Annotated[Path, typer.Option("--out", "-o", help="Folder t
 
     if out_path.exists():
         raise RunError(f"demo folder {str(out_path)!r} exists already. Remove it, or choose another with -o.")
-    recipe, prices = find_recipe("fast"), load_prices(shipped_file("data/prices.example.toml"))
+    recipe, prices = find_recipe("fast"), load_price_list(shipped_file("data/prices.example.toml"), both_models=True)
     traffic, run, bundle, report = (out_path / name for name in ("traffic.parquet", "run", "sample-1", "report"))
 
     _say(f"difficulty ingest data/sample.jsonl.gz -o {traffic}")
@@ -56,7 +56,7 @@ def command(out_path: Annotated[Path, typer.Option("--out", "-o", help="Folder t
 
     _say(f"difficulty ship {run} -o {bundle} --prices data/prices.example.toml")
     with steps() as say:
-        shipped = ship(run, bundle, prices=prices, progress=say)
+        shipped = ship(run, bundle, prices=prices.per_token, progress=say)
     print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
 

@@ -46,8 +46,8 @@ def command(
     from difficulty.economics.options import Answers
     from difficulty.economics.table import economics_table
     from difficulty.economics.volume import parse_volume
-    from difficulty.stages.economics import weigh_up, write_economics
-    from difficulty.stages.priced import Question
+    from difficulty.stages.economics import weigh_up
+    from difficulty.stages.priced import Question, write_economics
 
     answers = Answers(catch_rate=catch_rate, latency_critical=latency_critical, compliance=compliance, max_quality_loss=max_quality_loss)
     volume = parse_volume(requests_per_month) if requests_per_month else None

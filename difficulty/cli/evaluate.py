@@ -22,23 +22,25 @@ def command(
     scorer: Annotated[Path, typer.Argument(help="Run or bundle folder.")],
     traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
     out_path: OutPath,
-    prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for cost.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for cost; with ways to host, also whether it pays.")] = None,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     cache: CachePath = DEFAULT_CACHE,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when an honesty check finds an error or a warning.")] = False,
     show_texts: Annotated[bool, typer.Option("--show-texts", help="Show texts of the worst mistakes in the report.")] = False,
-    economics: Annotated[Path | None, typer.Option(help="economics.json of 'difficulty economics -o', to be shown in the report.")] = None,
+    economics: Annotated[
+        Path | None, typer.Option(help="economics.json of 'difficulty economics -o', shown in the report instead.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run evaluate."""
-    from difficulty.economics import load_prices
+    from difficulty.economics import load_price_list
     from difficulty.evaluation.findings import failing
     from difficulty.stages.evaluate import evaluate_scorer
 
-    price_list = load_prices(prices) if prices else None
+    price_list = load_price_list(prices, both_models=True) if prices else None
     with steps() as say:
-        say("judging")
+        say("reading")
         result = evaluate_scorer(
             scorer,
             traffic,
@@ -49,6 +51,7 @@ def command(
             seed=seed,
             show_texts=show_texts,
             economics=economics,
+            progress=say,
         )
     if json:
         print_json({"judged": result.judged, "left_out": result.left_out, "note": result.note, **result.evaluation.as_dict()})
@@ -64,4 +67,4 @@ def _print(result: Judgement, out_path: Path) -> None:
 
     out.print(f"{result.judged:,} samples judged. {result.note}")
     out.print(evaluation_table(result.evaluation))
-    out.print(f"wrote {', '.join(str(out_path / name) for name in ('metrics.json', 'report.html', 'report.md'))}", markup=False)
+    out.print(f"wrote {', '.join(str(out_path / name) for name in result.written)}", markup=False)

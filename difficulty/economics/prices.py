@@ -48,6 +48,24 @@ class PriceList:
     team: Team | None = None
     traffic: TrafficShape = TrafficShape()
 
+    @property
+    def per_token(self) -> Prices | None:
+        """What the two models cost; ``None`` where either is not known."""
+        if self.cheap is None or self.frontier is None:
+            return None
+        return Prices(
+            date=self.date.isoformat(),
+            cheap_input=self.cheap.reading,
+            cheap_output=self.cheap.writing,
+            frontier_input=self.frontier.reading,
+            frontier_output=self.frontier.writing,
+        )
+
+    @property
+    def compares_hosting(self) -> bool:
+        """Whether the list says more than what tokens cost: ways to host, or what routing costs to keep."""
+        return self.hosting != Hosting() or self.team is not None
+
 
 def load_prices(path: Path) -> Prices:
     """Read what the two models cost: ``date``, and ``input`` and ``output`` in USD per million tokens under ``[cheap]`` and ``[frontier]``.
@@ -59,27 +77,20 @@ def load_prices(path: Path) -> Prices:
     InvalidValueError
         If the file is missing or no TOML, a price is missing or negative, the date is missing, or a key is unknown.
     """
-    listed = load_price_list(path, needed=_KEYS)
-    assert listed.cheap is not None  # it was needed
-    assert listed.frontier is not None
-    return Prices(
-        date=listed.date.isoformat(),
-        cheap_input=listed.cheap.reading,
-        cheap_output=listed.cheap.writing,
-        frontier_input=listed.frontier.reading,
-        frontier_output=listed.frontier.writing,
-    )
+    prices = load_price_list(path, both_models=True).per_token
+    assert prices is not None  # both were needed
+    return prices
 
 
-def load_price_list(path: Path, *, needed: set[str] | None = None) -> PriceList:
+def load_price_list(path: Path, *, both_models: bool = False) -> PriceList:
     """Read a price list with all its sections.
 
     Parameters
     ----------
     path : Path
         A TOML file.
-    needed : set of str, optional
-        Keys that must be there; the date alone when not given.
+    both_models : bool
+        Whether ``[cheap]`` and ``[frontier]`` must be there; the date must be in any case.
 
     Raises
     ------
@@ -87,7 +98,7 @@ def load_price_list(path: Path, *, needed: set[str] | None = None) -> PriceList:
         If the file is missing or no TOML, a price is missing or negative, the date is missing, or a key is unknown.
     """
     form = _read(path)
-    _check_keys(path.name, form, needed or {"date"})
+    _check_keys(path.name, form, _KEYS if both_models else {"date"})
     parts: dict[str, Any] = {model: _token_price(path.name, model, form[model]) for model in _MODELS if model in form}
     parts |= {name: _section(path.name, name, kind, form[name]) for name, kind in _SECTIONS.items() if name in form}
     return PriceList(name=path.name, date=_iso_date(path.name, form["date"]), **parts)

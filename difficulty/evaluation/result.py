@@ -7,9 +7,7 @@ test. A part that is added does not raise it: files without it are read, and rea
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.judged import Target
 from difficulty.evaluation.reasons import AT_THRESHOLD
 from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
+from difficulty.files import whole_file
 from difficulty.records import Estimate
 
 __all__ = ["FORMAT", "Estimates", "Evaluation", "metrics_text", "read_metrics", "without_threshold", "write_metrics"]
@@ -166,16 +165,8 @@ def metrics_text(evaluation: Evaluation) -> str:
 def write_metrics(evaluation: Evaluation, path: Path) -> None:
     """Write metrics.json; a reader sees the old file or the whole new one, never a part."""
     text = metrics_text(evaluation)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(path) as file:
+        file.write(text)
 
 
 def read_metrics(path: Path) -> Evaluation:

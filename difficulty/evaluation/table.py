@@ -21,11 +21,11 @@ _BASELINE_COLUMNS = {"apgr": "APGR", "apgr_difference": "score minus this", "qua
 _SLICE_COLUMNS = {
     "apgr": "APGR",
     "frontier_share": "share",
-    "routing_precision": "routing precision",
-    "cheap_route_precision": "cheap route precision",
+    "routing_precision": "routing\nprecision",
     "quality": "quality",
     "risk": "risk",
 }
+"""Few enough for a terminal of 80 columns; metrics.json and the report have all."""
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:
@@ -91,7 +91,7 @@ def _findings(evaluation: Evaluation) -> Iterator[Text]:
 def _plain(title: str, headings: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left", overflow="fold", header_style="dim")
+        table.add_column(heading, justify="right" if place else "left", overflow="fold", no_wrap=place > 0, header_style="dim")
     return table
 
 

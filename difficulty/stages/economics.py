@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +16,13 @@ from difficulty.economics.result import Economics
 from difficulty.errors import TooFewSamplesError
 from difficulty.recipe import LabelSettings
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.evaluate import label_settings, score_traffic, training_splits, weighed
+from difficulty.stages.evaluate import label_settings, training_splits, weighed
 from difficulty.stages.priced import Question, analysed, economics_of
-from difficulty.stages.route import atomic_lines
+from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import judged
 from difficulty.traffic.table import Traffic
 
-__all__ = ["weigh_up", "write_economics"]
+__all__ = ["weigh_up"]
 
 _CHARACTERS_A_TOKEN = 4.0
 
@@ -41,12 +40,6 @@ def weigh_up(traffic_path: Path, prices: PriceList, question: Question, *, bundl
     """
     traffic = Traffic.read(traffic_path)
     return _ranked(traffic, prices, question, bundle_path) if bundle_path else _at_random(traffic, prices, question)
-
-
-def write_economics(economics: Economics, path: Path) -> None:
-    """Write ``economics.json``; a reader sees the old file or the whole new one."""
-    with atomic_lines(path) as file:
-        file.write(json.dumps(economics.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _ranked(traffic: Traffic, prices: PriceList, question: Question, bundle_path: Path) -> Economics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,32 +10,33 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.bundle import Bundle, read_bundle
-from difficulty.errors import RunError, ScoringError, TooFewSamplesError
+from difficulty.bundle import Bundle, Policy, read_bundle
+from difficulty.economics import PriceList
+from difficulty.errors import RunError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.report import Extras
+from difficulty.metrics.bootstrap import affordable_draws
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
-from difficulty.runtime.scorer import Encoded, Scorer
+from difficulty.runtime.scorer import Scorer
 from difficulty.stages.labels import with_suspicion
+from difficulty.stages.priced import Question, economics_of, write_economics
 from difficulty.stages.provenance import judged_by, provenance_of_bundle, provenance_of_run
-from difficulty.stages.reading import reading_of, reading_of_encoded
+from difficulty.stages.reading import reading_of
 from difficulty.stages.report import choice_of, mistakes_of, read_economics, suspects_of, write_report
 from difficulty.stages.run import Run
+from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import judged, tokenize
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Traffic
 
 __all__ = [
     "Judgement",
-    "TrafficScores",
     "evaluate_scorer",
     "label_settings",
-    "score_traffic",
     "training_splits",
     "weighed",
-    "without_task",
 ]
 
 
@@ -50,6 +52,8 @@ class Judgement(NamedTuple):
     left_out: int
     """Samples of the file that are not judged, because training or calibration saw them."""
     note: str
+    written: tuple[str, ...]
+    """Names of the files in the folder."""
 
 
 def evaluate_scorer(
@@ -57,19 +61,21 @@ def evaluate_scorer(
     traffic_path: Path,
     out: Path,
     *,
-    prices: Prices | None = None,
+    prices: PriceList | None = None,
     cache: Path | None = None,
     n_draws: int = 1000,
     seed: int = 0,
     show_texts: bool = False,
     economics: Path | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Judgement:
     """Judge a run or a bundle and write ``metrics.json``, ``report.html`` and ``report.md`` into ``out``.
 
     Samples whose text or group was in the fit or calibration split are left out: a run remembers hashes of them. A bundle does not;
     of its own training traffic the test split is judged, of other traffic everything, and the note says that overlap is unknown.
-    A run keeps embeddings of a slow encoder in ``cache``, where that is given. The report holds texts of requests only with ``show_texts``,
-    and what ``economics.json`` says where that is given.
+    A run keeps embeddings of a slow encoder in ``cache``, where that is given. The report holds texts of requests only with ``show_texts``.
+    It says whether routing pays where ``economics`` names an ``economics.json``, or else where the price list compares ways to host:
+    then ``economics.json``, of the same scores and the defaults of :class:`~difficulty.stages.priced.Question`, is written as well.
 
     Raises
     ------
@@ -82,7 +88,9 @@ def evaluate_scorer(
         raise RunError(
             f"neither a run nor a bundle at {str(scorer_path)!r}. Name a folder written by 'difficulty train' or 'difficulty ship'."
         )
-    made = _of_bundle(scorer_path, traffic, prices) if is_bundle else _of_run(scorer_path, traffic, prices, cache)
+    say, per_token = progress or (lambda _: None), prices.per_token if prices else None
+    made = _of_bundle(scorer_path, traffic, per_token, say) if is_bundle else _of_run(scorer_path, traffic, per_token, cache)
+    say(f"judging {len(made.held_out):,} samples")
     rng = np.random.default_rng(seed)
     evaluation = evaluate(
         made.held_out, n_draws=n_draws, rng=rng, task_means=made.task_means, others=made.others, provenance=made.provenance
@@ -91,44 +99,23 @@ def evaluate_scorer(
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
     mistakes = mistakes_of(made.held_out, made.picked, show_texts=show_texts)
-    money = read_economics(economics) if economics else None
+    say("weighing up what it saves")
+    money = read_economics(economics) if economics else _economics(made, traffic, prices, out, n_draws=n_draws, seed=seed)
     extras = replace(made.extras, economics=money, traffic=traffic_path.name, note=made.note, mistakes=mistakes, texts_shown=show_texts)
     write_report(evaluation, extras, out)
     n = len(made.held_out)
-    return Judgement(evaluation, n, len(traffic) - n, made.note)
+    priced = ("economics.json",) if money and not economics else ()
+    return Judgement(evaluation, n, len(traffic) - n, made.note, ("metrics.json", *priced, "report.html", "report.md"))
 
 
-class TrafficScores(NamedTuple):
-    """What a bundle's scorer gives for n samples."""
-
-    outputs: dict[str, NDArray[np.floating]]
-    totals: NDArray[np.int64]
-    """Tokens of each request."""
-    encoded: list[Encoded]
-
-
-def score_traffic(scorer: Scorer, traffic: Traffic) -> TrafficScores:
-    """Score all samples on the path that requests take in serving."""
-    pairs = zip(traffic.messages(), traffic.tasks, strict=True)
-    encoded = [_encoded(scorer, messages, task) for messages, task in pairs]
-    outputs = dict(scorer.score_many([row.ids for row in encoded]))
-    return TrafficScores(outputs, np.array([row.tokens for row in encoded], dtype=np.int64), encoded)
-
-
-def without_task(scorer: Scorer, scores: TrafficScores) -> dict[str, NDArray[np.float64]] | None:
-    """Return, by its name among the baselines, the score of the same samples when tasks are not told; ``None`` for a scorer of none."""
-    if not scorer.task_ids:
+def _economics(made: _Material, traffic: Traffic, prices: PriceList | None, out: Path, *, n_draws: int, seed: int) -> dict[str, Any] | None:
+    """Write ``economics.json`` and return what it holds; ``None`` where the price list has no more than what tokens cost."""
+    if prices is None or not prices.compares_hosting:
         return None
-    blind = scorer.score_many([row.ids[row.informed :] for row in scores.encoded])
-    return {"without_task": blind["difficulty_score"].astype(np.float64)}
-
-
-def _encoded(scorer: Scorer, messages: list[dict[str, str]], task: str | None) -> Encoded:
-    """Return the token ids; none for text of which the tokenizer keeps nothing, such as a lone zero-width space."""
-    try:
-        return scorer.encode(messages, task)
-    except ScoringError:
-        return Encoded([], 0)
+    question = Question(n_draws=affordable_draws(len(made.held_out), n_draws), seed=seed)
+    found = economics_of(made.held_out, made.picked, traffic, made.policy, prices, question)
+    write_economics(found, out / "economics.json")
+    return found.as_dict()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +132,8 @@ class _Material:
     lineage: dict[str, Any]
     picked: Traffic
     """The judged requests."""
+    policy: Policy | None = None
+    """Of a bundle."""
     extras: Extras
     """What the report tells of the scorer beside the figures."""
 
@@ -183,7 +172,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
     )
 
 
-def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material:
+def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None, say: Callable[[str], None]) -> _Material:
     bundle = read_bundle(path)
     splits = training_splits(bundle, traffic)
     rows = np.arange(len(traffic)) if splits is None else np.flatnonzero(splits == "test")
@@ -191,11 +180,12 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material
     picked, logged = _weighed(traffic.select(rows), label_settings(bundle))
     scorer, policy = Scorer.from_bundle(bundle), bundle.policy
     name = f"{bundle.manifest.name}-{bundle.manifest.version}"
-    scores = score_traffic(scorer, picked)
+    n = len(picked)
+    scores = score_traffic(scorer, picked, without_task=True, progress=lambda done: say(f"scored {done:,} of {n:,} samples"))
     return _Material(
         held_out=judged(picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices, policy=policy),
-        others=without_task(scorer, scores),
-        notes=(*_notes(logged), *reading_of_encoded(scores.encoded, scorer.tokenizer).notes),
+        others=scores.untold,
+        notes=(*_notes(logged), *scores.reading.notes),
         note=_OTHER_TRAFFIC if splits is None else _OWN_TRAFFIC,
         provenance=provenance_of_bundle(policy, traffic, picked, splits, logged=logged),
         lineage=judged_by(
@@ -209,6 +199,7 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None) -> _Material
             prices=prices,
         ),
         picked=picked,
+        policy=policy,
         extras=Extras(chosen=choice_of(policy)),
     )
 

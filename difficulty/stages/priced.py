@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -17,12 +19,13 @@ from difficulty.economics.usage import Requests
 from difficulty.economics.volume import Arrivals, Volume
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.judged import Judged
+from difficulty.files import whole_file
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.routing import sent_at_share
 from difficulty.stages.scoring import catch_rate
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Question", "analysed", "economics_of"]
+__all__ = ["Question", "analysed", "economics_of", "write_economics"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,9 @@ class Question:
             raise InvalidValueError("share", self.share, rule="be in (0, 1]", hint="Shares are fractions, not percentages.")
 
 
-def economics_of(scored: Judged, picked: Traffic, whole: Traffic, policy: Policy, prices: PriceList, question: Question) -> Economics:
+def economics_of(
+    scored: Judged, picked: Traffic, whole: Traffic, policy: Policy | None, prices: PriceList, question: Question
+) -> Economics:
     """Return the economics of requests that are scored already.
 
     Parameters
@@ -66,8 +71,8 @@ def economics_of(scored: Judged, picked: Traffic, whole: Traffic, policy: Policy
         The same requests.
     whole : Traffic
         The traffic they were picked from: it tells how many requests come, and when.
-    policy : Policy
-        The bundle's.
+    policy : Policy or None
+        The bundle's; a run has none, and then nothing is known of fallback and hard tasks.
     prices : PriceList
     question : Question
     """
@@ -76,9 +81,9 @@ def economics_of(scored: Judged, picked: Traffic, whole: Traffic, policy: Policy
     if sent is not None:
         plans["policy"] = 1.0 - sent
     answers = question.answers
-    if answers.catch_rate is None:
+    if answers.catch_rate is None and policy:
         answers = replace(answers, catch_rate=catch_rate(policy.fallback))
-    hard = float(np.mean([task in policy.hard_tasks for task in scored.tasks]))
+    hard = float(np.mean([task in policy.hard_tasks for task in scored.tasks])) if policy else None
     counted = Counted(scored.n_tokens.astype(np.float64), "by the scorer's tokenizer")
     return analysed(picked, whole, plans, counted, prices, replace(question, answers=answers), hard_share=hard, basis=Basis())
 
@@ -108,6 +113,12 @@ def analysed(
         today=question.today or datetime.now(UTC).date(),
     )
     return analyse(requests, prices, setting, n_draws=question.n_draws, rng=np.random.default_rng(question.seed))
+
+
+def write_economics(economics: Economics, path: Path) -> None:
+    """Write ``economics.json``; a reader sees the old file or the whole new one."""
+    with whole_file(path) as file:
+        file.write(json.dumps(economics.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _sent_of_simplest(scored: Judged, share: float) -> FloatArray:

@@ -27,7 +27,8 @@ from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.reload import checked_router, read_trusted
 from difficulty.runtime.router import Request
-from difficulty.stages.evaluate import label_settings, score_traffic, training_splits, weighed
+from difficulty.stages.evaluate import label_settings, training_splits, weighed
+from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import catch_rate, judged
 from difficulty.traffic.table import Traffic
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from difficulty.runtime.scorer import Encoded
 from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer
 
-__all__ = ["MANY_UNKNOWN", "Reading", "reading_notes", "reading_of", "reading_of_encoded"]
+__all__ = ["MANY_UNKNOWN", "ReadCounts", "Reading", "reading_notes", "reading_of", "reading_of_counts"]
 
 MANY_UNKNOWN = 0.05
 """Share of unknown tokens, or of requests that are mostly unknown, from which on a note says so."""
@@ -80,17 +80,35 @@ class Reading:
             )
 
 
+class ReadCounts(NamedTuple):
+    """What was read of each of n requests; arrays of shape (n,)."""
+
+    sizes: NDArray[np.int64]
+    """Tokens read."""
+    unknown: NDArray[np.int64]
+    """Those of them that the tokenizer does not know."""
+    shortened: NDArray[np.bool_]
+    """Whether the text was cut before it was tokenized."""
+    cut: NDArray[np.bool_]
+    """Whether, if not, its tokens were."""
+
+    @classmethod
+    def of(cls, encoded: Sequence[Encoded], tokenizer: RequestTokenizer) -> ReadCounts:
+        """Count what a bundle's scorer reads; the id that tells the task is no token of the request."""
+        shortened = np.array([row.estimated for row in encoded], dtype=bool)
+        cut = np.array([row.truncated for row in encoded], dtype=bool) & ~shortened
+        return cls(*_sizes([row.ids[row.informed :] for row in encoded], tokenizer), shortened, cut)
+
+
 def reading_of(tokens: Tokenized, tokenizer: RequestTokenizer, encoder: Encoder) -> Reading:
     """Return what a model with this encoder reads of tokenized requests."""
     cut = ~tokens.shortened & (tokens.totals > [len(row) for row in tokens.ids])
-    return _counted(tokens.ids, tokens.shortened, cut, tokenizer, encoder)
+    return _counted(ReadCounts(*_sizes(tokens.ids, tokenizer), tokens.shortened, cut), tokenizer, encoder)
 
 
-def reading_of_encoded(encoded: Sequence[Encoded], tokenizer: RequestTokenizer) -> Reading:
-    """Return what a bundle's scorer reads; what its encoder leaves out is inside its graph and not known."""
-    shortened = np.array([row.estimated for row in encoded], dtype=bool)
-    cut = np.array([row.truncated for row in encoded], dtype=bool) & ~shortened
-    return _counted([row.ids[row.informed :] for row in encoded], shortened, cut, tokenizer, None)
+def reading_of_counts(parts: Sequence[ReadCounts], tokenizer: RequestTokenizer) -> Reading:
+    """Return what a bundle's scorer reads, counted in parts; what its encoder leaves out is inside its graph and not known."""
+    return _counted(ReadCounts(*(np.concatenate(columns) for columns in zip(*parts, strict=True))), tokenizer, None)
 
 
 def reading_notes(lineage: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,24 +117,22 @@ def reading_notes(lineage: Mapping[str, Any]) -> tuple[str, ...]:
     return Reading(**form).notes if form else ()
 
 
-def _counted(
-    ids: Sequence[Sequence[int]],
-    shortened: NDArray[np.bool_],
-    cut: NDArray[np.bool_],
-    tokenizer: RequestTokenizer,
-    encoder: Encoder | None,
-) -> Reading:
-    room = encoder.frame.room if isinstance(encoder, TransformerEncoder) else None
-    sizes = np.array([len(row) for row in ids], dtype=np.int64)
+def _sizes(ids: Sequence[Sequence[int]], tokenizer: RequestTokenizer) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many tokens there are of each request, and how many of them are unknown."""
     unknown_id = tokenizer.unknown_id
-    unknown = np.array([0 if unknown_id is None else list(row).count(unknown_id) for row in ids], dtype=np.int64)
+    sizes = np.array([len(row) for row in ids], dtype=np.int64)
+    return sizes, np.array([0 if unknown_id is None else list(row).count(unknown_id) for row in ids], dtype=np.int64)
+
+
+def _counted(counts: ReadCounts, tokenizer: RequestTokenizer, encoder: Encoder | None) -> Reading:
+    room = encoder.frame.room if isinstance(encoder, TransformerEncoder) else None
     return Reading(
-        requests=len(ids),
-        cut_by_chars=int(shortened.sum()),
-        cut_by_tokens=int(cut.sum()),
-        beyond_encoder=None if room is None else int((sizes > room).sum()),
+        requests=len(counts.sizes),
+        cut_by_chars=int(counts.shortened.sum()),
+        cut_by_tokens=int(counts.cut.sum()),
+        beyond_encoder=None if room is None else int((counts.sizes > room).sum()),
         encoder_tokens=room,
         max_tokens=tokenizer.max_tokens,
-        unknown_tokens=float(unknown.sum() / max(1, sizes.sum())),
-        mostly_unknown=int((unknown > _MOSTLY * sizes).sum()),
+        unknown_tokens=float(counts.unknown.sum() / max(1, counts.sizes.sum())),
+        mostly_unknown=int((counts.unknown > _MOSTLY * counts.sizes).sum()),
     )

@@ -15,6 +15,7 @@ from difficulty.evaluation import Evaluation
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.mistakes import Mistake, Mistakes, worst_mistakes
 from difficulty.evaluation.report import Chosen, Extras, Suspects, report_html, report_markdown
+from difficulty.files import whole_file
 from difficulty.records import Estimate
 from difficulty.traffic.table import Traffic
 
@@ -32,8 +33,9 @@ def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:
         frontier_model=told.get("frontier_model"),
         made_on=told.get("judged_on", ""),
     )
-    (out / "report.html").write_text(report_html(evaluation, extras), encoding="utf-8", errors="replace")
-    (out / "report.md").write_text(report_markdown(evaluation, extras), encoding="utf-8", errors="replace")
+    for name, text in (("report.html", report_html(evaluation, extras)), ("report.md", report_markdown(evaluation, extras))):
+        with whole_file(out / name, errors="replace") as file:
+            file.write(text)
 
 
 def choice_of(policy: Policy) -> Chosen:

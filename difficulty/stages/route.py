@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from difficulty.errors import ScoringError
+from difficulty.files import whole_file
 from difficulty.runtime.requests import RequestRow
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score, Scorer
 
-__all__ = ["atomic_lines", "route_rows", "score_rows", "write_rows"]
+__all__ = ["route_rows", "score_rows", "write_rows"]
 
 _CHUNK = 2_048
 _SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
@@ -66,7 +64,7 @@ def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str,
 def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[[int], None] | None = None) -> Counter[str]:
     """Write rows as JSON lines and return how many there were of each route, reason, of errors and cut ones; all or nothing is written."""
     counts: Counter[str] = Counter()
-    with atomic_lines(out) as file:
+    with whole_file(out) as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")  # ASCII, as ids may hold lone surrogates
             counts["rows"] += 1
@@ -76,21 +74,6 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[
             if progress and counts["rows"] % _CHUNK == 0:
                 progress(counts["rows"])
     return counts
-
-
-@contextmanager
-def atomic_lines(out: Path) -> Iterator[IO[str]]:
-    """Open a text file that takes its place only when the block ends without an error."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-        os.chmod(name, 0o644)
-        os.replace(name, out)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _not_a_number(values: dict[str, float]) -> str | None:

@@ -24,13 +24,13 @@ from difficulty.recipe import PolicySettings
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer, load_session
 from difficulty.stages.card import bundle_card
-from difficulty.stages.evaluate import score_traffic, without_task
 from difficulty.stages.labels import label_notes, with_suspicion
 from difficulty.stages.lineage import library_versions
 from difficulty.stages.policy import choose_point, chosen_by, policy_files
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import reading_notes
 from difficulty.stages.run import Run
+from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import judged, scored_traffic, tokenize
 
 __all__ = ["Shipped", "bundle_name", "ship"]
@@ -162,7 +162,8 @@ class _Compared(NamedTuple):
 
 def _gate(run: Run, scorer: Scorer) -> tuple[ParityReport, dict[str, Any], Any, _Compared]:
     """Compare graph and Python model on every calibration request and on the fixed suite, through the path that serving takes."""
-    outputs, totals, _ = score_traffic(scorer, run.calibration)
+    served = score_traffic(scorer, run.calibration)
+    outputs, totals = served.outputs, served.totals
     tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
     python = run.model.predict(tokens.ids, tokens.tasks)
     report = compare(run.calibration.ids, python, outputs, run.recipe.export)
@@ -210,14 +211,14 @@ def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: t
 
 
 def _evaluate(run: Run, scorer: Scorer, policy: Policy, *, prices: Prices | None, n_draws: int) -> Evaluation:
-    scores, target = score_traffic(scorer, run.test), run.model.target
+    scores, target = score_traffic(scorer, run.test, without_task=True), run.model.target
     held_out = judged(run.test, scores.outputs, scores.totals, target=target, prices=prices, policy=policy)
     gains = run.lineage["task_gains"]
     rng = np.random.default_rng(run.recipe.seed)
     means = TaskMeans(**gains) if gains else None
     held_out = with_suspicion(held_out, run.test.ids, run.suspicious)
     notes = [*(run.lineage.get("logged") or {}).get("notes", ()), *reading_notes(run.lineage), *label_notes(run.lineage)]
-    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=without_task(scorer, scores)).noting(notes)
+    return evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=scores.untold).noting(notes)
 
 
 def _judged_by(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from difficulty.evaluation import Evaluation, as_text, metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.evaluate import label_settings, score_traffic, training_splits, weighed
+from difficulty.stages.evaluate import label_settings, training_splits, weighed
 from difficulty.stages.policy import choose_point, chosen_by, policy_files
+from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import scored_traffic
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.curve import ScoredTraffic
@@ -66,9 +67,9 @@ def rechoose(
     old = read_bundle(bundle_path)
     traffic, notes = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
     scorer = Scorer.from_bundle(old)
-    outputs, totals, _ = score_traffic(scorer, traffic)
+    scores = score_traffic(scorer, traffic)
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
-    data = scored_traffic(traffic, outputs, totals, rules=old.policy, prices=prices, catch_rate=rate)
+    data = scored_traffic(traffic, scores.outputs, scores.totals, rules=old.policy, prices=prices, catch_rate=rate)
     point = choose_point(data, objective, per_task=per_task, n_draws=n_draws, rng=np.random.default_rng(seed))
     before = _old_point(old.policy, data, n_draws=n_draws, rng=np.random.default_rng(seed))
     moved = changes(data, before, point, n_draws=n_draws, rng=np.random.default_rng(seed))

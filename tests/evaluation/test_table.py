@@ -50,7 +50,7 @@ def test_slices_can_be_left_out_and_names_are_no_markup(many):
 
 
 def test_a_narrow_console_loses_no_number(many):
-    """Cells wrap at 80 columns, and are not cut."""
+    """Names wrap at 80 columns, and nothing is cut."""
     evaluation = evaluate(many, n_draws=20, rng=np.random.default_rng(0))
     assert "…" not in shown(evaluation, width=80)
 
@@ -61,5 +61,5 @@ def test_bands_stand_in_their_order(many):
     labels = {"familiarity": [bands[number % len(bands)] for number in range(len(many))], "source": ["z", "z", "a"] * (len(many) // 3)}
     labels["source"] += ["z"] * (len(many) - len(labels["source"]))
     text = shown(evaluate(dataclasses.replace(many, labels=labels), n_draws=5, rng=np.random.default_rng(0)))
-    assert [line.split()[0] for line in text.split("By familiarity")[1].splitlines()[2:6]] == sorted(set(bands))
-    assert [line.split()[0] for line in text.split("By source")[1].splitlines()[2:4]] == ["z", "a"]
+    assert [line.split()[0] for line in text.split("By familiarity")[1].splitlines()[3:7]] == sorted(set(bands))
+    assert [line.split()[0] for line in text.split("By source")[1].splitlines()[3:5]] == ["z", "a"]

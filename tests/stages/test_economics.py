@@ -11,10 +11,10 @@ from difficulty.economics.options import Answers
 from difficulty.economics.volume import Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError, TrafficNotFoundError
 from difficulty.stages import economics as stage
-from difficulty.stages.economics import weigh_up, write_economics
+from difficulty.stages.economics import weigh_up
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.priced import Question
+from difficulty.stages.priced import Question, write_economics
 from difficulty.traffic.table import Traffic
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows

@@ -2,16 +2,20 @@ import json
 
 import pytest
 
+from difficulty.economics import PriceList, load_price_list
 from difficulty.errors import BundleError, RunError, TooFewSamplesError, TrafficError
 from difficulty.evaluation.result import read_metrics
 from difficulty.runtime import Router
 from difficulty.stages import evaluate as evaluate_module
+from difficulty.stages.economics import weigh_up
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
+from difficulty.stages.priced import Question
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import tokenize
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
+from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows
 
 RANKED = ("auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "brier_frontier", "ece_frontier")
@@ -151,6 +155,30 @@ def test_text_that_the_tokenizer_drops_does_not_stop_the_others(journey, tmp_pat
     ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
     for path in (journey.run, journey.bundle):
         assert evaluate_scorer(path, tmp_path / "in.parquet", tmp_path / path.name, n_draws=5).judged == 31
+
+
+@pytest.mark.parametrize("kind", ["run", "bundle"])
+def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
+    """In the report, and in a file with the figures of the command of that name."""
+    prices = load_price_list(REPOSITORY / "data" / "prices.example.toml")
+    result = evaluate_scorer(getattr(journey, kind), journey.traffic, tmp_path, prices=prices, n_draws=DRAWS)
+    assert set(result.written) == {path.name for path in tmp_path.iterdir()}
+    assert "economics.json" in result.written
+    made = json.loads((tmp_path / "economics.json").read_text())
+    assert "Does it pay?" in (tmp_path / "report.html").read_text()
+    assert "## Does it pay?" in (tmp_path / "report.md").read_text()
+    assert ("policy" in made) == (kind == "bundle")
+    if kind == "bundle":
+        same = weigh_up(journey.traffic, prices, Question(n_draws=DRAWS), bundle_path=journey.bundle)
+        assert made["share"] == json.loads(json.dumps(same.as_dict()))["share"]
+
+
+def test_price_list_of_tokens_alone_weighs_nothing_up(journey, tmp_path):
+    listed = load_price_list(REPOSITORY / "data" / "prices.example.toml")
+    bare = PriceList(name="bare", date=listed.date, cheap=listed.cheap, frontier=listed.frontier)
+    result = evaluate_scorer(journey.bundle, journey.traffic, tmp_path, prices=bare, n_draws=DRAWS)
+    assert set(result.written) == {path.name for path in tmp_path.iterdir()} == {"metrics.json", "report.html", "report.md"}
+    assert result.evaluation.overall["cost"].value is not None
 
 
 def test_crash_leaves_no_metrics(journey, tmp_path, monkeypatch):

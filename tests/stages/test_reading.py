@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from difficulty.runtime.scorer import Encoded
-from difficulty.stages.reading import Reading, reading_notes, reading_of, reading_of_encoded
+from difficulty.stages.reading import ReadCounts, Reading, reading_notes, reading_of, reading_of_counts
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer
@@ -52,7 +52,9 @@ def test_reading_knows_what_a_transformer_leaves_out(tmp_path):
 
 def test_reading_of_a_bundle_does_not_count_the_task_as_a_token():
     encoded = [Encoded([150, 0, 5], 2, informed=True), Encoded([150, 0, 5], 7, informed=True), Encoded([0, 0], 30, estimated=True)]
-    reading = reading_of_encoded(encoded, RequestTokenizer(word_tokenizer(), max_tokens=2))
+    tokenizer = RequestTokenizer(word_tokenizer(), max_tokens=2)
+    reading = reading_of_counts([ReadCounts.of(encoded[:2], tokenizer), ReadCounts.of(encoded[2:], tokenizer)], tokenizer)
+    assert reading.requests == 3
     assert (reading.cut_by_tokens, reading.cut_by_chars) == (1, 1)
     assert (reading.unknown_tokens, reading.mostly_unknown) == (pytest.approx(4 / 6), 1)
 

@@ -6,7 +6,7 @@ import pytest
 from difficulty.runtime import Request
 from difficulty.runtime.requests import RequestRow
 from difficulty.stages import route as route_module
-from difficulty.stages.route import atomic_lines, route_rows, score_rows, write_rows
+from difficulty.stages.route import route_rows, score_rows, write_rows
 from tests.runtime.conftest import hand_made
 
 
@@ -117,10 +117,3 @@ def test_progress_is_told_now_and_then(tmp_path, monkeypatch):
     told = []
     write_rows(({"id": str(number)} for number in range(5)), tmp_path / "out.jsonl", progress=told.append)
     assert told == [2, 4]
-
-
-def test_atomic_lines_are_readable_by_others(tmp_path):
-    with atomic_lines(tmp_path / "out.jsonl") as file:
-        file.write("x\n")
-        assert not (tmp_path / "out.jsonl").exists()
-    assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o644

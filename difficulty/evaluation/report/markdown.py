@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from difficulty.evaluation.numbers import LABELS, as_text
 from difficulty.evaluation.report.blocks import Block, Facts, Notice, Paragraph, Row, Section, Table, Tiles
 from difficulty.evaluation.report.extras import Extras
+from difficulty.evaluation.report.sections.economics import economics_section
 from difficulty.evaluation.report.sections.findings import findings_section
 from difficulty.evaluation.report.sections.summary import summary_section
 from difficulty.evaluation.report.sections.tradeoff import tradeoff_section
@@ -25,8 +26,9 @@ def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str
     lines = [f"# {_escaped(title)}", ""]
     for section in (summary_section(evaluation, extras), findings_section(evaluation, extras), _figures(evaluation)):
         lines += [f"## {section.title}", "", *_lines(section.blocks)]
-    tables = [block for block in tradeoff_section(evaluation, extras).blocks if isinstance(block, Table)]
-    lines += _lines(tables)
+    lines += _lines([block for block in tradeoff_section(evaluation, extras).blocks if isinstance(block, Table)])
+    if money := economics_section(evaluation, extras):
+        lines += [f"## {money.title}", "", *_lines(money.blocks)]
     where = f" of {_escaped(extras.traffic)}" if extras.traffic else ""
     lines.append(f"{evaluation.counts['requests']:,} requests{where}. Slices, pictures and the rest: report.html and metrics.json.")
     return "\n".join(lines) + "\n"

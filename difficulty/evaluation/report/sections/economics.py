@@ -46,7 +46,7 @@ def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:
     verdict = form["verdict"]
     tone, word = _ANSWERS.get(verdict["answer"], ("info", str(verdict["answer"])))
     blocks: list[Block] = [
-        Notice(tone, word, f"{verdict['text']}."),
+        Notice(tone, word, _sentence(verdict["text"])),
         Paragraph(f"By prices of {form['prices_date']}."),
         _picture(form["plot"]),
         _hosting(form),
@@ -56,6 +56,10 @@ def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:
         *(Paragraph(note) for note in form["notes"]),
     ]
     return Section("economics", "Does it pay?", tuple(blocks))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _picture(form: Mapping[str, Any]) -> Picture:
