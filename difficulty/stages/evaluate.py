@@ -140,7 +140,8 @@ class _Material:
 
 def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | None) -> _Material:
     run = Run.read(path, cache=cache)
-    overlap = run.seen.look_up(traffic)
+    own = traffic.data_hash == run.lineage["training_data"]
+    overlap = run.seen.look_up(traffic, ingested_together=own)
     new = np.flatnonzero(~overlap.any)
     _check_some(len(new), len(traffic))
     picked, logged = _weighed(traffic.select(new), run.recipe.labels)
@@ -148,7 +149,6 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
     model, gains, left_out = run.model, run.lineage["task_gains"], len(traffic) - len(new)
     outputs = model.predict(tokens.ids, tokens.tasks).by_name()
     held_out = judged(picked, outputs, tokens.totals, target=model.target, prices=prices)
-    own = traffic.data_hash == run.lineage["training_data"]
     suspicious = sum(name in run.suspicious for name in picked.ids) if own else None
     return _Material(
         held_out=with_suspicion(held_out, picked.ids, run.suspicious) if suspicious else held_out,

@@ -4,7 +4,7 @@
     model.json, model.npz
     encoder/             the encoder with its tokenizer
     calibration.parquet  samples that calibrators and thresholds use; test.parquet: samples that nothing was fitted on
-    seen.npz             hashes of texts and groups of the fit and calibration samples
+    seen.npz             hashes of texts and groups of the fit and calibration samples, and sketches that know nearly the same texts again
     suspicious.jsonl     labels that may be wrong, by id of the sample
     out_of_fold.npz      scores of the fit samples, each by heads that did not see it
     metrics.json         the test samples judged, before a threshold is chosen
@@ -22,7 +22,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -42,6 +42,7 @@ from difficulty.recipe import Recipe, parse_recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import weigh_logged
+from difficulty.traffic.sketches import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.table import Traffic
 
 __all__ = ["CURVE_FILE", "OUT_OF_FOLD_FILE", "RUN_FORMAT", "NamedScores", "Overlap", "Run", "Seen", "new_folder", "refuse_existing"]
@@ -52,7 +53,7 @@ OUT_OF_FOLD_FILE = "out_of_fold.npz"
 
 
 class Overlap(NamedTuple):
-    """Whether the text, the group, or a group of near-duplicates of each of n samples was seen; arrays of shape (n,)."""
+    """Whether the text, the group, or nearly the text of each of n samples was seen; arrays of shape (n,)."""
 
     same_text: NDArray[np.bool_]
     same_group: NDArray[np.bool_]
@@ -74,25 +75,45 @@ class Overlap(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What fitting and calibration saw, as sorted 64-bit hashes."""
+    """What fitting and calibration saw: sorted 64-bit hashes, and sketches of the texts."""
 
     texts: NDArray[np.uint64]
     groups: NDArray[np.uint64]
+    sketches: NDArray[np.uint8] = field(default_factory=lambda: NO_SKETCHES)
+    """Of the texts, see :mod:`difficulty.traffic.sketches`; runs of earlier versions have none."""
 
     @classmethod
     def of(cls, traffic: Traffic) -> Seen:
-        """Return the hashes of some samples."""
-        return cls(np.unique(_hashes(traffic.text_hashes())), np.unique(_hashes(traffic.split_groups)))
+        """Return what is remembered of some samples."""
+        return cls(
+            np.unique(_hashes(traffic.text_hashes())), np.unique(_hashes(traffic.split_groups)), sketches_of(traffic.comparable_texts())
+        )
 
-    def holds(self, traffic: Traffic) -> NDArray[np.bool_]:
-        """Return, for each sample, whether its text, its group or a group of near-duplicates was seen; shape (n,)."""
-        return self.look_up(traffic).any
+    @classmethod
+    def read(cls, path: Path) -> Seen:
+        """Read what :meth:`write` wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(arrays["texts"], arrays["groups"], arrays.get("sketches", NO_SKETCHES))
 
-    def look_up(self, traffic: Traffic) -> Overlap:
-        """Return which samples were seen, and how that is known."""
+    def write(self, path: Path) -> None:
+        """Write ``seen.npz``."""
+        np.savez_compressed(path, texts=self.texts, groups=self.groups, sketches=self.sketches)
+
+    def holds(self, traffic: Traffic, *, ingested_together: bool = False) -> NDArray[np.bool_]:
+        """Return, for each sample, whether its text, its group or nearly its text was seen; shape (n,)."""
+        return self.look_up(traffic, ingested_together=ingested_together).any
+
+    def look_up(self, traffic: Traffic, *, ingested_together: bool = False) -> Overlap:
+        """Return which samples were seen, and how that is known.
+
+        Nearly the same texts are searched for, but in traffic that was ingested together with what was seen: that was done then, or
+        switched off.
+        """
         near = np.zeros(len(traffic), dtype=bool)
         rows = np.repeat(np.arange(len(traffic)), [len(keys) for keys in traffic.near_groups])
         near[rows[np.isin(_hashes(chain.from_iterable(traffic.near_groups)), self.groups)]] = True
+        if not ingested_together and len(self.sketches):
+            near |= near_any(sketches_of(traffic.comparable_texts()), self.sketches)
         same_text = np.isin(_hashes(traffic.text_hashes()), self.texts)
         return Overlap(same_text, np.isin(_hashes(traffic.split_groups), self.groups), near)
 
@@ -209,8 +230,7 @@ class Run:
     @cached_property
     def seen(self) -> Seen:
         """What fitting and calibration saw."""
-        with np.load(self.folder / "seen.npz", allow_pickle=False) as arrays:
-            return Seen(arrays["texts"], arrays["groups"])
+        return Seen.read(self.folder / "seen.npz")
 
     def _weighed(self, name: str) -> Traffic:
         return weigh_logged(Traffic.read(self.folder / name), self.recipe.labels)[0]

@@ -284,8 +284,7 @@ def _write_samples(material: Material, folder: Path) -> None:
     traffic, splits = material.traffic, material.splits
     for split in ("calibration", "test"):
         traffic.select(splits == split).write(folder / f"{split}.parquet")
-    seen = Seen.of(traffic.select((splits == "fit") | (splits == "calibration")))
-    np.savez_compressed(folder / "seen.npz", texts=seen.texts, groups=seen.groups)
+    Seen.of(traffic.select((splits == "fit") | (splits == "calibration"))).write(folder / "seen.npz")
 
 
 def _track(tracker: Tracker, run: Run, evaluation: Evaluation) -> None:

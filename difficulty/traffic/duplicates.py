@@ -20,8 +20,6 @@ table here keeps a number (2 GB).
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -29,22 +27,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.errors import MissingExtraError
 from difficulty.records import Sample
 from difficulty.traffic.fingerprint import comparable_text, text_hash
+from difficulty.traffic.signatures import BAND_SIZE, BANDS, N_PERMUTATIONS, THRESHOLD, Signer
 
 __all__ = ["Grouper", "NearIndex", "Placement"]
 
-N_PERMUTATIONS = 128
-BANDS, BAND_SIZE = 16, 8
-THRESHOLD = 0.75
-_RUN = 3  # words
 _MOST_CANDIDATES = 2_000
-_CHUNK = 16_384  # runs hashed at a time, so that a text of megabytes needs no gigabyte
-_MULTIPLIER = np.uint32(0x02000327)
-# Scripts written without spaces give one word a character: Thai to Lao, Burmese, Khmer, kana, Han.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[^\W{_UNSPACED}]+|\S")
 
 
 class Placement(NamedTuple):
@@ -124,13 +113,8 @@ class NearIndex:
     """The texts seen so far, by MinHash signature; a text of fewer than three words is near to none."""
 
     def __init__(self) -> None:
-        try:
-            from datasketch import MinHash
-        except ImportError as error:
-            raise MissingExtraError("finding near-duplicates", package="datasketch", extra="train") from error
-        self._empty = MinHash(num_perm=N_PERMUTATIONS, seed=1, hashfunc=int)
+        self._signer = Signer()
         self._signatures = np.empty((1024, N_PERMUTATIONS), dtype=np.uint32)
-        self._word_hashes = _WordHashes()
         self._size = 0
         self._buckets: list[dict[int, int | list[int]]] = [{} for _ in range(BANDS)]
 
@@ -138,10 +122,10 @@ class NearIndex:
         """Add a text and return the earlier entries that are near to it, oldest first; entries count from 0."""
         entry = self._size
         self._grow()
-        runs = _runs(text, self._word_hashes)
-        if not len(runs):
+        signature = self._signer.sign(text)
+        if signature is None:
             return []
-        signature = self._signatures[entry] = self._signature(runs)
+        self._signatures[entry] = signature
         bands = [hash(signature[start : start + BAND_SIZE].tobytes()) for start in range(0, BANDS * BAND_SIZE, BAND_SIZE)]
         candidates = self._candidates(bands)
         # Past this many, entries of one template would be compared with each other quadratically; newer ones are not indexed.
@@ -156,13 +140,6 @@ class NearIndex:
         if self._size > len(self._signatures):
             more = np.empty((len(self._signatures), N_PERMUTATIONS), dtype=np.uint32)
             self._signatures = np.concatenate([self._signatures, more])
-
-    def _signature(self, runs: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        sketch = self._empty.copy()
-        for start in range(0, len(runs), _CHUNK):
-            sketch.update_batch(runs[start : start + _CHUNK].tolist())
-        signature: NDArray[np.uint32] = sketch.hashvalues.astype(np.uint32)
-        return signature
 
     def _candidates(self, bands: Iterable[int]) -> set[int]:
         found: set[int] = set()
@@ -180,28 +157,3 @@ class NearIndex:
                 bucket[band] = [entries, entry]
             else:
                 entries.append(entry)
-
-
-class _WordHashes(dict[str, int]):
-    """A hash of 32 bits for each word, kept so that a frequent word is hashed once."""
-
-    _MOST = 1 << 20
-
-    def __missing__(self, word: str) -> int:
-        if len(self) >= self._MOST:
-            self.clear()
-        value = self[word] = zlib.crc32(word.encode("utf-8", "replace"))
-        return value
-
-
-def _runs(text: str, word_hashes: _WordHashes) -> NDArray[np.uint32]:
-    """Return the distinct hashes of runs of three words."""
-    words = _WORD.findall(text)
-    hashes = np.array([word_hashes[word] for word in words], dtype=np.uint32)
-    n_runs = len(hashes) - _RUN + 1
-    if n_runs < 1:
-        return np.empty(0, dtype=np.uint32)
-    runs = np.zeros(n_runs, dtype=np.uint32)
-    for offset in range(_RUN):
-        runs = runs * _MULTIPLIER + hashes[offset : offset + n_runs]
-    return np.unique(runs)

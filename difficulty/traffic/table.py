@@ -146,9 +146,12 @@ class Traffic:
 
     def text_hashes(self) -> list[str]:
         """Return a hash of the normalised text of each sample: equal hashes are exact duplicates, also across files."""
-        return [
-            text_hash(comparable_text((message["role"], message["content"]) for message in messages)) for messages in self._each("messages")
-        ]
+        return [text_hash(text) for text in self.comparable_texts()]
+
+    def comparable_texts(self) -> Iterator[str]:
+        """Yield the normalised text of each sample, by which duplicates are found."""
+        for messages in self._each("messages"):
+            yield comparable_text((message["role"], message["content"]) for message in messages)
 
     def splits(self, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0) -> NDArray[np.str_]:
         """Return the split of each sample; see :func:`~difficulty.traffic.splits.assign_splits`."""

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from difficulty.economics import PriceList, load_price_list
@@ -142,6 +143,27 @@ def test_threshold_chosen_on_the_judged_traffic_is_found(journey, tmp_path):
     assert ("info", "overlap_unknown") in findings(judged)
     before = evaluate_scorer(journey.bundle, traffic, tmp_path / "before", n_draws=DRAWS)
     assert "threshold_on_judged_data" not in [name for _, name in findings(before)]
+
+
+def test_edited_requests_of_the_training_are_left_out(journey, tmp_path):
+    """Ingested alone, under new ids and groups, with a word added at the end."""
+    run = Run.read(journey.run)
+    traffic = Traffic.read(journey.traffic)
+    fit = set(np.array(traffic.ids)[traffic.splits(run.recipe.split.fractions, run.recipe.seed) == "fit"].tolist())
+    long = [row for row in sample_rows() if row["id"] in fit and isinstance(row["messages"][-1]["content"], str)]
+    long = [row for row in long if len(row["messages"][-1]["content"].split()) > 25][:20]
+    edited = [
+        {**row, "id": f"new-{place}", "group": f"new-{place}", "messages": [
+            *row["messages"][:-1], {**row["messages"][-1], "content": row["messages"][-1]["content"] + " please"}
+        ]}
+        for place, row in enumerate(long)
+    ]  # fmt: skip
+    ingest([write_rows(tmp_path / "in.jsonl", [*edited, *new_rows()])], tmp_path / "in.parquet")
+    result = evaluate_scorer(journey.run, tmp_path / "in.parquet", tmp_path / "out", n_draws=DRAWS)
+    assert len(long) == 20
+    assert (result.judged, result.left_out) == (30, 20)
+    (found,) = [one for one in result.evaluation.findings if one.name == "training_overlap"]
+    assert (found.numbers["nearly_the_same_text"], found.severity) == (20, "warning")
 
 
 def test_bundle_says_that_it_does_not_know_other_traffic(journey, tmp_path):
