@@ -38,7 +38,7 @@ MAY_NAME = {
     "pyarrow": ["traffic/", "runtime/log/parquet.py"],
     "threadpoolctl": ["evaluation/evaluate.py"],
     "datasets": ["traffic/readers/saved_dataset.py"],
-    "datasketch": ["traffic/duplicates.py"],
+    "datasketch": ["traffic/signatures.py"],
     "cleanlab": ["labels/rows.py"],
     "opentelemetry": ["runtime/log/opentelemetry.py"],
     "mlflow": ["integrations/mlflow.py", "integrations/mlflow_registry.py"],

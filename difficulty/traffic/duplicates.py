@@ -14,8 +14,8 @@ most 5 from 0.7 on; at 0.75 pairs remain that share a whole scenario, or a passa
 characters join templates of formal_logic (10 and 6 questions) at the same threshold. With the estimate and the bands: 105 equal
 texts, 212 near ones, 13,725 keys, the largest of 5; of the pairs at 0.8 and above all were found, of those from 0.75 to 0.8 78 %.
 
-The signatures come from ``datasketch``. Its LSH tables keep a set for every bucket (5.8 GB for a million samples); the
-table here keeps a number (2 GB).
+Signatures come from :mod:`difficulty.traffic.signatures`. The LSH tables of the package that makes them keep a set for every bucket
+(5.8 GB for a million samples); the table here keeps a number (2 GB).
 """
 
 from __future__ import annotations
