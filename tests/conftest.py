@@ -1,3 +1,4 @@
+import importlib.util
 import logging
 import os
 import shutil
@@ -49,6 +50,13 @@ def require_program(name: str) -> str:
     if path := shutil.which(name):
         return path
     _missing(f"needs the program {name!r}, which is not installed")
+
+
+def require_package(name: str) -> Path:
+    """Return the folder of a package; where it is missing skip the test, or fail it when CI says that it must be there."""
+    if spec := importlib.util.find_spec(name):
+        return Path(spec.origin).parent
+    _missing(f"needs the package {name!r}, which is not installed")
 
 
 def _missing(reason: str) -> NoReturn:

@@ -17,10 +17,10 @@ from difficulty.features.encoder import write_card
 from difficulty.features.transformer import ENCODER_FILES
 from difficulty.recipe import parse_recipe
 from difficulty.runtime import Request, Router
-from difficulty.runtime.requests import RequestRow
+from difficulty.runtime.requests import RequestRow, route_rows
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.route import route_rows, score_rows
+from difficulty.stages.route import score_rows
 from difficulty.stages.run import Run
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train

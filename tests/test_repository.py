@@ -41,7 +41,7 @@ MAY_NAME = {
     "datasketch": ["traffic/signatures.py"],
     "cleanlab": ["labels/rows.py"],
     "opentelemetry": ["runtime/log/opentelemetry.py"],
-    "mlflow": ["integrations/mlflow.py", "integrations/mlflow_registry.py"],
+    "mlflow": ["integrations/mlflow.py", "integrations/mlflow_registry.py", "integrations/mlflow_model.py"],
     "model_signing": ["bundle/signature.py"],
     "cryptography": ["bundle/signature.py"],
     "litellm": ["integrations/litellm.py"],

@@ -19,7 +19,7 @@ from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form
 from difficulty.text import TEXT_VIEWS
 
-__all__ = ["REQUIRED_FILES", "SIGNATURE", "Bundle", "copy_bundle", "read_bundle", "write_bundle"]
+__all__ = ["REQUIRED_FILES", "SIGNATURE", "Bundle", "appearing", "copy_bundle", "read_bundle", "write_bundle"]
 
 REQUIRED_FILES = ("scorer.onnx", "tokenizer.json", "policy.json", "golden.jsonl", "metrics.json", "card.md")
 SIGNATURE = "signature"
@@ -93,7 +93,7 @@ def write_bundle(
     entries = {name: FileEntry(sha256=_sha256(content), bytes=len(content)) for name, content in sorted(files.items())}
     checked = _parse(Manifest, {**manifest, "files": entries, "sha256": UNSEALED}, "manifest.json")
     _parse_json(Policy, files["policy.json"], "policy.json")
-    with _appearing(folder) as made:
+    with appearing(folder) as made:
         _write_all(made, {**files, "manifest.json": seal(_json_bytes(checked))})
         if sign:
             sign(made)
@@ -111,7 +111,7 @@ def copy_bundle(bundle: Bundle, folder: Path) -> None:
     """
     if folder.exists():
         raise BundleError(f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose another folder.")
-    with _appearing(folder) as made:
+    with appearing(folder) as made:
         _write_all(made, bundle.contents)
 
 
@@ -206,8 +206,8 @@ def _json_bytes(form: Form) -> bytes:
 
 
 @contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """Give an empty folder that takes its place when the block is done, and goes when it fails."""
+def appearing(folder: Path) -> Iterator[Path]:
+    """Give an empty folder that takes the place of ``folder`` when the block is done, and goes when it fails."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -31,6 +31,8 @@ COMMANDS = (
     "fetch",
     "score",
     "route",
+    "serve",
+    "layout",
     "litellm-config",
 )
 HELP = "Learned difficulty scores for routing LLM requests between a cheap and a frontier model."

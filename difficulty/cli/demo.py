@@ -32,10 +32,9 @@ def command(out_path: Annotated[Path, typer.Option("--out", "-o", help="Folder t
     from difficulty.errors import RunError
     from difficulty.evaluation import evaluation_table
     from difficulty.runtime import Request, Router
-    from difficulty.runtime.requests import RequestRow
+    from difficulty.runtime.requests import RequestRow, route_rows
     from difficulty.stages.evaluate import evaluate_scorer
     from difficulty.stages.ingest import ingest
-    from difficulty.stages.route import route_rows
     from difficulty.stages.ship import ship
     from difficulty.stages.train import train
     from difficulty.stages.verify import verify

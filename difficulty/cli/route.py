@@ -26,8 +26,8 @@ def command(
 ) -> None:
     """Run route."""
     from difficulty.runtime import Request, Router
-    from difficulty.runtime.requests import RequestRow, read_requests
-    from difficulty.stages.route import route_rows, write_rows
+    from difficulty.runtime.requests import RequestRow, read_requests, route_rows
+    from difficulty.stages.route import write_rows
 
     check_one_input(text, input_path)
     router = Router.load(bundle)

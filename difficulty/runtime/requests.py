@@ -1,4 +1,4 @@
-"""Request files for scoring and routing: JSON lines, read with nothing but the standard library."""
+"""Requests as JSON objects, from files and other systems, and the decisions on them as JSON objects; nothing but the standard library."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import gzip
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from difficulty.errors import InvalidValueError, TrafficNotFoundError
-from difficulty.runtime.router import Request
+from difficulty.runtime.router import Request, Router
 
-__all__ = ["RequestRow", "read_requests"]
+__all__ = ["CHUNK", "RequestRow", "chunks", "read_requests", "request_row", "route_rows"]
 
+CHUNK = 2_048
+"""Requests decided together."""
+
+_SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
 _SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
@@ -55,6 +60,25 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
             raise InvalidValueError("request file", path.name, rule="be whole", hint=f"It is damaged ({error}).") from error
 
 
+def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
+    """Yield ``id`` and the decision for each request."""
+    for chunk in chunks(rows):
+        for row, decision in zip(chunk, router.decide_many(row.request for row in chunk), strict=True):
+            form = decision.as_dict()
+            for name in _SCORES:
+                form[name] = None if form[name] is None else round(form[name], 7)
+            if row.problem:
+                form["error"] = row.problem
+            yield {"id": row.id, **{key: value for key, value in form.items() if key != "error" or value}}
+
+
+def chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
+    """Yield rows in lists that are decided together."""
+    rest = iter(rows)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     if str(path) == "-":
@@ -72,6 +96,11 @@ def _row(line: bytes, number: int) -> RequestRow:
         form = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
         return RequestRow(str(number), Request([]), f"line {number} must be a JSON object: {error}")
+    return request_row(form, number)
+
+
+def request_row(form: object, number: int) -> RequestRow:
+    """Return the request that a JSON object holds, the ``number``-th of some; see :func:`read_requests` for its keys."""
     if not isinstance(form, dict):
         return RequestRow(str(number), Request([]), f"line {number} must be a JSON object: got {type(form).__name__}")
     name = str(number if form.get("id") in (None, "") else form["id"])

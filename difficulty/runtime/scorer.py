@@ -16,7 +16,7 @@ from difficulty.errors import BundleError, InvalidValueError, ScoringError
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, pad
 
-__all__ = ["Encoded", "Score", "Scorer", "load_session"]
+__all__ = ["Encoded", "Score", "Scorer", "load_session", "most_rows"]
 
 FloatArray = NDArray[np.float32]
 _INPUTS = {"input_ids", "attention_mask"}
@@ -171,10 +171,14 @@ def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
     order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
     end = len(order)
     while end > 0:  # longest first, so the first batch is the largest that memory must hold
-        longest = max(1, lengths[order[end - 1]])
-        size = max(1, min(_MOST_ROWS, _MOST_PAIRS // longest**2))
+        size = most_rows(lengths[order[end - 1]])
         yield order[max(0, end - size) : end]
         end -= size
+
+
+def most_rows(longest: int) -> int:
+    """Return how many requests of at most ``longest`` tokens one call may hold."""
+    return max(1, min(_MOST_ROWS, _MOST_PAIRS // max(1, longest) ** 2))
 
 
 def load_session(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:

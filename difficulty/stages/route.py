@@ -1,24 +1,19 @@
-"""Score and route files of requests: as many rows out as came in, in the same order."""
+"""Score files of requests and write what comes out: as many rows as came in, in the same order."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from difficulty.errors import ScoringError
 from difficulty.files import whole_file
-from difficulty.runtime.requests import RequestRow
-from difficulty.runtime.router import Router
+from difficulty.runtime.requests import CHUNK, RequestRow, chunks
 from difficulty.runtime.scorer import Score, Scorer
 
-__all__ = ["route_rows", "score_rows", "write_rows"]
-
-_CHUNK = 2_048
-_SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+__all__ = ["score_rows", "write_rows"]
 
 
 def score_rows(scorer: Scorer, rows: Iterable[RequestRow], *, version: str) -> Iterator[dict[str, Any]]:
@@ -26,7 +21,7 @@ def score_rows(scorer: Scorer, rows: Iterable[RequestRow], *, version: str) -> I
 
     A request that cannot be scored has null scores and an ``error``, one of which only head and tail were read has ``truncated``.
     """
-    for chunk in _chunks(rows):
+    for chunk in chunks(rows):
         ids: list[list[int]] = []
         cut: list[bool] = []
         problems: list[str | None] = []
@@ -49,18 +44,6 @@ def score_rows(scorer: Scorer, rows: Iterable[RequestRow], *, version: str) -> I
             yield {"id": row.id, **shown, "bundle_version": version, **rarely}
 
 
-def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
-    """Yield ``id`` and the decision for each request."""
-    for chunk in _chunks(rows):
-        for row, decision in zip(chunk, router.decide_many(row.request for row in chunk), strict=True):
-            form = decision.as_dict()
-            for name in _SCORES:
-                form[name] = None if form[name] is None else round(form[name], 7)
-            if row.problem:
-                form["error"] = row.problem
-            yield {"id": row.id, **{key: value for key, value in form.items() if key != "error" or value}}
-
-
 def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[[int], None] | None = None) -> Counter[str]:
     """Write rows as JSON lines and return how many there were of each route, reason, of errors and cut ones; all or nothing is written."""
     counts: Counter[str] = Counter()
@@ -71,7 +54,7 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[
             counts["errors"] += "error" in row
             counts.update(["truncated"] if row.get("truncated") else [])
             counts.update(row[name] for name in ("route", "reason") if name in row)
-            if progress and counts["rows"] % _CHUNK == 0:
+            if progress and counts["rows"] % CHUNK == 0:
                 progress(counts["rows"])
     return counts
 
@@ -82,9 +65,3 @@ def _not_a_number(values: dict[str, float]) -> str | None:
     except ScoringError as error:
         return str(error)
     return None
-
-
-def _chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
-    rest = iter(rows)
-    while chunk := list(islice(rest, _CHUNK)):
-        yield chunk

@@ -21,9 +21,8 @@ from difficulty.economics import load_prices
 from difficulty.events import DecisionEvent
 from difficulty.runtime import Router
 from difficulty.runtime.log import read_log
-from difficulty.runtime.requests import read_requests
+from difficulty.runtime.requests import read_requests, route_rows
 from difficulty.stages.evaluate import training_splits
-from difficulty.stages.route import route_rows
 from difficulty.traffic.table import Traffic
 from examples.litellm.client import Reply, body_of, send
 from examples.litellm.proxy import ROOT, Proxy, proxy, upstreams

@@ -13,8 +13,7 @@ from difficulty.recipe import PolicySettings
 from difficulty.runtime import Router
 from difficulty.runtime.exploration import explore
 from difficulty.runtime.log import read_log
-from difficulty.runtime.requests import read_requests
-from difficulty.stages.route import route_rows
+from difficulty.runtime.requests import read_requests, route_rows
 from difficulty.stages.ship import ship
 from tests.journey import DRAWS, write_rows
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from difficulty.runtime import Request
-from difficulty.runtime.requests import RequestRow
+from difficulty.runtime import requests as requests_module
+from difficulty.runtime.requests import RequestRow, route_rows
 from difficulty.stages import route as route_module
-from difficulty.stages.route import route_rows, score_rows, write_rows
+from difficulty.stages.route import score_rows, write_rows
 from tests.runtime.conftest import hand_made
 
 
@@ -67,7 +68,7 @@ def test_routes_by_hand():
 
 
 def test_order_and_number_of_rows_stay_across_chunks(monkeypatch):
-    monkeypatch.setattr(route_module, "_CHUNK", 7)
+    monkeypatch.setattr(requests_module, "CHUNK", 7)
     texts = [f"w{number % 200} " * (1 + number % 5) for number in range(50)]
     expected = pytest.approx([(number % 200) / 200 for number in range(50)])
     for rows in (score_rows(hand_made().scorer, requests_of(*texts), version="v"), route_rows(hand_made(), requests_of(*texts))):
@@ -78,7 +79,7 @@ def test_order_and_number_of_rows_stay_across_chunks(monkeypatch):
 
 def test_rows_are_read_as_they_are_needed(monkeypatch):
     """A file larger than memory is scored chunk by chunk."""
-    monkeypatch.setattr(route_module, "_CHUNK", 5)
+    monkeypatch.setattr(requests_module, "CHUNK", 5)
     taken = []
     rows = (taken.append(row) or row for row in requests_of(*["w1"] * 50))
     next(score_rows(hand_made().scorer, rows, version="v"))
@@ -113,7 +114,7 @@ def test_crash_keeps_the_old_file_and_leaves_no_other(tmp_path):
 
 
 def test_progress_is_told_now_and_then(tmp_path, monkeypatch):
-    monkeypatch.setattr(route_module, "_CHUNK", 2)
+    monkeypatch.setattr(route_module, "CHUNK", 2)
     told = []
     write_rows(({"id": str(number)} for number in range(5)), tmp_path / "out.jsonl", progress=told.append)
     assert told == [2, 4]

@@ -1,0 +1,45 @@
+"""Lay a bundle out for another serving system: checked, and all of it or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from difficulty.bundle import Trust
+from difficulty.bundle.store import appearing
+from difficulty.errors import InvalidValueError
+from difficulty.integrations.layouts import LAYOUTS, Layout
+from difficulty.registry import resolve
+from difficulty.runtime.reload import read_trusted
+
+__all__ = ["lay_out"]
+
+
+def lay_out(bundle_path: Path, layout: str, out: Path, *, trust: Trust | None = None) -> str:
+    """Write a bundle as the folder that a serving system expects, and return the command that serves it.
+
+    Parameters
+    ----------
+    bundle_path : Path
+    layout : str
+        A name of :data:`difficulty.integrations.layouts.LAYOUTS` or of an entry point.
+    out : Path
+        Must not exist yet.
+    trust : Trust, optional
+        Whose signature the bundle must bear.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such layout.
+    BundleError
+        If the bundle fails a check.
+    InvalidValueError
+        If ``out`` exists.
+    """
+    chosen: Layout = resolve(layout, LAYOUTS, kind="layout")
+    if out.exists():
+        raise InvalidValueError("out", str(out), rule="be a new folder", hint="It exists already.")
+    bundle = read_trusted(bundle_path, trust)
+    with appearing(out) as folder:
+        chosen.write(bundle, folder)
+    return chosen.next_step.format(folder=out)
