@@ -26,6 +26,9 @@ def command(
     cheap_timeout: Annotated[float | None, typer.Option(help="Seconds after which the frontier model is called instead.")] = None,
     name: Annotated[str, typer.Option(help="Model name that clients ask for.")] = "auto",
     hook: Annotated[bool, typer.Option("--hook", help="Name the model in a hook before the call, without LiteLLM's auto router.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Take up a bundle that comes to the same path later, once it has passed every check.")
+    ] = False,
     log: Annotated[Path | None, typer.Option(help="Folder of the decision log; default: none.")] = None,
     log_texts: Annotated[bool, typer.Option("--log-texts", help="Keep messages in the log, so that it can teach.")] = False,
     prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the cost of each request.")] = None,
@@ -37,7 +40,7 @@ def command(
     from difficulty.integrations.litellm_config import Upstream, proxy_config, to_yaml
 
     config = proxy_config(
-        bundle.resolve(),
+        bundle.absolute() if follow else bundle.resolve(),  # a link that is followed stays a link
         read_bundle(bundle).policy,
         cheap=Upstream(model=cheap, api_base=cheap_api_base, api_key=cheap_api_key, timeout_s=cheap_timeout),
         frontier=Upstream(model=frontier, api_base=frontier_api_base, api_key=frontier_api_key),
@@ -45,6 +48,7 @@ def command(
         mode="hook" if hook else "auto_router",
         log=log.resolve() if log else None,
         log_texts=log_texts,
+        follow=follow,
         prices=load_prices(prices) if prices else None,
     )
     if json:

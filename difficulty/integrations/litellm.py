@@ -43,6 +43,7 @@ logger = logging.getLogger("difficulty.runtime")
 TIERS: Mapping[Route, str] = {"cheap": "SIMPLE", "frontier": "REASONING"}
 """What the auto router calls the two routes."""
 _MARK = "difficulty"
+_HEADERS = ("id", "bundle", "route", "reason", "fallback")
 _ROUTED_CALLS = {"completion", "acompletion"}
 _NOT_PASSED_ON = {"model", "stream", "stream_options", "metadata", "mock_response", "fallbacks", "num_retries", "timeout"}
 _CAUSES: tuple[tuple[type[Exception], FallbackCause], ...] = (
@@ -93,7 +94,13 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             tokens=_count(metadata.get("prompt_tokens")),
             group=_text(metadata.get("session_id")) or _text(data.get("user")),
         )
-        metadata[_MARK] = {"visit": self.visits.add(visit), "id": visit.id, "route": visit.route, "reason": visit.decision.reason}
+        metadata[_MARK] = {
+            "visit": self.visits.add(visit),
+            "id": visit.id,
+            "bundle": visit.decision.bundle_version,
+            "route": visit.route,
+            "reason": visit.decision.reason,
+        }
         if self.settings.mode == "hook":
             data["model"] = self._groups[visit.route]
         if not visit.policy.fallback.on_call_failure:
@@ -159,7 +166,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     ) -> dict[str, str] | None:
         """Tell the client what was decided."""
         mark = _mark(data.get("metadata"))
-        return {f"x-difficulty-{name}": str(mark[name]) for name in ("id", "route", "reason", "fallback") if mark.get(name)} or None
+        return {f"x-difficulty-{name}": str(mark[name]) for name in _HEADERS if mark.get(name)} or None
 
     async def _passed(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
         chunks: list[Any] = []

@@ -47,6 +47,7 @@ def proxy_config(
     mode: Literal["auto_router", "hook"] = "auto_router",
     log: Path | None = None,
     log_texts: bool = False,
+    follow: bool = False,
     prices: Prices | None = None,
 ) -> dict[str, Any]:
     """Return the configuration.
@@ -66,12 +67,16 @@ def proxy_config(
         Folder of the decision log; default: none.
     log_texts : bool, default False
         Whether the log keeps messages.
+    follow : bool, default False
+        Whether the proxy takes up another bundle that comes to the same path.
     prices : Prices, optional
         For the cost in the log and in LiteLLM's own accounts.
     """
     if name in (CHEAP, FRONTIER):
         raise InvalidValueError("name", name, rule=f"be another one than {CHEAP} and {FRONTIER}")
     settings: dict[str, Any] = {"bundle": str(bundle), "mode": mode, "models": [name], CHEAP: CHEAP, FRONTIER: FRONTIER}
+    if follow:
+        settings["follow"] = True
     if log is not None:
         settings |= {"log": [{"kind": "json_lines", "path": str(log), "fsync": "interval"}], "log_texts": log_texts}
     if prices is not None:

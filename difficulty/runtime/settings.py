@@ -39,6 +39,8 @@ class GatewaySettings(BaseModel):
     bundle: Path
     follow: bool = False
     """Whether to take up a bundle that comes to the same path later, once it has passed every check."""
+    follow_interval_s: float = Field(default=5.0, gt=0)
+    """Seconds between two looks at that path."""
     trust: Path | None = None
     """Trust file: whose signature the bundle must bear."""
     threads: int = Field(default=1, ge=1)
@@ -97,7 +99,9 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
     """
     trust = load_trust(settings.trust) if settings.trust else None
     if router is None and settings.follow:
-        router = ReloadingRouter(follow_path(settings.bundle), threads=settings.threads, trust=trust).start()
+        router = ReloadingRouter(
+            follow_path(settings.bundle), interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust
+        ).start()
     return Gateway(
         router or Router.load(settings.bundle, threads=settings.threads, trust=trust),
         log=_log(settings),

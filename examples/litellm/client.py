@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import httpx
 
 from examples.litellm.proxy import Proxy
 
-__all__ = ["Reply", "ask", "body_of", "send"]
+__all__ = ["Reply", "ask", "body_of", "send", "send_until"]
 
 
 class Reply(NamedTuple):
@@ -20,8 +22,9 @@ class Reply(NamedTuple):
     id: str
     """Of the row that was sent."""
     status: int
+    """0 where no answer came."""
     decision: dict[str, str]
-    """The headers ``x-difficulty-...`` without that prefix: id, route, reason, fallback."""
+    """The headers ``x-difficulty-...`` without that prefix: id, bundle, route, reason, fallback."""
     text: str
     latency_ms: float
 
@@ -36,6 +39,24 @@ def body_of(row: dict[str, Any], *, model: str = "auto") -> dict[str, Any]:
 def send(proxy: Proxy, rows: Sequence[dict[str, Any]], *, at_once: int, model: str = "auto") -> list[Reply]:
     """Send rows and return the replies in their order."""
     return asyncio.run(_send(proxy, rows, at_once, model))
+
+
+def send_until(
+    stop: threading.Event, proxy: Proxy, rows: Sequence[dict[str, Any]], *, at_once: int, keep: Callable[[dict[str, Any], Reply], None]
+) -> None:
+    """Send rows over and over until told to stop, and hand each with its reply to ``keep`` as it comes."""
+    turn = itertools.cycle(rows)
+
+    async def one(client: httpx.AsyncClient) -> None:
+        while not stop.is_set():
+            row = next(turn)
+            keep(row, await _ask(client, row["id"], body_of(row)))
+
+    async def all_of_them() -> None:
+        async with _client(proxy, at_once) as client:
+            await asyncio.gather(*(one(client) for _ in range(at_once)))
+
+    asyncio.run(all_of_them())
 
 
 def ask(proxy: Proxy, body: dict[str, Any], *, name: str = "") -> Reply:
@@ -67,8 +88,15 @@ def _client(proxy: Proxy, at_once: int) -> httpx.AsyncClient:
 
 async def _ask(client: httpx.AsyncClient, name: str, body: dict[str, Any]) -> Reply:
     began = time.perf_counter()
-    response = await client.post("/v1/chat/completions", json=body)
-    took = (time.perf_counter() - began) * 1000
+    try:
+        response = await client.post("/v1/chat/completions", json=body)
+    except httpx.TransportError as error:
+        return Reply(name, 0, {}, repr(error), _ms(began))
+    took = _ms(began)
     prefix = "x-difficulty-"
     decision = {key.removeprefix(prefix): value for key, value in response.headers.items() if key.startswith(prefix)}
     return Reply(name, response.status_code, decision, response.text, took)
+
+
+def _ms(began: float) -> float:
+    return (time.perf_counter() - began) * 1000

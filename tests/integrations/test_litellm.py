@@ -1,7 +1,6 @@
 """A real LiteLLM proxy in front of two small models: one with the auto router, one with the hook, exploration and held-back streams."""
 
 import concurrent.futures
-import contextlib
 import importlib.util
 import json
 import time
@@ -10,45 +9,27 @@ import pytest
 
 from difficulty.bundle import Exploration, read_bundle
 from difficulty.recipe import PolicySettings
-from difficulty.runtime import Router
 from difficulty.runtime.exploration import explore
 from difficulty.runtime.log import read_log
-from difficulty.runtime.requests import read_requests, route_rows
 from difficulty.stages.ship import ship
-from tests.journey import DRAWS, write_rows
+from tests.integrations.gateways import (
+    RULES,
+    Running,
+    client,
+    decisions_of,
+    known_rows,
+    models,
+    proxies,
+    reports,
+    started_together,
+    write_config,
+)
+from tests.journey import DRAWS
 
 pytestmark = [
     pytest.mark.gateway,
     pytest.mark.skipif(importlib.util.find_spec("litellm") is None, reason="needs the extra gateway"),
 ]
-
-client, proxies, reports, models = (
-    pytest.importorskip(f"examples.litellm.{name}", exc_type=ImportError) for name in ("client", "proxy", "report", "upstream")
-)
-CHECKS = ({"check": "non_empty", "options": {"whole": True}}, {"check": "refusal"})
-RULES = {"easy_tasks": ("classify",), "hard_tasks": ("multi-step planning",), "validators": CHECKS}
-
-
-class Running:
-    """A proxy with its bundle and its log."""
-
-    def __init__(self, bundle, proxy, log):
-        self.bundle, self.proxy, self.log = bundle, proxy, log
-
-    def events(self, ids):
-        """Wait until the events of some requests are logged, and return them in that order."""
-        until = time.monotonic() + 20
-        while True:
-            found = {event.id: event for event in read_log(self.log)} if self.log.is_dir() else {}
-            if {*ids} <= {*found} or time.monotonic() > until:
-                return [found[name] for name in ids]
-            time.sleep(0.1)
-
-    def ask(self, text="Hello", **body):
-        """Send one request and return its reply and its event."""
-        body = {"model": "auto", "messages": [{"role": "user", "content": text}], **body}
-        reply = client.ask(self.proxy, body)
-        return reply, self.events([reply.decision["id"]])[0]
 
 
 @pytest.fixture(scope="module")
@@ -56,43 +37,14 @@ def running(journey, tmp_path_factory):
     """Both proxies, started side by side."""
     folder = tmp_path_factory.mktemp("gateway")
     policies = {"auto_router": RULES, "hook": {**RULES, "epsilon": 0.5, "shadow": 0.5, "streaming": "buffer"}}
-    with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor() as pool:
-        upstream = stack.enter_context(proxies.upstreams(folder))
-        waiting = {}
+    with proxies.upstreams(folder) as upstream:
+        configs, logs = {}, {mode: folder / f"{mode}-decisions" for mode in policies}
         for mode, policy in policies.items():
             ship(journey.run, folder / f"{mode}-1", policy=PolicySettings(**policy), n_draws=DRAWS)
-            config = write_config(folder, mode, upstream)
-            waiting[mode] = (context := proxies.proxy(config, folder / f"{mode}.log"), pool.submit(context.__enter__))
-        for context, starting in waiting.values():
-            stack.push(context.__exit__)
-            starting.exception()
-        yield {
-            mode: Running(folder / f"{mode}-1", starting.result(), folder / f"{mode}-decisions") for mode, (_, starting) in waiting.items()
-        }
-
-
-def write_config(folder, mode, upstream):
-    """Write the configuration as the command prints it."""
-    from typer.testing import CliRunner
-
-    from difficulty.cli.app import build_app
-
-    words = ["litellm-config", str(folder / f"{mode}-1"), "--log", str(folder / f"{mode}-decisions"), "--log-texts", "--cheap-timeout", "2"]
-    for side in ("cheap", "frontier"):
-        words += [
-            f"--{side}",
-            f"openai/{side}",
-            f"--{side}-api-base",
-            f"{upstream}/{side}/v1",
-            f"--{side}-api-key",
-            "os.environ/EXAMPLE_KEY",
-        ]
-    words += ["--prices", str(proxies.ROOT / "data" / "prices.example.toml"), *(["--hook"] if mode == "hook" else [])]
-    printed = CliRunner().invoke(build_app(), words)
-    assert printed.exit_code == 0
-    path = folder / f"{mode}.yaml"
-    path.write_text(printed.stdout)
-    return path
+            words = ["--log", logs[mode], "--log-texts", *(["--hook"] if mode == "hook" else [])]
+            configs[mode] = write_config(folder / f"{mode}.yaml", folder / f"{mode}-1", upstream, *words)
+        with started_together(configs) as started:
+            yield {mode: Running(folder / f"{mode}-1", proxy, logs[mode]) for mode, proxy in started.items()}
 
 
 @pytest.fixture
@@ -105,10 +57,6 @@ def hook(running):
     return running["hook"]
 
 
-def known_rows(n):
-    return [row for row, _ in list(models.known_requests().values())[:n]]
-
-
 def bad_row():
     """Return a short request whose cheap answer is plainly bad, with an easy task, so that it is never explored."""
     found = (row for key, (row, known) in models.known_requests().items() if models.plainly_bad(key, known) and row["prompt_tokens"] < 60)
@@ -118,22 +66,25 @@ def bad_row():
 EASY = {"metadata": {"task": "classify"}}
 
 
-def test_many_requests_are_answered_decided_checked_and_logged(auto, tmp_path):
-    """150 requests, 25 at a time: decisions are those of ``difficulty route``, fallbacks exactly where validation fails, one event each."""
-    rows = known_rows(150)
-    replies = client.send(auto.proxy, rows, at_once=25)
-    path = write_rows(tmp_path / "rows.jsonl", rows)
-    decided = {row["id"]: row for row in route_rows(Router.load(auto.bundle), read_requests(path))}
-    events = auto.events([reply.decision["id"] for reply in replies])
-    assert reports.check(rows, replies, decided, events) == []
-    assert sum(event.fallback is not None for event in events) > 3
+@pytest.mark.parametrize(("n", "at_once"), [(150, 25), pytest.param(2000, 50, marks=pytest.mark.slow)])
+def test_many_requests_are_answered_decided_checked_and_logged(auto, tmp_path, n, at_once):
+    """Decisions are those of ``difficulty route``, fallbacks exactly where validation fails, one event each."""
+    rows = known_rows(n)
+    before = auto.ids()
+    replies = client.send(auto.proxy, rows, at_once=at_once)
+    assert len(replies) == n
+    auto.events([reply.decision["id"] for reply in replies])
+    events = [event for event in read_log(auto.log) if event.id not in before]
+    assert reports.check(rows, replies, decisions_of(auto.bundle, rows, tmp_path), events) == []
+    assert sum(event.fallback is not None for event in events) > n / 50
     assert {event.route for event in events} == {"cheap", "frontier"}
 
 
 def test_fallback_answer_is_the_frontier_models_and_both_are_paid_for(auto):
     reply, event = auto.ask(messages=bad_row(), **EASY)
     assert "An answer of the frontier model." in reply.text
-    assert reply.decision | {"id": ""} == {"id": "", "route": "cheap", "reason": "easy_task", "fallback": "validation"}
+    told = {"id": event.id, "bundle": event.bundle_version, "route": "cheap", "reason": "easy_task", "fallback": "validation"}
+    assert reply.decision == told
     assert [(call.role, call.passed, call.cost_usd is not None) for call in event.calls] == [
         ("answer", False, True),
         ("fallback", True, True),

@@ -36,6 +36,15 @@ def test_yaml_takes_no_value_for_another(value):
     assert yaml.safe_load(to_yaml(form)) == form
 
 
+def test_link_that_is_followed_stays_a_link(journey, tmp_path):
+    """Without --follow the proxy is told the folder that the link leads to now."""
+    (tmp_path / "current").symlink_to(journey.bundle)
+    words = ["litellm-config", str(tmp_path / "current"), "--cheap", "openai/a", "--frontier", "openai/b", "--json"]
+    for more, bundle in (([], journey.bundle.resolve()), (["--follow"], tmp_path / "current")):
+        settings = json.loads(CliRunner().invoke(build_app(), [*words, *more]).stdout)["callback_settings"]["difficulty"]
+        assert (settings["bundle"], settings.get("follow", False)) == (str(bundle), bool(more))
+
+
 def test_auto_router_asks_the_handler_for_the_tier(policy, tmp_path):
     form = proxy_config(tmp_path, policy, **PAIR)
     router = form["model_list"][0]["litellm_params"]["complexity_router_config"]

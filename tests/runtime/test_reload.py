@@ -1,23 +1,19 @@
 """A router that follows a bundle, on real bundles that differ in their threshold."""
 
-import json
 import logging
 import os
 import shutil
 import threading
 import time
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 import pytest
 
-from difficulty.bundle import Trust, read_bundle, write_bundle
+from difficulty.bundle import Trust
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
 from difficulty.runtime import ReloadingRouter, follow_path
-from tests.versions import TEXT, fields_of, make_version
-
-NUMBERS = count()
+from tests.versions import DAMAGES, TEXT, damage, make_version, point
 
 
 @pytest.fixture(scope="module")
@@ -32,35 +28,6 @@ def current(tmp_path, versions):
     """A link to version 1, as deployments have one."""
     point(tmp_path / "current", versions[1])
     return tmp_path / "current"
-
-
-def point(link, target):
-    """Replace a link in one step."""
-    (scratch := link.with_name(".next")).symlink_to(target)
-    os.replace(scratch, link)
-
-
-def damage(folder, versions, how):
-    """Return a copy of version 2 that is no longer sound."""
-    bad = shutil.copytree(versions[2], folder / f"bad-{how}-{next(NUMBERS)}")
-    if how == "byte":
-        content = bytearray((bad / "scorer.onnx").read_bytes())
-        content[len(content) // 2] ^= 1
-        (bad / "scorer.onnx").write_bytes(content)
-    elif how == "missing":
-        (bad / "policy.json").unlink()
-    elif how == "golden":
-        return reseal(bad)
-    return bad
-
-
-def reseal(bad):
-    """Rewrite a bundle so that its hashes fit and its golden vectors do not."""
-    bundle = read_bundle(bad)
-    rows = [json.loads(line) for line in bundle.files["golden.jsonl"].decode().split("\n") if line]
-    rows[0]["threshold"] = 0.25
-    files = {**bundle.files, "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()}
-    return write_bundle(bad.with_name(bad.name + "-1"), files, fields_of(bundle)).path
 
 
 def test_new_target_of_a_link_decides_after_a_look(current, versions):
@@ -109,7 +76,7 @@ def test_folder_that_is_replaced_is_taken_up(tmp_path, versions):
 def test_bundle_that_fails_a_check_never_decides(current, versions, tmp_path, caplog, how, complaint):
     """Said once, however often it is looked at; back on the old bundle all is well again."""
     router = ReloadingRouter(follow_path(current))
-    point(current, damage(tmp_path, versions, how))
+    point(current, damage(tmp_path, versions[2], how))
     with caplog.at_level(logging.WARNING, logger="difficulty.runtime"):
         assert [router.check() for _ in range(3)] == [False] * 3
     assert complaint in router.last_error
@@ -123,7 +90,7 @@ def test_bundle_that_fails_a_check_never_decides(current, versions, tmp_path, ca
 
 def test_first_bundle_must_pass_every_check(tmp_path, versions):
     with pytest.raises(BundleError, match="must reproduce its golden vectors"):
-        ReloadingRouter(follow_path(damage(tmp_path, versions, "golden")))
+        ReloadingRouter(follow_path(damage(tmp_path, versions[2], "golden")))
     with pytest.raises(BundleNotFoundError, match="no bundle at"):
         ReloadingRouter(follow_path(tmp_path / "none"))
 
@@ -250,7 +217,7 @@ def switch_under_load(current, versions, folder, *, switches, bad, seconds):
         for number in range(switches):
             if number in bad:
                 refused += 1
-                point(current, damage(folder, versions, ("byte", "missing", "golden")[refused % 3]))
+                point(current, damage(folder, versions[2], DAMAGES[refused % 3]))
                 assert until(lambda: router.refused == refused)  # noqa: B023
             else:
                 turn = 3 - turn
