@@ -3,9 +3,8 @@
 import json
 import os
 import shutil
-from itertools import count
-
 from dataclasses import replace
+from itertools import count
 
 from difficulty.bundle import read_bundle, write_bundle
 from difficulty.runtime import Router
