@@ -36,9 +36,10 @@ LENGTHS = (16, 64, 256, 512)
 CONTENDERS = Path(__file__).parent / "contenders"
 QUICK = {"fast", "LiteLLM 1.106 heuristic"}
 BATCH = 4_000
+CALLED = 2_000
 COLD_STARTS = 7
 _START = "import sys; from difficulty.runtime import Router; Router.load(sys.argv[1]).decide('first request')"
-_LIBRARIES = "import numpy, onnxruntime, tokenizers, pydantic"
+_LIBRARIES = "import numpy, onnxruntime, tokenizers"
 
 
 class Contender:
@@ -121,6 +122,7 @@ def main() -> None:
         "left_out": left_out,
         "single": _single(contenders, _texts(arguments), arguments.rounds),
         "batches": _batches(contenders),
+        "callers": _callers(arguments.bundle),
         "processes": {one.name: {"start_s": one.start_s, "resident_mb": one.said["resident_mb"]} for one in contenders},
         "cold_start": _cold_starts(arguments.bundle),
         "install_mb": None if arguments.skip_install else _install_mb(),
@@ -231,6 +233,16 @@ def _batches(contenders: list[Contender]) -> dict[str, dict[str, float]]:
     return found
 
 
+def _callers(bundle: Path) -> list[dict[str, Any]]:
+    """Return what concurrent callers of one event loop get, by way of asking and number of callers."""
+    command = [sys.executable, CONTENDERS / "callers.py", bundle.resolve()]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    asked = json.dumps(_sample(CALLED))
+    found = subprocess.run([str(part) for part in command], input=asked, text=True, check=True, env=environment, stdout=subprocess.PIPE)
+    rows: list[dict[str, Any]] = json.loads(found.stdout)
+    return rows
+
+
 def _long_prompt(fast: Contender) -> dict[str, float]:
     """Return what a decision takes on a million characters and on 8,000, ASCII and not, in ms of processor time."""
     texts = {"1 MB": "some words and more " * 50_000, "8 kB": "some words and more " * 400, "1 MB, accents": "des mots énormes " * 60_000}
@@ -254,7 +266,9 @@ def _cold_starts(bundle: Path) -> dict[str, float]:
             after = os.times()
             processor[name].append(after.children_user + after.children_system - before.children_user - before.children_system)
     medians = {f"{name}, wall": float(np.median(taken)) for name, taken in wall.items()}
-    return medians | {f"{name}, processor": float(np.median(taken)) for name, taken in processor.items()}
+    medians |= {f"{name}, processor": float(np.median(taken)) for name, taken in processor.items()}
+    ratios = np.divide(*wall.values())
+    return medians | {"first decision over libraries, median of ratios": float(np.median(ratios))}
 
 
 def _install_mb() -> float:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 __all__ = ["as_markdown", "plot"]
 
 OURS, OTHERS = "#c2410c", ("#1d4ed8", "#0d9488", "#15803d", "#7c3aed", "#0891b2", "#be185d", "#6b7280")
+CALLERS = "| callers | way | requests a second | processor ms | p50 ms | p99 ms | loop late, p99 ms |"
 HEADER = "| what | call | tokens | p50 ms | p99 ms | p99 / p50 | processor ms | times the tokenizer |"
 
 
@@ -38,6 +39,14 @@ def as_markdown(results: Mapping[str, Any], *, picture: str) -> str:
     lines += ["", "Routers without their encoder look up given embeddings; add MiniLM's time for what a decision of theirs costs.", ""]
     lines += ["## Batches", "", "| what | requests | requests a second of one core |", "| --- " * 3 + "|"]
     lines += [f"| {name} | {row['requests']:,} | {row['per_second']:,} |" for name, row in results["batches"].items()]
+    lines += ["", "## Concurrent callers in one event loop", "", CALLERS, "| --- " * 7 + "|"]
+    for row in results["callers"]:
+        times = f"{row['p50_ms']:.2f} | {row['p99_ms']:.2f} | {row['loop_late_p99_ms']:.1f}"
+        lines.append(f"| {row['callers']} | {row['way']} | {row['per_second']:,} | {row['processor_ms']:.3f} | {times} |")
+    lines += [
+        "",
+        "A caller asks again when it has its decision. The last column: how late the loop comes to what else it serves, once in a hundred.",
+    ]
     lines += ["", "## Start and memory", "", "| process | loaded and first answer, s | resident then, MB |", "| --- " * 3 + "|"]
     lines += [f"| {name} | {row['start_s']:.2f} | {row['resident_mb']:.0f} |" for name, row in results["processes"].items()]
     lines += [

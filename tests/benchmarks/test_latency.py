@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from benchmarks import latency
 from benchmarks.latency import CONTENDERS, Contender
 from benchmarks.latency_report import as_markdown, plot
 
@@ -36,8 +37,18 @@ def test_contender_that_cannot_start_says_why(tmp_path):
         Contender("test", [sys.executable, script])
 
 
+def test_concurrent_callers_are_timed_in_each_way(journey, monkeypatch):
+    """The real script on a real bundle, with few requests."""
+    monkeypatch.setattr(latency, "CALLED", 70)
+    rows = latency._callers(journey.bundle)
+    ways = ["adecide", "decide in a pool", "decide in the loop"]
+    assert [(row["callers"], row["way"]) for row in rows] == [(callers, way) for callers in (1, 8, 64) for way in ways]
+    assert all(0 < row["p50_ms"] <= row["p99_ms"] and row["per_second"] > 0 for row in rows)
+
+
 def test_page_and_picture_show_every_row(tmp_path):
     row = {"contender": "fast", "call": "decide", "tokens": 64, "p50_ms": 0.1, "p99_ms": 0.25, "processor_ms": 0.1, "times_tokenizer": 0.9}
+    asked = {"way": "adecide", "callers": 8, "per_second": 2_500, "processor_ms": 0.3}
     results = {
         "date": "2026-11-25",
         "machine": "test",
@@ -47,6 +58,7 @@ def test_page_and_picture_show_every_row(tmp_path):
         "left_out": {"other": "not asked for"},
         "single": [row, row | {"call": "tokenizer"}],
         "batches": {"fast": {"requests": 4_000, "per_second": 6_000}},
+        "callers": [asked | {"p50_ms": 2.5, "p99_ms": 10.25, "loop_late_p99_ms": 1.44}],
         "processes": {"fast": {"start_s": 0.3, "resident_mb": 120.0}},
         "cold_start": {"first decision, wall": 0.3},
         "install_mb": 230.0,
@@ -54,6 +66,7 @@ def test_page_and_picture_show_every_row(tmp_path):
     }
     page = as_markdown(results, picture="x.svg")
     assert "| fast | decide | 64 | 0.100 | 0.250 | 2.5 | 0.100 | 0.90 |" in page
+    assert "| 8 | adecide | 2,500 | 0.300 | 2.50 | 10.25 | 1.4 |" in page
     for part in ("6,000", "x.svg", "230 MB", "1 MB 1.5", "other (not asked for)"):
         assert part in page
     plot(json.loads(json.dumps(results)), tmp_path / "x.svg")

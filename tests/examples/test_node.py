@@ -5,6 +5,7 @@ import re
 import subprocess
 from dataclasses import replace
 
+import onnx
 import pytest
 
 from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy, ValidatorRule, read_bundle, write_bundle
@@ -98,10 +99,16 @@ def test_golden_vectors_with_task_thresholds_and_familiarity_are_reproduced(fast
     assert_reproduced(bundle.path)
 
 
-def test_golden_vectors_of_a_bundle_with_an_int8_encoder_are_reproduced(journey, tmp_path):
+@pytest.mark.parametrize("int8", [True, False], ids=["int8", "float32"])
+def test_golden_vectors_of_a_bundle_with_a_transformer_are_reproduced(journey, tmp_path, int8):
+    """Its embedding is read by a head, beside the guess of the task, and as shares of centres."""
     words = json.loads((journey.encoder / "tokenizer.json").read_text())["model"]["vocab"]
-    encoder = load_transformer(tmp_path / "encoder", vocabulary=words, max_tokens=32, int8=True)
-    assert_reproduced(train_and_ship(tmp_path, journey.traffic, encoder, embedding={"strength": 0.1}).path)
+    encoder = load_transformer(tmp_path / "encoder", vocabulary=words, max_tokens=32, int8=int8)
+    read = {"embedding": {"strength": 0.1, "beside_guess": True}, "neighbours": {"centres": 8, "strength": 0.1}}
+    bundle = train_and_ship(tmp_path, journey.traffic, encoder, **read)
+    operators = {node.op_type for node in onnx.load_from_string(bundle.files["scorer.onnx"]).graph.node}
+    assert {"Softmax", "MatMulInteger"} & operators == ({"Softmax", "MatMulInteger"} if int8 else {"Softmax"})
+    assert_reproduced(bundle.path)
 
 
 def test_changed_golden_vector_is_reported(fast, tmp_path):
