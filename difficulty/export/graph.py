@@ -62,7 +62,7 @@ def build_graph(model: DifficultyModel) -> onnx.ModelProto:
         parts.evidence.add(_TOPIC, graph("ReduceMax", cosines, axes=[1], keepdims=1), 1)
     branches = [Branch(model.blind_, [parts.logits[channel.name] for channel in model.channels])]
     if model.informed_ and inputs.task:
-        branches.append(Branch(model.informed_, [parts.logits[channel.name] for channel in model.informed_channels]))
+        branches.append(Branch(model.informed_, [parts.logits[channel.name] for channel in model.all_channels]))
     outputs = outcomes(graph, parts.evidence, branches, inputs.task, n_tasks=len(task_ids(model)))
     if model.familiarity_:
         outputs["familiarity"] = _familiarity(graph, model.familiarity_, parts)

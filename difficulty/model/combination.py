@@ -14,7 +14,7 @@ from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights, fit_gain_weights, fit_outcome_stack
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["Combination", "Logits", "OutcomeModel", "Scores", "Target", "fit_combination"]
+__all__ = ["Combination", "Logits", "OutcomeModel", "Scores", "Target", "fit_combination", "mean_of"]
 
 FloatArray = NDArray[np.float64]
 Target = Literal["benefit", "failure"]
@@ -106,6 +106,24 @@ class Combination:
         score = p_cheap if self.gain is None else self.score_calibrator(2.0 * self.gain(logits.differences))
         return Scores(difficulty_score=score, p_cheap_fails=p_cheap, p_frontier_fails=p_frontier)
 
+    def among(self, columns: list[int], n: int) -> Combination:
+        """Return the same combination, reading ``columns`` of the logits of n channels."""
+
+        def wide(weights: FloatArray) -> FloatArray:
+            among = np.zeros(n)
+            among[columns] = weights
+            return among
+
+        def outcome(model: OutcomeModel) -> OutcomeModel:
+            return replace(model, stack=replace(model.stack, coefficients=wide(model.stack.coefficients)))
+
+        return replace(
+            self,
+            cheap=outcome(self.cheap),
+            frontier=outcome(self.frontier) if self.frontier else None,
+            gain=replace(self.gain, weights=wide(self.gain.weights)) if self.gain else None,
+        )
+
     def calibrated(self, logits: Logits, outcomes: Outcomes) -> Combination:
         """Return the same combination, calibrated on held-out requests."""
         weight = outcomes.weight
@@ -116,6 +134,21 @@ class Combination:
         doubled = 2.0 * self.gain(logits.differences)
         calibrator = fit_calibrator(doubled, (1.0 + outcomes.gain) / 2.0, weight, pieces=False)
         return replace(self, cheap=cheap, frontier=frontier, score_calibrator=calibrator)
+
+
+def mean_of(first: Combination, second: Combination) -> Combination:
+    """Return the combination half way between two that read the same channels and know the same outcomes; it is not calibrated."""
+
+    def outcome(one: OutcomeModel, other: OutcomeModel) -> OutcomeModel:
+        stacks = one.stack, other.stack
+        return OutcomeModel(
+            LinearHead(np.mean([stack.coefficients for stack in stacks], axis=0), float(np.mean([stack.intercept for stack in stacks])))
+        )
+
+    gains = [one.gain for one in (first, second) if one.gain]
+    gain = GainWeights(np.mean([one.weights for one in gains], axis=0), float(np.mean([one.intercept for one in gains]))) if gains else None
+    frontier = outcome(first.frontier, second.frontier) if first.frontier and second.frontier else None
+    return Combination(cheap=outcome(first.cheap, second.cheap), frontier=frontier, gain=gain)
 
 
 def fit_combination(

@@ -6,9 +6,11 @@ Fitting goes in this order, and nothing later changes what came before:
 2. combination weights, on the out-of-fold predictions;
 3. calibrators, on the calibration rows, which share no group with the fit rows.
 
-Where the router knows the task of a request, a second combination speaks: ``informed_`` reads heads that were fitted
-beside a column for each task. Without a known task ``blind_`` speaks, which never saw one: the score neither needs a task nor suffers
-from having been trained with one.
+Where the router knows the task of a request, a second combination speaks: ``informed_`` is half way between ``told_``, which
+reads heads that were fitted beside a column for each task, and ``blind_``, which never saw one. The mean of both is better than
+``told_``, which leaves to the task what the text says of it. APGR by five folds, recipe ``fast``, ``told_`` and then both: RouteLLM
+MMLU 0.701 and 0.705; three sets of tool calls 0.693 and 0.707, 0.737 and 0.739, 0.556 and 0.560. Without a known task ``blind_``
+speaks alone: the score neither needs a task nor suffers from having been trained with one.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.model.channels import Channel, NeighbourChannel, NgramChannel, TaskChannel, TaskColumns, TunedChannel, embeddings_of
-from difficulty.model.combination import Combination, Logits, Scores, Target, fit_combination
+from difficulty.model.combination import Combination, Logits, Scores, Target, fit_combination, mean_of
 from difficulty.model.familiarity import Familiarity, fit_familiarity
 from difficulty.model.heads import LinearHead, Matrix, fit_head
 from difficulty.model.labelled import LabelledTokens, Tasks
@@ -86,6 +88,8 @@ class DifficultyModel:
     fitted_ : dict of str to FittedChannel
     blind_, informed_ : Combination
         For requests without and with a known task; ``informed_`` is ``None`` without task channels.
+    told_ : Combination
+        What ``informed_`` has beside ``blind_``, not calibrated; ``None`` where that is.
     familiarity_ : Familiarity or None
         ``None`` where no channel has embeddings or n-grams.
     out_of_fold_ : OutOfFold
@@ -95,6 +99,7 @@ class DifficultyModel:
     fitted_: dict[str, FittedChannel]
     blind_: Combination
     informed_: Combination | None
+    told_: Combination | None
 
     def __init__(
         self,
@@ -133,7 +138,8 @@ class DifficultyModel:
         everything, combining = slice(None), np.flatnonzero(self._unseen(fit.groups))
         blind = self._combine(logits[combining, self._blind], fit.outcomes[combining], self.start.blind_ if self.start else None)
         self.blind_ = blind.calibrated(held_out[everything, self._blind], calibration.outcomes)
-        self.informed_ = self._fit_informed(logits, fit, held_out, calibration) if self.tasks else None
+        self.told_ = self._fit_told(logits, fit) if self.tasks else None
+        self.informed_ = self._inform(self.told_, held_out, calibration) if self.told_ else None
         self.familiarity_ = self._fit_familiarity(prepared, calibration)
         self.out_of_fold_ = OutOfFold(self._scores_of_unseen(logits, fit), fold)
         return self
@@ -202,7 +208,7 @@ class DifficultyModel:
         if self.tasks is None or self.informed_ is None or tasks is None:
             return blind
         known = self.tasks.known(tasks, n)
-        informed = self.informed_.scores(logits[slice(None), self._informed])
+        informed = self.informed_.scores(logits)
         return Scores(
             difficulty_score=np.where(known, informed.difficulty_score, blind.difficulty_score),
             p_cheap_fails=np.where(known, informed.p_cheap_fails, blind.p_cheap_fails),
@@ -226,22 +232,28 @@ class DifficultyModel:
             counts = matrix if isinstance(channel, NgramChannel) else counts
         return embeddings, counts
 
-    def _fit_informed(self, logits: Logits, fit: LabelledTokens, held_out: Logits, calibration: LabelledTokens) -> Combination | None:
-        """Return the combination for known tasks; ``None`` where too few requests with one have the outcomes that the others have."""
+    def _fit_told(self, logits: Logits, fit: LabelledTokens) -> Combination | None:
+        """Return what heads with a task say; ``None`` where too few requests with a known one have the outcomes that the others have."""
         assert self.tasks is not None
-        rows, held_rows = (np.flatnonzero(self.tasks.known(data.tasks, len(data))) for data in (fit, calibration))
+        rows = np.flatnonzero(self.tasks.known(fit.tasks, len(fit)))
         rows = rows[self._unseen(fit.groups)[rows]]
         outcomes = fit.outcomes[rows]
         needed = [outcomes.cheap_failure, *([outcomes.frontier_failure] if self.blind_.frontier else [])]
         if min(int((~np.isnan(outcome)).sum()) for outcome in needed) < LEAST_INFORMED:
             return None
-        combination = self._combine(logits[rows, self._informed], outcomes, self.start.informed_ if self.start else None)
-        return combination.calibrated(held_out[held_rows, self._informed], calibration.outcomes[held_rows])
+        return self._combine(logits[rows, self._told], outcomes, self.start.told_ if self.start else None)
+
+    def _inform(self, told: Combination, held_out: Logits, calibration: LabelledTokens) -> Combination:
+        """Return the combination for known tasks, calibrated on the requests that have one."""
+        assert self.tasks is not None
+        rows, n = np.flatnonzero(self.tasks.known(calibration.tasks, len(calibration))), len(self.all_channels)
+        both = mean_of(self.blind_.among(self._blind, n), told.among(self._told, n))
+        return both.calibrated(held_out[rows, list(range(n))], calibration.outcomes[rows])
 
     @property
-    def informed_channels(self) -> list[Channel]:
-        """The channels that are read where the task is known, in the order of the combination's weights."""
-        return [self.all_channels[column] for column in self._informed]
+    def told_channels(self) -> list[Channel]:
+        """The channels that ``told_`` reads, in the order of its weights."""
+        return [self.all_channels[column] for column in self._told]
 
     def task_channel_of(self, channel: Channel) -> TaskChannel | None:
         """Return the task channel that stands beside a channel: the one that reads the same vectors."""
@@ -253,11 +265,11 @@ class DifficultyModel:
         return list(range(len(self.channels)))
 
     @property
-    def _informed(self) -> list[int]:
-        """Columns of the logits where the task is known.
+    def _told(self) -> list[int]:
+        """Columns of the logits that are combined where the task is told.
 
-        Those of the channels with task columns, for others add only noise beside them, and of the neighbours and the tuned encoder, which
-        say what no task does.
+        Those of the channels with task columns, for fitted beside them others add only noise, and of the neighbours and the tuned encoder,
+        which say what no task does.
         """
         neighbours = [column for column, channel in enumerate(self.channels) if isinstance(channel, NeighbourChannel | TunedChannel)]
         return [*range(len(self.channels), len(self.all_channels)), *neighbours]

@@ -94,7 +94,7 @@ def nested_scores(
     Parameters
     ----------
     model : DifficultyModel
-        Says which channels there are and which of them speak where the task is known.
+        Says which channels there are and which of them are read where the task is told.
     logits : mapping of str to NestedLogits
     data : LabelledTokens
         The n fit samples.
@@ -107,9 +107,9 @@ def nested_scores(
     if model.tasks is None:
         return NestedScores(blind, None)
     told, known = blind.copy(), model.tasks.known(data.tasks, len(data))
-    informed = [logits[channel.name] for channel in model.informed_channels]
-    _score_into(told, informed, data.outcomes, fold, known, target=model.target)
-    return NestedScores(blind, told)
+    channels = [logits[channel.name] for channel in model.told_channels]
+    _score_into(told, channels, data.outcomes, fold, known, target=model.target)
+    return NestedScores(blind, (blind + told) / 2.0)
 
 
 def _heads(vectors: Matrix, outcomes: Outcomes, *, strength: float, frontier_known: bool) -> tuple[LinearHead, LinearHead | None]:

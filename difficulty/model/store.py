@@ -35,7 +35,7 @@ from difficulty.model.stacking import GainWeights
 
 __all__ = ["MODEL_FORMAT", "load_model", "save_model"]
 
-MODEL_FORMAT = 1
+MODEL_FORMAT = 2
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -50,6 +50,7 @@ def save_model(model: DifficultyModel, folder: Path) -> None:
         _put_head(arrays, f"{channel.name}.frontier", fitted.frontier)
     _put_combination(arrays, "blind", model.blind_)
     _put_combination(arrays, "informed", model.informed_)
+    _put_combination(arrays, "told", model.told_)
     _put_familiarity(arrays, model.familiarity_)
     form = {
         "format": MODEL_FORMAT,
@@ -86,7 +87,7 @@ def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyMod
     blind = _get_combination(arrays, "blind")
     if blind is None:
         raise RunError(f"the model in {str(folder)!r} has no head for the cheap model. Train again.")
-    model.blind_, model.informed_ = blind, _get_combination(arrays, "informed")
+    model.blind_, model.informed_, model.told_ = blind, _get_combination(arrays, "informed"), _get_combination(arrays, "told")
     model.familiarity_ = _get_familiarity(arrays)
     return model
 

@@ -43,7 +43,7 @@ def continued(
     widened.fitted_ = dict(start.fitted_)
     for channel in start.task_channels:
         widened.fitted_[channel.name] = _widened(start.fitted_[channel.name], len(added))
-    widened.blind_, widened.informed_, widened.familiarity_ = start.blind_, start.informed_, start.familiarity_
+    widened.blind_, widened.told_, widened.familiarity_ = start.blind_, start.told_, start.familiarity_
     return DifficultyModel(start.channels, task_channels=task_channels, target=target, folds=folds, rng=rng, start=widened)
 
 

@@ -201,3 +201,17 @@ def test_out_of_fold_scores_know_the_task_and_keep_groups_in_one_fold():
     for group, fold in zip(data.groups, model.out_of_fold_.fold.tolist(), strict=True):
         folds[group].add(fold)
     assert {len(found) for found in folds.values()} == {1}
+
+
+def test_score_where_the_task_is_known_is_half_way_between_both():
+    """Of the gain, before it is calibrated; the calibrator is monotone, so the order is that of the mean."""
+    model, fresh = fit_model(tasks=True), with_tasks(labelled_tokens(200, seed=5))
+    logits = model._logits([channel.prepare(fresh.ids, fresh.tasks) for channel in model.all_channels])
+    n = len(model.channels)
+    blind = model.blind_.gain(logits[slice(None), list(range(n))].differences)
+    told = model.told_.gain(logits[slice(None), model._told].differences)
+    known = model.tasks.known(fresh.tasks, len(fresh))
+    score, blind, told = model.predict(fresh.ids, fresh.tasks).difficulty_score[known], blind[known], told[known]
+    assert known.sum() > 100
+    assert np.argsort(score).tolist() == np.argsort((blind + told) / 2).tolist()
+    assert np.argsort(score).tolist() != np.argsort(told).tolist()

@@ -81,8 +81,8 @@ def test_model_with_a_missing_file_is_refused(saved, encoder, name):
 
 def test_model_of_another_format_is_refused(saved, encoder):
     form = json.loads((saved / "model.json").read_text())
-    (saved / "model.json").write_text(json.dumps(form | {"format": 2}))
-    with pytest.raises(RunError, match=r"model format 2 is not the one this version reads \(1\)"):
+    (saved / "model.json").write_text(json.dumps(form | {"format": 9}))
+    with pytest.raises(RunError, match=r"model format 9 is not the one this version reads \(2\)"):
         load_model(saved, encoder=encoder)
 
 

@@ -95,7 +95,7 @@ def test_combination_where_the_task_is_known_is_fitted_on_held_out_samples_alone
         tuned_model(encoder, data, calibration, tasks=TASKS)
         for data in (fit, with_changed_outcomes(fit, SEEN), with_changed_outcomes(fit, ~SEEN))
     ]
-    assert [channel.name for channel in models[0].informed_channels] == ["ngrams+task", "tuned"]
+    assert [channel.name for channel in models[0].told_channels] == ["ngrams+task", "tuned"]
     plain, seen, unseen = (weights_of(model.informed_) for model in models)
     assert seen == plain
     assert np.abs(np.subtract(unseen, plain)).max() > 0.01
