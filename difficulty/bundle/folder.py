@@ -148,6 +148,10 @@ class FolderRegistry:
         journal = self._read(name)
         return {alias: journal.versions[number] for alias, number in journal.aliases.items()}
 
+    def versions(self, name: str) -> list[Version]:
+        """Return every version of a name, in the order of their numbers."""
+        return [version for _, version in sorted(self._read(name).versions.items())]
+
     def fetch(self, version: Version, out: Path) -> Path:
         """Write a version's bundle into a new folder, byte for byte."""
         copy_bundle(checked(read_bundle(self.path(version)), version), out)

@@ -75,6 +75,9 @@ class Registry(Protocol):
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
 
+    def versions(self, name: str) -> list[Version]:
+        """Return every version of a name, in the order of their numbers."""
+
     def fetch(self, version: Version, out: Path) -> Path:
         """Write a version's bundle into a new folder, byte for byte, and return it."""
 

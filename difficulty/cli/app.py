@@ -28,6 +28,7 @@ COMMANDS = (
     "publish",
     "promote",
     "rollback",
+    "versions",
     "fetch",
     "score",
     "route",

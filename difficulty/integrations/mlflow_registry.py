@@ -97,6 +97,12 @@ class MlflowRegistry:
             numbered = {str(version.number): version for version in self._versions(name)}
             return {alias: numbered[number] for alias, number in self._aliases(name).items() if number in numbered}
 
+    def versions(self, name: str) -> list[Version]:
+        """Return every version of a name, in the order of their numbers."""
+        with self._asking():
+            self._model(name)
+            return self._versions(name)
+
     def fetch(self, version: Version, out: Path) -> Path:
         """Write a version's bundle into a new folder, byte for byte."""
         with TemporaryDirectory() as scratch:

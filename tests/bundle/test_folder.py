@@ -62,6 +62,7 @@ def test_publishing_again_keeps_one_version_and_renews_the_challenger(registry, 
     publish(registry, bundles[2])
     assert publish(registry, bundles[1]) == first
     assert numbers(registry) == {"challenger": 1}
+    assert registry.versions("words") == [first, registry.find("words", "2")]
     assert len(list((registry.folder / "words" / "bundles").iterdir())) == 2
 
 
@@ -97,8 +98,9 @@ def test_names_and_aliases_that_are_not_there_are_told_apart(registry, bundles, 
         registry.find("word", "champion")
     with pytest.raises(RegistryError, match=r"'words' has no version or alias 'champion'. Known: challenger, 1"):
         registry.find("words", "champion")
-    with pytest.raises(RegistryError, match="no bundle 'none'"):
-        registry.roll_back("none")
+    for ask in (registry.roll_back, registry.versions):
+        with pytest.raises(RegistryError, match="no bundle 'none'"):
+            ask("none")
     assert not (registry.folder / "none").exists()
 
 

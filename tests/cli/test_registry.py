@@ -25,6 +25,11 @@ def test_bundles_go_the_whole_way(run, journey, made, tmp_path, monkeypatch):
     assert "no version or alias 'champion'. Known: challenger, 1" in run("fetch", "support", "-o", "got", code=2).complaint
     assert "is the first champion of support" in run("promote", "support", code=0).out
     run("publish", worse, "--name", "support", code=0)
+    told = json.loads(run("versions", "support", "--json", code=0).out)
+    assert (told["aliases"], [row["bundle"] for row in told["versions"]]) == ({"challenger": 2, "champion": 1}, ["small-2", "small-1"])
+    assert told["versions"][0]["tags"]["threshold"] == "1"
+    listed = [line.split() for line in run("versions", "support", code=0).out.splitlines()]
+    assert [(line[0], line[1], line[4]) for line in listed[1:]] == [("2", "small-2", "challenger"), ("1", "small-1", "champion")]
     said = run("promote", "support", "recent.parquet", code=1).out
     assert "quality may be worse" in said
     assert "version 2 (small-2) is not promoted; champion of support stays version 1 (small-1)" in said
@@ -42,6 +47,7 @@ def test_bundles_go_the_whole_way(run, journey, made, tmp_path, monkeypatch):
     ("arguments", "complaint"),
     [
         (["promote", "none", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
+        (["versions", "none", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
         (["rollback", "none", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
         (["fetch", "none@7", "-o", "got", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
         (["fetch", "none", "-o", "got", "--registry", "s3://a/b"], "unknown registry 's3'"),

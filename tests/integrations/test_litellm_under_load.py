@@ -79,7 +79,7 @@ def test_log_of_proxies_killed_at_random_moments_lacks_only_the_tail(shipped, up
         config = write_config(tmp_path / "proxy.yaml", shipped, upstream, "--log", log, "--log-texts")
         with proxies.proxy(config, tmp_path / "proxy.log") as proxy, Load(proxy, rows, at_once=AT_ONCE) as load:
             assert load.wait_for(lambda reply: reply.status == 200)
-            time.sleep(chance.uniform(0.0, 2.0))
+            time.sleep(chance.uniform(0.0, 5.0))
             proxy.process.kill()
             proxy.process.wait()
         got = [reply.decision["id"] for _, reply, _ in load.seen if reply.status == 200]
@@ -92,7 +92,7 @@ def test_log_of_proxies_killed_at_random_moments_lacks_only_the_tail(shipped, up
         answered += len(got)
         lost.append(len({*got} - {event.id for event in events}))
     record_property("figures", f"{KILLS} kills, {answered:,} requests answered, events of them lost: {lost}")
-    assert answered > 10 * KILLS * AT_ONCE
+    assert answered > 2 * KILLS * AT_ONCE
     assert max(lost) <= AT_ONCE
 
 

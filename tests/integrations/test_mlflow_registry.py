@@ -95,6 +95,7 @@ def test_promotion_and_rollback_move_the_alias(registry, bundles):
     versions = {number: publish(registry, bundle, "moves") for number, bundle in bundles.items()}
     for number in (1, 2, 3):
         registry.promote(versions[number], replacing=registry.aliases("moves").get("champion"), notes={"samples": "10"})
+    assert registry.versions("moves") == [registry.find("moves", number) for number in "123"]
     assert (registry.previous("moves").number, numbers(registry, "moves")) == (2, {"challenger": 3, "champion": 3})
     assert registry.client.get_model_version("moves", "3").tags["promotion.samples"] == "10"
     assert [[version.number for version in registry.roll_back("moves")] for _ in range(2)] == [[3, 2], [2, 1]]
@@ -162,6 +163,8 @@ def test_stages_work_on_the_server(registry, bundles, tmp_path):
 def test_what_is_not_there_is_said(registry, bundles):
     with pytest.raises(RegistryError, match=r"no bundle 'none' in the MLflow registry at 'http://127.0.0.1:\d+'. Publish one first"):
         registry.find("none", "champion")
+    with pytest.raises(RegistryError, match="no bundle 'none'"):
+        registry.versions("none")
     publish(registry, bundles[1], "unpromoted")
     with pytest.raises(RegistryError, match=r"'unpromoted' has no version or alias 'champion'. Known: challenger, 1"):
         registry.find("unpromoted", "champion")
