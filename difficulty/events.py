@@ -90,6 +90,8 @@ class DecisionEvent:
     tokens: int | None = None
     tokens_source: str | None = None
     truncated: bool = False
+    scored_by: str | None = None
+    """Whose score decided: ``scorer``, or ``early`` where the small graph was sure; ``None`` without a score."""
     decision_error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
     calls: tuple[Call, ...] = ()

@@ -250,11 +250,15 @@ class PromotionSettings(_Settings):
 
 
 class ExportSettings(_Settings):
-    """The parity gate: how far the graph may be from the Python model."""
+    """The parity gate: how far the graph may be from the Python model; and early exit."""
 
     max_score_difference: float = Field(default=1e-4, gt=0)
     max_flips: float = Field(default=0.0, ge=0, lt=1)
     """Share of calibration requests whose decision may differ, those within the score difference of the threshold left out."""
+    early: bool = False
+    """Whether a small graph decides the requests that are far from the threshold; for encoders that take milliseconds."""
+    early_budget: float = Field(default=0.005, gt=0, lt=1)
+    """Most decisions that this may change, as a share of the requests that need a score."""
 
 
 class Recipe(_Settings):

@@ -15,6 +15,7 @@ import typer
 from pydantic import BaseModel
 
 from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy, ValidatorRule
+from difficulty.bundle.policy import CutOffs, Early
 from difficulty.cli.app import build_app
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import FIGURES
@@ -147,7 +148,7 @@ def names_of(*models):
 
 
 FIELDS = [
-    *(("bundle.md", name) for name in names_of(Manifest, Policy, Chosen, Fallback, ValidatorRule, Exploration, FileEntry)),
+    *(("bundle.md", name) for name in names_of(Manifest, Policy, Early, CutOffs, Chosen, Fallback, ValidatorRule, Exploration, FileEntry)),
     *(("serving.md", name) for name in Decision.__dataclass_fields__),
     *(("decision-log.md", name) for kind in (DecisionEvent, Call) for name in kind.__dataclass_fields__),
     *(("metrics.md", name) for name in FIGURES),

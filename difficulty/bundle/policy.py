@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from difficulty.errors import FieldError
 from difficulty.form import Form, at_least, between, non_empty
 
-__all__ = ["Chosen", "Exploration", "Fallback", "Policy", "ValidatorRule"]
+__all__ = ["Chosen", "CutOffs", "Early", "Exploration", "Fallback", "Policy", "ValidatorRule"]
 
 Share = Annotated[float, between(0, 1)]
 
@@ -72,6 +72,43 @@ class Chosen(Form):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CutOffs(Form):
+    """Where the early score decides for one kind of requests."""
+
+    low: Share
+    """Cheap when ``early_score < low``."""
+    high: Share
+    """Frontier when ``early_score > high``."""
+    n: Annotated[int, at_least(0)]
+    """Requests that they were chosen on."""
+    expected: dict[str, Any]
+    """``asked``: share of these requests that the scorer is asked about; ``changed``: share of decisions that differ from its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Early(Form):
+    """Early exit: ``early.onnx`` decides the requests whose early score is outside the cut-offs, the scorer all others."""
+
+    threshold: Share
+    """The threshold that the cut-offs were chosen for; with any other they do not count."""
+    budget: Share
+    """Most decisions that may differ from the scorer's, as a share of the requests that need a score."""
+    confidence: Share
+    """How sure it is that the budget is kept, on traffic like that of the choice."""
+    with_task: CutOffs | None = None
+    """For requests that come with a task that the scorer knows; ``None``: the scorer decides them all."""
+    without_task: CutOffs | None = None
+    """For all others."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, cut in (("with_task", self.with_task), ("without_task", self.without_task)):
+            if cut and not cut.low <= self.threshold <= cut.high:
+                what = f"{cut.low:g}, {self.threshold:g}, {cut.high:g}"
+                raise FieldError(f"must have the threshold between the cut-offs: got {what}", where=(name,))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy(Form):
     """The router's rule; see :mod:`difficulty.runtime.rule` for how it is applied."""
 
@@ -87,6 +124,8 @@ class Policy(Form):
     """Thresholds of single tasks, in place of ``threshold``."""
     min_familiarity: Share = 0.0
     """Requests less familiar than this go to the frontier model; 0 switches that off."""
+    early: Early | None = None
+    """Where most requests are decided by a small graph; ``None``: the scorer decides all."""
     fallback: Fallback = Fallback()
     exploration: Exploration = Exploration()
     on_error: Literal["frontier"] = "frontier"

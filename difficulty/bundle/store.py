@@ -19,9 +19,11 @@ from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form
 from difficulty.text import TEXT_VIEWS
 
-__all__ = ["REQUIRED_FILES", "SIGNATURE", "Bundle", "appearing", "copy_bundle", "read_bundle", "write_bundle"]
+__all__ = ["EARLY_GRAPH", "REQUIRED_FILES", "SIGNATURE", "Bundle", "appearing", "copy_bundle", "read_bundle", "write_bundle"]
 
 REQUIRED_FILES = ("scorer.onnx", "tokenizer.json", "policy.json", "golden.jsonl", "metrics.json", "card.md")
+EARLY_GRAPH = "early.onnx"
+"""The small graph of early exit, in bundles that have it."""
 SIGNATURE = "signature"
 _UNHASHED = {"manifest.json", SIGNATURE}
 _Form = TypeVar("_Form", bound=Form)
@@ -136,6 +138,8 @@ def read_bundle(folder: Path) -> Bundle:
     policy = _parse_json(Policy, files["policy.json"], "policy.json")
     if policy.min_familiarity > 0 and "familiarity" not in manifest.outputs:
         raise BundleError("policy.json asks for a min_familiarity, but this scorer has no familiarity output. Set it to 0 or train again.")
+    if policy.early and EARLY_GRAPH not in files:
+        raise BundleError(f"policy.json has early cut-offs, but the bundle has no {EARLY_GRAPH}. Ship the bundle again.")
     return Bundle(folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE))
 
 

@@ -43,6 +43,8 @@ def command(
         print_json({"out": str(out_path), **counts})
         return
     out.print(f"{counts['rows']:,} requests: {counts['cheap']:,} cheap, {counts['frontier']:,} frontier")
+    if counts["early"]:
+        out.print(f"  decided early {counts['early']:,}, by the scorer {counts['scorer']:,}")
     for reason in ("easy_task", "hard_task", "above_threshold", "within_threshold", "unfamiliar", "scorer_error"):
         if counts[reason]:
             out.print(f"  {reason} {counts[reason]:,}")
@@ -54,7 +56,8 @@ def command(
 def print_decision(row: dict[str, Any]) -> None:
     """Print one decision for people."""
     score = row["difficulty_score"]
-    why = f"difficulty_score {score:.4f}, threshold {row['threshold']:.4f}" if score is not None else row.get("error", "no score needed")
+    name = "early_score" if row["scored_by"] == "early" else "difficulty_score"
+    why = f"{name} {score:.4f}, threshold {row['threshold']:.4f}" if score is not None else row.get("error", "no score needed")
     fallback = f"; falls back to {row['fallback']} when validation fails" if row["fallback"] else ""
     cut = "; only head and tail were read" if row["truncated"] else ""
     out.print(f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}", markup=False)

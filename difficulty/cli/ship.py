@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from difficulty.recipe import PolicySettings
     from difficulty.records import Estimate, OperatingPoint
     from difficulty.stages.run import Run
+    from difficulty.stages.ship import Shipped
 
 __all__ = ["command", "print_parity", "print_point", "print_promise"]
 
@@ -51,6 +52,12 @@ def command(
     allow_no_signal: Annotated[
         bool, typer.Option("--allow-no-signal", help="Ship even a score that routes no better than chance might.")
     ] = False,
+    early: Annotated[
+        bool | None,
+        typer.Option(
+            "--early/--no-early", help="Let a small graph decide what is far from the threshold. Default: the recipe's, which is off."
+        ),
+    ] = None,
     sign_key: Annotated[Path | None, typer.Option(help="Sign with this private key (PEM), as 'difficulty sign' does.")] = None,
     cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
@@ -59,6 +66,7 @@ def command(
     from difficulty.bundle.signature import opened
     from difficulty.cli.signing import given_key
     from difficulty.economics import load_prices
+    from difficulty.stages.early import exit_sentences
     from difficulty.stages.run import Run
     from difficulty.stages.ship import ship
 
@@ -78,6 +86,7 @@ def command(
             models=(cheap_model, frontier_model),
             prices=price_list,
             allow_no_signal=allow_no_signal,
+            early=early,
             cache=cache,
             sign_with=key,
             progress=say,
@@ -91,14 +100,24 @@ def command(
                 "parity": {"n": parity.n, "max_difference": parity.max_difference, "flips": parity.flips},
                 "test": {name: estimate.as_dict() for name, estimate in shipped.evaluation.overall.items()},
                 "familiarity": finished.lineage.get("familiarity"),
+                "early": _early_form(shipped),
             }
         )
         return
     print_parity(parity)
     print_point(shipped.point, shipped.evaluation.overall)
+    for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
+        out.print(sentence, markup=False)
     if advice := finished.lineage.get("familiarity"):
         out.print(advice["sentence"], markup=False)
     out.print(f"wrote {out_path}", markup=False)
+
+
+def _early_form(shipped: Shipped) -> dict[str, Any]:
+    """Return what early exit does to the test samples, and what is to be known of it."""
+    figures = shipped.evaluation.early
+    test = {kind: {name: estimate.as_dict() for name, estimate in part.items()} for kind, part in figures.items()}
+    return {"test": test, "notes": list(shipped.notes)}
 
 
 def print_parity(parity: ParityReport) -> None:

@@ -45,7 +45,7 @@ def command(
     old, new = result.old, result.new
     if json:
         moved = {name: estimate.as_dict() for name, estimate in result.changes.items()}
-        print_json({"bundle": str(out_path), "old": old.as_dict(), "new": new.as_dict(), "change": moved})
+        print_json({"bundle": str(out_path), "old": old.as_dict(), "new": new.as_dict(), "change": moved, "notes": list(result.notes)})
         return
     table = Table("", f"old ({old.objective})", f"new ({new.objective})", "change", box=None, pad_edge=False)
     table.add_row("threshold", f"{old.threshold:.6g}", f"{new.threshold:.6g}", f"{new.threshold - old.threshold:+.6g}")
@@ -57,4 +57,6 @@ def command(
         table.add_row(name.replace("_", " "), *cells)
     out.print(table, width=_WIDTH, crop=False)
     print_promise(new)
+    for sentence in result.notes:
+        out.print(sentence, markup=False)
     out.print(f"wrote {out_path}", markup=False)

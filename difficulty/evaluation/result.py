@@ -69,6 +69,9 @@ class Evaluation:
         What the honesty checks found, the gravest first.
     lineage : mapping of str to object
         What was judged by what.
+    early : mapping of str to mapping of str to Estimate
+        Where a bundle has early exit: kind of request, ``with_task`` or ``without_task``, then ``asked``, the share that the scorer is
+        asked about, and ``changed``, the share of decisions that differ from the scorer's. All other figures are the scorer's.
     """
 
     target: Target
@@ -85,10 +88,15 @@ class Evaluation:
     histogram: Histogram | None = None
     findings: tuple[Finding, ...] = ()
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    early: Mapping[str, Estimates] = field(default_factory=dict)
 
     def noting(self, notes: Sequence[str]) -> Evaluation:
         """Return the same figures with more notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+    def leaving_early(self, early: Mapping[str, Estimates]) -> Evaluation:
+        """Return the same figures with what early exit does to them."""
+        return replace(self, early=early)
 
     def descending_from(self, lineage: Mapping[str, Any]) -> Evaluation:
         """Return the same figures with what was judged by what."""
@@ -112,6 +120,7 @@ class Evaluation:
             "baseline_curves": {name: {key: list(part) for key, part in columns.items()} for name, columns in self.baseline_curves.items()},
             "calibration": {name: bins.as_dict() for name, bins in self.calibration.items()},
             "histogram": self.histogram.as_dict() if self.histogram else None,
+            **({"early": {kind: _plain(part) for kind, part in self.early.items()}} if self.early else {}),
         }
 
     @classmethod
@@ -152,6 +161,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         baselines={name: part if name in _FIXED else cleared(part) for name, part in evaluation.baselines.items()},
         notes=(*evaluation.notes, f"Figures at the threshold are unknown: {note}."),
         curve=None,
+        early={},
         findings=tuple(finding for finding in evaluation.findings if finding.name != "threshold_on_judged_data"),
     )
 
@@ -196,6 +206,7 @@ def _optional(form: Mapping[str, Any]) -> dict[str, Any]:
         "histogram": Histogram.from_dict(histogram) if histogram else None,
         "findings": tuple(Finding.from_dict(finding) for finding in form.get("findings", ())),
         "lineage": form.get("lineage", {}),
+        "early": {kind: _estimates(part) for kind, part in form.get("early", {}).items()},
     }
 
 

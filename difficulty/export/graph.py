@@ -30,7 +30,7 @@ from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile
 from difficulty.model.heads import LinearHead
 
-__all__ = ["build_graph", "task_ids"]
+__all__ = ["build_graph", "inputs_of", "task_ids"]
 
 FloatArray = NDArray[np.float64]
 _TASK, _TOPIC = "task", "topic"
@@ -51,7 +51,7 @@ class _Parts:
 def build_graph(model: DifficultyModel) -> onnx.ModelProto:
     """Return the ONNX form of a fitted model."""
     graph = GraphBuilder()
-    inputs, parts = _inputs(graph, model), _Parts()
+    inputs, parts = inputs_of(graph, model), _Parts()
     if inputs.task and model.tasks is not None:
         known = np.eye(len(model.tasks.tasks) + 1, dtype=np.float32)[:, 1:]
         parts.evidence.add(_TASK, graph("Gather", graph.constant(known), inputs.task), known.shape[1])
@@ -95,7 +95,7 @@ def _vocabulary_size(model: DifficultyModel) -> int:
     raise InvalidValueError("channels", [], rule="be one or more")
 
 
-def _inputs(graph: GraphBuilder, model: DifficultyModel) -> Inputs:
+def inputs_of(graph: GraphBuilder, model: DifficultyModel) -> Inputs:
     """Take padding and the task off the ids: to a table both are rows past the vocabulary, to an encoder masked."""
     vocabulary, tasks = _vocabulary_size(model), task_ids(model)
     nothing = vocabulary + len(tasks)

@@ -12,7 +12,7 @@ from difficulty.errors import ParityError
 from difficulty.model.difficulty import Scores
 from difficulty.recipe import ExportSettings
 
-__all__ = ["ParityReport", "check_flips", "compare"]
+__all__ = ["ParityReport", "check_flips", "compare", "compare_early"]
 
 FloatArray = NDArray[np.float64]
 _SHOWN = 5
@@ -57,15 +57,31 @@ def compare(names: Sequence[str], python: Scores, shipped: dict[str, NDArray[np.
     ParityError
         If any difference is above the tolerance or not a number; the message names the worst requests.
     """
+    differences = [shipped[output].astype(np.float64) - expected for output, expected in python.by_name().items()]
+    return _checked(names, differences, settings, what="scorer")
+
+
+def compare_early(names: Sequence[str], python: FloatArray, shipped: NDArray[np.floating], settings: ExportSettings) -> ParityReport:
+    """Compare the early score on every request.
+
+    Raises
+    ------
+    ParityError
+        As :func:`compare`.
+    """
+    return _checked(names, [shipped.astype(np.float64) - python], settings, what="early graph")
+
+
+def _checked(names: Sequence[str], differences: Sequence[FloatArray], settings: ExportSettings, *, what: str) -> ParityReport:
+    """Return the report, or refuse."""
     worst = np.zeros(len(names))
-    for output, expected in python.by_name().items():
-        difference = np.abs(shipped[output].astype(np.float64) - expected)
-        worst = np.maximum(worst, np.where(np.isnan(difference), np.inf, difference))
+    for difference in differences:
+        worst = np.maximum(worst, np.where(np.isnan(difference), np.inf, np.abs(difference)))
     largest = float(worst.max(initial=0.0))
     if largest > settings.max_score_difference:
         listed = ", ".join(f"{names[i]} ({worst[i]:.2g})" for i in np.argsort(-worst)[:_SHOWN])
         raise ParityError(
-            f"the exported scorer must stay within {settings.max_score_difference:g} of the Python model: got {largest:.3g}. "
+            f"the exported {what} must stay within {settings.max_score_difference:g} of the Python model: got {largest:.3g}. "
             f"Worst requests: {listed}. Nothing was shipped."
         )
     return ParityReport(n=len(names), max_difference=largest)

@@ -14,7 +14,7 @@ from pathlib import Path
 from difficulty.bundle import Bundle
 from difficulty.bundle.store import copy_bundle
 from difficulty.integrations.layouts import Layout
-from difficulty.runtime.scorer import most_rows
+from difficulty.runtime.graph import most_rows
 
 __all__ = ["TRITON_REPOSITORY", "model_config"]
 
@@ -24,7 +24,7 @@ _INPUTS = ("input_ids", "attention_mask")
 def model_config(bundle: Bundle) -> str:
     """Return ``config.pbtxt``, a ``ModelConfig`` message in text form.
 
-    A batch is at most what one call may hold in memory at the longest request (:func:`difficulty.runtime.scorer.most_rows`).
+    A batch is at most what one call may hold in memory at the longest request (:func:`difficulty.runtime.graph.most_rows`).
     """
     longest = bundle.manifest.max_tokens + bool(bundle.manifest.task_ids)
     inputs = [f"  {{ name: {_quoted(name)} data_type: TYPE_INT64 dims: [ -1 ] }}" for name in _INPUTS]

@@ -273,6 +273,7 @@ def event_of(visit: Visit, outcome: Outcome) -> DecisionEvent:
         tokens=decision.tokens,
         tokens_source=decision.tokens_source,
         truncated=decision.truncated,
+        scored_by=decision.scored_by,
         decision_error=decision.error,
         calls=tuple(visit.calls),
         fallback=visit.fallback,

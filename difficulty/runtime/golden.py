@@ -8,6 +8,7 @@ from typing import Any
 
 from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
+from difficulty.runtime.early import EARLY_OUTPUT
 from difficulty.runtime.router import Request, Router
 
 __all__ = ["check_golden", "golden_rows"]
@@ -18,11 +19,17 @@ _DECIDED = ("route", "model", "reason", "fallback")
 
 
 def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield one row of ``golden.jsonl`` for each request (``id``, ``messages``, optional ``task`` and ``given_tokens``)."""
+    """Yield one row of ``golden.jsonl`` for each request (``id``, ``messages``, optional ``task`` and ``given_tokens``).
+
+    The scorer decides all of them; what the early graph gives, where the bundle has one, stands beside.
+    """
     for request in requests:
-        decision = router.consider(Request(request["messages"], request.get("task"), request.get("given_tokens"))).as_dict()
+        asked = Request(request["messages"], request.get("task"), request.get("given_tokens"))
+        decision = router.consider(asked, early=False).as_dict()
         ids = None if decision["reason"] == "scorer_error" else router.scorer.encode(request["messages"], request.get("task")).ids
-        yield {**request, "input_ids": ids, **{name: decision[name] for name in (*_SCORES, *_EXACT)}}
+        scored = None if decision["difficulty_score"] is None else ids
+        early = {EARLY_OUTPUT: router.early.score_ids(scored) if scored else None} if router.early else {}
+        yield {**request, "input_ids": ids, **{name: decision[name] for name in (*_SCORES, *_EXACT)}, **early}
 
 
 def check_golden(bundle: Bundle, router: Router) -> list[str]:
@@ -44,9 +51,9 @@ def _differences(expected: dict[str, Any], found: dict[str, Any], *, tolerance: 
             continue
         if expected[name] != found[name]:
             yield f"{expected['id']}: {name} is {found[name]!r:.80}, expected {expected[name]!r:.80}"
-    for name in _SCORES:
-        if not _close(expected[name], found[name], tolerance):
-            yield f"{expected['id']}: {name} is {found[name]}, expected {expected[name]} within {tolerance:g}"
+    for name in (*_SCORES, EARLY_OUTPUT):
+        if not _close(expected.get(name), found.get(name), tolerance):
+            yield f"{expected['id']}: {name} is {found.get(name)}, expected {expected.get(name)} within {tolerance:g}"
 
 
 def _at_the_edge(expected: dict[str, Any], tolerance: float) -> bool:

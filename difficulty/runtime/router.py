@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,17 +16,19 @@ from difficulty.bundle.signature import verify_signature
 from difficulty.bundle.trust import Trust
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.records import Route
+from difficulty.runtime.early import EarlyScorer, exit_early, exits
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import Score, Scorer
 
 if TYPE_CHECKING:
     from difficulty.runtime.waiting import WaitingByLoop
 
-__all__ = ["Decision", "Request", "Router", "TokensSource"]
+__all__ = ["Decision", "Request", "Router", "ScoredBy", "TokensSource"]
 
 logger = logging.getLogger("difficulty.runtime")
 
 TokensSource = Literal["request", "tokenizer", "estimate"]
+ScoredBy = Literal["scorer", "early"]
 Messages = str | Sequence[Mapping[str, Any]]
 
 
@@ -46,7 +49,7 @@ class Decision:
     """Name of the model to call."""
     reason: Reason
     difficulty_score: float | None
-    """``None`` when the rule needed no score or none could be made."""
+    """What was compared with the threshold; ``None`` when the rule needed no score or none could be made."""
     p_cheap_fails: float | None
     p_frontier_fails: float | None
     familiarity: float | None
@@ -60,6 +63,8 @@ class Decision:
     truncated: bool
     """Whether the scorer saw less than the whole request."""
     bundle_version: str
+    scored_by: ScoredBy | None = None
+    """Whose score it is: ``early`` where the small graph was sure; the other outputs are ``None`` then."""
     error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
 
@@ -81,9 +86,11 @@ class Router:
     'cheap'
     """
 
-    def __init__(self, scorer: Scorer, policy: Policy, *, version: str) -> None:
+    def __init__(self, scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None) -> None:
         self.scorer = scorer
         self.policy = policy
+        self.early = early
+        self._exits = exits(policy) if early else None
         self.version = version
         self.scorer_errors = 0
         self._lock = threading.Lock()
@@ -115,9 +122,11 @@ class Router:
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Router:
         """Build the router of a bundle that is read already."""
-        manifest = bundle.manifest
-        router = cls(Scorer.from_bundle(bundle, threads=threads), bundle.policy, version=f"{manifest.name}-{manifest.version}")
+        early = EarlyScorer.from_bundle(bundle, threads=threads)
+        router = cls(Scorer.from_bundle(bundle, threads=threads), bundle.policy, version=bundle.label, early=early)
         router.scorer.warm_up()
+        if early:
+            router.consider(Request("warm up"))
         return router
 
     @property
@@ -142,8 +151,8 @@ class Router:
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; scored in batches, much faster than one at a time."""
         pending = [self._look_at(request) for request in requests]
-        waiting = [index for index, look in enumerate(pending) if look.verdict is None and look.error is None]
-        self._score_all([pending[index] for index in waiting])
+        self._exit_early([look for look in pending if look.is_open])
+        self._score_all([look for look in pending if look.is_open])
         return [self._noted(self._conclude(look)) for look in pending]
 
     async def adecide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
@@ -159,12 +168,33 @@ class Router:
 
         return WaitingByLoop(self.decide_many)
 
-    def consider(self, request: Request) -> Decision:
-        """Return the decision without counting or logging it: for tests of a bundle, not for traffic."""
+    def consider(self, request: Request, *, early: bool = True) -> Decision:
+        """Return the decision without counting or logging it: for tests of a bundle, not for traffic.
+
+        With ``early=False`` the scorer decides whatever needs a score.
+        """
         look = self._look_at(request)
-        if look.verdict is None and look.error is None:
+        if early and look.is_open:
+            self._exit_early([look])
+        if look.is_open:
             self._score_one(look)
         return self._conclude(look)
+
+    def _exit_early(self, looks: list[_Look]) -> None:
+        """Decide those that are far from the threshold; where that fails, the scorer decides them."""
+        if self.early is None or self._exits is None or not looks:
+            return
+        try:
+            if len(looks) == 1:
+                scores = [self.early.score_ids(looks[0].ids)]
+            else:
+                scores = self.early.score_many([look.ids for look in looks]).tolist()
+        except Exception as error:
+            logger.debug("early exit failed, the scorer decides: %s", error)
+            return
+        for look, score in zip(looks, scores, strict=True):
+            if math.isfinite(score) and (verdict := exit_early(self._exits, score, informed=look.informed)):
+                look.verdict, look.early_score = verdict, score
 
     def _score_one(self, look: _Look) -> None:
         try:
@@ -198,7 +228,7 @@ class Router:
                 if look.verdict:
                     return look
             encoded = self.scorer.encode(request.messages, request.task)
-            look.ids, look.truncated = encoded.ids, encoded.truncated
+            look.ids, look.informed, look.truncated = encoded.ids, encoded.informed, encoded.truncated
             if look.tokens is None:
                 look.tokens, look.source = encoded.tokens, "estimate" if encoded.estimated else "tokenizer"
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
@@ -228,12 +258,13 @@ class Router:
 
     def _decision(self, look: _Look, verdict: Verdict, score: Score | None) -> Decision:
         cheap = verdict.route == "cheap"
+        scored_by: ScoredBy | None = "scorer" if score else None if look.early_score is None else "early"
         policy = self.policy
         return Decision(
             route=verdict.route,
             model=policy.cheap_model if cheap else policy.frontier_model,
             reason=verdict.reason,
-            difficulty_score=score.difficulty_score if score else None,
+            difficulty_score=score.difficulty_score if score else look.early_score,
             p_cheap_fails=score.p_cheap_fails if score else None,
             p_frontier_fails=score.p_frontier_fails if score else None,
             familiarity=score.familiarity if score else None,
@@ -244,6 +275,7 @@ class Router:
             tokens_source=look.source,
             truncated=look.truncated,
             bundle_version=self.version,
+            scored_by=scored_by,
             error=str(look.error) if look.error else None,
         )
 
@@ -254,12 +286,21 @@ class _Look:
 
     request: Request
     ids: list[int] = field(default_factory=list)
+    informed: bool = False
+    """Whether the scorer knows the task."""
     tokens: int | None = None
     source: TokensSource | None = None
     truncated: bool = False
     verdict: Verdict | None = None
     score: Score | None = None
+    early_score: float | None = None
+    """Where it was enough to decide by."""
     error: Exception | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a score is needed, and one can be had."""
+        return self.verdict is None and self.error is None
 
     @property
     def task(self) -> str | None:

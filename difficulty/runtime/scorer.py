@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from difficulty.bundle.store import Bundle
-from difficulty.errors import BundleError, InvalidValueError, ScoringError
+from difficulty.errors import BundleError, ScoringError
+from difficulty.runtime.graph import FloatArray, Graph, load_session
 from difficulty.text import TextView
-from difficulty.tokens import RequestTokenizer, pad
+from difficulty.tokens import RequestTokenizer
 
-__all__ = ["Encoded", "Score", "Scorer", "load_session", "most_rows"]
+__all__ = ["Encoded", "Score", "Scorer"]
 
-FloatArray = NDArray[np.float32]
-_INPUTS = {"input_ids", "attention_mask"}
 _REQUIRED = ("difficulty_score", "p_cheap_fails")
 _OPTIONAL = ("p_frontier_fails", "familiarity")
 _WARM_UP_LENGTHS = (1, 16, 64)
-_MOST_ROWS = 256
-_MOST_PAIRS = 2_000_000
-"""A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers; this bounds them."""
 
 
 class Encoded(NamedTuple):
@@ -89,18 +83,11 @@ class Scorer:
         *,
         task_ids: Mapping[str, int] | None = None,
     ) -> None:
-        inputs, found = ({item.name for item in items} for items in (session.get_inputs(), session.get_outputs()))
-        if inputs != _INPUTS:
-            raise BundleError(f"scorer.onnx must have the inputs {sorted(_INPUTS)}: got {sorted(inputs)}. Ship the bundle again.")
-        missing = [name for name in _REQUIRED if name not in found]
-        if missing:
-            raise BundleError(f"scorer.onnx must have the output {missing[0]!r}: got {sorted(found)}. Ship the bundle again.")
-        self.session = session
+        self.graph = Graph(session, "scorer.onnx", _REQUIRED, _OPTIONAL, most_tokens=tokenizer.max_tokens + 1)
         self.tokenizer = tokenizer
         self.view = view
         self.task_ids = dict(task_ids or {})
-        self._ones = np.ones((1, tokenizer.max_tokens + 1), dtype=np.int64)
-        self.outputs = [name for name in (*_REQUIRED, *_OPTIONAL) if name in found]
+        self.outputs = self.graph.outputs
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Scorer:
@@ -140,10 +127,7 @@ class Scorer:
 
     def score_ids(self, ids: Sequence[int]) -> Score:
         """Return the score of one tokenized request."""
-        input_ids = np.array([ids or [0]], dtype=np.int64)
-        mask = self._ones[:, : len(ids)] if 0 < len(ids) <= self._ones.shape[1] else np.full_like(input_ids, bool(ids))
-        values = self.session.run(self.outputs, {"input_ids": input_ids, "attention_mask": mask})
-        return Score.of({name: value.item() for name, value in zip(self.outputs, values, strict=True)})
+        return Score.of(dict(zip(self.outputs, self.graph.one(ids), strict=True)))
 
     def warm_up(self) -> None:
         """Score a request of each of a few lengths: runtimes set themselves up on the first."""
@@ -157,40 +141,4 @@ class Scorer:
 
     def score_many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
         """Return each output for many tokenized requests, arrays of shape (n_requests,) in the order of ``rows``."""
-        results = {name: np.zeros(len(rows), dtype=np.float32) for name in self.outputs}
-        for picked in _batches([len(row) for row in rows]):
-            ids, mask = pad([rows[index] for index in picked])
-            values = self.session.run(self.outputs, {"input_ids": ids, "attention_mask": mask})
-            for name, value in zip(self.outputs, values, strict=True):
-                results[name][picked] = value
-        return results
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
-    """Yield row numbers in batches of like length, bounded in rows and in memory."""
-    order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
-    end = len(order)
-    while end > 0:  # longest first, so the first batch is the largest that memory must hold
-        size = most_rows(lengths[order[end - 1]])
-        yield order[max(0, end - size) : end]
-        end -= size
-
-
-def most_rows(longest: int) -> int:
-    """Return how many requests of at most ``longest`` tokens one call may hold."""
-    return max(1, min(_MOST_ROWS, _MOST_PAIRS // max(1, longest) ** 2))
-
-
-def load_session(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
-    """Return a session for a graph held in memory; ``threads`` is what one call may use."""
-    if threads < 1:
-        raise InvalidValueError("threads", threads, rule="be 1 or more")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it keeps the largest batch's memory for good, and is no faster
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises its own classes, none of them public
-        raise BundleError(f"scorer.onnx cannot be loaded ({error}). Ship the bundle again.") from error
+        return self.graph.many(rows)

@@ -9,6 +9,7 @@ from difficulty.bundle import Policy
 from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
+from difficulty.stages.early import exit_sentences
 from difficulty.stages.labels import label_notes
 from difficulty.stages.reading import reading_notes
 
@@ -58,6 +59,7 @@ def bundle_card(name: str, lineage: Mapping[str, Any], policy: Policy, evaluatio
         "| --- | --- | --- | --- |",
         *(_row(label, evaluation.overall[key]) for key, label in _SHOWN.items() if key in evaluation.overall),
         "",
+        *_early(policy, evaluation),
         "## Made from",
         "",
         f"- recipe `{lineage['recipe']['name']}`, traffic sha256 `{lineage['training_data']}`",
@@ -72,6 +74,29 @@ def bundle_card(name: str, lineage: Mapping[str, Any], policy: Policy, evaluatio
         "",
     ]
     return "\n".join(lines)
+
+
+def _early(policy: Policy, evaluation: Evaluation) -> list[str]:
+    """Return the section on early exit, where there is one."""
+    if not policy.early:
+        return []
+    early = policy.early
+    cuts = [("with", early.with_task), ("without", early.without_task)]
+    return [
+        "## Early exit",
+        "",
+        f"`early.onnx` decides what is far from the threshold; it may change {early.budget:.2%} of the scorer's decisions. "
+        "All other figures are the scorer's.",
+        "",
+        *(
+            f"- {word} a known task: cheap below {cut.low:.6g}, frontier above {cut.high:.6g}, chosen on {cut.n:,} calibration requests "
+            f"with confidence {early.confidence:g}"
+            for word, cut in cuts
+            if cut
+        ),
+        *(f"- {sentence}" for sentence in exit_sentences(evaluation.early, judged="test")),
+        "",
+    ]
 
 
 def _tasks(tasks: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from difficulty.bundle import Chosen, Policy
 from difficulty.export.suite import golden_requests
 from difficulty.records import OperatingPoint
+from difficulty.runtime.early import EarlyScorer
 from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Scorer
@@ -51,8 +52,9 @@ def hash_of_texts(traffic: Traffic) -> str:
     return sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest()
 
 
-def policy_files(scorer: Scorer, policy: Policy, *, version: str) -> dict[str, bytes]:
+def policy_files(scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None) -> dict[str, bytes]:
     """Return ``policy.json`` and the golden vectors that a router with this policy gives."""
-    rows = golden_rows(Router(scorer, policy, version=version), golden_requests())
-    text = json.dumps(policy.as_dict(), indent=2, ensure_ascii=False) + "\n"
+    rows = golden_rows(Router(scorer, policy, version=version, early=early), golden_requests())
+    form = policy.as_dict(without=() if policy.early else ("early",))  # readers from before it know no such field
+    text = json.dumps(form, indent=2, ensure_ascii=False) + "\n"
     return {"policy.json": text.encode(), "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")}

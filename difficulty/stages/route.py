@@ -53,7 +53,7 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[
             counts["rows"] += 1
             counts["errors"] += "error" in row
             counts.update(["truncated"] if row.get("truncated") else [])
-            counts.update(row[name] for name in ("route", "reason") if name in row)
+            counts.update(row[name] for name in ("route", "reason", "scored_by") if row.get(name))
             if progress and counts["rows"] % CHUNK == 0:
                 progress(counts["rows"])
     return counts

@@ -8,6 +8,7 @@
     suspicious.jsonl     labels that may be wrong, by id of the sample
     out_of_fold.npz      scores of the fit samples, each by heads that did not see it
     metrics.json         the test samples judged, before a threshold is chosen
+    early.npz            a light student of the model, where its encoder takes milliseconds; early exit ships it
     learning_curve.json  what more labels would bring, where that was measured
 
 It holds the user's texts (in the two Parquet files) and stays in the lab; the bundle that is shipped does not.
@@ -37,6 +38,7 @@ from difficulty.features.transformer import kept_on_disk
 from difficulty.labels.suspicion import read_suspicious
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.early import EarlyModel, load_early
 from difficulty.model.store import load_model
 from difficulty.recipe import Recipe, parse_recipe
 from difficulty.text import TextView
@@ -45,10 +47,22 @@ from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.sketches import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.table import Traffic
 
-__all__ = ["CURVE_FILE", "OUT_OF_FOLD_FILE", "RUN_FORMAT", "NamedScores", "Overlap", "Run", "Seen", "new_folder", "refuse_existing"]
+__all__ = [
+    "CURVE_FILE",
+    "EARLY_FILE",
+    "OUT_OF_FOLD_FILE",
+    "RUN_FORMAT",
+    "NamedScores",
+    "Overlap",
+    "Run",
+    "Seen",
+    "new_folder",
+    "refuse_existing",
+]
 
 RUN_FORMAT = 1
 CURVE_FILE = "learning_curve.json"
+EARLY_FILE = "early.npz"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
 
 
@@ -181,6 +195,12 @@ class Run:
     def model(self) -> DifficultyModel:
         """The fitted model."""
         return load_model(self.folder, encoder=self.encoder)
+
+    @cached_property
+    def early(self) -> EarlyModel | None:
+        """The light student of the model; ``None`` where it has none."""
+        path = self.folder / EARLY_FILE
+        return load_early(path) if path.is_file() else None
 
     @cached_property
     def tokenizer(self) -> RequestTokenizer:

@@ -12,14 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import ScoringError
+from difficulty.runtime.early import EarlyScorer
 from difficulty.runtime.scorer import Encoded, Scorer
 from difficulty.stages.reading import ReadCounts, Reading, reading_of_counts
 from difficulty.traffic.table import Traffic
 
-__all__ = ["TrafficScores", "score_traffic"]
+__all__ = ["EarlyScores", "TrafficScores", "score_traffic"]
 
 _CHUNK_ROWS = 8192
 _MOST_WAITING = 3
+
+
+class EarlyScores(NamedTuple):
+    """What the graph of early exit gives for n samples, arrays of shape (n,)."""
+
+    told: NDArray[np.float64]
+    untold: NDArray[np.float64]
+    """When tasks are not told."""
+    informed: NDArray[np.bool_]
+    """Whether the scorer knows the task."""
+    readable: NDArray[np.bool_]
+    """Whether there is text to score."""
 
 
 class TrafficScores(NamedTuple):
@@ -33,6 +46,8 @@ class TrafficScores(NamedTuple):
     """What the scorer could not read of them."""
     untold: dict[str, NDArray[np.float64]] | None
     """``difficulty_score`` when tasks are not told, by its name among the baselines; ``None`` where not asked for or no task is known."""
+    early: EarlyScores | None = None
+    """``None`` where not asked for."""
 
 
 class _Part(NamedTuple):
@@ -40,10 +55,16 @@ class _Part(NamedTuple):
     totals: NDArray[np.int64]
     counts: ReadCounts
     untold: NDArray[np.float64] | None
+    early: EarlyScores | None
 
 
 def score_traffic(
-    scorer: Scorer, traffic: Traffic, *, without_task: bool = False, progress: Callable[[int], None] | None = None
+    scorer: Scorer,
+    traffic: Traffic,
+    *,
+    without_task: bool = False,
+    early: EarlyScorer | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> TrafficScores:
     """Score all samples; memory holds the text and the tokens of some thousand of them at a time.
 
@@ -54,6 +75,8 @@ def score_traffic(
         n samples, at least one.
     without_task : bool
         Score them again as if no task were told.
+    early : EarlyScorer, optional
+        The graph of early exit, to be asked about every sample too.
     progress : callable, optional
         Called with the number of samples scored so far.
     """
@@ -62,7 +85,7 @@ def score_traffic(
     waiting: deque[Future[_Part]] = deque()
     with ThreadPoolExecutor(max_workers=1) as pool:
         for encoded in _chunks(_encoded(scorer, messages, task) for messages, task in requests):
-            waiting.append(pool.submit(_scored, scorer, encoded, without_task=without_task and bool(scorer.task_ids)))
+            waiting.append(pool.submit(_scored, scorer, encoded, early, without_task=without_task and bool(scorer.task_ids)))
             if len(waiting) > _MOST_WAITING:
                 parts.append(waiting.popleft().result())
                 if progress:
@@ -74,10 +97,11 @@ def score_traffic(
         totals=np.concatenate([part.totals for part in parts]),
         reading=reading_of_counts([part.counts for part in parts], scorer.tokenizer),
         untold={"without_task": np.concatenate(untold)} if untold else None,
+        early=EarlyScores(*map(np.concatenate, zip(*(part.early for part in parts if part.early), strict=True))) if early else None,
     )
 
 
-def _scored(scorer: Scorer, encoded: Sequence[Encoded], *, without_task: bool) -> _Part:
+def _scored(scorer: Scorer, encoded: Sequence[Encoded], early: EarlyScorer | None, *, without_task: bool) -> _Part:
     outputs: dict[str, Any] = dict(scorer.score_many([row.ids for row in encoded]))
     untold = scorer.score_many([row.ids[row.informed :] for row in encoded])["difficulty_score"] if without_task else None
     return _Part(
@@ -85,7 +109,16 @@ def _scored(scorer: Scorer, encoded: Sequence[Encoded], *, without_task: bool) -
         totals=np.array([row.tokens for row in encoded], dtype=np.int64),
         counts=ReadCounts.of(encoded, scorer.tokenizer),
         untold=None if untold is None else untold.astype(np.float64),
+        early=_early(early, encoded) if early else None,
     )
+
+
+def _early(early: EarlyScorer, encoded: Sequence[Encoded]) -> EarlyScores:
+    told = early.score_many([row.ids for row in encoded]).astype(np.float64)
+    informed = np.array([row.informed for row in encoded], dtype=np.bool_)
+    untold, rows = told.copy(), np.flatnonzero(informed).tolist()
+    untold[rows] = early.score_many([encoded[row].ids[1:] for row in rows])
+    return EarlyScores(told, untold, informed, np.array([bool(row.ids) for row in encoded], dtype=np.bool_))
 
 
 def _chunks(rows: Iterator[Encoded]) -> Iterator[list[Encoded]]:

@@ -12,13 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
+from difficulty.bundle.policy import Early
 from difficulty.evaluation import Evaluation, as_text, metrics_text
 from difficulty.evaluation.result import without_threshold
+from difficulty.recipe import ExportSettings
 from difficulty.records import Estimate, OperatingPoint, Prices
+from difficulty.runtime.early import EarlyScorer
 from difficulty.runtime.scorer import Scorer
+from difficulty.stages.early import both_scores, choose_exits, exit_sentences, judge_exits, unfit
 from difficulty.stages.evaluate import label_settings, training_splits, weighed
 from difficulty.stages.policy import choose_point, chosen_by, policy_files
-from difficulty.stages.scores import score_traffic
+from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import scored_traffic
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.curve import ScoredTraffic
@@ -36,6 +40,8 @@ class Rechosen(NamedTuple):
     new: OperatingPoint
     changes: Mapping[str, Estimate]
     """Each figure of the new point minus that of the old one."""
+    notes: tuple[str, ...] = ()
+    """What became of early exit, where the old bundle can have it."""
 
 
 def rechoose(
@@ -55,6 +61,7 @@ def rechoose(
 
     Of the traffic that the bundle was trained on, only the calibration split is used. Thresholds of single tasks are chosen again with
     ``per_task``, and else dropped: the objective holds for what is chosen now. Without a ``catch_rate`` that of the bundle stays.
+    Cut-offs of early exit belong to one threshold: they are chosen again on the same traffic, or dropped, and the notes say so.
 
     Raises
     ------
@@ -67,22 +74,37 @@ def rechoose(
     old = read_bundle(bundle_path)
     traffic, notes = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
     scorer = Scorer.from_bundle(old)
-    scores = score_traffic(scorer, traffic)
+    small = EarlyScorer.from_bundle(old)
+    scores = score_traffic(scorer, traffic, without_task=small is not None, early=small)
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
     data = scored_traffic(traffic, scores.outputs, scores.totals, rules=old.policy, prices=prices, catch_rate=rate)
     point = choose_point(data, objective, per_task=per_task, n_draws=n_draws, rng=np.random.default_rng(seed))
     before = _old_point(old.policy, data, n_draws=n_draws, rng=np.random.default_rng(seed))
     moved = changes(data, before, point, n_draws=n_draws, rng=np.random.default_rng(seed))
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
+    early, early_notes = _exits(old, policy, scores, traffic) if small else (None, ())
+    policy, notes = replace(policy, early=early), (*notes, *early_notes)
     files = {
         **old.files,
-        **policy_files(scorer, policy, version=f"{name}-{version}"),
+        **policy_files(scorer, policy, version=f"{name}-{version}", early=small),
         "metrics.json": _metrics(old, len(traffic), notes),
         "card.md": _card(old, policy, notes, name=f"{name}-{version}", table=_table(before, point, moved)),
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
     kept = old.manifest.as_dict(without={"files", "sha256"})
-    return Rechosen(write_bundle(out, files, {**kept, "name": name, "version": version, "created": created}), before, point, moved)
+    written = write_bundle(out, files, {**kept, "name": name, "version": version, "created": created})
+    return Rechosen(written, before, point, moved, early_notes)
+
+
+def _exits(old: Bundle, policy: Policy, scores: TrafficScores, traffic: Traffic) -> tuple[Early | None, tuple[str, ...]]:
+    """Choose cut-offs for the new threshold with the old budget, and say what they do to the traffic that chose them."""
+    if problem := unfit(task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity):
+        return None, (problem,)
+    both = both_scores(scores, traffic, policy)
+    budget = old.policy.early.budget if old.policy.early else ExportSettings().early_budget
+    early, notes = choose_exits(both, threshold=policy.threshold, budget=budget)
+    said = exit_sentences(judge_exits(early, both), judged="such") if early else []
+    return early, (*notes, *said)
 
 
 def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:

@@ -18,9 +18,11 @@ from difficulty.evaluation.learning_curve import LearningCurve
 from difficulty.evaluation.signal import Signal
 from difficulty.evaluation.unfamiliar import FamiliarityAdvice
 from difficulty.features.encoder import Encoder
+from difficulty.features.transformer import TransformerEncoder
 from difficulty.labels import LabelReport
 from difficulty.model.channels import TunedChannel
 from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.early import EarlyModel, fit_early, save_early
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
 from difficulty.model.warm_start import continued
@@ -41,7 +43,7 @@ from difficulty.stages.lineage import lineage_of
 from difficulty.stages.material import Material, gather
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import Reading, reading_of
-from difficulty.stages.run import CURVE_FILE, OUT_OF_FOLD_FILE, NamedScores, Run, Seen, new_folder, refuse_existing
+from difficulty.stages.run import CURVE_FILE, EARLY_FILE, OUT_OF_FOLD_FILE, NamedScores, Run, Seen, new_folder, refuse_existing
 from difficulty.stages.scoring import judged
 from difficulty.stages.start import start_lineage
 from difficulty.stages.tune import tune
@@ -244,6 +246,8 @@ def _write(
     names = material.fit_ids
     with new_folder(out, what="run folder") as folder:
         save_model(fitted.model, folder)
+        if early := _early(material, fitted):
+            save_early(early, folder / EARLY_FILE)
         shutil.copytree(fitted.encoder.tokenizer_path.parent, folder / "encoder")
         write_metrics(evaluation, folder / "metrics.json")
         fitted.labels.write(folder / "suspicious.jsonl")
@@ -252,6 +256,13 @@ def _write(
         if curve:
             (folder / CURVE_FILE).write_text(json.dumps(curve.as_dict(), indent=2) + "\n", encoding="utf-8")
         (folder / "run.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
+
+
+def _early(material: Material, fitted: _Fitted) -> EarlyModel | None:
+    """Return a light student of a model that takes milliseconds; it needs the fit samples, which shipping does not have."""
+    if not isinstance(fitted.encoder, TransformerEncoder) or not material.recipe.features.ngrams:
+        return None
+    return fit_early(fitted.model, fitted.fit.ids, fitted.fit.tasks)
 
 
 def _lineage(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | None) -> dict[str, Any]:

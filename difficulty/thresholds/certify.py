@@ -27,11 +27,12 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, norm
+from scipy.stats import binom, binomtest, norm
 
+from difficulty.errors import InvalidValueError
 from difficulty.metrics.bootstrap import group_codes
 
-__all__ = ["KeptLosses", "binomial_p_value", "betting_p_value", "rejected", "samples_to_certify"]
+__all__ = ["KeptLosses", "binomial_p_value", "betting_p_value", "exact_interval", "rejected", "samples_to_certify"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -109,6 +110,24 @@ class KeptLosses:
 def binomial_p_value(losses: NDArray[np.int64], n: NDArray[np.int64], alpha: float) -> FloatArray:
     """Return the chance of at most so many losses among n when each is lost with probability ``alpha``; 1 for n = 0."""
     return np.asarray(np.where(n > 0, binom.cdf(losses, n, alpha), 1.0), dtype=np.float64)
+
+
+def exact_interval(count: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the Clopper-Pearson interval of a share of which ``count`` of ``n`` requests were seen.
+
+    It covers the true share at least as often as ``confidence`` says, also where ``count`` is 0 and a bootstrap sees nothing.
+
+    Raises
+    ------
+    InvalidValueError
+        If ``n`` is 0 or less, or ``count`` is not in 0 to ``n``.
+    """
+    if n < 1:
+        raise InvalidValueError("n", n, rule="be 1 or more")
+    if not 0 <= count <= n:
+        raise InvalidValueError("count", count, rule=f"be in 0 to {n}")
+    found = binomtest(count, n).proportion_ci(confidence, method="exact")
+    return float(found.low), float(found.high)
 
 
 def betting_p_value(excess: FloatArray, most: float, *, delta: float) -> float:

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy, ValidatorRule, read_bundle, write_bundle
+from difficulty.bundle.policy import CutOffs, Early
 from difficulty.cli.shipped import find_encoder
 from difficulty.export.suite import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
@@ -70,7 +71,7 @@ def test_fields_are_those_that_python_reads():
     """Both refuse what they do not know, so a new field needs both."""
     done = node("-e", 'import("./src/fields.js").then(({ FIELDS }) => console.log(JSON.stringify(FIELDS)))')
     models = {"MANIFEST": Manifest, "FILE": FileEntry, "POLICY": Policy, "FALLBACK": Fallback, "CHOSEN": Chosen}
-    models |= {"VALIDATOR": ValidatorRule, "EXPLORATION": Exploration}
+    models |= {"VALIDATOR": ValidatorRule, "EXPLORATION": Exploration, "EARLY": Early, "CUT_OFFS": CutOffs}
     assert json.loads(done.stdout) == {name: list(model.__dataclass_fields__) for name, model in models.items()}
 
 

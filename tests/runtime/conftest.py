@@ -10,7 +10,8 @@ from onnx import TensorProto, helper
 from difficulty.bundle import Policy, read_bundle
 from difficulty.export.builder import GraphBuilder
 from difficulty.runtime import Router, Scorer
-from difficulty.runtime.scorer import load_session
+from difficulty.runtime.early import EarlyScorer
+from difficulty.runtime.graph import load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from tests.data.make_bundle import POLICY
@@ -54,8 +55,13 @@ def first_id_graph(*, outputs=("difficulty_score", "p_cheap_fails"), inputs=("in
     return model.SerializeToString()
 
 
-def hand_made(policy=None, **graph):
+def hand_made(policy=None, *, early=None, **graph):
     """Return a router over the tokenizer of 200 words: word ``w7`` scores 7/200."""
     tokenizer = RequestTokenizer(word_tokenizer(), max_tokens=64)
     scorer = Scorer(load_session(first_id_graph(**graph)), tokenizer, TextView(1, max_chars=8192))
-    return Router(scorer, Policy.parse(POLICY | (policy or {})), version="by-hand-1")
+    return Router(scorer, Policy.parse(POLICY | (policy or {})), version="by-hand-1", early=early)
+
+
+def hand_made_early(*, outputs=("early_score",), **graph):
+    """Return an early scorer by the first id."""
+    return EarlyScorer(load_session(first_id_graph(outputs=outputs, **graph), name="early.onnx"), most_tokens=65)

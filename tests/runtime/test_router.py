@@ -43,6 +43,7 @@ def test_decision_by_hand():
         "tokens_source": "tokenizer",
         "truncated": False,
         "bundle_version": "by-hand-1",
+        "scored_by": "scorer",
         "error": None,
     }
     assert (below.route, below.model, below.reason, below.fallback) == ("cheap", "cheap-8b", "within_threshold", "frontier")

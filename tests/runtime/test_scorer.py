@@ -11,7 +11,7 @@ from difficulty.bundle import read_bundle
 from difficulty.bundle.manifest import UNSEALED, seal
 from difficulty.errors import BundleError, InvalidValueError, ScoringError
 from difficulty.runtime import Router, Score, Scorer
-from difficulty.runtime.scorer import _MOST_PAIRS, _MOST_ROWS, _batches, load_session
+from difficulty.runtime.graph import _MOST_PAIRS, _MOST_ROWS, _batches, load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, pad
 from tests.fakes import word_tokenizer
@@ -63,9 +63,9 @@ def test_padding_and_what_stands_in_it_change_nothing(scorer):
     ids, mask = pad(rows)
     wide, wide_mask = (np.pad(array, ((0, 0), (0, 25))) for array in (ids, mask))
     noisy = np.where(wide_mask == 1, wide, 321)
-    expected = scorer.session.run(scorer.outputs, {"input_ids": ids, "attention_mask": mask})
+    expected = scorer.graph.session.run(scorer.outputs, {"input_ids": ids, "attention_mask": mask})
     for padded in (wide, noisy):
-        found = scorer.session.run(scorer.outputs, {"input_ids": padded, "attention_mask": wide_mask})
+        found = scorer.graph.session.run(scorer.outputs, {"input_ids": padded, "attention_mask": wide_mask})
         for one, other in zip(found, expected, strict=True):
             assert one == pytest.approx(other, abs=2e-6)
 

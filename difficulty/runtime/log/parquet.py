@@ -19,7 +19,19 @@ from difficulty.runtime.log.writer import writer_name
 
 __all__ = ["ParquetSink", "schema"]
 
-_STRINGS = ("id", "bundle_version", "route", "policy_route", "reason", "task", "tokens_source", "decision_error", "fallback", "outcome")
+_STRINGS = (
+    "id",
+    "bundle_version",
+    "route",
+    "policy_route",
+    "reason",
+    "task",
+    "tokens_source",
+    "scored_by",
+    "decision_error",
+    "fallback",
+    "outcome",
+)
 _FLOATS = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity", "threshold", "propensity", "latency_ms", "decision_ms")
 
 

@@ -30,6 +30,9 @@ export async function readBundle(folder) {
   if (policy.min_familiarity > 0 && !manifest.outputs.includes('familiarity')) {
     throw new BundleError('policy.json asks for a min_familiarity, but this scorer has no familiarity output. Set it to 0 or train again.');
   }
+  if (policy.early !== null && !files.has('early.onnx')) {
+    throw new BundleError('policy.json has early cut-offs, but the bundle has no early.onnx. Ship the bundle again.');
+  }
   return { manifest, policy, files };
 }
 

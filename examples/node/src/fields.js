@@ -59,12 +59,16 @@ const POLICY = {
   threshold: share,
   task_thresholds: or(is('an object of numbers in [0, 1]', every(isShare)), {}),
   min_familiarity: or(share, 0),
+  early: is('an object or null', (value) => value === null || isObject(value), null),
   fallback: or(object, {}),
   exploration: or(object, {}),
   on_error: or(oneOf('frontier'), 'frontier'),
   review_date: moment,
   chosen: object,
 };
+const maybeObject = POLICY.early;
+const EARLY = { threshold: share, budget: share, confidence: share, with_task: maybeObject, without_task: maybeObject };
+const CUT_OFFS = { low: share, high: share, n: count, expected: object };
 const flag = is('true or false', (value) => typeof value === 'boolean');
 const FALLBACK = {
   on_validation_failure: or(flag, true),
@@ -83,7 +87,7 @@ const CHOSEN = { objective: text, calibration_data: text, n: count, expected: ob
 
 /** Names of the fields by the record they belong to, for a test that compares them with the specification. */
 export const FIELDS = Object.fromEntries(
-  Object.entries({ MANIFEST, FILE, POLICY, FALLBACK, VALIDATOR, EXPLORATION, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
+  Object.entries({ MANIFEST, FILE, POLICY, EARLY, CUT_OFFS, FALLBACK, VALIDATOR, EXPLORATION, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
 );
 
 /** Return the fields of a manifest, checked. */
@@ -96,6 +100,10 @@ export function checkedManifest(form) {
 /** Return the fields of a policy, checked, with their defaults. */
 export function checkedPolicy(form) {
   const policy = checked(form, POLICY, 'policy.json');
+  if (policy.early !== null) policy.early = checked(policy.early, EARLY, 'policy.json', 'early.');
+  for (const kind of ['with_task', 'without_task']) {
+    if (policy.early?.[kind]) checked(policy.early[kind], CUT_OFFS, 'policy.json', `early.${kind}.`);
+  }
   policy.fallback = checked(policy.fallback, FALLBACK, 'policy.json', 'fallback.');
   policy.fallback.validators = policy.fallback.validators.map((rule) => checked(rule, VALIDATOR, 'policy.json', 'fallback.validators.'));
   policy.exploration = checked(policy.exploration, EXPLORATION, 'policy.json', 'exploration.');

@@ -1,0 +1,86 @@
+"""The graph of early exit: the model's n-gram heads and the student's, in one pass over the tokens."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from difficulty.errors import InvalidValueError
+from difficulty.export.builder import GraphBuilder
+from difficulty.export.graph import inputs_of
+from difficulty.export.ngrams import ngram_columns
+from difficulty.model.channels import NgramChannel
+from difficulty.model.difficulty import DifficultyModel, FittedChannel
+from difficulty.model.early import EarlyModel, OwnPart, own_part
+from difficulty.model.heads import LinearHead
+
+__all__ = ["build_early_graph"]
+
+_OUTPUT = "early_score"
+
+
+def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelProto:
+    """Return the ONNX form of a student; inputs as those of the model's own graph, output ``early_score`` (float32, batch).
+
+    Raises
+    ------
+    InvalidValueError
+        If the model's first channel is not n-grams.
+    """
+    first = model.channels[0]
+    if not isinstance(first, NgramChannel):
+        raise InvalidValueError("first channel", first.name, rule="be ngrams, for a student to read")
+    graph = GraphBuilder()
+    inputs = inputs_of(graph, model)
+    beside = model.task_channel_of(first) if inputs.task else None
+    branches = [(_heads(model.fitted_[first.name], early.blind), own_part(model.blind_))]
+    if beside and early.informed and model.informed_:
+        branches.append((_heads(model.fitted_[beside.name], early.informed), own_part(model.informed_)))
+    heads = [head for found, _ in branches for head in found]
+    dim = first.features.dim
+    columns = [LinearHead(head.coefficients[:dim], head.intercept) for head in heads]
+    found = ngram_columns(graph, inputs, first, model.fitted_[first.name].state, columns, None)
+    shifts = np.stack([head.intercept + np.append(0.0, _task_weights(head, dim, model)) for head in heads], axis=1)
+    if inputs.task:
+        logits = graph("Add", found, graph("Gather", graph.constant(shifts.astype(np.float32)), inputs.task))
+    else:
+        logits = graph("Add", found, graph.constant(shifts[0].astype(np.float32)))
+    scores = graph("Sigmoid", _sums(graph, logits, [(len(found), own) for found, own in branches]))
+    if len(branches) == 1 or inputs.task is None:
+        graph("Squeeze", scores, graph.constant([1]), output=_OUTPUT)
+    else:
+        blind, informed = (graph("Gather", scores, graph.constant(np.int64(column)), axis=1) for column in (0, 1))
+        graph("Where", graph("Greater", inputs.task, graph.constant(np.int64(0))), informed, blind, output=_OUTPUT)
+    return graph.build(
+        [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in ("input_ids", "attention_mask")],
+        [helper.make_tensor_value_info(_OUTPUT, TensorProto.FLOAT, ["batch"])],
+        name="early",
+    )
+
+
+def _heads(fitted: FittedChannel, rest: LinearHead) -> list[LinearHead]:
+    """Return the heads of a branch: those of the outcomes, cheap first, then the student's."""
+    return [fitted.cheap, *([fitted.frontier] if fitted.frontier else []), rest]
+
+
+def _task_weights(head: LinearHead, dim: int, model: DifficultyModel) -> NDArray[np.float64]:
+    """Return what each task adds to a head's logit: nothing where the head has no columns for them."""
+    n_tasks = len(model.tasks.tasks) if model.tasks else 0
+    return head.coefficients[dim:] if len(head.coefficients) > dim else np.zeros(n_tasks)
+
+
+def _sums(graph: GraphBuilder, logits: str, branches: list[tuple[int, OwnPart]]) -> str:
+    """Return the logit of each branch's score, of shape (batch, n_branches): its own part, of probabilities or logits, and the rest."""
+    width = sum(size for size, _ in branches)
+    weights, bias, start = np.zeros((2 * width, len(branches))), np.zeros(len(branches)), 0  # probabilities first, then logits
+    for column, (size, own) in enumerate(branches):
+        weights[(0 if own.of_gain else width) + start, column] = own.weight
+        if own.of_gain and size == 3:
+            weights[start + 1, column] = -own.weight
+        elif own.of_gain:
+            bias[column] = -0.5 * own.weight  # without a head the frontier's logit is 0
+        weights[width + start + size - 1, column] = 1.0
+        start += size
+    return graph.affine(graph("Concat", graph("Sigmoid", logits), logits, axis=1), weights, bias)

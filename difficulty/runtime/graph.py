@@ -1,0 +1,99 @@
+"""A graph of a bundle in an ONNX Runtime session: token ids in, numbers out, one request or many."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from difficulty.errors import BundleError, InvalidValueError
+from difficulty.tokens import pad
+
+__all__ = ["Graph", "load_session", "most_rows"]
+
+FloatArray = NDArray[np.float32]
+_INPUTS = {"input_ids", "attention_mask"}
+_MOST_ROWS = 256
+_MOST_PAIRS = 2_000_000
+"""A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers; this bounds them."""
+
+
+class Graph:
+    """Run a graph; safe to use from several threads.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    name : str
+        The file it comes from, for errors.
+    required, optional : collection of str
+        Outputs that it must have, and those that are read where it has them; in this order.
+    most_tokens : int
+        Longest request that no array is made for on the way.
+
+    Raises
+    ------
+    BundleError
+        If the session has other inputs, or lacks a required output.
+    """
+
+    def __init__(
+        self, session: ort.InferenceSession, name: str, required: Collection[str], optional: Collection[str] = (), *, most_tokens: int
+    ) -> None:
+        inputs, found = ({item.name for item in items} for items in (session.get_inputs(), session.get_outputs()))
+        if inputs != _INPUTS:
+            raise BundleError(f"{name} must have the inputs {sorted(_INPUTS)}: got {sorted(inputs)}. Ship the bundle again.")
+        missing = [output for output in required if output not in found]
+        if missing:
+            raise BundleError(f"{name} must have the output {missing[0]!r}: got {sorted(found)}. Ship the bundle again.")
+        self.session = session
+        self.outputs = [output for output in (*required, *optional) if output in found]
+        self._ones = np.ones((1, most_tokens), dtype=np.int64)
+
+    def one(self, ids: Sequence[int]) -> list[float]:
+        """Return the outputs for one tokenized request."""
+        input_ids = np.array([ids or [0]], dtype=np.int64)
+        mask = self._ones[:, : len(ids)] if 0 < len(ids) <= self._ones.shape[1] else np.full_like(input_ids, bool(ids))
+        return [value.item() for value in self.session.run(self.outputs, {"input_ids": input_ids, "attention_mask": mask})]
+
+    def many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
+        """Return each output for many tokenized requests, arrays of shape (n_requests,) in the order of ``rows``."""
+        results = {name: np.zeros(len(rows), dtype=np.float32) for name in self.outputs}
+        for picked in _batches([len(row) for row in rows]):
+            ids, mask = pad([rows[index] for index in picked])
+            values = self.session.run(self.outputs, {"input_ids": ids, "attention_mask": mask})
+            for name, value in zip(self.outputs, values, strict=True):
+                results[name][picked] = value
+        return results
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
+    """Yield row numbers in batches of like length, bounded in rows and in memory."""
+    order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
+    end = len(order)
+    while end > 0:  # longest first, so the first batch is the largest that memory must hold
+        size = most_rows(lengths[order[end - 1]])
+        yield order[max(0, end - size) : end]
+        end -= size
+
+
+def most_rows(longest: int) -> int:
+    """Return how many requests of at most ``longest`` tokens one call may hold."""
+    return max(1, min(_MOST_ROWS, _MOST_PAIRS // max(1, longest) ** 2))
+
+
+def load_session(graph: bytes, *, threads: int = 1, name: str = "scorer.onnx") -> ort.InferenceSession:
+    """Return a session for a graph held in memory; ``threads`` is what one call may use, ``name`` the file that errors speak of."""
+    if threads < 1:
+        raise InvalidValueError("threads", threads, rule="be 1 or more")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # it keeps the largest batch's memory for good, and is no faster
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own classes, none of them public
+        raise BundleError(f"{name} cannot be loaded ({error}). Ship the bundle again.") from error
