@@ -35,10 +35,12 @@ def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelPr
     graph = GraphBuilder()
     inputs = inputs_of(graph, model)
     beside = model.task_channel_of(first) if inputs.task else None
-    branches = [(_heads(model.fitted_[first.name], early.blind), own_part(model.blind_))]
+    branches = [_heads(model.fitted_[first.name], early.blind)]
+    owns = [[own_part(model.blind_, 0)]]
     if beside and early.informed and model.informed_:
-        branches.append((_heads(model.fitted_[beside.name], early.informed), own_part(model.informed_)))
-    heads = [head for found, _ in branches for head in found]
+        branches.append(_heads(model.fitted_[beside.name], early.informed))
+        owns.append([own_part(model.informed_, 0), own_part(model.informed_, len(model.channels))])
+    heads = [head for found in branches for head in found]
     dim = first.features.dim
     columns = [LinearHead(head.coefficients[:dim], head.intercept) for head in heads]
     found = ngram_columns(graph, inputs, first, model.fitted_[first.name].state, columns, None)
@@ -47,7 +49,7 @@ def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelPr
         logits = graph("Add", found, graph("Gather", graph.constant(shifts.astype(np.float32)), inputs.task))
     else:
         logits = graph("Add", found, graph.constant(shifts[0].astype(np.float32)))
-    scores = graph("Sigmoid", _sums(graph, logits, [(len(found), own) for found, own in branches]))
+    scores = graph("Sigmoid", _sums(graph, logits, len(branches[0]), owns))
     if len(branches) == 1 or inputs.task is None:
         graph("Squeeze", scores, graph.constant([1]), output=_OUTPUT)
     else:
@@ -71,16 +73,25 @@ def _task_weights(head: LinearHead, dim: int, model: DifficultyModel) -> NDArray
     return head.coefficients[dim:] if len(head.coefficients) > dim else np.zeros(n_tasks)
 
 
-def _sums(graph: GraphBuilder, logits: str, branches: list[tuple[int, OwnPart]]) -> str:
-    """Return the logit of each branch's score, of shape (batch, n_branches): its own part, of probabilities or logits, and the rest."""
-    width = sum(size for size, _ in branches)
-    weights, bias, start = np.zeros((2 * width, len(branches))), np.zeros(len(branches)), 0  # probabilities first, then logits
-    for column, (size, own) in enumerate(branches):
-        weights[(0 if own.of_gain else width) + start, column] = own.weight
-        if own.of_gain and size == 3:
-            weights[start + 1, column] = -own.weight
-        elif own.of_gain:
-            bias[column] = -0.5 * own.weight  # without a head the frontier's logit is 0
-        weights[width + start + size - 1, column] = 1.0
-        start += size
+def _sums(graph: GraphBuilder, logits: str, size: int, owns: list[list[OwnPart]]) -> str:
+    """Return the logit of each branch's score, of shape (batch, n_branches).
+
+    Parameters
+    ----------
+    logits : str
+        Of ``size`` heads a branch, the student's last.
+    owns : list of list of OwnPart
+        For each branch, what the outcomes' heads of the first, second, ... branch add.
+    """
+    width = size * len(owns)
+    weights, bias = np.zeros((2 * width, len(owns))), np.zeros(len(owns))  # probabilities first, then logits
+    for branch, parts in enumerate(owns):
+        for number, own in enumerate(parts):
+            start = number * size
+            weights[(0 if own.of_gain else width) + start, branch] = own.weight
+            if own.of_gain and size > 2:
+                weights[start + 1, branch] = -own.weight
+            elif own.of_gain:
+                bias[branch] -= 0.5 * own.weight  # without a head the frontier's logit is 0
+        weights[width + branch * size + size - 1, branch] = 1.0
     return graph.affine(graph("Concat", graph("Sigmoid", logits), logits, axis=1), weights, bias)

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.linear_model import Ridge
 
 from difficulty.errors import InvalidValueError, RunError
-from difficulty.model.channels import NgramChannel
+from difficulty.model.channels import Channel, NgramChannel
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.heads import LinearHead, Matrix
@@ -81,11 +80,11 @@ def fit_early(model: DifficultyModel, ids: Sequence[Sequence[int]], tasks: Tasks
     return EarlyModel(blind, _fit(model, model.informed_, model.predict(known, told).difficulty_score, known, told))
 
 
-def own_part(combination: Combination) -> OwnPart:
-    """Return what the first channel adds to the logit of a combination's score."""
+def own_part(combination: Combination, column: int) -> OwnPart:
+    """Return what a channel adds to the logit of a combination's score; ``column`` is its place among those that the combination reads."""
     if combination.gain is not None:
-        return OwnPart(float(2.0 * combination.score_calibrator.slope * combination.gain.weights[0]), True)
-    return OwnPart(float(combination.cheap.calibrator.slope * combination.cheap.stack.coefficients[0]), False)
+        return OwnPart(float(2.0 * combination.score_calibrator.slope * combination.gain.weights[column]), True)
+    return OwnPart(float(combination.cheap.calibrator.slope * combination.cheap.stack.coefficients[column]), False)
 
 
 def save_early(early: EarlyModel, path: Path) -> None:
@@ -133,16 +132,24 @@ def _scores(
     return np.asarray(expit(own + head.logits(vectors)), dtype=np.float64)
 
 
-def _read(
-    model: DifficultyModel, combination: Combination, ids: Sequence[Sequence[int]], tasks: Tasks | None
-) -> tuple[sp.csr_array | Matrix, FloatArray]:
-    """Return the vectors of the n-gram channel, of that with task columns where tasks are given, and what its heads add to the logit."""
+def _read(model: DifficultyModel, combination: Combination, ids: Sequence[Sequence[int]], tasks: Tasks | None) -> tuple[Matrix, FloatArray]:
+    """Return the vectors that the student reads, with task columns where tasks are given, and what the n-gram heads add to the logit."""
     first = model.channels[0]
     if not isinstance(first, NgramChannel):
         raise InvalidValueError("first channel", first.name, rule="be ngrams, for a student to read")
-    channel = first if tasks is None else model.task_channel_of(first)
-    assert channel is not None
+    vectors, own = _own(model, first, own_part(combination, 0), ids, None)
+    beside = model.task_channel_of(first)
+    if tasks is None or beside is None:
+        return vectors, own
+    vectors, more = _own(model, beside, own_part(combination, len(model.channels)), ids, tasks)
+    return vectors, own + more
+
+
+def _own(
+    model: DifficultyModel, channel: Channel, part: OwnPart, ids: Sequence[Sequence[int]], tasks: Tasks | None
+) -> tuple[Matrix, FloatArray]:
+    """Return a channel's vectors, and what its heads add."""
     fitted = model.fitted_[channel.name]
     vectors = channel.transform(channel.prepare(ids, tasks), fitted.state)
     frontier = fitted.frontier.logits(vectors) if fitted.frontier else 0.0
-    return vectors, own_part(combination)(fitted.cheap.logits(vectors), frontier)
+    return vectors, part(fitted.cheap.logits(vectors), frontier)
