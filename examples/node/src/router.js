@@ -92,6 +92,7 @@ export class Router {
       tokens_source: source,
       truncated,
       bundle_version: this.version,
+      scored_by: outputs ? 'scorer' : null,
       error: error && error.message,
     };
   }
