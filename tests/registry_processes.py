@@ -3,6 +3,7 @@
 A program of its own, because forking needs a process without threads.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -14,8 +15,9 @@ from pathlib import Path
 from difficulty.bundle import read_bundle
 from difficulty.bundle.folder import FolderRegistry
 from difficulty.bundle.registry import tags_of
-from difficulty.bundle.store import copy_bundle
+from difficulty.bundle.store import copy_bundle, write_bundle
 from difficulty.errors import DifficultyError, PromotedMeanwhileError, RegistryError
+from tests.versions import fields_of
 
 
 def fork(work):
@@ -36,10 +38,13 @@ def use(registry, out, bundles, seed):
         bundle = rng.choice(bundles)
         version = registry.publish(bundle, "words", tags=tags_of(bundle), metrics={})
         registry.promote(version, replacing=registry.aliases("words").get("champion"), notes={})
-        try:
-            registry.roll_back("words") if rng.random() < 0.3 else copy_bundle(bundle, out / f"shipped-{rng.random()}")
-        except RegistryError:
-            continue
+        if rng.random() < 0.3:
+            with contextlib.suppress(RegistryError):
+                registry.roll_back("words")
+        elif rng.random() < 0.5:
+            copy_bundle(bundle, out / f"fetched-{rng.random()}")
+        else:
+            write_bundle(out / f"shipped-{rng.random()}", bundle.files, fields_of(bundle))
 
 
 def kill(folder, out, times, *paths):

@@ -28,20 +28,33 @@ def command(
     per_task: Annotated[bool, typer.Option("--per-task", help=PER_TASK_HELP)] = False,
     catch_rate: Annotated[float | None, typer.Option(min=0, max=1, help=f"{CATCH_RATE_HELP} Default: the bundle's.")] = None,
     prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the expected cost.")] = None,
+    sign_key: Annotated[Path | None, typer.Option(help="Sign with this private key (PEM), as 'difficulty sign' does.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run thresholds."""
     from rich.table import Table
     from rich.text import Text
 
+    from difficulty.bundle.signature import opened
+    from difficulty.cli.signing import given_key
     from difficulty.economics import load_prices
     from difficulty.evaluation import as_text
     from difficulty.stages.thresholds import rechoose
 
     price_list = load_prices(prices) if prices else None
+    key = opened(given_key(sign_key)) if sign_key else None  # may ask for a password
     with steps() as say:
         say("choosing the threshold")
-        result = rechoose(bundle, traffic, out_path, objective=objective, per_task=per_task, catch_rate=catch_rate, prices=price_list)
+        result = rechoose(
+            bundle,
+            traffic,
+            out_path,
+            objective=objective,
+            per_task=per_task,
+            catch_rate=catch_rate,
+            prices=price_list,
+            sign_with=key,
+        )
     old, new = result.old, result.new
     if json:
         moved = {name: estimate.as_dict() for name, estimate in result.changes.items()}

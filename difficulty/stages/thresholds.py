@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import Early
+from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.evaluation import Evaluation, as_text, metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.recipe import ExportSettings
@@ -53,6 +55,7 @@ def rechoose(
     per_task: bool = False,
     catch_rate: float | None = None,
     prices: Prices | None = None,
+    sign_with: SigningKey | None = None,
     today: date | None = None,
     n_draws: int = 1000,
     seed: int = 0,
@@ -62,15 +65,19 @@ def rechoose(
     Of the traffic that the bundle was trained on, only the calibration split is used. Thresholds of single tasks are chosen again with
     ``per_task``, and else dropped: the objective holds for what is chosen now. Without a ``catch_rate`` that of the bundle stays.
     Cut-offs of early exit belong to one threshold: they are chosen again on the same traffic, or dropped, and the notes say so.
+    The old bundle's signature is not the new one's: ``sign_with`` is the key to sign it with.
 
     Raises
     ------
+    SigningKeyError
+        If the key cannot be used.
     BundleError
         If the bundle is damaged, or ``out`` exists or is not named ``<name>-<version>``.
     NotAttainableError
         If no threshold meets the objective.
     """
     name, version = bundle_name(out)
+    sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     old = read_bundle(bundle_path)
     traffic, notes = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
     scorer = Scorer.from_bundle(old)
@@ -92,7 +99,7 @@ def rechoose(
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
     kept = old.manifest.as_dict(without={"files", "sha256"})
-    written = write_bundle(out, files, {**kept, "name": name, "version": version, "created": created})
+    written = write_bundle(out, files, {**kept, "name": name, "version": version, "created": created}, sign=sign)
     return Rechosen(written, before, point, moved, early_notes)
 
 

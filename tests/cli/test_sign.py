@@ -66,6 +66,20 @@ def test_ship_signs_what_it_writes(run, journey, tmp_path):
     assert "PRIVATE" not in statement
 
 
+def test_new_threshold_is_signed_too(run, bundle, journey, tmp_path):
+    """The key is tried first; without one the new bundle has no signature, whatever the old one had."""
+    pair = keys.write_pair(tmp_path, "release")
+    run("sign", bundle, "--key", pair.private, code=0)
+    words = ["thresholds", bundle, journey.traffic, "--objective", "share=0.2"]
+    (tmp_path / "key.pem").write_text("no key")
+    assert "must be a PEM file of a private key" in run(*words, "-o", "small-2", "--sign-key", "key.pem", code=2).complaint
+    assert not (tmp_path / "small-2").exists()
+    run(*words, "-o", "small-2", "--sign-key", pair.private, code=0)
+    run("verify", "small-2", "--public-key", pair.public, code=0)
+    run(*words, "-o", "small-3", code=0)
+    assert "has no file signature" in run("verify", "small-3", "--public-key", pair.public, code=2).complaint
+
+
 def test_ship_tries_the_key_first(run, journey, tmp_path):
     (tmp_path / "key.pem").write_text("no key")
     assert "must be a PEM file of a private key" in run("ship", journey.run, "-o", "signed-1", "--sign-key", "key.pem", code=2).complaint
