@@ -101,8 +101,8 @@ async def _faulty(name: str, body: dict[str, Any]) -> Response | None:
         return JSONResponse(_completion(body, [], {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10}))
     if name in ("429", "500"):
         return JSONResponse({"error": {"message": "in trouble", "type": "error", "code": name}}, status_code=int(name))
-    if name == "cut" and body.get("stream"):
-        return StreamingResponse(_cut(body), media_type="text/event-stream")
+    if name == "cut":
+        return StreamingResponse(_cut(body), media_type="text/event-stream" if body.get("stream") else "application/json")
     return None
 
 
@@ -125,11 +125,8 @@ async def _stream(body: dict[str, Any], text: str, finish: str, usage: dict[str,
 
 
 async def _cut(body: dict[str, Any]) -> AsyncIterator[str]:
-    yield _event(
-        _completion(
-            body, [{"index": 0, "delta": {"role": "assistant", "content": "Half "}, "finish_reason": None}], None, "chat.completion.chunk"
-        )
-    )
+    half = [{"index": 0, "delta": {"role": "assistant", "content": "Half "}, "finish_reason": None}]
+    yield _event(_completion(body, half, None, "chat.completion.chunk")) if body.get("stream") else '{"choices": ['
     raise ConnectionResetError("the model is gone")
 
 

@@ -93,7 +93,8 @@ def test_fallback_answer_is_the_frontier_models_and_both_are_paid_for(auto):
 
 
 @pytest.mark.parametrize(
-    ("fault", "cause"), [("429", "rate_limit"), ("500", "error"), ("malformed", "error"), ("hang", "timeout"), ("choices", "validation")]
+    ("fault", "cause"),
+    [("429", "rate_limit"), ("500", "error"), ("malformed", "error"), ("cut", "error"), ("hang", "timeout"), ("choices", "validation")],
 )
 @pytest.mark.parametrize("mode", ["auto_router", "hook"])
 def test_cheap_model_in_trouble_is_answered_for_by_the_frontier_model(running, mode, fault, cause):
@@ -188,6 +189,23 @@ def test_hook_explores_and_asks_the_other_model_beside_it(hook):
         assert shadow == (["frontier" if event.route == "cheap" else "cheap"] if routed.shadow and event.fallback is None else [])
     assert any(event.route != event.policy_route for event in events)
     assert any(call.role == "shadow" for event in events for call in event.calls)
+
+
+def test_requests_are_answered_while_the_log_cannot_be_written(auto):
+    """As on a full disk: every write of the process fails, no request does, and the log goes on later, with a gap in its numbers."""
+    resource = pytest.importorskip("resource")
+    auto.ask()
+    before, pid = list(read_log(auto.log)), auto.proxy.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    replies = client.send(auto.proxy, known_rows(20), at_once=5)
+    time.sleep(2)  # until the log's thread has tried
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+    auto.ask()
+    reader = read_log(auto.log)
+    logged = {event.id for event in reader} - {event.id for event in before}
+    assert [reply.status for reply in replies] == [200] * 20
+    assert reader.missing == 20 - len(logged & {reply.decision["id"] for reply in replies}) > 0
+    assert (reader.torn, reader.damaged) == (0, 0)
 
 
 def test_log_of_a_killed_proxy_is_readable(hook):
