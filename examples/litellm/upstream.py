@@ -77,7 +77,17 @@ def app(known: dict[str, tuple[dict[str, Any], Known]]) -> Starlette:
             _completion(body, [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}], usage)
         )
 
-    return Starlette(routes=[Route("/{side}/v1/chat/completions", complete, methods=["POST"])])
+    routes = {"/{side}/v1/chat/completions": complete, "/{side}/v1/responses": _respond}
+    return Starlette(routes=[Route(path, endpoint, methods=["POST"]) for path, endpoint in routes.items()])
+
+
+async def _respond(request: Request) -> Response:
+    """Answer in the form of the Responses API, which LiteLLM may call for other forms too; always well."""
+    said = {"type": "output_text", "text": f"An answer of the {request.path_params['side']} model.", "annotations": []}
+    message = {"type": "message", "id": "msg-1", "role": "assistant", "status": "completed", "content": [said]}
+    form = {"id": "resp-1", "object": "response", "created_at": int(time.time()), "model": (await request.json()).get("model")}
+    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    return JSONResponse(form | {"status": "completed", "output": [message], "usage": usage})
 
 
 def _answer(side: str, body: dict[str, Any], known: dict[str, tuple[dict[str, Any], Known]]) -> tuple[str, str, dict[str, int]]:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import time
 
+import httpx
 import pytest
 
 from difficulty.bundle import Exploration, read_bundle
@@ -141,6 +142,25 @@ def test_stream_that_breaks_is_logged(auto):
 def test_request_for_a_model_by_name_is_left_alone(auto):
     reply = client.ask(auto.proxy, {"model": "cheap", "messages": [{"role": "user", "content": "Hello"}]})
     assert (reply.status, reply.decision) == (200, {})
+
+
+OTHER_FORMS = {
+    "/v1/messages": {"max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}], "litellm_metadata": {"task": "classify"}},
+    "/v1/responses": {"input": "Hello", "litellm_metadata": {"task": "classify"}},
+}
+
+
+@pytest.mark.parametrize("path", OTHER_FORMS)
+@pytest.mark.parametrize(("mode", "routed"), [("auto_router", "cheap"), ("hook", "frontier")])
+def test_other_forms_are_routed_by_the_auto_router_alone_and_not_logged(running, mode, routed, path):
+    """The gateway's part is chat completions. The hook leaves the model that stands for the frontier one."""
+    proxy, before = running[mode].proxy, running[mode].ids()
+    body = {"model": "auto", **OTHER_FORMS[path]}
+    reply = httpx.post(f"{proxy.url}{path}", json=body, headers={"authorization": f"Bearer {proxy.key}"}, timeout=60, trust_env=False)
+    assert (reply.status_code, f"An answer of the {routed} model." in reply.text) == (200, True)
+    assert not [name for name in reply.headers if name.startswith("x-difficulty")]
+    _, event = running[mode].ask()
+    assert running[mode].ids() - before == {event.id}
 
 
 IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]}]
