@@ -44,7 +44,7 @@ def command(
         return
     out.print(f"{counts['rows']:,} requests: {counts['cheap']:,} cheap, {counts['frontier']:,} frontier")
     if counts["early"]:
-        out.print(f"  decided early {counts['early']:,}, by the scorer {counts['scorer']:,}")
+        out.print(f"  of {counts['early']:,} the scorer was not asked: decided early")
     for reason in ("easy_task", "hard_task", "above_threshold", "within_threshold", "unfamiliar", "scorer_error"):
         if counts[reason]:
             out.print(f"  {reason} {counts[reason]:,}")

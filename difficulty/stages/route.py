@@ -53,7 +53,8 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[
             counts["rows"] += 1
             counts["errors"] += "error" in row
             counts.update(["truncated"] if row.get("truncated") else [])
-            counts.update(row[name] for name in ("route", "reason", "scored_by") if row.get(name))
+            counts.update(row[name] for name in ("route", "reason") if name in row)
+            counts.update(["early"] if row.get("scored_by") == "early" else [])
             if progress and counts["rows"] % CHUNK == 0:
                 progress(counts["rows"])
     return counts
