@@ -5,7 +5,7 @@ They belong to the deployment, not to the bundle: paths, secrets, and what code 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +40,11 @@ class GatewaySettings(BaseModel):
     follow: bool = False
     """Whether to take up a bundle that comes to the same path later, once it has passed every check."""
     follow_interval_s: float = Field(default=5.0, gt=0)
-    """Seconds between two looks at that path."""
+    """Seconds between two looks at that path, or that registry."""
+    registry: str | None = None
+    """Registry whose champion of ``name`` is followed; ``bundle`` is then the folder where versions are kept once they were fetched."""
+    name: str | None = None
+    """Name in the registry."""
     trust: Path | None = None
     """Trust file: whose signature the bundle must bear."""
     threads: int = Field(default=1, ge=1)
@@ -98,10 +102,9 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
         If the function for redaction cannot be imported, or a sink does not take its options.
     """
     trust = load_trust(settings.trust) if settings.trust else None
-    if router is None and settings.follow:
-        router = ReloadingRouter(
-            follow_path(settings.bundle), interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust
-        ).start()
+    if router is None and (settings.follow or settings.registry):
+        locate = _champion(settings) if settings.registry else follow_path(settings.bundle)
+        router = ReloadingRouter(locate, interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust).start()
     return Gateway(
         router or Router.load(settings.bundle, threads=settings.threads, trust=trust),
         log=_log(settings),
@@ -111,6 +114,14 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
         salt=settings.salt,
         allowed=settings.allowed,
     )
+
+
+def _champion(settings: GatewaySettings) -> Callable[[], Path]:
+    from difficulty.bundle.registry import follow_alias, open_registry
+
+    if settings.name is None:
+        raise InvalidValueError("gateway setting name", None, rule="say what the bundle is published under, beside registry")
+    return follow_alias(open_registry(settings.registry or ""), settings.name, settings.bundle)
 
 
 def _log(settings: GatewaySettings) -> DecisionLog | None:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from difficulty.errors import BundleNotFoundError, InvalidValueError
+from difficulty.bundle import read_bundle
+from difficulty.bundle.folder import FolderRegistry
+from difficulty.errors import BundleNotFoundError, InvalidValueError, RegistryError
 from difficulty.runtime.log import read_log
 from difficulty.runtime.settings import build_gateway, parse_settings
 from difficulty.stages.thresholds import rechoose
@@ -44,6 +46,38 @@ def test_gateway_that_follows_takes_up_the_bundle_that_a_link_leads_to(journey, 
     assert gateway.router.check()
     assert gateway.open({"messages": "hi"}, id="r1").decision.bundle_version == "small-2"
     gateway.router.stop()
+
+
+def test_gateway_that_follows_a_registry_takes_up_its_champion(journey, tmp_path):
+    """Also back to the one before; versions are kept where ``bundle`` says."""
+    again = tmp_path / "small-2"
+    rechoose(journey.bundle, journey.traffic, again, objective="share=0.2", n_draws=DRAWS)
+    registry = FolderRegistry(tmp_path / "registry")
+    first, second = (registry.publish(read_bundle(path), "support", tags={}, metrics={}) for path in (journey.bundle, again))
+    registry.promote(first, replacing=None, notes={})
+    form = {"bundle": str(tmp_path / "kept"), "registry": str(registry.folder), "name": "support"}
+    gateway = build_gateway(parse_settings(form))
+    decided = [gateway.open({"messages": "hi"}, id="r1").decision.bundle_version]
+    registry.promote(second, replacing=first, notes={})
+    assert gateway.router.check()
+    decided.append(gateway.open({"messages": "hi"}, id="r1").decision.bundle_version)
+    registry.roll_back("support")
+    assert gateway.router.check()
+    decided.append(gateway.open({"messages": "hi"}, id="r1").decision.bundle_version)
+    gateway.router.stop()
+    assert decided == ["small-1", "small-2", "small-1"]
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def test_registry_needs_a_name_and_a_champion(journey, tmp_path):
+    form = {"bundle": str(tmp_path / "kept"), "registry": str(tmp_path / "registry")}
+    with pytest.raises(InvalidValueError, match="gateway setting name must say what the bundle is published under"):
+        build_gateway(parse_settings(form))
+    with pytest.raises(RegistryError, match="no bundle 'support'"):
+        build_gateway(parse_settings({**form, "name": "support"}))
+    FolderRegistry(tmp_path / "registry").publish(read_bundle(journey.bundle), "support", tags={}, metrics={})
+    with pytest.raises(RegistryError, match="'support' has no version or alias 'champion'"):
+        build_gateway(parse_settings({**form, "name": "support"}))
 
 
 def test_gateway_without_a_log_decides_all_the_same(journey):
