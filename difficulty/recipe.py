@@ -136,6 +136,12 @@ class NeighbourSettings(_Settings):
     strength: float = Field(default=0.001, gt=0)
 
 
+class LengthSettings(_Settings):
+    """Heads on how long the request is, which neither n-grams nor embeddings know: both are brought to unit length."""
+
+    strength: float = Field(default=1.0, gt=0)
+
+
 class TaskSettings(_Settings):
     """A column for each task, used where the router knows the task of a request."""
 
@@ -157,6 +163,7 @@ class FeatureSettings(_Settings):
     ngrams: NgramSettings | Literal[False] = NgramSettings()
     embedding: EmbeddingSettings | Literal[False] = EmbeddingSettings()
     neighbours: NeighbourSettings | Literal[False] = False
+    length: LengthSettings | Literal[False] = False
     tasks: TaskSettings | Literal[False] = TaskSettings()
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from difficulty.features.static import StaticEncoder, quantise_rows
 from difficulty.features.transformer import ENCODER_FILES, TransformerEncoder
 from difficulty.model.channels import (
     EmbeddingChannel,
+    LengthChannel,
     NeighbourChannel,
     NgramChannel,
     NgramTaskChannel,
@@ -142,14 +143,16 @@ def with_tasks(data, *, seed=0):
     return replace(data, outcomes=outcomes, tasks=told)
 
 
-def fit_model(encoder=None, *, n=300, n_calibration=150, target="benefit", frontier=True, tasks=False, channel=True, guess=False):
+def fit_model(
+    encoder=None, *, n=300, n_calibration=150, target="benefit", frontier=True, tasks=False, channel=True, guess=False, length=False
+):
     """Return a model fitted on made-up traffic: n-grams and, with an encoder, static embeddings.
 
     With ``tasks`` the traffic has them, and the model a channel for them unless ``channel`` is False; with ``guess`` the embeddings
-    are read as a guess of the task.
+    are read as a guess of the task, with ``length`` the number of tokens is read.
     """
     dense = TaskGuessChannel(encoder, ["easy", "hard"]) if guess else encoder and EmbeddingChannel(encoder, strength=0.1)
-    channels = [NgramChannel(len(VOCABULARY), buckets=512), *([dense] if dense else [])]
+    channels = [NgramChannel(len(VOCABULARY), buckets=512), *([dense] if dense else []), *([LengthChannel()] if length else [])]
     fit, calibration = labelled_tokens(n, frontier=frontier), labelled_tokens(n_calibration, seed=1, frontier=frontier)
     if tasks:
         fit, calibration = with_tasks(fit, seed=2), with_tasks(calibration, seed=3)
@@ -159,7 +162,7 @@ def fit_model(encoder=None, *, n=300, n_calibration=150, target="benefit", front
 
 
 def fit_dense_model(encoder, *, told=True, n_calibration=150):
-    """Return a model that reads embeddings in every way there is: as they are, as shares of centres, as a guess of the task.
+    """Return a model with every channel: embeddings as they are, as shares of centres and as a guess of the task, n-grams, length.
 
     Without ``told`` the traffic has no tasks, so there is neither a guess nor a channel that is told the task.
     """
@@ -172,15 +175,16 @@ def fit_dense_model(encoder, *, told=True, n_calibration=150):
         EmbeddingChannel(encoder, strength=0.1),
         NeighbourChannel(encoder, centres=6, strength=0.1),
         *([TaskGuessChannel(encoder, tasks)] if told else []),
+        LengthChannel(),
     ]
     model = DifficultyModel(channels, task_channels=task_channels_of(channels, tasks), rng=np.random.default_rng(7))
     return model.fit(fit, calibration)
 
 
-class LengthChannel:
+class CountChannel:
     """A channel that nothing but the model knows: one column, the number of tokens."""
 
-    name = "length"
+    name = "count"
     strength = 1.0
 
     def prepare(self, ids, tasks=None):

@@ -25,7 +25,15 @@ from difficulty.export.encoders import Inputs, embedding
 from difficulty.export.evidence import Affine, Evidence, pieces
 from difficulty.export.ngrams import ngram_columns
 from difficulty.export.outcomes import Branch, outcomes
-from difficulty.model.channels import Channel, EmbeddingChannel, NeighbourChannel, NgramChannel, TaskGuessChannel, TunedChannel
+from difficulty.model.channels import (
+    Channel,
+    EmbeddingChannel,
+    LengthChannel,
+    NeighbourChannel,
+    NgramChannel,
+    TaskGuessChannel,
+    TunedChannel,
+)
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile
 from difficulty.model.heads import LinearHead
@@ -34,6 +42,7 @@ __all__ = ["build_graph", "inputs_of", "task_ids"]
 
 FloatArray = NDArray[np.float64]
 _TASK, _TOPIC = "task", "topic"
+_LONGEST = 16_384
 
 
 @dataclass(slots=True)
@@ -89,6 +98,8 @@ def _vocabulary_size(model: DifficultyModel) -> int:
     for channel in model.channels:
         if isinstance(channel, NgramChannel):
             return channel.features.vocabulary_size
+        if isinstance(channel, LengthChannel):
+            continue
         if isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel | TunedChannel):
             return channel.encoder.vocabulary_size
         raise _cannot(channel)
@@ -114,6 +125,9 @@ def _add_channel(graph: GraphBuilder, inputs: Inputs, channel: Channel, model: D
     """Add what a channel's heads read, and their logits with those of the task channel that stands beside it."""
     if isinstance(channel, NgramChannel):
         _add_ngrams(graph, inputs, channel, model, parts)
+        return
+    if isinstance(channel, LengthChannel):
+        _add_length(graph, inputs, channel, model, parts)
         return
     if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel | TunedChannel):
         raise _cannot(channel)
@@ -150,6 +164,16 @@ def _add_ngrams(graph: GraphBuilder, inputs: Inputs, channel: NgramChannel, mode
         parts.logits[beside.name] = Affine({channel.name: own, _TASK: shifts}, _intercepts(with_task))
 
 
+def _add_length(graph: GraphBuilder, inputs: Inputs, channel: LengthChannel, model: DifficultyModel, parts: _Parts) -> None:
+    """Add the heads on the length: what they read is looked up by the number of tokens, those past the table counting as its last."""
+    fitted = model.fitted_[channel.name]
+    table = channel.transform(np.arange(_LONGEST + 1, dtype=np.float64)[:, None], fitted.state).astype(np.float32)
+    count = graph("ReduceSum", inputs.mask, graph.constant([1]), keepdims=0)
+    place = graph.cast(graph("Min", count, graph.constant(np.float32(_LONGEST))), to=TensorProto.INT64)
+    parts.evidence.add(channel.name, graph("Gather", graph.constant(table), place), channel.dim)
+    parts.logits[channel.name] = _logits(channel.name, _heads(fitted))
+
+
 def _logits(part: str, heads: list[LinearHead], *, task_from: int | None = None) -> Affine:
     """Return the logits of heads that read a part and, from column ``task_from`` on, the task."""
     weights = _weights(heads)
@@ -184,5 +208,5 @@ def _familiarity(graph: GraphBuilder, familiarity: Familiarity, parts: _Parts) -
 
 
 def _cannot(channel: Channel) -> InvalidValueError:
-    known = "embedding, neighbours, ngrams, task guess, tuned"
+    known = "embedding, length, neighbours, ngrams, task guess, tuned"
     return InvalidValueError("channel", channel.name, rule=f"be one that can be exported: {known}")

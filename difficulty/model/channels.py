@@ -21,6 +21,7 @@ __all__ = [
     "Channel",
     "EmbeddingChannel",
     "EmbeddingTaskChannel",
+    "LengthChannel",
     "NeighbourChannel",
     "NgramChannel",
     "NgramTaskChannel",
@@ -34,6 +35,8 @@ __all__ = [
 
 _MOST_GUESS_ROWS = 30_000
 _NEVER = -1e4
+_FURTHEST = 3.0
+_LEAST_SPREAD = 0.1
 
 
 class Channel(Protocol):
@@ -226,6 +229,33 @@ class NeighbourChannel:
     def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the share of each centre, of shape (n_requests, n_centres)."""
         return np.asarray(softmax(self.sharpness * (prepared @ state.T), axis=1), dtype=np.float64)
+
+
+class LengthChannel:
+    """How long the request is: the logarithm of its tokens on the scale of the traffic, and its square.
+
+    N-grams and embeddings are brought to unit length, so they know nothing of it.
+    """
+
+    name = "length"
+    dim = 2
+
+    def __init__(self, *, strength: float = 1.0) -> None:
+        self.strength = strength
+
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+        """Return the number of tokens, of shape (n_requests, 1)."""
+        return np.array([[len(row)] for row in ids], dtype=np.float64)
+
+    def fit(self, prepared: Matrix) -> NDArray[np.float64]:
+        """Return mean and standard deviation of the logarithm."""
+        logs = np.log1p(np.asarray(prepared))
+        return np.array([logs.mean(), max(float(logs.std()), _LEAST_SPREAD)])
+
+    def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the standard score, cut at 3 either way, and its square minus 1, of shape (n_requests, 2)."""
+        score = np.clip((np.log1p(np.asarray(prepared)) - state[0]) / state[1], -_FURTHEST, _FURTHEST)
+        return np.hstack([score, score**2 - 1.0])
 
 
 class TaskGuessChannel:

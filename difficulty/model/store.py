@@ -21,6 +21,7 @@ from difficulty.model.calibration import Calibrator
 from difficulty.model.channels import (
     Channel,
     EmbeddingChannel,
+    LengthChannel,
     NeighbourChannel,
     NgramChannel,
     TaskGuessChannel,
@@ -115,8 +116,10 @@ def _describe(channel: Channel) -> dict[str, Any]:
     common = {"name": channel.name, "strength": channel.strength}
     if isinstance(channel, NgramChannel):
         return common | {"vocabulary_size": channel.features.vocabulary_size, "buckets": channel.features.buckets}
+    if isinstance(channel, LengthChannel):
+        return common
     if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel | TunedChannel):
-        raise RunError(f"the channel {channel.name!r} cannot be saved. Known: embedding, neighbours, ngrams, task guess, tuned.")
+        raise RunError(f"the channel {channel.name!r} cannot be saved. Known: embedding, length, neighbours, ngrams, task guess, tuned.")
     common["encoder_digest"] = channel.encoder.digest
     if isinstance(channel, NeighbourChannel):
         return common | {"centres": channel.centres, "sharpness": channel.sharpness}
@@ -131,6 +134,8 @@ def _build(entry: Mapping[str, Any], encoder: Encoder | None) -> Channel:
     settings = {key: value for key, value in entry.items() if key not in ("name", "encoder_digest", "vocabulary_size", "tasks")}
     if entry["name"] == NgramChannel.name:
         return NgramChannel(entry["vocabulary_size"], **settings)
+    if entry["name"] == LengthChannel.name:
+        return LengthChannel(**settings)
     if encoder is None or encoder.digest != entry["encoder_digest"]:
         found = encoder.digest[:12] if encoder else None
         raise RunError(f"the model was fitted with encoder {entry['encoder_digest'][:12]}: got {found}. Restore the encoder folder.")

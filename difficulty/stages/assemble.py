@@ -12,6 +12,7 @@ from difficulty.features.encoder import Encoder
 from difficulty.model.channels import (
     Channel,
     EmbeddingChannel,
+    LengthChannel,
     NeighbourChannel,
     NgramChannel,
     TaskGuessChannel,
@@ -44,6 +45,8 @@ def build_model(
         channels.append(EmbeddingChannel(encoder, strength=features.embedding.strength))
     if features.neighbours:
         channels.append(NeighbourChannel(encoder, **features.neighbours.model_dump()))
+    if features.length:
+        channels.append(LengthChannel(strength=features.length.strength))
     rng = np.random.default_rng(recipe.seed)
     return DifficultyModel(channels, task_channels=task_channels_of(channels, tasks), target=target, folds=recipe.folds, rng=rng)
 

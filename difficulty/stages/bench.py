@@ -154,6 +154,7 @@ class Bench:
             "embedding+task": strength,
             "neighbours": features.neighbours,
             "task guess": None,
+            "length": features.length,
         }
         return features.encoder, channel.name, settings.get(channel.name, features)
 

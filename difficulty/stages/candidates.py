@@ -109,6 +109,7 @@ def _changes(step: tuple[str, ...], features: FeatureSettings, search: SearchSet
 def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -> Candidate:
     base = recipe.features
     form: dict[str, Any] = {"finetune": False, "encoder": changed.get("encoder", base.encoder), "transformer": base.transformer}
+    form["length"] = base.length
     form["encoder_sha256"] = None if "encoder" in changed else base.encoder_sha256
     for section in ("ngrams", "embedding", "neighbours"):
         own = {key.split(".")[1]: value for key, value in changed.items() if key.startswith(f"{section}.")}

@@ -13,7 +13,7 @@ from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.channels import EmbeddingChannel, NgramChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.tokens import pad
-from tests.fakes import UNKNOWN, VOCABULARY, LengthChannel, fit_model, labelled_tokens, load_encoder, random_ids
+from tests.fakes import UNKNOWN, VOCABULARY, CountChannel, fit_model, labelled_tokens, load_encoder, random_ids
 
 TOLERANCE = 1e-5
 NASTY = [[], [0], [7], [7, 7], [7] * 40, [0, 0, 0], [1, 2] * 20, [199, 0, 199], list(range(200))]
@@ -27,6 +27,9 @@ MODELS = {
     "tasks": {"tasks": True},
     "tasks, piecewise failure": {"tasks": True, "n_calibration": 1_300, "target": "failure"},
     "tasks guessed": {"tasks": True, "guess": True},
+    "length": {"length": True},
+    "length, tasks": {"length": True, "tasks": True, "n_calibration": 1_100},
+    "length, cheap outcomes alone": {"length": True, "target": "failure", "frontier": False},
     "tasks guessed, none told": {"tasks": True, "guess": True, "channel": False, "n_calibration": 1_100},
     "tasks, cheap outcomes alone": {"tasks": True, "target": "failure", "frontier": False},
 }
@@ -166,6 +169,6 @@ def test_graph_has_the_inputs_and_outputs_of_the_contract(encoder):
 
 def test_channel_that_cannot_be_exported_is_refused():
     data = labelled_tokens(60)
-    known = "embedding, neighbours, ngrams, task guess, tuned"
-    with pytest.raises(InvalidValueError, match=f"channel must be one that can be exported: {known}: got 'length'"):
-        build_graph(DifficultyModel([LengthChannel()]).fit(data, data))
+    known = "embedding, length, neighbours, ngrams, task guess, tuned"
+    with pytest.raises(InvalidValueError, match=f"channel must be one that can be exported: {known}: got 'count'"):
+        build_graph(DifficultyModel([CountChannel()]).fit(data, data))

@@ -12,7 +12,7 @@ from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.heads import LinearHead
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.stacking import GainWeights
-from tests.fakes import UNKNOWN, VOCABULARY, LengthChannel, fit_model, labelled_tokens, load_encoder, random_ids, with_tasks
+from tests.fakes import UNKNOWN, VOCABULARY, CountChannel, fit_model, labelled_tokens, load_encoder, random_ids, with_tasks
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,10 @@ def with_outcomes(data, **changes):
 
 def by_hand(target="benefit"):
     """A model without fitting: the cheap model fails with logit(0.2) + tokens - 1, the frontier model with 0.1."""
-    model = DifficultyModel([LengthChannel()], target=target)
+    model = DifficultyModel([CountChannel()], target=target)
     cheap, frontier = LinearHead(np.array([1.0]), logit(0.2) - 1.0), LinearHead(np.array([0.0]), logit(0.1))
     same = LinearHead(np.array([1.0]), 0.0)
-    model.fitted_ = {"length": FittedChannel(None, cheap, frontier)}
+    model.fitted_ = {"count": FittedChannel(None, cheap, frontier)}
     gain = GainWeights(np.array([1.5]), 0.05) if target == "benefit" else None
     model.blind_ = Combination(cheap=OutcomeModel(same), frontier=OutcomeModel(same), gain=gain)
     model.familiarity_ = None

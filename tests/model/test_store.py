@@ -6,7 +6,7 @@ import pytest
 from difficulty.errors import RunError
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.store import load_model, save_model
-from tests.fakes import LengthChannel, fit_dense_model, fit_model, labelled_tokens, load_encoder, load_transformer, random_ids
+from tests.fakes import CountChannel, fit_dense_model, fit_model, labelled_tokens, load_encoder, load_transformer, random_ids
 
 IDS = [[], [5], *random_ids(np.random.default_rng(1), 30)]
 
@@ -24,8 +24,15 @@ def saved(encoder, tmp_path):
 
 @pytest.mark.parametrize(
     "choices",
-    [{}, {"target": "failure"}, {"target": "failure", "frontier": False}, {"n_calibration": 1_100}, {"tasks": True, "guess": True}],
-    ids=["benefit", "failure", "cheap only", "piecewise", "tasks"],
+    [
+        {},
+        {"target": "failure"},
+        {"target": "failure", "frontier": False},
+        {"n_calibration": 1_100},
+        {"tasks": True, "guess": True},
+        {"length": True},
+    ],
+    ids=["benefit", "failure", "cheap only", "piecewise", "tasks", "length"],
 )
 def test_model_read_back_gives_the_same_scores_to_the_last_bit(encoder, tmp_path, choices):
     model = fit_model(encoder, **choices)
@@ -44,7 +51,7 @@ def test_model_on_a_transformer_is_read_back_whole(tmp_path, told):
     again = load_model(tmp_path, encoder=encoder)
     names = [channel.name for channel in again.all_channels]
     tasks = ["task guess", "ngrams+task", "embedding+task"] if told else []
-    assert sorted(names) == sorted(["ngrams", "embedding", "neighbours", *tasks])
+    assert sorted(names) == sorted(["ngrams", "embedding", "neighbours", "length", *tasks])
     assert names == [channel.name for channel in model.all_channels]
     neighbours = next(channel for channel in again.channels if channel.name == "neighbours")
     assert (neighbours.centres, neighbours.sharpness, neighbours.strength) == (6, 10.0, 0.1)
@@ -111,8 +118,10 @@ def test_model_with_another_encoder_is_refused(saved, tmp_path):
 
 def test_model_with_an_unknown_channel_cannot_be_saved(tmp_path):
     data = labelled_tokens(60)
-    with pytest.raises(RunError, match=r"the channel 'length' cannot be saved\. Known: embedding, neighbours, ngrams, task guess, tuned"):
-        save_model(DifficultyModel([LengthChannel()]).fit(data, data), tmp_path)
+    with pytest.raises(
+        RunError, match=r"the channel 'count' cannot be saved\. Known: embedding, length, neighbours, ngrams, task guess, tuned"
+    ):
+        save_model(DifficultyModel([CountChannel()]).fit(data, data), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
