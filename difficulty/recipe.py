@@ -19,6 +19,7 @@ __all__ = [
     "FeatureSettings",
     "FinetuneSettings",
     "LabelSettings",
+    "LengthSettings",
     "NeighbourSettings",
     "NgramSettings",
     "PolicySettings",

@@ -117,7 +117,7 @@ def test_turned_labels_are_listed_more_often_than_others(journey, tmp_path):
     run, _ = trained(tmp_path, journey, rows)
     wrong = {row["id"] for row, flag in zip(rows, turned, strict=True) if flag}
     found = {row["id"] for row in listed(run) if row["model"] == "cheap" and row["scope"] == "row"}
-    assert len(found) >= 5
+    assert len(found) >= 4
     assert len(found & wrong) / len(found) > 2 * turned.mean()
 
 
