@@ -54,6 +54,11 @@ def check(
         fails = event.route == "cheap" and plainly_bad(key_of(row["messages"]), Known(*(row[name] for name in Known._fields)))
         if (event.fallback == "validation") != fails or bool(reply.decision.get("fallback")) != fails:
             wrong.append(f"{row['id']}: fallback {event.fallback}, but the cheap answer {'fails' if fails else 'passes'}")
+        called = [call.side for call in event.calls if call.role != "shadow"]
+        if called != [event.route, *(["frontier"] if fails else [])]:
+            wrong.append(f"{row['id']}: called {', '.join(called)}, and the cheap answer {'fails' if fails else 'passes'}")
+        if fails and "An answer of the frontier model." not in reply.text:
+            wrong.append(f"{row['id']}: got another answer than the frontier model's")
     return wrong
 
 
