@@ -19,6 +19,8 @@ from difficulty.runtime.graph import most_rows
 __all__ = ["TRITON_REPOSITORY", "model_config"]
 
 _INPUTS = ("input_ids", "attention_mask")
+_MOST_PAIRS = 2_000_000
+"""Of tokens in a batch: fewer would leave batches of one at 512 tokens, and a server of its own has the memory."""
 
 
 def model_config(bundle: Bundle) -> str:
@@ -35,7 +37,7 @@ def model_config(bundle: Bundle) -> str:
     lines = [
         f"name: {_quoted(bundle.manifest.name)}",
         'backend: "onnxruntime"',
-        f"max_batch_size: {most_rows(longest)}",
+        f"max_batch_size: {most_rows(longest, most_pairs=_MOST_PAIRS)}",
         "input [",
         ",\n".join(inputs),
         "]",

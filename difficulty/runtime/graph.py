@@ -16,8 +16,9 @@ __all__ = ["Graph", "load_session", "most_rows"]
 FloatArray = NDArray[np.float32]
 _INPUTS = {"input_ids", "attention_mask"}
 _MOST_ROWS = 256
-_MOST_PAIRS = 2_000_000
-"""A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers; this bounds them."""
+_MOST_PAIRS = 300_000
+"""A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers; this bounds them, and what a session
+keeps: its memory arena holds on to that of the largest batch. Without the arena a transformer spends half of its time on pages."""
 
 
 class Graph:
@@ -79,9 +80,9 @@ def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
         end -= size
 
 
-def most_rows(longest: int) -> int:
+def most_rows(longest: int, *, most_pairs: int = _MOST_PAIRS) -> int:
     """Return how many requests of at most ``longest`` tokens one call may hold."""
-    return max(1, min(_MOST_ROWS, _MOST_PAIRS // max(1, longest) ** 2))
+    return max(1, min(_MOST_ROWS, most_pairs // max(1, longest) ** 2))
 
 
 def load_session(graph: bytes, *, threads: int = 1, name: str = "scorer.onnx") -> ort.InferenceSession:
@@ -91,7 +92,6 @@ def load_session(graph: bytes, *, threads: int = 1, name: str = "scorer.onnx") -
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it keeps the largest batch's memory for good, and is no faster
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
