@@ -24,7 +24,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from difficulty.model.channels import Channel, NeighbourChannel, NgramChannel, TaskChannel, TaskColumns, TunedChannel, embeddings_of
+from difficulty.model.channels import (
+    Channel,
+    LengthChannel,
+    NeighbourChannel,
+    NgramChannel,
+    TaskChannel,
+    TaskColumns,
+    TunedChannel,
+    embeddings_of,
+)
 from difficulty.model.combination import Combination, Logits, Scores, Target, fit_combination, mean_of
 from difficulty.model.familiarity import Familiarity, fit_familiarity
 from difficulty.model.heads import LinearHead, Matrix, fit_head
@@ -136,7 +145,7 @@ class DifficultyModel:
         logits, fold = self._out_of_fold(prepared, fit)
         held_out = self._logits([channel.prepare(calibration.ids, calibration.tasks) for channel in self.all_channels])
         everything, combining = slice(None), np.flatnonzero(self._unseen(fit.groups))
-        blind = self._combine(logits[combining, self._blind], fit.outcomes[combining], self.start.blind_ if self.start else None)
+        blind = self._combine(logits, combining, self._blind, fit.outcomes, self.start.blind_ if self.start else None)
         self.blind_ = blind.calibrated(held_out[everything, self._blind], calibration.outcomes)
         self.told_ = self._fit_told(logits, fit) if self.tasks else None
         self.informed_ = self._inform(self.told_, held_out, calibration) if self.told_ else None
@@ -241,7 +250,7 @@ class DifficultyModel:
         needed = [outcomes.cheap_failure, *([outcomes.frontier_failure] if self.blind_.frontier else [])]
         if min(int((~np.isnan(outcome)).sum()) for outcome in needed) < LEAST_INFORMED:
             return None
-        return self._combine(logits[rows, self._told], outcomes, self.start.told_ if self.start else None)
+        return self._combine(logits, rows, self._told, fit.outcomes, self.start.told_ if self.start else None)
 
     def _inform(self, told: Combination, held_out: Logits, calibration: LabelledTokens) -> Combination:
         """Return the combination for known tasks, calibrated on the requests that have one."""
@@ -289,16 +298,19 @@ class DifficultyModel:
         """Return, for each fit sample, whether its out-of-fold logits are honest: a tuned encoder saw all but those held out."""
         return self._tuned[1].unseen(groups) if self._tuned else np.ones(len(groups), dtype=np.bool_)
 
-    def _combine(self, logits: Logits, outcomes: Outcomes, start: Combination | None) -> Combination:
+    def _combine(
+        self, logits: Logits, rows: NDArray[np.intp], columns: list[int], outcomes: Outcomes, start: Combination | None
+    ) -> Combination:
         """Fit a combination that shrinks to an earlier one, to all channels alike beside a tuned encoder, or to the first.
 
-        A tuned encoder is combined on few samples, and is no worse than the n-grams beside it.
+        A tuned encoder is combined on few samples, and is no worse than the n-grams beside it; the length alone knows little.
         """
-        n = logits.cheap.shape[1]
+        read, known = logits[rows, columns], outcomes[rows]
         if not self._tuned:
-            return fit_combination(logits, outcomes, target=self.target, start=start.gain if start else None)
-        even = np.full(n, 1.0 / n)
-        return fit_combination(logits, outcomes, target=self.target, start=GainWeights(even, 0.0), prior=even)
+            return fit_combination(read, known, target=self.target, start=start.gain if start else None)
+        alike = np.array([not isinstance(self.all_channels[column], LengthChannel) for column in columns], dtype=np.float64)
+        alike /= alike.sum()
+        return fit_combination(read, known, target=self.target, start=GainWeights(alike, 0.0), prior=alike)
 
     def _scores_of_unseen(self, logits: Logits, fit: LabelledTokens) -> Scores:
         """Return scores of the fit samples, each by heads that did not see it: without the tuned encoder where that saw the sample."""

@@ -8,7 +8,7 @@ import pytest
 
 from difficulty.errors import RunError
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.model.channels import NgramChannel, TunedChannel, task_channels_of
+from difficulty.model.channels import LengthChannel, NgramChannel, TunedChannel, task_channels_of
 from difficulty.model.combination import fit_combination
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.heads import LinearHead
@@ -175,3 +175,11 @@ def test_model_with_another_encoder_is_refused(encoder, tmp_path):
     save_model(tuned_model(encoder), tmp_path)
     with pytest.raises(RunError, match="the model was fitted with encoder [0-9a-f]{12}: got [0-9a-f]{12}"):
         load_model(tmp_path, encoder=load_encoder(tmp_path / "other", seed=1))
+
+
+def test_length_is_not_taken_to_know_as_much_as_a_tuned_encoder(encoder):
+    """Where no gain is known the weights are those that are shrunk to; a length alone would drag them off."""
+    tuned = TunedChannel(encoder, held_out=SHARE, heads=heads_of(encoder))
+    model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=512), tuned, LengthChannel()], rng=np.random.default_rng(7))
+    unknown = replace(FIT.outcomes, frontier_quality=np.full(len(FIT), np.nan))
+    assert model.fit(replace(FIT, outcomes=unknown), CALIBRATION).blind_.gain.weights.tolist() == [0.5, 0.5, 0.0]
