@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.experiments import experiments
+from benchmarks.experiments import TITLES, experiments
 from benchmarks.judge import judge
 from benchmarks.methods import Bench
 from benchmarks.peer_environments import PEERS
@@ -45,6 +45,8 @@ def main() -> None:
     recipes = [find_recipe(name) for name in arguments.recipes]
     sets: dict[str, Any] = {}
     for experiment in experiments(arguments.routellm, arguments.normalised):
+        if arguments.sets and experiment.name not in arguments.sets:
+            continue
         bench = Bench(experiment, arguments.work)
         methods = []
         for recipe in recipes:
@@ -76,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--routellm", type=Path, required=True, help="checkout of github.com/lm-sys/RouteLLM")
     parser.add_argument("--normalised", type=Path, help="folder of tool-calling outcomes")
     parser.add_argument("--recipes", nargs="*", default=RECIPES, help=f"shipped names or TOML files; default: {' '.join(RECIPES)}")
+    parser.add_argument("--sets", nargs="*", choices=[*TITLES, "mmlu-to-gsm8k"], help="default: all that are there")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), help="default: all")
     parser.add_argument("--given", type=Path, help="folder of out-of-fold scores of routers that are not run here")
     parser.add_argument("--draws", type=int, default=N_DRAWS, help=f"bootstrap draws; default: {N_DRAWS:,}")
@@ -89,6 +92,7 @@ def _described(arguments: argparse.Namespace, sets: dict[str, Any]) -> dict[str,
     packages = ("numpy", "scikit-learn", "sentence-transformers")
     versions = {"Python": platform.python_version(), "difficulty": __version__} | {name: version(name) for name in packages}
     command = f"python -m benchmarks.quality --recipes {shlex.join(arguments.recipes)}"
+    command += f" --sets {shlex.join(arguments.sets)}" if arguments.sets else ""
     date = datetime.now(UTC).date().isoformat()
     return {"date": date, "command": command, "n_draws": arguments.draws, "versions": versions, "sets": sets}
 
