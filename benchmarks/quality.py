@@ -1,6 +1,6 @@
 """Compare our recipes with other projects' routers and with reference methods, on public routing outcomes, with one command.
 
-    python -m benchmarks.quality --routellm RouteLLM --normalised normalised -o benchmarks/results/2026-11-25-quality
+    python -m benchmarks.quality --routellm RouteLLM --normalised normalised -o benchmarks/results/2026-11-27-quality
 
 ``RouteLLM`` is a checkout of github.com/lm-sys/RouteLLM; ``normalised`` holds tool-calling outcomes as traffic files
 (``bfcl__*.jsonl.gz``) and may be left out. Writes ``<out>.json``, ``<out>.md`` and pictures beside them; the page says what was done and
