@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +18,10 @@ from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.report import Extras
 from difficulty.metrics.bootstrap import affordable_draws
 from difficulty.recipe import LabelSettings
-from difficulty.records import Prices
+from difficulty.records import Estimate, Prices
+from difficulty.runtime.early import EarlyScorer, exits
 from difficulty.runtime.scorer import Scorer
+from difficulty.stages.early import both_scores, exit_sentences, judge_exits
 from difficulty.stages.labels import with_suspicion
 from difficulty.stages.priced import Question, economics_of, write_economics
 from difficulty.stages.provenance import judged_by, provenance_of_bundle, provenance_of_run
@@ -74,6 +76,7 @@ def evaluate_scorer(
     Samples whose text or group was in the fit or calibration split are left out: a run remembers hashes of them. A bundle does not;
     of its own training traffic the test split is judged, of other traffic everything, and the note says that overlap is unknown.
     A run keeps embeddings of a slow encoder in ``cache``, where that is given. The report holds texts of requests only with ``show_texts``.
+    Of a bundle with early exit the figures are the scorer's; what early exit changes in them is told beside them.
     It says whether routing pays where ``economics`` names an ``economics.json``, or else where the price list compares ways to host:
     then ``economics.json``, of the same scores and the defaults of :class:`~difficulty.stages.priced.Question`, is written as well.
 
@@ -95,7 +98,7 @@ def evaluate_scorer(
     evaluation = evaluate(
         made.held_out, n_draws=n_draws, rng=rng, task_means=made.task_means, others=made.others, provenance=made.provenance
     )
-    evaluation = evaluation.noting(made.notes).descending_from(made.lineage)
+    evaluation = evaluation.noting(made.notes).leaving_early(made.early).descending_from(made.lineage)
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
     mistakes = mistakes_of(made.held_out, made.picked, show_texts=show_texts)
@@ -128,6 +131,8 @@ class _Material:
     note: str
     notes: tuple[str, ...] = ()
     """What is to be known of the outcomes: how logged ones are weighted."""
+    early: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    """What the early exit of a bundle does to the judged requests."""
     provenance: Provenance
     lineage: dict[str, Any]
     picked: Traffic
@@ -180,12 +185,16 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None, say: Callabl
     picked, logged = _weighed(traffic.select(rows), label_settings(bundle))
     scorer, policy = Scorer.from_bundle(bundle), bundle.policy
     name = f"{bundle.manifest.name}-{bundle.manifest.version}"
-    n = len(picked)
-    scores = score_traffic(scorer, picked, without_task=True, progress=lambda done: say(f"scored {done:,} of {n:,} samples"))
+    n, leaving = len(picked), exits(policy)
+    small = EarlyScorer.from_bundle(bundle) if leaving else None
+    scores = score_traffic(scorer, picked, without_task=True, early=small, progress=lambda done: say(f"scored {done:,} of {n:,} samples"))
+    early = judge_exits(leaving, both_scores(scores, picked, policy)) if leaving else {}
+    said = [f"Figures are those of the scorer: {sentence}." for sentence in exit_sentences(early, judged="judged")]
     return _Material(
         held_out=judged(picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices, policy=policy),
         others=scores.untold,
-        notes=(*_notes(logged), *scores.reading.notes),
+        notes=(*_notes(logged), *scores.reading.notes, *said),
+        early=early,
         note=_OTHER_TRAFFIC if splits is None else _OWN_TRAFFIC,
         provenance=provenance_of_bundle(policy, traffic, picked, splits, logged=logged),
         lineage=judged_by(

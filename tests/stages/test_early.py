@@ -16,6 +16,7 @@ from difficulty.model.heads import LinearHead
 from difficulty.recipe import parse_recipe
 from difficulty.runtime import Request, Router
 from difficulty.stages import ship as ship_module
+from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.run import EARLY_FILE, Run
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
@@ -87,6 +88,21 @@ def test_expected_shares_are_what_the_router_does(shipped, run_folder, told):
         assert by["scorer"] / len(scored) == pytest.approx(asked)
         assert np.mean([fast.route != sure.route for fast, sure in scored]) == pytest.approx(changed)
     assert by["early"]
+
+
+def test_evaluating_the_bundle_says_what_early_exit_does(shipped, run_folder, journey, tmp_path):
+    """On the test split of its own traffic the same as shipping, and nothing where a bundle has none."""
+    evaluate_scorer(shipped.bundle.path, journey.traffic, tmp_path / "report", n_draws=DRAWS)
+    found = read_metrics(tmp_path / "report" / "metrics.json")
+    assert found.early == read_metrics(shipped.bundle.path / "metrics.json").early
+    assert found.early.keys() == {"with_task", "without_task"}
+    told = [note for note in found.notes if "early exit changes" in note]
+    assert len(told) == 2
+    assert all(note.startswith("Figures are those of the scorer: of ") for note in told)
+    assert "early exit changes" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    ship(run_folder, tmp_path / "tiny-2", early=False, n_draws=DRAWS)
+    evaluate_scorer(tmp_path / "tiny-2", journey.traffic, tmp_path / "plain", n_draws=DRAWS)
+    assert read_metrics(tmp_path / "plain" / "metrics.json").early == {}
 
 
 def test_card_and_metrics_say_what_early_exit_does(shipped):
