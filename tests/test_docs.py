@@ -23,6 +23,7 @@ from difficulty.events import Call, DecisionEvent
 from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve
 from difficulty.recipe import Recipe
 from difficulty.runtime import Decision, Request, Router, Scorer
+from difficulty.runtime.early import EarlyScorer
 from difficulty.text import TextView
 from difficulty.thresholds import OBJECTIVES
 from difficulty.tokens import RequestTokenizer
@@ -43,7 +44,7 @@ def vectors(name):
     return [json.loads(line) for line in (DOCS / "vectors" / f"{name}.jsonl").read_text(encoding="ascii").splitlines()]
 
 
-TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS = map(vectors, ("text-view-1", "requests", "rule"))
+TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS, EXIT_VECTORS = map(vectors, ("text-view-1", "requests", "rule", "early-exit"))
 MANIFEST, POLICY = (json.loads(block) for block in blocks("bundle.md", "json"))
 
 
@@ -51,7 +52,7 @@ class FixedSession:
     """An ONNX session that answers every request with the same outputs; ``None`` is not a number."""
 
     def __init__(self, **values):
-        self.values = {"difficulty_score": 0.5, "p_cheap_fails": 0.5} | values
+        self.values = values
 
     def get_inputs(self):
         """Return what a scorer asks for by name."""
@@ -67,10 +68,11 @@ class FixedSession:
         return [np.full(len(feed["input_ids"]), value, dtype=np.float32) for value in values]
 
 
-def router(*, max_chars=8192, max_tokens=512, task_ids=None, policy=POLICY, **values):
+def router(*, max_chars=8192, max_tokens=512, task_ids=None, policy=POLICY, early=None, **values):
+    values = {"difficulty_score": 0.5, "p_cheap_fails": 0.5} | values
     tokenizer = RequestTokenizer.from_file(ENCODER / "tokenizer.json", max_tokens=max_tokens)
     scorer = Scorer(FixedSession(**values), tokenizer, TextView(max_chars=max_chars), task_ids=task_ids)
-    return Router(scorer, Policy.parse(policy), version="docs-1")
+    return Router(scorer, Policy.parse(policy), version="docs-1", early=early)
 
 
 def by_case(vectors):
@@ -113,10 +115,22 @@ def test_rule_vector_is_what_the_code_gives(vector):
     assert {name: decision[name] for name in expected} == expected
 
 
+@by_case(EXIT_VECTORS)
+def test_early_exit_vector_is_what_the_code_gives(vector):
+    """By the router itself: its early graph answers with the vector's score, its scorer with 0.5."""
+    early = EarlyScorer(FixedSession(early_score=vector["early_score"]), most_tokens=512)
+    made = router(policy=POLICY | vector["policy"], early=early, task_ids={"known": 7})
+    decision = made.consider(Request("one two three", "known" if vector["informed"] else None))
+    left = decision.scored_by == "early"
+    assert (decision.route if left else None, decision.reason if left else None) == (vector["route"], vector["reason"])
+    assert decision.difficulty_score == (float(np.float32(vector["early_score"])) if left else 0.5)
+
+
 def test_vectors_hold_both_kinds_of_cut_and_a_request_that_cannot_be_scored():
     """They would be of little help without the cases that are easy to get wrong."""
     assert {True, False, None} == {vector["cut"] for vector in TEXT_VECTORS}
     assert {"tokenizer", "estimate", None} == {vector["tokens_source"] for vector in REQUEST_VECTORS}
+    assert {vector["reason"] for vector in EXIT_VECTORS} == {"above_threshold", "within_threshold", None}
     assert {vector["reason"] for vector in RULE_VECTORS} == set(typing.get_args(typing.get_type_hints(Decision)["reason"]))
 
 

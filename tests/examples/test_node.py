@@ -38,9 +38,9 @@ def assert_reproduced(bundle):
     assert re.search(r"^\d+ golden vectors: all reproduced$", done.stdout, flags=re.MULTILINE)
 
 
-def train_and_ship(folder, traffic, encoder, **features):
+def train_and_ship(folder, traffic, encoder, *, export=None, **features):
     """Return a bundle of the small recipe with another encoder."""
-    form = {**RECIPE, "features": {**RECIPE["features"], "encoder": "named", **features}}
+    form = {**RECIPE, "export": export or {}, "features": {**RECIPE["features"], "encoder": "named", **features}}
     recipe = parse_recipe(form, name="small.toml")
     train(traffic, folder / "run", recipe=recipe, encoder=encoder, more_labels=False, unseen_tasks=False, n_draws=DRAWS)
     return ship(folder / "run", folder / "shipped-1", allow_no_signal=True, n_draws=DRAWS).bundle
@@ -124,19 +124,21 @@ def test_changed_golden_vector_is_reported(fast, tmp_path):
     assert re.search(r"plain: difficulty_score is 0\.\d+, expected 2$", done.stdout, flags=re.MULTILINE)
 
 
-def test_decisions_on_traffic_are_those_of_python(fast, tmp_path):
-    """Three hundred requests of the sample: everything equal, scores within the tolerance."""
+def decided_by_both(bundle, tmp_path):
+    """Let Node.js and Python decide three hundred requests of the sample, every other with its task; return Python's decisions.
+
+    Everything is equal, scores within the tolerance.
+    """
     rows = sample_rows(1_100)[800:]
     requests = [
         {"id": row["id"], "messages": row["messages"], **({"task": row["task"]} if number % 2 else {})} for number, row in enumerate(rows)
     ]
     file = tmp_path / "requests.jsonl"
     file.write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="ascii")
-    done = node("cli.js", fast.path, "--input", file)
+    done = node("cli.js", bundle.path, "--input", file)
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    decisions = Router.from_bundle(read_bundle(fast.path)).decide_many(Request(form["messages"], form.get("task")) for form in requests)
+    decisions = Router.from_bundle(read_bundle(bundle.path)).decide_many(Request(form["messages"], form.get("task")) for form in requests)
     assert [row["id"] for row in found] == [row["id"] for row in rows]
-    assert len({decision.reason for decision in decisions}) >= 3
     for row, decision in zip(found, decisions, strict=True):
         expected = decision.as_dict()
         for name in SCORES:
@@ -144,6 +146,32 @@ def test_decisions_on_traffic_are_those_of_python(fast, tmp_path):
         assert {name: row[name] for name in expected if name not in SCORES} == {
             name: value for name, value in expected.items() if name not in SCORES
         }
+    return decisions
+
+
+def test_decisions_on_traffic_are_those_of_python(fast, tmp_path):
+    assert len({decision.reason for decision in decided_by_both(fast, tmp_path)}) >= 3
+
+
+def test_early_exit_decides_as_in_python(journey, tmp_path):
+    """The golden vectors hold what the early graph gives; on traffic both routers leave early for the same requests."""
+    words = json.loads((journey.encoder / "tokenizer.json").read_text())["model"]["vocab"]
+    encoder = load_transformer(tmp_path / "encoder", vocabulary=words, max_tokens=32)
+    read = {"embedding": {"strength": 0.1, "beside_guess": True}}
+    bundle = train_and_ship(tmp_path, journey.traffic, encoder, export={"early": True, "early_budget": 0.03}, **read)
+    assert bundle.policy.early
+    assert_reproduced(bundle.path)
+    decisions = decided_by_both(bundle, tmp_path)
+    assert {decision.scored_by for decision in decisions} == {"scorer", "early", None}
+    assert {decision.route for decision in decisions if decision.scored_by == "early"} == {"cheap", "frontier"}
+
+
+def test_early_graph_with_another_output_is_refused(fast, tmp_path):
+    manifest = fast.manifest.as_dict(without={"files", "sha256"})
+    strange = write_bundle(tmp_path / "strange-1", {**fast.files, "early.onnx": fast.files["scorer.onnx"]}, manifest)
+    done = node("cli.js", strange.path, "Hi")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: early.onnx must have the outputs early_score: got difficulty_score, ")
 
 
 def test_damaged_bundle_is_refused_with_the_file_named(fast, tmp_path):

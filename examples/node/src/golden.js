@@ -3,7 +3,7 @@ import { readBundle } from './bundle.js';
 import { BundleError } from './errors.js';
 import { Router } from './router.js';
 
-const SCORES = ['difficulty_score', 'p_cheap_fails', 'p_frontier_fails', 'familiarity'];
+const SCORES = ['difficulty_score', 'p_cheap_fails', 'p_frontier_fails', 'familiarity', 'early_score'];
 const DECIDED = ['route', 'model', 'reason', 'fallback'];
 const COUNTED = ['threshold', 'tokens', 'tokens_source', 'truncated'];
 
@@ -28,14 +28,15 @@ function goldenRows(bytes) {
 }
 
 async function compare(router, expected, tolerance) {
-  const { decision, ids } = await router.consider(expected.messages, { task: expected.task, tokens: expected.given_tokens });
-  const found = { ...decision, input_ids: ids };
+  const { decision, ids } = await router.consider(expected.messages, { task: expected.task, tokens: expected.given_tokens, early: false });
+  const early = router.early && decision.difficulty_score !== null ? await router.early.score(ids) : null;
+  const found = { ...decision, input_ids: ids, early_score: early };
   const exact = ['input_ids', ...COUNTED, ...(atTheEdge(expected, tolerance) ? [] : DECIDED)];
   const differing = [
     ...exact.filter((name) => JSON.stringify(found[name]) !== JSON.stringify(expected[name])),
-    ...SCORES.filter((name) => !close(found[name], expected[name], tolerance)),
+    ...SCORES.filter((name) => !close(found[name], expected[name] ?? null, tolerance)),
   ];
-  return differing.map((name) => `${expected.id}: ${name} is ${show(found[name])}, expected ${show(expected[name])}`);
+  return differing.map((name) => `${expected.id}: ${name} is ${show(found[name])}, expected ${show(expected[name] ?? null)}`);
 }
 
 /** Whether the score is so near the threshold that rounding may decide. */

@@ -1,5 +1,6 @@
 /** One decision a request, by the bundle's policy. Whatever a request holds, there is a decision. */
 import { readBundle } from './bundle.js';
+import { EarlyScorer, exitsOf, leaveEarly } from './early.js';
 import { ScoringError } from './errors.js';
 import { afterScoring, beforeScoring, thresholdOf } from './rule.js';
 import { Scorer } from './scorer.js';
@@ -9,8 +10,8 @@ export class Router {
   /** Requests that went to the frontier model because they could not be scored; they cost frontier money, so watch it. */
   scorerErrors = 0;
 
-  constructor({ policy, version, encoder, scorer }) {
-    Object.assign(this, { policy, version, encoder, scorer });
+  constructor({ policy, version, encoder, scorer, early }) {
+    Object.assign(this, { policy, version, encoder, scorer, early, exits: early && exitsOf(policy) });
   }
 
   /**
@@ -25,9 +26,11 @@ export class Router {
   static async fromBundle(bundle, options) {
     const { manifest, policy, files } = bundle;
     const scorer = await Scorer.load(bundle, options);
+    const early = await EarlyScorer.load(bundle, options);
     const encoder = new RequestEncoder(manifest, files.get('tokenizer.json'));
-    const router = new Router({ policy, version: `${manifest.name}-${manifest.version}`, encoder, scorer });
-    await router.consider('warm up', {});
+    const router = new Router({ policy, version: `${manifest.name}-${manifest.version}`, encoder, scorer, early });
+    await router.consider('warm up', { early: false });
+    if (early) await router.consider('warm up');
     return router;
   }
 
@@ -42,9 +45,12 @@ export class Router {
     return decision;
   }
 
-  /** Return the decision with the ids, which golden vectors name; null where the request cannot be scored. */
-  async consider(messages, { task = null, tokens = null }) {
-    const look = { task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false };
+  /**
+   * Return the decision with the ids, which golden vectors name; null where the request cannot be scored.
+   * With `early: false` the scorer decides whatever needs a score.
+   */
+  async consider(messages, { task = null, tokens = null, early = true } = {}) {
+    const look = { task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false, early };
     let error = null;
     try {
       look.verdict = await this.#verdict(look, messages, task, tokens);
@@ -65,23 +71,34 @@ export class Router {
       if (fixed) return fixed; // the text is not even looked at
     }
     const encoded = this.encoder.encode(messages, task);
-    Object.assign(look, { ids: encoded.ids, truncated: encoded.truncated });
+    Object.assign(look, { ids: encoded.ids, informed: encoded.informed, truncated: encoded.truncated });
     if (tokens === null) {
       Object.assign(look, { tokens: encoded.tokens, source: encoded.source });
       const fixed = beforeScoring(this.policy, task, encoded.tokens);
       if (fixed) return fixed;
     }
-    look.outputs = await this.scorer.score(encoded.ids);
+    const left = look.early && this.exits ? await this.#early(look) : null;
+    if (left) return left;
+    look.outputs = await this.scorer.score(look.ids);
     return afterScoring(this.policy, task, look.outputs);
   }
 
-  #decision({ task, tokens, source, truncated, verdict, outputs }, error) {
+  /** Return the verdict of the small graph; null where the scorer has to be asked, also because that graph failed. */
+  async #early(look) {
+    const score = await this.early.score(look.ids).catch(() => NaN);
+    const verdict = leaveEarly(this.exits, score, look.informed);
+    if (verdict) look.earlyScore = score;
+    return verdict;
+  }
+
+  #decision({ task, tokens, source, truncated, verdict, outputs, earlyScore }, error) {
     const cheap = verdict.route === 'cheap';
+    const scoredEarly = earlyScore === undefined ? null : 'early';
     return {
       route: verdict.route,
       model: cheap ? this.policy.cheap_model : this.policy.frontier_model,
       reason: verdict.reason,
-      difficulty_score: outputs?.difficulty_score ?? null,
+      difficulty_score: outputs?.difficulty_score ?? earlyScore ?? null,
       p_cheap_fails: outputs?.p_cheap_fails ?? null,
       p_frontier_fails: outputs?.p_frontier_fails ?? null,
       familiarity: outputs?.familiarity ?? null,
@@ -92,7 +109,7 @@ export class Router {
       tokens_source: source,
       truncated,
       bundle_version: this.version,
-      scored_by: outputs ? 'scorer' : null,
+      scored_by: outputs ? 'scorer' : scoredEarly,
       error: error && error.message,
     };
   }

@@ -3,8 +3,8 @@
 const EASY = { route: 'cheap', reason: 'easy_task' };
 const HARD = { route: 'frontier', reason: 'hard_task' };
 const UNFAMILIAR = { route: 'frontier', reason: 'unfamiliar' };
-const ABOVE = { route: 'frontier', reason: 'above_threshold' };
-const WITHIN = { route: 'cheap', reason: 'within_threshold' };
+export const ABOVE = { route: 'frontier', reason: 'above_threshold' };
+export const WITHIN = { route: 'cheap', reason: 'within_threshold' };
 
 /** Return the verdict that needs no score, or null where one is needed. */
 export function beforeScoring(policy, task, tokens) {

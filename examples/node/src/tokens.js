@@ -22,7 +22,8 @@ export class RequestEncoder {
   }
 
   /**
-   * @returns {{ ids: number[], tokens: number, source: 'tokenizer' | 'estimate', truncated: boolean }}
+   * @returns {{ ids: number[], informed: boolean, tokens: number, source: 'tokenizer' | 'estimate', truncated: boolean }}
+   *   `informed`: the task's id stands before the text's
    * @throws {ScoringError} if the request is malformed or holds no text
    */
   encode(messages, task) {
@@ -33,6 +34,7 @@ export class RequestEncoder {
     const taskId = this.taskIds.get(task);
     return {
       ids: taskId === undefined ? kept : [taskId, ...kept],
+      informed: taskId !== undefined,
       tokens: cut ? Math.round((all.length * totalChars) / length) : all.length,
       source: cut ? 'estimate' : 'tokenizer',
       truncated: cut || all.length > this.maxTokens,

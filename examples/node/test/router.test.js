@@ -66,10 +66,10 @@ for (const [name, messages] of Object.entries(BAD)) {
 }
 
 test('a graph that fails at run time sends the request to the frontier model', async () => {
-  const { session } = router.scorer;
-  router.scorer.session = { run: () => Promise.reject(new Error('out of memory')) };
+  const { graph } = router.scorer;
+  router.scorer.graph = { run: () => Promise.reject(new Error('out of memory')) };
   const decision = await router.decide('w1 w2');
-  router.scorer.session = session;
+  router.scorer.graph = graph;
   assert.deepEqual([decision.reason, decision.error, decision.tokens], ['scorer_error', 'out of memory', 2]);
 });
 

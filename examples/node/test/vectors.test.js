@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { EarlyScorer } from '../src/early.js';
 import { checkedPolicy } from '../src/fields.js';
+import { Graph } from '../src/graph.js';
 import { Router } from '../src/router.js';
 import { Scorer } from '../src/scorer.js';
 import { textView } from '../src/text.js';
@@ -14,14 +16,15 @@ const vectors = (name) => read(`docs/vectors/${name}.jsonl`).split('\n').filter(
 const POLICY = JSON.parse(read('docs/vectors/policy.json'));
 const TOKENIZER = Buffer.from(read('models/static-minilm-256/tokenizer.json'));
 
-/** A session that answers every request with the same float32 outputs; null is not a number. */
-function fixedSession(values) {
-  return { run: async () => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { data: Float32Array.of(value ?? NaN) }])) };
+/** A graph that answers every request with the same float32 outputs; null is not a number. */
+function fixedGraph(values) {
+  const outputs = Object.entries(values).map(([name, value]) => [name, { data: Float32Array.of(value ?? NaN) }]);
+  return new Graph({ run: async () => Object.fromEntries(outputs) });
 }
 
-function routerOf({ max_chars = 8192, max_tokens = 512, task_ids = {} } = {}, policy = POLICY, outputs = { difficulty_score: 0.5 }) {
+function routerOf({ max_chars = 8192, max_tokens = 512, task_ids = {} } = {}, policy = POLICY, outputs = { difficulty_score: 0.5 }, early = null) {
   const encoder = new RequestEncoder({ max_chars, max_tokens, task_ids }, TOKENIZER);
-  return new Router({ policy: checkedPolicy(policy), version: 'docs-1', encoder, scorer: new Scorer(fixedSession(outputs)) });
+  return new Router({ policy: checkedPolicy(policy), version: 'docs-1', encoder, scorer: new Scorer(fixedGraph(outputs)), early });
 }
 
 for (const { case: name, messages, max_chars: maxChars, ...expected } of vectors('text-view-1')) {
@@ -50,6 +53,17 @@ for (const { case: name, task, tokens, policy = {}, without = [], ...vector } of
     const decision = await routerOf({}, form, outputs).decide('one two three', { task, tokens });
     const fields = ['route', 'reason', 'threshold', 'fallback'];
     assert.deepEqual(pick(decision, fields), pick(vector, fields));
+  });
+}
+
+for (const { case: name, policy, informed, early_score: score, route, reason } of vectors('early-exit')) {
+  test(`early exit: ${name}`, async () => {
+    const early = new EarlyScorer(fixedGraph({ early_score: score }));
+    const router = routerOf({ task_ids: { known: 7 } }, { ...POLICY, ...policy }, { difficulty_score: 0.5 }, early);
+    const decision = await router.decide('one two three', { task: informed ? 'known' : null });
+    const left = decision.scored_by === 'early';
+    assert.deepEqual([left ? decision.route : null, left ? decision.reason : null], [route, reason]);
+    assert.equal(decision.difficulty_score, left ? Math.fround(score) : 0.5);
   });
 }
 
