@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from difficulty.errors import InvalidValueError, LogError
-from difficulty.records import Route
+from difficulty.route import Route
 
 __all__ = ["EVENT_FORMAT", "Call", "CallRole", "Check", "DecisionEvent", "FallbackCause", "Outcome"]
 

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from difficulty.errors import InvalidValueError
+from difficulty.route import Route
 
-__all__ = ["Estimate", "Message", "OperatingPoint", "Preference", "Prices", "Route", "Sample"]
+__all__ = ["Estimate", "Message", "OperatingPoint", "Preference", "Prices", "Sample"]
 
-Route = Literal["cheap", "frontier"]
 Preference = Literal["cheap", "tie", "frontier"]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -212,6 +210,9 @@ def _json_bytes(form: Form) -> bytes:
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
     """Give an empty folder that takes the place of ``folder`` when the block is done, and goes when it fails."""
+    import shutil  # here, because routers only read: these two load compression libraries, and the start waits for them
+    import tempfile
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +43,8 @@ def load_trust(path: Path) -> Trust:
     FieldError
         If it names nobody, or holds an unknown key.
     """
+    import tomllib  # here, because most routers have no trust file and need not wait for it
+
     try:
         form = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

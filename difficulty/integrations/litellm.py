@@ -23,7 +23,7 @@ from typing import Any
 
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import Call, CallRole, FallbackCause
-from difficulty.records import Route
+from difficulty.route import Route
 from difficulty.runtime.exploration import Routed, other
 from difficulty.runtime.gateway import Gateway, Usage, Visit
 from difficulty.runtime.settings import GatewaySettings, build_gateway, parse_settings

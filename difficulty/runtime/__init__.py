@@ -1,4 +1,4 @@
-"""What routers import: load a bundle, decide. Needs numpy, onnxruntime, tokenizers and pydantic only."""
+"""What routers import: load a bundle, decide. Needs numpy, onnxruntime and tokenizers only."""
 
 from difficulty.bundle.trust import Trust, load_trust
 from difficulty.runtime.reload import ReloadingRouter, follow_path

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from difficulty.bundle.policy import Exploration
-from difficulty.records import Route
+from difficulty.route import Route
 from difficulty.runtime.rule import Reason
 
 __all__ = ["EXPLORED", "Routed", "chance", "explore", "other"]

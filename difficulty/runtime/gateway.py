@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, Protocol
 
 from difficulty.bundle.policy import Policy
 from difficulty.events import Call, CallRole, Check, DecisionEvent, FallbackCause, Outcome
-from difficulty.records import Prices, Route
+from difficulty.records import Prices
+from difficulty.route import Route
 from difficulty.runtime.exploration import Routed, explore, other
 from difficulty.runtime.log.writer import DecisionLog
 from difficulty.runtime.router import Decision, Router

@@ -15,14 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from difficulty.bundle import Bundle, Policy, read_bundle
-from difficulty.bundle.signature import verify_signature
+from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.trust import Trust
+from difficulty.bundle.trusted import read_trusted
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
 from difficulty.runtime.golden import check_golden
 from difficulty.runtime.router import Decision, Messages, Request, Router
 
-__all__ = ["ReloadingRouter", "checked_router", "follow_path", "read_trusted"]
+__all__ = ["ReloadingRouter", "checked_router", "follow_path"]
 
 logger = logging.getLogger("difficulty.runtime")
 
@@ -217,20 +217,6 @@ def follow_path(path: str | Path) -> Callable[[], Path]:
         return folder.resolve()  # of a link that is replaced meanwhile, all files come from one of its two targets
 
     return locate
-
-
-def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
-    """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
-
-    Raises
-    ------
-    BundleError
-        If either check fails.
-    """
-    bundle = read_bundle(folder)
-    if trust is not None:
-        verify_signature(bundle, trust)
-    return bundle
 
 
 def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from difficulty.bundle import Bundle, Policy, read_bundle
-from difficulty.bundle.signature import verify_signature
+from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.trust import Trust
+from difficulty.bundle.trusted import read_trusted
 from difficulty.errors import InvalidValueError, ScoringError
-from difficulty.records import Route
+from difficulty.route import Route
 from difficulty.runtime.early import EarlyScorer, exit_early, exits
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import Score, Scorer
@@ -114,10 +114,7 @@ class Router:
             If anything about the bundle is wrong, ``SignatureError`` if its signature is; nothing is built from a bundle that fails
             its checks.
         """
-        bundle = read_bundle(Path(path))
-        if trust is not None:
-            verify_signature(bundle, trust)
-        return cls.from_bundle(bundle, threads=threads)
+        return cls.from_bundle(read_trusted(Path(path), trust), threads=threads)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Router:

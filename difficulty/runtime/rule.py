@@ -15,7 +15,7 @@ from collections.abc import Collection
 from typing import Literal, NamedTuple, Protocol
 
 from difficulty.bundle.policy import Policy
-from difficulty.records import Route
+from difficulty.route import Route
 
 __all__ = ["Reason", "TaskRules", "Verdict", "after_scoring", "before_scoring", "threshold_of"]
 

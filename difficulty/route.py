@@ -1,0 +1,9 @@
+"""The two routes a request can take; in a module of its own, because routers need no other record."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["Route"]
+
+Route = Literal["cheap", "frontier"]
