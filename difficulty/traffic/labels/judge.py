@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.agreement import krippendorff_alpha
-from difficulty.traffic.labels.offsets import connected_sets, judge_offsets
+from difficulty.traffic.labels.offsets import PRIOR_SCORES, connected_sets, judge_offsets
 from difficulty.traffic.labels.report import SourceReport, known
 from difficulty.traffic.labels.rows import Fields, Request, given, join, refuse_beside, without
 from difficulty.traffic.readers.raw import RawRow
@@ -57,14 +57,19 @@ class JudgeScores:
     ----------
     scale : pair of float
         The worst and the best score; ``(5, 1)`` where 1 is best.
+    prior_scores : float, default 3
+        How strongly offsets are pulled to 0, in scores; a very large number takes nothing off.
     """
 
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"scale": _scale}
 
-    def __init__(self, *, scale: tuple[float, float] | None = None) -> None:
+    def __init__(self, *, scale: tuple[float, float] | None = None, prior_scores: float = PRIOR_SCORES) -> None:
         if scale is None or scale[0] == scale[1] or not np.isfinite(scale).all():
             raise InvalidValueError("scale", scale, rule=_SCALE_RULE, hint="Write for example: judge:scale=1,10.")
+        if not prior_scores > 0 or not np.isfinite(prior_scores):
+            raise InvalidValueError("prior_scores", prior_scores, rule="be a number above 0")
         self._worst, self._best = scale
+        self._prior_scores = prior_scores
         self._report = SourceReport(source="judge")
 
     def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
@@ -72,7 +77,7 @@ class JudgeScores:
         refused: list[RawRow] = []
         requests = join(rows, self._read, refused)
         yield from refused
-        scores = _gathered(requests)
+        scores = _gathered(requests, self._prior_scores)
         totals, counts = _answers(scores, 2 * len(requests))
         with np.errstate(invalid="ignore"):
             qualities = (totals / counts).reshape(-1, 2)
@@ -103,7 +108,7 @@ class JudgeScores:
         return (score - self._worst) / (self._best - self._worst)
 
 
-def _gathered(requests: Sequence[Request]) -> _Scores:
+def _gathered(requests: Sequence[Request], prior_scores: float) -> _Scores:
     """Return the scores of all requests; the answers of request i are 2i and 2i + 1."""
     numbers: dict[str, int] = {}
     found: list[tuple[int, int, float]] = []
@@ -115,7 +120,8 @@ def _gathered(requests: Sequence[Request]) -> _Scores:
                 found += [(answer, judge, score) for answer, score in given_scores]
     columns = np.array(found, dtype=np.float64).reshape(-1, 3)
     answers, judges, values = columns[:, 0].astype(np.intp), columns[:, 1].astype(np.intp), columns[:, 2]
-    return _Scores(answers, judges, values, list(numbers), judge_offsets(answers, judges, values, n_judges=len(numbers)))
+    offsets = judge_offsets(answers, judges, values, n_judges=len(numbers), prior_scores=prior_scores)
+    return _Scores(answers, judges, values, list(numbers), offsets)
 
 
 def _answers(scores: _Scores, n: int) -> tuple[FloatArray, FloatArray]:

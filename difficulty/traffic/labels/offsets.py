@@ -2,7 +2,7 @@
 
 ``score = value of the answer + offset of the judge + noise``. The values are free, one for each answer, so what a judge gives is
 compared only with what others gave to the same answers: a judge who was handed the hard requests is not taken for a severe one. The
-offsets are pulled towards 0 as if ``_PRIOR_SCORES`` further scores had said 0, for the difference of two judges on one answer is
+offsets are pulled towards 0 as if ``PRIOR_SCORES`` further scores had said 0, for the difference of two judges on one answer is
 mostly noise. They are centred so that taking them off leaves the mean score as it was, in each set of judges that a chain of shared
 answers connects: nothing is claimed about one set against another. A judge without a shared answer, or the only judge, has 0.
 
@@ -16,14 +16,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["connected_sets", "judge_offsets"]
+__all__ = ["PRIOR_SCORES", "connected_sets", "judge_offsets"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
-_PRIOR_SCORES = 3.0
+PRIOR_SCORES = 3.0
 
 
-def judge_offsets(answers: IntArray, judges: IntArray, scores: FloatArray, *, n_judges: int) -> FloatArray:
+def judge_offsets(
+    answers: IntArray, judges: IntArray, scores: FloatArray, *, n_judges: int, prior_scores: float = PRIOR_SCORES
+) -> FloatArray:
     """Return the offset of each judge by penalised least squares.
 
     Parameters
@@ -34,13 +36,15 @@ def judge_offsets(answers: IntArray, judges: IntArray, scores: FloatArray, *, n_
         What was given, on one scale.
     n_judges : int
         How many judges there are.
+    prior_scores : float, default 3
+        How many further scores of 0 pull each offset to 0; above 0, for the scores leave the mean offset open.
 
     Returns
     -------
     ndarray of shape (n_judges,)
         In the scale's unit; above 0 for a generous judge.
     """
-    normal, excess = np.diag(np.full(n_judges, _PRIOR_SCORES)), np.zeros(n_judges)
+    normal, excess = np.diag(np.full(n_judges, prior_scores)), np.zeros(n_judges)
     for rows in _rows_by_answer(answers):  # an answer with one score says nothing of its judge
         who, given = judges[rows], scores[rows]
         np.add.at(normal, (who, who), 1.0)
