@@ -263,6 +263,10 @@ class ExportSettings(_Settings):
     max_score_difference: float = Field(default=1e-4, gt=0)
     max_flips: float = Field(default=0.0, ge=0, lt=1)
     """Share of calibration requests whose decision may differ, those within the score difference of the threshold left out."""
+    int8: bool = False
+    """Whether an encoder that was trained on with float32 weights is made int8, as far as ``int8_flips`` allows."""
+    int8_flips: float = Field(default=0.002, ge=0, lt=1)
+    """Share of the calibration requests whose decision that may change, however near they are to the threshold."""
     early: bool = False
     """Whether a small graph decides the requests that are far from the threshold; for encoders that take milliseconds."""
     early_budget: float = Field(default=0.005, gt=0, lt=1)

@@ -62,8 +62,11 @@ def load_encoder(folder, **choices):
     return StaticEncoder.load(write_encoder(folder, **choices))
 
 
-def transformer_graph(rows, *, dim=8, seed=0, opset=17):
-    """Return a small encoder in ONNX: ``tanh((token + position) @ weights)``, its mean over the tokens at unit length."""
+def transformer_graph(rows, *, dim=8, seed=0, opset=17, layers=1):
+    """Return a small encoder in ONNX: ``tanh((token + position) @ weights)``, its mean over the tokens at unit length.
+
+    Further ``layers`` are more of ``tanh(... @ weights<n>)``.
+    """
     rng, nodes, constants = np.random.default_rng(seed), [], []
 
     def add(op, *inputs, output=None, **attributes):
@@ -81,6 +84,9 @@ def transformer_graph(rows, *, dim=8, seed=0, opset=17):
     places = add("Gather", constant("places.table", rng.normal(size=(512, dim)).astype(np.float32)), places)
     weights = constant("weights", rng.normal(size=(dim, dim)).astype(np.float32))
     hidden = add("Tanh", add("MatMul", add("Add", tokens, places), weights))
+    for number in range(1, layers):
+        more = constant(f"weights{number}", rng.normal(size=(dim, dim)).astype(np.float32))
+        hidden = add("Tanh", add("MatMul", hidden, more))
     mask = add("Unsqueeze", add("Cast", "attention_mask", to=TensorProto.FLOAT), constant("last", [2]))
     total = add("ReduceSum", add("Mul", hidden, mask), constant("along", [1]), keepdims=0)
     length = add("Max", add("ReduceL2", total, axes=[1], keepdims=1), constant("tiny", np.float32(1e-12)))
@@ -93,14 +99,14 @@ def transformer_graph(rows, *, dim=8, seed=0, opset=17):
 
 
 def write_transformer(
-    folder, *, vocabulary=VOCABULARY, rows=None, dim=8, seed=0, prefix=(1, 2), suffix=(3,), max_tokens=16, int8=False, opset=17
+    folder, *, vocabulary=VOCABULARY, rows=None, dim=8, seed=0, prefix=(1, 2), suffix=(3,), max_tokens=16, int8=False, opset=17, layers=1
 ):
     """Write an encoder folder of the kind that sentence-transformers encoders become, and return its path; no torch.
 
     With 1,000 ``rows`` or more, ``int8`` shrinks the token table as well as the weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    graph = transformer_graph(rows or len(vocabulary), dim=dim, seed=seed, opset=opset)
+    graph = transformer_graph(rows or len(vocabulary), dim=dim, seed=seed, opset=opset, layers=layers)
     onnx.save(quantise_graph(graph) if int8 else graph, str(folder / "encoder.onnx"))
     word_tokenizer(vocabulary).save(str(folder / "tokenizer.json"))
     frame = {"prefix": list(prefix), "suffix": list(suffix), "max_tokens": max_tokens}

@@ -58,6 +58,13 @@ def command(
             "--early/--no-early", help="Let a small graph decide what is far from the threshold. Default: the recipe's, which is off."
         ),
     ] = None,
+    int8: Annotated[
+        bool | None,
+        typer.Option(
+            "--int8/--no-int8",
+            help="Make an encoder with float32 weights int8, as far as decisions stay the same. Default: the recipe's, which is off.",
+        ),
+    ] = None,
     sign_key: Annotated[Path | None, typer.Option(help="Sign with this private key (PEM), as 'difficulty sign' does.")] = None,
     cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
@@ -87,6 +94,7 @@ def command(
             prices=price_list,
             allow_no_signal=allow_no_signal,
             early=early,
+            int8=int8,
             cache=cache,
             sign_with=key,
             progress=say,
@@ -97,7 +105,7 @@ def command(
             {
                 "bundle": str(out_path),
                 "point": shipped.point.as_dict(),
-                "parity": {"n": parity.n, "max_difference": parity.max_difference, "flips": parity.flips},
+                "parity": {"n": parity.n, "max_difference": parity.max_difference, "flips": parity.flips, "encoder": parity.encoder},
                 "test": {name: estimate.as_dict() for name, estimate in shipped.evaluation.overall.items()},
                 "familiarity": finished.lineage.get("familiarity"),
                 "early": _early_form(shipped),
@@ -123,6 +131,8 @@ def _early_form(shipped: Shipped) -> dict[str, Any]:
 def print_parity(parity: ParityReport) -> None:
     """Print how far the exported graph is from the Python model."""
     out.print(f"graph against Python model: largest difference {parity.max_difference:.1e} on {parity.n:,} requests, {parity.flips} flips")
+    if parity.encoder:
+        out.print(f"encoder: {parity.encoder}", markup=False)
 
 
 def print_point(point: OperatingPoint, test: Mapping[str, Estimate] | None = None) -> None:

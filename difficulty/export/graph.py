@@ -25,6 +25,7 @@ from difficulty.export.encoders import Inputs, embedding
 from difficulty.export.evidence import Affine, Evidence, pieces
 from difficulty.export.ngrams import ngram_columns
 from difficulty.export.outcomes import Branch, outcomes
+from difficulty.features.transformer import TransformerEncoder
 from difficulty.model.channels import (
     Channel,
     EmbeddingChannel,
@@ -49,6 +50,8 @@ _LONGEST = 16_384
 class _Parts:
     """What the channels give."""
 
+    encoder: TransformerEncoder | None = None
+    """In place of the channels' own."""
     evidence: Evidence = field(default_factory=Evidence)
     logits: dict[str, Affine] = field(default_factory=dict)
     """By channel, cheap first."""
@@ -57,10 +60,10 @@ class _Parts:
     """The evidence's column with the mean log share of the token pairs, above that of the rarest."""
 
 
-def build_graph(model: DifficultyModel) -> onnx.ModelProto:
-    """Return the ONNX form of a fitted model."""
+def build_graph(model: DifficultyModel, *, encoder: TransformerEncoder | None = None) -> onnx.ModelProto:
+    """Return the ONNX form of a fitted model; ``encoder`` takes the place of the model's own, which reads the same ids."""
     graph = GraphBuilder()
-    inputs, parts = inputs_of(graph, model), _Parts()
+    inputs, parts = inputs_of(graph, model), _Parts(encoder=encoder)
     if inputs.task and model.tasks is not None:
         known = np.eye(len(model.tasks.tasks) + 1, dtype=np.float32)[:, 1:]
         parts.evidence.add(_TASK, graph("Gather", graph.constant(known), inputs.task), known.shape[1])
@@ -132,7 +135,7 @@ def _add_channel(graph: GraphBuilder, inputs: Inputs, channel: Channel, model: D
     if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel | TunedChannel):
         raise _cannot(channel)
     fitted = model.fitted_[channel.name]
-    parts.embedding = vectors = parts.embedding or embedding(graph, inputs, channel.encoder)
+    parts.embedding = vectors = parts.embedding or embedding(graph, inputs, parts.encoder or channel.encoder)
     if isinstance(channel, TaskGuessChannel):
         vectors = graph("Softmax", graph.affine(vectors, fitted.state[:-1], fitted.state[-1]), axis=1)
     elif isinstance(channel, NeighbourChannel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,17 +29,20 @@ class ParityReport:
     max_difference : float
         Largest difference of any output on any request.
     flips : int
-        Requests routed differently, farther from the threshold than the tolerance.
+        Requests routed differently, farther from the threshold than the tolerance; where the encoder was made int8, all of them.
+    encoder : str or None
+        How the encoder was made int8, where it was.
     """
 
     n: int
     max_difference: float
     flips: int = 0
+    encoder: str | None = None
 
     def joined(self, other: ParityReport) -> ParityReport:
         """Return the report on the requests of both."""
         largest = max(self.max_difference, other.max_difference)
-        return ParityReport(n=self.n + other.n, max_difference=largest, flips=self.flips + other.flips)
+        return replace(self, n=self.n + other.n, max_difference=largest, flips=self.flips + other.flips)
 
 
 def compare(names: Sequence[str], python: Scores, shipped: dict[str, NDArray[np.float32]], settings: ExportSettings) -> ParityReport:
@@ -113,4 +116,4 @@ def check_flips(
             f"the exported scorer may flip at most {settings.max_flips:g} of the decisions: got {len(flipped)} of {len(names):,}. "
             f"First: {listed}. Nothing was shipped."
         )
-    return ParityReport(n=report.n, max_difference=report.max_difference, flips=len(flipped))
+    return replace(report, flips=len(flipped))

@@ -12,6 +12,7 @@ without VNNI. Token tables are int8 with one scale a row.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from difficulty.features.static import quantise_rows
 
-__all__ = ["quantise_graph"]
+__all__ = ["quantisable", "quantise_graph"]
 
 _WEIGHT_LIMIT = 63
 _LEAST_TABLE_ROWS = 1_000
 
 
-def quantise_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+def quantise_graph(model: onnx.ModelProto, *, keep: Collection[str] = ()) -> onnx.ModelProto:
     """Return the graph with int8 weights; the given one is not changed.
 
     Every ``MatMul`` with a constant matrix and every ``Gather`` of rows from a constant table of 1,000 rows or more is replaced.
@@ -36,12 +37,15 @@ def quantise_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     ----------
     model : onnx.ModelProto
         An encoder of opset 17 with float32 weights.
+    keep : collection of str
+        Names of weights that stay as they are, of those that :func:`quantisable` lists.
     """
     writer = _Writer({item.name: item for item in model.graph.initializer})
     for node in model.graph.node:
-        weights = writer.constant(node.input[-1] if node.op_type == "MatMul" else node.input[0] if node.op_type == "Gather" else "")
-        if node.op_type == "MatMul" and weights is not None and weights.ndim == 2:
-            writer.matmul(node, weights)
+        name = _weights_of(node)
+        weights = None if name in keep else writer.constant(name)
+        if node.op_type == "MatMul" and _is_matrix(weights):
+            writer.matmul(node, np.asarray(weights))
         elif node.op_type == "Gather" and _is_table(weights):
             writer.gather(node, np.asarray(weights))
         else:
@@ -49,8 +53,28 @@ def quantise_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     return writer.model(model)
 
 
+def quantisable(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the weights that :func:`quantise_graph` makes int8, in the graph's order; none where they are int8 already."""
+    constants = _Writer({item.name: item for item in model.graph.initializer})
+    found: dict[str, None] = {}
+    for node in model.graph.node:
+        weights = constants.constant(name := _weights_of(node))
+        if (node.op_type == "MatMul" and _is_matrix(weights)) or (node.op_type == "Gather" and _is_table(weights)):
+            found[name] = None
+    return list(found)
+
+
+def _weights_of(node: onnx.NodeProto) -> str:
+    """Return the name of what may be a node's weights."""
+    return str(node.input[-1] if node.op_type == "MatMul" else node.input[0] if node.op_type == "Gather" else "")
+
+
+def _is_matrix(weights: NDArray[np.float32] | None) -> bool:
+    return weights is not None and weights.dtype == np.float32 and weights.ndim == 2
+
+
 def _is_table(weights: NDArray[np.float32] | None) -> bool:
-    return weights is not None and weights.dtype == np.float32 and weights.ndim == 2 and len(weights) >= _LEAST_TABLE_ROWS
+    return weights is not None and _is_matrix(weights) and len(weights) >= _LEAST_TABLE_ROWS and weights.shape[1] > 1  # or it is a scale
 
 
 class _Writer:

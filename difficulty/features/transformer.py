@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,11 @@ class TransformerEncoder:
     def using(self, *, cache: VectorCache | None = None, progress: Callable[[int, int], None] | None = None) -> TransformerEncoder:
         """Return the same encoder with another cache, or told where progress goes."""
         return replace(self, cache=cache or self.cache, progress=progress or self.progress)
+
+    def with_graph(self, graph: bytes) -> TransformerEncoder:
+        """Return an encoder that reads the same ids by another graph, with no vectors kept yet."""
+        digest = key_of([*sha256(graph).digest()]).hex() + self.digest[:32]
+        return replace(self, graph=graph, session=_session(graph), digest=digest, cache=MemoryCache())
 
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return embeddings of shape (n_requests, dim), each of length 1; only what the cache does not hold is computed."""

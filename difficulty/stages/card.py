@@ -68,6 +68,7 @@ def bundle_card(name: str, lineage: Mapping[str, Any], policy: Policy, evaluatio
         *(f"- {sentence}" for sentence in (*reading_notes(lineage), *label_notes(lineage))),
         f"- exported graph against the Python model: largest difference {report.max_difference:.2g} on {report.n:,} requests, "
         f"{report.flips} decisions flipped",
+        *([f"- encoder trained on with float32 weights, shipped with others: {report.encoder}"] if report.encoder else []),
         "",
         "Scores hold for traffic like that it was trained on. They say little about kinds of requests it never saw.",
         *([advice["sentence"]] if (advice := lineage.get("familiarity")) else []),

@@ -11,27 +11,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, ValidatorRule, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
-from difficulty.errors import BundleError, NoSignalError, RunError
+from difficulty.errors import BundleError, NoSignalError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
 from difficulty.evaluation.signal import WEAK, Signal
-from difficulty.export.early import build_early_graph
-from difficulty.export.graph import build_graph, task_ids
-from difficulty.export.parity import ParityReport, check_flips, compare, compare_early
-from difficulty.export.suite import golden_requests
-from difficulty.model.early import EarlyModel
+from difficulty.export.parity import ParityReport
 from difficulty.recipe import PolicySettings
 from difficulty.records import OperatingPoint, Prices
-from difficulty.runtime.early import EarlyScorer
-from difficulty.runtime.graph import load_session
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
 from difficulty.stages.early import both_scores, choose_exits, judge_exits, unfit
+from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.labels import label_notes, with_suspicion
 from difficulty.stages.lineage import library_versions
 from difficulty.stages.policy import choose_point, chosen_by, policy_files
@@ -39,7 +33,8 @@ from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import reading_notes
 from difficulty.stages.run import Run
 from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.stages.scoring import judged, scored_traffic, tokenize
+from difficulty.stages.scoring import judged, scored_traffic
+from difficulty.thresholds.curve import ScoredTraffic
 
 __all__ = ["Shipped", "bundle_name", "ship"]
 
@@ -54,7 +49,7 @@ class Shipped(NamedTuple):
     parity: ParityReport
     evaluation: Evaluation
     notes: tuple[str, ...] = ()
-    """What is to be known of early exit, where it was asked for."""
+    """What is to be known of early exit and of int8, where they were asked for."""
 
 
 def ship(
@@ -67,6 +62,7 @@ def ship(
     prices: Prices | None = None,
     allow_no_signal: bool = False,
     early: bool | None = None,
+    int8: bool | None = None,
     today: date | None = None,
     cache: Path | None = None,
     sign_with: SigningKey | None = None,
@@ -94,6 +90,9 @@ def ship(
     early : bool, optional
         Whether a small graph decides what is far from the threshold; default: the recipe's. Where no cut-offs keep the budget, the
         bundle is shipped without, and the notes say so.
+    int8 : bool, optional
+        Whether a float32 encoder is made int8, as far as the recipe's ``int8_flips`` allows; default: the recipe's. Where that is not
+        far, the encoder stays float32, and the notes say so.
     today : date, optional
         Date from which the review date is counted.
     cache : Path, optional
@@ -116,7 +115,7 @@ def ship(
     NotAttainableError
         If no threshold meets the objective.
     RunError
-        If early exit is asked for, and the run has no student for it.
+        If early exit is asked for, and the run has no student for it; or int8, and its encoder has no float32 weights.
     """
     say = progress or (lambda _: None)
     name, version = bundle_name(out)
@@ -124,25 +123,24 @@ def ship(
     run = Run.read(run_path, cache=cache)
     if not allow_no_signal:
         _check_signal(run)
-    student = _student(run) if (run.recipe.export.early if early is None else early) else None
     recipe, rules = run.recipe, policy or run.recipe.policy
-    rng = np.random.default_rng(recipe.seed)
+    student = student_of(run) if (recipe.export.early if early is None else early) else None
+
+    def choose(served: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
+        data = scored_traffic(run.calibration, served.outputs, served.totals, rules=rules, prices=prices, catch_rate=rules.catch_rate)
+        return choose_point(
+            data, objective or rules.objective, per_task=rules.per_task, n_draws=n_draws, rng=np.random.default_rng(recipe.seed)
+        ), data
+
     say("exporting")
-    graph = build_graph(run.model).SerializeToString()
-    scorer = Scorer(load_session(graph), run.tokenizer, run.view, task_ids=task_ids(run.model))
-    say("comparing the graph with the Python model")
-    report, served, compared = _gate(run, scorer, student)
-    say("choosing the threshold")
-    data = scored_traffic(run.calibration, served.outputs, served.totals, rules=rules, prices=prices, catch_rate=rules.catch_rate)
-    point = choose_point(data, objective or rules.objective, per_task=rules.per_task, n_draws=n_draws, rng=rng)
-    cut = np.full(len(compared.names), point.threshold)  # of the suite's requests, which come last, too
-    cut[: len(data.score)] = data.cut(point.threshold, point.task_thresholds)
-    report = check_flips(compared.names, compared.python, compared.shipped, threshold=cut, report=report, settings=recipe.export)
+    wants_int8 = recipe.export.int8 if int8 is None else int8
+    graph, scorer, served, point, report, notes = export(
+        run, student, choose, int8=wants_int8, min_familiarity=rules.min_familiarity, say=say
+    )
     bundle_policy = _policy(run, rules, point, models=models, today=today or datetime.now(UTC).date())
-    exit_notes: tuple[str, ...] = ()
     if student:
         found, exit_notes = _exits(run, served, bundle_policy)
-        bundle_policy = replace(bundle_policy, early=found)
+        bundle_policy, notes = replace(bundle_policy, early=found), (*notes, *exit_notes)
     leaving = student if bundle_policy.early else None
     say("judging the test samples")
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, prices=prices, n_draws=n_draws)
@@ -150,7 +148,7 @@ def ship(
     say("writing the bundle")
     files = _files(run, graph, bundle_policy, scorer, evaluation, leaving, name=f"{name}-{version}", report=report)
     manifest = _manifest(run, scorer, name=name, version=version, policy=rules)
-    return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation, exit_notes)
+    return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation, notes)
 
 
 def bundle_name(out: Path) -> tuple[str, str]:
@@ -174,83 +172,12 @@ def _check_signal(run: Run) -> None:
         )
 
 
-class _Compared(NamedTuple):
-    """Requests with the scores of both, for decisions to be compared once the threshold is known."""
-
-    names: list[str]
-    python: NDArray[np.float64]
-    shipped: NDArray[np.float64]
-
-
-class _Student(NamedTuple):
-    """What early exit ships: in Python, as a graph, and as routers run it."""
-
-    model: EarlyModel
-    graph: bytes
-    scorer: EarlyScorer
-
-
-def _student(run: Run) -> _Student:
-    """Export the run's student."""
-    if run.early is None:
-        raise RunError(
-            f"early exit needs a run with a student: {str(run.folder)!r} has none. Training makes one where the encoder is a transformer "
-            "and the recipe has n-grams: train such a recipe again, or ship without early exit."
-        )
-    graph = build_early_graph(run.model, run.early).SerializeToString()
-    scorer = EarlyScorer(load_session(graph, name=EARLY_GRAPH), most_tokens=run.tokenizer.max_tokens + 1)
-    return _Student(run.early, graph, scorer)
-
-
 def _exits(run: Run, served: TrafficScores, policy: Policy) -> tuple[Early | None, tuple[str, ...]]:
     """Choose where requests leave early on the calibration requests, and say why where they do not."""
     if problem := unfit(task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity):
         return None, (problem,)
     scores = both_scores(served, run.calibration, policy)
     return choose_exits(scores, threshold=policy.threshold, budget=run.recipe.export.early_budget)
-
-
-def _gate(run: Run, scorer: Scorer, student: _Student | None) -> tuple[ParityReport, TrafficScores, _Compared]:
-    """Compare graph and Python model on every calibration request and on the fixed suite, through the path that serving takes."""
-    early = student.scorer if student else None
-    served = score_traffic(scorer, run.calibration, without_task=early is not None, early=early)
-    outputs = served.outputs
-    tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
-    python = run.model.predict(tokens.ids, tokens.tasks)
-    report = compare(run.calibration.ids, python, outputs, run.recipe.export)
-    if student and served.early:
-        expected = student.model.predict(run.model, tokens.ids, tokens.tasks)
-        report = report.joined(compare_early(run.calibration.ids, expected, served.early.told, run.recipe.export))
-    compared = [_Compared(list(run.calibration.ids), python.difficulty_score, outputs["difficulty_score"].astype(np.float64))]
-    for task in (None, *list(scorer.task_ids)[:1]):
-        found, scores = _compare_suite(run, scorer, task)
-        report = report.joined(found)
-        if student:
-            names, ids, tasks, read = _suite(run, scorer, task)
-            expected = student.model.predict(run.model, ids, tasks)
-            report = report.joined(compare_early(names, expected, student.scorer.score_many(read), run.recipe.export))
-        compared.append(scores)
-    names = [name for one in compared for name in one.names]
-    python_scores, shipped = (np.concatenate([one[column] for one in compared]).astype(np.float64) for column in (1, 2))
-    return report, served, _Compared(names, python_scores, shipped)
-
-
-def _compare_suite(run: Run, scorer: Scorer, task: str | None) -> tuple[ParityReport, _Compared]:
-    """Compare graph and Python model on the fixed suite, all requests with one task or with none."""
-    names, ids, tasks, read = _suite(run, scorer, task)
-    python, shipped = run.model.predict(ids, tasks), scorer.score_many(read)
-    report = compare(names, python, shipped, run.recipe.export)
-    return report, _Compared(names, python.difficulty_score, shipped["difficulty_score"].astype(np.float64))
-
-
-def _suite(run: Run, scorer: Scorer, task: str | None) -> tuple[list[str], list[list[int]], list[str | None], list[list[int]]]:
-    """Return names, token ids and tasks of the fixed suite, and the ids that a router reads."""
-    texts = {f"suite:{request['id']}": run.view(request["messages"]).text for request in golden_requests()}
-    ids = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
-    tasks = [task if row else None for row in ids]
-    served = [run.tokenizer.encode(text).ids for text in texts.values()]
-    read = [[scorer.task_ids[told], *row] if told else row for told, row in zip(tasks, served, strict=True)]
-    return list(texts), ids, tasks, read
 
 
 def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: tuple[str | None, str | None], today: date) -> Policy:
@@ -274,7 +201,7 @@ def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: t
     )
 
 
-def _evaluate(run: Run, scorer: Scorer, policy: Policy, leaving: _Student | None, *, prices: Prices | None, n_draws: int) -> Evaluation:
+def _evaluate(run: Run, scorer: Scorer, policy: Policy, leaving: Student | None, *, prices: Prices | None, n_draws: int) -> Evaluation:
     scores = score_traffic(scorer, run.test, without_task=True, early=leaving.scorer if leaving else None)
     target = run.model.target
     held_out = judged(run.test, scores.outputs, scores.totals, target=target, prices=prices, policy=policy)
@@ -300,7 +227,7 @@ def _files(
     policy: Policy,
     scorer: Scorer,
     evaluation: Evaluation,
-    leaving: _Student | None,
+    leaving: Student | None,
     *,
     name: str,
     report: ParityReport,

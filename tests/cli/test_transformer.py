@@ -78,6 +78,26 @@ def test_whole_journey_with_a_transformer(run, journey, recipe, tmp_path):
     assert served == pytest.approx(model.predict(tokens).difficulty_score, abs=1e-4)
 
 
+def test_float32_run_is_shipped_with_an_int8_encoder(run, journey, recipe, tmp_path):
+    """The command says which weights stayed float32 and how many decisions changed; an encoder that is int8 already is refused."""
+    words = Tokenizer.from_file(str(journey.encoder / "tokenizer.json")).get_vocab()
+    exact = write_transformer(tmp_path / "exact", vocabulary=words, max_tokens=32, layers=2)
+    int8 = recipe.read_text()
+    recipe.write_text(RECIPE.format(encoder=exact) + "[export]\nint8_flips = 0.02\n")
+    options = ["--recipe", recipe, "--no-tracking", "--no-more-labels", "--no-unseen-tasks", "--cache", "kept"]
+    run("train", journey.traffic, "-o", "run", *options, code=0)
+    said = run("ship", "run", "-o", "tiny-1", "--int8", code=0).out
+    assert "encoder: int8, " in said
+    parity = json.loads(run("ship", "run", "-o", "tiny-2", "--int8", "--json", code=0).out)["parity"]
+    assert parity["encoder"].startswith("int8, ")
+    assert parity["flips"] <= 0.02 * parity["n"]
+    assert "encoder: " not in run("ship", "run", "-o", "tiny-3", code=0).out
+    assert "all reproduced" in run("verify", "tiny-1", code=0).out
+    recipe.write_text(int8)
+    run("train", journey.traffic, "-o", "int8", *options, code=0)
+    assert "int8 at shipping needs an encoder with float32 weights" in run("ship", "int8", "-o", "tiny-4", "--int8", code=2).err
+
+
 def serve(bundle):
     """Return the scores of the texts in a fresh process that imports the runtime and nothing else of the package."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

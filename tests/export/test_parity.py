@@ -6,7 +6,7 @@ from difficulty.errors import ParityError
 from difficulty.export.parity import ParityReport, check_flips, compare
 from difficulty.model.difficulty import Scores
 from difficulty.recipe import ExportSettings
-from difficulty.stages import ship as ship_module
+from difficulty.stages import exporting
 from difficulty.stages.ship import ship
 
 SETTINGS = ExportSettings(max_score_difference=0.01)
@@ -108,7 +108,7 @@ def changed_graph(build, kind):
 @pytest.mark.parametrize("kind", ["table", "last"])
 def test_graph_with_a_changed_weight_is_not_shipped(journey, tmp_path, monkeypatch, kind):
     """The gate asks the runtime, so it finds any fault on the way from the model to a router."""
-    monkeypatch.setattr(ship_module, "build_graph", changed_graph(ship_module.build_graph, kind))
+    monkeypatch.setattr(exporting, "build_graph", changed_graph(exporting.build_graph, kind))
     with pytest.raises(ParityError, match=r"must stay within 0.0001 of the Python model: got .* Worst requests: sample-\d+ \("):
         ship(journey.run, tmp_path / "wrong-1", n_draws=10)
     assert list(tmp_path.iterdir()) == []
@@ -120,7 +120,7 @@ def test_decision_that_flips_is_not_shipped(journey, tmp_path, monkeypatch):
     def flipped(names, python, shipped, **rest):
         return check_flips(names, python, 1.0 - shipped, **rest)
 
-    monkeypatch.setattr(ship_module, "check_flips", flipped)
+    monkeypatch.setattr(exporting, "check_flips", flipped)
     with pytest.raises(ParityError, match="may flip at most 0 of the decisions: got"):
         ship(journey.run, tmp_path / "wrong-1", n_draws=10)
     assert list(tmp_path.iterdir()) == []

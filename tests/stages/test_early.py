@@ -15,7 +15,7 @@ from difficulty.evaluation.result import read_metrics
 from difficulty.model.heads import LinearHead
 from difficulty.recipe import parse_recipe
 from difficulty.runtime import Request, Router
-from difficulty.stages import ship as ship_module
+from difficulty.stages import exporting
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.run import EARLY_FILE, Run
 from difficulty.stages.ship import ship
@@ -152,8 +152,8 @@ def test_early_graph_that_differs_is_not_shipped(run_folder, tmp_path, monkeypat
         wrong = LinearHead(early.blind.coefficients, early.blind.intercept + 0.1)
         return original(model, type(early)(wrong, early.informed))
 
-    original = ship_module.build_early_graph
-    monkeypatch.setattr(ship_module, "build_early_graph", tampered)
+    original = exporting.build_early_graph
+    monkeypatch.setattr(exporting, "build_early_graph", tampered)
     with pytest.raises(ParityError, match="the exported early graph must stay within"):
         ship(run_folder, tmp_path / "tiny-5", n_draws=DRAWS)
     assert not (tmp_path / "tiny-5").exists()

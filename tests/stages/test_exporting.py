@@ -1,0 +1,118 @@
+"""int8 at shipping time: a run that was trained on float32 vectors, shipped with an encoder that decides almost the same."""
+
+import numpy as np
+import onnx
+import pytest
+from tokenizers import Tokenizer
+
+from difficulty.cli.shipped import find_encoder
+from difficulty.errors import RunError
+from difficulty.recipe import parse_recipe
+from difficulty.runtime import Request, Router
+from difficulty.stages import exporting
+from difficulty.stages.run import Run
+from difficulty.stages.scoring import tokenize
+from difficulty.stages.ship import ship
+from difficulty.stages.train import train
+from difficulty.stages.verify import verify
+from tests.fakes import write_transformer
+from tests.journey import DRAWS
+
+BUDGET = 0.05
+RECIPE = {
+    "name": "tiny",
+    "folds": 2,
+    "features": {"ngrams": False, "embedding": {"strength": 0.1, "beside_guess": True}},
+    "export": {"int8": True, "int8_flips": BUDGET},
+}
+
+
+@pytest.fixture(scope="module")
+def run_folder(journey, tmp_path_factory):
+    """A run whose encoder has float32 weights: four matrices, and the table of tokens."""
+    folder = tmp_path_factory.mktemp("exporting")
+    words = Tokenizer.from_file(str(journey.encoder / "tokenizer.json")).get_vocab()
+    encoder = write_transformer(folder / "encoder", vocabulary=words, max_tokens=32, dim=16, layers=4)
+    recipe = parse_recipe({**RECIPE, "features": {**RECIPE["features"], "encoder": str(encoder)}}, name="tiny")
+    found = find_encoder(recipe.features, cache=folder / "kept")
+    train(journey.traffic, folder / "run", recipe=recipe, encoder=found, more_labels=False, unseen_tasks=False, n_draws=DRAWS)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def shipped(run_folder):
+    return ship(run_folder, run_folder.parent / "tiny-1", n_draws=DRAWS, allow_no_signal=True)
+
+
+def weights_in(bundle):
+    """Return the float32 weights of the scorer's encoder, and whether it multiplies integers."""
+    graph = onnx.load_from_string(bundle.files["scorer.onnx"])
+    return {node.op_type for node in graph.graph.node}
+
+
+def test_encoder_is_int8_and_the_bundle_says_so(shipped):
+    assert shipped.parity.encoder.startswith("int8, ")
+    assert shipped.notes == ()
+    assert "MatMulInteger" in weights_in(shipped.bundle)
+    assert "shipped with others: int8, " in shipped.bundle.files["card.md"].decode()
+    assert verify(shipped.bundle.path).passed
+
+
+def test_flips_are_counted_however_near_the_threshold(shipped, run_folder):
+    """By hand on the calibration requests: what the router decides beside what the Python model's score says."""
+    run, threshold = Run.read(run_folder), shipped.bundle.policy.threshold
+    tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
+    python = run.model.predict(tokens.ids, tokens.tasks).difficulty_score > threshold
+    requests = [Request(messages, task) for messages, task in zip(run.calibration.messages(), run.calibration.tasks, strict=True)]
+    scorer = Router.load(shipped.bundle.path).scorer
+    shipped_scores = scorer.score_many([scorer.encode(request.messages, request.task).ids for request in requests])["difficulty_score"]
+    flips = int((python != (shipped_scores > threshold)).sum())
+    assert flips <= shipped.parity.flips <= BUDGET * shipped.parity.n
+    assert shipped.parity.max_difference > run.recipe.export.max_score_difference
+    assert not np.allclose(shipped_scores, run.model.predict(tokens.ids, tokens.tasks).difficulty_score, atol=1e-5)
+
+
+def test_without_int8_the_encoder_stays_as_it_was_trained(run_folder, tmp_path):
+    plain = ship(run_folder, tmp_path / "tiny-2", int8=False, n_draws=DRAWS, allow_no_signal=True)
+    assert "MatMulInteger" not in weights_in(plain.bundle)
+    assert (plain.parity.encoder, plain.parity.flips, plain.notes) == (None, 0, ())
+    assert "shipped with others" not in plain.bundle.files["card.md"].decode()
+
+
+def test_rungs_that_change_too_much_are_passed_over(run_folder, tmp_path, monkeypatch):
+    """The first two rungs are made useless here: a rung that decides well enough ships, and says what it keeps."""
+
+    def some_useless(encoder, ids):
+        for rung in original(encoder, ids):
+            yield rung._replace(encoder=useless(encoder)) if rung.kept < 2 else rung
+
+    original = exporting.ladder
+    monkeypatch.setattr(exporting, "ladder", some_useless)
+    found = ship(run_folder, tmp_path / "tiny-3", n_draws=DRAWS, allow_no_signal=True)
+    assert found.parity.encoder == "int8, 2 of 5 weight matrices in float32"
+
+
+def test_where_no_rung_will_do_the_encoder_ships_as_it_was_trained(run_folder, tmp_path, monkeypatch):
+    original = exporting.ladder
+    monkeypatch.setattr(
+        exporting, "ladder", lambda encoder, ids: (rung._replace(encoder=useless(encoder)) for rung in original(encoder, ids))
+    )
+    found = ship(run_folder, tmp_path / "tiny-4", n_draws=DRAWS, allow_no_signal=True)
+    assert found.parity.encoder is None
+    assert found.notes == ("the encoder stays float32: int8 in half of its weight matrices or more changes over 5.00% of the decisions",)
+    assert "MatMulInteger" not in weights_in(found.bundle)
+
+
+def useless(encoder):
+    """Return an encoder whose token vectors are those of other tokens."""
+    graph = onnx.load_from_string(encoder.graph)
+    table = next(item for item in graph.graph.initializer if item.name == "tokens.table")
+    array = onnx.numpy_helper.to_array(table)[::-1].copy()
+    table.CopyFrom(onnx.numpy_helper.from_array(array, table.name))
+    return encoder.with_graph(graph.SerializeToString())
+
+
+def test_encoder_without_float32_weights_is_refused(journey, tmp_path):
+    with pytest.raises(RunError, match=r"int8 at shipping needs an encoder with float32 weights: that of .* has none\. Train with"):
+        ship(journey.run, tmp_path / "small-9", int8=True, n_draws=DRAWS)
+    assert list(tmp_path.iterdir()) == []
