@@ -71,7 +71,7 @@ def test_graph_frames_texts_of_every_length(framed, padding):
         assert run(session, [text], **padding) == pytest.approx(encoder.encode([text]), abs=TOLERANCE)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ids=st.lists(st.lists(st.integers(0, len(VOCABULARY) - 1), max_size=30), min_size=1, max_size=4))
 def test_graph_frames_whatever_comes(framed, ids):
     session, encoder = framed

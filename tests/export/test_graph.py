@@ -95,7 +95,7 @@ def test_graph_reads_the_task_from_the_first_id(pair):
     assert_same(run(session, read), outputs_of(model, ids, tasks))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ids=st.lists(st.lists(st.sampled_from([0, 1, 2, 3, 150, 199]), max_size=12), min_size=1, max_size=4))
 def test_graph_agrees_on_whatever_comes(pair, ids):
     model, session = pair

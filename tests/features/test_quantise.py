@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
@@ -63,7 +63,6 @@ def test_row_of_zeros_gives_zeros(small):
     assert run(small, [[0.0, 0.0], [3.0, -4.0]])[0].tolist() == [0.0, 0.0, 0.0]
 
 
-@settings(deadline=None)
 @given(rows=ROWS)
 def test_product_is_off_by_the_rounding_of_row_and_column_at_most(small, rows):
     """Half a step of the row times the weights, and half a step of the weights times the row."""
@@ -74,7 +73,6 @@ def test_product_is_off_by_the_rounding_of_row_and_column_at_most(small, rows):
     assert np.all(off <= bound + 1e-12)
 
 
-@settings(deadline=None)
 @given(rows=ROWS)
 def test_row_does_not_depend_on_what_shares_its_batch(small, rows):
     """To the last bit, also beside a row that is a million times as large."""

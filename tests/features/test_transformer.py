@@ -85,7 +85,7 @@ def test_order_of_the_tokens_matters(encoder):
     assert one @ other < 0.99
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ids=st.lists(IDS, min_size=1, max_size=5))
 def test_embedding_depends_neither_on_batch_nor_on_padding(encoder, ids):
     fresh = encoder.using(cache=MemoryCache())

@@ -80,7 +80,7 @@ def test_pieces_repair_what_no_sigmoid_can():
     assert error[True] < 0.03 < 2 * 0.03 < error[False]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10_000),
     st.sampled_from([5, 200, 1_500]),

@@ -213,7 +213,7 @@ garbage = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(garbage)
 def test_garbage_is_rejected_row_by_row_and_nothing_crashes(tmp_path, lines):
     source, out = tmp_path / "in.jsonl", tmp_path / "out.parquet"

@@ -66,7 +66,7 @@ def test_budget_and_confidence_are_shares(value):
             choose_cut_offs(np.zeros(5), np.zeros(5), threshold=0.5, groups=alone(5), **{"budget": 0.1, "confidence": 0.9, name: value})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.0, 1.0), st.floats(0.01, 0.3))
 def test_budget_holds_on_the_requests_that_chose_and_the_threshold_is_inside(seed, threshold, noise):
     rng = np.random.default_rng(seed)

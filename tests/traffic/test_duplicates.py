@@ -90,13 +90,13 @@ texts = st.sampled_from([LONG, LONG + " today", LONG + " and then today", OTHER,
 requests = st.lists(st.builds(sample, texts, st.sampled_from([None, None, "u1", "u2", "u3"])), max_size=25)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(requests, requests)
 def test_more_samples_move_none_of_the_old_keys(old, new):
     assert placed(*old)[0] == placed(*old, *new)[0][: len(old)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(requests, st.integers(0, 20))
 def test_nothing_that_belongs_together_straddles_a_split(samples, seed):
     """Equal texts and samples of one group, unless set aside, sit in one split."""
