@@ -1,0 +1,112 @@
+"""What ``difficulty train`` makes of traffic whose outcomes, or tasks, are changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from difficulty.cli.shipped import find_encoder
+from difficulty.features.encoder import Encoder
+from difficulty.labels import Model
+from difficulty.labels.suspicion import Scope
+from difficulty.recipe import Recipe
+from difficulty.stages.run import Run
+from difficulty.stages.scoring import tokenize
+from difficulty.stages.train import train
+from difficulty.traffic.columns import SCHEMA, pa, pq
+from difficulty.traffic.table import Traffic
+
+N_DRAWS = 20
+"""Of the test metrics that training writes; nothing here reads their intervals."""
+
+
+def changed(traffic: Traffic, **columns: Sequence[Any] | np.ndarray) -> Traffic:
+    """Return the traffic with the values of some columns in the place of its own; NaN and ``None`` are unknown."""
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "traffic.parquet"
+        traffic.write(path)
+        table = pq.read_table(path)
+    for name, values in columns.items():
+        column = pa.array(values, type=SCHEMA.field(name).type, from_pandas=True)
+        table = table.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), column)
+    return Traffic(table)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """What a run says of its labels, and its scores of the test samples."""
+
+    lineage: dict[str, Any]
+    suspicious: list[dict[str, Any]]
+    """The report of suspicious labels, one entry a label."""
+    ids: list[str]
+    """The test samples."""
+    told: np.ndarray
+    """``difficulty_score`` of the test samples, their tasks told; shape (n,)."""
+    blind: np.ndarray
+    """The same on the text alone."""
+    p_cheap_fails: np.ndarray
+
+    @property
+    def checked(self) -> int:
+        """Samples whose labels were looked at."""
+        return int(self.lineage["labels"]["checked"])
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """Suspicious tasks and regions."""
+        return list(self.lineage["labels"]["groups"])
+
+    def listed(self, scope: Scope, model: Model | None = None) -> set[str]:
+        """Return the ids of the samples that are suspicious in a scope, for the outcome of one model or of any."""
+        return {one["id"] for one in self.suspicious if one["scope"] == scope and model in (None, one["model"])}
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Trains a recipe as the command does, without the learning curve and the advice on unseen tasks."""
+
+    recipe: Recipe
+    encoder: Encoder
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Training:
+        """Find what the recipe reads texts with."""
+        return cls(recipe, find_encoder(recipe.features))
+
+    def run(self, traffic: Traffic, *, seed: int, row_weight: float = 1.0, group_weight: float = 1.0) -> TrainedRun:
+        """Train on traffic; the seed splits it and deals the folds, the weights are those of suspicious labels.
+
+        Raises
+        ------
+        TooFewSamplesError, TrafficError
+            If training refuses the traffic.
+        """
+        weights = {"row_weight": row_weight, "group_weight": group_weight}
+        labels = self.recipe.labels.model_copy(update=weights)
+        recipe = self.recipe.model_copy(update={"seed": seed, "labels": labels})
+        with TemporaryDirectory() as scratch:
+            path, out = Path(scratch) / "traffic.parquet", Path(scratch) / "run"
+            traffic.write(path)
+            run, _ = train(path, out, recipe=recipe, encoder=self.encoder, more_labels=False, unseen_tasks=False, n_draws=N_DRAWS)
+            return _read(run)
+
+
+def _read(run: Run) -> TrainedRun:
+    tokens = tokenize(run.test, view=run.view, tokenizer=run.tokenizer)
+    told, blind = run.model.predict(tokens.ids, tokens.tasks), run.model.predict(tokens.ids)
+    lines = (run.folder / "suspicious.jsonl").read_text(encoding="ascii").splitlines()
+    return TrainedRun(
+        lineage=run.lineage,
+        suspicious=[json.loads(line) for line in lines],
+        ids=run.test.ids,
+        told=told.difficulty_score,
+        blind=blind.difficulty_score,
+        p_cheap_fails=told.p_cheap_fails,
+    )
