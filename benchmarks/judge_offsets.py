@@ -110,7 +110,7 @@ def _qualities(rows: Iterator[RawRow]) -> FloatArray:
 def main() -> None:
     """Run the simulations and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=300)
+    parser.add_argument("--repetitions", type=int, default=60)
     parser.add_argument("-o", "--out", type=Path, required=True, help="path of the results without suffix")
     arguments = parser.parse_args()
     found = []

@@ -159,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sample", type=Path, default=Path("data/sample.jsonl.gz"))
     parser.add_argument("--recipe", default="fast")
-    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--repetitions", type=int, default=12)
     parser.add_argument("-o", "--out", type=Path, required=True, help="path of the results without suffix")
     arguments = parser.parse_args()
     recipe, requests = find_recipe(arguments.recipe), ingested(arguments.sample)
