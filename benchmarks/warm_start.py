@@ -1,6 +1,6 @@
 """Warm start: what few labels of a new model pair give with and without an earlier run to start from.
 
-    python -m benchmarks.warm_start --routellm RouteLLM --normalised normalised -o benchmarks/results/2026-11-23-warm-start-fast
+    python -m benchmarks.warm_start --routellm RouteLLM --normalised normalised -o benchmarks/results/2026-11-27-warm-start-fast
 
 For each seed the groups of the tool calls are dealt to two halves. The start is trained on one half with the outcomes of the first pair; of
 the other half n requests are labelled with the outcomes of the second pair (three in four groups fit, one calibrates) and the rest is
