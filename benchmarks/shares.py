@@ -21,7 +21,8 @@ class Share:
     @classmethod
     def of(cls, count: int, n: int) -> Self:
         """Return the share of ``count`` among ``n``, which is 1 or more."""
-        return cls(count, n, count / n, *exact_interval(count, n))
+        low, high = exact_interval(count, n)
+        return cls(count, n, count / n, low, high)
 
     def __str__(self) -> str:
         return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"

@@ -96,8 +96,8 @@ def outlying_tasks(tasks: Sequence[str | None], outcomes: Outcomes, *, level: fl
     outcomes : Outcomes
         Where both models' outcomes are known of too few tasks, the cheap model's alone are judged.
     level : float, default 0.005
-        Nominal chance of any finding when no task is an outlier. The scatter is only estimated, so it is somewhat larger: 2 % of 200
-        simulated sets of 12 tasks, and more where tasks scatter with heavier tails than a normal distribution.
+        Nominal chance of any finding when no task is an outlier. The scatter is only estimated, so it is somewhat larger where tasks
+        scatter far or with heavy tails: 0.5 to 2 % of 200 simulated sets of 12 tasks (``benchmarks/task_test.py``).
 
     Returns
     -------
