@@ -121,7 +121,7 @@ def export(
             return found
     say("comparing the graph with the Python model")
     exported = gate.exact(choose)
-    note = f"the encoder stays float32: int8 in half of its weight matrices or more changes over {budget:.2%} of the decisions"
+    note = f"the encoder stays float32: every int8 form of it that was tried changes more than {budget:.2%} of the decisions"
     return exported._replace(notes=(note,)) if int8 else exported
 
 
