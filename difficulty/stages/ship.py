@@ -20,7 +20,7 @@ from difficulty.errors import BundleError, NoSignalError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
 from difficulty.evaluation.signal import WEAK, Signal
 from difficulty.export.parity import ParityReport
-from difficulty.recipe import PolicySettings
+from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
@@ -147,7 +147,8 @@ def ship(
     evaluation = evaluation.descending_from(_judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices))
     say("writing the bundle")
     files = _files(run, graph, bundle_policy, scorer, evaluation, leaving, name=f"{name}-{version}", report=report)
-    manifest = _manifest(run, scorer, name=name, version=version, policy=rules)
+    asked = {"policy": rules, "export": recipe.export.model_copy(update={"int8": wants_int8})}
+    manifest = _manifest(run, scorer, name=name, version=version, recipe=recipe.model_copy(update=asked))
     return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation, notes)
 
 
@@ -243,8 +244,7 @@ def _files(
     }
 
 
-def _manifest(run: Run, scorer: Scorer, *, name: str, version: str, policy: PolicySettings) -> dict[str, Any]:
-    recipe = run.recipe
+def _manifest(run: Run, scorer: Scorer, *, name: str, version: str, recipe: Recipe) -> dict[str, Any]:
     return {
         "format": BUNDLE_FORMAT,
         "name": name,
@@ -261,6 +261,6 @@ def _manifest(run: Run, scorer: Scorer, *, name: str, version: str, policy: Poli
         "frontier_model": run.lineage["frontier_model"],
         "training_data": run.lineage["training_data"],
         "split": {"seed": recipe.seed, **recipe.split.model_dump()},
-        "recipe": recipe.model_copy(update={"policy": policy}).model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
         "libraries": library_versions(),
     }

@@ -44,16 +44,16 @@ def shipped(run_folder):
     return ship(run_folder, run_folder.parent / "tiny-1", n_draws=DRAWS, allow_no_signal=True)
 
 
-def weights_in(bundle):
-    """Return the float32 weights of the scorer's encoder, and whether it multiplies integers."""
-    graph = onnx.load_from_string(bundle.files["scorer.onnx"])
-    return {node.op_type for node in graph.graph.node}
+def operators_of(bundle):
+    """Return the operators of the scorer: ``MatMulInteger`` where weights are int8."""
+    return {node.op_type for node in onnx.load_from_string(bundle.files["scorer.onnx"]).graph.node}
 
 
 def test_encoder_is_int8_and_the_bundle_says_so(shipped):
     assert shipped.parity.encoder.startswith("int8, ")
     assert shipped.notes == ()
-    assert "MatMulInteger" in weights_in(shipped.bundle)
+    assert "MatMulInteger" in operators_of(shipped.bundle)
+    assert shipped.bundle.manifest.recipe["export"]["int8"]
     assert "shipped with others: int8, " in shipped.bundle.files["card.md"].decode()
     assert verify(shipped.bundle.path).passed
 
@@ -74,7 +74,8 @@ def test_flips_are_counted_however_near_the_threshold(shipped, run_folder):
 
 def test_without_int8_the_encoder_stays_as_it_was_trained(run_folder, tmp_path):
     plain = ship(run_folder, tmp_path / "tiny-2", int8=False, n_draws=DRAWS, allow_no_signal=True)
-    assert "MatMulInteger" not in weights_in(plain.bundle)
+    assert "MatMulInteger" not in operators_of(plain.bundle)
+    assert not plain.bundle.manifest.recipe["export"]["int8"]
     assert (plain.parity.encoder, plain.parity.flips, plain.notes) == (None, 0, ())
     assert "shipped with others" not in plain.bundle.files["card.md"].decode()
 
@@ -100,7 +101,7 @@ def test_where_no_rung_will_do_the_encoder_ships_as_it_was_trained(run_folder, t
     found = ship(run_folder, tmp_path / "tiny-4", n_draws=DRAWS, allow_no_signal=True)
     assert found.parity.encoder is None
     assert found.notes == ("the encoder stays float32: every int8 form of it that was tried changes more than 5.00% of the decisions",)
-    assert "MatMulInteger" not in weights_in(found.bundle)
+    assert "MatMulInteger" not in operators_of(found.bundle)
 
 
 def useless(encoder):
