@@ -1,6 +1,6 @@
 """Time one decision beside the tokenizer alone, encoders, and the routers of other projects, in one run.
 
-    python -m benchmarks.latency bundles/fast-1 --accurate bundles/accurate-1 --minilm FOLDER -o benchmarks/results/2026-11-25-latency
+    python -m benchmarks.latency bundles/fast-1 --accurate bundles/accurate-1 --minilm FOLDER -o benchmarks/results/2026-11-28-latency
 
 Each contender runs in a process of its own (``benchmarks/contenders``), one thread, and is asked in turns: a round is every
 contender on a few texts, and rounds follow each other, so that a busy machine is busy for all. Texts are cut from the sample
