@@ -4,8 +4,10 @@
 
 Each contender runs in a process of its own (``benchmarks/contenders``), one thread, and is asked in turns: a round is every
 contender on a few texts, and rounds follow each other, so that a busy machine is busy for all. Texts are cut from the sample
-traffic to 16, 64, 256 and 512 tokens. Ratios are medians over rounds of a round's ratio in processor time. A contender that cannot
-be run is left out, and the page says so. Contenders of ``benchmarks/peers`` run in the environments that ``benchmarks.quality`` made.
+traffic to 16, 64, 256 and 512 tokens. Ratios are medians over rounds of a round's ratio in processor time. So every contender begins
+with what the others left in the caches, as in a process that does other things too; what a call takes that follows others of its kind
+is measured apart, at 64 tokens, one contender at a time. A contender that cannot be run is left out, and the page says so. Contenders
+of ``benchmarks/peers`` run in the environments that ``benchmarks.quality`` made.
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ from difficulty.cli.shipped import shipped_file
 LENGTHS = (16, 64, 256, 512)
 CONTENDERS = Path(__file__).parent / "contenders"
 QUICK = {"fast", "LiteLLM 1.106 heuristic"}
+ALONE = 64
+"""Tokens of the texts on which each contender is timed alone."""
+TURNS = 3
 BATCH = 4_000
 CALLED = 2_000
 COLD_STARTS = 7
@@ -120,7 +125,9 @@ def main() -> None:
         "rounds": arguments.rounds,
         "texts": arguments.texts,
         "left_out": left_out,
-        "single": _single(contenders, _texts(arguments), arguments.rounds),
+        "single": _single(contenders, texts := _texts(arguments), arguments.rounds),
+        "alone_tokens": ALONE,
+        "alone": _alone(contenders, texts[ALONE]),
         "batches": _batches(contenders),
         "callers": _callers(arguments.bundle),
         "processes": {one.name: {"start_s": one.start_s, "resident_mb": one.said["resident_mb"]} for one in contenders},
@@ -199,6 +206,28 @@ def _single(contenders: list[Contender], texts: dict[int, list[str]], rounds: in
                         if number:  # the first round warms up
                             times.setdefault((contender.name, call, length), []).append(answer[call])
     return [_row(key, found, times) for key, found in times.items()]
+
+
+def _alone(contenders: list[Contender], texts: list[str]) -> list[dict[str, Any]]:
+    """Return what each call takes when it follows others of its kind: of each run of calls the second half counts."""
+    times: dict[tuple[str, str], list[list[int]]] = {}
+    for _ in range(TURNS):
+        for contender in contenders:
+            quick = contender.name in QUICK
+            for call in (call for call in contender.said["calls"] if "new" not in call):
+                answer = contender.ask(calls=[call], texts=texts if quick else texts[:2], rounds=100 if quick else 4)[call]
+                times.setdefault((contender.name, call), []).extend(answer[len(answer) // 2 :])
+    base = float(np.median([one[1] for one in times["fast", "tokenizer"]]))
+    return [
+        {
+            "contender": name,
+            "call": call,
+            "p50_ms": float(np.quantile([one[0] for one in found], 0.5)) / 1e6,
+            "p99_ms": float(np.quantile([one[0] for one in found], 0.99)) / 1e6,
+            "times_tokenizer": float(np.median([one[1] for one in found])) / base,
+        }
+        for (name, call), found in times.items()
+    ]
 
 
 def _row(key: tuple[str, str, int], found: list[list[list[int]]], times: dict[tuple[str, str, int], Any]) -> dict[str, Any]:

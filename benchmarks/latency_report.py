@@ -13,6 +13,7 @@ __all__ = ["as_markdown", "plot"]
 
 OURS, OTHERS = "#c2410c", ("#1d4ed8", "#0d9488", "#15803d", "#7c3aed", "#0891b2", "#be185d", "#6b7280")
 CALLERS = "| callers | way | requests a second | processor ms | p50 ms | p99 ms | loop late, p99 ms |"
+ALONE = "| what | call | p50 ms | p99 ms | p99 / p50 | times the tokenizer |"
 HEADER = "| what | call | tokens | p50 ms | p99 ms | p99 / p50 | processor ms | times the tokenizer |"
 
 
@@ -37,7 +38,18 @@ def as_markdown(results: Mapping[str, Any], *, picture: str) -> str:
             f"{row['processor_ms']:.3f} | {row['times_tokenizer']:.2f} |"
         )
     lines += ["", "Routers without their encoder look up given embeddings; add MiniLM's time for what a decision of theirs costs.", ""]
-    lines += ["## Batches", "", "| what | requests | requests a second of one core |", "| --- " * 3 + "|"]
+    lines += [
+        "## One contender at a time",
+        "",
+        f"At {results['alone_tokens']} tokens, each call after others of its kind.",
+        "",
+        ALONE,
+        "| --- " * 6 + "|",
+    ]
+    for row in results["alone"]:
+        times = f"{row['p50_ms']:.3f} | {row['p99_ms']:.3f} | {row['p99_ms'] / row['p50_ms']:.1f} | {row['times_tokenizer']:.2f}"
+        lines.append(f"| {row['contender']} | {row['call']} | {times} |")
+    lines += ["", "## Batches", "", "| what | requests | requests a second of one core |", "| --- " * 3 + "|"]
     lines += [f"| {name} | {row['requests']:,} | {row['per_second']:,} |" for name, row in results["batches"].items()]
     lines += ["", "## Concurrent callers in one event loop", "", CALLERS, "| --- " * 7 + "|"]
     for row in results["callers"]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +29,20 @@ def test_contender_answers_with_times_of_every_call(tmp_path):
         assert [len(found[call]) for call in ("upper", "length")] == [6, 6]
         assert all(wall > 0 for wall, _ in found["length"])
         assert len(one.ask(batch=["a", "b"], call="length")["length"]) == 1
+
+
+def test_second_half_of_the_calls_counts_where_a_contender_is_timed_alone():
+    """By hand: 9 ms at first; then 2 ms of wall and 1 of processor time for ``decide``, 1 and 0.5 for the tokenizer, new words left out."""
+
+    def ask(*, calls, texts, rounds):
+        (call,), half = calls, len(texts) * rounds // 2
+        then = [2_000_000, 1_000_000] if call == "decide" else [1_000_000, 500_000]
+        return {call: [[9_000_000, 9_000_000]] * half + [then] * half}
+
+    fast = SimpleNamespace(name="fast", said={"calls": ["decide", "decide, all words new", "tokenizer"]}, ask=ask)
+    decide, tokenizer = latency._alone([fast], ["a", "b"])
+    assert decide == {"contender": "fast", "call": "decide", "p50_ms": 2.0, "p99_ms": 2.0, "times_tokenizer": 2.0}
+    assert tokenizer == {"contender": "fast", "call": "tokenizer", "p50_ms": 1.0, "p99_ms": 1.0, "times_tokenizer": 1.0}
 
 
 def test_contender_that_cannot_start_says_why(tmp_path):
@@ -57,6 +72,8 @@ def test_page_and_picture_show_every_row(tmp_path):
         "texts": 1,
         "left_out": {"other": "not asked for"},
         "single": [row, row | {"call": "tokenizer"}],
+        "alone_tokens": 64,
+        "alone": [{"contender": "fast", "call": "decide", "p50_ms": 0.125, "p99_ms": 0.25, "times_tokenizer": 1.25}],
         "batches": {"fast": {"requests": 4_000, "per_second": 6_000}},
         "callers": [asked | {"p50_ms": 2.5, "p99_ms": 10.25, "loop_late_p99_ms": 1.44}],
         "processes": {"fast": {"start_s": 0.3, "resident_mb": 120.0}},
@@ -66,6 +83,7 @@ def test_page_and_picture_show_every_row(tmp_path):
     }
     page = as_markdown(results, picture="x.svg")
     assert "| fast | decide | 64 | 0.100 | 0.250 | 2.5 | 0.100 | 0.90 |" in page
+    assert "| fast | decide | 0.125 | 0.250 | 2.0 | 1.25 |" in page
     assert "| 8 | adecide | 2,500 | 0.300 | 2.50 | 10.25 | 1.4 |" in page
     for part in ("6,000", "x.svg", "230 MB", "1 MB 1.5", "other (not asked for)"):
         assert part in page
