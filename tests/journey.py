@@ -13,12 +13,13 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 
+from difficulty.cli.shipped import find_encoder
 from difficulty.features.static import StaticEncoder, quantise_rows
 from difficulty.recipe import parse_recipe
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
-from tests.fakes import write_card
+from tests.fakes import write_card, write_transformer
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample.jsonl.gz"
 ROWS = 800
@@ -93,6 +94,16 @@ def write_recipe(path, encoder, *, extra=""):
 def train_on(traffic, out, encoder, **changes):
     """Train the small recipe and return run and evaluation."""
     return train(traffic, out, recipe=recipe_of(encoder, **changes), encoder=StaticEncoder.load(encoder), n_draws=DRAWS)
+
+
+def train_with_transformer(journey, folder, form, **encoder):
+    """Train a recipe in ``folder`` with a small transformer over the journey's words, and return the run's folder."""
+    words = Tokenizer.from_file(str(journey.encoder / "tokenizer.json")).get_vocab()
+    path = write_transformer(folder / "encoder", vocabulary=words, max_tokens=32, **encoder)
+    recipe = parse_recipe({**form, "features": {**form["features"], "encoder": str(path)}}, name="tiny")
+    found = find_encoder(recipe.features, cache=folder / "kept")
+    train(journey.traffic, folder / "run", recipe=recipe, encoder=found, more_labels=False, unseen_tasks=False, n_draws=DRAWS)
+    return folder / "run"
 
 
 def make_journey(folder):

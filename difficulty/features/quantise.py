@@ -43,13 +43,13 @@ def quantise_graph(model: onnx.ModelProto, *, keep: Collection[str] = ()) -> onn
     writer = _Writer({item.name: item for item in model.graph.initializer})
     for node in model.graph.node:
         name = _weights_of(node)
-        weights = None if name in keep else writer.constant(name)
-        if node.op_type == "MatMul" and _is_matrix(weights):
-            writer.matmul(node, np.asarray(weights))
-        elif node.op_type == "Gather" and _is_table(weights):
-            writer.gather(node, np.asarray(weights))
-        else:
+        weights = writer.constant(name)
+        if weights is None or name in keep or not _is_quantisable(node, weights):
             writer.nodes.append(node)
+        elif node.op_type == "MatMul":
+            writer.matmul(node, weights)
+        else:
+            writer.gather(node, weights)
     return writer.model(model)
 
 
@@ -59,7 +59,7 @@ def quantisable(model: onnx.ModelProto) -> list[str]:
     found: dict[str, None] = {}
     for node in model.graph.node:
         weights = constants.constant(name := _weights_of(node))
-        if (node.op_type == "MatMul" and _is_matrix(weights)) or (node.op_type == "Gather" and _is_table(weights)):
+        if weights is not None and _is_quantisable(node, weights):
             found[name] = None
     return list(found)
 
@@ -69,12 +69,11 @@ def _weights_of(node: onnx.NodeProto) -> str:
     return str(node.input[-1] if node.op_type == "MatMul" else node.input[0] if node.op_type == "Gather" else "")
 
 
-def _is_matrix(weights: NDArray[np.float32] | None) -> bool:
-    return weights is not None and weights.dtype == np.float32 and weights.ndim == 2
-
-
-def _is_table(weights: NDArray[np.float32] | None) -> bool:
-    return weights is not None and _is_matrix(weights) and len(weights) >= _LEAST_TABLE_ROWS and weights.shape[1] > 1  # or it is a scale
+def _is_quantisable(node: onnx.NodeProto, weights: NDArray[np.float32]) -> bool:
+    """Return whether constant weights are a product's matrix or a long table; a table of one column is a scale."""
+    if weights.dtype != np.float32 or weights.ndim != 2:
+        return False
+    return node.op_type == "MatMul" or (len(weights) >= _LEAST_TABLE_ROWS and weights.shape[1] > 1)
 
 
 class _Writer:

@@ -115,7 +115,7 @@ def export(
             'features.transformer.precision = "float32", or ship it as it is.'
         )
     gate, budget = _Gate(run, student), run.recipe.export.int8_flips
-    for rung in _rungs(run) if int8 else ():
+    for rung in gate.rungs() if int8 else ():
         say(f"trying {rung}")
         if found := gate.lossy(rung, choose, min_familiarity=min_familiarity, budget=budget):
             return found
@@ -123,13 +123,6 @@ def export(
     exported = gate.exact(choose)
     note = f"the encoder stays float32: every int8 form of it that was tried changes more than {budget:.2%} of the decisions"
     return exported._replace(notes=(note,)) if int8 else exported
-
-
-def _rungs(run: Run) -> Iterator[Rung]:
-    tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
-    rows = np.linspace(0, len(tokens.ids) - 1, min(_SAMPLE, len(tokens.ids)), dtype=np.int64)
-    assert isinstance(run.encoder, TransformerEncoder)
-    return ladder(run.encoder, [tokens.ids[row] for row in rows])
 
 
 class _Suite(NamedTuple):
@@ -162,6 +155,13 @@ class _Gate:
         self.python = run.model.predict(self.tokens.ids, self.tokens.tasks)
         self.suites = [self._suite(task) for task in (None, *list(self.task_ids)[:1])]
         self.suite_scores = [run.model.predict(suite.ids, suite.tasks) for suite in self.suites]
+
+    def rungs(self) -> Iterator[Rung]:
+        """Yield the encoder's forms in int8, told apart on some calibration requests."""
+        assert isinstance(self.run.encoder, TransformerEncoder)
+        ids = self.tokens.ids
+        rows = np.linspace(0, len(ids) - 1, min(_SAMPLE, len(ids)), dtype=np.int64)
+        return ladder(self.run.encoder, [ids[row] for row in rows])
 
     def exact(self, choose: Choose) -> Exported:
         """Return the graph as it was trained, which must give the Python model's scores."""

@@ -6,25 +6,20 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
 from difficulty.bundle import read_bundle
-from difficulty.cli.shipped import find_encoder
 from difficulty.errors import BundleError, ParityError, RunError
 from difficulty.evaluation.result import read_metrics
 from difficulty.model.heads import LinearHead
-from difficulty.recipe import parse_recipe
 from difficulty.runtime import Request, Router
 from difficulty.stages import exporting
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.run import EARLY_FILE, Run
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
-from difficulty.stages.train import train
 from difficulty.stages.verify import verify
 from tests.bundle.test_store import rewrite_manifest
-from tests.fakes import write_transformer
-from tests.journey import DRAWS
+from tests.journey import DRAWS, train_with_transformer
 
 RECIPE = {
     "name": "tiny",
@@ -38,13 +33,7 @@ RECIPE = {
 @pytest.fixture(scope="module")
 def run_folder(journey, tmp_path_factory):
     """A run of the recipe that asks for early exit."""
-    folder = tmp_path_factory.mktemp("early")
-    words = Tokenizer.from_file(str(journey.encoder / "tokenizer.json")).get_vocab()
-    encoder = write_transformer(folder / "encoder", vocabulary=words, max_tokens=32)
-    recipe = parse_recipe({**RECIPE, "features": {**RECIPE["features"], "encoder": str(encoder)}}, name="tiny")
-    found = find_encoder(recipe.features, cache=folder / "kept")
-    train(journey.traffic, folder / "run", recipe=recipe, encoder=found, more_labels=False, unseen_tasks=False, n_draws=DRAWS)
-    return folder / "run"
+    return train_with_transformer(journey, tmp_path_factory.mktemp("early"), RECIPE)
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,15 @@
 import numpy as np
 import onnx
 import pytest
-from tokenizers import Tokenizer
 
-from difficulty.cli.shipped import find_encoder
 from difficulty.errors import RunError
-from difficulty.recipe import parse_recipe
 from difficulty.runtime import Request, Router
 from difficulty.stages import exporting
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import tokenize
 from difficulty.stages.ship import ship
-from difficulty.stages.train import train
 from difficulty.stages.verify import verify
-from tests.fakes import write_transformer
-from tests.journey import DRAWS
+from tests.journey import DRAWS, train_with_transformer
 
 BUDGET = 0.05
 RECIPE = {
@@ -30,13 +25,7 @@ RECIPE = {
 @pytest.fixture(scope="module")
 def run_folder(journey, tmp_path_factory):
     """A run whose encoder has float32 weights: four matrices, and the table of tokens."""
-    folder = tmp_path_factory.mktemp("exporting")
-    words = Tokenizer.from_file(str(journey.encoder / "tokenizer.json")).get_vocab()
-    encoder = write_transformer(folder / "encoder", vocabulary=words, max_tokens=32, dim=16, layers=4)
-    recipe = parse_recipe({**RECIPE, "features": {**RECIPE["features"], "encoder": str(encoder)}}, name="tiny")
-    found = find_encoder(recipe.features, cache=folder / "kept")
-    train(journey.traffic, folder / "run", recipe=recipe, encoder=found, more_labels=False, unseen_tasks=False, n_draws=DRAWS)
-    return folder / "run"
+    return train_with_transformer(journey, tmp_path_factory.mktemp("exporting"), RECIPE, dim=16, layers=4)
 
 
 @pytest.fixture(scope="module")
