@@ -2,10 +2,12 @@
 
     python -m benchmarks.coverage -o benchmarks/results/2026-11-25-coverage
 
-Requests come in groups of one to three that share difficulty and, half the time, luck, as those of a conversation do. Score, probability,
-costs and the outcomes of both models follow from the difficulty; scores are rounded, so that some are tied. The truth of a figure is its
-value on a sample of two million groups. Each simulation draws its own requests and computes figures and intervals with the code of
-``difficulty evaluate``: whole groups are resampled, the score and the threshold stay as they are.
+Requests come in groups of one to three that share difficulty and, half the time, luck, as those of
+a conversation do. Score, probability, costs and the outcomes of both models follow from the
+difficulty; scores are rounded, so that some are tied. The truth of a figure is its value on a
+sample of two million groups. Each simulation draws its own requests and computes figures and
+intervals with the code of ``difficulty evaluate``: whole groups are resampled, the score and the
+threshold stay as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from difficulty.evaluation.figures import Part, Ratios, calibration, ranked_figures, routed_at, values_of
+from difficulty.evaluation.figures import (
+    Part,
+    Ratios,
+    calibration,
+    ranked_figures,
+    routed_at,
+    values_of,
+)
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.routed import routed_figures
 from difficulty.metrics import percentile_interval
@@ -67,7 +76,10 @@ def simulated(n_groups: int, rng: np.random.Generator) -> Judged:
     n = len(groups)
     difficulty = rng.normal(size=n_groups)[groups] + rng.normal(0, 0.5, n)
     luck = np.where(rng.random(n) < 0.5, rng.random(n_groups)[groups], rng.random(n))
-    p_cheap, p_frontier = 1 / (1 + np.exp(difficulty - 0.8)), 1 / (1 + np.exp(0.5 * difficulty - 1.8))
+    p_cheap, p_frontier = (
+        1 / (1 + np.exp(difficulty - 0.8)),
+        1 / (1 + np.exp(0.5 * difficulty - 1.8)),
+    )
     unknown = np.full(n, np.nan)
     outcomes = Outcomes(
         cheap_quality=(luck < p_cheap).astype(np.float64),
@@ -103,7 +115,11 @@ def coverage(*, n_groups: int, n_simulations: int, n_draws: int, n_truth: int) -
         Simulations, and bootstrap draws in each.
     """
     large = simulated(n_truth, np.random.default_rng(10**6))
-    truth = {name: float(value[0]) for part in _parts(large) for name, value in part.values(large.outcomes.weight[part.rows][None]).items()}
+    truth = {
+        name: float(value[0])
+        for part in _parts(large)
+        for name, value in part.values(large.outcomes.weight[part.rows][None]).items()
+    }
     sides = {name: np.zeros(3) for name in truth if name not in _BIASED}
     for seed in range(n_simulations):
         rng = np.random.default_rng(seed)
@@ -115,7 +131,14 @@ def coverage(*, n_groups: int, n_simulations: int, n_draws: int, n_truth: int) -
             counts += (low <= truth[name] <= high, high < truth[name], low > truth[name])
     shares = {name: (counts / n_simulations).tolist() for name, counts in sides.items()}
     return [
-        Coverage(figure=name, n_groups=n_groups, truth=truth[name], covered=covered, below=below, above=above)
+        Coverage(
+            figure=name,
+            n_groups=n_groups,
+            truth=truth[name],
+            covered=covered,
+            below=below,
+            above=above,
+        )
         for name, (covered, below, above) in shares.items()
     ]
 
@@ -126,23 +149,35 @@ def _parts(judged: Judged) -> list[Part]:
     sent = judged.sent
     assert sent is not None
     ratios = {"gap": ratio(judged.outcomes.gain)} | routed_at(routed_figures(judged), sent, rows)
-    ranked = ranked_figures(judged.difficulty_score, rows, gain=judged.outcomes.gain, label=judged.needed)
+    ranked = ranked_figures(
+        judged.difficulty_score, rows, gain=judged.outcomes.gain, label=judged.needed
+    )
     return [*ranked, *calibration(judged, rows), Ratios.of(rows, ratios)]
 
 
 def main() -> None:
     """Run the simulations and write JSON and Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
     parser.add_argument("--groups", type=int, nargs="+", default=[300, 1000])
     parser.add_argument("--simulations", type=int, default=2000)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--truth", type=int, default=2_000_000)
     options = parser.parse_args()
-    sizes = {"n_simulations": options.simulations, "n_draws": options.draws, "n_truth": options.truth}
+    sizes = {
+        "n_simulations": options.simulations,
+        "n_draws": options.draws,
+        "n_truth": options.truth,
+    }
     start = time.process_time()
     found = [one for n_groups in options.groups for one in coverage(n_groups=n_groups, **sizes)]
-    form = {**sizes, "processor_seconds": round(time.process_time() - start), "coverage": [asdict(one) for one in found]}
+    form = {
+        **sizes,
+        "processor_seconds": round(time.process_time() - start),
+        "coverage": [asdict(one) for one in found],
+    }
     options.out.with_suffix(".json").write_text(json.dumps(form, indent=2) + "\n", encoding="utf-8")
     options.out.with_suffix(".md").write_text(_page(found, options), encoding="utf-8")
 
@@ -153,24 +188,41 @@ def _page(found: list[Coverage], options: argparse.Namespace) -> str:
     error = 1.96 * np.sqrt(0.95 * 0.05 / options.simulations)
     by_figure = {(one.figure, one.n_groups): one for one in found}
     rows = [
-        f"| `{name}` | {by_figure[name, sizes[0]].truth:.4f} | " + " | ".join(_cell(by_figure[name, size]) for size in sizes) + " |"
+        f"| `{name}` | {by_figure[name, sizes[0]].truth:.4f} | "
+        + " | ".join(_cell(by_figure[name, size]) for size in sizes)
+        + " |"
         for name in dict.fromkeys(one.figure for one in found)
     ]
     missed = [one.figure for one in found if not GOAL[0] <= one.covered <= GOAL[1]]
-    verdict = "All figures are within 93 to 97 %." if not missed else f"Outside 93 to 97 %: {', '.join(dict.fromkeys(missed))}."
-    named = "" if set(missed) & set(REQUIRED) else " Among those within are `apgr`, `frontier_share`, `quality` and `cost`."
+    verdict = (
+        "All figures are within 93 to 97 %."
+        if not missed
+        else f"Outside 93 to 97 %: {', '.join(dict.fromkeys(missed))}."
+    )
+    named = (
+        ""
+        if set(missed) & set(REQUIRED)
+        else " Among those within are `apgr`, `frontier_share`, `quality` and `cost`."
+    )
     return "\n".join(
         [
             "# How often 95 % intervals hold the truth",
             "",
-            f"{options.simulations:,} simulations of each size, {options.draws:,} bootstrap draws each; chance alone moves a share by "
-            f"{error:.3f} to either side. {verdict}{named} In brackets: intervals wholly below, and wholly above, the truth.",
+            (
+                f"{options.simulations:,} simulations of each size, {options.draws:,} bootstrap"
+                f" draws each; chance alone moves a share by {error:.3f} to either side."
+                f" {verdict}{named} In brackets: intervals wholly below, and wholly above, the"
+                " truth."
+            ),
             "",
             "| figure | truth | " + " | ".join(f"{size:,} groups" for size in sizes) + " |",
             "| --- " * (2 + len(sizes)) + "|",
             *rows,
             "",
-            "Threshold, score and calibration are held fixed in a simulation, as in `difficulty evaluate`. Made by",
+            (
+                "Threshold, score and calibration are held fixed in a simulation, as in `difficulty"
+                " evaluate`. Made by"
+            ),
             "",
             f"    python -m benchmarks.coverage -o {options.out}",
             "",

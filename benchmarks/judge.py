@@ -1,4 +1,6 @@
-"""Figures of every method on one experiment, with paired intervals, as plain values that a JSON file can hold."""
+"""Figures of every method on one experiment, with paired intervals, as plain values that a JSON
+file can hold.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,17 @@ POINTS = 101
 
 
 def judge(data: BenchmarkSet, methods: Sequence[Scored], *, n_draws: int) -> dict[str, Any]:
-    """Return the figures of every method, and the paired differences of ours from each other one."""
+    """Return the figures of every method, and the paired differences of ours from each other
+    one.
+    """
     rows = {"": data.rows()}
     if (data.tasks == BROKEN).any():
         rows[f"_without_{BROKEN}"] = data.rows(without=BROKEN)
     run = [method for method in methods if method.score is not None]
-    draws = {method.name: draw(statistics_of(method.score, data, rows), data.groups, n_draws=n_draws) for method in run}
+    draws = {
+        method.name: draw(statistics_of(method.score, data, rows), data.groups, n_draws=n_draws)
+        for method in run
+    }
     base = data.cheap < 0.5
     return {
         "rows": len(data),
@@ -43,31 +50,61 @@ def judge(data: BenchmarkSet, methods: Sequence[Scored], *, n_draws: int) -> dic
         "frontier_quality": float(data.frontier.mean()),
         "frontier_better": float((data.gain > 0).mean()),
         "base_rate_brier": float(base.mean() * (1 - base.mean())),
-        "methods": {method.name: figures_of(method, data, rows, draws.get(method.name, {})) for method in methods},
-        "differences": {suffix or "all": differences(run, data, where, suffix, draws) for suffix, where in rows.items()},
+        "methods": {
+            method.name: figures_of(method, data, rows, draws.get(method.name, {}))
+            for method in methods
+        },
+        "differences": {
+            suffix or "all": differences(run, data, where, suffix, draws)
+            for suffix, where in rows.items()
+        },
     }
 
 
-def statistics_of(score: FloatArray, data: BenchmarkSet, rows: Mapping[str, np.ndarray]) -> dict[str, Statistic]:
+def statistics_of(
+    score: FloatArray, data: BenchmarkSet, rows: Mapping[str, np.ndarray]
+) -> dict[str, Statistic]:
     """Return every figure of a ranking that has an interval."""
     found = {f"apgr{suffix}": apgr(score, data, where) for suffix, where in rows.items()}
-    found |= {f"cpt_{target}": calls_for_gap(score, data, rows[""], target=target / 100) for target in (50, 80)}
+    found |= {
+        f"cpt_{target}": calls_for_gap(score, data, rows[""], target=target / 100)
+        for target in (50, 80)
+    }
     if len(np.unique(data.tasks)) > 1:
         for suffix, where in rows.items():
-            found[f"auroc_inside_task{suffix}"] = inside_task_auroc(score, data, where, pairs_across_folds=False)
-            found[f"auroc_inside_task_across_folds{suffix}"] = inside_task_auroc(score, data, where, pairs_across_folds=True)
+            found[f"auroc_inside_task{suffix}"] = inside_task_auroc(
+                score, data, where, pairs_across_folds=False
+            )
+            found[f"auroc_inside_task_across_folds{suffix}"] = inside_task_auroc(
+                score, data, where, pairs_across_folds=True
+            )
     return found
 
 
-def figures_of(method: Scored, data: BenchmarkSet, rows: Mapping[str, np.ndarray], draws: Mapping[str, FloatArray]) -> dict[str, Any]:
+def figures_of(
+    method: Scored,
+    data: BenchmarkSet,
+    rows: Mapping[str, np.ndarray],
+    draws: Mapping[str, FloatArray],
+) -> dict[str, Any]:
     """Return the figures of one method; the reason where it could not be run."""
     head: dict[str, Any] = {"title": method.title, "kind": method.kind}
     if method.score is None:
         return head | {"reason": method.reason}
     statistics = statistics_of(method.score, data, rows)
-    n_rows = {name: len(rows[f"_without_{BROKEN}"] if name.endswith(BROKEN) else data) for name in statistics}
-    found = {name: asdict(estimate(one, draws[name], n=len(data), n_rows=n_rows[name])) for name, one in statistics.items()}
-    found |= {"train_s": method.train_s, "score_ms": method.score_ms, "curve": curve_of(method.score, data)}
+    n_rows = {
+        name: len(rows[f"_without_{BROKEN}"] if name.endswith(BROKEN) else data)
+        for name in statistics
+    }
+    found = {
+        name: asdict(estimate(one, draws[name], n=len(data), n_rows=n_rows[name]))
+        for name, one in statistics.items()
+    }
+    found |= {
+        "train_s": method.train_s,
+        "score_ms": method.score_ms,
+        "curve": curve_of(method.score, data),
+    }
     if method.p_cheap_fails is not None:
         failure = 1.0 - data.cheap
         found["ece"] = asdict(calibration_error(method.p_cheap_fails, failure, data.groups))
@@ -75,23 +112,34 @@ def figures_of(method: Scored, data: BenchmarkSet, rows: Mapping[str, np.ndarray
     if method.familiarity is not None and not np.isnan(method.familiarity).any():
         found["share_below_familiarity_0.05"] = float((method.familiarity < 0.05).mean())
     if method.parity is not None:
-        found["parity"] = dict(zip(("n", "max_difference", "flips"), method.parity.tolist(), strict=True))
+        found["parity"] = dict(
+            zip(("n", "max_difference", "flips"), method.parity.tolist(), strict=True)
+        )
     return head | found
 
 
 def differences(
-    methods: Sequence[Scored], data: BenchmarkSet, rows: np.ndarray, suffix: str, draws: Mapping[str, Mapping[str, FloatArray]]
+    methods: Sequence[Scored],
+    data: BenchmarkSet,
+    rows: np.ndarray,
+    suffix: str,
+    draws: Mapping[str, Mapping[str, FloatArray]],
 ) -> dict[str, dict[str, Any]]:
     """Return APGR of each of ours minus that of every other method, on the same draws."""
     name = f"apgr{suffix}"
-    value = {method.name: float(apgr(method.score, data, rows)(np.ones(len(data)))) for method in methods}
+    value = {
+        method.name: float(apgr(method.score, data, rows)(np.ones(len(data)))) for method in methods
+    }
 
     def minus(ours: str, other: str) -> dict[str, Any]:
         ends = percentile_interval(draws[ours][name] - draws[other][name])
         return asdict(Estimate(value[ours] - value[other], *ends, n=len(rows)))
 
     ours = [method.name for method in methods if method.kind == "ours"]
-    return {one: {method.name: minus(one, method.name) for method in methods if method.name != one} for one in ours}
+    return {
+        one: {method.name: minus(one, method.name) for method in methods if method.name != one}
+        for one in ours
+    }
 
 
 def curve_of(score: FloatArray, data: BenchmarkSet) -> list[float]:

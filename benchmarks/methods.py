@@ -69,7 +69,10 @@ class Scored:
     def title(self) -> str:
         """The method as a reader knows it."""
         if self.kind == "ours":
-            return f"`{self.name.removesuffix('_task')}`, {'task told' if self.name.endswith('_task') else 'text only'}"
+            return (
+                f"`{self.name.removesuffix('_task')}`,"
+                f" {'task told' if self.name.endswith('_task') else 'text only'}"
+            )
         return TITLES.get(self.name) or f"{GIVEN[self.name]} (scores given)"
 
 
@@ -84,44 +87,66 @@ class Bench:
         self.work = work
 
     def recipe(self, recipe: Recipe) -> list[Scored]:
-        """Score one of ours, each fold kept by itself; again when the recipe or the code that decides its scores changes."""
+        """Score one of ours, each fold kept by itself; again when the recipe or the code that
+        decides its scores changes.
+        """
         key, fold = digest_of([self.key, digest_of_recipe(recipe)]), self.experiment.outcomes.fold
         trainer = Trainer.of(recipe)
 
         def score(number: int) -> Arrays:
-            return self._stored(f"{recipe.name}-{number}", key, lambda: score_fold(self.experiment, trainer, number))
+            return self._stored(
+                f"{recipe.name}-{number}", key, lambda: score_fold(self.experiment, trainer, number)
+            )
 
         arrays = joined(recipe.name, fold, [score(int(number)) for number in np.unique(fold)])
         tasks = len(np.unique(self.experiment.outcomes.tasks))
-        names = (recipe.name, f"{recipe.name}_task") if tasks > 1 else (recipe.name,)  # one task tells nothing
+        names = (
+            (recipe.name, f"{recipe.name}_task") if tasks > 1 else (recipe.name,)
+        )  # one task tells nothing
         return [self._scored(name, "ours", arrays) for name in names]
 
     def references(self) -> list[Scored]:
         """Score the reference methods."""
         source = (Path(__file__).parent / "references.py").read_bytes()
-        arrays = self._stored("references", digest_of([self.key], source), lambda: score_methods(self.problem, REFERENCES))
+        arrays = self._stored(
+            "references",
+            digest_of([self.key], source),
+            lambda: score_methods(self.problem, REFERENCES),
+        )
         return [self._scored(name, "reference", arrays) for name in REFERENCES]
 
     def peer(self, name: str) -> list[Scored]:
-        """Score a peer's methods in its own environment; without scores, with the reason, where it does not run."""
+        """Score a peer's methods in its own environment; without scores, with the reason, where it
+        does not run.
+        """
         peer = Peer(name, self.work / "environments")
         problem = self.work / "problems" / self.experiment.name
         self.problem.write(problem)
         try:
-            arrays = stored(self.folder / f"{name}.npz", digest_of([self.key, peer.digest]), lambda path: peer.run(problem, path))
+            arrays = stored(
+                self.folder / f"{name}.npz",
+                digest_of([self.key, peer.digest]),
+                lambda path: peer.run(problem, path),
+            )
         except PeerError as error:
             return [Scored(method, "peer", None, reason=str(error)) for method in PEERS[name]]
         return [self._scored(method, "peer", arrays) for method in peer.methods]
 
     def given(self, folder: Path) -> list[Scored]:
-        """Return the routers whose scores on the same requests and folds a file of ``folder`` holds, whatever its name.
+        """Return the routers whose scores on the same requests and folds a file of ``folder``
+        holds, whatever its name.
 
-        Files are ``.npz`` with ``id``, ``cheap``, ``frontier``, ``fold`` and ``score__<name>``; names not in ``GIVEN`` are left out.
+        Files are ``.npz`` with ``id``, ``cheap``, ``frontier``, ``fold`` and ``score__<name>``;
+        names not in ``GIVEN`` are left out.
         """
         for path in sorted(folder.glob("*.npz")):
             with np.load(path, allow_pickle=False) as arrays:
                 if _same_requests(arrays, self.experiment.outcomes):
-                    return [Scored(name, "peer", arrays[f"score__{name}"]) for name in GIVEN if f"score__{name}" in arrays]
+                    return [
+                        Scored(name, "peer", arrays[f"score__{name}"])
+                        for name in GIVEN
+                        if f"score__{name}" in arrays
+                    ]
         return []
 
     def _stored(self, name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
@@ -130,14 +155,30 @@ class Bench:
     def _scored(self, name: str, kind: Kind, arrays: Arrays) -> Scored:
         """Return one method's part of the arrays, for the judged requests alone."""
         score = arrays[f"score__{name}"][-len(self.experiment.judged) :]
-        optional = {what: arrays.get(f"{what}__{name}") for what in ("p_cheap_fails", "familiarity", "parity")}
+        optional = {
+            what: arrays.get(f"{what}__{name}")
+            for what in ("p_cheap_fails", "familiarity", "parity")
+        }
         train_s, score_s = arrays[f"train_s__{name}"].mean(), arrays[f"score_s__{name}"].sum()
-        return Scored(name, kind, score, train_s=float(train_s), score_ms=float(score_s / len(score) * 1000.0), **optional)
+        return Scored(
+            name,
+            kind,
+            score,
+            train_s=float(train_s),
+            score_ms=float(score_s / len(score) * 1000.0),
+            **optional,
+        )
 
 
 def _same_requests(arrays: Mapping[str, np.ndarray], data: BenchmarkSet) -> bool:
-    """Return whether stored scores are of the same requests, outcomes and folds, in the same order."""
+    """Return whether stored scores are of the same requests, outcomes and folds, in the same
+    order.
+    """
     if arrays["id"].tolist() != data.ids:
         return False
-    pairs = ((arrays["cheap"], data.cheap), (arrays["frontier"], data.frontier), (arrays["fold"], data.fold))
+    pairs = (
+        (arrays["cheap"], data.cheap),
+        (arrays["frontier"], data.frontier),
+        (arrays["fold"], data.fold),
+    )
     return all(np.array_equal(stored, own) for stored, own in pairs)

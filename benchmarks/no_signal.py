@@ -1,12 +1,16 @@
-"""What the rule "no signal, no bundle" does: how often labels that say nothing pass it, and how often real ones do.
+"""What the rule "no signal, no bundle" does: how often labels that say nothing pass it, and how
+often real ones do.
 
-    python -m benchmarks.no_signal --routellm RouteLLM --normalised normalised -o benchmarks/results/2026-11-27-no-signal
+    python -m benchmarks.no_signal --routellm RouteLLM --normalised normalised -o
+    benchmarks/results/2026-11-27-no-signal
 
-Each repeat trains recipe ``fast`` with the code of ``difficulty train`` on another random subset (the whole set where it is small) with
-another split and other folds, and reads the verdict that stands in ``run.json``. *Shuffled*: the pairs of outcomes are dealt to the
-requests at random, so that nothing is to be learned and every pass is an error. *Shipped* is a verdict other than ``none``; a share of
-shuffled sets around 10 % is what the level says, and around 2.5 % that is *clear*. Repeats of real traffic share requests, and all of
-them where the whole set is taken, so their intervals are about the split alone. Traffic that training refuses counts as not shipped.
+Each repeat trains recipe ``fast`` with the code of ``difficulty train`` on another random subset
+(the whole set where it is small) with another split and other folds, and reads the verdict that
+stands in ``run.json``. *Shuffled*: the pairs of outcomes are dealt to the requests at random, so
+that nothing is to be learned and every pass is an error. *Shipped* is a verdict other than
+``none``; a share of shuffled sets around 10 % is what the level says, and around 2.5 % that is
+*clear*. Repeats of real traffic share requests, and all of them where the whole set is taken, so
+their intervals are about the split alone. Traffic that training refuses counts as not shipped.
 """
 
 from __future__ import annotations
@@ -61,12 +65,21 @@ class Case:
 
     def traffic(self, whole: Traffic, rng: np.random.Generator) -> Traffic:
         """Return the traffic of one repeat."""
-        picked = whole if self.size is None else whole.select(np.sort(rng.choice(len(whole), self.size, replace=False)))
+        picked = (
+            whole
+            if self.size is None
+            else whole.select(np.sort(rng.choice(len(whole), self.size, replace=False)))
+        )
         columns: dict[str, Any] = {} if self.told else {"task": [None] * len(picked)}
         if self.shuffled:
             dealt, outcomes = rng.permutation(len(picked)), picked.outcomes
-            columns |= {"cheap_quality": outcomes.cheap_quality[dealt], "frontier_quality": outcomes.frontier_quality[dealt]}
-            columns |= dict.fromkeys(("cheap_passed", "preference"), [None] * len(picked))  # the qualities hold them already
+            columns |= {
+                "cheap_quality": outcomes.cheap_quality[dealt],
+                "frontier_quality": outcomes.frontier_quality[dealt],
+            }
+            columns |= dict.fromkeys(
+                ("cheap_passed", "preference"), [None] * len(picked)
+            )  # the qualities hold them already
         return changed(picked, **columns) if columns else picked
 
 
@@ -114,13 +127,27 @@ CASES = [
 def main() -> None:
     """Run the benchmark and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--routellm", type=Path, required=True, help="checkout of github.com/lm-sys/RouteLLM")
-    parser.add_argument("--normalised", type=Path, required=True, help="folder of tool-calling outcomes")
-    parser.add_argument("--rounds", type=int, default=8, help="of some repeats of each case; results are written as they come")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="path of the results without suffix")
+    parser.add_argument(
+        "--routellm", type=Path, required=True, help="checkout of github.com/lm-sys/RouteLLM"
+    )
+    parser.add_argument(
+        "--normalised", type=Path, required=True, help="folder of tool-calling outcomes"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=8,
+        help="of some repeats of each case; results are written as they come",
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="path of the results without suffix"
+    )
     arguments = parser.parse_args()
     sources = {name: arguments.routellm / "routellm" / "evals" / name for name in ("mmlu", "gsm8k")}
-    sources |= {name: arguments.normalised / f"{name}.jsonl.gz" for name in (HERMES_PRO, HERMES_THETA, LLAMA)}
+    sources |= {
+        name: arguments.normalised / f"{name}.jsonl.gz"
+        for name in (HERMES_PRO, HERMES_THETA, LLAMA)
+    }
     training = Training.of(find_recipe("fast"))
     whole = {name: read_traffic(path) for name, path in sources.items()}
     said: dict[Case, list[Signal | None]] = {case: [] for case in CASES}
@@ -129,13 +156,21 @@ def main() -> None:
         for case in CASES:
             said[case] += one_round(case, whole[case.source], training, first_seed=len(said[case]))
             _write(said, whole, arguments.out, rounds=number)
-        print(f"{number} of {arguments.rounds} rounds, {time.process_time():.0f} s of processor time", flush=True)
+        print(
+            f"{number} of {arguments.rounds} rounds, {time.process_time():.0f} s of processor time",
+            flush=True,
+        )
 
 
-def one_round(case: Case, whole: Traffic, training: Training, *, first_seed: int) -> list[Signal | None]:
-    """Return what the rule says of some repeats of one case, ``None`` where training refuses the traffic."""
+def one_round(
+    case: Case, whole: Traffic, training: Training, *, first_seed: int
+) -> list[Signal | None]:
+    """Return what the rule says of some repeats of one case, ``None`` where training refuses the
+    traffic.
+    """
     return [
-        _signal(case.traffic(whole, np.random.default_rng(seed)), training, seed) for seed in range(first_seed, first_seed + case.repeats)
+        _signal(case.traffic(whole, np.random.default_rng(seed)), training, seed)
+        for seed in range(first_seed, first_seed + case.repeats)
     ]
 
 
@@ -159,13 +194,22 @@ def verdicts(case: Case, n: int, said: list[Signal | None]) -> Verdicts:
     )
 
 
-def _write(said: dict[Case, list[Signal | None]], whole: dict[str, Traffic], out: Path, *, rounds: int) -> None:
+def _write(
+    said: dict[Case, list[Signal | None]], whole: dict[str, Traffic], out: Path, *, rounds: int
+) -> None:
     """Write what is known so far."""
     results = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python -m benchmarks.no_signal --routellm RouteLLM --normalised normalised --rounds {rounds} -o {out}",
+        "command": (
+            "python -m benchmarks.no_signal --routellm RouteLLM --normalised normalised --rounds"
+            f" {rounds} -o {out}"
+        ),
         "recipe": "fast",
-        "cases": [asdict(verdicts(case, case.size or len(whole[case.source]), signals)) for case, signals in said.items() if signals],
+        "cases": [
+            asdict(verdicts(case, case.size or len(whole[case.source]), signals))
+            for case, signals in said.items()
+            if signals
+        ],
     }
     out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
@@ -174,17 +218,24 @@ def _write(said: dict[Case, list[Signal | None]], whole: dict[str, Traffic], out
 def as_markdown(results: dict[str, Any]) -> str:
     """Return the page."""
     cases = results["cases"]
-    shuffled, real = ([one for one in cases if one["case"]["shuffled"] == wanted] for wanted in (True, False))
+    shuffled, real = (
+        [one for one in cases if one["case"]["shuffled"] == wanted] for wanted in (True, False)
+    )
     lines = [
         f"# What the rule about signals does, {results['date']}",
         "",
-        f"Recipe `{results['recipe']}`, each repeat on another subset and split; in brackets exact 95 % intervals. "
-        "`benchmarks/no_signal.py` says how.",
+        (
+            f"Recipe `{results['recipe']}`, each repeat on another subset and split; in brackets"
+            " exact 95 % intervals. `benchmarks/no_signal.py` says how."
+        ),
         "",
         "## Outcomes shuffled: every pass is an error",
         "",
         *_table(shuffled),
-        f"| together | | | {_sum(shuffled, 'shipped').n} | {_sum(shuffled, 'shipped')} | {_sum(shuffled, 'clear')} | |",
+        (
+            f"| together | | | {_sum(shuffled, 'shipped').n} | {_sum(shuffled, 'shipped')} |"
+            f" {_sum(shuffled, 'clear')} | |"
+        ),
         "",
         "## Outcomes as they are",
         "",
@@ -200,7 +251,10 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 def _table(cases: list[dict[str, Any]]) -> list[str]:
     head = [
-        "| traffic | samples | task | repeats | shipped (p at most 0.1) | clear (p at most 0.025) | refused beforehand |",
+        (
+            "| traffic | samples | task | repeats | shipped (p at most 0.1) | clear (p at most"
+            " 0.025) | refused beforehand |"
+        ),
         "| --- " * 7 + "|",
     ]
     return head + [_line(one) for one in cases]
@@ -210,7 +264,10 @@ def _line(one: dict[str, Any]) -> str:
     case, shipped, clear = one["case"], Share(**one["shipped"]), Share(**one["clear"])
     told = "told" if case["told"] and case["source"] != "gsm8k" else "not told"
     title = TITLES.get(case["source"], case["source"])
-    return f"| {title} | {one['n']:,} | {told} | {shipped.n} | {shipped} | {clear} | {one['refused']} |"
+    return (
+        f"| {title} | {one['n']:,} | {told} | {shipped.n} | {shipped} | {clear} |"
+        f" {one['refused']} |"
+    )
 
 
 def _sum(cases: list[dict[str, Any]], what: str) -> Share:

@@ -1,6 +1,8 @@
-"""Peers run from their own packages: each script of ``benchmarks/peers`` in a virtual environment with the pins beside it.
+"""Peers run from their own packages: each script of ``benchmarks/peers`` in a virtual environment
+with the pins beside it.
 
-An environment is made once and again when its pins change. A peer that cannot be installed or fails is reported with the reason.
+An environment is made once and again when its pins change. A peer that cannot be installed or fails
+is reported with the reason.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).parent / "peers"
 PEERS = {
-    "llmrouter_lib": ["llmrouter_knn", "llmrouter_knn100", "llmrouter_svm", "llmrouter_mlp", "llmrouter_mf"],
+    "llmrouter_lib": [
+        "llmrouter_knn",
+        "llmrouter_knn100",
+        "llmrouter_svm",
+        "llmrouter_mlp",
+        "llmrouter_mf",
+    ],
     "routellm_mf": ["routellm_mf"],
     "model2vec_classifier": ["model2vec"],
     "semantic_router_lib": ["semantic_router", "semantic_router_k100"],
@@ -73,9 +81,12 @@ class Peer:
         environment.pop("PYTHONPATH", None)
         with out.with_suffix(".log").open("w", encoding="utf-8") as log:
             command = [python, self.script, problem, out]
-            done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
+            done = subprocess.run(
+                command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False
+            )
         if done.returncode:
-            raise PeerError(f"failed: {_last_line(out.with_suffix('.log').read_text(encoding='utf-8', errors='replace'))}")
+            text = out.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+            raise PeerError(f"failed: {_last_line(text)}")
 
     def _installed(self) -> Path:
         """Return the Python of the environment, made where it is missing."""
@@ -84,7 +95,16 @@ class Peer:
         if not (folder / ".ready").exists():
             print(f"{self.name}: installing into {folder}", file=sys.stderr, flush=True)
             venv.create(folder, with_pip=True, clear=True)
-            install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", self.pins]
+            install = [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--disable-pip-version-check",
+                "-r",
+                self.pins,
+            ]
             done = subprocess.run(install, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise PeerError(f"cannot be installed: {_last_line(done.stderr)}")

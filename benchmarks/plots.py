@@ -13,7 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 COLOURS = {"ours": "#c2410c", "peer": "#1d4ed8", "reference": "#6b7280"}
-LABELS = {"ours": "this project", "peer": "other projects' routers", "reference": "reference methods"}
+LABELS = {
+    "ours": "this project",
+    "peer": "other projects' routers",
+    "reference": "reference methods",
+}
 OURS = ("#c2410c", "#f59e0b", "#7f1d1d", "#ec4899")
 """Colours of our recipes' curves, in the order in which they were asked for."""
 DRAWN = {"tfidf": "#15803d", "task_mean": "#0d9488", "length": "#6b7280"}
@@ -24,7 +28,9 @@ Methods = Mapping[str, Mapping[str, Any]]
 
 
 def plot_apgr(results: Mapping[str, Any], path: Path) -> None:
-    """Draw every method's APGR with its interval: one panel a set, methods in the order of the first."""
+    """Draw every method's APGR with its interval: one panel a set, methods in the order of the
+    first.
+    """
     sets = results["sets"]
     order = _order(sets)
     n_rows = -(-len(sets) // COLUMNS)
@@ -34,10 +40,15 @@ def plot_apgr(results: Mapping[str, Any], path: Path) -> None:
         _dots(panel, found, order)
     for panel in panels.flat[len(sets) :]:
         panel.set_visible(False)
-    titles = {name: _plain(method) for found in sets.values() for name, method in found["methods"].items()}
+    titles = {
+        name: _plain(method) for found in sets.values() for name, method in found["methods"].items()
+    }
     for row in panels:
         row[0].set_yticks(range(len(order)), [titles[name] for name in order], fontsize=8)
-    handles = [Line2D([], [], color=COLOURS[kind], marker="o", linestyle="", label=LABELS[kind]) for kind in COLOURS]
+    handles = [
+        Line2D([], [], color=COLOURS[kind], marker="o", linestyle="", label=LABELS[kind])
+        for kind in COLOURS
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     _save(figure, path)
 
@@ -47,31 +58,65 @@ def plot_curves(found: Mapping[str, Any], path: Path) -> None:
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     panel = figure.subplots()
     share = np.linspace(0.0, 1.0, 101)
-    panel.plot([0, 1], [found["cheap_quality"], found["frontier_quality"]], color="#9ca3af", linestyle=":", label="random")
+    panel.plot(
+        [0, 1],
+        [found["cheap_quality"], found["frontier_quality"]],
+        color="#9ca3af",
+        linestyle=":",
+        label="random",
+    )
     for name, colour, style in _drawn(found["methods"]):
         method = found["methods"][name]
         width = 2.0 if method["kind"] == "ours" else 1.2
-        panel.plot(share, method["curve"], linestyle=style, color=colour, linewidth=width, label=_plain(method))
-    panel.set(xlabel="share of requests sent to the frontier model", ylabel="mean quality", title=found["title"], xlim=(0, 1))
+        panel.plot(
+            share,
+            method["curve"],
+            linestyle=style,
+            color=colour,
+            linewidth=width,
+            label=_plain(method),
+        )
+    panel.set(
+        xlabel="share of requests sent to the frontier model",
+        ylabel="mean quality",
+        title=found["title"],
+        xlim=(0, 1),
+    )
     panel.legend(frameon=False, fontsize=8)
     panel.grid(alpha=0.25)
     _save(figure, path)
 
 
 def _order(sets: Mapping[str, Any]) -> list[str]:
-    """Return all methods but the oracle, by APGR on the first set, the best last; those that it does not have come first."""
+    """Return all methods but the oracle, by APGR on the first set, the best last; those that it
+    does not have come first.
+    """
     first = next(iter(sets.values()))["methods"]
-    names = dict.fromkeys(name for found in sets.values() for name, method in found["methods"].items() if "apgr" in method)
-    return sorted((name for name in names if name != "oracle"), key=lambda name: _apgr(first.get(name, {})))
+    names = dict.fromkeys(
+        name
+        for found in sets.values()
+        for name, method in found["methods"].items()
+        if "apgr" in method
+    )
+    return sorted(
+        (name for name in names if name != "oracle"), key=lambda name: _apgr(first.get(name, {}))
+    )
 
 
 def _drawn(methods: Methods) -> list[tuple[str, str, str]]:
-    """Return name, colour and line style of what is drawn: our recipes, the best of them with the task told, the best peer, references."""
+    """Return name, colour and line style of what is drawn: our recipes, the best of them with the
+    task told, the best peer, references.
+    """
     run = {name: method for name, method in methods.items() if "curve" in method}
     ours = [name for name in run if run[name]["kind"] == "ours" and not name.endswith("_task")]
     colours = {name: OURS[place % len(OURS)] for place, name in enumerate(ours)}
-    told = sorted((name for name in run if name.removesuffix("_task") in ours and name not in ours), key=lambda name: -_apgr(run[name]))
-    peers = sorted((name for name in run if run[name]["kind"] == "peer"), key=lambda name: -_apgr(run[name]))
+    told = sorted(
+        (name for name in run if name.removesuffix("_task") in ours and name not in ours),
+        key=lambda name: -_apgr(run[name]),
+    )
+    peers = sorted(
+        (name for name in run if run[name]["kind"] == "peer"), key=lambda name: -_apgr(run[name])
+    )
     return [
         *((name, colours[name], "-") for name in ours),
         *((name, colours[name.removesuffix("_task")], "--") for name in told[:1]),

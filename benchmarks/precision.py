@@ -1,10 +1,13 @@
-"""What int8 weights of a frozen encoder change: the same heads on its float32 vectors, and how many decisions differ.
+"""What int8 weights of a frozen encoder change: the same heads on its float32 vectors, and how many
+decisions differ.
 
-    python -m benchmarks.precision runs/accurate --cache CACHE -o benchmarks/results/2026-11-27-precision
+    python -m benchmarks.precision runs/accurate --cache CACHE -o
+    benchmarks/results/2026-11-27-precision
 
-Needs the extra ``encoders``, to convert the encoder again with float32 weights. The heads of the run were fitted, and its score
-calibrated, on int8 vectors, so the float32 vectors are those that the scorer never saw: the figures say how much the weights' precision
-can matter, they are no errors of the scorer.
+Needs the extra ``encoders``, to convert the encoder again with float32 weights. The heads of the
+run were fitted, and its score calibrated, on int8 vectors, so the float32 vectors are those that
+the scorer never saw: the figures say how much the weights' precision can matter, they are no errors
+of the scorer.
 """
 
 from __future__ import annotations
@@ -34,16 +37,29 @@ def main() -> None:
     """Run the benchmark and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a run of recipe accurate")
-    parser.add_argument("--cache", type=Path, required=True, help="where encoders and embeddings are kept")
-    parser.add_argument("--requests", type=int, default=1_500, help="test requests that are compared")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="path of the results without suffix")
+    parser.add_argument(
+        "--cache", type=Path, required=True, help="where encoders and embeddings are kept"
+    )
+    parser.add_argument(
+        "--requests", type=int, default=1_500, help="test requests that are compared"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="path of the results without suffix"
+    )
     arguments = parser.parse_args()
     run = Run.read(arguments.run, cache=arguments.cache)
     features = run.recipe.features
-    folder = prepare(features.encoder, arguments.cache, max_tokens=features.transformer.max_tokens, precision="float32")
+    folder = prepare(
+        features.encoder,
+        arguments.cache,
+        max_tokens=features.transformer.max_tokens,
+        precision="float32",
+    )
     exact = kept_on_disk(load_encoder(folder), arguments.cache)
     rng = np.random.default_rng(0)
-    rows = np.sort(rng.choice(len(run.test), size=min(arguments.requests, len(run.test)), replace=False))
+    rows = np.sort(
+        rng.choice(len(run.test), size=min(arguments.requests, len(run.test)), replace=False)
+    )
     tokens = tokenize(run.test.select(rows), view=run.view, tokenizer=run.tokenizer)
     cosine = (run.encoder.encode(tokens.ids) * exact.encode(tokens.ids)).sum(axis=1)
     results = {
@@ -54,7 +70,9 @@ def main() -> None:
         "decisions": list(_compare(run.model, exact, tokens)),
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    arguments.out.with_suffix(".json").write_text(
+        json.dumps(results, indent=1) + "\n", encoding="utf-8"
+    )
     arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
 
 
@@ -64,7 +82,9 @@ def _compare(model: DifficultyModel, exact: Encoder, tokens: Tokenized) -> Itera
         for holder in (channel, getattr(channel, "embedding", None)):
             if hasattr(holder, "encoder"):
                 holder.encoder = exact  # type: ignore[union-attr]
-    for told, (one, other) in zip((True, False), zip(before, _scores(model, tokens), strict=True), strict=True):
+    for told, (one, other) in zip(
+        (True, False), zip(before, _scores(model, tokens), strict=True), strict=True
+    ):
         difference = np.abs(one - other)
         for share in SHARES:
             threshold = np.quantile(one, 1.0 - share)
@@ -90,17 +110,24 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines = [
         f"# int8 beside float32, {results['date']}",
         "",
-        f"`python -m benchmarks.precision`, recipe `{results['recipe']}`, {results['n']:,} test requests. Cosine of the vectors: mean "
-        f"{cosine['mean']:.4f}, least {cosine['least']:.4f}. The heads were fitted on int8 vectors and read both.",
+        (
+            f"`python -m benchmarks.precision`, recipe `{results['recipe']}`, {results['n']:,} test"
+            f" requests. Cosine of the vectors: mean {cosine['mean']:.4f}, least"
+            f" {cosine['least']:.4f}. The heads were fitted on int8 vectors and read both."
+        ),
         "",
-        "| task | threshold by share | mean difference of the score | largest | changed decisions | 95 % interval |",
+        (
+            "| task | threshold by share | mean difference of the score | largest | changed"
+            " decisions | 95 % interval |"
+        ),
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in results["decisions"]:
         changed = row["changed"]
         lines.append(
-            f"| {row['task']} | {row['share']:g} | {row['mean_difference']:.2g} | {row['max_difference']:.2g} | {changed['value']:.2%} | "
-            f"{changed['low']:.2%} to {changed['high']:.2%} |"
+            f"| {row['task']} | {row['share']:g} | {row['mean_difference']:.2g} |"
+            f" {row['max_difference']:.2g} | {changed['value']:.2%} | {changed['low']:.2%} to"
+            f" {changed['high']:.2%} |"
         )
     return "\n".join([*lines, ""])
 

@@ -1,11 +1,14 @@
-"""The protocol that every benchmark of the score shares: sets, folds, statistics and paired intervals.
+"""The protocol that every benchmark of the score shares: sets, folds, statistics and paired
+intervals.
 
-A request's fold is ``int(sha256(key)) % 5``, with its group as key where the traffic has groups, else the text of all messages but system
-ones, so equal texts share a fold. Scores are ranked inside each fold before they are pooled, because the models of two folds differ by
-an offset that says nothing about the requests. Intervals come from bootstrap draws of whole groups; all methods see the same draws, so
-the difference of two is paired.
+A request's fold is ``int(sha256(key)) % 5``, with its group as key where the traffic has groups,
+else the text of all messages but system ones, so equal texts share a fold. Scores are ranked inside
+each fold before they are pooled, because the models of two folds differ by an offset that says
+nothing about the requests. Intervals come from bootstrap draws of whole groups; all methods see the
+same draws, so the difference of two is paired.
 
-A statistic here is a function of weights of shape (..., n), one row a draw, that returns an array of shape (...).
+A statistic here is a function of weights of shape (..., n), one row a draw, that returns an array
+of shape (...).
 """
 
 from __future__ import annotations
@@ -19,7 +22,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.metrics import debiased_interval, expected_calibration_error, percentile_interval, rank_within
+from difficulty.metrics import (
+    debiased_interval,
+    expected_calibration_error,
+    percentile_interval,
+    rank_within,
+)
 from difficulty.metrics.bootstrap import weight_blocks
 from difficulty.metrics.steps import Ranking, area, auroc_of, first_crossing, gap_curve
 from difficulty.stages.ingest import ingest
@@ -27,7 +35,9 @@ from difficulty.traffic.table import Traffic
 
 FOLDS = 5
 BROKEN = "high_school_mathematics"
-"""MMLU subject in which the frontier model is marked right on 3 % of 270 questions, far below chance: a labelling fault upstream."""
+"""MMLU subject in which the frontier model is marked right on 3 % of 270 questions, far below
+chance: a labelling fault upstream.
+"""
 N_DRAWS = 1000
 
 FloatArray = NDArray[np.float64]
@@ -53,7 +63,14 @@ class BenchmarkSet:
         """Return the outcomes of traffic whose every request has both."""
         outcomes, tasks = traffic.outcomes, np.array([task or "" for task in traffic.tasks])
         groups = np.asarray(traffic.split_groups)
-        return cls(traffic.ids, outcomes.cheap_quality, outcomes.frontier_quality, fold_of(traffic), groups, tasks)
+        return cls(
+            traffic.ids,
+            outcomes.cheap_quality,
+            outcomes.frontier_quality,
+            fold_of(traffic),
+            groups,
+            tasks,
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,12 +111,18 @@ def read_traffic(source: Path) -> Traffic:
 
 def user_texts(traffic: Traffic) -> list[str]:
     """Return the text of all messages but system ones, for each request."""
-    return ["\n".join(m["content"] for m in messages if m["role"] != "system") for messages in traffic.messages()]
+    return [
+        "\n".join(m["content"] for m in messages if m["role"] != "system")
+        for messages in traffic.messages()
+    ]
 
 
 def fold_of(traffic: Traffic) -> NDArray[np.int64]:
     """Return the fold of each request: by group where the traffic has groups, else by text."""
-    keys = [group or text for group, text in zip(traffic.column("group"), user_texts(traffic), strict=True)]
+    keys = [
+        group or text
+        for group, text in zip(traffic.column("group"), user_texts(traffic), strict=True)
+    ]
     return np.array([fold_number(key) for key in keys], dtype=np.int64)
 
 
@@ -108,8 +131,12 @@ def fold_number(key: str) -> int:
     return int(sha256(key.encode()).hexdigest(), 16) % FOLDS
 
 
-def recovered_curve(score: FloatArray, data: BenchmarkSet, rows: NDArray[np.intp]) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
-    """Return the curve of frontier share and recovered share of the gap on some rows, as a function of the weights of all."""
+def recovered_curve(
+    score: FloatArray, data: BenchmarkSet, rows: NDArray[np.intp]
+) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
+    """Return the curve of frontier share and recovered share of the gap on some rows, as a function
+    of the weights of all.
+    """
     ranking = Ranking.of(rank_within(score[rows], data.fold[rows])).at(rows)
     gain = data.gain[ranking.order]
     return lambda weight: gap_curve(ranking, gain, weight)
@@ -121,14 +148,19 @@ def apgr(score: FloatArray, data: BenchmarkSet, rows: NDArray[np.intp]) -> Stati
     return lambda weight: area(*curve(weight))
 
 
-def calls_for_gap(score: FloatArray, data: BenchmarkSet, rows: NDArray[np.intp], *, target: float) -> Statistic:
+def calls_for_gap(
+    score: FloatArray, data: BenchmarkSet, rows: NDArray[np.intp], *, target: float
+) -> Statistic:
     """Return CPT(target) on some rows."""
     curve = recovered_curve(score, data, rows)
     return lambda weight: first_crossing(*curve(weight), target)
 
 
-def inside_task_auroc(score: FloatArray, data: BenchmarkSet, rows: NDArray[np.intp], *, pairs_across_folds: bool) -> Statistic:
-    """Return the mean over tasks of the AUROC of "the frontier model is strictly better" among the requests of one task.
+def inside_task_auroc(
+    score: FloatArray, data: BenchmarkSet, rows: NDArray[np.intp], *, pairs_across_folds: bool
+) -> Statistic:
+    """Return the mean over tasks of the AUROC of "the frontier model is strictly better" among the
+    requests of one task.
 
     Parameters
     ----------
@@ -137,15 +169,19 @@ def inside_task_auroc(score: FloatArray, data: BenchmarkSet, rows: NDArray[np.in
     rows : ndarray of int
         The requests to judge; tasks with one kind of outcome among them are left out.
     pairs_across_folds : bool
-        Whether two requests of different folds are compared, by their ranks inside their folds. Across folds even a score that knows the
-        task alone falls below 0.5: a fold in which a task happens to go well is scored by a model for which it went badly, having seen
-        the other folds alone. Among pairs inside one fold such a score has 0.5.
+        Whether two requests of different folds are compared, by their ranks inside their folds.
+        Across folds even a score that knows the task alone falls below 0.5: a fold in which a task
+        happens to go well is scored by a model for which it went badly, having seen the other folds
+        alone. Among pairs inside one fold such a score has 0.5.
     """
     better = (data.gain > 0).astype(np.float64)
     ranked = np.zeros(len(data))
     ranked[rows] = rank_within(score[rows], data.fold[rows])
     cells = [
-        [_cell(ranked, better, members) for members in _by_fold(of_task, data.fold, pairs_across_folds)]
+        [
+            _cell(ranked, better, members)
+            for members in _by_fold(of_task, data.fold, pairs_across_folds)
+        ]
         for of_task in (rows[data.tasks[rows] == task] for task in np.unique(data.tasks[rows]))
     ]
     cells = [[cell for cell in task if cell is not None] for task in cells]
@@ -157,8 +193,12 @@ def difference(first: Statistic, second: Statistic) -> Statistic:
     return lambda weight: first(weight) - second(weight)
 
 
-def draw(statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, n_draws: int = N_DRAWS) -> dict[str, FloatArray]:
-    """Return the value of every statistic in each bootstrap draw of whole groups, shape (n_draws,); all see the same draws."""
+def draw(
+    statistics: Mapping[str, Statistic], groups: NDArray[np.str_], *, n_draws: int = N_DRAWS
+) -> dict[str, FloatArray]:
+    """Return the value of every statistic in each bootstrap draw of whole groups, shape (n_draws,);
+    all see the same draws.
+    """
     values: dict[str, list[FloatArray]] = {name: [] for name in statistics}
     for block in weight_blocks(groups, n_draws=n_draws, rng=np.random.default_rng(0)):
         for name, statistic in statistics.items():
@@ -171,11 +211,17 @@ def estimate(statistic: Statistic, draws: FloatArray, *, n: int, n_rows: int) ->
     return Estimate(float(statistic(np.ones(n))), *percentile_interval(draws), n=n_rows)
 
 
-def calibration_error(probability: FloatArray, failure: FloatArray, groups: NDArray[np.str_], *, n_draws: int = 200) -> Estimate:
-    """Return the ECE of a probability of failure; its interval is rid of the bias that noise adds."""
+def calibration_error(
+    probability: FloatArray, failure: FloatArray, groups: NDArray[np.str_], *, n_draws: int = 200
+) -> Estimate:
+    """Return the ECE of a probability of failure; its interval is rid of the bias that noise
+    adds.
+    """
 
     def statistic(weight: FloatArray) -> FloatArray:
-        return np.array([expected_calibration_error(probability, failure, weight=row) for row in weight])
+        return np.array(
+            [expected_calibration_error(probability, failure, weight=row) for row in weight]
+        )
 
     value = expected_calibration_error(probability, failure)
     draws = draw({"ece": statistic}, groups, n_draws=n_draws)["ece"]
@@ -185,8 +231,14 @@ def calibration_error(probability: FloatArray, failure: FloatArray, groups: NDAr
 Cell = tuple[Ranking, FloatArray]
 
 
-def _by_fold(members: NDArray[np.intp], fold: NDArray[np.int64], together: bool) -> list[NDArray[np.intp]]:
-    return [members] if together else [members[fold[members] == number] for number in np.unique(fold[members])]
+def _by_fold(
+    members: NDArray[np.intp], fold: NDArray[np.int64], together: bool
+) -> list[NDArray[np.intp]]:
+    return (
+        [members]
+        if together
+        else [members[fold[members] == number] for number in np.unique(fold[members])]
+    )
 
 
 def _cell(score: FloatArray, label: FloatArray, members: NDArray[np.intp]) -> Cell | None:
@@ -198,7 +250,9 @@ def _cell(score: FloatArray, label: FloatArray, members: NDArray[np.intp]) -> Ce
 
 
 def _pooled(cells: Sequence[Cell], weight: FloatArray) -> FloatArray:
-    """Return the share of pairs in order over the cells of one task; NaN where no pair has weight."""
+    """Return the share of pairs in order over the cells of one task; NaN where no pair has
+    weight.
+    """
     ordered, pairs = np.zeros(weight.shape[:-1]), np.zeros(weight.shape[:-1])
     for ranking, label in cells:
         ranked = np.take(weight, ranking.order, axis=-1)

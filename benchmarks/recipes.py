@@ -1,7 +1,9 @@
-"""Our side of the benchmark: a recipe's out-of-fold scores, through the same functions as ``difficulty train``.
+"""Our side of the benchmark: a recipe's out-of-fold scores, through the same functions as
+``difficulty train``.
 
-Of the requests that a model may learn from 80 % are fitted on and 20 % calibrated on, by group; nothing else is chosen. Everything that
-knows how a model is made from a recipe is in :class:`Trainer`.
+Of the requests that a model may learn from 80 % are fitted on and 20 % calibrated on, by group;
+nothing else is chosen. Everything that knows how a model is made from a recipe is in
+:class:`Trainer`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,16 @@ TEACHER = "accurate"
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
 STAGES = ("distil", "scoring", "train", "tune")
-DECIDING = ("features", "metrics", "model", "traffic", "recipe.py", "text.py", "tokens.py", *(f"stages/{name}.py" for name in STAGES))
+DECIDING = (
+    "features",
+    "metrics",
+    "model",
+    "traffic",
+    "recipe.py",
+    "text.py",
+    "tokens.py",
+    *(f"stages/{name}.py" for name in STAGES),
+)
 """Parts of the package that decide a score."""
 
 
@@ -58,47 +69,82 @@ class Trainer:
         """Find what a recipe reads texts with."""
         encoder = find_encoder(recipe.features)
         view = TextView(recipe.text.view, max_chars=recipe.text.max_chars)
-        return cls(recipe, encoder, view, RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens))
+        return cls(
+            recipe,
+            encoder,
+            view,
+            RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens),
+        )
 
     def tokenize(self, traffic: Traffic) -> Tokenized:
         """Return the token ids of traffic."""
         return tokenize(traffic, view=self.view, tokenizer=self.tokenizer)
 
-    def fit(self, traffic: Traffic, tokens: Tokenized, may_learn: NDArray[np.bool_]) -> DifficultyModel:
+    def fit(
+        self, traffic: Traffic, tokens: Tokenized, may_learn: NDArray[np.bool_]
+    ) -> DifficultyModel:
         """Return a model, fitted and calibrated on some requests."""
-        inner, recipe, encoder, tuned = traffic.splits(SPLIT, self.recipe.seed), self.recipe, self.encoder, None
+        inner, recipe, encoder, tuned = (
+            traffic.splits(SPLIT, self.recipe.seed),
+            self.recipe,
+            self.encoder,
+            None,
+        )
         fit = labelled(traffic, tokens, may_learn & (inner == "fit"))
         if recipe.distil:
             names = traffic.select(may_learn & (inner == "fit")).ids
-            fit = taught(fit, names, self._opinion(traffic, names, may_learn), share=recipe.distil.share)
+            fit = taught(
+                fit, names, self._opinion(traffic, names, may_learn), share=recipe.distil.share
+            )
         if recipe.features.finetune:
             tuned = tune(recipe, encoder, fit, DEFAULT_CACHE, progress=lambda _: None)
             encoder = tuned.encoder
         model = build_model(recipe, encoder, "benefit", tasks=known_tasks(recipe, fit), tuned=tuned)
         return model.fit(fit, labelled(traffic, tokens, may_learn & (inner == "calibration")))
 
-    def _opinion(self, traffic: Traffic, names: list[str], may_learn: NDArray[np.bool_]) -> NamedScores:
-        """Return what a teacher thinks of the samples it may learn from, each scored by heads that did not see it."""
+    def _opinion(
+        self, traffic: Traffic, names: list[str], may_learn: NDArray[np.bool_]
+    ) -> NamedScores:
+        """Return what a teacher thinks of the samples it may learn from, each scored by heads that
+        did not see it.
+        """
         teacher = Trainer.of(find_recipe(TEACHER))
         model = teacher.fit(traffic, teacher.tokenize(traffic), may_learn)
         return NamedScores(names, model.out_of_fold_.scores)
 
-    def parity(self, model: DifficultyModel, traffic: Traffic, tokens: Tokenized) -> NDArray[np.float64]:
-        """Return how many requests were compared, the graph's largest difference, and how many decisions differ at 30 % frontier."""
-        scorer = Scorer(load_session(build_graph(model).SerializeToString()), self.tokenizer, self.view, task_ids=task_ids(model))
+    def parity(
+        self, model: DifficultyModel, traffic: Traffic, tokens: Tokenized
+    ) -> NDArray[np.float64]:
+        """Return how many requests were compared, the graph's largest difference, and how many
+        decisions differ at 30 % frontier.
+        """
+        scorer = Scorer(
+            load_session(build_graph(model).SerializeToString()),
+            self.tokenizer,
+            self.view,
+            task_ids=task_ids(model),
+        )
         pairs = zip(traffic.messages(), tokens.tasks, strict=True)
-        shipped = scorer.score_many([scorer.encode(messages, task).ids for messages, task in pairs])["difficulty_score"]
+        shipped = scorer.score_many(
+            [scorer.encode(messages, task).ids for messages, task in pairs]
+        )["difficulty_score"]
         python = model.predict(tokens.ids, tokens.tasks).difficulty_score
         threshold = float(np.quantile(python, 0.7))
-        return np.array([len(python), np.abs(python - shipped).max(), ((python > threshold) != (shipped > threshold)).sum()])
+        return np.array(
+            [
+                len(python),
+                np.abs(python - shipped).max(),
+                ((python > threshold) != (shipped > threshold)).sum(),
+            ]
+        )
 
 
 def score_fold(experiment: Experiment, trainer: Trainer, number: int) -> Arrays:
     """Return what a recipe's model of one fold says of that fold's requests.
 
-    ``score`` on the text alone and ``score_task`` with the task told as well, ``p_cheap_fails`` and ``p_cheap_fails_task``,
-    ``familiarity``, each of shape (n_rows,); ``parity``; ``train_s`` and ``score_s`` in seconds of
-    processor time.
+    ``score`` on the text alone and ``score_task`` with the task told as well, ``p_cheap_fails`` and
+    ``p_cheap_fails_task``, ``familiarity``, each of shape (n_rows,); ``parity``; ``train_s`` and
+    ``score_s`` in seconds of processor time.
     """
     tokens = trainer.tokenize(experiment.judged)
     rows = np.flatnonzero(experiment.outcomes.fold == number)
@@ -118,7 +164,9 @@ def score_fold(experiment: Experiment, trainer: Trainer, number: int) -> Arrays:
         "score_task": told.difficulty_score,
         "p_cheap_fails": blind.p_cheap_fails,
         "p_cheap_fails_task": told.p_cheap_fails,
-        "familiarity": np.full(len(rows), np.nan) if blind.familiarity is None else blind.familiarity,
+        "familiarity": np.full(len(rows), np.nan)
+        if blind.familiarity is None
+        else blind.familiarity,
         "parity": trainer.parity(model, experiment.judged.select(few), tokens.at(few)),
         "train_s": np.array(trained - start),
         "score_s": np.array((scored - trained) / 2),  # scored twice, without and with the task
@@ -126,7 +174,9 @@ def score_fold(experiment: Experiment, trainer: Trainer, number: int) -> Arrays:
 
 
 def joined(name: str, fold: NDArray[np.int64], parts: Sequence[Arrays]) -> Arrays:
-    """Return the folds' scores as a peer would write them, under ``name`` and ``<name>_task``; parity is that of the first fold."""
+    """Return the folds' scores as a peer would write them, under ``name`` and ``<name>_task``;
+    parity is that of the first fold.
+    """
     arrays: Arrays = {f"parity__{name}": parts[0]["parity"]}
     for what in ("score", "p_cheap_fails", "familiarity", "score_task", "p_cheap_fails_task"):
         whole = np.full(len(fold), np.nan)
@@ -135,13 +185,24 @@ def joined(name: str, fold: NDArray[np.int64], parts: Sequence[Arrays]) -> Array
         kind, told = what.removesuffix("_task"), what.endswith("_task")
         arrays[f"{kind}__{name}_task" if told else f"{kind}__{name}"] = whole
     for what in ("train_s", "score_s"):
-        arrays |= dict.fromkeys((f"{what}__{name}", f"{what}__{name}_task"), np.array([part[what] for part in parts]))
+        arrays |= dict.fromkeys(
+            (f"{what}__{name}", f"{what}__{name}_task"), np.array([part[what] for part in parts])
+        )
     return arrays
 
 
 def digest_of_recipe(recipe: Recipe) -> str:
     """Return a hash of the recipe and of the code that decides its scores."""
     package = Path(difficulty.__file__).parent
-    paths = [path for part in DECIDING for path in ([package / part] if part.endswith(".py") else sorted((package / part).rglob("*.py")))]
+    paths = [
+        path
+        for part in DECIDING
+        for path in (
+            [package / part] if part.endswith(".py") else sorted((package / part).rglob("*.py"))
+        )
+    ]
     recipes = [recipe, find_recipe(TEACHER)] if recipe.distil else [recipe]
-    return digest_of([*(one.model_dump_json() for one in recipes), str(SPLIT)], *(path.read_bytes() for path in paths))
+    return digest_of(
+        [*(one.model_dump_json() for one in recipes), str(SPLIT)],
+        *(path.read_bytes() for path in paths),
+    )

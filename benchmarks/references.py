@@ -1,6 +1,7 @@
 """Reference methods: what a few lines of scikit-learn reach on the same folds.
 
-Their settings were tuned a little on MMLU itself, which flatters them there; ``random`` and ``oracle`` are the ends of the scale.
+Their settings were tuned a little on MMLU itself, which flatters them there; ``random`` and
+``oracle`` are the ends of the scale.
 """
 
 from __future__ import annotations
@@ -32,14 +33,21 @@ def nearest_neighbours(problem: Problem, rows: Rows, *, n_neighbours: int = 100)
 
     def score(others: Rows) -> np.ndarray:
         blocks = np.array_split(others, max(1, len(others) // 1000))
-        nearest = [np.argpartition(-(problem.embeddings[block] @ known.T), n_neighbours, axis=1)[:, :n_neighbours] for block in blocks]
+        nearest = [
+            np.argpartition(-(problem.embeddings[block] @ known.T), n_neighbours, axis=1)[
+                :, :n_neighbours
+            ]
+            for block in blocks
+        ]
         return gain[np.concatenate(nearest)].mean(axis=1)
 
     return score
 
 
 def tfidf_difference(problem: Problem, rows: Rows) -> Scorer:
-    """P(cheap fails) minus P(frontier fails), each a logistic model on TF-IDF of words and pairs of words."""
+    """P(cheap fails) minus P(frontier fails), each a logistic model on TF-IDF of words and pairs of
+    words.
+    """
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     vectors = vectorizer.fit_transform([problem.texts[row] for row in rows])
     scorer = _difference(problem, rows, vectors, strength=0.3)
@@ -47,7 +55,9 @@ def tfidf_difference(problem: Problem, rows: Rows) -> Scorer:
 
 
 def minilm_difference(problem: Problem, rows: Rows) -> Scorer:
-    """P(cheap fails) minus P(frontier fails), each a logistic model on standardised MiniLM embeddings."""
+    """P(cheap fails) minus P(frontier fails), each a logistic model on standardised MiniLM
+    embeddings.
+    """
     scaler = StandardScaler().fit(problem.embeddings[rows])
     scorer = _difference(problem, rows, scaler.transform(problem.embeddings[rows]), strength=0.003)
     return lambda others: scorer(scaler.transform(problem.embeddings[others]))
@@ -75,8 +85,11 @@ REFERENCES: dict[str, Fit] = {
 
 
 def _difference(problem: Problem, rows: Rows, vectors: csr_matrix | np.ndarray, *, strength: float):  # noqa: ANN202
-    """Return a function from vectors to the difference of two models; outcomes between 0 and 1 count as failures below one half."""
+    """Return a function from vectors to the difference of two models; outcomes between 0 and 1
+    count as failures below one half.
+    """
     heads = [
-        LogisticRegression(C=strength, max_iter=2000).fit(vectors, quality[rows] < 0.5) for quality in (problem.cheap, problem.frontier)
+        LogisticRegression(C=strength, max_iter=2000).fit(vectors, quality[rows] < 0.5)
+        for quality in (problem.cheap, problem.frontier)
     ]
     return lambda other: heads[0].predict_proba(other)[:, 1] - heads[1].predict_proba(other)[:, 1]

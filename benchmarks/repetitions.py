@@ -1,4 +1,6 @@
-"""Figures over independent repetitions of one experiment, with 95 % intervals, and the page they are written to."""
+"""Figures over independent repetitions of one experiment, with 95 % intervals, and the page they
+are written to.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,8 @@ def mean_of(values: ArrayLike) -> Repeated:
 
 
 def root_mean_squares(errors: ArrayLike, *, beside: int) -> tuple[list[Repeated], list[Repeated]]:
-    """Return the root mean square of each column, and by how much it exceeds that of one of them; intervals by bootstrap.
+    """Return the root mean square of each column, and by how much it exceeds that of one of them;
+    intervals by bootstrap.
 
     Parameters
     ----------
@@ -72,7 +75,10 @@ def root_mean_squares(errors: ArrayLike, *, beside: int) -> tuple[list[Repeated]
     drawn, value = np.sqrt(rows @ squares / n), np.sqrt(squares.mean(axis=0))
 
     def of(value: Iterable[float], drawn: np.ndarray) -> list[Repeated]:
-        return [Repeated(float(one), *percentile_interval(column), n=n) for one, column in zip(value, drawn.T, strict=True)]
+        return [
+            Repeated(float(one), *percentile_interval(column), n=n)
+            for one, column in zip(value, drawn.T, strict=True)
+        ]
 
     return of(value, drawn), of(value - value[beside], drawn - drawn[:, [beside]])
 
@@ -80,7 +86,10 @@ def root_mean_squares(errors: ArrayLike, *, beside: int) -> tuple[list[Repeated]
 def surroundings() -> dict[str, Any]:
     """Return the date and the versions that decide the figures."""
     versions = {name: version(name) for name in _PACKAGES}
-    return {"date": datetime.now(UTC).date().isoformat(), "versions": {"python": platform.python_version()} | versions}
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": {"python": platform.python_version()} | versions,
+    }
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -89,7 +98,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def write(out: Path, results: dict[str, Any], lines: Sequence[str], command: str) -> None:
-    """Write ``<out>.json`` and ``<out>.md``; the page ends with the command, the date and the versions."""
+    """Write ``<out>.json`` and ``<out>.md``; the page ends with the command, the date and the
+    versions.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     with_versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())

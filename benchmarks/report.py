@@ -10,32 +10,50 @@ from benchmarks.protocol import BROKEN
 INTRODUCTION = f"""\
 # Difficulty scores on public routing outcomes
 
-A router sends each request to a cheap or to a frontier model. A difficulty score says which requests are worth the frontier model: send
-the highest scores there, as many as the budget allows. This page compares scores on requests of which both models' outcomes are known.
+A router sends each request to a cheap or to a frontier model. A difficulty score says which
+requests are worth the frontier model: send
+the highest scores there, as many as the budget allows. This page compares scores on requests of
+which both models' outcomes are known.
 
 **How to read it.**
 
-- *APGR*: the share of the quality gap between the two models that is recovered, averaged over all shares of requests sent to the frontier
+- *APGR*: the share of the quality gap between the two models that is recovered, averaged over all
+  shares of requests sent to the frontier
   model. 0.5 for a random order, higher is better.
-- *CPT50*, *CPT80*: the share of frontier calls that recovers 50 % and 80 % of the gap. Lower is better.
-- *Inside a task*: of two requests of the same task and fold, the chance that the one where the frontier model is strictly better has the
-  higher score; mean over tasks. 0.5 for a score that knows the task alone. *Across folds*, pairs of two folds count too, by rank inside the
-  fold; that pulls every figure down, because a fold in which a task happens to go well is scored by a model for which it went badly.
-- *ECE*, *Brier*: how well `p_cheap_fails`, the probability that the cheap model's answer will not do, agrees with what happened. 0 is best;
+- *CPT50*, *CPT80*: the share of frontier calls that recovers 50 % and 80 % of the gap. Lower is
+  better.
+- *Inside a task*: of two requests of the same task and fold, the chance that the one where the
+  frontier model is strictly better has the
+  higher score; mean over tasks. 0.5 for a score that knows the task alone. *Across folds*, pairs of
+  two folds count too, by rank inside the
+  fold; that pulls every figure down, because a fold in which a task happens to go well is scored by
+  a model for which it went badly.
+- *ECE*, *Brier*: how well `p_cheap_fails`, the probability that the cheap model's answer will not
+  do, agrees with what happened. 0 is best;
   the Brier score of always saying the mean stands beside it.
 - Brackets hold 95 % intervals.
 
-**How it was made.** Every request is scored by a model that did not learn from it: five folds, equal texts and known groups in one fold.
-Scores are ranked inside each fold before they are pooled. All methods have the same folds, the same text of the user's messages (ours
-read the system message too) and, where they need an encoder, the same all-MiniLM-L6-v2 embeddings. Intervals come from bootstrap draws
-of whole groups, the same draws for every method, so differences are paired. Other projects' routers are trained by their own packages
-with their own settings; each script in `benchmarks/peers` says what deviates. Where scores are *given*, they were made before, on the
-same folds. Chosen with some of these sets in view, as [docs/recipes.md](../../docs/recipes.md) says: the mean of the scores with and
-without the task, the channel on length, and how strong the heads of `distilled` are (tried by hand on three folds of MMLU); no other
-setting of ours. The settings of the reference methods were tuned on MMLU, a little, which flatters them there. Seconds are processor
-time, mean over folds; the embeddings that peers and references are given are computed before, and not counted.
+**How it was made.** Every request is scored by a model that did not learn from it: five folds,
+equal texts and known groups in one fold.
+Scores are ranked inside each fold before they are pooled. All methods have the same folds, the same
+text of the user's messages (ours
+read the system message too) and, where they need an encoder, the same all-MiniLM-L6-v2 embeddings.
+Intervals come from bootstrap draws
+of whole groups, the same draws for every method, so differences are paired. Other projects' routers
+are trained by their own packages
+with their own settings; each script in `benchmarks/peers` says what deviates. Where scores are
+*given*, they were made before, on the
+same folds. Chosen with some of these sets in view, as [docs/recipes.md](../../docs/recipes.md)
+says: the mean of the scores with and
+without the task, the channel on length, and how strong the heads of `distilled` are (tried by hand
+on three folds of MMLU); no other
+setting of ours. The settings of the reference methods were tuned on MMLU, a little, which flatters
+them there. Seconds are processor
+time, mean over folds; the embeddings that peers and references are given are computed before, and
+not counted.
 
-One MMLU subject, {BROKEN}, has broken frontier labels upstream: the frontier model is marked right on 3 % of 270 questions.
+One MMLU subject, {BROKEN}, has broken frontier labels upstream: the frontier model is marked right
+on 3 % of 270 questions.
 Figures without it stand beside those with it.
 """
 
@@ -51,11 +69,24 @@ def _overview(results: Mapping[str, Any], stem: str) -> str:
     """Return the APGR of every method on every set."""
     sets = results["sets"]
     names = list(dict.fromkeys(name for found in sets.values() for name in found["methods"]))
-    titles = {name: method["title"] for found in sets.values() for name, method in found["methods"].items()}
-    kinds = {name: method["kind"] for found in sets.values() for name, method in found["methods"].items()}
+    titles = {
+        name: method["title"]
+        for found in sets.values()
+        for name, method in found["methods"].items()
+    }
+    kinds = {
+        name: method["kind"] for found in sets.values() for name, method in found["methods"].items()
+    }
     first = next(iter(sets.values()))["methods"]
-    order = sorted(names, key=lambda name: (kinds[name] != "ours", -_value(first.get(name, {}), "apgr")))
-    lines = ["## APGR on every set", "", f"![APGR of every method on every set, with intervals]({stem}-apgr.svg)", ""]
+    order = sorted(
+        names, key=lambda name: (kinds[name] != "ours", -_value(first.get(name, {}), "apgr"))
+    )
+    lines = [
+        "## APGR on every set",
+        "",
+        f"![APGR of every method on every set, with intervals]({stem}-apgr.svg)",
+        "",
+    ]
     lines.append(_row(["method", *(found["title"] for found in sets.values())]))
     lines.append(_row(["---"] * (len(sets) + 1)))
     for name in order:
@@ -68,24 +99,52 @@ def _overview(results: Mapping[str, Any], stem: str) -> str:
 def _one_set(name: str, found: Mapping[str, Any], stem: str) -> str:
     lines = [f"## {found['title']}", ""]
     lines.append(
-        f"{found['rows']:,} requests; mean quality {found['cheap_quality']:.3f} (cheap) and {found['frontier_quality']:.3f} (frontier); "
-        f"the frontier model is strictly better on {found['frontier_better']:.1%}."
+        f"{found['rows']:,} requests; mean quality {found['cheap_quality']:.3f} (cheap) and"
+        f" {found['frontier_quality']:.3f} (frontier); the frontier model is strictly better on"
+        f" {found['frontier_better']:.1%}."
     )
-    lines += ["", f"![Mean quality against the share of requests sent to the frontier model]({stem}-{name}.svg)", ""]
-    return "\n".join([*lines, *_figures(found), "", *_probabilities(found), *_differences(found), ""])
+    lines += [
+        "",
+        (
+            "![Mean quality against the share of requests sent to the frontier"
+            f" model]({stem}-{name}.svg)"
+        ),
+        "",
+    ]
+    return "\n".join(
+        [*lines, *_figures(found), "", *_probabilities(found), *_differences(found), ""]
+    )
 
 
 def _figures(found: Mapping[str, Any]) -> list[str]:
     """Return the table of every method's figures."""
-    columns = {"apgr": "APGR", f"apgr_without_{BROKEN}": f"APGR without {BROKEN}", "cpt_50": "CPT50", "cpt_80": "CPT80"}
-    columns |= {"auroc_inside_task": "inside a task", "auroc_inside_task_across_folds": "inside a task, across folds"}
-    present = {key: title for key, title in columns.items() if any(key in method for method in found["methods"].values())}
-    lines = [_row(["method", *present.values(), "training, s", "scoring a request, ms"]), _row(["---"] * (len(present) + 3))]
+    columns = {
+        "apgr": "APGR",
+        f"apgr_without_{BROKEN}": f"APGR without {BROKEN}",
+        "cpt_50": "CPT50",
+        "cpt_80": "CPT80",
+    }
+    columns |= {
+        "auroc_inside_task": "inside a task",
+        "auroc_inside_task_across_folds": "inside a task, across folds",
+    }
+    present = {
+        key: title
+        for key, title in columns.items()
+        if any(key in method for method in found["methods"].values())
+    }
+    lines = [
+        _row(["method", *present.values(), "training, s", "scoring a request, ms"]),
+        _row(["---"] * (len(present) + 3)),
+    ]
     for method in _by_apgr(found):
         if "reason" in method:
             lines.append(_row([method["title"], method["reason"], *[""] * (len(present) + 1)]))
             continue
-        seconds = ["" if method[key] is None else f"{method[key]:.{digits}f}" for key, digits in (("train_s", 1), ("score_ms", 2))]
+        seconds = [
+            "" if method[key] is None else f"{method[key]:.{digits}f}"
+            for key, digits in (("train_s", 1), ("score_ms", 2))
+        ]
         lines.append(_row([method["title"], *(_cell(method, key) for key in present), *seconds]))
     return lines
 
@@ -96,13 +155,35 @@ def _probabilities(found: Mapping[str, Any]) -> list[str]:
     if not methods:
         return []
     lines = [f"`p_cheap_fails` (Brier score of the base rate: {found['base_rate_brier']:.3f}):", ""]
-    lines += [_row(["method", "ECE", "Brier", "familiarity below 0.05", "exported graph: largest difference, decisions that differ"])]
+    lines += [
+        _row(
+            [
+                "method",
+                "ECE",
+                "Brier",
+                "familiarity below 0.05",
+                "exported graph: largest difference, decisions that differ",
+            ]
+        )
+    ]
     lines.append(_row(["---"] * 5))
     for method in methods:
         parity, below = method.get("parity"), method.get("share_below_familiarity_0.05")
-        graph = f"{parity['max_difference']:.0e}, {parity['flips']:.0f} of {parity['n']:,.0f}" if parity else ""
+        graph = (
+            f"{parity['max_difference']:.0e}, {parity['flips']:.0f} of {parity['n']:,.0f}"
+            if parity
+            else ""
+        )
         lines.append(
-            _row([method["title"], _cell(method, "ece"), f"{method['brier']:.3f}", "" if below is None else f"{below:.0%}", graph])
+            _row(
+                [
+                    method["title"],
+                    _cell(method, "ece"),
+                    f"{method['brier']:.3f}",
+                    "" if below is None else f"{below:.0%}",
+                    graph,
+                ]
+            )
         )
     return [*lines, ""]
 
@@ -120,14 +201,24 @@ def _differences(found: Mapping[str, Any]) -> list[str]:
         titles = [found["methods"][name]["title"] for name in ours]
         lines += [_row(["other method", *titles]), _row(["---"] * (len(ours) + 1))]
         for name in others:
-            lines.append(_row([found["methods"][name]["title"], *(_estimate(row[name]) if name in row else "" for row in ours.values())]))
+            lines.append(
+                _row(
+                    [
+                        found["methods"][name]["title"],
+                        *(_estimate(row[name]) if name in row else "" for row in ours.values()),
+                    ]
+                )
+            )
         lines.append("")
     return lines
 
 
 def _foot(results: Mapping[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return f"Made on {results['date']} by `{results['command']}` with {packages}; {results['n_draws']:,} bootstrap draws.\n"
+    return (
+        f"Made on {results['date']} by `{results['command']}` with {packages};"
+        f" {results['n_draws']:,} bootstrap draws.\n"
+    )
 
 
 def _by_apgr(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -20,9 +20,11 @@ class Policy:
     Attributes
     ----------
     right : float
-        How often the guess is right, whatever the outcome; nothing in the request explains when it is not.
+        How often the guess is right, whatever the outcome; nothing in the request explains when it
+        is not.
     easy, hard : float
-        Probability of the cheap route where the guess is that the cheap answer will do, and where it will not.
+        Probability of the cheap route where the guess is that the cheap answer will do, and where
+        it will not.
     """
 
     right: float = 0.75
@@ -30,8 +32,12 @@ class Policy:
     hard: float = 0.15
 
     def log(self, table: pa.Table, rng: np.random.Generator, *, propensity: bool = True) -> Traffic:
-        """Return traffic as this policy would have logged it: route, its propensity if it was written down, and one outcome each."""
-        cheap, frontier = (table.column(f"{model}_quality").to_numpy() for model in ("cheap", "frontier"))
+        """Return traffic as this policy would have logged it: route, its propensity if it was
+        written down, and one outcome each.
+        """
+        cheap, frontier = (
+            table.column(f"{model}_quality").to_numpy() for model in ("cheap", "frontier")
+        )
         seems_easy = (cheap >= 0.5) == (rng.random(len(cheap)) < self.right)
         p_cheap = np.where(seems_easy, self.easy, self.hard)
         called = rng.random(len(cheap)) < p_cheap
@@ -51,5 +57,7 @@ def with_columns(table: pa.Table, **columns: pa.Array | NDArray[np.float64]) -> 
     """Return a table of traffic with some columns in place of its own."""
     for name, values in columns.items():
         place = SCHEMA.get_field_index(name)
-        table = table.set_column(place, SCHEMA.field(place), pa.array(values, type=SCHEMA.field(place).type))
+        table = table.set_column(
+            place, SCHEMA.field(place), pa.array(values, type=SCHEMA.field(place).type)
+        )
     return table

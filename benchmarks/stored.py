@@ -1,4 +1,6 @@
-"""Scores on disk, kept under a key of everything that decides them, so that a run computes only what is new."""
+"""Scores on disk, kept under a key of everything that decides them, so that a run computes only
+what is new.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ Arrays = dict[str, np.ndarray]
 
 
 def stored(path: Path, key: str, make: Callable[[Path], None]) -> Arrays:
-    """Return the arrays of ``path`` if they were made under ``key``, else make them: ``make`` writes ``.npz`` to the path that it gets."""
+    """Return the arrays of ``path`` if they were made under ``key``, else make them: ``make``
+    writes ``.npz`` to the path that it gets.
+    """
     if path.exists():
         arrays = _read(path)
         if str(arrays.pop("key")) == key:
@@ -31,7 +35,10 @@ def stored(path: Path, key: str, make: Callable[[Path], None]) -> Arrays:
 def digest_of_problem(problem: Problem) -> str:
     """Return a hash of everything that a method is given."""
     arrays = (problem.embeddings, problem.cheap, problem.frontier, problem.fold)
-    return digest_of([*problem.texts, *problem.tasks], *(np.ascontiguousarray(array).tobytes() for array in arrays))
+    return digest_of(
+        [*problem.texts, *problem.tasks],
+        *(np.ascontiguousarray(array).tobytes() for array in arrays),
+    )
 
 
 def digest_of(texts: Iterable[str], *contents: bytes) -> str:

@@ -2,10 +2,12 @@
 
     python -m benchmarks.task_test -o benchmarks/results/2026-11-27-task-test
 
-Each task has 60 samples. The logit of the cheap model's failure rate is drawn from a normal distribution (mean -0.7, deviation 1.2), that
-of the frontier model's lies on the line ``-0.9 + 0.9 * logit`` with a scatter of its own, and outcomes are drawn from both rates. Heavy
-tails are Student's t with three degrees of freedom, scaled to the same deviation. The broken task is the first one, so a random one: the
-frontier model fails there with probability 0.95, whatever the line says. *False alarm*: any other task is named. *Found*: that one is.
+Each task has 60 samples. The logit of the cheap model's failure rate is drawn from a normal
+distribution (mean -0.7, deviation 1.2), that of the frontier model's lies on the line ``-0.9 + 0.9
+* logit`` with a scatter of its own, and outcomes are drawn from both rates. Heavy tails are
+Student's t with three degrees of freedom, scaled to the same deviation. The broken task is the
+first one, so a random one: the frontier model fails there with probability 0.95, whatever the line
+says. *False alarm*: any other task is named. *Found*: that one is.
 """
 
 from __future__ import annotations
@@ -51,20 +53,31 @@ class Scenario:
     def drawn(self, rng: np.random.Generator) -> tuple[list[str], Outcomes]:
         """Return the tasks and outcomes of one set."""
         base = rng.normal(-0.7, 1.2, self.n_tasks)
-        away = rng.standard_t(3, self.n_tasks) / np.sqrt(3.0) if self.heavy else rng.normal(size=self.n_tasks)
+        away = (
+            rng.standard_t(3, self.n_tasks) / np.sqrt(3.0)
+            if self.heavy
+            else rng.normal(size=self.n_tasks)
+        )
         rates = expit(np.stack([base, -0.9 + 0.9 * base + self.scatter * away]))
         if self.broken:
             rates[1, 0] = BROKEN_RATE
         codes = np.repeat(np.arange(self.n_tasks), N_SAMPLES)
         cheap, frontier = (rng.random((2, len(codes))) >= rates[:, codes]).astype(np.float64)
         unknown, weight = np.full(len(codes), np.nan), np.ones(len(codes))
-        outcomes = Outcomes(cheap_quality=cheap, frontier_quality=frontier, preferred_gain=unknown, weight=weight)
+        outcomes = Outcomes(
+            cheap_quality=cheap, frontier_quality=frontier, preferred_gain=unknown, weight=weight
+        )
         return [f"task {code}" for code in codes], outcomes
 
 
 SCENARIOS = [
     Scenario(n_tasks=n_tasks, scatter=scatter, heavy=heavy, broken=broken)
-    for n_tasks, scatter, heavy in ((12, 0.4, False), (12, 0.4, True), (12, 0.8, False), (6, 0.4, False))
+    for n_tasks, scatter, heavy in (
+        (12, 0.4, False),
+        (12, 0.4, True),
+        (12, 0.8, False),
+        (6, 0.4, False),
+    )
     for broken in (False, True)
 ]
 
@@ -87,14 +100,18 @@ def simulated(scenario: Scenario, *, n_sets: int) -> Found:
         broken = {"task 0"} if scenario.broken else set()
         false_alarms += bool(names - broken)
         found += bool(names & broken)
-    return Found(scenario=scenario, false_alarm=Share.of(false_alarms, n_sets), found=Share.of(found, n_sets))
+    return Found(
+        scenario=scenario, false_alarm=Share.of(false_alarms, n_sets), found=Share.of(found, n_sets)
+    )
 
 
 def main() -> None:
     """Run the simulations and write ``<out>.json`` and ``<out>.md``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=int, default=200, help="simulated sets of each kind")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="path of the results without suffix")
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="path of the results without suffix"
+    )
     arguments = parser.parse_args()
     found = [simulated(scenario, n_sets=arguments.sets) for scenario in SCENARIOS]
     results = {
@@ -105,7 +122,9 @@ def main() -> None:
         "found": [asdict(one) for one in found],
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    arguments.out.with_suffix(".json").write_text(
+        json.dumps(results, indent=1) + "\n", encoding="utf-8"
+    )
     arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
 
 
@@ -115,10 +134,16 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines = [
         f"# The test of tasks in simulations, {results['date']}",
         "",
-        f"{rows[0]['found']['n']:,} sets of each kind, {results['n_samples']} samples a task; in brackets exact 95 % intervals. "
-        "`benchmarks/task_test.py` says how tasks are drawn. The nominal level is 0.5 %.",
+        (
+            f"{rows[0]['found']['n']:,} sets of each kind, {results['n_samples']} samples a task;"
+            " in brackets exact 95 % intervals. `benchmarks/task_test.py` says how tasks are"
+            " drawn. The nominal level is 0.5 %."
+        ),
         "",
-        "| tasks | scatter | tails | false alarm, no task broken | false alarm beside a broken task | broken task found |",
+        (
+            "| tasks | scatter | tails | false alarm, no task broken | false alarm beside a broken"
+            " task | broken task found |"
+        ),
         "| --- | --- | --- | --- | --- | --- |",
         *(_line(sound, broken) for sound, broken in zip(rows[::2], rows[1::2], strict=True)),
         "",
@@ -132,8 +157,19 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 def _line(sound: dict[str, Any], broken: dict[str, Any]) -> str:
     kind = sound["scenario"]
-    shares = [Share(**one) for one in (sound["false_alarm"], broken["false_alarm"], broken["found"])]
-    return "| " + " | ".join(map(str, [kind["n_tasks"], kind["scatter"], "heavy" if kind["heavy"] else "normal", *shares])) + " |"
+    shares = [
+        Share(**one) for one in (sound["false_alarm"], broken["false_alarm"], broken["found"])
+    ]
+    return (
+        "| "
+        + " | ".join(
+            map(
+                str,
+                [kind["n_tasks"], kind["scatter"], "heavy" if kind["heavy"] else "normal", *shares],
+            )
+        )
+        + " |"
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ N_DRAWS = 20
 
 
 def changed(traffic: Traffic, **columns: Sequence[Any] | np.ndarray) -> Traffic:
-    """Return the traffic with the values of some columns in the place of its own; NaN and ``None`` are unknown."""
+    """Return the traffic with the values of some columns in the place of its own; NaN and ``None``
+    are unknown.
+    """
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / "traffic.parquet"
         traffic.write(path)
@@ -64,13 +66,21 @@ class TrainedRun:
         return list(self.lineage["labels"]["groups"])
 
     def listed(self, scope: Scope, model: Model | None = None) -> set[str]:
-        """Return the ids of the samples that are suspicious in a scope, for the outcome of one model or of any."""
-        return {one["id"] for one in self.suspicious if one["scope"] == scope and model in (None, one["model"])}
+        """Return the ids of the samples that are suspicious in a scope, for the outcome of one
+        model or of any.
+        """
+        return {
+            one["id"]
+            for one in self.suspicious
+            if one["scope"] == scope and model in (None, one["model"])
+        }
 
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """Trains a recipe as the command does, without the learning curve and the advice on unseen tasks."""
+    """Trains a recipe as the command does, without the learning curve and the advice on unseen
+    tasks.
+    """
 
     recipe: Recipe
     encoder: Encoder
@@ -80,8 +90,11 @@ class Training:
         """Find what the recipe reads texts with."""
         return cls(recipe, find_encoder(recipe.features))
 
-    def run(self, traffic: Traffic, *, seed: int, row_weight: float = 1.0, group_weight: float = 1.0) -> TrainedRun:
-        """Train on traffic; the seed splits it and deals the folds, the weights are those of suspicious labels.
+    def run(
+        self, traffic: Traffic, *, seed: int, row_weight: float = 1.0, group_weight: float = 1.0
+    ) -> TrainedRun:
+        """Train on traffic; the seed splits it and deals the folds, the weights are those of
+        suspicious labels.
 
         Raises
         ------
@@ -94,7 +107,15 @@ class Training:
         with TemporaryDirectory() as scratch:
             path, out = Path(scratch) / "traffic.parquet", Path(scratch) / "run"
             traffic.write(path)
-            run, _ = train(path, out, recipe=recipe, encoder=self.encoder, more_labels=False, unseen_tasks=False, n_draws=N_DRAWS)
+            run, _ = train(
+                path,
+                out,
+                recipe=recipe,
+                encoder=self.encoder,
+                more_labels=False,
+                unseen_tasks=False,
+                n_draws=N_DRAWS,
+            )
             return _read(run)
 
 

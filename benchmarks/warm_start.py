@@ -1,12 +1,16 @@
-"""Warm start: what few labels of a new model pair give with and without an earlier run to start from.
+"""Warm start: what few labels of a new model pair give with and without an earlier run to start
+from.
 
-    python -m benchmarks.warm_start --routellm RouteLLM --normalised normalised -o benchmarks/results/2026-11-27-warm-start-fast
+    python -m benchmarks.warm_start --routellm RouteLLM --normalised normalised -o
+    benchmarks/results/2026-11-27-warm-start-fast
 
-For each seed the groups of the tool calls are dealt to two halves. The start is trained on one half with the outcomes of the first pair; of
-the other half n requests are labelled with the outcomes of the second pair (three in four groups fit, one calibrates) and the rest is
-judged, so no request and no group is on both sides. From MMLU to GSM8K the start is trained on all of MMLU. ``cold`` is the recipe on the n
-labels alone, ``warm`` the same labels from the start, ``as it is`` the start without any of them. Figures are means over seeds; the
-interval of the difference is Student's over seeds, so it holds which requests were dealt and labelled, and no more.
+For each seed the groups of the tool calls are dealt to two halves. The start is trained on one half
+with the outcomes of the first pair; of the other half n requests are labelled with the outcomes of
+the second pair (three in four groups fit, one calibrates) and the rest is judged, so no request and
+no group is on both sides. From MMLU to GSM8K the start is trained on all of MMLU. ``cold`` is the
+recipe on the n labels alone, ``warm`` the same labels from the start, ``as it is`` the start
+without any of them. Figures are means over seeds; the interval of the difference is Student's over
+seeds, so it holds which requests were dealt and labelled, and no more.
 """
 
 from __future__ import annotations
@@ -34,7 +38,12 @@ PRO, THETA, LLAMA = (
     "bfcl__hermes-2-theta-llama-3-8b__claude-3-5-sonnet-20240620",
     "bfcl__meta-llama-3-8b-instruct__gpt-4-turbo-2024-04-09",
 )
-WAYS = ((PRO, THETA, (100, 200)), (PRO, LLAMA, (100, 200)), (THETA, LLAMA, (100, 200)), ("mmlu", "gsm8k", (200, 500)))
+WAYS = (
+    (PRO, THETA, (100, 200)),
+    (PRO, LLAMA, (100, 200)),
+    (THETA, LLAMA, (100, 200)),
+    ("mmlu", "gsm8k", (200, 500)),
+)
 METHODS = ("cold", "warm", "as it is")
 KNOWN = ("text only", "task told")
 
@@ -55,13 +64,21 @@ def main() -> None:
     parser.add_argument("--normalised", type=Path, required=True)
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("-o", "--out", type=Path, required=True, help="path of the results without suffix")
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="path of the results without suffix"
+    )
     arguments = parser.parse_args()
     trainer = Trainer.of(find_recipe(arguments.recipe))
     sources = {name: arguments.normalised / f"{name}.jsonl.gz" for name in (PRO, THETA, LLAMA)}
-    sources |= {name: arguments.routellm / "routellm" / "evals" / name for name in ("mmlu", "gsm8k")}
+    sources |= {
+        name: arguments.routellm / "routellm" / "evals" / name for name in ("mmlu", "gsm8k")
+    }
     pairs = {name: read_pair(source, trainer) for name, source in sources.items()}
-    results = {"recipe": trainer.recipe.model_dump(mode="json"), "seeds": arguments.seeds, "ways": []}
+    results = {
+        "recipe": trainer.recipe.model_dump(mode="json"),
+        "seeds": arguments.seeds,
+        "ways": [],
+    }
     for start, new, sizes in WAYS:
         print(f"{start} -> {new} ...", flush=True)
         drawn = drawn_by_seed(pairs[start], pairs[new], sizes, trainer, seeds=arguments.seeds)
@@ -69,7 +86,9 @@ def main() -> None:
             figures = {known: summary([one[place][known] for one in drawn]) for known in KNOWN}
             results["ways"].append({"start": start, "new": new, "labels": size, **figures})
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    arguments.out.with_suffix(".json").write_text(
+        json.dumps(results, indent=1) + "\n", encoding="utf-8"
+    )
     text = as_markdown(results)
     arguments.out.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
@@ -86,7 +105,9 @@ def drawn_by_seed(
 ) -> list[list[dict[str, dict[str, float]]]]:
     """Return, for each seed and size, the APGR of every method without and with the task told."""
     apart = start.data.ids != new.data.ids
-    fitted = trainer.fit(start.traffic, start.tokens, np.full(len(start.data), True)) if apart else None
+    fitted = (
+        trainer.fit(start.traffic, start.tokens, np.full(len(start.data), True)) if apart else None
+    )
     drawn = []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -99,7 +120,9 @@ def drawn_by_seed(
     return drawn
 
 
-def halves(groups: NDArray[np.str_], rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+def halves(
+    groups: NDArray[np.str_], rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
     """Return which requests are in one half of the groups, and the rows of the other half."""
     first = dealt(groups, rng) % 2 == 0
     return first, np.flatnonzero(~first)
@@ -111,21 +134,41 @@ def dealt(groups: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int6
     return rng.permutation(int(codes.max()) + 1)[codes]
 
 
-def judged(start: DifficultyModel, new: Pair, pool: NDArray[np.intp], size: int, trainer: Trainer) -> dict[str, dict[str, float]]:
-    """Return every method's APGR on the requests of the pool that neither are labelled nor share a group with one that is."""
+def judged(
+    start: DifficultyModel, new: Pair, pool: NDArray[np.intp], size: int, trainer: Trainer
+) -> dict[str, dict[str, float]]:
+    """Return every method's APGR on the requests of the pool that neither are labelled nor share a
+    group with one that is.
+    """
     groups = new.data.groups
     rows = pool[:size]
     asked = pool[size:][~np.isin(groups[pool[size:]], groups[rows])]
     order = {group: number for number, group in enumerate(dict.fromkeys(groups[rows]))}
     calibrates = np.array([order[group] % 4 == 3 for group in groups[rows]])
-    fit, calibration = (labelled(new.traffic, new.tokens, mask_of(part, len(groups))) for part in (rows[~calibrates], rows[calibrates]))
+    fit, calibration = (
+        labelled(new.traffic, new.tokens, mask_of(part, len(groups)))
+        for part in (rows[~calibrates], rows[calibrates])
+    )
     tasks = known_tasks(trainer.recipe, fit)
     cold = build_model(trainer.recipe, trainer.encoder, "benefit", tasks=tasks)
-    warm = continued(start, target="benefit", tasks=tasks, folds=trainer.recipe.folds, rng=np.random.default_rng(trainer.recipe.seed))
-    models = {"cold": cold.fit(fit, calibration), "warm": warm.fit(fit, calibration), "as it is": start}
+    warm = continued(
+        start,
+        target="benefit",
+        tasks=tasks,
+        folds=trainer.recipe.folds,
+        rng=np.random.default_rng(trainer.recipe.seed),
+    )
+    models = {
+        "cold": cold.fit(fit, calibration),
+        "warm": warm.fit(fit, calibration),
+        "as it is": start,
+    }
     picked = new.tokens.at(asked)
     return {
-        known: {name: value_of(model.predict(picked.ids, told).difficulty_score, new.data, asked) for name, model in models.items()}
+        known: {
+            name: value_of(model.predict(picked.ids, told).difficulty_score, new.data, asked)
+            for name, model in models.items()
+        }
         for known, told in zip(KNOWN, (None, picked.tasks), strict=True)
     }
 
@@ -150,20 +193,40 @@ def summary(values: list[dict[str, float]]) -> dict[str, float]:
     gained = by_method["warm"] - by_method["cold"]
     margin = student.ppf(0.975, len(gained) - 1) * gained.std(ddof=1) / np.sqrt(len(gained))
     means = {method: float(each.mean()) for method, each in by_method.items()}
-    return means | {"gained": float(gained.mean()), "low": float(gained.mean() - margin), "high": float(gained.mean() + margin)}
+    return means | {
+        "gained": float(gained.mean()),
+        "low": float(gained.mean() - margin),
+        "high": float(gained.mean() + margin),
+    }
 
 
 def as_markdown(results: dict) -> str:
     """Return the results as a table."""
     lines = [f"# Warm start of recipe `{results['recipe']['name']}`", ""]
-    lines += [f"APGR, means over {results['seeds']} seeds. Made by `benchmarks/warm_start.py`, which says how.", ""]
+    lines += [
+        (
+            f"APGR, means over {results['seeds']} seeds. Made by `benchmarks/warm_start.py`, which"
+            " says how."
+        ),
+        "",
+    ]
     columns = ["start", "new pair", "labels", "", *METHODS, "warm minus cold"]
     lines += ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
     for way in results["ways"]:
         for known in KNOWN if way["new"] != "gsm8k" else KNOWN[:1]:
             one = way[known]
-            cells = [way["start"], way["new"], str(way["labels"]), known, *(f"{one[method]:.3f}" for method in METHODS)]
-            lines.append("| " + " | ".join(cells) + f" | {one['gained']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}] |")
+            cells = [
+                way["start"],
+                way["new"],
+                str(way["labels"]),
+                known,
+                *(f"{one[method]:.3f}" for method in METHODS),
+            ]
+            lines.append(
+                "| "
+                + " | ".join(cells)
+                + f" | {one['gained']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}] |"
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -1,8 +1,9 @@
 """Every error this package raises on purpose.
 
-``DifficultyError`` is the root. A leaf is also the builtin its caller would expect, so ``except ValueError`` keeps working.
-Messages say four things: the subject, the rule, what came, the next step. The command line prints them as they are and exits
-with ``exit_code``: 2 for bad input, 1 where the input was fine and the answer is no.
+``DifficultyError`` is the root. A leaf is also the builtin its caller would expect, so ``except
+ValueError`` keeps working. Messages say four things: the subject, the rule, what came, the next
+step. The command line prints them as they are and exits with ``exit_code``: 2 for bad input, 1
+where the input was fine and the answer is no.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class FieldError(DifficultyError, ValueError):
     """
 
     def __init__(self, problem: str, *, where: tuple[object, ...] = (), file: str = "") -> None:
-        super().__init__(f"{file and f'{file}: '}{'.'.join(map(str, where)) or 'content'} {problem}.")
+        super().__init__(
+            f"{file and f'{file}: '}{'.'.join(map(str, where)) or 'content'} {problem}."
+        )
         self.problem = problem
         self.where = where
 
@@ -144,7 +147,10 @@ class PromotedMeanwhileError(RegistryError):
 
     def __init__(self, name: str, *, expected: int | None, found: int | None) -> None:
         was, now = (f"version {number}" if number else "none" for number in (expected, found))
-        super().__init__(f"the champion of {name!r} is {now} by now, and was {was} when this began. Nothing was changed: promote again.")
+        super().__init__(
+            f"the champion of {name!r} is {now} by now, and was {was} when this began. Nothing was"
+            " changed: promote again."
+        )
 
 
 class ScoringError(DifficultyError, ValueError):
@@ -159,7 +165,10 @@ class MissingExtraError(DifficultyError, ImportError):
     """A package that this job needs is not installed."""
 
     def __init__(self, job: str, *, package: str, extra: str) -> None:
-        super().__init__(f"{job} needs the package {package!r}, which is not installed. Run: pip install 'difficulty[{extra}]'.")
+        super().__init__(
+            f"{job} needs the package {package!r}, which is not installed. Run: pip install"
+            f" 'difficulty[{extra}]'."
+        )
 
 
 class NoSignalError(DifficultyError):
@@ -169,7 +178,9 @@ class NoSignalError(DifficultyError):
 
 
 class NotAttainableError(DifficultyError):
-    """The objective cannot be reached on this traffic; the nearest attainable point is in the message."""
+    """The objective cannot be reached on this traffic; the nearest attainable point is in the
+    message.
+    """
 
     exit_code = 1
 

@@ -1,7 +1,8 @@
 """The decision event: one record a request, from the decision to what became of it.
 
-``EVENT_FORMAT`` is raised when a reader of the old number would misread an event: another meaning of a field, a field gone. A new optional
-field does not raise it: readers pass over fields they do not know. Readers refuse numbers above their own.
+``EVENT_FORMAT`` is raised when a reader of the old number would misread an event: another meaning
+of a field, a field gone. A new optional field does not raise it: readers pass over fields they do
+not know. Readers refuse numbers above their own.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Call:
     """One call of a model for a request."""
 
     role: CallRole
-    """``answer``: the call of the route taken; ``fallback``: the frontier call after that failed; ``shadow``: the other model, unseen."""
+    """``answer``: the call of the route taken; ``fallback``: the frontier call after that failed;
+    ``shadow``: the other model, unseen.
+    """
     side: Route
     """Which of the pair was called."""
     model: str
@@ -59,7 +62,9 @@ class Call:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the answer passed every validator; ``None`` where none looked, or none could tell."""
+        """Whether the answer passed every validator; ``None`` where none looked, or none could
+        tell.
+        """
         if self.error is not None:
             return False
         known = [check.passed for check in self.checks if check.passed is not None]
@@ -91,14 +96,18 @@ class DecisionEvent:
     tokens_source: str | None = None
     truncated: bool = False
     scored_by: str | None = None
-    """Whose score decided: ``scorer``, or ``early`` where the small graph was sure; ``None`` without a score."""
+    """Whose score decided: ``scorer``, or ``early`` where the small graph was sure; ``None``
+    without a score.
+    """
     decision_error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
     calls: tuple[Call, ...] = ()
     fallback: FallbackCause | None = None
     """Why the frontier model was called after the cheap one; ``None`` when it was not."""
     outcome: Outcome = "answered"
-    """``abandoned``: the gateway never said how the request ended, for example because the client hung up."""
+    """``abandoned``: the gateway never said how the request ended, for example because the client
+    hung up.
+    """
     streamed: bool = False
     latency_ms: float | None = None
     """From the request to its answer, fallback included and shadow calls not."""
@@ -109,7 +118,9 @@ class DecisionEvent:
     messages: tuple[Mapping[str, Any], ...] | None = None
     """The request's messages, where the log is told to keep texts."""
     seq: int | None = None
-    """Number of the event in the order of its writer, from 0, given by the log; a gap is an event that was lost."""
+    """Number of the event in the order of its writer, from 0, given by the log; a gap is an event
+    that was lost.
+    """
     writer: str | None = None
     """The process that wrote the event, given by the log."""
 
@@ -120,7 +131,11 @@ class DecisionEvent:
         if self.fallback is not None:
             _one_of("fallback", self.fallback, FallbackCause)
         if not 0.0 < self.propensity <= 1.0:
-            raise InvalidValueError("propensity", self.propensity, rule="be in (0, 1]: the probability of the route taken")
+            raise InvalidValueError(
+                "propensity",
+                self.propensity,
+                rule="be in (0, 1]: the probability of the route taken",
+            )
         if self.time.tzinfo is None:
             raise InvalidValueError("time", self.time.isoformat(), rule="have a time zone")
 
@@ -130,13 +145,25 @@ class DecisionEvent:
 
     @property
     def cost_usd(self) -> float | None:
-        """What the request cost, a failed first answer included and shadow calls not; ``None`` where a part is not known."""
-        paid = [call.cost_usd for call in self.calls if call.role != "shadow" and (call.error is None or call.cost_usd is not None)]
-        return None if not paid or None in paid else math.fsum(cost for cost in paid if cost is not None)
+        """What the request cost, a failed first answer included and shadow calls not; ``None``
+        where a part is not known.
+        """
+        paid = [
+            call.cost_usd
+            for call in self.calls
+            if call.role != "shadow" and (call.error is None or call.cost_usd is not None)
+        ]
+        return (
+            None
+            if not paid or None in paid
+            else math.fsum(cost for cost in paid if cost is not None)
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        form: dict[str, Any] = {"format": EVENT_FORMAT} | {item.name: getattr(self, item.name) for item in fields(self)}
+        form: dict[str, Any] = {"format": EVENT_FORMAT} | {
+            item.name: getattr(self, item.name) for item in fields(self)
+        }
         form["time"] = self.time.astimezone(UTC).isoformat(timespec="milliseconds")
         form["calls"] = [_call_form(call) for call in self.calls]
         form["messages"] = None if self.messages is None else list(self.messages)
@@ -153,7 +180,10 @@ class DecisionEvent:
         """
         found = form.get("format")
         if not isinstance(found, int) or not 1 <= found <= EVENT_FORMAT:
-            raise LogError(f"a decision event must be of format 1 to {EVENT_FORMAT}: got {found!r}. Upgrade difficulty, or check the file.")
+            raise LogError(
+                f"a decision event must be of format 1 to {EVENT_FORMAT}: got {found!r}. Upgrade"
+                " difficulty, or check the file."
+            )
         try:
             known = _known(cls, form)
             messages = known.get("messages")
@@ -164,16 +194,29 @@ class DecisionEvent:
             }
             return cls(**{**known, **changes})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LogError(f"a decision event must have the fields of format {found}: {error!s:.200}. Check the file.") from error
+            raise LogError(
+                f"a decision event must have the fields of format {found}: {error!s:.200}. Check"
+                " the file."
+            ) from error
 
 
 def _call_form(call: Call) -> dict[str, Any]:
     form = {item.name: getattr(call, item.name) for item in fields(call)}
-    return form | {"checks": [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in call.checks]}
+    return form | {
+        "checks": [
+            {"name": check.name, "passed": check.passed, "detail": check.detail}
+            for check in call.checks
+        ]
+    }
 
 
 def _call_of(form: Mapping[str, Any]) -> Call:
-    return Call(**{**_known(Call, form), "checks": tuple(Check(**_known(Check, check)) for check in form.get("checks") or ())})
+    return Call(
+        **{
+            **_known(Call, form),
+            "checks": tuple(Check(**_known(Check, check)) for check in form.get("checks") or ()),
+        }
+    )
 
 
 def _known(kind: type, form: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ __all__ = ["whole_file"]
 
 @contextmanager
 def whole_file(out: Path, *, errors: str = "strict") -> Iterator[IO[str]]:
-    """Open a UTF-8 text file that takes its place only when the block ends without an error; a reader sees the old file or the new one.
+    """Open a UTF-8 text file that takes its place only when the block ends without an error; a
+    reader sees the old file or the new one.
 
     Parameters
     ----------

@@ -1,16 +1,17 @@
 """Forms: frozen records read from a file, whose fields are checked against their annotations.
 
-A small part of what pydantic does for recipes and settings, for the few records that every router reads when it starts: importing
-pydantic and building its classes takes longer than all the rest that this package adds to such a start. Stricter too: a number is
-not read from a string, nor a truth value as a number.
+A small part of what pydantic does for recipes and settings, for the few records that every router
+reads when it starts: importing pydantic and building its classes takes longer than all the rest
+that this package adds to such a start. Stricter too: a number is not read from a string, nor a
+truth value as a number.
 
     @dataclass(frozen=True, kw_only=True)
     class Ticket(Form):
         price: Annotated[float, at_least(0)]
         stops: tuple[str, ...] = ()
 
-    Ticket.parse({"price": 2, "stops": ["Lyon"]})      # Ticket(price=2.0, stops=('Lyon',))
-    Ticket.parse({"price": -1})                        # FieldError: price must be at least 0: got -1.
+    Ticket.parse({"price": 2, "stops": ["Lyon"]})  # Ticket(price=2.0, stops=('Lyon',))
+    Ticket.parse({"price": -1})                    # FieldError: price must be at least 0: got -1.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from difficulty.errors import FieldError
 
@@ -66,8 +77,9 @@ non_empty = Rule("be a non-empty string", bool)
 class Form:
     """Base of a form; a subclass is a frozen dataclass of keyword-only fields.
 
-    Building one checks every field, also with :func:`dataclasses.replace`, and turns what JSON and TOML hold into what the annotation
-    says: lists into tuples, ISO 8601 strings into dates, strings into paths, objects into forms.
+    Building one checks every field, also with :func:`dataclasses.replace`, and turns what JSON and
+    TOML hold into what the annotation says: lists into tuples, ISO 8601 strings into dates, strings
+    into paths, objects into forms.
     """
 
     def __post_init__(self) -> None:
@@ -90,9 +102,15 @@ class Form:
         known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
         for name, value in content.items():
             if name not in known:
-                raise FieldError(f"is not a field that this version knows: got {value!r:.80}", where=(str(name),))
+                raise FieldError(
+                    f"is not a field that this version knows: got {value!r:.80}", where=(str(name),)
+                )
         for name, field in known.items():
-            if name not in content and field.default is MISSING and field.default_factory is MISSING:
+            if (
+                name not in content
+                and field.default is MISSING
+                and field.default_factory is MISSING
+            ):
                 raise FieldError("is missing", where=(name,))
         return cls(**content)
 
@@ -111,7 +129,13 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
-    return value.isoformat() if isinstance(value, date) else str(value) if isinstance(value, Path) else value
+    return (
+        value.isoformat()
+        if isinstance(value, date)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+    )
 
 
 @cache
@@ -205,7 +229,9 @@ def _typed(rule: str, *kinds: type) -> _Reader:
 def _iso(rule: str, kind: type[date]) -> _Reader:
     def iso(value: Any) -> Any:
         try:
-            return kind.fromisoformat(value) if isinstance(value, str) else _typed(rule, kind)(value)
+            return (
+                kind.fromisoformat(value) if isinstance(value, str) else _typed(rule, kind)(value)
+            )
         except ValueError as error:
             raise _refusal(rule, value) from error
 

@@ -1,6 +1,7 @@
 """Recipes: what is trained and how, read once from TOML at the edge. Unknown keys fail.
 
-``pipelines/`` holds the shipped ones. Every number a recipe leaves out has the default that stands here.
+``pipelines/`` holds the shipped ones. Every number a recipe leaves out has the default that stands
+here.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class SplitSettings(_Settings):
 
 
 class LabelSettings(_Settings):
-    """What outcomes are worth: those of logged traffic, seen only for the model that was called, and suspicious ones."""
+    """What outcomes are worth: those of logged traffic, seen only for the model that was called,
+    and suspicious ones.
+    """
 
     largest_weight: float = Field(default=50.0, ge=1, allow_inf_nan=False)
     """A row counts 1 / propensity, cut at this."""
@@ -98,13 +101,17 @@ class TransformerSettings(_Settings):
     """How a sentence-transformers encoder is carried; an encoder folder brings its own."""
 
     max_tokens: int = Field(default=256, ge=8, le=16_384)
-    """Most tokens the encoder reads of a request, special ones included; of more, head and tail are kept."""
+    """Most tokens the encoder reads of a request, special ones included; of more, head and tail are
+    kept.
+    """
     precision: Literal["int8", "float32"] = "int8"
     """Of its weights."""
 
 
 class FinetuneSettings(_Settings):
-    """Training the encoder itself on both outcomes; its own heads then take the place of those on embeddings."""
+    """Training the encoder itself on both outcomes; its own heads then take the place of those on
+    embeddings.
+    """
 
     epochs: int = Field(default=2, ge=1)
     """Most epochs; the one with the least loss on held-out samples is kept."""
@@ -117,7 +124,9 @@ class FinetuneSettings(_Settings):
     task_weight: float = Field(default=0.2, ge=0)
     """Weight of guessing the task, where it is known."""
     held_out: float = Field(default=0.15, gt=0, lt=1)
-    """Share of the fit samples' groups that the encoder does not see: they choose the epoch and combine its scores with others."""
+    """Share of the fit samples' groups that the encoder does not see: they choose the epoch and
+    combine its scores with others.
+    """
 
 
 class EmbeddingSettings(_Settings):
@@ -138,7 +147,9 @@ class NeighbourSettings(_Settings):
 
 
 class LengthSettings(_Settings):
-    """Heads on how long the request is, which neither n-grams nor embeddings know: both are brought to unit length."""
+    """Heads on how long the request is, which neither n-grams nor embeddings know: both are brought
+    to unit length.
+    """
 
     strength: float = Field(default=1.0, gt=0)
 
@@ -149,14 +160,20 @@ class TaskSettings(_Settings):
     least_samples: int = Field(default=3, ge=1)
     """Fit samples a task needs to get a column; rarer ones count as not known."""
     guess: bool = True
-    """Whether embeddings are read as a guess of the task, where the traffic names tasks; they are read as they are otherwise."""
+    """Whether embeddings are read as a guess of the task, where the traffic names tasks; they are
+    read as they are otherwise.
+    """
 
 
 class FeatureSettings(_Settings):
-    """Which vectors the heads read. Each section can be ``false``, but not both ngrams and embedding; tasks and finetune need ngrams."""
+    """Which vectors the heads read. Each section can be ``false``, but not both ngrams and
+    embedding; tasks and finetune need ngrams.
+    """
 
     encoder: str = "static-minilm-256"
-    """A shipped encoder's name, the path of an encoder folder, or a sentence-transformers encoder by name or folder."""
+    """A shipped encoder's name, the path of an encoder folder, or a sentence-transformers encoder
+    by name or folder.
+    """
     encoder_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """What the hash of a sentence-transformers encoder's weights must be."""
     transformer: TransformerSettings = TransformerSettings()
@@ -170,11 +187,15 @@ class FeatureSettings(_Settings):
     @model_validator(mode="after")
     def _some(self) -> FeatureSettings:
         if self.finetune and not self.ngrams:
-            raise ValueError("finetune needs ngrams beside it: they score the samples that the encoder saw")
+            raise ValueError(
+                "finetune needs ngrams beside it: they score the samples that the encoder saw"
+            )
         if not self.ngrams and not self.embedding:
             raise ValueError("features need at least one of ngrams and embedding")
         if self.finetune and (self.embedding or self.neighbours):
-            raise ValueError("finetune takes the place of embedding and neighbours: set both to false")
+            raise ValueError(
+                "finetune takes the place of embedding and neighbours: set both to false"
+            )
         return self
 
 
@@ -182,11 +203,15 @@ class DistilSettings(_Settings):
     """Learning from a teacher run beside the labels."""
 
     share: float = Field(default=0.5, gt=0, le=1)
-    """How much the teacher's opinion counts beside a label; also the weight of an unlabelled request."""
+    """How much the teacher's opinion counts beside a label; also the weight of an unlabelled
+    request.
+    """
 
 
 class SearchSettings(_Settings):
-    """Choosing features and regularisation by folds of the fit samples; what the sections of ``features`` say is tried first."""
+    """Choosing features and regularisation by folds of the fit samples; what the sections of
+    ``features`` say is tried first.
+    """
 
     minutes: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     """No candidate is begun that is not expected to be done by then."""
@@ -205,7 +230,9 @@ class ValidatorSettings(_Settings):
     """One check of the cheap model's answers."""
 
     check: str = Field(min_length=1)
-    """Name of a validator: ``json``, ``json_schema``, ``tool_call``, ``regex``, ``non_empty``, ``refusal`` or ``python``."""
+    """Name of a validator: ``json``, ``json_schema``, ``tool_call``, ``regex``, ``non_empty``,
+    ``refusal`` or ``python``.
+    """
     tasks: tuple[str, ...] = ()
     """Tasks whose answers are checked; empty for every request."""
     options: dict[str, Any] = {}
@@ -225,12 +252,18 @@ class PolicySettings(_Settings):
     per_task: bool = False
     """Whether each task gets a threshold of its own."""
     catch_rate: float | None = Field(default=None, ge=0, le=1)
-    """Share of the cheap model's failures that validation catches; unknown: fallbacks are not reckoned with."""
+    """Share of the cheap model's failures that validation catches; unknown: fallbacks are not
+    reckoned with.
+    """
     review_after_days: int = Field(default=91, ge=1)
     validators: tuple[ValidatorSettings, ...] = ()
-    """What the cheap model's answers have to pass; a request whose answer fails goes to the frontier model once."""
+    """What the cheap model's answers have to pass; a request whose answer fails goes to the
+    frontier model once.
+    """
     streaming: Literal["pass", "buffer"] = "pass"
-    """Whether streamed answers of the cheap model are sent on as they come, unchecked, or held back until they are checked."""
+    """Whether streamed answers of the cheap model are sent on as they come, unchecked, or held back
+    until they are checked.
+    """
     epsilon: float = Field(default=0.0, ge=0, le=0.5)
     """Probability with which a scored request takes the other route, so that the log can teach."""
     shadow: float = Field(default=0.0, ge=0, le=1)
@@ -245,10 +278,14 @@ class PolicySettings(_Settings):
 
 
 class PromotionSettings(_Settings):
-    """When a challenger may take the champion's place: figures on the same traffic, challenger minus champion."""
+    """When a challenger may take the champion's place: figures on the same traffic, challenger
+    minus champion.
+    """
 
     max_quality_loss: float = Field(default=0.005, ge=0, le=1)
-    """How far below 0 the 95 % interval of the difference in quality may reach; where quality is unknown, that of risk above 0."""
+    """How far below 0 the 95 % interval of the difference in quality may reach; where quality is
+    unknown, that of risk above 0.
+    """
     max_share_increase: float = Field(default=0.02, ge=0, le=1)
     """Most that the frontier share may grow, in shares of all requests."""
     max_cost_increase: float = Field(default=0.02, ge=0, allow_inf_nan=False)
@@ -262,13 +299,21 @@ class ExportSettings(_Settings):
 
     max_score_difference: float = Field(default=1e-4, gt=0)
     max_flips: float = Field(default=0.0, ge=0, lt=1)
-    """Share of calibration requests whose decision may differ, those within the score difference of the threshold left out."""
+    """Share of calibration requests whose decision may differ, those within the score difference of
+    the threshold left out.
+    """
     int8: bool = False
-    """Whether an encoder that was trained on with float32 weights is made int8, as far as ``int8_flips`` allows."""
+    """Whether an encoder that was trained on with float32 weights is made int8, as far as
+    ``int8_flips`` allows.
+    """
     int8_flips: float = Field(default=0.002, ge=0, lt=1)
-    """Share of the calibration requests whose decision that may change, however near they are to the threshold."""
+    """Share of the calibration requests whose decision that may change, however near they are to
+    the threshold.
+    """
     early: bool = False
-    """Whether a small graph decides the requests that are far from the threshold; for encoders that take milliseconds."""
+    """Whether a small graph decides the requests that are far from the threshold; for encoders that
+    take milliseconds.
+    """
     early_budget: float = Field(default=0.005, gt=0, lt=1)
     """Most decisions that this may change, as a share of the requests that need a score."""
 
@@ -294,7 +339,10 @@ class Recipe(_Settings):
     @model_validator(mode="after")
     def _search_alone(self) -> Recipe:
         if self.search and (self.features.finetune or self.distil):
-            raise ValueError("search goes together with neither features.finetune nor distil: leave one of them out")
+            raise ValueError(
+                "search goes together with neither features.finetune nor distil: leave one of"
+                " them out"
+            )
         return self
 
 
@@ -307,7 +355,9 @@ def load_recipe(path: Path) -> Recipe:
         If it is missing, is not TOML, or holds a key or value that is not allowed.
     """
     if not path.is_file():
-        raise RecipeError(f"no recipe at {str(path)!r}. Pass a TOML file, or the name of a shipped recipe.")
+        raise RecipeError(
+            f"no recipe at {str(path)!r}. Pass a TOML file, or the name of a shipped recipe."
+        )
     try:
         form = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -323,5 +373,9 @@ def parse_recipe(form: dict[str, Any], *, name: str) -> Recipe:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "recipe"
         if problem["type"] == "extra_forbidden":
-            raise RecipeError(f"{name}: unknown key {where!r}. Remove it, or check its spelling and section.") from error
-        raise RecipeError(f"{name}: {where}: {problem['msg']}; got {problem['input']!r}.") from error
+            raise RecipeError(
+                f"{name}: unknown key {where!r}. Remove it, or check its spelling and section."
+            ) from error
+        raise RecipeError(
+            f"{name}: {where}: {problem['msg']}; got {problem['input']!r}."
+        ) from error

@@ -21,7 +21,9 @@ Preference = Literal["cheap", "tie", "frontier"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a request; ``content`` is plain text (see :mod:`difficulty.text` for how parts become text)."""
+    """One message of a request; ``content`` is plain text (see :mod:`difficulty.text` for how parts
+    become text).
+    """
 
     role: str
     content: str
@@ -29,7 +31,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A request with what is known of its outcomes; the fields are those of the traffic contract in ``docs/traffic.md``."""
+    """A request with what is known of its outcomes; the fields are those of the traffic contract in
+    ``docs/traffic.md``.
+    """
 
     id: str
     messages: tuple[Message, ...]
@@ -56,27 +60,60 @@ class Sample:
             raise InvalidValueError("id", self.id, rule="be a non-empty string")
         if not any(message.content.strip() for message in self.messages):
             raise InvalidValueError(
-                "messages", [m.role for m in self.messages], rule="hold some text to score", hint="Images and audio alone cannot be scored."
+                "messages",
+                [m.role for m in self.messages],
+                rule="hold some text to score",
+                hint="Images and audio alone cannot be scored.",
             )
         for name in ("cheap_quality", "frontier_quality"):
-            _check(getattr(self, name), name, "be in [0, 1] or null", lambda value: 0.0 <= value <= 1.0)
+            _check(
+                getattr(self, name), name, "be in [0, 1] or null", lambda value: 0.0 <= value <= 1.0
+            )
         for name in ("prompt_tokens", "cheap_tokens", "frontier_tokens"):
             _check(getattr(self, name), name, "be 0 or more, or null", lambda value: value >= 0)
-        _check(self.propensity, "propensity", "be in (0, 1] or null: the probability of the route taken", lambda value: 0.0 < value <= 1.0)
+        _check(
+            self.propensity,
+            "propensity",
+            "be in (0, 1] or null: the probability of the route taken",
+            lambda value: 0.0 < value <= 1.0,
+        )
         if self.propensity is not None and self.route is None:
-            raise InvalidValueError("propensity", self.propensity, rule="stand beside the route that was taken with it")
-        _check(self.weight, "weight", "be a finite number above 0", lambda value: 0.0 < value < math.inf)
+            raise InvalidValueError(
+                "propensity", self.propensity, rule="stand beside the route that was taken with it"
+            )
+        _check(
+            self.weight,
+            "weight",
+            "be a finite number above 0",
+            lambda value: 0.0 < value < math.inf,
+        )
         if self.preference is not None and self.preference not in get_args(Preference):
-            raise InvalidValueError("preference", self.preference, rule="be 'cheap', 'tie', 'frontier' or null")
+            raise InvalidValueError(
+                "preference", self.preference, rule="be 'cheap', 'tie', 'frontier' or null"
+            )
         if self.route is not None and self.route not in get_args(Route):
             raise InvalidValueError("route", self.route, rule="be 'cheap', 'frontier' or null")
         if not self.has_outcome:
-            raise InvalidValueError("outcomes", None, rule="name at least one of cheap_quality, frontier_quality, cheap_passed, preference")
+            raise InvalidValueError(
+                "outcomes",
+                None,
+                rule=(
+                    "name at least one of cheap_quality, frontier_quality, cheap_passed, preference"
+                ),
+            )
 
     @property
     def has_outcome(self) -> bool:
         """Whether anything is known of what either model did."""
-        return any(value is not None for value in (self.cheap_quality, self.frontier_quality, self.cheap_passed, self.preference))
+        return any(
+            value is not None
+            for value in (
+                self.cheap_quality,
+                self.frontier_quality,
+                self.cheap_passed,
+                self.preference,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +130,20 @@ class Estimate:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form; ``note`` appears only when there is one."""
-        form: dict[str, Any] = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        form: dict[str, Any] = {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "n": self.n,
+        }
         return form | {"note": self.note} if self.note else form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
-    """A threshold with what to expect of it; a request goes to the frontier model when ``difficulty_score > threshold``."""
+    """A threshold with what to expect of it; a request goes to the frontier model when
+    ``difficulty_score > threshold``.
+    """
 
     threshold: float
     objective: str
@@ -115,7 +159,9 @@ class OperatingPoint:
     risk: Estimate = Estimate(value=None)
     """Share of the kept requests that the cheap model fails without being caught, in [0, 1]."""
     fallback_share: Estimate = Estimate(value=None)
-    """Share of the requests that are kept, caught failing, and answered by the frontier model after all, in [0, 1]."""
+    """Share of the requests that are kept, caught failing, and answered by the frontier model after
+    all, in [0, 1].
+    """
     task_thresholds: Mapping[str, float] = field(default_factory=dict)
     """Thresholds of single tasks, in place of ``threshold``."""
     guarantee: str | None = None
@@ -129,7 +175,9 @@ class OperatingPoint:
         for value in (self.threshold, *self.task_thresholds.values()):
             if not 0.0 <= value <= 1.0:
                 hint = f"Pass {value / 100:g}, not a percentage." if 1.0 < value <= 100.0 else ""
-                raise InvalidValueError("threshold", value, rule="be a probability in [0, 1]", hint=hint)
+                raise InvalidValueError(
+                    "threshold", value, rule="be a probability in [0, 1]", hint=hint
+                )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -152,14 +200,25 @@ class Prices:
 
     def __post_init__(self) -> None:
         for name in ("cheap_input", "cheap_output", "frontier_input", "frontier_output"):
-            _check(getattr(self, name), f"price {name}", "be 0 or more USD per million tokens", lambda value: 0 <= value < math.inf)
+            _check(
+                getattr(self, name),
+                f"price {name}",
+                "be 0 or more USD per million tokens",
+                lambda value: 0 <= value < math.inf,
+            )
 
 
 def _plain(value: Any) -> Any:
     """Return what JSON can hold."""
     if isinstance(value, Estimate):
         return value.as_dict()
-    return dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
+    return (
+        dict(value)
+        if isinstance(value, Mapping)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+    )
 
 
 def _check(value: Any, subject: str, rule: str, holds: Any) -> None:

@@ -1,8 +1,8 @@
 """Names to factories, resolved late: naming a thing imports nothing.
 
-A registry is a plain dict ``{"name": "package.module:attribute"}`` that lives in the folder of the things it names.
-Other packages add names through entry points of the group that the folder documents, for example
-``difficulty.formats`` in their own ``pyproject.toml``.
+A registry is a plain dict ``{"name": "package.module:attribute"}`` that lives in the folder of the
+things it names. Other packages add names through entry points of the group that the folder
+documents, for example ``difficulty.formats`` in their own ``pyproject.toml``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def resolve(name: str, table: Mapping[str, str], *, kind: str) -> Any:
     table : mapping of str to str
         The folder's registry, values as ``"module:attribute"``.
     kind : str
-        What is named, in the singular ("encoder"); used in the error and as entry point group ``difficulty.<kind>s``.
+        What is named, in the singular ("encoder"); used in the error and as entry point group
+        ``difficulty.<kind>s``.
 
     Raises
     ------

@@ -1,17 +1,21 @@
 """The text view: from the messages of a request to the one text that is scored.
 
-Training and serving call the same function, so a request gets the same text in both. The view is versioned: its number stands
-in every manifest, and a runtime refuses a bundle whose view it does not know. To change what the view does, add a new version
-and keep the old one. ``docs/bundle.md`` gives the steps of each version for other languages.
+Training and serving call the same function, so a request gets the same text in both. The view is
+versioned: its number stands in every manifest, and a runtime refuses a bundle whose view it does
+not know. To change what the view does, add a new version and keep the old one. ``docs/bundle.md``
+gives the steps of each version for other languages.
 
 Version 1
-    1. The text of a message is its ``content`` if that is a string. If it is a list of OpenAI content parts, it is the ``text``
-       of each part that has one, joined by a newline; other parts (images, audio) add nothing.
-    2. A message with ``tool_calls`` adds one line ``name(arguments)`` for each call; arguments that are no string are written as JSON
-       without spaces, non-ASCII as it is.
-    3. Messages without text are dropped, the others joined by a newline, in order. Roles are not written.
+    1. The text of a message is its ``content`` if that is a string. If it is a list of OpenAI
+       content parts, it is the ``text`` of each part that has one, joined by a newline; other parts
+       (images, audio) add nothing.
+    2. A message with ``tool_calls`` adds one line ``name(arguments)`` for each call; arguments that
+       are no string are written as JSON without spaces, non-ASCII as it is.
+    3. Messages without text are dropped, the others joined by a newline, in order. Roles are not
+       written.
     4. Lone surrogates become U+FFFD.
-    5. A text of more than ``max_chars`` code points keeps its first and last ``max_chars // 2``, joined by a newline.
+    5. A text of more than ``max_chars`` code points keeps its first and last ``max_chars // 2``,
+       joined by a newline.
 """
 
 from __future__ import annotations
@@ -39,7 +43,9 @@ class View(NamedTuple):
     """Whether the middle of the request was left out."""
 
     def whole(self, tokens: int) -> int:
-        """Return the tokens of the whole request, given those of ``text``; an estimate where it was truncated."""
+        """Return the tokens of the whole request, given those of ``text``; an estimate where it was
+        truncated.
+        """
         return round(tokens * self.total_chars / len(self.text)) if self.truncated else tokens
 
 
@@ -56,7 +62,12 @@ class TextView:
 
     def __init__(self, version: int = 1, *, max_chars: int = 8192) -> None:
         if version not in TEXT_VIEWS:
-            raise InvalidValueError("text view", version, rule=f"be one of {list(TEXT_VIEWS)}", hint="Upgrade difficulty.")
+            raise InvalidValueError(
+                "text view",
+                version,
+                rule=f"be one of {list(TEXT_VIEWS)}",
+                hint="Upgrade difficulty.",
+            )
         if max_chars < 2:
             raise InvalidValueError("max_chars", max_chars, rule="be at least 2")
         self.version = version
@@ -65,8 +76,13 @@ class TextView:
     def __call__(self, messages: str | Sequence[Mapping[str, Any]]) -> View:
         """Return the text of a request; a string is one user message."""
         text = messages if isinstance(messages, str) else render(messages)
-        view = self._shorten(text)  # before step 4, which changes no length, so that a huge request costs no more than a long one
-        return view if view.text.isascii() else view._replace(text=_LONE_SURROGATE.sub("\ufffd", view.text))
+        # Before step 4, which changes no length: a huge request costs no more than a long one.
+        view = self._shorten(text)
+        return (
+            view
+            if view.text.isascii()
+            else view._replace(text=_LONE_SURROGATE.sub("\ufffd", view.text))
+        )
 
     def _shorten(self, text: str) -> View:
         total = len(text)
@@ -89,7 +105,8 @@ def message_text(message: Mapping[str, Any]) -> str:
     Raises
     ------
     InvalidValueError
-        If the message is no mapping, its content neither a string, a list of parts nor null, or its tool calls no list.
+        If the message is no mapping, its content neither a string, a list of parts nor null, or its
+        tool calls no list.
     """
     if not isinstance(message, Mapping):
         raise InvalidValueError("a message", message, rule="be an object with role and content")
@@ -108,7 +125,9 @@ def _content_text(content: object) -> str:
     if content is None:
         return ""
     if not _is_list(content):
-        raise InvalidValueError("message content", content, rule="be a string, a list of content parts or null")
+        raise InvalidValueError(
+            "message content", content, rule="be a string, a list of content parts or null"
+        )
     return "\n".join(filter(None, map(_part_text, content)))
 
 
@@ -134,4 +153,8 @@ def _call_text(call: object) -> str:
 def _arguments_text(arguments: object) -> str:
     if isinstance(arguments, str):
         return arguments
-    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
+    return (
+        ""
+        if arguments is None
+        else json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
+    )

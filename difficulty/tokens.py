@@ -1,7 +1,8 @@
 """Texts to token ids, the same way in training and serving.
 
-The tokenizer is a Hugging Face ``tokenizer.json``. A text of more than ``max_tokens`` tokens keeps its first
-``max_tokens - max_tokens // 2`` and its last ``max_tokens // 2`` ids: requests put the task at one end and the question at the other.
+The tokenizer is a Hugging Face ``tokenizer.json``. A text of more than ``max_tokens`` tokens keeps
+its first ``max_tokens - max_tokens // 2`` and its last ``max_tokens // 2`` ids: requests put the
+task at one end and the question at the other.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class RequestTokenizer:
 
     @cached_property
     def unknown_id(self) -> int | None:
-        """The id that stands for whatever the vocabulary does not hold; ``None`` for a tokenizer that needs none."""
+        """The id that stands for whatever the vocabulary does not hold; ``None`` for a tokenizer
+        that needs none.
+        """
         model = json.loads(self.tokenizer.to_str())["model"]
         if model.get("unk_id") is not None:
             return int(model["unk_id"])
@@ -75,7 +78,9 @@ class RequestTokenizer:
         """Return the ids of one text."""
         ids = self._words(text)
         if ids is None:
-            ids = self.tokenizer.encode_batch_fast([text])[0].ids  # the one call that does not track offsets
+            ids = self.tokenizer.encode_batch_fast([text])[
+                0
+            ].ids  # the one call that does not track offsets
         return self._cut(ids)
 
     def forget(self) -> None:
@@ -84,7 +89,9 @@ class RequestTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[TokenIds]:
         """Return the ids of many texts, in order."""
-        return [self._cut(encoding.ids) for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+        return [
+            self._cut(encoding.ids) for encoding in self.tokenizer.encode_batch_fast(list(texts))
+        ]
 
     def _cut(self, ids: list[int]) -> TokenIds:
         total = len(ids)
@@ -94,7 +101,9 @@ class RequestTokenizer:
 
 
 def pad(rows: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
-    """Return ``input_ids`` and ``attention_mask``, both int64 of shape (n_rows, longest row, at least 1)."""
+    """Return ``input_ids`` and ``attention_mask``, both int64 of shape (n_rows, longest row, at
+    least 1).
+    """
     width = max((len(row) for row in rows), default=0) or 1
     ids = np.zeros((len(rows), width), dtype=np.int64)
     mask = np.zeros((len(rows), width), dtype=np.int64)

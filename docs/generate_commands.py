@@ -1,7 +1,7 @@
 """Write ``docs/commands.md`` from the help of every command.
 
-Run ``python docs/generate_commands.py`` to write the page, and ``python docs/generate_commands.py --check`` to be told, by exit code 1,
-that it is not up to date.
+Run ``python docs/generate_commands.py`` to write the page, and ``python docs/generate_commands.py
+--check`` to be told, by exit code 1, that it is not up to date.
 """
 
 from __future__ import annotations
@@ -18,23 +18,32 @@ PAGE = Path(__file__).with_name("commands.md")
 WIDTH = 130
 HEAD = """# Commands
 
-This page is written by `python docs/generate_commands.py` from the help of the commands. Do not edit it by hand.
+This page is written by `python docs/generate_commands.py` from the help of the commands. Do not
+edit it by hand.
 
-Every command prints its help with `--help`. Exit codes: 0 it worked; 1 the input was fine and the answer is no, for example an objective
-that cannot be reached or a bundle whose golden vectors are not reproduced; 2 the input was wrong, and one sentence on standard error
+Every command prints its help with `--help`. Exit codes: 0 it worked; 1 the input was fine and the
+answer is no, for example an objective
+that cannot be reached or a bundle whose golden vectors are not reproduced; 2 the input was wrong,
+and one sentence on standard error
 says what to do; 130 interrupted. A command that fails leaves nothing half-written.
 """
 
 
 def main() -> None:
     """Write the page, or check it."""
-    parser = argparse.ArgumentParser(description="Write docs/commands.md from the help of every command.")
-    parser.add_argument("--check", action="store_true", help="fail when the page is not up to date; write nothing")
+    parser = argparse.ArgumentParser(
+        description="Write docs/commands.md from the help of every command."
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="fail when the page is not up to date; write nothing"
+    )
     page = commands_page()
     if not parser.parse_args().check:
         PAGE.write_text(page, encoding="utf-8")
     elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page:
-        sys.exit("docs/commands.md is not what the commands say. Run: python docs/generate_commands.py")
+        sys.exit(
+            "docs/commands.md is not what the commands say. Run: python docs/generate_commands.py"
+        )
 
 
 def commands_page() -> str:
@@ -46,7 +55,9 @@ def commands_page() -> str:
 def command_help(name: str) -> str:
     """Return what ``difficulty NAME --help`` prints, whatever the width of this terminal."""
     environment = {"MLFLOW_TRACKING_URI": None, "NO_COLOR": "1"}
-    result = CliRunner().invoke(build_app(), [name, "--help"], prog_name="difficulty", env=environment, terminal_width=WIDTH)
+    result = CliRunner().invoke(
+        build_app(), [name, "--help"], prog_name="difficulty", env=environment, terminal_width=WIDTH
+    )
     return "\n".join(line.rstrip() for line in result.output.strip().split("\n"))
 
 

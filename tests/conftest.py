@@ -13,10 +13,15 @@ settings.load_profile("untimed")  # how long an example takes is the machine's m
 
 REPOSITORY = Path(__file__).parents[1]
 
+# Else importing litellm asks the network for prices, and its retries write into other tests.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
 
 @pytest.fixture(autouse=True)
 def log_level():
-    """The command line, run inside a test, quietens the runtime's logger; the next test hears it again."""
+    """The command line, run inside a test, quietens the runtime's logger; the next test hears it
+    again.
+    """
     logger = logging.getLogger("difficulty.runtime")
     level = logger.level
     yield
@@ -50,14 +55,18 @@ def journey(tmp_path_factory):
 
 
 def require_program(name: str) -> str:
-    """Return the path of a program; where it is missing skip the test, or fail it when CI says that it must be there."""
+    """Return the path of a program; where it is missing skip the test, or fail it when CI says that
+    it must be there.
+    """
     if path := shutil.which(name):
         return path
     _missing(f"needs the program {name!r}, which is not installed")
 
 
 def require_package(name: str) -> Path:
-    """Return the folder of a package; where it is missing skip the test, or fail it when CI says that it must be there."""
+    """Return the folder of a package; where it is missing skip the test, or fail it when CI says
+    that it must be there.
+    """
     if spec := importlib.util.find_spec(name):
         return Path(spec.origin).parent
     _missing(f"needs the package {name!r}, which is not installed")
@@ -79,7 +88,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def require_node_modules() -> None:
-    """Skip the test, or fail it in CI, where the packages of the router in Node.js are not installed."""
+    """Skip the test, or fail it in CI, where the packages of the router in Node.js are not
+    installed.
+    """
     if (REPOSITORY / "examples" / "node" / "node_modules").is_dir():
         return
     _missing("needs the packages of examples/node: run 'npm ci' there")

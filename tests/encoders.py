@@ -1,4 +1,6 @@
-"""A sentence-transformers encoder that needs no download: a BERT of two layers with random weights over a given vocabulary. Needs torch."""
+"""A sentence-transformers encoder that needs no download: a BERT of two layers with random weights
+over a given vocabulary. Needs torch.
+"""
 
 from pathlib import Path
 

@@ -27,5 +27,12 @@ def event_of(number=0, **changes):
 
 def answer(side="cheap", *, role="answer", passed=True, **changes):
     """Return a call whose one validator passed or failed its answer."""
-    form = {"role": role, "side": side, "model": f"{side}-model", "prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0.001}
+    form = {
+        "role": role,
+        "side": side,
+        "model": f"{side}-model",
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "cost_usd": 0.001,
+    }
     return Call(**{**form, "checks": (Check(name="non_empty", passed=passed),), **changes})

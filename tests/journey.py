@@ -1,4 +1,6 @@
-"""The journey made small: a part of the sample traffic, an encoder over its words, a recipe that trains in half a second."""
+"""The journey made small: a part of the sample traffic, an encoder over its words, a recipe that
+trains in half a second.
+"""
 
 import gzip
 import json
@@ -63,9 +65,18 @@ def write_rows(path, rows):
 
 
 def write_word_encoder(folder, rows, *, n_words=1200, dim=12):
-    """Write an encoder whose tokens are the most frequent words of some rows, with random vectors."""
-    words = Counter(word for row in rows for message in row["messages"] for word in message["content"].lower().split())
-    vocabulary = {"[UNK]": 0} | {word: number for number, (word, _) in enumerate(words.most_common(n_words), 1)}
+    """Write an encoder whose tokens are the most frequent words of some rows, with random
+    vectors.
+    """
+    words = Counter(
+        word
+        for row in rows
+        for message in row["messages"]
+        for word in message["content"].lower().split()
+    )
+    vocabulary = {"[UNK]": 0} | {
+        word: number for number, (word, _) in enumerate(words.most_common(n_words), 1)
+    }
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = Lowercase(), Whitespace()
     folder.mkdir(parents=True)
@@ -79,30 +90,51 @@ def write_word_encoder(folder, rows, *, n_words=1200, dim=12):
 def recipe_of(encoder, **changes):
     """Return the small recipe with an encoder's path and some top-level changes."""
     form = {**RECIPE, **changes}
-    return parse_recipe({**form, "features": {"encoder": str(encoder), **form["features"]}}, name="small.toml")
+    return parse_recipe(
+        {**form, "features": {"encoder": str(encoder), **form["features"]}}, name="small.toml"
+    )
 
 
 def write_recipe(path, encoder, *, extra=""):
     """Write the small recipe as TOML; ``extra`` is added at the top."""
     path.write_text(
-        f'name = "small"\nfolds = 2\n{extra}\n[features]\nencoder = "{encoder}"\n[features.ngrams]\nbuckets = 1024\n'
-        '[features.embedding]\nstrength = 0.1\n[policy]\neasy_tasks = ["classify"]\nhard_tasks = ["multi-step planning"]\n'
+        f'name = "small"\nfolds = 2\n{extra}\n[features]\nencoder ='
+        f' "{encoder}"\n[features.ngrams]\nbuckets = 1024\n[features.embedding]\nstrength ='
+        ' 0.1\n[policy]\neasy_tasks = ["classify"]\nhard_tasks = ["multi-step planning"]\n'
     )
     return path
 
 
 def train_on(traffic, out, encoder, **changes):
     """Train the small recipe and return run and evaluation."""
-    return train(traffic, out, recipe=recipe_of(encoder, **changes), encoder=StaticEncoder.load(encoder), n_draws=DRAWS)
+    return train(
+        traffic,
+        out,
+        recipe=recipe_of(encoder, **changes),
+        encoder=StaticEncoder.load(encoder),
+        n_draws=DRAWS,
+    )
 
 
 def train_with_transformer(journey, folder, form, **encoder):
-    """Train a recipe in ``folder`` with a small transformer over the journey's words, and return the run's folder."""
+    """Train a recipe in ``folder`` with a small transformer over the journey's words, and return
+    the run's folder.
+    """
     words = Tokenizer.from_file(str(journey.encoder / "tokenizer.json")).get_vocab()
     path = write_transformer(folder / "encoder", vocabulary=words, max_tokens=32, **encoder)
-    recipe = parse_recipe({**form, "features": {**form["features"], "encoder": str(path)}}, name="tiny")
+    recipe = parse_recipe(
+        {**form, "features": {**form["features"], "encoder": str(path)}}, name="tiny"
+    )
     found = find_encoder(recipe.features, cache=folder / "kept")
-    train(journey.traffic, folder / "run", recipe=recipe, encoder=found, more_labels=False, unseen_tasks=False, n_draws=DRAWS)
+    train(
+        journey.traffic,
+        folder / "run",
+        recipe=recipe,
+        encoder=found,
+        more_labels=False,
+        unseen_tasks=False,
+        n_draws=DRAWS,
+    )
     return folder / "run"
 
 
@@ -115,11 +147,17 @@ def make_journey(folder):
     encoder = write_word_encoder(folder / "encoder", rows)
     train_on(traffic, run, encoder)
     ship(run, bundle, n_draws=DRAWS)
-    return Journey(source, traffic, encoder, write_recipe(folder / "small.toml", encoder), run, bundle)
+    return Journey(
+        source, traffic, encoder, write_recipe(folder / "small.toml", encoder), run, bundle
+    )
 
 
 def timeless_metrics(folder):
-    """Return the metrics of a run or bundle without what two of the same differ in: the time of training, and the name."""
+    """Return the metrics of a run or bundle without what two of the same differ in: the time of
+    training, and the name.
+    """
     form = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    lineage = {name: value for name, value in form["lineage"].items() if name not in ("trained", "name")}
+    lineage = {
+        name: value for name, value in form["lineage"].items() if name not in ("trained", "name")
+    }
     return form | {"lineage": lineage}

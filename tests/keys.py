@@ -6,7 +6,13 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from cryptography.x509.oid import NameOID
 
 
@@ -36,7 +42,10 @@ class Pair(NamedTuple):
 def write_pair(folder, name, *, key=None, password=None):
     """Write a new key pair and return its files."""
     key = key or new_key()
-    return Pair(write_private(folder / f"{name}.pem", key, password), write_public(folder / f"{name}.pub.pem", key))
+    return Pair(
+        write_private(folder / f"{name}.pem", key, password),
+        write_public(folder / f"{name}.pub.pem", key),
+    )
 
 
 class Chain(NamedTuple):
@@ -54,10 +63,13 @@ def write_chain(folder, subject, *, password=None):
     names = {"root": "Test root", "intermediate": "Test intermediate", "leaf": subject}
     issuers = {"root": "root", "intermediate": "root", "leaf": "intermediate"}
     for name, issuer in issuers.items():
-        certificate = _certificate(names[name], keys[name], names[issuer], keys[issuer], is_authority=name != "leaf")
+        certificate = _certificate(
+            names[name], keys[name], names[issuer], keys[issuer], is_authority=name != "leaf"
+        )
         (folder / f"{name}.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
     return Chain(
-        write_private(folder / "leaf.key", keys["leaf"], password), *(folder / f"{name}.crt" for name in ("leaf", "intermediate", "root"))
+        write_private(folder / "leaf.key", keys["leaf"], password),
+        *(folder / f"{name}.crt" for name in ("leaf", "intermediate", "root")),
     )
 
 
@@ -79,9 +91,19 @@ def _certificate(subject, key, issuer, issuer_key, *, is_authority):
 
 def _usage(is_authority):
     no = dict.fromkeys(
-        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
     )
-    return x509.KeyUsage(digital_signature=not is_authority, key_cert_sign=is_authority, crl_sign=is_authority, **no)
+    return x509.KeyUsage(
+        digital_signature=not is_authority, key_cert_sign=is_authority, crl_sign=is_authority, **no
+    )
 
 
 def _name(common):

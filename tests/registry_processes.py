@@ -1,4 +1,5 @@
-"""Processes that use a folder registry and are killed, or race: ``python -m tests.registry_processes kill|race ...``.
+"""Processes that use a folder registry and are killed, or race: ``python -m
+tests.registry_processes kill|race ...``.
 
 A program of its own, because forking needs a process without threads.
 """
@@ -82,7 +83,9 @@ def race(folder, times):
 
 
 def one_race(registry):
-    """Promote the two versions that are not the champion, each in its own process; return what came of each."""
+    """Promote the two versions that are not the champion, each in its own process; return what came
+    of each.
+    """
     champion, start = registry.aliases("words").get("champion"), time.monotonic() + 0.01
     others = [number for number in (1, 2, 3) if champion is None or number != champion.number][:2]
     pipes = [os.pipe() for _ in others]

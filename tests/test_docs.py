@@ -1,4 +1,6 @@
-"""The pages say what the code does: test vectors, fields, keys, links and command lines are read from them and checked."""
+"""The pages say what the code does: test vectors, fields, keys, links and command lines are read
+from them and checked.
+"""
 
 import json
 import re
@@ -14,7 +16,15 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy, ValidatorRule
+from difficulty.bundle import (
+    Chosen,
+    Exploration,
+    Fallback,
+    FileEntry,
+    Manifest,
+    Policy,
+    ValidatorRule,
+)
 from difficulty.bundle.policy import CutOffs, Early
 from difficulty.cli.app import build_app
 from difficulty.errors import InvalidValueError
@@ -30,7 +40,11 @@ from difficulty.tokens import RequestTokenizer
 from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))) if path.is_file()}
+PAGES = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in (REPOSITORY / "README.md", *sorted(DOCS.glob("*.md")))
+    if path.is_file()
+}
 ENCODER = REPOSITORY / "models" / "static-minilm-256"
 
 
@@ -40,16 +54,25 @@ def blocks(page, language):
 
 
 def vectors(name):
-    """Return the lines of a file of test vectors, which the router in Node.js is tested with too."""
-    return [json.loads(line) for line in (DOCS / "vectors" / f"{name}.jsonl").read_text(encoding="ascii").splitlines()]
+    """Return the lines of a file of test vectors, which the router in Node.js is tested with
+    too.
+    """
+    return [
+        json.loads(line)
+        for line in (DOCS / "vectors" / f"{name}.jsonl").read_text(encoding="ascii").splitlines()
+    ]
 
 
-TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS, EXIT_VECTORS = map(vectors, ("text-view-1", "requests", "rule", "early-exit"))
+TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS, EXIT_VECTORS = map(
+    vectors, ("text-view-1", "requests", "rule", "early-exit")
+)
 MANIFEST, POLICY = (json.loads(block) for block in blocks("bundle.md", "json"))
 
 
 class FixedSession:
-    """An ONNX session that answers every request with the same outputs; ``None`` is not a number."""
+    """An ONNX session that answers every request with the same outputs; ``None`` is not a
+    number.
+    """
 
     def __init__(self, **values):
         self.values = values
@@ -71,7 +94,9 @@ class FixedSession:
 def router(*, max_chars=8192, max_tokens=512, task_ids=None, policy=POLICY, early=None, **values):
     values = {"difficulty_score": 0.5, "p_cheap_fails": 0.5} | values
     tokenizer = RequestTokenizer.from_file(ENCODER / "tokenizer.json", max_tokens=max_tokens)
-    scorer = Scorer(FixedSession(**values), tokenizer, TextView(max_chars=max_chars), task_ids=task_ids)
+    scorer = Scorer(
+        FixedSession(**values), tokenizer, TextView(max_chars=max_chars), task_ids=task_ids
+    )
     return Router(scorer, Policy.parse(policy), version="docs-1", early=early)
 
 
@@ -91,7 +116,11 @@ def test_text_vector_is_what_the_code_gives(vector):
 
 @by_case(REQUEST_VECTORS)
 def test_request_vector_is_what_the_code_gives(vector):
-    made = router(max_chars=vector["max_chars"], max_tokens=vector["max_tokens"], task_ids=vector.get("task_ids"))
+    made = router(
+        max_chars=vector["max_chars"],
+        max_tokens=vector["max_tokens"],
+        task_ids=vector.get("task_ids"),
+    )
     messages, task = vector["messages"], vector.get("task")
     decision = made.consider(Request(messages, task))
     ids = None if decision.reason == "scorer_error" else made.scorer.encode(messages, task).ids
@@ -107,7 +136,11 @@ def test_request_vector_is_what_the_code_gives(vector):
 
 @by_case(RULE_VECTORS)
 def test_rule_vector_is_what_the_code_gives(vector):
-    policy = {name: value for name, value in (POLICY | vector.get("policy", {})).items() if name not in vector.get("without", ())}
+    policy = {
+        name: value
+        for name, value in (POLICY | vector.get("policy", {})).items()
+        if name not in vector.get("without", ())
+    }
     outputs = {name: vector[name] for name in ("difficulty_score", "familiarity") if name in vector}
     made = router(policy=policy, **outputs)
     decision = made.consider(Request("one two three", vector["task"], vector["tokens"])).as_dict()
@@ -117,25 +150,40 @@ def test_rule_vector_is_what_the_code_gives(vector):
 
 @by_case(EXIT_VECTORS)
 def test_early_exit_vector_is_what_the_code_gives(vector):
-    """By the router itself: its early graph answers with the vector's score, its scorer with 0.5."""
+    """By the router itself: its early graph answers with the vector's score, its scorer with
+    0.5.
+    """
     early = EarlyScorer(FixedSession(early_score=vector["early_score"]), most_tokens=512)
     made = router(policy=POLICY | vector["policy"], early=early, task_ids={"known": 7})
     decision = made.consider(Request("one two three", "known" if vector["informed"] else None))
     left = decision.scored_by == "early"
-    assert (decision.route if left else None, decision.reason if left else None) == (vector["route"], vector["reason"])
+    assert (decision.route if left else None, decision.reason if left else None) == (
+        vector["route"],
+        vector["reason"],
+    )
     assert decision.difficulty_score == (float(np.float32(vector["early_score"])) if left else 0.5)
 
 
 def test_vectors_hold_both_kinds_of_cut_and_a_request_that_cannot_be_scored():
     """They would be of little help without the cases that are easy to get wrong."""
     assert {True, False, None} == {vector["cut"] for vector in TEXT_VECTORS}
-    assert {"tokenizer", "estimate", None} == {vector["tokens_source"] for vector in REQUEST_VECTORS}
-    assert {vector["reason"] for vector in EXIT_VECTORS} == {"above_threshold", "within_threshold", None}
-    assert {vector["reason"] for vector in RULE_VECTORS} == set(typing.get_args(typing.get_type_hints(Decision)["reason"]))
+    assert {"tokenizer", "estimate", None} == {
+        vector["tokens_source"] for vector in REQUEST_VECTORS
+    }
+    assert {vector["reason"] for vector in EXIT_VECTORS} == {
+        "above_threshold",
+        "within_threshold",
+        None,
+    }
+    assert {vector["reason"] for vector in RULE_VECTORS} == set(
+        typing.get_args(typing.get_type_hints(Decision)["reason"])
+    )
 
 
 def test_bundle_page_shows_vectors_and_the_policy_that_stand_in_the_files():
-    shown = [json.loads(line) for block in blocks("bundle.md", "jsonl") for line in block.splitlines()]
+    shown = [
+        json.loads(line) for block in blocks("bundle.md", "jsonl") for line in block.splitlines()
+    ]
     assert len(shown) == 2
     assert [vector for vector in shown if vector not in [*REQUEST_VECTORS, *RULE_VECTORS]] == []
     assert json.loads((DOCS / "vectors" / "policy.json").read_text()) == POLICY
@@ -143,9 +191,20 @@ def test_bundle_page_shows_vectors_and_the_policy_that_stand_in_the_files():
 
 def test_bundle_page_says_what_a_field_is_when_it_is_missing():
     """A reader in another language needs the default of every field that a policy may lack."""
-    optional = [name for model in (Policy, Chosen, Fallback) for name, field in model.__dataclass_fields__.items() if _has_default(field)]
-    rows = [line for line in PAGES["bundle.md"].splitlines() if line.startswith("|") and "missing" in line]
-    assert [name for name in optional if not any(f"`{name}`" in row.split("|")[1] for row in rows)] == []
+    optional = [
+        name
+        for model in (Policy, Chosen, Fallback)
+        for name, field in model.__dataclass_fields__.items()
+        if _has_default(field)
+    ]
+    rows = [
+        line
+        for line in PAGES["bundle.md"].splitlines()
+        if line.startswith("|") and "missing" in line
+    ]
+    assert [
+        name for name in optional if not any(f"`{name}`" in row.split("|")[1] for row in rows)
+    ] == []
 
 
 def _has_default(field):
@@ -162,9 +221,26 @@ def names_of(*models):
 
 
 FIELDS = [
-    *(("bundle.md", name) for name in names_of(Manifest, Policy, Early, CutOffs, Chosen, Fallback, ValidatorRule, Exploration, FileEntry)),
+    *(
+        ("bundle.md", name)
+        for name in names_of(
+            Manifest,
+            Policy,
+            Early,
+            CutOffs,
+            Chosen,
+            Fallback,
+            ValidatorRule,
+            Exploration,
+            FileEntry,
+        )
+    ),
     *(("serving.md", name) for name in Decision.__dataclass_fields__),
-    *(("decision-log.md", name) for kind in (DecisionEvent, Call) for name in kind.__dataclass_fields__),
+    *(
+        ("decision-log.md", name)
+        for kind in (DecisionEvent, Call)
+        for name in kind.__dataclass_fields__
+    ),
     *(("metrics.md", name) for name in FIGURES),
     *(("thresholds.md", name) for name in OBJECTIVES),
 ]
@@ -173,14 +249,22 @@ FIELDS = [
 @pytest.mark.parametrize(("page", "name"), FIELDS)
 def test_page_has_a_row_for_every_field(page, name):
     """A row begins with the field's name in a table's first column, alone or with others."""
-    assert re.search(rf"^\|[^|]*`(?:[\w.]+\.)?{re.escape(name)}`[^|]*\|", PAGES[page], flags=re.MULTILINE)
+    assert re.search(
+        rf"^\|[^|]*`(?:[\w.]+\.)?{re.escape(name)}`[^|]*\|", PAGES[page], flags=re.MULTILINE
+    )
 
 
 def recipe_keys(model=Recipe, prefix=""):
     """Yield each key of a recipe with its default as TOML; sections have none."""
     for name, field in model.model_fields.items():
-        inner = [kind for kind in (field.annotation, *typing.get_args(field.annotation)) if _is_section(kind)]
-        yield from recipe_keys(inner[0], f"{prefix}{name}.") if inner else [(prefix + name, _toml(field))]
+        inner = [
+            kind
+            for kind in (field.annotation, *typing.get_args(field.annotation))
+            if _is_section(kind)
+        ]
+        yield from (
+            recipe_keys(inner[0], f"{prefix}{name}.") if inner else [(prefix + name, _toml(field))]
+        )
 
 
 def _is_section(kind):
@@ -198,17 +282,23 @@ def test_recipes_page_has_every_key_with_its_default(key, default):
 
 def test_metrics_page_example_is_worked_right():
     """The table of the example gives the figures that the text arrives at."""
-    rows = re.findall(r"^\| [A-D] \| ([\d.]+) \| ([01]) \| ([01]) \|", PAGES["metrics.md"], flags=re.MULTILINE)
+    rows = re.findall(
+        r"^\| [A-D] \| ([\d.]+) \| ([01]) \| ([01]) \|", PAGES["metrics.md"], flags=re.MULTILINE
+    )
     score, cheap, frontier = np.array(rows, dtype=float).T
     share, quality = cost_quality_curve(score, cheap, frontier)
     gap = {"cheap_quality": cheap.mean(), "frontier_quality": frontier.mean()}
     assert f"APGR = {average_gap_recovered(share, quality, **gap):.3f}" in PAGES["metrics.md"]
-    assert f"CPT(80 %) = {calls_for_gap(share, quality, target=0.8, **gap):.2f}" in PAGES["metrics.md"]
+    assert (
+        f"CPT(80 %) = {calls_for_gap(share, quality, target=0.8, **gap):.2f}" in PAGES["metrics.md"]
+    )
 
 
 def test_commands_page_is_up_to_date():
     run = [sys.executable, str(DOCS / "generate_commands.py"), "--check"]
-    done = subprocess.run(run, capture_output=True, text=True, cwd=REPOSITORY, env={"PYTHONPATH": str(REPOSITORY)})
+    done = subprocess.run(
+        run, capture_output=True, text=True, cwd=REPOSITORY, env={"PYTHONPATH": str(REPOSITORY)}
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -216,7 +306,10 @@ def test_links_between_pages_lead_somewhere():
     broken = []
     for path in (REPOSITORY / "README.md", *DOCS.glob("*.md")):
         for target in re.findall(r"\]\(([^)\s]+)\)", PAGES.get(path.name, "")):
-            if not re.match(r"[a-z]+:|#", target) and not (path.parent / target.partition("#")[0]).exists():
+            if (
+                not re.match(r"[a-z]+:|#", target)
+                and not (path.parent / target.partition("#")[0]).exists()
+            ):
                 broken.append((path.name, target))
     assert broken == []
 
@@ -231,11 +324,15 @@ def code_of(page):
 
 
 def command_lines():
-    """Yield page and words of every ``difficulty ...`` line, without comments and the mark of a line that goes on."""
+    """Yield page and words of every ``difficulty ...`` line, without comments and the mark of a
+    line that goes on.
+    """
     for name, page in PAGES.items():
         before = "(Example|Usage): " if name == "commands.md" else r"(\$ )?([\w./-]*/)?"
         for line in code_of(page):
-            if found := re.match(rf"{before}difficulty (?P<words>[a-z].*)", line.replace("...", "").rstrip("\\")):
+            if found := re.match(
+                rf"{before}difficulty (?P<words>[a-z].*)", line.replace("...", "").rstrip("\\")
+            ):
                 yield name, shlex.split(re.sub(r"[\[\]|]", " ", found["words"]), comments=True)
 
 
@@ -248,8 +345,23 @@ def test_command_lines_name_commands_and_options_that_exist(commands):
     wrong = []
     for page, words in command_lines():
         command = commands.get(words[0])
-        known = {"--help", *(text for option in command.params for text in (*option.opts, *option.secondary_opts))} if command else set()
-        wrong += [(page, words) for word in words[1:] if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known]
+        known = (
+            {
+                "--help",
+                *(
+                    text
+                    for option in command.params
+                    for text in (*option.opts, *option.secondary_opts)
+                ),
+            }
+            if command
+            else set()
+        )
+        wrong += [
+            (page, words)
+            for word in words[1:]
+            if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known
+        ]
         wrong += [] if command else [(page, words)]
     assert wrong == []
 

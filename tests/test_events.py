@@ -11,28 +11,50 @@ from tests.events import answer, event_of
 
 
 def test_cost_counts_the_failed_first_answer_and_no_shadow_call():
-    """Cheap 0.001 failed validation, frontier 0.02 answered, a shadow call of 0.5 was not for this request: 0.021."""
-    calls = (answer(passed=False), answer("frontier", role="fallback", cost_usd=0.02), answer("frontier", role="shadow", cost_usd=0.5))
+    """Cheap 0.001 failed validation, frontier 0.02 answered, a shadow call of 0.5 was not for this
+    request: 0.021.
+    """
+    calls = (
+        answer(passed=False),
+        answer("frontier", role="fallback", cost_usd=0.02),
+        answer("frontier", role="shadow", cost_usd=0.5),
+    )
     assert event_of(calls=calls).cost_usd == pytest.approx(0.021)
 
 
 def test_cost_is_unknown_where_a_call_has_none():
-    assert event_of(calls=(answer(), answer("frontier", role="fallback", cost_usd=None))).cost_usd is None
+    assert (
+        event_of(calls=(answer(), answer("frontier", role="fallback", cost_usd=None))).cost_usd
+        is None
+    )
     assert event_of(calls=()).cost_usd is None
 
 
 def test_cost_of_a_call_that_failed_without_an_answer_is_not_asked_for():
     """A time-out has no usage; what is paid is the fallback."""
-    calls = (answer(error="timeout", cost_usd=None, checks=()), answer("frontier", role="fallback", cost_usd=0.02))
+    calls = (
+        answer(error="timeout", cost_usd=None, checks=()),
+        answer("frontier", role="fallback", cost_usd=0.02),
+    )
     assert event_of(calls=calls).cost_usd == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(
     ("verdicts", "passed"),
-    [((), None), ((True,), True), ((True, False), False), ((None,), None), ((None, True), True), ((None, False), False)],
+    [
+        ((), None),
+        ((True,), True),
+        ((True, False), False),
+        ((None,), None),
+        ((None, True), True),
+        ((None, False), False),
+    ],
 )
 def test_call_passed_is_unknown_where_no_validator_could_tell(verdicts, passed):
-    assert answer(checks=tuple(Check(name="x", passed=verdict) for verdict in verdicts)).passed is passed
+    assert (
+        answer(checks=tuple(Check(name="x", passed=verdict) for verdict in verdicts)).passed
+        is passed
+    )
 
 
 def test_call_is_found_by_side_and_role():
@@ -44,7 +66,8 @@ def test_call_is_found_by_side_and_role():
 
 def test_event_comes_back_from_json_as_it_was():
     event = event_of(
-        messages=({"role": "user", "content": "h\udcffi\u2028"},), calls=(answer(passed=None), answer("frontier", role="fallback"))
+        messages=({"role": "user", "content": "h\udcffi\u2028"},),
+        calls=(answer(passed=None), answer("frontier", role="fallback")),
     )
     assert DecisionEvent.from_dict(json.loads(json.dumps(event.as_dict()))) == event
 
@@ -61,7 +84,10 @@ def test_event_of_another_format_is_refused(found):
         DecisionEvent.from_dict(event_of().as_dict() | {"format": found})
 
 
-@pytest.mark.parametrize("change", [{"time": "yesterday"}, {"calls": [1]}, {"propensity": None}, {"calls": [{"role": "answer"}]}])
+@pytest.mark.parametrize(
+    "change",
+    [{"time": "yesterday"}, {"calls": [1]}, {"propensity": None}, {"calls": [{"role": "answer"}]}],
+)
 def test_event_with_a_broken_field_is_refused(change):
     with pytest.raises(LogError, match="must have the fields"):
         DecisionEvent.from_dict(event_of().as_dict() | change)
@@ -83,7 +109,10 @@ def test_event_refuses_what_breaks_a_rule(change):
         event_of(**change)
 
 
-@pytest.mark.parametrize("change", [{"role": "encore"}, {"side": "middle"}, {"cost_usd": -1.0}, {"latency_ms": float("nan")}])
+@pytest.mark.parametrize(
+    "change",
+    [{"role": "encore"}, {"side": "middle"}, {"cost_usd": -1.0}, {"latency_ms": float("nan")}],
+)
 def test_call_refuses_what_breaks_a_rule(change):
     with pytest.raises(InvalidValueError):
         answer(**change)

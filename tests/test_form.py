@@ -58,7 +58,12 @@ def test_parse_turns_json_into_what_the_annotations_say():
 
 
 def test_as_dict_is_json_that_parses_to_the_same():
-    ticket = Ticket(price=3, bought=datetime(2026, 11, 26, tzinfo=UTC), stops=(Stop(town="Lyon"),), file=Path("a"))
+    ticket = Ticket(
+        price=3,
+        bought=datetime(2026, 11, 26, tzinfo=UTC),
+        stops=(Stop(town="Lyon"),),
+        file=Path("a"),
+    )
     form = ticket.as_dict(without={"shares", "notes", "full", "kind"})
     assert form == {
         "price": 3.0,
@@ -86,8 +91,14 @@ def test_as_dict_is_json_that_parses_to_the_same():
         ({"bought": 12}, "bought must be a time as 2026-11-27T09:30:00Z: got 12."),
         ({"stops": "Lyon"}, "stops must be a list: got 'Lyon'."),
         ({"stops": ["Lyon"]}, "stops.0 must be an object: got 'Lyon'."),
-        ({"stops": [{"town": "Lyon"}, {"town": ""}]}, "stops.1.town must be a non-empty string: got ''."),
-        ({"stops": [{"town": "Lyon", "minutes": 1.0}]}, "stops.0.minutes must be a whole number: got 1.0."),
+        (
+            {"stops": [{"town": "Lyon"}, {"town": ""}]},
+            "stops.1.town must be a non-empty string: got ''.",
+        ),
+        (
+            {"stops": [{"town": "Lyon", "minutes": 1.0}]},
+            "stops.0.minutes must be a whole number: got 1.0.",
+        ),
         ({"stops": [{"minutes": 1}]}, "stops.0.town is missing."),
         ({"shares": {"adult": 1.5}}, "shares.adult must be in [0, 1]: got 1.5."),
         ({"shares": []}, "shares must be an object: got []."),

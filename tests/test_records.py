@@ -15,7 +15,13 @@ def sample(**changes):
 
 def point(**changes):
     known = Estimate(value=0.3, low=0.2, high=0.4, n=10)
-    fields = {"threshold": 0.5, "objective": "share=0.3", "frontier_share": known, "quality": known, "gap_recovered": known}
+    fields = {
+        "threshold": 0.5,
+        "objective": "share=0.3",
+        "frontier_share": known,
+        "quality": known,
+        "gap_recovered": known,
+    }
     return OperatingPoint(**(fields | {"cost": Estimate(value=None)} | changes))
 
 
@@ -52,14 +58,23 @@ def test_sample_refuses_a_value_that_breaks_the_rule_of_its_field(name, value):
         sample(**{name: value})
 
 
-@pytest.mark.parametrize("messages", [(), (Message("user", ""),), (Message("system", " \n"), Message("user", "\t"))])
+@pytest.mark.parametrize(
+    "messages", [(), (Message("user", ""),), (Message("system", " \n"), Message("user", "\t"))]
+)
 def test_sample_refuses_messages_without_text(messages):
     with pytest.raises(InvalidValueError, match="messages must hold some text"):
         sample(messages=messages)
 
 
 @pytest.mark.parametrize(
-    "outcome", [{"cheap_quality": 0.0}, {"frontier_quality": 0.0}, {"cheap_passed": False}, {"preference": "tie"}], ids=str
+    "outcome",
+    [
+        {"cheap_quality": 0.0},
+        {"frontier_quality": 0.0},
+        {"cheap_passed": False},
+        {"preference": "tie"},
+    ],
+    ids=str,
 )
 def test_sample_needs_one_outcome_and_a_failure_is_one(outcome):
     """Zero and false are known outcomes, only null is unknown."""
@@ -77,21 +92,21 @@ def test_sample_cannot_be_changed():
 
 
 def test_estimate_has_a_note_only_when_there_is_one():
-    assert Estimate(value=0.5, low=0.4, high=0.6, n=9).as_dict() == {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    assert Estimate(value=0.5, low=0.4, high=0.6, n=9).as_dict() == {
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "n": 9,
+    }
     undefined = {"value": None, "low": None, "high": None, "n": 0, "note": "one class"}
     assert Estimate(value=None, note="one class").as_dict() == undefined
 
 
 def test_operating_point_as_dict_is_plain():
     form = point().as_dict()
-    assert [name for name, value in form.items() if isinstance(value, dict) and "value" in value] == [
-        "frontier_share",
-        "quality",
-        "gap_recovered",
-        "cost",
-        "risk",
-        "fallback_share",
-    ]
+    assert [
+        name for name, value in form.items() if isinstance(value, dict) and "value" in value
+    ] == ["frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share"]
     assert (form["task_thresholds"], form["assumed"], form["guarantee"]) == ({}, [], None)
     assert form["threshold"] == 0.5
     assert form["quality"] == {"value": 0.3, "low": 0.2, "high": 0.4, "n": 10}
@@ -111,4 +126,10 @@ def test_operating_point_tells_a_percentage():
 @pytest.mark.parametrize("price", [-1.0, math.inf, math.nan, "3"])
 def test_prices_refuse_what_is_no_price(price):
     with pytest.raises(InvalidValueError, match="price frontier_input must be 0 or more USD"):
-        Prices(date="2026-01-01", cheap_input=0.1, cheap_output=0.2, frontier_input=price, frontier_output=10.0)
+        Prices(
+            date="2026-01-01",
+            cheap_input=0.1,
+            cheap_output=0.2,
+            frontier_input=price,
+            frontier_output=10.0,
+        )

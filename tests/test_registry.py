@@ -14,7 +14,9 @@ def plugin(tmp_path, monkeypatch):
     info = tmp_path / "shapes-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shapes\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[difficulty.test_shapes]\npower = math:pow\nroot = math:cbrt\n")
+    (info / "entry_points.txt").write_text(
+        "[difficulty.test_shapes]\npower = math:pow\nroot = math:cbrt\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
 
 

@@ -12,9 +12,26 @@ import pytest
 from tests.conftest import REPOSITORY, require_program
 
 PACKAGE = REPOSITORY / "difficulty"
-SOURCES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+SOURCES = {
+    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
-GROUND = {"", "errors", "events", "files", "form", "records", "registry", "recipe", "route", "text", "tokens", "wordpiece", "metrics"}
+GROUND = {
+    "",
+    "errors",
+    "events",
+    "files",
+    "form",
+    "records",
+    "registry",
+    "recipe",
+    "route",
+    "text",
+    "tokens",
+    "wordpiece",
+    "metrics",
+}
 LAB = {"traffic", "features", "model", "evaluation", "thresholds", "export", "economics", "labels"}
 ROUTER_SIDE = {"bundle", "runtime"}
 ABOVE = {"integrations", "stages", "cli"}
@@ -27,7 +44,9 @@ MAY_IMPORT = (
     | {"stages": GROUND | LAB | ROUTER_SIDE | {"integrations", "stages"}}
     | {"cli": GROUND | LAB | ROUTER_SIDE | ABOVE}
 )
-"""A room and the rooms it may import; the first part of a module's name after ``difficulty.`` is its room."""
+"""A room and the rooms it may import; the first part of a module's name after ``difficulty.`` is
+its room.
+"""
 
 MAY_NAME = {
     "onnx": ["export/", "features/quantise.py", "features/sentence.py"],
@@ -41,7 +60,11 @@ MAY_NAME = {
     "datasketch": ["traffic/signatures.py"],
     "cleanlab": ["labels/rows.py"],
     "opentelemetry": ["runtime/log/opentelemetry.py"],
-    "mlflow": ["integrations/mlflow.py", "integrations/mlflow_registry.py", "integrations/mlflow_model.py"],
+    "mlflow": [
+        "integrations/mlflow.py",
+        "integrations/mlflow_registry.py",
+        "integrations/mlflow_model.py",
+    ],
     "model_signing": ["bundle/signature.py"],
     "cryptography": ["bundle/signature.py"],
     "litellm": ["integrations/litellm.py"],
@@ -79,7 +102,10 @@ HEAVY = {
     "cryptography",
 }
 
-LOAD = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+LOAD = (
+    "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]];"
+    " print(*sys.modules)"
+)
 
 
 def imported(tree):
@@ -89,7 +115,10 @@ def imported(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" if node.level == 0 else "." * node.level for alias in node.names}
+            names |= {
+                f"{node.module}.{alias.name}" if node.level == 0 else "." * node.level
+                for alias in node.names
+            }
     return names
 
 
@@ -99,11 +128,15 @@ def room_of(path):
 
 
 def dotted(path):
-    return ".".join(["difficulty", *path.removesuffix(".py").removesuffix("__init__").strip("/").split("/")]).strip(".")
+    return ".".join(
+        ["difficulty", *path.removesuffix(".py").removesuffix("__init__").strip("/").split("/")]
+    ).strip(".")
 
 
 def test_modules_import_only_rooms_below_their_own():
-    """The lab knows no router side except for the parity gate, rooms know no stage, stages know no command."""
+    """The lab knows no router side except for the parity gate, rooms know no stage, stages know no
+    command.
+    """
     wrong = {}
     for path, tree in SOURCES.items():
         names = [name.split(".") for name in imported(tree)]
@@ -113,24 +146,42 @@ def test_modules_import_only_rooms_below_their_own():
 
 
 def test_only_the_parity_gate_of_the_lab_asks_the_runtime():
-    asking = {path for path, tree in SOURCES.items() if any(name.startswith("difficulty.runtime") for name in imported(tree))}
+    asking = {
+        path
+        for path, tree in SOURCES.items()
+        if any(name.startswith("difficulty.runtime") for name in imported(tree))
+    }
     assert {path for path in asking if room_of(path) in LAB} <= {"export/parity.py"}
 
 
 def test_modules_import_by_full_name():
-    assert [path for path, tree in SOURCES.items() if any(name.startswith(".") for name in imported(tree))] == []
+    assert [
+        path
+        for path, tree in SOURCES.items()
+        if any(name.startswith(".") for name in imported(tree))
+    ] == []
 
 
 @pytest.mark.parametrize("package", MAY_NAME)
 def test_dependency_is_named_only_where_it_belongs(package):
-    naming = [path for path, tree in SOURCES.items() if any(name.split(".")[0] == package for name in imported(tree))]
+    naming = [
+        path
+        for path, tree in SOURCES.items()
+        if any(name.split(".")[0] == package for name in imported(tree))
+    ]
     assert [path for path in naming if not path.startswith(tuple(MAY_NAME[package]))] == []
 
 
 def loaded_by(names):
-    """Return the full names of the modules in memory after a fresh interpreter has imported some."""
+    """Return the full names of the modules in memory after a fresh interpreter has imported
+    some.
+    """
     run = [sys.executable, "-c", LOAD, *names]
-    return set(subprocess.run(run, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.split())
+    return set(
+        subprocess.run(
+            run, capture_output=True, text=True, check=True, cwd=REPOSITORY
+        ).stdout.split()
+    )
 
 
 def test_ground_floor_and_router_side_load_nothing_heavy():
@@ -141,36 +192,65 @@ def test_ground_floor_and_router_side_load_nothing_heavy():
 
 
 def test_runtime_loads_nothing_that_makes_a_start_slow():
-    """What only settings and event loops need costs a router that uses neither a third of its start."""
-    slow = {"pydantic", "asyncio", "tomllib", "tempfile", "difficulty.records", "difficulty.bundle.signature"}
+    """What only settings and event loops need costs a router that uses neither a third of its
+    start.
+    """
+    slow = {
+        "pydantic",
+        "asyncio",
+        "tomllib",
+        "tempfile",
+        "difficulty.records",
+        "difficulty.bundle.signature",
+    }
     assert loaded_by(["difficulty.runtime"]) & slow == set()
 
 
 def test_naming_stages_and_commands_loads_no_trainer():
-    """``import difficulty.stages`` and ``difficulty.cli`` answer ``--help`` fast, so they load neither scikit-learn nor mlflow."""
+    """``import difficulty.stages`` and ``difficulty.cli`` answer ``--help`` fast, so they load
+    neither scikit-learn nor mlflow.
+    """
     assert loaded_by(["difficulty.stages", "difficulty.cli"]) & (HEAVY - {"typer", "rich"}) == set()
 
 
 def test_modules_say_what_they_export():
-    """``__all__`` names each thing once, only what exists, and every function and class without an underscore."""
+    """``__all__`` names each thing once, only what exists, and every function and class without an
+    underscore.
+    """
     wrong = {}
     for path, tree in SOURCES.items():
-        if not path.endswith("__main__.py") and not all(isinstance(node, ast.Expr) for node in tree.body):
+        if not path.endswith("__main__.py") and not all(
+            isinstance(node, ast.Expr) for node in tree.body
+        ):
             wrong[path] = wrong_exports(importlib.import_module(dotted(path)), tree)
     assert {path: names for path, names in wrong.items() if names} == {}
 
 
 def wrong_exports(module, tree):
     """Return names that are exported twice, do not exist, or are public but not exported."""
-    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")}
+    defined = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
     exported = list(module.__all__)
     twice = [name for name in exported if exported.count(name) > 1]
-    return sorted({*twice, *(name for name in exported if not hasattr(module, name)), *(defined - set(exported))})
+    return sorted(
+        {
+            *twice,
+            *(name for name in exported if not hasattr(module, name)),
+            *(defined - set(exported)),
+        }
+    )
 
 
 def test_nothing_prints_outside_the_command_line():
     """Neither ``print`` and ``input`` nor the standard streams are named."""
-    printing = [path for path, tree in SOURCES.items() if room_of(path) != "cli" and any(map(_prints, ast.walk(tree)))]
+    printing = [
+        path
+        for path, tree in SOURCES.items()
+        if room_of(path) != "cli" and any(map(_prints, ast.walk(tree)))
+    ]
     assert printing == []
 
 
@@ -188,8 +268,15 @@ def test_every_room_is_one_that_the_rules_know():
 def test_every_dependency_is_pinned():
     """Everything that pyproject.toml names, in any extra, has one version in constraints.txt."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
-    pinned = {line.split("==")[0] for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if "==" in line}
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    pinned = {
+        line.split("==")[0]
+        for line in (REPOSITORY / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
     assert {name for name in map(_name, wanted) if name not in pinned} == set()
 
 
@@ -200,7 +287,9 @@ def _name(requirement):
     return requirement
 
 
-@pytest.mark.parametrize(("required", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+@pytest.mark.parametrize(
+    ("required", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)]
+)
 def test_missing_program_skips_here_and_fails_in_ci(monkeypatch, required, outcome):
     monkeypatch.setenv("DIFFICULTY_REQUIRE_PROGRAMS", required)
     with pytest.raises(outcome, match="no-such-program"):

@@ -11,7 +11,13 @@ def user(content, **more):
 
 
 def test_view_of_a_conversation_is_its_texts_line_by_line_without_roles():
-    view = TextView()([{"role": "system", "content": "Be brief."}, user("Hi"), {"role": "assistant", "content": "Hello"}])
+    view = TextView()(
+        [
+            {"role": "system", "content": "Be brief."},
+            user("Hi"),
+            {"role": "assistant", "content": "Hello"},
+        ]
+    )
     assert view == ("Be brief.\nHi\nHello", 18, False)
 
 
@@ -21,7 +27,10 @@ def test_view_of_a_string_is_that_of_one_user_message():
 
 def test_view_leaves_out_messages_without_text():
     """Two texts are joined by one newline, however many empty messages stand between."""
-    assert render([user("a"), user(None), user(""), user([]), {"role": "assistant"}, user("b")]) == "a\nb"
+    assert (
+        render([user("a"), user(None), user(""), user([]), {"role": "assistant"}, user("b")])
+        == "a\nb"
+    )
 
 
 @pytest.mark.parametrize("messages", [[], [user(None)], [user("")], [user("", tool_calls=[])]])
@@ -47,14 +56,21 @@ def test_message_with_tool_calls_has_a_line_for_each_call():
         {"type": "function", "function": {"name": "now", "arguments": None}},
         {"type": "other"},
     ]
-    assert message_text({"role": "assistant", "content": None, "tool_calls": calls}) == 'weather({"city": "Oslo"})\nnow()'
+    assert (
+        message_text({"role": "assistant", "content": None, "tool_calls": calls})
+        == 'weather({"city": "Oslo"})\nnow()'
+    )
     assert message_text(user("Look:", tool_calls=calls[1:2])) == "Look:\nnow()"
 
 
 def test_tool_arguments_that_are_no_string_are_written_as_json():
     """In a form that every language can reproduce, not as Python shows them."""
-    calls = [{"function": {"name": "weather", "arguments": {"city": "Århus", "days": [1, None, True]}}}]
-    assert message_text(user("", tool_calls=calls)) == 'weather({"city":"Århus","days":[1,null,true]})'
+    calls = [
+        {"function": {"name": "weather", "arguments": {"city": "Århus", "days": [1, None, True]}}}
+    ]
+    assert (
+        message_text(user("", tool_calls=calls)) == 'weather({"city":"Århus","days":[1,null,true]})'
+    )
 
 
 def test_view_replaces_lone_surrogates_and_keeps_emoji():
@@ -77,13 +93,17 @@ def test_view_of_a_long_text_keeps_head_and_tail(text, max_chars, expected):
 
 @pytest.mark.parametrize("message", ["Hi", None, 7, ["role", "user"]])
 def test_message_that_is_no_object_is_refused(message):
-    with pytest.raises(InvalidValueError, match="a message must be an object with role and content"):
+    with pytest.raises(
+        InvalidValueError, match="a message must be an object with role and content"
+    ):
         render([user("fine"), message])
 
 
 @pytest.mark.parametrize("content", [7, True, {"text": "Hi"}, b"Hi"])
 def test_message_content_of_another_type_is_refused(content):
-    with pytest.raises(InvalidValueError, match="message content must be a string, a list of content parts or null"):
+    with pytest.raises(
+        InvalidValueError, match="message content must be a string, a list of content parts or null"
+    ):
         message_text(user(content))
 
 
@@ -99,7 +119,9 @@ def test_view_of_one_character_is_refused():
 
 @given(st.text(st.characters(), max_size=40), st.integers(2, 30))
 def test_view_is_bounded_and_can_be_encoded(text, max_chars):
-    """Whatever comes, also lone surrogates, the text has UTF-8 and at most one newline more than allowed."""
+    """Whatever comes, also lone surrogates, the text has UTF-8 and at most one newline more than
+    allowed.
+    """
     view = TextView(max_chars=max_chars)(text)
     assert len(view.text.encode("utf-8")) >= len(view.text)
     assert len(view.text) <= max_chars + 1

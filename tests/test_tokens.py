@@ -19,7 +19,13 @@ def test_encode_of_no_text_gives_no_ids():
 
 @pytest.mark.parametrize(
     ("max_tokens", "kept"),
-    [(10, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), (9, [1, 2, 3, 4, 5, 7, 8, 9, 10]), (4, [1, 2, 9, 10]), (3, [1, 2, 10]), (1, [1])],
+    [
+        (10, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        (9, [1, 2, 3, 4, 5, 7, 8, 9, 10]),
+        (4, [1, 2, 9, 10]),
+        (3, [1, 2, 10]),
+        (1, [1]),
+    ],
 )
 def test_encode_keeps_head_and_tail_of_a_long_text(max_tokens, kept):
     """Of an odd number of tokens the head gets one more."""

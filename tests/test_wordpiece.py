@@ -43,7 +43,11 @@ PIECES = st.sampled_from(
 
 def bert(*, normalizer=None, cut=None, processor=None, added=()):
     """Return a tokenizer of five words."""
-    tokenizer = Tokenizer(WordPiece({"[UNK]": 0, "go": 1, "##ing": 2, ".": 3, "[": 4, "]": 5, "x": 6}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(
+        WordPiece(
+            {"[UNK]": 0, "go": 1, "##ing": 2, ".": 3, "[": 4, "]": 5, "x": 6}, unk_token="[UNK]"
+        )
+    )
     tokenizer.normalizer = normalizer or BertNormalizer()
     tokenizer.pre_tokenizer = cut or BertPreTokenizer()
     if processor:
@@ -62,9 +66,15 @@ def test_ascii_ids_are_those_of_the_tokenizer(text):
     assert IDS(text) in (None, SHIPPED.encode(text).ids)
 
 
-@given(st.lists(st.one_of(PIECES, st.text(max_size=3).filter(lambda text: text.isprintable())), max_size=30))
+@given(
+    st.lists(
+        st.one_of(PIECES, st.text(max_size=3).filter(lambda text: text.isprintable())), max_size=30
+    )
+)
 def test_ids_of_any_script_are_those_of_the_tokenizer(pieces):
-    """What is composed across a border, lowered by its neighbours or no white space to a tokenizer stays with its piece."""
+    """What is composed across a border, lowered by its neighbours or no white space to a tokenizer
+    stays with its piece.
+    """
     text = "".join(pieces)
     assert IDS(text) in (None, SHIPPED.encode(text).ids)
 
@@ -117,7 +127,9 @@ def test_kept_words_are_begun_anew_when_full(monkeypatch):
         assert len(ids._kept) <= 3
 
 
-@pytest.mark.parametrize("text", ["é " + "a,b" * 4000, "é" + " " * 8000 + "x", "é " + "a" * 8000, "a," * 4000 + "é"])
+@pytest.mark.parametrize(
+    "text", ["é " + "a,b" * 4000, "é" + " " * 8000 + "x", "é " + "a" * 8000, "a," * 4000 + "é"]
+)
 def test_long_pieces_beside_other_scripts_have_the_same_ids(text):
     """A piece of thousands of characters is read once, not again from each of them."""
     assert WordIds(SHIPPED)(text) == SHIPPED.encode(text).ids

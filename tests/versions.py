@@ -15,16 +15,25 @@ SAVED = REPOSITORY / "tests" / "data" / "bundle-format-1-1"
 TEXT = "w3 w17 w3"
 """Scores 0.66 by the saved bundle."""
 DAMAGES = ("byte", "missing", "golden")
-"""A byte of the scorer is another, a file is gone, or the hashes fit and the golden vectors do not."""
+"""A byte of the scorer is another, a file is gone, or the hashes fit and the golden vectors do
+not.
+"""
 _COPIES = count()
 
 
 def make_version(folder, number, *, threshold, name="words", source=SAVED):
-    """Write a bundle's scorer with another threshold, and golden vectors that fit it; return the new folder."""
+    """Write a bundle's scorer with another threshold, and golden vectors that fit it; return the
+    new folder.
+    """
     old = read_bundle(source)
     policy = replace(old.policy, threshold=threshold)
-    files = {**old.files, **policy_files(Router.from_bundle(old).scorer, policy, version=f"{name}-{number}")}
-    return write_bundle(folder / f"{name}-{number}", files, fields_of(old, name=name, version=str(number))).path
+    files = {
+        **old.files,
+        **policy_files(Router.from_bundle(old).scorer, policy, version=f"{name}-{number}"),
+    }
+    return write_bundle(
+        folder / f"{name}-{number}", files, fields_of(old, name=name, version=str(number))
+    ).path
 
 
 def damage(folder, source, how):
@@ -46,7 +55,10 @@ def reseal(bad):
     bundle = read_bundle(bad)
     rows = [json.loads(line) for line in bundle.files["golden.jsonl"].decode().split("\n") if line]
     rows[0]["threshold"] = 0.25
-    files = {**bundle.files, "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()}
+    files = {
+        **bundle.files,
+        "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode(),
+    }
     return write_bundle(bad.with_name(bad.name + "-1"), files, fields_of(bundle)).path
 
 

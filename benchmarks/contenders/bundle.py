@@ -1,4 +1,6 @@
-"""Our's router, with the tokenizer alone and, where the bundle holds an encoder's graph, nothing else: ``bundle.py BUNDLE``."""
+"""Our's router, with the tokenizer alone and, where the bundle holds an encoder's graph, nothing
+else: ``bundle.py BUNDLE``.
+"""
 
 import sys
 

@@ -1,8 +1,10 @@
-"""Concurrent callers of our router in one event loop: ``callers.py BUNDLE``, texts as a JSON list on standard input.
+"""Concurrent callers of our router in one event loop: ``callers.py BUNDLE``, texts as a JSON list
+on standard input.
 
-Three ways: ``adecide``; ``decide`` in asyncio's own pool of threads; ``decide`` in the loop, which then stands still meanwhile. Each
-caller asks for its next decision when it has the last one, so nothing waits but for the machine. A ticker beside them says how late
-the loop is for whatever else it serves.
+Three ways: ``adecide``; ``decide`` in asyncio's own pool of threads; ``decide`` in the loop, which
+then stands still meanwhile. Each caller asks for its next decision when it has the last one, so
+nothing waits but for the machine. A ticker beside them says how late the loop is for whatever else
+it serves.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ Ask = Callable[[str], Awaitable[object]]
 
 
 async def measure(ask: Ask, texts: list[str], callers: int) -> dict[str, list[float]]:
-    """Return what each request took, how late each tick was, and what all took together of wall and processor time, in s."""
+    """Return what each request took, how late each tick was, and what all took together of wall and
+    processor time, in s.
+    """
     rest, taken, late = iter(texts), [], []
     ticking = asyncio.ensure_future(_tick(late))
     wall, processor = time.perf_counter(), time.process_time()
@@ -38,7 +42,9 @@ async def measure(ask: Ask, texts: list[str], callers: int) -> dict[str, list[fl
 async def _call(ask: Ask, rest: Iterator[str], taken: list[float]) -> None:
     for text in rest:
         started = time.perf_counter()
-        await asyncio.sleep(0)  # a request is there; its turn comes when the loop has done what else is due
+        await asyncio.sleep(
+            0
+        )  # a request is there; its turn comes when the loop has done what else is due
         await ask(text)
         taken.append(time.perf_counter() - started)
 
@@ -77,7 +83,9 @@ async def main() -> list[dict[str, Any]]:
 
 
 def _row(way: str, callers: int, rounds: list[dict[str, list[float]]], n: int) -> dict[str, Any]:
-    taken, late = (np.concatenate([one[name] for one in rounds]) * 1e3 for name in ("taken", "late"))
+    taken, late = (
+        np.concatenate([one[name] for one in rounds]) * 1e3 for name in ("taken", "late")
+    )
     return {
         "way": way,
         "callers": callers,

@@ -1,4 +1,6 @@
-"""The int8 MiniLM encoder of recipe ``accurate`` as a bare ONNX session, tokenizer included: ``encoder.py FOLDER``."""
+"""The int8 MiniLM encoder of recipe ``accurate`` as a bare ONNX session, tokenizer included:
+``encoder.py FOLDER``.
+"""
 
 import sys
 from pathlib import Path
@@ -11,7 +13,9 @@ from worker import serve
 folder = Path(sys.argv[1])
 options = ort.SessionOptions()
 options.intra_op_num_threads = 1
-session = ort.InferenceSession(str(folder / "encoder.onnx"), options, providers=["CPUExecutionProvider"])
+session = ort.InferenceSession(
+    str(folder / "encoder.onnx"), options, providers=["CPUExecutionProvider"]
+)
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 tokenizer.no_padding()
 tokenizer.enable_truncation(256)

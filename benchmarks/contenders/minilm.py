@@ -1,4 +1,6 @@
-"""all-MiniLM-L6-v2 through sentence-transformers: what routers on embeddings pay before they look anything up."""
+"""all-MiniLM-L6-v2 through sentence-transformers: what routers on embeddings pay before they look
+anything up.
+"""
 
 import sys
 
@@ -11,5 +13,7 @@ model = SentenceTransformer(sys.argv[1], device="cpu")
 model.encode("first request", show_progress_bar=False)
 serve(
     {"embed": lambda text: model.encode(text, show_progress_bar=False)},
-    batches={"embed": lambda texts: model.encode(list(texts), batch_size=64, show_progress_bar=False)},
+    batches={
+        "embed": lambda texts: model.encode(list(texts), batch_size=64, show_progress_bar=False)
+    },
 )

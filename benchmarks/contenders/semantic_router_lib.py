@@ -1,4 +1,6 @@
-"""semantic-router 1.1.1 with two routes of 2,000 utterances, its encoder's time left out: embeddings are random unit vectors."""
+"""semantic-router 1.1.1 with two routes of 2,000 utterances, its encoder's time left out:
+embeddings are random unit vectors.
+"""
 
 import numpy as np
 from semantic_router import Route
@@ -19,7 +21,10 @@ class Given(DenseEncoder):
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).tolist()
 
 
-routes = [Route(name=name, utterances=[f"{name} {number}" for number in range(UTTERANCES)]) for name in ("cheap", "frontier")]
+routes = [
+    Route(name=name, utterances=[f"{name} {number}" for number in range(UTTERANCES)])
+    for name in ("cheap", "frontier")
+]
 router = IndexedRouter(Given(name="given"), routes)
 router("first request")
 serve({"look up": router})

@@ -1,6 +1,8 @@
-"""A classifier of the shape of XLM-RoBERTa-base with random weights: what RouteLLM's ``bert`` router runs.
+"""A classifier of the shape of XLM-RoBERTa-base with random weights: what RouteLLM's ``bert``
+router runs.
 
-Its tokenizer cannot be had without its files; ids come from the given ``tokenizer.json``, which costs about as much.
+Its tokenizer cannot be had without its files; ids come from the given ``tokenizer.json``, which
+costs about as much.
 """
 
 import sys
@@ -12,7 +14,9 @@ from worker import serve
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
-config = XLMRobertaConfig(vocab_size=250_002, max_position_embeddings=514, type_vocab_size=1, num_labels=3)
+config = XLMRobertaConfig(
+    vocab_size=250_002, max_position_embeddings=514, type_vocab_size=1, num_labels=3
+)
 model = XLMRobertaForSequenceClassification(config).eval()
 tokenizer = Tokenizer.from_file(sys.argv[1])
 tokenizer.no_padding()

@@ -1,9 +1,11 @@
-"""What a peer is given and what it gives back, as files, so that it can run in an environment of its own. Needs numpy alone.
+"""What a peer is given and what it gives back, as files, so that it can run in an environment of
+its own. Needs numpy alone.
 
-A problem is a folder with ``texts.json`` (n texts) and ``arrays.npz``: ``embeddings`` (n, 384), ``cheap`` and ``frontier`` quality (n,) and
-``fold`` (n,). The requests of fold k are scored by a model trained on all requests of other folds; those of fold -1 are trained on and
-never scored. A peer writes ``score__<method>`` (n,), higher = more worth the frontier model, NaN in fold -1, and ``train_s__<method>`` and
-``score_s__<method>``, the seconds of processor time of each fold.
+A problem is a folder with ``texts.json`` (n texts) and ``arrays.npz``: ``embeddings`` (n, 384),
+``cheap`` and ``frontier`` quality (n,) and ``fold`` (n,). The requests of fold k are scored by a
+model trained on all requests of other folds; those of fold -1 are trained on and never scored. A
+peer writes ``score__<method>`` (n,), higher = more worth the frontier model, NaN in fold -1, and
+``train_s__<method>`` and ``score_s__<method>``, the seconds of processor time of each fold.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ class Problem:
     frontier: np.ndarray
     fold: np.ndarray
     tasks: list[str]
-    """Empty where not known; told to no peer, only to the reference that is the task's mean gain."""
+    """Empty where not known; told to no peer, only to the reference that is the task's mean
+    gain.
+    """
 
     @property
     def gain(self) -> np.ndarray:
@@ -59,7 +63,9 @@ class Problem:
 
 
 def out_of_fold(problem: Problem, fit: Fit) -> tuple[np.ndarray, list[float], list[float]]:
-    """Return the out-of-fold scores of a method, and its processor seconds of training and of scoring for each fold."""
+    """Return the out-of-fold scores of a method, and its processor seconds of training and of
+    scoring for each fold.
+    """
     score = np.full(len(problem.texts), np.nan)
     train_s, score_s = [], []
     for number in np.unique(problem.fold[problem.fold >= 0]):
@@ -78,12 +84,18 @@ def score_methods(problem: Problem, methods: Mapping[str, Fit]) -> dict[str, np.
     arrays: dict[str, np.ndarray] = {}
     for name, fit in methods.items():
         score, train_s, score_s = out_of_fold(problem, fit)
-        arrays |= {f"score__{name}": score, f"train_s__{name}": np.array(train_s), f"score_s__{name}": np.array(score_s)}
+        arrays |= {
+            f"score__{name}": score,
+            f"train_s__{name}": np.array(train_s),
+            f"score_s__{name}": np.array(score_s),
+        }
         print(f"{name}: {sum(train_s):.0f} s of training", file=sys.stderr, flush=True)
     return arrays
 
 
 def main(methods: Mapping[str, Fit]) -> None:
-    """Score the problem folder of the first argument; write the scores to the path of the second."""
+    """Score the problem folder of the first argument; write the scores to the path of the
+    second.
+    """
     problem, out = Problem.read(Path(sys.argv[1])), Path(sys.argv[2])
     np.savez(out, **score_methods(problem, methods))

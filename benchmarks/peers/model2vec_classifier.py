@@ -1,7 +1,8 @@
 """model2vec 0.10.0: its trainable classifier on static embeddings, all settings as shipped.
 
-It learns whether the frontier model is strictly better, and scores with that probability. Deviation: no model of the Hub can be had
-offline, so it starts from this project's static table (256 numbers a token, distilled by model2vec from MiniLM; ``models/``).
+It learns whether the frontier model is strictly better, and scores with that probability.
+Deviation: no model of the Hub can be had offline, so it starts from this project's static table
+(256 numbers a token, distilled by model2vec from MiniLM; ``models/``).
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ def static_model() -> StaticModel:
     """Return the shipped static encoder as a model of model2vec."""
     with np.load(ENCODER / "table.npz", allow_pickle=False) as arrays:
         vectors = arrays["table"] * arrays["scale"][:, None]
-    return StaticModel(vectors.astype(np.float32), Tokenizer.from_file(str(ENCODER / "tokenizer.json")), normalize=True)
+    return StaticModel(
+        vectors.astype(np.float32),
+        Tokenizer.from_file(str(ENCODER / "tokenizer.json")),
+        normalize=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""semantic-router 1.1.1: two routes, ``cheap`` and ``frontier``, whose utterances are the labelled requests.
+"""semantic-router 1.1.1: two routes, ``cheap`` and ``frontier``, whose utterances are the labelled
+requests.
 
-A request is an utterance of ``frontier`` where the frontier model was strictly better. The score is the router's raw score of
-``frontier`` minus that of ``cheap``, five neighbours and their mean as shipped. Its ``fit`` (since 1.0 a calibration of confidences)
-is not called: it never reorders routes, and would take a part of the requests away from the utterances. Deviations: the encoder
-looks up the given MiniLM embeddings; also with 100 neighbours and their sum (``semantic_router_k100``), because five can hardly rank.
+A request is an utterance of ``frontier`` where the frontier model was strictly better. The score is
+the router's raw score of ``frontier`` minus that of ``cheap``, five neighbours and their mean as
+shipped. Its ``fit`` (since 1.0 a calibration of confidences) is not called: it never reorders
+routes, and would take a part of the requests away from the utterances. Deviations: the encoder
+looks up the given MiniLM embeddings; also with 100 neighbours and their sum
+(``semantic_router_k100``), because five can hardly rank.
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ def router(**settings: Any) -> Fit:
     """Return the router with some settings of its own."""
 
     def fit(problem: Problem, rows: Rows) -> Scorer:
-        encoder = Lookup(name="minilm", known=dict(zip(problem.texts, problem.embeddings.tolist(), strict=True)))
+        encoder = Lookup(
+            name="minilm", known=dict(zip(problem.texts, problem.embeddings.tolist(), strict=True))
+        )
         model = IndexedRouter(encoder, _routes(problem, rows), **settings)
         return lambda others: _margins(model, [problem.texts[row] for row in others])
 
@@ -46,7 +51,10 @@ def router(**settings: Any) -> Fit:
 def _routes(problem: Problem, rows: Rows) -> list[Route]:
     better = problem.gain[rows] > 0
     utterances = {"cheap": rows[~better], "frontier": rows[better]}
-    return [Route(name=name, utterances=[problem.texts[row] for row in members]) for name, members in utterances.items()]
+    return [
+        Route(name=name, utterances=[problem.texts[row] for row in members])
+        for name, members in utterances.items()
+    ]
 
 
 def _margins(model: IndexedRouter, texts: list[str]) -> np.ndarray:
@@ -56,4 +64,6 @@ def _margins(model: IndexedRouter, texts: list[str]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main({"semantic_router": router(), "semantic_router_k100": router(top_k=100, aggregation="sum")})
+    main(
+        {"semantic_router": router(), "semantic_router_k100": router(top_k=100, aggregation="sum")}
+    )

@@ -1,4 +1,6 @@
-"""The folder that is shipped: its manifest, its policy, how it is written and how it is checked. No lab code, no pickle."""
+"""The folder that is shipped: its manifest, its policy, how it is written and how it is checked. No
+lab code, no pickle.
+"""
 
 from difficulty.bundle.manifest import BUNDLE_FORMAT, FileEntry, Manifest
 from difficulty.bundle.policy import Chosen, Exploration, Fallback, Policy, ValidatorRule

@@ -4,11 +4,13 @@
     REGISTRY/NAME/bundles/<bundle>-<hash>/        the bundles, as they were shipped
     REGISTRY/NAME/lock                            held by who writes
 
-Every change writes the journal anew beside the old one and puts it in its place in one step, after everything it speaks of is on the disk.
-So a reader needs no lock, and a process that is killed leaves the state before its change or after it. What it may also leave, a bundle
-that no entry names or a scratch folder, is never seen; scratch goes with the next publication.
+Every change writes the journal anew beside the old one and puts it in its place in one step, after
+everything it speaks of is on the disk. So a reader needs no lock, and a process that is killed
+leaves the state before its change or after it. What it may also leave, a bundle that no entry names
+or a scratch folder, is never seen; scratch goes with the next publication.
 
-``JOURNAL_FORMAT`` is raised when an entry changes its meaning; readers refuse numbers above their own.
+``JOURNAL_FORMAT`` is raised when an entry changes its meaning; readers refuse numbers above their
+own.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ class Journal(BaseModel):
 
     @property
     def champions(self) -> list[int]:
-        """Champions so far, those that were rolled back left out; the last one is the present one."""
+        """Champions so far, those that were rolled back left out; the last one is the present
+        one.
+        """
         line: list[int] = []
         for event in self.events:
             if event.event == "promoted":
@@ -106,13 +110,16 @@ class FolderRegistry:
     Parameters
     ----------
     folder : str or Path
-        Made when the first bundle is published. On a network share, the share must support locks (``flock``).
+        Made when the first bundle is published. On a network share, the share must support locks
+        (``flock``).
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
-    def publish(self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:
+    def publish(
+        self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> Version:
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
         home = self.folder / check_name("name", name)
         (home / "bundles").mkdir(parents=True, exist_ok=True)
@@ -122,7 +129,13 @@ class FolderRegistry:
             if bundle.digest not in known:
                 _keep(bundle, home / "bundles")
             figures = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
-            event = _event("published", number, bundle=bundle.label, digest=bundle.digest, tags={**tags, **figures})
+            event = _event(
+                "published",
+                number,
+                bundle=bundle.label,
+                digest=bundle.digest,
+                tags={**tags, **figures},
+            )
             journal = journal.with_event(event)
             self._write(journal)
         return journal.versions[number]
@@ -141,7 +154,9 @@ class FolderRegistry:
         if number in versions:
             return versions[number]
         known = ", ".join([*sorted(aliases), *map(str, versions)])
-        raise RegistryError(f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}.")
+        raise RegistryError(
+            f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}."
+        )
 
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
@@ -157,7 +172,9 @@ class FolderRegistry:
         copy_bundle(checked(read_bundle(self.path(version)), version), out)
         return out
 
-    def promote(self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]) -> None:
+    def promote(
+        self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
+    ) -> None:
         """Make a version the champion, if ``replacing`` still is.
 
         Raises
@@ -187,7 +204,9 @@ class FolderRegistry:
         """
         with self._changing(name) as journal:
             if len(journal.champions) < 2:
-                raise RegistryError(f"{name!r} has no champion before the present one. Promote a version instead.")
+                raise RegistryError(
+                    f"{name!r} has no champion before the present one. Promote a version instead."
+                )
             before, left = journal.champions[-2:]
             self._write(journal.with_event(_event("rolled back", before)))
         return journal.versions[left], journal.versions[before]
@@ -212,12 +231,17 @@ class FolderRegistry:
         except FileNotFoundError:
             raise self._unknown(name) from None
         except ValueError as error:
-            raise RegistryError(f"{str(path)!r} is not valid JSON ({error}). Restore it from a copy.") from error
+            raise RegistryError(
+                f"{str(path)!r} is not valid JSON ({error}). Restore it from a copy."
+            ) from error
         return _parsed(form, path)
 
     def _unknown(self, name: str) -> RegistryError:
         known = sorted(path.parent.name for path in self.folder.glob("*/journal.json"))
-        return RegistryError(f"no bundle {name!r} in registry {str(self.folder)!r}. Known: {', '.join(known) or 'none'}.")
+        return RegistryError(
+            f"no bundle {name!r} in registry {str(self.folder)!r}. Known:"
+            f" {', '.join(known) or 'none'}."
+        )
 
     def _write(self, journal: Journal) -> None:
         home = self.folder / journal.name
@@ -233,13 +257,19 @@ class FolderRegistry:
 def _parsed(form: Any, path: Path) -> Journal:
     found = form.get("format") if isinstance(form, dict) else None
     if isinstance(found, int) and found > JOURNAL_FORMAT:
-        raise RegistryError(f"journal format {found} is newer than this version reads (1 to {JOURNAL_FORMAT}). Upgrade difficulty.")
+        raise RegistryError(
+            f"journal format {found} is newer than this version reads (1 to {JOURNAL_FORMAT})."
+            " Upgrade difficulty."
+        )
     try:
         return Journal.model_validate(form)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "content"
-        raise RegistryError(f"{str(path)!r}: {where}: {first['msg']}; got {first['input']!r:.80}. Restore it from a copy.") from error
+        raise RegistryError(
+            f"{str(path)!r}: {where}: {first['msg']}; got {first['input']!r:.80}. Restore it from a"
+            " copy."
+        ) from error
 
 
 def _event(event: _Kind, version: int, **more: Any) -> Event:
@@ -251,7 +281,9 @@ def _folder_name(bundle: str, digest: str) -> str:
 
 
 def _keep(bundle: Bundle, folder: Path) -> None:
-    """Write a bundle to where it will stay; the lock is held, so whatever is unfinished there was left by a process that is gone."""
+    """Write a bundle to where it will stay; the lock is held, so whatever is unfinished there was
+    left by a process that is gone.
+    """
     for left in folder.glob(".*"):
         shutil.rmtree(left, ignore_errors=True)
     kept = folder / _folder_name(bundle.label, bundle.digest)

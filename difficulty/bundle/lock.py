@@ -1,4 +1,6 @@
-"""One process at a time: a lock that the operating system gives back when its holder ends, however it ends."""
+"""One process at a time: a lock that the operating system gives back when its holder ends, however
+it ends.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _PAUSE_S = 0.05
 def locked(path: Path, *, wait_s: float = _WAIT_S) -> Iterator[None]:
     """Hold a lock file while the block runs.
 
-    A lock whose holder was killed is free at once: it belongs to the open file, not to the file's being there. The file stays.
+    A lock whose holder was killed is free at once: it belongs to the open file, not to the file's
+    being there. The file stays.
 
     Raises
     ------
@@ -38,7 +41,10 @@ def locked(path: Path, *, wait_s: float = _WAIT_S) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= end:
-                    raise RegistryError(f"another process holds {str(path)!r} for more than {wait_s:g} s. Try again.") from None
+                    raise RegistryError(
+                        f"another process holds {str(path)!r} for more than {wait_s:g} s. Try"
+                        " again."
+                    ) from None
                 time.sleep(_PAUSE_S)
         yield
     finally:

@@ -1,8 +1,9 @@
 """``manifest.json``: what a bundle is, and the hash of every other file in it.
 
-``BUNDLE_FORMAT`` is raised when a reader of the old number would misread a bundle: another meaning of a field, a new required file. A
-new optional field does not raise it: a reader that does not know it refuses the bundle and names the field. Readers refuse numbers
-above their own and keep reading the older ones; a saved bundle of each old number stays under test.
+``BUNDLE_FORMAT`` is raised when a reader of the old number would misread a bundle: another meaning
+of a field, a new required file. A new optional field does not raise it: a reader that does not know
+it refuses the bundle and names the field. Readers refuse numbers above their own and keep reading
+the older ones; a saved bundle of each old number stays under test.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Manifest(Form):
     max_chars: Annotated[int, at_least(2)]
     max_tokens: Annotated[int, at_least(1)]
     task_ids: dict[str, int] = field(default_factory=dict)
-    """Id that stands before the text's where the request's task is known; not counted in ``max_tokens``."""
+    """Id that stands before the text's where the request's task is known; not counted in
+    ``max_tokens``.
+    """
     score_tolerance: Annotated[float, above(0)]
     """How far another runtime's scores may be from ``golden.jsonl``."""
     cheap_model: str | None = None
@@ -69,4 +72,7 @@ def seal(content: bytes) -> bytes:
 
 def is_sealed(content: bytes, seal: str) -> bool:
     """Return whether the bytes of a manifest are those that ``seal`` was taken of."""
-    return content.count(seal.encode()) == 1 and sha256(content.replace(seal.encode(), UNSEALED.encode())).hexdigest() == seal
+    return (
+        content.count(seal.encode()) == 1
+        and sha256(content.replace(seal.encode(), UNSEALED.encode())).hexdigest() == seal
+    )

@@ -32,13 +32,19 @@ class Fallback(Form):
 
     on_validation_failure: bool = True
     on_call_failure: bool = True
-    """Whether the frontier model is called when the cheap one times out, is rate-limited or fails."""
+    """Whether the frontier model is called when the cheap one times out, is rate-limited or
+    fails.
+    """
     validators: tuple[ValidatorRule, ...] = ()
     """What an answer has to pass; without any, no answer fails."""
     streaming: Literal["pass", "buffer"] = "pass"
-    """Streamed cheap answers: ``pass`` sends them on as they come, unchecked; ``buffer`` holds them back until they are checked."""
+    """Streamed cheap answers: ``pass`` sends them on as they come, unchecked; ``buffer`` holds them
+    back until they are checked.
+    """
     catch_rate: Share | None = None
-    """Share of the cheap model's failures that validation catches, as expected figures reckon with it. ``None``: not known."""
+    """Share of the cheap model's failures that validation catches, as expected figures reckon with
+    it. ``None``: not known.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +54,9 @@ class Exploration(Form):
     epsilon: Annotated[float, between(0, 0.5)] = 0.0
     """Probability with which a scored request takes the other route."""
     shadow: Share = 0.0
-    """Share of the requests that are also sent to the other model, outside the request's time; nobody sees that answer."""
+    """Share of the requests that are also sent to the other model, outside the request's time;
+    nobody sees that answer.
+    """
     seed: Annotated[int, at_least(0)] = 0
     """Chance is a hash of this and of the request's id."""
 
@@ -64,7 +72,9 @@ class Chosen(Form):
     n: Annotated[int, at_least(0)]
     """Number of calibration rows the threshold was chosen on."""
     expected: dict[str, Any]
-    """``frontier_share``, ``quality``, ``gap_recovered``, ``cost``, ``risk`` and ``fallback_share``, each with value, low, high, n."""
+    """``frontier_share``, ``quality``, ``gap_recovered``, ``cost``, ``risk`` and
+    ``fallback_share``, each with value, low, high, n.
+    """
     assumed: tuple[str, ...] = ()
     """What these expectations rest on, a sentence each."""
     guarantee: str | None = None
@@ -82,21 +92,29 @@ class CutOffs(Form):
     n: Annotated[int, at_least(0)]
     """Requests that they were chosen on."""
     expected: dict[str, Any]
-    """``asked``: share of these requests that the scorer is asked about; ``changed``: share of decisions that differ from its own."""
+    """``asked``: share of these requests that the scorer is asked about; ``changed``: share of
+    decisions that differ from its own.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Early(Form):
-    """Early exit: ``early.onnx`` decides the requests whose early score is outside the cut-offs, the scorer all others."""
+    """Early exit: ``early.onnx`` decides the requests whose early score is outside the cut-offs,
+    the scorer all others.
+    """
 
     threshold: Share
     """The threshold that the cut-offs were chosen for; with any other they do not count."""
     budget: Share
-    """Most decisions that may differ from the scorer's, as a share of the requests that need a score."""
+    """Most decisions that may differ from the scorer's, as a share of the requests that need a
+    score.
+    """
     confidence: Share
     """How sure it is that the budget is kept, on traffic like that of the choice."""
     with_task: CutOffs | None = None
-    """For requests that come with a task that the scorer knows; ``None``: the scorer decides them all."""
+    """For requests that come with a task that the scorer knows; ``None``: the scorer decides them
+    all.
+    """
     without_task: CutOffs | None = None
     """For all others."""
 
@@ -105,7 +123,9 @@ class Early(Form):
         for name, cut in (("with_task", self.with_task), ("without_task", self.without_task)):
             if cut and not cut.low <= self.threshold <= cut.high:
                 what = f"{cut.low:g}, {self.threshold:g}, {cut.high:g}"
-                raise FieldError(f"must have the threshold between the cut-offs: got {what}", where=(name,))
+                raise FieldError(
+                    f"must have the threshold between the cut-offs: got {what}", where=(name,)
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +135,9 @@ class Policy(Form):
     cheap_model: Annotated[str, non_empty]
     frontier_model: Annotated[str, non_empty]
     max_cheap_tokens: Annotated[int, at_least(0)] = 256
-    """Easy tasks shorter than this are sent to the cheap model without scoring; 0 switches that off."""
+    """Easy tasks shorter than this are sent to the cheap model without scoring; 0 switches that
+    off.
+    """
     easy_tasks: tuple[str, ...] = ()
     hard_tasks: tuple[str, ...] = ()
     threshold: Share
@@ -137,4 +159,6 @@ class Policy(Form):
         super().__post_init__()
         both = sorted({*self.easy_tasks} & {*self.hard_tasks})
         if both:
-            raise FieldError(f"must say of a task that it is easy or hard, not both: got {', '.join(both)}")
+            raise FieldError(
+                f"must say of a task that it is easy or hard, not both: got {', '.join(both)}"
+            )

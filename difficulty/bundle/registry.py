@@ -1,8 +1,10 @@
 """Registries: where shipped bundles are published under a name, and which of them is the champion.
 
-A registry keeps numbered versions of a name. Two aliases point at them: ``challenger``, the newest that was published, and ``champion``,
-the one that routers follow. Promoting moves the champion to another version and rolling back moves it to the one before, always the whole
-bundle: scorer, calibration and thresholds. Another store is a class with these methods and one line in ``REGISTRIES``.
+A registry keeps numbered versions of a name. Two aliases point at them: ``challenger``, the newest
+that was published, and ``champion``, the one that routers follow. Promoting moves the champion to
+another version and rolling back moves it to the one before, always the whole bundle: scorer,
+calibration and thresholds. Another store is a class with these methods and one line in
+``REGISTRIES``.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ CHALLENGER, CHAMPION = "challenger", "champion"
 REGISTRIES = {
     "file": "difficulty.bundle.folder:FolderRegistry",
     **dict.fromkeys(
-        ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks"), "difficulty.integrations.mlflow_registry:MlflowRegistry"
+        ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks"),
+        "difficulty.integrations.mlflow_registry:MlflowRegistry",
     ),
 }
 """Scheme of a registry's address to its class; an address without a scheme is a folder's path."""
@@ -66,7 +69,9 @@ class Version:
 class Registry(Protocol):
     """Keeps the versions of named bundles."""
 
-    def publish(self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:
+    def publish(
+        self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> Version:
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
 
     def find(self, name: str, reference: str) -> Version:
@@ -81,18 +86,23 @@ class Registry(Protocol):
     def fetch(self, version: Version, out: Path) -> Path:
         """Write a version's bundle into a new folder, byte for byte, and return it."""
 
-    def promote(self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]) -> None:
+    def promote(
+        self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
+    ) -> None:
         """Make a version the champion, if ``replacing`` still is."""
 
     def previous(self, name: str) -> Version | None:
         """Return the champion before the present one."""
 
     def roll_back(self, name: str) -> tuple[Version, Version]:
-        """Make the champion before the present one the champion again; return the one that was left and the one that is back."""
+        """Make the champion before the present one the champion again; return the one that was left
+        and the one that is back.
+        """
 
 
 def open_registry(address: str) -> Registry:
-    """Return the registry at an address: a folder's path or ``file://`` address, or that of an MLflow server or store.
+    """Return the registry at an address: a folder's path or ``file://`` address, or that of an
+    MLflow server or store.
 
     Raises
     ------
@@ -110,7 +120,9 @@ def open_registry(address: str) -> Registry:
     return _opened(scheme, address)
 
 
-def follow_alias(registry: Registry, name: str, kept: str | Path, *, alias: str = CHAMPION) -> Callable[[], Path]:
+def follow_alias(
+    registry: Registry, name: str, kept: str | Path, *, alias: str = CHAMPION
+) -> Callable[[], Path]:
     """Return what finds the bundle of an alias, for :class:`difficulty.runtime.ReloadingRouter`.
 
     Parameters
@@ -119,7 +131,8 @@ def follow_alias(registry: Registry, name: str, kept: str | Path, *, alias: str 
     name : str
         Name that the bundle was published under.
     kept : str or Path
-        Folder where fetched bundles are kept, each under its own name; with the registry out of reach, routers go on with what is loaded.
+        Folder where fetched bundles are kept, each under its own name; with the registry out of
+        reach, routers go on with what is loaded.
     alias : str, default "champion"
     """
 
@@ -141,7 +154,8 @@ def check_name(kind: str, name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise RegistryError(
-            f"{kind} must be at most 128 letters, digits, '.', '_' and '-', and begin with a letter or digit: got {name!r}. Rename it."
+            f"{kind} must be at most 128 letters, digits, '.', '_' and '-', and begin with a letter"
+            f" or digit: got {name!r}. Rename it."
         )
     return name
 
@@ -155,7 +169,10 @@ def checked(bundle: Bundle, version: Version) -> Bundle:
         If it is another.
     """
     if bundle.digest != version.digest:
-        raise RegistryError(f"{version} of {version.name!r} is not what was published: its hash is another. Publish the bundle again.")
+        raise RegistryError(
+            f"{version} of {version.name!r} is not what was published: its hash is another. Publish"
+            " the bundle again."
+        )
     return bundle
 
 

@@ -1,10 +1,13 @@
-"""Signatures of bundles: OpenSSF model signing with an elliptic-curve key pair or certificates, with no network.
+"""Signatures of bundles: OpenSSF model signing with an elliptic-curve key pair or certificates,
+with no network.
 
-The file ``signature`` lies in the bundle's folder and covers every other file, the manifest too. It is a Sigstore bundle over an in-toto
-statement with the sha256 of each file, as the ``model_signing`` command makes and reads them. What is verified are the bytes that were
-read into memory, not the files a second time: between two readings a folder can change.
+The file ``signature`` lies in the bundle's folder and covers every other file, the manifest too. It
+is a Sigstore bundle over an in-toto statement with the sha256 of each file, as the
+``model_signing`` command makes and reads them. What is verified are the bytes that were read into
+memory, not the files a second time: between two readings a folder can change.
 
-The one module that names model_signing and cryptography; both come with the extra ``sign`` and are imported when they are needed.
+The one module that names model_signing and cryptography; both come with the extra ``sign`` and are
+imported when they are needed.
 """
 
 from __future__ import annotations
@@ -25,7 +28,15 @@ from difficulty.bundle.store import SIGNATURE, Bundle, read_bundle
 from difficulty.bundle.trust import Trust
 from difficulty.errors import MissingExtraError, SignatureError, SigningKeyError
 
-__all__ = ["Signer", "SigningKey", "claimed_signer", "opened", "sign_bundle", "sign_folder", "verify_signature"]
+__all__ = [
+    "Signer",
+    "SigningKey",
+    "claimed_signer",
+    "opened",
+    "sign_bundle",
+    "sign_folder",
+    "verify_signature",
+]
 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _NEW_KEY = "Make one with: openssl ecparam -name prime256v1 -genkey -noout -out private.pem"
@@ -35,7 +46,9 @@ class Signer(NamedTuple):
     """Who signed."""
 
     fingerprint: str
-    """sha256 of the public key as a PEM file, or of the signing certificate as DER; hexadecimal digits."""
+    """sha256 of the public key as a PEM file, or of the signing certificate as DER; hexadecimal
+    digits.
+    """
     subject: str | None = None
     """Subject of the signing certificate, as ``CN=release,O=Example``; ``None`` for a bare key."""
 
@@ -73,13 +86,20 @@ def sign_bundle(path: Path, key: SigningKey, *, replace: bool = False) -> Signer
         If model-signing is not installed.
     """
     if read_bundle(path).signature is not None and not replace:
-        raise SignatureError(f"bundle {str(path)!r} is signed already. Pass --replace to put another signature in its place.")
+        raise SignatureError(
+            f"bundle {str(path)!r} is signed already. Pass --replace to put another signature in"
+            " its place."
+        )
     return sign_folder(path, key)
 
 
 def opened(key: SigningKey) -> SigningKey:
-    """Return a key that was tried and asks for no password again: to find out before long work that it cannot be used."""
-    password = key.ask_password() if key.ask_password and _is_encrypted(_content(key.private_key)) else ""
+    """Return a key that was tried and asks for no password again: to find out before long work that
+    it cannot be used.
+    """
+    password = (
+        key.ask_password() if key.ask_password and _is_encrypted(_content(key.private_key)) else ""
+    )
     tried = replaced(key, ask_password=lambda: password)
     with _usable_key(tried):
         return tried
@@ -88,16 +108,30 @@ def opened(key: SigningKey) -> SigningKey:
 def sign_folder(folder: Path, key: SigningKey) -> Signer:
     """Sign a folder that is known to hold a whole bundle."""
     model_signing = _model_signing()
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch, _usable_key(key) as private_key:
+    with (
+        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch,
+        _usable_key(key) as private_key,
+    ):
         config = model_signing.signing.Config()
         try:
             if key.certificate is None:
                 config.use_elliptic_key_signer(private_key=private_key)
             else:
-                config.use_certificate_signer(private_key=private_key, signing_certificate=key.certificate, certificate_chain=key.chain)
+                config.use_certificate_signer(
+                    private_key=private_key,
+                    signing_certificate=key.certificate,
+                    certificate_chain=key.chain,
+                )
         except (OSError, ValueError) as error:
-            raise SigningKeyError(f"signing cannot use certificate {str(key.certificate)!r}: {error}. Check the files.") from error
-        config.set_hashing_config(model_signing.hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False))
+            raise SigningKeyError(
+                f"signing cannot use certificate {str(key.certificate)!r}: {error}. Check the"
+                " files."
+            ) from error
+        config.set_hashing_config(
+            model_signing.hashing.Config().set_ignored_paths(
+                paths=[SIGNATURE], ignore_git_paths=False
+            )
+        )
         made = Path(scratch) / SIGNATURE
         config.sign(folder, made)
         signer = _statement(made.read_bytes()).signer
@@ -120,14 +154,18 @@ def verify_signature(bundle: Bundle, trust: Trust) -> Signer:
     Raises
     ------
     SignatureError
-        If there is no signature, none by a trusted key or certificate, or it is another bundle's; the message names the file.
+        If there is no signature, none by a trusted key or certificate, or it is another bundle's;
+        the message names the file.
     SigningKeyError
         If a key or certificate of ``trust`` cannot be used.
     MissingExtraError
         If model-signing is not installed.
     """
     if bundle.signature is None:
-        raise SignatureError(f"bundle {bundle.label} has no file {SIGNATURE}, and one is required. Sign it with 'difficulty sign'.")
+        raise SignatureError(
+            f"bundle {bundle.label} has no file {SIGNATURE}, and one is required. Sign it with"
+            " 'difficulty sign'."
+        )
     model_signing = _model_signing()
     statement = _statement(bundle.signature)
     config = _verifier(model_signing, statement.signer, trust)
@@ -139,7 +177,10 @@ def verify_signature(bundle: Bundle, trust: Trust) -> Signer:
             if str(error).startswith("Signature mismatch"):
                 _check_files(bundle, statement)  # says it better
             why = str(error) or "it does not fit the key"
-            raise SignatureError(f"bundle file {SIGNATURE} is not by {statement.signer}: {why}. Sign the bundle again.") from error
+            raise SignatureError(
+                f"bundle file {SIGNATURE} is not by {statement.signer}: {why}. Sign the bundle"
+                " again."
+            ) from error
     _check_files(bundle, statement)
     return statement.signer
 
@@ -167,9 +208,18 @@ def _statement(signature: bytes) -> _Statement:
         if any(item["algorithm"] != "sha256" for item in resources):
             raise ValueError("hashes must be sha256 of whole files")
         hashes = {str(item["name"]): str(item["digest"]) for item in resources}
-        return _Statement(_signer(form["verificationMaterial"]), str(said["subject"][0]["name"]), hashes)
-    except (ValueError, LookupError, TypeError) as error:  # whatever may be wrong with bytes that anyone may have written
-        raise SignatureError(f"bundle file {SIGNATURE} is no signature of a model ({error!r:.120}). Sign the bundle again.") from error
+        return _Statement(
+            _signer(form["verificationMaterial"]), str(said["subject"][0]["name"]), hashes
+        )
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+    ) as error:  # whatever may be wrong with bytes that anyone may have written
+        raise SignatureError(
+            f"bundle file {SIGNATURE} is no signature of a model ({error!r:.120}). Sign the bundle"
+            " again."
+        ) from error
 
 
 def _signer(material: dict[str, Any]) -> Signer:
@@ -187,32 +237,54 @@ def _from_base64(text: str) -> bytes:
 def _check_files(bundle: Bundle, statement: _Statement) -> None:
     """Refuse files that are not those that were signed, and name one."""
     found = bundle.hashes
-    wrong = [name for name in {*found, *statement.hashes} if found.get(name) != statement.hashes.get(name)]
+    wrong = [
+        name
+        for name in {*found, *statement.hashes}
+        if found.get(name) != statement.hashes.get(name)
+    ]
     wrong.sort(key=lambda name: (name == "manifest.json", name))  # it changes with every other file
     if not wrong:
         return
     name, others = wrong[0], f" (nor are {len(wrong) - 1} others)" if len(wrong) > 1 else ""
-    problem = "is missing" if name not in found else "was not signed" if name not in statement.hashes else "is not what was signed"
+    problem = (
+        "is missing"
+        if name not in found
+        else "was not signed"
+        if name not in statement.hashes
+        else "is not what was signed"
+    )
     raise SignatureError(
-        f"bundle file {name} {problem}{others}: the signature is that of {statement.name}. Copy the folder again, or sign it again."
+        f"bundle file {name} {problem}{others}: the signature is that of {statement.name}. Copy the"
+        " folder again, or sign it again."
     )
 
 
 def _verifier(model_signing: Any, signer: Signer, trust: Trust) -> Any:
-    """Return what verifies a signature by ``signer``, if ``trust`` holds a key or certificates for it."""
+    """Return what verifies a signature by ``signer``, if ``trust`` holds a key or certificates for
+    it.
+    """
     config = model_signing.verifying.Config()
     if signer.subject is None:
         for path in trust.public_keys:
             if _fingerprint(path) == signer.fingerprint:
                 return config.use_elliptic_key_verifier(public_key=path)
-        raise SignatureError(f"bundle file {SIGNATURE} is by {signer}, which is none of the trusted keys. Ask who shipped the bundle.")
+        raise SignatureError(
+            f"bundle file {SIGNATURE} is by {signer}, which is none of the trusted keys. Ask who"
+            " shipped the bundle."
+        )
     if not trust.certificates or (trust.subjects and signer.subject not in trust.subjects):
-        raise SignatureError(f"bundle file {SIGNATURE} is by {signer}, which is not trusted. Ask who shipped the bundle.")
+        raise SignatureError(
+            f"bundle file {SIGNATURE} is by {signer}, which is not trusted. Ask who shipped the"
+            " bundle."
+        )
     try:
         return config.use_certificate_verifier(certificate_chain=trust.certificates)
     except (OSError, ValueError) as error:
         files = ", ".join(map(str, trust.certificates))
-        raise SigningKeyError(f"certificates must be readable PEM files: got {files} ({error}). Check the trust settings.") from error
+        raise SigningKeyError(
+            f"certificates must be readable PEM files: got {files} ({error}). Check the trust"
+            " settings."
+        ) from error
 
 
 def _fingerprint(path: Path) -> str:
@@ -221,18 +293,26 @@ def _fingerprint(path: Path) -> str:
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
     except OSError as error:
-        raise SigningKeyError(f"public key {str(path)!r} cannot be read: {error.strerror}. Check the path.") from error
+        raise SigningKeyError(
+            f"public key {str(path)!r} cannot be read: {error.strerror}. Check the path."
+        ) from error
     except ValueError as error:
         hint = f"From a private key: openssl ec -in private.pem -pubout -out {path.name}"
-        raise SigningKeyError(f"public key {str(path)!r} must be a PEM file of a public key: it is none. {hint}") from error
+        raise SigningKeyError(
+            f"public key {str(path)!r} must be a PEM file of a public key: it is none. {hint}"
+        ) from error
     _check_curve(key, f"public key {str(path)!r}")
-    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem = key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
     return hashlib.sha256(pem).hexdigest()
 
 
 @contextmanager
 def _usable_key(key: SigningKey) -> Iterator[Path]:
-    """Give the path of a private key that opens without a password; one that was decrypted goes through a pipe, never to the disk."""
+    """Give the path of a private key that opens without a password; one that was decrypted goes
+    through a pipe, never to the disk.
+    """
     path, serialization = key.private_key, _cryptography().serialization
     content = _content(path)
     encrypted = _is_encrypted(content)
@@ -240,14 +320,23 @@ def _usable_key(key: SigningKey) -> Iterator[Path]:
     try:
         private = serialization.load_pem_private_key(content, password)
     except (ValueError, TypeError) as error:
-        rule = "open with its password: it does not" if encrypted else "be a PEM file of a private key: it is none"
-        raise SigningKeyError(f"private key {str(path)!r} must {rule}. {'Check the password.' if encrypted else _NEW_KEY}") from error
+        rule = (
+            "open with its password: it does not"
+            if encrypted
+            else "be a PEM file of a private key: it is none"
+        )
+        raise SigningKeyError(
+            f"private key {str(path)!r} must {rule}."
+            f" {'Check the password.' if encrypted else _NEW_KEY}"
+        ) from error
     _check_curve(private, f"private key {str(path)!r}")
     if not encrypted:
         yield path
         return
     plain = serialization.NoEncryption()
-    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain
+    )
     reading, writing = os.pipe()
     try:
         os.write(writing, pem)  # less than any pipe holds
@@ -261,7 +350,9 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise SigningKeyError(f"private key {str(path)!r} cannot be read: {error.strerror}. Check the path.") from error
+        raise SigningKeyError(
+            f"private key {str(path)!r} cannot be read: {error.strerror}. Check the path."
+        ) from error
 
 
 def _is_encrypted(pem: bytes) -> bool:
@@ -271,7 +362,10 @@ def _is_encrypted(pem: bytes) -> bool:
 def _check_curve(key: Any, subject: str) -> None:
     curve = getattr(getattr(key, "curve", None), "name", type(key).__name__)
     if curve not in _CURVES:
-        raise SigningKeyError(f"{subject} must be an elliptic-curve key (P-256, P-384 or P-521): got {curve}. {_NEW_KEY}")
+        raise SigningKeyError(
+            f"{subject} must be an elliptic-curve key (P-256, P-384 or P-521): got {curve}."
+            f" {_NEW_KEY}"
+        )
 
 
 def _model_signing() -> Any:

@@ -1,4 +1,6 @@
-"""Writing a bundle in one step and reading it with every check done before anything is built from it."""
+"""Writing a bundle in one step and reading it with every check done before anything is built from
+it.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,25 @@ from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form
 from difficulty.text import TEXT_VIEWS
 
-__all__ = ["EARLY_GRAPH", "REQUIRED_FILES", "SIGNATURE", "Bundle", "appearing", "copy_bundle", "read_bundle", "write_bundle"]
+__all__ = [
+    "EARLY_GRAPH",
+    "REQUIRED_FILES",
+    "SIGNATURE",
+    "Bundle",
+    "appearing",
+    "copy_bundle",
+    "read_bundle",
+    "write_bundle",
+]
 
-REQUIRED_FILES = ("scorer.onnx", "tokenizer.json", "policy.json", "golden.jsonl", "metrics.json", "card.md")
+REQUIRED_FILES = (
+    "scorer.onnx",
+    "tokenizer.json",
+    "policy.json",
+    "golden.jsonl",
+    "metrics.json",
+    "card.md",
+)
 EARLY_GRAPH = "early.onnx"
 """The small graph of early exit, in bundles that have it."""
 SIGNATURE = "signature"
@@ -38,7 +56,9 @@ class Bundle:
     """Content of every file but the manifest and the signature, by name."""
     manifest_bytes: bytes
     signature: bytes | None = None
-    """Content of the file ``signature``; reading does not check it, see :func:`difficulty.bundle.signature.verify_signature`."""
+    """Content of the file ``signature``; reading does not check it, see
+    :func:`difficulty.bundle.signature.verify_signature`.
+    """
 
     @property
     def label(self) -> str:
@@ -59,13 +79,19 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """One hash of the whole folder, signature included: two bundles with the same digest are equal byte for byte."""
+        """One hash of the whole folder, signature included: two bundles with the same digest are
+        equal byte for byte.
+        """
         signature = "" if self.signature is None else _sha256(self.signature)
         return _sha256(f"{_sha256(self.manifest_bytes)} {signature}".encode())
 
 
 def write_bundle(
-    folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, sign: Callable[[Path], object] | None = None
+    folder: Path,
+    files: Mapping[str, bytes],
+    manifest: Mapping[str, Any],
+    *,
+    sign: Callable[[Path], object] | None = None,
 ) -> Bundle:
     """Write a bundle folder: all of it appears, or nothing.
 
@@ -86,11 +112,20 @@ def write_bundle(
         If the folder exists, a required file is missing, or a field is wrong.
     """
     if folder.exists():
-        raise BundleError(f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose a new version.")
+        raise BundleError(
+            f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose a new"
+            " version."
+        )
     missing = sorted({*REQUIRED_FILES} - {*files})
     if missing:
-        raise BundleError(f"a bundle needs the files {', '.join(REQUIRED_FILES)}: got none of {', '.join(missing)}.")
-    entries = {name: FileEntry(sha256=_sha256(content), bytes=len(content)) for name, content in sorted(files.items())}
+        raise BundleError(
+            f"a bundle needs the files {', '.join(REQUIRED_FILES)}: got none of"
+            f" {', '.join(missing)}."
+        )
+    entries = {
+        name: FileEntry(sha256=_sha256(content), bytes=len(content))
+        for name, content in sorted(files.items())
+    }
     checked = _parse(Manifest, {**manifest, "files": entries, "sha256": UNSEALED}, "manifest.json")
     _parse_json(Policy, files["policy.json"], "policy.json")
     with appearing(folder) as made:
@@ -110,7 +145,10 @@ def copy_bundle(bundle: Bundle, folder: Path) -> None:
         If the folder exists.
     """
     if folder.exists():
-        raise BundleError(f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose another folder.")
+        raise BundleError(
+            f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose another"
+            " folder."
+        )
     with appearing(folder) as made:
         _write_all(made, bundle.contents)
 
@@ -126,19 +164,31 @@ def read_bundle(folder: Path) -> Bundle:
         If anything is damaged, missing, added or of a newer format; the message names the file.
     """
     if not folder.is_dir():
-        raise BundleNotFoundError(f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'.")
+        raise BundleNotFoundError(
+            f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'."
+        )
     if not (folder / "manifest.json").is_file():
-        raise BundleError(f"bundle {str(folder)!r} has no manifest.json. Copy the whole folder, or ship it again.")
+        raise BundleError(
+            f"bundle {str(folder)!r} has no manifest.json. Copy the whole folder, or ship it again."
+        )
     manifest_bytes = (folder / "manifest.json").read_bytes()
     manifest = _read_manifest(manifest_bytes)
     _check_names({path.name for path in folder.iterdir()}, manifest)
     files = {name: _read_checked(folder / name, entry) for name, entry in manifest.files.items()}
     policy = _parse_json(Policy, files["policy.json"], "policy.json")
     if policy.min_familiarity > 0 and "familiarity" not in manifest.outputs:
-        raise BundleError("policy.json asks for a min_familiarity, but this scorer has no familiarity output. Set it to 0 or train again.")
+        raise BundleError(
+            "policy.json asks for a min_familiarity, but this scorer has no familiarity output. Set"
+            " it to 0 or train again."
+        )
     if policy.early and EARLY_GRAPH not in files:
-        raise BundleError(f"policy.json has early cut-offs, but the bundle has no {EARLY_GRAPH}. Ship the bundle again.")
-    return Bundle(folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE))
+        raise BundleError(
+            f"policy.json has early cut-offs, but the bundle has no {EARLY_GRAPH}. Ship the bundle"
+            " again."
+        )
+    return Bundle(
+        folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE)
+    )
 
 
 def _read_manifest(content: bytes) -> Manifest:
@@ -146,15 +196,25 @@ def _read_manifest(content: bytes) -> Manifest:
     found = form.get("format") if isinstance(form, dict) else None
     if isinstance(found, int) and found > BUNDLE_FORMAT:
         raise BundleError(
-            f"bundle format {found} is newer than this runtime reads (1 to {BUNDLE_FORMAT}). Upgrade difficulty or export again."
+            f"bundle format {found} is newer than this runtime reads (1 to {BUNDLE_FORMAT})."
+            " Upgrade difficulty or export again."
         )
     if found != BUNDLE_FORMAT:
-        raise BundleError(f"manifest.json must name the bundle format (1 to {BUNDLE_FORMAT}): got {found!r}. Ship the bundle again.")
+        raise BundleError(
+            f"manifest.json must name the bundle format (1 to {BUNDLE_FORMAT}): got {found!r}. Ship"
+            " the bundle again."
+        )
     manifest = _parse(Manifest, form, "manifest.json")
     if not is_sealed(content, manifest.sha256):
-        raise BundleError("bundle file manifest.json was changed: its hash is not its own. Copy the folder again, or ship it again.")
+        raise BundleError(
+            "bundle file manifest.json was changed: its hash is not its own. Copy the folder again,"
+            " or ship it again."
+        )
     if manifest.text_view not in TEXT_VIEWS:
-        raise BundleError(f"text view {manifest.text_view} is not one this runtime knows ({list(TEXT_VIEWS)}). Upgrade difficulty.")
+        raise BundleError(
+            f"text view {manifest.text_view} is not one this runtime knows ({list(TEXT_VIEWS)})."
+            " Upgrade difficulty."
+        )
     return manifest
 
 
@@ -162,18 +222,29 @@ def _check_names(found: set[str], manifest: Manifest) -> None:
     listed = {*manifest.files}
     missing = sorted(({*REQUIRED_FILES} | listed) - found)
     if missing:
-        raise BundleError(f"bundle file {missing[0]} is missing. Copy the whole folder, or ship it again.")
+        raise BundleError(
+            f"bundle file {missing[0]} is missing. Copy the whole folder, or ship it again."
+        )
     unlisted = sorted({*REQUIRED_FILES} - listed) + sorted(found - listed - _UNHASHED)
     if unlisted:
-        raise BundleError(f"bundle file {unlisted[0]} is not in the manifest. Remove it, or ship the bundle again.")
+        raise BundleError(
+            f"bundle file {unlisted[0]} is not in the manifest. Remove it, or ship the bundle"
+            " again."
+        )
 
 
 def _read_checked(path: Path, entry: FileEntry) -> bytes:
     if path.is_symlink() or not path.is_file():
-        raise BundleError(f"bundle file {path.name} must be a plain file. Copy the whole folder, or ship it again.")
+        raise BundleError(
+            f"bundle file {path.name} must be a plain file. Copy the whole folder, or ship it"
+            " again."
+        )
     content = path.read_bytes()
     if len(content) != entry.bytes or _sha256(content) != entry.sha256:
-        raise BundleError(f"bundle file {path.name} was changed: its hash is not the manifest's. Copy the folder again, or ship it again.")
+        raise BundleError(
+            f"bundle file {path.name} was changed: its hash is not the manifest's. Copy the folder"
+            " again, or ship it again."
+        )
     return content
 
 
@@ -181,7 +252,10 @@ def _read_signature(path: Path) -> bytes | None:
     if not path.is_symlink() and not path.exists():
         return None
     if path.is_symlink() or not path.is_file():
-        raise BundleError(f"bundle file {path.name} must be a plain file. Copy the whole folder, or sign the bundle again.")
+        raise BundleError(
+            f"bundle file {path.name} must be a plain file. Copy the whole folder, or sign the"
+            " bundle again."
+        )
     return path.read_bytes()
 
 
@@ -193,7 +267,9 @@ def _load_json(content: bytes, name: str) -> Any:
     try:
         return json.loads(content)
     except ValueError as error:
-        raise BundleError(f"{name} is not valid JSON ({error}). Copy the folder again, or ship it again.") from error
+        raise BundleError(
+            f"{name} is not valid JSON ({error}). Copy the folder again, or ship it again."
+        ) from error
 
 
 def _parse(kind: type[_Form], form: Any, name: str) -> _Form:
@@ -209,8 +285,12 @@ def _json_bytes(form: Form) -> bytes:
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of ``folder`` when the block is done, and goes when it fails."""
-    import shutil  # here, because routers only read: these two load compression libraries, and the start waits for them
+    """Give an empty folder that takes the place of ``folder`` when the block is done, and goes when
+    it fails.
+    """
+    # here, because routers only read: these two load compression libraries, and the start waits for
+    # them
+    import shutil
     import tempfile
 
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -13,9 +13,11 @@ __all__ = ["Trust", "load_trust"]
 
 @dataclass(frozen=True, kw_only=True)
 class Trust(Form):
-    """A bundle is accepted when one of the keys, or a certificate that leads to one of the roots, signed it.
+    """A bundle is accepted when one of the keys, or a certificate that leads to one of the roots,
+    signed it.
 
-    The files are read at every check, so that a key that is replaced or withdrawn counts from the next bundle on.
+    The files are read at every check, so that a key that is replaced or withdrawn counts from the
+    next bundle on.
     """
 
     public_keys: tuple[Path, ...] = ()
@@ -23,7 +25,9 @@ class Trust(Form):
     certificates: tuple[Path, ...] = ()
     """PEM files of root and intermediate certificates that signing certificates must lead to."""
     subjects: tuple[str, ...] = ()
-    """Subjects a signing certificate may have, as ``CN=release,O=Example``; empty: any that leads to a root."""
+    """Subjects a signing certificate may have, as ``CN=release,O=Example``; empty: any that leads
+    to a root.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,7 +38,8 @@ class Trust(Form):
 
 
 def load_trust(path: Path) -> Trust:
-    """Read a trust file (TOML: ``public_keys``, ``certificates``, ``subjects``); its paths count from its own folder.
+    """Read a trust file (TOML: ``public_keys``, ``certificates``, ``subjects``); its paths count
+    from its own folder.
 
     Raises
     ------
@@ -48,10 +53,15 @@ def load_trust(path: Path) -> Trust:
     try:
         form = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidValueError("trust file", str(path), rule="be a readable TOML file", hint=f"{error}.") from error
+        raise InvalidValueError(
+            "trust file", str(path), rule="be a readable TOML file", hint=f"{error}."
+        ) from error
     try:
         trust = Trust.parse(form)
     except FieldError as error:
         raise FieldError(error.problem, where=error.where, file=path.name) from error
-    here = {name: tuple(path.parent / file for file in getattr(trust, name)) for name in ("public_keys", "certificates")}
+    here = {
+        name: tuple(path.parent / file for file in getattr(trust, name))
+        for name in ("public_keys", "certificates")
+    }
     return replace(trust, **here)

@@ -1,4 +1,6 @@
-"""Reading a bundle as a deployment requires it: every check of its files, and its signature where one is asked for."""
+"""Reading a bundle as a deployment requires it: every check of its files, and its signature where
+one is asked for.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
     """
     bundle = read_bundle(folder)
     if trust is not None:
-        from difficulty.bundle.signature import verify_signature  # here, so that only those who ask for a signature wait for it
+        from difficulty.bundle.signature import (
+            verify_signature,
+        )  # here, so that only those who ask for a signature wait for it
 
         verify_signature(bundle, trust)
     return bundle

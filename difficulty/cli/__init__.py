@@ -1,4 +1,6 @@
-"""The command line: one file a command, each parses, calls one stage and prints. Nothing else in the package prints."""
+"""The command line: one file a command, each parses, calls one stage and prints. Nothing else in
+the package prints.
+"""
 
 from difficulty.cli.app import main
 

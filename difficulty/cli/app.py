@@ -1,4 +1,6 @@
-"""The application: its commands, and how errors become exit codes 0, 1 (the answer is no) and 2 (bad input)."""
+"""The application: its commands, and how errors become exit codes 0, 1 (the answer is no) and 2
+(bad input).
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,13 @@ _INTERRUPTED = 130
 
 def build_app() -> typer.Typer:
     """Return the application with every command."""
-    app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
     app.callback()(_common)
     for name in COMMANDS:
         module = import_module(f"difficulty.cli.{name.replace('-', '_')}")
@@ -52,8 +60,14 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False, show_time=False)])
-    logging.getLogger("difficulty.runtime").setLevel(logging.ERROR)  # rows that cannot be scored are in the output, with their errors
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=err, show_path=False, show_time=False)],
+    )
+    logging.getLogger("difficulty.runtime").setLevel(
+        logging.ERROR
+    )  # rows that cannot be scored are in the output, with their errors
     try:
         build_app()()  # usage errors and typer.Exit become exit codes in here
     except DifficultyError as error:
@@ -64,7 +78,11 @@ def main() -> None:
             raise
         _stop(str(MissingExtraError("this command", package=package, extra="train")), code=2)
     except OSError as error:
-        _stop(f"{error.filename or 'a file'}: {error.strerror or error}. Check the path and its permissions.", code=2)
+        _stop(
+            f"{error.filename or 'a file'}: {error.strerror or error}. Check the path and its"
+            " permissions.",
+            code=2,
+        )
     except SystemExit as stopped:
         if stopped.code == _INTERRUPTED:
             err.print("stopped; nothing was written")

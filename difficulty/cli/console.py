@@ -12,7 +12,18 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["DEFAULT_CACHE", "CachePath", "JsonFlag", "OutPath", "counting", "err", "out", "print_json", "shown", "steps"]
+__all__ = [
+    "DEFAULT_CACHE",
+    "CachePath",
+    "JsonFlag",
+    "OutPath",
+    "counting",
+    "err",
+    "out",
+    "print_json",
+    "shown",
+    "steps",
+]
 
 out = Console(highlight=False, emoji=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
@@ -33,13 +44,17 @@ DEFAULT_CACHE = Path.home() / ".cache" / "difficulty"
 
 
 def print_json(form: Any) -> None:
-    """Print one JSON object, in ASCII: it passes through every terminal, and lone surrogates survive."""
+    """Print one JSON object, in ASCII: it passes through every terminal, and lone surrogates
+    survive.
+    """
     out.print(json.dumps(form, default=str), markup=False)
 
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """Show what is being done, with a spinner and the time, on standard error; nothing where that is no terminal."""
+    """Show what is being done, with a spinner and the time, on standard error; nothing where that
+    is no terminal.
+    """
     if not err.is_terminal:
         yield lambda _: None
         return

@@ -1,4 +1,5 @@
-"""Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and beside baselines, and a report of it.
+"""Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and beside
+baselines, and a report of it.
 
 Example: difficulty evaluate bundles/support-1 traffic.parquet -o report
 """
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from difficulty.cli.console import DEFAULT_CACHE, CachePath, JsonFlag, OutPath, out, print_json, steps
+from difficulty.cli.console import (
+    DEFAULT_CACHE,
+    CachePath,
+    JsonFlag,
+    OutPath,
+    out,
+    print_json,
+    steps,
+)
 
 if TYPE_CHECKING:
     from difficulty.stages.evaluate import Judgement
@@ -22,14 +31,27 @@ def command(
     scorer: Annotated[Path, typer.Argument(help="Run or bundle folder.")],
     traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
     out_path: OutPath,
-    prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for cost; with ways to host, also whether it pays.")] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(help="Price list (TOML), for cost; with ways to host, also whether it pays."),
+    ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     cache: CachePath = DEFAULT_CACHE,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when an honesty check finds an error or a warning.")] = False,
-    show_texts: Annotated[bool, typer.Option("--show-texts", help="Show texts of the worst mistakes in the report.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Exit with 1 when an honesty check finds an error or a warning."
+        ),
+    ] = False,
+    show_texts: Annotated[
+        bool, typer.Option("--show-texts", help="Show texts of the worst mistakes in the report.")
+    ] = False,
     economics: Annotated[
-        Path | None, typer.Option(help="economics.json of 'difficulty economics -o', shown in the report instead.")
+        Path | None,
+        typer.Option(
+            help="economics.json of 'difficulty economics -o', shown in the report instead."
+        ),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -54,7 +76,14 @@ def command(
             progress=say,
         )
     if json:
-        print_json({"judged": result.judged, "left_out": result.left_out, "note": result.note, **result.evaluation.as_dict()})
+        print_json(
+            {
+                "judged": result.judged,
+                "left_out": result.left_out,
+                "note": result.note,
+                **result.evaluation.as_dict(),
+            }
+        )
     else:
         _print(result, out_path)
     if strict and failing(result.evaluation.findings):

@@ -17,7 +17,13 @@ __all__ = ["command"]
 
 
 def command(
-    reference: Annotated[str, typer.Argument(metavar="NAME[@WHICH]", help="WHICH: champion (default), challenger or a version number.")],
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[@WHICH]",
+            help="WHICH: champion (default), challenger or a version number.",
+        ),
+    ],
     out_path: OutPath,
     registry: RegistryAddress,
     trust: TrustPath = None,
@@ -27,8 +33,17 @@ def command(
     from difficulty.bundle.registry import open_registry
     from difficulty.stages.promote import fetch
 
-    version = fetch(reference, open_registry(registry), out_path, trust=given_trust(None, None, None, trust))
+    version = fetch(
+        reference, open_registry(registry), out_path, trust=given_trust(None, None, None, trust)
+    )
     if json:
-        print_json({"name": version.name, "version": version.number, "bundle": version.bundle, "path": str(out_path)})
+        print_json(
+            {
+                "name": version.name,
+                "version": version.number,
+                "bundle": version.bundle,
+                "path": str(out_path),
+            }
+        )
     else:
         out.print(f"wrote {version} of {version.name} to {out_path}", markup=False)

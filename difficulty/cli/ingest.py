@@ -31,17 +31,30 @@ _OUTCOMES = {
 def command(
     sources: Annotated[
         list[Path],
-        typer.Argument(help="Files or folders: JSON lines, CSV, Parquet, a saved datasets folder, a decision log, RouteLLM's layout."),
+        typer.Argument(
+            help=(
+                "Files or folders: JSON lines, CSV, Parquet, a saved datasets folder, a decision"
+                " log, RouteLLM's layout."
+            )
+        ),
     ],
     out_path: OutPath,
-    format: Annotated[str, typer.Option("--format", help="auto, native, log (a decision log) or routellm.")] = "auto",
+    format: Annotated[
+        str, typer.Option("--format", help="auto, native, log (a decision log) or routellm.")
+    ] = "auto",
     labels: Annotated[
         list[str] | None,
         typer.Option(
-            help="Label source of raw columns, repeat to chain: validation, gap:margin=0.1, preference, judge:scale=1,10, annotators."
+            help=(
+                "Label source of raw columns, repeat to chain: validation, gap:margin=0.1,"
+                " preference, judge:scale=1,10, annotators."
+            )
         ),
     ] = None,
-    near_duplicates: Annotated[bool, typer.Option(help="Keep nearly equal texts on one side of the split, not only equal ones.")] = True,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option(help="Keep nearly equal texts on one side of the split, not only equal ones."),
+    ] = True,
     json: JsonFlag = False,
 ) -> None:
     """Run ingest."""
@@ -49,7 +62,14 @@ def command(
     from difficulty.traffic.writer import rejects_path
 
     with counting("rows read") as count:
-        summary = ingest(sources, out_path, format=format, labels=labels or (), near_duplicates=near_duplicates, progress=count)
+        summary = ingest(
+            sources,
+            out_path,
+            format=format,
+            labels=labels or (),
+            near_duplicates=near_duplicates,
+            progress=count,
+        )
     if json:
         print_json(summary.as_dict())
         return
@@ -62,20 +82,42 @@ def command(
 def print_summary(summary: Summary) -> None:
     """Print what was read, kept and found."""
     known = summary.known_outcomes
-    joined = f"; {summary.joined:,} more were joined with a row of the same request" if summary.joined else ""
+    joined = (
+        f"; {summary.joined:,} more were joined with a row of the same request"
+        if summary.joined
+        else ""
+    )
     out.print(f"{summary.kept:,} of {summary.rows:,} rows kept{joined}")
     for found in summary.labels:
         _print_labels(found)
     counts = {name: known.get(key, 0) for name, key in _OUTCOMES.items()}
     out.print("  outcomes   " + ", ".join(f"{name} {n:,}" for name, n in counts.items() if n))
-    shares = {"frontier better": summary.frontier_better, "cheap better": summary.cheap_better, "tied": summary.tied}
-    out.print(f"  quality    cheap {shown(summary.cheap_quality)}, frontier {shown(summary.frontier_quality)}")
-    out.print("  of those   " + ", ".join(f"{name} {shown(share)}" for name, share in shares.items()))
+    shares = {
+        "frontier better": summary.frontier_better,
+        "cheap better": summary.cheap_better,
+        "tied": summary.tied,
+    }
+    out.print(
+        f"  quality    cheap {shown(summary.cheap_quality)}, frontier"
+        f" {shown(summary.frontier_quality)}"
+    )
+    out.print(
+        "  of those   " + ", ".join(f"{name} {shown(share)}" for name, share in shares.items())
+    )
     groups = f"{summary.groups:,} groups, the largest of {summary.largest_group:,}"
-    contradicting = f" ({summary.contradictions:,} with another outcome)" if summary.contradictions else ""
-    out.print(f"  duplicates {summary.exact_duplicates:,} exact{contradicting}, {summary.near_duplicates:,} near; {groups}")
-    tasks = ", ".join(f"{name or 'none'} {n:,}" for name, n in list(summary.tasks.items())[:_MOST_TASKS])
-    more = f" and {len(summary.tasks) - _MOST_TASKS} more" if len(summary.tasks) > _MOST_TASKS else ""
+    contradicting = (
+        f" ({summary.contradictions:,} with another outcome)" if summary.contradictions else ""
+    )
+    out.print(
+        f"  duplicates {summary.exact_duplicates:,} exact{contradicting},"
+        f" {summary.near_duplicates:,} near; {groups}"
+    )
+    tasks = ", ".join(
+        f"{name or 'none'} {n:,}" for name, n in list(summary.tasks.items())[:_MOST_TASKS]
+    )
+    more = (
+        f" and {len(summary.tasks) - _MOST_TASKS} more" if len(summary.tasks) > _MOST_TASKS else ""
+    )
     out.print(f"  tasks      {tasks}{more}", markup=False)
     for pair, n in list(summary.model_pairs.items())[:3]:
         out.print(f"  models     {pair} ({n:,})", markup=False)
@@ -90,8 +132,14 @@ def print_summary(summary: Summary) -> None:
 
 
 def _print_labels(found: Mapping[str, Any]) -> None:
-    """Print what a label source found: its plain figures on one line, those of each judge or outcome on one line each."""
-    plain = {name: value for name, value in found.items() if name != "source" and not isinstance(value, Mapping)}
+    """Print what a label source found: its plain figures on one line, those of each judge or
+    outcome on one line each.
+    """
+    plain = {
+        name: value
+        for name, value in found.items()
+        if name != "source" and not isinstance(value, Mapping)
+    }
     out.print(f"  labels     {found['source']}: {_figures(plain)}", markup=False)
     for parts in (value for value in found.values() if isinstance(value, Mapping)):
         for name, figures in list(parts.items())[:_MOST_TASKS]:
@@ -99,5 +147,8 @@ def _print_labels(found: Mapping[str, Any]) -> None:
 
 
 def _figures(found: Mapping[str, Any]) -> str:
-    texts = {name: shown(value) if value is None or isinstance(value, float) else f"{value:,}" for name, value in found.items()}
+    texts = {
+        name: shown(value) if value is None or isinstance(value, float) else f"{value:,}"
+        for name, value in found.items()
+    }
     return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())

@@ -1,4 +1,5 @@
-"""Write a bundle as the folder that another serving system expects: an MLflow model, a Triton model repository, a container's files.
+"""Write a bundle as the folder that another serving system expects: an MLflow model, a Triton model
+repository, a container's files.
 
 Example: difficulty layout bundles/support-1 --for mlflow -o served/support
 """
@@ -18,7 +19,9 @@ __all__ = ["command"]
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    layout: Annotated[str, typer.Option("--for", help="What will serve it: mlflow, triton or container.")],
+    layout: Annotated[
+        str, typer.Option("--for", help="What will serve it: mlflow, triton or container.")
+    ],
     out_path: OutPath,
     trust: TrustPath = None,
     json: JsonFlag = False,

@@ -1,6 +1,7 @@
 """Print a complete configuration of a LiteLLM proxy that routes by a bundle.
 
-Example: difficulty litellm-config bundles/support-1 --cheap hosted_vllm/hermes-8b --frontier openai/gpt-5 --log decisions > proxy.yaml
+Example: difficulty litellm-config bundles/support-1 --cheap hosted_vllm/hermes-8b --frontier
+openai/gpt-5 --log decisions > proxy.yaml
 """
 
 from __future__ import annotations
@@ -17,21 +18,56 @@ __all__ = ["command"]
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder, where the proxy runs.")],
-    cheap: Annotated[str, typer.Option(help="Cheap model as LiteLLM names it, with its provider: hosted_vllm/hermes-8b.")],
+    cheap: Annotated[
+        str,
+        typer.Option(
+            help="Cheap model as LiteLLM names it, with its provider: hosted_vllm/hermes-8b."
+        ),
+    ],
     frontier: Annotated[str, typer.Option(help="Frontier model: openai/gpt-5.")],
-    cheap_api_base: Annotated[str | None, typer.Option(help="Address of the cheap model; default: the provider's.")] = None,
-    frontier_api_base: Annotated[str | None, typer.Option(help="Address of the frontier model.")] = None,
-    cheap_api_key: Annotated[str | None, typer.Option(help="os.environ/NAME of its key; default: the provider's variable.")] = None,
-    frontier_api_key: Annotated[str | None, typer.Option(help="os.environ/NAME of its key.")] = None,
-    cheap_timeout: Annotated[float | None, typer.Option(help="Seconds after which the frontier model is called instead.")] = None,
+    cheap_api_base: Annotated[
+        str | None, typer.Option(help="Address of the cheap model; default: the provider's.")
+    ] = None,
+    frontier_api_base: Annotated[
+        str | None, typer.Option(help="Address of the frontier model.")
+    ] = None,
+    cheap_api_key: Annotated[
+        str | None,
+        typer.Option(help="os.environ/NAME of its key; default: the provider's variable."),
+    ] = None,
+    frontier_api_key: Annotated[
+        str | None, typer.Option(help="os.environ/NAME of its key.")
+    ] = None,
+    cheap_timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which the frontier model is called instead.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Model name that clients ask for.")] = "auto",
-    hook: Annotated[bool, typer.Option("--hook", help="Name the model in a hook before the call, without LiteLLM's auto router.")] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Take up a bundle that comes to the same path later, once it has passed every check.")
+    hook: Annotated[
+        bool,
+        typer.Option(
+            "--hook",
+            help="Name the model in a hook before the call, without LiteLLM's auto router.",
+        ),
     ] = False,
-    log: Annotated[Path | None, typer.Option(help="Folder of the decision log; default: none.")] = None,
-    log_texts: Annotated[bool, typer.Option("--log-texts", help="Keep messages in the log, so that it can teach.")] = False,
-    prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the cost of each request.")] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help=(
+                "Take up a bundle that comes to the same path later, once it has passed every"
+                " check."
+            ),
+        ),
+    ] = False,
+    log: Annotated[
+        Path | None, typer.Option(help="Folder of the decision log; default: none.")
+    ] = None,
+    log_texts: Annotated[
+        bool, typer.Option("--log-texts", help="Keep messages in the log, so that it can teach.")
+    ] = False,
+    prices: Annotated[
+        Path | None, typer.Option(help="Price list (TOML), for the cost of each request.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run litellm-config."""
@@ -42,7 +78,9 @@ def command(
     config = proxy_config(
         bundle.absolute() if follow else bundle.resolve(),  # a link that is followed stays a link
         read_bundle(bundle).policy,
-        cheap=Upstream(model=cheap, api_base=cheap_api_base, api_key=cheap_api_key, timeout_s=cheap_timeout),
+        cheap=Upstream(
+            model=cheap, api_base=cheap_api_base, api_key=cheap_api_key, timeout_s=cheap_timeout
+        ),
         frontier=Upstream(model=frontier, api_base=frontier_api_base, api_key=frontier_api_key),
         name=name,
         mode="hook" if hook else "auto_router",

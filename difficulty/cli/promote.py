@@ -1,6 +1,8 @@
-"""Compare a name's challenger with its champion on the same labelled traffic, and promote it if the gate of its recipe holds.
+"""Compare a name's challenger with its champion on the same labelled traffic, and promote it if the
+gate of its recipe holds.
 
-The traffic must be newer than what either was made from. Exit code 1 when the gate does not hold, or another process was first.
+The traffic must be newer than what either was made from. Exit code 1 when the gate does not hold,
+or another process was first.
 
 Example: difficulty promote support recent.parquet --registry registry
 """
@@ -25,8 +27,18 @@ __all__ = ["command"]
 def command(
     name: BundleName,
     registry: RegistryAddress,
-    traffic: Annotated[Path | None, typer.Argument(help="File written by 'difficulty ingest'; not needed for the first champion.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Recipe whose [promotion] section is the gate; default: the challenger's own.")] = None,
+    traffic: Annotated[
+        Path | None,
+        typer.Argument(
+            help="File written by 'difficulty ingest'; not needed for the first champion."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Recipe whose [promotion] section is the gate; default: the challenger's own."
+        ),
+    ] = None,
     prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the costs.")] = None,
     trust: TrustPath = None,
     json: JsonFlag = False,
@@ -70,12 +82,20 @@ def _form(done: Promotion) -> dict[str, object]:
 
 def _print(name: str, done: Promotion) -> None:
     if done.comparison is None:
-        out.print(f"{done.challenger} is the first champion of {name}: there was nothing to compare it with", markup=False)
+        out.print(
+            f"{done.challenger} is the first champion of {name}: there was nothing to compare it"
+            " with",
+            markup=False,
+        )
         return
     _print_comparison(done.comparison)
     for refusal in done.comparison.refusals:
         out.print(f"  {refusal}", markup=False)
-    verdict = f"is the champion of {name} now, in place of" if done.promoted else f"is not promoted; champion of {name} stays"
+    verdict = (
+        f"is the champion of {name} now, in place of"
+        if done.promoted
+        else f"is not promoted; champion of {name} stays"
+    )
     out.print(f"{done.challenger} {verdict} {done.champion}", markup=False)
 
 
@@ -87,6 +107,8 @@ def _print_comparison(comparison: Comparison) -> None:
     table = Table("", "challenger", "champion", "difference", box=None, pad_edge=False)
     for figure, pair in comparison.figures.items():
         label = "cost, USD per 1,000" if figure == "cost" else figure.replace("_", " ")
-        table.add_row(label, as_text(pair.challenger), as_text(pair.champion), as_text(pair.difference))
+        table.add_row(
+            label, as_text(pair.challenger), as_text(pair.champion), as_text(pair.difference)
+        )
     out.print(table)
     out.print(f"{comparison.n:,} samples; " + "; ".join(comparison.notes), markup=False)

@@ -19,10 +19,15 @@ __all__ = ["command"]
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    name: Annotated[str, typer.Option(help="Name to publish it under; routers follow the champion of a name.")],
+    name: Annotated[
+        str, typer.Option(help="Name to publish it under; routers follow the champion of a name.")
+    ],
     registry: RegistryAddress,
     training_run: Annotated[
-        str | None, typer.Option(help="Where training was recorded, such as an MLflow run id, for the lineage.")
+        str | None,
+        typer.Option(
+            help="Where training was recorded, such as an MLflow run id, for the lineage."
+        ),
     ] = None,
     trust: TrustPath = None,
     json: JsonFlag = False,
@@ -31,8 +36,21 @@ def command(
     from difficulty.bundle.registry import open_registry
     from difficulty.stages.promote import publish
 
-    version = publish(bundle, name, open_registry(registry), trust=given_trust(None, None, None, trust), training_run=training_run)
+    version = publish(
+        bundle,
+        name,
+        open_registry(registry),
+        trust=given_trust(None, None, None, trust),
+        training_run=training_run,
+    )
     if json:
-        print_json({"name": name, "version": version.number, "bundle": version.bundle, "bundle_sha256": version.digest})
+        print_json(
+            {
+                "name": name,
+                "version": version.number,
+                "bundle": version.bundle,
+                "bundle_sha256": version.digest,
+            }
+        )
     else:
         out.print(f"published {bundle} as {version} of {name}, its challenger now", markup=False)

@@ -11,7 +11,9 @@ __all__ = ["BundleName", "RegistryAddress"]
 RegistryAddress = Annotated[
     str,
     typer.Option(
-        "--registry", envvar="DIFFICULTY_REGISTRY", help="A folder, or the address of an MLflow server or store: http://..., sqlite:///..."
+        "--registry",
+        envvar="DIFFICULTY_REGISTRY",
+        help="A folder, or the address of an MLflow server or store: http://..., sqlite:///...",
     ),
 ]
 BundleName = Annotated[str, typer.Argument(help="Name that bundles are published under.")]

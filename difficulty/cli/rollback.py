@@ -1,4 +1,5 @@
-"""Make the champion before the present one the champion again: scorer, calibration and thresholds, as one bundle.
+"""Make the champion before the present one the champion again: scorer, calibration and thresholds,
+as one bundle.
 
 Example: difficulty rollback support --registry registry
 """
@@ -17,6 +18,8 @@ def command(name: BundleName, registry: RegistryAddress, json: JsonFlag = False)
 
     left, back = open_registry(registry).roll_back(name)
     if json:
-        print_json({"name": name, "left": left.number, "champion": back.number, "bundle": back.bundle})
+        print_json(
+            {"name": name, "left": left.number, "champion": back.number, "bundle": back.bundle}
+        )
     else:
         out.print(f"{back} is the champion of {name} again, in place of {left}", markup=False)

@@ -1,6 +1,7 @@
 """Decide cheap or frontier for a text, or for every request of a JSON-lines file, with the reason.
 
-Example: difficulty route bundles/support-1 "Which label fits: invoice or complaint?" --task classify
+Example: difficulty route bundles/support-1 "Which label fits: invoice or complaint?" --task
+classify
 """
 
 from __future__ import annotations
@@ -19,9 +20,18 @@ __all__ = ["command", "print_decision"]
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     text: Annotated[str | None, typer.Argument(help="A request.")] = None,
-    task: Annotated[str | None, typer.Option(help="Task of the text, for example classify. Files name it in each row.")] = None,
-    input_path: Annotated[Path | None, typer.Option("--input", help="JSON lines with messages or prompt; - for standard input.")] = None,
-    out_path: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="Task of the text, for example classify. Files name it in each row."),
+    ] = None,
+    input_path: Annotated[
+        Path | None,
+        typer.Option("--input", help="JSON lines with messages or prompt; - for standard input."),
+    ] = None,
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run route."""
@@ -31,7 +41,11 @@ def command(
 
     check_one_input(text, input_path)
     router = Router.load(bundle)
-    rows = [RequestRow("1", Request(text, task))] if text is not None else read_requests(input_path or Path("-"))
+    rows = (
+        [RequestRow("1", Request(text, task))]
+        if text is not None
+        else read_requests(input_path or Path("-"))
+    )
     decided = route_rows(router, rows)
     if out_path is None:
         for row in decided:
@@ -42,10 +56,19 @@ def command(
     if json:
         print_json({"out": str(out_path), **counts})
         return
-    out.print(f"{counts['rows']:,} requests: {counts['cheap']:,} cheap, {counts['frontier']:,} frontier")
+    out.print(
+        f"{counts['rows']:,} requests: {counts['cheap']:,} cheap, {counts['frontier']:,} frontier"
+    )
     if counts["early"]:
         out.print(f"  of {counts['early']:,} the scorer was not asked: decided early")
-    for reason in ("easy_task", "hard_task", "above_threshold", "within_threshold", "unfamiliar", "scorer_error"):
+    for reason in (
+        "easy_task",
+        "hard_task",
+        "above_threshold",
+        "within_threshold",
+        "unfamiliar",
+        "scorer_error",
+    ):
         if counts[reason]:
             out.print(f"  {reason} {counts[reason]:,}")
     if counts["truncated"]:
@@ -57,7 +80,13 @@ def print_decision(row: dict[str, Any]) -> None:
     """Print one decision for people."""
     score = row["difficulty_score"]
     name = "early_score" if row["scored_by"] == "early" else "difficulty_score"
-    why = f"{name} {score:.4f}, threshold {row['threshold']:.4f}" if score is not None else row.get("error", "no score needed")
+    why = (
+        f"{name} {score:.4f}, threshold {row['threshold']:.4f}"
+        if score is not None
+        else row.get("error", "no score needed")
+    )
     fallback = f"; falls back to {row['fallback']} when validation fails" if row["fallback"] else ""
     cut = "; only head and tail were read" if row["truncated"] else ""
-    out.print(f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}", markup=False)
+    out.print(
+        f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}", markup=False
+    )

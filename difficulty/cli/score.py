@@ -18,9 +18,18 @@ __all__ = ["check_one_input", "command"]
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     text: Annotated[str | None, typer.Argument(help="A request.")] = None,
-    task: Annotated[str | None, typer.Option(help="Task of the text, where it is known. Files name it in each row.")] = None,
-    input_path: Annotated[Path | None, typer.Option("--input", help="JSON lines with messages or prompt; - for standard input.")] = None,
-    out_path: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="Task of the text, where it is known. Files name it in each row."),
+    ] = None,
+    input_path: Annotated[
+        Path | None,
+        typer.Option("--input", help="JSON lines with messages or prompt; - for standard input."),
+    ] = None,
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run score."""
@@ -34,7 +43,11 @@ def command(
     checked = read_bundle(bundle)
     scorer = Scorer.from_bundle(checked)
     version = f"{checked.manifest.name}-{checked.manifest.version}"
-    rows = [RequestRow("1", Request(text, task))] if text is not None else read_requests(input_path or Path("-"))
+    rows = (
+        [RequestRow("1", Request(text, task))]
+        if text is not None
+        else read_requests(input_path or Path("-"))
+    )
     scored = score_rows(scorer, rows, version=version)
     if out_path is None:
         for row in scored:
@@ -42,7 +55,14 @@ def command(
                 print_json(row)
             elif "error" not in row:
                 cut = "  (only head and tail were read)" if row.get("truncated") else ""
-                out.print("  ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float)) + cut)
+                out.print(
+                    "  ".join(
+                        f"{name} {value:.4f}"
+                        for name, value in row.items()
+                        if isinstance(value, float)
+                    )
+                    + cut
+                )
             if text is not None and "error" in row:
                 err.print(f"error: {row['error']}", markup=False)
                 raise typer.Exit(2)
@@ -50,10 +70,19 @@ def command(
     with counting("scored") as count:
         counts = write_rows(scored, out_path, progress=count)
     if json:
-        print_json({"out": str(out_path), **{name: counts[name] for name in ("rows", "errors", "truncated")}})
+        print_json(
+            {
+                "out": str(out_path),
+                **{name: counts[name] for name in ("rows", "errors", "truncated")},
+            }
+        )
         return
     cut = f", {counts['truncated']:,} cut to head and tail" if counts["truncated"] else ""
-    out.print(f"{counts['rows']:,} requests, {counts['errors']:,} could not be scored{cut}; wrote {out_path}", markup=False)
+    out.print(
+        f"{counts['rows']:,} requests, {counts['errors']:,} could not be scored{cut}; wrote"
+        f" {out_path}",
+        markup=False,
+    )
 
 
 def check_one_input(text: str | None, input_path: Path | None) -> None:

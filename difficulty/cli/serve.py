@@ -1,4 +1,5 @@
-"""Serve decisions over HTTP: POST /decide with one request or a list of them, GET /health. No accounts, no encryption.
+"""Serve decisions over HTTP: POST /decide with one request or a list of them, GET /health. No
+accounts, no encryption.
 
 Example: difficulty serve bundles/support-1 --port 8080
 """
@@ -18,7 +19,9 @@ __all__ = ["command"]
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
     trust: TrustPath = None,
     json: JsonFlag = False,

@@ -1,7 +1,7 @@
 """Finding what travels with the package: recipes, the sample traffic, the default encoder.
 
-In a wheel they lie in ``difficulty/_shipped``, in a checkout beside the package. Only the command line looks for them; below it
-paths are arguments.
+In a wheel they lie in ``difficulty/_shipped``, in a checkout beside the package. Only the command
+line looks for them; below it paths are arguments.
 """
 
 from __future__ import annotations
@@ -40,13 +40,23 @@ def find_recipe(name: str) -> Recipe:
         return load_recipe(path)
     found = shipped_file(f"pipelines/{name}.toml")
     if not found.is_file():
-        known = ", ".join(sorted(recipe.stem for recipe in shipped_file("pipelines").glob("*.toml")))
-        raise RecipeError(f"unknown recipe {name!r}. Known: {known}; or pass the path of a TOML file.")
+        known = ", ".join(
+            sorted(recipe.stem for recipe in shipped_file("pipelines").glob("*.toml"))
+        )
+        raise RecipeError(
+            f"unknown recipe {name!r}. Known: {known}; or pass the path of a TOML file."
+        )
     return load_recipe(found)
 
 
-def find_encoder(features: FeatureSettings, *, cache: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Encoder:
-    """Return the encoder a recipe names: a shipped one, an encoder folder, or one of sentence-transformers by name or folder.
+def find_encoder(
+    features: FeatureSettings,
+    *,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Encoder:
+    """Return the encoder a recipe names: a shipped one, an encoder folder, or one of
+    sentence-transformers by name or folder.
 
     Parameters
     ----------
@@ -66,5 +76,11 @@ def find_encoder(features: FeatureSettings, *, cache: Path | None = None, progre
         if (folder / "encoder.json").is_file():
             return kept_on_disk(load_encoder(folder), kept, progress)
     settings = features.transformer
-    folder = prepare(name, kept, max_tokens=settings.max_tokens, precision=settings.precision, sha256=features.encoder_sha256)
+    folder = prepare(
+        name,
+        kept,
+        max_tokens=settings.max_tokens,
+        precision=settings.precision,
+        sha256=features.encoder_sha256,
+    )
     return kept_on_disk(load_encoder(folder), kept, progress)

@@ -1,4 +1,5 @@
-"""Sign a bundle with a private key, or with a certificate and its key. Needs no network; the key is kept nowhere.
+"""Sign a bundle with a private key, or with a certificate and its key. Needs no network; the key is
+kept nowhere.
 
 Example: difficulty sign bundles/support-1 --key private.pem
 """
@@ -18,13 +19,26 @@ __all__ = ["command"]
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     key: Annotated[
-        Path, typer.Option(help="PEM file of an elliptic-curve private key; its password: DIFFICULTY_SIGNING_PASSWORD, or you are asked.")
+        Path,
+        typer.Option(
+            help=(
+                "PEM file of an elliptic-curve private key; its password:"
+                " DIFFICULTY_SIGNING_PASSWORD, or you are asked."
+            )
+        ),
     ],
-    certificate: Annotated[Path | None, typer.Option(help="PEM file of the signing certificate of that key.")] = None,
-    chain: Annotated[
-        list[Path] | None, typer.Option(help="PEM file of a certificate between the signing one and its root; repeat for more.")
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM file of the signing certificate of that key.")
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Put the signature in the place of another.")] = False,
+    chain: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="PEM file of a certificate between the signing one and its root; repeat for more."
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put the signature in the place of another.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Run sign."""

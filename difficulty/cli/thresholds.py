@@ -1,6 +1,8 @@
-"""Choose a bundle's threshold again on new labelled traffic, without training, and write the next version.
+"""Choose a bundle's threshold again on new labelled traffic, without training, and write the next
+version.
 
-Example: difficulty thresholds bundles/support-1 traffic.parquet --objective share=0.2 -o bundles/support-2
+Example: difficulty thresholds bundles/support-1 traffic.parquet --objective share=0.2 -o
+bundles/support-2
 """
 
 from __future__ import annotations
@@ -17,18 +19,35 @@ from difficulty.cli.ship import print_promise
 __all__ = ["command"]
 
 _WIDTH = 120
-"""Of the table, also where no terminal says how wide it is: wrapped intervals cannot be compared."""
+"""Of the table, also where no terminal says how wide it is: wrapped intervals cannot be
+compared.
+"""
 
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'; not the traffic the bundle is later judged by.")],
+    traffic: Annotated[
+        Path,
+        typer.Argument(
+            help=(
+                "File written by 'difficulty ingest'; not the traffic the bundle is later"
+                " judged by."
+            )
+        ),
+    ],
     out_path: OutPath,
     objective: Annotated[str, typer.Option(help=OBJECTIVE_HELP)],
     per_task: Annotated[bool, typer.Option("--per-task", help=PER_TASK_HELP)] = False,
-    catch_rate: Annotated[float | None, typer.Option(min=0, max=1, help=f"{CATCH_RATE_HELP} Default: the bundle's.")] = None,
-    prices: Annotated[Path | None, typer.Option(help="Price list (TOML), for the expected cost.")] = None,
-    sign_key: Annotated[Path | None, typer.Option(help="Sign with this private key (PEM), as 'difficulty sign' does.")] = None,
+    catch_rate: Annotated[
+        float | None, typer.Option(min=0, max=1, help=f"{CATCH_RATE_HELP} Default: the bundle's.")
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="Price list (TOML), for the expected cost.")
+    ] = None,
+    sign_key: Annotated[
+        Path | None,
+        typer.Option(help="Sign with this private key (PEM), as 'difficulty sign' does."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run thresholds."""
@@ -58,15 +77,34 @@ def command(
     old, new = result.old, result.new
     if json:
         moved = {name: estimate.as_dict() for name, estimate in result.changes.items()}
-        print_json({"bundle": str(out_path), "old": old.as_dict(), "new": new.as_dict(), "change": moved, "notes": list(result.notes)})
+        print_json(
+            {
+                "bundle": str(out_path),
+                "old": old.as_dict(),
+                "new": new.as_dict(),
+                "change": moved,
+                "notes": list(result.notes),
+            }
+        )
         return
-    table = Table("", f"old ({old.objective})", f"new ({new.objective})", "change", box=None, pad_edge=False)
-    table.add_row("threshold", f"{old.threshold:.6g}", f"{new.threshold:.6g}", f"{new.threshold - old.threshold:+.6g}")
+    table = Table(
+        "", f"old ({old.objective})", f"new ({new.objective})", "change", box=None, pad_edge=False
+    )
+    table.add_row(
+        "threshold",
+        f"{old.threshold:.6g}",
+        f"{new.threshold:.6g}",
+        f"{new.threshold - old.threshold:+.6g}",
+    )
     for task in sorted({*old.task_thresholds, *new.task_thresholds}):
         before, after = (point.task_thresholds.get(task, point.threshold) for point in (old, new))
         table.add_row(Text(f"  {task}"), f"{before:.6g}", f"{after:.6g}", f"{after - before:+.6g}")
     for name, change in result.changes.items():
-        cells = (as_text(getattr(old, name)), as_text(getattr(new, name)), as_text(change, signed=True))
+        cells = (
+            as_text(getattr(old, name)),
+            as_text(getattr(new, name)),
+            as_text(change, signed=True),
+        )
         table.add_row(name.replace("_", " "), *cells)
     out.print(table, width=_WIDTH, crop=False)
     print_promise(new)

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from difficulty.cli.console import DEFAULT_CACHE, CachePath, JsonFlag, OutPath, err, out, print_json, steps
+from difficulty.cli.console import (
+    DEFAULT_CACHE,
+    CachePath,
+    JsonFlag,
+    OutPath,
+    err,
+    out,
+    print_json,
+    steps,
+)
 
 if TYPE_CHECKING:
     from difficulty.stages.train import Tracker
@@ -24,24 +33,48 @@ __all__ = ["command"]
 def command(
     traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
     out_path: OutPath,
-    recipe: Annotated[str | None, typer.Option(help="A shipped recipe's name, or a TOML file; default: fast.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A shipped recipe's name, or a TOML file; default: fast.")
+    ] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option(help="Run of another model pair to start from, with its recipe unless --recipe is given."),
+        typer.Option(
+            help=(
+                "Run of another model pair to start from, with its recipe unless --recipe is given."
+            )
+        ),
     ] = None,
     more_labels: Annotated[bool, typer.Option(help="Measure what more labels would bring.")] = True,
-    unseen_tasks: Annotated[bool, typer.Option(help="Leave tasks out in turn, to recommend a --min-familiarity for 'ship'.")] = True,
-    target: Annotated[str | None, typer.Option(help="benefit, failure or auto; default: the recipe's.")] = None,
+    unseen_tasks: Annotated[
+        bool,
+        typer.Option(help="Leave tasks out in turn, to recommend a --min-familiarity for 'ship'."),
+    ] = True,
+    target: Annotated[
+        str | None, typer.Option(help="benefit, failure or auto; default: the recipe's.")
+    ] = None,
     accept_selection_bias: Annotated[
         bool,
-        typer.Option("--accept-selection-bias", help="Learn from outcomes seen only where a policy without propensities chose to look."),
+        typer.Option(
+            "--accept-selection-bias",
+            help="Learn from outcomes seen only where a policy without propensities chose to look.",
+        ),
     ] = False,
-    teacher: Annotated[Path | None, typer.Option(help="Run that recipe distilled learns from, trained on the same traffic.")] = None,
-    unlabelled: Annotated[Path | None, typer.Option(help="JSON lines of requests without labels, for the teacher to judge.")] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Run that recipe distilled learns from, trained on the same traffic."),
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(help="JSON lines of requests without labels, for the teacher to judge."),
+    ] = None,
     cache: CachePath = DEFAULT_CACHE,
     tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
     tracking_uri: Annotated[
-        str, typer.Option(envvar="MLFLOW_TRACKING_URI", help="Where MLflow records; by default a file in this folder.")
+        str,
+        typer.Option(
+            envvar="MLFLOW_TRACKING_URI",
+            help="Where MLflow records; by default a file in this folder.",
+        ),
     ] = "sqlite:///mlflow.db",
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "difficulty",
     json: JsonFlag = False,
@@ -64,7 +97,11 @@ def command(
     tracker = _tracker(tracking_uri, experiment) if tracking else None
     with steps() as say:
         say("finding the encoder")
-        encoder = start.encoder if start and not recipe else find_encoder(chosen.features, cache=cache, progress=_embedding(say))
+        encoder = (
+            start.encoder
+            if start and not recipe
+            else find_encoder(chosen.features, cache=cache, progress=_embedding(say))
+        )
         run, evaluation = train(
             traffic,
             out_path,
@@ -81,17 +118,27 @@ def command(
             progress=say,
         )
     if json:
-        form = {"run": str(run.folder), "target": run.model.target, "samples": run.lineage["samples"], "metrics": evaluation.as_dict()}
+        form = {
+            "run": str(run.folder),
+            "target": run.model.target,
+            "samples": run.lineage["samples"],
+            "metrics": evaluation.as_dict(),
+        }
         form |= {name: run.lineage[name] for name in ("reading", "familiarity", "search")}
         print_json(form | {"learning_curve": run.learning_curve})
         return
     samples = run.lineage["samples"]
     out.print(
-        f"target {run.model.target}; {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,} test samples"
+        f"target {run.model.target}; {samples['fit']:,} fit, {samples['calibration']:,}"
+        f" calibration, {samples['test']:,} test samples"
     )
     if samples["aside"]:
         seen = f", or seen by {start_from}" if start else ""
-        out.print(f"{samples['aside']:,} samples set aside: near-duplicates of samples in two splits{seen}", markup=False)
+        out.print(
+            f"{samples['aside']:,} samples set aside: near-duplicates of samples in two"
+            f" splits{seen}",
+            markup=False,
+        )
     for note in (run.lineage["logged"] or {}).get("notes", ()):
         err.print(f"warning: {note}", markup=False)
     if run.lineage["search"]:
@@ -103,7 +150,10 @@ def command(
         out.print(advice["sentence"], markup=False)
     if any(found := run.lineage["labels"]["suspicious"].values()):
         tasks, regions, rows = found
-        out.print(f"suspicious labels: {tasks:,} samples by their task, {regions:,} by region, {rows:,} by themselves: suspicious.jsonl")
+        out.print(
+            f"suspicious labels: {tasks:,} samples by their task, {regions:,} by region, {rows:,}"
+            " by themselves: suspicious.jsonl"
+        )
     out.print(f"wrote {run.folder}", markup=False)
 
 
@@ -115,4 +165,6 @@ def _tracker(uri: str, experiment: str) -> Tracker:
     from difficulty.integrations.mlflow import MlflowTracker
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes
-    return MlflowTracker(uri, experiment=experiment, artifacts=Path("mlruns") if uri.startswith("sqlite:") else None)
+    return MlflowTracker(
+        uri, experiment=experiment, artifacts=Path("mlruns") if uri.startswith("sqlite:") else None
+    )

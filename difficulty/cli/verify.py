@@ -1,4 +1,5 @@
-"""Check a bundle: every file's hash, its signature, then its golden vectors on this machine. Exit code 1 when a vector is not reproduced.
+"""Check a bundle: every file's hash, its signature, then its golden vectors on this machine. Exit
+code 1 when a vector is not reproduced.
 
 Without one of --public-key, --certificate and --trust the signature is not checked, only named.
 
@@ -13,7 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from difficulty.cli.console import JsonFlag, err, out, print_json
-from difficulty.cli.trusted import CertificatePaths, PublicKeyPaths, Subjects, TrustPath, given_trust
+from difficulty.cli.trusted import (
+    CertificatePaths,
+    PublicKeyPaths,
+    Subjects,
+    TrustPath,
+    given_trust,
+)
 
 if TYPE_CHECKING:
     from difficulty.stages.verify import Verification
@@ -37,15 +44,34 @@ def command(
     found = verify(bundle, trust=given_trust(public_key, certificate, subject, trust))
     manifest = found.bundle.manifest
     if json:
-        form: dict[str, Any] = {"bundle": f"{manifest.name}-{manifest.version}", "files": len(manifest.files), "golden": found.golden}
-        form |= {"signer": found.signer._asdict() if found.signer else None, "signature_checked": found.signature_checked}
-        print_json({**form, "passed": found.passed, "differences": found.differences, "warnings": found.warnings})
+        form: dict[str, Any] = {
+            "bundle": f"{manifest.name}-{manifest.version}",
+            "files": len(manifest.files),
+            "golden": found.golden,
+        }
+        form |= {
+            "signer": found.signer._asdict() if found.signer else None,
+            "signature_checked": found.signature_checked,
+        }
+        print_json(
+            {
+                **form,
+                "passed": found.passed,
+                "differences": found.differences,
+                "warnings": found.warnings,
+            }
+        )
     else:
-        out.print(f"{manifest.name}-{manifest.version}: {len(manifest.files)} files match their hashes")
+        out.print(
+            f"{manifest.name}-{manifest.version}: {len(manifest.files)} files match their hashes"
+        )
         out.print(_signature(found), markup=False)
         for difference in found.differences[:_SHOWN]:
             out.print(f"  {difference}", markup=False)
-        out.print(f"{found.golden} golden vectors: " + ("all reproduced" if found.passed else f"{len(found.differences)} differences"))
+        out.print(
+            f"{found.golden} golden vectors: "
+            + ("all reproduced" if found.passed else f"{len(found.differences)} differences")
+        )
         for warning in found.warnings:
             err.print(f"warning: {warning}", markup=False)
     if not found.passed:
@@ -56,5 +82,7 @@ def _signature(found: Verification) -> str:
     if found.signer is None:
         return "not signed"
     return (
-        f"signed by {found.signer}" if found.signature_checked else f"says it is signed by {found.signer}; not checked, name a --public-key"
+        f"signed by {found.signer}"
+        if found.signature_checked
+        else f"says it is signed by {found.signer}; not checked, name a --public-key"
     )

@@ -38,11 +38,28 @@ def command(name: BundleName, registry: RegistryAddress, json: JsonFlag = False)
         ]
         print_json({"name": name, "aliases": aliases, "versions": rows})
         return
-    table = Table("version", "bundle", "published", "alias", "objective", "threshold", "signed", box=None, pad_edge=False)
+    table = Table(
+        "version",
+        "bundle",
+        "published",
+        "alias",
+        "objective",
+        "threshold",
+        "signed",
+        box=None,
+        pad_edge=False,
+    )
     for version in versions:
         named = ", ".join(alias for alias, number in aliases.items() if number == version.number)
         signed = {"true": "yes", "false": "no"}.get(version.tags.get("signed", ""), "")
         told = [version.tags.get(tag, "") for tag in ("objective", "threshold")]
-        cells = (str(version.number), version.bundle, f"{version.published:%Y-%m-%d %H:%M}", named, *told, signed)
+        cells = (
+            str(version.number),
+            version.bundle,
+            f"{version.published:%Y-%m-%d %H:%M}",
+            named,
+            *told,
+            signed,
+        )
         table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
     out.print(table, width=_WIDTH, crop=False)

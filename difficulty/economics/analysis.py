@@ -11,9 +11,22 @@ import numpy as np
 from difficulty.economics.basis import Basis
 from difficulty.economics.conditions import Findings, check_conditions
 from difficulty.economics.drawn import draw_ratios
-from difficulty.economics.figures import Means, flow_of, hosting_figures, overall_figures, plan_figures
+from difficulty.economics.figures import (
+    Means,
+    flow_of,
+    hosting_figures,
+    overall_figures,
+    plan_figures,
+)
 from difficulty.economics.known import Known, known_month
-from difficulty.economics.options import Answers, Flow, Option, barred_shapes, best_option, options_of
+from difficulty.economics.options import (
+    Answers,
+    Flow,
+    Option,
+    barred_shapes,
+    best_option,
+    options_of,
+)
 from difficulty.economics.plot import break_even_plot
 from difficulty.economics.prices import PriceList
 from difficulty.economics.result import Economics
@@ -40,7 +53,8 @@ class Setting:
         Share of the requests that the plan ``share`` keeps, in (0, 1].
     answers : Answers
     volume : Volume or None
-        Requests a month as the user says; without, the price list's, else what the times of the requests give.
+        Requests a month as the user says; without, the price list's, else what the times of the
+        requests give.
     arrivals : Arrivals
         What the times of the requests say.
     hard_share : float or None
@@ -61,7 +75,14 @@ class Setting:
     today: date
 
 
-def analyse(requests: Requests, prices: PriceList, setting: Setting, *, n_draws: int = 1000, rng: np.random.Generator) -> Economics:
+def analyse(
+    requests: Requests,
+    prices: PriceList,
+    setting: Setting,
+    *,
+    n_draws: int = 1000,
+    rng: np.random.Generator,
+) -> Economics:
     """Return the economics of routing.
 
     Parameters
@@ -80,13 +101,17 @@ def analyse(requests: Requests, prices: PriceList, setting: Setting, *, n_draws:
     n_draws = affordable_draws(len(requests.outcomes), n_draws)
     means = _means(requests, prices, setting.answers, n_draws=n_draws, rng=rng)
     basis = _with_outcomes(_with_catch_rate(setting), means)
-    known = known_month(prices, setting.arrivals, volume=setting.volume, basis=basis, n_draws=n_draws, rng=rng)
+    known = known_month(
+        prices, setting.arrivals, volume=setting.volume, basis=basis, n_draws=n_draws, rng=rng
+    )
     flows = {plan: flow_of(means.below(plan), known) for plan in requests.plans}
     options = {plan: _options(flow, known, setting.answers) for plan, flow in flows.items()}
     main = options[MAIN_PLAN]
     barred = barred_shapes(main, setting.answers)
     best = best_option(main, barred, known.volume)
-    conditions = check_conditions(_findings(means, known, setting, flows[MAIN_PLAN], main, best), setting.answers)
+    conditions = check_conditions(
+        _findings(means, known, setting, flows[MAIN_PLAN], main, best), setting.answers
+    )
     return Economics(
         verdict=verdict_of(best, known.volume, conditions, setting.answers, share=setting.share),
         share=setting.share,
@@ -97,28 +122,50 @@ def analyse(requests: Requests, prices: PriceList, setting: Setting, *, n_draws:
         conditions=conditions,
         assumed=known.basis.assumed,
         missing=known.basis.missing,
-        notes=(*setting.notes, *_beside(options, means, known, setting.answers), *_notes(prices, setting, n_draws)),
+        notes=(
+            *setting.notes,
+            *_beside(options, means, known, setting.answers),
+            *_notes(prices, setting, n_draws),
+        ),
         plot=break_even_plot(main, known.volume),
     )
 
 
-def _means(requests: Requests, prices: PriceList, answers: Answers, *, n_draws: int, rng: np.random.Generator) -> Means:
-    """Return means over all requests and, below the name of each plan, over those it keeps; all see the same draws."""
+def _means(
+    requests: Requests,
+    prices: PriceList,
+    answers: Answers,
+    *,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> Means:
+    """Return means over all requests and, below the name of each plan, over those it keeps; all see
+    the same draws.
+    """
     catch_rate = answers.catch_rate or 0.0
     ratios = request_ratios(requests)
     for plan, kept in requests.plans.items():
         made = plan_ratios(requests, kept, catch_rate=catch_rate, frontier=prices.frontier)
         ratios |= {f"{plan}.{name}": part for name, part in made.items()}
-    drawn = draw_ratios(ratios, weight=requests.outcomes.weight, groups=requests.groups, n_draws=n_draws, rng=rng)
+    drawn = draw_ratios(
+        ratios, weight=requests.outcomes.weight, groups=requests.groups, n_draws=n_draws, rng=rng
+    )
     if catch_rate == 0.0:  # nothing is caught, also of requests with unknown outcomes
-        drawn |= {name: np.zeros(1 + n_draws) for name in drawn if name.partition(".")[2] in ("caught_share", "caught_spend_share")}
+        drawn |= {
+            name: np.zeros(1 + n_draws)
+            for name in drawn
+            if name.partition(".")[2] in ("caught_share", "caught_spend_share")
+        }
     return Means(drawn, {name: part.n for name, part in ratios.items()})
 
 
 def _with_catch_rate(setting: Setting) -> Basis:
     if setting.answers.catch_rate is not None:
         return setting.basis
-    sentence = "no failure of the cheap model is caught, so nothing falls back; say what validation catches with --catch-rate"
+    sentence = (
+        "no failure of the cheap model is caught, so nothing falls back; say what validation"
+        " catches with --catch-rate"
+    )
     return setting.basis.with_(assumed={"catch_rate": sentence})
 
 
@@ -126,9 +173,13 @@ def _with_outcomes(basis: Basis, means: Means) -> Basis:
     """Say which outcomes no request has."""
     missing = {}
     if np.isnan(means["cheap_passing_share"][0]):
-        missing["outcomes"] = "outcomes of the cheap model: cheap_quality or cheap_passed in the traffic"
+        missing["outcomes"] = (
+            "outcomes of the cheap model: cheap_quality or cheap_passed in the traffic"
+        )
     if np.isnan(means["gain_free_share"][0]):
-        missing["frontier_outcomes"] = "outcomes of the frontier model: frontier_quality or preference in the traffic"
+        missing["frontier_outcomes"] = (
+            "outcomes of the frontier model: frontier_quality or preference in the traffic"
+        )
     return basis.with_(missing=missing)
 
 
@@ -136,15 +187,26 @@ def _options(flow: Flow, known: Known, answers: Answers) -> dict[Shape, Option]:
     return options_of(flow, known.prices.hosting, keep_warm=bool(answers.latency_critical))
 
 
-def _findings(means: Means, known: Known, setting: Setting, flow: Flow, options: dict[Shape, Option], best: Option | None) -> Findings:
+def _findings(
+    means: Means,
+    known: Known,
+    setting: Setting,
+    flow: Flow,
+    options: dict[Shape, Option],
+    best: Option | None,
+) -> Findings:
     by_gain = not np.isnan(means["gain_free_share"][0])
-    figures = {name: figure.drawn for name, figure in plan_figures(means.below(MAIN_PLAN), known).items()}
+    figures = {
+        name: figure.drawn for name, figure in plan_figures(means.below(MAIN_PLAN), known).items()
+    }
     return Findings(
         volume=known.volume,
         share=setting.share,
         quality_loss=figures["quality_loss"],
         gain_free_share=means["gain_free_share" if by_gain else "cheap_passing_share"],
-        gain_free_words="get no better answer from the frontier model" if by_gain else "pass on the cheap model",
+        gain_free_words=(
+            "get no better answer from the frontier model" if by_gain else "pass on the cheap model"
+        ),
         hard_share=setting.hard_share,
         options=options,
         relaxed=options_of(flow, known.prices.hosting, keep_warm=False),
@@ -159,23 +221,33 @@ def _plan(plan: Means, options: Mapping[Shape, Option], known: Known) -> dict[st
     return known.basis.estimates(figures)
 
 
-def _beside(options: Mapping[str, Mapping[Shape, Option]], means: Means, known: Known, answers: Answers) -> list[str]:
+def _beside(
+    options: Mapping[str, Mapping[Shape, Option]], means: Means, known: Known, answers: Answers
+) -> list[str]:
     """Say what the other plans would save, as the verdict is about the main one alone."""
     said = []
     for plan in [plan for plan in options if plan != MAIN_PLAN]:
         best = best_option(options[plan], barred_shapes(options[plan], answers), known.volume)
         if best is not None and not np.isnan(best.net.at(known.volume)[0]):
             kept = means.below(plan)["kept_share"][0]
-            said.append(f"The verdict is about the plan {MAIN_PLAN!r}. The {plan} keeps {kept:.0%}: {saved_text(best, known.volume)}.")
+            said.append(
+                f"The verdict is about the plan {MAIN_PLAN!r}. The {plan} keeps {kept:.0%}:"
+                f" {saved_text(best, known.volume)}."
+            )
     return said
 
 
 def _notes(prices: PriceList, setting: Setting, n_draws: int) -> tuple[str, ...]:
     notes = [
         "Savings are against sending every request to the frontier model.",
-        f"Intervals hold 95 % of {n_draws:,} bootstrap draws of whole groups, and of the range of requests a month.",
+        (
+            f"Intervals hold 95 % of {n_draws:,} bootstrap draws of whole groups, and of the range"
+            " of requests a month."
+        ),
     ]
     age = (setting.today - prices.date).days
     if age > OLD_AFTER_DAYS:
-        notes.append(f"The price list is {age} days old (of {prices.date.isoformat()}): check its prices.")
+        notes.append(
+            f"The price list is {age} days old (of {prices.date.isoformat()}): check its prices."
+        )
     return tuple(notes)

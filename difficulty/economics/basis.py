@@ -35,16 +35,24 @@ class Basis:
     assumed: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
 
-    def with_(self, *, assumed: Mapping[str, str] | None = None, missing: Mapping[str, str] | None = None) -> Basis:
+    def with_(
+        self, *, assumed: Mapping[str, str] | None = None, missing: Mapping[str, str] | None = None
+    ) -> Basis:
         """Return the basis with more of either."""
         return Basis({**self.assumed, **(assumed or {})}, {**self.missing, **(missing or {})})
 
     def estimate(self, figure: Figure) -> Estimate:
-        """Return a figure as an estimate whose note says what was assumed for it or, where it is unknown, what is missing."""
+        """Return a figure as an estimate whose note says what was assumed for it or, where it is
+        unknown, what is missing.
+        """
         value = float(figure.drawn[0])
         if np.isnan(value):
             wanted = [name for name in figure.needs if name in self.missing]
-            return Estimate(value=None, n=figure.n, note=f"unknown, as this is missing: {', '.join(wanted) or 'outcomes'}")
+            return Estimate(
+                value=None,
+                n=figure.n,
+                note=f"unknown, as this is missing: {', '.join(wanted) or 'outcomes'}",
+            )
         notes = [figure.never] if np.isinf(value) else []
         if not notes and np.isinf(interval(figure.drawn)[1]):
             notes.append(f"no upper end: in some draws {figure.never}")
@@ -68,8 +76,9 @@ class Counted(NamedTuple):
 def fill_tokens(tokens: Tokens, counted: Counted, given: TrafficShape) -> tuple[Tokens, Basis]:
     """Return token counts with assumptions where there are none.
 
-    Prompts without a count take ``counted``. Answers of a model that has none at all take the price list's number, else the other
-    model's answers. Where some answers are counted, those stand for the others.
+    Prompts without a count take ``counted``. Answers of a model that has none at all take the price
+    list's number, else the other model's answers. Where some answers are counted, those stand for
+    the others.
     """
     prompt, basis = _prompts(tokens.prompt, counted, given)
     answers: dict[str, FloatArray] = {}
@@ -81,12 +90,28 @@ def fill_tokens(tokens: Tokens, counted: Counted, given: TrafficShape) -> tuple[
             continue
         if listed is not None:
             answers[model] = np.full(len(own), listed)
-            basis = basis.with_(assumed={name: f"an answer of the {model} model has {listed:g} tokens, as the price list says"})
+            basis = basis.with_(
+                assumed={
+                    name: (
+                        f"an answer of the {model} model has {listed:g} tokens, as the price list"
+                        " says"
+                    )
+                }
+            )
         elif _any(others):
             answers[model] = others
-            basis = basis.with_(assumed={name: f"the {model} model's answers are as long as the {other} model's"})
+            basis = basis.with_(
+                assumed={name: f"the {model} model's answers are as long as the {other} model's"}
+            )
         else:
-            basis = basis.with_(missing={name: f"answer tokens of the {model} model: in the traffic, or in [traffic] of the price list"})
+            basis = basis.with_(
+                missing={
+                    name: (
+                        f"answer tokens of the {model} model: in the traffic, or in [traffic] of"
+                        " the price list"
+                    )
+                }
+            )
     return Tokens(prompt, answers["cheap"], answers["frontier"]), basis
 
 

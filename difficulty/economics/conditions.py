@@ -1,4 +1,5 @@
-"""The conditions under which routing does not pay, each checked against the traffic and the team's answers.
+"""The conditions under which routing does not pay, each checked against the traffic and the team's
+answers.
 
 A condition holds, or does not hold, where the whole 95 % interval says so; else it is unknown.
 """
@@ -32,7 +33,8 @@ class Findings:
     quality_loss : ndarray
         Fall of the mean quality over all requests.
     gain_free_share : ndarray
-        Share of the requests that the frontier model answers no better or, where its answers are unknown, that the cheap one passes.
+        Share of the requests that the frontier model answers no better or, where its answers are
+        unknown, that the cheap one passes.
     gain_free_words : str
         Which of the two it is.
     hard_share : float or None
@@ -57,7 +59,11 @@ class Findings:
 
     def paying(self, options: Mapping[Shape, Option], barred: Mapping[Shape, str]) -> list[Shape]:
         """Return the ways to host that save something and are not barred."""
-        return [shape for shape, option in options.items() if shape not in barred and option.pays(self.volume)]
+        return [
+            shape
+            for shape, option in options.items()
+            if shape not in barred and option.pays(self.volume)
+        ]
 
 
 def check_conditions(found: Findings, answers: Answers) -> tuple[Condition, ...]:
@@ -75,11 +81,20 @@ def check_conditions(found: Findings, answers: Answers) -> tuple[Condition, ...]
 def _low_volume(found: Findings) -> Condition:
     """Too few requests to earn what it costs to keep."""
     if found.best is None:
-        return Condition("low_volume", "unknown", "no way to host is left to work out a break-even for")
+        return Condition(
+            "low_volume", "unknown", "no way to host is left to work out a break-even for"
+        )
     break_even = found.best.net.break_even()
     if np.isinf(break_even[0]):
-        return Condition("low_volume", "does not hold", f"no volume pays with {found.best.shape}, so more would not help: see no_price_gap")
-    text = f"{_count(found.volume)} requests a month, break-even with {found.best.shape} at {_count(break_even)}"
+        return Condition(
+            "low_volume",
+            "does not hold",
+            f"no volume pays with {found.best.shape}, so more would not help: see no_price_gap",
+        )
+    text = (
+        f"{_count(found.volume)} requests a month, break-even with {found.best.shape} at"
+        f" {_count(break_even)}"
+    )
     return Condition("low_volume", _above(-found.best.net.at(found.volume), 0.0), text)
 
 
@@ -92,38 +107,72 @@ def _no_price_gap(found: Findings) -> Condition:
         return Condition("no_price_gap", "unknown", "prices or token counts are missing")
     paying = [shape for shape, values in even.items() if np.isfinite(values[0])]
     if not paying:
-        return Condition("no_price_gap", "holds", f"nothing is saved at any volume by: {_listed(list(even))}")
+        return Condition(
+            "no_price_gap", "holds", f"nothing is saved at any volume by: {_listed(list(even))}"
+        )
     unsure = all(np.isinf(interval(even[shape])[1]) for shape in paying)
     text = f"with enough requests something is saved by: {_listed(paying)}"
-    return Condition("no_price_gap", "unknown" if unsure else "does not hold", text + (", though not in all draws" if unsure else ""))
+    return Condition(
+        "no_price_gap",
+        "unknown" if unsure else "does not hold",
+        text + (", though not in all draws" if unsure else ""),
+    )
 
 
 def _hard_reasoning(found: Findings) -> Condition:
     """Too few requests that the cheap model answers as well."""
     easy = found.gain_free_share
-    hard = "" if found.hard_share is None else f"; tasks that the policy always sends to the frontier model: {found.hard_share:.0%}"
+    hard = (
+        ""
+        if found.hard_share is None
+        else f"; tasks that the policy always sends to the frontier model: {found.hard_share:.0%}"
+    )
     if found.hard_share is not None and 1.0 - found.hard_share < found.share:
-        return Condition("hard_reasoning", "holds", f"{found.share:.0%} of the requests are to be kept{hard}")
+        return Condition(
+            "hard_reasoning", "holds", f"{found.share:.0%} of the requests are to be kept{hard}"
+        )
     if np.isnan(easy[0]):
         return Condition("hard_reasoning", "unknown", f"outcomes are missing{hard}")
-    text = f"{_percent(easy)} of the requests {found.gain_free_words}, {found.share:.0%} are to be kept{hard}"
+    text = (
+        f"{_percent(easy)} of the requests {found.gain_free_words}, {found.share:.0%} are to be"
+        f" kept{hard}"
+    )
     return Condition("hard_reasoning", _above(found.share - easy, 0.0), text)
 
 
 def _cold_starts(found: Findings, answers: Answers) -> Condition:
     """No request may wait, and keeping machines warm costs what would be saved."""
-    waiting = {shape: option.hosted.cold_start_seconds for shape, option in found.relaxed.items() if option.hosted.cold_start_seconds > 0}
+    waiting = {
+        shape: option.hosted.cold_start_seconds
+        for shape, option in found.relaxed.items()
+        if option.hosted.cold_start_seconds > 0
+    }
     waits = ", ".join(f"{shape} {seconds:g} s" for shape, seconds in waiting.items())
     if not waiting:
-        return Condition("cold_starts", "does not hold", "no way to host has cold starts, as the price list and the active hours say")
+        return Condition(
+            "cold_starts",
+            "does not hold",
+            "no way to host has cold starts, as the price list and the active hours say",
+        )
     if answers.latency_critical is None:
-        return Condition("cold_starts", "unknown", f"cold starts: {waits}. Say whether requests can wait: --latency-critical or not")
+        return Condition(
+            "cold_starts",
+            "unknown",
+            f"cold starts: {waits}. Say whether requests can wait: --latency-critical or not",
+        )
     if not answers.latency_critical:
-        return Condition("cold_starts", "does not hold", f"requests can wait for cold starts: {waits}")
-    strict, relaxed = barred_shapes(found.options, answers), barred_shapes(found.relaxed, Answers(compliance=answers.compliance))
+        return Condition(
+            "cold_starts", "does not hold", f"requests can wait for cold starts: {waits}"
+        )
+    strict, relaxed = (
+        barred_shapes(found.options, answers),
+        barred_shapes(found.relaxed, Answers(compliance=answers.compliance)),
+    )
     reason = _is_reason(found.paying(found.options, strict), found.paying(found.relaxed, relaxed))
     warm = [
-        f"{shape} ({option.hosted.warm_cost:,.0f} USD a month)" for shape, option in found.options.items() if option.hosted.warm_cost > 0
+        f"{shape} ({option.hosted.warm_cost:,.0f} USD a month)"
+        for shape, option in found.options.items()
+        if option.hosted.warm_cost > 0
     ]
     text = f"cold starts: {waits}. Kept warm in idle hours: {', '.join(warm) or 'none'}"
     return Condition("cold_starts", "holds" if reason else "does not hold", text)
@@ -132,21 +181,36 @@ def _cold_starts(found: Findings, answers: Answers) -> Condition:
 def _compliance(found: Findings, answers: Answers) -> Condition:
     """Where the data may go leaves no way to host that pays."""
     if answers.compliance is None:
-        return Condition("compliance", "unknown", "say where requests may go: --compliance own-hardware, own-cloud or any")
+        return Condition(
+            "compliance",
+            "unknown",
+            "say where requests may go: --compliance own-hardware, own-cloud or any",
+        )
     barred = barred_shapes(found.options, Answers(compliance=answers.compliance))
     left = [shape for shape in found.options if shape not in barred]
-    text = f"requests may go to: {answers.compliance}. Excluded: {_listed(list(barred))}; left with a price: {_listed(left)}"
-    reason = not left or _is_reason(found.paying(found.options, barred), found.paying(found.options, {}))
+    text = (
+        f"requests may go to: {answers.compliance}. Excluded: {_listed(list(barred))}; left with a"
+        f" price: {_listed(left)}"
+    )
+    reason = not left or _is_reason(
+        found.paying(found.options, barred), found.paying(found.options, {})
+    )
     return Condition("compliance", "holds" if reason and barred else "does not hold", text)
 
 
 def _quality_loss(found: Findings, answers: Answers) -> Condition:
     """Quality falls by more than the team tolerates."""
     if np.isnan(found.quality_loss[0]):
-        return Condition("quality_loss", "unknown", "how much quality is lost is unknown: outcomes of both models are missing")
+        return Condition(
+            "quality_loss",
+            "unknown",
+            "how much quality is lost is unknown: outcomes of both models are missing",
+        )
     text = f"mean quality falls by {_points(found.quality_loss)}"
     if answers.max_quality_loss is None:
-        return Condition("quality_loss", "unknown", f"{text}; say what is tolerated: --max-quality-loss")
+        return Condition(
+            "quality_loss", "unknown", f"{text}; say what is tolerated: --max-quality-loss"
+        )
     state = _above(found.quality_loss, answers.max_quality_loss)
     return Condition("quality_loss", state, f"{text}; tolerated: {answers.max_quality_loss:g}")
 

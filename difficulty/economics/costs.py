@@ -16,11 +16,15 @@ __all__ = ["request_costs"]
 
 
 def request_costs(tokens: Tokens, prices: Prices | None) -> tuple[FloatArray, FloatArray]:
-    """Return USD per request on the cheap and on the frontier model, arrays of shape (n,); NaN where a count or price is unknown."""
+    """Return USD per request on the cheap and on the frontier model, arrays of shape (n,); NaN
+    where a count or price is unknown.
+    """
     if prices is None:
         unknown = np.full(len(tokens.prompt), np.nan)
         return unknown, unknown.copy()
     million = 1e6
     cheap = (tokens.prompt * prices.cheap_input + tokens.cheap * prices.cheap_output) / million
-    frontier = (tokens.prompt * prices.frontier_input + tokens.frontier * prices.frontier_output) / million
+    frontier = (
+        tokens.prompt * prices.frontier_input + tokens.frontier * prices.frontier_output
+    ) / million
     return cheap, frontier

@@ -1,6 +1,8 @@
-"""Numbers with what chance does to them: arrays whose first entry is the value and whose others are its bootstrap draws.
+"""Numbers with what chance does to them: arrays whose first entry is the value and whose others are
+its bootstrap draws.
 
-Whatever is worked out of several such arrays, entry by entry, is again one: the draws carry the uncertainty through any formula.
+Whatever is worked out of several such arrays, entry by entry, is again one: the draws carry the
+uncertainty through any formula.
 """
 
 from __future__ import annotations
@@ -22,9 +24,16 @@ _NEVER = 1e200
 
 
 def draw_ratios(
-    ratios: Mapping[str, Ratio], *, weight: FloatArray, groups: NDArray[np.str_], n_draws: int, rng: np.random.Generator
+    ratios: Mapping[str, Ratio],
+    *,
+    weight: FloatArray,
+    groups: NDArray[np.str_],
+    n_draws: int,
+    rng: np.random.Generator,
 ) -> dict[str, FloatArray]:
-    """Return each ratio and its bootstrap draws, as arrays of shape (1 + n_draws,); all ratios see the same draws of whole groups."""
+    """Return each ratio and its bootstrap draws, as arrays of shape (1 + n_draws,); all ratios see
+    the same draws of whole groups.
+    """
     parts = {name: [part.value(weight[None, :])] for name, part in ratios.items()}
     for block in weight_blocks(groups, n_draws=n_draws, rng=rng):
         weighted = block * weight
@@ -34,7 +43,9 @@ def draw_ratios(
 
 
 def interval(drawn: FloatArray) -> tuple[float, float]:
-    """Return the ends of the middle 95 % of the draws: NaN where they are undefined, infinite where the draws are."""
+    """Return the ends of the middle 95 % of the draws: NaN where they are undefined, infinite where
+    the draws are.
+    """
     low, high = percentile_interval(np.clip(drawn[1:], -_NEVER, _NEVER))
     return _unclipped(low), _unclipped(high)
 

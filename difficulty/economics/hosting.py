@@ -7,7 +7,14 @@ from functools import singledispatch
 from typing import NamedTuple
 
 from difficulty.economics.saving import StepCost
-from difficulty.economics.sections import HOURS_A_MONTH, Aggregator, CloudGpu, Dedicated, Machine, OwnGpu
+from difficulty.economics.sections import (
+    HOURS_A_MONTH,
+    Aggregator,
+    CloudGpu,
+    Dedicated,
+    Machine,
+    OwnGpu,
+)
 from difficulty.metrics.arrays import FloatArray
 
 __all__ = ["Hosted", "Load", "hosted"]
@@ -37,7 +44,9 @@ class Load:
 
     @property
     def peak(self) -> float:
-        """The peak to the mean, which is no less than what the hours without traffic leave to the others."""
+        """The peak to the mean, which is no less than what the hours without traffic leave to the
+        others.
+        """
         return max(self.peak_to_mean, HOURS_A_MONTH / self.active_hours)
 
 
@@ -64,8 +73,8 @@ def hosted(section: object, load: Load, *, keep_warm: bool) -> Hosted:
     load : Load
         What is to be served.
     keep_warm : bool
-        Whether at least one replica stays running in hours without traffic, so that nobody waits for a cold start. An aggregator
-        decides that itself.
+        Whether at least one replica stays running in hours without traffic, so that nobody waits
+        for a cold start. An aggregator decides that itself.
     """
     raise TypeError(f"no way to host: {section!r}")
 
@@ -74,12 +83,16 @@ def hosted(section: object, load: Load, *, keep_warm: bool) -> Hosted:
 def _own(section: OwnGpu, load: Load, *, keep_warm: bool) -> Hosted:
     kilowatts = section.watts_per_gpu / 1000.0 * section.power_overhead
     per_gpu = section.usd_per_gpu / section.months + kilowatts * HOURS_A_MONTH * section.usd_per_kwh
-    return _replicas(section, load, per_replica=section.gpus_per_replica * per_gpu, warm_cost=0.0, cold_start=0.0)
+    return _replicas(
+        section, load, per_replica=section.gpus_per_replica * per_gpu, warm_cost=0.0, cold_start=0.0
+    )
 
 
 @hosted.register
 def _cloud(section: CloudGpu, load: Load, *, keep_warm: bool) -> Hosted:
-    return _by_the_hour(section, load, section.gpus_per_replica * section.usd_per_gpu_hour, keep_warm=keep_warm)
+    return _by_the_hour(
+        section, load, section.gpus_per_replica * section.usd_per_gpu_hour, keep_warm=keep_warm
+    )
 
 
 @hosted.register
@@ -89,12 +102,23 @@ def _dedicated(section: Dedicated, load: Load, *, keep_warm: bool) -> Hosted:
 
 @hosted.register
 def _aggregator(section: Aggregator, load: Load, *, keep_warm: bool) -> Hosted:
-    by_token = (load.prompt_tokens * section.reading + load.cheap_tokens * section.writing) / _MILLION
-    return Hosted(StepCost(fixed=section.usd_per_month, per_request=by_token), None, 0.0, section.cold_start_seconds)
+    by_token = (
+        load.prompt_tokens * section.reading + load.cheap_tokens * section.writing
+    ) / _MILLION
+    return Hosted(
+        StepCost(fixed=section.usd_per_month, per_request=by_token),
+        None,
+        0.0,
+        section.cold_start_seconds,
+    )
 
 
-def _by_the_hour(section: CloudGpu | Dedicated, load: Load, usd_per_hour: float, *, keep_warm: bool) -> Hosted:
-    """Return machines that run in active hours as traffic asks, and else as many as are kept warm."""
+def _by_the_hour(
+    section: CloudGpu | Dedicated, load: Load, usd_per_hour: float, *, keep_warm: bool
+) -> Hosted:
+    """Return machines that run in active hours as traffic asks, and else as many as are kept
+    warm.
+    """
     warm = max(section.min_replicas, int(keep_warm))
     idle_hours = HOURS_A_MONTH - load.active_hours
     waits = warm == 0 and idle_hours > 0
@@ -107,8 +131,13 @@ def _by_the_hour(section: CloudGpu | Dedicated, load: Load, usd_per_hour: float,
     )
 
 
-def _replicas(section: Machine, load: Load, *, per_replica: float, warm_cost: float, cold_start: float) -> Hosted:
-    seconds = load.prompt_tokens / section.input_tokens_per_second + load.cheap_tokens / section.output_tokens_per_second
+def _replicas(
+    section: Machine, load: Load, *, per_replica: float, warm_cost: float, cold_start: float
+) -> Hosted:
+    seconds = (
+        load.prompt_tokens / section.input_tokens_per_second
+        + load.cheap_tokens / section.output_tokens_per_second
+    )
     busy = seconds / _SECONDS_A_MONTH
     cost = StepCost(
         fixed=section.usd_per_month + warm_cost,

@@ -59,18 +59,32 @@ class Known:
 
 
 def known_month(
-    prices: PriceList, arrivals: Arrivals, *, volume: Volume | None, basis: Basis, n_draws: int, rng: np.random.Generator
+    prices: PriceList,
+    arrivals: Arrivals,
+    *,
+    volume: Volume | None,
+    basis: Basis,
+    n_draws: int,
+    rng: np.random.Generator,
 ) -> Known:
-    """Return what is known; ``volume`` is the user's answer and goes before the price list's and the traffic's."""
+    """Return what is known; ``volume`` is the user's answer and goes before the price list's and
+    the traffic's.
+    """
     if prices.frontier is None:
-        basis = basis.with_(missing={"frontier_prices": "[frontier] of the price list: what the frontier model costs"})
+        basis = basis.with_(
+            missing={
+                "frontier_prices": "[frontier] of the price list: what the frontier model costs"
+            }
+        )
     hosting, basis = _hosting(prices, basis)
     found, basis = _volume(prices.traffic, arrivals, volume, basis)
     peak, basis = _peak(prices.traffic, arrivals, basis)
     active, basis = _active_hours(prices.traffic, basis)
     per_request, fixed, basis = _scorer(prices, basis)
     if prices.team is None:
-        basis = basis.with_(missing={"team": "[team] of the price list: what it costs to keep routing"})
+        basis = basis.with_(
+            missing={"team": "[team] of the price list: what it costs to keep routing"}
+        )
     return Known(
         prices=replace(prices, hosting=hosting),
         volume=draw_volume(found, n_draws=n_draws, rng=rng),
@@ -86,25 +100,48 @@ def _hosting(prices: PriceList, basis: Basis) -> tuple[Hosting, Basis]:
     """Take the cheap model's price by the token for an aggregator's, where that has no section."""
     hosting, cheap = prices.hosting, prices.cheap
     if hosting.aggregator is None and cheap is not None:
-        section = Aggregator(input=cheap.reading, output=cheap.writing, usd_per_month=0.0, cold_start_seconds=0.0)
+        section = Aggregator(
+            input=cheap.reading, output=cheap.writing, usd_per_month=0.0, cold_start_seconds=0.0
+        )
         hosting = hosting.model_copy(update={"aggregator": section})
-        basis = basis.with_(assumed={"aggregator": "the prices of [cheap] by the token, without a fixed fee and without cold starts"})
+        basis = basis.with_(
+            assumed={
+                "aggregator": (
+                    "the prices of [cheap] by the token, without a fixed fee and without cold"
+                    " starts"
+                )
+            }
+        )
     absent = [shape for shape in type(hosting).model_fields if getattr(hosting, shape) is None]
     if absent:
-        basis = basis.with_(missing={"hosting": f"[hosting.{'], [hosting.'.join(absent)}] of the price list: not compared"})
+        basis = basis.with_(
+            missing={
+                "hosting": (
+                    f"[hosting.{'], [hosting.'.join(absent)}] of the price list: not compared"
+                )
+            }
+        )
     return hosting, basis
 
 
-def _volume(listed: TrafficShape, arrivals: Arrivals, asked: Volume | None, basis: Basis) -> tuple[Volume | None, Basis]:
+def _volume(
+    listed: TrafficShape, arrivals: Arrivals, asked: Volume | None, basis: Basis
+) -> tuple[Volume | None, Basis]:
     given = listed.requests_per_month
     if asked is None and given is not None:
         asked = Volume(*given) if isinstance(given, tuple) else Volume(given, given)
     if asked is not None:
         return asked, basis
     if arrivals.volume is not None:
-        sentence = f"the traffic file holds every request of its {arrivals.days:,.0f} days; a sample of the traffic has fewer"
+        sentence = (
+            f"the traffic file holds every request of its {arrivals.days:,.0f} days; a sample of"
+            " the traffic has fewer"
+        )
         return arrivals.volume, basis.with_(assumed={"requests_per_month": sentence})
-    why = "timestamps that span a week, --requests-per-month, or requests_per_month in [traffic] of the price list"
+    why = (
+        "timestamps that span a week, --requests-per-month, or requests_per_month in [traffic] of"
+        " the price list"
+    )
     return None, basis.with_(missing={"requests_per_month": why})
 
 
@@ -114,18 +151,28 @@ def _peak(listed: TrafficShape, arrivals: Arrivals, basis: Basis) -> tuple[float
     if arrivals.peak_to_mean is not None:
         sentence = f"{arrivals.peak_to_mean:.1f}, from the hours and weekdays of the timestamps"
         return arrivals.peak_to_mean, basis.with_(assumed={"peak_to_mean": sentence})
-    return ASSUMED_PEAK, basis.with_(assumed={"peak_to_mean": f"{ASSUMED_PEAK:g}: the busiest hour over the mean hour"})
+    return ASSUMED_PEAK, basis.with_(
+        assumed={"peak_to_mean": f"{ASSUMED_PEAK:g}: the busiest hour over the mean hour"}
+    )
 
 
 def _active_hours(listed: TrafficShape, basis: Basis) -> tuple[float, Basis]:
     if listed.active_hours_per_month is not None:
         return listed.active_hours_per_month, basis
-    return HOURS_A_MONTH, basis.with_(assumed={"active_hours": f"requests come in all {HOURS_A_MONTH:g} hours of the month"})
+    return HOURS_A_MONTH, basis.with_(
+        assumed={"active_hours": f"requests come in all {HOURS_A_MONTH:g} hours of the month"}
+    )
 
 
 def _scorer(prices: PriceList, basis: Basis) -> tuple[float, float, Basis]:
     scorer = prices.scorer
     if scorer is None:
-        return 0.0, 0.0, basis.with_(assumed={"scorer": "scoring costs nothing, as [scorer] is not in the price list"})
+        return (
+            0.0,
+            0.0,
+            basis.with_(
+                assumed={"scorer": "scoring costs nothing, as [scorer] is not in the price list"}
+            ),
+        )
     per_request = scorer.milliseconds_per_request / 3.6e6 * scorer.usd_per_core_hour
     return per_request, scorer.cores * HOURS_A_MONTH * scorer.usd_per_core_hour, basis

@@ -1,4 +1,6 @@
-"""How figures of money and volume are written for people: the console and the report say the same."""
+"""How figures of money and volume are written for people: the console and the report say the
+same.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ __all__ = ["estimate_text"]
 
 
 def estimate_text(estimate: Estimate | None, *, ends: bool = True) -> str:
-    """Return an estimate as ``1,234 [1,100, 1,400]``; ``unknown`` without a value, ``never`` where none is reached."""
+    """Return an estimate as ``1,234 [1,100, 1,400]``; ``unknown`` without a value, ``never`` where
+    none is reached.
+    """
     if estimate is None:
         return ""
     if estimate.value is None:

@@ -1,4 +1,6 @@
-"""The ways to host the cheap model side by side: what each saves for a plan, and which the team's answers exclude."""
+"""The ways to host the cheap model side by side: what each saves for a plan, and which the team's
+answers exclude.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,13 @@ class Answers:
             value = getattr(self, name)
             if value is not None and not 0.0 <= value <= 1.0:
                 hint = "Shares and qualities are fractions, not percentages."
-                raise InvalidValueError(name.replace("_", " "), value, rule="be in [0, 1]", hint=hint)
+                raise InvalidValueError(
+                    name.replace("_", " "), value, rule="be in [0, 1]", hint=hint
+                )
         if self.compliance is not None and self.compliance not in get_args(Compliance):
-            raise InvalidValueError("compliance", self.compliance, rule=f"be one of {', '.join(get_args(Compliance))}")
+            raise InvalidValueError(
+                "compliance", self.compliance, rule=f"be one of {', '.join(get_args(Compliance))}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +70,8 @@ class Flow:
     load : Load
         What the cheap model has to do.
     saved_per_request : ndarray of shape (1 + n_draws,)
-        USD a request of the whole traffic that the frontier model costs less, after fallbacks, the scorer, and lost answers.
+        USD a request of the whole traffic that the frontier model costs less, after fallbacks, the
+        scorer, and lost answers.
     fixed : float
         USD a month for the scorer.
     keep : float
@@ -89,7 +96,9 @@ class Option:
     """After it."""
 
     def pays(self, volume: FloatArray) -> bool:
-        """Return whether it saves something at this volume; where that is unknown, whether it does at any."""
+        """Return whether it saves something at this volume; where that is unknown, whether it does
+        at any.
+        """
         break_even = float(self.net.break_even()[0])
         if np.isnan(volume[0]):
             return bool(np.isfinite(break_even))
@@ -99,7 +108,11 @@ class Option:
 def options_of(flow: Flow, hosting: Hosting, *, keep_warm: bool) -> dict[Shape, Option]:
     """Return every way to host that the price list has."""
     sections = {shape: getattr(hosting, shape) for shape in SHAPES}
-    return {shape: _option(shape, flow, section, keep_warm=keep_warm) for shape, section in sections.items() if section is not None}
+    return {
+        shape: _option(shape, flow, section, keep_warm=keep_warm)
+        for shape, section in sections.items()
+        if section is not None
+    }
 
 
 def barred_shapes(options: Mapping[Shape, Option], answers: Answers) -> dict[Shape, str]:
@@ -109,19 +122,28 @@ def barred_shapes(options: Mapping[Shape, Option], answers: Answers) -> dict[Sha
         if answers.compliance and shape not in _ALLOWED[answers.compliance]:
             barred[shape] = f"compliance: requests may go to {answers.compliance} only"
         elif answers.latency_critical and option.hosted.cold_start_seconds > 0:
-            barred[shape] = f"latency: a cold start takes {option.hosted.cold_start_seconds:g} seconds"
+            barred[shape] = (
+                f"latency: a cold start takes {option.hosted.cold_start_seconds:g} seconds"
+            )
     return barred
 
 
-def best_option(options: Mapping[Shape, Option], barred: Mapping[Shape, str], volume: FloatArray) -> Option | None:
-    """Return the option that saves most of those that are not barred, without a volume the one that breaks even first.
+def best_option(
+    options: Mapping[Shape, Option], barred: Mapping[Shape, str], volume: FloatArray
+) -> Option | None:
+    """Return the option that saves most of those that are not barred, without a volume the one that
+    breaks even first.
 
     The cost to keep it is the same for all and takes no part.
     """
     allowed = [option for shape, option in options.items() if shape not in barred]
 
     def worth(option: Option) -> float:
-        value = -float(option.saving.break_even()[0]) if np.isnan(volume[0]) else float(option.saving.at(volume)[0])
+        value = (
+            -float(option.saving.break_even()[0])
+            if np.isnan(volume[0])
+            else float(option.saving.at(volume)[0])
+        )
         return -np.inf if np.isnan(value) else value
 
     return max(allowed, key=worth) if allowed else None

@@ -1,7 +1,7 @@
 """Price lists: dated TOML files that the user edits.
 
-Two sections are enough for the cost of requests: ``[cheap]`` and ``[frontier]``. Economics reads further ones, see
-:mod:`difficulty.economics.sections`.
+Two sections are enough for the cost of requests: ``[cheap]`` and ``[frontier]``. Economics reads
+further ones, see :mod:`difficulty.economics.sections`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from difficulty.records import Prices
 __all__ = ["PriceList", "TokenPrice", "load_price_list", "load_prices"]
 
 _MODELS = ("cheap", "frontier")
-_SECTIONS: dict[str, type[BaseModel]] = {"hosting": Hosting, "scorer": Scorer, "team": Team, "traffic": TrafficShape}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "hosting": Hosting,
+    "scorer": Scorer,
+    "team": Team,
+    "traffic": TrafficShape,
+}
 _KEYS = {"date", *_MODELS}
 
 
@@ -63,19 +68,23 @@ class PriceList:
 
     @property
     def compares_hosting(self) -> bool:
-        """Whether the list says more than what tokens cost: ways to host, or what routing costs to keep."""
+        """Whether the list says more than what tokens cost: ways to host, or what routing costs to
+        keep.
+        """
         return self.hosting != Hosting() or self.team is not None
 
 
 def load_prices(path: Path) -> Prices:
-    """Read what the two models cost: ``date``, and ``input`` and ``output`` in USD per million tokens under ``[cheap]`` and ``[frontier]``.
+    """Read what the two models cost: ``date``, and ``input`` and ``output`` in USD per million
+    tokens under ``[cheap]`` and ``[frontier]``.
 
     The sections that economics reads may stand in the file and are checked as well.
 
     Raises
     ------
     InvalidValueError
-        If the file is missing or no TOML, a price is missing or negative, the date is missing, or a key is unknown.
+        If the file is missing or no TOML, a price is missing or negative, the date is missing, or a
+        key is unknown.
     """
     prices = load_price_list(path, both_models=True).per_token
     assert prices is not None  # both were needed
@@ -95,12 +104,19 @@ def load_price_list(path: Path, *, both_models: bool = False) -> PriceList:
     Raises
     ------
     InvalidValueError
-        If the file is missing or no TOML, a price is missing or negative, the date is missing, or a key is unknown.
+        If the file is missing or no TOML, a price is missing or negative, the date is missing, or a
+        key is unknown.
     """
     form = _read(path)
     _check_keys(path.name, form, _KEYS if both_models else {"date"})
-    parts: dict[str, Any] = {model: _token_price(path.name, model, form[model]) for model in _MODELS if model in form}
-    parts |= {name: _section(path.name, name, kind, form[name]) for name, kind in _SECTIONS.items() if name in form}
+    parts: dict[str, Any] = {
+        model: _token_price(path.name, model, form[model]) for model in _MODELS if model in form
+    }
+    parts |= {
+        name: _section(path.name, name, kind, form[name])
+        for name, kind in _SECTIONS.items()
+        if name in form
+    }
     return PriceList(name=path.name, date=_iso_date(path.name, form["date"]), **parts)
 
 
@@ -108,7 +124,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidValueError("price list", str(path), rule="be a readable TOML file", hint=f"{error}.") from error
+        raise InvalidValueError(
+            "price list", str(path), rule="be a readable TOML file", hint=f"{error}."
+        ) from error
 
 
 def _check_keys(name: str, form: dict[str, Any], needed: set[str]) -> None:
@@ -120,12 +138,22 @@ def _check_keys(name: str, form: dict[str, Any], needed: set[str]) -> None:
 
 def _token_price(name: str, model: str, section: Any) -> TokenPrice:
     if not isinstance(section, dict):
-        raise InvalidValueError(f"{name}: {model}", section, rule="be a section with input and output")
+        raise InvalidValueError(
+            f"{name}: {model}", section, rule="be a section with input and output"
+        )
     if set(section) != {"input", "output"}:
-        raise InvalidValueError(f"{name}: {model}", sorted(section), rule="have the keys input, output and no others")
+        raise InvalidValueError(
+            f"{name}: {model}", sorted(section), rule="have the keys input, output and no others"
+        )
     for kind, price in section.items():
-        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
-            raise InvalidValueError(f"{name}: price {model}_{kind}", price, rule="be 0 or more USD per million tokens")
+        if (
+            isinstance(price, bool)
+            or not isinstance(price, int | float)
+            or not 0 <= price < math.inf
+        ):
+            raise InvalidValueError(
+                f"{name}: price {model}_{kind}", price, rule="be 0 or more USD per million tokens"
+            )
     return TokenPrice(reading=section["input"], writing=section["output"])
 
 
@@ -138,19 +166,27 @@ def _section(name: str, section: str, kind: type[BaseModel], form: Any) -> Any:
         where = f"{name}: " + ".".join([section, *inner])
         if problem["type"] == "missing":
             rule = f"have the key {key}"
-            raise InvalidValueError(where, sorted(problem["input"]), rule=rule, hint="Write 0 for what costs nothing.") from error
+            raise InvalidValueError(
+                where, sorted(problem["input"]), rule=rule, hint="Write 0 for what costs nothing."
+            ) from error
         if problem["type"] == "extra_forbidden":
-            raise InvalidValueError(where, key, rule="have no keys but those of docs/economics.md") from error
+            raise InvalidValueError(
+                where, key, rule="have no keys but those of docs/economics.md"
+            ) from error
         rule = (
             "be a section"
             if problem["type"] == "model_type"
             else problem["msg"].removeprefix("Value error, ").removeprefix("Input should ")
         )
-        raise InvalidValueError(f"{where}.{key}" if key else where, problem["input"], rule=rule) from error
+        raise InvalidValueError(
+            f"{where}.{key}" if key else where, problem["input"], rule=rule
+        ) from error
 
 
 def _place(form: Any, location: tuple[int | str, ...]) -> tuple[list[str], str]:
-    """Return the sections that a problem lies in and the key it is of; pydantic's names for the kinds of a union are left out."""
+    """Return the sections that a problem lies in and the key it is of; pydantic's names for the
+    kinds of a union are left out.
+    """
     inner: list[str] = []
     for part in location[:-1]:
         if not isinstance(form.get(part), dict):
@@ -164,4 +200,9 @@ def _iso_date(name: str, value: object) -> date:
     try:
         return date.fromisoformat(str(value))
     except ValueError:
-        raise InvalidValueError(f"{name}: date", value, rule="be a date like 2026-11-01", hint="A price list needs its date.") from None
+        raise InvalidValueError(
+            f"{name}: date",
+            value,
+            rule="be a date like 2026-11-01",
+            hint="A price list needs its date.",
+        ) from None

@@ -42,7 +42,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Saving a month by requests a month, in USD, each of shape (n_volumes,); ``None`` throughout where it is unknown."""
+    """Saving a month by requests a month, in USD, each of shape (n_volumes,); ``None`` throughout
+    where it is unknown.
+    """
 
     value: tuple[float | None, ...]
     low: tuple[float | None, ...]
@@ -73,7 +75,8 @@ class Economics:
     overall : mapping of str to Estimate
         Figures of the traffic as it is today.
     plans : mapping of str to mapping of str to Estimate
-        ``share``: the simplest requests are kept; ``policy``, with a bundle: its rule. Names that begin with a way to host are its figures.
+        ``share``: the simplest requests are kept; ``policy``, with a bundle: its rule. Names that
+        begin with a way to host are its figures.
     barred : mapping of Shape to str
         Ways to host that an answer excludes, and why.
     conditions : tuple of Condition

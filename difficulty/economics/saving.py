@@ -1,4 +1,6 @@
-"""What a month costs and saves as the number of requests grows: lines with steps, one for each replica that is added."""
+"""What a month costs and saves as the number of requests grows: lines with steps, one for each
+replica that is added.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ Number = FloatArray | float
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StepCost:
-    """USD a month for V requests: ``fixed + per_request * V + per_replica * max(least, ceil(replicas_per_request * V))``.
+    """USD a month for V requests: ``fixed + per_request * V + per_replica * max(least,
+    ceil(replicas_per_request * V))``.
 
     Attributes
     ----------
@@ -39,7 +42,9 @@ class StepCost:
 
     def replicas(self, volume: Number) -> FloatArray:
         """Return how many replicas run for a number of requests a month."""
-        needed = np.ceil(np.round(np.asarray(self.replicas_per_request) * volume, 9))  # rounding is no reason for another replica
+        needed = np.ceil(
+            np.round(np.asarray(self.replicas_per_request) * volume, 9)
+        )  # rounding is no reason for another replica
         return np.maximum(self.least, needed)
 
     def at(self, volume: Number) -> FloatArray:
@@ -70,7 +75,8 @@ class Saving:
     def break_even(self) -> FloatArray:
         """Return the number of requests a month from which on the saving is never below 0.
 
-        The saving there is exactly 0. It may touch 0 earlier too, and fall below it again when a replica is added.
+        The saving there is exactly 0. It may touch 0 earlier too, and fall below it again when a
+        replica is added.
 
         Returns
         -------
@@ -79,9 +85,10 @@ class Saving:
 
         Notes
         -----
-        With a gain of g a request after costs by request, fixed costs F, r for a replica and b replicas a request, the saving just
-        after the step to R replicas is ``g (R - 1) / b - F - r R``. It is below 0 for all ``R < 1 + (F + r) / d``, where
-        ``d = g / b - r`` is what a full replica earns. The largest such R is ``ceil((F + r) / d)``, and within its step the saving
+        With a gain of g a request after costs by request, fixed costs F, r for a replica and b
+        replicas a request, the saving just after the step to R replicas is ``g (R - 1) / b - F - r
+        R``. It is below 0 for all ``R < 1 + (F + r) / d``, where ``d = g / b - r`` is what a full
+        replica earns. The largest such R is ``ceil((F + r) / d)``, and within its step the saving
         reaches 0 at ``(F + r R) / g``. With fewer than the least replicas there is no step.
         """
         gain = np.asarray(np.asarray(self.per_request) - self.cost.per_request, dtype=np.float64)
@@ -89,7 +96,11 @@ class Saving:
         needed = np.asarray(self.cost.replicas_per_request, dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             earned = np.where(needed > 0, gain / needed, np.inf) - step
-            last = np.where(np.isinf(earned), 0.0, np.ceil((fixed + step) / earned)) if step else np.zeros(np.shape(gain))
+            last = (
+                np.where(np.isinf(earned), 0.0, np.ceil((fixed + step) / earned))
+                if step
+                else np.zeros(np.shape(gain))
+            )
             volume = (fixed + step * np.maximum(self.cost.least, last)) / gain
         unknown = np.isnan(gain) | np.isnan(fixed) | np.isnan(needed)
         never = (gain <= 0) | ((earned <= 1e-9 * step) if step else False)  # rounding is no gap

@@ -1,4 +1,5 @@
-"""The sections of a price list that economics reads beside ``[cheap]`` and ``[frontier]``; ``docs/economics.md`` explains each key.
+"""The sections of a price list that economics reads beside ``[cheap]`` and ``[frontier]``;
+``docs/economics.md`` explains each key.
 
 A section is left out or filled in whole: no amount has a default, as unknown is not zero.
 """
@@ -9,7 +10,19 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["SHAPES", "Aggregator", "CloudGpu", "Dedicated", "Hosting", "Machine", "OwnGpu", "Scorer", "Shape", "Team", "TrafficShape"]
+__all__ = [
+    "SHAPES",
+    "Aggregator",
+    "CloudGpu",
+    "Dedicated",
+    "Hosting",
+    "Machine",
+    "OwnGpu",
+    "Scorer",
+    "Shape",
+    "Team",
+    "TrafficShape",
+]
 
 Shape = Literal["own", "cloud", "aggregator", "dedicated"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
@@ -116,7 +129,10 @@ class Team(_Section):
     @property
     def usd_per_month(self) -> float:
         """What keeping it costs a month."""
-        labels = self.labels_per_month * self.usd_per_label + self.judge_calls_per_month * self.usd_per_judge_call
+        labels = (
+            self.labels_per_month * self.usd_per_label
+            + self.judge_calls_per_month * self.usd_per_judge_call
+        )
         return self.hours_per_month * self.usd_per_hour + labels
 
     @property
@@ -126,13 +142,17 @@ class Team(_Section):
 
 
 class TrafficShape(_Section):
-    """What is known of the traffic beside the traffic file; a count here stands in only where the file has none at all."""
+    """What is known of the traffic beside the traffic file; a count here stands in only where the
+    file has none at all.
+    """
 
     requests_per_month: Positive | tuple[Positive, Positive] | None = None
     """A number, or the ends of a range."""
     peak_to_mean: Annotated[float, Field(ge=1.0, allow_inf_nan=False, strict=True)] | None = None
     """Traffic of the busiest hour over that of the mean hour of the month."""
-    active_hours_per_month: Annotated[float, Field(gt=0.0, le=HOURS_A_MONTH, strict=True)] | None = None
+    active_hours_per_month: (
+        Annotated[float, Field(gt=0.0, le=HOURS_A_MONTH, strict=True)] | None
+    ) = None
     """Hours in which requests come at all."""
     prompt_tokens: Amount | None = None
     cheap_tokens: Amount | None = None
@@ -140,6 +160,9 @@ class TrafficShape(_Section):
 
     @model_validator(mode="after")
     def _range_ascends(self) -> TrafficShape:
-        if isinstance(self.requests_per_month, tuple) and self.requests_per_month[0] > self.requests_per_month[1]:
+        if (
+            isinstance(self.requests_per_month, tuple)
+            and self.requests_per_month[0] > self.requests_per_month[1]
+        ):
             raise ValueError("have a range of requests_per_month from low to high")
         return self

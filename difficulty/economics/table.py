@@ -56,7 +56,9 @@ _WITH_ENDS = ("net_saving", "break_even")
 def economics_table(economics: Economics) -> RenderableType:
     """Return verdict, figures, conditions and what they rest on, as rich tables."""
     parts: list[RenderableType] = [_today(economics), _plans(economics)]
-    parts += [_hosting(name, figures, economics.barred) for name, figures in economics.plans.items()]
+    parts += [
+        _hosting(name, figures, economics.barred) for name, figures in economics.plans.items()
+    ]
     parts.append(_conditions(economics))
     spaced = [item for part in parts for item in (part, Text(""))]
     verdict = Text.assemble((economics.verdict.answer, "bold"), f": {economics.verdict.text}")
@@ -73,10 +75,14 @@ def _today(economics: Economics) -> Table:
 def _plans(economics: Economics) -> Table:
     how = "at random" if "score" in economics.assumed else "by score"
     names = {"share": f"the simplest {economics.share:.0%} {how}", "policy": "the bundle's policy"}
-    table = _plain("Kept on the cheap model", "", *(names.get(name, name) for name in economics.plans))
+    table = _plain(
+        "Kept on the cheap model", "", *(names.get(name, name) for name in economics.plans)
+    )
     for name, label in _PLAN.items():
         if any(name in figures for figures in economics.plans.values()):
-            table.add_row(label, *(estimate_text(figures.get(name)) for figures in economics.plans.values()))
+            table.add_row(
+                label, *(estimate_text(figures.get(name)) for figures in economics.plans.values())
+            )
     return table
 
 
@@ -85,13 +91,24 @@ def _hosting(plan: str, figures: Mapping[str, Estimate], barred: Mapping[Shape, 
     table = _plain(f"Hosting, USD a month: {which}", "", *_HOSTING.values())
     for shape in SHAPES:
         if f"{shape}_cost" in figures:
-            cells = [estimate_text(figures.get(f"{shape}_{name}"), ends=name in _WITH_ENDS) for name in _HOSTING]
+            cells = [
+                estimate_text(figures.get(f"{shape}_{name}"), ends=name in _WITH_ENDS)
+                for name in _HOSTING
+            ]
             table.add_row(shape + (" (excluded)" if shape in barred else ""), *cells)
     return table
 
 
 def _conditions(economics: Economics) -> Table:
-    table = Table("it does not pay with", "", "", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(
+        "it does not pay with",
+        "",
+        "",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
     for condition in economics.conditions:
         table.add_row(condition.name.replace("_", " "), condition.state, Text(condition.text))
     return table
@@ -105,7 +122,16 @@ def _lines(economics: Economics) -> Iterator[str]:
 
 
 def _plain(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left", overflow="fold", header_style="dim")
+        table.add_column(
+            heading, justify="right" if place else "left", overflow="fold", header_style="dim"
+        )
     return table

@@ -1,4 +1,6 @@
-"""What a plan, which requests to keep on the cheap model, means for each request: tokens, quality, failures that are caught."""
+"""What a plan, which requests to keep on the cheap model, means for each request: tokens, quality,
+failures that are caught.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,11 @@ class Requests:
             raise TooFewSamplesError("economics needs requests: got none. Pass other traffic.")
         for name, kept in self.plans.items():
             if kept.shape != (n,) or not ((kept >= 0.0) & (kept <= 1.0)).all():
-                raise InvalidValueError(f"plan {name!r}", kept.shape, rule=f"be a probability for each of the {n:,} requests")
+                raise InvalidValueError(
+                    f"plan {name!r}",
+                    kept.shape,
+                    rule=f"be a probability for each of the {n:,} requests",
+                )
 
 
 def request_ratios(requests: Requests) -> dict[str, Ratio]:
@@ -58,20 +64,29 @@ def request_ratios(requests: Requests) -> dict[str, Ratio]:
         "cheap_tokens": ratio(requests.tokens.cheap),
         "frontier_tokens": ratio(requests.tokens.frontier),
         "gain_free_share": ratio(better),
-        "cheap_passing_share": ratio(np.where(np.isnan(outcomes.cheap_quality), np.nan, outcomes.cheap_quality >= 0.5)),
+        "cheap_passing_share": ratio(
+            np.where(np.isnan(outcomes.cheap_quality), np.nan, outcomes.cheap_quality >= 0.5)
+        ),
     }
 
 
-def plan_ratios(requests: Requests, kept: FloatArray, *, catch_rate: float, frontier: TokenPrice | None) -> dict[str, Ratio]:
+def plan_ratios(
+    requests: Requests, kept: FloatArray, *, catch_rate: float, frontier: TokenPrice | None
+) -> dict[str, Ratio]:
     """Return what a plan does.
 
-    Token counts are per request of the whole traffic. Qualities are of kept requests; ``caught_spend_share`` is the part of what they
-    cost on the frontier model that is paid after all, as their cheap answers were caught. It is a ratio of its own, so that requests
-    with unknown outcomes take no part in it, rather than count as good.
+    Token counts are per request of the whole traffic. Qualities are of kept requests;
+    ``caught_spend_share`` is the part of what they cost on the frontier model that is paid after
+    all, as their cheap answers were caught. It is a ratio of its own, so that requests with unknown
+    outcomes take no part in it, rather than count as good.
     """
     tokens, outcomes = requests.tokens, requests.outcomes
     cheap, best = outcomes.cheap_quality, outcomes.frontier_quality
-    cost = np.full(len(kept), np.nan) if frontier is None else tokens.prompt * frontier.reading + tokens.frontier * frontier.writing
+    cost = (
+        np.full(len(kept), np.nan)
+        if frontier is None
+        else tokens.prompt * frontier.reading + tokens.frontier * frontier.writing
+    )
     after = kept_with_fallback(cheap, best, np.zeros(len(kept)), cost, catch_rate=catch_rate)
     return {
         "kept_share": ratio(kept * outcomes.per_request, outcomes.per_request),

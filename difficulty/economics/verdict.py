@@ -14,17 +14,29 @@ from difficulty.metrics.arrays import FloatArray
 __all__ = ["saved_text", "verdict_of"]
 
 
-def verdict_of(best: Option | None, volume: FloatArray, conditions: Sequence[Condition], answers: Answers, *, share: float) -> Verdict:
+def verdict_of(
+    best: Option | None,
+    volume: FloatArray,
+    conditions: Sequence[Condition],
+    answers: Answers,
+    *,
+    share: float,
+) -> Verdict:
     """Return the answer.
 
-    ``wait`` where a condition under which it does not pay holds, or the whole interval of the saving is at or below 0; ``build``
-    where the whole interval is above 0; ``unsure`` else. A tolerated loss of quality decides about quality alone: then it must be
-    kept to for sure, and hard reasoning is told but does not decide.
+    ``wait`` where a condition under which it does not pay holds, or the whole interval of the
+    saving is at or below 0; ``build`` where the whole interval is above 0; ``unsure`` else. A
+    tolerated loss of quality decides about quality alone: then it must be kept to for sure, and
+    hard reasoning is told but does not decide.
     """
     shape = best.shape if best else None
     state = {condition.name: condition.state for condition in conditions}
     tolerated = answers.max_quality_loss is not None
-    holding = [name for name, value in state.items() if value == "holds" and not (name == "hard_reasoning" and tolerated)]
+    holding = [
+        name
+        for name, value in state.items()
+        if value == "holds" and not (name == "hard_reasoning" and tolerated)
+    ]
     saved = f"with the simplest {share:.0%} on the cheap model {saved_text(best, volume)}"
     if holding:
         return Verdict("wait", shape, f"{_holds(holding)}; {saved}")
@@ -34,7 +46,11 @@ def verdict_of(best: Option | None, volume: FloatArray, conditions: Sequence[Con
     if high <= 0.0:
         return Verdict("wait", shape, saved)
     if tolerated and state["quality_loss"] != "does not hold":
-        return Verdict("unsure", shape, f"whether the tolerated loss of quality is kept to is not sure; {saved}")
+        return Verdict(
+            "unsure",
+            shape,
+            f"whether the tolerated loss of quality is kept to is not sure; {saved}",
+        )
     return Verdict("build" if low > 0.0 else "unsure", shape, saved)
 
 
@@ -45,7 +61,11 @@ def saved_text(best: Option | None, volume: FloatArray) -> str:
     net, even = best.net.at(volume), float(best.net.break_even()[0])
     after = "after the cost to keep it"
     if np.isnan(net[0]):
-        point = f"it breaks even at {even:,.0f} requests a month" if np.isfinite(even) else "no break-even can be given"
+        point = (
+            f"it breaks even at {even:,.0f} requests a month"
+            if np.isfinite(even)
+            else "no break-even can be given"
+        )
         return f"the saving with {best.shape} {after} is not known; {point}"
     low, high = interval(net)
     if high < 0.0:
@@ -54,4 +74,7 @@ def saved_text(best: Option | None, volume: FloatArray) -> str:
 
 
 def _holds(names: Sequence[str]) -> str:
-    return f"{', '.join(name.replace('_', ' ') for name in names)} {'holds' if len(names) == 1 else 'hold'}"
+    return (
+        f"{', '.join(name.replace('_', ' ') for name in names)}"
+        f" {'holds' if len(names) == 1 else 'hold'}"
+    )

@@ -34,7 +34,9 @@ class Band:
 
     @classmethod
     def of(cls, value: FloatArray, draws: FloatArray, n: IntArray) -> Band:
-        """Build from values of shape (m,) and bootstrap draws of shape (n_draws, m), NaN where undefined."""
+        """Build from values of shape (m,) and bootstrap draws of shape (n_draws, m), NaN where
+        undefined.
+        """
         low, high = np.where(np.isnan(value), np.nan, percentile_intervals(draws))
         return cls(known_or_none(value), known_or_none(low), known_or_none(high), tuple(n.tolist()))
 
@@ -49,7 +51,9 @@ class Band:
 
     def at(self, place: int) -> Estimate:
         """Return the estimate at one place."""
-        return Estimate(value=self.value[place], low=self.low[place], high=self.high[place], n=self.n[place])
+        return Estimate(
+            value=self.value[place], low=self.low[place], high=self.high[place], n=self.n[place]
+        )
 
     def with_estimate(self, place: int, estimate: Estimate) -> Band:
         """Return the same band with another estimate at one place."""

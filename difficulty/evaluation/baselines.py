@@ -1,7 +1,9 @@
-"""What a score has to beat: routing at random, by length, by task; one model for everything; and the oracle.
+"""What a score has to beat: routing at random, by length, by task; one model for everything; and
+the oracle.
 
-A baseline with a score is judged along the whole curve, and at the operating point: it sends the same share of requests to the
-frontier model as the threshold does, so that quality and cost compare at equal share.
+A baseline with a score is judged along the whole curve, and at the operating point: it sends the
+same share of requests to the frontier model as the threshold does, so that quality and cost compare
+at equal share.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Baseline:
     score : ndarray of shape (n,) or None
         Higher = sent first, NaN unknown; None for a baseline that is no ranking.
     sent : ndarray of shape (n,) or None
-        Probability that the request goes to the frontier model, NaN unknown; None where no share is given.
+        Probability that the request goes to the frontier model, NaN unknown; None where no share is
+        given.
     """
 
     score: FloatArray | None
@@ -52,7 +55,9 @@ class TaskMeans:
     overall: float
 
     @classmethod
-    def fit(cls, tasks: Sequence[str | None], values: FloatArray, *, weight: FloatArray | None = None) -> TaskMeans:
+    def fit(
+        cls, tasks: Sequence[str | None], values: FloatArray, *, weight: FloatArray | None = None
+    ) -> TaskMeans:
         """Learn the means.
 
         Parameters
@@ -60,7 +65,8 @@ class TaskMeans:
         tasks : sequence of n str or None
             Task of each request of the fit split.
         values : ndarray of shape (n,)
-            The gain of the frontier model (for the target ``failure``: whether the cheap one fails); NaN where unknown.
+            The gain of the frontier model (for the target ``failure``: whether the cheap one
+            fails); NaN where unknown.
         weight : ndarray of shape (n,), optional
             Sample weights.
 
@@ -72,45 +78,73 @@ class TaskMeans:
         known = ~np.isnan(values)
         weight = np.ones(len(values)) if weight is None else weight
         if not known.any():
-            raise TooFewSamplesError("task means need a known outcome: got none. Give traffic with the outcomes of both models.")
+            raise TooFewSamplesError(
+                "task means need a known outcome: got none. Give traffic with the outcomes of both"
+                " models."
+            )
         names = np.array([task or "" for task in tasks])
         distinct, codes = np.unique(names[known], return_inverse=True)
         sums = np.bincount(codes, weights=(weight * np.nan_to_num(values))[known])
         means = sums / np.bincount(codes, weights=weight[known])
-        by_task = {str(name): float(mean) for name, mean in zip(distinct, means, strict=True) if name}
+        by_task = {
+            str(name): float(mean) for name, mean in zip(distinct, means, strict=True) if name
+        }
         return cls(by_task=by_task, overall=float(ratio(values).value(weight)))
 
     def of(self, tasks: Sequence[str | None]) -> FloatArray:
         """Return each request's mean, as an array of shape (n,)."""
-        return np.array([self.by_task.get(task or "", self.overall) for task in tasks], dtype=np.float64)
+        return np.array(
+            [self.by_task.get(task or "", self.overall) for task in tasks], dtype=np.float64
+        )
 
 
 def baselines_of(
-    judged: Judged, *, task_means: TaskMeans | None = None, others: Mapping[str, FloatArray] | None = None
+    judged: Judged,
+    *,
+    task_means: TaskMeans | None = None,
+    others: Mapping[str, FloatArray] | None = None,
 ) -> dict[str, Baseline]:
     """Return the baselines by name.
 
-    ``random`` is the expected value of routing at random: every request ties. ``oracle`` knows each request's gain (for a target
-    ``failure`` without frontier outcomes: whether the cheap model fails): no score can do better. ``task_mean`` is there only when
-    task means were learnt, ``others`` when they were given.
+    ``random`` is the expected value of routing at random: every request ties. ``oracle`` knows each
+    request's gain (for a target ``failure`` without frontier outcomes: whether the cheap model
+    fails): no score can do better. ``task_mean`` is there only when task means were learnt,
+    ``others`` when they were given.
     """
     n = len(judged)
-    scores: dict[str, FloatArray] = {"random": np.zeros(n), "length": np.asarray(judged.n_tokens, dtype=np.float64)}
+    scores: dict[str, FloatArray] = {
+        "random": np.zeros(n),
+        "length": np.asarray(judged.n_tokens, dtype=np.float64),
+    }
     if task_means is not None:
         scores["task_mean"] = task_means.of(judged.tasks)
     scores |= others or {}
     gain = judged.outcomes.gain
     scores["oracle"] = judged.outcomes.cheap_failure if np.isnan(gain).all() else gain
     share = _share(judged)
-    ranked = {name: Baseline(score, _sent(score, share, judged.outcomes.weight)) for name, score in scores.items()}
-    fixed = {"always_cheap": Baseline(None, np.zeros(n)), "always_frontier": Baseline(None, np.ones(n))}
-    return {**{name: ranked[name] for name in scores if name != "oracle"}, **fixed, "oracle": ranked["oracle"]}
+    ranked = {
+        name: Baseline(score, _sent(score, share, judged.outcomes.weight))
+        for name, score in scores.items()
+    }
+    fixed = {
+        "always_cheap": Baseline(None, np.zeros(n)),
+        "always_frontier": Baseline(None, np.ones(n)),
+    }
+    return {
+        **{name: ranked[name] for name in scores if name != "oracle"},
+        **fixed,
+        "oracle": ranked["oracle"],
+    }
 
 
 def _share(judged: Judged) -> float | None:
     """Return the share of requests that the threshold sends to the frontier model."""
     per_request, weight = judged.outcomes.per_request, judged.outcomes.weight
-    return None if judged.sent is None else float(ratio(judged.sent * per_request, per_request).value(weight))
+    return (
+        None
+        if judged.sent is None
+        else float(ratio(judged.sent * per_request, per_request).value(weight))
+    )
 
 
 def _sent(score: FloatArray, share: float | None, weight: FloatArray) -> FloatArray | None:

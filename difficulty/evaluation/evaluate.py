@@ -10,7 +10,16 @@ from threadpoolctl import threadpool_limits
 
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
 from difficulty.evaluation.curve import CurvePart
-from difficulty.evaluation.figures import Draws, Part, Ratios, calibration, drawn, ranked_figures, routed_at, values_of
+from difficulty.evaluation.figures import (
+    Draws,
+    Part,
+    Ratios,
+    calibration,
+    drawn,
+    ranked_figures,
+    routed_at,
+    values_of,
+)
 from difficulty.evaluation.findings import Evidence, Provenance, findings_of
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.reasons import why_undefined
@@ -19,15 +28,23 @@ from difficulty.evaluation.routed import Routed, routed_figures
 from difficulty.evaluation.slices import slice_rows, too_small
 from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
 from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.bootstrap import GroupDraws, affordable_draws, debiased_interval, group_codes, percentile_interval
+from difficulty.metrics.bootstrap import (
+    GroupDraws,
+    affordable_draws,
+    debiased_interval,
+    group_codes,
+    percentile_interval,
+)
 from difficulty.metrics.ratios import ratio
 from difficulty.records import Estimate
 
 __all__ = ["FIGURES", "evaluate"]
 
 FIGURES = (
-    "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall", "frontier_share", "quality", "cost",
-    "gap_recovered", "risk", "cheap_route_precision", "brier_frontier", "ece_frontier", "cheap_route_recall", "fallback_share", "gap",
+    "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall",
+    "frontier_share", "quality", "cost",
+    "gap_recovered", "risk", "cheap_route_precision", "brier_frontier", "ece_frontier",
+    "cheap_route_recall", "fallback_share", "gap",
     "saving",
 )  # fmt: skip
 _RANKED = ("apgr", "cpt_50", "cpt_80")
@@ -57,17 +74,20 @@ def evaluate(
 ) -> Evaluation:
     """Return every figure of a score with its 95 % interval.
 
-    Each figure uses the requests for which what it needs is known; its ``n`` says how many. A figure that is undefined has the
-    value None and a note that says why. Intervals come from resampling whole groups; the score, the calibration and the threshold
-    are held fixed, so they tell how sure the figures are on this traffic, not how they would change with another training run.
+    Each figure uses the requests for which what it needs is known; its ``n`` says how many. A
+    figure that is undefined has the value None and a note that says why. Intervals come from
+    resampling whole groups; the score, the calibration and the threshold are held fixed, so they
+    tell how sure the figures are on this traffic, not how they would change with another training
+    run.
 
     Parameters
     ----------
     judged : Judged
-        Scores and outcomes, of requests that neither training nor the choice of the threshold has seen.
+        Scores and outcomes, of requests that neither training nor the choice of the threshold has
+        seen.
     n_draws : int
-        Bootstrap draws; lowered where the requests are so many that the work would grow out of hand (see
-        :func:`difficulty.metrics.affordable_draws`).
+        Bootstrap draws; lowered where the requests are so many that the work would grow out of hand
+        (see :func:`difficulty.metrics.affordable_draws`).
     rng : numpy.random.Generator
         Source of chance for the draws.
     task_means : TaskMeans, optional
@@ -87,10 +107,19 @@ def evaluate(
     routed = routed_figures(judged)
     bins, curve = calibration_parts(judged), CurvePart.of(judged)
     sets: dict[_Key, _Set] = {("overall",): _judged_set(judged, routed, np.arange(len(judged)))}
-    sets |= {("slice", kind, name): _slice_set(judged, routed, rows) for kind, parts in slices.items() for name, rows in parts.items()}
-    sets |= {("baseline", name): _baseline_set(judged, routed, baseline) for name, baseline in baselines.items()}
+    sets |= {
+        ("slice", kind, name): _slice_set(judged, routed, rows)
+        for kind, parts in slices.items()
+        for name, rows in parts.items()
+    }
+    sets |= {
+        ("baseline", name): _baseline_set(judged, routed, baseline)
+        for name, baseline in baselines.items()
+    }
     draws, weight = GroupDraws.of(judged.groups, n_draws=n_draws, rng=rng), judged.outcomes.weight
-    with threadpool_limits(1, user_api="blas"):  # the products are small: threads would wait for each other
+    with threadpool_limits(
+        1, user_api="blas"
+    ):  # the products are small: threads would wait for each other
         points, resampled = _resampled(judged, sets, draws)
         along = curve.curve(*drawn(curve, draws, weight))
     made = {key: _estimates(wanted, points[key], resampled[key]) for key, wanted in sets.items()}
@@ -100,7 +129,10 @@ def evaluate(
         target=judged.target,
         threshold=judged.threshold,
         overall=overall,
-        slices={kind: {name: made["slice", kind, name] for name in parts} for kind, parts in slices.items()},
+        slices={
+            kind: {name: made["slice", kind, name] for name in parts}
+            for kind, parts in slices.items()
+        },
         baselines={name: made["baseline", name] for name in baselines},
         counts=counts,
         notes=_notes(judged, n_draws),
@@ -122,7 +154,11 @@ def _judged_set(judged: Judged, routed: Mapping[str, Routed], rows: IntArray) ->
         *calibration(judged, rows),
         Ratios.of(rows, ratios),
     ]
-    names = [name for name in FIGURES if judged.p_frontier_fails is not None or not name.endswith("_frontier")]
+    names = [
+        name
+        for name in FIGURES
+        if judged.p_frontier_fails is not None or not name.endswith("_frontier")
+    ]
     return _Set(parts, names, routed=sent is not None)
 
 
@@ -136,39 +172,74 @@ def _slice_set(judged: Judged, routed: Mapping[str, Routed], rows: IntArray) -> 
 def _baseline_set(judged: Judged, routed: Mapping[str, Routed], baseline: Baseline) -> _Set:
     """Return the figures of a baseline."""
     rows = np.arange(len(judged))
-    parts = [] if baseline.score is None else ranked_figures(baseline.score, rows, gain=judged.outcomes.gain)
+    parts = (
+        []
+        if baseline.score is None
+        else ranked_figures(baseline.score, rows, gain=judged.outcomes.gain)
+    )
     if baseline.sent is not None:
-        parts.append(Ratios.of(rows, routed_at({name: routed[name] for name in _ROUTED}, baseline.sent, rows)))
+        parts.append(
+            Ratios.of(
+                rows, routed_at({name: routed[name] for name in _ROUTED}, baseline.sent, rows)
+            )
+        )
     names = _ROUTED if baseline.score is None else _RANKED + _ROUTED
-    return _Set(parts, [*names, *(f"{name}_difference" for name in _COMPARED if name in names)], routed=baseline.sent is not None)
+    return _Set(
+        parts,
+        [*names, *(f"{name}_difference" for name in _COMPARED if name in names)],
+        routed=baseline.sent is not None,
+    )
 
 
-def _resampled(judged: Judged, sets: dict[_Key, _Set], draws: GroupDraws) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
-    """Return all figures on the data itself and in each draw, baselines with the score's difference to them; all see the same draws."""
-    made = {key: values_of(wanted.parts, draws, judged.outcomes.weight) for key, wanted in sets.items()}
+def _resampled(
+    judged: Judged, sets: dict[_Key, _Set], draws: GroupDraws
+) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
+    """Return all figures on the data itself and in each draw, baselines with the score's difference
+    to them; all see the same draws.
+    """
+    made = {
+        key: values_of(wanted.parts, draws, judged.outcomes.weight) for key, wanted in sets.items()
+    }
     for key, theirs in made.items():
         if key[0] == "baseline":
             for ours, other in zip(made["overall",], theirs, strict=True):
                 both = [name for name in _COMPARED if name in ours and name in other]
                 other |= {f"{name}_difference": ours[name] - other[name] for name in both}
-    return {key: points for key, (points, _) in made.items()}, {key: values for key, (_, values) in made.items()}
+    return {key: points for key, (points, _) in made.items()}, {
+        key: values for key, (_, values) in made.items()
+    }
 
 
 def _estimates(wanted: _Set, points: Draws, draws: Draws) -> dict[str, Estimate]:
     """Return the estimates of one set, one for every name that was wanted."""
     n = {name: count for part in wanted.parts for name, count in part.n.items()}
     n |= {f"{name}_difference": n[name] for name in _COMPARED if name in n}
-    return {name: _estimate(name, points, draws, n=n.get(name, 0), note=wanted.note, routed=wanted.routed) for name in wanted.names}
+    return {
+        name: _estimate(
+            name, points, draws, n=n.get(name, 0), note=wanted.note, routed=wanted.routed
+        )
+        for name in wanted.names
+    }
 
 
-def _estimate(name: str, points: Draws, draws: Draws, *, n: int, note: str, routed: bool) -> Estimate:
+def _estimate(
+    name: str, points: Draws, draws: Draws, *, n: int, note: str, routed: bool
+) -> Estimate:
     """Return one figure with its interval, or why there is none."""
     value = float(points[name][0]) if name in points else float("nan")
     if np.isnan(value):
         return Estimate(value=None, n=n, note=why_undefined(name, n=n, routed=routed))
-    low, high = debiased_interval(value, draws[name]) if name.startswith("ece") else percentile_interval(draws[name])
+    low, high = (
+        debiased_interval(value, draws[name])
+        if name.startswith("ece")
+        else percentile_interval(draws[name])
+    )
     if np.isnan(low):
-        return Estimate(value=value, n=n, note=note or "no interval: undefined in more than 1 of 20 bootstrap draws")
+        return Estimate(
+            value=value,
+            n=n,
+            note=note or "no interval: undefined in more than 1 of 20 bootstrap draws",
+        )
     return Estimate(value=value, low=low, high=high, n=n, note=note)
 
 
@@ -196,7 +267,7 @@ def _notes(judged: Judged, n_draws: int) -> tuple[str, ...]:
         notes.append("No threshold was given: figures at a threshold are unknown.")
     if judged.catch_rate is not None:
         notes.append(
-            f"Validation is taken to catch {judged.catch_rate:.0%} of the cheap model's failures: quality, gap recovered, cost and risk at "
-            "the threshold count the fallback."
+            f"Validation is taken to catch {judged.catch_rate:.0%} of the cheap model's failures:"
+            " quality, gap recovered, cost and risk at the threshold count the fallback."
         )
     return tuple(notes)

@@ -1,8 +1,9 @@
 """The figures of one set of requests, computed for many weight vectors at once.
 
-A figure comes from one of three parts: ratios (anything at a threshold, the gap), a ranking (APGR, CPT, AUROC) and bins (Brier, ECE). A
-part names the requests that it wants, in the order in which it wants them, and takes their weights, a row for each draw; one set of
-draws serves the whole, every slice and every baseline. Bins are those of the data itself; they stay as they are in every draw.
+A figure comes from one of three parts: ratios (anything at a threshold, the gap), a ranking (APGR,
+CPT, AUROC) and bins (Brier, ECE). A part names the requests that it wants, in the order in which it
+wants them, and takes their weights, a row for each draw; one set of draws serves the whole, every
+slice and every baseline. Bins are those of the data itself; they stay as they are in every draw.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ from difficulty.metrics.probability import equal_mass_bins
 from difficulty.metrics.ratios import Ratio, divide
 from difficulty.metrics.steps import Ranking, ranked_area, ranked_crossing
 
-__all__ = ["Draws", "Drawn", "Part", "Ratios", "calibration", "drawn", "ranked_figures", "routed_at", "values_of"]
+__all__ = [
+    "Draws",
+    "Drawn",
+    "Part",
+    "Ratios",
+    "calibration",
+    "drawn",
+    "ranked_figures",
+    "routed_at",
+    "values_of",
+]
 
 Draws = dict[str, FloatArray]
 _N_BINS = 15
@@ -38,7 +49,9 @@ class Drawn(Protocol):
         """The requests whose weights are wanted, in the order wanted."""
 
     def values(self, weight: FloatArray) -> Draws:
-        """Return arrays with one row a draw for weights of shape (n_draws, n_rows); NaN where undefined."""
+        """Return arrays with one row a draw for weights of shape (n_draws, n_rows); NaN where
+        undefined.
+        """
 
 
 class Part(Drawn, Protocol):
@@ -51,7 +64,9 @@ class Part(Drawn, Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ratios:
-    """Ratios over ``rows``, all recomputed by one matrix product; ``columns`` holds the numerators, then the denominators."""
+    """Ratios over ``rows``, all recomputed by one matrix product; ``columns`` holds the numerators,
+    then the denominators.
+    """
 
     rows: IntArray
     columns: FloatArray
@@ -74,8 +89,9 @@ class Ratios:
 class _Ranked:
     """APGR, CPT and AUROC of one ranking.
 
-    ``rows`` holds the first request of each step of equal scores, in descending order of score, then all others by step: so nothing has
-    to be summed where scores are not tied. ``others`` says where those of each step begin, ``steps`` which step that is.
+    ``rows`` holds the first request of each step of equal scores, in descending order of score,
+    then all others by step: so nothing has to be summed where scores are not tied. ``others`` says
+    where those of each step begin, ``steps`` which step that is.
     """
 
     rows: IntArray
@@ -86,7 +102,14 @@ class _Ranked:
     label: FloatArray | None
 
     @classmethod
-    def of(cls, score: FloatArray, rows: IntArray, *, gain: FloatArray | None = None, label: FloatArray | None = None) -> _Ranked:
+    def of(
+        cls,
+        score: FloatArray,
+        rows: IntArray,
+        *,
+        gain: FloatArray | None = None,
+        label: FloatArray | None = None,
+    ) -> _Ranked:
         ranking = Ranking.of(score[rows]).at(rows)
         first = np.zeros(len(rows), dtype=bool)
         first[np.append(0, ranking.ends[:-1] + 1)] = True
@@ -98,7 +121,10 @@ class _Ranked:
 
     @property
     def n(self) -> dict[str, int]:
-        names = [*(["apgr", *_CPT] if self.gain is not None else []), *(["auroc"] if self.label is not None else [])]
+        names = [
+            *(["apgr", *_CPT] if self.gain is not None else []),
+            *(["auroc"] if self.label is not None else []),
+        ]
         return dict.fromkeys(names, len(self.rows))
 
     def values(self, weight: FloatArray) -> Draws:
@@ -127,7 +153,9 @@ class _Ranked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Calibrated:
-    """Brier score and ECE of one probability; ``rows`` are sorted by bin, and ``starts`` says where each bin starts."""
+    """Brier score and ECE of one probability; ``rows`` are sorted by bin, and ``starts`` says where
+    each bin starts.
+    """
 
     rows: IntArray
     starts: IntArray
@@ -135,7 +163,15 @@ class _Calibrated:
     suffix: str
 
     @classmethod
-    def of(cls, probability: FloatArray, failure: FloatArray, rows: IntArray, weight: FloatArray, *, suffix: str) -> _Calibrated:
+    def of(
+        cls,
+        probability: FloatArray,
+        failure: FloatArray,
+        rows: IntArray,
+        weight: FloatArray,
+        *,
+        suffix: str,
+    ) -> _Calibrated:
         bins = equal_mass_bins(probability[rows], n_bins=_N_BINS, weight=weight[rows])
         order = np.argsort(bins, kind="stable")
         starts = np.append(0, np.flatnonzero(np.diff(bins[order])) + 1)
@@ -150,14 +186,21 @@ class _Calibrated:
         total = weight.sum(axis=-1)
         off = np.abs(np.add.reduceat(weight * self.gap, self.starts, axis=-1)).sum(axis=-1)
         squared = weight @ self.gap**2
-        return {f"brier{self.suffix}": divide(squared, total, total=total), f"ece{self.suffix}": divide(off, total, total=total)}
+        return {
+            f"brier{self.suffix}": divide(squared, total, total=total),
+            f"ece{self.suffix}": divide(off, total, total=total),
+        }
 
 
 def drawn(part: Drawn, draws: GroupDraws, weight: FloatArray) -> tuple[Draws, Draws]:
-    """Return what a part computes on the data itself and in each draw, given the requests' own weights of shape (n,)."""
+    """Return what a part computes on the data itself and in each draw, given the requests' own
+    weights of shape (n,).
+    """
     own = weight[part.rows]
     blocks = [part.values(block * own) for block in draws.blocks(part.rows, size=_BLOCK)]
-    return part.values(own[None, :]), {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    return part.values(own[None, :]), {
+        name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]
+    }
 
 
 def values_of(parts: Iterable[Part], draws: GroupDraws, weight: FloatArray) -> tuple[Draws, Draws]:
@@ -171,23 +214,48 @@ def values_of(parts: Iterable[Part], draws: GroupDraws, weight: FloatArray) -> t
     return points, resampled
 
 
-def ranked_figures(score: FloatArray, rows: IntArray, *, gain: FloatArray | None = None, label: FloatArray | None = None) -> list[Part]:
-    """Return APGR and CPT by a gain, and AUROC by a label, over the ``rows`` where these are known; nothing where there are none."""
+def ranked_figures(
+    score: FloatArray,
+    rows: IntArray,
+    *,
+    gain: FloatArray | None = None,
+    label: FloatArray | None = None,
+) -> list[Part]:
+    """Return APGR and CPT by a gain, and AUROC by a label, over the ``rows`` where these are known;
+    nothing where there are none.
+    """
     wanted = {"gain": gain, "label": label}
-    known = {name: _known(rows, score, values) for name, values in wanted.items() if values is not None}
+    known = {
+        name: _known(rows, score, values) for name, values in wanted.items() if values is not None
+    }
     if len(known) == 2 and np.array_equal(known["gain"], known["label"]):
-        return [_Ranked.of(score, known["gain"], gain=gain, label=label)] if len(known["gain"]) else []
-    return [_Ranked.of(score, picked, **{name: wanted[name]}) for name, picked in known.items() if len(picked)]
+        return (
+            [_Ranked.of(score, known["gain"], gain=gain, label=label)] if len(known["gain"]) else []
+        )
+    return [
+        _Ranked.of(score, picked, **{name: wanted[name]})
+        for name, picked in known.items()
+        if len(picked)
+    ]
 
 
 def calibration(judged: Judged, rows: IntArray) -> list[Part]:
-    """Return Brier score and ECE of ``p_cheap_fails`` and, where there is one, of ``p_frontier_fails``."""
+    """Return Brier score and ECE of ``p_cheap_fails`` and, where there is one, of
+    ``p_frontier_fails``.
+    """
     failures = [("", judged.p_cheap_fails, judged.outcomes.cheap_failure)]
     if judged.p_frontier_fails is not None:
         failures.append(("_frontier", judged.p_frontier_fails, judged.outcomes.frontier_failure))
-    known = [(suffix, probability, failure, _known(rows, failure)) for suffix, probability, failure in failures]
+    known = [
+        (suffix, probability, failure, _known(rows, failure))
+        for suffix, probability, failure in failures
+    ]
     weight = judged.outcomes.weight
-    return [_Calibrated.of(p, failure, picked, weight, suffix=suffix) for suffix, p, failure, picked in known if len(picked)]
+    return [
+        _Calibrated.of(p, failure, picked, weight, suffix=suffix)
+        for suffix, p, failure, picked in known
+        if len(picked)
+    ]
 
 
 def routed_at(routed: Mapping[str, Routed], sent: FloatArray, rows: IntArray) -> dict[str, Ratio]:
@@ -198,7 +266,8 @@ def routed_at(routed: Mapping[str, Routed], sent: FloatArray, rows: IntArray) ->
     routed : mapping of str to Routed
         Columns of each figure.
     sent : ndarray of shape (n,)
-        Probability in [0, 1] that each request goes to the frontier model; NaN leaves the request out.
+        Probability in [0, 1] that each request goes to the frontier model; NaN leaves the request
+        out.
     rows : ndarray of int
         The requests to look at.
     """
@@ -206,7 +275,9 @@ def routed_at(routed: Mapping[str, Routed], sent: FloatArray, rows: IntArray) ->
 
 
 def _auroc(area: FloatArray, hits: FloatArray, total: FloatArray) -> FloatArray:
-    """Return AUROC from the area under the share of hits along the share of all; NaN where one label has no weight."""
+    """Return AUROC from the area under the share of hits along the share of all; NaN where one
+    label has no weight.
+    """
     share = divide(hits, total, total=total)
     area = np.where(share > 1e-12, area, np.nan)
     return divide(area - 0.5 * share, 1.0 - share, total=np.ones(len(share)))

@@ -46,12 +46,13 @@ class Judged:
     threshold : float or None
         Requests with a score above it go to the frontier model; None when none has been chosen.
     fixed : ndarray of shape (n,) or None
-        Route that the policy gives without a score: 0 cheap, 1 frontier, NaN where the score decides. None: the score decides all.
+        Route that the policy gives without a score: 0 cheap, 1 frontier, NaN where the score
+        decides. None: the score decides all.
     task_thresholds : mapping of str to float
         Thresholds of single tasks, in place of ``threshold``.
     catch_rate : float or None
-        Share of the cheap model's failures that validation catches, after which the frontier model answers; None: not known, and
-        figures are those without a fallback.
+        Share of the cheap model's failures that validation catches, after which the frontier model
+        answers; None: not known, and figures are those without a fallback.
     labels : mapping of str to sequence of n str or None
         Further kinds of slices (script, source, model pair, ...): a name for each request.
     """
@@ -78,16 +79,23 @@ class Judged:
         probabilities("p_cheap_fails", self.p_cheap_fails, n=n)
         if self.p_frontier_fails is not None:
             probabilities("p_frontier_fails", self.p_frontier_fails, n=n)
-        sizes = {name: len(getattr(self, name)) for name in ("groups", "tasks", "n_tokens", "cheap_cost", "frontier_cost")}
+        sizes = {
+            name: len(getattr(self, name))
+            for name in ("groups", "tasks", "n_tokens", "cheap_cost", "frontier_cost")
+        }
         if self.fixed is not None:
             sizes["fixed"] = len(self.fixed)
         sizes |= {f"labels[{name!r}]": len(values) for name, values in self.labels.items()}
         for name, size in sizes.items():
             if size != n:
-                raise InvalidValueError(name, f"{size:,}", rule=f"have one entry for each of the {n:,} requests")
+                raise InvalidValueError(
+                    name, f"{size:,}", rule=f"have one entry for each of the {n:,} requests"
+                )
         if self.target not in get_args(Target):
             raise InvalidValueError("target", self.target, rule="be 'benefit' or 'failure'")
-        thresholds = {"threshold": self.threshold} | {f"task_thresholds[{name!r}]": cut for name, cut in self.task_thresholds.items()}
+        thresholds = {"threshold": self.threshold} | {
+            f"task_thresholds[{name!r}]": cut for name, cut in self.task_thresholds.items()
+        }
         for name, cut in thresholds.items():
             if cut is not None and not 0.0 <= cut <= 1.0:
                 raise InvalidValueError(name, cut, rule="be a probability in [0, 1]")
@@ -99,7 +107,8 @@ class Judged:
     def needed(self) -> FloatArray:
         """1 where the request needed the frontier model, else 0; NaN where that is unknown.
 
-        For the target ``benefit``: the frontier model did better. For ``failure``: the cheap model failed (quality below 1/2).
+        For the target ``benefit``: the frontier model did better. For ``failure``: the cheap model
+        failed (quality below 1/2).
         """
         if self.target == "benefit":
             return _above(self.outcomes.gain, 0.0)
@@ -107,11 +116,15 @@ class Judged:
 
     @property
     def settled(self) -> FloatArray:
-        """Route that does not move with ``threshold``: that of ``fixed``, else by the task's own threshold; NaN elsewhere."""
+        """Route that does not move with ``threshold``: that of ``fixed``, else by the task's own
+        threshold; NaN elsewhere.
+        """
         fixed = np.full(len(self), np.nan) if self.fixed is None else self.fixed
         if not self.task_thresholds:
             return fixed
-        own = np.array([self.task_thresholds.get(task or "", np.nan) for task in self.tasks], dtype=np.float64)
+        own = np.array(
+            [self.task_thresholds.get(task or "", np.nan) for task in self.tasks], dtype=np.float64
+        )
         by_own = np.where(np.isnan(own), np.nan, (self.difficulty_score > own).astype(np.float64))
         return np.where(np.isnan(fixed), by_own, fixed)
 
@@ -121,14 +134,20 @@ class Judged:
         if self.threshold is None:
             return None
         settled = self.settled
-        return np.where(np.isnan(settled), (self.difficulty_score > self.threshold).astype(np.float64), settled)
+        return np.where(
+            np.isnan(settled), (self.difficulty_score > self.threshold).astype(np.float64), settled
+        )
 
     @property
     def kept(self) -> Kept:
         """What to expect of each request if it is kept on the cheap model."""
         outcomes = self.outcomes
         return kept_with_fallback(
-            outcomes.cheap_quality, outcomes.frontier_quality, self.cheap_cost, self.frontier_cost, catch_rate=self.catch_rate
+            outcomes.cheap_quality,
+            outcomes.frontier_quality,
+            self.cheap_cost,
+            self.frontier_cost,
+            catch_rate=self.catch_rate,
         )
 
 

@@ -1,9 +1,10 @@
 """What more labels would bring: the score's figure by training size, extrapolated.
 
-The heads are fitted on disjoint parts of the fit samples (halves, and some of the quarters and eighths) and judged on the same held-out
-samples as the whole. Two sources of chance make the interval: which held-out samples there are (bootstrap of groups, all sizes seeing the
-same draw) and which samples were labelled. The second is measured by how much parts of one size differ; the variance of one part goes down
-as 1 / its size.
+The heads are fitted on disjoint parts of the fit samples (halves, and some of the quarters and
+eighths) and judged on the same held-out samples as the whole. Two sources of chance make the
+interval: which held-out samples there are (bootstrap of groups, all sizes seeing the same draw) and
+which samples were labelled. The second is measured by how much parts of one size differ; the
+variance of one part goes down as 1 / its size.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ Statistic = Callable[[FloatArray], FloatArray]
 LEAST_ROWS = 40
 """Fit samples that a part needs; fewer teach too little to be on the curve."""
 DIVISIONS = {8: 4, 4: 2, 2: 2}
-"""Into how many parts the fit samples are divided, and how many of those are fitted: twice the work of one fit of the whole."""
+"""Into how many parts the fit samples are divided, and how many of those are fitted: twice the work
+of one fit of the whole.
+"""
 FACTORS = (2.0, 4.0)
 WORTH = 0.01
 """A smaller gain from doubling the labels is called none."""
@@ -37,7 +40,9 @@ _LEAST_NOISE = 1e-4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """The figure at one training size: fit samples, parts of that size, mean over the parts with a 95 % interval."""
+    """The figure at one training size: fit samples, parts of that size, mean over the parts with a
+    95 % interval.
+    """
 
     n_fit: int
     parts: int
@@ -48,7 +53,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What that many labelled requests in all are expected to add to the figure, with a 95 % interval."""
+    """What that many labelled requests in all are expected to add to the figure, with a 95 %
+    interval.
+    """
 
     labels: int
     gain: float
@@ -69,7 +76,8 @@ class LearningCurve:
     value : float
         The figure now, on the held-out samples.
     points : tuple of Point
-        By ascending size, the whole fit split last; empty where there are too few samples for three sizes.
+        By ascending size, the whole fit split last; empty where there are too few samples for three
+        sizes.
     forecasts : tuple of Forecast
         For twice and four times as many labels; empty without points.
     """
@@ -82,7 +90,9 @@ class LearningCurve:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether doubling the labels raises the figure, brings next to nothing, or cannot be told from noise."""
+        """Whether doubling the labels raises the figure, brings next to nothing, or cannot be told
+        from noise.
+        """
         if not self.forecasts:
             return "cannot tell"
         doubled = self.forecasts[0]
@@ -95,15 +105,27 @@ class LearningCurve:
         """The verdict in words."""
         name = self.figure.upper()
         if not self.forecasts:
-            return f"More labels: cannot tell from {self.labels:,} labelled requests what more would bring; the learning curve needs more."
+            return (
+                f"More labels: cannot tell from {self.labels:,} labelled requests what more would"
+                " bring; the learning curve needs more."
+            )
         doubled, to = self.forecasts[0], f"doubling the labels to {self.forecasts[0].labels:,}"
         span = f"[{self.value + doubled.low:.2f}, {self.value + doubled.high:.2f}]"
         if self.verdict == "rises":
-            return f"More labels: {to} is expected to raise {name} from {self.value:.2f} to about {self.value + doubled.gain:.2f} {span}."
+            return (
+                f"More labels: {to} is expected to raise {name} from {self.value:.2f} to about"
+                f" {self.value + doubled.gain:.2f} {span}."
+            )
         if self.verdict == "flat":
             most = max(doubled.high, 0.0)
-            return f"More labels: {to} is expected to raise {name} by {most:.3f} at most; more of the same are hardly worth it."
-        return f"More labels: cannot tell. With noise as it is, {to} may take {name} from {self.value:.2f} to anywhere in {span}."
+            return (
+                f"More labels: {to} is expected to raise {name} by {most:.3f} at most; more of the"
+                " same are hardly worth it."
+            )
+        return (
+            f"More labels: cannot tell. With noise as it is, {to} may take {name} from"
+            f" {self.value:.2f} to anywhere in {span}."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -129,7 +151,9 @@ class HeldOut:
     groups: NDArray[np.str_]
 
     def statistic(self, score: FloatArray, known: NDArray[np.intp]) -> Statistic:
-        """Return the figure of a score on the requests with a known outcome, as a function of the weights of all."""
+        """Return the figure of a score on the requests with a known outcome, as a function of the
+        weights of all.
+        """
         ranking = Ranking.of(score[known]).at(known)
         ranked = self.outcome[ranking.order]
         if self.figure == "apgr":
@@ -154,7 +178,10 @@ def parts_of(groups: Sequence[str], *, rng: np.random.Generator) -> list[list[ND
     """
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     dealt = rng.permutation(int(codes.max()) + 1 if len(codes) else 0)[codes]
-    parts = [[np.flatnonzero(dealt % n == part) for part in range(fitted)] for n, fitted in DIVISIONS.items()]
+    parts = [
+        [np.flatnonzero(dealt % n == part) for part in range(fitted)]
+        for n, fitted in DIVISIONS.items()
+    ]
     large_enough = [of_size for of_size in parts if min(map(len, of_size)) >= LEAST_ROWS]
     return large_enough if len(large_enough) + 1 >= LEAST_POINTS else []
 
@@ -173,7 +200,8 @@ def learning_curve(
     Parameters
     ----------
     sizes : sequence of int
-        Fit samples behind the scores, ascending; the last is the whole. Fewer than three sizes are no curve.
+        Fit samples behind the scores, ascending; the last is the whole. Fewer than three sizes are
+        no curve.
     scores : sequence of sequences of ndarray of shape (n,)
         For each size the held-out samples' scores by each of its parts.
     held_out : HeldOut
@@ -186,28 +214,56 @@ def learning_curve(
     """
     known = np.flatnonzero(~np.isnan(held_out.outcome))
     statistics = [[held_out.statistic(one, known) for one in of_size] for of_size in scores]
-    measured = [np.array([float(statistic(held_out.weight)) for statistic in of_size]) for of_size in statistics]
+    measured = [
+        np.array([float(statistic(held_out.weight)) for statistic in of_size])
+        for of_size in statistics
+    ]
     value = float(measured[-1].mean())
     if len(sizes) < LEAST_POINTS or np.isnan(np.concatenate(measured)).any():
-        return LearningCurve(figure=held_out.figure, labels=labels, value=value, points=(), forecasts=())
-    blocks = (block * held_out.weight for block in weight_blocks(held_out.groups, n_draws=n_draws, rng=rng))
-    drawn = np.concatenate([np.column_stack([_mean(of_size, block) for of_size in statistics]) for block in blocks])
+        return LearningCurve(
+            figure=held_out.figure, labels=labels, value=value, points=(), forecasts=()
+        )
+    blocks = (
+        block * held_out.weight
+        for block in weight_blocks(held_out.groups, n_draws=n_draws, rng=rng)
+    )
+    drawn = np.concatenate(
+        [np.column_stack([_mean(of_size, block) for of_size in statistics]) for block in blocks]
+    )
     drawn = drawn[~np.isnan(drawn).any(axis=1)]
     noise = _sampling_noise(sizes, measured)
     noisy = drawn + rng.normal(scale=noise, size=drawn.shape)
-    points = [_point(size, of_size, draws) for size, of_size, draws in zip(sizes, measured, noisy.T, strict=True)]
-    forecasts = [_forecast(sizes, noisy, noise, factor=factor, labels=labels, rng=rng) for factor in FACTORS]
-    return LearningCurve(figure=held_out.figure, labels=labels, value=value, points=tuple(points), forecasts=tuple(forecasts))
+    points = [
+        _point(size, of_size, draws)
+        for size, of_size, draws in zip(sizes, measured, noisy.T, strict=True)
+    ]
+    forecasts = [
+        _forecast(sizes, noisy, noise, factor=factor, labels=labels, rng=rng) for factor in FACTORS
+    ]
+    return LearningCurve(
+        figure=held_out.figure,
+        labels=labels,
+        value=value,
+        points=tuple(points),
+        forecasts=tuple(forecasts),
+    )
 
 
 def _mean(statistics: Sequence[Statistic], weight: FloatArray) -> FloatArray:
     """Return the mean over the parts of one size, of shape (n_draws,)."""
-    return np.asarray(np.mean([statistic(weight) for statistic in statistics], axis=0), dtype=np.float64)
+    return np.asarray(
+        np.mean([statistic(weight) for statistic in statistics], axis=0), dtype=np.float64
+    )
 
 
 def _sampling_noise(sizes: Sequence[int], measured: Sequence[FloatArray]) -> FloatArray:
-    """Return the standard deviation of each size's mean that comes from which samples were labelled."""
-    spread = sum(size * ((values - values.mean()) ** 2).sum() for size, values in zip(sizes, measured, strict=True))
+    """Return the standard deviation of each size's mean that comes from which samples were
+    labelled.
+    """
+    spread = sum(
+        size * ((values - values.mean()) ** 2).sum()
+        for size, values in zip(sizes, measured, strict=True)
+    )
     of_one_sample = spread / sum(len(values) - 1 for values in measured)
     fitted = np.array([size * len(values) for size, values in zip(sizes, measured, strict=True)])
     return np.asarray(np.maximum(np.sqrt(of_one_sample / fitted), _LEAST_NOISE), dtype=np.float64)
@@ -219,7 +275,13 @@ def _point(size: int, values: FloatArray, draws: FloatArray) -> Point:
 
 
 def _forecast(
-    sizes: Sequence[int], drawn: FloatArray, noise: FloatArray, *, factor: float, labels: int, rng: np.random.Generator
+    sizes: Sequence[int],
+    drawn: FloatArray,
+    noise: FloatArray,
+    *,
+    factor: float,
+    labels: int,
+    rng: np.random.Generator,
 ) -> Forecast:
     gains = expected_gains(sizes, drawn, noise=noise, size=factor * sizes[-1], rng=rng)
     low, high = percentile_interval(gains)

@@ -48,7 +48,8 @@ class Mistakes:
     Attributes
     ----------
     kept, sent : tuple of Mistake
-        Kept on the cheap model although the frontier model was needed; sent to the frontier model although it was not.
+        Kept on the cheap model although the frontier model was needed; sent to the frontier model
+        although it was not.
     n_kept, n_sent : int
         How many there are in all.
     """
@@ -62,8 +63,8 @@ class Mistakes:
 def worst_mistakes(judged: Judged, ids: Sequence[str], *, most: int = 10) -> Mistakes | None:
     """Return the mistakes of a routing; None without a threshold.
 
-    Kept requests that needed the frontier model come with the lowest score first, sent requests that did not need it with the highest.
-    Requests of which that is not known are in neither.
+    Kept requests that needed the frontier model come with the lowest score first, sent requests
+    that did not need it with the highest. Requests of which that is not known are in neither.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""How figures are named and written for people: the console, the report and the summary for pull requests say the same."""
+"""How figures are named and written for people: the console, the report and the summary for pull
+requests say the same.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def label_of(figure: str) -> str:
 
 
 def as_text(estimate: Estimate | None, *, signed: bool = False) -> str:
-    """Return an estimate as ``0.697 [0.678, 0.716]``, ``signed`` with a plus; ``unknown`` without a value."""
+    """Return an estimate as ``0.697 [0.678, 0.716]``, ``signed`` with a plus; ``unknown`` without a
+    value.
+    """
     if estimate is None or estimate.value is None:
         return UNKNOWN
     form = "+.3f" if signed else ".3f"
@@ -62,7 +66,10 @@ def as_percent(estimate: Estimate | None) -> str:
 
 def complement(estimate: Estimate) -> Estimate:
     """Return one minus an estimate, its interval turned round."""
-    value, low, high = (None if part is None else 1.0 - part for part in (estimate.value, estimate.high, estimate.low))
+    value, low, high = (
+        None if part is None else 1.0 - part
+        for part in (estimate.value, estimate.high, estimate.low)
+    )
     return Estimate(value=value, low=low, high=high, n=estimate.n, note=estimate.note)
 
 

@@ -1,4 +1,6 @@
-"""Two routers on the same requests: figures of both and their difference, each draw of the bootstrap seen by both."""
+"""Two routers on the same requests: figures of both and their difference, each draw of the
+bootstrap seen by both.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,13 @@ class Contender:
     def parts(self) -> list[Part]:
         """Return what its figures are computed from."""
         rows = np.arange(len(self.judged))
-        at_threshold = Ratios.of(rows, routed_at(routed_figures(self.judged, _AT_THRESHOLD), self.sent, rows))
-        return [at_threshold, *ranked_figures(self.judged.difficulty_score, rows, gain=self.judged.outcomes.gain)]
+        at_threshold = Ratios.of(
+            rows, routed_at(routed_figures(self.judged, _AT_THRESHOLD), self.sent, rows)
+        )
+        return [
+            at_threshold,
+            *ranked_figures(self.judged.difficulty_score, rows, gain=self.judged.outcomes.gain),
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +57,20 @@ class Paired:
     challenger: Estimate
     champion: Estimate
     difference: Estimate
-    """Challenger minus champion; its interval is that of the difference, not the difference of intervals."""
+    """Challenger minus champion; its interval is that of the difference, not the difference of
+    intervals.
+    """
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {name: getattr(self, name).as_dict() for name in ("challenger", "champion", "difference")}
+        return {
+            name: getattr(self, name).as_dict() for name in ("challenger", "champion", "difference")
+        }
 
 
-def compare_pair(challenger: Contender, champion: Contender, *, n_draws: int = 1000, rng: np.random.Generator) -> dict[str, Paired]:
+def compare_pair(
+    challenger: Contender, champion: Contender, *, n_draws: int = 1000, rng: np.random.Generator
+) -> dict[str, Paired]:
     """Return every figure of ``PAIRED`` for two routers and their difference, with 95 % intervals.
 
     Parameters
@@ -80,7 +93,11 @@ def compare_pair(challenger: Contender, champion: Contender, *, n_draws: int = 1
     """
     n = len(challenger.judged)
     if len(champion.judged) != n:
-        raise InvalidValueError("champion", f"{len(champion.judged):,} requests", rule=f"be judged on the challenger's {n:,} requests")
+        raise InvalidValueError(
+            "champion",
+            f"{len(champion.judged):,} requests",
+            rule=f"be judged on the challenger's {n:,} requests",
+        )
     draws = GroupDraws.of(challenger.judged.groups, n_draws=affordable_draws(n, n_draws), rng=rng)
     weight, parts = challenger.judged.outcomes.weight, challenger.parts()
     counts = {name: count for part in parts for name, count in part.n.items()}
@@ -93,7 +110,9 @@ def _paired(name: str, ours: tuple[Draws, Draws], theirs: tuple[Draws, Draws], n
     if any(name not in values for values in (*ours, *theirs)):
         unknown = Estimate(value=None, n=0, note="not known of this traffic")
         return Paired(challenger=unknown, champion=unknown, difference=unknown)
-    (point, drawn), (other_point, other_drawn) = ([values[name] for values in pair] for pair in (ours, theirs))
+    (point, drawn), (other_point, other_drawn) = (
+        [values[name] for values in pair] for pair in (ours, theirs)
+    )
     return Paired(
         challenger=_estimate(point, drawn, n),
         champion=_estimate(other_point, other_drawn, n),
@@ -106,4 +125,6 @@ def _estimate(point: FloatArray, draws: FloatArray, n: int) -> Estimate:
     if np.isnan(value):
         return Estimate(value=None, n=n, note="not known of this traffic")
     low, high = percentile_interval(draws)
-    return Estimate(value=value) if np.isnan(low) else Estimate(value=value, low=low, high=high, n=n)
+    return (
+        Estimate(value=value) if np.isnan(low) else Estimate(value=value, low=low, high=high, n=n)
+    )

@@ -1,4 +1,6 @@
-"""Why a figure is unknown, in words: unknown is not zero, and a reader needs to know what is missing."""
+"""Why a figure is unknown, in words: unknown is not zero, and a reader needs to know what is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ _NOTHING_KNOWN = {
     "cheap_route_precision": _KEPT,
     "cheap_route_recall": "no request is known not to have needed the frontier model",
     "risk": _KEPT,
-    "fallback_share": "the share of failing answers that validation catches is not known (catch_rate of the policy's fallback)",
+    "fallback_share": (
+        "the share of failing answers that validation catches is not known (catch_rate of the"
+        " policy's fallback)"
+    ),
     "gap": _GAIN,
     "quality": _BOTH,
     "cost": _PRICES,
@@ -51,7 +56,9 @@ _UNDEFINED = {
 
 
 def why_undefined(figure: str, *, n: int, routed: bool) -> str:
-    """Return why ``figure`` has no value, given the number of requests behind it and whether there was a routing to judge."""
+    """Return why ``figure`` has no value, given the number of requests behind it and whether there
+    was a routing to judge.
+    """
     if not routed and figure in (*AT_THRESHOLD, "quality_difference"):
         return "no threshold was given"
     return _UNDEFINED.get(figure, _NOTHING_KNOWN[figure]) if n else _NOTHING_KNOWN[figure]

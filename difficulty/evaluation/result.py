@@ -1,7 +1,8 @@
 """The outcome of an evaluation, as metrics.json holds it.
 
-Format 1 is the only one so far. To change the meaning of a part: raise ``FORMAT``, keep reading the old one, and keep a file of it under
-test. A part that is added does not raise it: files without it are read, and readers pass over what they do not know.
+Format 1 is the only one so far. To change the meaning of a part: raise ``FORMAT``, keep reading the
+old one, and keep a file of it under test. A part that is added does not raise it: files without it
+are read, and readers pass over what they do not know.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
 from difficulty.files import whole_file
 from difficulty.records import Estimate
 
-__all__ = ["FORMAT", "Estimates", "Evaluation", "metrics_text", "read_metrics", "without_threshold", "write_metrics"]
+__all__ = [
+    "FORMAT",
+    "Estimates",
+    "Evaluation",
+    "metrics_text",
+    "read_metrics",
+    "without_threshold",
+    "write_metrics",
+]
 
 FORMAT = 1
 
@@ -49,8 +58,8 @@ class Evaluation:
     slices : mapping of str to mapping of str to mapping of str to Estimate
         Kind of slice, then slice, then figure.
     baselines : mapping of str to mapping of str to Estimate
-        Baseline, then figure; ``apgr_difference`` and ``quality_difference`` are the score's figure minus the baseline's, on the
-        same draws.
+        Baseline, then figure; ``apgr_difference`` and ``quality_difference`` are the score's figure
+        minus the baseline's, on the same draws.
     counts : mapping of str to int
         How many requests were judged and what is known of them.
     notes : tuple of str
@@ -60,7 +69,8 @@ class Evaluation:
     curve : Curve or None
         The routing figures at many thresholds, the operating one among them.
     baseline_curves : mapping of str to mapping of str to tuple of float
-        ``score`` or baseline, then ``frontier_share``, ``quality``, ``cost``: columns along the share.
+        ``score`` or baseline, then ``frontier_share``, ``quality``, ``cost``: columns along the
+        share.
     calibration : mapping of str to CalibrationBins
         Reliability bins of ``p_cheap_fails`` and ``p_frontier_fails``.
     histogram : Histogram or None
@@ -70,8 +80,9 @@ class Evaluation:
     lineage : mapping of str to object
         What was judged by what.
     early : mapping of str to mapping of str to Estimate
-        Where a bundle has early exit: kind of request, ``with_task`` or ``without_task``, then ``asked``, the share that the scorer is
-        asked about, and ``changed``, the share of decisions that differ from the scorer's. All other figures are the scorer's.
+        Where a bundle has early exit: kind of request, ``with_task`` or ``without_task``, then
+        ``asked``, the share that the scorer is asked about, and ``changed``, the share of decisions
+        that differ from the scorer's. All other figures are the scorer's.
     """
 
     target: Target
@@ -114,13 +125,23 @@ class Evaluation:
             "findings": [finding.as_dict() for finding in self.findings],
             "lineage": dict(self.lineage),
             "overall": _plain(self.overall),
-            "slices": {kind: {name: _plain(part) for name, part in parts.items()} for kind, parts in self.slices.items()},
+            "slices": {
+                kind: {name: _plain(part) for name, part in parts.items()}
+                for kind, parts in self.slices.items()
+            },
             "baselines": {name: _plain(part) for name, part in self.baselines.items()},
             "curve": self.curve.as_dict() if self.curve else None,
-            "baseline_curves": {name: {key: list(part) for key, part in columns.items()} for name, columns in self.baseline_curves.items()},
+            "baseline_curves": {
+                name: {key: list(part) for key, part in columns.items()}
+                for name, columns in self.baseline_curves.items()
+            },
             "calibration": {name: bins.as_dict() for name, bins in self.calibration.items()},
             "histogram": self.histogram.as_dict() if self.histogram else None,
-            **({"early": {kind: _plain(part) for kind, part in self.early.items()}} if self.early else {}),
+            **(
+                {"early": {kind: _plain(part) for kind, part in self.early.items()}}
+                if self.early
+                else {}
+            ),
         }
 
     @classmethod
@@ -133,7 +154,12 @@ class Evaluation:
             If the format is not known.
         """
         if form.get("format") != FORMAT:
-            raise InvalidValueError("metrics format", form.get("format"), rule=f"be {FORMAT}", hint="Upgrade difficulty or evaluate again.")
+            raise InvalidValueError(
+                "metrics format",
+                form.get("format"),
+                rule=f"be {FORMAT}",
+                hint="Upgrade difficulty or evaluate again.",
+            )
         return cls(
             target=form["target"],
             threshold=form["threshold"],
@@ -141,35 +167,57 @@ class Evaluation:
             counts=dict(form["counts"]),
             notes=tuple(form["notes"]),
             overall=_estimates(form["overall"]),
-            slices={kind: {name: _estimates(part) for name, part in parts.items()} for kind, parts in form["slices"].items()},
+            slices={
+                kind: {name: _estimates(part) for name, part in parts.items()}
+                for kind, parts in form["slices"].items()
+            },
             baselines={name: _estimates(part) for name, part in form["baselines"].items()},
             **_optional(form),
         )
 
 
 def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
-    """Return an evaluation in which every figure at the threshold is unknown, for the reason ``note``."""
+    """Return an evaluation in which every figure at the threshold is unknown, for the reason
+    ``note``.
+    """
 
     def cleared(part: Estimates) -> dict[str, Estimate]:
-        return {name: Estimate(value=None, note=note) if name in _MOVES_WITH_IT else value for name, value in part.items()}
+        return {
+            name: Estimate(value=None, note=note) if name in _MOVES_WITH_IT else value
+            for name, value in part.items()
+        }
 
     return replace(
         evaluation,
         threshold=None,
         overall=cleared(evaluation.overall),
-        slices={kind: {name: cleared(part) for name, part in parts.items()} for kind, parts in evaluation.slices.items()},
-        baselines={name: part if name in _FIXED else cleared(part) for name, part in evaluation.baselines.items()},
+        slices={
+            kind: {name: cleared(part) for name, part in parts.items()}
+            for kind, parts in evaluation.slices.items()
+        },
+        baselines={
+            name: part if name in _FIXED else cleared(part)
+            for name, part in evaluation.baselines.items()
+        },
         notes=(*evaluation.notes, f"Figures at the threshold are unknown: {note}."),
         curve=None,
         early={},
-        findings=tuple(finding for finding in evaluation.findings if finding.name != "threshold_on_judged_data"),
+        findings=tuple(
+            finding for finding in evaluation.findings if finding.name != "threshold_on_judged_data"
+        ),
     )
 
 
 def metrics_text(evaluation: Evaluation) -> str:
     """Return metrics.json as text: one line an entry, and one line a column of numbers."""
     text = json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    return _NUMBERS.sub(lambda column: re.sub(r"\s+", " ", column[0]).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+    return (
+        _NUMBERS.sub(
+            lambda column: re.sub(r"\s+", " ", column[0]).replace("[ ", "[").replace(" ]", "]"),
+            text,
+        )
+        + "\n"
+    )
 
 
 def write_metrics(evaluation: Evaluation, path: Path) -> None:
@@ -190,9 +238,14 @@ def read_metrics(path: Path) -> Evaluation:
     try:
         return Evaluation.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise RunError(f"metrics file must be readable: got {str(path)!r} ({error.strerror}). Run difficulty evaluate.") from error
+        raise RunError(
+            f"metrics file must be readable: got {str(path)!r} ({error.strerror}). Run difficulty"
+            " evaluate."
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"metrics file {str(path)!r} cannot be used: {error}. Run difficulty evaluate again.") from error
+        raise RunError(
+            f"metrics file {str(path)!r} cannot be used: {error}. Run difficulty evaluate again."
+        ) from error
 
 
 def _optional(form: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,8 +254,14 @@ def _optional(form: Mapping[str, Any]) -> dict[str, Any]:
     baselines = form.get("baseline_curves", {})
     return {
         "curve": Curve.from_dict(curve) if curve else None,
-        "baseline_curves": {name: {key: tuple(part) for key, part in columns.items()} for name, columns in baselines.items()},
-        "calibration": {name: CalibrationBins.from_dict(bins) for name, bins in form.get("calibration", {}).items()},
+        "baseline_curves": {
+            name: {key: tuple(part) for key, part in columns.items()}
+            for name, columns in baselines.items()
+        },
+        "calibration": {
+            name: CalibrationBins.from_dict(bins)
+            for name, bins in form.get("calibration", {}).items()
+        },
         "histogram": Histogram.from_dict(histogram) if histogram else None,
         "findings": tuple(Finding.from_dict(finding) for finding in form.get("findings", ())),
         "lineage": form.get("lineage", {}),

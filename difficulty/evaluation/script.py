@@ -1,4 +1,6 @@
-"""Which script a text is written in, by the Unicode ranges of its letters; a script is not a language, and no language is guessed."""
+"""Which script a text is written in, by the Unicode ranges of its letters; a script is not a
+language, and no language is guessed.
+"""
 
 from __future__ import annotations
 
@@ -17,39 +19,51 @@ _MOST_CHARS = 1_024
 _CLEAR = 0.8
 """Share of the letters that one script must have; below it the text is mixed."""
 _SOME = 0.05
-"""Share of kana that makes Han Japanese, and of hangul that makes it Korean: both are written with Han between."""
+"""Share of kana that makes Han Japanese, and of hangul that makes it Korean: both are written with
+Han between.
+"""
 
 _RANGES = {
-    "latin": ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0xD6), (0xD8, 0xF6), (0xF8, 0x24F), (0x250, 0x2AF),
-              (0x1E00, 0x1EFF), (0x2C60, 0x2C7F), (0xA720, 0xA7FF), (0xFB00, 0xFB06), (0xFF21, 0xFF3A), (0xFF41, 0xFF5A)),
+    "latin": ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0xD6), (0xD8, 0xF6),
+    (0xF8, 0x24F), (0x250, 0x2AF),
+              (0x1E00, 0x1EFF), (0x2C60, 0x2C7F), (0xA720, 0xA7FF), (0xFB00, 0xFB06),
+              (0xFF21, 0xFF3A), (0xFF41, 0xFF5A)),
     "greek": ((0x370, 0x3FF), (0x1F00, 0x1FFF)),
     "cyrillic": ((0x400, 0x52F), (0x1C80, 0x1C8F), (0x2DE0, 0x2DFF), (0xA640, 0xA69F)),
     "hebrew": ((0x591, 0x5F4), (0xFB1D, 0xFB4F)),
-    "arabic": ((0x620, 0x65F), (0x66E, 0x6D3), (0x6D5, 0x6EF), (0x6FA, 0x6FF), (0x750, 0x77F), (0x8A0, 0x8FF), (0xFB50, 0xFDFF),
+    "arabic": ((0x620, 0x65F), (0x66E, 0x6D3), (0x6D5, 0x6EF), (0x6FA, 0x6FF), (0x750, 0x77F),
+    (0x8A0, 0x8FF), (0xFB50, 0xFDFF),
                (0xFE70, 0xFEFC)),
     "devanagari": ((0x900, 0x963), (0x970, 0x97F), (0xA8E0, 0xA8FF)),
     "thai": ((0xE01, 0xE3A), (0xE40, 0xE4E)),
     "hangul": ((0x1100, 0x11FF), (0x3131, 0x318E), (0xA960, 0xA97C), (0xAC00, 0xD7FB)),
-    "kana": ((0x3041, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F)),
-    "han": ((0x2E80, 0x2FD5), (0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF)),
+    "kana": ((0x3041, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF),
+    (0xFF66, 0xFF9F)),
+    "han": ((0x2E80, 0x2FD5), (0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF), (0x20000, 0x323AF)),
 }  # fmt: skip
 SCRIPTS = (*_RANGES, OTHER_SCRIPT, MIXED, NO_LETTERS)
 _LAST_OF_LATIN_1 = 0xFF
 _ASCII_LETTER = re.compile("[A-Za-z]")
-_SPANS = sorted((low, high, place) for place, spans in enumerate(_RANGES.values()) for low, high in spans)
-_STARTS, _ENDS, _SCRIPTS_OF = (np.array(column, dtype=np.uint32) for column in zip(*_SPANS, strict=True))
+_SPANS = sorted(
+    (low, high, place) for place, spans in enumerate(_RANGES.values()) for low, high in spans
+)
+_STARTS, _ENDS, _SCRIPTS_OF = (
+    np.array(column, dtype=np.uint32) for column in zip(*_SPANS, strict=True)
+)
 
 
 def script_of(text: str) -> str:
     """Return the script that has at least 80 % of a text's letters.
 
-    Only the first 1,024 characters are looked at. Kana beside Han is ``kana`` (Japanese is written so), hangul beside Han ``hangul``.
+    Only the first 1,024 characters are looked at. Kana beside Han is ``kana`` (Japanese is written
+    so), hangul beside Han ``hangul``.
 
     Returns
     -------
     str
-        One of ``SCRIPTS``: ``mixed`` where no script has that many, ``other`` for a script without a name of its own here, ``no letters``
-        where there is none, as in numbers or emoji.
+        One of ``SCRIPTS``: ``mixed`` where no script has that many, ``other`` for a script without
+        a name of its own here, ``no letters`` where there is none, as in numbers or emoji.
     """
     text = text[:_MOST_CHARS]
     if text.isascii():

@@ -1,13 +1,16 @@
-"""Does the score carry any signal? One test over everything that was predicted without having been seen.
+"""Does the score carry any signal? One test over everything that was predicted without having been
+seen.
 
-A test split alone is a fifth of the samples, too few to tell a weak signal from none. So two parts are read together: the fit
-samples by their out-of-fold scores, and all held-out samples. The statistic is the sum, over the samples, of the score's centred rank times
-the centred gain (for target ``failure``: the cheap model's failure). Divided by the mean gain it is APGR minus 1/2, so a sum of 0 is
-routing at random. Its variance is summed over groups, and the out-of-fold part counts double: any two fit samples meet twice there, each
-predicted with the other's label, so that the sum varies twice as much when labels are pure chance.
+A test split alone is a fifth of the samples, too few to tell a weak signal from none. So two parts
+are read together: the fit samples by their out-of-fold scores, and all held-out samples. The
+statistic is the sum, over the samples, of the score's centred rank times the centred gain (for
+target ``failure``: the cheap model's failure). Divided by the mean gain it is APGR minus 1/2, so a
+sum of 0 is routing at random. Its variance is summed over groups, and the out-of-fold part counts
+double: any two fit samples meet twice there, each predicted with the other's label, so that the sum
+varies twice as much when labels are pure chance.
 
-The rule: one-sided p below ``CLEAR`` is a signal; below ``WEAK`` a weak one, worth a warning; anything else is compatible with none, and is
-not shipped unless the user insists.
+The rule: one-sided p below ``CLEAR`` is a signal; below ``WEAK`` a weak one, worth a warning;
+anything else is compatible with none, and is not shipped unless the user insists.
 """
 
 from __future__ import annotations
@@ -62,7 +65,8 @@ class Signal:
     n : int
         Samples with a known outcome.
     p_value : float
-        Chance of such an agreement, or a better one, when scores and outcomes have nothing to do with each other.
+        Chance of such an agreement, or a better one, when scores and outcomes have nothing to do
+        with each other.
     """
 
     n: int
@@ -78,11 +82,17 @@ class Signal:
     @property
     def note(self) -> str:
         """What a reader has to know; empty where the signal is clear."""
-        evidence = f"on {self.n:,} samples scored without having been seen, chance alone does as well with p = {self.p_value:.2g}"
+        evidence = (
+            f"on {self.n:,} samples scored without having been seen, chance alone does as well with"
+            f" p = {self.p_value:.2g}"
+        )
         notes: dict[Verdict, str] = {
             "clear": "",
             "weak": f"The score carries a weak signal: {evidence}. More labels would tell.",
-            "none": f"The score carries no signal: {evidence}. Check that the labels belong to the requests, or add labels.",
+            "none": (
+                f"The score carries no signal: {evidence}. Check that the labels belong to the"
+                " requests, or add labels."
+            ),
         }
         return notes[self.verdict]
 
@@ -107,7 +117,8 @@ def measure_signal(parts: Sequence[SignalPart]) -> Signal:
     Returns
     -------
     Signal
-        With ``p_value`` 1 where nothing can be told: no outcome is known, or all scores or all outcomes are equal.
+        With ``p_value`` 1 where nothing can be told: no outcome is known, or all scores or all
+        outcomes are equal.
     """
     total, variance, n, n_groups = 0.0, 0.0, 0, 0
     for part in parts:
@@ -124,7 +135,9 @@ def measure_signal(parts: Sequence[SignalPart]) -> Signal:
 
 
 def _sums_of_groups(part: SignalPart, known: IntArray) -> FloatArray:
-    """Return the sum of centred rank times centred outcome of each group; both are centred inside each fold."""
+    """Return the sum of centred rank times centred outcome of each group; both are centred inside
+    each fold.
+    """
     fold = np.zeros(len(known), dtype=np.intp) if part.fold is None else part.fold[known]
     weight = part.weight[known]
     rank = _centred(rank_within(part.score[known], fold), weight, fold)

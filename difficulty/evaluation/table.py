@@ -17,7 +17,12 @@ __all__ = ["evaluation_table"]
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
-_BASELINE_COLUMNS = {"apgr": "APGR", "apgr_difference": "score minus this", "quality": "quality", "cost": "cost"}
+_BASELINE_COLUMNS = {
+    "apgr": "APGR",
+    "apgr_difference": "score minus this",
+    "quality": "quality",
+    "cost": "cost",
+}
 _SLICE_COLUMNS = {
     "apgr": "APGR",
     "frontier_share": "share",
@@ -29,7 +34,8 @@ _SLICE_COLUMNS = {
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:
-    """Return the evaluation as rich tables: the score, the baselines beside it, the largest slices of each kind, findings and notes.
+    """Return the evaluation as rich tables: the score, the baselines beside it, the largest slices
+    of each kind, findings and notes.
 
     Parameters
     ----------
@@ -42,13 +48,22 @@ def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> Rendera
     if most_slices:
         tables += [_slices(kind, parts, most_slices) for kind, parts in evaluation.slices.items()]
     spaced = [item for table in tables for item in (table, Text(""))]
-    return Group(*spaced, *_findings(evaluation), *(Text(f"- {note}") for note in _notes(evaluation)))
+    return Group(
+        *spaced, *_findings(evaluation), *(Text(f"- {note}") for note in _notes(evaluation))
+    )
 
 
 def _overall(evaluation: Evaluation) -> Table:
     """Return the figures of the score; those that are unknown stand in the notes."""
-    at = "no threshold chosen yet" if evaluation.threshold is None else f"threshold {evaluation.threshold:.4g}"
-    table = _plain(f"difficulty_score for target {evaluation.target}, {at}", ["figure", "value [95 % interval]", "requests"])
+    at = (
+        "no threshold chosen yet"
+        if evaluation.threshold is None
+        else f"threshold {evaluation.threshold:.4g}"
+    )
+    table = _plain(
+        f"difficulty_score for target {evaluation.target}, {at}",
+        ["figure", "value [95 % interval]", "requests"],
+    )
     for name, label in LABELS.items():
         estimate = evaluation.overall.get(name)
         if estimate is not None and estimate.value is not None:
@@ -68,36 +83,64 @@ def _baselines(evaluation: Evaluation) -> Table:
 
 
 def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
-    """Return the largest slices of one kind, bands in their order; those too small to judge are marked."""
+    """Return the largest slices of one kind, bands in their order; those too small to judge are
+    marked.
+    """
     left = len(parts) - most
-    title = f"By {kind.replace('_', ' ')}" + (f" (the {most} largest; {left} more in metrics.json)" if left > 0 else "")
+    title = f"By {kind.replace('_', ' ')}" + (
+        f" (the {most} largest; {left} more in metrics.json)" if left > 0 else ""
+    )
     columns = _known(_SLICE_COLUMNS, list(parts.values()))
     table = _plain(title, [kind, "requests", *columns.values()])
     for name, estimates in in_order(list(parts.items())[:most]):
         small = is_too_small(estimates)
         requests = max(estimate.n for estimate in estimates.values())
-        table.add_row(Text(name + (" (too few to judge)" if small else "")), f"{requests:,}", *_cells(estimates, columns))
+        table.add_row(
+            Text(name + (" (too few to judge)" if small else "")),
+            f"{requests:,}",
+            *_cells(estimates, columns),
+        )
     return table
 
 
 def _findings(evaluation: Evaluation) -> Iterator[Text]:
     """Yield what the honesty checks found, the gravest first."""
     for finding in evaluation.findings:
-        yield Text(f"{finding.severity}: {finding.message} ({finding.name})", style=_STYLES[finding.severity])
+        yield Text(
+            f"{finding.severity}: {finding.message} ({finding.name})",
+            style=_STYLES[finding.severity],
+        )
     if evaluation.findings:
         yield Text("")
 
 
 def _plain(title: str, headings: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left", overflow="fold", no_wrap=place > 0, header_style="dim")
+        table.add_column(
+            heading,
+            justify="right" if place else "left",
+            overflow="fold",
+            no_wrap=place > 0,
+            header_style="dim",
+        )
     return table
 
 
 def _known(columns: Mapping[str, str], rows: Sequence[Estimates]) -> dict[str, str]:
     """Return the columns in which any row has a value."""
-    return {name: label for name, label in columns.items() if any(name in row and row[name].value is not None for row in rows)}
+    return {
+        name: label
+        for name, label in columns.items()
+        if any(name in row and row[name].value is not None for row in rows)
+    }
 
 
 def _cells(estimates: Estimates, columns: Mapping[str, str]) -> list[str]:

@@ -1,18 +1,22 @@
-"""Below which familiarity does a score say nothing? From scores of tasks that were left out of training.
+"""Below which familiarity does a score say nothing? From scores of tasks that were left out of
+training.
 
-What the score carries is measured as *lift*: the quality that routing by it has above routing at random, averaged over all frontier
-shares. It is the mean of the score's centred rank times the centred gain (for target ``failure``: the cheap model's failure), ranks and
-means inside each fold; divided by the mean gain it is APGR minus 1/2. Intervals come from drawing whole tasks, since the question is how
-it fares on tasks that nobody has seen.
+What the score carries is measured as *lift*: the quality that routing by it has above routing at
+random, averaged over all frontier shares. It is the mean of the score's centred rank times the
+centred gain (for target ``failure``: the cheap model's failure), ranks and means inside each fold;
+divided by the mean gain it is APGR minus 1/2. Intervals come from drawing whole tasks, since the
+question is how it fares on tasks that nobody has seen.
 
 The rule. Walk up through ``BOUNDS``. A bound passes when, on the requests below it,
 
-1. the interval of the lift holds 0, and its upper end is under ``WORTHWHILE`` of the lift on known tasks: little lift is not only not
-   found, it is excluded, so few requests never make a recommendation;
+1. the interval of the lift holds 0, and its upper end is under ``WORTHWHILE`` of the lift on known
+   tasks: little lift is not only not found, it is excluded, so few requests never make a
+   recommendation;
 2. the frontier model is better on average: otherwise sending them there would cost without helping.
 
-The walk ends at the first band, from one bound to the next, in which the lower end of the lift's interval is above 0. The recommended
-``min_familiarity`` is the largest bound that passed, and 0, which switches it off, when none did.
+The walk ends at the first band, from one bound to the next, in which the lower end of the lift's
+interval is above 0. The recommended ``min_familiarity`` is the largest bound that passed, and 0,
+which switches it off, when none did.
 """
 
 from __future__ import annotations
@@ -28,7 +32,16 @@ from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import percentile_interval, weight_blocks
 from difficulty.metrics.ranking import rank_within
 
-__all__ = ["BOUNDS", "WORTHWHILE", "FamiliarityAdvice", "Lift", "UnseenTasks", "advise", "lift_of", "no_advice"]
+__all__ = [
+    "BOUNDS",
+    "WORTHWHILE",
+    "FamiliarityAdvice",
+    "Lift",
+    "UnseenTasks",
+    "advise",
+    "lift_of",
+    "no_advice",
+]
 
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 WORTHWHILE = 0.5
@@ -72,7 +85,8 @@ class UnseenTasks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lift:
-    """The lift on the requests below a bound of familiarity, in quality units, with its 95 % interval; NaN where it is not defined.
+    """The lift on the requests below a bound of familiarity, in quality units, with its 95 %
+    interval; NaN where it is not defined.
 
     ``gain`` is the mean of what the score predicts there.
     """
@@ -101,7 +115,8 @@ class FamiliarityAdvice:
     lifts : tuple of Lift
         Below each bound, on unseen tasks.
     known_share, unseen_share : float or None
-        Share of the calibration requests, and of the requests of unseen tasks, that are less familiar than recommended.
+        Share of the calibration requests, and of the requests of unseen tasks, that are less
+        familiar than recommended.
     """
 
     recommended: float
@@ -114,17 +129,27 @@ class FamiliarityAdvice:
     def as_dict(self) -> dict[str, Any]:
         """Return what run.json holds; numbers that are not defined are null."""
         form = asdict(self)
-        form["lifts"] = [{name: None if value != value else value for name, value in lift.items()} for lift in form["lifts"]]
+        form["lifts"] = [
+            {name: None if value != value else value for name, value in lift.items()}
+            for lift in form["lifts"]
+        ]
         return form
 
 
 def no_advice(why: str) -> FamiliarityAdvice:
     """Return advice to leave ``min_familiarity`` off because nothing could be measured."""
-    return FamiliarityAdvice(recommended=0.0, sentence=f"No --min-familiarity is recommended: {why}.")
+    return FamiliarityAdvice(
+        recommended=0.0, sentence=f"No --min-familiarity is recommended: {why}."
+    )
 
 
 def advise(
-    unseen: UnseenTasks, *, known_lift: float, known_familiarity: FloatArray, rng: np.random.Generator, n_draws: int = 500
+    unseen: UnseenTasks,
+    *,
+    known_lift: float,
+    known_familiarity: FloatArray,
+    rng: np.random.Generator,
+    n_draws: int = 500,
 ) -> FamiliarityAdvice:
     """Recommend a ``min_familiarity`` by the rule above.
 
@@ -134,7 +159,8 @@ def advise(
     known_lift : float
         Lift on requests of known tasks, that were scored without having been seen.
     known_familiarity : ndarray of shape (n_calibration,)
-        Familiarity of the calibration requests, for the share of the traffic that the recommendation costs.
+        Familiarity of the calibration requests, for the share of the traffic that the
+        recommendation costs.
     rng : numpy.random.Generator
         Draws tasks.
     n_draws : int
@@ -154,12 +180,20 @@ def advise(
         "unseen_share": float(np.mean(unseen.familiarity < recommended)),
     }
     prefixes = tuple(lift for lift, _ in lifts)
-    sentence = _recommendation(recommended, **shares) if recommended else _why_none(prefixes, telling=telling, known_lift=known_lift)
-    return FamiliarityAdvice(recommended=recommended, sentence=sentence, known_lift=known_lift, lifts=prefixes, **shares)
+    sentence = (
+        _recommendation(recommended, **shares)
+        if recommended
+        else _why_none(prefixes, telling=telling, known_lift=known_lift)
+    )
+    return FamiliarityAdvice(
+        recommended=recommended, sentence=sentence, known_lift=known_lift, lifts=prefixes, **shares
+    )
 
 
 def lift_of(score: FloatArray, outcome: FloatArray, weight: FloatArray, fold: IntArray) -> float:
-    """Return the lift of a score; NaN where no outcome is known. All arrays have the shape (n,), unknown outcomes are NaN."""
+    """Return the lift of a score; NaN where no outcome is known. All arrays have the shape (n,),
+    unknown outcomes are NaN.
+    """
     known = ~np.isnan(outcome)
     if not known.any():
         return float("nan")
@@ -167,59 +201,82 @@ def lift_of(score: FloatArray, outcome: FloatArray, weight: FloatArray, fold: In
     return float(_lifts(rank, outcome[known], fold[known], weight[known][None, :])[0])
 
 
-def _below_bounds(unseen: UnseenTasks, *, rng: np.random.Generator, n_draws: int) -> Iterator[tuple[Lift, Lift]]:
+def _below_bounds(
+    unseen: UnseenTasks, *, rng: np.random.Generator, n_draws: int
+) -> Iterator[tuple[Lift, Lift]]:
     """Yield, for each bound, the lift below it and the lift between the bound before and it."""
     before = 0.0
     for bound in BOUNDS:
         below = unseen.familiarity < bound
         band = below & (unseen.familiarity >= before)
-        yield _lift(unseen[below], bound, rng=rng, n_draws=n_draws), _lift(unseen[band], bound, rng=rng, n_draws=n_draws)
+        yield (
+            _lift(unseen[below], bound, rng=rng, n_draws=n_draws),
+            _lift(unseen[band], bound, rng=rng, n_draws=n_draws),
+        )
         before = bound
 
 
 def _lift(unseen: UnseenTasks, below: float, *, rng: np.random.Generator, n_draws: int) -> Lift:
     n, tasks = len(unseen.score), len(np.unique(unseen.tasks))
     if n < _LEAST_REQUESTS or tasks < _LEAST_TASKS:
-        return Lift(below=below, n=n, tasks=tasks, gain=np.nan, value=np.nan, low=np.nan, high=np.nan)
+        return Lift(
+            below=below, n=n, tasks=tasks, gain=np.nan, value=np.nan, low=np.nan, high=np.nan
+        )
     rank = rank_within(unseen.score, unseen.fold)
     value = float(_lifts(rank, unseen.outcome, unseen.fold, unseen.weight[None, :])[0])
     blocks = weight_blocks(unseen.tasks, n_draws=n_draws, rng=rng)
-    draws = np.concatenate([_lifts(rank, unseen.outcome, unseen.fold, block * unseen.weight) for block in blocks])
-    low, high = percentile_interval(draws - np.mean(draws) + value)  # a task drawn twice has no lift over itself: draws lie lower
+    draws = np.concatenate(
+        [_lifts(rank, unseen.outcome, unseen.fold, block * unseen.weight) for block in blocks]
+    )
+    low, high = percentile_interval(
+        draws - np.mean(draws) + value
+    )  # a task drawn twice has no lift over itself: draws lie lower
     gain = float(np.average(unseen.outcome, weights=unseen.weight))
     return Lift(below=below, n=n, tasks=tasks, gain=gain, value=value, low=low, high=high)
 
 
 def _lifts(rank: FloatArray, outcome: FloatArray, fold: IntArray, weight: FloatArray) -> FloatArray:
-    """Return the lift for each row of weights of shape (n_draws, n): covariances of rank and outcome inside the folds, pooled."""
+    """Return the lift for each row of weights of shape (n_draws, n): covariances of rank and
+    outcome inside the folds, pooled.
+    """
     inside = (fold[:, None] == np.unique(fold)[None, :]).astype(np.float64)
     size, ranks, outcomes, products = (
-        weight @ (inside * values[:, None]) for values in (np.ones_like(rank), rank, outcome, rank * outcome)
+        weight @ (inside * values[:, None])
+        for values in (np.ones_like(rank), rank, outcome, rank * outcome)
     )
-    covariance = products - np.divide(ranks * outcomes, size, out=np.zeros_like(size), where=size > 0)
+    covariance = products - np.divide(
+        ranks * outcomes, size, out=np.zeros_like(size), where=size > 0
+    )
     found: FloatArray = covariance.sum(axis=1) / size.sum(axis=1)
     return found
 
 
 def _recommendation(recommended: float, *, known_share: float, unseen_share: float) -> str:
     return (
-        f"Requests less familiar than {recommended:g} of tasks that were left out of training are routed no better than chance: where new "
-        f"tasks are to be expected, --min-familiarity {recommended:g} is recommended. It sends {known_share:.1%} of traffic like the "
-        f"calibration samples to the frontier model whatever the score, and {unseen_share:.1%} of the requests of left-out tasks."
+        f"Requests less familiar than {recommended:g} of tasks that were left out of training are"
+        " routed no better than chance: where new tasks are to be expected, --min-familiarity"
+        f" {recommended:g} is recommended. It sends {known_share:.1%} of traffic like the"
+        f" calibration samples to the frontier model whatever the score, and {unseen_share:.1%} of"
+        " the requests of left-out tasks."
     )
 
 
 def _why_none(lifts: tuple[Lift, ...], *, telling: Lift | None, known_lift: float) -> str:
     seen = [lift for lift in lifts if lift.n]
     if not seen:
-        return no_advice("no request of a task that was left out of training is unfamiliar").sentence
+        return no_advice(
+            "no request of a task that was left out of training is unfamiliar"
+        ).sentence
     if telling:
         interval = f"{telling.value:.3f} [{telling.low:.3f}, {telling.high:.3f}]"
-        evidence = f"{interval} just below {telling.below:g}, against {known_lift:.3f} on known tasks"
+        evidence = (
+            f"{interval} just below {telling.below:g}, against {known_lift:.3f} on known tasks"
+        )
         return no_advice(
-            f"the score also tells unfamiliar requests of left-out tasks apart (quality above routing at random {evidence})"
+            "the score also tells unfamiliar requests of left-out tasks apart (quality above"
+            f" routing at random {evidence})"
         ).sentence
     return no_advice(
-        f"{seen[-1].n:,} requests of left-out tasks less familiar than {seen[-1].below:g} are too few to tell whether the score carries "
-        "information there"
+        f"{seen[-1].n:,} requests of left-out tasks less familiar than {seen[-1].below:g} are too"
+        " few to tell whether the score carries information there"
     ).sentence

@@ -1,4 +1,6 @@
-"""What the pictures of a report are drawn from, beside the curve: reliability bins, the histogram of scores, the baselines' curves."""
+"""What the pictures of a report are drawn from, beside the curve: reliability bins, the histogram
+of scores, the baselines' curves.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,15 @@ from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.probability import equal_mass_bins
 from difficulty.metrics.steps import Ranking
 
-__all__ = ["CalibrationBins", "CalibrationPart", "Columns", "Histogram", "baseline_curves", "calibration_parts", "score_histogram"]
+__all__ = [
+    "CalibrationBins",
+    "CalibrationPart",
+    "Columns",
+    "Histogram",
+    "baseline_curves",
+    "calibration_parts",
+    "score_histogram",
+]
 
 _N_BINS = 15
 _HISTOGRAM_BINS = 40
@@ -46,13 +56,20 @@ class CalibrationBins:
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form: columns."""
         columns = self.observed.as_dict()
-        observed = {"observed": columns["value"], "low": columns["low"], "high": columns["high"], "n": columns["n"]}
+        observed = {
+            "observed": columns["value"],
+            "low": columns["low"],
+            "high": columns["high"],
+            "n": columns["n"],
+        }
         return {"edges": list(self.edges), "predicted": list(self.predicted), **observed}
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> CalibrationBins:
         """Return the bins that :meth:`as_dict` wrote."""
-        observed = Band.from_dict({"value": form["observed"], **{name: form[name] for name in ("low", "high", "n")}})
+        observed = Band.from_dict(
+            {"value": form["observed"], **{name: form[name] for name in ("low", "high", "n")}}
+        )
         return cls(tuple(form["edges"]), tuple(form["predicted"]), observed)
 
 
@@ -76,7 +93,9 @@ class CalibrationPart:
     failure: FloatArray
 
     @classmethod
-    def of(cls, probability: FloatArray, failure: FloatArray, weight: FloatArray) -> CalibrationPart | None:
+    def of(
+        cls, probability: FloatArray, failure: FloatArray, weight: FloatArray
+    ) -> CalibrationPart | None:
         """Lay out the bins; None where no outcome is known."""
         known = np.flatnonzero(~np.isnan(failure))
         if not len(known):
@@ -93,16 +112,25 @@ class CalibrationPart:
         return {"observed": len(self.rows)}
 
     def values(self, weight: FloatArray) -> dict[str, FloatArray]:
-        """Return the frequencies, and the mean probabilities, for weights of shape (n_draws, n), as arrays of shape (n_draws, m)."""
+        """Return the frequencies, and the mean probabilities, for weights of shape (n_draws, n), as
+        arrays of shape (n_draws, m).
+        """
         mass, observed, predicted = (
-            np.add.reduceat(values, self.starts, axis=-1) for values in (weight, weight * self.failure, weight * self.probability)
+            np.add.reduceat(values, self.starts, axis=-1)
+            for values in (weight, weight * self.failure, weight * self.probability)
         )
         mass = np.where(mass > 0.0, mass, np.nan)
         return {"observed": observed / mass, "predicted": predicted / mass}
 
-    def bins(self, points: Mapping[str, FloatArray], draws: Mapping[str, FloatArray]) -> CalibrationBins:
-        """Return the bins, given what :meth:`values` returned for the data itself and for the draws."""
-        first, last = (reduce.reduceat(self.probability, self.starts) for reduce in (np.minimum, np.maximum))
+    def bins(
+        self, points: Mapping[str, FloatArray], draws: Mapping[str, FloatArray]
+    ) -> CalibrationBins:
+        """Return the bins, given what :meth:`values` returned for the data itself and for the
+        draws.
+        """
+        first, last = (
+            reduce.reduceat(self.probability, self.starts) for reduce in (np.minimum, np.maximum)
+        )
         edges = [float(first[0]), *(0.5 * (last[:-1] + first[1:])).tolist(), float(last[-1])]
         n = np.diff(np.append(self.starts, len(self.rows)))
         band = Band.of(points["observed"][0], draws["observed"], n)
@@ -128,7 +156,9 @@ class Histogram:
 
     def as_dict(self) -> dict[str, list[Any]]:
         """Return the JSON form: columns."""
-        return {name: list(getattr(self, name)) for name in ("edges", "needed", "not_needed", "unknown")}
+        return {
+            name: list(getattr(self, name)) for name in ("edges", "needed", "not_needed", "unknown")
+        }
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> Histogram:
@@ -147,7 +177,9 @@ def calibration_parts(judged: Judged) -> dict[str, CalibrationPart]:
 
 
 def score_histogram(judged: Judged) -> Histogram:
-    """Return the histogram of the score by outcome: 40 bins of equal width from the lowest to the highest score."""
+    """Return the histogram of the score by outcome: 40 bins of equal width from the lowest to the
+    highest score.
+    """
     score, needed = judged.difficulty_score, judged.needed
     low, high = float(score.min()), float(score.max())
     edges = np.linspace(low, high, _HISTOGRAM_BINS + 1) if high > low else np.array([low, high])
@@ -160,14 +192,25 @@ def score_histogram(judged: Judged) -> Histogram:
 
 
 def baseline_curves(judged: Judged, baselines: Mapping[str, Baseline]) -> dict[str, Columns]:
-    """Return quality and cost along the frontier share for the score alone and for each baseline with a ranking.
+    """Return quality and cost along the frontier share for the score alone and for each baseline
+    with a ranking.
 
-    Requests are sent in the order of the ranking, no other rule applied; requests of equal rank are sent together, along a straight line.
-    A figure of which nothing is known is left out.
+    Requests are sent in the order of the ranking, no other rule applied; requests of equal rank are
+    sent together, along a straight line. A figure of which nothing is known is left out.
     """
-    scores = {"score": judged.difficulty_score} | {name: one.score for name, one in baselines.items() if one.score is not None}
-    rankings = {name: Ranking.of(_last_where_unknown(score)) for name, score in scores.items() if not np.isnan(score).all()}
-    figures = {name: figure for name, figure in routed_figures(judged, ("quality", "cost")).items() if figure.kept[1].any()}
+    scores = {"score": judged.difficulty_score} | {
+        name: one.score for name, one in baselines.items() if one.score is not None
+    }
+    rankings = {
+        name: Ranking.of(_last_where_unknown(score))
+        for name, score in scores.items()
+        if not np.isnan(score).all()
+    }
+    figures = {
+        name: figure
+        for name, figure in routed_figures(judged, ("quality", "cost")).items()
+        if figure.kept[1].any()
+    }
     weight, shares = judged.outcomes.weight, tuple(_SHARES.tolist())
     requests = weight * judged.outcomes.per_request
     made: dict[str, Columns] = {}
@@ -176,7 +219,9 @@ def baseline_curves(judged: Judged, baselines: Mapping[str, Baseline]) -> dict[s
         columns = {"frontier_share": shares}
         for key, figure in figures.items():
             gained = ranking.sums((weight * (figure.sent[0] - figure.kept[0]))[ranking.order])
-            along = (float(weight @ figure.kept[0]) + np.interp(_SHARES, sent / sent[-1], gained)) / float(weight @ figure.kept[1])
+            along = (
+                float(weight @ figure.kept[0]) + np.interp(_SHARES, sent / sent[-1], gained)
+            ) / float(weight @ figure.kept[1])
             columns[key] = tuple(along.tolist())
         made[name] = columns
     return made

@@ -36,7 +36,11 @@ class GraphBuilder:
     def __call__(self, op: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Add a node with one output and return the output's name."""
         name = output or f"{op.lower()}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(op, list(inputs), [name], name=f"{op}_{len(self._nodes)}", **attributes))
+        self._nodes.append(
+            helper.make_node(
+                op, list(inputs), [name], name=f"{op}_{len(self._nodes)}", **attributes
+            )
+        )
         return name
 
     def constant(self, value: NDArray[Any] | np.generic | list[int]) -> str:
@@ -55,23 +59,33 @@ class GraphBuilder:
     def cut(self, value: str, start: int, end: int | None) -> str:
         """Add a slice of columns ``start`` to ``end`` of axis 1; ``None`` is the last."""
         last = np.iinfo(np.int64).max if end is None else end
-        return self("Slice", value, self.constant([start]), self.constant([last]), self.constant([1]))
+        return self(
+            "Slice", value, self.constant([start]), self.constant([last]), self.constant([1])
+        )
 
     def widen(self, value: str, axis: int) -> str:
         """Add an axis of length 1."""
         return self("Unsqueeze", value, self.constant([axis]))
 
     def inline(self, model: onnx.ModelProto, **inputs: str) -> str:
-        """Add all of another graph, its inputs read from the tensors given by name, and return the name of its one output.
+        """Add all of another graph, its inputs read from the tensors given by name, and return the
+        name of its one output.
 
         Raises
         ------
         InvalidValueError
             If the graph is not of this builder's opset.
         """
-        version = next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
+        version = next(
+            item.version for item in model.opset_import if item.domain in ("", "ai.onnx")
+        )
         if version != self.OPSET:
-            raise InvalidValueError("opset of an inlined graph", version, rule=f"be {self.OPSET}", hint="Convert the encoder again.")
+            raise InvalidValueError(
+                "opset of an inlined graph",
+                version,
+                rule=f"be {self.OPSET}",
+                hint="Convert the encoder again.",
+            )
         prefix = f"inlined_{len(self._nodes)}."
         renamed = {item.name: inputs[item.name] for item in model.graph.input} | {"": ""}
         for item in model.graph.initializer:
@@ -86,11 +100,21 @@ class GraphBuilder:
             self._nodes.append(copy)
         return renamed[model.graph.output[0].name]
 
-    def affine(self, value: str, weights: NDArray[Any], bias: NDArray[Any], *, output: str | None = None) -> str:
+    def affine(
+        self, value: str, weights: NDArray[Any], bias: NDArray[Any], *, output: str | None = None
+    ) -> str:
         """Add ``value @ weights + bias`` for ``value`` of shape (batch, in)."""
-        return self("Gemm", value, self.constant(weights.astype(np.float32)), self.constant(bias.astype(np.float32)), output=output)
+        return self(
+            "Gemm",
+            value,
+            self.constant(weights.astype(np.float32)),
+            self.constant(bias.astype(np.float32)),
+            output=output,
+        )
 
-    def build(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto], *, name: str) -> onnx.ModelProto:
+    def build(
+        self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto], *, name: str
+    ) -> onnx.ModelProto:
         """Return the model without what no output needs, checked by onnx."""
         needed = {item.name for item in outputs}
         nodes: list[onnx.NodeProto] = []
@@ -100,7 +124,9 @@ class GraphBuilder:
                 nodes.append(node)
         constants = [item for item in self._initializers if item.name in needed]
         graph = helper.make_graph(nodes[::-1], name, inputs, outputs, initializer=constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.OPSET)], producer_name="difficulty")
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", self.OPSET)], producer_name="difficulty"
+        )
         model.ir_version = 8
         onnx.checker.check_model(model, full_check=True)
         return model

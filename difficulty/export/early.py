@@ -1,4 +1,6 @@
-"""The graph of early exit: the model's n-gram heads and the student's, in one pass over the tokens."""
+"""The graph of early exit: the model's n-gram heads and the student's, in one pass over the
+tokens.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ _OUTPUT = "early_score"
 
 
 def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelProto:
-    """Return the ONNX form of a student; inputs as those of the model's own graph, output ``early_score`` (float32, batch).
+    """Return the ONNX form of a student; inputs as those of the model's own graph, output
+    ``early_score`` (float32, batch).
 
     Raises
     ------
@@ -31,7 +34,9 @@ def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelPr
     """
     first = model.channels[0]
     if not isinstance(first, NgramChannel):
-        raise InvalidValueError("first channel", first.name, rule="be ngrams, for a student to read")
+        raise InvalidValueError(
+            "first channel", first.name, rule="be ngrams, for a student to read"
+        )
     graph = GraphBuilder()
     inputs = inputs_of(graph, model)
     beside = model.task_channel_of(first) if inputs.task else None
@@ -44,19 +49,34 @@ def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelPr
     dim = first.features.dim
     columns = [LinearHead(head.coefficients[:dim], head.intercept) for head in heads]
     found = ngram_columns(graph, inputs, first, model.fitted_[first.name].state, columns, None)
-    shifts = np.stack([head.intercept + np.append(0.0, _task_weights(head, dim, model)) for head in heads], axis=1)
+    shifts = np.stack(
+        [head.intercept + np.append(0.0, _task_weights(head, dim, model)) for head in heads], axis=1
+    )
     if inputs.task:
-        logits = graph("Add", found, graph("Gather", graph.constant(shifts.astype(np.float32)), inputs.task))
+        logits = graph(
+            "Add", found, graph("Gather", graph.constant(shifts.astype(np.float32)), inputs.task)
+        )
     else:
         logits = graph("Add", found, graph.constant(shifts[0].astype(np.float32)))
     scores = graph("Sigmoid", _sums(graph, logits, len(branches[0]), owns))
     if len(branches) == 1 or inputs.task is None:
         graph("Squeeze", scores, graph.constant([1]), output=_OUTPUT)
     else:
-        blind, informed = (graph("Gather", scores, graph.constant(np.int64(column)), axis=1) for column in (0, 1))
-        graph("Where", graph("Greater", inputs.task, graph.constant(np.int64(0))), informed, blind, output=_OUTPUT)
+        blind, informed = (
+            graph("Gather", scores, graph.constant(np.int64(column)), axis=1) for column in (0, 1)
+        )
+        graph(
+            "Where",
+            graph("Greater", inputs.task, graph.constant(np.int64(0))),
+            informed,
+            blind,
+            output=_OUTPUT,
+        )
     return graph.build(
-        [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in ("input_ids", "attention_mask")],
+        [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
+            for name in ("input_ids", "attention_mask")
+        ],
         [helper.make_tensor_value_info(_OUTPUT, TensorProto.FLOAT, ["batch"])],
         name="early",
     )
@@ -68,7 +88,9 @@ def _heads(fitted: FittedChannel, rest: LinearHead) -> list[LinearHead]:
 
 
 def _task_weights(head: LinearHead, dim: int, model: DifficultyModel) -> NDArray[np.float64]:
-    """Return what each task adds to a head's logit: nothing where the head has no columns for them."""
+    """Return what each task adds to a head's logit: nothing where the head has no columns for
+    them.
+    """
     n_tasks = len(model.tasks.tasks) if model.tasks else 0
     return head.coefficients[dim:] if len(head.coefficients) > dim else np.zeros(n_tasks)
 
@@ -84,7 +106,10 @@ def _sums(graph: GraphBuilder, logits: str, size: int, owns: list[list[OwnPart]]
         For each branch, what the outcomes' heads of the first, second, ... branch add.
     """
     width = size * len(owns)
-    weights, bias = np.zeros((2 * width, len(owns))), np.zeros(len(owns))  # probabilities first, then logits
+    weights, bias = (
+        np.zeros((2 * width, len(owns))),
+        np.zeros(len(owns)),
+    )  # probabilities first, then logits
     for branch, parts in enumerate(owns):
         for number, own in enumerate(parts):
             start = number * size

@@ -1,7 +1,8 @@
 """What the heads of all channels read, side by side, so that one product evaluates them all.
 
-A head's logit is an affine function of a channel's columns; so is the logit of a stack of heads. An :class:`Affine` says which columns it
-reads and with which weights. They are put together in Python, and what remains for the graph is one matrix.
+A head's logit is an affine function of a channel's columns; so is the logit of a stack of heads. An
+:class:`Affine` says which columns it reads and with which weights. They are put together in Python,
+and what remains for the graph is one matrix.
 """
 
 from __future__ import annotations
@@ -40,13 +41,20 @@ class Affine:
         """Return the functions of all, in order."""
         sizes = {part: len(weights) for one in functions for part, weights in one.weights.items()}
         blocks = {
-            part: [one.weights.get(part, np.zeros((rows, len(one.bias)))) for one in functions] for part, rows in sorted(sizes.items())
+            part: [one.weights.get(part, np.zeros((rows, len(one.bias)))) for one in functions]
+            for part, rows in sorted(sizes.items())
         }
-        return cls({part: np.hstack(found) for part, found in blocks.items()}, np.concatenate([one.bias for one in functions]))
+        return cls(
+            {part: np.hstack(found) for part, found in blocks.items()},
+            np.concatenate([one.bias for one in functions]),
+        )
 
     def then(self, weights: FloatArray, bias: FloatArray) -> Affine:
         """Return ``values @ weights + bias`` of these functions' values."""
-        return Affine({part: found @ weights for part, found in self.weights.items()}, self.bias @ weights + bias)
+        return Affine(
+            {part: found @ weights for part, found in self.weights.items()},
+            self.bias @ weights + bias,
+        )
 
 
 class Evidence:
@@ -73,7 +81,9 @@ class Evidence:
     def joined(self, graph: GraphBuilder) -> str:
         """Return all columns, of shape (batch, width); nothing may be added afterwards."""
         tensors = list(self._tensors.values())
-        self._joined = self._joined or (graph("Concat", *tensors, axis=1) if len(tensors) > 1 else tensors[0])
+        self._joined = self._joined or (
+            graph("Concat", *tensors, axis=1) if len(tensors) > 1 else tensors[0]
+        )
         return self._joined
 
     def affine(self, graph: GraphBuilder, functions: Affine) -> str:
@@ -85,8 +95,14 @@ class Evidence:
         return graph.affine(self.joined(graph), whole, functions.bias)
 
 
-def pieces(graph: GraphBuilder, columns: str, width: int, maps: Sequence[tuple[int, Calibrator | Percentile]]) -> str:
-    """Add piecewise-linear maps that start at 0, each of a column of ``columns``; the result has shape (batch, n_maps).
+def pieces(
+    graph: GraphBuilder,
+    columns: str,
+    width: int,
+    maps: Sequence[tuple[int, Calibrator | Percentile]],
+) -> str:
+    """Add piecewise-linear maps that start at 0, each of a column of ``columns``; the result has
+    shape (batch, n_maps).
 
     A piece adds its height times the share of it that the value has passed, which is cut to [0, 1].
     """

@@ -1,4 +1,6 @@
-"""The parity gate: the shipped scorer must give what the Python model gives, on every calibration request and the tricky texts."""
+"""The parity gate: the shipped scorer must give what the Python model gives, on every calibration
+request and the tricky texts.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class ParityReport:
     max_difference : float
         Largest difference of any output on any request.
     flips : int
-        Requests routed differently, farther from the threshold than the tolerance; where the encoder was made int8, all of them.
+        Requests routed differently, farther from the threshold than the tolerance; where the
+        encoder was made int8, all of them.
     encoder : str or None
         How the encoder was made int8, where it was.
     """
@@ -42,10 +45,17 @@ class ParityReport:
     def joined(self, other: ParityReport) -> ParityReport:
         """Return the report on the requests of both."""
         largest = max(self.max_difference, other.max_difference)
-        return replace(self, n=self.n + other.n, max_difference=largest, flips=self.flips + other.flips)
+        return replace(
+            self, n=self.n + other.n, max_difference=largest, flips=self.flips + other.flips
+        )
 
 
-def compare(names: Sequence[str], python: Scores, shipped: dict[str, NDArray[np.float32]], settings: ExportSettings) -> ParityReport:
+def compare(
+    names: Sequence[str],
+    python: Scores,
+    shipped: dict[str, NDArray[np.float32]],
+    settings: ExportSettings,
+) -> ParityReport:
     """Compare every output on every request.
 
     Parameters
@@ -58,13 +68,22 @@ def compare(names: Sequence[str], python: Scores, shipped: dict[str, NDArray[np.
     Raises
     ------
     ParityError
-        If any difference is above the tolerance or not a number; the message names the worst requests.
+        If any difference is above the tolerance or not a number; the message names the worst
+        requests.
     """
-    differences = [shipped[output].astype(np.float64) - expected for output, expected in python.by_name().items()]
+    differences = [
+        shipped[output].astype(np.float64) - expected
+        for output, expected in python.by_name().items()
+    ]
     return _checked(names, differences, settings, what="scorer")
 
 
-def compare_early(names: Sequence[str], python: FloatArray, shipped: NDArray[np.floating], settings: ExportSettings) -> ParityReport:
+def compare_early(
+    names: Sequence[str],
+    python: FloatArray,
+    shipped: NDArray[np.floating],
+    settings: ExportSettings,
+) -> ParityReport:
     """Compare the early score on every request.
 
     Raises
@@ -75,7 +94,9 @@ def compare_early(names: Sequence[str], python: FloatArray, shipped: NDArray[np.
     return _checked(names, [shipped.astype(np.float64) - python], settings, what="early graph")
 
 
-def _checked(names: Sequence[str], differences: Sequence[FloatArray], settings: ExportSettings, *, what: str) -> ParityReport:
+def _checked(
+    names: Sequence[str], differences: Sequence[FloatArray], settings: ExportSettings, *, what: str
+) -> ParityReport:
     """Return the report, or refuse."""
     worst = np.zeros(len(names))
     for difference in differences:
@@ -84,8 +105,8 @@ def _checked(names: Sequence[str], differences: Sequence[FloatArray], settings: 
     if largest > settings.max_score_difference:
         listed = ", ".join(f"{names[i]} ({worst[i]:.2g})" for i in np.argsort(-worst)[:_SHOWN])
         raise ParityError(
-            f"the exported {what} must stay within {settings.max_score_difference:g} of the Python model: got {largest:.3g}. "
-            f"Worst requests: {listed}. Nothing was shipped."
+            f"the exported {what} must stay within {settings.max_score_difference:g} of the Python"
+            f" model: got {largest:.3g}. Worst requests: {listed}. Nothing was shipped."
         )
     return ParityReport(n=len(names), max_difference=largest)
 
@@ -99,7 +120,8 @@ def check_flips(
     report: ParityReport,
     settings: ExportSettings,
 ) -> ParityReport:
-    """Count decisions that differ, and refuse when they are more than the recipe allows; ``threshold`` is one for all or one each.
+    """Count decisions that differ, and refuse when they are more than the recipe allows;
+    ``threshold`` is one for all or one each.
 
     A request within the tolerance of the threshold may fall on either side and is not counted.
 
@@ -113,7 +135,7 @@ def check_flips(
     if len(flipped) > settings.max_flips * len(names):
         listed = ", ".join(names[i] for i in flipped[:_SHOWN])
         raise ParityError(
-            f"the exported scorer may flip at most {settings.max_flips:g} of the decisions: got {len(flipped)} of {len(names):,}. "
-            f"First: {listed}. Nothing was shipped."
+            f"the exported scorer may flip at most {settings.max_flips:g} of the decisions: got"
+            f" {len(flipped)} of {len(names):,}. First: {listed}. Nothing was shipped."
         )
     return replace(report, flips=len(flipped))

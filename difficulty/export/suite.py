@@ -1,7 +1,8 @@
 """The project's own fixed requests: what golden vectors are made of. They hold no user's text.
 
-Scripts, accents, emoji, control characters, literal special tokens, repeats, very long and very short texts, conversations,
-content parts, tool calls, and requests that cannot be scored. Old bundles keep the list they were shipped with.
+Scripts, accents, emoji, control characters, literal special tokens, repeats, very long and very
+short texts, conversations, content parts, tool calls, and requests that cannot be scored. Old
+bundles keep the list they were shipped with.
 """
 
 from __future__ import annotations
@@ -43,11 +44,17 @@ _TEXTS = {
     "lone-surrogate": "broken \ud83d half",
     "code": "def area(r):\n    return 3.14159 * r ** 2\n\nfor i in range(10):\n    print(area(i))",
     "json": '{"order": {"id": 1042, "lines": [{"sku": "A-1", "qty": 3}]}}',
-    "sql": "SELECT region, SUM(amount) FROM sales WHERE year = 2025 GROUP BY region HAVING SUM(amount) > 1000;",
+    "sql": (
+        "SELECT region, SUM(amount) FROM sales WHERE year = 2025 GROUP BY region HAVING SUM(amount)"
+        " > 1000;"
+    ),
     "html": "<table><tr><td>Total</td><td>&euro; 12</td></tr></table>",
     "maths": "Prove that √2 ∉ ℚ, given ∀ε>0 ∃δ>0.",
     "url": "Open https://example.com/a?b=c&d=%20e#f and list every link.",
-    "planning": "Plan a three-day offsite for 40 people: compare two venues, book travel within 20,000, then draft the agenda.",
+    "planning": (
+        "Plan a three-day offsite for 40 people: compare two venues, book travel within 20,000,"
+        " then draft the agenda."
+    ),
     "past-max-tokens": "step by step we move one box and then the next one " * 60,
     "past-max-chars": "A very long document. " * 2_000 + "Now answer: what is it about?",
 }
@@ -55,13 +62,19 @@ _TEXTS = {
 
 def golden_requests() -> list[dict[str, Any]]:
     """Return the requests: ``id``, ``messages`` and, for some, ``task`` and ``given_tokens``."""
-    texts = [{"id": name, "messages": [{"role": "user", "content": text}]} for name, text in _TEXTS.items()]
+    texts = [
+        {"id": name, "messages": [{"role": "user", "content": text}]}
+        for name, text in _TEXTS.items()
+    ]
     return [*texts, *_CONVERSATIONS, *_UNSCORABLE]
 
 
 _QUESTION = {"role": "user", "content": "Which label fits: invoice, complaint or order?"}
 _CONVERSATIONS: list[dict[str, Any]] = [
-    {"id": "system-and-user", "messages": [{"role": "system", "content": "You answer in one word."}, _QUESTION]},
+    {
+        "id": "system-and-user",
+        "messages": [{"role": "system", "content": "You answer in one word."}, _QUESTION],
+    },
     {
         "id": "turns",
         "messages": [
@@ -87,7 +100,11 @@ _CONVERSATIONS: list[dict[str, Any]] = [
         "id": "tool-call",
         "messages": [
             {"role": "user", "content": "What is the weather in Oslo?"},
-            {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}]},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}],
+            },
             {"role": "tool", "content": "4 degrees, rain"},
         ],
     },
@@ -95,7 +112,12 @@ _CONVERSATIONS: list[dict[str, Any]] = [
     {"id": "task-planning", "messages": [_QUESTION], "task": "multi-step planning"},
     {"id": "task-unknown", "messages": [_QUESTION], "task": "a task nobody listed"},
     {"id": "tokens-given", "messages": [_QUESTION], "task": "classify", "given_tokens": 12},
-    {"id": "many-tokens-given", "messages": [_QUESTION], "task": "classify", "given_tokens": 100_000},
+    {
+        "id": "many-tokens-given",
+        "messages": [_QUESTION],
+        "task": "classify",
+        "given_tokens": 100_000,
+    },
 ]
 _UNSCORABLE: list[dict[str, Any]] = [
     {"id": "empty", "messages": [{"role": "user", "content": ""}]},
@@ -104,6 +126,13 @@ _UNSCORABLE: list[dict[str, Any]] = [
     {"id": "null-content", "messages": [{"role": "user", "content": None}]},
     {
         "id": "image-only",
-        "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}]}],
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
+                ],
+            }
+        ],
     },
 ]

@@ -1,8 +1,10 @@
-"""A cache of embeddings on disk, shared by runs: one SQLite file for each encoder, named by its digest.
+"""A cache of embeddings on disk, shared by runs: one SQLite file for each encoder, named by its
+digest.
 
-A vector is found by the hash of the token ids that the encoder read, so a request counts as known whatever traffic it came in. Each
-batch is one transaction: what was computed before a crash stays. The file holds hashes and vectors, no texts; vectors still say
-something of the texts, so keep it where the traffic may be kept.
+A vector is found by the hash of the token ids that the encoder read, so a request counts as known
+whatever traffic it came in. Each batch is one transaction: what was computed before a crash stays.
+The file holds hashes and vectors, no texts; vectors still say something of the texts, so keep it
+where the traffic may be kept.
 """
 
 from __future__ import annotations
@@ -80,16 +82,24 @@ class DiskCache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise EncoderError(f"embedding cache folder {str(folder)!r} cannot be made ({error}). Name another one.") from error
+            raise EncoderError(
+                f"embedding cache folder {str(folder)!r} cannot be made ({error}). Name another"
+                " one."
+            ) from error
         with self._open() as store:
             store.execute("CREATE TABLE IF NOT EXISTS about (dim INTEGER NOT NULL)")
-            store.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID")
-            store.execute("INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT * FROM about)", (dim,))
+            store.execute(
+                "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)"
+                " WITHOUT ROWID"
+            )
+            store.execute(
+                "INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT * FROM about)", (dim,)
+            )
             found = store.execute("SELECT dim FROM about").fetchone()[0]
         if found != dim:
             raise EncoderError(
-                f"embedding cache {str(self.path)!r} holds vectors of {found} numbers, the encoder gives {dim}. Remove the file, or name "
-                "another cache folder."
+                f"embedding cache {str(self.path)!r} holds vectors of {found} numbers, the encoder"
+                f" gives {dim}. Remove the file, or name another cache folder."
             )
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
@@ -99,7 +109,9 @@ class DiskCache:
             for start in range(0, len(keys), _MOST_KEYS):
                 some = keys[start : start + _MOST_KEYS]
                 marks = ",".join("?" * len(some))
-                for key, vector in store.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some):
+                for key, vector in store.execute(
+                    f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some
+                ):
                     found[key] = np.frombuffer(vector, dtype="<f4")
         return found
 
@@ -117,5 +129,6 @@ class DiskCache:
                 yield store
         except sqlite3.DatabaseError as error:
             raise EncoderError(
-                f"embedding cache {str(self.path)!r} cannot be used ({error}). Remove the file; it is made again."
+                f"embedding cache {str(self.path)!r} cannot be used ({error}). Remove the file; it"
+                " is made again."
             ) from error

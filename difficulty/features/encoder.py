@@ -1,9 +1,11 @@
-"""Encoders: what turns token ids into one unit vector a request, kept as a folder that is checked when it is read.
+"""Encoders: what turns token ids into one unit vector a request, kept as a folder that is checked
+when it is read.
 
-Every encoder folder holds ``encoder.json`` (format, kind, hashes, origin) and ``tokenizer.json``; the rest depends on the kind:
-``static`` adds a token table (:mod:`~difficulty.features.static`), ``transformer`` an ONNX graph
-(:mod:`~difficulty.features.transformer`). Another kind is a class with ``load(folder)`` and a line in ``ENCODERS``, or an entry point
-of the group ``difficulty.encoders``.
+Every encoder folder holds ``encoder.json`` (format, kind, hashes, origin) and ``tokenizer.json``;
+the rest depends on the kind: ``static`` adds a token table (:mod:`~difficulty.features.static`),
+``transformer`` an ONNX graph (:mod:`~difficulty.features.transformer`). Another kind is a class
+with ``load(folder)`` and a line in ``ENCODERS``, or an entry point of the group
+``difficulty.encoders``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,16 @@ from numpy.typing import NDArray
 from difficulty.errors import EncoderError
 from difficulty.registry import resolve
 
-__all__ = ["ENCODERS", "ENCODER_FORMAT", "Encoder", "FloatArray", "load_encoder", "read_card", "read_files", "write_card"]
+__all__ = [
+    "ENCODERS",
+    "ENCODER_FORMAT",
+    "Encoder",
+    "FloatArray",
+    "load_encoder",
+    "read_card",
+    "read_files",
+    "write_card",
+]
 
 ENCODER_FORMAT = 1
 ENCODERS = {
@@ -50,7 +61,9 @@ class Encoder(Protocol):
         """sha256 of everything that decides the vectors, in hexadecimal."""
 
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
-        """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens may be all zero."""
+        """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens
+        may be all zero.
+        """
 
 
 def load_encoder(folder: Path) -> Encoder:
@@ -73,20 +86,29 @@ def read_card(folder: Path) -> dict[str, Any]:
     path = folder / "encoder.json"
     if not path.is_file():
         raise EncoderError(
-            f"no encoder at {str(folder)!r}: encoder.json is missing. Name an encoder folder, or one of sentence-transformers."
+            f"no encoder at {str(folder)!r}: encoder.json is missing. Name an encoder folder, or"
+            " one of sentence-transformers."
         )
     try:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found, _ = card["format"], dict(card["sha256"])
     except (ValueError, KeyError, TypeError) as error:
-        raise EncoderError(f"encoder file {str(path)!r} cannot be read ({error}). Restore the folder or build it again.") from error
+        raise EncoderError(
+            f"encoder file {str(path)!r} cannot be read ({error}). Restore the folder or build it"
+            " again."
+        ) from error
     if found != ENCODER_FORMAT:
-        raise EncoderError(f"encoder format {found!r} is not the one this version reads ({ENCODER_FORMAT}). Build it again.")
+        raise EncoderError(
+            f"encoder format {found!r} is not the one this version reads ({ENCODER_FORMAT}). Build"
+            " it again."
+        )
     return card
 
 
 def read_files(folder: Path, names: Iterable[str]) -> tuple[dict[str, bytes], str]:
-    """Return the content of some files of an encoder folder, their hashes checked against the card, and one digest of them all."""
+    """Return the content of some files of an encoder folder, their hashes checked against the card,
+    and one digest of them all.
+    """
     hashes, digest, contents = read_card(folder)["sha256"], hashlib.sha256(), {}
     for name in names:
         contents[name] = _read_checked(folder / name, hashes.get(name))
@@ -98,14 +120,21 @@ def write_card(folder: Path, names: Iterable[str], **fields: Any) -> None:
     """Write ``encoder.json`` beside the files it names, with their hashes and some more fields."""
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     card = {"format": ENCODER_FORMAT, **fields, "sha256": hashes}
-    (folder / "encoder.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "encoder.json").write_text(
+        json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def _read_checked(path: Path, expected: str | None) -> bytes:
     if not path.is_file():
-        raise EncoderError(f"encoder file {str(path)!r} is missing. Restore the folder or build it again.")
+        raise EncoderError(
+            f"encoder file {str(path)!r} is missing. Restore the folder or build it again."
+        )
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise EncoderError(f"encoder file {str(path)!r} was changed: its sha256 is {found}, expected {expected}. Restore the folder.")
+        raise EncoderError(
+            f"encoder file {str(path)!r} was changed: its sha256 is {found}, expected {expected}."
+            " Restore the folder."
+        )
     return content

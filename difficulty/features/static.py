@@ -1,7 +1,8 @@
 """Static embeddings: one vector a token, summed and brought to unit length.
 
-An encoder folder holds ``encoder.json`` (format, dimension, hashes, origin), ``table.npz`` (int8 rows and one float32 scale a
-row) and ``tokenizer.json``. ``models/`` has the default one and the script that makes it. Loading checks the hashes.
+An encoder folder holds ``encoder.json`` (format, dimension, hashes, origin), ``table.npz`` (int8
+rows and one float32 scale a row) and ``tokenizer.json``. ``models/`` has the default one and the
+script that makes it. Loading checks the hashes.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class StaticEncoder:
 
     def __post_init__(self) -> None:
         if self.table.ndim != 2 or self.scale.shape != (len(self.table),):
-            raise InvalidValueError("encoder table", (self.table.shape, self.scale.shape), rule="have one scale a row")
+            raise InvalidValueError(
+                "encoder table", (self.table.shape, self.scale.shape), rule="have one scale a row"
+            )
 
     @property
     def dim(self) -> int:
@@ -66,10 +69,17 @@ class StaticEncoder:
         """
         contents, digest = read_files(folder, ("table.npz", "tokenizer.json"))
         with np.load(io.BytesIO(contents["table.npz"]), allow_pickle=False) as arrays:
-            return cls(table=arrays["table"], scale=arrays["scale"], tokenizer_path=folder / "tokenizer.json", digest=digest)
+            return cls(
+                table=arrays["table"],
+                scale=arrays["scale"],
+                tokenizer_path=folder / "tokenizer.json",
+                digest=digest,
+            )
 
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
-        """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens is all zero."""
+        """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens
+        is all zero.
+        """
         sums = np.zeros((len(ids), self.dim))
         for index, row in enumerate(ids):
             tokens = np.asarray(row, dtype=np.int64)
@@ -79,7 +89,9 @@ class StaticEncoder:
         return unit
 
 
-def quantise_rows(vectors: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def quantise_rows(
+    vectors: NDArray[np.floating[Any]],
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return int8 rows and their float32 scales; the largest entry of each row becomes 127."""
     largest = np.abs(vectors).max(axis=1, initial=0.0)
     scale = np.where(largest > 0, largest / 127.0, 1.0).astype(np.float32)

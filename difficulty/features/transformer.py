@@ -1,14 +1,16 @@
-"""Transformer encoders as an ONNX graph: what a sentence-transformers encoder becomes, in training and in the bundle alike.
+"""Transformer encoders as an ONNX graph: what a sentence-transformers encoder becomes, in training
+and in the bundle alike.
 
-An encoder folder of this kind holds ``encoder.onnx`` (inputs ``input_ids`` and ``attention_mask``, int64; output ``embedding``, float32
-unit vectors), ``tokenizer.json`` without special tokens, and in ``encoder.json`` what stands around the text's ids:
+An encoder folder of this kind holds ``encoder.onnx`` (inputs ``input_ids`` and ``attention_mask``,
+int64; output ``embedding``, float32 unit vectors), ``tokenizer.json`` without special tokens, and
+in ``encoder.json`` what stands around the text's ids:
 
     kind        "transformer"
     prefix      ids before the text, for example [CLS]; suffix: ids after it
-    max_tokens  most ids the encoder reads, prefix and suffix included; of longer texts head and tail are kept
+    max_tokens  most ids the encoder reads, prefix and suffix included; longer ones keep both ends
 
-Training embeds with the very graph that is shipped, so nothing shifts when a scorer goes out. Making such a folder needs torch
-(:mod:`~difficulty.features.sentence`), using one does not.
+Training embeds with the very graph that is shipped, so nothing shifts when a scorer goes out.
+Making such a folder needs torch (:mod:`~difficulty.features.sentence`), using one does not.
 """
 
 from __future__ import annotations
@@ -53,7 +55,11 @@ class Frame:
 
     def __post_init__(self) -> None:
         if self.room < 2:
-            raise InvalidValueError("max_tokens of an encoder", self.max_tokens, rule="leave room for two tokens of text")
+            raise InvalidValueError(
+                "max_tokens of an encoder",
+                self.max_tokens,
+                rule="leave room for two tokens of text",
+            )
 
     @property
     def room(self) -> int:
@@ -67,7 +73,11 @@ class Frame:
 
     def __call__(self, ids: Sequence[int]) -> list[int]:
         """Return the ids that the encoder reads."""
-        text = list(ids) if len(ids) <= self.room else [*ids[: self.head], *ids[len(ids) - self.room // 2 :]]
+        text = (
+            list(ids)
+            if len(ids) <= self.room
+            else [*ids[: self.head], *ids[len(ids) - self.room // 2 :]]
+        )
         return [*self.prefix, *text, *self.suffix]
 
 
@@ -114,10 +124,17 @@ class TransformerEncoder:
         contents, digest = read_files(folder, ENCODER_FILES)
         card = read_card(folder)
         try:
-            frame = Frame(prefix=tuple(card["prefix"]), suffix=tuple(card["suffix"]), max_tokens=int(card["max_tokens"]))
+            frame = Frame(
+                prefix=tuple(card["prefix"]),
+                suffix=tuple(card["suffix"]),
+                max_tokens=int(card["max_tokens"]),
+            )
             dim, vocabulary = int(card["dim"]), int(card["vocabulary"])
         except (KeyError, TypeError, ValueError) as error:
-            raise EncoderError(f"encoder.json in {str(folder)!r} lacks or spoils {error}. Convert the encoder again.") from error
+            raise EncoderError(
+                f"encoder.json in {str(folder)!r} lacks or spoils {error}. Convert the encoder"
+                " again."
+            ) from error
         return cls(
             graph=contents["encoder.onnx"],
             session=_session(contents["encoder.onnx"]),
@@ -128,17 +145,26 @@ class TransformerEncoder:
             digest=_with_frame(digest, frame),
         )
 
-    def using(self, *, cache: VectorCache | None = None, progress: Callable[[int, int], None] | None = None) -> TransformerEncoder:
+    def using(
+        self,
+        *,
+        cache: VectorCache | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> TransformerEncoder:
         """Return the same encoder with another cache, or told where progress goes."""
         return replace(self, cache=cache or self.cache, progress=progress or self.progress)
 
     def with_graph(self, graph: bytes) -> TransformerEncoder:
         """Return an encoder that reads the same ids by another graph, with no vectors kept yet."""
         digest = key_of([*sha256(graph).digest()]).hex() + self.digest[:32]
-        return replace(self, graph=graph, session=_session(graph), digest=digest, cache=MemoryCache())
+        return replace(
+            self, graph=graph, session=_session(graph), digest=digest, cache=MemoryCache()
+        )
 
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
-        """Return embeddings of shape (n_requests, dim), each of length 1; only what the cache does not hold is computed."""
+        """Return embeddings of shape (n_requests, dim), each of length 1; only what the cache does
+        not hold is computed.
+        """
         framed = {key_of(row): row for row in map(self.frame, ids)}
         vectors = self.cache.find(list(framed))
         missing = [key for key in framed if key not in vectors]
@@ -155,15 +181,23 @@ class TransformerEncoder:
 
     def _run(self, rows: list[list[int]]) -> NDArray[np.float32]:
         input_ids, mask = pad(rows)
-        found: Any = self.session.run(["embedding"], {"input_ids": input_ids, "attention_mask": mask})[0]
+        found: Any = self.session.run(
+            ["embedding"], {"input_ids": input_ids, "attention_mask": mask}
+        )[0]
         return np.asarray(found, dtype=np.float32)
 
 
-def kept_on_disk(encoder: Encoder, folder: Path, progress: Callable[[int, int], None] | None = None) -> Encoder:
-    """Return the encoder; one that is slow keeps its embeddings in a folder, shared by runs, and says how far it is."""
+def kept_on_disk(
+    encoder: Encoder, folder: Path, progress: Callable[[int, int], None] | None = None
+) -> Encoder:
+    """Return the encoder; one that is slow keeps its embeddings in a folder, shared by runs, and
+    says how far it is.
+    """
     if not isinstance(encoder, TransformerEncoder):
         return encoder
-    return encoder.using(cache=DiskCache(folder, digest=encoder.digest, dim=encoder.dim), progress=progress)
+    return encoder.using(
+        cache=DiskCache(folder, digest=encoder.digest, dim=encoder.dim), progress=progress
+    )
 
 
 def _batches(keys: list[bytes], rows: dict[bytes, list[int]]) -> Iterator[list[bytes]]:
@@ -177,14 +211,21 @@ def _batches(keys: list[bytes], rows: dict[bytes, list[int]]) -> Iterator[list[b
 
 
 def _with_frame(digest: str, frame: Frame) -> str:
-    return key_of([*bytes.fromhex(digest), frame.max_tokens, *frame.prefix, -1, *frame.suffix]).hex() + digest[:32]
+    return (
+        key_of([*bytes.fromhex(digest), frame.max_tokens, *frame.prefix, -1, *frame.suffix]).hex()
+        + digest[:32]
+    )
 
 
 def _session(graph: bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a waiting thread leaves the core to others
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # a waiting thread leaves the core to others
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, none of them public
-        raise EncoderError(f"encoder.onnx cannot be loaded ({error}). Convert the encoder again.") from error
+        raise EncoderError(
+            f"encoder.onnx cannot be loaded ({error}). Convert the encoder again."
+        ) from error

@@ -1,4 +1,6 @@
-"""A bundle as the folder that an image is built from: recipe, bundle, and a place for the wheel of this package; needs no package."""
+"""A bundle as the folder that an image is built from: recipe, bundle, and a place for the wheel of
+this package; needs no package.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from difficulty.integrations.layouts import Layout
 __all__ = ["CONTAINER", "DOCKERFILE"]
 
 DOCKERFILE = """\
-# The base package, a bundle, and 'difficulty serve'. Built from a folder that holds bundle/ and wheels/ (docs/serving.md).
+# The base package, a bundle, and 'difficulty serve'.
+# Built from a folder that holds bundle/ and wheels/ (docs/serving.md).
 FROM python:3.12-slim
 COPY wheels /tmp/wheels
 RUN pip install --no-cache-dir /tmp/wheels/*.whl
@@ -35,5 +38,9 @@ def _write(bundle: Bundle, folder: Path) -> None:
 
 
 CONTAINER = Layout(
-    write=_write, next_step="pip wheel --no-deps -w {folder}/wheels <checkout of difficulty> && docker build -t difficulty-router {folder}"
+    write=_write,
+    next_step=(
+        "pip wheel --no-deps -w {folder}/wheels <checkout of difficulty> && docker build -t"
+        " difficulty-router {folder}"
+    ),
 )

@@ -1,4 +1,5 @@
-"""Serving layouts: a bundle as the folder that another serving system expects. A file each, and a line in ``LAYOUTS``.
+"""Serving layouts: a bundle as the folder that another serving system expects. A file each, and a
+line in ``LAYOUTS``.
 
 Other packages add layouts through entry points of the group ``difficulty.layouts``.
 """

@@ -1,11 +1,15 @@
-"""LiteLLM: the classifier plugin of its auto router, and a hook for proxies without one. The one module that names litellm.
+"""LiteLLM: the classifier plugin of its auto router, and a hook for proxies without one. The one
+module that names litellm.
 
-A proxy loads ``difficulty.integrations.litellm.handler``, built from the section ``callback_settings.difficulty`` of its configuration. It
-is registered as a callback, which opens a visit for each request, checks answers, falls back and logs; in the mode ``auto_router`` it is
-the ``classifier_plugin`` too, which only reads off the route that the visit has. ``difficulty litellm-config`` prints such a configuration.
+A proxy loads ``difficulty.integrations.litellm.handler``, built from the section
+``callback_settings.difficulty`` of its configuration. It is registered as a callback, which opens a
+visit for each request, checks answers, falls back and logs; in the mode ``auto_router`` it is the
+``classifier_plugin`` too, which only reads off the route that the visit has. ``difficulty
+litellm-config`` prints such a configuration.
 
-Time-outs, rate limits and errors of the cheap model are LiteLLM's to handle, by the ``fallbacks`` of the configuration; here they are
-noted. What validation refuses is handled here: LiteLLM does not know of it.
+Time-outs, rate limits and errors of the cheap model are LiteLLM's to handle, by the ``fallbacks``
+of the configuration; here they are noted. What validation refuses is handled here: LiteLLM does not
+know of it.
 """
 
 from __future__ import annotations
@@ -45,7 +49,16 @@ TIERS: Mapping[Route, str] = {"cheap": "SIMPLE", "frontier": "REASONING"}
 _MARK = "difficulty"
 _HEADERS = ("id", "bundle", "route", "reason", "fallback")
 _ROUTED_CALLS = {"completion", "acompletion"}
-_NOT_PASSED_ON = {"model", "stream", "stream_options", "metadata", "mock_response", "fallbacks", "num_retries", "timeout"}
+_NOT_PASSED_ON = {
+    "model",
+    "stream",
+    "stream_options",
+    "metadata",
+    "mock_response",
+    "fallbacks",
+    "num_retries",
+    "timeout",
+}
 _CAUSES: tuple[tuple[type[Exception], FallbackCause], ...] = (
     (litellm.exceptions.Timeout, "timeout"),
     (litellm.exceptions.RateLimitError, "rate_limit"),
@@ -70,19 +83,27 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         self._shadows: set[asyncio.Task[None]] = set()
 
     def __deepcopy__(self, memo: object) -> DifficultyHandler:
-        """Return itself: LiteLLM copies its configuration, the plugin in it, and there is one log and one session."""
+        """Return itself: LiteLLM copies its configuration, the plugin in it, and there is one log
+        and one session.
+        """
         return self
 
     async def classify(self, context: Any) -> str | None:
-        """Return the tier of a request: that of its visit, or without one that of a decision made here, which is not logged."""
+        """Return the tier of a request: that of its visit, or without one that of a decision made
+        here, which is not logged.
+        """
         visit = self._visit(context.metadata)
         if visit is not None:
             return TIERS[visit.route]
         task = _text(context.metadata.get("task"))
         return TIERS[self.gateway.router.current.decide(context.structured_messages, task).route]
 
-    async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str) -> dict[str, Any] | None:
-        """Decide on a request for a routed model, and in the mode ``hook`` name the model to call."""
+    async def async_pre_call_hook(
+        self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
+    ) -> dict[str, Any] | None:
+        """Decide on a request for a routed model, and in the mode ``hook`` name the model to
+        call.
+        """
         if call_type not in _ROUTED_CALLS or data.get("model") not in self.settings.models:
             return None
         metadata = data.get("metadata")
@@ -107,15 +128,21 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             data["disable_fallbacks"] = True
         return data
 
-    async def log_success_fallback_event(self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception) -> None:
+    async def log_success_fallback_event(
+        self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception
+    ) -> None:
         """Note that the cheap model failed and LiteLLM has called the frontier one."""
         self._note_failure(kwargs, original_exception)
 
-    async def log_failure_fallback_event(self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception) -> None:
+    async def log_failure_fallback_event(
+        self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception
+    ) -> None:
         """Note that the cheap model failed and the frontier one after it."""
         self._note_failure(kwargs, original_exception)
 
-    async def async_post_call_success_hook(self, data: dict[str, Any], user_api_key_dict: Any, response: Any) -> Any:
+    async def async_post_call_success_hook(
+        self, data: dict[str, Any], user_api_key_dict: Any, response: Any
+    ) -> Any:
         """Check an answer, call the frontier model when it fails, and log."""
         visit = self._visit(data.get("metadata"))
         if visit is None:
@@ -129,7 +156,11 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         return replaced
 
     async def async_post_call_failure_hook(
-        self, request_data: dict[str, Any], original_exception: Exception, user_api_key_dict: Any, traceback_str: str | None = None
+        self,
+        request_data: dict[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: Any,
+        traceback_str: str | None = None,
     ) -> None:
         """Log a request that got no answer."""
         visit = self._visit(request_data.get("metadata"))
@@ -141,16 +172,24 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
-        """Send a stream on, or hold it back until it is checked, as the policy says; log at its end."""
+        """Send a stream on, or hold it back until it is checked, as the policy says; log at its
+        end.
+        """
         visit = self._visit(request_data.get("metadata"))
         if visit is None:
             async for chunk in response:
                 yield chunk
             return
         self._overruled(visit, response)
-        held = visit.policy.fallback.streaming == "buffer" and visit.route == "cheap" and visit.fallback is None
+        held = (
+            visit.policy.fallback.streaming == "buffer"
+            and visit.route == "cheap"
+            and visit.fallback is None
+        )
         try:
-            async for chunk in self._held(visit, response, request_data) if held else self._passed(visit, response):
+            async for chunk in (
+                self._held(visit, response, request_data) if held else self._passed(visit, response)
+            ):
                 yield chunk
         except (GeneratorExit, asyncio.CancelledError):
             self.visits.close(visit, "abandoned")
@@ -162,11 +201,18 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         self._end(visit, request_data)
 
     async def async_post_call_response_headers_hook(
-        self, data: dict[str, Any], user_api_key_dict: Any, response: Any, request_headers: Any = None, litellm_call_info: Any = None
+        self,
+        data: dict[str, Any],
+        user_api_key_dict: Any,
+        response: Any,
+        request_headers: Any = None,
+        litellm_call_info: Any = None,
     ) -> dict[str, str] | None:
         """Tell the client what was decided."""
         mark = _mark(data.get("metadata"))
-        return {f"x-difficulty-{name}": str(mark[name]) for name in _HEADERS if mark.get(name)} or None
+        return {
+            f"x-difficulty-{name}": str(mark[name]) for name in _HEADERS if mark.get(name)
+        } or None
 
     async def _passed(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
         chunks: list[Any] = []
@@ -190,13 +236,19 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             yield chunk
 
     async def _fall_back(self, visit: Visit, data: dict[str, Any]) -> Any:
-        """Call the frontier model once; where that fails too, the cheap answer is better than none."""
+        """Call the frontier model once; where that fails too, the cheap answer is better than
+        none.
+        """
         since = time.perf_counter()
         try:
             response = await self._call("frontier", data)
         except Exception as error:
             self.gateway.note(visit, "fallback", error=_kind(error), latency_ms=_ms(since))
-            logger.warning("the frontier model failed after the cheap answer did (%s); the cheap answer is sent", type(error).__name__)
+            logger.warning(
+                "the frontier model failed after the cheap answer did (%s); the cheap answer is"
+                " sent",
+                type(error).__name__,
+            )
             return None
         await self._noted(visit, "fallback", response, since=since)
         return response
@@ -205,7 +257,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """Ask the other model, when the request has its answer, and log then."""
         side, since = other(visit.route), time.perf_counter()
         try:
-            response = await asyncio.wait_for(self._call(side, data), self.settings.shadow_timeout_s)
+            response = await asyncio.wait_for(
+                self._call(side, data), self.settings.shadow_timeout_s
+            )
             await self._noted(visit, "shadow", response, since=since)
         except asyncio.CancelledError:
             self.gateway.note(visit, "shadow", error="cancelled")
@@ -216,20 +270,34 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             self.visits.close(visit)
 
     async def _call(self, side: Route, data: Mapping[str, Any], *, stream: bool = False) -> Any:
-        """Call one of the models with what the client asked for, on the account of the client's key."""
+        """Call one of the models with what the client asked for, on the account of the client's
+        key.
+        """
         from litellm.proxy.proxy_server import llm_router
 
         if llm_router is None:
             raise RuntimeError("the proxy has no models")
         asked = (data.get("proxy_server_request") or {}).get("body") or {}
-        options = {name: data[name] for name in ("messages", *asked) if name in data and name not in _NOT_PASSED_ON}
-        metadata = {name: value for name, value in data["metadata"].items() if name not in (_MARK, "user_api_key_budget_reservation")}
+        options = {
+            name: data[name]
+            for name in ("messages", *asked)
+            if name in data and name not in _NOT_PASSED_ON
+        }
+        metadata = {
+            name: value
+            for name, value in data["metadata"].items()
+            if name not in (_MARK, "user_api_key_budget_reservation")
+        }
         if stream:
             options["stream_options"] = data.get("stream_options")
-        return await llm_router.acompletion(model=self._groups[side], metadata=metadata, stream=stream, **options)
+        return await llm_router.acompletion(
+            model=self._groups[side], metadata=metadata, stream=stream, **options
+        )
 
     async def _noted(self, visit: Visit, role: CallRole, response: Any, *, since: float) -> Call:
-        """Note a call with its answer; your own functions are asked in another thread, for a bounded time."""
+        """Note a call with its answer; your own functions are asked in another thread, for a
+        bounded time.
+        """
         form = response if isinstance(response, dict) else response.model_dump()
         answer, usage, latency_ms = Answer.of(form), _usage(form), _ms(since)
         if not self.gateway.slow(visit):
@@ -239,8 +307,13 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             checks = await asyncio.wait_for(asking, self.settings.validation_timeout_s)
         except TimeoutError:
             checks = ()
-            logger.warning("validators took longer than %g s: nothing is known of this answer", self.settings.validation_timeout_s)
-        call = replace(self.gateway.note(visit, role, usage=usage, latency_ms=latency_ms), checks=checks)
+            logger.warning(
+                "validators took longer than %g s: nothing is known of this answer",
+                self.settings.validation_timeout_s,
+            )
+        call = replace(
+            self.gateway.note(visit, role, usage=usage, latency_ms=latency_ms), checks=checks
+        )
         visit.calls[-1] = call
         return call
 
@@ -249,7 +322,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         visit.ended = visit.ended or time.perf_counter()
         mark = _mark(data.get("metadata"))
         mark |= {"route": visit.route, "reason": visit.reason, "fallback": visit.fallback or ""}
-        if not visit.routed.shadow or visit.fallback is not None:  # after a fallback both models were called already
+        if (
+            not visit.routed.shadow or visit.fallback is not None
+        ):  # after a fallback both models were called already
             self.visits.close(visit)
         elif len(self._shadows) >= self.settings.most_shadows:
             self.gateway.note(visit, "shadow", error="skipped")
@@ -260,9 +335,13 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             task.add_done_callback(self._shadows.discard)
 
     def _overruled(self, visit: Visit, response: Any) -> None:
-        """Follow LiteLLM where it called another model than it was told, without a failure: its router has rules of its own."""
+        """Follow LiteLLM where it called another model than it was told, without a failure: its
+        router has rules of its own.
+        """
         group = _called_group(response)
-        called: Route | None = next((side for side, name in self._groups.items() if name == group), None)
+        called: Route | None = next(
+            (side for side, name in self._groups.items() if name == group), None
+        )
         if called is not None and called != visit.route and visit.fallback is None:
             visit.routed = Routed(called, 1.0, False)
             visit.reason = "gateway"
@@ -291,9 +370,14 @@ def build_handler() -> DifficultyHandler:
     form = litellm.callback_settings.get(_MARK)
     if not isinstance(form, Mapping):
         raise InvalidValueError(
-            "callback_settings.difficulty", form, rule="be a section of the proxy's configuration", hint="See difficulty litellm-config."
+            "callback_settings.difficulty",
+            form,
+            rule="be a section of the proxy's configuration",
+            hint="See difficulty litellm-config.",
         )
-    settings = parse_settings({name: _from_environment(name, value) for name, value in form.items()})
+    settings = parse_settings(
+        {name: _from_environment(name, value) for name, value in form.items()}
+    )
     handler = DifficultyHandler(settings, build_gateway(settings))
     if handler.gateway.log is not None:
         atexit.register(handler.gateway.log.close)
@@ -301,7 +385,9 @@ def build_handler() -> DifficultyHandler:
 
 
 def __getattr__(name: str) -> Any:
-    """Build the handler when the proxy asks for it by name; importing this module loads no bundle."""
+    """Build the handler when the proxy asks for it by name; importing this module loads no
+    bundle.
+    """
     if name == "handler":
         return build_handler()
     raise AttributeError(name)
@@ -313,7 +399,9 @@ def _from_environment(name: str, value: Any) -> Any:
         return value
     found = os.environ.get(value.removeprefix("os.environ/"))
     if found is None:
-        raise InvalidValueError(f"gateway setting {name}", value, rule="name a variable that is set")
+        raise InvalidValueError(
+            f"gateway setting {name}", value, rule="name a variable that is set"
+        )
     return found
 
 
@@ -323,7 +411,9 @@ def _mark(metadata: Any) -> dict[str, Any]:
 
 
 def _role(visit: Visit) -> CallRole:
-    """Return what the call that is over was: after a noted failure of the cheap model, the fallback."""
+    """Return what the call that is over was: after a noted failure of the cheap model, the
+    fallback.
+    """
     return "answer" if visit.fallback is None else "fallback"
 
 
@@ -345,18 +435,28 @@ def _usage(form: Mapping[str, Any]) -> Usage:
 
 
 def _assembled(chunks: list[Any]) -> dict[str, Any]:
-    """Return the answer that a stream's chunks make up; its usage only where a chunk has it, for LiteLLM would estimate."""
+    """Return the answer that a stream's chunks make up; its usage only where a chunk has it, for
+    LiteLLM would estimate.
+    """
     whole = litellm.stream_chunk_builder(chunks) if chunks else None
     form: dict[str, Any] = {} if whole is None else whole.model_dump()
-    return form if any(getattr(chunk, "usage", None) for chunk in chunks) else {**form, "usage": None}
+    return (
+        form if any(getattr(chunk, "usage", None) for chunk in chunks) else {**form, "usage": None}
+    )
 
 
 def _called_group(response: Any) -> str | None:
-    """Return the name of the model that answered; in the mode ``auto_router`` the response's own headers keep the routed one."""
+    """Return the name of the model that answered; in the mode ``auto_router`` the response's own
+    headers keep the routed one.
+    """
     from litellm.proxy.proxy_server import llm_router
 
     hidden = getattr(response, "_hidden_params", None) or {}
-    deployment = llm_router.get_deployment(model_id=hidden["model_id"]) if llm_router and hidden.get("model_id") else None
+    deployment = (
+        llm_router.get_deployment(model_id=hidden["model_id"])
+        if llm_router and hidden.get("model_id")
+        else None
+    )
     return None if deployment is None else str(deployment.model_name)
 
 
@@ -365,7 +465,9 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int | None:
-    value = int(value) if isinstance(value, str) and value.isdecimal() else value  # clients' metadata are often strings
+    value = (
+        int(value) if isinstance(value, str) and value.isdecimal() else value
+    )  # clients' metadata are often strings
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

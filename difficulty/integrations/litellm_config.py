@@ -16,7 +16,12 @@ __all__ = ["HANDLER", "Upstream", "proxy_config", "to_yaml"]
 
 HANDLER = "difficulty.integrations.litellm.handler"
 CHEAP, FRONTIER = "cheap", "frontier"
-_NO_RETRY = ("BadRequestErrorRetries", "TimeoutErrorRetries", "RateLimitErrorRetries", "InternalServerErrorRetries")
+_NO_RETRY = (
+    "BadRequestErrorRetries",
+    "TimeoutErrorRetries",
+    "RateLimitErrorRetries",
+    "InternalServerErrorRetries",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +37,16 @@ class Upstream:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise InvalidValueError("model", self.model, rule="be named", hint="For example openai/gpt-5.")
+            raise InvalidValueError(
+                "model", self.model, rule="be named", hint="For example openai/gpt-5."
+            )
         if self.api_key is not None and not self.api_key.startswith("os.environ/"):
-            raise InvalidValueError("api_key", "...", rule="be the name of a variable: os.environ/NAME", hint="Keys stand in no file.")
+            raise InvalidValueError(
+                "api_key",
+                "...",
+                rule="be the name of a variable: os.environ/NAME",
+                hint="Keys stand in no file.",
+            )
 
 
 def proxy_config(
@@ -74,11 +86,20 @@ def proxy_config(
     """
     if name in (CHEAP, FRONTIER):
         raise InvalidValueError("name", name, rule=f"be another one than {CHEAP} and {FRONTIER}")
-    settings: dict[str, Any] = {"bundle": str(bundle), "mode": mode, "models": [name], CHEAP: CHEAP, FRONTIER: FRONTIER}
+    settings: dict[str, Any] = {
+        "bundle": str(bundle),
+        "mode": mode,
+        "models": [name],
+        CHEAP: CHEAP,
+        FRONTIER: FRONTIER,
+    }
     if follow:
         settings["follow"] = True
     if log is not None:
-        settings |= {"log": [{"kind": "json_lines", "path": str(log), "fsync": "interval"}], "log_texts": log_texts}
+        settings |= {
+            "log": [{"kind": "json_lines", "path": str(log), "fsync": "interval"}],
+            "log_texts": log_texts,
+        }
     if prices is not None:
         settings["prices"] = asdict(prices)
     called = _fallbacks(name, mode) if policy.fallback.on_call_failure else {}
@@ -88,7 +109,11 @@ def proxy_config(
             _deployment(CHEAP, cheap, _costs(prices, CHEAP)),
             _deployment(FRONTIER, frontier, _costs(prices, FRONTIER)),
         ],
-        "router_settings": {"num_retries": 1, "model_group_retry_policy": {CHEAP: dict.fromkeys(_NO_RETRY, 0)}, **called},
+        "router_settings": {
+            "num_retries": 1,
+            "model_group_retry_policy": {CHEAP: dict.fromkeys(_NO_RETRY, 0)},
+            **called,
+        },
         "callback_settings": {"difficulty": settings},
         "litellm_settings": {"callbacks": [HANDLER], "drop_params": True},
         "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
@@ -101,7 +126,9 @@ def _fallbacks(name: str, mode: str) -> dict[str, Any]:
 
 
 def _routed(name: str, mode: str, frontier: Upstream, prices: Prices | None) -> dict[str, Any]:
-    """Return the model that clients ask for; for the hook, it is the frontier model, should the hook not be there."""
+    """Return the model that clients ask for; for the hook, it is the frontier model, should the
+    hook not be there.
+    """
     if mode == "hook":
         return _deployment(name, frontier, _costs(prices, FRONTIER))
     tiers = {"SIMPLE": CHEAP, "MEDIUM": CHEAP, "COMPLEX": FRONTIER, "REASONING": FRONTIER}
@@ -112,7 +139,11 @@ def _routed(name: str, mode: str, frontier: Upstream, prices: Prices | None) -> 
         "classifier_plugin": HANDLER,
         "classifier_fallback": "default_model",
     }
-    params = {"model": "auto_router/complexity_router", "complexity_router_config": router, "complexity_router_default_model": FRONTIER}
+    params = {
+        "model": "auto_router/complexity_router",
+        "complexity_router_config": router,
+        "complexity_router_default_model": FRONTIER,
+    }
     return {"model_name": name, "litellm_params": params}
 
 
@@ -120,17 +151,30 @@ def _costs(prices: Prices | None, side: str) -> dict[str, float]:
     """Return what LiteLLM calls the prices of a model."""
     if prices is None:
         return {}
-    return {f"{kind}_cost_per_token": round(getattr(prices, f"{side}_{kind}") / 1e6, 15) for kind in ("input", "output")}
+    return {
+        f"{kind}_cost_per_token": round(getattr(prices, f"{side}_{kind}") / 1e6, 15)
+        for kind in ("input", "output")
+    }
 
 
 def _deployment(name: str, upstream: Upstream, costs: Mapping[str, float]) -> dict[str, Any]:
-    optional = {"api_base": upstream.api_base, "api_key": upstream.api_key, "timeout": upstream.timeout_s}
-    params = {"model": upstream.model, **{key: value for key, value in optional.items() if value is not None}, **costs}
+    optional = {
+        "api_base": upstream.api_base,
+        "api_key": upstream.api_key,
+        "timeout": upstream.timeout_s,
+    }
+    params = {
+        "model": upstream.model,
+        **{key: value for key, value in optional.items() if value is not None},
+        **costs,
+    }
     return {"model_name": name, "litellm_params": params}
 
 
 def to_yaml(form: Mapping[str, Any]) -> str:
-    """Return a form as YAML; strings are quoted as in JSON, so nothing is taken for a number or a date."""
+    """Return a form as YAML; strings are quoted as in JSON, so nothing is taken for a number or a
+    date.
+    """
     return "\n".join(_lines(form, "")) + "\n"
 
 
@@ -140,11 +184,19 @@ def _lines(form: Any, indent: str) -> Iterator[str]:
         head = f"{indent}- " if key is None else f"{indent}{key}:"
         if isinstance(value, Mapping | list) and value:
             inner = list(_lines(value, indent + "  "))
-            yield from [head + inner[0].removeprefix(indent + "  "), *inner[1:]] if key is None else [head, *inner]
+            yield from (
+                [head + inner[0].removeprefix(indent + "  "), *inner[1:]]
+                if key is None
+                else [head, *inner]
+            )
         else:
             yield f"{head.rstrip()} {_scalar(value)}"
 
 
 def _scalar(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text.replace("e", ".0e") if isinstance(value, float) and "e" in text and "." not in text else text  # 3e-06 is text to YAML 1.1
+    return (
+        text.replace("e", ".0e")
+        if isinstance(value, float) and "e" in text and "." not in text
+        else text
+    )  # 3e-06 is text to YAML 1.1

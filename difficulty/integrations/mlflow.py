@@ -29,7 +29,8 @@ class MlflowTracker:
     experiment : str, default "difficulty"
         Created when it does not exist.
     artifacts : Path, optional
-        Where a local store keeps artifacts, used when the experiment is created; servers have their own place.
+        Where a local store keeps artifacts, used when the experiment is created; servers have their
+        own place.
 
     Raises
     ------
@@ -37,7 +38,9 @@ class MlflowTracker:
         If there is no store at the URI: before training takes its time.
     """
 
-    def __init__(self, uri: str, *, experiment: str = "difficulty", artifacts: Path | None = None) -> None:
+    def __init__(
+        self, uri: str, *, experiment: str = "difficulty", artifacts: Path | None = None
+    ) -> None:
         self.uri = uri
         self.experiment = experiment
         self.artifacts = artifacts
@@ -45,10 +48,22 @@ class MlflowTracker:
             self.client = MlflowClient(tracking_uri=uri)
             self._experiment_id()
         except MlflowException as error:
-            raise TrackingError(f"MLflow cannot be used at {uri!r}: {error}. Pass another --tracking-uri, or --no-tracking.") from error
+            raise TrackingError(
+                f"MLflow cannot be used at {uri!r}: {error}. Pass another --tracking-uri, or"
+                " --no-tracking."
+            ) from error
 
-    def log(self, folder: Path, *, name: str, parameters: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """Record a finished run with its model, metrics and lineage; the user's texts in the run folder are not uploaded.
+    def log(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Record a finished run with its model, metrics and lineage; the user's texts in the run
+        folder are not uploaded.
 
         Raises
         ------
@@ -58,10 +73,19 @@ class MlflowTracker:
         try:
             self._record(folder, name=name, parameters=parameters, metrics=metrics, tags=tags)
         except MlflowException as error:
-            raise TrackingError(f"run {str(folder)!r} is written, but MLflow at {self.uri!r} did not record it: {error}.") from error
+            raise TrackingError(
+                f"run {str(folder)!r} is written, but MLflow at {self.uri!r} did not record it:"
+                f" {error}."
+            ) from error
 
     def _record(
-        self, folder: Path, *, name: str, parameters: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]
+        self,
+        folder: Path,
+        *,
+        name: str,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
     ) -> None:
         run = self.client.create_run(self._experiment_id(), run_name=name, tags=dict(tags))
         run_id = run.info.run_id

@@ -1,8 +1,10 @@
-"""A bundle as an MLflow model, for ``mlflow models serve`` and whatever else runs MLflow's ``python_function`` flavor.
+"""A bundle as an MLflow model, for ``mlflow models serve`` and whatever else runs MLflow's
+``python_function`` flavor.
 
     <folder>/MLmodel  data/<the bundle>  requirements.txt ...
 
-Nothing in it is pickled: ``MLmodel`` names this module, which loads the bundle with every check when the model is loaded.
+Nothing in it is pickled: ``MLmodel`` names this module, which loads the bundle with every check
+when the model is loaded.
 """
 
 from __future__ import annotations
@@ -35,17 +37,23 @@ class DecisionModel:
     def __init__(self, router: Router) -> None:
         self.router = router
 
-    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    def predict(
+        self, model_input: Any, params: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """Return the decision for each request, as ``difficulty route`` writes them.
 
         Parameters
         ----------
         model_input : DataFrame or list of dict
-            A request a row: ``messages`` or ``prompt``, and optionally ``id``, ``task`` and ``prompt_tokens``.
+            A request a row: ``messages`` or ``prompt``, and optionally ``id``, ``task`` and
+            ``prompt_tokens``.
         params : mapping, optional
             Not used.
         """
-        rows = [request_row(_known(form), number) for number, form in enumerate(_records(model_input), 1)]
+        rows = [
+            request_row(_known(form), number)
+            for number, form in enumerate(_records(model_input), 1)
+        ]
         return list(route_rows(self.router, rows))
 
 
@@ -56,12 +64,22 @@ def _records(model_input: Any) -> Iterable[Any]:
 
 
 def _known(form: Any) -> Any:
-    """Undo what a table does to rows of different keys: absent values are NaN there, and counts beside them have become floats."""
+    """Undo what a table does to rows of different keys: absent values are NaN there, and counts
+    beside them have become floats.
+    """
     if not isinstance(form, Mapping):
         return form
-    known = {key: value for key, value in form.items() if not (isinstance(value, float) and math.isnan(value))}
+    known = {
+        key: value
+        for key, value in form.items()
+        if not (isinstance(value, float) and math.isnan(value))
+    }
     count = known.get("prompt_tokens")
-    return {**known, "prompt_tokens": int(count)} if isinstance(count, float) and count.is_integer() else known
+    return (
+        {**known, "prompt_tokens": int(count)}
+        if isinstance(count, float) and count.is_integer()
+        else known
+    )
 
 
 def _load_pyfunc(path: str) -> DecisionModel:
@@ -77,7 +95,14 @@ def _write(bundle: Bundle, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         copy_bundle(bundle, checked := Path(scratch) / bundle.label)
         requirements = [f"difficulty=={__version__}"]
-        save_model(str(folder), loader_module=__name__, data_path=str(checked), pip_requirements=requirements)
+        save_model(
+            str(folder),
+            loader_module=__name__,
+            data_path=str(checked),
+            pip_requirements=requirements,
+        )
 
 
-MLFLOW_MODEL = Layout(write=_write, next_step="mlflow models serve -m {folder} --env-manager local --port 5000")
+MLFLOW_MODEL = Layout(
+    write=_write, next_step="mlflow models serve -m {folder} --env-manager local --port 5000"
+)

@@ -1,9 +1,11 @@
-"""MLflow as the registry of bundles: a registered model whose versions are bundles, with MLflow's own aliases.
+"""MLflow as the registry of bundles: a registered model whose versions are bundles, with MLflow's
+own aliases.
 
-A version's files are the artifacts of an MLflow run, in the folder ``bundle``; that run holds the lineage and the test figures. The alias
-``champion`` is the one truth about which bundle routers follow, and moving it is one request. Before it moves, the tag ``champions`` of
-the model is given the line of champions with the new one at its end; what stands there after the present champion was never reached and
-does not count. So a process that is killed in between has promoted nothing.
+A version's files are the artifacts of an MLflow run, in the folder ``bundle``; that run holds the
+lineage and the test figures. The alias ``champion`` is the one truth about which bundle routers
+follow, and moving it is one request. Before it moves, the tag ``champions`` of the model is given
+the line of champions with the new one at its end; what stands there after the present champion was
+never reached and does not count. So a process that is killed in between has promoted nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ _WHILE_ASKING = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""In place of MLflow's patience of minutes and of what it prints, while this module asks, where the environment says nothing else."""
+"""In place of MLflow's patience of minutes and of what it prints, while this module asks, where the
+environment says nothing else.
+"""
 _CONNECT_S = 5.0
 _STALE_S = 20.0
 
@@ -65,12 +69,16 @@ class MlflowRegistry:
         with self._asking():
             self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
-    def publish(self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:
+    def publish(
+        self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> Version:
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
         check_name("name", name)
         with self._asking():
             self._ensure(name)
-            version = next((known for known in self._versions(name) if known.digest == bundle.digest), None)
+            version = next(
+                (known for known in self._versions(name) if known.digest == bundle.digest), None
+            )
             version = version or self._add(bundle, name, tags=tags, metrics=metrics)
             self.client.set_registered_model_alias(name, CHALLENGER, str(version.number))
         return version
@@ -85,17 +93,30 @@ class MlflowRegistry:
         """
         with self._asking():
             number = self._aliases(name).get(reference, reference)
-            found = next((version for version in self._versions(name) if str(version.number) == number), None)
+            found = next(
+                (version for version in self._versions(name) if str(version.number) == number), None
+            )
             if found:
                 return found
-            known = ", ".join([*sorted(self._aliases(name)), *(str(version.number) for version in self._versions(name))])
-        raise RegistryError(f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}.")
+            known = ", ".join(
+                [
+                    *sorted(self._aliases(name)),
+                    *(str(version.number) for version in self._versions(name)),
+                ]
+            )
+        raise RegistryError(
+            f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}."
+        )
 
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
         with self._asking():
             numbered = {str(version.number): version for version in self._versions(name)}
-            return {alias: numbered[number] for alias, number in self._aliases(name).items() if number in numbered}
+            return {
+                alias: numbered[number]
+                for alias, number in self._aliases(name).items()
+                if number in numbered
+            }
 
     def versions(self, name: str) -> list[Version]:
         """Return every version of a name, in the order of their numbers."""
@@ -112,7 +133,9 @@ class MlflowRegistry:
             copy_bundle(checked(read_bundle(Path(folder)), version), out)
         return out
 
-    def promote(self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]) -> None:
+    def promote(
+        self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
+    ) -> None:
         """Make a version the champion, if ``replacing`` still is.
 
         Raises
@@ -152,7 +175,10 @@ class MlflowRegistry:
             with self._alone(name):
                 line = self._line(name)
                 if len(line) < 2:
-                    raise RegistryError(f"{name!r} has no champion before the present one. Promote a version instead.")
+                    raise RegistryError(
+                        f"{name!r} has no champion before the present one. Promote a version"
+                        " instead."
+                    )
                 left, before = self.find(name, line[-1]), self.find(name, line[-2])
                 self.client.set_registered_model_alias(name, CHAMPION, str(before.number))
                 self.client.set_registered_model_tag(name, _LINE, ",".join(line[:-1]))
@@ -160,15 +186,21 @@ class MlflowRegistry:
 
     def _ensure(self, name: str) -> None:
         try:
-            self.client.create_registered_model(name, description="Bundles of difficulty; the alias champion is the one in use.")
+            self.client.create_registered_model(
+                name, description="Bundles of difficulty; the alias champion is the one in use."
+            )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _add(self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:
+    def _add(
+        self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> Version:
         """Upload a bundle and register it; until the last step there is no version."""
         client = self.client
-        run = client.create_run(self._experiment(), run_name=bundle.label, tags=dict(tags)).info.run_id
+        run = client.create_run(
+            self._experiment(), run_name=bundle.label, tags=dict(tags)
+        ).info.run_id
         try:
             for key, value in metrics.items():
                 client.log_metric(run, key, value)
@@ -181,7 +213,11 @@ class MlflowRegistry:
         client.set_terminated(run)
         source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}"
         figures = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
-        return _version(client.create_model_version(name, source, run_id=run, tags={**tags, **figures}, await_creation_for=0))
+        return _version(
+            client.create_model_version(
+                name, source, run_id=run, tags={**tags, **figures}, await_creation_for=0
+            )
+        )
 
     def _experiment(self) -> str:
         found = self.client.get_experiment_by_name(_EXPERIMENT)
@@ -191,7 +227,9 @@ class MlflowRegistry:
         """Return the versions of a name that are bundles, in order."""
         found, token = [], None
         while True:
-            page = self.client.search_model_versions(f"name = '{check_name('name', name)}'", page_token=token)
+            page = self.client.search_model_versions(
+                f"name = '{check_name('name', name)}'", page_token=token
+            )
             found += [_version(item) for item in page if "bundle_sha256" in item.tags]
             token = page.token
             if not token:
@@ -203,7 +241,10 @@ class MlflowRegistry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            raise RegistryError(f"no bundle {name!r} in the MLflow registry at {_shown(self.uri)}. Publish one first.") from error
+            raise RegistryError(
+                f"no bundle {name!r} in the MLflow registry at {_shown(self.uri)}. Publish one"
+                " first."
+            ) from error
 
     def _aliases(self, name: str) -> dict[str, str]:
         return {alias: str(number) for alias, number in self._model(name).aliases.items()}
@@ -222,7 +263,9 @@ class MlflowRegistry:
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        """Hold off other promotions: MLflow has no such thing, but it makes only one model of a name."""
+        """Hold off other promotions: MLflow has no such thing, but it makes only one model of a
+        name.
+        """
         lock = f"{name}.promotion-lock"
         end, seen = time.monotonic() + _STALE_S, None
         while not self._made(lock):
@@ -239,7 +282,9 @@ class MlflowRegistry:
 
     def _made(self, lock: str) -> bool:
         try:
-            self.client.create_registered_model(lock, description="Held while a champion changes; gone after that.")
+            self.client.create_registered_model(
+                lock, description="Held while a champion changes; gone after that."
+            )
         except MlflowException as error:
             if error.error_code == "RESOURCE_ALREADY_EXISTS":
                 return False
@@ -268,7 +313,8 @@ class MlflowRegistry:
             yield
         except MlflowException as error:
             raise RegistryError(
-                f"the MLflow registry at {_shown(self.uri)} refused or did not answer: {error}. Check the server."
+                f"the MLflow registry at {_shown(self.uri)} refused or did not answer: {error}."
+                " Check the server."
             ) from error
         finally:
             for name in given:
@@ -289,16 +335,22 @@ def _version(item: Any) -> Version:
 def _check_reachable(uri: str) -> None:
     """Refuse an address where nothing listens at once: MLflow itself would try for minutes."""
     parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https") or any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
+    if parts.scheme not in ("http", "https") or any(
+        name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ
+    ):
         return
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_S).close()
     except OSError as error:
-        raise RegistryError(f"no MLflow server answers at {_shown(uri)} ({error}). Start it, or check --registry.") from error
+        raise RegistryError(
+            f"no MLflow server answers at {_shown(uri)} ({error}). Start it, or check --registry."
+        ) from error
 
 
 def _shown(uri: str) -> str:
     """Return an address without the password that may be in it."""
     parts = urlsplit(uri)
-    return repr(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri)
+    return repr(
+        parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri
+    )

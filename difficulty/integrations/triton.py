@@ -1,9 +1,10 @@
-"""A bundle as a model repository of Triton Inference Server, for its ONNX Runtime backend; needs no package.
+"""A bundle as a model repository of Triton Inference Server, for its ONNX Runtime backend; needs no
+package.
 
     <folder>/<name>/config.pbtxt  1/model.onnx  bundle/...
 
-Triton computes scores from token ids. What makes ids of a request and a decision of a score lies beside it, in ``bundle/``: tokenizer,
-policy, golden vectors.
+Triton computes scores from token ids. What makes ids of a request and a decision of a score lies
+beside it, in ``bundle/``: tokenizer, policy, golden vectors.
 """
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ __all__ = ["TRITON_REPOSITORY", "model_config"]
 
 _INPUTS = ("input_ids", "attention_mask")
 _MOST_PAIRS = 2_000_000
-"""Of tokens in a batch: fewer would leave batches of one at 512 tokens, and a server of its own has the memory."""
+"""Of tokens in a batch: fewer would leave batches of one at 512 tokens, and a server of its own has
+the memory.
+"""
 
 
 def model_config(bundle: Bundle) -> str:
     """Return ``config.pbtxt``, a ``ModelConfig`` message in text form.
 
-    A batch is at most what one call may hold in memory at the longest request (:func:`difficulty.runtime.graph.most_rows`).
+    A batch is at most what one call may hold in memory at the longest request
+    (:func:`difficulty.runtime.graph.most_rows`).
     """
     longest = bundle.manifest.max_tokens + bool(bundle.manifest.task_ids)
-    inputs = [f"  {{ name: {_quoted(name)} data_type: TYPE_INT64 dims: [ -1 ] }}" for name in _INPUTS]
+    inputs = [
+        f"  {{ name: {_quoted(name)} data_type: TYPE_INT64 dims: [ -1 ] }}" for name in _INPUTS
+    ]
     outputs = [
-        f"  {{ name: {_quoted(name)} data_type: TYPE_FP32 dims: [ 1 ] reshape {{ shape: [ ] }} }}"  # the graph's have the batch's axis only
+        # the graph's have the batch's axis only
+        f"  {{ name: {_quoted(name)} data_type: TYPE_FP32 dims: [ 1 ] reshape {{ shape: [ ] }} }}"
         for name in bundle.manifest.outputs
     ]
     lines = [

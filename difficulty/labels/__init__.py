@@ -5,4 +5,12 @@ from difficulty.labels.rows import unlikely_labels
 from difficulty.labels.suspicion import LabelReport, Model, SuspiciousGroup, SuspiciousLabel
 from difficulty.labels.tasks import outlying_tasks
 
-__all__ = ["LabelReport", "Model", "SuspiciousGroup", "SuspiciousLabel", "losing_region", "outlying_tasks", "unlikely_labels"]
+__all__ = [
+    "LabelReport",
+    "Model",
+    "SuspiciousGroup",
+    "SuspiciousLabel",
+    "losing_region",
+    "outlying_tasks",
+    "unlikely_labels",
+]

@@ -1,9 +1,10 @@
 """The region where the score itself has learned that the frontier model loses.
 
-A better model that loses on a whole kind of request is rare; broken labels of it are not. Where no task names the kind, the text still
-may: a model trained on the broken labels predicts them. So the samples for which a model that did not see them expects a loss are
-put to the test: do they really lose, beyond chance? Nothing but the prediction decides who belongs to the region, so a
-sample's own label plays no part.
+A better model that loses on a whole kind of request is rare; broken labels of it are not. Where no
+task names the kind, the text still may: a model trained on the broken labels predicts them. So the
+samples for which a model that did not see them expects a loss are put to the test: do they really
+lose, beyond chance? Nothing but the prediction decides who belongs to the region, so a sample's own
+label plays no part.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ EVEN = 0.5
 LEAST_LOSING = 20
 NAME = "samples on which the frontier model is expected to lose"
 _TWICE = 2.0
-"""Out-of-fold predictions count each pair of samples twice, once in either direction: the variance of their sum is up to double."""
+"""Out-of-fold predictions count each pair of samples twice, once in either direction: the variance
+of their sum is up to double.
+"""
 
 
-def losing_region(score: FloatArray, outcomes: Outcomes, groups: NDArray[np.str_], *, level: float = 0.01) -> SuspiciousGroup | None:
-    """Return the samples with an expected loss as a suspicious group, or ``None`` where they do not really lose.
+def losing_region(
+    score: FloatArray, outcomes: Outcomes, groups: NDArray[np.str_], *, level: float = 0.01
+) -> SuspiciousGroup | None:
+    """Return the samples with an expected loss as a suspicious group, or ``None`` where they do not
+    really lose.
 
     Parameters
     ----------
@@ -40,11 +46,16 @@ def losing_region(score: FloatArray, outcomes: Outcomes, groups: NDArray[np.str_
     level : float, default 0.01
         Chance of a finding when the frontier model draws level there.
     """
-    rows = np.flatnonzero((score < EVEN) & ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality))
+    rows = np.flatnonzero(
+        (score < EVEN) & ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality)
+    )
     if len(rows) < LEAST_LOSING:
         return None
     picked = outcomes[rows]
-    failed, plausible = (float(np.average(rate, weights=picked.weight)) for rate in (picked.frontier_failure, picked.cheap_failure))
+    failed, plausible = (
+        float(np.average(rate, weights=picked.weight))
+        for rate in (picked.frontier_failure, picked.cheap_failure)
+    )
     _, codes = np.unique(groups[rows], return_inverse=True)
     sums = np.bincount(codes, weights=picked.weight * picked.gain)
     deviation, df = float(np.sqrt(_TWICE * np.sum(sums**2))), len(sums) - 1

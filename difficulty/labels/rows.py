@@ -1,4 +1,5 @@
-"""Single labels that disagree with what the rest of the traffic says, by confident learning (cleanlab).
+"""Single labels that disagree with what the rest of the traffic says, by confident learning
+(cleanlab).
 
 References
 ----------
@@ -15,14 +16,19 @@ __all__ = ["LEAST_OF_EACH", "MOST_QUALITY", "unlikely_labels"]
 FloatArray = NDArray[np.float64]
 
 MOST_QUALITY = 0.2
-"""A label is suspicious only where its own probability is below this: a label at odds with a toss-up says nothing."""
+"""A label is suspicious only where its own probability is below this: a label at odds with a
+toss-up says nothing.
+"""
 LEAST_OF_EACH = 10
 _SURE = 0.25
 """Qualities within this of 0 or 1 count as failed or good; those between are not judged."""
 
 
-def unlikely_labels(p_fails: FloatArray, quality: FloatArray) -> tuple[NDArray[np.intp], FloatArray]:
-    """Return the samples whose label is probably wrong, least likely label first, and the probability of every label.
+def unlikely_labels(
+    p_fails: FloatArray, quality: FloatArray
+) -> tuple[NDArray[np.intp], FloatArray]:
+    """Return the samples whose label is probably wrong, least likely label first, and the
+    probability of every label.
 
     Parameters
     ----------
@@ -34,14 +40,17 @@ def unlikely_labels(p_fails: FloatArray, quality: FloatArray) -> tuple[NDArray[n
     Returns
     -------
     rows : ndarray of int
-        Found by confident learning, and less than one in five likely. Requests differ in more than a text tells, so most of them are
-        surprises, not mistakes: a list to look through, not one to delete.
+        Found by confident learning, and less than one in five likely. Requests differ in more than
+        a text tells, so most of them are surprises, not mistakes: a list to look through, not one
+        to delete.
     label_quality : ndarray of shape (n,)
         Probability of each label; NaN where it is unknown or between good and failed.
     """
     from cleanlab.filter import find_label_issues  # loads pandas and datasets
 
-    likely = np.where(quality <= _SURE, p_fails, np.where(quality >= 1.0 - _SURE, 1.0 - p_fails, np.nan))
+    likely = np.where(
+        quality <= _SURE, p_fails, np.where(quality >= 1.0 - _SURE, 1.0 - p_fails, np.nan)
+    )
     sure = np.flatnonzero(~np.isnan(likely))
     failed = (quality[sure] < 0.5).astype(np.int64)
     if min(failed.sum(), len(failed) - failed.sum()) < LEAST_OF_EACH:

@@ -1,4 +1,6 @@
-"""What a check of the labels found: groups of samples, single samples, and the report that lists them."""
+"""What a check of the labels found: groups of samples, single samples, and the report that lists
+them.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +54,13 @@ class SuspiciousGroup:
     @property
     def why(self) -> str:
         """What is implausible, in one sentence."""
-        marked = f"the {self.model} model is marked as failing on {self.rate:.0%} of {self.n:,} samples"
-        plausible = f"make {self.expected:.0%} plausible ({self.low:.0%} to {self.high:.0%}; p = {self.p_value:.1g})"
+        marked = (
+            f"the {self.model} model is marked as failing on {self.rate:.0%} of {self.n:,} samples"
+        )
+        plausible = (
+            f"make {self.expected:.0%} plausible ({self.low:.0%} to {self.high:.0%}; p ="
+            f" {self.p_value:.1g})"
+        )
         if self.scope == "task":
             return f"task {self.name!r}: {marked}, where the other tasks {plausible}"
         return f"{self.name}: {marked}, where the cheap model's own failures {plausible}"
@@ -72,7 +79,8 @@ class SuspiciousLabel:
     label : float
         The quality that was given, in [0, 1].
     p_fails : float
-        Probability that the model fails here, from samples other than this one; for groups the share that is plausible.
+        Probability that the model fails here, from samples other than this one; for groups the
+        share that is plausible.
     label_quality : float
         Probability of the given label; small is suspicious.
     scope : {"task", "region", "row"}
@@ -142,7 +150,9 @@ def read_suspicious(path: Path, scopes: Iterable[Scope]) -> set[str]:
         rows = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
         return {row["id"] for row in rows if row["scope"] in wanted}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"the report of suspicious labels {str(path)!r} cannot be read ({error}). Train again.") from error
+        raise RunError(
+            f"the report of suspicious labels {str(path)!r} cannot be read ({error}). Train again."
+        ) from error
 
 
 def _by_task(labels: Sequence[SuspiciousLabel]) -> dict[str, dict[str, int]]:

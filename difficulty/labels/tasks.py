@@ -1,21 +1,26 @@
 """Tasks whose failures the other tasks make implausible.
 
-A model trained on a task with broken labels learns them, so no sample of it looks odd beside that model's predictions. Other tasks tell:
-where the cheap model fails often the frontier model does so more often too, and tasks scatter around that line. Each task is compared
-with the line through all others, on the logit scale:
+A model trained on a task with broken labels learns them, so no sample of it looks odd beside that
+model's predictions. Other tasks tell: where the cheap model fails often the frontier model does so
+more often too, and tasks scatter around that line. Each task is compared with the line through all
+others, on the logit scale:
 
-    logit(rate of one model) = a + b * logit(rate of the other) + scatter between tasks + binomial noise
+    logit(rate of one model) = a + b * logit(rate of the other) + scatter between tasks + binomial
+    noise
 
-The scatter is estimated from the other tasks (Paule-Mandel). The task's failures are judged as binomial around a rate that lies as far from
-the line as Student's t has it, with as many degrees of freedom as the other tasks leave; two-sided, corrected for all tasks and both
-models (Bonferroni). The farthest task is set aside and the rest are judged again, so that one broken task does not hide another.
+The scatter is estimated from the other tasks (Paule-Mandel). The task's failures are judged as
+binomial around a rate that lies as far from the line as Student's t has it, with as many degrees of
+freedom as the other tasks leave; two-sided, corrected for all tasks and both models (Bonferroni).
+The farthest task is set aside and the rest are judged again, so that one broken task does not hide
+another.
 
-Where only the cheap model's outcomes are known, its rate is compared with the mean of the other tasks.
+Where only the cheap model's outcomes are known, its rate is compared with the mean of the other
+tasks.
 
 References
 ----------
-Paule and Mandel (1982), "Consensus values and weighting factors"; Rosner (1983), "Percentage points for a generalized ESD many-outlier
-procedure".
+Paule and Mandel (1982), "Consensus values and weighting factors"; Rosner (1983), "Percentage points
+for a generalized ESD many-outlier procedure".
 """
 
 from __future__ import annotations
@@ -52,7 +57,9 @@ _GRID: FloatArray = np.linspace(-25.0, 25.0, 801)
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
-    """Failure rates of tasks on the logit scale, with their binomial variance; half a failure and half a success are added."""
+    """Failure rates of tasks on the logit scale, with their binomial variance; half a failure and
+    half a success are added.
+    """
 
     logit: FloatArray
     variance: FloatArray
@@ -72,21 +79,33 @@ class _Line:
     scatter: float
     df: int
 
-    def judge(self, row: FloatArray, failures: float, n: int, *, noise: float) -> tuple[float, float, float]:
-        """Return the expected logit, its standard deviation without binomial noise, and the two-sided p-value of some failures.
+    def judge(
+        self, row: FloatArray, failures: float, n: int, *, noise: float
+    ) -> tuple[float, float, float]:
+        """Return the expected logit, its standard deviation without binomial noise, and the
+        two-sided p-value of some failures.
 
-        Failures are binomial around a rate whose logit lies as far from the expected one as Student's t has it.
+        Failures are binomial around a rate whose logit lies as far from the expected one as
+        Student's t has it.
         """
         expected = float(row @ self.coefficients)
         deviation = float(np.sqrt(self.scatter + noise + row @ self.covariance @ row))
         weight = student.pdf(_GRID, self.df)
         weight, rate = weight / weight.sum(), expit(expected + deviation * _GRID)
-        at_least = bdtrc(np.floor(failures) - 1.0, n, rate) if failures >= 1.0 else np.ones(len(rate))
+        at_least = (
+            bdtrc(np.floor(failures) - 1.0, n, rate) if failures >= 1.0 else np.ones(len(rate))
+        )
         at_most = bdtr(np.ceil(failures), n, rate)
-        return expected, deviation, min(1.0, 2.0 * min(float(weight @ at_least), float(weight @ at_most)))
+        return (
+            expected,
+            deviation,
+            min(1.0, 2.0 * min(float(weight @ at_least), float(weight @ at_most))),
+        )
 
 
-def outlying_tasks(tasks: Sequence[str | None], outcomes: Outcomes, *, level: float = 0.005) -> list[SuspiciousGroup]:
+def outlying_tasks(
+    tasks: Sequence[str | None], outcomes: Outcomes, *, level: float = 0.005
+) -> list[SuspiciousGroup]:
     """Return the tasks with implausible failure rates, the least plausible first.
 
     Parameters
@@ -96,8 +115,9 @@ def outlying_tasks(tasks: Sequence[str | None], outcomes: Outcomes, *, level: fl
     outcomes : Outcomes
         Where both models' outcomes are known of too few tasks, the cheap model's alone are judged.
     level : float, default 0.005
-        Nominal chance of any finding when no task is an outlier. The scatter is only estimated, so it is somewhat larger where tasks
-        scatter far or with heavy tails: 0.5 to 2 % of 200 simulated sets of 12 tasks (``benchmarks/task_test.py``).
+        Nominal chance of any finding when no task is an outlier. The scatter is only estimated, so
+        it is somewhat larger where tasks scatter far or with heavy tails: 0.5 to 2 % of 200
+        simulated sets of 12 tasks (``benchmarks/task_test.py``).
 
     Returns
     -------
@@ -105,9 +125,13 @@ def outlying_tasks(tasks: Sequence[str | None], outcomes: Outcomes, *, level: fl
         Empty where fewer than six tasks have 20 samples each.
     """
     both = ~np.isnan(outcomes.cheap_failure) & ~np.isnan(outcomes.frontier_failure)
-    found = _Table.of(tasks, both, {"frontier": outcomes.frontier_failure, "cheap": outcomes.cheap_failure})
+    found = _Table.of(
+        tasks, both, {"frontier": outcomes.frontier_failure, "cheap": outcomes.cheap_failure}
+    )
     if len(found.names) < LEAST_TASKS:
-        found = _Table.of(tasks, ~np.isnan(outcomes.cheap_failure), {"cheap": outcomes.cheap_failure})
+        found = _Table.of(
+            tasks, ~np.isnan(outcomes.cheap_failure), {"cheap": outcomes.cheap_failure}
+        )
     return found.outliers(level) if len(found.names) >= LEAST_TASKS else []
 
 
@@ -120,24 +144,42 @@ class _Table:
     failures: dict[Model, FloatArray]
 
     @classmethod
-    def of(cls, tasks: Sequence[str | None], known: NDArray[np.bool_], failure: dict[Model, FloatArray]) -> _Table:
-        counts = Counter(task for task, kept in zip(tasks, known, strict=True) if kept and task is not None)
+    def of(
+        cls, tasks: Sequence[str | None], known: NDArray[np.bool_], failure: dict[Model, FloatArray]
+    ) -> _Table:
+        counts = Counter(
+            task for task, kept in zip(tasks, known, strict=True) if kept and task is not None
+        )
         names = [task for task, n in counts.most_common(MOST_TASKS) if n >= LEAST_SAMPLES]
         place = {name: index for index, name in enumerate(names)}
         codes = np.array([place.get(task or "", -1) for task in tasks], dtype=np.int64)
         rows = np.flatnonzero(known & (codes >= 0))
 
         def total(values: FloatArray) -> FloatArray:
-            return np.asarray(np.bincount(codes[rows], weights=values[rows], minlength=len(names)), dtype=np.float64)
+            return np.asarray(
+                np.bincount(codes[rows], weights=values[rows], minlength=len(names)),
+                dtype=np.float64,
+            )
 
-        return cls(names, total(np.ones(len(tasks))), {model: total(values) for model, values in failure.items()})
+        return cls(
+            names,
+            total(np.ones(len(tasks))),
+            {model: total(values) for model, values in failure.items()},
+        )
 
     def outliers(self, level: float) -> list[SuspiciousGroup]:
         """Set the farthest task aside for as long as it is implausible beside the rest."""
         live = list(range(len(self.names)))
         found: list[SuspiciousGroup] = []
         while len(live) >= LEAST_TASKS and len(found) < MOST_FLAGGED * len(self.names):
-            worst, task = min(((self._judge(model, task, live), task) for model in self.failures for task in live), key=_p_value)
+            worst, task = min(
+                (
+                    (self._judge(model, task, live), task)
+                    for model in self.failures
+                    for task in live
+                ),
+                key=_p_value,
+            )
             if worst.p_value > level:
                 break
             found.append(worst)
@@ -177,23 +219,39 @@ def _p_value(judged: tuple[SuspiciousGroup, int]) -> float:
 
 def _row(told: _Rates | None, task: int | NDArray[np.intp]) -> FloatArray:
     """Return a task's row of the design matrix, or the rows of several."""
-    return np.ones((*np.shape(task), 1)) if told is None else np.stack([np.ones(np.shape(task)), told.logit[task]], axis=-1)
+    return (
+        np.ones((*np.shape(task), 1))
+        if told is None
+        else np.stack([np.ones(np.shape(task)), told.logit[task]], axis=-1)
+    )
 
 
-def _told_noise(told: _Rates | None, coefficients: FloatArray, task: int | NDArray[np.intp]) -> FloatArray:
+def _told_noise(
+    told: _Rates | None, coefficients: FloatArray, task: int | NDArray[np.intp]
+) -> FloatArray:
     """Return the variance that the other model's noisy rate brings in."""
-    return np.zeros(np.shape(task)) if told is None else np.asarray(coefficients[1] ** 2 * told.variance[task])
+    return (
+        np.zeros(np.shape(task))
+        if told is None
+        else np.asarray(coefficients[1] ** 2 * told.variance[task])
+    )
 
 
 def _line(own: _Rates, told: _Rates | None, tasks: NDArray[np.intp]) -> _Line:
     """Fit the line and the scatter around it, each given the other, until they settle."""
     design, y = _row(told, tasks), own.logit[tasks]
     df = len(y) - design.shape[1]
-    scatter, coefficients, normal = float(np.var(y)), np.zeros(design.shape[1]), np.eye(design.shape[1])
+    scatter, coefficients, normal = (
+        float(np.var(y)),
+        np.zeros(design.shape[1]),
+        np.eye(design.shape[1]),
+    )
     for _ in range(_ROUNDS):
         weight = 1.0 / (scatter + own.variance[tasks] + _told_noise(told, coefficients, tasks))
         normal = design.T @ (weight[:, None] * design)
-        coefficients = np.asarray(np.linalg.solve(normal, design.T @ (weight * y)), dtype=np.float64)
+        coefficients = np.asarray(
+            np.linalg.solve(normal, design.T @ (weight * y)), dtype=np.float64
+        )
         before, excess = scatter, float(weight @ (y - design @ coefficients) ** 2) / df
         scatter = max(_LEAST_SCATTER, scatter * excess)
         if abs(scatter - before) < 1e-4 * before:

@@ -1,12 +1,31 @@
-"""Pure maths on arrays: cost-quality curve, AUROC, calibration, routing precision, bootstrap intervals.
+"""Pure maths on arrays: cost-quality curve, AUROC, calibration, routing precision, bootstrap
+intervals.
 
-Arrays in, numbers out; nothing here prints, plots or reads a file. Every metric takes sample weights.
+Arrays in, numbers out; nothing here prints, plots or reads a file. Every metric takes sample
+weights.
 """
 
-from difficulty.metrics.bootstrap import affordable_draws, debiased_interval, group_weights, percentile_interval, resample
-from difficulty.metrics.curve import average_gap_recovered, calls_for_gap, cost_quality_curve, gap_recovered, quality_at_share
+from difficulty.metrics.bootstrap import (
+    affordable_draws,
+    debiased_interval,
+    group_weights,
+    percentile_interval,
+    resample,
+)
+from difficulty.metrics.curve import (
+    average_gap_recovered,
+    calls_for_gap,
+    cost_quality_curve,
+    gap_recovered,
+    quality_at_share,
+)
 from difficulty.metrics.fallback import Kept, kept_with_fallback
-from difficulty.metrics.probability import Reliability, brier, expected_calibration_error, reliability
+from difficulty.metrics.probability import (
+    Reliability,
+    brier,
+    expected_calibration_error,
+    reliability,
+)
 from difficulty.metrics.ranking import auroc, rank_within
 from difficulty.metrics.routing import (
     cheap_route_precision,

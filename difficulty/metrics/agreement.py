@@ -15,8 +15,9 @@ _SAME = 1e-9
 def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float:
     """Return Krippendorff's alpha for numbers: agreement beyond what chance would give.
 
-    Any number of raters and any gaps: what counts is which values belong to one unit. Values stand apart by their squared
-    difference, so of two grades the nearer ones disagree less; for verdicts of 0 and 1 this is the nominal alpha.
+    Any number of raters and any gaps: what counts is which values belong to one unit. Values stand
+    apart by their squared difference, so of two grades the nearer ones disagree less; for verdicts
+    of 0 and 1 this is the nominal alpha.
 
     Parameters
     ----------
@@ -28,8 +29,8 @@ def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float:
     Returns
     -------
     float
-        1 where all agree, 0 where they agree no more than by chance, below 0 where they agree less; NaN where no unit has two
-        values, or all values that take part are equal.
+        1 where all agree, 0 where they agree no more than by chance, below 0 where they agree less;
+        NaN where no unit has two values, or all values that take part are equal.
 
     References
     ----------
@@ -49,17 +50,23 @@ def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float:
 
 
 def pair_agreement(units: ArrayLike, values: ArrayLike) -> float:
-    """Return the share of pairs of values of one unit that are equal, in [0, 1]; NaN where no unit has two values."""
+    """Return the share of pairs of values of one unit that are equal, in [0, 1]; NaN where no unit
+    has two values.
+    """
     paired, sizes, codes = _paired(units, values)
     pairs = float(np.sum(sizes * (sizes - 1)))
     if not pairs:
         return float("nan")
-    _, same = np.unique(np.column_stack([codes, np.round(paired / _SAME)]), axis=0, return_counts=True)
+    _, same = np.unique(
+        np.column_stack([codes, np.round(paired / _SAME)]), axis=0, return_counts=True
+    )
     return float(np.sum(same * (same - 1))) / pairs
 
 
 def _paired(units: ArrayLike, values: ArrayLike) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Return the values of units with two or more, the size of each such unit, and the unit of each value, from 0."""
+    """Return the values of units with two or more, the size of each such unit, and the unit of each
+    value, from 0.
+    """
     names = np.asarray(units)
     numbers = column("values", values, n=len(names)) if len(names) else np.zeros(0)
     _, codes, counts = np.unique(names, return_inverse=True, return_counts=True)

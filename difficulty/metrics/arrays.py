@@ -19,14 +19,24 @@ def column(name: str, values: ArrayLike, *, n: int | None = None) -> FloatArray:
     Raises
     ------
     InvalidValueError
-        If the values are not one finite number a request; unknown ones are for the caller to leave out.
+        If the values are not one finite number a request; unknown ones are for the caller to leave
+        out.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) == 0 or (n is not None and len(array) != n):
-        raise InvalidValueError(name, array.shape, rule=f"have the shape ({'n' if n is None else n},), with n of 1 or more")
+        raise InvalidValueError(
+            name,
+            array.shape,
+            rule=f"have the shape ({'n' if n is None else n},), with n of 1 or more",
+        )
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
-        raise InvalidValueError(name, f"{bad:,} of {len(array):,}", rule="hold no NaN and no infinity", hint="Leave unknown requests out.")
+        raise InvalidValueError(
+            name,
+            f"{bad:,} of {len(array):,}",
+            rule="hold no NaN and no infinity",
+            hint="Leave unknown requests out.",
+        )
     return array
 
 
@@ -40,10 +50,14 @@ def probabilities(name: str, values: ArrayLike, *, n: int | None = None) -> Floa
 
 
 def weights(weight: ArrayLike | None, *, n: int) -> FloatArray:
-    """Return the weights of n requests, all 1 when none are given; they are 0 or more and not all 0."""
+    """Return the weights of n requests, all 1 when none are given; they are 0 or more and not all
+    0.
+    """
     if weight is None:
         return np.ones(n)
     array = column("weight", weight, n=n)
     if array.min() < 0.0 or array.sum() <= 0.0:
-        raise InvalidValueError("weight", float(array.min()), rule="be 0 or more, with a sum above 0")
+        raise InvalidValueError(
+            "weight", float(array.min()), rule="be 0 or more, with a sum above 0"
+        )
     return array

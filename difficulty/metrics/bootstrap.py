@@ -1,12 +1,14 @@
 """Bootstrap intervals by resampling whole groups.
 
-Requests of one group (a conversation, a template, near-duplicates) are not independent, so groups are drawn, not requests. A draw is
-not a copy of the data but a vector of weights: how often each request's group was drawn. Every metric of this package takes weights,
-so a draw is the same metric once more, sorted orders are kept, and two methods are compared in pairs by giving both the same draw.
+Requests of one group (a conversation, a template, near-duplicates) are not independent, so groups
+are drawn, not requests. A draw is not a copy of the data but a vector of weights: how often each
+request's group was drawn. Every metric of this package takes weights, so a draw is the same metric
+once more, sorted orders are kept, and two methods are compared in pairs by giving both the same
+draw.
 
-Work is bounded: above 200 million request-draws (200,000 requests at 1,000 draws) :func:`affordable_draws` lowers the number of
-draws, never under 200. At such sizes the interval is narrow, and the noise of its ends (about 8 % of its width at 200 draws) is small
-against the value.
+Work is bounded: above 200 million request-draws (200,000 requests at 1,000 draws)
+:func:`affordable_draws` lowers the number of draws, never under 200. At such sizes the interval is
+narrow, and the noise of its ends (about 8 % of its width at 200 draws) is small against the value.
 
 References
 ----------
@@ -44,7 +46,9 @@ MOST_UNDEFINED = 0.05
 _BLOCK = 1 << 18
 
 
-def group_weights(groups: ArrayLike, *, n_draws: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+def group_weights(
+    groups: ArrayLike, *, n_draws: int, rng: np.random.Generator
+) -> Iterator[FloatArray]:
     """Yield bootstrap weights, one array of shape (n,) a draw.
 
     Parameters
@@ -59,14 +63,19 @@ def group_weights(groups: ArrayLike, *, n_draws: int, rng: np.random.Generator) 
     Yields
     ------
     ndarray of shape (n,)
-        How often the request's group was drawn, when as many groups are drawn with replacement as there are.
+        How often the request's group was drawn, when as many groups are drawn with replacement as
+        there are.
     """
     for block in weight_blocks(groups, n_draws=n_draws, rng=rng):
         yield from block
 
 
-def weight_blocks(groups: ArrayLike, *, n_draws: int, rng: np.random.Generator) -> Iterator[FloatArray]:
-    """Yield the weights of :func:`group_weights` in blocks of shape (n_draws_in_block, n) that fit the processor's cache."""
+def weight_blocks(
+    groups: ArrayLike, *, n_draws: int, rng: np.random.Generator
+) -> Iterator[FloatArray]:
+    """Yield the weights of :func:`group_weights` in blocks of shape (n_draws_in_block, n) that fit
+    the processor's cache.
+    """
     if n_draws < 1:
         raise InvalidValueError("n_draws", n_draws, rule="be 1 or more")
     codes = group_codes(groups)
@@ -79,7 +88,8 @@ def weight_blocks(groups: ArrayLike, *, n_draws: int, rng: np.random.Generator) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupDraws:
-    """Bootstrap draws of whole groups, kept as counts: a thousand draws of 100,000 groups take 100 MB.
+    """Bootstrap draws of whole groups, kept as counts: a thousand draws of 100,000 groups take 100
+    MB.
 
     Attributes
     ----------
@@ -108,7 +118,9 @@ class GroupDraws:
         return cls(counts, codes)
 
     def blocks(self, rows: IntArray, *, size: int) -> Iterator[NDArray[np.unsignedinteger]]:
-        """Yield how often the group of each of ``rows`` was drawn: blocks of shape (n_draws_in_block, n_rows), about ``size`` numbers."""
+        """Yield how often the group of each of ``rows`` was drawn: blocks of shape
+        (n_draws_in_block, n_rows), about ``size`` numbers.
+        """
         columns = self.codes[rows]
         many = max(1, size // max(1, len(rows)))
         for start in range(0, len(self.counts), many):
@@ -128,8 +140,8 @@ def resample(
     Parameters
     ----------
     statistic : callable
-        Takes weights of shape (n,), returns a float; NaN where undefined. For a paired comparison of two methods return their
-        difference: both then see the same draw.
+        Takes weights of shape (n,), returns a float; NaN where undefined. For a paired comparison
+        of two methods return their difference: both then see the same draw.
     groups : array-like of shape (n,)
         Group of each request.
     n_draws : int
@@ -144,7 +156,9 @@ def resample(
     ndarray of shape (n_draws,)
     """
     base = weights(weight, n=len(np.asarray(groups)))
-    return np.array([statistic(draw * base) for draw in group_weights(groups, n_draws=n_draws, rng=rng)])
+    return np.array(
+        [statistic(draw * base) for draw in group_weights(groups, n_draws=n_draws, rng=rng)]
+    )
 
 
 def percentile_interval(draws: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -160,7 +174,8 @@ def percentile_interval(draws: ArrayLike, *, confidence: float = 0.95) -> tuple[
     Returns
     -------
     low, high : float
-        Both NaN when more than 5 % of the draws are undefined: the rest would no longer stand for all.
+        Both NaN when more than 5 % of the draws are undefined: the rest would no longer stand for
+        all.
     """
     if not 0.0 < confidence < 1.0:
         raise InvalidValueError("confidence", confidence, rule="be in (0, 1)")
@@ -168,7 +183,9 @@ def percentile_interval(draws: ArrayLike, *, confidence: float = 0.95) -> tuple[
     if len(defined) == 0:
         return float("nan"), float("nan")
     tail = 0.5 * (1.0 - confidence)
-    low, high = np.quantile(defined, [tail, 1.0 - tail], method="weibull")  # k-th of B draws is the k/(B+1) quantile: right for few draws
+    low, high = np.quantile(
+        defined, [tail, 1.0 - tail], method="weibull"
+    )  # k-th of B draws is the k/(B+1) quantile: right for few draws
     return float(low), float(high)
 
 
@@ -194,15 +211,18 @@ def percentile_intervals(draws: ArrayLike) -> tuple[FloatArray, FloatArray]:
     return ends[0], ends[1]
 
 
-def debiased_interval(value: float, draws: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
+def debiased_interval(
+    value: float, draws: ArrayLike, *, confidence: float = 0.95
+) -> tuple[float, float]:
     """Return an interval for a statistic of 0 or more which noise pushes up, such as ECE.
 
-    Noise enters each draw a second time, so the draws lie above ``value``, by about as much as ``value`` lies above the truth. The
-    upper end is the percentile interval's, moved down by that bias once: it holds ``value``. The lower end is moved down twice,
-    once for the draws and once for ``value`` itself, and not below 0.
+    Noise enters each draw a second time, so the draws lie above ``value``, by about as much as
+    ``value`` lies above the truth. The upper end is the percentile interval's, moved down by that
+    bias once: it holds ``value``. The lower end is moved down twice, once for the draws and once
+    for ``value`` itself, and not below 0.
 
-    In simulations with 15 bins the interval covers the true ECE in about 90 % of cases where that is 0.03 or more; nearer to 0 the
-    bias is underestimated and the upper end is what can be read.
+    In simulations with 15 bins the interval covers the true ECE in about 90 % of cases where that
+    is 0.03 or more; nearer to 0 the bias is underestimated and the upper end is what can be read.
 
     Parameters
     ----------
@@ -226,17 +246,23 @@ def debiased_interval(value: float, draws: ArrayLike, *, confidence: float = 0.9
 
 
 def affordable_draws(n_requests: int, n_draws: int) -> int:
-    """Return ``n_draws``, or fewer where the requests are so many that the work would pass 200 million request-draws."""
+    """Return ``n_draws``, or fewer where the requests are so many that the work would pass 200
+    million request-draws.
+    """
     return min(n_draws, max(LEAST_DRAWS, REQUEST_DRAWS // max(n_requests, 1)))
 
 
 def group_codes(groups: ArrayLike) -> IntArray:
-    """Return a number from 0 for each distinct group, in order of appearance, as an array of shape (n,)."""
+    """Return a number from 0 for each distinct group, in order of appearance, as an array of shape
+    (n,).
+    """
     seen: dict[object, int] = {}
     names = np.asarray(groups).tolist()
     if not isinstance(names, list) or not names:
         raise InvalidValueError("groups", names, rule="be one group for each request")
-    return np.fromiter((seen.setdefault(name, len(seen)) for name in names), dtype=np.intp, count=len(names))
+    return np.fromiter(
+        (seen.setdefault(name, len(seen)) for name in names), dtype=np.intp, count=len(names)
+    )
 
 
 def _defined(draws: ArrayLike) -> FloatArray:
@@ -248,4 +274,6 @@ def _defined(draws: ArrayLike) -> FloatArray:
 
 def _counts(n_groups: int, rng: np.random.Generator) -> FloatArray:
     """Return how often each of n groups comes up in n draws with replacement."""
-    return np.bincount(rng.integers(0, n_groups, size=n_groups), minlength=n_groups).astype(np.float64)
+    return np.bincount(rng.integers(0, n_groups, size=n_groups), minlength=n_groups).astype(
+        np.float64
+    )

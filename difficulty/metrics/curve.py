@@ -1,7 +1,8 @@
 """The cost-quality curve of a score, and the two figures read from it: APGR and CPT.
 
-The curve starts with every request on the cheap model and moves them to the frontier model one by one, highest score first. It is
-not monotone: where the frontier model answers worse than the cheap one, moving a request lowers quality.
+The curve starts with every request on the cheap model and moves them to the frontier model one by
+one, highest score first. It is not monotone: where the frontier model answers worse than the cheap
+one, moving a request lowers quality.
 
 References
 ----------
@@ -17,19 +18,30 @@ from difficulty.errors import InvalidValueError, UndefinedMetricError
 from difficulty.metrics.arrays import FloatArray, column, weights
 from difficulty.metrics.steps import Ranking, area, first_crossing
 
-__all__ = ["average_gap_recovered", "calls_for_gap", "cost_quality_curve", "gap_recovered", "quality_at_share"]
+__all__ = [
+    "average_gap_recovered",
+    "calls_for_gap",
+    "cost_quality_curve",
+    "gap_recovered",
+    "quality_at_share",
+]
 
 
 def cost_quality_curve(
-    score: ArrayLike, cheap_quality: ArrayLike, frontier_quality: ArrayLike, *, weight: ArrayLike | None = None
+    score: ArrayLike,
+    cheap_quality: ArrayLike,
+    frontier_quality: ArrayLike,
+    *,
+    weight: ArrayLike | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return frontier share and mean quality as the threshold falls from above every score to below every score.
+    """Return frontier share and mean quality as the threshold falls from above every score to below
+    every score.
 
     Parameters
     ----------
     score : array-like of shape (n,)
-        Higher = sent to the frontier model earlier. Requests with equal scores are one step of the curve: the straight line over it
-        is the expected quality when ties are broken at random.
+        Higher = sent to the frontier model earlier. Requests with equal scores are one step of the
+        curve: the straight line over it is the expected quality when ties are broken at random.
     cheap_quality, frontier_quality : array-like of shape (n,)
         Quality of both models on each request, in the label source's unit.
     weight : array-like of shape (n,), optional
@@ -56,7 +68,8 @@ def cost_quality_curve(
 
 
 def gap_recovered(quality: float, *, cheap_quality: float, frontier_quality: float) -> float:
-    """Return PGR: the share of the gap between the cheap and the frontier model's mean quality that ``quality`` recovers.
+    """Return PGR: the share of the gap between the cheap and the frontier model's mean quality that
+    ``quality`` recovers.
 
     Parameters
     ----------
@@ -78,20 +91,24 @@ def gap_recovered(quality: float, *, cheap_quality: float, frontier_quality: flo
     return (quality - cheap_quality) / _gap("PGR", cheap_quality, frontier_quality)
 
 
-def average_gap_recovered(frontier_share: ArrayLike, quality: ArrayLike, *, cheap_quality: float, frontier_quality: float) -> float:
+def average_gap_recovered(
+    frontier_share: ArrayLike, quality: ArrayLike, *, cheap_quality: float, frontier_quality: float
+) -> float:
     """Return APGR: the share of the quality gap recovered, averaged over all frontier shares.
 
     Parameters
     ----------
     frontier_share, quality : array-like of shape (n_points,)
-        The cost-quality curve: fraction sent to the frontier in [0, 1], ascending; mean quality in the label source's unit.
+        The cost-quality curve: fraction sent to the frontier in [0, 1], ascending; mean quality in
+        the label source's unit.
     cheap_quality, frontier_quality : float
         Mean quality of all cheap and of all frontier.
 
     Returns
     -------
     float
-        0.5 for routing at random; above 1 is possible where the frontier model answers some requests worse.
+        0.5 for routing at random; above 1 is possible where the frontier model answers some
+        requests worse.
 
     Raises
     ------
@@ -107,13 +124,21 @@ def average_gap_recovered(frontier_share: ArrayLike, quality: ArrayLike, *, chea
     return float(area(share, (quality - cheap_quality) / gap))
 
 
-def calls_for_gap(frontier_share: ArrayLike, quality: ArrayLike, *, target: float, cheap_quality: float, frontier_quality: float) -> float:
+def calls_for_gap(
+    frontier_share: ArrayLike,
+    quality: ArrayLike,
+    *,
+    target: float,
+    cheap_quality: float,
+    frontier_quality: float,
+) -> float:
     """Return CPT: the smallest frontier share that recovers ``target`` of the quality gap.
 
     Parameters
     ----------
     frontier_share, quality : array-like of shape (n_points,)
-        The cost-quality curve: fraction sent to the frontier in [0, 1], ascending; mean quality in the label source's unit.
+        The cost-quality curve: fraction sent to the frontier in [0, 1], ascending; mean quality in
+        the label source's unit.
     target : float
         Share of the gap to recover, in (0, 1]; 0.8 gives CPT(80%).
     cheap_quality, frontier_quality : float
@@ -122,8 +147,8 @@ def calls_for_gap(frontier_share: ArrayLike, quality: ArrayLike, *, target: floa
     Returns
     -------
     float
-        Frontier share in [0, 1]; ``nan`` when the curve never reaches ``target``. Where the curve falls and rises again it is the
-        first crossing that counts.
+        Frontier share in [0, 1]; ``nan`` when the curve never reaches ``target``. Where the curve
+        falls and rises again it is the first crossing that counts.
 
     Raises
     ------
@@ -144,7 +169,9 @@ def calls_for_gap(frontier_share: ArrayLike, quality: ArrayLike, *, target: floa
 
 
 def quality_at_share(frontier_share: ArrayLike, quality: ArrayLike, *, share: float) -> float:
-    """Return the curve's quality where ``share`` of the requests, in [0, 1], goes to the frontier model."""
+    """Return the curve's quality where ``share`` of the requests, in [0, 1], goes to the frontier
+    model.
+    """
     shares, quality = _curve(frontier_share, quality)
     return float(np.interp(share, shares, quality))
 
@@ -161,5 +188,7 @@ def _gap(metric: str, cheap_quality: float, frontier_quality: float) -> float:
     """Return the quality gap, refusing one that is not above 0."""
     gap = frontier_quality - cheap_quality
     if not gap > 0:
-        raise UndefinedMetricError(f"{metric} needs frontier quality above cheap quality: got a gap of {gap:g}.")
+        raise UndefinedMetricError(
+            f"{metric} needs frontier quality above cheap quality: got a gap of {gap:g}."
+        )
     return gap

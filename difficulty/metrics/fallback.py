@@ -1,8 +1,10 @@
-"""What kept requests become when failing answers of the cheap model are caught and the frontier model is asked after it.
+"""What kept requests become when failing answers of the cheap model are caught and the frontier
+model is asked after it.
 
-A validator (does the JSON parse, does the tool exist, ...) catches a share of the cheap model's failures, the *catch rate*. A caught
-answer is thrown away: the request then costs both calls, and has the frontier model's quality. An answer of quality q fails with
-probability 1 - q, so it is caught with probability ``catch_rate * (1 - q)``; good answers are never caught.
+A validator (does the JSON parse, does the tool exist, ...) catches a share of the cheap model's
+failures, the *catch rate*. A caught answer is thrown away: the request then costs both calls, and
+has the frontier model's quality. An answer of quality q fails with probability 1 - q, so it is
+caught with probability ``catch_rate * (1 - q)``; good answers are never caught.
 """
 
 from __future__ import annotations
@@ -56,8 +58,8 @@ def kept_with_fallback(
     cheap_cost, frontier_cost : ndarray of shape (n,)
         Cost of one answer, 0 or more; NaN where unknown.
     catch_rate : float or None
-        Share of the cheap model's failures that validation catches, in [0, 1]. ``None``: not known; quality, failure and cost are
-        then those of the cheap model alone, and ``caught`` is NaN.
+        Share of the cheap model's failures that validation catches, in [0, 1]. ``None``: not known;
+        quality, failure and cost are then those of the cheap model alone, and ``caught`` is NaN.
 
     Raises
     ------
@@ -68,8 +70,12 @@ def kept_with_fallback(
     if catch_rate is None:
         return Kept(np.full(len(failure), np.nan), cheap_quality, failure, cheap_cost)
     if not 0.0 <= catch_rate <= 1.0:
-        raise InvalidValueError("catch_rate", catch_rate, rule="be in [0, 1]", hint="It is a share, not a percentage.")
-    if catch_rate == 0.0:  # the frontier model is never asked: its unknown quality and cost do not matter
+        raise InvalidValueError(
+            "catch_rate", catch_rate, rule="be in [0, 1]", hint="It is a share, not a percentage."
+        )
+    if (
+        catch_rate == 0.0
+    ):  # the frontier model is never asked: its unknown quality and cost do not matter
         return Kept(np.where(np.isnan(failure), np.nan, 0.0), cheap_quality, failure, cheap_cost)
     caught = catch_rate * failure
     return Kept(

@@ -1,4 +1,5 @@
-"""Whether probabilities mean what they say: Brier score, expected calibration error, reliability bins.
+"""Whether probabilities mean what they say: Brier score, expected calibration error, reliability
+bins.
 
 Outcomes may be soft: 1 - quality in [0, 1] stands for a probability of failure.
 """
@@ -15,7 +16,15 @@ from difficulty.metrics.arrays import FloatArray, IntArray, probabilities, weigh
 from difficulty.metrics.ratios import Ratio, ratio
 from difficulty.metrics.steps import Ranking
 
-__all__ = ["Reliability", "bin_gaps", "brier", "brier_ratio", "equal_mass_bins", "expected_calibration_error", "reliability"]
+__all__ = [
+    "Reliability",
+    "bin_gaps",
+    "brier",
+    "brier_ratio",
+    "equal_mass_bins",
+    "expected_calibration_error",
+    "reliability",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,12 +70,16 @@ def brier(probability: ArrayLike, outcome: ArrayLike, *, weight: ArrayLike | Non
     return float(brier_ratio(probability, outcome).value(weight))
 
 
-def expected_calibration_error(probability: ArrayLike, outcome: ArrayLike, *, n_bins: int = 15, weight: ArrayLike | None = None) -> float:
-    """Return ECE: the mean distance between predicted probability and frequency, over bins of equal mass.
+def expected_calibration_error(
+    probability: ArrayLike, outcome: ArrayLike, *, n_bins: int = 15, weight: ArrayLike | None = None
+) -> float:
+    """Return ECE: the mean distance between predicted probability and frequency, over bins of equal
+    mass.
 
-    Bins hold equal shares of the requests rather than equal widths of probability: a router's probabilities crowd in a narrow band,
-    where equal widths would leave a few bins to carry everything. Equal probabilities always fall in one bin. ECE of a perfectly
-    calibrated score is not 0 but about sqrt(2 p (1-p) n_bins / (pi n)): 0.012 at n = 14,042 and p = 0.3 (n_bins = 15).
+    Bins hold equal shares of the requests rather than equal widths of probability: a router's
+    probabilities crowd in a narrow band, where equal widths would leave a few bins to carry
+    everything. Equal probabilities always fall in one bin. ECE of a perfectly calibrated score is
+    not 0 but about sqrt(2 p (1-p) n_bins / (pi n)): 0.012 at n = 14,042 and p = 0.3 (n_bins = 15).
 
     Parameters
     ----------
@@ -84,16 +97,19 @@ def expected_calibration_error(probability: ArrayLike, outcome: ArrayLike, *, n_
 
     References
     ----------
-    Naeini, Cooper and Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian binning";
-    Nixon et al. (2019), "Measuring calibration in deep learning" (bins of equal mass).
+    Naeini, Cooper and Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian
+    binning"; Nixon et al. (2019), "Measuring calibration in deep learning" (bins of equal mass).
     """
     probability, outcome, weight = _checked(probability, outcome, weight)
     bins = equal_mass_bins(probability, n_bins=n_bins, weight=weight)
     return float(np.abs(bin_gaps(bins, probability - outcome, weight, n_bins=n_bins)).sum())
 
 
-def reliability(probability: ArrayLike, outcome: ArrayLike, *, n_bins: int = 15, weight: ArrayLike | None = None) -> Reliability:
-    """Return the bins over which :func:`expected_calibration_error` averages, for a reliability plot.
+def reliability(
+    probability: ArrayLike, outcome: ArrayLike, *, n_bins: int = 15, weight: ArrayLike | None = None
+) -> Reliability:
+    """Return the bins over which :func:`expected_calibration_error` averages, for a reliability
+    plot.
 
     Parameters and errors are those of :func:`expected_calibration_error`.
     """
@@ -102,7 +118,9 @@ def reliability(probability: ArrayLike, outcome: ArrayLike, *, n_bins: int = 15,
     mass = np.bincount(bins, weights=weight, minlength=n_bins)
     used = mass > 0
     return Reliability(
-        probability=(np.bincount(bins, weights=weight * probability, minlength=n_bins)[used] / mass[used]),
+        probability=(
+            np.bincount(bins, weights=weight * probability, minlength=n_bins)[used] / mass[used]
+        ),
         outcome=np.bincount(bins, weights=weight * outcome, minlength=n_bins)[used] / mass[used],
         share=mass[used] / mass.sum(),
         n=np.bincount(bins, weights=weight > 0, minlength=n_bins)[used].astype(np.intp),
@@ -115,7 +133,9 @@ def brier_ratio(probability: FloatArray, outcome: FloatArray) -> Ratio:
 
 
 def equal_mass_bins(probability: FloatArray, *, n_bins: int, weight: FloatArray) -> IntArray:
-    """Return the bin of each request, 0 for the lowest probabilities; a group of ties goes where its middle falls."""
+    """Return the bin of each request, 0 for the lowest probabilities; a group of ties goes where
+    its middle falls.
+    """
     if n_bins < 1:
         raise InvalidValueError("n_bins", n_bins, rule="be 1 or more")
     ranking = Ranking.of(-probability)
@@ -128,7 +148,8 @@ def equal_mass_bins(probability: FloatArray, *, n_bins: int, weight: FloatArray)
 
 
 def bin_gaps(bins: IntArray, gap: FloatArray, weight: FloatArray, *, n_bins: int) -> FloatArray:
-    """Return each bin's part of the signed calibration error: weights of shape (..., n) to shape (..., n_bins).
+    """Return each bin's part of the signed calibration error: weights of shape (..., n) to shape
+    (..., n_bins).
 
     ``gap`` of shape (n,) is probability minus outcome. ECE is the sum of the absolute values.
     """
@@ -138,7 +159,9 @@ def bin_gaps(bins: IntArray, gap: FloatArray, weight: FloatArray, *, n_bins: int
     return np.asarray(parts.reshape(*weight.shape[:-1], n_bins), dtype=np.float64)
 
 
-def _checked(probability: ArrayLike, outcome: ArrayLike, weight: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _checked(
+    probability: ArrayLike, outcome: ArrayLike, weight: ArrayLike | None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the three columns, checked."""
     probability = probabilities("probability", probability)
     outcome = probabilities("outcome", outcome, n=len(probability))

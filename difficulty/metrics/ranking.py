@@ -13,7 +13,8 @@ __all__ = ["auroc", "rank_within"]
 
 
 def auroc(score: ArrayLike, label: ArrayLike, *, weight: ArrayLike | None = None) -> float:
-    """Return the probability that a request labelled 1 scores above one labelled 0, ties counting half.
+    """Return the probability that a request labelled 1 scores above one labelled 0, ties counting
+    half.
 
     Parameters
     ----------
@@ -38,24 +39,30 @@ def auroc(score: ArrayLike, label: ArrayLike, *, weight: ArrayLike | None = None
 
     References
     ----------
-    Hanley and McNeil (1982), "The meaning and use of the area under a receiver operating characteristic (ROC) curve".
+    Hanley and McNeil (1982), "The meaning and use of the area under a receiver operating
+    characteristic (ROC) curve".
     """
     score = column("score", score)
     label = column("label", label, n=len(score))
     if not np.isin(label, (0.0, 1.0)).all():
-        raise InvalidValueError("label", float(label[~np.isin(label, (0.0, 1.0))][0]), rule="be 0 or 1")
+        raise InvalidValueError(
+            "label", float(label[~np.isin(label, (0.0, 1.0))][0]), rule="be 0 or 1"
+        )
     ranking = Ranking.of(score)
     value = float(auroc_of(ranking, label[ranking.order], weights(weight, n=len(score))))
     if np.isnan(value):
-        raise UndefinedMetricError(f"AUROC needs requests of both labels: got {int(label.sum()):,} of {len(label):,} labelled 1.")
+        raise UndefinedMetricError(
+            f"AUROC needs requests of both labels: got {int(label.sum()):,} of {len(label):,}"
+            " labelled 1."
+        )
     return value
 
 
 def rank_within(score: ArrayLike, fold: ArrayLike) -> FloatArray:
     """Return each request's rank inside its fold, in [0, 1].
 
-    The models of two folds differ by an offset that says nothing about the requests and blurs their pooled ranking. Ranks inside
-    the folds can be pooled.
+    The models of two folds differ by an offset that says nothing about the requests and blurs their
+    pooled ranking. Ranks inside the folds can be pooled.
 
     Parameters
     ----------
@@ -67,7 +74,8 @@ def rank_within(score: ArrayLike, fold: ArrayLike) -> FloatArray:
     Returns
     -------
     ndarray of shape (n,)
-        (rank - 1/2) / size of the fold, ties sharing their mean rank; a fold of equal scores gets 0.5 throughout.
+        (rank - 1/2) / size of the fold, ties sharing their mean rank; a fold of equal scores gets
+        0.5 throughout.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """What a threshold does: how right the frontier route and the cheap route are.
 
-A request goes to the frontier model when its score is above the threshold; ties stay cheap. ``needed`` says how much a request
-needed the frontier model: a boolean, or a number in [0, 1] where that is uncertain.
+A request goes to the frontier model when its score is above the threshold; ties stay cheap.
+``needed`` says how much a request needed the frontier model: a boolean, or a number in [0, 1] where
+that is uncertain.
 """
 
 from __future__ import annotations
@@ -31,14 +32,17 @@ __all__ = [
 
 
 def sent_to_frontier(score: ArrayLike, threshold: float) -> FloatArray:
-    """Return 1 for each request with ``score > threshold`` and 0 for the others, as an array of shape (n,)."""
+    """Return 1 for each request with ``score > threshold`` and 0 for the others, as an array of
+    shape (n,).
+    """
     if np.isnan(threshold):
         raise InvalidValueError("threshold", threshold, rule="be a number")
     return (column("score", score) > threshold).astype(np.float64)
 
 
 def sent_at_share(score: ArrayLike, share: float, *, weight: ArrayLike | None = None) -> FloatArray:
-    """Return, for each request, the probability that it goes to the frontier model when the top ``share`` by score does.
+    """Return, for each request, the probability that it goes to the frontier model when the top
+    ``share`` by score does.
 
     Parameters
     ----------
@@ -52,10 +56,13 @@ def sent_at_share(score: ArrayLike, share: float, *, weight: ArrayLike | None = 
     Returns
     -------
     ndarray of shape (n,)
-        1 above the cut, 0 below it; requests tied at the cut share what is left of ``share`` evenly.
+        1 above the cut, 0 below it; requests tied at the cut share what is left of ``share``
+        evenly.
     """
     if not 0.0 <= share <= 1.0:
-        raise InvalidValueError("share", share, rule="be in [0, 1]", hint="Shares are fractions, not percentages.")
+        raise InvalidValueError(
+            "share", share, rule="be in [0, 1]", hint="Shares are fractions, not percentages."
+        )
     score = column("score", score)
     weight = weights(weight, n=len(score))
     ranking = Ranking.of(score)
@@ -68,7 +75,9 @@ def sent_at_share(score: ArrayLike, share: float, *, weight: ArrayLike | None = 
     return sent
 
 
-def routing_precision(score: ArrayLike, needed: ArrayLike, *, threshold: float, weight: ArrayLike | None = None) -> float:
+def routing_precision(
+    score: ArrayLike, needed: ArrayLike, *, threshold: float, weight: ArrayLike | None = None
+) -> float:
     """Return the share of the requests sent to the frontier model that needed it.
 
     Parameters
@@ -87,10 +96,19 @@ def routing_precision(score: ArrayLike, needed: ArrayLike, *, threshold: float, 
     UndefinedMetricError
         If no request is sent to the frontier model.
     """
-    return _at_threshold(precision_ratio, score, needed, threshold, weight, "routing precision needs a request above the threshold")
+    return _at_threshold(
+        precision_ratio,
+        score,
+        needed,
+        threshold,
+        weight,
+        "routing precision needs a request above the threshold",
+    )
 
 
-def routing_recall(score: ArrayLike, needed: ArrayLike, *, threshold: float, weight: ArrayLike | None = None) -> float:
+def routing_recall(
+    score: ArrayLike, needed: ArrayLike, *, threshold: float, weight: ArrayLike | None = None
+) -> float:
     """Return the share of the requests that needed the frontier model which are sent to it.
 
     Parameters are those of :func:`routing_precision`.
@@ -100,11 +118,21 @@ def routing_recall(score: ArrayLike, needed: ArrayLike, *, threshold: float, wei
     UndefinedMetricError
         If no request needed the frontier model.
     """
-    return _at_threshold(recall_ratio, score, needed, threshold, weight, "routing recall needs a request that needed the frontier model")
+    return _at_threshold(
+        recall_ratio,
+        score,
+        needed,
+        threshold,
+        weight,
+        "routing recall needs a request that needed the frontier model",
+    )
 
 
-def cheap_route_precision(score: ArrayLike, needed: ArrayLike, *, threshold: float, weight: ArrayLike | None = None) -> float:
-    """Return the share of the requests kept on the cheap model that did not need the frontier model.
+def cheap_route_precision(
+    score: ArrayLike, needed: ArrayLike, *, threshold: float, weight: ArrayLike | None = None
+) -> float:
+    """Return the share of the requests kept on the cheap model that did not need the frontier
+    model.
 
     Parameters are those of :func:`routing_precision`.
 
@@ -117,10 +145,13 @@ def cheap_route_precision(score: ArrayLike, needed: ArrayLike, *, threshold: flo
     return _at_threshold(cheap_precision_ratio, score, needed, threshold, weight, problem)
 
 
-def risk(score: ArrayLike, cheap_fails: ArrayLike, *, threshold: float, weight: ArrayLike | None = None) -> float:
+def risk(
+    score: ArrayLike, cheap_fails: ArrayLike, *, threshold: float, weight: ArrayLike | None = None
+) -> float:
     """Return the share of the requests kept on the cheap model that it fails.
 
-    It differs from 1 - :func:`cheap_route_precision` by the requests that both models fail: those are at risk wherever they go.
+    It differs from 1 - :func:`cheap_route_precision` by the requests that both models fail: those
+    are at risk wherever they go.
 
     Parameters
     ----------
@@ -138,11 +169,20 @@ def risk(score: ArrayLike, cheap_fails: ArrayLike, *, threshold: float, weight: 
     UndefinedMetricError
         If no request is kept on the cheap model.
     """
-    return _at_threshold(risk_ratio, score, cheap_fails, threshold, weight, "risk needs a request at or below the threshold")
+    return _at_threshold(
+        risk_ratio,
+        score,
+        cheap_fails,
+        threshold,
+        weight,
+        "risk needs a request at or below the threshold",
+    )
 
 
 def precision_ratio(sent: FloatArray, needed: FloatArray) -> Ratio:
-    """Return routing precision as a ratio; ``sent`` in [0, 1] is the probability of the frontier route, NaN in either is unknown."""
+    """Return routing precision as a ratio; ``sent`` in [0, 1] is the probability of the frontier
+    route, NaN in either is unknown.
+    """
     return ratio(sent * needed, sent + 0.0 * needed)
 
 

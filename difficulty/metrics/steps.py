@@ -1,11 +1,12 @@
 """Sums along a ranking, for one weight vector or for many at once.
 
-Every metric of a ranking (the cost-quality curve, APGR, CPT, AUROC) is made of cumulative weighted sums over the requests in
-descending order of score. The order does not depend on the weights, so a bootstrap sorts once and then only sums: this is why the
-last axis of every array here is the request (or the step) and the leading axes are free, one row a draw.
+Every metric of a ranking (the cost-quality curve, APGR, CPT, AUROC) is made of cumulative weighted
+sums over the requests in descending order of score. The order does not depend on the weights, so a
+bootstrap sorts once and then only sums: this is why the last axis of every array here is the
+request (or the step) and the leading axes are free, one row a draw.
 
-Requests with equal scores form one step: between its two ends every metric is linear, which is its expected value when ties are
-broken at random.
+Requests with equal scores form one step: between its two ends every metric is linear, which is its
+expected value when ties are broken at random.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ import numpy as np
 
 from difficulty.metrics.arrays import FloatArray, IntArray
 
-__all__ = ["Ranking", "area", "auroc_of", "first_crossing", "gap_curve", "ranked_area", "ranked_crossing"]
+__all__ = [
+    "Ranking",
+    "area",
+    "auroc_of",
+    "first_crossing",
+    "gap_curve",
+    "ranked_area",
+    "ranked_crossing",
+]
 
 _ROUNDING = 1e-12
 
@@ -44,11 +53,15 @@ class Ranking:
         return cls(order, ends)
 
     def at(self, rows: IntArray) -> Ranking:
-        """Return the same ranking, with places that point into the larger array from which ``rows`` were taken."""
+        """Return the same ranking, with places that point into the larger array from which ``rows``
+        were taken.
+        """
         return Ranking(rows[self.order], self.ends)
 
     def sums(self, ranked: FloatArray) -> FloatArray:
-        """Return the sums up to each step: values of shape (..., n) in ranked order to shape (..., n_steps + 1), first 0."""
+        """Return the sums up to each step: values of shape (..., n) in ranked order to shape (...,
+        n_steps + 1), first 0.
+        """
         n, n_steps = ranked.shape[-1], len(self.ends)
         total = np.zeros((*ranked.shape[:-1], n_steps + 1))
         if n_steps == n:
@@ -61,7 +74,9 @@ class Ranking:
         return total
 
 
-def gap_curve(ranking: Ranking, ranked_gain: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+def gap_curve(
+    ranking: Ranking, ranked_gain: FloatArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Return frontier share and recovered share of the quality gap at each step.
 
     Parameters
@@ -76,7 +91,8 @@ def gap_curve(ranking: Ranking, ranked_gain: FloatArray, weight: FloatArray) -> 
     Returns
     -------
     share, recovered : ndarray of shape (..., n_steps + 1)
-        Both from 0 to 1; ``recovered`` is NaN where the frontier model is not better than the cheap one.
+        Both from 0 to 1; ``recovered`` is NaN where the frontier model is not better than the cheap
+        one.
     """
     ranked_weight = np.take(weight, ranking.order, axis=-1)
     sent, gained = ranking.sums(ranked_weight), ranking.sums(ranked_weight * ranked_gain)
@@ -85,16 +101,20 @@ def gap_curve(ranking: Ranking, ranked_gain: FloatArray, weight: FloatArray) -> 
 
 
 def area(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return the area under ``y`` along ``x`` by trapezoids, over the last axis; one trapezoid a step."""
+    """Return the area under ``y`` along ``x`` by trapezoids, over the last axis; one trapezoid a
+    step.
+    """
     width = x[..., 1:] - x[..., :-1]
     height = y[..., 1:] + y[..., :-1]
     return np.asarray(0.5 * np.einsum("...i,...i->...", width, height))
 
 
 def first_crossing(x: FloatArray, y: FloatArray, level: float) -> FloatArray:
-    """Return the smallest ``x`` at which the broken line ``y`` reaches ``level``, over the last axis; NaN where it never does.
+    """Return the smallest ``x`` at which the broken line ``y`` reaches ``level``, over the last
+    axis; NaN where it never does.
 
-    The line may go down again after it: only the first segment that reaches the level is interpolated.
+    The line may go down again after it: only the first segment that reaches the level is
+    interpolated.
     """
     reached = y >= level - _ROUNDING
     after = reached.argmax(axis=-1)[..., None]
@@ -108,7 +128,8 @@ def first_crossing(x: FloatArray, y: FloatArray, level: float) -> FloatArray:
 
 
 def ranked_area(step: FloatArray, part: FloatArray, upto: FloatArray) -> FloatArray:
-    """Return the area under the share of ``part`` along the share of ``step``, both from 0 to 1; what :func:`area` gives, in fewer passes.
+    """Return the area under the share of ``part`` along the share of ``step``, both from 0 to 1;
+    what :func:`area` gives, in fewer passes.
 
     Parameters
     ----------
@@ -124,11 +145,16 @@ def ranked_area(step: FloatArray, part: FloatArray, upto: FloatArray) -> FloatAr
     """
     height = np.einsum("...i,...i->...", step, upto) - 0.5 * np.einsum("...i,...i->...", step, part)
     total, last = step.sum(axis=-1), upto[..., -1]
-    return np.asarray(np.divide(height, total * last, out=np.full(total.shape, np.nan), where=last > _ROUNDING * total))
+    return np.asarray(
+        np.divide(
+            height, total * last, out=np.full(total.shape, np.nan), where=last > _ROUNDING * total
+        )
+    )
 
 
 def ranked_crossing(sent: FloatArray, upto: FloatArray, level: float) -> FloatArray:
-    """Return the smallest share of ``sent`` at which the share of ``upto`` reaches ``level``; what :func:`first_crossing` gives.
+    """Return the smallest share of ``sent`` at which the share of ``upto`` reaches ``level``; what
+    :func:`first_crossing` gives.
 
     Parameters
     ----------
@@ -140,7 +166,8 @@ def ranked_crossing(sent: FloatArray, upto: FloatArray, level: float) -> FloatAr
     Returns
     -------
     ndarray of shape (n_draws,)
-        NaN where the level is never reached, or the last of ``upto`` is not above the rounding of the weights.
+        NaN where the level is never reached, or the last of ``upto`` is not above the rounding of
+        the weights.
     """
     total, last = sent[..., -1], upto[..., -1]
     target = level * last
@@ -157,7 +184,9 @@ def ranked_crossing(sent: FloatArray, upto: FloatArray, level: float) -> FloatAr
 
 
 def auroc_of(ranking: Ranking, ranked_label: FloatArray, weight: FloatArray) -> FloatArray:
-    """Return the AUROC for weights of shape (..., n_all), ties counting half; NaN where one of the labels 0 and 1 has no weight."""
+    """Return the AUROC for weights of shape (..., n_all), ties counting half; NaN where one of the
+    labels 0 and 1 has no weight.
+    """
     ranked_weight = np.take(weight, ranking.order, axis=-1)
     sums, hits = ranking.sums(ranked_weight), ranking.sums(ranked_weight * ranked_label)
     least = _ROUNDING * sums[..., -1]
@@ -166,7 +195,9 @@ def auroc_of(ranking: Ranking, ranked_label: FloatArray, weight: FloatArray) -> 
 
 
 def _from_0_to_1(sums: FloatArray, *, above: FloatArray) -> FloatArray:
-    """Divide by the last sum, in place; NaN where that is not ``above`` the rounding of the weights."""
+    """Divide by the last sum, in place; NaN where that is not ``above`` the rounding of the
+    weights.
+    """
     last = sums[..., -1].copy()
     sums /= np.where(last > above, last, np.nan)[..., None]
     return sums

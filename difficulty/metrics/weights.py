@@ -19,7 +19,8 @@ def effective_samples(weight: ArrayLike) -> float:
     Returns
     -------
     float
-        ``sum(weight)^2 / sum(weight^2)``: n for equal weights, 1 where one sample has all the weight, 0 for none.
+        ``sum(weight)^2 / sum(weight^2)``: n for equal weights, 1 where one sample has all the
+        weight, 0 for none.
 
     References
     ----------

@@ -1,1 +1,3 @@
-"""Vectors to calibrated outcomes: heads, their combination, calibrators, and the model that holds them."""
+"""Vectors to calibrated outcomes: heads, their combination, calibrators, and the model that holds
+them.
+"""

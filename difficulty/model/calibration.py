@@ -1,16 +1,18 @@
 """Calibration on held-out data: probabilities that match frequencies.
 
-Two steps, both strictly increasing, so calibration never changes the order of requests and never makes ties.
+Two steps, both strictly increasing, so calibration never changes the order of requests and never
+makes ties.
 
-1. ``sigmoid(slope * logit + intercept)``, pulled towards slope 1 as strongly as a few samples would, so that a small calibration
-   set cannot turn noise into confidence.
-2. With ``PIECEWISE_SAMPLES`` or more calibration samples, a piecewise-linear map of the result: bins of equal size, their mean
-   outcome pulled towards their mean probability as by ``_BIN_PRIOR`` samples, made monotone by isotonic regression.
+1. ``sigmoid(slope * logit + intercept)``, pulled towards slope 1 as strongly as a few samples
+   would, so that a small calibration set cannot turn noise into confidence.
+2. With ``PIECEWISE_SAMPLES`` or more calibration samples, a piecewise-linear map of the result:
+   bins of equal size, their mean outcome pulled towards their mean probability as by ``_BIN_PRIOR``
+   samples, made monotone by isotonic regression.
 
 References
 ----------
-Platt (1999), "Probabilistic outputs for support vector machines"; Zadrozny and Elkan (2002), "Transforming classifier scores into
-accurate multiclass probability estimates".
+Platt (1999), "Probabilistic outputs for support vector machines"; Zadrozny and Elkan (2002),
+"Transforming classifier scores into accurate multiclass probability estimates".
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ class Calibrator:
     slope, intercept : float
         Of the sigmoid step.
     knots, values : ndarray of shape (n_knots,)
-        Of the piecewise-linear step, from (0, 0) to (1, 1), both increasing; (0, 1) alone is no change.
+        Of the piecewise-linear step, from (0, 0) to (1, 1), both increasing; (0, 1) alone is no
+        change.
     """
 
     slope: float = 1.0
@@ -56,10 +59,15 @@ class Calibrator:
 
     def __call__(self, logits: FloatArray) -> FloatArray:
         """Return probabilities, of the shape of ``logits``."""
-        return np.asarray(np.interp(expit(self.slope * logits + self.intercept), self.knots, self.values), dtype=np.float64)
+        return np.asarray(
+            np.interp(expit(self.slope * logits + self.intercept), self.knots, self.values),
+            dtype=np.float64,
+        )
 
 
-def fit_calibrator(logits: FloatArray, outcome: FloatArray, weight: FloatArray, *, pieces: bool = True) -> Calibrator:
+def fit_calibrator(
+    logits: FloatArray, outcome: FloatArray, weight: FloatArray, *, pieces: bool = True
+) -> Calibrator:
     """Fit on the samples whose outcome is known.
 
     Parameters
@@ -93,9 +101,13 @@ def _fit_sigmoid(x: FloatArray, y: FloatArray, w: FloatArray) -> tuple[float, fl
         residual = w * (expit(z) - y)
         slope_gradient = slope * np.dot(residual, x) + 2 * _SLOPE_PRIOR * log_slope
         intercept_gradient = residual.sum() + 2 * _INTERCEPT_PRIOR * intercept
-        return float(np.dot(w, np.logaddexp(0.0, z) - y * z) + penalty), np.array([slope_gradient, intercept_gradient])
+        return float(np.dot(w, np.logaddexp(0.0, z) - y * z) + penalty), np.array(
+            [slope_gradient, intercept_gradient]
+        )
 
-    found = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[_LOG_SLOPE_BOUNDS, (None, None)])
+    found = minimize(
+        loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[_LOG_SLOPE_BOUNDS, (None, None)]
+    )
     return float(np.exp(found.x[0])), float(found.x[1])
 
 
@@ -109,11 +121,15 @@ def _fit_pieces(p: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray
     if not keep.any():
         return np.array([0.0, 1.0]), np.array([0.0, 1.0])
     knots = np.r_[0.0, middle[keep], 1.0]
-    monotone = np.r_[0.0, isotonic_regression(pulled[keep], sample_weight=size[keep], y_min=0.0, y_max=1.0), 1.0]
+    monotone = np.r_[
+        0.0, isotonic_regression(pulled[keep], sample_weight=size[keep], y_min=0.0, y_max=1.0), 1.0
+    ]
     return knots, (1.0 - _LEAST_SLOPE) * monotone + _LEAST_SLOPE * knots
 
 
 def _bins(p: FloatArray, n_bins: int) -> NDArray[np.intp]:
-    """Return the bin of each probability, in ascending order; bins hold as many samples each, but equal probabilities share one."""
+    """Return the bin of each probability, in ascending order; bins hold as many samples each, but
+    equal probabilities share one.
+    """
     first = [rows[0] for rows in np.array_split(np.argsort(p, kind="stable"), n_bins)[1:]]
     return np.unique(np.searchsorted(np.unique(p[first]), p, side="right"), return_inverse=True)[1]

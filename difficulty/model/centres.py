@@ -16,7 +16,8 @@ _MOST_ROWS = 50_000
 def unit_centres(embeddings: FloatArray, *, most: int, seed: int) -> FloatArray:
     """Return k-means centres as unit vectors, of shape (n_centres, dim).
 
-    There is a centre for every 20 different embeddings, at most ``most``; at most 50,000 rows are clustered.
+    There is a centre for every 20 different embeddings, at most ``most``; at most 50,000 rows are
+    clustered.
 
     Parameters
     ----------
@@ -25,7 +26,11 @@ def unit_centres(embeddings: FloatArray, *, most: int, seed: int) -> FloatArray:
     seed : int
     """
     rng = np.random.default_rng(seed)
-    rows = embeddings if len(embeddings) <= _MOST_ROWS else embeddings[rng.choice(len(embeddings), _MOST_ROWS, replace=False)]
+    rows = (
+        embeddings
+        if len(embeddings) <= _MOST_ROWS
+        else embeddings[rng.choice(len(embeddings), _MOST_ROWS, replace=False)]
+    )
     rows = np.unique(rows, axis=0)
     n_centres = max(1, min(most, len(rows) // _ROWS_A_CENTRE))
     found = KMeans(n_centres, n_init=1, max_iter=25, random_state=seed).fit(rows).cluster_centers_

@@ -1,4 +1,6 @@
-"""Channels: one kind of vector with the head that reads it. A model has one or more; the simplest stands first."""
+"""Channels: one kind of vector with the head that reads it. A model has one or more; the simplest
+stands first.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ _LEAST_SPREAD = 0.1
 
 
 class Channel(Protocol):
-    """Vectors of requests in two steps: what never changes (``prepare``), then what is learned from the fit rows (``fit``)."""
+    """Vectors of requests in two steps: what never changes (``prepare``), then what is learned from
+    the fit rows (``fit``).
+    """
 
     name: str
     strength: float
@@ -71,13 +75,17 @@ class TaskColumns:
 
     def marks(self, tasks: Tasks | None, n: int) -> sp.csr_array:
         """Return the columns of n requests."""
-        columns = np.array([self._column_of.get(task or "", -1) for task in tasks or [None] * n], dtype=np.int64)
+        columns = np.array(
+            [self._column_of.get(task or "", -1) for task in tasks or [None] * n], dtype=np.int64
+        )
         rows = np.flatnonzero(columns >= 0)
         return sp.csr_array((np.ones(len(rows)), (rows, columns[rows])), shape=(n, len(self.tasks)))
 
 
 class TaskChannel(Channel, Protocol):
-    """A channel whose last columns are the request's task, one for each task; the columns before are those of a channel without it."""
+    """A channel whose last columns are the request's task, one for each task; the columns before
+    are those of a channel without it.
+    """
 
     columns: TaskColumns
 
@@ -91,7 +99,9 @@ class NgramChannel:
 
     name = "ngrams"
 
-    def __init__(self, vocabulary_size: int, *, buckets: int = 65_536, strength: float = 0.3) -> None:
+    def __init__(
+        self, vocabulary_size: int, *, buckets: int = 65_536, strength: float = 0.3
+    ) -> None:
         self.features = NgramFeatures(vocabulary_size, buckets=buckets)
         self.strength = strength
 
@@ -109,7 +119,8 @@ class NgramChannel:
 
 
 class NgramTaskChannel:
-    """Token n-grams with a column of 1 for the request's task, so that the n-grams only explain what the task does not.
+    """Token n-grams with a column of 1 for the request's task, so that the n-grams only explain
+    what the task does not.
 
     Parameters
     ----------
@@ -133,7 +144,9 @@ class NgramTaskChannel:
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> sp.csr_array:
         """Return n-gram counts and task columns, side by side."""
-        return sp.csr_array(sp.hstack([self.ngrams.prepare(ids), self.columns.marks(tasks, len(ids))], format="csr"))
+        return sp.csr_array(
+            sp.hstack([self.ngrams.prepare(ids), self.columns.marks(tasks, len(ids))], format="csr")
+        )
 
     def fit(self, prepared: Matrix) -> NDArray[np.float64]:
         """Return the inverse document frequencies of the n-grams."""
@@ -154,7 +167,9 @@ class EmbeddingChannel:
         self.encoder = encoder
         self.strength = strength
 
-    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+    def prepare(
+        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> NDArray[np.float64]:
         """Return embeddings."""
         return self.encoder.encode(ids)
 
@@ -181,9 +196,13 @@ class EmbeddingTaskChannel:
         """Number of columns before those of the tasks."""
         return self.embedding.encoder.dim
 
-    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+    def prepare(
+        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> NDArray[np.float64]:
         """Return embeddings and task columns, side by side."""
-        return np.hstack([self.embedding.prepare(ids), self.columns.marks(tasks, len(ids)).toarray()])
+        return np.hstack(
+            [self.embedding.prepare(ids), self.columns.marks(tasks, len(ids)).toarray()]
+        )
 
     def fit(self, prepared: Matrix) -> None:
         """Learn nothing."""
@@ -194,10 +213,12 @@ class EmbeddingTaskChannel:
 
 
 class NeighbourChannel:
-    """Which kinds of requests a request is near to: its cosines with centres of the traffic, as shares that add up to 1.
+    """Which kinds of requests a request is near to: its cosines with centres of the traffic, as
+    shares that add up to 1.
 
-    Heads on the shares are a smooth form of nearest neighbours: every centre learns how requests around it fare. Unlike stored neighbours
-    they cost the same however large the traffic was, and no single request is in the scorer.
+    Heads on the shares are a smooth form of nearest neighbours: every centre learns how requests
+    around it fare. Unlike stored neighbours they cost the same however large the traffic was, and
+    no single request is in the scorer.
 
     Parameters
     ----------
@@ -212,13 +233,22 @@ class NeighbourChannel:
 
     name = "neighbours"
 
-    def __init__(self, encoder: Encoder, *, centres: int = 256, sharpness: float = 10.0, strength: float = 0.001) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        centres: int = 256,
+        sharpness: float = 10.0,
+        strength: float = 0.001,
+    ) -> None:
         self.encoder = encoder
         self.centres = centres
         self.sharpness = sharpness
         self.strength = strength
 
-    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+    def prepare(
+        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> NDArray[np.float64]:
         """Return embeddings."""
         return self.encoder.encode(ids)
 
@@ -232,7 +262,8 @@ class NeighbourChannel:
 
 
 class LengthChannel:
-    """How long the request is: the logarithm of its tokens on the scale of the traffic, and its square.
+    """How long the request is: the logarithm of its tokens on the scale of the traffic, and its
+    square.
 
     N-grams and embeddings are brought to unit length, so they know nothing of it.
     """
@@ -243,7 +274,9 @@ class LengthChannel:
     def __init__(self, *, strength: float = 1.0) -> None:
         self.strength = strength
 
-    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+    def prepare(
+        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> NDArray[np.float64]:
         """Return the number of tokens, of shape (n_requests, 1)."""
         return np.array([[len(row)] for row in ids], dtype=np.float64)
 
@@ -253,43 +286,65 @@ class LengthChannel:
         return np.array([logs.mean(), max(float(logs.std()), _LEAST_SPREAD)])
 
     def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the standard score, cut at 3 either way, and its square minus 1, of shape (n_requests, 2)."""
-        score = np.clip((np.log1p(np.asarray(prepared)) - state[0]) / state[1], -_FURTHEST, _FURTHEST)
+        """Return the standard score, cut at 3 either way, and its square minus 1, of shape
+        (n_requests, 2).
+        """
+        score = np.clip(
+            (np.log1p(np.asarray(prepared)) - state[0]) / state[1], -_FURTHEST, _FURTHEST
+        )
         return np.hstack([score, score**2 - 1.0])
 
 
 class TaskGuessChannel:
-    """How likely the request belongs to each task of the training traffic, guessed from its embedding.
+    """How likely the request belongs to each task of the training traffic, guessed from its
+    embedding.
 
-    Tasks are easier to learn than outcomes: a task has many samples and no noise, and what a request's task is says much of what it
-    needs. The guess reads the text alone, so it serves requests whose task is not known.
+    Tasks are easier to learn than outcomes: a task has many samples and no noise, and what a
+    request's task is says much of what it needs. The guess reads the text alone, so it serves
+    requests whose task is not known.
 
     Parameters
     ----------
     encoder : Encoder
     tasks : sequence of str
-        Tasks that can be guessed; samples of others form one more class, samples without a task are left out.
+        Tasks that can be guessed; samples of others form one more class, samples without a task are
+        left out.
     strength, guess_strength : float
         Inverse regularisation of the heads on the guess, and of the guess itself.
     """
 
     name = "task guess"
 
-    def __init__(self, encoder: Encoder, tasks: Sequence[str], *, strength: float = 1.0, guess_strength: float = 0.02) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        tasks: Sequence[str],
+        *,
+        strength: float = 1.0,
+        guess_strength: float = 0.02,
+    ) -> None:
         self.encoder = encoder
         self.tasks = tuple(tasks)
         self.strength = strength
         self.guess_strength = guess_strength
         self._class_of = {task: number for number, task in enumerate(self.tasks)}
 
-    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
-        """Return embeddings and, as last column, the class of the task: -1 where it is not known."""
+    def prepare(
+        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> NDArray[np.float64]:
+        """Return embeddings and, as last column, the class of the task: -1 where it is not
+        known.
+        """
         told = tasks or [None] * len(ids)
-        classes = [-1 if task is None else self._class_of.get(task, len(self.tasks)) for task in told]
+        classes = [
+            -1 if task is None else self._class_of.get(task, len(self.tasks)) for task in told
+        ]
         return np.column_stack([self.encoder.encode(ids), np.array(classes, dtype=np.float64)])
 
     def fit(self, prepared: Matrix) -> NDArray[np.float64]:
-        """Return weights of shape (dim + 1, n_tasks + 1), the bias in the last row; a class that does not occur is never guessed."""
+        """Return weights of shape (dim + 1, n_tasks + 1), the bias in the last row; a class that
+        does not occur is never guessed.
+        """
         classes = prepared[:, -1].astype(np.int64)
         rows = np.flatnonzero(classes >= 0)
         rows = rows[:: 1 + len(rows) // _MOST_GUESS_ROWS]
@@ -302,14 +357,17 @@ class TaskGuessChannel:
 
     def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of each class, of shape (n_requests, n_tasks + 1)."""
-        return np.asarray(softmax(prepared[:, :-1] @ state[:-1] + state[-1], axis=1), dtype=np.float64)
+        return np.asarray(
+            softmax(prepared[:, :-1] @ state[:-1] + state[-1], axis=1), dtype=np.float64
+        )
 
 
 class TunedChannel:
-    """Embeddings of an encoder that was fine-tuned on the fit samples, read by the heads that it was tuned with.
+    """Embeddings of an encoder that was fine-tuned on the fit samples, read by the heads that it
+    was tuned with.
 
-    The encoder saw the outcomes of the fit samples, so what it says of them is worth nothing for judging or combining it; only samples of
-    held-out groups count there.
+    The encoder saw the outcomes of the fit samples, so what it says of them is worth nothing for
+    judging or combining it; only samples of held-out groups count there.
 
     Parameters
     ----------
@@ -317,13 +375,20 @@ class TunedChannel:
     held_out : float
         Share of the groups that the encoder did not see.
     heads : pair of LinearHead, optional
-        Of the cheap and of the frontier model; the second may be ``None``. Needed to fit a model, not to load one.
+        Of the cheap and of the frontier model; the second may be ``None``. Needed to fit a model,
+        not to load one.
     """
 
     name = "tuned"
     strength = 1.0
 
-    def __init__(self, encoder: Encoder, *, held_out: float, heads: tuple[LinearHead, LinearHead | None] | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        held_out: float,
+        heads: tuple[LinearHead, LinearHead | None] | None = None,
+    ) -> None:
         self.encoder = encoder
         self.held_out = held_out
         self.heads = heads
@@ -332,7 +397,9 @@ class TunedChannel:
         """Return, for each request, whether the encoder did not see its group."""
         return held_out(groups, self.held_out)
 
-    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> NDArray[np.float64]:
+    def prepare(
+        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> NDArray[np.float64]:
         """Return embeddings."""
         return self.encoder.encode(ids)
 
@@ -352,9 +419,14 @@ def embeddings_of(channel: Channel, prepared: Matrix) -> NDArray[np.float64] | N
 
 
 def task_channels_of(channels: Sequence[Channel], tasks: Sequence[str]) -> list[TaskChannel]:
-    """Return the channels with task columns that go with some channels: none without tasks, or where the first channel is not n-grams."""
+    """Return the channels with task columns that go with some channels: none without tasks, or
+    where the first channel is not n-grams.
+    """
     first = channels[0]
     if not tasks or not isinstance(first, NgramChannel):
         return []
     embeddings = [channel for channel in channels if isinstance(channel, EmbeddingChannel)]
-    return [NgramTaskChannel(first, tasks), *(EmbeddingTaskChannel(channel, tasks) for channel in embeddings)]
+    return [
+        NgramTaskChannel(first, tasks),
+        *(EmbeddingTaskChannel(channel, tasks) for channel in embeddings),
+    ]

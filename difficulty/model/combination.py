@@ -1,4 +1,6 @@
-"""Combining the channels' heads: weights fitted on out-of-fold logits, calibrators on held-out ones."""
+"""Combining the channels' heads: weights fitted on out-of-fold logits, calibrators on held-out
+ones.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights, fit_gain_weights, fit_outcome_stack
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["Combination", "Logits", "OutcomeModel", "Scores", "Target", "fit_combination", "mean_of"]
+__all__ = [
+    "Combination",
+    "Logits",
+    "OutcomeModel",
+    "Scores",
+    "Target",
+    "fit_combination",
+    "mean_of",
+]
 
 FloatArray = NDArray[np.float64]
 Target = Literal["benefit", "failure"]
@@ -22,7 +32,9 @@ Target = Literal["benefit", "failure"]
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """The channels' logits of both outcomes, arrays of shape (n_requests, n_channels); 0 where there is no head."""
+    """The channels' logits of both outcomes, arrays of shape (n_requests, n_channels); 0 where
+    there is no head.
+    """
 
     cheap: FloatArray
     frontier: FloatArray
@@ -58,7 +70,10 @@ class Scores:
 
     def by_name(self) -> dict[str, NDArray[np.floating]]:
         """Return the outputs there are, named as in the graph and in its order."""
-        named: dict[str, NDArray[np.floating]] = {"difficulty_score": self.difficulty_score, "p_cheap_fails": self.p_cheap_fails}
+        named: dict[str, NDArray[np.floating]] = {
+            "difficulty_score": self.difficulty_score,
+            "p_cheap_fails": self.p_cheap_fails,
+        }
         if self.p_frontier_fails is not None:
             named["p_frontier_fails"] = self.p_frontier_fails
         return named if self.familiarity is None else named | {"familiarity": self.familiarity}
@@ -75,7 +90,9 @@ class OutcomeModel:
         """Return calibrated probabilities; ``logits`` has shape (n_requests, n_channels)."""
         return self.calibrator(self.stack.logits(logits))
 
-    def calibrated(self, logits: FloatArray, failure: FloatArray, weight: FloatArray) -> OutcomeModel:
+    def calibrated(
+        self, logits: FloatArray, failure: FloatArray, weight: FloatArray
+    ) -> OutcomeModel:
         """Return the same combination, calibrated on held-out requests."""
         return OutcomeModel(self.stack, fit_calibrator(self.stack.logits(logits), failure, weight))
 
@@ -103,7 +120,11 @@ class Combination:
         """Return the outputs."""
         p_cheap = self.cheap.probability(logits.cheap)
         p_frontier = self.frontier.probability(logits.frontier) if self.frontier else None
-        score = p_cheap if self.gain is None else self.score_calibrator(2.0 * self.gain(logits.differences))
+        score = (
+            p_cheap
+            if self.gain is None
+            else self.score_calibrator(2.0 * self.gain(logits.differences))
+        )
         return Scores(difficulty_score=score, p_cheap_fails=p_cheap, p_frontier_fails=p_frontier)
 
     def among(self, columns: list[int], n: int) -> Combination:
@@ -115,7 +136,9 @@ class Combination:
             return among
 
         def outcome(model: OutcomeModel) -> OutcomeModel:
-            return replace(model, stack=replace(model.stack, coefficients=wide(model.stack.coefficients)))
+            return replace(
+                model, stack=replace(model.stack, coefficients=wide(model.stack.coefficients))
+            )
 
         return replace(
             self,
@@ -128,7 +151,11 @@ class Combination:
         """Return the same combination, calibrated on held-out requests."""
         weight = outcomes.weight
         cheap = self.cheap.calibrated(logits.cheap, outcomes.cheap_failure, weight)
-        frontier = self.frontier.calibrated(logits.frontier, outcomes.frontier_failure, weight) if self.frontier else None
+        frontier = (
+            self.frontier.calibrated(logits.frontier, outcomes.frontier_failure, weight)
+            if self.frontier
+            else None
+        )
         if self.gain is None:
             return replace(self, cheap=cheap, frontier=frontier)
         doubled = 2.0 * self.gain(logits.differences)
@@ -137,22 +164,41 @@ class Combination:
 
 
 def mean_of(first: Combination, second: Combination) -> Combination:
-    """Return the combination half way between two that read the same channels and know the same outcomes; it is not calibrated."""
+    """Return the combination half way between two that read the same channels and know the same
+    outcomes; it is not calibrated.
+    """
 
     def outcome(one: OutcomeModel, other: OutcomeModel) -> OutcomeModel:
         stacks = one.stack, other.stack
         return OutcomeModel(
-            LinearHead(np.mean([stack.coefficients for stack in stacks], axis=0), float(np.mean([stack.intercept for stack in stacks])))
+            LinearHead(
+                np.mean([stack.coefficients for stack in stacks], axis=0),
+                float(np.mean([stack.intercept for stack in stacks])),
+            )
         )
 
     gains = [one.gain for one in (first, second) if one.gain]
-    gain = GainWeights(np.mean([one.weights for one in gains], axis=0), float(np.mean([one.intercept for one in gains]))) if gains else None
-    frontier = outcome(first.frontier, second.frontier) if first.frontier and second.frontier else None
+    gain = (
+        GainWeights(
+            np.mean([one.weights for one in gains], axis=0),
+            float(np.mean([one.intercept for one in gains])),
+        )
+        if gains
+        else None
+    )
+    frontier = (
+        outcome(first.frontier, second.frontier) if first.frontier and second.frontier else None
+    )
     return Combination(cheap=outcome(first.cheap, second.cheap), frontier=frontier, gain=gain)
 
 
 def fit_combination(
-    logits: Logits, outcomes: Outcomes, *, target: Target, start: GainWeights | None = None, prior: FloatArray | None = None
+    logits: Logits,
+    outcomes: Outcomes,
+    *,
+    target: Target,
+    start: GainWeights | None = None,
+    prior: FloatArray | None = None,
 ) -> Combination:
     """Fit the weights on out-of-fold logits; nothing is calibrated yet.
 
@@ -168,9 +214,19 @@ def fit_combination(
     """
     weight = outcomes.weight
     no_frontier = np.isnan(outcomes.frontier_failure).all()
-    frontier = None if no_frontier else OutcomeModel(fit_outcome_stack(logits.frontier, outcomes.frontier_failure, weight, prior=prior))
+    frontier = (
+        None
+        if no_frontier
+        else OutcomeModel(
+            fit_outcome_stack(logits.frontier, outcomes.frontier_failure, weight, prior=prior)
+        )
+    )
     return Combination(
-        cheap=OutcomeModel(fit_outcome_stack(logits.cheap, outcomes.cheap_failure, weight, prior=prior)),
+        cheap=OutcomeModel(
+            fit_outcome_stack(logits.cheap, outcomes.cheap_failure, weight, prior=prior)
+        ),
         frontier=frontier,
-        gain=fit_gain_weights(logits.differences, outcomes.gain, weight, start=start) if target == "benefit" else None,
+        gain=fit_gain_weights(logits.differences, outcomes.gain, weight, start=start)
+        if target == "benefit"
+        else None,
     )

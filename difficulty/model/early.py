@@ -1,12 +1,16 @@
-"""A student of a difficulty model that reads nothing but its token n-grams, for requests that are far from the threshold.
+"""A student of a difficulty model that reads nothing but its token n-grams, for requests that are
+far from the threshold.
 
-The score is ``sigmoid(own + rest)``: ``own`` is what the model's n-gram heads add to it, ``rest`` what all that an encoder computes adds.
-The student takes ``own`` over as it is and guesses ``rest`` from the same n-grams by ridge regression, once without the task and once
-beside a column for each task.
+The score is ``sigmoid(own + rest)``: ``own`` is what the model's n-gram heads add to it, ``rest``
+what all that an encoder computes adds. The student takes ``own`` over as it is and guesses ``rest``
+from the same n-grams by ridge regression, once without the task and once beside a column for each
+task.
 
-It learns what the model *gives* for the fit samples, not their outcomes: the model is a fixed function of the text by now, and the student
-copies it. Out-of-fold scores come from other heads than those that are copied, which is noise here (RouteLLM MMLU, test samples: R^2 of
-the score's logit 0.997 from the model's own scores, 0.97 from out-of-fold ones). Calibration and test samples are not looked at.
+It learns what the model *gives* for the fit samples, not their outcomes: the model is a fixed
+function of the text by now, and the student copies it. Out-of-fold scores come from other heads
+than those that are copied, which is noise here (RouteLLM MMLU, test samples: R^2 of the score's
+logit 0.997 from the model's own scores, 0.97 from out-of-fold ones). Calibration and test samples
+are not looked at.
 """
 
 from __future__ import annotations
@@ -31,13 +35,17 @@ __all__ = ["EarlyModel", "OwnPart", "fit_early", "load_early", "own_part", "save
 
 FloatArray = NDArray[np.float64]
 _PENALTY = 0.3
-"""Of the ridge regression; from 0.03 to 1 the share of requests that leave early differs by less than its error."""
+"""Of the ridge regression; from 0.03 to 1 the share of requests that leave early differs by less
+than its error.
+"""
 _EDGE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class OwnPart:
-    """What the n-gram heads add to the score's logit: ``weight`` times P(cheap fails) - P(frontier fails), or times the logit of cheap."""
+    """What the n-gram heads add to the score's logit: ``weight`` times P(cheap fails) - P(frontier
+    fails), or times the logit of cheap.
+    """
 
     weight: float
     of_gain: bool
@@ -45,17 +53,24 @@ class OwnPart:
 
     def __call__(self, cheap: FloatArray, frontier: FloatArray | float) -> FloatArray:
         """Return it for logits of both outcomes; an outcome without a head has the logit 0."""
-        return np.asarray(self.weight * (expit(cheap) - expit(frontier) if self.of_gain else cheap), dtype=np.float64)
+        return np.asarray(
+            self.weight * (expit(cheap) - expit(frontier) if self.of_gain else cheap),
+            dtype=np.float64,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyModel:
-    """The heads that guess the rest of the logit from weighted n-grams; ``informed`` has further columns for the tasks."""
+    """The heads that guess the rest of the logit from weighted n-grams; ``informed`` has further
+    columns for the tasks.
+    """
 
     blind: LinearHead
     informed: LinearHead | None
 
-    def predict(self, model: DifficultyModel, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> FloatArray:
+    def predict(
+        self, model: DifficultyModel, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> FloatArray:
         """Return early scores of tokenized requests; ``model`` is the one that was copied."""
         blind = _scores(model, model.blind_, self.blind, ids, None)
         if self.informed is None or model.informed_ is None or model.tasks is None or tasks is None:
@@ -64,7 +79,9 @@ class EarlyModel:
         return np.where(known, _scores(model, model.informed_, self.informed, ids, tasks), blind)
 
 
-def fit_early(model: DifficultyModel, ids: Sequence[Sequence[int]], tasks: Tasks | None) -> EarlyModel:
+def fit_early(
+    model: DifficultyModel, ids: Sequence[Sequence[int]], tasks: Tasks | None
+) -> EarlyModel:
     """Fit a student on the requests that a model was fitted on.
 
     Raises
@@ -77,21 +94,33 @@ def fit_early(model: DifficultyModel, ids: Sequence[Sequence[int]], tasks: Tasks
         return EarlyModel(blind, None)
     rows = np.flatnonzero(model.tasks.known(tasks, len(ids))).tolist()
     known, told = [ids[row] for row in rows], [tasks[row] for row in rows]
-    return EarlyModel(blind, _fit(model, model.informed_, model.predict(known, told).difficulty_score, known, told))
+    return EarlyModel(
+        blind,
+        _fit(model, model.informed_, model.predict(known, told).difficulty_score, known, told),
+    )
 
 
 def own_part(combination: Combination, column: int) -> OwnPart:
-    """Return what a channel adds to the logit of a combination's score; ``column`` is its place among those that the combination reads."""
+    """Return what a channel adds to the logit of a combination's score; ``column`` is its place
+    among those that the combination reads.
+    """
     if combination.gain is not None:
-        return OwnPart(float(2.0 * combination.score_calibrator.slope * combination.gain.weights[column]), True)
-    return OwnPart(float(combination.cheap.calibrator.slope * combination.cheap.stack.coefficients[column]), False)
+        return OwnPart(
+            float(2.0 * combination.score_calibrator.slope * combination.gain.weights[column]), True
+        )
+    return OwnPart(
+        float(combination.cheap.calibrator.slope * combination.cheap.stack.coefficients[column]),
+        False,
+    )
 
 
 def save_early(early: EarlyModel, path: Path) -> None:
     """Write a student as :func:`load_early` reads it."""
     heads = {"blind": early.blind, "informed": early.informed}
     arrays = {f"{name}.coefficients": head.coefficients for name, head in heads.items() if head}
-    arrays |= {f"{name}.intercept": np.array(head.intercept) for name, head in heads.items() if head}
+    arrays |= {
+        f"{name}.intercept": np.array(head.intercept) for name, head in heads.items() if head
+    }
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
@@ -106,18 +135,28 @@ def load_early(path: Path) -> EarlyModel:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             heads = [
-                LinearHead(arrays[f"{name}.coefficients"], float(arrays[f"{name}.intercept"])) if f"{name}.intercept" in arrays else None
+                LinearHead(arrays[f"{name}.coefficients"], float(arrays[f"{name}.intercept"]))
+                if f"{name}.intercept" in arrays
+                else None
                 for name in ("blind", "informed")
             ]
     except (ValueError, OSError, KeyError) as error:
-        raise RunError(f"model file {str(path)!r} cannot be read ({error}). Train again.") from error
+        raise RunError(
+            f"model file {str(path)!r} cannot be read ({error}). Train again."
+        ) from error
     if heads[0] is None:
-        raise RunError(f"model file {str(path)!r} lacks the head for requests without a task. Train again.")
+        raise RunError(
+            f"model file {str(path)!r} lacks the head for requests without a task. Train again."
+        )
     return EarlyModel(heads[0], heads[1])
 
 
 def _fit(
-    model: DifficultyModel, combination: Combination, score: FloatArray, ids: Sequence[Sequence[int]], tasks: Tasks | None
+    model: DifficultyModel,
+    combination: Combination,
+    score: FloatArray,
+    ids: Sequence[Sequence[int]],
+    tasks: Tasks | None,
 ) -> LinearHead:
     vectors, own = _read(model, combination, ids, tasks)
     rest = logit(np.clip(score, _EDGE, 1.0 - _EDGE)) - own
@@ -126,17 +165,30 @@ def _fit(
 
 
 def _scores(
-    model: DifficultyModel, combination: Combination, head: LinearHead, ids: Sequence[Sequence[int]], tasks: Tasks | None
+    model: DifficultyModel,
+    combination: Combination,
+    head: LinearHead,
+    ids: Sequence[Sequence[int]],
+    tasks: Tasks | None,
 ) -> FloatArray:
     vectors, own = _read(model, combination, ids, tasks)
     return np.asarray(expit(own + head.logits(vectors)), dtype=np.float64)
 
 
-def _read(model: DifficultyModel, combination: Combination, ids: Sequence[Sequence[int]], tasks: Tasks | None) -> tuple[Matrix, FloatArray]:
-    """Return the vectors that the student reads, with task columns where tasks are given, and what the n-gram heads add to the logit."""
+def _read(
+    model: DifficultyModel,
+    combination: Combination,
+    ids: Sequence[Sequence[int]],
+    tasks: Tasks | None,
+) -> tuple[Matrix, FloatArray]:
+    """Return the vectors that the student reads, with task columns where tasks are given, and what
+    the n-gram heads add to the logit.
+    """
     first = model.channels[0]
     if not isinstance(first, NgramChannel):
-        raise InvalidValueError("first channel", first.name, rule="be ngrams, for a student to read")
+        raise InvalidValueError(
+            "first channel", first.name, rule="be ngrams, for a student to read"
+        )
     vectors, own = _own(model, first, own_part(combination, 0), ids, None)
     beside = model.task_channel_of(first)
     if tasks is None or beside is None:
@@ -146,7 +198,11 @@ def _read(model: DifficultyModel, combination: Combination, ids: Sequence[Sequen
 
 
 def _own(
-    model: DifficultyModel, channel: Channel, part: OwnPart, ids: Sequence[Sequence[int]], tasks: Tasks | None
+    model: DifficultyModel,
+    channel: Channel,
+    part: OwnPart,
+    ids: Sequence[Sequence[int]],
+    tasks: Tasks | None,
 ) -> tuple[Matrix, FloatArray]:
     """Return a channel's vectors, and what its heads add."""
     fitted = model.fitted_[channel.name]

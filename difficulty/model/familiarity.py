@@ -1,14 +1,17 @@
 """Familiarity: how much a request looks like the traffic the model was fitted on.
 
-Two measures, each as a percentile of the calibration traffic; the smaller one counts, again as a percentile: 0.05 means that 95 of 100
-calibration requests looked more like what was known. Scores of unfamiliar requests deserve less trust.
+Two measures, each as a percentile of the calibration traffic; the smaller one counts, again as a
+percentile: 0.05 means that 95 of 100 calibration requests looked more like what was known. Scores
+of unfamiliar requests deserve less trust.
 
-- Topic: the cosine of the request's embedding with the nearest of a few hundred centres of the fit traffic.
-- Wording: how common the request's token pairs are in the fit traffic, the mean of their log shares.
+- Topic: the cosine of the request's embedding with the nearest of a few hundred centres of the fit
+  traffic.
+- Wording: how common the request's token pairs are in the fit traffic, the mean of their log
+  shares.
 
-Wording tells other kinds of requests apart, topic tells new subjects apart; their minimum is better than either (fitted on RouteLLM MMLU:
-AUROC 0.95 against GSM8K and against the users' side of tool calls, 0.70 against MMLU subjects that were left out; topic alone 0.78, 0.76
-and 0.61).
+Wording tells other kinds of requests apart, topic tells new subjects apart; their minimum is better
+than either (fitted on RouteLLM MMLU: AUROC 0.95 against GSM8K and against the users' side of tool
+calls, 0.70 against MMLU subjects that were left out; topic alone 0.78, 0.76 and 0.61).
 """
 
 from __future__ import annotations
@@ -49,7 +52,9 @@ class Percentile:
 
     @classmethod
     def of(cls, raw: FloatArray, *, least_step: float) -> Percentile:
-        """Fit to calibration values; knots are ``least_step`` apart, since a steeper map would blow up float32 rounding."""
+        """Fit to calibration values; knots are ``least_step`` apart, since a steeper map would blow
+        up float32 rounding.
+        """
         quantiles = np.quantile(raw, _SHARES)
         kept = [len(_SHARES) - 1]
         for place in range(len(_SHARES) - 2, -1, -1):
@@ -74,17 +79,25 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """Mean log share of a request's token pairs; ``log_share`` has one entry for each bucket of hashed pairs."""
+    """Mean log share of a request's token pairs; ``log_share`` has one entry for each bucket of
+    hashed pairs.
+    """
 
     log_share: FloatArray
 
     def __call__(self, counts: sp.csr_array) -> FloatArray:
-        """Return the measure of n-gram counts of shape (n_requests, dim); a request without a pair has the rarest."""
+        """Return the measure of n-gram counts of shape (n_requests, dim); a request without a pair
+        has the rarest.
+        """
         pairs = sp.csr_array(counts[:, -len(self.log_share) :])
-        weights = sp.csr_array((1.0 + np.log(pairs.data), pairs.indices, pairs.indptr), shape=pairs.shape)
+        weights = sp.csr_array(
+            (1.0 + np.log(pairs.data), pairs.indices, pairs.indptr), shape=pairs.shape
+        )
         total = np.asarray(weights.sum(axis=1)).ravel()
         summed = weights @ self.log_share
-        found: FloatArray = np.where(total > 0, summed / np.where(total > 0, total, 1.0), self.log_share.min())
+        found: FloatArray = np.where(
+            total > 0, summed / np.where(total > 0, total, 1.0), self.log_share.min()
+        )
         return found
 
 
@@ -124,7 +137,8 @@ def fit_familiarity(
     Parameters
     ----------
     fit, calibration : pair of arrays
-        Unit vectors of shape (n_requests, dim) and n-gram counts; either may be ``None``, with both ``None`` there is no familiarity.
+        Unit vectors of shape (n_requests, dim) and n-gram counts; either may be ``None``, with both
+        ``None`` there is no familiarity.
     pairs : int
         Number of columns at the end of the counts that hold token pairs.
     centres : ndarray of shape (n_centres, dim), optional
@@ -134,7 +148,9 @@ def fit_familiarity(
     """
     topic = wording = None
     if fit[0] is not None and calibration[0] is not None:
-        nearest = Topic(unit_centres(fit[0], most=_MOST_CENTRES, seed=seed) if centres is None else centres)
+        nearest = Topic(
+            unit_centres(fit[0], most=_MOST_CENTRES, seed=seed) if centres is None else centres
+        )
         topic = nearest, Percentile.of(nearest(calibration[0]), least_step=5e-3)
     if fit[1] is not None and calibration[1] is not None:
         common = Wording(_log_share(fit[1], pairs))

@@ -36,12 +36,19 @@ class LinearHead:
         return np.asarray(vectors @ self.coefficients + self.intercept, dtype=np.float64)
 
 
-def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, strength: float, start: LinearHead | None = None) -> LinearHead:
+def fit_head(
+    vectors: Matrix,
+    failure: FloatArray,
+    weight: FloatArray,
+    *,
+    strength: float,
+    start: LinearHead | None = None,
+) -> LinearHead:
     """Fit P(failure) on the rows where the outcome is known.
 
-    Dense vectors are standardised first and the scaling is folded into the coefficients. Graded outcomes (0 < failure < 1) count
-    as both outcomes, each with its share. If all known outcomes are equal the head is constant at their rate, with half a sample
-    added to either side.
+    Dense vectors are standardised first and the scaling is folded into the coefficients. Graded
+    outcomes (0 < failure < 1) count as both outcomes, each with its share. If all known outcomes
+    are equal the head is constant at their rate, with half a sample added to either side.
 
     Parameters
     ----------
@@ -51,8 +58,8 @@ def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, streng
     strength : float
         Inverse regularisation, scikit-learn's ``C``.
     start : LinearHead, optional
-        An earlier head on the same kind of vector. The coefficients then shrink towards a multiple of its own instead of towards 0; the
-        multiple is learned too, and shrinks towards 1.
+        An earlier head on the same kind of vector. The coefficients then shrink towards a multiple
+        of its own instead of towards 0; the multiple is learned too, and shrinks towards 1.
 
     Raises
     ------
@@ -61,7 +68,10 @@ def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, streng
     """
     known = np.flatnonzero(~np.isnan(failure))
     if not len(known):
-        raise TooFewSamplesError("a head needs outcomes: got none that are known. Add cheap_quality or cheap_passed to the traffic.")
+        raise TooFewSamplesError(
+            "a head needs outcomes: got none that are known. Add cheap_quality or cheap_passed to"
+            " the traffic."
+        )
     rows, labels, weights = _hard_labels(failure[known], weight[known])
     dim = int(vectors.shape[1])
     if len(np.unique(labels)) < 2:
@@ -72,7 +82,9 @@ def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, streng
     used = _occurring(scaled)
     design = scaled[:, used]
     if start is None:
-        model = LogisticRegression(C=strength, max_iter=2_000).fit(design[rows], labels, sample_weight=weights)
+        model = LogisticRegression(C=strength, max_iter=2_000).fit(
+            design[rows], labels, sample_weight=weights
+        )
         learned, multiple, intercept = model.coef_[0], 0.0, float(model.intercept_[0])
     else:
         earlier = np.asarray(vectors[known] @ start.coefficients, dtype=np.float64)
@@ -83,8 +95,11 @@ def fit_head(vectors: Matrix, failure: FloatArray, weight: FloatArray, *, streng
     return LinearHead(coefficients + kept, intercept - float(mean @ coefficients))
 
 
-def fit_classes(vectors: FloatArray, classes: NDArray[np.int64], *, strength: float) -> dict[int, FloatArray]:
-    """Fit a multinomial logistic regression and return the weights of each class that occurs, the bias last.
+def fit_classes(
+    vectors: FloatArray, classes: NDArray[np.int64], *, strength: float
+) -> dict[int, FloatArray]:
+    """Fit a multinomial logistic regression and return the weights of each class that occurs, the
+    bias last.
 
     Parameters
     ----------
@@ -101,8 +116,12 @@ def fit_classes(vectors: FloatArray, classes: NDArray[np.int64], *, strength: fl
     mean, deviation = _scaling(vectors)
     target = classes if len(numbers) > 2 else (classes == numbers[1]).astype(np.int64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the guess are of no use
-        model = LogisticRegression(C=strength, max_iter=60, tol=1e-3).fit((vectors - mean) / deviation, target)
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # the last digits of the guess are of no use
+        model = LogisticRegression(C=strength, max_iter=60, tol=1e-3).fit(
+            (vectors - mean) / deviation, target
+        )
     coefficients, bias = model.coef_ / deviation, model.intercept_
     weights = np.column_stack([coefficients, bias - coefficients @ mean])
     if len(numbers) == 2:
@@ -110,37 +129,67 @@ def fit_classes(vectors: FloatArray, classes: NDArray[np.int64], *, strength: fl
     return {int(number): row for number, row in zip(numbers, weights, strict=True)}
 
 
-def _hard_labels(failure: FloatArray, weight: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.int64], FloatArray]:
+def _hard_labels(
+    failure: FloatArray, weight: FloatArray
+) -> tuple[NDArray[np.intp], NDArray[np.int64], FloatArray]:
     """Return row numbers, 0/1 labels and weights; a graded row appears once for each label."""
     failed, fine = np.flatnonzero(failure > 0), np.flatnonzero(failure < 1)
     rows = np.concatenate([failed, fine])
-    labels = np.concatenate([np.ones(len(failed), dtype=np.int64), np.zeros(len(fine), dtype=np.int64)])
+    labels = np.concatenate(
+        [np.ones(len(failed), dtype=np.int64), np.zeros(len(fine), dtype=np.int64)]
+    )
     weights = np.concatenate([(failure * weight)[failed], ((1.0 - failure) * weight)[fine]])
     order = np.argsort(rows, kind="stable")
     return rows[order], labels[order], weights[order]
 
 
 def _occurring(vectors: Matrix) -> NDArray[np.intp]:
-    """Return the columns that are not all zero: the coefficients of the others stay 0, and leaving them out is faster."""
-    return np.arange(vectors.shape[1]) if isinstance(vectors, np.ndarray) else np.unique(vectors.indices[vectors.data != 0.0])
+    """Return the columns that are not all zero: the coefficients of the others stay 0, and leaving
+    them out is faster.
+    """
+    return (
+        np.arange(vectors.shape[1])
+        if isinstance(vectors, np.ndarray)
+        else np.unique(vectors.indices[vectors.data != 0.0])
+    )
 
 
 def _fit_beside(
-    earlier: FloatArray, design: Matrix, rows: NDArray[np.intp], labels: NDArray[np.int64], weights: FloatArray, strength: float
+    earlier: FloatArray,
+    design: Matrix,
+    rows: NDArray[np.intp],
+    labels: NDArray[np.int64],
+    weights: FloatArray,
+    strength: float,
 ) -> tuple[FloatArray, float, float]:
-    """Return what is learned beside earlier logits: coefficients, the multiple of the earlier logits, and the intercept."""
+    """Return what is learned beside earlier logits: coefficients, the multiple of the earlier
+    logits, and the intercept.
+    """
     deviation = float(earlier.std())
     scale = np.sqrt(_START_STRENGTH / strength) / deviation if deviation > 1e-9 else 0.0
     column = (scale * earlier)[:, None]
-    beside = np.hstack([design, column]) if isinstance(design, np.ndarray) else sp.csr_array(sp.hstack([design, column], format="csr"))
-    found = _penalised_logistic(beside[rows], labels, weights, offset=earlier[rows], strength=strength)
+    beside = (
+        np.hstack([design, column])
+        if isinstance(design, np.ndarray)
+        else sp.csr_array(sp.hstack([design, column], format="csr"))
+    )
+    found = _penalised_logistic(
+        beside[rows], labels, weights, offset=earlier[rows], strength=strength
+    )
     return found[:-2], 1.0 + scale * float(found[-2]), float(found[-1])
 
 
 def _penalised_logistic(
-    design: Matrix, labels: NDArray[np.int64], weights: FloatArray, *, offset: FloatArray, strength: float
+    design: Matrix,
+    labels: NDArray[np.int64],
+    weights: FloatArray,
+    *,
+    offset: FloatArray,
+    strength: float,
 ) -> FloatArray:
-    """Return the coefficients and, last, the intercept of a logistic regression with an offset, which scikit-learn's has not."""
+    """Return the coefficients and, last, the intercept of a logistic regression with an offset,
+    which scikit-learn's has not.
+    """
 
     def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
         coefficients, intercept = parameters[:-1], parameters[-1]
@@ -151,7 +200,10 @@ def _penalised_logistic(
         return float(misfit + 0.5 * np.dot(coefficients, coefficients)), gradient
 
     start = np.zeros(design.shape[1] + 1)
-    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 2_000}).x, dtype=np.float64)
+    return np.asarray(
+        minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 2_000}).x,
+        dtype=np.float64,
+    )
 
 
 def _scaling(vectors: Matrix) -> tuple[FloatArray, FloatArray]:

@@ -12,7 +12,8 @@ __all__ = ["held_out"]
 
 
 def held_out(groups: Sequence[str], share: float) -> NDArray[np.bool_]:
-    """Return, for each request, whether its group is held out; adding requests changes no other group's lot.
+    """Return, for each request, whether its group is held out; adding requests changes no other
+    group's lot.
 
     Parameters
     ----------
@@ -20,5 +21,8 @@ def held_out(groups: Sequence[str], share: float) -> NDArray[np.bool_]:
     share : float
         Share of the groups, in [0, 1].
     """
-    lots = [int.from_bytes(hashlib.sha256(f"held out:{group}".encode()).digest()[:8], "little") / 2**64 for group in groups]
+    lots = [
+        int.from_bytes(hashlib.sha256(f"held out:{group}".encode()).digest()[:8], "little") / 2**64
+        for group in groups
+    ]
     return np.array(lots) < share

@@ -39,9 +39,13 @@ class LabelledTokens:
     tasks: Tasks | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.ids) == len(self.outcomes) == len(self.groups) or len(self.tasks or self.ids) != len(self.ids):
+        if not len(self.ids) == len(self.outcomes) == len(self.groups) or len(
+            self.tasks or self.ids
+        ) != len(self.ids):
             sizes = (len(self.ids), len(self.outcomes), len(self.groups))
-            raise InvalidValueError("labelled tokens", sizes, rule="have as many ids as outcomes and groups")
+            raise InvalidValueError(
+                "labelled tokens", sizes, rule="have as many ids as outcomes and groups"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,7 +61,9 @@ class LabelledTokens:
 
     def joined(self, other: LabelledTokens) -> LabelledTokens:
         """Return these rows and those of another after them."""
-        tasks = None if self.tasks is None and other.tasks is None else [*_each(self), *_each(other)]
+        tasks = (
+            None if self.tasks is None and other.tasks is None else [*_each(self), *_each(other)]
+        )
         return LabelledTokens(
             ids=[*self.ids, *other.ids],
             outcomes=self.outcomes.joined(other.outcomes),

@@ -1,10 +1,12 @@
 """Out-of-fold scores with everything inside the fold: heads, and the weights that combine them.
 
-The model's own out-of-fold scores are by heads that did not see a request, but by weights that did. To compare models, no fold may
-have a say in its own score: here the weights for fold k are fitted on logits of the other folds, each by heads that saw neither its own
-fold nor k. Heads without the folds j and k serve both ways round, so K folds take K (K + 1) / 2 fits a channel.
+The model's own out-of-fold scores are by heads that did not see a request, but by weights that did.
+To compare models, no fold may have a say in its own score: here the weights for fold k are fitted
+on logits of the other folds, each by heads that saw neither its own fold nor k. Heads without the
+folds j and k serve both ways round, so K folds take K (K + 1) / 2 fits a channel.
 
-Logits depend on one channel alone. Models that share a channel share its logits, which is most of the work.
+Logits depend on one channel alone. Models that share a channel share its logits, which is most of
+the work.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class NestedLogits:
-    """A channel's logits of both outcomes, of shape (n_folds, n): row k is by heads that saw neither fold k nor the request's own."""
+    """A channel's logits of both outcomes, of shape (n_folds, n): row k is by heads that saw
+    neither fold k nor the request's own.
+    """
 
     cheap: NDArray[np.float32]
     frontier: NDArray[np.float32]
@@ -40,7 +44,8 @@ class NestedLogits:
 
 @dataclass(frozen=True, slots=True)
 class NestedScores:
-    """Scores of n fit samples that order them, each by a model that did not see its fold: rank them inside each fold.
+    """Scores of n fit samples that order them, each by a model that did not see its fold: rank them
+    inside each fold.
 
     Attributes
     ----------
@@ -76,7 +81,9 @@ def nested_logits(channel: Channel, data: LabelledTokens, fold: NDArray[np.int64
         seen = np.flatnonzero((fold != one) & (fold != other))
         own = channel.fit(prepared[seen]) if state is None else state
         vectors = channel.transform(prepared[seen], own)
-        heads = _heads(vectors, data.outcomes[seen], strength=channel.strength, frontier_known=frontier_known)
+        heads = _heads(
+            vectors, data.outcomes[seen], strength=channel.strength, frontier_known=frontier_known
+        )
         for row, asked in {(one, other), (other, one)}:
             rows = np.flatnonzero(fold == asked)
             asked_vectors = channel.transform(prepared[rows], own)
@@ -87,7 +94,10 @@ def nested_logits(channel: Channel, data: LabelledTokens, fold: NDArray[np.int64
 
 
 def nested_scores(
-    model: DifficultyModel, logits: Mapping[str, NestedLogits], data: LabelledTokens, fold: NDArray[np.int64]
+    model: DifficultyModel,
+    logits: Mapping[str, NestedLogits],
+    data: LabelledTokens,
+    fold: NDArray[np.int64],
 ) -> NestedScores:
     """Combine the logits of an unfitted model's channels, by name, fold by fold.
 
@@ -103,7 +113,14 @@ def nested_scores(
     """
     everything = np.ones(len(data), dtype=np.bool_)
     blind = np.zeros(len(data))
-    _score_into(blind, [logits[channel.name] for channel in model.channels], data.outcomes, fold, everything, target=model.target)
+    _score_into(
+        blind,
+        [logits[channel.name] for channel in model.channels],
+        data.outcomes,
+        fold,
+        everything,
+        target=model.target,
+    )
     if model.tasks is None:
         return NestedScores(blind, None)
     told, known = blind.copy(), model.tasks.known(data.tasks, len(data))
@@ -112,9 +129,15 @@ def nested_scores(
     return NestedScores(blind, (blind + told) / 2.0)
 
 
-def _heads(vectors: Matrix, outcomes: Outcomes, *, strength: float, frontier_known: bool) -> tuple[LinearHead, LinearHead | None]:
+def _heads(
+    vectors: Matrix, outcomes: Outcomes, *, strength: float, frontier_known: bool
+) -> tuple[LinearHead, LinearHead | None]:
     cheap = fit_head(vectors, outcomes.cheap_failure, outcomes.weight, strength=strength)
-    frontier = fit_head(vectors, outcomes.frontier_failure, outcomes.weight, strength=strength) if frontier_known else None
+    frontier = (
+        fit_head(vectors, outcomes.frontier_failure, outcomes.weight, strength=strength)
+        if frontier_known
+        else None
+    )
     return cheap, frontier
 
 
@@ -127,21 +150,39 @@ def _score_into(
     *,
     target: Target,
 ) -> None:
-    """Score some requests fold by fold, in place; a fold stays as it is where the others know too few outcomes, as in the model."""
+    """Score some requests fold by fold, in place; a fold stays as it is where the others know too
+    few outcomes, as in the model.
+    """
     outcome = outcomes.gain if target == "benefit" else outcomes.cheap_failure
     for number in range(int(fold.max()) + 1):
-        seen, asked = (np.flatnonzero(among & chosen) for chosen in (fold != number, fold == number))
+        seen, asked = (
+            np.flatnonzero(among & chosen) for chosen in (fold != number, fold == number)
+        )
         if not among.all() and int((~np.isnan(outcome[seen])).sum()) < LEAST_INFORMED:
             continue
-        columns = ([channel.cheap[number] for channel in channels], [channel.frontier[number] for channel in channels])
+        columns = (
+            [channel.cheap[number] for channel in channels],
+            [channel.frontier[number] for channel in channels],
+        )
         logits = Logits(*(np.column_stack(column).astype(np.float64) for column in columns))
         scores[asked] = _combined(logits, outcomes, seen, asked, target=target)
 
 
-def _combined(logits: Logits, outcomes: Outcomes, seen: NDArray[np.intp], asked: NDArray[np.intp], *, target: Target) -> FloatArray:
-    """Return what orders the asked requests: the expected gain, or the logit of the cheap model's failure."""
+def _combined(
+    logits: Logits,
+    outcomes: Outcomes,
+    seen: NDArray[np.intp],
+    asked: NDArray[np.intp],
+    *,
+    target: Target,
+) -> FloatArray:
+    """Return what orders the asked requests: the expected gain, or the logit of the cheap model's
+    failure.
+    """
     weight = outcomes.weight[seen]
     if target == "benefit":
         differences = logits.differences
         return fit_gain_weights(differences[seen], outcomes.gain[seen], weight)(differences[asked])
-    return fit_outcome_stack(logits.cheap[seen], outcomes.cheap_failure[seen], weight).logits(logits.cheap[asked])
+    return fit_outcome_stack(logits.cheap[seen], outcomes.cheap_failure[seen], weight).logits(
+        logits.cheap[asked]
+    )

@@ -1,14 +1,18 @@
-"""Combining heads on out-of-fold predictions: weights for each outcome's probability and for the gain.
+"""Combining heads on out-of-fold predictions: weights for each outcome's probability and for the
+gain.
 
-Probabilities are combined by logistic regression on the heads' logits, with weights of 0 or more. The gain is not the difference of the
-two combined probabilities: which head tells failures apart is not which head tells gains apart, and scaling each outcome on its own blows
-up the noisier one (on RouteLLM MMLU the difference of separately scaled outcomes has APGR 0.681, the combination below 0.693).
-So the gain is regressed, with weights of 0 or more, on each head's own difference ``P(cheap fails) - P(frontier fails)``.
+Probabilities are combined by logistic regression on the heads' logits, with weights of 0 or more.
+The gain is not the difference of the two combined probabilities: which head tells failures apart is
+not which head tells gains apart, and scaling each outcome on its own blows up the noisier one (on
+RouteLLM MMLU the difference of separately scaled outcomes has APGR 0.681, the combination below
+0.693). So the gain is regressed, with weights of 0 or more, on each head's own difference ``P(cheap
+fails) - P(frontier fails)``.
 
-All weights shrink towards 1 for the first head and 0 for the others, as if ``_PRIOR_SAMPLES`` samples had said so: with few labels the
-simplest head decides alone. Without that, noise decides: a head that knows little is wrong more often than right out of fold, because
-what is left out of its training is what is asked, and free weights turn it round (on 200 labels of RouteLLM MMLU the AUROC of
-P(cheap fails) fell from 0.66 to 0.56).
+All weights shrink towards 1 for the first head and 0 for the others, as if ``_PRIOR_SAMPLES``
+samples had said so: with few labels the simplest head decides alone. Without that, noise decides: a
+head that knows little is wrong more often than right out of fold, because what is left out of its
+training is what is asked, and free weights turn it round (on 200 labels of RouteLLM MMLU the AUROC
+of P(cheap fails) fell from 0.66 to 0.56).
 """
 
 from __future__ import annotations
@@ -40,7 +44,9 @@ class GainWeights:
         return np.asarray(differences @ self.weights + self.intercept, dtype=np.float64)
 
 
-def fit_outcome_stack(logits: FloatArray, failure: FloatArray, weight: FloatArray, *, prior: FloatArray | None = None) -> LinearHead:
+def fit_outcome_stack(
+    logits: FloatArray, failure: FloatArray, weight: FloatArray, *, prior: FloatArray | None = None
+) -> LinearHead:
     """Fit weights for the heads' logits of one outcome by penalised logistic regression.
 
     Parameters
@@ -71,7 +77,13 @@ def fit_outcome_stack(logits: FloatArray, failure: FloatArray, weight: FloatArra
     return LinearHead(found[:-1], float(found[-1]))
 
 
-def fit_gain_weights(differences: FloatArray, gain: FloatArray, weight: FloatArray, *, start: GainWeights | None = None) -> GainWeights:
+def fit_gain_weights(
+    differences: FloatArray,
+    gain: FloatArray,
+    weight: FloatArray,
+    *,
+    start: GainWeights | None = None,
+) -> GainWeights:
     """Fit non-negative weights for the heads' differences by penalised least squares.
 
     Parameters
@@ -86,7 +98,8 @@ def fit_gain_weights(differences: FloatArray, gain: FloatArray, weight: FloatArr
     Returns
     -------
     GainWeights
-        Those it shrinks towards when nothing is learned (no known gain, or no head with a positive weight).
+        Those it shrinks towards when nothing is learned (no known gain, or no head with a positive
+        weight).
     """
     known = ~np.isnan(gain)
     x, y, w = differences[known], gain[known], weight[known]
@@ -102,7 +115,9 @@ def fit_gain_weights(differences: FloatArray, gain: FloatArray, weight: FloatArr
 
 
 def fold_numbers(groups: list[str], *, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return a fold for each request; requests of one group share it, and folds hold about as many groups each."""
+    """Return a fold for each request; requests of one group share it, and folds hold about as many
+    groups each.
+    """
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     order = rng.permutation(int(index.max()) + 1 if len(index) else 0)
     return np.asarray(order[index] % folds, dtype=np.int64)

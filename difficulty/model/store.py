@@ -1,6 +1,8 @@
-"""Saving and loading a fitted model without pickle: ``model.json`` for what is said, ``model.npz`` for the arrays.
+"""Saving and loading a fitted model without pickle: ``model.json`` for what is said, ``model.npz``
+for the arrays.
 
-``MODEL_FORMAT`` is raised when either changes its meaning; :func:`load_model` refuses numbers it does not know.
+``MODEL_FORMAT`` is raised when either changes its meaning; :func:`load_model` refuses numbers it
+does not know.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def save_model(model: DifficultyModel, folder: Path) -> None:
-    """Write ``model.json`` and ``model.npz`` into an existing folder; encoders are not copied, their digest is written."""
+    """Write ``model.json`` and ``model.npz`` into an existing folder; encoders are not copied,
+    their digest is written.
+    """
     arrays: Arrays = {}
     for channel in model.all_channels:
         fitted = model.fitted_[channel.name]
@@ -59,7 +63,9 @@ def save_model(model: DifficultyModel, folder: Path) -> None:
         "tasks": list(model.tasks.tasks) if model.tasks else [],
         "channels": [_describe(channel) for channel in model.channels],
     }
-    (folder / "model.json").write_text(json.dumps(form, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "model.json").write_text(
+        json.dumps(form, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     np.savez_compressed(folder / "model.npz", **arrays)  # type: ignore[arg-type]
 
 
@@ -79,16 +85,28 @@ def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyMod
         If a file is missing or damaged, the format is unknown, or the encoder is another one.
     """
     if not (folder / "model.json").is_file() or not (folder / "model.npz").is_file():
-        raise RunError(f"no model in {str(folder)!r}: model.json or model.npz is missing. Train again.")
+        raise RunError(
+            f"no model in {str(folder)!r}: model.json or model.npz is missing. Train again."
+        )
     form = _read_form(folder / "model.json")
     arrays = _read_arrays(folder / "model.npz")
     channels = [_build(entry, encoder) for entry in form["channels"]]
-    model = DifficultyModel(channels, task_channels=task_channels_of(channels, form["tasks"]), target=form["target"])
-    model.fitted_ = {channel.name: _get_channel(arrays, channel.name) for channel in model.all_channels}
+    model = DifficultyModel(
+        channels, task_channels=task_channels_of(channels, form["tasks"]), target=form["target"]
+    )
+    model.fitted_ = {
+        channel.name: _get_channel(arrays, channel.name) for channel in model.all_channels
+    }
     blind = _get_combination(arrays, "blind")
     if blind is None:
-        raise RunError(f"the model in {str(folder)!r} has no head for the cheap model. Train again.")
-    model.blind_, model.informed_, model.told_ = blind, _get_combination(arrays, "informed"), _get_combination(arrays, "told")
+        raise RunError(
+            f"the model in {str(folder)!r} has no head for the cheap model. Train again."
+        )
+    model.blind_, model.informed_, model.told_ = (
+        blind,
+        _get_combination(arrays, "informed"),
+        _get_combination(arrays, "told"),
+    )
     model.familiarity_ = _get_familiarity(arrays)
     return model
 
@@ -98,9 +116,14 @@ def _read_form(path: Path) -> dict[str, Any]:
         form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = form["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"model file {str(path)!r} cannot be read ({error}). Train again.") from error
+        raise RunError(
+            f"model file {str(path)!r} cannot be read ({error}). Train again."
+        ) from error
     if found != MODEL_FORMAT:
-        raise RunError(f"model format {found!r} is not the one this version reads ({MODEL_FORMAT}). Train again.")
+        raise RunError(
+            f"model format {found!r} is not the one this version reads ({MODEL_FORMAT}). Train"
+            " again."
+        )
     return form
 
 
@@ -109,17 +132,27 @@ def _read_arrays(path: Path) -> Arrays:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
     except (ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise RunError(f"model file {str(path)!r} cannot be read ({error}). Train again.") from error
+        raise RunError(
+            f"model file {str(path)!r} cannot be read ({error}). Train again."
+        ) from error
 
 
 def _describe(channel: Channel) -> dict[str, Any]:
     common = {"name": channel.name, "strength": channel.strength}
     if isinstance(channel, NgramChannel):
-        return common | {"vocabulary_size": channel.features.vocabulary_size, "buckets": channel.features.buckets}
+        return common | {
+            "vocabulary_size": channel.features.vocabulary_size,
+            "buckets": channel.features.buckets,
+        }
     if isinstance(channel, LengthChannel):
         return common
-    if not isinstance(channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel | TunedChannel):
-        raise RunError(f"the channel {channel.name!r} cannot be saved. Known: embedding, length, neighbours, ngrams, task guess, tuned.")
+    if not isinstance(
+        channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel | TunedChannel
+    ):
+        raise RunError(
+            f"the channel {channel.name!r} cannot be saved. Known: embedding, length, neighbours,"
+            " ngrams, task guess, tuned."
+        )
     common["encoder_digest"] = channel.encoder.digest
     if isinstance(channel, NeighbourChannel):
         return common | {"centres": channel.centres, "sharpness": channel.sharpness}
@@ -131,14 +164,21 @@ def _describe(channel: Channel) -> dict[str, Any]:
 
 
 def _build(entry: Mapping[str, Any], encoder: Encoder | None) -> Channel:
-    settings = {key: value for key, value in entry.items() if key not in ("name", "encoder_digest", "vocabulary_size", "tasks")}
+    settings = {
+        key: value
+        for key, value in entry.items()
+        if key not in ("name", "encoder_digest", "vocabulary_size", "tasks")
+    }
     if entry["name"] == NgramChannel.name:
         return NgramChannel(entry["vocabulary_size"], **settings)
     if entry["name"] == LengthChannel.name:
         return LengthChannel(**settings)
     if encoder is None or encoder.digest != entry["encoder_digest"]:
         found = encoder.digest[:12] if encoder else None
-        raise RunError(f"the model was fitted with encoder {entry['encoder_digest'][:12]}: got {found}. Restore the encoder folder.")
+        raise RunError(
+            f"the model was fitted with encoder {entry['encoder_digest'][:12]}: got {found}."
+            " Restore the encoder folder."
+        )
     if entry["name"] == TaskGuessChannel.name:
         return TaskGuessChannel(encoder, entry["tasks"], **settings)
     if entry["name"] == TunedChannel.name:
@@ -150,7 +190,10 @@ def _build(entry: Mapping[str, Any], encoder: Encoder | None) -> Channel:
 
 def _put_head(arrays: Arrays, name: str, head: LinearHead | None) -> None:
     if head is not None:
-        arrays[f"{name}.coefficients"], arrays[f"{name}.intercept"] = head.coefficients, np.array(head.intercept)
+        arrays[f"{name}.coefficients"], arrays[f"{name}.intercept"] = (
+            head.coefficients,
+            np.array(head.intercept),
+        )
 
 
 def _get_head(arrays: Arrays, name: str) -> LinearHead | None:
@@ -185,7 +228,12 @@ def _get_combination(arrays: Arrays, name: str) -> Combination | None:
     if f"{name}.gain.weights" not in arrays:
         return Combination(cheap=cheap, frontier=frontier, gain=None)
     gain = GainWeights(arrays[f"{name}.gain.weights"], float(arrays[f"{name}.gain.intercept"]))
-    return Combination(cheap=cheap, frontier=frontier, gain=gain, score_calibrator=_get_calibrator(arrays, f"{name}.gain"))
+    return Combination(
+        cheap=cheap,
+        frontier=frontier,
+        gain=gain,
+        score_calibrator=_get_calibrator(arrays, f"{name}.gain"),
+    )
 
 
 def _put_familiarity(arrays: Arrays, familiarity: Familiarity | None) -> None:
@@ -203,9 +251,18 @@ def _put_familiarity(arrays: Arrays, familiarity: Familiarity | None) -> None:
 def _get_familiarity(arrays: Arrays) -> Familiarity | None:
     if "familiarity.knots" not in arrays:
         return None
-    centres, log_share = arrays.get("familiarity.topic.centres"), arrays.get("familiarity.wording.log_share")
-    topic = None if centres is None else (Topic(centres), _get_percentile(arrays, "familiarity.topic"))
-    wording = None if log_share is None else (Wording(log_share), _get_percentile(arrays, "familiarity.wording"))
+    centres, log_share = (
+        arrays.get("familiarity.topic.centres"),
+        arrays.get("familiarity.wording.log_share"),
+    )
+    topic = (
+        None if centres is None else (Topic(centres), _get_percentile(arrays, "familiarity.topic"))
+    )
+    wording = (
+        None
+        if log_share is None
+        else (Wording(log_share), _get_percentile(arrays, "familiarity.wording"))
+    )
     if topic is None and wording is None:
         raise RunError("model.npz has a familiarity without a measure. Train again.")
     return Familiarity(topic, wording, _get_percentile(arrays, "familiarity"))
@@ -237,4 +294,6 @@ def _put_calibrator(arrays: Arrays, name: str, calibrator: Calibrator) -> None:
 
 def _get_calibrator(arrays: Arrays, name: str) -> Calibrator:
     slope, intercept = arrays[f"{name}.sigmoid"]
-    return Calibrator(float(slope), float(intercept), arrays[f"{name}.knots"], arrays[f"{name}.values"])
+    return Calibrator(
+        float(slope), float(intercept), arrays[f"{name}.knots"], arrays[f"{name}.values"]
+    )

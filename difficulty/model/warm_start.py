@@ -1,9 +1,11 @@
 """Warm start: a model for a new pair of models that begins where a fitted one ended.
 
-What the channels learned of the texts (document frequencies, the guess of the task) is kept as it is, so the exported graph has the same
-structure. Every head is fitted to the new outcomes, but its coefficients shrink towards a multiple of the old head's instead of towards 0
-(:func:`~difficulty.model.heads.fit_head`): which requests are hard for one pair says something of another. The multiple is learned too, and
-shrinks towards 1. The weights that combine the channels shrink towards the old ones. Calibration is learned anew.
+What the channels learned of the texts (document frequencies, the guess of the task) is kept as it
+is, so the exported graph has the same structure. Every head is fitted to the new outcomes, but its
+coefficients shrink towards a multiple of the old head's instead of towards 0
+(:func:`~difficulty.model.heads.fit_head`): which requests are hard for one pair says something of
+another. The multiple is learned too, and shrinks towards 1. The weights that combine the channels
+shrink towards the old ones. Calibration is learned anew.
 """
 
 from __future__ import annotations
@@ -21,7 +23,12 @@ __all__ = ["continued"]
 
 
 def continued(
-    start: DifficultyModel, *, target: Target, tasks: Sequence[str] = (), folds: int = 5, rng: np.random.Generator | None = None
+    start: DifficultyModel,
+    *,
+    target: Target,
+    tasks: Sequence[str] = (),
+    folds: int = 5,
+    rng: np.random.Generator | None = None,
 ) -> DifficultyModel:
     """Return an unfitted model with the channels of a fitted one, which fits from there.
 
@@ -43,8 +50,19 @@ def continued(
     widened.fitted_ = dict(start.fitted_)
     for channel in start.task_channels:
         widened.fitted_[channel.name] = _widened(start.fitted_[channel.name], len(added))
-    widened.blind_, widened.told_, widened.familiarity_ = start.blind_, start.told_, start.familiarity_
-    return DifficultyModel(start.channels, task_channels=task_channels, target=target, folds=folds, rng=rng, start=widened)
+    widened.blind_, widened.told_, widened.familiarity_ = (
+        start.blind_,
+        start.told_,
+        start.familiarity_,
+    )
+    return DifficultyModel(
+        start.channels,
+        task_channels=task_channels,
+        target=target,
+        folds=folds,
+        rng=rng,
+        start=widened,
+    )
 
 
 def _widened(fitted: FittedChannel, n: int) -> FittedChannel:
@@ -53,4 +71,6 @@ def _widened(fitted: FittedChannel, n: int) -> FittedChannel:
     def wider(head: LinearHead) -> LinearHead:
         return replace(head, coefficients=np.r_[head.coefficients, np.zeros(n)])
 
-    return FittedChannel(fitted.state, wider(fitted.cheap), wider(fitted.frontier) if fitted.frontier else None)
+    return FittedChannel(
+        fitted.state, wider(fitted.cheap), wider(fitted.frontier) if fitted.frontier else None
+    )

@@ -5,4 +5,14 @@ from difficulty.runtime.reload import ReloadingRouter, follow_path
 from difficulty.runtime.router import Decision, Request, Router
 from difficulty.runtime.scorer import Score, Scorer
 
-__all__ = ["Decision", "ReloadingRouter", "Request", "Router", "Score", "Scorer", "Trust", "follow_path", "load_trust"]
+__all__ = [
+    "Decision",
+    "ReloadingRouter",
+    "Request",
+    "Router",
+    "Score",
+    "Scorer",
+    "Trust",
+    "follow_path",
+    "load_trust",
+]

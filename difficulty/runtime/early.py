@@ -1,4 +1,6 @@
-"""Early exit: a small graph decides the requests that are far from the threshold, and the scorer is asked about the rest."""
+"""Early exit: a small graph decides the requests that are far from the threshold, and the scorer is
+asked about the rest.
+"""
 
 from __future__ import annotations
 
@@ -53,14 +55,23 @@ class EarlyScorer:
         return score
 
     def score_many(self, rows: Sequence[Sequence[int]]) -> FloatArray:
-        """Return the early scores of many tokenized requests, in order; one that is not a number is NaN or infinite."""
+        """Return the early scores of many tokenized requests, in order; one that is not a number is
+        NaN or infinite.
+        """
         return self.graph.many(rows)[EARLY_OUTPUT]
 
 
 def exits(policy: Policy) -> Early | None:
-    """Return the early exit of a policy where it holds: for the threshold that its cut-offs were chosen for, and for it alone."""
+    """Return the early exit of a policy where it holds: for the threshold that its cut-offs were
+    chosen for, and for it alone.
+    """
     early = policy.early
-    if early is None or early.threshold != policy.threshold or policy.task_thresholds or policy.min_familiarity > 0:
+    if (
+        early is None
+        or early.threshold != policy.threshold
+        or policy.task_thresholds
+        or policy.min_familiarity > 0
+    ):
         return None
     return early
 

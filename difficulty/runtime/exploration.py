@@ -1,11 +1,13 @@
-"""Exploration: which requests take the other route, and which are also sent to the other model, so that the log can teach.
+"""Exploration: which requests take the other route, and which are also sent to the other model, so
+that the log can teach.
 
-The rule itself stays a pure function; this sits above it. Chance is a hash of the policy's seed and the request's id, so the same request
-gets the same treatment when it comes again, and a log can be checked afterwards. Ids must not depend on what requests hold.
+The rule itself stays a pure function; this sits above it. Chance is a hash of the policy's seed and
+the request's id, so the same request gets the same treatment when it comes again, and a log can be
+checked afterwards. Ids must not depend on what requests hold.
 
-Only routes that a score decided are explored. A task that the policy names is its owner's word, and a request that could not be scored is
-sent to the frontier model because nothing is known of it; both keep their route with probability 1. Shadow calls risk nothing, so any
-request may have one.
+Only routes that a score decided are explored. A task that the policy names is its owner's word, and
+a request that could not be scored is sent to the frontier model because nothing is known of it;
+both keep their route with probability 1. Shadow calls risk nothing, so any request may have one.
 """
 
 from __future__ import annotations

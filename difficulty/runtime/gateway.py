@@ -1,7 +1,9 @@
-"""What a gateway does around the router's decision, whatever gateway it is: explore, check answers, fall back, log.
+"""What a gateway does around the router's decision, whatever gateway it is: explore, check answers,
+fall back, log.
 
-A gateway opens a :class:`Visit` for each request, calls the model of its route, notes the call, asks whether to fall back, and closes the
-visit, which writes one event. It calls models itself; nothing here waits for a network.
+A gateway opens a :class:`Visit` for each request, calls the model of its route, notes the call,
+asks whether to fall back, and closes the visit, which writes one event. It calls models itself;
+nothing here waits for a network.
 
     visit = gateway.open(body, id=request_id, task=task)
     call = gateway.note(visit, "answer", answer=Answer.of(reply), usage=usage)
@@ -38,7 +40,9 @@ Redact = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
 class Decider(Protocol):
-    """What decides: a :class:`difficulty.runtime.Router`, or something that holds one and may exchange it."""
+    """What decides: a :class:`difficulty.runtime.Router`, or something that holds one and may
+    exchange it.
+    """
 
     @property
     def current(self) -> Router:
@@ -124,7 +128,13 @@ class Gateway:
         self._checker = _Built(policy, Checker(policy.fallback.validators, allowed=self.allowed))
 
     def open(
-        self, body: Mapping[str, Any], *, id: str, task: str | None = None, tokens: int | None = None, group: str | None = None
+        self,
+        body: Mapping[str, Any],
+        *,
+        id: str,
+        task: str | None = None,
+        tokens: int | None = None,
+        group: str | None = None,
     ) -> Visit:
         """Decide on a request.
 
@@ -142,7 +152,10 @@ class Gateway:
             Conversation or user; logged as a salted hash.
         """
         when, started = datetime.now(UTC), time.perf_counter()
-        router, messages = self.router.current, body.get("messages")  # decision and policy of one bundle, whatever is exchanged meanwhile
+        router, messages = (
+            self.router.current,
+            body.get("messages"),
+        )  # decision and policy of one bundle, whatever is exchanged meanwhile
         decision = router.decide([] if messages is None else messages, task, tokens=tokens)
         return Visit(
             id=id,
@@ -191,12 +204,21 @@ class Gateway:
         return self._checker_of(visit.policy)(answer, visit.asked)
 
     def slow(self, visit: Visit) -> bool:
-        """Return whether checking may take its time, so that an event loop should not wait for it."""
+        """Return whether checking may take its time, so that an event loop should not wait for
+        it.
+        """
         return self._checker_of(visit.policy).slow
 
     def falls_back(self, visit: Visit, call: Call) -> bool:
-        """Return whether the frontier model is to be called because the cheap answer failed validation, and note that."""
-        fails = call.side == "cheap" and call.role == "answer" and call.error is None and call.passed is False
+        """Return whether the frontier model is to be called because the cheap answer failed
+        validation, and note that.
+        """
+        fails = (
+            call.side == "cheap"
+            and call.role == "answer"
+            and call.error is None
+            and call.passed is False
+        )
         if fails and visit.policy.fallback.on_validation_failure:
             visit.fallback = "validation"
         return visit.fallback == "validation"
@@ -209,13 +231,18 @@ class Gateway:
         return event
 
     def _checker_of(self, policy: Policy) -> Checker:
-        """Return the validators of a policy; those of a bundle that was loaded meanwhile are built with the first request."""
+        """Return the validators of a policy; those of a bundle that was loaded meanwhile are built
+        with the first request.
+        """
         built = self._checker
         if built.policy is not policy:
             try:
                 built = _Built(policy, Checker(policy.fallback.validators, allowed=self.allowed))
             except Exception as error:
-                logger.warning("the validators of the new policy cannot be built, so no answer is checked: %s", error)
+                logger.warning(
+                    "the validators of the new policy cannot be built, so no answer is checked: %s",
+                    error,
+                )
                 built = _Built(policy, Checker(()))
             self._checker = built
         return built.checker
@@ -225,17 +252,25 @@ class Gateway:
             return None
         prices = self.prices
         per_input, per_output = (
-            (prices.cheap_input, prices.cheap_output) if side == "cheap" else (prices.frontier_input, prices.frontier_output)
+            (prices.cheap_input, prices.cheap_output)
+            if side == "cheap"
+            else (prices.frontier_input, prices.frontier_output)
         )
         return (usage.prompt * per_input + usage.completion * per_output) / 1e6
 
     def _hashed(self, group: str | None) -> str | None:
         if not group or not self.salt:
             return None
-        return hmac.new(self.salt.encode(), group.encode("utf-8", "surrogatepass"), sha256).hexdigest()[:16]
+        return hmac.new(
+            self.salt.encode(), group.encode("utf-8", "surrogatepass"), sha256
+        ).hexdigest()[:16]
 
     def _kept(self, messages: Any) -> tuple[Mapping[str, Any], ...] | None:
-        if not self.texts or not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
+        if (
+            not self.texts
+            or not isinstance(messages, Sequence)
+            or isinstance(messages, str | bytes)
+        ):
             return None
         kept = tuple(message for message in messages if isinstance(message, Mapping))
         if self.redact is None:
@@ -243,7 +278,10 @@ class Gateway:
         try:
             return tuple(self.redact(kept))
         except Exception as error:
-            logger.warning("redaction failed (%s), the messages of this request are not logged", type(error).__name__)
+            logger.warning(
+                "redaction failed (%s), the messages of this request are not logged",
+                type(error).__name__,
+            )
             return None
 
 

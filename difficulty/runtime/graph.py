@@ -1,4 +1,6 @@
-"""A graph of a bundle in an ONNX Runtime session: token ids in, numbers out, one request or many."""
+"""A graph of a bundle in an ONNX Runtime session: token ids in, numbers out, one request or
+many.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ FloatArray = NDArray[np.float32]
 _INPUTS = {"input_ids", "attention_mask"}
 _MOST_ROWS = 256
 _MOST_PAIRS = 300_000
-"""A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers; this bounds them, and what a session
-keeps: its memory arena holds on to that of the largest batch. Without the arena a transformer spends half of its time on pages."""
+"""A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers;
+this bounds them, and what a session keeps: its memory arena holds on to that of the largest batch.
+Without the arena a transformer spends half of its time on pages."""
 
 
 class Graph:
@@ -41,14 +44,28 @@ class Graph:
     """
 
     def __init__(
-        self, session: ort.InferenceSession, name: str, required: Collection[str], optional: Collection[str] = (), *, most_tokens: int
+        self,
+        session: ort.InferenceSession,
+        name: str,
+        required: Collection[str],
+        optional: Collection[str] = (),
+        *,
+        most_tokens: int,
     ) -> None:
-        inputs, found = ({item.name for item in items} for items in (session.get_inputs(), session.get_outputs()))
+        inputs, found = (
+            {item.name for item in items} for items in (session.get_inputs(), session.get_outputs())
+        )
         if inputs != _INPUTS:
-            raise BundleError(f"{name} must have the inputs {sorted(_INPUTS)}: got {sorted(inputs)}. Ship the bundle again.")
+            raise BundleError(
+                f"{name} must have the inputs {sorted(_INPUTS)}: got {sorted(inputs)}. Ship the"
+                " bundle again."
+            )
         missing = [output for output in required if output not in found]
         if missing:
-            raise BundleError(f"{name} must have the output {missing[0]!r}: got {sorted(found)}. Ship the bundle again.")
+            raise BundleError(
+                f"{name} must have the output {missing[0]!r}: got {sorted(found)}. Ship the bundle"
+                " again."
+            )
         self.session = session
         self.outputs = [output for output in (*required, *optional) if output in found]
         self._ones = np.ones((1, most_tokens), dtype=np.int64)
@@ -56,11 +73,22 @@ class Graph:
     def one(self, ids: Sequence[int]) -> list[float]:
         """Return the outputs for one tokenized request."""
         input_ids = np.array([ids or [0]], dtype=np.int64)
-        mask = self._ones[:, : len(ids)] if 0 < len(ids) <= self._ones.shape[1] else np.full_like(input_ids, bool(ids))
-        return [value.item() for value in self.session.run(self.outputs, {"input_ids": input_ids, "attention_mask": mask})]
+        mask = (
+            self._ones[:, : len(ids)]
+            if 0 < len(ids) <= self._ones.shape[1]
+            else np.full_like(input_ids, bool(ids))
+        )
+        return [
+            value.item()
+            for value in self.session.run(
+                self.outputs, {"input_ids": input_ids, "attention_mask": mask}
+            )
+        ]
 
     def many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
-        """Return each output for many tokenized requests, arrays of shape (n_requests,) in the order of ``rows``."""
+        """Return each output for many tokenized requests, arrays of shape (n_requests,) in the
+        order of ``rows``.
+        """
         results = {name: np.zeros(len(rows), dtype=np.float32) for name in self.outputs}
         for picked in _batches([len(row) for row in rows]):
             ids, mask = pad([rows[index] for index in picked])
@@ -85,8 +113,12 @@ def most_rows(longest: int, *, most_pairs: int = _MOST_PAIRS) -> int:
     return max(1, min(_MOST_ROWS, most_pairs // max(1, longest) ** 2))
 
 
-def load_session(graph: bytes, *, threads: int = 1, name: str = "scorer.onnx") -> ort.InferenceSession:
-    """Return a session for a graph held in memory; ``threads`` is what one call may use, ``name`` the file that errors speak of."""
+def load_session(
+    graph: bytes, *, threads: int = 1, name: str = "scorer.onnx"
+) -> ort.InferenceSession:
+    """Return a session for a graph held in memory; ``threads`` is what one call may use, ``name``
+    the file that errors speak of.
+    """
     if threads < 1:
         raise InvalidValueError("threads", threads, rule="be 1 or more")
     options = ort.SessionOptions()

@@ -1,8 +1,10 @@
-"""A router that follows a bundle: it takes up a new one without a restart, and keeps the old one when anything about the new one is wrong.
+"""A router that follows a bundle: it takes up a new one without a restart, and keeps the old one
+when anything about the new one is wrong.
 
-A new bundle is checked in full (hashes, signature where one is required, golden vectors on this machine) before the first request sees
-it; then one reference is replaced. Requests under way finish with the bundle they began with, and every decision names the bundle that
-made it. What is compared between two looks is what the folder is, never which time came first, so clocks may be set back.
+A new bundle is checked in full (hashes, signature where one is required, golden vectors on this
+machine) before the first request sees it; then one reference is replaced. Requests under way finish
+with the bundle they began with, and every decision names the bundle that made it. What is compared
+between two looks is what the folder is, never which time came first, so clocks may be set back.
 """
 
 from __future__ import annotations
@@ -27,20 +29,23 @@ __all__ = ["ReloadingRouter", "checked_router", "follow_path"]
 logger = logging.getLogger("difficulty.runtime")
 
 _RETRY_S = 60.0
-"""A bundle that was refused is looked at again after this, unchanged: what was wrong may have been around it, as a key file."""
+"""A bundle that was refused is looked at again after this, unchanged: what was wrong may have been
+around it, as a key file.
+"""
 _LONGEST_POINTER = 4096
 
 
 class ReloadingRouter:
     """Decide as a :class:`Router` does, always by the newest bundle that passed every check.
 
-    Safe to use from several threads. The thread that follows is begun by :meth:`start` and ends with the process; without it, call
-    :meth:`check` where it suits.
+    Safe to use from several threads. The thread that follows is begun by :meth:`start` and ends
+    with the process; without it, call :meth:`check` where it suits.
 
     Parameters
     ----------
     locate : callable
-        Returns the folder of the bundle to use now; called at every look, so it should be quick when nothing is new.
+        Returns the folder of the bundle to use now; called at every look, so it should be quick
+        when nothing is new.
     interval_s : float, default 5.0
         Seconds between two looks.
     threads : int, default 1
@@ -60,7 +65,14 @@ class ReloadingRouter:
     'support-2'
     """
 
-    def __init__(self, locate: Callable[[], Path], *, interval_s: float = 5.0, threads: int = 1, trust: Trust | None = None) -> None:
+    def __init__(
+        self,
+        locate: Callable[[], Path],
+        *,
+        interval_s: float = 5.0,
+        threads: int = 1,
+        trust: Trust | None = None,
+    ) -> None:
         if not interval_s > 0:
             raise InvalidValueError("interval_s", interval_s, rule="be a number of seconds above 0")
         self.interval_s = interval_s
@@ -86,7 +98,9 @@ class ReloadingRouter:
 
     @property
     def current(self) -> Router:
-        """The router of the bundle that decides now: take it once where several answers must come from the same bundle."""
+        """The router of the bundle that decides now: take it once where several answers must come
+        from the same bundle.
+        """
         return self._router
 
     @property
@@ -104,7 +118,9 @@ class ReloadingRouter:
         """Requests that could not be scored, by any bundle so far."""
         return self._past_errors + self._router.scorer_errors
 
-    def decide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
+    def decide(
+        self, messages: Messages, task: str | None = None, *, tokens: int | None = None
+    ) -> Decision:
         """Return the decision for one request, see :meth:`Router.decide`."""
         return self._router.decide(messages, task, tokens=tokens)
 
@@ -112,8 +128,12 @@ class ReloadingRouter:
         """Return the decisions for many requests, in order, all by one bundle."""
         return self._router.decide_many(requests)
 
-    async def adecide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
-        """Return the decision for one request without blocking the event loop, see :meth:`Router.adecide`."""
+    async def adecide(
+        self, messages: Messages, task: str | None = None, *, tokens: int | None = None
+    ) -> Decision:
+        """Return the decision for one request without blocking the event loop, see
+        :meth:`Router.adecide`.
+        """
         return await self._router.adecide(messages, task, tokens=tokens)
 
     def consider(self, request: Request) -> Decision:
@@ -121,7 +141,9 @@ class ReloadingRouter:
         return self._router.consider(request)
 
     def check(self) -> bool:
-        """Look at once, also at a bundle that was refused before; return whether another bundle decides now."""
+        """Look at once, also at a bundle that was refused before; return whether another bundle
+        decides now.
+        """
         with self._checking:
             return self._look(patient=False)
 
@@ -129,7 +151,9 @@ class ReloadingRouter:
         """Begin to follow in a thread; in servers that fork, call it in each worker."""
         if self._thread is None or not self._thread.is_alive():
             self._stopping.clear()
-            self._thread = threading.Thread(target=self._follow, name="difficulty-reload", daemon=True)
+            self._thread = threading.Thread(
+                target=self._follow, name="difficulty-reload", daemon=True
+            )
             self._thread.start()
         return self
 
@@ -142,7 +166,12 @@ class ReloadingRouter:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def _follow(self) -> None:
@@ -185,7 +214,9 @@ class ReloadingRouter:
         """Remember why; say it once, not at every look."""
         if reason != self.last_error or mark != self._refused.mark:
             self.refused += 1
-            logger.warning("bundle %s goes on deciding, the new one was refused: %s", self.version, reason)
+            logger.warning(
+                "bundle %s goes on deciding, the new one was refused: %s", self.version, reason
+            )
         self.last_error, self._refused = reason, _Refused(mark, time.monotonic())
 
 
@@ -205,16 +236,21 @@ def follow_path(path: str | Path) -> Callable[[], Path]:
     Parameters
     ----------
     path : str or Path
-        A bundle folder, a link to one, or a file of one line that names one, from the file's own folder where it is relative. To switch
-        versions, replace the link or the file in one step (``mv`` over the old one).
+        A bundle folder, a link to one, or a file of one line that names one, from the file's own
+        folder where it is relative. To switch versions, replace the link or the file in one step
+        (``mv`` over the old one).
     """
     followed = Path(path)
 
     def locate() -> Path:
         folder = followed.parent / _pointed_at(followed) if followed.is_file() else followed
         if not folder.is_dir():
-            raise BundleNotFoundError(f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'.")
-        return folder.resolve()  # of a link that is replaced meanwhile, all files come from one of its two targets
+            raise BundleNotFoundError(
+                f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'."
+            )
+        return (
+            folder.resolve()
+        )  # of a link that is replaced meanwhile, all files come from one of its two targets
 
     return locate
 
@@ -231,8 +267,9 @@ def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
     differences = check_golden(bundle, router)
     if differences:
         raise BundleError(
-            f"bundle {bundle.label} must reproduce its golden vectors on this machine: {len(differences)} differ, first {differences[0]}. "
-            "Ship it again, or verify it where it was made."
+            f"bundle {bundle.label} must reproduce its golden vectors on this machine:"
+            f" {len(differences)} differ, first {differences[0]}. Ship it again, or verify it where"
+            " it was made."
         )
     return router
 
@@ -240,8 +277,15 @@ def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
 def _pointed_at(file: Path) -> str:
     content = file.read_bytes()[: _LONGEST_POINTER + 1]
     lines = content.decode(errors="replace").split("\n")
-    if not lines[0].strip() or len(content) > _LONGEST_POINTER or any(line.strip() for line in lines[1:]):
-        raise BundleError(f"{str(file)!r} must be a bundle folder, or hold one line with the path of one: it is neither.")
+    if (
+        not lines[0].strip()
+        or len(content) > _LONGEST_POINTER
+        or any(line.strip() for line in lines[1:])
+    ):
+        raise BundleError(
+            f"{str(file)!r} must be a bundle folder, or hold one line with the path of one: it is"
+            " neither."
+        )
     return lines[0].strip()
 
 
@@ -249,4 +293,7 @@ def _mark_of(folder: Path) -> Hashable:
     """Return what changes when the folder or a file in it is replaced or written to."""
     entries = sorted(folder.iterdir())
     stats = [(path.name, path.lstat()) for path in entries]
-    return str(folder), tuple((name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats)
+    return str(folder), tuple(
+        (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        for name, stat in stats
+    )

@@ -1,4 +1,6 @@
-"""Requests as JSON objects, from files and other systems, and the decisions on them as JSON objects; nothing but the standard library."""
+"""Requests as JSON objects, from files and other systems, and the decisions on them as JSON
+objects; nothing but the standard library.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,11 @@ class RequestRow(NamedTuple):
 
 
 def read_requests(path: Path) -> Iterator[RequestRow]:
-    """Yield the requests of a JSON-lines file (``-`` is standard input), one for each line that is not blank, in order.
+    """Yield the requests of a JSON-lines file (``-`` is standard input), one for each line that is
+    not blank, in order.
 
-    A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line number), ``task`` and
-    ``prompt_tokens``. Labelled traffic in JSON lines fits.
+    A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
+    number), ``task`` and ``prompt_tokens``. Labelled traffic in JSON lines fits.
 
     Raises
     ------
@@ -50,26 +53,35 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
         if not path.is_file():
             raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
         if not path.name.lower().endswith(_SUFFIXES):
-            raise InvalidValueError("request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})")
+            raise InvalidValueError(
+                "request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})"
+            )
     with _opened(path) as file:
         try:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield _row(line, number)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InvalidValueError("request file", path.name, rule="be whole", hint=f"It is damaged ({error}).") from error
+            raise InvalidValueError(
+                "request file", path.name, rule="be whole", hint=f"It is damaged ({error})."
+            ) from error
 
 
 def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
     """Yield ``id`` and the decision for each request."""
     for chunk in chunks(rows):
-        for row, decision in zip(chunk, router.decide_many(row.request for row in chunk), strict=True):
+        for row, decision in zip(
+            chunk, router.decide_many(row.request for row in chunk), strict=True
+        ):
             form = decision.as_dict()
             for name in _SCORES:
                 form[name] = None if form[name] is None else round(form[name], 7)
             if row.problem:
                 form["error"] = row.problem
-            yield {"id": row.id, **{key: value for key, value in form.items() if key != "error" or value}}
+            yield {
+                "id": row.id,
+                **{key: value for key, value in form.items() if key != "error" or value},
+            }
 
 
 def chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
@@ -100,14 +112,24 @@ def _row(line: bytes, number: int) -> RequestRow:
 
 
 def request_row(form: object, number: int) -> RequestRow:
-    """Return the request that a JSON object holds, the ``number``-th of some; see :func:`read_requests` for its keys."""
+    """Return the request that a JSON object holds, the ``number``-th of some; see
+    :func:`read_requests` for its keys.
+    """
     if not isinstance(form, dict):
-        return RequestRow(str(number), Request([]), f"line {number} must be a JSON object: got {type(form).__name__}")
+        return RequestRow(
+            str(number),
+            Request([]),
+            f"line {number} must be a JSON object: got {type(form).__name__}",
+        )
     name = str(number if form.get("id") in (None, "") else form["id"])
     messages = form.get("prompt") if form.get("messages") is None else form["messages"]
     if not isinstance(messages, str | list):
-        return RequestRow(name, Request([]), f"line {number} must have messages or prompt: got {sorted(form)}")
-    return RequestRow(name, Request(messages, _text(form.get("task")), _count(form.get("prompt_tokens"))))
+        return RequestRow(
+            name, Request([]), f"line {number} must have messages or prompt: got {sorted(form)}"
+        )
+    return RequestRow(
+        name, Request(messages, _text(form.get("task")), _count(form.get("prompt_tokens")))
+    )
 
 
 def _text(value: Any) -> str | None:

@@ -49,22 +49,30 @@ class Decision:
     """Name of the model to call."""
     reason: Reason
     difficulty_score: float | None
-    """What was compared with the threshold; ``None`` when the rule needed no score or none could be made."""
+    """What was compared with the threshold; ``None`` when the rule needed no score or none could be
+    made.
+    """
     p_cheap_fails: float | None
     p_frontier_fails: float | None
     familiarity: float | None
     threshold: float
     fallback: str | None
-    """Model to call when the cheap answer fails validation; ``None`` on the frontier route or when switched off."""
+    """Model to call when the cheap answer fails validation; ``None`` on the frontier route or when
+    switched off.
+    """
     task: str | None
     tokens: int | None
     tokens_source: TokensSource | None
-    """Who counted: the caller, the scorer's tokenizer, or an estimate because the request is too long to tokenize whole."""
+    """Who counted: the caller, the scorer's tokenizer, or an estimate because the request is too
+    long to tokenize whole.
+    """
     truncated: bool
     """Whether the scorer saw less than the whole request."""
     bundle_version: str
     scored_by: ScoredBy | None = None
-    """Whose score it is: ``early`` where the small graph was sure; the other outputs are ``None`` then."""
+    """Whose score it is: ``early`` where the small graph was sure; the other outputs are ``None``
+    then.
+    """
     error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
 
@@ -76,17 +84,20 @@ class Decision:
 class Router:
     """Decide between the cheap and the frontier model.
 
-    ``decide`` always answers: a request that cannot be scored takes the route of the policy's ``on_error`` with reason
-    ``scorer_error``, and is counted in ``scorer_errors``. Safe to use from several threads.
+    ``decide`` always answers: a request that cannot be scored takes the route of the policy's
+    ``on_error`` with reason ``scorer_error``, and is counted in ``scorer_errors``. Safe to use from
+    several threads.
 
     Examples
     --------
     >>> router = Router.load("bundles/support-1")  # doctest: +SKIP
-    >>> router.decide("What are your opening hours?", task="question answering").route  # doctest: +SKIP
-    'cheap'
+    >>> router.decide("What are your opening hours?", task="question answering").route  # doctest:
+    +SKIP 'cheap'
     """
 
-    def __init__(self, scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None) -> None:
+    def __init__(
+        self, scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None
+    ) -> None:
         self.scorer = scorer
         self.policy = policy
         self.early = early
@@ -97,7 +108,8 @@ class Router:
 
     @classmethod
     def load(cls, path: str | Path, *, threads: int = 1, trust: Trust | None = None) -> Router:
-        """Read and check a bundle and score requests of a few lengths, so that the first one pays for no warm-up.
+        """Read and check a bundle and score requests of a few lengths, so that the first one pays
+        for no warm-up.
 
         Parameters
         ----------
@@ -111,8 +123,8 @@ class Router:
         Raises
         ------
         BundleError
-            If anything about the bundle is wrong, ``SignatureError`` if its signature is; nothing is built from a bundle that fails
-            its checks.
+            If anything about the bundle is wrong, ``SignatureError`` if its signature is; nothing
+            is built from a bundle that fails its checks.
         """
         return cls.from_bundle(read_trusted(Path(path), trust), threads=threads)
 
@@ -120,7 +132,12 @@ class Router:
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Router:
         """Build the router of a bundle that is read already."""
         early = EarlyScorer.from_bundle(bundle, threads=threads)
-        router = cls(Scorer.from_bundle(bundle, threads=threads), bundle.policy, version=bundle.label, early=early)
+        router = cls(
+            Scorer.from_bundle(bundle, threads=threads),
+            bundle.policy,
+            version=bundle.label,
+            early=early,
+        )
         router.scorer.warm_up()
         if early:
             router.consider(Request("warm up"))
@@ -128,10 +145,14 @@ class Router:
 
     @property
     def current(self) -> Router:
-        """The router itself; one that exchanges bundles answers with the router of the bundle that decides now."""
+        """The router itself; one that exchanges bundles answers with the router of the bundle that
+        decides now.
+        """
         return self
 
-    def decide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
+    def decide(
+        self, messages: Messages, task: str | None = None, *, tokens: int | None = None
+    ) -> Decision:
         """Return the decision for one request.
 
         Parameters
@@ -141,19 +162,25 @@ class Router:
         task : str, optional
             What kind of request it is, where the caller knows.
         tokens : int, optional
-            The request's own token count, where the gateway has one; else the scorer's tokenizer counts.
+            The request's own token count, where the gateway has one; else the scorer's tokenizer
+            counts.
         """
         return self._noted(self.consider(Request(messages, task, tokens)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
-        """Return the decisions for many requests, in order; scored in batches, much faster than one at a time."""
+        """Return the decisions for many requests, in order; scored in batches, much faster than one
+        at a time.
+        """
         pending = [self._look_at(request) for request in requests]
         self._exit_early([look for look in pending if look.is_open])
         self._score_all([look for look in pending if look.is_open])
         return [self._noted(self._conclude(look)) for look in pending]
 
-    async def adecide(self, messages: Messages, task: str | None = None, *, tokens: int | None = None) -> Decision:
-        """Return the decision for one request without blocking the event loop; arguments as in :meth:`decide`.
+    async def adecide(
+        self, messages: Messages, task: str | None = None, *, tokens: int | None = None
+    ) -> Decision:
+        """Return the decision for one request without blocking the event loop; arguments as in
+        :meth:`decide`.
 
         A thread decides. Requests that come while it is busy are decided together.
         """
@@ -161,12 +188,15 @@ class Router:
 
     @cached_property
     def _waiting(self) -> WaitingByLoop[Request, Decision]:
-        from difficulty.runtime.waiting import WaitingByLoop  # asyncio: loaded already where somebody awaits, 30 ms for who never does
+        from difficulty.runtime.waiting import (
+            WaitingByLoop,
+        )  # asyncio: loaded already where somebody awaits, 30 ms for who never does
 
         return WaitingByLoop(self.decide_many)
 
     def consider(self, request: Request, *, early: bool = True) -> Decision:
-        """Return the decision without counting or logging it: for tests of a bundle, not for traffic.
+        """Return the decision without counting or logging it: for tests of a bundle, not for
+        traffic.
 
         With ``early=False`` the scorer decides whatever needs a score.
         """
@@ -178,7 +208,9 @@ class Router:
         return self._conclude(look)
 
     def _exit_early(self, looks: list[_Look]) -> None:
-        """Decide those that are far from the threshold; where that fails, the scorer decides them."""
+        """Decide those that are far from the threshold; where that fails, the scorer decides
+        them.
+        """
         if self.early is None or self._exits is None or not looks:
             return
         try:
@@ -190,7 +222,9 @@ class Router:
             logger.debug("early exit failed, the scorer decides: %s", error)
             return
         for look, score in zip(looks, scores, strict=True):
-            if math.isfinite(score) and (verdict := exit_early(self._exits, score, informed=look.informed)):
+            if math.isfinite(score) and (
+                verdict := exit_early(self._exits, score, informed=look.informed)
+            ):
                 look.verdict, look.early_score = verdict, score
 
     def _score_one(self, look: _Look) -> None:
@@ -200,7 +234,9 @@ class Router:
             look.error = error
 
     def _score_all(self, looks: list[_Look]) -> None:
-        """Score in batches; where a batch fails, one at a time, so that one request cannot take others with it."""
+        """Score in batches; where a batch fails, one at a time, so that one request cannot take
+        others with it.
+        """
         try:
             columns = self.scorer.score_many([look.ids for look in looks])
         except Exception:
@@ -209,12 +245,16 @@ class Router:
             return
         for row, look in enumerate(looks):
             try:
-                look.score = Score.of({name: float(column[row]) for name, column in columns.items()})
+                look.score = Score.of(
+                    {name: float(column[row]) for name, column in columns.items()}
+                )
             except ScoringError as error:
                 look.error = error
 
     def _look_at(self, request: Request) -> _Look:
-        """Count, tokenize and apply the rules that need no score; errors are kept for :meth:`_conclude`."""
+        """Count, tokenize and apply the rules that need no score; errors are kept for
+        :meth:`_conclude`.
+        """
         look = _Look(request)
         try:
             if request.task is not None and not isinstance(request.task, str):
@@ -225,9 +265,16 @@ class Router:
                 if look.verdict:
                     return look
             encoded = self.scorer.encode(request.messages, request.task)
-            look.ids, look.informed, look.truncated = encoded.ids, encoded.informed, encoded.truncated
+            look.ids, look.informed, look.truncated = (
+                encoded.ids,
+                encoded.informed,
+                encoded.truncated,
+            )
             if look.tokens is None:
-                look.tokens, look.source = encoded.tokens, "estimate" if encoded.estimated else "tokenizer"
+                look.tokens, look.source = (
+                    encoded.tokens,
+                    "estimate" if encoded.estimated else "tokenizer",
+                )
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
         except Exception as error:
             look.error = error
@@ -238,7 +285,12 @@ class Router:
         score = look.score
         if score is not None and look.error is None:
             try:
-                look.verdict = after_scoring(self.policy, task=task, score=score.difficulty_score, familiarity=score.familiarity)
+                look.verdict = after_scoring(
+                    self.policy,
+                    task=task,
+                    score=score.difficulty_score,
+                    familiarity=score.familiarity,
+                )
             except Exception as error:
                 look.error = error
         if look.verdict is None:
@@ -255,7 +307,9 @@ class Router:
 
     def _decision(self, look: _Look, verdict: Verdict, score: Score | None) -> Decision:
         cheap = verdict.route == "cheap"
-        scored_by: ScoredBy | None = "scorer" if score else None if look.early_score is None else "early"
+        scored_by: ScoredBy | None = (
+            "scorer" if score else None if look.early_score is None else "early"
+        )
         policy = self.policy
         return Decision(
             route=verdict.route,
@@ -266,7 +320,9 @@ class Router:
             p_frontier_fails=score.p_frontier_fails if score else None,
             familiarity=score.familiarity if score else None,
             threshold=threshold_of(policy, look.task),
-            fallback=policy.frontier_model if cheap and policy.fallback.on_validation_failure else None,
+            fallback=policy.frontier_model
+            if cheap and policy.fallback.on_validation_failure
+            else None,
             task=look.task,
             tokens=look.tokens,
             tokens_source=look.source,

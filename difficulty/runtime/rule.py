@@ -6,7 +6,8 @@
     elif difficulty_score > threshold:                         frontier   above_threshold
     else:                                                      cheap      within_threshold
 
-A request that cannot be scored takes the route of ``on_error`` with reason ``scorer_error``. The first two lines need no score.
+A request that cannot be scored takes the route of ``on_error`` with reason ``scorer_error``. The
+first two lines need no score.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class TaskRules(Protocol):
         """Requests less familiar than this go to the frontier model."""
 
 
-Reason = Literal["easy_task", "hard_task", "unfamiliar", "above_threshold", "within_threshold", "scorer_error"]
+Reason = Literal[
+    "easy_task", "hard_task", "unfamiliar", "above_threshold", "within_threshold", "scorer_error"
+]
 
 
 class Verdict(NamedTuple):
@@ -66,7 +69,9 @@ def before_scoring(policy: TaskRules, *, task: str | None, tokens: int) -> Verdi
     return HARD if task in policy.hard_tasks else None
 
 
-def after_scoring(policy: Policy, *, task: str | None, score: float, familiarity: float | None) -> Verdict:
+def after_scoring(
+    policy: Policy, *, task: str | None, score: float, familiarity: float | None
+) -> Verdict:
     """Return the verdict of the rules that need the score."""
     if familiarity is not None and familiarity < policy.min_familiarity:
         return UNFAMILIAR

@@ -26,11 +26,15 @@ class Encoded(NamedTuple):
     """Token ids of one request."""
 
     ids: list[int]
-    """What the graph reads: the id of the task where it is known to the scorer, then those of the text."""
+    """What the graph reads: the id of the task where it is known to the scorer, then those of the
+    text.
+    """
     tokens: int
     """Tokens of the whole request."""
     estimated: bool = False
-    """Whether ``tokens`` is an estimate, because the middle of the text was left out before tokenizing."""
+    """Whether ``tokens`` is an estimate, because the middle of the text was left out before
+    tokenizing.
+    """
     informed: bool = False
     """Whether the first id is the task's."""
 
@@ -60,7 +64,12 @@ class Score(NamedTuple):
         for name, value in values.items():
             if not math.isfinite(value):
                 raise ScoringError(f"{name} must be a number: got {value}. Verify the bundle.")
-        return cls(values["difficulty_score"], values["p_cheap_fails"], values.get("p_frontier_fails"), values.get("familiarity"))
+        return cls(
+            values["difficulty_score"],
+            values["p_cheap_fails"],
+            values.get("p_frontier_fails"),
+            values.get("familiarity"),
+        )
 
 
 class Scorer:
@@ -83,7 +92,9 @@ class Scorer:
         *,
         task_ids: Mapping[str, int] | None = None,
     ) -> None:
-        self.graph = Graph(session, "scorer.onnx", _REQUIRED, _OPTIONAL, most_tokens=tokenizer.max_tokens + 1)
+        self.graph = Graph(
+            session, "scorer.onnx", _REQUIRED, _OPTIONAL, most_tokens=tokenizer.max_tokens + 1
+        )
         self.tokenizer = tokenizer
         self.view = view
         self.task_ids = dict(task_ids or {})
@@ -91,24 +102,36 @@ class Scorer:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Scorer:
-        """Build the scorer of a checked bundle; ``threads`` is what ONNX Runtime may use for one call."""
+        """Build the scorer of a checked bundle; ``threads`` is what ONNX Runtime may use for one
+        call.
+        """
         manifest = bundle.manifest
         session = load_session(bundle.files["scorer.onnx"], threads=threads)
         try:
             raw = Tokenizer.from_buffer(bundle.files["tokenizer.json"])
         except Exception as error:  # tokenizers raises plain Exception
-            raise BundleError(f"tokenizer.json cannot be loaded ({error}). Ship the bundle again.") from error
+            raise BundleError(
+                f"tokenizer.json cannot be loaded ({error}). Ship the bundle again."
+            ) from error
         tokenizer = RequestTokenizer(raw, max_tokens=manifest.max_tokens)
-        scorer = cls(session, tokenizer, TextView(manifest.text_view, max_chars=manifest.max_chars), task_ids=manifest.task_ids)
+        scorer = cls(
+            session,
+            tokenizer,
+            TextView(manifest.text_view, max_chars=manifest.max_chars),
+            task_ids=manifest.task_ids,
+        )
         if set(scorer.outputs) != set(manifest.outputs):
             raise BundleError(
-                f"scorer.onnx must have the outputs of the manifest, {sorted(manifest.outputs)}: got {sorted(scorer.outputs)}. "
-                "Ship the bundle again."
+                f"scorer.onnx must have the outputs of the manifest, {sorted(manifest.outputs)}:"
+                f" got {sorted(scorer.outputs)}. Ship the bundle again."
             )
         return scorer
 
-    def encode(self, messages: str | Sequence[Mapping[str, Any]], task: str | None = None) -> Encoded:
-        """Return the ids of a request; a task that the scorer was not trained with counts as not known.
+    def encode(
+        self, messages: str | Sequence[Mapping[str, Any]], task: str | None = None
+    ) -> Encoded:
+        """Return the ids of a request; a task that the scorer was not trained with counts as not
+        known.
 
         Raises
         ------
@@ -118,7 +141,10 @@ class Scorer:
         view = self.view(messages)
         ids, total = self.tokenizer.encode(view.text)
         if not ids or not view.text.strip():
-            raise ScoringError("a request must hold some text to be scored: got none. Send text, or route it without the scorer.")
+            raise ScoringError(
+                "a request must hold some text to be scored: got none. Send text, or route it"
+                " without the scorer."
+            )
         total = view.whole(total)
         task_id = None if task is None else self.task_ids.get(task)
         if task_id is None:
@@ -140,5 +166,7 @@ class Scorer:
         return self.score_ids(self.encode(messages, task).ids)
 
     def score_many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
-        """Return each output for many tokenized requests, arrays of shape (n_requests,) in the order of ``rows``."""
+        """Return each output for many tokenized requests, arrays of shape (n_requests,) in the
+        order of ``rows``.
+        """
         return self.graph.many(rows)

@@ -1,8 +1,9 @@
-"""A small HTTP service around a router, with the standard library alone: for containers, and for callers that are not Python.
+"""A small HTTP service around a router, with the standard library alone: for containers, and for
+callers that are not Python.
 
-    POST /decide  {"messages": [...]} or {"prompt": "..."}, and perhaps id, task, prompt_tokens  -> the decision
-    POST /decide  a list of such requests                                                       -> a list of decisions
-    GET  /health                                                                                -> {"bundle": "<name>-<version>"}
+    POST /decide  {"messages": [...]} or {"prompt": "..."}, and perhaps id, task, prompt_tokens
+                  -> the decision; of a list of such requests a list of decisions
+    GET  /health  -> {"bundle": "<name>-<version>"}
 
 It has no accounts and no encryption: put it where only your gateway reaches it.
 """
@@ -66,7 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif not length.isdecimal():
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "a request needs a Content-Length")
         elif int(length) > MOST_BYTES:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a request must have at most {MOST_BYTES:,} bytes: got {int(length):,}")
+            self._refuse(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"a request must have at most {MOST_BYTES:,} bytes: got {int(length):,}",
+            )
         else:
             self._decide(self.rfile.read(int(length)))
 
@@ -76,7 +80,10 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, f"a request must be JSON: {error}")
             return
-        rows = [request_row(one, number) for number, one in enumerate(form if isinstance(form, list) else [form], 1)]
+        rows = [
+            request_row(one, number)
+            for number, one in enumerate(form if isinstance(form, list) else [form], 1)
+        ]
         decisions = list(route_rows(self.server.router, rows))
         self._answer(HTTPStatus.OK, decisions if isinstance(form, list) else decisions[0])
 

@@ -1,4 +1,5 @@
-"""The settings of a gateway: which bundle, where the log goes, what it may keep. Read once, at the edge; unknown keys fail.
+"""The settings of a gateway: which bundle, where the log goes, what it may keep. Read once, at the
+edge; unknown keys fail.
 
 They belong to the deployment, not to the bundle: paths, secrets, and what code may run.
 """
@@ -24,7 +25,9 @@ __all__ = ["GatewaySettings", "SinkSettings", "build_gateway", "parse_settings"]
 
 
 class SinkSettings(BaseModel):
-    """A place of the decision log; see :data:`difficulty.runtime.log.SINKS`. Further keys are the sink's own options."""
+    """A place of the decision log; see :data:`difficulty.runtime.log.SINKS`. Further keys are the
+    sink's own options.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -38,11 +41,15 @@ class GatewaySettings(BaseModel):
 
     bundle: Path
     follow: bool = False
-    """Whether to take up a bundle that comes to the same path later, once it has passed every check."""
+    """Whether to take up a bundle that comes to the same path later, once it has passed every
+    check.
+    """
     follow_interval_s: float = Field(default=5.0, gt=0)
     """Seconds between two looks at that path, or that registry."""
     registry: str | None = None
-    """Registry whose champion of ``name`` is followed; ``bundle`` is then the folder where versions are kept once they were fetched."""
+    """Registry whose champion of ``name`` is followed; ``bundle`` is then the folder where versions
+    are kept once they were fetched.
+    """
     name: str | None = None
     """Name in the registry."""
     trust: Path | None = None
@@ -50,7 +57,9 @@ class GatewaySettings(BaseModel):
     threads: int = Field(default=1, ge=1)
     """Threads ONNX Runtime may use for one request."""
     mode: Literal["hook", "auto_router"] = "hook"
-    """Who names the model: a hook before the call, or the gateway's own router, which asks for it."""
+    """Who names the model: a hook before the call, or the gateway's own router, which asks for
+    it.
+    """
     models: tuple[str, ...] = ("auto",)
     """Model names that are routed; requests for any other are left alone."""
     cheap: str = "cheap"
@@ -88,7 +97,9 @@ def parse_settings(form: Mapping[str, Any]) -> GatewaySettings:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "settings"
-        raise InvalidValueError(f"gateway setting {where}", problem["input"], rule="fit", hint=f"{problem['msg']}.") from error
+        raise InvalidValueError(
+            f"gateway setting {where}", problem["input"], rule="fit", hint=f"{problem['msg']}."
+        ) from error
 
 
 def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -> Gateway:
@@ -104,7 +115,9 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
     trust = load_trust(settings.trust) if settings.trust else None
     if router is None and (settings.follow or settings.registry):
         locate = _champion(settings) if settings.registry else follow_path(settings.bundle)
-        router = ReloadingRouter(locate, interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust).start()
+        router = ReloadingRouter(
+            locate, interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust
+        ).start()
     return Gateway(
         router or Router.load(settings.bundle, threads=settings.threads, trust=trust),
         log=_log(settings),
@@ -120,7 +133,11 @@ def _champion(settings: GatewaySettings) -> Callable[[], Path]:
     from difficulty.bundle.registry import follow_alias, open_registry
 
     if settings.name is None:
-        raise InvalidValueError("gateway setting name", None, rule="say what the bundle is published under, beside registry")
+        raise InvalidValueError(
+            "gateway setting name",
+            None,
+            rule="say what the bundle is published under, beside registry",
+        )
     return follow_alias(open_registry(settings.registry or ""), settings.name, settings.bundle)
 
 
@@ -130,7 +147,12 @@ def _log(settings: GatewaySettings) -> DecisionLog | None:
     try:
         sinks = [build_sink(sink.kind, **(sink.model_extra or {})) for sink in settings.log]
     except TypeError as error:
-        raise InvalidValueError("gateway setting log", [sink.kind for sink in settings.log], rule="fit", hint=f"{error}.") from error
+        raise InvalidValueError(
+            "gateway setting log",
+            [sink.kind for sink in settings.log],
+            rule="fit",
+            hint=f"{error}.",
+        ) from error
     return DecisionLog(sinks, capacity=settings.log_capacity)
 
 
@@ -139,4 +161,6 @@ def _function(path: str) -> Redact:
     try:
         return getattr(import_module(module), name)  # type: ignore[no-any-return]
     except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidValueError("gateway setting redact", path, rule="be package.module:name", hint=f"{error}.") from error
+        raise InvalidValueError(
+            "gateway setting redact", path, rule="be package.module:name", hint=f"{error}."
+        ) from error

@@ -16,8 +16,9 @@ _SWEEP_S = 60.0
 class Visits:
     """Keep open visits, and close those that nobody closes.
 
-    A gateway may never say how a request ended, for example because the client hung up. Such visits are logged as ``abandoned`` after
-    ``patience_s`` seconds, when the next request comes, so that the log has one event a request and memory stays bounded.
+    A gateway may never say how a request ended, for example because the client hung up. Such visits
+    are logged as ``abandoned`` after ``patience_s`` seconds, when the next request comes, so that
+    the log has one event a request and memory stays bounded.
 
     Parameters
     ----------
@@ -35,7 +36,9 @@ class Visits:
         return len(self._open)
 
     def add(self, visit: Visit) -> str:
-        """Keep a visit and return its number: not the request's id, which the client may have chosen."""
+        """Keep a visit and return its number: not the request's id, which the client may have
+        chosen.
+        """
         self._sweep()
         number = uuid.uuid4().hex
         self._open[number] = visit
@@ -55,5 +58,7 @@ class Visits:
         if now - self._swept < min(_SWEEP_S, self.patience_s):
             return
         self._swept = now
-        for visit in [visit for visit in self._open.values() if now - visit.started > self.patience_s]:
+        for visit in [
+            visit for visit in self._open.values() if now - visit.started > self.patience_s
+        ]:
             self.close(visit, "abandoned")

@@ -1,7 +1,9 @@
-"""Decisions for asyncio: the event loop waits on a thread, never computes. The one module of the runtime that imports asyncio.
+"""Decisions for asyncio: the event loop waits on a thread, never computes. The one module of the
+runtime that imports asyncio.
 
-A request that comes alone goes to the thread at once. Those that come while the thread is busy are decided together when it is done, so
-that a burst costs what a batch costs and nobody ever waits for a batch to fill.
+A request that comes alone goes to the thread at once. Those that come while the thread is busy are
+decided together when it is done, so that a burst costs what a batch costs and nobody ever waits for
+a batch to fill.
 """
 
 from __future__ import annotations
@@ -21,11 +23,15 @@ _Answer = TypeVar("_Answer")
 
 
 class WaitingByLoop(Generic[_Asked, _Answer]):
-    """Answer questions of any event loop, each loop's from a thread of its own; arguments as of :class:`Waiting`."""
+    """Answer questions of any event loop, each loop's from a thread of its own; arguments as of
+    :class:`Waiting`.
+    """
 
     def __init__(self, answer: Callable[[Sequence[_Asked]], Sequence[_Answer]]) -> None:
         self._answer = answer
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting[_Asked, _Answer]] = WeakKeyDictionary()
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting[_Asked, _Answer]] = (
+            WeakKeyDictionary()
+        )
 
     async def ask(self, question: _Asked) -> _Answer:
         """Return the answer to one question of the running loop."""
@@ -52,7 +58,9 @@ class Waiting(Generic[_Asked, _Answer]):
         self._busy = False
 
     async def ask(self, question: _Asked) -> _Answer:
-        """Return the answer to one question; an error of the whole batch is raised to everyone in it."""
+        """Return the answer to one question; an error of the whole batch is raised to everyone in
+        it.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_Answer] = loop.create_future()
         self._queue.append((question, future))
@@ -62,14 +70,23 @@ class Waiting(Generic[_Asked, _Answer]):
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST_AT_ONCE))]
-        batch = [(question, future) for question, future in batch if not future.done()]  # who gave up meanwhile needs no answer
+        batch = [
+            (question, future) for question, future in batch if not future.done()
+        ]  # who gave up meanwhile needs no answer
         self._busy = bool(batch)
         if batch:
-            sent = loop.run_in_executor(self._pool, self._answer, [question for question, _ in batch])
-            sent.add_done_callback(lambda done: self._receive(loop, [future for _, future in batch], done))
+            sent = loop.run_in_executor(
+                self._pool, self._answer, [question for question, _ in batch]
+            )
+            sent.add_done_callback(
+                lambda done: self._receive(loop, [future for _, future in batch], done)
+            )
 
     def _receive(
-        self, loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[_Answer]], done: asyncio.Future[Sequence[_Answer]]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        futures: list[asyncio.Future[_Answer]],
+        done: asyncio.Future[Sequence[_Answer]],
     ) -> None:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         answers = [None] * len(futures) if error else done.result()

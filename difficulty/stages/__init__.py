@@ -1,1 +1,3 @@
-"""The steps of the journey, one file each: plain functions that the command line, a notebook or a scheduler calls. They print nothing."""
+"""The steps of the journey, one file each: plain functions that the command line, a notebook or a
+scheduler calls. They print nothing.
+"""

@@ -29,13 +29,26 @@ __all__ = ["build_model", "known_tasks", "labelled"]
 
 
 def build_model(
-    recipe: Recipe, encoder: Encoder, target: Target, *, tasks: Sequence[str] = (), tuned: TunedChannel | None = None
+    recipe: Recipe,
+    encoder: Encoder,
+    target: Target,
+    *,
+    tasks: Sequence[str] = (),
+    tuned: TunedChannel | None = None,
 ) -> DifficultyModel:
-    """Return the unfitted model of a recipe; ``tasks`` are those it is to know, ``tuned`` its fine-tuned encoder where it has one."""
+    """Return the unfitted model of a recipe; ``tasks`` are those it is to know, ``tuned`` its
+    fine-tuned encoder where it has one.
+    """
     features = recipe.features
     channels: list[Channel] = []
     if features.ngrams:
-        channels.append(NgramChannel(encoder.vocabulary_size, buckets=features.ngrams.buckets, strength=features.ngrams.strength))
+        channels.append(
+            NgramChannel(
+                encoder.vocabulary_size,
+                buckets=features.ngrams.buckets,
+                strength=features.ngrams.strength,
+            )
+        )
     if tuned:
         channels.append(tuned)
     guess = features.embedding and tasks and features.tasks and features.tasks.guess
@@ -48,11 +61,19 @@ def build_model(
     if features.length:
         channels.append(LengthChannel(strength=features.length.strength))
     rng = np.random.default_rng(recipe.seed)
-    return DifficultyModel(channels, task_channels=task_channels_of(channels, tasks), target=target, folds=recipe.folds, rng=rng)
+    return DifficultyModel(
+        channels,
+        task_channels=task_channels_of(channels, tasks),
+        target=target,
+        folds=recipe.folds,
+        rng=rng,
+    )
 
 
 def known_tasks(recipe: Recipe, data: LabelledTokens) -> list[str]:
-    """Return the tasks with enough samples to learn from, by name; none where there is only one or the recipe wants none."""
+    """Return the tasks with enough samples to learn from, by name; none where there is only one or
+    the recipe wants none.
+    """
     settings = recipe.features.tasks
     if not settings or data.tasks is None:
         return []
@@ -66,4 +87,9 @@ def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> 
     rows = np.flatnonzero(chosen)
     groups = traffic.split_groups
     picked = tokens.at(rows)
-    return LabelledTokens(ids=picked.ids, outcomes=traffic.outcomes[rows], groups=[groups[row] for row in rows], tasks=picked.tasks)
+    return LabelledTokens(
+        ids=picked.ids,
+        outcomes=traffic.outcomes[rows],
+        groups=[groups[row] for row in rows],
+        tasks=picked.tasks,
+    )

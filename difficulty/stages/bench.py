@@ -1,4 +1,6 @@
-"""The bench that candidates are judged on: same samples, same folds, same draws; what they share is computed once."""
+"""The bench that candidates are judged on: same samples, same folds, same draws; what they share is
+computed once.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ Builder = Callable[[Recipe, Encoder, LabelledTokens], DifficultyModel]
 """Returns the unfitted model of a recipe, for some fit samples."""
 N_DRAWS = 200
 _SLOWER_THAN_EMBEDDINGS = 3.0
-"""Channels that learn something of the embeddings first, a guess or centres, take about so many times as long as those that do not."""
+"""Channels that learn something of the embeddings first, a guess or centres, take about so many
+times as long as those that do not.
+"""
 _PROBE = 32
 """Requests that an encoder embeds to see how long all would take."""
 
@@ -40,7 +44,8 @@ class Tried:
     ----------
     candidate : Candidate
     value : float
-        Mean of ``without_task`` and ``with_task``; where the candidate reads no tasks they are the same.
+        Mean of ``without_task`` and ``with_task``; where the candidate reads no tasks they are the
+        same.
     without_task, with_task : float
         The figure when no task is told, and when it is told where it is known.
     draws : ndarray of shape (n_draws,)
@@ -103,19 +108,36 @@ class Bench:
         return self._prepared(recipe)[0]
 
     def expected_seconds(self, candidate: Candidate) -> float:
-        """Return how long a candidate is expected to take: fitting its new channels, judging, and embedding with a new encoder."""
-        new = [channel.name for channel in self._model(candidate).all_channels if self._key(candidate, channel) not in self._logits]
-        return sum(map(self._fitting_seconds, new)) + self._judging + self._embedding_seconds(candidate)
+        """Return how long a candidate is expected to take: fitting its new channels, judging, and
+        embedding with a new encoder.
+        """
+        new = [
+            channel.name
+            for channel in self._model(candidate).all_channels
+            if self._key(candidate, channel) not in self._logits
+        ]
+        return (
+            sum(map(self._fitting_seconds, new))
+            + self._judging
+            + self._embedding_seconds(candidate)
+        )
 
     def judge(self, candidate: Candidate) -> Tried:
-        """Return the figure of a candidate, fitting the channels that no candidate before it had."""
+        """Return the figure of a candidate, fitting the channels that no candidate before it
+        had.
+        """
         began = self.clock()
         model, data = self._model(candidate), self._prepared(candidate.recipe)[1]
-        logits = {channel.name: self._logits_of(candidate, channel, data) for channel in model.all_channels}
+        logits = {
+            channel.name: self._logits_of(candidate, channel, data)
+            for channel in model.all_channels
+        }
         fitted = self.clock()
         scores = nested_scores(model, logits, data, self.fold)
         blind, blind_draws = self._figure(scores.blind)
-        told, told_draws = (blind, blind_draws) if scores.told is None else self._figure(scores.told)
+        told, told_draws = (
+            (blind, blind_draws) if scores.told is None else self._figure(scores.told)
+        )
         done = self.clock()
         self._judging = max(self._judging, done - fitted)
         return Tried(
@@ -132,19 +154,29 @@ class Bench:
         known = np.flatnonzero(~np.isnan(self.held_out.outcome))
         statistic = self.held_out.statistic(rank_within(score, self.fold), known)
         weight, n_draws = self.held_out.weight, affordable_draws(len(score), N_DRAWS)
-        blocks = weight_blocks(self.held_out.groups, n_draws=n_draws, rng=np.random.default_rng(self.seed))
-        return float(statistic(weight)), np.concatenate([statistic(block * weight) for block in blocks])
+        blocks = weight_blocks(
+            self.held_out.groups, n_draws=n_draws, rng=np.random.default_rng(self.seed)
+        )
+        return float(statistic(weight)), np.concatenate(
+            [statistic(block * weight) for block in blocks]
+        )
 
-    def _logits_of(self, candidate: Candidate, channel: Channel, data: LabelledTokens) -> NestedLogits:
+    def _logits_of(
+        self, candidate: Candidate, channel: Channel, data: LabelledTokens
+    ) -> NestedLogits:
         key = self._key(candidate, channel)
         if key not in self._logits:
             began = self.clock()
             self._logits[key] = nested_logits(channel, data, self.fold)
-            self._seconds_of[channel.name] = max(self._seconds_of.get(channel.name, 0.0), self.clock() - began)
+            self._seconds_of[channel.name] = max(
+                self._seconds_of.get(channel.name, 0.0), self.clock() - began
+            )
         return self._logits[key]
 
     def _key(self, candidate: Candidate, channel: Channel) -> tuple[Any, ...]:
-        """Return what a channel's logits depend on; the whole of the features where that is not known."""
+        """Return what a channel's logits depend on; the whole of the features where that is not
+        known.
+        """
         features = candidate.recipe.features
         strength = features.embedding.strength if features.embedding else None
         settings = {
@@ -159,16 +191,24 @@ class Bench:
         return features.encoder, channel.name, settings.get(channel.name, features)
 
     def _fitting_seconds(self, name: str) -> float:
-        """Return how long a channel is expected to take: as its kind did, else by n-grams or embeddings, else as the slowest."""
+        """Return how long a channel is expected to take: as its kind did, else by n-grams or
+        embeddings, else as the slowest.
+        """
         known = self._seconds_of
         if name in known:
             return known[name]
         if name.startswith("ngrams") and "ngrams" in known:
             return known["ngrams"]
-        return _SLOWER_THAN_EMBEDDINGS * known["embedding"] if "embedding" in known else max(known.values(), default=0.0)
+        return (
+            _SLOWER_THAN_EMBEDDINGS * known["embedding"]
+            if "embedding" in known
+            else max(known.values(), default=0.0)
+        )
 
     def _embedding_seconds(self, candidate: Candidate) -> float:
-        """Return how long a new encoder needs for all samples, from some of them; embeddings are made once and count as 0 after."""
+        """Return how long a new encoder needs for all samples, from some of them; embeddings are
+        made once and count as 0 after.
+        """
         name = candidate.recipe.features.encoder
         if any(key[0] == name for key in self._logits):
             return 0.0

@@ -1,7 +1,9 @@
-"""The recipes that a search tries: few, from simple to rich, each the base recipe with other features.
+"""The recipes that a search tries: few, from simple to rich, each the base recipe with other
+features.
 
-A step of the ladder says which kinds of features are read. Every step is tried with the settings that the recipe has, then with one of
-them changed at a time; the product of all changes would cost more and choose no better, since more candidates mean more luck.
+A step of the ladder says which kinds of features are read. Every step is tried with the settings
+that the recipe has, then with one of them changed at a time; the product of all changes would cost
+more and choose no better, since more candidates mean more luck.
 """
 
 from __future__ import annotations
@@ -51,19 +53,22 @@ class Candidate:
     @property
     def name(self) -> str:
         """What reports call it, for example ``ngrams + tasks, ngrams.strength 0.1``."""
-        return ", ".join([" + ".join(self.features), *(f"{key} {value}" for key, value in self.changed.items())])
+        return ", ".join(
+            [" + ".join(self.features), *(f"{key} {value}" for key, value in self.changed.items())]
+        )
 
 
 def candidates_of(recipe: Recipe, *, tasks: bool) -> list[Candidate]:
     """Return the candidates of a recipe, the simplest first.
 
-    An encoder later in the list of encoders is slower to serve, so it counts as richer than any step of the ladder with an earlier one; on
-    a step, the recipe's own settings come first.
+    An encoder later in the list of encoders is slower to serve, so it counts as richer than any
+    step of the ladder with an earlier one; on a step, the recipe's own settings come first.
 
     Parameters
     ----------
     recipe : Recipe
-        With a section ``search``. What its section ``features`` switches off is not tried, neighbours excepted.
+        With a section ``search``. What its section ``features`` switches off is not tried,
+        neighbours excepted.
     tasks : bool
         Whether the traffic names tasks to learn from.
     """
@@ -73,7 +78,10 @@ def candidates_of(recipe: Recipe, *, tasks: bool) -> list[Candidate]:
         other = {} if encoder == recipe.features.encoder else {"encoder": encoder}
         for step in _LADDER:
             if _open(step, recipe, tasks=tasks) and (not other or _DENSE & {*step}):
-                found += [_candidate(recipe, step, other | change) for change in _changes(step, recipe.features, recipe.search)]
+                found += [
+                    _candidate(recipe, step, other | change)
+                    for change in _changes(step, recipe.features, recipe.search)
+                ]
     return found
 
 
@@ -84,13 +92,18 @@ def _open(step: tuple[str, ...], recipe: Recipe, *, tasks: bool) -> bool:
         "ngrams": bool(features.ngrams),
         "embedding": bool(features.embedding),
         "tasks": bool(features.tasks) and tasks,
-        "guess": bool(features.embedding) and bool(features.tasks) and tasks and bool(features.tasks and features.tasks.guess),
+        "guess": bool(features.embedding)
+        and bool(features.tasks)
+        and tasks
+        and bool(features.tasks and features.tasks.guess),
         "neighbours": bool(search and search.neighbour_sharpness),
     }
     return all(allowed[kind] for kind in step)
 
 
-def _changes(step: tuple[str, ...], features: FeatureSettings, search: SearchSettings) -> Iterator[dict[str, Any]]:
+def _changes(
+    step: tuple[str, ...], features: FeatureSettings, search: SearchSettings
+) -> Iterator[dict[str, Any]]:
     """Yield what is changed on a step: first nothing, then one setting at a time."""
     yield {}
     lists = {
@@ -108,18 +121,34 @@ def _changes(step: tuple[str, ...], features: FeatureSettings, search: SearchSet
 
 def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -> Candidate:
     base = recipe.features
-    form: dict[str, Any] = {"finetune": False, "encoder": changed.get("encoder", base.encoder), "transformer": base.transformer}
+    form: dict[str, Any] = {
+        "finetune": False,
+        "encoder": changed.get("encoder", base.encoder),
+        "transformer": base.transformer,
+    }
     form["length"] = base.length
     form["encoder_sha256"] = None if "encoder" in changed else base.encoder_sha256
     for section in ("ngrams", "embedding", "neighbours"):
-        own = {key.split(".")[1]: value for key, value in changed.items() if key.startswith(f"{section}.")}
+        own = {
+            key.split(".")[1]: value
+            for key, value in changed.items()
+            if key.startswith(f"{section}.")
+        }
         form[section] = _section(base, section).model_copy(update=own) if section in step else False
     if "guess" in step:  # the guess is read where embeddings are: beside them, or in their place
         embedding = form["embedding"] or _section(base, "embedding")
         form["embedding"] = embedding.model_copy(update={"beside_guess": "embedding" in step})
-    form["tasks"] = _section(base, "tasks").model_copy(update={"guess": "guess" in step}) if "tasks" in step else False
+    form["tasks"] = (
+        _section(base, "tasks").model_copy(update={"guess": "guess" in step})
+        if "tasks" in step
+        else False
+    )
     features = FeatureSettings.model_validate({name: _plain(value) for name, value in form.items()})
-    return Candidate(features=step, changed=changed, recipe=recipe.model_copy(update={"features": features, "search": False}))
+    return Candidate(
+        features=step,
+        changed=changed,
+        recipe=recipe.model_copy(update={"features": features, "search": False}),
+    )
 
 
 def _section(features: FeatureSettings, name: str) -> Any:

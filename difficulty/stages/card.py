@@ -30,47 +30,87 @@ _SHOWN = {
 }
 
 
-def bundle_card(name: str, lineage: Mapping[str, Any], policy: Policy, evaluation: Evaluation, report: ParityReport) -> str:
+def bundle_card(
+    name: str,
+    lineage: Mapping[str, Any],
+    policy: Policy,
+    evaluation: Evaluation,
+    report: ParityReport,
+) -> str:
     """Return the card in Markdown."""
     samples = lineage["samples"]
-    meaning = "(1 + expected gain of the frontier model) / 2" if lineage["target"] == "benefit" else "P(the cheap model fails)"
+    meaning = (
+        "(1 + expected gain of the frontier model) / 2"
+        if lineage["target"] == "benefit"
+        else "P(the cheap model fails)"
+    )
     lines = [
         f"# {name}",
         "",
-        f"Routes requests between `{policy.cheap_model}` (cheap) and `{policy.frontier_model}` (frontier).",
+        (
+            f"Routes requests between `{policy.cheap_model}` (cheap) and `{policy.frontier_model}`"
+            " (frontier)."
+        ),
         f"`difficulty_score` is {meaning}; higher means more worth the frontier model.",
         "",
         "## Rule",
         "",
-        f"- cheap without scoring: {_tasks(policy.easy_tasks)}, below {policy.max_cheap_tokens:,} tokens",
+        (
+            f"- cheap without scoring: {_tasks(policy.easy_tasks)}, below"
+            f" {policy.max_cheap_tokens:,} tokens"
+        ),
         f"- frontier without scoring: {_tasks(policy.hard_tasks)}",
-        f"- frontier when less familiar than {policy.min_familiarity:g}"
-        if policy.min_familiarity
-        else "- unfamiliar requests are scored too",
-        f"- else frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by `{policy.chosen.objective}` "
-        f"on {policy.chosen.n:,} calibration requests",
+        (
+            f"- frontier when less familiar than {policy.min_familiarity:g}"
+            if policy.min_familiarity
+            else "- unfamiliar requests are scored too"
+        ),
+        (
+            f"- else frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by"
+            f" `{policy.chosen.objective}` on {policy.chosen.n:,} calibration requests"
+        ),
         f"- review the threshold by {policy.review_date.isoformat()}",
         "",
         "## Test figures",
         "",
-        f"On {evaluation.counts['requests']:,} requests that were used neither for fitting, calibration nor the threshold.",
+        (
+            f"On {evaluation.counts['requests']:,} requests that were used neither for fitting,"
+            " calibration nor the threshold."
+        ),
         "",
         "| figure | value | 95 % interval | n |",
         "| --- | --- | --- | --- |",
-        *(_row(label, evaluation.overall[key]) for key, label in _SHOWN.items() if key in evaluation.overall),
+        *(
+            _row(label, evaluation.overall[key])
+            for key, label in _SHOWN.items()
+            if key in evaluation.overall
+        ),
         "",
         *_early(policy, evaluation),
         "## Made from",
         "",
         f"- recipe `{lineage['recipe']['name']}`, traffic sha256 `{lineage['training_data']}`",
-        f"- {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,} test samples, {samples['aside']:,} aside",
+        (
+            f"- {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,}"
+            f" test samples, {samples['aside']:,} aside"
+        ),
         *(f"- {sentence}" for sentence in (lineage.get("logged") or {}).get("notes", ())),
         *(f"- {sentence}" for sentence in (*reading_notes(lineage), *label_notes(lineage))),
-        f"- exported graph against the Python model: largest difference {report.max_difference:.2g} on {report.n:,} requests, "
-        f"{report.flips} decisions flipped",
-        *([f"- encoder trained on with float32 weights, shipped with others: {report.encoder}"] if report.encoder else []),
+        (
+            "- exported graph against the Python model: largest difference"
+            f" {report.max_difference:.2g} on {report.n:,} requests, {report.flips} decisions"
+            " flipped"
+        ),
+        *(
+            [f"- encoder trained on with float32 weights, shipped with others: {report.encoder}"]
+            if report.encoder
+            else []
+        ),
         "",
-        "Scores hold for traffic like that it was trained on. They say little about kinds of requests it never saw.",
+        (
+            "Scores hold for traffic like that it was trained on. They say little about kinds of"
+            " requests it never saw."
+        ),
         *([advice["sentence"]] if (advice := lineage.get("familiarity")) else []),
         "",
     ]
@@ -86,12 +126,14 @@ def _early(policy: Policy, evaluation: Evaluation) -> list[str]:
     return [
         "## Early exit",
         "",
-        f"`early.onnx` decides what is far from the threshold; it may change {early.budget:.2%} of the scorer's decisions. "
-        "All other figures are the scorer's.",
+        (
+            f"`early.onnx` decides what is far from the threshold; it may change {early.budget:.2%}"
+            " of the scorer's decisions. All other figures are the scorer's."
+        ),
         "",
         *(
-            f"- {word} a known task: cheap below {cut.low:.6g}, frontier above {cut.high:.6g}, chosen on {cut.n:,} calibration requests "
-            f"with confidence {early.confidence:g}"
+            f"- {word} a known task: cheap below {cut.low:.6g}, frontier above {cut.high:.6g},"
+            f" chosen on {cut.n:,} calibration requests with confidence {early.confidence:g}"
             for word, cut in cuts
             if cut
         ),
@@ -107,5 +149,9 @@ def _tasks(tasks: tuple[str, ...]) -> str:
 def _row(label: str, estimate: Estimate) -> str:
     if estimate.value is None:
         return f"| {label} | unknown | {estimate.note} | {estimate.n:,} |"
-    interval = "unknown" if estimate.low is None or estimate.high is None else f"{estimate.low:.3f} to {estimate.high:.3f}"
+    interval = (
+        "unknown"
+        if estimate.low is None or estimate.high is None
+        else f"{estimate.low:.3f} to {estimate.high:.3f}"
+    )
     return f"| {label} | {estimate.value:.3f} | {interval} | {estimate.n:,} |"

@@ -1,9 +1,11 @@
-"""Distillation: a teacher run says what it thinks of requests, labelled or not, and a light student learns from that beside the labels.
+"""Distillation: a teacher run says what it thinks of requests, labelled or not, and a light student
+learns from that beside the labels.
 
-Of a fit sample the teacher's opinion is its out-of-fold score, by heads that did not see the sample. The opinion is soft: both
-models' failure probabilities, moved so that their difference is the teacher's expected gain, which it learned on its own and knows better.
-Calibration and test samples keep their labels alone, and the teacher must have been trained on the same traffic with the same split, so
-it knows no more of them than the student may.
+Of a fit sample the teacher's opinion is its out-of-fold score, by heads that did not see the
+sample. The opinion is soft: both models' failure probabilities, moved so that their difference is
+the teacher's expected gain, which it learned on its own and knows better. Calibration and test
+samples keep their labels alone, and the teacher must have been trained on the same traffic with the
+same split, so it knows no more of them than the student may.
 """
 
 from __future__ import annotations
@@ -32,8 +34,11 @@ __all__ = ["check_teacher", "soft_failures", "taught", "with_unlabelled"]
 FloatArray = NDArray[np.float64]
 
 
-def check_teacher(recipe: Recipe, teacher: Run | None, traffic: Traffic, unlabelled: Path | None) -> None:
-    """Refuse a teacher that is missing, not wanted, or that may have seen what the student is judged by.
+def check_teacher(
+    recipe: Recipe, teacher: Run | None, traffic: Traffic, unlabelled: Path | None
+) -> None:
+    """Refuse a teacher that is missing, not wanted, or that may have seen what the student is
+    judged by.
 
     Raises
     ------
@@ -46,21 +51,36 @@ def check_teacher(recipe: Recipe, teacher: Run | None, traffic: Traffic, unlabel
         raise RecipeError(
             f"recipe {recipe.name!r} learns from a teacher: pass --teacher RUN."
             if recipe.distil
-            else f"recipe {recipe.name!r} learns from no teacher. Leave out --teacher, or use recipe distilled."
+            else (
+                f"recipe {recipe.name!r} learns from no teacher. Leave out --teacher, or use recipe"
+                " distilled."
+            )
         )
     if teacher is None:
         if unlabelled:
-            raise RecipeError("unlabelled requests need a teacher: pass --teacher RUN with recipe distilled.")
+            raise RecipeError(
+                "unlabelled requests need a teacher: pass --teacher RUN with recipe distilled."
+            )
         return
     theirs = teacher.recipe
-    if teacher.lineage["training_data"] != traffic.data_hash or (theirs.seed, theirs.split) != (recipe.seed, recipe.split):
+    if teacher.lineage["training_data"] != traffic.data_hash or (theirs.seed, theirs.split) != (
+        recipe.seed,
+        recipe.split,
+    ):
         raise RunError(
-            "the teacher must be trained on the same traffic with the same seed and split: else it may have seen what the student is "
-            "judged by. Train it again on this traffic."
+            "the teacher must be trained on the same traffic with the same seed and split: else it"
+            " may have seen what the student is judged by. Train it again on this traffic."
         )
 
 
-def taught(fit: LabelledTokens, ids: Sequence[str], opinion: NamedScores, *, share: float, target: Target = "benefit") -> LabelledTokens:
+def taught(
+    fit: LabelledTokens,
+    ids: Sequence[str],
+    opinion: NamedScores,
+    *,
+    share: float,
+    target: Target = "benefit",
+) -> LabelledTokens:
     """Return the fit samples with outcomes that are part label, part the teacher's opinion.
 
     Parameters
@@ -84,14 +104,16 @@ def taught(fit: LabelledTokens, ids: Sequence[str], opinion: NamedScores, *, sha
     row_of = {name: row for row, name in enumerate(opinion.ids)}
     if missing := len(set(ids) - row_of.keys()):
         raise RunError(
-            f"the teacher must have an opinion of every fit sample: {missing:,} of {len(ids):,} have none. Was it trained with "
-            "--start-from? Train it again without."
+            f"the teacher must have an opinion of every fit sample: {missing:,} of {len(ids):,}"
+            " have none. Was it trained with --start-from? Train it again without."
         )
     thought = soft_failures(opinion.scores, target)[[row_of[name] for name in ids]]
     own = fit.outcomes
     failure = np.stack([own.cheap_failure, own.frontier_failure], axis=1)
     tied = (own.preferred_gain == 0.0) & ~np.isnan(failure).any(axis=1)
-    failure[tied] = failure[tied].mean(axis=1, keepdims=True)  # what a tie says of the gain, said by the outcomes
+    failure[tied] = failure[tied].mean(
+        axis=1, keepdims=True
+    )  # what a tie says of the gain, said by the outcomes
     mixed = (1.0 - share) * failure + share * thought
     return replace(
         fit,
@@ -114,7 +136,8 @@ def with_unlabelled(
     kept_out: Traffic,
     share: float,
 ) -> tuple[LabelledTokens, int]:
-    """Return the fit samples and, after them, the requests of a file with the teacher's opinion as outcomes; and how many those are.
+    """Return the fit samples and, after them, the requests of a file with the teacher's opinion as
+    outcomes; and how many those are.
 
     Parameters
     ----------
@@ -125,8 +148,8 @@ def with_unlabelled(
     view, tokenizer
         The student's.
     kept_out : Traffic
-        Samples whose texts are left out of the file: all labelled ones. Some judge the student, and of fit samples the teacher saw the
-        label, so only its out-of-fold opinion counts.
+        Samples whose texts are left out of the file: all labelled ones. Some judge the student, and
+        of fit samples the teacher saw the label, so only its out-of-fold opinion counts.
     share : float
         Weight of an unlabelled request.
 
@@ -137,26 +160,41 @@ def with_unlabelled(
     """
     requests = _new_requests(path, view, taken={one.text for one in kept_out.views(view)})
     if not requests:
-        raise TrafficError(f"{path.name} must hold requests that are not among the labelled ones: got none. Check the file.")
+        raise TrafficError(
+            f"{path.name} must hold requests that are not among the labelled ones: got none. Check"
+            " the file."
+        )
     tasks, n = [request.task for request in requests], len(requests)
-    read = teacher.tokenizer.encode_batch([teacher.view(request.messages).text for request in requests])
-    failure = soft_failures(teacher.model.predict([row.ids for row in read], tasks), teacher.model.target)
+    read = teacher.tokenizer.encode_batch(
+        [teacher.view(request.messages).text for request in requests]
+    )
+    failure = soft_failures(
+        teacher.model.predict([row.ids for row in read], tasks), teacher.model.target
+    )
     outcomes = Outcomes(
         cheap_quality=1.0 - failure[:, 0],
         frontier_quality=1.0 - failure[:, 1],
         preferred_gain=np.full(n, np.nan),
         weight=np.full(n, share),
     )
-    rows = [row.ids for row in tokenizer.encode_batch([view(request.messages).text for request in requests])]
-    added = LabelledTokens(ids=rows, outcomes=outcomes, groups=[f"unlabelled {number}" for number in range(n)], tasks=tasks)
+    rows = [
+        row.ids
+        for row in tokenizer.encode_batch([view(request.messages).text for request in requests])
+    ]
+    added = LabelledTokens(
+        ids=rows,
+        outcomes=outcomes,
+        groups=[f"unlabelled {number}" for number in range(n)],
+        tasks=tasks,
+    )
     return fit.joined(added), n
 
 
 def soft_failures(scores: Scores, target: Target) -> FloatArray:
     """Return both models' failure probabilities, of shape (n, 2); NaN where not scored.
 
-    For target ``benefit`` their difference is the expected gain, and their mean is moved where probabilities leave no room for it; for
-    ``failure`` the score says nothing of the gain.
+    For target ``benefit`` their difference is the expected gain, and their mean is moved where
+    probabilities leave no room for it; for ``failure`` the score says nothing of the gain.
     """
     cheap = scores.p_cheap_fails
     if scores.p_frontier_fails is None:
@@ -169,7 +207,9 @@ def soft_failures(scores: Scores, target: Target) -> FloatArray:
 
 
 def _new_requests(path: Path, view: TextView, *, taken: set[str]) -> list[Request]:
-    """Return the requests of a file whose text is new; those that cannot be read or hold no text are left out."""
+    """Return the requests of a file whose text is new; those that cannot be read or hold no text
+    are left out.
+    """
     seen, found = set(taken), []
     for row in read_requests(path):
         text = "" if row.problem else _text(row.request, view)

@@ -1,4 +1,6 @@
-"""Early exit at shipping time: cut-offs chosen on calibration requests, and judged on requests that chose nothing."""
+"""Early exit at shipping time: cut-offs chosen on calibration requests, and judged on requests that
+chose nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,15 @@ from difficulty.stages.scoring import fixed_routes, rule_tokens
 from difficulty.thresholds.early import choose_cut_offs, figures_of_exit
 from difficulty.traffic.table import Traffic
 
-__all__ = ["CONFIDENCE", "BothScores", "both_scores", "choose_exits", "exit_sentences", "judge_exits", "unfit"]
+__all__ = [
+    "CONFIDENCE",
+    "BothScores",
+    "both_scores",
+    "choose_exits",
+    "exit_sentences",
+    "judge_exits",
+    "unfit",
+]
 
 CONFIDENCE = 0.95
 FloatArray = NDArray[np.float64]
@@ -35,7 +45,8 @@ class BothScores(NamedTuple):
 def both_scores(scores: TrafficScores, traffic: Traffic, rules: TaskRules) -> dict[str, BothScores]:
     """Return early score and score of traffic, by kind of request.
 
-    ``with_task`` holds the requests whose task the scorer knows; ``without_task`` holds all of them, as if nobody had told.
+    ``with_task`` holds the requests whose task the scorer knows; ``without_task`` holds all of
+    them, as if nobody had told.
     """
     early, groups = scores.early, np.asarray(traffic.split_groups)
     assert early is not None
@@ -46,7 +57,11 @@ def both_scores(scores: TrafficScores, traffic: Traffic, rules: TaskRules) -> di
         "with_task": (early.told, told, early.informed & np.isnan(fixed)),
         "without_task": (early.untold, untold, early.readable),
     }
-    return {kind: BothScores(first[rows], second[rows], groups[rows]) for kind, (first, second, rows) in kinds.items() if rows.any()}
+    return {
+        kind: BothScores(first[rows], second[rows], groups[rows])
+        for kind, (first, second, rows) in kinds.items()
+        if rows.any()
+    }
 
 
 def unfit(*, task_thresholds: Mapping[str, float], min_familiarity: float) -> str | None:
@@ -54,43 +69,62 @@ def unfit(*, task_thresholds: Mapping[str, float], min_familiarity: float) -> st
     if task_thresholds:
         return "no early exit: its cut-offs belong to one threshold, and tasks have their own"
     if min_familiarity > 0:
-        return "no early exit: only the scorer says how familiar a request is, and min_familiarity asks for that"
+        return (
+            "no early exit: only the scorer says how familiar a request is, and min_familiarity"
+            " asks for that"
+        )
     return None
 
 
-def choose_exits(scores: Mapping[str, BothScores], *, threshold: float, budget: float) -> tuple[Early | None, tuple[str, ...]]:
-    """Return the early exit that asks the scorer least within the budget, and what is to be said where there is none."""
+def choose_exits(
+    scores: Mapping[str, BothScores], *, threshold: float, budget: float
+) -> tuple[Early | None, tuple[str, ...]]:
+    """Return the early exit that asks the scorer least within the budget, and what is to be said
+    where there is none.
+    """
     cuts: dict[str, CutOffs] = {}
     notes = []
     for kind, both in scores.items():
         try:
             low, high, figures = choose_cut_offs(
-                both.early, both.score, threshold=threshold, groups=both.groups, budget=budget, confidence=CONFIDENCE
+                both.early,
+                both.score,
+                threshold=threshold,
+                groups=both.groups,
+                budget=budget,
+                confidence=CONFIDENCE,
             )
         except NotAttainableError as error:
             notes.append(f"no early exit for requests {_KINDS[kind]}: {error}")
             continue
         expected = {name: estimate.as_dict() for name, estimate in figures.items()}
         cuts[kind] = CutOffs(low=low, high=high, n=len(both.early), expected=expected)
-    early = Early(threshold=threshold, budget=budget, confidence=CONFIDENCE, **cuts) if cuts else None
+    early = (
+        Early(threshold=threshold, budget=budget, confidence=CONFIDENCE, **cuts) if cuts else None
+    )
     return early, tuple(notes)
 
 
 def judge_exits(early: Early, scores: Mapping[str, BothScores]) -> dict[str, dict[str, Estimate]]:
-    """Return, by kind of request, the share that the scorer is asked about and the share of changed decisions."""
+    """Return, by kind of request, the share that the scorer is asked about and the share of changed
+    decisions.
+    """
     found = {}
     for kind, both in scores.items():
         cut: CutOffs | None = getattr(early, kind)
         if cut:
-            found[kind] = figures_of_exit(both.early, both.score, threshold=early.threshold, low=cut.low, high=cut.high)
+            found[kind] = figures_of_exit(
+                both.early, both.score, threshold=early.threshold, low=cut.low, high=cut.high
+            )
     return found
 
 
 def exit_sentences(figures: Mapping[str, Mapping[str, Estimate]], *, judged: str) -> list[str]:
     """Return a sentence for each kind of request."""
     return [
-        f"of {part['asked'].n:,} {judged} requests {_KINDS[kind]} the scorer is asked about {_percent(part['asked'])}, and early exit "
-        f"changes {_percent(part['changed'])} of the decisions"
+        f"of {part['asked'].n:,} {judged} requests {_KINDS[kind]} the scorer is asked about"
+        f" {_percent(part['asked'])}, and early exit changes {_percent(part['changed'])} of the"
+        " decisions"
         for kind, part in figures.items()
     ]
 

@@ -1,4 +1,6 @@
-"""Evaluate: a run or a bundle on labelled traffic -> metrics.json with intervals, slices and baselines, and the report of it."""
+"""Evaluate: a run or a bundle on labelled traffic -> metrics.json with intervals, slices and
+baselines, and the report of it.
+"""
 
 from __future__ import annotations
 
@@ -26,24 +28,26 @@ from difficulty.stages.labels import with_suspicion
 from difficulty.stages.priced import Question, economics_of, write_economics
 from difficulty.stages.provenance import judged_by, provenance_of_bundle, provenance_of_run
 from difficulty.stages.reading import reading_of
-from difficulty.stages.report import choice_of, mistakes_of, read_economics, suspects_of, write_report
+from difficulty.stages.report import (
+    choice_of,
+    mistakes_of,
+    read_economics,
+    suspects_of,
+    write_report,
+)
 from difficulty.stages.run import Run
 from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import judged, tokenize
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Traffic
 
-__all__ = [
-    "Judgement",
-    "evaluate_scorer",
-    "label_settings",
-    "training_splits",
-    "weighed",
-]
+__all__ = ["Judgement", "evaluate_scorer", "label_settings", "training_splits", "weighed"]
 
 
 _OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is judged."
-_OTHER_TRAFFIC = "Other traffic than the bundle was trained on; whether single samples overlap is not known."
+_OTHER_TRAFFIC = (
+    "Other traffic than the bundle was trained on; whether single samples overlap is not known."
+)
 
 
 class Judgement(NamedTuple):
@@ -71,14 +75,18 @@ def evaluate_scorer(
     economics: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Judgement:
-    """Judge a run or a bundle and write ``metrics.json``, ``report.html`` and ``report.md`` into ``out``.
+    """Judge a run or a bundle and write ``metrics.json``, ``report.html`` and ``report.md`` into
+    ``out``.
 
-    Samples whose text or group was in the fit or calibration split are left out: a run remembers hashes of them. A bundle does not;
-    of its own training traffic the test split is judged, of other traffic everything, and the note says that overlap is unknown.
-    A run keeps embeddings of a slow encoder in ``cache``, where that is given. The report holds texts of requests only with ``show_texts``.
-    Of a bundle with early exit the figures are the scorer's; what early exit changes in them is told beside them.
-    It says whether routing pays where ``economics`` names an ``economics.json``, or else where the price list compares ways to host:
-    then ``economics.json``, of the same scores and the defaults of :class:`~difficulty.stages.priced.Question`, is written as well.
+    Samples whose text or group was in the fit or calibration split are left out: a run remembers
+    hashes of them. A bundle does not; of its own training traffic the test split is judged, of
+    other traffic everything, and the note says that overlap is unknown. A run keeps embeddings of a
+    slow encoder in ``cache``, where that is given. The report holds texts of requests only with
+    ``show_texts``. Of a bundle with early exit the figures are the scorer's; what early exit
+    changes in them is told beside them. It says whether routing pays where ``economics`` names an
+    ``economics.json``, or else where the price list compares ways to host: then ``economics.json``,
+    of the same scores and the defaults of :class:`~difficulty.stages.priced.Question`, is written
+    as well.
 
     Raises
     ------
@@ -89,30 +97,69 @@ def evaluate_scorer(
     is_bundle = (scorer_path / "manifest.json").is_file()
     if not is_bundle and not (scorer_path / "run.json").is_file():
         raise RunError(
-            f"neither a run nor a bundle at {str(scorer_path)!r}. Name a folder written by 'difficulty train' or 'difficulty ship'."
+            f"neither a run nor a bundle at {str(scorer_path)!r}. Name a folder written by"
+            " 'difficulty train' or 'difficulty ship'."
         )
     say, per_token = progress or (lambda _: None), prices.per_token if prices else None
-    made = _of_bundle(scorer_path, traffic, per_token, say) if is_bundle else _of_run(scorer_path, traffic, per_token, cache)
+    made = (
+        _of_bundle(scorer_path, traffic, per_token, say)
+        if is_bundle
+        else _of_run(scorer_path, traffic, per_token, cache)
+    )
     say(f"judging {len(made.held_out):,} samples")
     rng = np.random.default_rng(seed)
     evaluation = evaluate(
-        made.held_out, n_draws=n_draws, rng=rng, task_means=made.task_means, others=made.others, provenance=made.provenance
+        made.held_out,
+        n_draws=n_draws,
+        rng=rng,
+        task_means=made.task_means,
+        others=made.others,
+        provenance=made.provenance,
     )
-    evaluation = evaluation.noting(made.notes).leaving_early(made.early).descending_from(made.lineage)
+    evaluation = (
+        evaluation.noting(made.notes).leaving_early(made.early).descending_from(made.lineage)
+    )
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
     mistakes = mistakes_of(made.held_out, made.picked, show_texts=show_texts)
     say("weighing up what it saves")
-    money = read_economics(economics) if economics else _economics(made, traffic, prices, out, n_draws=n_draws, seed=seed)
-    extras = replace(made.extras, economics=money, traffic=traffic_path.name, note=made.note, mistakes=mistakes, texts_shown=show_texts)
+    money = (
+        read_economics(economics)
+        if economics
+        else _economics(made, traffic, prices, out, n_draws=n_draws, seed=seed)
+    )
+    extras = replace(
+        made.extras,
+        economics=money,
+        traffic=traffic_path.name,
+        note=made.note,
+        mistakes=mistakes,
+        texts_shown=show_texts,
+    )
     write_report(evaluation, extras, out)
     n = len(made.held_out)
     priced = ("economics.json",) if money and not economics else ()
-    return Judgement(evaluation, n, len(traffic) - n, made.note, ("metrics.json", *priced, "report.html", "report.md"))
+    return Judgement(
+        evaluation,
+        n,
+        len(traffic) - n,
+        made.note,
+        ("metrics.json", *priced, "report.html", "report.md"),
+    )
 
 
-def _economics(made: _Material, traffic: Traffic, prices: PriceList | None, out: Path, *, n_draws: int, seed: int) -> dict[str, Any] | None:
-    """Write ``economics.json`` and return what it holds; ``None`` where the price list has no more than what tokens cost."""
+def _economics(
+    made: _Material,
+    traffic: Traffic,
+    prices: PriceList | None,
+    out: Path,
+    *,
+    n_draws: int,
+    seed: int,
+) -> dict[str, Any] | None:
+    """Write ``economics.json`` and return what it holds; ``None`` where the price list has no more
+    than what tokens cost.
+    """
     if prices is None or not prices.compares_hosting:
         return None
     question = Question(n_draws=affordable_draws(len(made.held_out), n_draws), seed=seed)
@@ -158,9 +205,17 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
     return _Material(
         held_out=with_suspicion(held_out, picked.ids, run.suspicious) if suspicious else held_out,
         task_means=TaskMeans(**gains) if gains else None,
-        others={"without_task": model.predict(tokens.ids).difficulty_score} if model.task_channels else None,
+        others=(
+            {"without_task": model.predict(tokens.ids).difficulty_score}
+            if model.task_channels
+            else None
+        ),
         notes=(*_notes(logged), *reading_of(tokens, run.tokenizer, run.encoder).notes),
-        note=f"{left_out:,} samples whose text or group training saw are left out." if left_out else "No sample was seen in training.",
+        note=(
+            f"{left_out:,} samples whose text or group training saw are left out."
+            if left_out
+            else "No sample was seen in training."
+        ),
         provenance=provenance_of_run(run, traffic, overlap, suspicious=suspicious, logged=logged),
         lineage=judged_by(
             run.lineage,
@@ -177,7 +232,9 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
     )
 
 
-def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None, say: Callable[[str], None]) -> _Material:
+def _of_bundle(
+    path: Path, traffic: Traffic, prices: Prices | None, say: Callable[[str], None]
+) -> _Material:
     bundle = read_bundle(path)
     splits = training_splits(bundle, traffic)
     rows = np.arange(len(traffic)) if splits is None else np.flatnonzero(splits == "test")
@@ -187,11 +244,27 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None, say: Callabl
     name = f"{bundle.manifest.name}-{bundle.manifest.version}"
     n, leaving = len(picked), exits(policy)
     small = EarlyScorer.from_bundle(bundle) if leaving else None
-    scores = score_traffic(scorer, picked, without_task=True, early=small, progress=lambda done: say(f"scored {done:,} of {n:,} samples"))
+    scores = score_traffic(
+        scorer,
+        picked,
+        without_task=True,
+        early=small,
+        progress=lambda done: say(f"scored {done:,} of {n:,} samples"),
+    )
     early = judge_exits(leaving, both_scores(scores, picked, policy)) if leaving else {}
-    said = [f"Figures are those of the scorer: {sentence}." for sentence in exit_sentences(early, judged="judged")]
+    said = [
+        f"Figures are those of the scorer: {sentence}."
+        for sentence in exit_sentences(early, judged="judged")
+    ]
     return _Material(
-        held_out=judged(picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices, policy=policy),
+        held_out=judged(
+            picked,
+            scores.outputs,
+            scores.totals,
+            target=bundle.manifest.target,
+            prices=prices,
+            policy=policy,
+        ),
         others=scores.untold,
         notes=(*_notes(logged), *scores.reading.notes, *said),
         early=early,
@@ -214,7 +287,9 @@ def _of_bundle(path: Path, traffic: Traffic, prices: Prices | None, say: Callabl
 
 
 def weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, tuple[str, ...]]:
-    """Return logged traffic weighted, with what to say of it; what an unknown policy selected is judged as it is, and the notes say so."""
+    """Return logged traffic weighted, with what to say of it; what an unknown policy selected is
+    judged as it is, and the notes say so.
+    """
     traffic, logged = _weighed(traffic, settings)
     return traffic, _notes(logged)
 
@@ -228,18 +303,28 @@ def _notes(logged: LoggedReport | None) -> tuple[str, ...]:
 
 
 def label_settings(bundle: Bundle) -> LabelSettings:
-    """Return the label settings of the recipe that a bundle was trained by; bundles from before there were any have the defaults."""
+    """Return the label settings of the recipe that a bundle was trained by; bundles from before
+    there were any have the defaults.
+    """
     return LabelSettings.model_validate(bundle.manifest.recipe.get("labels", {}))
 
 
 def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None:
-    """Return the split of each sample in training; ``None`` where the bundle was trained on other traffic."""
+    """Return the split of each sample in training; ``None`` where the bundle was trained on other
+    traffic.
+    """
     manifest = bundle.manifest
     if traffic.data_hash != manifest.training_data:
         return None
-    return traffic.splits((manifest.split["fit"], manifest.split["calibration"], manifest.split["test"]), manifest.split["seed"])
+    return traffic.splits(
+        (manifest.split["fit"], manifest.split["calibration"], manifest.split["test"]),
+        manifest.split["seed"],
+    )
 
 
 def _check_some(n: int, n_all: int) -> None:
     if not n:
-        raise TooFewSamplesError(f"evaluation needs samples that training did not see: all {n_all:,} were seen. Pass other traffic.")
+        raise TooFewSamplesError(
+            f"evaluation needs samples that training did not see: all {n_all:,} were seen. Pass"
+            " other traffic."
+        )

@@ -1,7 +1,9 @@
-"""Export at shipping time: the graph of a run, compared with the Python model on the path that requests take in serving.
+"""Export at shipping time: the graph of a run, compared with the Python model on the path that
+requests take in serving.
 
-Where the recipe or the caller wants int8, the encoder's float32 weights are made int8 after the fact. The score then moves, so what
-counts is decisions: of the ladder of :mod:`difficulty.export.ladder` the first rung ships on which few enough of them change, at the
+Where the recipe or the caller wants int8, the encoder's float32 weights are made int8 after the
+fact. The score then moves, so what counts is decisions: of the ladder of
+:mod:`difficulty.export.ladder` the first rung ships on which few enough of them change, at the
 threshold that is chosen on the scores of that very graph.
 """
 
@@ -36,7 +38,9 @@ from difficulty.thresholds.curve import ScoredTraffic
 __all__ = ["Exported", "Student", "export", "student_of"]
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]
-"""From what a graph gives for the calibration requests to the operating point that is chosen on it."""
+"""From what a graph gives for the calibration requests to the operating point that is chosen on
+it.
+"""
 
 _SAMPLE = 64
 """Requests on which weights are told apart by how much int8 hurts them."""
@@ -75,18 +79,28 @@ def student_of(run: Run) -> Student:
     """
     if run.early is None:
         raise RunError(
-            f"early exit needs a run with a student: {str(run.folder)!r} has none. Training makes one where the encoder is a transformer "
-            "and the recipe has n-grams: train such a recipe again, or ship without early exit."
+            f"early exit needs a run with a student: {str(run.folder)!r} has none. Training makes"
+            " one where the encoder is a transformer and the recipe has n-grams: train such a"
+            " recipe again, or ship without early exit."
         )
     graph = build_early_graph(run.model, run.early).SerializeToString()
-    scorer = EarlyScorer(load_session(graph, name=EARLY_GRAPH), most_tokens=run.tokenizer.max_tokens + 1)
+    scorer = EarlyScorer(
+        load_session(graph, name=EARLY_GRAPH), most_tokens=run.tokenizer.max_tokens + 1
+    )
     return Student(run.early, graph, scorer)
 
 
 def export(
-    run: Run, student: Student | None, choose: Choose, *, int8: bool, min_familiarity: float, say: Callable[[str], None]
+    run: Run,
+    student: Student | None,
+    choose: Choose,
+    *,
+    int8: bool,
+    min_familiarity: float,
+    say: Callable[[str], None],
 ) -> Exported:
-    """Export a run and choose the operating point; with ``int8`` the smallest encoder that decides almost as the Python model does.
+    """Export a run and choose the operating point; with ``int8`` the smallest encoder that decides
+    almost as the Python model does.
 
     Parameters
     ----------
@@ -96,7 +110,8 @@ def export(
     choose : callable
         Chooses the operating point on what a graph gives for the calibration requests.
     int8 : bool
-        Make a float32 encoder int8. Where no rung of the ladder passes, the encoder stays as it is, and the notes say so.
+        Make a float32 encoder int8. Where no rung of the ladder passes, the encoder stays as it is,
+        and the notes say so.
     min_familiarity : float
         Requests less familiar than this go to the frontier model, whatever their score.
     say : callable
@@ -111,8 +126,9 @@ def export(
     """
     if int8 and not can_be_int8(run.encoder):
         raise RunError(
-            f"int8 at shipping needs an encoder with float32 weights: that of {str(run.folder)!r} has none. Train with "
-            'features.transformer.precision = "float32", or ship it as it is.'
+            f"int8 at shipping needs an encoder with float32 weights: that of {str(run.folder)!r}"
+            ' has none. Train with features.transformer.precision = "float32", or ship it as'
+            " it is."
         )
     gate, budget = _Gate(run, student), run.recipe.export.int8_flips
     for rung in gate.rungs() if int8 else ():
@@ -121,7 +137,10 @@ def export(
             return found
     say("comparing the graph with the Python model")
     exported = gate.exact(choose)
-    note = f"the encoder stays float32: every int8 form of it that was tried changes more than {budget:.2%} of the decisions"
+    note = (
+        "the encoder stays float32: every int8 form of it that was tried changes more than"
+        f" {budget:.2%} of the decisions"
+    )
     return exported._replace(notes=(note,)) if int8 else exported
 
 
@@ -136,7 +155,9 @@ class _Suite(NamedTuple):
 
 
 class _Compared(NamedTuple):
-    """Requests with the outputs of both, for decisions to be compared once the threshold is known; arrays of shape (n,)."""
+    """Requests with the outputs of both, for decisions to be compared once the threshold is known;
+    arrays of shape (n,).
+    """
 
     names: list[str]
     python: NDArray[np.float64]
@@ -146,7 +167,9 @@ class _Compared(NamedTuple):
 
 
 class _Gate:
-    """What the Python model gives for every calibration request and for the fixed suite, and what is compared with it."""
+    """What the Python model gives for every calibration request and for the fixed suite, and what
+    is compared with it.
+    """
 
     def __init__(self, run: Run, student: Student | None) -> None:
         self.run, self.student, self.settings = run, student, run.recipe.export
@@ -166,73 +189,130 @@ class _Gate:
     def exact(self, choose: Choose) -> Exported:
         """Return the graph as it was trained, which must give the Python model's scores."""
         graph, scorer = self._built(None)
-        report, served, compared = self._compare(scorer, tolerance=self.settings.max_score_difference)
+        report, served, compared = self._compare(
+            scorer, tolerance=self.settings.max_score_difference
+        )
         point, cut = self._chosen(choose, served, compared)
-        report = check_flips(compared.names, compared.python, compared.shipped, threshold=cut, report=report, settings=self.settings)
+        report = check_flips(
+            compared.names,
+            compared.python,
+            compared.shipped,
+            threshold=cut,
+            report=report,
+            settings=self.settings,
+        )
         return Exported(graph, scorer, served, point, report)
 
-    def lossy(self, rung: Rung, choose: Choose, *, min_familiarity: float, budget: float) -> Exported | None:
-        """Return the graph with another encoder; ``None`` where it makes too few of the Python model's decisions."""
+    def lossy(
+        self, rung: Rung, choose: Choose, *, min_familiarity: float, budget: float
+    ) -> Exported | None:
+        """Return the graph with another encoder; ``None`` where it makes too few of the Python
+        model's decisions.
+        """
         graph, scorer = self._built(rung.encoder)
         report, served, compared = self._compare(scorer, tolerance=_ANY_DIFFERENCE)
         point, cut = self._chosen(choose, served, compared)
         python, shipped = (
             (score > cut) | (familiar < min_familiarity)
-            for score, familiar in zip((compared.python, compared.shipped), compared.familiar, strict=True)
+            for score, familiar in zip(
+                (compared.python, compared.shipped), compared.familiar, strict=True
+            )
         )
         flips = int((python != shipped).sum())
         if flips > budget * len(python):
             return None
-        return Exported(graph, scorer, served, point, replace(report, flips=flips, encoder=str(rung)))
+        return Exported(
+            graph, scorer, served, point, replace(report, flips=flips, encoder=str(rung))
+        )
 
     def _built(self, encoder: TransformerEncoder | None) -> tuple[bytes, Scorer]:
         graph = build_graph(self.run.model, encoder=encoder).SerializeToString()
-        return graph, Scorer(load_session(graph), self.run.tokenizer, self.run.view, task_ids=self.task_ids)
+        return graph, Scorer(
+            load_session(graph), self.run.tokenizer, self.run.view, task_ids=self.task_ids
+        )
 
-    def _chosen(self, choose: Choose, served: TrafficScores, compared: _Compared) -> tuple[OperatingPoint, NDArray[np.float64]]:
-        """Return the operating point and the threshold that it holds for each request; those of the suite, which come last, have one."""
+    def _chosen(
+        self, choose: Choose, served: TrafficScores, compared: _Compared
+    ) -> tuple[OperatingPoint, NDArray[np.float64]]:
+        """Return the operating point and the threshold that it holds for each request; those of the
+        suite, which come last, have one.
+        """
         point, data = choose(served)
         cut = np.full(len(compared.names), point.threshold)
         cut[: len(data.score)] = data.cut(point.threshold, point.task_thresholds)
         return point, cut
 
-    def _compare(self, scorer: Scorer, *, tolerance: float) -> tuple[ParityReport, TrafficScores, _Compared]:
-        """Compare a graph with the Python model on every request; the early graph must always agree within the recipe's tolerance."""
+    def _compare(
+        self, scorer: Scorer, *, tolerance: float
+    ) -> tuple[ParityReport, TrafficScores, _Compared]:
+        """Compare a graph with the Python model on every request; the early graph must always agree
+        within the recipe's tolerance.
+        """
         settings = self.settings.model_copy(update={"max_score_difference": tolerance})
         names, student = list(self.run.calibration.ids), self.student
-        served = score_traffic(scorer, self.run.calibration, without_task=student is not None, early=student.scorer if student else None)
+        served = score_traffic(
+            scorer,
+            self.run.calibration,
+            without_task=student is not None,
+            early=student.scorer if student else None,
+        )
         report = compare(names, self.python, served.outputs, settings)
         parts = [_compared(names, self.python, served.outputs)]
         if student and served.early:
-            report = report.joined(self._early(names, self.tokens.ids, self.tokens.tasks, served.early.told))
+            report = report.joined(
+                self._early(names, self.tokens.ids, self.tokens.tasks, served.early.told)
+            )
         for suite, python in zip(self.suites, self.suite_scores, strict=True):
             shipped = scorer.score_many(suite.read)
             report = report.joined(compare(suite.names, python, shipped, settings))
             parts.append(_compared(suite.names, python, shipped))
             if student:
-                report = report.joined(self._early(suite.names, suite.ids, suite.tasks, student.scorer.score_many(suite.read)))
+                report = report.joined(
+                    self._early(
+                        suite.names, suite.ids, suite.tasks, student.scorer.score_many(suite.read)
+                    )
+                )
         return report, served, _joined(parts)
 
     def _early(
-        self, names: list[str], ids: Sequence[Sequence[int]], tasks: Sequence[str | None], shipped: NDArray[np.floating]
+        self,
+        names: list[str],
+        ids: Sequence[Sequence[int]],
+        tasks: Sequence[str | None],
+        shipped: NDArray[np.floating],
     ) -> ParityReport:
         assert self.student is not None
-        return compare_early(names, self.student.model.predict(self.run.model, ids, tasks), shipped, self.settings)
+        return compare_early(
+            names, self.student.model.predict(self.run.model, ids, tasks), shipped, self.settings
+        )
 
     def _suite(self, task: str | None) -> _Suite:
         run = self.run
-        texts = {f"suite:{request['id']}": run.view(request["messages"]).text for request in golden_requests()}
+        texts = {
+            f"suite:{request['id']}": run.view(request["messages"]).text
+            for request in golden_requests()
+        }
         ids = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
         tasks = [task if row else None for row in ids]
         served = [run.tokenizer.encode(text).ids for text in texts.values()]
-        read = [[self.task_ids[told], *row] if told else row for told, row in zip(tasks, served, strict=True)]
+        read = [
+            [self.task_ids[told], *row] if told else row
+            for told, row in zip(tasks, served, strict=True)
+        ]
         return _Suite(list(texts), ids, tasks, read)
 
 
-def _compared(names: list[str], python: Scores, shipped: Mapping[str, NDArray[np.floating]]) -> _Compared:
+def _compared(
+    names: list[str], python: Scores, shipped: Mapping[str, NDArray[np.floating]]
+) -> _Compared:
     ones = np.ones(len(names))
-    familiar = (ones if python.familiarity is None else python.familiarity, shipped.get("familiarity", ones).astype(np.float64))
-    return _Compared(names, python.difficulty_score, shipped["difficulty_score"].astype(np.float64), familiar)
+    familiar = (
+        ones if python.familiarity is None else python.familiarity,
+        shipped.get("familiarity", ones).astype(np.float64),
+    )
+    return _Compared(
+        names, python.difficulty_score, shipped["difficulty_score"].astype(np.float64), familiar
+    )
 
 
 def _joined(parts: list[_Compared]) -> _Compared:

@@ -1,4 +1,6 @@
-"""Ingest: labelled traffic in any format -> one checked Parquet file, with rejects and a summary beside it."""
+"""Ingest: labelled traffic in any format -> one checked Parquet file, with rejects and a summary
+beside it.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,10 @@ def ingest(
 ) -> Summary:
     """Check labelled traffic and write it where training and evaluation read it.
 
-    Rows are read one at a time and in order (label sources that join rows read all of them first). Good rows go to ``out``, bad ones
-    to ``<out>.rejects.jsonl`` with the reason, counts to ``<out>.summary.json`` (``<out>`` without its suffix). Either all files
-    appear or, on an error or Ctrl-C, none.
+    Rows are read one at a time and in order (label sources that join rows read all of them first).
+    Good rows go to ``out``, bad ones to ``<out>.rejects.jsonl`` with the reason, counts to
+    ``<out>.summary.json`` (``<out>`` without its suffix). Either all files appear or, on an error
+    or Ctrl-C, none.
 
     Parameters
     ----------
@@ -45,10 +48,12 @@ def ingest(
     out : Path
         A ``.parquet`` file; one that exists is replaced.
     format : str, default "auto"
-        Name of a format in ``difficulty.traffic.formats.FORMATS``; ``"auto"`` decides for each source.
+        Name of a format in ``difficulty.traffic.formats.FORMATS``; ``"auto"`` decides for each
+        source.
     labels : sequence of str
-        Label sources through which the rows go, in this order, each as ``name`` or ``name:option=value``; see
-        ``difficulty.traffic.labels.LABELS``. Without any, the columns are those of the contract.
+        Label sources through which the rows go, in this order, each as ``name`` or
+        ``name:option=value``; see ``difficulty.traffic.labels.LABELS``. Without any, the columns
+        are those of the contract.
     near_duplicates : bool, default True
         Keep nearly equal texts on one side of the split, not only equal ones.
     progress : callable, optional
@@ -69,13 +74,17 @@ def ingest(
     label_sources = [find_labels(text) for text in labels]
     files = _files_to_read(sources, format)
     if out.resolve() in {file.resolve() for _, _, file in files}:
-        raise TrafficError(f"the output must not be one of the sources: got {str(out)!r}. Write to another file.")
+        raise TrafficError(
+            f"the output must not be one of the sources: got {str(out)!r}. Write to another file."
+        )
     tally = Tally()
     tally.formats.update(name for name, _, _ in files)
     grouper, contradictions = Grouper(near=near_duplicates), Contradictions()
     ids = _Ids()
     with TrafficWriter(out) as writer:
-        read = _counted((row for _, format_, file in files for row in format_.rows(file)), tally, progress)
+        read = _counted(
+            (row for _, format_, file in files for row in format_.rows(file)), tally, progress
+        )
         for row in _through(label_sources, read):
             try:
                 parsed = ids.claim(row, _parsed(row))
@@ -87,7 +96,11 @@ def ingest(
                 tally.keep(parsed)
                 contradictions.add(parsed.sample)
         tally.refuse_nothing_kept()
-        summary = tally.summary(grouper, contradictions=contradictions.count, labels=[source.report() for source in label_sources])
+        summary = tally.summary(
+            grouper,
+            contradictions=contradictions.count,
+            labels=[source.report() for source in label_sources],
+        )
         writer.commit(summary)
     return summary
 
@@ -104,7 +117,12 @@ class _Ids:
             parsed = parsed._replace(sample=_with_longer_id(parsed.sample))
         place = self._places.get(parsed.sample.id)
         if place is not None:
-            raise InvalidValueError("id", parsed.sample.id, rule="be unique", hint=f"Line {place[1]} of {place[0]} has it.")
+            raise InvalidValueError(
+                "id",
+                parsed.sample.id,
+                rule="be unique",
+                hint=f"Line {place[1]} of {place[0]} has it.",
+            )
         self._places[parsed.sample.id] = (row.source, row.line)
         return parsed
 
@@ -116,12 +134,16 @@ def _with_longer_id(sample: Sample) -> Sample:
 
 def _files_to_read(sources: Sequence[Path], format: str) -> list[tuple[str, Format, Path]]:
     if not sources:
-        raise TrafficError("ingest must be given at least one source: got none. Pass a file or a folder.")
+        raise TrafficError(
+            "ingest must be given at least one source: got none. Pass a file or a folder."
+        )
     found: dict[Path, tuple[str, Format, Path]] = {}
     for source in sources:
         name, format_, files = find_format(source, format)
         for file in files:
-            found.setdefault(file.resolve(), (name, format_, file))  # a file named twice is read once
+            found.setdefault(
+                file.resolve(), (name, format_, file)
+            )  # a file named twice is read once
     return list(found.values())
 
 
@@ -132,7 +154,9 @@ def _through(sources: Sequence[LabelSource], rows: Iterable[RawRow]) -> Iterable
     return rows
 
 
-def _counted(rows: Iterator[RawRow], tally: Tally, progress: Callable[[int], None] | None) -> Iterator[RawRow]:
+def _counted(
+    rows: Iterator[RawRow], tally: Tally, progress: Callable[[int], None] | None
+) -> Iterator[RawRow]:
     """Pass rows on, counting them and the columns they have."""
     for row in rows:
         tally.rows += 1

@@ -1,4 +1,6 @@
-"""Judge the labels of a training run by scores of models that did not see them: which are suspicious, and whether there is a signal."""
+"""Judge the labels of a training run by scores of models that did not see them: which are
+suspicious, and whether there is a signal.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ from numpy.typing import NDArray
 
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.signal import Signal, SignalPart, measure_signal
-from difficulty.labels import LabelReport, Model, SuspiciousGroup, SuspiciousLabel, losing_region, outlying_tasks, unlikely_labels
+from difficulty.labels import (
+    LabelReport,
+    Model,
+    SuspiciousGroup,
+    SuspiciousLabel,
+    losing_region,
+    outlying_tasks,
+    unlikely_labels,
+)
 from difficulty.labels.losing import EVEN
 from difficulty.labels.suspicion import Scope
 from difficulty.model.difficulty import DifficultyModel, Target
@@ -57,16 +67,33 @@ class Unseen:
 
 
 def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.str_]) -> Unseen:
-    """Return out-of-fold scores of the fit samples, and the model's own of calibration and test samples."""
+    """Return out-of-fold scores of the fit samples, and the model's own of calibration and test
+    samples.
+    """
     n = len(splits)
     unseen = Unseen(
-        score=np.full(n, np.nan), p_cheap_fails=np.full(n, np.nan), p_frontier_fails=np.full(n, np.nan), fold=np.full(n, -1, dtype=np.int64)
+        score=np.full(n, np.nan),
+        p_cheap_fails=np.full(n, np.nan),
+        p_frontier_fails=np.full(n, np.nan),
+        fold=np.full(n, -1, dtype=np.int64),
     )
-    fitted, held_out = np.flatnonzero(splits == "fit"), np.flatnonzero((splits == "calibration") | (splits == "test"))
-    picked, out_of_fold = tokens.at(held_out), model.out_of_fold_.first(len(fitted))  # unlabelled requests of a student come after
+    fitted, held_out = (
+        np.flatnonzero(splits == "fit"),
+        np.flatnonzero((splits == "calibration") | (splits == "test")),
+    )
+    picked, out_of_fold = (
+        tokens.at(held_out),
+        model.out_of_fold_.first(len(fitted)),
+    )  # unlabelled requests of a student come after
     unseen.fold[fitted] = out_of_fold.fold
-    for rows, scores in ((fitted, out_of_fold.scores), (held_out, model.predict(picked.ids, picked.tasks))):
-        unseen.score[rows], unseen.p_cheap_fails[rows] = scores.difficulty_score, scores.p_cheap_fails
+    for rows, scores in (
+        (fitted, out_of_fold.scores),
+        (held_out, model.predict(picked.ids, picked.tasks)),
+    ):
+        unseen.score[rows], unseen.p_cheap_fails[rows] = (
+            scores.difficulty_score,
+            scores.p_cheap_fails,
+        )
         if scores.p_frontier_fails is not None:
             unseen.p_frontier_fails[rows] = scores.p_frontier_fails
     return unseen
@@ -75,29 +102,49 @@ def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.
 def signal_of(unseen: Unseen, traffic: Traffic, *, target: Target) -> Signal:
     """Test whether the scores carry a signal, on every sample of the run that was not set aside."""
     outcomes = traffic.outcomes
-    wanted, groups = outcomes.gain if target == "benefit" else outcomes.cheap_failure, np.asarray(traffic.split_groups)
-    fitted, held_out = np.flatnonzero(unseen.fold >= 0), np.flatnonzero((unseen.fold < 0) & ~np.isnan(unseen.score))
+    wanted, groups = (
+        outcomes.gain if target == "benefit" else outcomes.cheap_failure,
+        np.asarray(traffic.split_groups),
+    )
+    fitted, held_out = (
+        np.flatnonzero(unseen.fold >= 0),
+        np.flatnonzero((unseen.fold < 0) & ~np.isnan(unseen.score)),
+    )
 
     def part(rows: NDArray[np.intp], fold: NDArray[np.int64] | None) -> SignalPart:
-        return SignalPart(score=unseen.score[rows], outcome=wanted[rows], weight=outcomes.weight[rows], groups=groups[rows], fold=fold)
+        return SignalPart(
+            score=unseen.score[rows],
+            outcome=wanted[rows],
+            weight=outcomes.weight[rows],
+            groups=groups[rows],
+            fold=fold,
+        )
 
     return measure_signal([part(fitted, unseen.fold[fitted]), part(held_out, None)])
 
 
-def check_labels(unseen: Unseen, traffic: Traffic, splits: NDArray[np.str_], *, target: Target) -> LabelReport:
+def check_labels(
+    unseen: Unseen, traffic: Traffic, splits: NDArray[np.str_], *, target: Target
+) -> LabelReport:
     """Look for tasks, regions and single samples whose labels are implausible.
 
-    Tasks and regions are judged on the fit and calibration samples alone; test samples belong to one by their task or score, whatever
-    their labels.
+    Tasks and regions are judged on the fit and calibration samples alone; test samples belong to
+    one by their task or score, whatever their labels.
     """
     outcomes, known = traffic.outcomes, np.flatnonzero(~np.isnan(unseen.score))
     learned = np.flatnonzero((splits == "fit") | (splits == "calibration"))
     found = outlying_tasks([traffic.tasks[row] for row in learned], outcomes[learned])
     names = {group.name for group in found}
     in_task = np.array([task in names for task in traffic.tasks], dtype=bool)
-    members = [(group, known[[traffic.tasks[row] == group.name for row in known]]) for group in found]
+    members = [
+        (group, known[[traffic.tasks[row] == group.name for row in known]]) for group in found
+    ]
     rest = learned[~in_task[learned]]
-    region = losing_region(unseen.score[rest], outcomes[rest], np.asarray(traffic.split_groups)[rest]) if target == "benefit" else None
+    region = (
+        losing_region(unseen.score[rest], outcomes[rest], np.asarray(traffic.split_groups)[rest])
+        if target == "benefit"
+        else None
+    )
     if region:
         members.append((region, known[~in_task[known] & (unseen.score[known] < EVEN)]))
     report = _Lister(traffic, splits)
@@ -105,11 +152,16 @@ def check_labels(unseen: Unseen, traffic: Traffic, splits: NDArray[np.str_], *, 
     taken: set[tuple[str, Model]] = {(label.id, label.model) for label in labels}
     single = [label for label in report.single(unseen) if (label.id, label.model) not in taken]
     single.sort(key=lambda label: label.label_quality)
-    return LabelReport(groups=tuple(group for group, _ in members), labels=(*labels, *single), checked=len(known))
+    return LabelReport(
+        groups=tuple(group for group, _ in members), labels=(*labels, *single), checked=len(known)
+    )
 
 
-def down_weighted(fit: LabelledTokens, ids: Collection[str], report: LabelReport, settings: LabelSettings) -> LabelledTokens | None:
-    """Return the fit samples with less weight on suspicious ones, or ``None`` where the settings or the report change no weight.
+def down_weighted(
+    fit: LabelledTokens, ids: Collection[str], report: LabelReport, settings: LabelSettings
+) -> LabelledTokens | None:
+    """Return the fit samples with less weight on suspicious ones, or ``None`` where the settings or
+    the report change no weight.
 
     Parameters
     ----------
@@ -118,7 +170,8 @@ def down_weighted(fit: LabelledTokens, ids: Collection[str], report: LabelReport
         Id of each fit sample, in order.
     report : LabelReport
     settings : LabelSettings
-        Factors for samples of suspicious groups and for single ones; a sample that is both has the smaller one.
+        Factors for samples of suspicious groups and for single ones; a sample that is both has the
+        smaller one.
     """
     of_groups, single = report.ids(GROUPS), report.ids(["row"])
     factor = np.ones(len(fit))
@@ -131,20 +184,31 @@ def down_weighted(fit: LabelledTokens, ids: Collection[str], report: LabelReport
 
 def label_lineage(report: LabelReport, signal: Signal) -> dict[str, Any]:
     """Return what run.json holds of the check; :func:`label_notes` reads it."""
-    return {"labels": {**report.summary(), "why": [group.why for group in report.groups]}, "signal": signal.as_dict()}
+    return {
+        "labels": {**report.summary(), "why": [group.why for group in report.groups]},
+        "signal": signal.as_dict(),
+    }
 
 
 def label_notes(lineage: Mapping[str, Any]) -> list[str]:
-    """Return what a reader of the figures has to know about the labels of a run: signal first, then suspicious groups."""
+    """Return what a reader of the figures has to know about the labels of a run: signal first, then
+    suspicious groups.
+    """
     signal, groups = lineage.get("signal"), lineage.get("labels", {}).get("why", [])
     found = [Signal.from_dict(signal).note] if signal else []
     return [note for note in (*found, *(f"Suspicious labels: {why}." for why in groups)) if note]
 
 
 def with_suspicion(judged: Judged, ids: Collection[str], suspicious: Collection[str]) -> Judged:
-    """Return what is judged with slices for suspicious groups and the rest; unchanged where no sample is suspicious."""
+    """Return what is judged with slices for suspicious groups and the rest; unchanged where no
+    sample is suspicious.
+    """
     names = ["suspicious" if name in suspicious else "not suspicious" for name in ids]
-    return replace(judged, labels={**judged.labels, "labels": names}) if "suspicious" in names else judged
+    return (
+        replace(judged, labels={**judged.labels, "labels": names})
+        if "suspicious" in names
+        else judged
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,26 +219,47 @@ class _Lister:
     splits: NDArray[np.str_]
 
     def of_group(self, group: SuspiciousGroup, rows: NDArray[np.intp]) -> Iterator[SuspiciousLabel]:
-        """Yield the samples of a group whose outcome is known, labels that make up the excess first."""
+        """Yield the samples of a group whose outcome is known, labels that make up the excess
+        first.
+        """
         quality = _quality(self.traffic.outcomes, group.model)
         rows = rows[~np.isnan(quality[rows])]
         likely = quality * (1.0 - group.expected) + (1.0 - quality) * group.expected
-        worst_first = np.argsort(quality[rows] if group.rate > group.expected else -quality[rows], kind="stable")
+        worst_first = np.argsort(
+            quality[rows] if group.rate > group.expected else -quality[rows], kind="stable"
+        )
         for row in rows[worst_first]:
-            yield self._entry(row, group.model, p_fails=group.expected, likely=likely[row], scope=group.scope, why=group.why)
+            yield self._entry(
+                row,
+                group.model,
+                p_fails=group.expected,
+                likely=likely[row],
+                scope=group.scope,
+                why=group.why,
+            )
 
     def single(self, unseen: Unseen) -> Iterator[SuspiciousLabel]:
         """Yield the labels that are unlikely by themselves."""
-        probabilities: dict[Model, FloatArray] = {"cheap": unseen.p_cheap_fails, "frontier": unseen.p_frontier_fails}
+        probabilities: dict[Model, FloatArray] = {
+            "cheap": unseen.p_cheap_fails,
+            "frontier": unseen.p_frontier_fails,
+        }
         for model, p_fails in probabilities.items():
             quality = np.where(np.isnan(p_fails), np.nan, _quality(self.traffic.outcomes, model))
             rows, likely = unlikely_labels(p_fails, quality)
             for row in rows:
                 marked = "failed" if quality[row] < EVEN else "good"
-                why = f"the {model} model is marked as {marked}, which has probability {likely[row]:.2f} on requests like this"
-                yield self._entry(row, model, p_fails=p_fails[row], likely=likely[row], scope="row", why=why)
+                why = (
+                    f"the {model} model is marked as {marked}, which has probability"
+                    f" {likely[row]:.2f} on requests like this"
+                )
+                yield self._entry(
+                    row, model, p_fails=p_fails[row], likely=likely[row], scope="row", why=why
+                )
 
-    def _entry(self, row: np.intp, model: Model, *, p_fails: float, likely: float, scope: Scope, why: str) -> SuspiciousLabel:
+    def _entry(
+        self, row: np.intp, model: Model, *, p_fails: float, likely: float, scope: Scope, why: str
+    ) -> SuspiciousLabel:
         return SuspiciousLabel(
             id=self.traffic.ids[row],
             task=self.traffic.tasks[row],

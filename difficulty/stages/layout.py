@@ -15,7 +15,8 @@ __all__ = ["lay_out"]
 
 
 def lay_out(bundle_path: Path, layout: str, out: Path, *, trust: Trust | None = None) -> str:
-    """Write a bundle as the folder that a serving system expects, and return the command that serves it.
+    """Write a bundle as the folder that a serving system expects, and return the command that
+    serves it.
 
     Parameters
     ----------

@@ -22,13 +22,21 @@ __all__ = ["library_versions", "lineage_of"]
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "tokenizers", "onnx", "onnxruntime")
 
 
-def lineage_of(traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, target: Target) -> dict[str, Any]:
-    """Return what ``run.json`` says of every run: the pair, the samples, the mean gain of each task, the recipe and the libraries."""
+def lineage_of(
+    traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, target: Target
+) -> dict[str, Any]:
+    """Return what ``run.json`` says of every run: the pair, the samples, the mean gain of each
+    task, the recipe and the libraries.
+    """
     pair = traffic.model_pair or (None, None)
     fitted = np.flatnonzero(splits == "fit")
     outcomes = traffic.outcomes[fitted]
     gains = (
-        asdict(TaskMeans.fit([traffic.tasks[row] for row in fitted], outcomes.gain, weight=outcomes.weight))
+        asdict(
+            TaskMeans.fit(
+                [traffic.tasks[row] for row in fitted], outcomes.gain, weight=outcomes.weight
+            )
+        )
         if target == "benefit"
         else None
     )
@@ -39,7 +47,9 @@ def lineage_of(traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, ta
         "cheap_model": pair[0],
         "frontier_model": pair[1],
         "training_data": traffic.data_hash,
-        "samples": {name: int((splits == name).sum()) for name in ("fit", "calibration", "test", "aside")},
+        "samples": {
+            name: int((splits == name).sum()) for name in ("fit", "calibration", "test", "aside")
+        },
         "task_gains": gains,
         "recipe": recipe.model_dump(mode="json"),
         "libraries": library_versions(),

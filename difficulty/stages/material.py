@@ -1,4 +1,6 @@
-"""What a model is trained on: traffic read, weighted, split, checked and tokenized, with what a teacher says of it."""
+"""What a model is trained on: traffic read, weighted, split, checked and tokenized, with what a
+teacher says of it.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,8 @@ class Material:
     tokens : Tokenized
         Token ids of all samples.
     fit, calibration : LabelledTokens
-        The two splits that are learned from; unlabelled requests that a teacher judged stand after the fit samples.
+        The two splits that are learned from; unlabelled requests that a teacher judged stand after
+        the fit samples.
     logged : LoggedReport or None
         How logged samples were weighted.
     searched : dict or None
@@ -101,9 +104,14 @@ def gather(
     unlabelled: Path | None,
     progress: Progress,
 ) -> Material:
-    """Read traffic and make it what a recipe's model is trained on; the parameters are those of :func:`~difficulty.stages.train.train`."""
+    """Read traffic and make it what a recipe's model is trained on; the parameters are those of
+    :func:`~difficulty.stages.train.train`.
+    """
     if start and recipe.features.finetune:
-        raise RecipeError("a fine-tuned encoder cannot start from another run. Leave out --start-from, or use another recipe.")
+        raise RecipeError(
+            "a fine-tuned encoder cannot start from another run. Leave out --start-from, or use"
+            " another recipe."
+        )
     if start:
         check_start(start, recipe, encoder)
     progress("reading traffic")
@@ -114,11 +122,17 @@ def gather(
     splits = without_seen(splits, traffic, start) if start else splits
     target = target_of(recipe.target, traffic.outcomes, splits)
     check_outcomes(traffic.outcomes, splits, target)
-    recipe, encoder, searched = _search(recipe, encoder, find, traffic, splits == "fit", target=target, progress=progress)
+    recipe, encoder, searched = _search(
+        recipe, encoder, find, traffic, splits == "fit", target=target, progress=progress
+    )
     progress(f"tokenizing {len(traffic):,} requests")
-    tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
+    tokenizer = RequestTokenizer.from_file(
+        encoder.tokenizer_path, max_tokens=recipe.text.max_tokens
+    )
     tokens = tokenize(traffic, view=_view(recipe), tokenizer=tokenizer)
-    fit, calibration = (labelled(traffic, tokens, splits == split) for split in ("fit", "calibration"))
+    fit, calibration = (
+        labelled(traffic, tokens, splits == split) for split in ("fit", "calibration")
+    )
     if teacher:
         progress("asking the teacher")
         fit = _taught(recipe, fit, traffic, splits, teacher, unlabelled, tokenizer)
@@ -159,7 +173,15 @@ def _taught(
     fit = taught(fit, names, teacher.out_of_fold, share=share, target=teacher.model.target)
     if unlabelled is None:
         return fit
-    return with_unlabelled(fit, unlabelled, teacher, view=_view(recipe), tokenizer=tokenizer, kept_out=traffic, share=share)[0]
+    return with_unlabelled(
+        fit,
+        unlabelled,
+        teacher,
+        view=_view(recipe),
+        tokenizer=tokenizer,
+        kept_out=traffic,
+        share=share,
+    )[0]
 
 
 def _search(
@@ -172,18 +194,29 @@ def _search(
     target: Target,
     progress: Progress,
 ) -> tuple[Recipe, Encoder, dict[str, Any] | None]:
-    """Return recipe and encoder as they are, or what a search chose by the fit samples, with its report; others are not even tokenized."""
+    """Return recipe and encoder as they are, or what a search chose by the fit samples, with its
+    report; others are not even tokenized.
+    """
     if not recipe.search:
         return recipe, encoder, None
-    fitted, groups = traffic.select(chosen), [traffic.split_groups[row] for row in np.flatnonzero(chosen)]
+    fitted, groups = (
+        traffic.select(chosen),
+        [traffic.split_groups[row] for row in np.flatnonzero(chosen)],
+    )
 
     def read(encoder: Encoder) -> LabelledTokens:
-        tokenizer = RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
+        tokenizer = RequestTokenizer.from_file(
+            encoder.tokenizer_path, max_tokens=recipe.text.max_tokens
+        )
         tokens = tokenize(fitted, view=_view(recipe), tokenizer=tokenizer)
-        return replace(labelled(fitted, tokens, np.ones(len(fitted), dtype=np.bool_)), groups=groups)
+        return replace(
+            labelled(fitted, tokens, np.ones(len(fitted), dtype=np.bool_)), groups=groups
+        )
 
     def build(recipe: Recipe, encoder: Encoder, fit: LabelledTokens) -> DifficultyModel:
         return build_model(recipe, encoder, target, tasks=known_tasks(recipe, fit))
 
-    found = search(recipe, encoder, read=read, build=build, target=target, find=find, progress=progress)
+    found = search(
+        recipe, encoder, read=read, build=build, target=target, find=find, progress=progress
+    )
     return found.recipe, found.encoder, found.report

@@ -1,4 +1,6 @@
-"""What shipping and re-choosing both write: how a threshold was chosen, the policy file and the golden vectors."""
+"""What shipping and re-choosing both write: how a threshold was chosen, the policy file and the
+golden vectors.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from difficulty.traffic.table import Traffic
 __all__ = ["choose_point", "chosen_by", "hash_of_texts", "policy_files"]
 
 
-def choose_point(data: ScoredTraffic, objective: str, *, per_task: bool, n_draws: int, rng: np.random.Generator) -> OperatingPoint:
+def choose_point(
+    data: ScoredTraffic, objective: str, *, per_task: bool, n_draws: int, rng: np.random.Generator
+) -> OperatingPoint:
     """Return the operating point that meets an objective, over all requests or in each task.
 
     Raises
@@ -31,7 +35,9 @@ def choose_point(data: ScoredTraffic, objective: str, *, per_task: bool, n_draws
     NotAttainableError
         If no threshold meets it.
     """
-    return (choose_per_task if per_task else choose)(data, parse_objective(objective), n_draws=n_draws, rng=rng)
+    return (choose_per_task if per_task else choose)(
+        data, parse_objective(objective), n_draws=n_draws, rng=rng
+    )
 
 
 def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
@@ -48,13 +54,22 @@ def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
 
 
 def hash_of_texts(traffic: Traffic) -> str:
-    """Return the hash by which a policy remembers the requests that its threshold was chosen on, whatever their order."""
+    """Return the hash by which a policy remembers the requests that its threshold was chosen on,
+    whatever their order.
+    """
     return sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest()
 
 
-def policy_files(scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None) -> dict[str, bytes]:
+def policy_files(
+    scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None
+) -> dict[str, bytes]:
     """Return ``policy.json`` and the golden vectors that a router with this policy gives."""
     rows = golden_rows(Router(scorer, policy, version=version, early=early), golden_requests())
-    form = policy.as_dict(without=() if policy.early else ("early",))  # readers from before it know no such field
+    form = policy.as_dict(
+        without=() if policy.early else ("early",)
+    )  # readers from before it know no such field
     text = json.dumps(form, indent=2, ensure_ascii=False) + "\n"
-    return {"policy.json": text.encode(), "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode("ascii")}
+    return {
+        "policy.json": text.encode(),
+        "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode("ascii"),
+    }

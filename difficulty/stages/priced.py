@@ -1,4 +1,6 @@
-"""Economics of requests that are scored already: what evaluation and the command of that name share."""
+"""Economics of requests that are scored already: what evaluation and the command of that name
+share.
+"""
 
 from __future__ import annotations
 
@@ -55,11 +57,21 @@ class Question:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.share <= 1.0:
-            raise InvalidValueError("share", self.share, rule="be in (0, 1]", hint="Shares are fractions, not percentages.")
+            raise InvalidValueError(
+                "share",
+                self.share,
+                rule="be in (0, 1]",
+                hint="Shares are fractions, not percentages.",
+            )
 
 
 def economics_of(
-    scored: Judged, picked: Traffic, whole: Traffic, policy: Policy | None, prices: PriceList, question: Question
+    scored: Judged,
+    picked: Traffic,
+    whole: Traffic,
+    policy: Policy | None,
+    prices: PriceList,
+    question: Question,
 ) -> Economics:
     """Return the economics of requests that are scored already.
 
@@ -85,7 +97,16 @@ def economics_of(
         answers = replace(answers, catch_rate=catch_rate(policy.fallback))
     hard = float(np.mean([task in policy.hard_tasks for task in scored.tasks])) if policy else None
     counted = Counted(scored.n_tokens.astype(np.float64), "by the scorer's tokenizer")
-    return analysed(picked, whole, plans, counted, prices, replace(question, answers=answers), hard_share=hard, basis=Basis())
+    return analysed(
+        picked,
+        whole,
+        plans,
+        counted,
+        prices,
+        replace(question, answers=answers),
+        hard_share=hard,
+        basis=Basis(),
+    )
 
 
 def analysed(
@@ -99,9 +120,13 @@ def analysed(
     hard_share: float | None,
     basis: Basis,
 ) -> Economics:
-    """Return the economics of plans: which requests of ``picked`` are kept; ``whole`` is the traffic they were picked from."""
+    """Return the economics of plans: which requests of ``picked`` are kept; ``whole`` is the
+    traffic they were picked from.
+    """
     tokens, found = fill_tokens(picked.tokens, counted, prices.traffic)
-    requests = Requests(tokens=tokens, outcomes=picked.outcomes, groups=np.asarray(picked.split_groups), plans=plans)
+    requests = Requests(
+        tokens=tokens, outcomes=picked.outcomes, groups=np.asarray(picked.split_groups), plans=plans
+    )
     setting = Setting(
         share=question.share,
         answers=question.answers,
@@ -112,19 +137,31 @@ def analysed(
         notes=_routed_already(whole),
         today=question.today or datetime.now(UTC).date(),
     )
-    return analyse(requests, prices, setting, n_draws=question.n_draws, rng=np.random.default_rng(question.seed))
+    return analyse(
+        requests,
+        prices,
+        setting,
+        n_draws=question.n_draws,
+        rng=np.random.default_rng(question.seed),
+    )
 
 
 def write_economics(economics: Economics, path: Path) -> None:
     """Write ``economics.json``; a reader sees the old file or the whole new one."""
     with whole_file(path) as file:
-        file.write(json.dumps(economics.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(
+            json.dumps(economics.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        )
 
 
 def _sent_of_simplest(scored: Judged, share: float) -> FloatArray:
-    """Return the probability that each request goes to the frontier model when the simplest ``share`` by score is kept."""
+    """Return the probability that each request goes to the frontier model when the simplest
+    ``share`` by score is kept.
+    """
     outcomes = scored.outcomes
-    return sent_at_share(scored.difficulty_score, 1.0 - share, weight=outcomes.weight * outcomes.per_request)
+    return sent_at_share(
+        scored.difficulty_score, 1.0 - share, weight=outcomes.weight * outcomes.per_request
+    )
 
 
 def _routed_already(traffic: Traffic) -> tuple[str, ...]:
@@ -133,4 +170,9 @@ def _routed_already(traffic: Traffic) -> tuple[str, ...]:
     cheap = routes.count("cheap")
     if not cheap:
         return ()
-    return (f"The cheap model answered {cheap / len(routes):.0%} of the logged requests already; that is not counted as today's spend.",)
+    return (
+        (
+            f"The cheap model answered {cheap / len(routes):.0%} of the logged requests already;"
+            " that is not counted as today's spend."
+        ),
+    )

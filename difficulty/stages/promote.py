@@ -1,7 +1,8 @@
 """Publish, promote, roll back: which of the shipped bundles routers follow.
 
-A challenger takes the champion's place when it passes the gate of its recipe on labelled traffic that neither was made from: both
-bundles decide on every request as their routers would, and what is compared is what the users would have got.
+A challenger takes the champion's place when it passes the gate of its recipe on labelled traffic
+that neither was made from: both bundles decide on every request as their routers would, and what is
+compared is what the users would have got.
 """
 
 from __future__ import annotations
@@ -33,7 +34,16 @@ from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import catch_rate, judged
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Comparison", "Promotion", "compare", "fetch", "gate", "promote", "promotion_settings", "publish"]
+__all__ = [
+    "Comparison",
+    "Promotion",
+    "compare",
+    "fetch",
+    "gate",
+    "promote",
+    "promotion_settings",
+    "publish",
+]
 
 
 class Comparison(NamedTuple):
@@ -62,7 +72,14 @@ class Promotion(NamedTuple):
         return self.comparison is None or not self.comparison.refusals
 
 
-def publish(path: Path, name: str, registry: Registry, *, trust: Trust | None = None, training_run: str | None = None) -> Version:
+def publish(
+    path: Path,
+    name: str,
+    registry: Registry,
+    *,
+    trust: Trust | None = None,
+    training_run: str | None = None,
+) -> Version:
     """Check a bundle in full and publish it as the challenger of a name.
 
     Parameters
@@ -84,13 +101,18 @@ def publish(path: Path, name: str, registry: Registry, *, trust: Trust | None = 
     bundle = read_trusted(path, trust)
     checked_router(bundle)
     evaluation = Evaluation.from_dict(json.loads(bundle.files["metrics.json"]))
-    metrics = {name: estimate.value for name, estimate in evaluation.overall.items() if estimate.value is not None}
+    metrics = {
+        name: estimate.value
+        for name, estimate in evaluation.overall.items()
+        if estimate.value is not None
+    }
     tags = tags_of(bundle) | ({"training_run": training_run} if training_run else {})
     return registry.publish(bundle, name, tags=tags, metrics=metrics)
 
 
 def fetch(reference: str, registry: Registry, out: Path, *, trust: Trust | None = None) -> Version:
-    """Write the bundle that ``name``, ``name@alias`` or ``name@number`` names into a new folder; without a part, the champion.
+    """Write the bundle that ``name``, ``name@alias`` or ``name@number`` names into a new folder;
+    without a part, the champion.
 
     Raises
     ------
@@ -102,7 +124,10 @@ def fetch(reference: str, registry: Registry, out: Path, *, trust: Trust | None 
     name, _, which = reference.partition("@")
     version = registry.find(name, which or CHAMPION)
     if out.exists():
-        raise BundleError(f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose another folder.")
+        raise BundleError(
+            f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose another"
+            " folder."
+        )
     with TemporaryDirectory() as scratch:
         copy_bundle(_fetched(registry, version, Path(scratch) / "bundle", trust), out)
     return version
@@ -150,19 +175,34 @@ def promote(
     say = progress or (lambda _: None)
     challenger, champion = registry.find(name, CHALLENGER), registry.aliases(name).get(CHAMPION)
     if champion is not None and champion.number == challenger.number:
-        raise RegistryError(f"{challenger} of {name!r} is the champion already. Publish another bundle first.")
+        raise RegistryError(
+            f"{challenger} of {name!r} is the champion already. Publish another bundle first."
+        )
     say("fetching the bundles")
     with TemporaryDirectory() as scratch:
         new = _fetched(registry, challenger, Path(scratch) / "challenger", trust)
         old = _fetched(registry, champion, Path(scratch) / "champion", trust) if champion else None
     if old is None:
-        registry.promote(challenger, replacing=None, notes={"compared": "no champion to compare with"})
+        registry.promote(
+            challenger, replacing=None, notes={"compared": "no champion to compare with"}
+        )
         return Promotion(challenger, None, None)
     if traffic_path is None:
-        raise RegistryError(f"{name!r} has a champion, {champion}: promoting needs labelled traffic to compare by. Pass a traffic file.")
+        raise RegistryError(
+            f"{name!r} has a champion, {champion}: promoting needs labelled traffic to compare by."
+            " Pass a traffic file."
+        )
     say("comparing the bundles")
     rng = np.random.default_rng(seed)
-    comparison = compare(new, old, Traffic.read(traffic_path), settings=settings, prices=prices, n_draws=n_draws, rng=rng)
+    comparison = compare(
+        new,
+        old,
+        Traffic.read(traffic_path),
+        settings=settings,
+        prices=prices,
+        n_draws=n_draws,
+        rng=rng,
+    )
     if not comparison.refusals:
         registry.promote(challenger, replacing=champion, notes=_notes(comparison))
     return Promotion(challenger, champion, comparison)
@@ -191,8 +231,9 @@ def compare(
     rows, notes = _unseen(traffic, challenger=challenger, champion=champion)
     if len(rows) < settings.least_samples:
         raise TooFewSamplesError(
-            f"comparing needs {settings.least_samples:,} samples that neither bundle was made from: got {len(rows):,} of {len(traffic):,}. "
-            "Pass other traffic, or lower promotion.least_samples in the recipe."
+            f"comparing needs {settings.least_samples:,} samples that neither bundle was made from:"
+            f" got {len(rows):,} of {len(traffic):,}. Pass other traffic, or lower"
+            " promotion.least_samples in the recipe."
         )
     picked, logged = weighed(traffic.select(rows), label_settings(challenger))
     caught = catch_rate(champion.policy.fallback)
@@ -207,21 +248,42 @@ def gate(figures: dict[str, Paired], settings: PromotionSettings) -> list[str]:
     refusals = []
     if quality.value is None and risk.value is None:
         refusals.append("neither quality nor risk is known of this traffic")
-    elif quality.value is not None and _worst(quality.low, quality.value) < -settings.max_quality_loss:
-        refusals.append(f"quality may be worse: {_shown(quality)}, and the gate allows {-settings.max_quality_loss:g} at the lower end")
-    elif quality.value is None and risk.value is not None and _worst(risk.high, risk.value) > settings.max_quality_loss:
-        refusals.append(f"risk may be higher: {_shown(risk)}, and the gate allows {settings.max_quality_loss:g} at the upper end")
+    elif (
+        quality.value is not None
+        and _worst(quality.low, quality.value) < -settings.max_quality_loss
+    ):
+        refusals.append(
+            f"quality may be worse: {_shown(quality)}, and the gate allows"
+            f" {-settings.max_quality_loss:g} at the lower end"
+        )
+    elif (
+        quality.value is None
+        and risk.value is not None
+        and _worst(risk.high, risk.value) > settings.max_quality_loss
+    ):
+        refusals.append(
+            f"risk may be higher: {_shown(risk)}, and the gate allows {settings.max_quality_loss:g}"
+            " at the upper end"
+        )
     share = figures["frontier_share"].difference.value
     if share is not None and share > settings.max_share_increase:
-        refusals.append(f"the frontier share grows by {share:.4f}, and the gate allows {settings.max_share_increase:g}")
+        refusals.append(
+            f"the frontier share grows by {share:.4f}, and the gate allows"
+            f" {settings.max_share_increase:g}"
+        )
     cost, before = figures["cost"].difference.value, figures["cost"].champion.value
     if cost is not None and before is not None and cost > settings.max_cost_increase * before:
-        refusals.append(f"the cost grows from {before:.4g} by {cost:.4g}, and the gate allows {settings.max_cost_increase:.1%} of it")
+        refusals.append(
+            f"the cost grows from {before:.4g} by {cost:.4g}, and the gate allows"
+            f" {settings.max_cost_increase:.1%} of it"
+        )
     return refusals
 
 
 def promotion_settings(bundle: Bundle) -> PromotionSettings:
-    """Return the gate of the recipe that a bundle was trained by; bundles from before there was one have the defaults."""
+    """Return the gate of the recipe that a bundle was trained by; bundles from before there was one
+    have the defaults.
+    """
     form = {"name": "promotion", "promotion": bundle.manifest.recipe.get("promotion", {})}
     return parse_recipe(form, name="manifest.json: recipe").promotion
 
@@ -231,23 +293,37 @@ def _fetched(registry: Registry, version: Version, folder: Path, trust: Trust | 
 
 
 def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the rows that neither bundle was made from, as far as that can be known, and what to say of them."""
+    """Return the rows that neither bundle was made from, as far as that can be known, and what to
+    say of them.
+    """
     wanted, notes = np.ones(len(traffic), dtype=bool), []
     calibrated_on = sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest()
     for who, bundle in bundles.items():
         if bundle.policy.chosen.calibration_data == calibrated_on:
-            raise TrafficError(f"the threshold of {who} {bundle.label} was chosen on this very traffic. Pass traffic that is newer.")
+            raise TrafficError(
+                f"the threshold of {who} {bundle.label} was chosen on this very traffic. Pass"
+                " traffic that is newer."
+            )
         splits = training_splits(bundle, traffic)
         if splits is None:
-            notes.append(f"{who} {bundle.label} was trained on other traffic; whether single samples overlap is not known")
+            notes.append(
+                f"{who} {bundle.label} was trained on other traffic; whether single samples overlap"
+                " is not known"
+            )
         else:
             wanted &= splits == "test"
-            notes.append(f"{who} {bundle.label} was trained on this traffic: only its test samples count")
+            notes.append(
+                f"{who} {bundle.label} was trained on this traffic: only its test samples count"
+            )
     return np.flatnonzero(wanted), notes
 
 
-def _contender(bundle: Bundle, traffic: Traffic, prices: Prices | None, caught: float | None) -> Contender:
-    """Let a bundle's router decide on every request, by its own policy; what validation catches is taken to be the same for both."""
+def _contender(
+    bundle: Bundle, traffic: Traffic, prices: Prices | None, caught: float | None
+) -> Contender:
+    """Let a bundle's router decide on every request, by its own policy; what validation catches is
+    taken to be the same for both.
+    """
     router = checked_router(bundle)
     scores = score_traffic(router.scorer, traffic)
     own = traffic.tokens.prompt
@@ -255,15 +331,26 @@ def _contender(bundle: Bundle, traffic: Traffic, prices: Prices | None, caught: 
         Request(messages, task, None if np.isnan(tokens) else int(tokens))
         for messages, task, tokens in zip(traffic.messages(), traffic.tasks, own, strict=True)
     ]
-    sent = np.array([decision.route == "frontier" for decision in router.decide_many(requests)], dtype=np.float64)
-    made = judged(traffic, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices)
+    sent = np.array(
+        [decision.route == "frontier" for decision in router.decide_many(requests)],
+        dtype=np.float64,
+    )
+    made = judged(
+        traffic, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices
+    )
     return Contender(judged=replace(made, catch_rate=caught), sent=sent)
 
 
 def _notes(comparison: Comparison) -> dict[str, str]:
     """Return what a registry remembers of why a champion became one."""
-    known = {name: pair.difference for name, pair in comparison.figures.items() if pair.difference.value is not None}
-    return {"samples": str(comparison.n)} | {f"{name}_difference": _shown(difference) for name, difference in known.items()}
+    known = {
+        name: pair.difference
+        for name, pair in comparison.figures.items()
+        if pair.difference.value is not None
+    }
+    return {"samples": str(comparison.n)} | {
+        f"{name}_difference": _shown(difference) for name, difference in known.items()
+    }
 
 
 def _shown(estimate: Estimate) -> str:

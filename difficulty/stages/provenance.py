@@ -1,4 +1,6 @@
-"""Where judged requests come from, and what they are judged by: what the honesty checks and ``lineage`` in metrics.json rest on."""
+"""Where judged requests come from, and what they are judged by: what the honesty checks and
+``lineage`` in metrics.json rest on.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ from difficulty.traffic.table import Traffic
 __all__ = ["judged_by", "provenance_of_bundle", "provenance_of_run"]
 
 
-def provenance_of_run(run: Run, traffic: Traffic, overlap: Overlap, *, suspicious: int | None, logged: LoggedReport | None) -> Provenance:
+def provenance_of_run(
+    run: Run,
+    traffic: Traffic,
+    overlap: Overlap,
+    *,
+    suspicious: int | None,
+    logged: LoggedReport | None,
+) -> Provenance:
     """Return what a run knows of traffic, by the hashes and ids that it remembers.
 
     Parameters
@@ -42,16 +51,24 @@ def provenance_of_run(run: Run, traffic: Traffic, overlap: Overlap, *, suspiciou
         requests=len(traffic),
         own_traffic=own,
         seen=overlap.counts,
-        same_ids=sum(traffic.ids[row] in trained for row in np.flatnonzero(~overlap.any)) if run.remembers_ids else None,
+        same_ids=sum(traffic.ids[row] in trained for row in np.flatnonzero(~overlap.any))
+        if run.remembers_ids
+        else None,
         suspicious=suspicious,
         **_logged(logged),
     )
 
 
 def provenance_of_bundle(
-    policy: Policy, traffic: Traffic, judged: Traffic, splits: NDArray[np.str_] | None, *, logged: LoggedReport | None
+    policy: Policy,
+    traffic: Traffic,
+    judged: Traffic,
+    splits: NDArray[np.str_] | None,
+    *,
+    logged: LoggedReport | None,
 ) -> Provenance:
-    """Return what a bundle knows of traffic: whether it is that of its training, and whether the threshold was chosen on it.
+    """Return what a bundle knows of traffic: whether it is that of its training, and whether the
+    threshold was chosen on it.
 
     Parameters
     ----------
@@ -63,7 +80,11 @@ def provenance_of_bundle(
     logged : LoggedReport or None
         What the weights of logged traffic rest on.
     """
-    left_out = {f"{name} split": int((splits == name).sum()) for name in ("fit", "calibration", "aside")} if splits is not None else None
+    left_out = (
+        {f"{name} split": int((splits == name).sum()) for name in ("fit", "calibration", "aside")}
+        if splits is not None
+        else None
+    )
     return Provenance(
         requests=len(traffic),
         own_traffic=splits is not None,
@@ -127,9 +148,13 @@ def judged_by(
 
 
 def _threshold_rows(policy: Policy, traffic: Traffic, judged: Traffic) -> int | None:
-    """Return how many judged requests the threshold was chosen on, where that is certain: it was all of them, or all of the file."""
+    """Return how many judged requests the threshold was chosen on, where that is certain: it was
+    all of them, or all of the file.
+    """
     for chosen_on in (judged, traffic):
-        if policy.chosen.n == len(chosen_on) and policy.chosen.calibration_data == hash_of_texts(chosen_on):
+        if policy.chosen.n == len(chosen_on) and policy.chosen.calibration_data == hash_of_texts(
+            chosen_on
+        ):
             return len(judged)
     return None
 

@@ -1,4 +1,6 @@
-"""What the scorer could not read of some requests: texts that were cut, and tokens that its tokenizer does not know."""
+"""What the scorer could not read of some requests: texts that were cut, and tokens that its
+tokenizer does not know.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,14 @@ from difficulty.runtime.scorer import Encoded
 from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer
 
-__all__ = ["MANY_UNKNOWN", "ReadCounts", "Reading", "reading_notes", "reading_of", "reading_of_counts"]
+__all__ = [
+    "MANY_UNKNOWN",
+    "ReadCounts",
+    "Reading",
+    "reading_notes",
+    "reading_of",
+    "reading_of_counts",
+]
 
 MANY_UNKNOWN = 0.05
 """Share of unknown tokens, or of requests that are mostly unknown, from which on a note says so."""
@@ -34,7 +43,8 @@ class Reading:
     cut_by_tokens : int
         Of the others, those longer than ``max_tokens`` tokens: head and tail were kept.
     beyond_encoder : int or None
-        Those of which a transformer encoder reads head and tail only; ``None`` where the encoder reads what the other features read.
+        Those of which a transformer encoder reads head and tail only; ``None`` where the encoder
+        reads what the other features read.
     encoder_tokens : int or None
         Most tokens of text that it reads.
     max_tokens : int
@@ -65,18 +75,23 @@ class Reading:
     def _sentences(self) -> Iterator[str]:
         if cut := self.cut_by_chars + self.cut_by_tokens:
             yield (
-                f"{cut:,} of {self.requests:,} requests were cut to head and tail: {self.cut_by_chars:,} by characters, "
-                f"{self.cut_by_tokens:,} at {self.max_tokens:,} tokens."
+                f"{cut:,} of {self.requests:,} requests were cut to head and tail:"
+                f" {self.cut_by_chars:,} by characters, {self.cut_by_tokens:,} at"
+                f" {self.max_tokens:,} tokens."
             )
         if self.beyond_encoder:
             yield (
-                f"Of {self.beyond_encoder:,} of {self.requests:,} requests the encoder reads head and tail only, {self.encoder_tokens:,} "
-                "tokens; n-grams read the rest."
+                f"Of {self.beyond_encoder:,} of {self.requests:,} requests the encoder reads head"
+                f" and tail only, {self.encoder_tokens:,} tokens; n-grams read the rest."
             )
-        if self.unknown_tokens >= MANY_UNKNOWN or self.mostly_unknown >= MANY_UNKNOWN * self.requests:
+        if (
+            self.unknown_tokens >= MANY_UNKNOWN
+            or self.mostly_unknown >= MANY_UNKNOWN * self.requests
+        ):
             yield (
-                f"{self.unknown_tokens:.0%} of the tokens are unknown to this tokenizer, and more than half in {self.mostly_unknown:,} of "
-                f"{self.requests:,} requests; unknown tokens all look alike. Name a multilingual encoder as features.encoder."
+                f"{self.unknown_tokens:.0%} of the tokens are unknown to this tokenizer, and more"
+                f" than half in {self.mostly_unknown:,} of {self.requests:,} requests; unknown"
+                " tokens all look alike. Name a multilingual encoder as features.encoder."
             )
 
 
@@ -94,7 +109,9 @@ class ReadCounts(NamedTuple):
 
     @classmethod
     def of(cls, encoded: Sequence[Encoded], tokenizer: RequestTokenizer) -> ReadCounts:
-        """Count what a bundle's scorer reads; the id that tells the task is no token of the request."""
+        """Count what a bundle's scorer reads; the id that tells the task is no token of the
+        request.
+        """
         shortened = np.array([row.estimated for row in encoded], dtype=bool)
         cut = np.array([row.truncated for row in encoded], dtype=bool) & ~shortened
         return cls(*_sizes([row.ids[row.informed :] for row in encoded], tokenizer), shortened, cut)
@@ -103,12 +120,20 @@ class ReadCounts(NamedTuple):
 def reading_of(tokens: Tokenized, tokenizer: RequestTokenizer, encoder: Encoder) -> Reading:
     """Return what a model with this encoder reads of tokenized requests."""
     cut = ~tokens.shortened & (tokens.totals > [len(row) for row in tokens.ids])
-    return _counted(ReadCounts(*_sizes(tokens.ids, tokenizer), tokens.shortened, cut), tokenizer, encoder)
+    return _counted(
+        ReadCounts(*_sizes(tokens.ids, tokenizer), tokens.shortened, cut), tokenizer, encoder
+    )
 
 
 def reading_of_counts(parts: Sequence[ReadCounts], tokenizer: RequestTokenizer) -> Reading:
-    """Return what a bundle's scorer reads, counted in parts; what its encoder leaves out is inside its graph and not known."""
-    return _counted(ReadCounts(*(np.concatenate(columns) for columns in zip(*parts, strict=True))), tokenizer, None)
+    """Return what a bundle's scorer reads, counted in parts; what its encoder leaves out is inside
+    its graph and not known.
+    """
+    return _counted(
+        ReadCounts(*(np.concatenate(columns) for columns in zip(*parts, strict=True))),
+        tokenizer,
+        None,
+    )
 
 
 def reading_notes(lineage: Mapping[str, Any]) -> tuple[str, ...]:
@@ -117,11 +142,15 @@ def reading_notes(lineage: Mapping[str, Any]) -> tuple[str, ...]:
     return Reading(**form).notes if form else ()
 
 
-def _sizes(ids: Sequence[Sequence[int]], tokenizer: RequestTokenizer) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _sizes(
+    ids: Sequence[Sequence[int]], tokenizer: RequestTokenizer
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return how many tokens there are of each request, and how many of them are unknown."""
     unknown_id = tokenizer.unknown_id
     sizes = np.array([len(row) for row in ids], dtype=np.int64)
-    return sizes, np.array([0 if unknown_id is None else list(row).count(unknown_id) for row in ids], dtype=np.int64)
+    return sizes, np.array(
+        [0 if unknown_id is None else list(row).count(unknown_id) for row in ids], dtype=np.int64
+    )
 
 
 def _counted(counts: ReadCounts, tokenizer: RequestTokenizer, encoder: Encoder | None) -> Reading:

@@ -1,4 +1,6 @@
-"""The report of an evaluation: what stands beside the figures is gathered here, and the two files are written."""
+"""The report of an evaluation: what stands beside the figures is gathered here, and the two files
+are written.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ __all__ = ["choice_of", "mistakes_of", "read_economics", "suspects_of", "write_r
 
 
 def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:
-    """Write ``report.html`` and ``report.md`` into a folder; what the lineage says of scorer and models is taken from it."""
+    """Write ``report.html`` and ``report.md`` into a folder; what the lineage says of scorer and
+    models is taken from it.
+    """
     told = evaluation.lineage
     extras = replace(
         extras,
@@ -33,7 +37,10 @@ def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:
         frontier_model=told.get("frontier_model"),
         made_on=told.get("judged_on", ""),
     )
-    for name, text in (("report.html", report_html(evaluation, extras)), ("report.md", report_markdown(evaluation, extras))):
+    for name, text in (
+        ("report.html", report_html(evaluation, extras)),
+        ("report.md", report_markdown(evaluation, extras)),
+    ):
         with whole_file(out / name, errors="replace") as file:
             file.write(text)
 
@@ -63,18 +70,27 @@ def read_economics(path: Path) -> dict[str, Any]:
         form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = form["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"economics file {str(path)!r} cannot be used: {error}. Run difficulty economics -o again.") from error
+        raise RunError(
+            f"economics file {str(path)!r} cannot be used: {error}. Run difficulty economics -o"
+            " again."
+        ) from error
     if found != FORMAT:
-        raise RunError(f"economics format must be {FORMAT}: got {found!r}. Run difficulty economics -o again.")
+        raise RunError(
+            f"economics format must be {FORMAT}: got {found!r}. Run difficulty economics -o again."
+        )
     return form
 
 
 def suspects_of(lineage: Mapping[str, Any]) -> Suspects | None:
-    """Return what ``run.json`` says of suspicious labels; None for a run from before they were looked for."""
+    """Return what ``run.json`` says of suspicious labels; None for a run from before they were
+    looked for.
+    """
     labels = lineage.get("labels")
     if not labels:
         return None
-    return Suspects(by_task=labels["by_task"], reasons=tuple(labels.get("why", ())), checked=labels["checked"])
+    return Suspects(
+        by_task=labels["by_task"], reasons=tuple(labels.get("why", ())), checked=labels["checked"]
+    )
 
 
 def mistakes_of(judged: Judged, traffic: Traffic, *, show_texts: bool) -> Mistakes | None:
@@ -82,7 +98,9 @@ def mistakes_of(judged: Judged, traffic: Traffic, *, show_texts: bool) -> Mistak
     mistakes = worst_mistakes(judged, traffic.ids)
     if mistakes is None or not show_texts:
         return mistakes
-    return replace(mistakes, kept=_with_texts(mistakes.kept, traffic), sent=_with_texts(mistakes.sent, traffic))
+    return replace(
+        mistakes, kept=_with_texts(mistakes.kept, traffic), sent=_with_texts(mistakes.sent, traffic)
+    )
 
 
 def _with_texts(mistakes: tuple[Mistake, ...], traffic: Traffic) -> tuple[Mistake, ...]:
@@ -95,11 +113,16 @@ def _with_texts(mistakes: tuple[Mistake, ...], traffic: Traffic) -> tuple[Mistak
 def _rules(policy: Policy) -> list[str]:
     rules = []
     if policy.easy_tasks and policy.max_cheap_tokens:
-        rules.append(f"{', '.join(policy.easy_tasks)} below {policy.max_cheap_tokens:,} tokens stay on the cheap model")
+        rules.append(
+            f"{', '.join(policy.easy_tasks)} below {policy.max_cheap_tokens:,} tokens stay on the"
+            " cheap model"
+        )
     if policy.hard_tasks:
         rules.append(f"{', '.join(policy.hard_tasks)} go to the frontier model")
     if policy.min_familiarity:
-        rules.append(f"requests less familiar than {policy.min_familiarity:g} go to the frontier model")
+        rules.append(
+            f"requests less familiar than {policy.min_familiarity:g} go to the frontier model"
+        )
     if policy.task_thresholds:
         rules.append(f"{', '.join(policy.task_thresholds)} have thresholds of their own")
     return rules

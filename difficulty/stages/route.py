@@ -16,10 +16,13 @@ from difficulty.runtime.scorer import Score, Scorer
 __all__ = ["score_rows", "write_rows"]
 
 
-def score_rows(scorer: Scorer, rows: Iterable[RequestRow], *, version: str) -> Iterator[dict[str, Any]]:
+def score_rows(
+    scorer: Scorer, rows: Iterable[RequestRow], *, version: str
+) -> Iterator[dict[str, Any]]:
     """Yield ``id`` and the scorer's outputs for each request.
 
-    A request that cannot be scored has null scores and an ``error``, one of which only head and tail were read has ``truncated``.
+    A request that cannot be scored has null scores and an ``error``, one of which only head and
+    tail were read has ``truncated``.
     """
     for chunk in chunks(rows):
         ids: list[list[int]] = []
@@ -40,12 +43,19 @@ def score_rows(scorer: Scorer, rows: Iterable[RequestRow], *, version: str) -> I
             values = {name: float(outputs[name][index]) for name in scorer.outputs}
             problem = problem or _not_a_number(values)
             shown = {name: None if problem else round(value, 7) for name, value in values.items()}
-            rarely = {**({"truncated": True} if cut[index] else {}), **({"error": problem} if problem else {})}
+            rarely = {
+                **({"truncated": True} if cut[index] else {}),
+                **({"error": problem} if problem else {}),
+            }
             yield {"id": row.id, **shown, "bundle_version": version, **rarely}
 
 
-def write_rows(rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[[int], None] | None = None) -> Counter[str]:
-    """Write rows as JSON lines and return how many there were of each route, reason, of errors and cut ones; all or nothing is written."""
+def write_rows(
+    rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[[int], None] | None = None
+) -> Counter[str]:
+    """Write rows as JSON lines and return how many there were of each route, reason, of errors and
+    cut ones; all or nothing is written.
+    """
     counts: Counter[str] = Counter()
     with whole_file(out) as file:
         for row in rows:

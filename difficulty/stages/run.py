@@ -1,17 +1,21 @@
 """The run folder that training writes and evaluation and shipping read.
 
-    run.json             what was trained, on what, with which versions (``RUN_FORMAT`` is raised when a field changes its meaning)
+    run.json             what was trained, on what, with which versions (``RUN_FORMAT`` is raised
+                         when a field changes its meaning)
     model.json, model.npz
     encoder/             the encoder with its tokenizer
-    calibration.parquet  samples that calibrators and thresholds use; test.parquet: samples that nothing was fitted on
-    seen.npz             hashes of texts and groups of the fit and calibration samples, and sketches that know nearly the same texts again
+    calibration.parquet  samples that calibrators and thresholds use
+    test.parquet         samples that nothing was fitted on
+    seen.npz             hashes of texts and groups of the fit and calibration samples, and sketches
+                         that know nearly the same texts again
     suspicious.jsonl     labels that may be wrong, by id of the sample
     out_of_fold.npz      scores of the fit samples, each by heads that did not see it
     metrics.json         the test samples judged, before a threshold is chosen
-    early.npz            a light student of the model, where its encoder takes milliseconds; early exit ships it
+    early.npz            a light student of a model whose encoder takes milliseconds, for early exit
     learning_curve.json  what more labels would bring, where that was measured
 
-It holds the user's texts (in the two Parquet files) and stays in the lab; the bundle that is shipped does not.
+It holds the user's texts (in the two Parquet files) and stays in the lab; the bundle that is
+shipped does not.
 """
 
 from __future__ import annotations
@@ -67,7 +71,9 @@ OUT_OF_FOLD_FILE = "out_of_fold.npz"
 
 
 class Overlap(NamedTuple):
-    """Whether the text, the group, or nearly the text of each of n samples was seen; arrays of shape (n,)."""
+    """Whether the text, the group, or nearly the text of each of n samples was seen; arrays of
+    shape (n,).
+    """
 
     same_text: NDArray[np.bool_]
     same_group: NDArray[np.bool_]
@@ -83,7 +89,11 @@ class Overlap(NamedTuple):
         """How many were seen, each counted once, by the surest reason."""
         group_alone = self.same_group & ~self.same_text
         near_alone = self.near & ~self.same_group & ~self.same_text
-        masks = {"same text": self.same_text, "same group": group_alone, "nearly the same text": near_alone}
+        masks = {
+            "same text": self.same_text,
+            "same group": group_alone,
+            "nearly the same text": near_alone,
+        }
         return {name: int(mask.sum()) for name, mask in masks.items()}
 
 
@@ -100,7 +110,9 @@ class Seen:
     def of(cls, traffic: Traffic) -> Seen:
         """Return what is remembered of some samples."""
         return cls(
-            np.unique(_hashes(traffic.text_hashes())), np.unique(_hashes(traffic.split_groups)), sketches_of(traffic.comparable_texts())
+            np.unique(_hashes(traffic.text_hashes())),
+            np.unique(_hashes(traffic.split_groups)),
+            sketches_of(traffic.comparable_texts()),
         )
 
     @classmethod
@@ -114,14 +126,16 @@ class Seen:
         np.savez_compressed(path, texts=self.texts, groups=self.groups, sketches=self.sketches)
 
     def holds(self, traffic: Traffic, *, ingested_together: bool = False) -> NDArray[np.bool_]:
-        """Return, for each sample, whether its text, its group or nearly its text was seen; shape (n,)."""
+        """Return, for each sample, whether its text, its group or nearly its text was seen; shape
+        (n,).
+        """
         return self.look_up(traffic, ingested_together=ingested_together).any
 
     def look_up(self, traffic: Traffic, *, ingested_together: bool = False) -> Overlap:
         """Return which samples were seen, and how that is known.
 
-        Nearly the same texts are searched for, but in traffic that was ingested together with what was seen: that was done then, or
-        switched off.
+        Nearly the same texts are searched for, but in traffic that was ingested together with what
+        was seen: that was done then, or switched off.
         """
         near = np.zeros(len(traffic), dtype=bool)
         rows = np.repeat(np.arange(len(traffic)), [len(keys) for keys in traffic.near_groups])
@@ -165,13 +179,21 @@ class Run:
             If there is none, or it is of an unknown format.
         """
         if not (folder / "run.json").is_file():
-            raise RunError(f"no run at {str(folder)!r}: run.json is missing. Name a folder written by 'difficulty train'.")
+            raise RunError(
+                f"no run at {str(folder)!r}: run.json is missing. Name a folder written by"
+                " 'difficulty train'."
+            )
         try:
             lineage = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         except ValueError as error:
-            raise RunError(f"run.json in {str(folder)!r} is damaged ({error}). Train again.") from error
+            raise RunError(
+                f"run.json in {str(folder)!r} is damaged ({error}). Train again."
+            ) from error
         if lineage.get("format") != RUN_FORMAT:
-            raise RunError(f"run format {lineage.get('format')!r} is not the one this version reads ({RUN_FORMAT}). Train again.")
+            raise RunError(
+                f"run format {lineage.get('format')!r} is not the one this version reads"
+                f" ({RUN_FORMAT}). Train again."
+            )
         return cls(folder, lineage, cache)
 
     @property
@@ -205,7 +227,9 @@ class Run:
     @cached_property
     def tokenizer(self) -> RequestTokenizer:
         """The tokenizer with the recipe's limit."""
-        return RequestTokenizer.from_file(self.encoder.tokenizer_path, max_tokens=self.recipe.text.max_tokens)
+        return RequestTokenizer.from_file(
+            self.encoder.tokenizer_path, max_tokens=self.recipe.text.max_tokens
+        )
 
     @property
     def view(self) -> TextView:
@@ -235,7 +259,9 @@ class Run:
         if not path.is_file():
             raise RunError(f"run {str(self.folder)!r} holds no out-of-fold scores. Train it again.")
         with np.load(path, allow_pickle=False) as arrays:
-            return NamedScores(arrays["ids"].tolist(), Scores(**{name: arrays.get(name) for name in _SCORES}))
+            return NamedScores(
+                arrays["ids"].tolist(), Scores(**{name: arrays.get(name) for name in _SCORES})
+            )
 
     @property
     def remembers_ids(self) -> bool:
@@ -259,12 +285,15 @@ class Run:
 def refuse_existing(path: Path, *, what: str) -> None:
     """Refuse a path where something is already; also asked before long work."""
     if path.exists():
-        raise RunError(f"{what} {str(path)!r} exists already. Choose another folder, or remove it first.")
+        raise RunError(
+            f"{what} {str(path)!r} exists already. Choose another folder, or remove it first."
+        )
 
 
 @contextmanager
 def new_folder(path: Path, *, what: str) -> Iterator[Path]:
-    """Yield a scratch folder that becomes ``path`` at the end; on an error or Ctrl-C nothing is left.
+    """Yield a scratch folder that becomes ``path`` at the end; on an error or Ctrl-C nothing is
+    left.
 
     Raises
     ------

@@ -1,4 +1,6 @@
-"""Score traffic with a bundle's scorer, on the path that requests take in serving: one thread tokenizes while another scores."""
+"""Score traffic with a bundle's scorer, on the path that requests take in serving: one thread
+tokenizes while another scores.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class TrafficScores(NamedTuple):
     reading: Reading
     """What the scorer could not read of them."""
     untold: dict[str, NDArray[np.float64]] | None
-    """``difficulty_score`` when tasks are not told, by its name among the baselines; ``None`` where not asked for or no task is known."""
+    """``difficulty_score`` when tasks are not told, by its name among the baselines; ``None`` where
+    not asked for or no task is known.
+    """
     early: EarlyScores | None = None
     """``None`` where not asked for."""
 
@@ -85,7 +89,15 @@ def score_traffic(
     waiting: deque[Future[_Part]] = deque()
     with ThreadPoolExecutor(max_workers=1) as pool:
         for encoded in _chunks(_encoded(scorer, messages, task) for messages, task in requests):
-            waiting.append(pool.submit(_scored, scorer, encoded, early, without_task=without_task and bool(scorer.task_ids)))
+            waiting.append(
+                pool.submit(
+                    _scored,
+                    scorer,
+                    encoded,
+                    early,
+                    without_task=without_task and bool(scorer.task_ids),
+                )
+            )
             if len(waiting) > _MOST_WAITING:
                 parts.append(waiting.popleft().result())
                 if progress:
@@ -93,17 +105,29 @@ def score_traffic(
         parts += [one.result() for one in waiting]
     untold = [part.untold for part in parts if part.untold is not None]
     return TrafficScores(
-        outputs={name: np.concatenate([part.outputs[name] for part in parts]) for name in scorer.outputs},
+        outputs={
+            name: np.concatenate([part.outputs[name] for part in parts]) for name in scorer.outputs
+        },
         totals=np.concatenate([part.totals for part in parts]),
         reading=reading_of_counts([part.counts for part in parts], scorer.tokenizer),
         untold={"without_task": np.concatenate(untold)} if untold else None,
-        early=EarlyScores(*map(np.concatenate, zip(*(part.early for part in parts if part.early), strict=True))) if early else None,
+        early=EarlyScores(
+            *map(np.concatenate, zip(*(part.early for part in parts if part.early), strict=True))
+        )
+        if early
+        else None,
     )
 
 
-def _scored(scorer: Scorer, encoded: Sequence[Encoded], early: EarlyScorer | None, *, without_task: bool) -> _Part:
+def _scored(
+    scorer: Scorer, encoded: Sequence[Encoded], early: EarlyScorer | None, *, without_task: bool
+) -> _Part:
     outputs: dict[str, Any] = dict(scorer.score_many([row.ids for row in encoded]))
-    untold = scorer.score_many([row.ids[row.informed :] for row in encoded])["difficulty_score"] if without_task else None
+    untold = (
+        scorer.score_many([row.ids[row.informed :] for row in encoded])["difficulty_score"]
+        if without_task
+        else None
+    )
     return _Part(
         outputs=outputs,
         totals=np.array([row.tokens for row in encoded], dtype=np.int64),
@@ -118,7 +142,9 @@ def _early(early: EarlyScorer, encoded: Sequence[Encoded]) -> EarlyScores:
     informed = np.array([row.informed for row in encoded], dtype=np.bool_)
     untold, rows = told.copy(), np.flatnonzero(informed).tolist()
     untold[rows] = early.score_many([encoded[row].ids[1:] for row in rows])
-    return EarlyScores(told, untold, informed, np.array([bool(row.ids) for row in encoded], dtype=np.bool_))
+    return EarlyScores(
+        told, untold, informed, np.array([bool(row.ids) for row in encoded], dtype=np.bool_)
+    )
 
 
 def _chunks(rows: Iterator[Encoded]) -> Iterator[list[Encoded]]:
@@ -127,7 +153,9 @@ def _chunks(rows: Iterator[Encoded]) -> Iterator[list[Encoded]]:
 
 
 def _encoded(scorer: Scorer, messages: list[dict[str, str]], task: str | None) -> Encoded:
-    """Return the token ids; none for text of which the tokenizer keeps nothing, such as a lone zero-width space."""
+    """Return the token ids; none for text of which the tokenizer keeps nothing, such as a lone
+    zero-width space.
+    """
     try:
         return scorer.encode(messages, task)
     except ScoringError:

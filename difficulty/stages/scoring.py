@@ -1,4 +1,6 @@
-"""What several stages do with traffic: tokenize it, count its tokens, apply the task rules, and judge scores."""
+"""What several stages do with traffic: tokenize it, count its tokens, apply the task rules, and
+judge scores.
+"""
 
 from __future__ import annotations
 
@@ -21,25 +23,42 @@ from difficulty.thresholds.curve import ScoredTraffic
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Tokenized", "catch_rate", "fixed_routes", "judged", "rule_tokens", "scored_traffic", "tokenize"]
+__all__ = [
+    "Tokenized",
+    "catch_rate",
+    "fixed_routes",
+    "judged",
+    "rule_tokens",
+    "scored_traffic",
+    "tokenize",
+]
 
 FloatArray = NDArray[np.float64]
 _BAND_EDGES = [0.05, 0.2, 0.5]
 
 
 class Tokenized(NamedTuple):
-    """Token ids of n requests, cut to the scorer's limit, how many tokens each has in all, and their tasks."""
+    """Token ids of n requests, cut to the scorer's limit, how many tokens each has in all, and
+    their tasks.
+    """
 
     ids: list[list[int]]
     totals: NDArray[np.int64]
     tasks: list[str | None]
-    """``None`` also for a request of which the tokenizer keeps nothing: serving does not score those."""
+    """``None`` also for a request of which the tokenizer keeps nothing: serving does not score
+    those.
+    """
     shortened: NDArray[np.bool_]
     """Whether the text was cut before it was tokenized, so that the total is an estimate."""
 
     def at(self, rows: NDArray[np.intp]) -> Tokenized:
         """Return some requests."""
-        return Tokenized([self.ids[row] for row in rows], self.totals[rows], [self.tasks[row] for row in rows], self.shortened[rows])
+        return Tokenized(
+            [self.ids[row] for row in rows],
+            self.totals[rows],
+            [self.tasks[row] for row in rows],
+            self.shortened[rows],
+        )
 
 
 def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -> Tokenized:
@@ -53,19 +72,31 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
 
 
 def fixed_routes(
-    rules: TaskRules, tasks: Sequence[str | None], tokens: FloatArray, familiarity: NDArray[np.floating] | None = None
+    rules: TaskRules,
+    tasks: Sequence[str | None],
+    tokens: FloatArray,
+    familiarity: NDArray[np.floating] | None = None,
 ) -> FloatArray:
-    """Return the route that the score does not change: 0 cheap, 1 frontier, NaN where the score decides; shape (n,)."""
+    """Return the route that the score does not change: 0 cheap, 1 frontier, NaN where the score
+    decides; shape (n,).
+    """
     route_of = {"cheap": 0.0, "frontier": 1.0}
-    verdicts = (before_scoring(rules, task=task, tokens=int(count)) for task, count in zip(tasks, tokens, strict=True))
-    fixed = np.array([route_of[verdict.route] if verdict else np.nan for verdict in verdicts], dtype=np.float64)
+    verdicts = (
+        before_scoring(rules, task=task, tokens=int(count))
+        for task, count in zip(tasks, tokens, strict=True)
+    )
+    fixed = np.array(
+        [route_of[verdict.route] if verdict else np.nan for verdict in verdicts], dtype=np.float64
+    )
     if familiarity is None:
         return fixed
     return np.where(np.isnan(fixed) & (familiarity < rules.min_familiarity), 1.0, fixed)
 
 
 def rule_tokens(traffic: Traffic, totals: NDArray[np.int64]) -> FloatArray:
-    """Return the token counts that the rule uses: the request's own where the traffic has one, else the tokenizer's."""
+    """Return the token counts that the rule uses: the request's own where the traffic has one, else
+    the tokenizer's.
+    """
     own = traffic.tokens.prompt
     return np.where(np.isnan(own), totals, own)
 
@@ -83,7 +114,9 @@ def scored_traffic(
     cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
     return ScoredTraffic(
         score=outputs["difficulty_score"].astype(np.float64),
-        fixed=fixed_routes(rules, traffic.tasks, rule_tokens(traffic, totals), outputs.get("familiarity")),
+        fixed=fixed_routes(
+            rules, traffic.tasks, rule_tokens(traffic, totals), outputs.get("familiarity")
+        ),
         outcomes=traffic.outcomes,
         groups=np.asarray(traffic.split_groups),
         cheap_cost=cheap_cost,
@@ -102,7 +135,9 @@ def judged(
     prices: Prices | None,
     policy: Policy | None = None,
 ) -> Judged:
-    """Return what evaluation judges; with a ``policy`` by its whole rule, the task rules before the score."""
+    """Return what evaluation judges; with a ``policy`` by its whole rule, the task rules before the
+    score.
+    """
     cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
     p_frontier, familiarity = outputs.get("p_frontier_fails"), outputs.get("familiarity")
     return Judged(
@@ -117,10 +152,13 @@ def judged(
         frontier_cost=frontier_cost,
         target=target,
         threshold=policy.threshold if policy else None,
-        fixed=fixed_routes(policy, traffic.tasks, rule_tokens(traffic, totals), familiarity) if policy else None,
+        fixed=fixed_routes(policy, traffic.tasks, rule_tokens(traffic, totals), familiarity)
+        if policy
+        else None,
         task_thresholds=policy.task_thresholds if policy else {},
         catch_rate=catch_rate(policy.fallback) if policy else None,
-        labels=traffic_labels(traffic) | ({} if familiarity is None else {"familiarity": _bands(familiarity)}),
+        labels=traffic_labels(traffic)
+        | ({} if familiarity is None else {"familiarity": _bands(familiarity)}),
     )
 
 

@@ -1,8 +1,10 @@
-"""Search: choose features, heads and regularisation by nested folds of the fit samples, in a bounded time.
+"""Search: choose features, heads and regularisation by nested folds of the fit samples, in a
+bounded time.
 
-Candidates are tried from simple to rich, those with the recipe's own settings first, and judged by scores with everything inside the fold
-(see :mod:`difficulty.model.nested`). The simplest candidate within one standard error of the best is chosen. Its figure was picked as the
-best of many and is therefore optimistic: what a run reports is measured on the test samples, which nothing here sees.
+Candidates are tried from simple to rich, those with the recipe's own settings first, and judged by
+scores with everything inside the fold (see :mod:`difficulty.model.nested`). The simplest candidate
+within one standard error of the best is chosen. Its figure was picked as the best of many and is
+therefore optimistic: what a run reports is measured on the test samples, which nothing here sees.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ from difficulty.stages.learning import held_out_of
 __all__ = ["Searched", "search"]
 
 _NOTE = (
-    "These figures chose the recipe, and the best of several is partly luck: they are optimistic. The figures to report are those of the "
-    "test samples, which the search did not see."
+    "These figures chose the recipe, and the best of several is partly luck: they are optimistic."
+    " The figures to report are those of the test samples, which the search did not see."
 )
 
 
@@ -88,7 +90,9 @@ def search(
     began = clock()
     fit = read(encoder)
     bench = Bench(
-        fold=fold_numbers(list(fit.groups), folds=recipe.search.folds, rng=np.random.default_rng(recipe.seed)),
+        fold=fold_numbers(
+            list(fit.groups), folds=recipe.search.folds, rng=np.random.default_rng(recipe.seed)
+        ),
         held_out=held_out_of(fit, target=target),
         read=lambda one: fit if one is encoder else read(one),
         build=build,
@@ -97,11 +101,18 @@ def search(
         seed=recipe.seed,
     )
     candidates = candidates_of(recipe, tasks=build(recipe, encoder, fit).tasks is not None)
-    tried = _try(bench, candidates, until=began + 60.0 * recipe.search.minutes, say=progress or (lambda _: None))
+    tried = _try(
+        bench,
+        candidates,
+        until=began + 60.0 * recipe.search.minutes,
+        say=progress or (lambda _: None),
+    )
     try:
         choice = simplest_near_best([one.value for one in tried], [one.draws for one in tried])
     except UndefinedMetricError as error:
-        raise TooFewSamplesError(f"a search cannot judge by these fit samples: {error} Add labels, or leave search out.") from error
+        raise TooFewSamplesError(
+            f"a search cannot judge by these fit samples: {error} Add labels, or leave search out."
+        ) from error
     names = {one.candidate.name for one in tried}
     untried = [candidate.name for candidate in candidates if candidate.name not in names]
     report = {
@@ -118,10 +129,17 @@ def search(
     return Searched(recipe=chosen, encoder=bench.encoder(chosen), report=report)
 
 
-def _try(bench: Bench, candidates: Sequence[Candidate], *, until: float, say: Callable[[str], None]) -> list[Tried]:
-    """Judge candidates, all with the recipe's own settings before any other, as long as they fit in the time; the simplest always."""
+def _try(
+    bench: Bench, candidates: Sequence[Candidate], *, until: float, say: Callable[[str], None]
+) -> list[Tried]:
+    """Judge candidates, all with the recipe's own settings before any other, as long as they fit in
+    the time; the simplest always.
+    """
     tried: dict[int, Tried] = {}
-    order = sorted(range(len(candidates)), key=lambda place: bool(candidates[place].changed.keys() - {"encoder"}))
+    order = sorted(
+        range(len(candidates)),
+        key=lambda place: bool(candidates[place].changed.keys() - {"encoder"}),
+    )
     for number, place in enumerate(order, 1):
         candidate, left = candidates[place], until - bench.clock()
         if tried and (left <= 0.0 or bench.expected_seconds(candidate) > left):
@@ -131,12 +149,19 @@ def _try(bench: Bench, candidates: Sequence[Candidate], *, until: float, say: Ca
     return [tried[place] for place in sorted(tried)]
 
 
-def _finder(recipe: Recipe, encoder: Encoder, find: Callable[[FeatureSettings], Encoder] | None) -> Callable[[FeatureSettings], Encoder]:
+def _finder(
+    recipe: Recipe, encoder: Encoder, find: Callable[[FeatureSettings], Encoder] | None
+) -> Callable[[FeatureSettings], Encoder]:
     """Return how encoders are found: the recipe's own is there already."""
     assert recipe.search
     if recipe.search.encoders and find is None:
-        raise RecipeError(f"search.encoders needs a way to find encoders: got none for {', '.join(recipe.search.encoders)}. Pass find.")
-    return lambda features: encoder if features.encoder == recipe.features.encoder or find is None else find(features)
+        raise RecipeError(
+            "search.encoders needs a way to find encoders: got none for"
+            f" {', '.join(recipe.search.encoders)}. Pass find."
+        )
+    return lambda features: (
+        encoder if features.encoder == recipe.features.encoder or find is None else find(features)
+    )
 
 
 def _results(tried: Sequence[Tried], choice: Choice) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Ship: a run -> a bundle: graph, parity gate, threshold, golden vectors, metrics and card, written in one step."""
+"""Ship: a run -> a bundle: graph, parity gate, threshold, golden vectors, metrics and card, written
+in one step.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, ValidatorRule, write_bundle
+from difficulty.bundle import (
+    BUNDLE_FORMAT,
+    Bundle,
+    Exploration,
+    Fallback,
+    Policy,
+    ValidatorRule,
+    write_bundle,
+)
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
@@ -69,7 +79,8 @@ def ship(
     n_draws: int = 1000,
     progress: Callable[[str], None] | None = None,
 ) -> Shipped:
-    """Export a run, check it, choose its threshold and write the bundle; nothing is written when a check fails.
+    """Export a run, check it, choose its threshold and write the bundle; nothing is written when a
+    check fails.
 
     Parameters
     ----------
@@ -88,11 +99,12 @@ def ship(
     allow_no_signal : bool, default False
         Ship also a score that carries no signal; card and metrics then say so.
     early : bool, optional
-        Whether a small graph decides what is far from the threshold; default: the recipe's. Where no cut-offs keep the budget, the
-        bundle is shipped without, and the notes say so.
+        Whether a small graph decides what is far from the threshold; default: the recipe's. Where
+        no cut-offs keep the budget, the bundle is shipped without, and the notes say so.
     int8 : bool, optional
-        Whether a float32 encoder is made int8, as far as the recipe's ``int8_flips`` allows; default: the recipe's. Where that is not
-        far, the encoder stays float32, and the notes say so.
+        Whether a float32 encoder is made int8, as far as the recipe's ``int8_flips`` allows;
+        default: the recipe's. Where that is not far, the encoder stays float32, and the notes say
+        so.
     today : date, optional
         Date from which the review date is counted.
     cache : Path, optional
@@ -115,7 +127,8 @@ def ship(
     NotAttainableError
         If no threshold meets the objective.
     RunError
-        If early exit is asked for, and the run has no student for it; or int8, and its encoder has no float32 weights.
+        If early exit is asked for, and the run has no student for it; or int8, and its encoder has
+        no float32 weights.
     """
     say = progress or (lambda _: None)
     name, version = bundle_name(out)
@@ -127,28 +140,57 @@ def ship(
     student = student_of(run) if (recipe.export.early if early is None else early) else None
 
     def choose(served: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
-        data = scored_traffic(run.calibration, served.outputs, served.totals, rules=rules, prices=prices, catch_rate=rules.catch_rate)
-        return choose_point(
-            data, objective or rules.objective, per_task=rules.per_task, n_draws=n_draws, rng=np.random.default_rng(recipe.seed)
-        ), data
+        data = scored_traffic(
+            run.calibration,
+            served.outputs,
+            served.totals,
+            rules=rules,
+            prices=prices,
+            catch_rate=rules.catch_rate,
+        )
+        return (
+            choose_point(
+                data,
+                objective or rules.objective,
+                per_task=rules.per_task,
+                n_draws=n_draws,
+                rng=np.random.default_rng(recipe.seed),
+            ),
+            data,
+        )
 
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
     graph, scorer, served, point, report, notes = export(
         run, student, choose, int8=wants_int8, min_familiarity=rules.min_familiarity, say=say
     )
-    bundle_policy = _policy(run, rules, point, models=models, today=today or datetime.now(UTC).date())
+    bundle_policy = _policy(
+        run, rules, point, models=models, today=today or datetime.now(UTC).date()
+    )
     if student:
         found, exit_notes = _exits(run, served, bundle_policy)
         bundle_policy, notes = replace(bundle_policy, early=found), (*notes, *exit_notes)
     leaving = student if bundle_policy.early else None
     say("judging the test samples")
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, prices=prices, n_draws=n_draws)
-    evaluation = evaluation.descending_from(_judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices))
+    evaluation = evaluation.descending_from(
+        _judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices)
+    )
     say("writing the bundle")
-    files = _files(run, graph, bundle_policy, scorer, evaluation, leaving, name=f"{name}-{version}", report=report)
+    files = _files(
+        run,
+        graph,
+        bundle_policy,
+        scorer,
+        evaluation,
+        leaving,
+        name=f"{name}-{version}",
+        report=report,
+    )
     asked = {"policy": rules, "export": recipe.export.model_copy(update={"int8": wants_int8})}
-    manifest = _manifest(run, scorer, name=name, version=version, recipe=recipe.model_copy(update=asked))
+    manifest = _manifest(
+        run, scorer, name=name, version=version, recipe=recipe.model_copy(update=asked)
+    )
     return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation, notes)
 
 
@@ -156,9 +198,15 @@ def bundle_name(out: Path) -> tuple[str, str]:
     """Return name and version of a folder named ``<name>-<version>``."""
     found = _NAME.match(out.name)
     if not found:
-        raise BundleError(f"a bundle folder must be named <name>-<version>, for example support-1: got {out.name!r}. Choose such a name.")
+        raise BundleError(
+            "a bundle folder must be named <name>-<version>, for example support-1: got"
+            f" {out.name!r}. Choose such a name."
+        )
     if out.exists():
-        raise BundleError(f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose a new version.")
+        raise BundleError(
+            f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose a new"
+            " version."
+        )
     return found["name"], found["version"]
 
 
@@ -167,21 +215,33 @@ def _check_signal(run: Run) -> None:
     signal = Signal.from_dict(run.lineage["signal"])
     if signal.verdict == "none":
         raise NoSignalError(
-            f"shipping needs a score that carries a signal, p at most {WEAK:g}: on {signal.n:,} samples scored without having been seen, "
-            f"chance alone does as well with p = {signal.p_value:.2g}. Check that the labels belong to the requests, add labels, or insist "
-            "with --allow-no-signal."
+            f"shipping needs a score that carries a signal, p at most {WEAK:g}: on {signal.n:,}"
+            " samples scored without having been seen, chance alone does as well with p ="
+            f" {signal.p_value:.2g}. Check that the labels belong to the requests, add labels, or"
+            " insist with --allow-no-signal."
         )
 
 
 def _exits(run: Run, served: TrafficScores, policy: Policy) -> tuple[Early | None, tuple[str, ...]]:
-    """Choose where requests leave early on the calibration requests, and say why where they do not."""
-    if problem := unfit(task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity):
+    """Choose where requests leave early on the calibration requests, and say why where they do
+    not.
+    """
+    if problem := unfit(
+        task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity
+    ):
         return None, (problem,)
     scores = both_scores(served, run.calibration, policy)
     return choose_exits(scores, threshold=policy.threshold, budget=run.recipe.export.early_budget)
 
 
-def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: tuple[str | None, str | None], today: date) -> Policy:
+def _policy(
+    run: Run,
+    rules: PolicySettings,
+    point: OperatingPoint,
+    *,
+    models: tuple[str | None, str | None],
+    today: date,
+) -> Policy:
     return Policy(
         cheap_model=models[0] or run.lineage["cheap_model"] or "cheap",
         frontier_model=models[1] or run.lineage["frontier_model"] or "frontier",
@@ -202,24 +262,55 @@ def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: t
     )
 
 
-def _evaluate(run: Run, scorer: Scorer, policy: Policy, leaving: Student | None, *, prices: Prices | None, n_draws: int) -> Evaluation:
-    scores = score_traffic(scorer, run.test, without_task=True, early=leaving.scorer if leaving else None)
+def _evaluate(
+    run: Run,
+    scorer: Scorer,
+    policy: Policy,
+    leaving: Student | None,
+    *,
+    prices: Prices | None,
+    n_draws: int,
+) -> Evaluation:
+    scores = score_traffic(
+        scorer, run.test, without_task=True, early=leaving.scorer if leaving else None
+    )
     target = run.model.target
-    held_out = judged(run.test, scores.outputs, scores.totals, target=target, prices=prices, policy=policy)
+    held_out = judged(
+        run.test, scores.outputs, scores.totals, target=target, prices=prices, policy=policy
+    )
     gains = run.lineage["task_gains"]
     rng = np.random.default_rng(run.recipe.seed)
     means = TaskMeans(**gains) if gains else None
     held_out = with_suspicion(held_out, run.test.ids, run.suspicious)
-    notes = [*(run.lineage.get("logged") or {}).get("notes", ()), *reading_notes(run.lineage), *label_notes(run.lineage)]
-    found = evaluate(held_out, n_draws=n_draws, rng=rng, task_means=means, others=scores.untold).noting(notes)
-    return found.leaving_early(judge_exits(policy.early, both_scores(scores, run.test, policy))) if policy.early else found
+    notes = [
+        *(run.lineage.get("logged") or {}).get("notes", ()),
+        *reading_notes(run.lineage),
+        *label_notes(run.lineage),
+    ]
+    found = evaluate(
+        held_out, n_draws=n_draws, rng=rng, task_means=means, others=scores.untold
+    ).noting(notes)
+    return (
+        found.leaving_early(judge_exits(policy.early, both_scores(scores, run.test, policy)))
+        if policy.early
+        else found
+    )
 
 
 def _judged_by(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:
     """Return what metrics.json says of the test samples and the bundle that they judge."""
     samples, data = run.lineage["samples"], run.lineage["training_data"]
     n, others = samples["test"], sum(samples.values()) - samples["test"]
-    return judged_by(run.lineage, scorer="bundle", name=name, policy=policy, judged_data=data, judged=n, left_out=others, prices=prices)
+    return judged_by(
+        run.lineage,
+        scorer="bundle",
+        name=name,
+        policy=policy,
+        judged_data=data,
+        judged=n,
+        left_out=others,
+        prices=prices,
+    )
 
 
 def _files(
@@ -244,7 +335,9 @@ def _files(
     }
 
 
-def _manifest(run: Run, scorer: Scorer, *, name: str, version: str, recipe: Recipe) -> dict[str, Any]:
+def _manifest(
+    run: Run, scorer: Scorer, *, name: str, version: str, recipe: Recipe
+) -> dict[str, Any]:
     return {
         "format": BUNDLE_FORMAT,
         "name": name,

@@ -1,8 +1,9 @@
 """Warm start: training for a new model pair from a finished run, so that few labels go further.
 
-The run lends what its channels learned of the texts, and its heads; see ``difficulty.model.warm_start``. Both sides read the same vectors,
-so encoder, features and text settings must be the run's. Requests that the run saw are set aside: its heads know them by heart, and figures
-measured on them would flatter.
+The run lends what its channels learned of the texts, and its heads; see
+``difficulty.model.warm_start``. Both sides read the same vectors, so encoder, features and text
+settings must be the run's. Requests that the run saw are set aside: its heads know them by heart,
+and figures measured on them would flatter.
 """
 
 from __future__ import annotations
@@ -28,23 +29,32 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
     Raises
     ------
     RunError
-        If the encoder (and with it the vocabulary), the features or the text settings differ, or the recipe searches for features.
+        If the encoder (and with it the vocabulary), the features or the text settings differ, or
+        the recipe searches for features.
     """
     if recipe.search:
-        raise RunError("a warm start keeps the features of the run: got a recipe that searches for features. Leave the recipe out.")
+        raise RunError(
+            "a warm start keeps the features of the run: got a recipe that searches for features."
+            " Leave the recipe out."
+        )
     if start.encoder.digest != encoder.digest:
         raise RunError(
-            f"a warm start needs the encoder of the run, {start.encoder.digest[:12]}: got {encoder.digest[:12]}. "
-            "Name the run's encoder folder in the recipe, or train without --start-from."
+            f"a warm start needs the encoder of the run, {start.encoder.digest[:12]}: got"
+            f" {encoder.digest[:12]}. Name the run's encoder folder in the recipe, or train without"
+            " --start-from."
         )
     for section in ("features", "text"):
         ours, theirs = (getattr(one, section).model_dump() for one in (recipe, start.recipe))
-        differing = sorted(key for key in ours if ours[key] != theirs[key] and (section, key) != ("features", "encoder"))
+        differing = sorted(
+            key
+            for key in ours
+            if ours[key] != theirs[key] and (section, key) != ("features", "encoder")
+        )
         if differing:
             key = differing[0]
             raise RunError(
-                f"a warm start needs {section}.{key} as in the run, {theirs[key]!r}: got {ours[key]!r}. "
-                "Use the run's recipe, or train without --start-from."
+                f"a warm start needs {section}.{key} as in the run, {theirs[key]!r}: got"
+                f" {ours[key]!r}. Use the run's recipe, or train without --start-from."
             )
 
 
@@ -59,13 +69,17 @@ def without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDAr
     seen = start.seen.holds(traffic)
     if seen.all():
         raise RunError(
-            f"a warm start needs requests that the run did not see: it saw all {len(traffic):,}. Label others for the new pair, for "
-            f"example those of {str(start.folder / 'test.parquet')!r}."
+            f"a warm start needs requests that the run did not see: it saw all {len(traffic):,}."
+            " Label others for the new pair, for example those of"
+            f" {str(start.folder / 'test.parquet')!r}."
         )
     return np.where(seen, ASIDE, splits)
 
 
 def start_lineage(start: Run, traffic: Traffic) -> dict[str, Any]:
     """Return what the new run remembers of the one it started from."""
-    kept = {name: start.lineage[name] for name in ("created", "cheap_model", "frontier_model", "training_data", "samples")}
+    kept = {
+        name: start.lineage[name]
+        for name in ("created", "cheap_model", "frontier_model", "training_data", "samples")
+    }
     return kept | {"run": str(start.folder), "seen": int(start.seen.holds(traffic).sum())}

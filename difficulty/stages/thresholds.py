@@ -1,4 +1,6 @@
-"""Thresholds: choose the operating point of a bundle again on new traffic, without training, and write the next version."""
+"""Thresholds: choose the operating point of a bundle again on new traffic, without training, and
+write the next version.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +64,10 @@ def rechoose(
 ) -> Rechosen:
     """Choose a bundle's thresholds on labelled traffic and write a new bundle with the same scorer.
 
-    Of the traffic that the bundle was trained on, only the calibration split is used. Thresholds of single tasks are chosen again with
-    ``per_task``, and else dropped: the objective holds for what is chosen now. Without a ``catch_rate`` that of the bundle stays.
-    Cut-offs of early exit belong to one threshold: they are chosen again on the same traffic, or dropped, and the notes say so.
+    Of the traffic that the bundle was trained on, only the calibration split is used. Thresholds of
+    single tasks are chosen again with ``per_task``, and else dropped: the objective holds for what
+    is chosen now. Without a ``catch_rate`` that of the bundle stays. Cut-offs of early exit belong
+    to one threshold: they are chosen again on the same traffic, or dropped, and the notes say so.
     The old bundle's signature is not the new one's: ``sign_with`` is the key to sign it with.
 
     Raises
@@ -84,8 +87,12 @@ def rechoose(
     small = EarlyScorer.from_bundle(old)
     scores = score_traffic(scorer, traffic, without_task=small is not None, early=small)
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
-    data = scored_traffic(traffic, scores.outputs, scores.totals, rules=old.policy, prices=prices, catch_rate=rate)
-    point = choose_point(data, objective, per_task=per_task, n_draws=n_draws, rng=np.random.default_rng(seed))
+    data = scored_traffic(
+        traffic, scores.outputs, scores.totals, rules=old.policy, prices=prices, catch_rate=rate
+    )
+    point = choose_point(
+        data, objective, per_task=per_task, n_draws=n_draws, rng=np.random.default_rng(seed)
+    )
     before = _old_point(old.policy, data, n_draws=n_draws, rng=np.random.default_rng(seed))
     moved = changes(data, before, point, n_draws=n_draws, rng=np.random.default_rng(seed))
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
@@ -95,17 +102,27 @@ def rechoose(
         **old.files,
         **policy_files(scorer, policy, version=f"{name}-{version}", early=small),
         "metrics.json": _metrics(old, len(traffic), notes),
-        "card.md": _card(old, policy, notes, name=f"{name}-{version}", table=_table(before, point, moved)),
+        "card.md": _card(
+            old, policy, notes, name=f"{name}-{version}", table=_table(before, point, moved)
+        ),
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
     kept = old.manifest.as_dict(without={"files", "sha256"})
-    written = write_bundle(out, files, {**kept, "name": name, "version": version, "created": created}, sign=sign)
+    written = write_bundle(
+        out, files, {**kept, "name": name, "version": version, "created": created}, sign=sign
+    )
     return Rechosen(written, before, point, moved, early_notes)
 
 
-def _exits(old: Bundle, policy: Policy, scores: TrafficScores, traffic: Traffic) -> tuple[Early | None, tuple[str, ...]]:
-    """Choose cut-offs for the new threshold with the old budget, and say what they do to the traffic that chose them."""
-    if problem := unfit(task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity):
+def _exits(
+    old: Bundle, policy: Policy, scores: TrafficScores, traffic: Traffic
+) -> tuple[Early | None, tuple[str, ...]]:
+    """Choose cut-offs for the new threshold with the old budget, and say what they do to the
+    traffic that chose them.
+    """
+    if problem := unfit(
+        task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity
+    ):
         return None, (problem,)
     both = both_scores(scores, traffic, policy)
     budget = old.policy.early.budget if old.policy.early else ExportSettings().early_budget
@@ -115,18 +132,26 @@ def _exits(old: Bundle, policy: Policy, scores: TrafficScores, traffic: Traffic)
 
 
 def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
-    """Return the samples to choose on: of the traffic the bundle was trained on, the calibration split alone."""
+    """Return the samples to choose on: of the traffic the bundle was trained on, the calibration
+    split alone.
+    """
     splits = training_splits(bundle, traffic)
     return traffic if splits is None else traffic.select(splits == "calibration")
 
 
-def _old_point(policy: Policy, data: ScoredTraffic, *, n_draws: int, rng: np.random.Generator) -> OperatingPoint:
+def _old_point(
+    policy: Policy, data: ScoredTraffic, *, n_draws: int, rng: np.random.Generator
+) -> OperatingPoint:
     """Return what the new traffic says of the old thresholds."""
     objective, own = policy.chosen.objective, policy.task_thresholds
-    return operating_point(data, policy.threshold, objective=objective, task_thresholds=own, n_draws=n_draws, rng=rng)
+    return operating_point(
+        data, policy.threshold, objective=objective, task_thresholds=own, n_draws=n_draws, rng=rng
+    )
 
 
-def _policy(old: Bundle, point: OperatingPoint, traffic: Traffic, *, catch_rate: float | None, today: date) -> Policy:
+def _policy(
+    old: Bundle, point: OperatingPoint, traffic: Traffic, *, catch_rate: float | None, today: date
+) -> Policy:
     days = old.manifest.recipe["policy"]["review_after_days"]
     new: dict[str, Any] = {
         "threshold": point.threshold,
@@ -139,26 +164,39 @@ def _policy(old: Bundle, point: OperatingPoint, traffic: Traffic, *, catch_rate:
 
 
 def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
-    """Return the old figures without those at the old threshold: no traffic is left to judge the new one by."""
+    """Return the old figures without those at the old threshold: no traffic is left to judge the
+    new one by.
+    """
     note = f"the threshold was chosen again on {n:,} samples; evaluate the bundle on other traffic"
-    figures = without_threshold(Evaluation.from_dict(json.loads(old.files["metrics.json"])), note).noting(
-        [f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes]
-    )
+    figures = without_threshold(
+        Evaluation.from_dict(json.loads(old.files["metrics.json"])), note
+    ).noting([f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes])
     return metrics_text(figures).encode()
 
 
 def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimate]) -> str:
     """Return both points in Markdown, as the new traffic sees them."""
-    rows = [f"| threshold | {old.threshold:.6g} | {new.threshold:.6g} | {new.threshold - old.threshold:+.6g} |"]
+    rows = [
+        f"| threshold | {old.threshold:.6g} | {new.threshold:.6g} |"
+        f" {new.threshold - old.threshold:+.6g} |"
+    ]
     rows += [
-        f"| {task} | {old.task_thresholds.get(task, old.threshold):.6g} | {new.task_thresholds.get(task, new.threshold):.6g} | |"
+        f"| {task} | {old.task_thresholds.get(task, old.threshold):.6g} |"
+        f" {new.task_thresholds.get(task, new.threshold):.6g} | |"
         for task in sorted({*old.task_thresholds, *new.task_thresholds})
     ]
     rows += [
-        f"| {name.replace('_', ' ')} | {as_text(getattr(old, name))} | {as_text(getattr(new, name))} | {as_text(change, signed=True)} |"
+        f"| {name.replace('_', ' ')} | {as_text(getattr(old, name))} |"
+        f" {as_text(getattr(new, name))} | {as_text(change, signed=True)} |"
         for name, change in moved.items()
     ]
-    return "\n".join([f"| | old ({old.objective}) | new ({new.objective}) | change |", "| --- | --- | --- | --- |", *rows])
+    return "\n".join(
+        [
+            f"| | old ({old.objective}) | new ({new.objective}) | change |",
+            "| --- | --- | --- | --- |",
+            *rows,
+        ]
+    )
 
 
 def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str, table: str) -> bytes:
@@ -166,11 +204,13 @@ def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str, tab
     before = f"{old.manifest.name}-{old.manifest.version}"
     chosen = policy.chosen
     news = (
-        f"# {name}\n\nThe scorer of {before} with another threshold: frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by "
-        f"`{chosen.objective}` on {chosen.n:,} samples; review it by {policy.review_date.isoformat()}.\n\n"
+        f"# {name}\n\nThe scorer of {before} with another threshold: frontier when"
+        f" `difficulty_score > {policy.threshold:.6g}`, chosen by `{chosen.objective}` on"
+        f" {chosen.n:,} samples; review it by {policy.review_date.isoformat()}.\n\n"
         + (f"Guaranteed: {chosen.guarantee}.\n\n" if chosen.guarantee else "")
         + "".join(f"{sentence}\n\n" for sentence in notes)
         + f"What these samples say of both, with 95 % intervals:\n\n{table}\n\n"
-        + f"What follows is the card of {before}; its threshold, and its figures at that threshold, no longer hold.\n\n---\n\n"
+        + f"What follows is the card of {before}; its threshold, and its figures at that threshold,"
+        " no longer hold.\n\n---\n\n"
     )
     return news.encode() + old.files["card.md"]

@@ -1,4 +1,6 @@
-"""Train: ingested traffic -> a run folder with the fitted model, its lineage and its test metrics."""
+"""Train: ingested traffic -> a run folder with the fitted model, its lineage and its test
+metrics.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,16 @@ from difficulty.stages.lineage import lineage_of
 from difficulty.stages.material import Material, gather
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import Reading, reading_of
-from difficulty.stages.run import CURVE_FILE, EARLY_FILE, OUT_OF_FOLD_FILE, NamedScores, Run, Seen, new_folder, refuse_existing
+from difficulty.stages.run import (
+    CURVE_FILE,
+    EARLY_FILE,
+    OUT_OF_FOLD_FILE,
+    NamedScores,
+    Run,
+    Seen,
+    new_folder,
+    refuse_existing,
+)
 from difficulty.stages.scoring import judged
 from difficulty.stages.start import start_lineage
 from difficulty.stages.tune import tune
@@ -58,7 +69,15 @@ Progress = Callable[[str], None]
 class Tracker(Protocol):
     """Where a run is recorded, for example MLflow."""
 
-    def log(self, folder: Path, *, name: str, parameters: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    def log(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> None:
         """Record one finished run."""
 
 
@@ -116,11 +135,13 @@ def train(
     unlabelled : Path, optional
         JSON lines of requests without labels that the teacher is asked about too.
     cache : Path, optional
-        Where a fine-tuned encoder is kept while it is trained and after; without it, it lasts as long as the training.
+        Where a fine-tuned encoder is kept while it is trained and after; without it, it lasts as
+        long as the training.
     more_labels : bool, default True
         Whether to measure the learning curve, which says what more labels would bring.
     unseen_tasks : bool, default True
-        Whether to leave tasks out in turn, which says how familiar a request must be for its score to say anything.
+        Whether to leave tasks out in turn, which says how familiar a request must be for its score
+        to say anything.
     tracker : Tracker, optional
         Told about the finished run.
     n_draws : int, default 1000
@@ -138,14 +159,25 @@ def train(
     TooFewSamplesError
         If there are too few samples, or too few of one outcome.
     TrafficError
-        If the frontier model is not better than the cheap one and the target is benefit, or outcomes were seen only where an unknown
-        policy chose to look and the recipe does not accept that.
+        If the frontier model is not better than the cheap one and the target is benefit, or
+        outcomes were seen only where an unknown policy chose to look and the recipe does not accept
+        that.
     RunError
-        If the run folder exists already, or the run to start from has another encoder, other features or another text view.
+        If the run folder exists already, or the run to start from has another encoder, other
+        features or another text view.
     """
     say = progress or (lambda _: None)
     refuse_existing(out, what="run folder")
-    material = gather(traffic_path, recipe, encoder, find=find, start=start, teacher=teacher, unlabelled=unlabelled, progress=say)
+    material = gather(
+        traffic_path,
+        recipe,
+        encoder,
+        find=find,
+        start=start,
+        teacher=teacher,
+        unlabelled=unlabelled,
+        progress=say,
+    )
     with TemporaryDirectory(prefix="difficulty-") as scratch:
         fitted = _fit(material, cache or Path(scratch), say)
         say("judging the test samples")
@@ -163,14 +195,25 @@ def train(
 
 
 def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
-    """Fit the model, check the labels by it, and fit again where the recipe has suspicious ones count less."""
+    """Fit the model, check the labels by it, and fit again where the recipe has suspicious ones
+    count less.
+    """
     recipe, fit = material.recipe, material.fit
     say("fitting")
-    tuned = tune(recipe, material.encoder, fit, cache, progress=say) if recipe.features.finetune else None
+    tuned = (
+        tune(recipe, material.encoder, fit, cache, progress=say)
+        if recipe.features.finetune
+        else None
+    )
     encoder = tuned.encoder if tuned else material.encoder
     model = _unfitted(material, encoder, tuned).fit(fit, material.calibration)
     say("checking the labels")
-    traffic, tokens, splits, target = material.traffic, material.tokens, material.splits, material.target
+    traffic, tokens, splits, target = (
+        material.traffic,
+        material.tokens,
+        material.splits,
+        material.target,
+    )
     report = check_labels(unseen_scores(model, tokens, splits), traffic, splits, target=target)
     names = [*material.fit_ids, *[""] * material.n_unlabelled]
     if weighted := down_weighted(fit, names, report, recipe.labels):
@@ -178,16 +221,31 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         model = _unfitted(material, encoder, tuned).fit(weighted, material.calibration)
     signal = signal_of(unseen_scores(model, tokens, splits), traffic, target=target)
     reading = reading_of(tokens, material.tokenizer, encoder)
-    return _Fitted(model=model, encoder=encoder, fit=weighted or fit, labels=report, signal=signal, reading=reading)
+    return _Fitted(
+        model=model,
+        encoder=encoder,
+        fit=weighted or fit,
+        labels=report,
+        signal=signal,
+        reading=reading,
+    )
 
 
 def _unfitted(material: Material, encoder: Encoder, tuned: TunedChannel | None) -> DifficultyModel:
-    """Return the model that is to be fitted: the recipe's, or one that starts from another run's."""
+    """Return the model that is to be fitted: the recipe's, or one that starts from another
+    run's.
+    """
     recipe, start = material.recipe, material.start
     tasks = known_tasks(recipe, material.fit)
     if start is None:
         return build_model(recipe, encoder, material.target, tasks=tasks, tuned=tuned)
-    return continued(start.model, target=material.target, tasks=tasks, folds=recipe.folds, rng=np.random.default_rng(recipe.seed))
+    return continued(
+        start.model,
+        target=material.target,
+        tasks=tasks,
+        folds=recipe.folds,
+        rng=np.random.default_rng(recipe.seed),
+    )
 
 
 def _evaluate(material: Material, fitted: _Fitted, *, n_draws: int) -> Evaluation:
@@ -195,15 +253,30 @@ def _evaluate(material: Material, fitted: _Fitted, *, n_draws: int) -> Evaluatio
     rows, traffic, model = material.rows("test"), material.traffic, fitted.model
     if not len(rows):
         raise TooFewSamplesError(
-            "training needs test samples to judge the score by: got none. Add traffic, or raise split.test in the recipe."
+            "training needs test samples to judge the score by: got none. Add traffic, or raise"
+            " split.test in the recipe."
         )
     picked = material.tokens.at(rows)
     outputs = model.predict(picked.ids, picked.tasks).by_name()
-    others = {"without_task": model.predict(picked.ids).difficulty_score} if model.task_channels else None
-    held_out = judged(traffic.select(rows), outputs, material.tokens.totals[rows], target=material.target, prices=None)
-    held_out = with_suspicion(held_out, [traffic.ids[row] for row in rows], fitted.labels.ids(GROUPS))
+    others = (
+        {"without_task": model.predict(picked.ids).difficulty_score}
+        if model.task_channels
+        else None
+    )
+    held_out = judged(
+        traffic.select(rows),
+        outputs,
+        material.tokens.totals[rows],
+        target=material.target,
+        prices=None,
+    )
+    held_out = with_suspicion(
+        held_out, [traffic.ids[row] for row in rows], fitted.labels.ids(GROUPS)
+    )
     rng = np.random.default_rng(material.recipe.seed)
-    evaluation = evaluate(held_out, n_draws=n_draws, rng=rng, task_means=_task_means(material), others=others)
+    evaluation = evaluate(
+        held_out, n_draws=n_draws, rng=rng, task_means=_task_means(material), others=others
+    )
     logged = material.logged.notes if material.logged else ()
     return evaluation.noting([*logged, *fitted.reading.notes, *label_notes(fitted.checked)])
 
@@ -213,17 +286,31 @@ def _task_means(material: Material) -> TaskMeans | None:
     rows, outcomes = material.rows("fit"), material.traffic.outcomes
     if material.target != "benefit":
         return None
-    return TaskMeans.fit([material.traffic.tasks[row] for row in rows], outcomes.gain[rows], weight=outcomes.weight[rows])
+    return TaskMeans.fit(
+        [material.traffic.tasks[row] for row in rows],
+        outcomes.gain[rows],
+        weight=outcomes.weight[rows],
+    )
 
 
 def _curve(material: Material, fitted: _Fitted, say: Progress) -> LearningCurve | None:
-    """Measure what more labels would bring; a tuned encoder and a teacher saw all labels at once, so nothing is known with fewer."""
+    """Measure what more labels would bring; a tuned encoder and a teacher saw all labels at once,
+    so nothing is known with fewer.
+    """
     if material.recipe.features.finetune or material.teacher:
         return None
     say("measuring what more labels would bring")
     splits = material.splits
-    held_out = labelled(material.traffic, material.tokens, (splits == "calibration") | (splits == "test"))
-    return measured_curve(fitted.model, fitted.fit, held_out, labels=int((splits != ASIDE).sum()), seed=material.recipe.seed)
+    held_out = labelled(
+        material.traffic, material.tokens, (splits == "calibration") | (splits == "test")
+    )
+    return measured_curve(
+        fitted.model,
+        fitted.fit,
+        held_out,
+        labels=int((splits != ASIDE).sum()),
+        seed=material.recipe.seed,
+    )
 
 
 def _advice(material: Material, fitted: _Fitted, say: Progress) -> FamiliarityAdvice:
@@ -231,7 +318,9 @@ def _advice(material: Material, fitted: _Fitted, say: Progress) -> FamiliarityAd
     if material.teacher:
         return advice_of_student()
     say("leaving tasks out, to see how the score fares on new ones")
-    return familiarity_advice(fitted.model, fitted.fit, material.calibration, seed=material.recipe.seed)
+    return familiarity_advice(
+        fitted.model, fitted.fit, material.calibration, seed=material.recipe.seed
+    )
 
 
 def _write(
@@ -251,24 +340,34 @@ def _write(
         shutil.copytree(fitted.encoder.tokenizer_path.parent, folder / "encoder")
         write_metrics(evaluation, folder / "metrics.json")
         fitted.labels.write(folder / "suspicious.jsonl")
-        NamedScores(names, fitted.model.out_of_fold_.scores.first(len(names))).write(folder / OUT_OF_FOLD_FILE)
+        NamedScores(names, fitted.model.out_of_fold_.scores.first(len(names))).write(
+            folder / OUT_OF_FOLD_FILE
+        )
         _write_samples(material, folder)
         if curve:
-            (folder / CURVE_FILE).write_text(json.dumps(curve.as_dict(), indent=2) + "\n", encoding="utf-8")
+            (folder / CURVE_FILE).write_text(
+                json.dumps(curve.as_dict(), indent=2) + "\n", encoding="utf-8"
+            )
         (folder / "run.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
 
 
 def _early(material: Material, fitted: _Fitted) -> EarlyModel | None:
-    """Return a light student of a model that takes milliseconds; it needs the fit samples, which shipping does not have."""
+    """Return a light student of a model that takes milliseconds; it needs the fit samples, which
+    shipping does not have.
+    """
     if not isinstance(fitted.encoder, TransformerEncoder) or not material.recipe.features.ngrams:
         return None
     return fit_early(fitted.model, fitted.fit.ids, fitted.fit.tasks)
 
 
-def _lineage(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | None) -> dict[str, Any]:
+def _lineage(
+    material: Material, fitted: _Fitted, advice: FamiliarityAdvice | None
+) -> dict[str, Any]:
     """Return what run.json holds."""
     start, teacher, logged = material.start, material.teacher, material.logged
-    common = lineage_of(material.traffic, material.splits, recipe=material.recipe, target=material.target)
+    common = lineage_of(
+        material.traffic, material.splits, recipe=material.recipe, target=material.target
+    )
     return common | {
         "training_data": material.data_hash,
         "teacher": teacher.lineage["recipe"] if teacher else None,
@@ -283,30 +382,56 @@ def _lineage(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | No
 
 
 def _judged_by(lineage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what metrics.json says of the test samples and the run that they judge; its folder may be moved, so the recipe names it."""
+    """Return what metrics.json says of the test samples and the run that they judge; its folder may
+    be moved, so the recipe names it.
+    """
     samples = lineage["samples"]
     n, others = samples["test"], sum(samples.values()) - samples["test"]
     data, name = lineage["training_data"], lineage["recipe"]["name"]
-    return judged_by(lineage, scorer="run", name=name, policy=None, judged_data=data, judged=n, left_out=others)
+    return judged_by(
+        lineage, scorer="run", name=name, policy=None, judged_data=data, judged=n, left_out=others
+    )
 
 
 def _write_samples(material: Material, folder: Path) -> None:
-    """Write the samples that shipping needs, and hashes of those that fitting and calibration saw."""
+    """Write the samples that shipping needs, and hashes of those that fitting and calibration
+    saw.
+    """
     traffic, splits = material.traffic, material.splits
     for split in ("calibration", "test"):
         traffic.select(splits == split).write(folder / f"{split}.parquet")
-    Seen.of(traffic.select((splits == "fit") | (splits == "calibration"))).write(folder / "seen.npz")
+    Seen.of(traffic.select((splits == "fit") | (splits == "calibration"))).write(
+        folder / "seen.npz"
+    )
 
 
 def _track(tracker: Tracker, run: Run, evaluation: Evaluation) -> None:
     lineage = run.lineage
-    values = {name: estimate.value for name, estimate in evaluation.overall.items() if estimate.value is not None}
-    tags = {"training_data": lineage["training_data"], "target": lineage["target"], "run_folder": str(run.folder)}
-    tracker.log(run.folder, name=run.recipe.name, parameters=_flat(lineage["recipe"]) | lineage["samples"], metrics=values, tags=tags)
+    values = {
+        name: estimate.value
+        for name, estimate in evaluation.overall.items()
+        if estimate.value is not None
+    }
+    tags = {
+        "training_data": lineage["training_data"],
+        "target": lineage["target"],
+        "run_folder": str(run.folder),
+    }
+    tracker.log(
+        run.folder,
+        name=run.recipe.name,
+        parameters=_flat(lineage["recipe"]) | lineage["samples"],
+        metrics=values,
+        tags=tags,
+    )
 
 
 def _flat(form: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in form.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
     return flat

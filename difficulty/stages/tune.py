@@ -19,7 +19,14 @@ from difficulty.recipe import Recipe
 __all__ = ["tune"]
 
 
-def tune(recipe: Recipe, encoder: Encoder, fit: LabelledTokens, cache: Path, *, progress: Callable[[str], None]) -> TunedChannel:
+def tune(
+    recipe: Recipe,
+    encoder: Encoder,
+    fit: LabelledTokens,
+    cache: Path,
+    *,
+    progress: Callable[[str], None],
+) -> TunedChannel:
     """Return the channel of a fine-tuned encoder.
 
     Parameters
@@ -27,7 +34,8 @@ def tune(recipe: Recipe, encoder: Encoder, fit: LabelledTokens, cache: Path, *, 
     recipe : Recipe
         With a section ``features.finetune``.
     encoder : Encoder
-        What the recipe's encoder was converted to; the fit samples are tokenized with its tokenizer.
+        What the recipe's encoder was converted to; the fit samples are tokenized with its
+        tokenizer.
     fit : LabelledTokens
     cache : Path
         Where unfinished and finished encoders are kept.
@@ -44,8 +52,8 @@ def tune(recipe: Recipe, encoder: Encoder, fit: LabelledTokens, cache: Path, *, 
     features = recipe.features
     if not features.finetune or not isinstance(encoder, TransformerEncoder):
         raise RecipeError(
-            f"features.finetune needs a sentence-transformers encoder: got {features.encoder!r}. Name one under features.encoder, "
-            'for example "all-MiniLM-L6-v2".'
+            f"features.finetune needs a sentence-transformers encoder: got {features.encoder!r}."
+            ' Name one under features.encoder, for example "all-MiniLM-L6-v2".'
         )
     outcomes, share = fit.outcomes, features.finetune.held_out
     unseen = held_out(fit.groups, share)
@@ -67,6 +75,8 @@ def tune(recipe: Recipe, encoder: Encoder, fit: LabelledTokens, cache: Path, *, 
         seed=recipe.seed,
         progress=progress,
     )
-    cheap, frontier = (LinearHead(tuned.weights[:, column], float(tuned.bias[column])) for column in (0, 1))
+    cheap, frontier = (
+        LinearHead(tuned.weights[:, column], float(tuned.bias[column])) for column in (0, 1)
+    )
     unknown = np.isnan(outcomes.frontier_failure).all()
     return TunedChannel(tuned.encoder, held_out=share, heads=(cheap, None if unknown else frontier))

@@ -1,4 +1,6 @@
-"""Verify: check that a bundle is whole, who signed it, and that this machine reproduces its golden vectors."""
+"""Verify: check that a bundle is whole, who signed it, and that this machine reproduces its golden
+vectors.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Verification(NamedTuple):
     differences: list[str]
     warnings: list[str]
     signer: Signer | None
-    """Who signed; where ``signature_checked`` is false, who the signature says it is by. ``None`` without a signature."""
+    """Who signed; where ``signature_checked`` is false, who the signature says it is by. ``None``
+    without a signature.
+    """
     signature_checked: bool
 
     @property
@@ -34,12 +38,14 @@ class Verification(NamedTuple):
 
 
 def verify(path: Path, *, trust: Trust | None = None, today: date | None = None) -> Verification:
-    """Check files and hashes, and the signature where ``trust`` says whose it must be; load the scorer and replay the golden vectors.
+    """Check files and hashes, and the signature where ``trust`` says whose it must be; load the
+    scorer and replay the golden vectors.
 
     Raises
     ------
     BundleError
-        If the bundle is damaged, incomplete or of a newer format, or does not bear a trusted signature.
+        If the bundle is damaged, incomplete or of a newer format, or does not bear a trusted
+        signature.
     """
     bundle = read_bundle(path)
     signer = verify_signature(bundle, trust) if trust else claimed_signer(bundle)
@@ -47,5 +53,8 @@ def verify(path: Path, *, trust: Trust | None = None, today: date | None = None)
     golden = sum(1 for line in bundle.files["golden.jsonl"].split(b"\n") if line)
     warnings = []
     if bundle.policy.review_date < (today or datetime.now(UTC).date()):
-        warnings.append(f"the threshold was to be reviewed by {bundle.policy.review_date.isoformat()}: choose it again on recent traffic")
+        warnings.append(
+            f"the threshold was to be reviewed by {bundle.policy.review_date.isoformat()}: choose"
+            " it again on recent traffic"
+        )
     return Verification(bundle, golden, differences, warnings, signer, trust is not None)

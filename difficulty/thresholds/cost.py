@@ -31,8 +31,8 @@ def threshold_for_cost(curve: PolicyCurve, most: float) -> float:
     if not len(allowed):
         least = _rounded_up(float(curve.cost.min()))
         raise NotAttainableError(
-            f"a cost of at most {most:g} USD per 1,000 requests cannot be reached: the least along the curve is {curve.cost.min():.4g}. "
-            f"Nearest: cost={least:g}."
+            f"a cost of at most {most:g} USD per 1,000 requests cannot be reached: the least along"
+            f" the curve is {curve.cost.min():.4g}. Nearest: cost={least:g}."
         )
     return float(curve.thresholds[allowed[-1]])
 
@@ -47,8 +47,9 @@ def need_costs(curve: PolicyCurve, objective: str) -> None:
     """
     if np.isnan(curve.cost).any():
         raise UndefinedMetricError(
-            f"objective {objective} needs prices, and samples with the token counts of both models: got none. Pass --prices, and traffic "
-            "with prompt_tokens, cheap_tokens and frontier_tokens."
+            f"objective {objective} needs prices, and samples with the token counts of both models:"
+            " got none. Pass --prices, and traffic with prompt_tokens, cheap_tokens and"
+            " frontier_tokens."
         )
 
 

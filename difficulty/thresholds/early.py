@@ -1,9 +1,11 @@
-"""Cut-offs of early exit: between them the scorer is asked, outside them a cheap early score decides.
+"""Cut-offs of early exit: between them the scorer is asked, outside them a cheap early score
+decides.
 
-A decision *changes* where the early score decides otherwise than the scorer would. Both cut-offs are equally far from the threshold in
-logits, so one number is chosen; a side of its own each brought nothing on RouteLLM MMLU. Moving it outwards changes fewer decisions,
-whatever the traffic: so the exact binomial test of one width after the other, from the widest inwards until the first that fails, needs
-no correction for having tested many. Nothing of the outcomes is read.
+A decision *changes* where the early score decides otherwise than the scorer would. Both cut-offs
+are equally far from the threshold in logits, so one number is chosen; a side of its own each
+brought nothing on RouteLLM MMLU. Moving it outwards changes fewer decisions, whatever the traffic:
+so the exact binomial test of one width after the other, from the widest inwards until the first
+that fails, needs no correction for having tested many. Nothing of the outcomes is read.
 """
 
 from __future__ import annotations
@@ -61,11 +63,14 @@ def choose_cut_offs(
     Raises
     ------
     NotAttainableError
-        If no cut-offs can be shown to keep the budget, or those that can let no request leave early.
+        If no cut-offs can be shown to keep the budget, or those that can let no request leave
+        early.
     """
     for name, value in (("budget", budget), ("confidence", confidence)):
         if not 0.0 < value < 1.0:
-            raise InvalidValueError(name, value, rule="be in (0, 1)", hint="Shares are fractions, not percentages.")
+            raise InvalidValueError(
+                name, value, rule="be in (0, 1)", hint="Shares are fractions, not percentages."
+            )
     middle = float(logit(np.clip(threshold, _EDGE, 1.0 - _EDGE)))
     distance = np.abs(logit(early.astype(np.float64)) - middle)
     changes = (early > threshold) != (score > threshold)
@@ -74,8 +79,9 @@ def choose_cut_offs(
     if allowed < 0:
         least = int(np.ceil(np.log(1.0 - confidence) / np.log(1.0 - budget)))
         raise NotAttainableError(
-            f"early exit that changes at most {budget:g} of the decisions with confidence {confidence:g} needs at least {least:,} "
-            f"requests of different groups to choose on: got {len(tested):,}. Add traffic, or allow more with export.early_budget."
+            f"early exit that changes at most {budget:g} of the decisions with confidence"
+            f" {confidence:g} needs at least {least:,} requests of different groups to choose on:"
+            f" got {len(tested):,}. Add traffic, or allow more with export.early_budget."
         )
     wrong = np.sort(distance[tested][changes[tested]])[::-1]
     width = float(wrong[allowed]) * _ROUNDING if len(wrong) > allowed else 0.0
@@ -84,20 +90,31 @@ def choose_cut_offs(
     figures = figures_of_exit(early, score, threshold=threshold, low=low, high=high)
     if figures["asked"].value == 1.0:
         raise NotAttainableError(
-            f"early exit that changes at most {budget:g} of the decisions would let none of {len(early):,} requests leave early: the early "
-            "score says too little of the score. Ship without it, or allow more with export.early_budget."
+            f"early exit that changes at most {budget:g} of the decisions would let none of"
+            f" {len(early):,} requests leave early: the early score says too little of the score."
+            " Ship without it, or allow more with export.early_budget."
         )
     return Width(low, high, figures)
 
 
-def figures_of_exit(early: FloatArray, score: FloatArray, *, threshold: float, low: float, high: float) -> dict[str, Estimate]:
-    """Return the share ``asked`` of requests that the scorer is asked about and the share ``changed`` of decisions, exact intervals."""
+def figures_of_exit(
+    early: FloatArray, score: FloatArray, *, threshold: float, low: float, high: float
+) -> dict[str, Estimate]:
+    """Return the share ``asked`` of requests that the scorer is asked about and the share
+    ``changed`` of decisions, exact intervals.
+    """
     n = len(early)
     leaves = (early < low) | (early > high)
     changed = leaves & ((early > threshold) != (score > threshold))
     if not n:
-        return {name: Estimate(value=None, n=0, note="no request needs a score") for name in ("asked", "changed")}
-    return {name: _share(int(count), n) for name, count in (("asked", n - leaves.sum()), ("changed", changed.sum()))}
+        return {
+            name: Estimate(value=None, n=0, note="no request needs a score")
+            for name in ("asked", "changed")
+        }
+    return {
+        name: _share(int(count), n)
+        for name, count in (("asked", n - leaves.sum()), ("changed", changed.sum()))
+    }
 
 
 def _share(count: int, n: int) -> Estimate:
@@ -111,7 +128,9 @@ def _one_of_each(groups: NDArray[np.str_]) -> NDArray[np.intp]:
 
 
 def _most_changes(n: int, budget: float, delta: float) -> int:
-    """Return the most changes among n that show a share below the budget; -1 where not even none does."""
+    """Return the most changes among n that show a share below the budget; -1 where not even none
+    does.
+    """
     if n == 0:
         return -1
     likely = int(binom.ppf(delta, n, budget))

@@ -11,7 +11,8 @@ __all__ = ["threshold_for_mean_quality"]
 
 
 def threshold_for_mean_quality(curve: PolicyCurve, target: float) -> float:
-    """Return the highest threshold whose routing has a mean quality of at least ``target``, in the label source's unit.
+    """Return the highest threshold whose routing has a mean quality of at least ``target``, in the
+    label source's unit.
 
     Raises
     ------
@@ -23,17 +24,24 @@ def threshold_for_mean_quality(curve: PolicyCurve, target: float) -> float:
         If no threshold reaches it.
     """
     if not 0.0 <= target <= 1.0:
-        raise InvalidValueError("mean_quality", target, rule="be in [0, 1]", hint="It is the mean quality of all answers.")
+        raise InvalidValueError(
+            "mean_quality",
+            target,
+            rule="be in [0, 1]",
+            hint="It is the mean quality of all answers.",
+        )
     if np.isnan(curve.quality).any():
         raise UndefinedMetricError(
-            "objective mean_quality needs samples with both qualities known: got none. Use the objective share, or add frontier_quality "
-            "to the traffic."
+            "objective mean_quality needs samples with both qualities known: got none. Use the"
+            " objective share, or add frontier_quality to the traffic."
         )
     enough = np.flatnonzero(curve.quality >= target - 1e-12)
     if not len(enough):
-        most = float(np.floor(1000.0 * curve.quality.max()) / 1000.0)  # rounded down, so that it can be reached
+        most = float(
+            np.floor(1000.0 * curve.quality.max()) / 1000.0
+        )  # rounded down, so that it can be reached
         raise NotAttainableError(
-            f"a mean quality of {target:g} cannot be reached: the most along the curve is {curve.quality.max():.4f}. "
-            f"Nearest: mean_quality={most:.3f}."
+            f"a mean quality of {target:g} cannot be reached: the most along the curve is"
+            f" {curve.quality.max():.4f}. Nearest: mean_quality={most:.3f}."
         )
     return float(curve.thresholds[enough[0]])

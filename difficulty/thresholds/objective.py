@@ -36,7 +36,9 @@ class Objective:
     options: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return ",".join(f"{name}={value:g}" for name, value in ((self.name, self.value), *self.options.items()))
+        return ",".join(
+            f"{name}={value:g}" for name, value in ((self.name, self.value), *self.options.items())
+        )
 
     @property
     def promises(self) -> bool:
@@ -61,7 +63,8 @@ class Objective:
 
 
 def parse_objective(text: str) -> Objective:
-    """Return the objective written as ``name=number``, for example ``share=0.3``, perhaps with options: ``risk=0.2,delta=0.05``.
+    """Return the objective written as ``name=number``, for example ``share=0.3``, perhaps with
+    options: ``risk=0.2,delta=0.05``.
 
     Raises
     ------
@@ -80,10 +83,23 @@ def parse_objective(text: str) -> Objective:
     try:
         numbers = [float(number) for _, _, number in parts]
     except ValueError:
-        raise InvalidValueError("objective", text, rule="be written as name=number", hint=_EXAMPLES) from None
-    return Objective(name, numbers[0], {option.strip(): number for (option, _, _), number in zip(parts[1:], numbers[1:], strict=True)})
+        raise InvalidValueError(
+            "objective", text, rule="be written as name=number", hint=_EXAMPLES
+        ) from None
+    return Objective(
+        name,
+        numbers[0],
+        {
+            option.strip(): number
+            for (option, _, _), number in zip(parts[1:], numbers[1:], strict=True)
+        },
+    )
 
 
 def _options_of(find: Callable[..., object]) -> list[str]:
     """Return the names of the options of an objective: its keyword-only parameters."""
-    return [name for name, parameter in inspect.signature(find).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    return [
+        name
+        for name, parameter in inspect.signature(find).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]

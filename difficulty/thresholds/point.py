@@ -20,7 +20,9 @@ EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallb
 """Figures of an operating point."""
 
 
-def choose(traffic: ScoredTraffic, objective: Objective, *, n_draws: int = 1000, rng: np.random.Generator) -> OperatingPoint:
+def choose(
+    traffic: ScoredTraffic, objective: Objective, *, n_draws: int = 1000, rng: np.random.Generator
+) -> OperatingPoint:
     """Return the operating point that meets an objective on this traffic.
 
     Raises
@@ -29,7 +31,12 @@ def choose(traffic: ScoredTraffic, objective: Objective, *, n_draws: int = 1000,
         If no threshold meets it; the message names the nearest point.
     """
     found = objective.find(PolicyCurve.of(traffic))
-    return promised(operating_point(traffic, found.threshold, objective=str(objective), n_draws=n_draws, rng=rng), found)
+    return promised(
+        operating_point(
+            traffic, found.threshold, objective=str(objective), n_draws=n_draws, rng=rng
+        ),
+        found,
+    )
 
 
 def promised(point: OperatingPoint, found: Choice) -> OperatingPoint:
@@ -46,8 +53,15 @@ def operating_point(
     n_draws: int = 1000,
     rng: np.random.Generator,
 ) -> OperatingPoint:
-    """Return what to expect of a threshold; intervals hold the middle 95 % of bootstrap draws of whole groups."""
-    found = _estimates(_figures(traffic, traffic.sent(threshold, task_thresholds)), traffic, n_draws=n_draws, rng=rng)
+    """Return what to expect of a threshold; intervals hold the middle 95 % of bootstrap draws of
+    whole groups.
+    """
+    found = _estimates(
+        _figures(traffic, traffic.sent(threshold, task_thresholds)),
+        traffic,
+        n_draws=n_draws,
+        rng=rng,
+    )
     return OperatingPoint(
         threshold=threshold,
         objective=objective,
@@ -59,15 +73,26 @@ def operating_point(
         fallback_share=found["fallback_share"],
         task_thresholds=dict(task_thresholds or {}),
         assumed=_assumed(traffic),
-        n_to_halve=4 * len(traffic),  # an interval's width goes with one over the root of the samples
+        n_to_halve=4
+        * len(traffic),  # an interval's width goes with one over the root of the samples
     )
 
 
 def changes(
-    traffic: ScoredTraffic, old: OperatingPoint, new: OperatingPoint, *, n_draws: int = 1000, rng: np.random.Generator
+    traffic: ScoredTraffic,
+    old: OperatingPoint,
+    new: OperatingPoint,
+    *,
+    n_draws: int = 1000,
+    rng: np.random.Generator,
 ) -> dict[str, Estimate]:
-    """Return how much each figure changes from one operating point to another; both are judged on the same draws."""
-    before, after = (_figures(traffic, traffic.sent(point.threshold, point.task_thresholds)) for point in (old, new))
+    """Return how much each figure changes from one operating point to another; both are judged on
+    the same draws.
+    """
+    before, after = (
+        _figures(traffic, traffic.sent(point.threshold, point.task_thresholds))
+        for point in (old, new)
+    )
     return _estimates(after, traffic, minus=before, n_draws=n_draws, rng=rng)
 
 
@@ -89,7 +114,10 @@ def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
     fallback = (
         "fallbacks after a failed validation are not reckoned with: the catch rate is not known"
         if traffic.catch_rate is None
-        else f"validation catches {traffic.catch_rate:g} of the cheap model's failures and no good answer; a caught request pays both calls"
+        else (
+            f"validation catches {traffic.catch_rate:g} of the cheap model's failures and no good"
+            " answer; a caught request pays both calls"
+        )
     )
     return ("traffic stays like the samples", fallback)
 
@@ -118,7 +146,9 @@ def _estimates(
             continue
         low, high = percentile_interval(np.concatenate([values(name, block) for block in blocks]))
         known = not np.isnan(low)
-        made[name] = Estimate(value=value, low=low if known else None, high=high if known else None, n=figure.n)
+        made[name] = Estimate(
+            value=value, low=low if known else None, high=high if known else None, n=figure.n
+        )
     return made
 
 

@@ -11,7 +11,8 @@ __all__ = ["threshold_for_share"]
 
 
 def threshold_for_share(curve: PolicyCurve, share: float) -> float:
-    """Return the lowest threshold that sends at most ``share`` of the requests to the frontier model.
+    """Return the lowest threshold that sends at most ``share`` of the requests to the frontier
+    model.
 
     Requests tied at the cut all stay cheap, so the share reached can be below ``share``.
 
@@ -23,12 +24,17 @@ def threshold_for_share(curve: PolicyCurve, share: float) -> float:
         If the requests that the task rules send to the frontier model are more than that.
     """
     if not 0.0 <= share <= 1.0:
-        raise InvalidValueError("share", share, rule="be in [0, 1]", hint="Shares are fractions, not percentages.")
+        raise InvalidValueError(
+            "share", share, rule="be in [0, 1]", hint="Shares are fractions, not percentages."
+        )
     allowed = np.flatnonzero(curve.frontier_share <= share + 1e-12)
     if not len(allowed):
-        least = np.ceil(1000.0 * curve.frontier_share[0]) / 1000.0  # rounded up, so that it can be reached
+        least = (
+            np.ceil(1000.0 * curve.frontier_share[0]) / 1000.0
+        )  # rounded up, so that it can be reached
         raise NotAttainableError(
-            f"a frontier share of at most {share:g} cannot be reached: tasks that always go to the frontier model are {least:.3f} of the "
-            f"requests. Nearest: share={least:.3f}. Ask for that, or take tasks out of hard_tasks."
+            f"a frontier share of at most {share:g} cannot be reached: tasks that always go to the"
+            f" frontier model are {least:.3f} of the requests. Nearest: share={least:.3f}. Ask for"
+            " that, or take tasks out of hard_tasks."
         )
     return float(curve.thresholds[allowed[-1]])

@@ -1,4 +1,6 @@
-"""Objective ``utility``: where one more request on the frontier model is no longer worth its price."""
+"""Objective ``utility``: where one more request on the frontier model is no longer worth its
+price.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ __all__ = ["threshold_for_utility"]
 
 
 def threshold_for_utility(curve: PolicyCurve, value: float) -> float:
-    """Return the threshold with the largest ``value * quality - cost`` of a request; of several, the highest.
+    """Return the threshold with the largest ``value * quality - cost`` of a request; of several,
+    the highest.
 
     Parameters
     ----------
@@ -30,11 +33,17 @@ def threshold_for_utility(curve: PolicyCurve, value: float) -> float:
         If quality or cost of no request is known.
     """
     if not 0.0 <= value < math.inf:
-        raise InvalidValueError("utility", value, rule="be 0 or more USD", hint="It is what a right answer is worth above a wrong one.")
+        raise InvalidValueError(
+            "utility",
+            value,
+            rule="be 0 or more USD",
+            hint="It is what a right answer is worth above a wrong one.",
+        )
     need_costs(curve, "utility")
     if np.isnan(curve.quality).any():
         raise UndefinedMetricError(
-            "objective utility needs samples with both qualities known: got none. Add frontier_quality to the traffic."
+            "objective utility needs samples with both qualities known: got none. Add"
+            " frontier_quality to the traffic."
         )
     utility = value * curve.quality - curve.cost / 1000.0
     return float(curve.thresholds[np.argmax(utility >= utility.max() - 1e-15)])

@@ -1,7 +1,8 @@
-"""The columns of ingested traffic: the Parquet schema that the writer writes and :class:`~difficulty.traffic.table.Traffic` reads.
+"""The columns of ingested traffic: the Parquet schema that the writer writes and
+:class:`~difficulty.traffic.table.Traffic` reads.
 
-The file metadata carries ``difficulty.traffic.version``. To change a column, raise ``VERSION`` and keep reading the older ones
-in ``table.py``; a reader refuses a version it does not know.
+The file metadata carries ``difficulty.traffic.version``. To change a column, raise ``VERSION`` and
+keep reading the older ones in ``table.py``; a reader refuses a version it does not know.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ try:
     import pyarrow as pa
     import pyarrow.parquet as pq
 except ImportError as error:  # pragma: no cover - the base install
-    raise MissingExtraError("working with traffic files", package="pyarrow", extra="train") from error
+    raise MissingExtraError(
+        "working with traffic files", package="pyarrow", extra="train"
+    ) from error
 
 __all__ = ["REJECTED_KEY", "ROWS_KEY", "SCHEMA", "VERSION", "VERSION_KEY", "pa", "pq"]
 
@@ -21,7 +24,9 @@ VERSION_KEY = b"difficulty.traffic.version"
 ROWS_KEY = b"difficulty.traffic.rows"
 REJECTED_KEY = b"difficulty.traffic.rejected"
 
-_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.large_string())])  # large: more than 2 GiB of text in a column
+_MESSAGE = pa.struct(
+    [("role", pa.string()), ("content", pa.large_string())]
+)  # large: more than 2 GiB of text in a column
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),

@@ -1,7 +1,8 @@
 """Requests that came before with another outcome: equal text, equal models, another verdict.
 
-They are kept, since both verdicts were given; they are counted, since no score can predict both. Unlike the keys of the split
-(:mod:`difficulty.traffic.duplicates`) the instructions count as text here: the same question with other tools on offer is another request.
+They are kept, since both verdicts were given; they are counted, since no score can predict both.
+Unlike the keys of the split (:mod:`difficulty.traffic.duplicates`) the instructions count as text
+here: the same question with other tools on offer is another request.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ class Contradictions:
     Attributes
     ----------
     count : int
-        Samples of which an outcome differs from the one that was known first of the same request and models.
+        Samples of which an outcome differs from the one that was known first of the same request
+        and models.
     """
 
     def __init__(self) -> None:

@@ -1,21 +1,27 @@
-"""Which samples must stay on one side of a split: those of one group, the same text, nearly the same text.
+"""Which samples must stay on one side of a split: those of one group, the same text, nearly the
+same text.
 
-Every sample gets a key when it comes and keeps it for good, so samples that are added later move none of the old ones. Where a
-sample ties keys together that already exist, it takes the oldest and lists the others: the split sets it aside if they fall on
-different sides (:mod:`difficulty.traffic.splits`).
+Every sample gets a key when it comes and keeps it for good, so samples that are added later move
+none of the old ones. Where a sample ties keys together that already exist, it takes the oldest and
+lists the others: the split sets it aside if they fall on different sides
+(:mod:`difficulty.traffic.splits`).
 
-Nearly the same means: of the runs of three words in either text, at least three quarters are in both, as estimated from MinHash
-signatures of 128 permutations (standard error 0.04). Candidates come from 16 bands of 8 values: a pair at 0.75 is found with
-probability 0.82, at 0.8 with 0.95, at 0.9 with 0.9999.
+Nearly the same means: of the runs of three words in either text, at least three quarters are in
+both, as estimated from MinHash signatures of 128 permutations (standard error 0.04). Candidates
+come from 16 bands of 8 values: a pair at 0.75 is found with probability 0.82, at 0.8 with 0.95, at
+0.9 with 0.9999.
 
-Three words and 0.75 were chosen on RouteLLM's MMLU (14,042 questions), linking every pair above a threshold of the exact measure.
-The 895 questions of moral_scenarios, which open with the same sentence, fall into one group of 663 at 0.6 and into groups of at
-most 5 from 0.7 on; at 0.75 pairs remain that share a whole scenario, or a passage under another question. Runs of five or eight
-characters join templates of formal_logic (10 and 6 questions) at the same threshold. With the estimate and the bands: 105 equal
-texts, 212 near ones, 13,725 keys, the largest of 5; of the pairs at 0.8 and above all were found, of those from 0.75 to 0.8 78 %.
+Three words and 0.75 were chosen on RouteLLM's MMLU (14,042 questions), linking every pair above a
+threshold of the exact measure. The 895 questions of moral_scenarios, which open with the same
+sentence, fall into one group of 663 at 0.6 and into groups of at most 5 from 0.7 on; at 0.75 pairs
+remain that share a whole scenario, or a passage under another question. Runs of five or eight
+characters join templates of formal_logic (10 and 6 questions) at the same threshold. With the
+estimate and the bands: 105 equal texts, 212 near ones, 13,725 keys, the largest of 5; of the pairs
+at 0.8 and above all were found, of those from 0.75 to 0.8 78 %.
 
-Signatures come from :mod:`difficulty.traffic.signatures`. The LSH tables of the package that makes them keep a set for every bucket
-(5.8 GB for a million samples); the table here keeps a number (2 GB).
+Signatures come from :mod:`difficulty.traffic.signatures`. The LSH tables of the package that makes
+them keep a set for every bucket (5.8 GB for a million samples); the table here keeps a number (2
+GB).
 """
 
 from __future__ import annotations
@@ -40,7 +46,9 @@ class Placement(NamedTuple):
     """Where a sample belongs."""
 
     split_group: str
-    """Key that decides the side of the split; 32 hex digits made from the first sample's group or text."""
+    """Key that decides the side of the split; 32 hex digits made from the first sample's group or
+    text.
+    """
     near_groups: tuple[str, ...]
     """Other keys that this sample is tied to, oldest first."""
 
@@ -110,7 +118,9 @@ class Grouper:
 
 
 class NearIndex:
-    """The texts seen so far, by MinHash signature; a text of fewer than three words is near to none."""
+    """The texts seen so far, by MinHash signature; a text of fewer than three words is near to
+    none.
+    """
 
     def __init__(self) -> None:
         self._signer = Signer()
@@ -119,16 +129,22 @@ class NearIndex:
         self._buckets: list[dict[int, int | list[int]]] = [{} for _ in range(BANDS)]
 
     def add(self, text: str) -> list[int]:
-        """Add a text and return the earlier entries that are near to it, oldest first; entries count from 0."""
+        """Add a text and return the earlier entries that are near to it, oldest first; entries
+        count from 0.
+        """
         entry = self._size
         self._grow()
         signature = self._signer.sign(text)
         if signature is None:
             return []
         self._signatures[entry] = signature
-        bands = [hash(signature[start : start + BAND_SIZE].tobytes()) for start in range(0, BANDS * BAND_SIZE, BAND_SIZE)]
+        bands = [
+            hash(signature[start : start + BAND_SIZE].tobytes())
+            for start in range(0, BANDS * BAND_SIZE, BAND_SIZE)
+        ]
         candidates = self._candidates(bands)
-        # Past this many, entries of one template would be compared with each other quadratically; newer ones are not indexed.
+        # Past this many, entries of one template would be compared with each other quadratically;
+        # newer ones are not indexed.
         if len(candidates) <= _MOST_CANDIDATES:
             self._insert(bands, entry)
         rows = np.fromiter(sorted(candidates), dtype=np.intp, count=len(candidates))

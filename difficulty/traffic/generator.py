@@ -1,6 +1,8 @@
-"""Sample traffic: synthetic requests of a made-up company, labelled with outcomes of two made-up models.
+"""Sample traffic: synthetic requests of a made-up company, labelled with outcomes of two made-up
+models.
 
-For demonstrations and tests. ``data/README.md`` says how the outcomes are drawn and why no figure on them is about real models.
+For demonstrations and tests. ``data/README.md`` says how the outcomes are drawn and why no figure
+on them is about real models.
 """
 
 from __future__ import annotations
@@ -71,8 +73,8 @@ def generate(n: int, *, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     Yields
     ------
     dict
-        One request with the fields of the traffic contract; every field is there, ``None`` where unknown. At least one outcome
-        is known.
+        One request with the fields of the traffic contract; every field is there, ``None`` where
+        unknown. At least one outcome is known.
 
     Raises
     ------
@@ -87,17 +89,26 @@ def generate(n: int, *, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
 
 
 def write_sample(path: Path, *, n: int = SAMPLE_SIZE, seed: int = SAMPLE_SEED) -> None:
-    """Write ``n`` synthetic requests as JSON lines packed with gzip; the same seed gives the same lines.
+    """Write ``n`` synthetic requests as JSON lines packed with gzip; the same seed gives the same
+    lines.
 
     The gzip header holds no name and no time, so the bytes are the same too, with the same zlib.
     """
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in generate(n, rng=np.random.default_rng(seed)))
-    with open(path, "wb") as file, gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=file, mtime=0) as packed:
+    lines = (
+        json.dumps(row, ensure_ascii=False) + "\n"
+        for row in generate(n, rng=np.random.default_rng(seed))
+    )
+    with (
+        open(path, "wb") as file,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=file, mtime=0) as packed,
+    ):
         packed.writelines(line.encode() for line in lines)
 
 
 def draw_requests(n: int, *, rng: np.random.Generator) -> Iterator[Request]:
-    """Yield ``n`` requests without outcomes, with the traits that their difficulty is computed from."""
+    """Yield ``n`` requests without outcomes, with the traits that their difficulty is computed
+    from.
+    """
     pen = Pen(rng)
     remembered: deque[Request] = deque(maxlen=_REMEMBERED)
     for number in range(n):
@@ -106,13 +117,17 @@ def draw_requests(n: int, *, rng: np.random.Generator) -> Iterator[Request]:
             continue
         task = pen.weighted(TASK_SHARES)
         topical, rare = about_some_topic(pen)
-        request = dress(topical, write(topical, task, rare=rare), task=task, rare=rare, number=number)
+        request = dress(
+            topical, write(topical, task, rare=rare), task=task, rare=rare, number=number
+        )
         if request.traits.n_words >= _WORTH_REPEATING:
             remembered.append(request)
         yield request
 
 
-def _row(request: Request, *, number: int, time: datetime, rng: np.random.Generator) -> dict[str, Any]:
+def _row(
+    request: Request, *, number: int, time: datetime, rng: np.random.Generator
+) -> dict[str, Any]:
     return {
         "id": f"sample-{number:06d}",
         "messages": [asdict(message) for message in request.messages],
@@ -138,4 +153,7 @@ def _timestamps(n: int, rng: np.random.Generator) -> list[datetime]:
     edges = np.cumsum([1.0 if day.weekday() < 5 else _WEEKEND_WEIGHT for day in days])
     chosen = np.searchsorted(edges, rng.random(n) * edges[-1], side="right")
     seconds = np.clip(rng.normal(12.5, 3.0, size=n), 0.0, 23.99) * 3600
-    return sorted(days[int(day)] + timedelta(seconds=int(second)) for day, second in zip(chosen, seconds, strict=True))
+    return sorted(
+        days[int(day)] + timedelta(seconds=int(second))
+        for day, second in zip(chosen, seconds, strict=True)
+    )

@@ -1,21 +1,28 @@
-"""Logged traffic: outcomes seen only for the model that was called, weighted so that they stand for all requests.
+"""Logged traffic: outcomes seen only for the model that was called, weighted so that they stand for
+all requests.
 
-Every row carries the route that was taken and the probability with which the policy took it (``propensity``). Where the outcome of a
-model is known on route r, and r was taken with probability p, the row stands for 1 / p requests like it; so the weight of a row belongs
-to what is known on the route that was taken. Weights are applied only where they are needed:
+Every row carries the route that was taken and the probability with which the policy took it
+(``propensity``). Where the outcome of a model is known on route r, and r was taken with probability
+p, the row stands for 1 / p requests like it; so the weight of a row belongs to what is known on the
+route that was taken. Weights are applied only where they are needed:
 
-- An outcome is *selected* when it is seen less than half as often (``_SELECTED``) on rows of the other route. Where neither model's is,
-  both were looked at whatever the route was, and every weight stays as it was.
-- A frontier outcome beside a cheap one on the cheap route is a fallback's where no row of the frontier route has both: it was seen
-  because the cheap answer had failed. It is dropped, and so is the gain; the cheap outcome stays.
-- 1 / p is cut at ``largest_weight``, which bounds what one row can say at the price of some bias, and scaled to a mean of 1 over the
-  rows that carry one outcome: each route for itself, or all rows where some know both.
-- Without a propensity the policy is unknown: no weight can undo its choice. That is refused unless the caller accepts it.
+- An outcome is *selected* when it is seen less than half as often (``_SELECTED``) on rows of the
+  other route. Where neither model's is, both were looked at whatever the route was, and every
+  weight stays as it was.
+- A frontier outcome beside a cheap one on the cheap route is a fallback's where no row of the
+  frontier route has both: it was seen because the cheap answer had failed. It is dropped, and so is
+  the gain; the cheap outcome stays.
+- 1 / p is cut at ``largest_weight``, which bounds what one row can say at the price of some bias,
+  and scaled to a mean of 1 over the rows that carry one outcome: each route for itself, or all rows
+  where some know both.
+- Without a propensity the policy is unknown: no weight can undo its choice. That is refused unless
+  the caller accepts it.
 
 References
 ----------
-Horvitz and Thompson (1952), "A generalization of sampling without replacement from a finite universe"; Swaminathan and Joachims
-(2015), "The self-normalized estimator for counterfactual learning"; Ionides (2008), "Truncated importance sampling".
+Horvitz and Thompson (1952), "A generalization of sampling without replacement from a finite
+universe"; Swaminathan and Joachims (2015), "The self-normalized estimator for counterfactual
+learning"; Ionides (2008), "Truncated importance sampling".
 """
 
 from __future__ import annotations
@@ -49,7 +56,9 @@ class LoggedReport:
     clipped: int = 0
     """Of those, rows whose 1 / propensity was cut."""
     certain: int = 0
-    """Of those, rows whose route was certain: what the other model does on such requests cannot be known."""
+    """Of those, rows whose route was certain: what the other model does on such requests cannot be
+    known.
+    """
     fallbacks: int = 0
     """Frontier outcomes dropped because they were seen only after the cheap answer had failed."""
     unknown_policy: int = 0
@@ -68,22 +77,30 @@ class LoggedReport:
         """What a reader of any figure has to know, one sentence each."""
         found = []
         if self.weighted:
-            worth = ", ".join(f"{name} {self.known[name]:,} worth {value:,.0f}" for name, value in self.effective.items())
+            worth = ", ".join(
+                f"{name} {self.known[name]:,} worth {value:,.0f}"
+                for name, value in self.effective.items()
+            )
             found.append(
-                f"Outcomes were seen for the model that was called and are weighted by inverse propensity ({self.weighted:,} rows, "
-                f"{self.clipped:,} of them clipped; outcomes: {worth} equally weighted ones)."
+                "Outcomes were seen for the model that was called and are weighted by inverse"
+                f" propensity ({self.weighted:,} rows, {self.clipped:,} of them clipped; outcomes:"
+                f" {worth} equally weighted ones)."
             )
         if self.certain:
             found.append(
-                f"On {self.certain:,} rows the route was certain: what the other model does on such requests was never seen, and scores "
-                "there are extrapolated."
+                f"On {self.certain:,} rows the route was certain: what the other model does on such"
+                " requests was never seen, and scores there are extrapolated."
             )
         if self.fallbacks:
-            found.append(f"{self.fallbacks:,} frontier outcomes are left out: they were seen only because the cheap answer had failed.")
+            found.append(
+                f"{self.fallbacks:,} frontier outcomes are left out: they were seen only because"
+                " the cheap answer had failed."
+            )
         if self.unknown_policy:
             found.append(
-                f"SELECTION BIAS ACCEPTED: {self.unknown_policy:,} outcomes were seen only where an unknown policy chose to look. Figures "
-                "hold for what it let through, not for all requests."
+                f"SELECTION BIAS ACCEPTED: {self.unknown_policy:,} outcomes were seen only where an"
+                " unknown policy chose to look. Figures hold for what it let through, not for all"
+                " requests."
             )
         return tuple(found)
 
@@ -96,13 +113,14 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
     traffic : Traffic
         Rows without a route keep their weights.
     settings : LabelSettings
-        ``largest_weight``, where 1 / propensity is cut; ``accept_selection_bias``, to use outcomes that an unknown policy selected as
-        they are.
+        ``largest_weight``, where 1 / propensity is cut; ``accept_selection_bias``, to use outcomes
+        that an unknown policy selected as they are.
 
     Returns
     -------
     Traffic, LoggedReport or None
-        The same rows, and what was done; the traffic itself and ``None`` where no outcome was selected by a route.
+        The same rows, and what was done; the traffic itself and ``None`` where no outcome was
+        selected by a route.
 
     Raises
     ------
@@ -110,7 +128,10 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
         If outcomes were selected by a policy whose probabilities are not known.
     """
     log = _Log.of(traffic)
-    known_policy, unknown_policy = log.routed & ~np.isnan(log.propensity), log.routed & np.isnan(log.propensity)
+    known_policy, unknown_policy = (
+        log.routed & ~np.isnan(log.propensity),
+        log.routed & np.isnan(log.propensity),
+    )
     weighted = known_policy & log.selected(known_policy)
     unknown = log.called_known & unknown_policy & log.selected(unknown_policy)
     if unknown.any() and not settings.accept_selection_bias:
@@ -129,7 +150,10 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
         fallbacks=int(fallbacks.sum()),
         unknown_policy=int(unknown.sum()),
         known={name: int(rows.sum()) for name, rows in _known(done).items()},
-        effective={name: round(effective_samples(done.outcomes.weight[rows]), 1) for name, rows in _known(done).items()},
+        effective={
+            name: round(effective_samples(done.outcomes.weight[rows]), 1)
+            for name, rows in _known(done).items()
+        },
     )
 
 
@@ -169,15 +193,24 @@ class _Log:
     @property
     def called_known(self) -> BoolArray:
         """Rows of which the outcome of the model that was called is known, and the other is not."""
-        return ((self.cheap & self.cheap_known) | (self.frontier & self.frontier_known)) & ~self.complete
+        return (
+            (self.cheap & self.cheap_known) | (self.frontier & self.frontier_known)
+        ) & ~self.complete
 
     def selected(self, rows: BoolArray) -> bool:
-        """Return whether, on these rows, either model's outcome is seen mainly where it was called."""
+        """Return whether, on these rows, either model's outcome is seen mainly where it was
+        called.
+        """
         sides = ((self.cheap, self.cheap_known), (self.frontier, self.frontier_known))
-        return any(_share(known, rows & ~called) < _SELECTED * _share(known, rows & called) for called, known in sides)
+        return any(
+            _share(known, rows & ~called) < _SELECTED * _share(known, rows & called)
+            for called, known in sides
+        )
 
     def fallbacks(self, rows: BoolArray) -> BoolArray:
-        """Return the rows of the cheap route whose frontier outcome was seen because the cheap one had failed."""
+        """Return the rows of the cheap route whose frontier outcome was seen because the cheap one
+        had failed.
+        """
         both = self.cheap_known & self.frontier_known & rows
         return both & self.cheap if not (both & self.frontier).any() else np.zeros_like(both)
 
@@ -187,25 +220,33 @@ def _share(known: BoolArray, rows: BoolArray) -> float:
 
 
 def _scaled(inverse: FloatArray, weighted: BoolArray, traffic: Traffic, log: _Log) -> FloatArray:
-    """Return the weights with a mean of 1 over the rows of each route, or over all where some know both outcomes."""
+    """Return the weights with a mean of 1 over the rows of each route, or over all where some know
+    both outcomes.
+    """
     apart = bool(np.isnan(traffic.outcomes.gain[weighted]).all())
     factor = np.ones(len(inverse))
     for rows in (log.cheap & weighted, log.frontier & weighted) if apart else (weighted,):
         if rows.any():
-            factor[rows] = inverse[rows] / np.average(inverse[rows], weights=traffic.outcomes.weight[rows])
+            factor[rows] = inverse[rows] / np.average(
+                inverse[rows], weights=traffic.outcomes.weight[rows]
+            )
     return factor
 
 
 def _known(traffic: Traffic) -> dict[str, BoolArray]:
     """Return where the outcome of each model is known."""
     outcomes = traffic.outcomes
-    return {"cheap": ~np.isnan(outcomes.cheap_quality), "frontier": ~np.isnan(outcomes.frontier_quality)}
+    return {
+        "cheap": ~np.isnan(outcomes.cheap_quality),
+        "frontier": ~np.isnan(outcomes.frontier_quality),
+    }
 
 
 def _refusal(n: int) -> str:
     return (
-        f"outcomes must be seen independently of the route, or come with the propensity of the route: got {n:,} rows with a route, no "
-        "propensity, and the outcome of the called model alone. They tell how requests do that an unknown policy chose to send there. Add "
-        "propensity (1 where no other route was possible), add outcomes of both models, or accept it: --accept-selection-bias, or "
-        "labels.accept_selection_bias in the recipe."
+        "outcomes must be seen independently of the route, or come with the propensity of the"
+        f" route: got {n:,} rows with a route, no propensity, and the outcome of the called model"
+        " alone. They tell how requests do that an unknown policy chose to send there. Add"
+        " propensity (1 where no other route was possible), add outcomes of both models, or accept"
+        " it: --accept-selection-bias, or labels.accept_selection_bias in the recipe."
     )

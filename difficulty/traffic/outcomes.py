@@ -21,12 +21,14 @@ class Outcomes:
     Attributes
     ----------
     cheap_quality, frontier_quality : ndarray of shape (n,)
-        Quality in [0, 1]; a request that only has ``cheap_passed`` counts as 1 or 0, one that only has a preference as the win
-        rate of either answer (1, 0.5 or 0). NaN where unknown.
+        Quality in [0, 1]; a request that only has ``cheap_passed`` counts as 1 or 0, one that only
+        has a preference as the win rate of either answer (1, 0.5 or 0). NaN where unknown.
     preferred_gain : ndarray of shape (n,)
-        1 where the frontier answer was preferred, 0 for a tie, -1 where the cheap one was. NaN where nobody voted.
+        1 where the frontier answer was preferred, 0 for a tie, -1 where the cheap one was. NaN
+        where nobody voted.
     weight : ndarray of shape (n,)
-        Weights of the outcomes, above 0: sample weights, for logged traffic times the inverse propensity of the route.
+        Weights of the outcomes, above 0: sample weights, for logged traffic times the inverse
+        propensity of the route.
     request_weight : ndarray of shape (n,), optional
         Weights of the requests, for what no outcome takes part in; the same when not given.
     """
@@ -38,7 +40,12 @@ class Outcomes:
     request_weight: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        sizes = {len(self.cheap_quality), len(self.frontier_quality), len(self.preferred_gain), len(self.weight)}
+        sizes = {
+            len(self.cheap_quality),
+            len(self.frontier_quality),
+            len(self.preferred_gain),
+            len(self.weight),
+        }
         if len(sizes) != 1:
             raise InvalidValueError("outcomes", sorted(sizes), rule="have one length")
 
@@ -58,7 +65,9 @@ class Outcomes:
     @property
     def per_request(self) -> FloatArray:
         """What turns ``weight`` into the weight of the requests: 1 without inverse propensities."""
-        return np.ones(len(self)) if self.request_weight is None else self.request_weight / self.weight
+        return (
+            np.ones(len(self)) if self.request_weight is None else self.request_weight / self.weight
+        )
 
     def joined(self, other: Outcomes) -> Outcomes:
         """Return these outcomes and others after them."""
@@ -69,7 +78,9 @@ class Outcomes:
             frontier_quality=np.concatenate([self.frontier_quality, other.frontier_quality]),
             preferred_gain=np.concatenate([self.preferred_gain, other.preferred_gain]),
             weight=np.concatenate([self.weight, other.weight]),
-            request_weight=None if neither else np.concatenate([one.weight * one.per_request for one in both]),
+            request_weight=None
+            if neither
+            else np.concatenate([one.weight * one.per_request for one in both]),
         )
 
     @property
@@ -86,7 +97,10 @@ class Outcomes:
     def gain(self) -> FloatArray:
         """Frontier quality minus cheap quality, in [-1, 1]; NaN where unknown.
 
-        The preference stands where a quality is unknown, and a tie always does: it says that the difference is none.
+        The preference stands where a quality is unknown, and a tie always does: it says that the
+        difference is none.
         """
         difference = self.frontier_quality - self.cheap_quality
-        return np.where(np.isnan(difference) | (self.preferred_gain == 0.0), self.preferred_gain, difference)
+        return np.where(
+            np.isnan(difference) | (self.preferred_gain == 0.0), self.preferred_gain, difference
+        )

@@ -1,4 +1,6 @@
-"""From a raw row to a checked :class:`~difficulty.records.Sample`, by the traffic contract of ``docs/traffic.md``."""
+"""From a raw row to a checked :class:`~difficulty.records.Sample`, by the traffic contract of
+``docs/traffic.md``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,16 @@ from typing import Any, NamedTuple
 from difficulty.errors import InvalidValueError
 from difficulty.records import Message, Sample
 from difficulty.text import message_text
-from difficulty.traffic.values import choice, count, flag, moment, number, quality, text, well_formed
+from difficulty.traffic.values import (
+    choice,
+    count,
+    flag,
+    moment,
+    number,
+    quality,
+    text,
+    well_formed,
+)
 
 __all__ = ["FIELDS", "ParsedRow", "broken_rule", "parse_row"]
 
@@ -50,7 +61,9 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
     """
     own_id = text(row.get("id"), "id")
     messages, taken = _messages(row)
-    whole = tuple(Message(well_formed(message.role), well_formed(message.content)) for message in messages)
+    whole = tuple(
+        Message(well_formed(message.role), well_formed(message.content)) for message in messages
+    )
     weight = number(row.get("weight"), "weight", rule="be a finite number above 0")
     sample = Sample(
         id=own_id or default_id,
@@ -61,13 +74,25 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
         cheap_passed=flag(row.get("cheap_passed"), "cheap_passed"),
         preference=choice(row.get("preference")),
         route=choice(row.get("route")),
-        propensity=number(row.get("propensity"), "propensity", rule="be in (0, 1] or null: the probability of the route taken"),
+        propensity=number(
+            row.get("propensity"),
+            "propensity",
+            rule="be in (0, 1] or null: the probability of the route taken",
+        ),
         weight=1.0 if weight is None else weight,
         extra={name: value for name, value in row.items() if name not in FIELDS and name != taken},
-        **{name: text(row.get(name), name) for name in ("task", "group", "cheap_model", "frontier_model")},  # type: ignore[arg-type]
-        **{name: count(row.get(name), name) for name in ("prompt_tokens", "cheap_tokens", "frontier_tokens")},  # type: ignore[arg-type]
+        **{
+            name: text(row.get(name), name)
+            for name in ("task", "group", "cheap_model", "frontier_model")
+        },  # type: ignore[arg-type]
+        **{
+            name: count(row.get(name), name)
+            for name in ("prompt_tokens", "cheap_tokens", "frontier_tokens")
+        },  # type: ignore[arg-type]
     )
-    return ParsedRow(sample, own_id is None, sum(old != new for old, new in zip(messages, whole, strict=True)))
+    return ParsedRow(
+        sample, own_id is None, sum(old != new for old, new in zip(messages, whole, strict=True))
+    )
 
 
 def broken_rule(reason: str) -> str:
@@ -93,15 +118,23 @@ _LIST_RULE = "be a list of {role, content}, or that list as JSON text"
 def _prompt(prompt: Any) -> list[Message]:
     if isinstance(prompt, str):
         return [Message("user", prompt)]
-    hint = "Name the column of the request 'messages' or 'prompt'." if prompt is None else "A list of messages belongs in 'messages'."
-    raise InvalidValueError("messages or prompt", _short(prompt), rule="be given, prompt as a string", hint=hint)
+    hint = (
+        "Name the column of the request 'messages' or 'prompt'."
+        if prompt is None
+        else "A list of messages belongs in 'messages'."
+    )
+    raise InvalidValueError(
+        "messages or prompt", _short(prompt), rule="be given, prompt as a string", hint=hint
+    )
 
 
 def _from_json(given: str) -> Any:
     try:
         return json.loads(given)
     except (ValueError, RecursionError) as error:
-        raise InvalidValueError("messages", _short(given), rule=_LIST_RULE, hint="Plain text belongs in 'prompt'.") from error
+        raise InvalidValueError(
+            "messages", _short(given), rule=_LIST_RULE, hint="Plain text belongs in 'prompt'."
+        ) from error
 
 
 def _message(raw: Any) -> Message:
@@ -109,7 +142,9 @@ def _message(raw: Any) -> Message:
         raise InvalidValueError("a message", _short(raw), rule="be an object with role and content")
     role = raw.get("role")
     if not isinstance(role, str) or not role:
-        raise InvalidValueError("the role of a message", _short(role), rule="be a string such as 'user'")
+        raise InvalidValueError(
+            "the role of a message", _short(role), rule="be a string such as 'user'"
+        )
     return Message(role, message_text(raw))
 
 

@@ -1,4 +1,6 @@
-"""MinHash signatures of texts: how many runs of three words two texts share, estimated without comparing them."""
+"""MinHash signatures of texts: how many runs of three words two texts share, estimated without
+comparing them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ __all__ = ["BANDS", "BAND_SIZE", "N_PERMUTATIONS", "THRESHOLD", "Signer"]
 N_PERMUTATIONS = 128
 BANDS, BAND_SIZE = 16, 8
 THRESHOLD = 0.75
-"""Share of equal values from which on two texts are nearly the same; chosen as :mod:`difficulty.traffic.duplicates` tells."""
+"""Share of equal values from which on two texts are nearly the same; chosen as
+:mod:`difficulty.traffic.duplicates` tells.
+"""
 _RUN = 3  # words
 _CHUNK = 16_384  # runs hashed at a time, so that a text of megabytes needs no gigabyte
 _MULTIPLIER = np.uint32(0x02000327)
@@ -31,12 +35,16 @@ class Signer:
         try:
             from datasketch import MinHash
         except ImportError as error:
-            raise MissingExtraError("finding near-duplicates", package="datasketch", extra="train") from error
+            raise MissingExtraError(
+                "finding near-duplicates", package="datasketch", extra="train"
+            ) from error
         self._empty = MinHash(num_perm=N_PERMUTATIONS, seed=1, hashfunc=int)
         self._word_hashes = _WordHashes()
 
     def sign(self, text: str) -> NDArray[np.uint32] | None:
-        """Return the signature of a text, shape (128,); ``None`` for fewer than three words: nothing can be said of those."""
+        """Return the signature of a text, shape (128,); ``None`` for fewer than three words:
+        nothing can be said of those.
+        """
         runs = _runs(text, self._word_hashes)
         if not len(runs):
             return None

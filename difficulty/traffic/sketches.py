@@ -1,7 +1,8 @@
 """Texts remembered well enough to know nearly the same ones again, and not well enough to be read.
 
-Of each value of a MinHash signature one byte is kept: 128 bytes a text. Two unlike texts agree in a byte by chance once in 256, which
-moves the estimate by less than 0.004; candidates are found by the same bands as in :mod:`difficulty.traffic.duplicates`.
+Of each value of a MinHash signature one byte is kept: 128 bytes a text. Two unlike texts agree in a
+byte by chance once in 256, which moves the estimate by less than 0.004; candidates are found by the
+same bands as in :mod:`difficulty.traffic.duplicates`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,14 @@ NO_SKETCHES: Sketches = np.empty((0, N_PERMUTATIONS), dtype=np.uint8)
 
 
 def sketches_of(texts: Iterable[str]) -> Sketches:
-    """Return a sketch of each text, shape (n, 128); a text of fewer than three words has one that is near to none."""
+    """Return a sketch of each text, shape (n, 128); a text of fewer than three words has one that
+    is near to none.
+    """
     signer, unsigned = Signer(), np.full(N_PERMUTATIONS, _UNSIGNED, dtype=np.uint8)
-    rows = [unsigned if (signature := signer.sign(text)) is None else signature.astype(np.uint8) for text in texts]
+    rows = [
+        unsigned if (signature := signer.sign(text)) is None else signature.astype(np.uint8)
+        for text in texts
+    ]
     return np.stack(rows) if rows else NO_SKETCHES
 
 

@@ -1,4 +1,6 @@
-"""Which split a sample belongs to: a hash of its key, so adding samples moves none of the old ones."""
+"""Which split a sample belongs to: a hash of its key, so adding samples moves none of the old
+ones.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ def assign_splits(
     split_groups : sequence of str, length n
         Key of each sample; samples with one key share a split.
     near_groups : sequence of sequences of str, length n
-        Other keys each sample is tied to; a sample whose keys fall in different splits is set aside, used by none.
+        Other keys each sample is tied to; a sample whose keys fall in different splits is set
+        aside, used by none.
     fractions : tuple of 3 floats, default (0.6, 0.2, 0.2)
         Expected shares of the keys in fit, calibration and test; they sum to 1.
     seed : int, default 0
@@ -47,9 +50,18 @@ def assign_splits(
         If the fractions are not shares that sum to 1, or the two sequences differ in length.
     """
     if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1.0) > 1e-9:
-        raise InvalidValueError("fractions", fractions, rule="be three shares that sum to 1", hint="Pass for example (0.6, 0.2, 0.2).")
+        raise InvalidValueError(
+            "fractions",
+            fractions,
+            rule="be three shares that sum to 1",
+            hint="Pass for example (0.6, 0.2, 0.2).",
+        )
     if len(split_groups) != len(near_groups):
-        raise InvalidValueError("split_groups and near_groups", (len(split_groups), len(near_groups)), rule="have one length")
+        raise InvalidValueError(
+            "split_groups and near_groups",
+            (len(split_groups), len(near_groups)),
+            rule="have one length",
+        )
     known: dict[str, str] = {}
 
     def side(key: str) -> str:
@@ -57,7 +69,13 @@ def assign_splits(
             known[key] = _side(_unit(key, seed), fractions)
         return known[key]
 
-    return np.array([_agreed(side(key), map(side, others)) for key, others in zip(split_groups, near_groups, strict=True)], dtype="U11")
+    return np.array(
+        [
+            _agreed(side(key), map(side, others))
+            for key, others in zip(split_groups, near_groups, strict=True)
+        ],
+        dtype="U11",
+    )
 
 
 def _agreed(own: str, others: map[str]) -> str:
@@ -71,6 +89,8 @@ def _side(position: float, fractions: tuple[float, float, float]) -> str:
 
 
 def _unit(key: str, seed: int) -> float:
-    """Return the place of a key in [0, 1): the first 52 bits of its hash, which a float holds exactly."""
+    """Return the place of a key in [0, 1): the first 52 bits of its hash, which a float holds
+    exactly.
+    """
     digest = sha256(f"{seed}:{key}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") >> 12) / 2**52

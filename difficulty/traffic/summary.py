@@ -28,14 +28,18 @@ _GAIN_OF = {"frontier": 1.0, "tie": 0.0, "cheap": -1.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What an ingest read, kept and found; rates are shares in [0, 1], ``None`` where nothing is known."""
+    """What an ingest read, kept and found; rates are shares in [0, 1], ``None`` where nothing is
+    known.
+    """
 
     formats: dict[str, int]
     """Number of files read in each format."""
     rows: int
     kept: int
     joined: int
-    """Rows that a label source joined with an earlier one of the same request; ``rows`` = kept + rejected + joined."""
+    """Rows that a label source joined with an earlier one of the same request; ``rows`` = kept +
+    rejected + joined.
+    """
     rejected: dict[str, int]
     """Rule to number of rows that broke it, most frequent first."""
     generated_ids: int
@@ -43,7 +47,9 @@ class Summary:
     repaired_messages: int
     """Kept messages in which lone surrogates became U+FFFD."""
     cut: int
-    """Kept rows longer than the text view reads by default (8,192 characters): head and tail of those are scored."""
+    """Kept rows longer than the text view reads by default (8,192 characters): head and tail of
+    those are scored.
+    """
     known_outcomes: dict[str, int]
     """Kept rows of which each kind of outcome is known, and both qualities (``both``)."""
     known_tokens: dict[str, int]
@@ -51,7 +57,9 @@ class Summary:
     """Mean over the rows where it is known; a row with only ``cheap_passed`` counts as 1 or 0."""
     frontier_quality: float | None
     frontier_better: float | None
-    """Share of the rows with both qualities or a preference where the frontier model did better; so for the next two."""
+    """Share of the rows with both qualities or a preference where the frontier model did better; so
+    for the next two.
+    """
     cheap_better: float | None
     tied: float | None
     exact_duplicates: int
@@ -67,7 +75,9 @@ class Summary:
     contaminated: int
     """Kept rows marked ``contaminated``."""
     tasks: dict[str, int]
-    """Kept rows of each task, most frequent first (at most 200 are listed); those without one under ``""``."""
+    """Kept rows of each task, most frequent first (at most 200 are listed); those without one under
+    ``""``.
+    """
     model_pairs: dict[str, int]
     """Kept rows of each ``cheap / frontier`` pair, most frequent first."""
     labels: tuple[dict[str, Any], ...] = ()
@@ -128,7 +138,9 @@ class Tally:
         self.repaired_messages += row.repaired
         self.cut += _VIEW([{"content": message.content} for message in sample.messages]).truncated
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
-        self.known.update(name for name in (*OUTCOMES, *TOKENS) if getattr(sample, name) is not None)
+        self.known.update(
+            name for name in (*OUTCOMES, *TOKENS) if getattr(sample, name) is not None
+        )
         self.tasks[sample.task or ""] += 1
         if sample.cheap_model or sample.frontier_model:
             self.model_pairs[f"{sample.cheap_model or '?'} / {sample.frontier_model or '?'}"] += 1
@@ -150,7 +162,9 @@ class Tally:
         if cheap is not None and sample.frontier_quality is not None:
             self.known["both"] += 1
             gain = 0.0 if sample.preference == "tie" else sample.frontier_quality - cheap
-        self.unknown_policy += sample.route is not None and sample.propensity is None and gain is None
+        self.unknown_policy += (
+            sample.route is not None and sample.propensity is None and gain is None
+        )
         if gain is not None:
             self.gains["frontier" if gain > 0 else "cheap" if gain < 0 else "tie"] += 1
 
@@ -161,15 +175,21 @@ class Tally:
         reason, times = self.rejected.most_common(1)[0]
         found = ", ".join(list(self.columns)[:20]) or "none"
         raise TrafficError(
-            f"traffic must hold at least one usable row: got {self.rows:,}, all rejected, {times:,} of them because {reason}. "
-            f"Columns found: {found}. See docs/traffic.md for the columns that are read."
+            f"traffic must hold at least one usable row: got {self.rows:,}, all rejected, {times:,}"
+            f" of them because {reason}. Columns found: {found}. See docs/traffic.md for the"
+            " columns that are read."
         )
 
-    def summary(self, grouper: Grouper, *, contradictions: int = 0, labels: Sequence[SourceReport] = ()) -> Summary:
+    def summary(
+        self, grouper: Grouper, *, contradictions: int = 0, labels: Sequence[SourceReport] = ()
+    ) -> Summary:
         """Return the closed counts."""
         rejected = sum(self.rejected.values())
         compared = sum(self.gains.values())
-        shares = {name: self.gains[name] / compared if compared else None for name in ("frontier", "cheap", "tie")}
+        shares = {
+            name: self.gains[name] / compared if compared else None
+            for name in ("frontier", "cheap", "tie")
+        }
         return Summary(
             formats=dict(self.formats),
             rows=self.rows,
@@ -195,7 +215,10 @@ class Tally:
             tasks=dict(self.tasks.most_common(_MOST_LISTED)),
             model_pairs=dict(self.model_pairs.most_common(_MOST_LISTED)),
             labels=tuple({"source": report.source, **report.found} for report in labels),
-            warnings=(*(warning for report in labels for warning in report.warnings), *_warnings(self, grouper)),
+            warnings=(
+                *(warning for report in labels for warning in report.warnings),
+                *_warnings(self, grouper),
+            ),
         )
 
 
@@ -203,13 +226,25 @@ def _warnings(tally: Tally, grouper: Grouper) -> list[str]:
     """Return what a person should look at before training."""
     largest, rejected = max(grouper.sizes.values(), default=0), sum(tally.rejected.values())
     checks = {
-        f"only {tally.kept:,} samples: intervals will be wide, and calibration needs some hundreds": tally.kept < _FEW_SAMPLES,
-        f"{rejected:,} of {tally.rows:,} rows were rejected: read the rejects file": rejected > _MANY_REJECTS * tally.rows,
-        "the traffic names more than one pair of models: train on one pair at a time": len(tally.model_pairs) > 1,
-        f"{tally.unknown_policy:,} rows name a route without its propensity and know only one model: what is seen only where an unknown "
-        "policy chose to look is biased, and training refuses it": tally.unknown_policy > 0,
-        f"one group holds {largest:,} of {tally.kept:,} samples and will sit in one split: put a shared template into the "
-        "system message, or ingest without near-duplicates": largest > max(_LARGE_GROUP * tally.kept, 5),
+        (
+            f"only {tally.kept:,} samples: intervals will be wide, and calibration needs some "
+            "hundreds"
+        ): tally.kept < _FEW_SAMPLES,
+        f"{rejected:,} of {tally.rows:,} rows were rejected: read the rejects file": (
+            rejected > _MANY_REJECTS * tally.rows
+        ),
+        "the traffic names more than one pair of models: train on one pair at a time": (
+            len(tally.model_pairs) > 1
+        ),
+        (
+            f"{tally.unknown_policy:,} rows name a route without its propensity and know only one "
+            "model: what is seen only where an unknown policy chose to look is biased, and "
+            "training refuses it"
+        ): tally.unknown_policy > 0,
+        (
+            f"one group holds {largest:,} of {tally.kept:,} samples and will sit in one split: put "
+            "a shared template into the system message, or ingest without near-duplicates"
+        ): largest > max(_LARGE_GROUP * tally.kept, 5),
     }
     return [message for message, holds in checks.items() if holds] + _outcome_warnings(tally)
 
@@ -220,12 +255,15 @@ def _outcome_warnings(tally: Tally) -> list[str]:
     found = []
     if worse > better:
         found.append(
-            f"the frontier model does worse than the cheap one more often ({worse:,} rows) than better ({better:,}): "
-            "check that the two columns are not swapped"
+            f"the frontier model does worse than the cheap one more often ({worse:,} rows) than"
+            f" better ({better:,}): check that the two columns are not swapped"
         )
     if compared and not better and not worse:
         found.append("both models do equally well on every sample: there is nothing to route")
     for name, values in (("cheap", tally.cheap), ("frontier", tally.frontier)):
         if values.n and values.low == values.high:
-            found.append(f"the {name} model has quality {values.low:g} on every sample: one class, nothing to learn from it")
+            found.append(
+                f"the {name} model has quality {values.low:g} on every sample: one class, nothing"
+                " to learn from it"
+            )
     return found

@@ -1,4 +1,6 @@
-"""Ingested traffic as training and evaluation use it: columns, not records, so that a million samples fit in memory."""
+"""Ingested traffic as training and evaluation use it: columns, not records, so that a million
+samples fit in memory.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Traffic:
             If the file was not written by ``ingest``, is damaged, or is of a newer version.
         """
         if not path.exists():
-            raise TrafficNotFoundError(f"traffic file must exist: got {str(path)!r}. Check the path.")
+            raise TrafficNotFoundError(
+                f"traffic file must exist: got {str(path)!r}. Check the path."
+            )
         try:
             with pq.ParquetFile(path) as file:
                 _check_metadata(path, file.metadata.metadata or {}, file.metadata.num_rows)
@@ -93,10 +97,16 @@ class Traffic:
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """What is known of both models, NaN where nothing is; see :class:`~difficulty.traffic.outcomes.Outcomes`."""
-        cheap, passed, frontier = (self._floats(name) for name in ("cheap_quality", "cheap_passed", "frontier_quality"))
+        """What is known of both models, NaN where nothing is; see
+        :class:`~difficulty.traffic.outcomes.Outcomes`.
+        """
+        cheap, passed, frontier = (
+            self._floats(name) for name in ("cheap_quality", "cheap_passed", "frontier_quality")
+        )
         cheap = np.where(np.isnan(cheap), passed, cheap)
-        preferred = np.array([_GAIN_OF.get(vote, np.nan) for vote in self._list("preference")], dtype=np.float64)
+        preferred = np.array(
+            [_GAIN_OF.get(vote, np.nan) for vote in self._list("preference")], dtype=np.float64
+        )
         weight = self._floats("weight")
         only_voted = np.isnan(cheap) & np.isnan(frontier)
         return Outcomes(
@@ -114,21 +124,27 @@ class Traffic:
 
     @cached_property
     def model_pair(self) -> tuple[str, str] | None:
-        """The most frequent (cheap, frontier) pair of names; ``None`` where no sample names both."""
+        """The most frequent (cheap, frontier) pair of names; ``None`` where no sample names
+        both.
+        """
         pairs = Counter(zip(self._list("cheap_model"), self._list("frontier_model"), strict=True))
         named = [pair for pair, _ in pairs.most_common() if None not in pair]
         return named[0] if named else None
 
     @cached_property
     def data_hash(self) -> str:
-        """SHA-256 of the content, 64 hex digits: the rows in order with every column, groups included.
+        """SHA-256 of the content, 64 hex digits: the rows in order with every column, groups
+        included.
 
-        It does not depend on the path, the compression or the row groups of the file. It is taken over the version and then,
-        for every 4,096 rows, the JSON of the columns (keys sorted, ASCII, times in ISO 8601).
+        It does not depend on the path, the compression or the row groups of the file. It is taken
+        over the version and then, for every 4,096 rows, the JSON of the columns (keys sorted,
+        ASCII, times in ISO 8601).
         """
         digest = sha256(f"difficulty.traffic.{VERSION}\n".encode())
         for batch in self._batches(SCHEMA.names):
-            digest.update(json.dumps(batch.to_pydict(), sort_keys=True, default=datetime.isoformat).encode())
+            digest.update(
+                json.dumps(batch.to_pydict(), sort_keys=True, default=datetime.isoformat).encode()
+            )
         return digest.hexdigest()
 
     def messages(self, rows: ArrayLike | None = None) -> list[list[dict[str, str]]]:
@@ -145,7 +161,9 @@ class Traffic:
         return [view(messages) for messages in self._each("messages")]
 
     def text_hashes(self) -> list[str]:
-        """Return a hash of the normalised text of each sample: equal hashes are exact duplicates, also across files."""
+        """Return a hash of the normalised text of each sample: equal hashes are exact duplicates,
+        also across files.
+        """
         return [text_hash(text) for text in self.comparable_texts()]
 
     def comparable_texts(self) -> Iterator[str]:
@@ -153,14 +171,20 @@ class Traffic:
         for messages in self._each("messages"):
             yield comparable_text((message["role"], message["content"]) for message in messages)
 
-    def splits(self, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0) -> NDArray[np.str_]:
+    def splits(
+        self, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0
+    ) -> NDArray[np.str_]:
         """Return the split of each sample; see :func:`~difficulty.traffic.splits.assign_splits`."""
         return assign_splits(self.split_groups, self.near_groups, fractions=fractions, seed=seed)
 
     def column(self, name: str) -> list[Any]:
-        """Return any column of ``difficulty.traffic.columns.SCHEMA`` as a list; ``extra`` as mappings."""
+        """Return any column of ``difficulty.traffic.columns.SCHEMA`` as a list; ``extra`` as
+        mappings.
+        """
         values = self._list(name)
-        return [json.loads(value) if value else {} for value in values] if name == "extra" else values
+        return (
+            [json.loads(value) if value else {} for value in values] if name == "extra" else values
+        )
 
     def write(self, path: Path) -> None:
         """Write the samples as ingested traffic, for :meth:`read`."""
@@ -176,14 +200,25 @@ class Traffic:
         return Traffic(self._table.take(pa.array(chosen.astype(np.int64))), factor=factor)
 
     def weighed(self, factor: FloatArray) -> Traffic:
-        """Return the samples with the weights of their outcomes multiplied; shape (n,). Files are written without that."""
+        """Return the samples with the weights of their outcomes multiplied; shape (n,). Files are
+        written without that.
+        """
         return Traffic(self._table, factor=factor)
 
     def without_frontier_outcome(self, rows: NDArray[np.bool_]) -> Traffic:
-        """Return the samples with the frontier outcome of some of them unknown, by a mask of shape (n,)."""
+        """Return the samples with the frontier outcome of some of them unknown, by a mask of shape
+        (n,).
+        """
         place = self._table.schema.get_field_index("frontier_quality")
-        column = pa.array(self._floats("frontier_quality"), mask=rows | np.isnan(self._floats("frontier_quality")), type=pa.float64())
-        return Traffic(self._table.set_column(place, self._table.schema.field(place), column), factor=self._factor)
+        column = pa.array(
+            self._floats("frontier_quality"),
+            mask=rows | np.isnan(self._floats("frontier_quality")),
+            type=pa.float64(),
+        )
+        return Traffic(
+            self._table.set_column(place, self._table.schema.field(place), column),
+            factor=self._factor,
+        )
 
     def _list(self, name: str) -> list[Any]:
         return list(self._table.column(name).to_pylist())
@@ -209,12 +244,17 @@ def _check_metadata(path: Path, metadata: dict[bytes, bytes], n_rows: int) -> No
         raise TrafficError(_not_ingested(path, "a Parquet file without its version"))
     if version != str(VERSION).encode():
         raise TrafficError(
-            f"traffic version {version.decode('ascii', 'replace')} of {path} is not one this package reads ({VERSION}). "
-            "Upgrade difficulty or ingest again."
+            f"traffic version {version.decode('ascii', 'replace')} of {path} is not one this"
+            f" package reads ({VERSION}). Upgrade difficulty or ingest again."
         )
     if metadata.get(ROWS_KEY) != str(n_rows).encode():
-        raise TrafficError(f"{path} must hold the rows it was written with: got {n_rows:,}. Ingest again.")
+        raise TrafficError(
+            f"{path} must hold the rows it was written with: got {n_rows:,}. Ingest again."
+        )
 
 
 def _not_ingested(path: Path, found: str) -> str:
-    return f"{path} must be traffic that was ingested: got {found}. Run: difficulty ingest {path} -o traffic.parquet"
+    return (
+        f"{path} must be traffic that was ingested: got {found}. Run: difficulty ingest {path} -o"
+        " traffic.parquet"
+    )

@@ -1,7 +1,9 @@
-"""One raw value to one checked value: numbers, counts, flags, choices and times as files spell them.
+"""One raw value to one checked value: numbers, counts, flags, choices and times as files spell
+them.
 
-``None`` and an empty string are unknown and stay ``None``. Numbers and booleans may come as text, as in CSV. NaN is refused: it
-is as often a failed computation as a missing value, and only null says which.
+``None`` and an empty string are unknown and stay ``None``. Numbers and booleans may come as text,
+as in CSV. NaN is refused: it is as often a failed computation as a missing value, and only null
+says which.
 """
 
 from __future__ import annotations
@@ -75,7 +77,9 @@ def flag(value: Any, subject: str) -> bool | None:
     """Return a boolean; ``true``, ``false``, ``1`` and ``0`` in any case."""
     if value is None or value == "" or isinstance(value, bool):
         return None if value == "" else value
-    known = _FLAGS.get(str(value).strip().lower().removesuffix(".0"))  # 1.0: a column of booleans with gaps, as pandas writes it
+    known = _FLAGS.get(
+        str(value).strip().lower().removesuffix(".0")
+    )  # 1.0: a column of booleans with gaps, as pandas writes it
     if known is None:
         raise InvalidValueError(subject, value, rule="be true, false or null")
     return known
@@ -95,7 +99,9 @@ def moment(value: Any, subject: str) -> datetime | None:
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         rule = "be ISO 8601 or null"
-        raise InvalidValueError(subject, value, rule=rule, hint="Write it as '2026-01-31T12:00:00Z'.") from error
+        raise InvalidValueError(
+            subject, value, rule=rule, hint="Write it as '2026-01-31T12:00:00Z'."
+        ) from error
 
 
 def _as_datetime(value: Any) -> datetime:

@@ -1,4 +1,6 @@
-"""Write ingested traffic: Parquet with the rejects and the summary beside it, all of them or none."""
+"""Write ingested traffic: Parquet with the rejects and the summary beside it, all of them or
+none.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ __all__ = ["TrafficWriter", "rejects_path", "summary_path"]
 _GROUP_ROWS = 8_192
 _GROUP_CHARS = 16 * 2**20
 _SHOWN = 2_000  # characters of a rejected row
-_COPIED = [name for name in SCHEMA.names if name not in ("messages", "extra", "split_group", "near_groups")]
+_COPIED = [
+    name for name in SCHEMA.names if name not in ("messages", "extra", "split_group", "near_groups")
+]
 
 
 def rejects_path(out: Path) -> Path:
@@ -36,15 +40,19 @@ def summary_path(out: Path) -> Path:
 
 
 class TrafficWriter:
-    """Write samples and rejected rows as they come, into temporary files that :meth:`commit` moves into place.
+    """Write samples and rejected rows as they come, into temporary files that :meth:`commit` moves
+    into place.
 
-    Use it as a context manager: leaving without a commit, by an error or Ctrl-C, removes the temporary files and leaves what
-    was there before.
+    Use it as a context manager: leaving without a commit, by an error or Ctrl-C, removes the
+    temporary files and leaves what was there before.
     """
 
     def __init__(self, out: Path) -> None:
         if out.suffix.lower() != ".parquet" or out.is_dir():
-            raise TrafficError(f"ingested traffic must go to a .parquet file: got {str(out)!r}. Pass for example traffic.parquet.")
+            raise TrafficError(
+                f"ingested traffic must go to a .parquet file: got {str(out)!r}. Pass for example"
+                " traffic.parquet."
+            )
         self._out = out
         self._samples: list[dict[str, Any]] = []
         self._chars = 0
@@ -54,25 +62,39 @@ class TrafficWriter:
     def __enter__(self) -> Self:
         try:
             self._out.parent.mkdir(parents=True, exist_ok=True)
-            self._rejects: IO[str] = self._temporary(rejects_path(self._out)).open("w", encoding="utf-8", newline="\n")
+            self._rejects: IO[str] = self._temporary(rejects_path(self._out)).open(
+                "w", encoding="utf-8", newline="\n"
+            )
         except OSError as error:
-            raise TrafficError(f"{str(self._out)!r} must be writable: {error}. Choose another folder.") from error
+            raise TrafficError(
+                f"{str(self._out)!r} must be writable: {error}. Choose another folder."
+            ) from error
         self._parquet = pq.ParquetWriter(self._temporary(self._out), SCHEMA, compression="zstd")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         with suppress(OSError):  # a full disk fails again here; what matters is the first error
             self._parquet.close()
             self._rejects.close()
         for path in (self._out, rejects_path(self._out), summary_path(self._out)):
             self._temporary(path).unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, DifficultyError):
-            raise TrafficError(f"{str(self._out)!r} must be writable: {error}. Free some space or choose another folder.") from error
+            raise TrafficError(
+                f"{str(self._out)!r} must be writable: {error}. Free some space or choose another"
+                " folder."
+            ) from error
 
     def add(self, sample: Sample, placement: Placement) -> None:
         """Write a sample."""
         row = {name: getattr(sample, name) for name in _COPIED}
-        row["messages"] = [{"role": message.role, "content": message.content} for message in sample.messages]
+        row["messages"] = [
+            {"role": message.role, "content": message.content} for message in sample.messages
+        ]
         row["extra"] = _as_json(sample.extra) if sample.extra else None
         row["split_group"], row["near_groups"] = placement.split_group, list(placement.near_groups)
         self._samples.append(row)
@@ -85,7 +107,13 @@ class TrafficWriter:
         """Write a row that is not used, with the reason."""
         fields = row.fields or {}
         shown = row.raw if row.fields is None else _as_json(fields)
-        note = {"source": row.source, "line": row.line, "id": fields.get("id"), "reason": reason[:_SHOWN], "row": shown[:_SHOWN]}
+        note = {
+            "source": row.source,
+            "line": row.line,
+            "id": fields.get("id"),
+            "reason": reason[:_SHOWN],
+            "row": shown[:_SHOWN],
+        }
         self._rejects.write(_as_json(note) + "\n")
         self.rejected += 1
 
@@ -93,12 +121,14 @@ class TrafficWriter:
         """Finish the files and move them into place, the traffic last."""
         self._flush()
         self._parquet.add_key_value_metadata(
-            {VERSION_KEY: str(VERSION), ROWS_KEY: str(self.kept), REJECTED_KEY: str(self.rejected)},
+            {VERSION_KEY: str(VERSION), ROWS_KEY: str(self.kept), REJECTED_KEY: str(self.rejected)}
         )
         self._parquet.close()
         self._rejects.close()
         notes = summary_path(self._out)
-        self._temporary(notes).write_text(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        self._temporary(notes).write_text(
+            json.dumps(summary.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         if self.rejected:
             os.replace(self._temporary(rejects_path(self._out)), rejects_path(self._out))
         else:
@@ -117,7 +147,9 @@ class TrafficWriter:
 
 
 def _as_json(value: Mapping[str, Any]) -> str:
-    """Return one line of ASCII JSON; what JSON has no word for becomes text, so no column can stop an ingest."""
+    """Return one line of ASCII JSON; what JSON has no word for becomes text, so no column can stop
+    an ingest.
+    """
     try:
         return json.dumps(value, default=str, allow_nan=False)
     except (ValueError, TypeError, RecursionError):

@@ -30,21 +30,32 @@ class Reply(NamedTuple):
 
 
 def body_of(row: dict[str, Any], *, model: str = "auto") -> dict[str, Any]:
-    """Return the request of a row of labelled traffic, with its task and count of tokens where they are known."""
+    """Return the request of a row of labelled traffic, with its task and count of tokens where they
+    are known.
+    """
     known = {name: row.get(name) for name in ("task", "prompt_tokens")}
     metadata = {name: value for name, value in known.items() if value is not None}
     return {"model": model, "messages": row["messages"], "metadata": metadata}
 
 
-def send(proxy: Proxy, rows: Sequence[dict[str, Any]], *, at_once: int, model: str = "auto") -> list[Reply]:
+def send(
+    proxy: Proxy, rows: Sequence[dict[str, Any]], *, at_once: int, model: str = "auto"
+) -> list[Reply]:
     """Send rows and return the replies in their order."""
     return asyncio.run(_send(proxy, rows, at_once, model))
 
 
 def send_until(
-    stop: threading.Event, proxy: Proxy, rows: Sequence[dict[str, Any]], *, at_once: int, keep: Callable[[dict[str, Any], Reply], None]
+    stop: threading.Event,
+    proxy: Proxy,
+    rows: Sequence[dict[str, Any]],
+    *,
+    at_once: int,
+    keep: Callable[[dict[str, Any], Reply], None],
 ) -> None:
-    """Send rows over and over until told to stop, and hand each with its reply to ``keep`` as it comes."""
+    """Send rows over and over until told to stop, and hand each with its reply to ``keep`` as it
+    comes.
+    """
     turn = itertools.cycle(rows)
 
     async def one(client: httpx.AsyncClient) -> None:
@@ -69,7 +80,9 @@ def ask(proxy: Proxy, body: dict[str, Any], *, name: str = "") -> Reply:
     return asyncio.run(once())
 
 
-async def _send(proxy: Proxy, rows: Sequence[dict[str, Any]], at_once: int, model: str) -> list[Reply]:
+async def _send(
+    proxy: Proxy, rows: Sequence[dict[str, Any]], at_once: int, model: str
+) -> list[Reply]:
     turn = asyncio.Semaphore(at_once)
 
     async def one(client: httpx.AsyncClient, row: dict[str, Any]) -> Reply:
@@ -83,7 +96,9 @@ async def _send(proxy: Proxy, rows: Sequence[dict[str, Any]], at_once: int, mode
 def _client(proxy: Proxy, at_once: int) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
     headers = {"authorization": f"Bearer {proxy.key}"}
-    return httpx.AsyncClient(base_url=proxy.url, headers=headers, timeout=120, limits=limits, trust_env=False)
+    return httpx.AsyncClient(
+        base_url=proxy.url, headers=headers, timeout=120, limits=limits, trust_env=False
+    )
 
 
 async def _ask(client: httpx.AsyncClient, name: str, body: dict[str, Any]) -> Reply:
@@ -94,7 +109,11 @@ async def _ask(client: httpx.AsyncClient, name: str, body: dict[str, Any]) -> Re
         return Reply(name, 0, {}, repr(error), _ms(began))
     took = _ms(began)
     prefix = "x-difficulty-"
-    decision = {key.removeprefix(prefix): value for key, value in response.headers.items() if key.startswith(prefix)}
+    decision = {
+        key.removeprefix(prefix): value
+        for key, value in response.headers.items()
+        if key.startswith(prefix)
+    }
     return Reply(name, response.status_code, decision, response.text, took)
 
 

@@ -1,4 +1,6 @@
-"""Processes of the example, all on 127.0.0.1: the two models and a LiteLLM proxy. They end with the block that began them."""
+"""Processes of the example, all on 127.0.0.1: the two models and a LiteLLM proxy. They end with the
+block that began them.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Proxy(NamedTuple):
 def upstreams(folder: Path) -> Iterator[str]:
     """Run the two models; yield the address under which ``/cheap/v1`` and ``/frontier/v1`` are."""
     port = free_port()
-    with _running([sys.executable, "-m", "examples.litellm.upstream", str(port)], folder / "upstream.log", {}) as process:
+    with _running(
+        [sys.executable, "-m", "examples.litellm.upstream", str(port)], folder / "upstream.log", {}
+    ) as process:
         _wait(f"http://127.0.0.1:{port}/", process, folder / "upstream.log")
         yield f"http://127.0.0.1:{port}"
 
@@ -48,14 +52,24 @@ def proxy(config: Path, log: Path) -> Iterator[Proxy]:
         "EXAMPLE_KEY": "not-a-secret",
         "PYTHONUNBUFFERED": "1",
     }
-    program = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    program = [
+        str(Path(sys.executable).with_name("litellm")),
+        "--config",
+        str(config),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with _running([*program, "--telemetry", "False"], log, environment) as process:
         _wait(f"http://127.0.0.1:{port}/health/liveliness", process, log)
         yield Proxy(f"http://127.0.0.1:{port}", key, process)
 
 
 @contextlib.contextmanager
-def _running(command: list[str], log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    command: list[str], log: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -87,7 +101,10 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.2)
         else:
             return
-    raise RuntimeError(f"{process.args!r:.80} does not answer. Its last words:\n{log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(
+        f"{process.args!r:.80} does not answer. Its last"
+        f" words:\n{log.read_text(errors='replace')[-2000:]}"
+    )
 
 
 def free_port() -> int:

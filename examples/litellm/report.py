@@ -1,4 +1,6 @@
-"""What the traffic came to: checks of every request, and quality and cost by route beside the two models alone."""
+"""What the traffic came to: checks of every request, and quality and cost by route beside the two
+models alone.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ class Line(NamedTuple):
 
 
 def check(
-    rows: Sequence[dict[str, Any]], replies: Sequence[Reply], decisions: Mapping[str, dict[str, Any]], events: Sequence[DecisionEvent]
+    rows: Sequence[dict[str, Any]],
+    replies: Sequence[Reply],
+    decisions: Mapping[str, dict[str, Any]],
+    events: Sequence[DecisionEvent],
 ) -> list[str]:
     """Return what is not as it should be, a sentence each.
 
@@ -39,7 +44,11 @@ def check(
     events : sequence of DecisionEvent
         What was logged.
     """
-    wrong = [f"{reply.id}: answered with status {reply.status}" for reply in replies if reply.status != 200]
+    wrong = [
+        f"{reply.id}: answered with status {reply.status}"
+        for reply in replies
+        if reply.status != 200
+    ]
     logged = {event.id: event for event in events}
     if len(logged) != len(events) or len(events) != len(replies):
         wrong.append(f"{len(replies)} requests, {len(events)} events, {len(logged)} different ids")
@@ -50,26 +59,46 @@ def check(
             continue
         found = (event.route, event.reason, reply.decision["route"])
         if found != (decided["route"], decided["reason"], decided["route"]):
-            wrong.append(f"{row['id']}: went {found}, 'difficulty route' says {decided['route']}, {decided['reason']}")
-        fails = event.route == "cheap" and plainly_bad(key_of(row["messages"]), Known(*(row[name] for name in Known._fields)))
-        if (event.fallback == "validation") != fails or bool(reply.decision.get("fallback")) != fails:
-            wrong.append(f"{row['id']}: fallback {event.fallback}, but the cheap answer {'fails' if fails else 'passes'}")
+            wrong.append(
+                f"{row['id']}: went {found}, 'difficulty route' says {decided['route']},"
+                f" {decided['reason']}"
+            )
+        fails = event.route == "cheap" and plainly_bad(
+            key_of(row["messages"]), Known(*(row[name] for name in Known._fields))
+        )
+        if (event.fallback == "validation") != fails or bool(
+            reply.decision.get("fallback")
+        ) != fails:
+            wrong.append(
+                f"{row['id']}: fallback {event.fallback}, but the cheap answer"
+                f" {'fails' if fails else 'passes'}"
+            )
         called = [call.side for call in event.calls if call.role != "shadow"]
         if called != [event.route, *(["frontier"] if fails else [])]:
-            wrong.append(f"{row['id']}: called {', '.join(called)}, and the cheap answer {'fails' if fails else 'passes'}")
+            wrong.append(
+                f"{row['id']}: called {', '.join(called)}, and the cheap answer"
+                f" {'fails' if fails else 'passes'}"
+            )
         if fails and "An answer of the frontier model." not in reply.text:
             wrong.append(f"{row['id']}: got another answer than the frontier model's")
     return wrong
 
 
-def lines(rows: Sequence[dict[str, Any]], events: Mapping[str, DecisionEvent], prices: Prices) -> list[Line]:
+def lines(
+    rows: Sequence[dict[str, Any]], events: Mapping[str, DecisionEvent], prices: Prices
+) -> list[Line]:
     """Return the lines of the table for some rows; ``events`` by the row's id."""
-    by_route = {route: [row for row in rows if events[row["id"]].route == route] for route in ("cheap", "frontier")}
+    by_route = {
+        route: [row for row in rows if events[row["id"]].route == route]
+        for route in ("cheap", "frontier")
+    }
     return [
         *(_routed(f"route {route}", found, events) for route, found in by_route.items()),
         _routed("routed", rows, events),
         _alone("always cheap", rows, "cheap", (prices.cheap_input, prices.cheap_output)),
-        _alone("always frontier", rows, "frontier", (prices.frontier_input, prices.frontier_output)),
+        _alone(
+            "always frontier", rows, "frontier", (prices.frontier_input, prices.frontier_output)
+        ),
     ]
 
 
@@ -80,7 +109,8 @@ def table(found: Sequence[Line]) -> str:
         [
             head,
             *(
-                f"{line.name:16} {line.requests:8,} {line.fallbacks:9,} {_shown(line.quality, 3):>8} {_shown(line.cost, 4):>14}"
+                f"{line.name:16} {line.requests:8,} {line.fallbacks:9,}"
+                f" {_shown(line.quality, 3):>8} {_shown(line.cost, 4):>14}"
                 for line in found
             ),
         ]
@@ -88,13 +118,20 @@ def table(found: Sequence[Line]) -> str:
 
 
 def slower(ours: Sequence[Reply], theirs: Sequence[Reply]) -> tuple[float, float, int]:
-    """Return by how many milliseconds our requests took longer, at p50 and at p99, and how many were compared.
+    """Return by how many milliseconds our requests took longer, at p50 and at p99, and how many
+    were compared.
 
-    Requests that fell back are left out on both sides: a second call of a model is not the time that deciding takes.
+    Requests that fell back are left out on both sides: a second call of a model is not the time
+    that deciding takes.
     """
-    pairs = [(our.latency_ms, their.latency_ms) for our, their in zip(ours, theirs, strict=True) if not our.decision.get("fallback")]
+    pairs = [
+        (our.latency_ms, their.latency_ms)
+        for our, their in zip(ours, theirs, strict=True)
+        if not our.decision.get("fallback")
+    ]
     (p50, p99), (their_p50, their_p99) = (
-        (cuts[49], cuts[98]) for cuts in (statistics.quantiles(side, n=100) for side in zip(*pairs, strict=True))
+        (cuts[49], cuts[98])
+        for cuts in (statistics.quantiles(side, n=100) for side in zip(*pairs, strict=True))
     )
     return p50 - their_p50, p99 - their_p99, len(pairs)
 
@@ -103,15 +140,37 @@ def _routed(name: str, rows: Sequence[dict[str, Any]], events: Mapping[str, Deci
     found = [events[row["id"]] for row in rows]
     costs = [event.cost_usd for event in found if event.cost_usd is not None]
     worth = [
-        row["cheap_quality" if event.route == "cheap" and event.fallback is None else "frontier_quality"]
+        row[
+            (
+                "cheap_quality"
+                if event.route == "cheap" and event.fallback is None
+                else "frontier_quality"
+            )
+        ]
         for row, event in zip(rows, found, strict=True)
     ]
-    return Line(name, len(rows), sum(event.fallback is not None for event in found), _mean(worth), _per_1000(costs, len(rows)))
+    return Line(
+        name,
+        len(rows),
+        sum(event.fallback is not None for event in found),
+        _mean(worth),
+        _per_1000(costs, len(rows)),
+    )
 
 
-def _alone(name: str, rows: Sequence[dict[str, Any]], side: str, prices: tuple[float, float]) -> Line:
-    costs = [(row["prompt_tokens"] * prices[0] + row[f"{side}_tokens"] * prices[1]) / 1e6 for row in rows]
-    return Line(name, len(rows), 0, _mean([row[f"{side}_quality"] for row in rows]), _per_1000(costs, len(rows)))
+def _alone(
+    name: str, rows: Sequence[dict[str, Any]], side: str, prices: tuple[float, float]
+) -> Line:
+    costs = [
+        (row["prompt_tokens"] * prices[0] + row[f"{side}_tokens"] * prices[1]) / 1e6 for row in rows
+    ]
+    return Line(
+        name,
+        len(rows),
+        0,
+        _mean([row[f"{side}_quality"] for row in rows]),
+        _per_1000(costs, len(rows)),
+    )
 
 
 def _per_1000(costs: Sequence[float], n: int) -> float | None:

@@ -1,8 +1,10 @@
-"""From labelled traffic to a LiteLLM proxy that routes by a learned score: python -m examples.litellm.run.
+"""From labelled traffic to a LiteLLM proxy that routes by a learned score: python -m
+examples.litellm.run.
 
-Trains on the shipped sample, ships a bundle, prints a proxy configuration and starts a real proxy with it in front of two small models,
-sends the sample's requests through it, and compares what came of them with either model alone. Everything stays on 127.0.0.1. The sample
-is synthetic: its figures say nothing about real models.
+Trains on the shipped sample, ships a bundle, prints a proxy configuration and starts a real proxy
+with it in front of two small models, sends the sample's requests through it, and compares what came
+of them with either model alone. Everything stays on 127.0.0.1. The sample is synthetic: its figures
+say nothing about real models.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--requests", type=int, default=2000, help="how many to send")
     parser.add_argument("--at-once", type=int, default=50, help="how many at a time")
-    parser.add_argument("--timed", type=int, default=400, help="how many to time beside LiteLLM's own classifier, one at a time")
+    parser.add_argument(
+        "--timed",
+        type=int,
+        default=400,
+        help="how many to time beside LiteLLM's own classifier, one at a time",
+    )
     parser.add_argument("-o", "--out", type=Path, help="folder to keep; default: a temporary one")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -67,7 +74,15 @@ def run(folder: Path, *, n: int, at_once: int, n_timed: int) -> list[str]:
             replies = send(running, rows, at_once=at_once)
             ours, theirs = timed(running, rows[:n_timed])
     events = list(read_log(folder / "decisions"))
-    return report(rows, replies, events[: len(replies)], bundle=bundle, unseen=unseen, timings=(ours, theirs), folder=folder)
+    return report(
+        rows,
+        replies,
+        events[: len(replies)],
+        bundle=bundle,
+        unseen=unseen,
+        timings=(ours, theirs),
+        folder=folder,
+    )
 
 
 def make_bundle(folder: Path) -> tuple[Path, set[str]]:
@@ -75,15 +90,31 @@ def make_bundle(folder: Path) -> tuple[Path, set[str]]:
     traffic, run_folder, bundle = folder / "traffic.parquet", folder / "run", folder / "gateway-1"
     recipe = Path(__file__).with_name("recipe.toml")
     difficulty("ingest", "data/sample.jsonl.gz", "-o", traffic)
-    difficulty("train", traffic, "-o", run_folder, "--recipe", recipe, "--no-tracking", "--no-more-labels", "--no-unseen-tasks")
+    difficulty(
+        "train",
+        traffic,
+        "-o",
+        run_folder,
+        "--recipe",
+        recipe,
+        "--no-tracking",
+        "--no-more-labels",
+        "--no-unseen-tasks",
+    )
     difficulty("ship", run_folder, "-o", bundle, "--prices", PRICES)
     table_ = Traffic.read(traffic)
     splits = training_splits(read_bundle(bundle), table_)
-    return bundle, {name for name, split in zip(table_.ids, splits if splits is not None else [], strict=True) if split == "test"}
+    return bundle, {
+        name
+        for name, split in zip(table_.ids, splits if splits is not None else [], strict=True)
+        if split == "test"
+    }
 
 
 def chosen_rows(unseen: set[str], n: int) -> list[dict[str, Any]]:
-    """Return rows with known outcomes: those that training did not see, then others up to ``n``, in a shuffled order."""
+    """Return rows with known outcomes: those that training did not see, then others up to ``n``, in
+    a shuffled order.
+    """
     rows = [row for row, _ in known_requests().values()]
     rows.sort(key=lambda row: row["id"] not in unseen)
     picked = rows[:n]
@@ -93,7 +124,14 @@ def chosen_rows(unseen: set[str], n: int) -> list[dict[str, Any]]:
 
 def write_config(folder: Path, bundle: Path, upstream: str) -> Path:
     """Print the proxy's configuration into a file, with LiteLLM's own classifier beside ours."""
-    models = ["--cheap", "openai/cheap-8b", "--cheap-api-base", f"{upstream}/cheap/v1", "--cheap-api-key", "os.environ/EXAMPLE_KEY"]
+    models = [
+        "--cheap",
+        "openai/cheap-8b",
+        "--cheap-api-base",
+        f"{upstream}/cheap/v1",
+        "--cheap-api-key",
+        "os.environ/EXAMPLE_KEY",
+    ]
     models += [
         "--frontier",
         "openai/frontier",
@@ -102,14 +140,25 @@ def write_config(folder: Path, bundle: Path, upstream: str) -> Path:
         "--frontier-api-key",
         "os.environ/EXAMPLE_KEY",
     ]
-    text = difficulty("litellm-config", bundle, *models, "--log", folder / "decisions", "--log-texts", "--prices", PRICES)
+    text = difficulty(
+        "litellm-config",
+        bundle,
+        *models,
+        "--log",
+        folder / "decisions",
+        "--log-texts",
+        "--prices",
+        PRICES,
+    )
     path = folder / "proxy.yaml"
     path.write_text(text.replace("model_list:\n", f"model_list:\n{HEURISTIC}", 1), encoding="utf-8")
     return path
 
 
 def timed(running: Proxy, rows: list[dict[str, Any]]) -> tuple[list[Reply], list[Reply]]:
-    """Send rows one at a time, each through our classifier and through LiteLLM's own, taking turns so that both see the same machine."""
+    """Send rows one at a time, each through our classifier and through LiteLLM's own, taking turns
+    so that both see the same machine.
+    """
     ours, theirs = [], []
     for start in range(0, len(rows), 20):
         part = rows[start : start + 20]
@@ -131,21 +180,39 @@ def report(
     """Print the table and the checks; return what was not as it should be."""
     wrong = check(rows, replies, decisions_of(bundle, rows, folder), events)
     by_request = {event.id: event for event in events}
-    by_row = {reply.id: by_request[reply.decision["id"]] for reply in replies if reply.decision.get("id") in by_request}
+    by_row = {
+        reply.id: by_request[reply.decision["id"]]
+        for reply in replies
+        if reply.decision.get("id") in by_request
+    }
     judged = [row for row in rows if row["id"] in unseen and row["id"] in by_row]
-    print(f"\n{len(judged):,} requests that training did not see:\n\n{table(lines(judged, by_row, load_prices(PRICES)))}\n")
-    print(f"{len(replies):,} answered, each decided as 'difficulty route' does, fallback where validation failed, one event each: ", end="")
+    print(
+        f"\n{len(judged):,} requests that training did not"
+        f" see:\n\n{table(lines(judged, by_row, load_prices(PRICES)))}\n"
+    )
+    print(
+        f"{len(replies):,} answered, each decided as 'difficulty route' does, fallback where"
+        " validation failed, one event each: ",
+        end="",
+    )
     print("yes" if not wrong else f"NO, {len(wrong)} times; the first: {wrong[0]}")
     if timings[0]:
         p50, p99, n = slower(*timings)
-        print(f"one at a time, {n} requests of one call each take {p50:+.2f} ms (p50), {p99:+.2f} ms (p99) beside LiteLLM's own heuristic")
+        print(
+            f"one at a time, {n} requests of one call each take {p50:+.2f} ms (p50), {p99:+.2f} ms"
+            " (p99) beside LiteLLM's own heuristic"
+        )
     return wrong
 
 
-def decisions_of(bundle: Path, rows: list[dict[str, Any]], folder: Path) -> dict[str, dict[str, Any]]:
+def decisions_of(
+    bundle: Path, rows: list[dict[str, Any]], folder: Path
+) -> dict[str, dict[str, Any]]:
     """Return what ``difficulty route`` decides of each row."""
     path = folder / "requests.jsonl"
-    path.write_text("".join(json.dumps({**body_of(row), **row}) + "\n" for row in rows), encoding="ascii")
+    path.write_text(
+        "".join(json.dumps({**body_of(row), **row}) + "\n" for row in rows), encoding="ascii"
+    )
     return {row["id"]: row for row in route_rows(Router.load(bundle), read_requests(path))}
 
 

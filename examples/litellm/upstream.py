@@ -1,8 +1,9 @@
 """Two small models behind an OpenAI-compatible interface: python -m examples.litellm.upstream PORT.
 
-Neither thinks. They know the requests of data/sample.jsonl.gz and what each model's answer was worth, and answer so: of the cheap model's
-poor answers three in five are plain to see (empty, a refusal, cut off), the others look fine and are wrong. Token counts are the sample's.
-A request that is not in the sample gets a good answer from both.
+Neither thinks. They know the requests of data/sample.jsonl.gz and what each model's answer was
+worth, and answer so: of the cheap model's poor answers three in five are plain to see (empty, a
+refusal, cut off), the others look fine and are wrong. Token counts are the sample's. A request that
+is not in the sample gets a good answer from both.
 
 For tests a request may ask for a fault of the cheap model: its text begins with [fault:NAME].
 """
@@ -45,16 +46,23 @@ class Known(NamedTuple):
 
 
 def known_requests() -> dict[str, tuple[dict[str, Any], Known]]:
-    """Return the requests of the sample whose outcomes are all known, by the key of their messages."""
+    """Return the requests of the sample whose outcomes are all known, by the key of their
+    messages.
+    """
     with gzip.open(SAMPLE, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     complete = [row for row in rows if all(row.get(name) is not None for name in Known._fields)]
-    return {key_of(row["messages"]): (row, Known(*(row[name] for name in Known._fields))) for row in complete}
+    return {
+        key_of(row["messages"]): (row, Known(*(row[name] for name in Known._fields)))
+        for row in complete
+    }
 
 
 def key_of(messages: Any) -> str:
     """Return a name for a conversation: a hash of its texts."""
-    return sha256(json.dumps([message.get("content") for message in messages or []]).encode()).hexdigest()
+    return sha256(
+        json.dumps([message.get("content") for message in messages or []]).encode()
+    ).hexdigest()
 
 
 def plainly_bad(key: str, known: Known) -> bool:
@@ -72,29 +80,66 @@ def app(known: dict[str, tuple[dict[str, Any], Known]]) -> Starlette:
             return response
         text, finish, usage = _answer(side, body, known)
         if body.get("stream"):
-            return StreamingResponse(_stream(body, text, finish, usage), media_type="text/event-stream")
+            return StreamingResponse(
+                _stream(body, text, finish, usage), media_type="text/event-stream"
+            )
         return JSONResponse(
-            _completion(body, [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}], usage)
+            _completion(
+                body,
+                [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": text},
+                        "finish_reason": finish,
+                    }
+                ],
+                usage,
+            )
         )
 
     routes = {"/{side}/v1/chat/completions": complete, "/{side}/v1/responses": _respond}
-    return Starlette(routes=[Route(path, endpoint, methods=["POST"]) for path, endpoint in routes.items()])
+    return Starlette(
+        routes=[Route(path, endpoint, methods=["POST"]) for path, endpoint in routes.items()]
+    )
 
 
 async def _respond(request: Request) -> Response:
-    """Answer in the form of the Responses API, which LiteLLM may call for other forms too; always well."""
-    said = {"type": "output_text", "text": f"An answer of the {request.path_params['side']} model.", "annotations": []}
-    message = {"type": "message", "id": "msg-1", "role": "assistant", "status": "completed", "content": [said]}
-    form = {"id": "resp-1", "object": "response", "created_at": int(time.time()), "model": (await request.json()).get("model")}
+    """Answer in the form of the Responses API, which LiteLLM may call for other forms too; always
+    well.
+    """
+    said = {
+        "type": "output_text",
+        "text": f"An answer of the {request.path_params['side']} model.",
+        "annotations": [],
+    }
+    message = {
+        "type": "message",
+        "id": "msg-1",
+        "role": "assistant",
+        "status": "completed",
+        "content": [said],
+    }
+    form = {
+        "id": "resp-1",
+        "object": "response",
+        "created_at": int(time.time()),
+        "model": (await request.json()).get("model"),
+    }
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
     return JSONResponse(form | {"status": "completed", "output": [message], "usage": usage})
 
 
-def _answer(side: str, body: dict[str, Any], known: dict[str, tuple[dict[str, Any], Known]]) -> tuple[str, str, dict[str, int]]:
+def _answer(
+    side: str, body: dict[str, Any], known: dict[str, tuple[dict[str, Any], Known]]
+) -> tuple[str, str, dict[str, int]]:
     key = key_of(body.get("messages"))
     worth = known[key][1] if key in known else Known(1.0, 1.0, 10, 5, 5)
     completion = worth.cheap_tokens if side == "cheap" else worth.frontier_tokens
-    usage = {"prompt_tokens": worth.prompt_tokens, "completion_tokens": completion, "total_tokens": worth.prompt_tokens + completion}
+    usage = {
+        "prompt_tokens": worth.prompt_tokens,
+        "completion_tokens": completion,
+        "total_tokens": worth.prompt_tokens + completion,
+    }
     if side == "cheap" and plainly_bad(key, worth):
         kind = int(key[8:16], 16) % 3
         return _BAD[kind], "length" if kind == 2 else "stop", usage
@@ -102,33 +147,67 @@ def _answer(side: str, body: dict[str, Any], known: dict[str, tuple[dict[str, An
 
 
 async def _faulty(name: str, body: dict[str, Any]) -> Response | None:
-    """Return what a model in trouble answers; ``None`` where it only streams badly and was not asked to stream."""
+    """Return what a model in trouble answers; ``None`` where it only streams badly and was not
+    asked to stream.
+    """
     if name == "hang":
         await asyncio.sleep(_HANG_S)
     if name == "malformed":
         return Response('{"choices": [', media_type="application/json")
     if name == "choices":
-        return JSONResponse(_completion(body, [], {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10}))
+        return JSONResponse(
+            _completion(body, [], {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10})
+        )
     if name in ("429", "500"):
-        return JSONResponse({"error": {"message": "in trouble", "type": "error", "code": name}}, status_code=int(name))
+        return JSONResponse(
+            {"error": {"message": "in trouble", "type": "error", "code": name}},
+            status_code=int(name),
+        )
     if name == "cut":
-        return StreamingResponse(_cut(body), media_type="text/event-stream" if body.get("stream") else "application/json")
+        return StreamingResponse(
+            _cut(body), media_type="text/event-stream" if body.get("stream") else "application/json"
+        )
     return None
 
 
 def _completion(
-    body: dict[str, Any], choices: list[dict[str, Any]], usage: dict[str, int] | None, kind: str = "chat.completion"
+    body: dict[str, Any],
+    choices: list[dict[str, Any]],
+    usage: dict[str, int] | None,
+    kind: str = "chat.completion",
 ) -> dict[str, Any]:
-    form = {"id": "chatcmpl-1", "object": kind, "created": int(time.time()), "model": body.get("model"), "choices": choices}
+    form = {
+        "id": "chatcmpl-1",
+        "object": kind,
+        "created": int(time.time()),
+        "model": body.get("model"),
+        "choices": choices,
+    }
     return form | ({"usage": usage} if usage else {})
 
 
-async def _stream(body: dict[str, Any], text: str, finish: str, usage: dict[str, int]) -> AsyncIterator[str]:
+async def _stream(
+    body: dict[str, Any], text: str, finish: str, usage: dict[str, int]
+) -> AsyncIterator[str]:
     words = re.findall(r"\S+\s*", text)
     for number, word in enumerate(words):
         delta = {"content": word} | ({"role": "assistant"} if number == 0 else {})
-        yield _event(_completion(body, [{"index": 0, "delta": delta, "finish_reason": None}], None, "chat.completion.chunk"))
-    yield _event(_completion(body, [{"index": 0, "delta": {}, "finish_reason": finish}], None, "chat.completion.chunk"))
+        yield _event(
+            _completion(
+                body,
+                [{"index": 0, "delta": delta, "finish_reason": None}],
+                None,
+                "chat.completion.chunk",
+            )
+        )
+    yield _event(
+        _completion(
+            body,
+            [{"index": 0, "delta": {}, "finish_reason": finish}],
+            None,
+            "chat.completion.chunk",
+        )
+    )
     if (body.get("stream_options") or {}).get("include_usage"):
         yield _event(_completion(body, [], usage, "chat.completion.chunk"))
     yield "data: [DONE]\n\n"
@@ -136,7 +215,11 @@ async def _stream(body: dict[str, Any], text: str, finish: str, usage: dict[str,
 
 async def _cut(body: dict[str, Any]) -> AsyncIterator[str]:
     half = [{"index": 0, "delta": {"role": "assistant", "content": "Half "}, "finish_reason": None}]
-    yield _event(_completion(body, half, None, "chat.completion.chunk")) if body.get("stream") else '{"choices": ['
+    yield (
+        _event(_completion(body, half, None, "chat.completion.chunk"))
+        if body.get("stream")
+        else '{"choices": ['
+    )
     raise ConnectionResetError("the model is gone")
 
 
@@ -151,4 +234,10 @@ def _last_text(body: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app(known_requests()), host="127.0.0.1", port=int(sys.argv[1]), log_level="error", timeout_keep_alive=600)
+    uvicorn.run(
+        app(known_requests()),
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        log_level="error",
+        timeout_keep_alive=600,
+    )

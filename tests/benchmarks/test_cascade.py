@@ -18,7 +18,9 @@ def test_ratio_is_of_means_and_its_interval_is_over_requests():
 
 def test_page_and_figures_are_written(run_folder, tmp_path, monkeypatch):  # noqa: F811
     choices = ["--shares", "0.3", "--budget", "0.2", "--requests", "5"]
-    monkeypatch.setattr(sys, "argv", ["cascade", str(run_folder), *choices, "-o", str(tmp_path / "found")])
+    monkeypatch.setattr(
+        sys, "argv", ["cascade", str(run_folder), *choices, "-o", str(tmp_path / "found")]
+    )
     main()
     found = json.loads((tmp_path / "found.json").read_text())
     (choice,) = found["choices"]

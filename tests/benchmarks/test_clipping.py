@@ -17,14 +17,21 @@ def requests():
 def test_a_low_cut_leaves_the_bias_that_the_weights_undo(requests):
     """With a smallest propensity of 0.1 a cut at 5 is too low, and from 10 on nothing is cut."""
     found = clipped(requests, 0.1, logs=30)
-    error, more = dict(zip(CUTS, found.error, strict=True)), dict(zip(CUTS, found.more, strict=True))
+    error, more = (
+        dict(zip(CUTS, found.error, strict=True)),
+        dict(zip(CUTS, found.more, strict=True)),
+    )
     assert more[5.0].low > 0.01
-    assert [error[cut].value for cut in CUTS[1:]] == [pytest.approx(error[50.0].value)] * (len(CUTS) - 1)
+    assert [error[cut].value for cut in CUTS[1:]] == [pytest.approx(error[50.0].value)] * (
+        len(CUTS) - 1
+    )
     assert error[50.0].value < 0.07
 
 
 def test_policy_logs_the_route_it_took_and_that_outcome_alone(requests):
-    """Guesses are always right here, so the route follows from the outcome with the probability that is logged."""
+    """Guesses are always right here, so the route follows from the outcome with the probability
+    that is logged.
+    """
     failed = np.arange(600) < 200
     table = clipping.with_columns(requests, cheap_quality=np.where(failed, 0.0, 1.0))
     log = Policy(right=1.0, easy=0.8, hard=0.25).log(table, np.random.default_rng(0))

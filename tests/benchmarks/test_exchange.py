@@ -33,7 +33,9 @@ def test_problem_comes_back_from_its_folder(tmp_path):
 
 
 def test_no_request_is_scored_by_what_learned_from_it():
-    """Each fold is scored by a model of the other folds and of what is learned from alone, which has no score."""
+    """Each fold is scored by a model of the other folds and of what is learned from alone, which
+    has no score.
+    """
     seen = []
 
     def fit(one, rows):
@@ -47,7 +49,9 @@ def test_no_request_is_scored_by_what_learned_from_it():
 
 
 def test_task_mean_of_an_unknown_task_is_the_mean_of_all():
-    """Fold 0 holds the only ``art``; from the other two, both ``law``, it gets their mean gain of one half."""
+    """Fold 0 holds the only ``art``; from the other two, both ``law``, it gets their mean gain of
+    one half.
+    """
     score, _, _ = out_of_fold(problem(), task_mean)
     np.testing.assert_allclose(score[1:], [0.5, 0.5, 0.5])
 
@@ -76,7 +80,14 @@ def test_scores_are_kept_until_their_key_changes(tmp_path):
     assert values == [1.0, 1.0, 2.0]
 
 
-@pytest.mark.parametrize("change", [{"texts": ["a", "bb", "ccc", "d"]}, {"fold": np.array([-1, 0, 1, 1])}, {"frontier": np.zeros(4)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"texts": ["a", "bb", "ccc", "d"]},
+        {"fold": np.array([-1, 0, 1, 1])},
+        {"frontier": np.zeros(4)},
+    ],
+)
 def test_key_of_a_problem_follows_its_content(change):
     assert digest_of_problem(problem()) == digest_of_problem(problem())
     assert digest_of_problem(problem(**change)) != digest_of_problem(problem())
@@ -97,7 +108,9 @@ def peer(tmp_path, monkeypatch):
 
 
 def test_peer_is_given_the_problem_and_where_to_write(peer, tmp_path):
-    peer.script.write_text("import json, sys; open(sys.argv[2], 'w').write(json.dumps(sys.argv[1]))")
+    peer.script.write_text(
+        "import json, sys; open(sys.argv[2], 'w').write(json.dumps(sys.argv[1]))"
+    )
     peer.run(tmp_path / "problem", tmp_path / "out.npz")
     assert json.loads((tmp_path / "out.npz").read_text()) == str(tmp_path / "problem")
 

@@ -12,13 +12,23 @@ from tests.conftest import REPOSITORY
 def outcomes(gain):
     n, gain = len(gain), np.array(gain)
     names = np.arange(n).astype(str)
-    return BenchmarkSet(names.tolist(), 1 - np.maximum(gain, 0), 1 + np.minimum(gain, 0), np.zeros(n, dtype=int), names, names)
+    return BenchmarkSet(
+        names.tolist(),
+        1 - np.maximum(gain, 0),
+        1 + np.minimum(gain, 0),
+        np.zeros(n, dtype=int),
+        names,
+        names,
+    )
 
 
 def test_recovered_share_is_that_of_the_highest_scores():
     """Of five requests two are won; three fifths of the traffic is the first three."""
     data = outcomes([1.0, 0.0, 0.0, 1.0, 0.0])
-    found = [recovered_at(np.array(score), data, share=0.6) for score in ([5.0, 4, 3, 2, 1], [5.0, 4, 1, 3, 2], [1.0, 5, 4, 2, 3])]
+    found = [
+        recovered_at(np.array(score), data, share=0.6)
+        for score in ([5.0, 4, 3, 2, 1], [5.0, 4, 1, 3, 2], [1.0, 5, 4, 2, 3])
+    ]
     assert [float(statistic(np.ones(5))) for statistic in found] == pytest.approx([0.5, 1.0, 0.0])
     weight = np.array([[1.0, 1, 1, 1, 1], [2.0, 0.5, 0.5, 1, 1]])
     np.testing.assert_allclose(found[0](weight), [0.5, 2 / 3])
@@ -49,7 +59,9 @@ def test_bounds_cost_what_the_unfamiliar_take_from_the_score(results):
     assert shares == sorted(shares)
     assert shares[0] == 0.0 < shares[-1] < results["share"]
     for row in known[1:]:
-        assert row["difference"]["value"] == pytest.approx(row["recovered"]["value"] - known[0]["recovered"]["value"])
+        assert row["difference"]["value"] == pytest.approx(
+            row["recovered"]["value"] - known[0]["recovered"]["value"]
+        )
 
 
 def test_page_names_every_bound_and_how_often_each_was_recommended(results):
@@ -62,5 +74,10 @@ def test_page_names_every_bound_and_how_often_each_was_recommended(results):
 
 
 def test_too_few_tasks_are_said_to_be_too_few(results):
-    few = {**results, "unseen": [], "known_lift": None, "sentence": "No --min-familiarity is recommended: the traffic names 6 tasks."}
+    few = {
+        **results,
+        "unseen": [],
+        "known_lift": None,
+        "sentence": "No --min-familiarity is recommended: the traffic names 6 tasks.",
+    }
     assert as_markdown(few).rstrip().endswith("the traffic names 6 tasks.")

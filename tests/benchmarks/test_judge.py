@@ -10,7 +10,9 @@ from benchmarks.report import as_markdown
 
 @pytest.fixture(scope="module")
 def found():
-    """Figures of one of ours, a peer that failed, and two references, on made-up outcomes of two tasks."""
+    """Figures of one of ours, a peer that failed, and two references, on made-up outcomes of two
+    tasks.
+    """
     rng = np.random.default_rng(0)
     n = 400
     cheap = (rng.random(n) < 0.6).astype(float)
@@ -24,7 +26,14 @@ def found():
     )
     good = data.gain + rng.normal(size=n)
     methods = [
-        Scored("fast", "ours", good, p_cheap_fails=np.full(n, 1.0 - cheap.mean()), train_s=1.0, score_ms=0.1),
+        Scored(
+            "fast",
+            "ours",
+            good,
+            p_cheap_fails=np.full(n, 1.0 - cheap.mean()),
+            train_s=1.0,
+            score_ms=0.1,
+        ),
         Scored("model2vec", "peer", None, reason="cannot be installed: no network"),
         Scored("oracle", "reference", data.gain, train_s=0.0, score_ms=0.0),
         Scored("random", "reference", rng.random(n), train_s=0.0, score_ms=0.0),
@@ -33,14 +42,20 @@ def found():
 
 
 def test_oracle_leads_and_random_is_about_one_half(found):
-    apgr = {name: method["apgr"]["value"] for name, method in found["methods"].items() if "apgr" in method}
+    apgr = {
+        name: method["apgr"]["value"]
+        for name, method in found["methods"].items()
+        if "apgr" in method
+    }
     assert apgr["oracle"] > apgr["fast"] > apgr["random"]
     assert apgr["random"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_difference_is_that_of_the_two_values(found):
     methods, difference = found["methods"], found["differences"]["all"]["fast"]["random"]
-    assert difference["value"] == pytest.approx(methods["fast"]["apgr"]["value"] - methods["random"]["apgr"]["value"])
+    assert difference["value"] == pytest.approx(
+        methods["fast"]["apgr"]["value"] - methods["random"]["apgr"]["value"]
+    )
     assert 0 < difference["low"] < difference["value"] < difference["high"]
 
 
@@ -63,7 +78,13 @@ def test_curve_goes_from_one_model_to_the_other(found):
 
 
 def test_page_reports_a_peer_that_was_not_run_with_the_reason(found):
-    results = {"date": "2026-11-23", "command": "x", "n_draws": 50, "versions": {"Python": "3.11"}, "sets": {"a": found}}
+    results = {
+        "date": "2026-11-23",
+        "command": "x",
+        "n_draws": 50,
+        "versions": {"Python": "3.11"},
+        "sets": {"a": found},
+    }
     page = as_markdown(results, stem="out")
     assert "| model2vec 0.10.0, classifier | not run |" in page
     assert "cannot be installed: no network" in page
@@ -85,7 +106,13 @@ def test_given_scores_are_taken_for_the_same_requests_alone():
     rng = np.random.default_rng(0)
     ids, fold = list("abcd"), np.array([0, 1, 0, 1])
     data = BenchmarkSet(ids, np.zeros(4), np.ones(4), fold, np.array(ids), np.array([""] * 4))
-    arrays = {"id": np.array(ids), "cheap": np.zeros(4), "frontier": np.ones(4), "fold": fold, "score__routellm_sw": rng.random(4)}
+    arrays = {
+        "id": np.array(ids),
+        "cheap": np.zeros(4),
+        "frontier": np.ones(4),
+        "fold": fold,
+        "score__routellm_sw": rng.random(4),
+    }
     assert _same_requests(arrays, data)
     assert not _same_requests(arrays | {"cheap": np.ones(4)}, data)
     assert not _same_requests(arrays | {"fold": np.zeros(4)}, data)

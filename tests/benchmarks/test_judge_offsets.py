@@ -1,4 +1,6 @@
-"""The benchmark of judges in small: offsets are there to be taken off, and a page with intervals is written."""
+"""The benchmark of judges in small: offsets are there to be taken off, and a page with intervals is
+written.
+"""
 
 import json
 import sys
@@ -25,10 +27,21 @@ def test_taking_offsets_off_lowers_the_error_where_there_are_some_and_raises_it_
 def test_a_very_strong_pull_gives_the_plain_mean():
     """Request 1 has 0.2 and 0.6 of two judges; request 0 only the first's 0.4."""
     given = [("0", "a", 0.4), ("1", "a", 0.2), ("1", "b", 0.6)]
-    rows = [judge_offsets._row(line, int(name), 0, [value, value]) for line, (name, _, value) in enumerate(given)]
-    rows = [row._replace(fields={**row.fields, "judge": judge}) for row, (_, judge, _) in zip(rows, given, strict=True)]
+    rows = [
+        judge_offsets._row(line, int(name), 0, [value, value])
+        for line, (name, _, value) in enumerate(given)
+    ]
+    rows = [
+        row._replace(fields={**row.fields, "judge": judge})
+        for row, (_, judge, _) in zip(rows, given, strict=True)
+    ]
     plain, corrected = (
-        np.array([row.fields["cheap_quality"] for row in JudgeScores(scale=(0, 1), prior_scores=pull).rows(rows)])
+        np.array(
+            [
+                row.fields["cheap_quality"]
+                for row in JudgeScores(scale=(0, 1), prior_scores=pull).rows(rows)
+            ]
+        )
         for pull in (AS_GIVEN, 1.0)
     )
     assert plain == pytest.approx([0.4, 0.4])
@@ -43,9 +56,13 @@ def test_a_pull_that_leaves_offsets_open_is_refused(pull):
 
 def test_page_and_figures_are_written(tmp_path, monkeypatch):
     monkeypatch.setattr(judge_offsets, "SETTINGS", (Setting(**SMALL),))
-    monkeypatch.setattr(sys, "argv", ["judge_offsets", "--repetitions", "3", "-o", str(tmp_path / "found")])
+    monkeypatch.setattr(
+        sys, "argv", ["judge_offsets", "--repetitions", "3", "-o", str(tmp_path / "found")]
+    )
     main()
     (setting,) = json.loads((tmp_path / "found.json").read_text())["settings"]
     assert set(setting["error"]) == set(PULLS)
     assert all(one["low"] < one["value"] < one["high"] for one in setting["error"].values())
-    assert (tmp_path / "found.md").read_text().count("| 4 judges, 300 requests, 30% scored twice |") == 2
+    assert (tmp_path / "found.md").read_text().count(
+        "| 4 judges, 300 requests, 30% scored twice |"
+    ) == 2

@@ -15,7 +15,8 @@ import sys
 sys.path.insert(0, {folder!r})
 from worker import serve
 print("a library's own words")
-serve({{"length": len, "upper": str.upper}}, batches={{"length": lambda texts: [len(text) for text in texts]}})
+lengths = lambda texts: [len(text) for text in texts]
+serve({{"length": len, "upper": str.upper}}, batches={{"length": lengths}})
 """
 
 
@@ -32,17 +33,33 @@ def test_contender_answers_with_times_of_every_call(tmp_path):
 
 
 def test_second_half_of_the_calls_counts_where_a_contender_is_timed_alone():
-    """By hand: 9 ms at first; then 2 ms of wall and 1 of processor time for ``decide``, 1 and 0.5 for the tokenizer, new words left out."""
+    """By hand: 9 ms at first; then 2 ms of wall and 1 of processor time for ``decide``, 1 and 0.5
+    for the tokenizer, new words left out.
+    """
 
     def ask(*, calls, texts, rounds):
         (call,), half = calls, len(texts) * rounds // 2
         then = [2_000_000, 1_000_000] if call == "decide" else [1_000_000, 500_000]
         return {call: [[9_000_000, 9_000_000]] * half + [then] * half}
 
-    fast = SimpleNamespace(name="fast", said={"calls": ["decide", "decide, all words new", "tokenizer"]}, ask=ask)
+    fast = SimpleNamespace(
+        name="fast", said={"calls": ["decide", "decide, all words new", "tokenizer"]}, ask=ask
+    )
     decide, tokenizer = latency._alone([fast], ["a", "b"])
-    assert decide == {"contender": "fast", "call": "decide", "p50_ms": 2.0, "p99_ms": 2.0, "times_tokenizer": 2.0}
-    assert tokenizer == {"contender": "fast", "call": "tokenizer", "p50_ms": 1.0, "p99_ms": 1.0, "times_tokenizer": 1.0}
+    assert decide == {
+        "contender": "fast",
+        "call": "decide",
+        "p50_ms": 2.0,
+        "p99_ms": 2.0,
+        "times_tokenizer": 2.0,
+    }
+    assert tokenizer == {
+        "contender": "fast",
+        "call": "tokenizer",
+        "p50_ms": 1.0,
+        "p99_ms": 1.0,
+        "times_tokenizer": 1.0,
+    }
 
 
 def test_contender_that_cannot_start_says_why(tmp_path):
@@ -57,12 +74,22 @@ def test_concurrent_callers_are_timed_in_each_way(journey, monkeypatch):
     monkeypatch.setattr(latency, "CALLED", 70)
     rows = latency._callers(journey.bundle)
     ways = ["adecide", "decide in a pool", "decide in the loop"]
-    assert [(row["callers"], row["way"]) for row in rows] == [(callers, way) for callers in (1, 8, 64) for way in ways]
+    assert [(row["callers"], row["way"]) for row in rows] == [
+        (callers, way) for callers in (1, 8, 64) for way in ways
+    ]
     assert all(0 < row["p50_ms"] <= row["p99_ms"] and row["per_second"] > 0 for row in rows)
 
 
 def test_page_and_picture_show_every_row(tmp_path):
-    row = {"contender": "fast", "call": "decide", "tokens": 64, "p50_ms": 0.1, "p99_ms": 0.25, "processor_ms": 0.1, "times_tokenizer": 0.9}
+    row = {
+        "contender": "fast",
+        "call": "decide",
+        "tokens": 64,
+        "p50_ms": 0.1,
+        "p99_ms": 0.25,
+        "processor_ms": 0.1,
+        "times_tokenizer": 0.9,
+    }
     asked = {"way": "adecide", "callers": 8, "per_second": 2_500, "processor_ms": 0.3}
     results = {
         "date": "2026-11-25",
@@ -73,7 +100,15 @@ def test_page_and_picture_show_every_row(tmp_path):
         "left_out": {"other": "not asked for"},
         "single": [row, row | {"call": "tokenizer"}],
         "alone_tokens": 64,
-        "alone": [{"contender": "fast", "call": "decide", "p50_ms": 0.125, "p99_ms": 0.25, "times_tokenizer": 1.25}],
+        "alone": [
+            {
+                "contender": "fast",
+                "call": "decide",
+                "p50_ms": 0.125,
+                "p99_ms": 0.25,
+                "times_tokenizer": 1.25,
+            }
+        ],
         "batches": {"fast": {"requests": 4_000, "per_second": 6_000}},
         "callers": [asked | {"p50_ms": 2.5, "p99_ms": 10.25, "loop_late_p99_ms": 1.44}],
         "processes": {"fast": {"start_s": 0.3, "resident_mb": 120.0}},

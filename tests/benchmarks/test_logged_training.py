@@ -16,9 +16,14 @@ from tests.journey import RECIPE, SAMPLE
 def found(journey, tmp_path_factory):
     """Two repetitions."""
     path = tmp_path_factory.mktemp("logged") / "sample.jsonl.gz"
-    with gzip.open(SAMPLE, "rt", encoding="utf-8") as lines, gzip.open(path, "wt", encoding="utf-8") as part:
+    with (
+        gzip.open(SAMPLE, "rt", encoding="utf-8") as lines,
+        gzip.open(path, "wt", encoding="utf-8") as part,
+    ):
         part.writelines(line for line, _ in zip(lines, range(2_500), strict=False))
-    experiment = Experiment(ingested(path), parse_recipe(RECIPE, name="small"), load_encoder(journey.encoder), Policy())
+    experiment = Experiment(
+        ingested(path), parse_recipe(RECIPE, name="small"), load_encoder(journey.encoder), Policy()
+    )
     return [experiment.repetition(seed) for seed in range(2)]
 
 
@@ -31,13 +36,18 @@ def test_weights_undo_the_bias_of_the_log(found):
 
 
 def test_the_log_as_it_is_flatters_the_cheap_model_and_weighted_it_does_so_less(found):
-    brier = {form: np.array([one.judged_on[form]["brier"] for one in found]) for form in (BOTH, WEIGHTED, PLAIN)}
+    brier = {
+        form: np.array([one.judged_on[form]["brier"] for one in found])
+        for form in (BOTH, WEIGHTED, PLAIN)
+    }
     assert (brier[PLAIN] < brier[BOTH] - 0.01).all()
     assert abs((brier[WEIGHTED] - brier[BOTH]).mean()) < abs((brier[PLAIN] - brier[BOTH]).mean())
 
 
 def test_a_weighted_model_is_one_model_judged_three_times(found):
-    """On the truth both tables say the same of it; the repetitions have different splits and logs."""
+    """On the truth both tables say the same of it; the repetitions have different splits and
+    logs.
+    """
     first, second = found
     assert first.judged_on[BOTH]["brier"] == first.trained_on[WEIGHTED]["brier"]
     assert first.truth != second.truth

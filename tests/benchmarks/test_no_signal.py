@@ -21,7 +21,10 @@ def test_shuffled_outcomes_are_the_same_pairs_on_other_requests(sample):
     plain, shuffled = CASE.traffic(sample, np.random.default_rng(0)), SHUFFLED.traffic(sample, rng)
     assert plain.ids == shuffled.ids
     assert set(shuffled.tasks) == {None}
-    pairs = [np.stack([one.outcomes.cheap_quality, one.outcomes.frontier_quality]) for one in (plain, shuffled)]
+    pairs = [
+        np.stack([one.outcomes.cheap_quality, one.outcomes.frontier_quality])
+        for one in (plain, shuffled)
+    ]
     assert sorted(map(str, pairs[0].T)) == sorted(map(str, pairs[1].T))
     assert (pairs[0] != pairs[1]).any()
 

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from benchmarks import protocol
-from benchmarks.protocol import BenchmarkSet, apgr, calls_for_gap, difference, draw, estimate, fold_number, inside_task_auroc
+from benchmarks.protocol import (
+    BenchmarkSet,
+    apgr,
+    calls_for_gap,
+    difference,
+    draw,
+    estimate,
+    fold_number,
+    inside_task_auroc,
+)
 
 
 def four_requests(**changes):
@@ -27,7 +36,9 @@ def test_fold_is_a_hash_of_the_key():
 
 
 def test_apgr_of_a_score_worked_by_hand():
-    """Sent in the order a, b, c, d the gap recovered is 1/2, 1/2, 1, 1 at 1/4 ... 1: the area is (0.25 + 0.5 + 0.75 + 1) / 4."""
+    """Sent in the order a, b, c, d the gap recovered is 1/2, 1/2, 1, 1 at 1/4 ... 1: the area is
+    (0.25 + 0.5 + 0.75 + 1) / 4.
+    """
     data = four_requests()
     value = apgr(np.array([4.0, 3.0, 2.0, 1.0]), data, data.rows())(np.ones(4))
     assert value == pytest.approx((0.25 + 0.5 + 0.75 + 1.0) / 4)
@@ -44,12 +55,16 @@ def test_scores_are_ranked_inside_their_fold():
     folds = np.array([0, 0, 1, 1])
     data = four_requests(fold=folds)
     score = np.array([2.0, 1.0, 2.0, 1.0])
-    statistic, shifted = (apgr(values, data, data.rows()) for values in (score, score + 10.0 * folds))
+    statistic, shifted = (
+        apgr(values, data, data.rows()) for values in (score, score + 10.0 * folds)
+    )
     assert shifted(np.ones(4)) == statistic(np.ones(4)) == pytest.approx(0.75)
 
 
 def test_rows_leave_a_task_out():
-    """Without the task ``maths`` only the first two requests are ranked, the gaining one first: APGR 3/4."""
+    """Without the task ``maths`` only the first two requests are ranked, the gaining one first:
+    APGR 3/4.
+    """
     data = four_requests(tasks=np.array(["law", "law", "maths", "maths"]))
     rows = data.rows(without="maths")
     assert rows.tolist() == [0, 1]
@@ -57,7 +72,9 @@ def test_rows_leave_a_task_out():
 
 
 def test_knowing_the_task_alone_is_chance_inside_a_task():
-    """The out-of-fold mean of the task: 0.5 among requests of one fold, far below it across folds."""
+    """The out-of-fold mean of the task: 0.5 among requests of one fold, far below it across
+    folds.
+    """
     fold = np.array([0, 0, 1, 1])
     data = four_requests(cheap=np.array([0.0, 1.0, 0.0, 0.0]), fold=fold)
     out_of_fold_mean = np.where(fold == 0, 1.0, 0.5)
@@ -76,7 +93,9 @@ def test_inside_task_auroc_is_the_mean_over_tasks():
         tasks=np.array(["law", "law", "maths", "maths", "art", "art"]),
     )
     score = np.array([0.9, 0.1, 0.2, 0.3, 0.5, 0.6])
-    assert inside_task_auroc(score, data, data.rows(), pairs_across_folds=True)(np.ones(6)) == pytest.approx(0.5)
+    assert inside_task_auroc(score, data, data.rows(), pairs_across_folds=True)(
+        np.ones(6)
+    ) == pytest.approx(0.5)
 
 
 def test_draws_of_two_methods_are_paired():
@@ -84,7 +103,15 @@ def test_draws_of_two_methods_are_paired():
     data = four_requests()
     first = apgr(np.array([4.0, 3.0, 2.0, 1.0]), data, data.rows())
     second = apgr(np.array([1.0, 2.0, 3.0, 4.0]), data, data.rows())
-    draws = draw({"first": first, "second": second, "same": difference(first, first), "minus": difference(first, second)}, data.groups)
+    draws = draw(
+        {
+            "first": first,
+            "second": second,
+            "same": difference(first, first),
+            "minus": difference(first, second),
+        },
+        data.groups,
+    )
     assert np.nanmax(np.abs(draws["same"])) == 0.0
     np.testing.assert_allclose(draws["minus"], draws["first"] - draws["second"])
     assert np.nanstd(draws["first"]) > 0
@@ -94,8 +121,16 @@ def test_estimate_holds_its_value():
     rng = np.random.default_rng(0)
     n = 400
     cheap = (rng.random(n) < 0.6).astype(float)
-    fields = {"ids": [str(i) for i in range(n)], "groups": np.arange(n).astype(str), "tasks": np.array(["t"] * n)}
-    data = four_requests(**fields, cheap=cheap, frontier=np.ones(n), fold=np.zeros(n, dtype=np.int64))
+    fields = {
+        "ids": [str(i) for i in range(n)],
+        "groups": np.arange(n).astype(str),
+        "tasks": np.array(["t"] * n),
+    }
+    data = four_requests(
+        **fields, cheap=cheap, frontier=np.ones(n), fold=np.zeros(n, dtype=np.int64)
+    )
     statistic = apgr(rng.random(n) - 0.5 * cheap, data, data.rows())
-    found = estimate(statistic, draw({"x": statistic}, data.groups, n_draws=200)["x"], n=n, n_rows=n)
+    found = estimate(
+        statistic, draw({"x": statistic}, data.groups, n_draws=200)["x"], n=n, n_rows=n
+    )
     assert 0.5 < found.low < found.value < found.high < 1.0

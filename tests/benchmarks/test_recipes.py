@@ -48,7 +48,9 @@ def experiment(tmp_path_factory):
 
 
 def test_fold_is_scored_by_the_others_with_and_without_the_task(experiment):
-    """Its exported graph agrees with it, the task changes some scores, and a second run gives the same ones."""
+    """Its exported graph agrees with it, the task changes some scores, and a second run gives the
+    same ones.
+    """
     trainer = Trainer.of(find_recipe("fast"))
     first, second = (score_fold(experiment, trainer, 0) for _ in range(2))
     n, largest, flips = first["parity"]

@@ -13,7 +13,9 @@ def test_mean_by_hand():
 
 
 def test_root_mean_squares_by_hand():
-    """The root of (9 + 16) / 2, beside a way that is always off by 5 and one that is the same; draws take rows whole."""
+    """The root of (9 + 16) / 2, beside a way that is always off by 5 and one that is the same;
+    draws take rows whole.
+    """
     error, more = root_mean_squares([[3.0, -5.0, 3.0], [-4.0, 5.0, -4.0]], beside=0)
     assert [one.value for one in error] == pytest.approx([np.sqrt(12.5), 5.0, np.sqrt(12.5)])
     assert (error[0].low, error[0].high) == (3.0, 4.0)

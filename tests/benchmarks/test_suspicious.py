@@ -26,7 +26,9 @@ def test_changed_columns_take_the_place_of_the_traffics_own(traffic):
     assert set(other.tasks) == {None}
     assert set(other.outcomes.cheap_quality) == {0.25}
     assert other.ids == traffic.ids
-    np.testing.assert_array_equal(other.outcomes.frontier_quality, traffic.outcomes.frontier_quality)
+    np.testing.assert_array_equal(
+        other.outcomes.frontier_quality, traffic.outcomes.frontier_quality
+    )
 
 
 @pytest.mark.parametrize("model", ["cheap", "frontier"])
@@ -41,7 +43,9 @@ def test_turned_labels_are_those_that_changed(traffic, model):
 
 
 def test_report_of_a_run_is_compared_with_what_is_known(traffic, training):
-    """Turned labels are on the list more often than others, and the test samples' figures are those of the clean outcomes."""
+    """Turned labels are on the list more often than others, and the test samples' figures are those
+    of the clean outcomes.
+    """
     noisy, wrong = turned(traffic, "frontier", 0.1, seed=0)
     run = training.run(noisy, seed=0)
     found = Found.of(SAMPLE, run, 0, wrong)
@@ -60,19 +64,29 @@ def test_report_of_a_run_is_compared_with_what_is_known(traffic, training):
 
 def test_factor_on_rows_changes_the_scores(traffic, training):
     noisy, _ = turned(traffic, "cheap", 0.2, seed=0)
-    plain, again, weighted = (training.run(noisy, seed=0, row_weight=factor) for factor in (1.0, 1.0, 0.3))
+    plain, again, weighted = (
+        training.run(noisy, seed=0, row_weight=factor) for factor in (1.0, 1.0, 0.3)
+    )
     np.testing.assert_array_equal(plain.told, again.told)
     assert plain.ids == weighted.ids
     assert np.abs(plain.told - weighted.told).max() > 0.001
 
 
 def test_page_has_a_line_for_each_kind_of_traffic_and_each_comparison(traffic, training):
-    """Two halves of the benchmark on small traffic, the task "code" in the place of the broken one."""
+    """Two halves of the benchmark on small traffic, the task "code" in the place of the broken
+    one.
+    """
     sample, mmlu = OnSample(traffic), OnMmlu(traffic, broken="code")
     found = [*sample.run(training, 0), *mmlu.run(training, 0)]
     compared = [*sample.compared(), *mmlu.compared()]
     form = {"date": "2026-11-27", "recipe": "fast", "command": "x"}
-    page = as_markdown(form | {name: [asdict(one) for one in each] for name, each in (("found", found), ("compared", compared))})
+    page = as_markdown(
+        form
+        | {
+            name: [asdict(one) for one in each]
+            for name, each in (("found", found), ("compared", compared))
+        }
+    )
     assert len(found) == 6
     assert page.count("| the synthetic sample |") == 8
     assert page.count("`group_weight = 0.1`") == 3

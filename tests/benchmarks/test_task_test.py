@@ -18,7 +18,9 @@ def test_share_has_the_exact_interval():
 
 def test_broken_task_fails_on_the_frontier_model_alone():
     """The rest of the set stays as it would be drawn without it."""
-    (tasks, sound), (_, broken) = (replace(SOUND, broken=wrong).drawn(np.random.default_rng(3)) for wrong in (False, True))
+    (tasks, sound), (_, broken) = (
+        replace(SOUND, broken=wrong).drawn(np.random.default_rng(3)) for wrong in (False, True)
+    )
     first = np.array(tasks) == "task 0"
     assert first.sum() == N_SAMPLES
     assert broken.frontier_failure[first].mean() > 0.85
@@ -35,5 +37,7 @@ def test_broken_task_is_found_more_often_than_a_sound_one_is_named():
 
 def test_page_pairs_sets_without_and_with_a_broken_task():
     found = [asdict(simulated(scenario, n_sets=1)) for scenario in SCENARIOS]
-    page = as_markdown({"date": "2026-11-27", "command": "x", "n_samples": N_SAMPLES, "found": found})
+    page = as_markdown(
+        {"date": "2026-11-27", "command": "x", "n_samples": N_SAMPLES, "found": found}
+    )
     assert page.count("| normal |") + page.count("| heavy |") == len(SCENARIOS) // 2

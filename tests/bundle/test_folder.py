@@ -21,7 +21,10 @@ from tests.versions import TEXT, make_version
 def bundles(tmp_path_factory):
     """Three bundles that differ in their threshold."""
     folder = tmp_path_factory.mktemp("bundles")
-    return {number: read_bundle(make_version(folder, number, threshold=number / 4)) for number in (1, 2, 3)}
+    return {
+        number: read_bundle(make_version(folder, number, threshold=number / 4))
+        for number in (1, 2, 3)
+    }
 
 
 @pytest.fixture
@@ -43,10 +46,18 @@ def numbers(registry, name="words"):
 
 def test_publishing_numbers_versions_and_names_the_newest_challenger(registry, bundles):
     first, second = publish(registry, bundles[1]), publish(registry, bundles[2])
-    assert (first.number, first.bundle, second.number, second.bundle) == (1, "words-1", 2, "words-2")
+    assert (first.number, first.bundle, second.number, second.bundle) == (
+        1,
+        "words-1",
+        2,
+        "words-2",
+    )
     assert numbers(registry) == {"challenger": 2}
     assert registry.find("words", "challenger") == registry.find("words", "2") == second
-    assert (second.tags["training_data"], second.tags["metric.apgr"]) == (bundles[2].manifest.training_data, "0.7")
+    assert (second.tags["training_data"], second.tags["metric.apgr"]) == (
+        bundles[2].manifest.training_data,
+        "0.7",
+    )
 
 
 def test_bundle_comes_back_byte_for_byte(registry, bundles, tmp_path):
@@ -67,7 +78,9 @@ def test_publishing_again_keeps_one_version_and_renews_the_challenger(registry, 
 
 
 def test_rolling_back_walks_the_champions_back(registry, bundles):
-    """Promoted 1, 2, 3, back to 2, promoted 1, back to 2, back to 1: version 3 was left for good."""
+    """Promoted 1, 2, 3, back to 2, promoted 1, back to 2, back to 1: version 3 was left for
+    good.
+    """
     versions = {number: publish(registry, bundle) for number, bundle in bundles.items()}
     for number in (1, 2, 3):
         promote(registry, versions[number])
@@ -76,7 +89,10 @@ def test_rolling_back_walks_the_champions_back(registry, bundles):
     promote(registry, versions[1])
     assert registry.roll_back("words") == (versions[1], versions[2])
     assert registry.roll_back("words") == (versions[2], versions[1])
-    assert (numbers(registry), registry.previous("words")) == ({"challenger": 3, "champion": 1}, None)
+    assert (numbers(registry), registry.previous("words")) == (
+        {"challenger": 3, "champion": 1},
+        None,
+    )
     with pytest.raises(RegistryError, match="'words' has no champion before the present one"):
         registry.roll_back("words")
 
@@ -85,7 +101,10 @@ def test_champion_that_changed_meanwhile_is_not_replaced(registry, bundles):
     """Both looked when there was none; the second is told."""
     one, two = publish(registry, bundles[1]), publish(registry, bundles[2])
     registry.promote(one, replacing=None, notes={})
-    with pytest.raises(PromotedMeanwhileError, match="the champion of 'words' is version 1 by now, and was none when this began"):
+    with pytest.raises(
+        PromotedMeanwhileError,
+        match="the champion of 'words' is version 1 by now, and was none when this began",
+    ):
         registry.promote(two, replacing=None, notes={})
     assert numbers(registry)["champion"] == 1
 
@@ -96,7 +115,9 @@ def test_names_and_aliases_that_are_not_there_are_told_apart(registry, bundles, 
     publish(registry, bundles[1])
     with pytest.raises(RegistryError, match=r"no bundle 'word' in registry .*Known: words"):
         registry.find("word", "champion")
-    with pytest.raises(RegistryError, match=r"'words' has no version or alias 'champion'. Known: challenger, 1"):
+    with pytest.raises(
+        RegistryError, match=r"'words' has no version or alias 'champion'. Known: challenger, 1"
+    ):
         registry.find("words", "champion")
     for ask in (registry.roll_back, registry.versions):
         with pytest.raises(RegistryError, match="no bundle 'none'"):
@@ -143,7 +164,9 @@ def test_address_of_a_folder(tmp_path, bundles, form):
 
 
 def test_address_of_no_known_kind_is_refused():
-    with pytest.raises(UnknownNameError, match=r"unknown registry 's3'. Known: databricks, file, http"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown registry 's3'. Known: databricks, file, http"
+    ):
         open_registry("s3://bucket/registry")
 
 
@@ -152,7 +175,11 @@ def test_router_follows_the_champion(registry, bundles, tmp_path):
     promote(registry, versions[1])
     router = ReloadingRouter(follow_alias(registry, "words", tmp_path / "kept"))
     promote(registry, versions[3])
-    assert (router.decide(TEXT).bundle_version, router.check(), router.decide(TEXT).bundle_version) == ("words-1", True, "words-3")
+    assert (
+        router.decide(TEXT).bundle_version,
+        router.check(),
+        router.decide(TEXT).bundle_version,
+    ) == ("words-1", True, "words-3")
     registry.roll_back("words")
     assert (router.check(), router.decide(TEXT).bundle_version) == (True, "words-1")
     assert len(list((tmp_path / "kept").iterdir())) == 2
@@ -179,7 +206,9 @@ def run_helper(*arguments):
 
 
 def test_kill_at_any_moment_leaves_the_state_before_or_after(registry, bundles, tmp_path):
-    """Twenty processes that publish, promote, roll back and write bundles are killed at random moments."""
+    """Twenty processes that publish, promote, roll back and write bundles are killed at random
+    moments.
+    """
     paths = [bundle.path for bundle in bundles.values()]
     found = run_helper("kill", registry.folder, tmp_path / "out", 20, *paths)
     assert found["killed"] == 20
@@ -194,4 +223,7 @@ def test_two_processes_promote_at_once_and_one_wins(registry, bundles):
     rounds = run_helper("race", registry.folder, 10)
     assert len(rounds) == 10
     assert all(sorted(outcome) == ["PromotedMeanwhileError", "promoted"] for outcome in rounds)
-    assert len(json.loads((registry.folder / "words" / "journal.json").read_text())["events"]) == 3 + 10
+    assert (
+        len(json.loads((registry.folder / "words" / "journal.json").read_text())["events"])
+        == 3 + 10
+    )

@@ -9,15 +9,25 @@ from tests.data.make_bundle import POLICY
 
 
 def test_policy_reads_what_a_bundle_holds():
-    """Defaults: easy tasks are cheap below 256 tokens, nothing is unfamiliar, a failed validation falls back."""
-    policy = Policy.parse({key: value for key, value in POLICY.items() if key != "max_cheap_tokens"})
-    assert (policy.max_cheap_tokens, policy.min_familiarity, policy.task_thresholds) == (256, 0.0, {})
+    """Defaults: easy tasks are cheap below 256 tokens, nothing is unfamiliar, a failed validation
+    falls back.
+    """
+    policy = Policy.parse(
+        {key: value for key, value in POLICY.items() if key != "max_cheap_tokens"}
+    )
+    assert (policy.max_cheap_tokens, policy.min_familiarity, policy.task_thresholds) == (
+        256,
+        0.0,
+        {},
+    )
     assert (policy.fallback.on_validation_failure, policy.on_error) == (True, "frontier")
     assert policy.review_date.isoformat() == "2030-01-01"
 
 
 def test_policy_survives_json():
-    policy = Policy.parse({**POLICY, "task_thresholds": {"code": 0.25}, "fallback": {"on_validation_failure": False}})
+    policy = Policy.parse(
+        {**POLICY, "task_thresholds": {"code": 0.25}, "fallback": {"on_validation_failure": False}}
+    )
     assert Policy.parse(json.loads(json.dumps(policy.as_dict()))) == policy
 
 
@@ -25,7 +35,11 @@ def test_policy_survives_json():
     ("change", "where", "message"),
     [
         ({"treshold": 0.5}, ("treshold",), "is not a field that this version knows"),
-        ({"fallback": {"always": True}}, ("fallback", "always"), "is not a field that this version knows"),
+        (
+            {"fallback": {"always": True}},
+            ("fallback", "always"),
+            "is not a field that this version knows",
+        ),
         ({"threshold": 70}, ("threshold",), r"must be in \[0, 1\]"),
         ({"threshold": -0.1}, ("threshold",), r"must be in \[0, 1\]"),
         ({"threshold": float("nan")}, ("threshold",), r"must be in \[0, 1\]"),
@@ -36,7 +50,11 @@ def test_policy_survives_json():
         ({"cheap_model": ""}, ("cheap_model",), "must be a non-empty string"),
         ({"on_error": "cheap"}, ("on_error",), "'frontier'"),
         ({"review_date": "soon"}, ("review_date",), "must be a date"),
-        ({"easy_tasks": ["code", "chat"], "hard_tasks": ["chat", "code"]}, (), "easy or hard, not both: got chat, code"),
+        (
+            {"easy_tasks": ["code", "chat"], "hard_tasks": ["chat", "code"]},
+            (),
+            "easy or hard, not both: got chat, code",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -46,7 +64,9 @@ def test_policy_refuses(change, where, message):
     assert caught.value.where == where
 
 
-@pytest.mark.parametrize("key", ["threshold", "cheap_model", "frontier_model", "review_date", "chosen"])
+@pytest.mark.parametrize(
+    "key", ["threshold", "cheap_model", "frontier_model", "review_date", "chosen"]
+)
 def test_policy_needs(key):
     with pytest.raises(FieldError, match=f"{key} is missing"):
         Policy.parse({name: value for name, value in POLICY.items() if name != key})

@@ -13,7 +13,13 @@ import pytest
 
 from difficulty.bundle import Trust, read_bundle
 from difficulty.bundle.manifest import UNSEALED, seal
-from difficulty.bundle.signature import SigningKey, claimed_signer, opened, sign_bundle, verify_signature
+from difficulty.bundle.signature import (
+    SigningKey,
+    claimed_signer,
+    opened,
+    sign_bundle,
+    verify_signature,
+)
 from difficulty.errors import BundleError, MissingExtraError, SignatureError, SigningKeyError
 from difficulty.runtime import Router
 from tests.bundle.conftest import SAVED
@@ -66,7 +72,10 @@ def seal_again(folder):
     """Make the manifest fit what the folder holds, as someone who means to deceive would."""
     names = {path.name for path in folder.iterdir()} - {"manifest.json", "signature"}
     contents = {name: (folder / name).read_bytes() for name in sorted(names)}
-    files = {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in contents.items()}
+    files = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in contents.items()
+    }
     form = json.loads((folder / "manifest.json").read_text()) | {"files": files, "sha256": UNSEALED}
     (folder / "manifest.json").write_bytes(seal(json.dumps(form).encode()))
 
@@ -92,8 +101,19 @@ def test_signed_bundle_may_be_renamed_and_loads_as_any_other(signed, trust):
 
 def test_openssf_command_verifies_what_was_signed(signed, release):
     """Other people's tools read the same file."""
-    command = [sys.executable, "-m", "model_signing", "verify", "key", signed, "--signature", signed / "signature"]
-    done = subprocess.run([*command, "--public_key", release.public], capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "model_signing",
+        "verify",
+        "key",
+        signed,
+        "--signature",
+        signed / "signature",
+    ]
+    done = subprocess.run(
+        [*command, "--public_key", release.public], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -104,13 +124,17 @@ def test_file_changed_by_one_byte_is_refused_and_named(signed, trust, name):
         Router.load(signed, trust=trust)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name not in ("manifest.json", "policy.json")])
+@pytest.mark.parametrize(
+    "name", [name for name in FILES if name not in ("manifest.json", "policy.json")]
+)
 def test_file_changed_and_sealed_again_is_refused_and_named(signed, trust, name):
     """Without the signature this folder would be a sound bundle."""
     flip(signed / name)
     seal_again(signed)
     read_bundle(signed)
-    with pytest.raises(SignatureError, match=rf"bundle file {name} is not what was signed \(nor are 1 others\)"):
+    with pytest.raises(
+        SignatureError, match=rf"bundle file {name} is not what was signed \(nor are 1 others\)"
+    ):
         Router.load(signed, trust=trust)
 
 
@@ -118,7 +142,11 @@ def test_every_byte_of_the_signature_counts(signed, trust):
     """Changed at two hundred places: never accepted, always named."""
     bundle = read_bundle(signed)
     for place in range(0, len(bundle.signature), len(bundle.signature) // 200):
-        changed = bundle.signature[:place] + bytes([bundle.signature[place] ^ 1]) + bundle.signature[place + 1 :]
+        changed = (
+            bundle.signature[:place]
+            + bytes([bundle.signature[place] ^ 1])
+            + bundle.signature[place + 1 :]
+        )
         with pytest.raises(SignatureError, match="bundle file signature"):
             verify_signature(replace(bundle, signature=changed), trust)
 
@@ -128,7 +156,9 @@ def test_added_file_is_refused_and_named(signed, trust, sealed):
     (signed / "extra.bin").write_bytes(b"x")
     if sealed:
         seal_again(signed)
-    with pytest.raises(BundleError, match=r"bundle file extra.bin (is not in the manifest|was not signed)"):
+    with pytest.raises(
+        BundleError, match=r"bundle file extra.bin (is not in the manifest|was not signed)"
+    ):
         Router.load(signed, trust=trust)
 
 
@@ -146,7 +176,10 @@ def test_signature_of_another_bundle_is_refused(signed, trust, release, tmp_path
     seal_again(other)
     sign_bundle(other, SigningKey(private_key=release.private))
     shutil.copy(other / "signature", signed / "signature")
-    with pytest.raises(SignatureError, match=r"bundle file card.md is not what was signed .*: the signature is that of other-1"):
+    with pytest.raises(
+        SignatureError,
+        match=r"bundle file card.md is not what was signed .*: the signature is that of other-1",
+    ):
         Router.load(signed, trust=trust)
 
 
@@ -160,7 +193,10 @@ def test_bundle_that_is_swapped_while_it_is_checked_is_refused(signed, trust):
 
 def test_key_that_is_not_trusted_is_refused_and_named(signed, tmp_path, release):
     stranger = Trust(public_keys=(keys.write_pair(tmp_path, "stranger").public,))
-    with pytest.raises(SignatureError, match=r"signature is by key sha256 [0-9a-f]{64}, which is none of the trusted keys"):
+    with pytest.raises(
+        SignatureError,
+        match=r"signature is by key sha256 [0-9a-f]{64}, which is none of the trusted keys",
+    ):
         Router.load(signed, trust=stranger)
     both = Trust(public_keys=(*stranger.public_keys, release.public))
     assert Router.load(signed, trust=both)
@@ -168,15 +204,31 @@ def test_key_that_is_not_trusted_is_refused_and_named(signed, tmp_path, release)
 
 def test_forged_key_name_is_refused(signed, trust, tmp_path, release):
     """A stranger signs and then writes the trusted key's name into the signature."""
-    sign_bundle(signed, SigningKey(private_key=keys.write_pair(tmp_path, "stranger").private), replace=True)
+    sign_bundle(
+        signed, SigningKey(private_key=keys.write_pair(tmp_path, "stranger").private), replace=True
+    )
     form = json.loads((signed / "signature").read_text())
-    form["verificationMaterial"]["publicKey"]["hint"] = hashlib.sha256(release.public.read_bytes()).hexdigest()
+    form["verificationMaterial"]["publicKey"]["hint"] = hashlib.sha256(
+        release.public.read_bytes()
+    ).hexdigest()
     (signed / "signature").write_text(json.dumps(form))
-    with pytest.raises(SignatureError, match=r"bundle file signature is not by key sha256 .*: it does not fit the key"):
+    with pytest.raises(
+        SignatureError,
+        match=r"bundle file signature is not by key sha256 .*: it does not fit the key",
+    ):
         Router.load(signed, trust=trust)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff", b'{"verificationMaterial": {}, "dsseEnvelope": {"payload": "e30="}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"verificationMaterial": {}, "dsseEnvelope": {"payload": "e30="}}',
+    ],
+)
 def test_signature_that_is_none_is_refused(signed, trust, content):
     (signed / "signature").write_bytes(content)
     with pytest.raises(SignatureError, match="bundle file signature is no signature of a model"):
@@ -191,7 +243,9 @@ def test_signature_that_is_a_link_is_refused(signed, trust):
 
 
 def test_unsigned_bundle_is_refused_where_a_signature_is_required(trust):
-    with pytest.raises(SignatureError, match="bundle bundle-format-1 has no file signature, and one is required"):
+    with pytest.raises(
+        SignatureError, match="bundle bundle-format-1 has no file signature, and one is required"
+    ):
         Router.load(SAVED, trust=trust)
 
 
@@ -211,10 +265,14 @@ def test_larger_curves_sign_too(bundle, tmp_path, curve):
 
 
 def test_encrypted_key_is_asked_for_once_and_leaves_no_trace(bundle, tmp_path, monkeypatch):
-    """The decrypted key passes through a pipe; neither it nor the password is in a file or in what is printed of the object."""
+    """The decrypted key passes through a pipe; neither it nor the password is in a file or in what
+    is printed of the object.
+    """
     asked = []
     pair = keys.write_pair(tmp_path, "locked", password="open sesame")
-    key = opened(SigningKey(private_key=pair.private, ask_password=lambda: asked.append(1) or "open sesame"))
+    key = opened(
+        SigningKey(private_key=pair.private, ask_password=lambda: asked.append(1) or "open sesame")
+    )
     written = []
     monkeypatch.setattr(Path, "write_bytes", lambda path, content: written.append(content))
     sign_bundle(bundle, key)
@@ -222,14 +280,20 @@ def test_encrypted_key_is_asked_for_once_and_leaves_no_trace(bundle, tmp_path, m
     assert (asked, written) == ([1], [])
     assert "sesame" not in repr(key)
     assert Router.load(bundle, trust=Trust(public_keys=(pair.public,)))
-    assert not any(b"PRIVATE" in path.read_bytes() or b"sesame" in path.read_bytes() for path in bundle.iterdir())
+    assert not any(
+        b"PRIVATE" in path.read_bytes() or b"sesame" in path.read_bytes()
+        for path in bundle.iterdir()
+    )
 
 
 @pytest.mark.parametrize("password", ["wrong", "", None])
 def test_encrypted_key_needs_its_password(bundle, tmp_path, password):
     pair = keys.write_pair(tmp_path, "locked", password="right")
     ask = None if password is None else lambda: password
-    with pytest.raises(SigningKeyError, match=r"private key .* must open with its password: it does not. Check the password"):
+    with pytest.raises(
+        SigningKeyError,
+        match=r"private key .* must open with its password: it does not. Check the password",
+    ):
         sign_bundle(bundle, SigningKey(private_key=pair.private, ask_password=ask))
     assert not (bundle / "signature").exists()
 
@@ -239,13 +303,21 @@ def test_private_key_that_cannot_sign_is_refused(bundle, tmp_path):
     (tmp_path / "text.pem").write_text("no key")
     cases = {
         tmp_path / "none.pem": r"cannot be read: No such file",
-        tmp_path / "text.pem": r"must be a PEM file of a private key: it is none. Make one with: openssl ecparam",
+        tmp_path / "text.pem": (
+            r"must be a PEM file of a private key: it is none. Make one with: openssl ecparam"
+        ),
         pair.public: r"must be a PEM file of a private key: it is none",
-        keys.write_private(tmp_path / "rsa.pem", rsa.generate_private_key(65537, 2048)): r"must be an elliptic-curve key .*: got RSA",
-        keys.write_private(tmp_path / "k1.pem", keys.new_key(ec.SECP256K1())): r"must be an elliptic-curve key .*: got secp256k1",
+        keys.write_private(
+            tmp_path / "rsa.pem", rsa.generate_private_key(65537, 2048)
+        ): r"must be an elliptic-curve key .*: got RSA",
+        keys.write_private(
+            tmp_path / "k1.pem", keys.new_key(ec.SECP256K1())
+        ): r"must be an elliptic-curve key .*: got secp256k1",
     }
     for path, complaint in cases.items():
-        with pytest.raises(SigningKeyError, match=f"private key .*{path.name}.* {complaint}") as caught:
+        with pytest.raises(
+            SigningKeyError, match=f"private key .*{path.name}.* {complaint}"
+        ) as caught:
             sign_bundle(bundle, SigningKey(private_key=path))
         assert "BEGIN" not in str(caught.value)
     assert not (bundle / "signature").exists()
@@ -253,27 +325,55 @@ def test_private_key_that_cannot_sign_is_refused(bundle, tmp_path):
 
 def test_public_key_that_cannot_verify_is_refused(signed, tmp_path, release):
     rsa_key = keys.write_public(tmp_path / "rsa.pem", rsa.generate_private_key(65537, 2048))
-    cases = {tmp_path / "none.pem": "cannot be read", release.private: "From a private key: openssl ec", rsa_key: "got "}
+    cases = {
+        tmp_path / "none.pem": "cannot be read",
+        release.private: "From a private key: openssl ec",
+        rsa_key: "got ",
+    }
     for path, complaint in cases.items():
         with pytest.raises(SigningKeyError, match=f"public key .*{path.name}.*{complaint}"):
             Router.load(signed, trust=Trust(public_keys=(path,)))
 
 
 def test_certificate_signature_names_the_subject(bundle, chain):
-    sign_bundle(bundle, SigningKey(private_key=chain.key, certificate=chain.certificate, chain=(chain.intermediate,)))
-    signer = verify_signature(read_bundle(bundle), Trust(certificates=(chain.root,), subjects=("CN=release of Example",)))
+    sign_bundle(
+        bundle,
+        SigningKey(
+            private_key=chain.key, certificate=chain.certificate, chain=(chain.intermediate,)
+        ),
+    )
+    signer = verify_signature(
+        read_bundle(bundle), Trust(certificates=(chain.root,), subjects=("CN=release of Example",))
+    )
     assert signer.subject == "CN=release of Example"
     assert str(signer).startswith("certificate CN=release of Example, sha256 ")
 
 
 @pytest.mark.parametrize("case", ["other root", "other subject", "keys only", "no file"])
 def test_certificate_that_is_not_trusted_is_refused(bundle, chain, tmp_path, release, case):
-    sign_bundle(bundle, SigningKey(private_key=chain.key, certificate=chain.certificate, chain=(chain.intermediate,)))
+    sign_bundle(
+        bundle,
+        SigningKey(
+            private_key=chain.key, certificate=chain.certificate, chain=(chain.intermediate,)
+        ),
+    )
     trust, complaint = {
-        "other root": (Trust(certificates=(keys.write_chain(tmp_path, "a").root,)), "is not by certificate CN=release of Example"),
-        "other subject": (Trust(certificates=(chain.root,), subjects=("CN=release",)), "is by certificate .*, which is not trusted"),
-        "keys only": (Trust(public_keys=(release.public,)), "is by certificate .*, which is not trusted"),
-        "no file": (Trust(certificates=(tmp_path / "none.crt",)), "certificates must be readable PEM files"),
+        "other root": (
+            Trust(certificates=(keys.write_chain(tmp_path, "a").root,)),
+            "is not by certificate CN=release of Example",
+        ),
+        "other subject": (
+            Trust(certificates=(chain.root,), subjects=("CN=release",)),
+            "is by certificate .*, which is not trusted",
+        ),
+        "keys only": (
+            Trust(public_keys=(release.public,)),
+            "is by certificate .*, which is not trusted",
+        ),
+        "no file": (
+            Trust(certificates=(tmp_path / "none.crt",)),
+            "certificates must be readable PEM files",
+        ),
     }[case]
     with pytest.raises((SignatureError, SigningKeyError), match=complaint):
         Router.load(bundle, trust=trust)
@@ -281,7 +381,12 @@ def test_certificate_that_is_not_trusted_is_refused(bundle, chain, tmp_path, rel
 
 def test_encrypted_key_signs_with_a_certificate(bundle, tmp_path):
     chain = keys.write_chain(tmp_path, "locked", password="right")
-    key = SigningKey(private_key=chain.key, ask_password=lambda: "right", certificate=chain.certificate, chain=(chain.intermediate,))
+    key = SigningKey(
+        private_key=chain.key,
+        ask_password=lambda: "right",
+        certificate=chain.certificate,
+        chain=(chain.intermediate,),
+    )
     assert sign_bundle(bundle, key).subject == "CN=locked"
     assert Router.load(bundle, trust=Trust(certificates=(chain.root,)))
 
@@ -311,7 +416,10 @@ def test_signature_appears_in_one_step(bundle, release, monkeypatch):
 
 def test_missing_package_names_the_extra(signed, trust, monkeypatch):
     forget(monkeypatch, "model_signing")
-    with pytest.raises(MissingExtraError, match=r"signatures needs the package 'model-signing', .*pip install 'difficulty\[sign\]'"):
+    with pytest.raises(
+        MissingExtraError,
+        match=r"signatures needs the package 'model-signing', .*pip install 'difficulty\[sign\]'",
+    ):
         Router.load(signed, trust=trust)
 
 

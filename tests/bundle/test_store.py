@@ -36,12 +36,17 @@ def put(folder, name, content):
 
 
 def test_bundle_of_format_1_stays_readable():
-    """Shipped bundles outlive the code: this one is never made again, and its golden vectors never change."""
+    """Shipped bundles outlive the code: this one is never made again, and its golden vectors never
+    change.
+    """
     found = verify(SAVED)
     assert (found.bundle.manifest.format, found.golden, found.differences) == (1, 58, [])
     assert found.bundle.policy.threshold == 0.6
     first = json.loads(found.bundle.files["golden.jsonl"].split(b"\n")[0])
-    assert (first["input_ids"], first["difficulty_score"]) == ([3, 17, 3], pytest.approx(0.66373366, abs=1e-7))
+    assert (first["input_ids"], first["difficulty_score"]) == (
+        [3, 17, 3],
+        pytest.approx(0.66373366, abs=1e-7),
+    )
 
 
 def test_written_bundle_is_read_back(tmp_path):
@@ -50,7 +55,9 @@ def test_written_bundle_is_read_back(tmp_path):
     read = read_bundle(tmp_path / "deep" / "new-1")
     assert read == written
     assert dict(read.files) == files
-    assert {name: entry.bytes for name, entry in read.manifest.files.items()} == {name: len(content) for name, content in files.items()}
+    assert {name: entry.bytes for name, entry in read.manifest.files.items()} == {
+        name: len(content) for name, content in files.items()
+    }
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["new-1"]
     assert (tmp_path / "deep" / "new-1").stat().st_mode & 0o777 == 0o755
 
@@ -73,7 +80,9 @@ def test_crash_while_writing_leaves_nothing(tmp_path, monkeypatch, step):
 
 def test_writing_never_overwrites(bundle):
     before = files_of(bundle)
-    with pytest.raises(BundleError, match="exists already. Bundles are never overwritten: choose a new version"):
+    with pytest.raises(
+        BundleError, match="exists already. Bundles are never overwritten: choose a new version"
+    ):
         write_bundle(bundle, files_of(SAVED), manifest_of())
     assert files_of(bundle) == before
 
@@ -82,8 +91,16 @@ def test_writing_never_overwrites(bundle):
     ("files", "manifest", "message"),
     [
         ({"card.md": None}, {}, "a bundle needs the files .* got none of card.md"),
-        ({}, {"max_tokens": 0}, "manifest.json: max_tokens must be at least 1: got 0. Ship the bundle again"),
-        ({}, {"colour": "red"}, "manifest.json: colour is not a field that this version knows: got 'red'"),
+        (
+            {},
+            {"max_tokens": 0},
+            "manifest.json: max_tokens must be at least 1: got 0. Ship the bundle again",
+        ),
+        (
+            {},
+            {"colour": "red"},
+            "manifest.json: colour is not a field that this version knows: got 'red'",
+        ),
         ({}, {"text_view": 99}, "text view 99 is not one this runtime knows"),
         ({"policy.json": b"{}"}, {}, "policy.json: cheap_model is missing"),
         ({"policy.json": b'{"cheap'}, {}, "policy.json is not valid JSON"),
@@ -91,7 +108,9 @@ def test_writing_never_overwrites(bundle):
     ids=lambda value: str(value)[:30],
 )
 def test_what_could_not_be_read_is_not_written(tmp_path, files, manifest, message):
-    content = {name: value for name, value in (files_of(SAVED) | files).items() if value is not None}
+    content = {
+        name: value for name, value in (files_of(SAVED) | files).items() if value is not None
+    }
     with pytest.raises(BundleError, match=message):
         write_bundle(tmp_path / "new-1", content, manifest_of(**manifest))
     assert list(tmp_path.iterdir()) == []
@@ -101,10 +120,18 @@ def test_min_familiarity_needs_a_scorer_that_knows_it(tmp_path):
     policy = json.loads(files_of(SAVED)["policy.json"]) | {"min_familiarity": 0.2}
     files = files_of(SAVED) | {"policy.json": json.dumps(policy).encode()}
     without = [name for name in manifest_of()["outputs"] if name != "familiarity"]
-    with pytest.raises(BundleError, match="policy.json asks for a min_familiarity, but this scorer has no familiarity output"):
+    with pytest.raises(
+        BundleError,
+        match="policy.json asks for a min_familiarity, but this scorer has no familiarity output",
+    ):
         write_bundle(tmp_path / "new-1", files, manifest_of(outputs=without))
     assert list(tmp_path.iterdir()) == []
-    assert write_bundle(tmp_path / "new-1", files, manifest_of(outputs=[*without, "familiarity"])).policy.min_familiarity == 0.2
+    assert (
+        write_bundle(
+            tmp_path / "new-1", files, manifest_of(outputs=[*without, "familiarity"])
+        ).policy.min_familiarity
+        == 0.2
+    )
 
 
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.5, 0.77, 0.999])
@@ -117,7 +144,9 @@ def test_one_changed_byte_is_refused(bundle, name, place):
         read_bundle(bundle)
 
 
-@pytest.mark.parametrize("field", ["name", "version", "training_data", "max_tokens", "score_tolerance"])
+@pytest.mark.parametrize(
+    "field", ["name", "version", "training_data", "max_tokens", "score_tolerance"]
+)
 def test_changed_field_of_the_manifest_is_refused(bundle, field):
     """Valid JSON with valid values is no excuse."""
     form = json.loads((bundle / "manifest.json").read_text())
@@ -185,7 +214,11 @@ def test_newer_format_is_refused_with_what_to_do(bundle):
     rewrite_manifest(bundle, format=BUNDLE_FORMAT + 2, field_of_the_future=1)
     with pytest.raises(BundleError) as caught:
         read_bundle(bundle)
-    assert str(caught.value) == "bundle format 3 is newer than this runtime reads (1 to 1). Upgrade difficulty or export again."
+    assert (
+        str(caught.value)
+        == "bundle format 3 is newer than this runtime reads (1 to 1). Upgrade difficulty or export"
+        " again."
+    )
 
 
 @pytest.mark.parametrize("value", [0, -1, "x", "1", None, 1.5, [1]])
@@ -193,7 +226,11 @@ def test_format_that_is_none_is_refused(bundle, value):
     rewrite_manifest(bundle, format=value)
     with pytest.raises(BundleError) as caught:
         read_bundle(bundle)
-    assert str(caught.value) == f"manifest.json must name the bundle format (1 to 1): got {value!r}. Ship the bundle again."
+    assert (
+        str(caught.value)
+        == f"manifest.json must name the bundle format (1 to 1): got {value!r}. Ship the bundle"
+        " again."
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff\xfe", b'{"format": 1}'])
@@ -205,16 +242,28 @@ def test_manifest_that_is_none_is_refused(bundle, content):
 
 def test_unknown_text_view_is_refused(bundle):
     rewrite_manifest(bundle, text_view=2)
-    with pytest.raises(BundleError, match=r"text view 2 is not one this runtime knows \(\[1\]\). Upgrade difficulty"):
+    with pytest.raises(
+        BundleError,
+        match=r"text view 2 is not one this runtime knows \(\[1\]\). Upgrade difficulty",
+    ):
         read_bundle(bundle)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"threshold": 70}, "policy.json: threshold must be in \\[0, 1\\]: got 70. Ship the bundle again"),
-        ({"thresold": 0.5}, "policy.json: thresold is not a field that this version knows: got 0.5"),
-        ({"easy_tasks": ["multi-step planning"]}, "policy.json: content must say of a task .* not both: got multi-step planning"),
+        (
+            {"threshold": 70},
+            "policy.json: threshold must be in \\[0, 1\\]: got 70. Ship the bundle again",
+        ),
+        (
+            {"thresold": 0.5},
+            "policy.json: thresold is not a field that this version knows: got 0.5",
+        ),
+        (
+            {"easy_tasks": ["multi-step planning"]},
+            "policy.json: content must say of a task .* not both: got multi-step planning",
+        ),
         ({"min_familiarity": 0.5}, "policy.json asks for a min_familiarity"),
     ],
     ids=lambda value: str(value)[:30],

@@ -6,10 +6,14 @@ from difficulty.errors import FieldError, InvalidValueError
 
 def test_trust_file_counts_paths_from_its_own_folder(tmp_path):
     (tmp_path / "trust.toml").write_text(
-        'public_keys = ["keys/a.pem", "/etc/b.pem"]\ncertificates = ["ca.pem"]\nsubjects = ["CN=release"]\n'
+        'public_keys = ["keys/a.pem", "/etc/b.pem"]\ncertificates = ["ca.pem"]\nsubjects ='
+        ' ["CN=release"]\n'
     )
     trust = load_trust(tmp_path / "trust.toml")
-    assert [str(path) for path in trust.public_keys] == [str(tmp_path / "keys" / "a.pem"), "/etc/b.pem"]
+    assert [str(path) for path in trust.public_keys] == [
+        str(tmp_path / "keys" / "a.pem"),
+        "/etc/b.pem",
+    ]
     assert (trust.certificates, trust.subjects) == ((tmp_path / "ca.pem",), ("CN=release",))
 
 
@@ -18,7 +22,10 @@ def test_trust_file_counts_paths_from_its_own_folder(tmp_path):
     [
         ("", "trust.toml: content must name at least one of public_keys and certificates"),
         ('public_keys = ["a.pem"]\nsubjects = ["CN=a"]', "must hold certificates beside subjects"),
-        ('public_key = "a.pem"', "trust.toml: public_key is not a field that this version knows: got 'a.pem'"),
+        (
+            'public_key = "a.pem"',
+            "trust.toml: public_key is not a field that this version knows: got 'a.pem'",
+        ),
         ("public_keys = [", "trust file must be a readable TOML file"),
         (None, "trust file must be a readable TOML file: got .*No such file"),
     ],

@@ -50,8 +50,19 @@ def test_no_command_shows_the_help(run):
 
 def test_path_that_cannot_be_written_is_one_line(run, journey, tmp_path):
     (tmp_path / "file").write_text("x")
-    result = run("evaluate", journey.run, journey.traffic, "-o", tmp_path / "file" / "report", "--draws", 5, code=2)
-    assert result.complaint.startswith(f"error: {tmp_path / 'file' / 'report'}: Not a directory. Check the path")
+    result = run(
+        "evaluate",
+        journey.run,
+        journey.traffic,
+        "-o",
+        tmp_path / "file" / "report",
+        "--draws",
+        5,
+        code=2,
+    )
+    assert result.complaint.startswith(
+        f"error: {tmp_path / 'file' / 'report'}: Not a directory. Check the path"
+    )
 
 
 def test_missing_package_is_named_with_its_extra(run, journey, monkeypatch):
@@ -60,7 +71,11 @@ def test_missing_package_is_named_with_its_extra(run, journey, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     forget(monkeypatch, "onnx")
     result = run("ship", journey.run, "-o", "b-1", code=2)
-    assert result.complaint == "error: this command needs the package 'onnx', which is not installed. Run: pip install 'difficulty[train]'."
+    assert (
+        result.complaint
+        == "error: this command needs the package 'onnx', which is not installed. Run: pip install"
+        " 'difficulty[train]'."
+    )
 
 
 def test_interrupt_says_that_nothing_was_written(run, journey, monkeypatch):
@@ -73,12 +88,27 @@ def test_interrupt_says_that_nothing_was_written(run, journey, monkeypatch):
 
 def shell(*arguments, **options):
     """Run the real command line."""
-    return subprocess.run([sys.executable, "-c", MAIN, *map(str, arguments)], capture_output=True, timeout=60, check=False, **options)
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, *map(str, arguments)],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
 
 
 def test_process_keeps_results_and_complaints_apart(journey, tmp_path):
-    """A pipe gets JSON lines and nothing else; errors go to standard error and into the exit code."""
-    good = shell("score", journey.bundle, "--input", "-", cwd=tmp_path, input=b'{"id": "a", "prompt": "Hello"}\n{oops\n')
+    """A pipe gets JSON lines and nothing else; errors go to standard error and into the exit
+    code.
+    """
+    good = shell(
+        "score",
+        journey.bundle,
+        "--input",
+        "-",
+        cwd=tmp_path,
+        input=b'{"id": "a", "prompt": "Hello"}\n{oops\n',
+    )
     assert (good.returncode, good.stderr, good.stdout.count(b"\n")) == (0, b"", 2)
     bad = shell("verify", tmp_path, cwd=tmp_path)
     assert (bad.returncode, bad.stdout) == (2, b"")
@@ -88,7 +118,15 @@ def test_process_keeps_results_and_complaints_apart(journey, tmp_path):
 
 def test_reader_that_stops_early_causes_no_traceback(journey, tmp_path):
     (tmp_path / "in.jsonl").write_text('{"prompt": "Hello"}\n' * 3000)
-    command = [sys.executable, "-c", MAIN, "route", journey.bundle, "--input", tmp_path / "in.jsonl"]
+    command = [
+        sys.executable,
+        "-c",
+        MAIN,
+        "route",
+        journey.bundle,
+        "--input",
+        tmp_path / "in.jsonl",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline().startswith(b'{"id": "1"')
     process.stdout.close()
@@ -101,7 +139,13 @@ def test_reader_that_stops_early_causes_no_traceback(journey, tmp_path):
 def test_output_survives_a_terminal_without_unicode(journey, tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     result = shell(
-        "route", journey.bundle, "--input", "-", cwd=tmp_path, input='{"id": "é:b:", "prompt": "日本"}\n'.encode(), env=environment
+        "route",
+        journey.bundle,
+        "--input",
+        "-",
+        cwd=tmp_path,
+        input='{"id": "é:b:", "prompt": "日本"}\n'.encode(),
+        env=environment,
     )
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout.startswith(b'{"id": "\\u00e9:b:", ')

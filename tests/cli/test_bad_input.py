@@ -13,7 +13,15 @@ from tests.bundle.test_store import put, rewrite_manifest
 from tests.journey import forget, sample_rows, write_recipe, write_rows
 
 GOOD = {"id": "good", "prompt": "Hello", "cheap_quality": 0.5, "frontier_quality": 1}
-ALL_FILES = ["scorer.onnx", "tokenizer.json", "policy.json", "golden.jsonl", "metrics.json", "card.md", "manifest.json"]
+ALL_FILES = [
+    "scorer.onnx",
+    "tokenizer.json",
+    "policy.json",
+    "golden.jsonl",
+    "metrics.json",
+    "card.md",
+    "manifest.json",
+]
 
 
 @pytest.fixture
@@ -23,7 +31,9 @@ def bundle(journey, tmp_path):
 
 
 def refused(run, tmp_path, *arguments, code=2):
-    """Run a command that is refused, and return its complaint; what lies in the folder stays as it was."""
+    """Run a command that is refused, and return its complaint; what lies in the folder stays as it
+    was.
+    """
     before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
     result = run(*arguments, code=code)
     assert result.out == ""
@@ -40,15 +50,25 @@ def refused(run, tmp_path, *arguments, code=2):
         ("no-outcome.jsonl", b'{"id": "a", "prompt": "Hello"}\n' * 2, "cheap_quality"),
         ("notes.docx", b"x", "a traffic file must be of a known type: got 'notes.docx'"),
         ("fake.parquet", b"no parquet", "fake.parquet"),
-        ("cut.jsonl.gz", gzip.compress(b'{"prompt": "Hello", "cheap_quality": 1}\n' * 500)[:-30], "cut.jsonl.gz"),
+        (
+            "cut.jsonl.gz",
+            gzip.compress(b'{"prompt": "Hello", "cheap_quality": 1}\n' * 500)[:-30],
+            "cut.jsonl.gz",
+        ),
         ("bytes.jsonl", bytes(range(256)), "a line must be one JSON object"),
         ("nan.jsonl", b'{"prompt": "Hello", "cheap_quality": NaN}\n', "cheap_quality must be in"),
         (
             "image.jsonl",
-            json.dumps(GOOD | {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}).encode(),
+            json.dumps(
+                GOOD | {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}
+            ).encode(),
             "messages must hold some text",
         ),
-        ("null.jsonl", json.dumps(GOOD | {"messages": [{"role": "user", "content": None}]}).encode(), "messages must hold some text"),
+        (
+            "null.jsonl",
+            json.dumps(GOOD | {"messages": [{"role": "user", "content": None}]}).encode(),
+            "messages must hold some text",
+        ),
     ],
 )
 def test_traffic_of_which_nothing_can_be_used(run, tmp_path, name, content, complaint):
@@ -65,7 +85,9 @@ def test_missing_source_and_unknown_format(run, tmp_path):
 
 
 def test_good_rows_go_on(run, tmp_path):
-    """Every kind of bad row of the list beside three good ones, one of which is a megabyte long and one holds a lone surrogate."""
+    """Every kind of bad row of the list beside three good ones, one of which is a megabyte long and
+    one holds a lone surrogate.
+    """
     bad = {
         "above": GOOD | {"cheap_quality": 1.01},
         "below": GOOD | {"frontier_quality": -0.2},
@@ -77,14 +99,33 @@ def test_good_rows_go_on(run, tmp_path):
         "no outcome": {"prompt": "Hello"},
         "no request": {"cheap_quality": 1},
     }
-    good = [GOOD, GOOD | {"id": "long", "prompt": "word " * 210_000}, GOOD | {"id": "surrogate", "prompt": "broken \ud83d half"}]
-    parts = GOOD | {"id": "parts", "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image_url"}]}]}
-    rows = [*good, *({**row, "id": name} for name, row in bad.items()), GOOD | {"prompt": "the id is taken"}, parts]
-    result = run("ingest", write_rows(tmp_path / "in.jsonl", rows), "-o", "t.parquet", "--json", code=0)
+    good = [
+        GOOD,
+        GOOD | {"id": "long", "prompt": "word " * 210_000},
+        GOOD | {"id": "surrogate", "prompt": "broken \ud83d half"},
+    ]
+    parts = GOOD | {
+        "id": "parts",
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image_url"}]}
+        ],
+    }
+    rows = [
+        *good,
+        *({**row, "id": name} for name, row in bad.items()),
+        GOOD | {"prompt": "the id is taken"},
+        parts,
+    ]
+    result = run(
+        "ingest", write_rows(tmp_path / "in.jsonl", rows), "-o", "t.parquet", "--json", code=0
+    )
     summary = json.loads(result.out)
     assert (summary["rows"], summary["kept"]) == (14, 4)
     rejects = [json.loads(line) for line in (tmp_path / "t.rejects.jsonl").read_text().splitlines()]
-    assert [(row["line"], row["id"]) for row in rejects] == [*((number, name) for number, name in enumerate(bad, 4)), (13, "good")]
+    assert [(row["line"], row["id"]) for row in rejects] == [
+        *((number, name) for number, name in enumerate(bad, 4)),
+        (13, "good"),
+    ]
     assert all(": got " in row["reason"] for row in rejects)
 
 
@@ -93,77 +134,174 @@ def train(run, journey, tmp_path):
     """Return a function that ingests rows and is then refused by training, with the complaint."""
 
     def refusal(rows, *options, recipe=journey.recipe_file):
-        run("ingest", write_rows(tmp_path / "in.jsonl", rows), "-o", "t.parquet", "--no-near-duplicates", code=0)
-        return refused(run, tmp_path, "train", "t.parquet", "-o", "run", "--recipe", recipe, "--no-tracking", *options)
+        run(
+            "ingest",
+            write_rows(tmp_path / "in.jsonl", rows),
+            "-o",
+            "t.parquet",
+            "--no-near-duplicates",
+            code=0,
+        )
+        return refused(
+            run,
+            tmp_path,
+            "train",
+            "t.parquet",
+            "-o",
+            "run",
+            "--recipe",
+            recipe,
+            "--no-tracking",
+            *options,
+        )
 
     return refusal
 
 
 def known(rows):
-    return [row for row in rows if row["cheap_quality"] is not None and row["frontier_quality"] is not None]
+    return [
+        row
+        for row in rows
+        if row["cheap_quality"] is not None and row["frontier_quality"] is not None
+    ]
 
 
 def test_ten_rows(train):
-    assert train(sample_rows(10)).startswith("training needs at least 60 fit samples with the cheap model's outcome known")
+    assert train(sample_rows(10)).startswith(
+        "training needs at least 60 fit samples with the cheap model's outcome known"
+    )
 
 
 def test_one_class_of_outcome(train):
-    assert "got 0 failures. Add labels" in train([{**row, "cheap_quality": 1, "cheap_passed": None} for row in known(sample_rows())])
+    assert "got 0 failures. Add labels" in train(
+        [{**row, "cheap_quality": 1, "cheap_passed": None} for row in known(sample_rows())]
+    )
 
 
 def test_frontier_model_worse_than_the_cheap_one(train):
-    rows = [{**row, "cheap_quality": row["frontier_quality"], "frontier_quality": row["cheap_quality"]} for row in known(sample_rows())]
-    assert train(rows).startswith("the frontier model must be better than the cheap one for routing to pay")
+    rows = [
+        {**row, "cheap_quality": row["frontier_quality"], "frontier_quality": row["cheap_quality"]}
+        for row in known(sample_rows())
+    ]
+    assert train(rows).startswith(
+        "the frontier model must be better than the cheap one for routing to pay"
+    )
 
 
 @pytest.mark.parametrize(
     ("extra", "complaint"),
     [
-        ("colour = 3", "bad.toml: unknown key 'colour'. Remove it, or check its spelling and section."),
+        (
+            "colour = 3",
+            "bad.toml: unknown key 'colour'. Remove it, or check its spelling and section.",
+        ),
         ("seed = -3", "bad.toml: seed: Input should be greater than or equal to 0; got -3."),
         ("seed = = 3", "bad.toml is not valid TOML: "),
     ],
 )
 def test_bad_recipe(run, journey, tmp_path, extra, complaint):
     write_recipe(tmp_path / "bad.toml", journey.encoder, extra=extra)
-    assert refused(run, tmp_path, "train", journey.traffic, "-o", "run", "--recipe", "bad.toml", "--no-tracking").startswith(complaint)
+    assert refused(
+        run,
+        tmp_path,
+        "train",
+        journey.traffic,
+        "-o",
+        "run",
+        "--recipe",
+        "bad.toml",
+        "--no-tracking",
+    ).startswith(complaint)
 
 
 def test_unknown_recipe_encoder_and_target(run, journey, tmp_path):
     rest = ["-o", "run", "--no-tracking"]
-    assert refused(run, tmp_path, "train", journey.traffic, *rest, "--recipe", "quick").startswith("unknown recipe 'quick'. Known: ")
-    assert refused(run, tmp_path, "train", journey.traffic, *rest, "--recipe", "none.toml").startswith("no recipe at 'none.toml'")
+    assert refused(run, tmp_path, "train", journey.traffic, *rest, "--recipe", "quick").startswith(
+        "unknown recipe 'quick'. Known: "
+    )
+    assert refused(
+        run, tmp_path, "train", journey.traffic, *rest, "--recipe", "none.toml"
+    ).startswith("no recipe at 'none.toml'")
     write_recipe(tmp_path / "r.toml", "no-such-encoder")
     assert refused(run, tmp_path, "train", journey.traffic, *rest, "--recipe", "r.toml").startswith(
-        "unknown encoder 'sentence-transformers/no-such-encoder': it is no folder, and the Hub does not give it"
+        "unknown encoder 'sentence-transformers/no-such-encoder': it is no folder, and the Hub does"
+        " not give it"
     )
-    assert refused(run, tmp_path, "train", journey.traffic, *rest, "--target", "gain").startswith("--target: target: ")
+    assert refused(run, tmp_path, "train", journey.traffic, *rest, "--target", "gain").startswith(
+        "--target: target: "
+    )
 
 
 def test_traffic_that_was_not_ingested(run, journey, tmp_path):
-    complaint = refused(run, tmp_path, "train", journey.source, "-o", "run", "--recipe", journey.recipe_file, "--no-tracking")
+    complaint = refused(
+        run,
+        tmp_path,
+        "train",
+        journey.source,
+        "-o",
+        "run",
+        "--recipe",
+        journey.recipe_file,
+        "--no-tracking",
+    )
     assert "Run: difficulty ingest" in complaint
-    assert "must exist" in refused(run, tmp_path, "train", "none.parquet", "-o", "run", "--recipe", journey.recipe_file, "--no-tracking")
+    assert "must exist" in refused(
+        run,
+        tmp_path,
+        "train",
+        "none.parquet",
+        "-o",
+        "run",
+        "--recipe",
+        journey.recipe_file,
+        "--no-tracking",
+    )
 
 
 def test_existing_run_folder(run, journey, tmp_path):
     (tmp_path / "run").mkdir()
-    complaint = refused(run, tmp_path, "train", journey.traffic, "-o", "run", "--recipe", journey.recipe_file, "--no-tracking")
-    assert complaint == "run folder 'run' exists already. Choose another folder, or remove it first."
+    complaint = refused(
+        run,
+        tmp_path,
+        "train",
+        journey.traffic,
+        "-o",
+        "run",
+        "--recipe",
+        journey.recipe_file,
+        "--no-tracking",
+    )
+    assert (
+        complaint == "run folder 'run' exists already. Choose another folder, or remove it first."
+    )
 
 
 def test_missing_mlflow_is_told_before_training(run, journey, tmp_path, monkeypatch):
     forget(monkeypatch, "mlflow")
     monkeypatch.delitem(sys.modules, "difficulty.integrations.mlflow", raising=False)
     monkeypatch.setattr(train_module, "train", lambda *_, **__: pytest.fail("trained"))
-    complaint = refused(run, tmp_path, "train", journey.traffic, "-o", "run", "--recipe", journey.recipe_file)
-    assert complaint == "tracking needs the package 'mlflow', which is not installed. Run: pip install 'difficulty[track]'."
+    complaint = refused(
+        run, tmp_path, "train", journey.traffic, "-o", "run", "--recipe", journey.recipe_file
+    )
+    assert (
+        complaint == "tracking needs the package 'mlflow', which is not installed. Run: pip install"
+        " 'difficulty[track]'."
+    )
 
 
 def test_training_without_tracking_needs_no_mlflow(run, journey, monkeypatch):
     forget(monkeypatch, "mlflow")
     monkeypatch.delitem(sys.modules, "difficulty.integrations.mlflow", raising=False)
-    run("train", journey.traffic, "-o", "run", "--recipe", journey.recipe_file, "--no-tracking", code=0)
+    run(
+        "train",
+        journey.traffic,
+        "-o",
+        "run",
+        "--recipe",
+        journey.recipe_file,
+        "--no-tracking",
+        code=0,
+    )
 
 
 COMMANDS = [
@@ -192,20 +330,29 @@ def test_bundle_with_one_byte_changed(run, journey, bundle, tmp_path, name, comm
 def test_bundle_with_a_missing_file(run, journey, bundle, tmp_path, command):
     (bundle / "tokenizer.json").unlink()
     complaint = refused(run, tmp_path, *filled(command, bundle, journey))
-    assert complaint == "bundle file tokenizer.json is missing. Copy the whole folder, or ship it again."
+    assert (
+        complaint
+        == "bundle file tokenizer.json is missing. Copy the whole folder, or ship it again."
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_bundle_of_a_newer_format(run, journey, bundle, tmp_path, command):
     rewrite_manifest(bundle, format=2)
     complaint = refused(run, tmp_path, *filled(command, bundle, journey))
-    assert complaint == "bundle format 2 is newer than this runtime reads (1 to 1). Upgrade difficulty or export again."
+    assert (
+        complaint
+        == "bundle format 2 is newer than this runtime reads (1 to 1). Upgrade difficulty or export"
+        " again."
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_no_bundle_at_all(run, journey, tmp_path, command):
     complaint = refused(run, tmp_path, *filled(command, "nowhere", journey))
-    assert complaint.startswith(("no bundle at 'nowhere'", "neither a run nor a bundle at 'nowhere'"))
+    assert complaint.startswith(
+        ("no bundle at 'nowhere'", "neither a run nor a bundle at 'nowhere'")
+    )
 
 
 def test_golden_vector_that_is_not_reproduced_exits_with_1(run, bundle):
@@ -223,7 +370,9 @@ def test_golden_vector_that_is_not_reproduced_exits_with_1(run, bundle):
 def test_overdue_review_is_a_warning(run, bundle):
     policy = json.loads((bundle / "policy.json").read_text()) | {"review_date": "2020-01-01"}
     put(bundle, "policy.json", json.dumps(policy).encode())
-    assert run("verify", bundle, code=0).complaint.startswith("warning: the threshold was to be reviewed by 2020-01-01")
+    assert run("verify", bundle, code=0).complaint.startswith(
+        "warning: the threshold was to be reviewed by 2020-01-01"
+    )
 
 
 def test_seal_can_be_made_again_only_by_who_knows_how(bundle, run, tmp_path):
@@ -245,16 +394,33 @@ def test_seal_can_be_made_again_only_by_who_knows_how(bundle, run, tmp_path):
             1,
             "recovering 1 of the quality gap cannot be reached",
         ),
-        (["--objective", "share=70"], 2, "share must be in [0, 1]: got 70.0. Shares are fractions, not percentages."),
+        (
+            ["--objective", "share=70"],
+            2,
+            "share must be in [0, 1]: got 70.0. Shares are fractions, not percentages.",
+        ),
         (["--objective", "share"], 2, "objective must be written as name=number: got 'share'"),
-        (["--objective", "price=1"], 2, "unknown objective 'price'. Known: cost, mean_quality, missed, quality, risk, share, utility."),
-        (["--easy-task", "code", "--hard-task", "code"], 2, "options: policy: Value error, a task is easy or hard, not both: got code"),
+        (
+            ["--objective", "price=1"],
+            2,
+            (
+                "unknown objective 'price'. Known: cost, mean_quality, missed, quality, risk,"
+                " share, utility."
+            ),
+        ),
+        (
+            ["--easy-task", "code", "--hard-task", "code"],
+            2,
+            "options: policy: Value error, a task is easy or hard, not both: got code",
+        ),
         (["--prices", "none.toml"], 2, "price list must be a readable TOML file: got 'none.toml'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_ship_refuses(run, journey, tmp_path, options, code, complaint):
-    assert refused(run, tmp_path, "ship", journey.run, "-o", "b-1", *options, code=code).startswith(complaint)
+    assert refused(run, tmp_path, "ship", journey.run, "-o", "b-1", *options, code=code).startswith(
+        complaint
+    )
 
 
 @pytest.mark.parametrize("name", ["unversioned", "b-v1"])
@@ -266,7 +432,15 @@ def test_bundle_needs_a_version_in_its_name(run, journey, tmp_path, name):
 def test_existing_bundle_is_never_overwritten(run, journey, bundle, tmp_path):
     assert "never overwritten" in refused(run, tmp_path, "ship", journey.run, "-o", bundle)
     assert "never overwritten" in refused(
-        run, tmp_path, "thresholds", journey.bundle, journey.traffic, "--objective", "share=0.5", "-o", bundle
+        run,
+        tmp_path,
+        "thresholds",
+        journey.bundle,
+        journey.traffic,
+        "--objective",
+        "share=0.5",
+        "-o",
+        bundle,
     )
 
 
@@ -274,11 +448,21 @@ def test_ship_needs_a_run(run, journey, tmp_path):
     assert refused(run, tmp_path, "ship", journey.bundle, "-o", "b-1").startswith("no run at ")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text('{"format": 9}')
-    assert refused(run, tmp_path, "ship", "run", "-o", "b-1").startswith("run format 9 is not the one this version reads (1)")
+    assert refused(run, tmp_path, "ship", "run", "-o", "b-1").startswith(
+        "run format 9 is not the one this version reads (1)"
+    )
 
 
 def test_thresholds_that_cannot_be_met_exit_with_1(run, journey, tmp_path):
-    command = ["thresholds", journey.bundle, journey.traffic, "--objective", "share=0.001", "-o", "new-2"]
+    command = [
+        "thresholds",
+        journey.bundle,
+        journey.traffic,
+        "--objective",
+        "share=0.001",
+        "-o",
+        "new-2",
+    ]
     assert "Nearest: share=" in refused(run, tmp_path, *command, code=1)
 
 
@@ -288,10 +472,14 @@ def test_text_that_cannot_be_scored(run, journey, tmp_path, text, options):
     result = run("score", journey.bundle, text, *options)
     assert result.code == 2 or text.strip()
     if result.code == 2:
-        assert result.complaint.startswith("error: a request must hold some text to be scored: got none")
+        assert result.complaint.startswith(
+            "error: a request must hold some text to be scored: got none"
+        )
 
 
-@pytest.mark.parametrize("text", ["broken \ud83d half", "null \x00 byte", "w" * 1_048_576, ":b: [red]x[/red]"])
+@pytest.mark.parametrize(
+    "text", ["broken \ud83d half", "null \x00 byte", "w" * 1_048_576, ":b: [red]x[/red]"]
+)
 @pytest.mark.parametrize("command", ["score", "route"])
 def test_odd_text_is_scored(run, journey, command, text):
     form = json.loads(run(command, journey.bundle, text, "--json", code=0).out)
@@ -301,7 +489,9 @@ def test_odd_text_is_scored(run, journey, command, text):
 @pytest.mark.parametrize("text", ["", "   "])
 def test_text_that_cannot_be_scored_is_routed_to_the_frontier_model(run, journey, text):
     result = run("route", journey.bundle, text, code=0)
-    assert result.out.startswith("frontier -> example/frontier  (scorer_error: a request must hold some text")
+    assert result.out.startswith(
+        "frontier -> example/frontier  (scorer_error: a request must hold some text"
+    )
 
 
 @pytest.mark.parametrize("command", ["score", "route"])
@@ -314,8 +504,12 @@ def test_request_file_that_is_none(run, journey, tmp_path, command):
         ("in.jsonl.gz", "request file must be whole"),
         ("none.jsonl", "no request file at"),
     ]:
-        assert refused(run, tmp_path, command, journey.bundle, "--input", name).startswith(complaint)
-        assert refused(run, tmp_path, command, journey.bundle, "--input", name, "-o", "out.jsonl").startswith(complaint)
+        assert refused(run, tmp_path, command, journey.bundle, "--input", name).startswith(
+            complaint
+        )
+        assert refused(
+            run, tmp_path, command, journey.bundle, "--input", name, "-o", "out.jsonl"
+        ).startswith(complaint)
 
 
 def test_empty_request_file_gives_an_empty_result(run, journey, tmp_path):

@@ -21,10 +21,20 @@ def recipe(journey, tmp_path):
 
 
 def test_student_is_trained_shipped_and_verified(run, journey, recipe, tmp_path):
-    """The teacher is the small run; the unlabelled requests are the next rows of the sample without their outcomes."""
+    """The teacher is the small run; the unlabelled requests are the next rows of the sample without
+    their outcomes.
+    """
     rows = [{"messages": row["messages"], "task": row["task"]} for row in sample_rows(1_000)[800:]]
     unlabelled = write_rows(tmp_path / "requests.jsonl", rows)
-    options = ("--recipe", recipe, "--teacher", journey.run, "--unlabelled", unlabelled, "--no-tracking")
+    options = (
+        "--recipe",
+        recipe,
+        "--teacher",
+        journey.run,
+        "--unlabelled",
+        unlabelled,
+        "--no-tracking",
+    )
     trained = run("train", journey.traffic, "-o", "student", *options, code=0)
     assert "target benefit; 518 fit, 131 calibration, 151 test samples" in trained.out
     student = Run.read(tmp_path / "student")
@@ -32,8 +42,14 @@ def test_student_is_trained_shipped_and_verified(run, journey, recipe, tmp_path)
     assert student.lineage["teacher"]["name"] == "small"
     run("ship", "student", "-o", "student-1", "--allow-no-signal", code=0)
     assert "6 files match their hashes" in run("verify", "student-1", code=0).out
-    assert read_bundle(tmp_path / "student-1").manifest.outputs == read_bundle(journey.bundle).manifest.outputs
-    assert "[distil]" not in run("route", "student-1", "Prove that there are infinitely many primes.", code=0).out
+    assert (
+        read_bundle(tmp_path / "student-1").manifest.outputs
+        == read_bundle(journey.bundle).manifest.outputs
+    )
+    assert (
+        "[distil]"
+        not in run("route", "student-1", "Prove that there are infinitely many primes.", code=0).out
+    )
 
 
 def test_shipped_student_is_the_recipe_fast_taught():
@@ -41,29 +57,77 @@ def test_shipped_student_is_the_recipe_fast_taught():
     taught, fast = find_recipe("distilled"), find_recipe("fast")
     assert taught.distil.share == 0.5
     assert taught.features.ngrams.strength > fast.features.ngrams.strength
-    same = {"ngrams": fast.features.ngrams, "embedding": fast.features.embedding}  # but for the strengths, which change neither
-    assert taught.model_copy(update={"name": "fast", "distil": False, "features": taught.features.model_copy(update=same)}) == fast
+    same = {
+        "ngrams": fast.features.ngrams,
+        "embedding": fast.features.embedding,
+    }  # but for the strengths, which change neither
+    assert (
+        taught.model_copy(
+            update={
+                "name": "fast",
+                "distil": False,
+                "features": taught.features.model_copy(update=same),
+            }
+        )
+        == fast
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
         (["--recipe", "{recipe}"], "learns from a teacher: pass --teacher RUN"),
-        (["--recipe", "{recipe}", "--unlabelled", "requests.jsonl"], "learns from a teacher: pass --teacher RUN"),
-        (["--recipe", "{small}", "--teacher", "{run}"], "learns from no teacher. Leave out --teacher"),
-        (["--recipe", "{small}", "--unlabelled", "requests.jsonl"], "unlabelled requests need a teacher"),
+        (
+            ["--recipe", "{recipe}", "--unlabelled", "requests.jsonl"],
+            "learns from a teacher: pass --teacher RUN",
+        ),
+        (
+            ["--recipe", "{small}", "--teacher", "{run}"],
+            "learns from no teacher. Leave out --teacher",
+        ),
+        (
+            ["--recipe", "{small}", "--unlabelled", "requests.jsonl"],
+            "unlabelled requests need a teacher",
+        ),
         (["--recipe", "{recipe}", "--teacher", "nowhere"], "no run at 'nowhere'"),
-        (["--recipe", "{recipe}", "--teacher", "{run}", "--unlabelled", "requests.jsonl"], "no request file at 'requests.jsonl'"),
+        (
+            ["--recipe", "{recipe}", "--teacher", "{run}", "--unlabelled", "requests.jsonl"],
+            "no request file at 'requests.jsonl'",
+        ),
     ],
-    ids=["no teacher", "no teacher, requests", "teacher for nothing", "requests for nothing", "no run", "no requests"],
+    ids=[
+        "no teacher",
+        "no teacher, requests",
+        "teacher for nothing",
+        "requests for nothing",
+        "no run",
+        "no requests",
+    ],
 )
 def test_what_does_not_go_together_is_refused(run, journey, recipe, tmp_path, options, complaint):
     named = {"recipe": recipe, "small": journey.recipe_file, "run": journey.run}
     filled = [option.format(**named) for option in options]
-    assert complaint in run("train", journey.traffic, "-o", "student", "--no-tracking", *filled, code=2).complaint
+    assert (
+        complaint
+        in run(
+            "train", journey.traffic, "-o", "student", "--no-tracking", *filled, code=2
+        ).complaint
+    )
     assert not (tmp_path / "student").exists()
 
 
 def test_json_of_a_student_has_no_learning_curve(run, journey, recipe, tmp_path):
-    done = run("train", journey.traffic, "-o", "student", "--recipe", recipe, "--teacher", journey.run, "--no-tracking", "--json", code=0)
+    done = run(
+        "train",
+        journey.traffic,
+        "-o",
+        "student",
+        "--recipe",
+        recipe,
+        "--teacher",
+        journey.run,
+        "--no-tracking",
+        "--json",
+        code=0,
+    )
     assert json.loads(done.out)["learning_curve"] is None

@@ -16,13 +16,26 @@ def ask(run, journey):
 
     def asked(*options, code=None, prices=PRICES, bundle=True):
         with_bundle = ["--bundle", journey.bundle] if bundle else []
-        return run("economics", "--traffic", journey.traffic, "--prices", prices, *with_bundle, "--draws", 20, *options, code=code)
+        return run(
+            "economics",
+            "--traffic",
+            journey.traffic,
+            "--prices",
+            prices,
+            *with_bundle,
+            "--draws",
+            20,
+            *options,
+            code=code,
+        )
 
     return asked
 
 
 def test_much_traffic_is_build(ask, tmp_path):
-    """Exit code 0; every way to host, every condition, and the verdict are printed, and nothing is written unasked."""
+    """Exit code 0; every way to host, every condition, and the verdict are printed, and nothing is
+    written unasked.
+    """
     ran = ask("--requests-per-month", "50000000-60000000", code=0)
     assert ran.out.splitlines()[-1].startswith("build: with the simplest 30% on the cheap model ")
     for words in (
@@ -41,7 +54,17 @@ def test_much_traffic_is_build(ask, tmp_path):
 
 def test_little_traffic_is_wait_with_exit_code_1(ask, tmp_path):
     """What is written and what is printed as JSON are the same numbers."""
-    ran = ask("--requests-per-month", 5000, "--latency-critical", "--compliance", "own-cloud", "--json", "-o", "out", code=1)
+    ran = ask(
+        "--requests-per-month",
+        5000,
+        "--latency-critical",
+        "--compliance",
+        "own-cloud",
+        "--json",
+        "-o",
+        "out",
+        code=1,
+    )
     made = json.loads(ran.out)
     assert made == json.loads((tmp_path / "out" / "economics.json").read_text())
     assert made["verdict"]["answer"] == "wait"
@@ -51,7 +74,10 @@ def test_little_traffic_is_wait_with_exit_code_1(ask, tmp_path):
 
 def test_price_list_of_two_sections_is_enough_to_begin(ask, tmp_path):
     """Nobody said what it costs to keep: the saving is known, the answer is not."""
-    (tmp_path / "prices.toml").write_text('date = "2026-11-01"\n[cheap]\ninput = 0.1\noutput = 0.3\n[frontier]\ninput = 3\noutput = 12\n')
+    (tmp_path / "prices.toml").write_text(
+        'date = "2026-11-01"\n[cheap]\ninput = 0.1\noutput = 0.3\n[frontier]\ninput = 3\noutput ='
+        " 12\n"
+    )
     ran = ask("--requests-per-month", 1000000, prices="prices.toml", bundle=False, code=1)
     assert "missing team: [team] of the price list" in ran.out
     assert "taken at random" in ran.out
@@ -61,8 +87,14 @@ def test_price_list_of_two_sections_is_enough_to_begin(ask, tmp_path):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--requests-per-month", "lots"], "requests per month must be a number above 0 or a range"),
-        (["--share", "30"], "share must be in (0, 1]: got 30.0. Shares are fractions, not percentages."),
+        (
+            ["--requests-per-month", "lots"],
+            "requests per month must be a number above 0 or a range",
+        ),
+        (
+            ["--share", "30"],
+            "share must be in (0, 1]: got 30.0. Shares are fractions, not percentages.",
+        ),
         (["--catch-rate", "70"], "catch rate must be in [0, 1]: got 70.0"),
         (["--traffic", "none.parquet"], "traffic file must exist"),
         (["--prices", "none.toml"], "price list must be a readable TOML file"),

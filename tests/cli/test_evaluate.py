@@ -17,7 +17,9 @@ def noise(folder, n=200):
         }
         for number in range(n)
     ]
-    ingest([write_rows(folder / "noise.jsonl", rows)], folder / "noise.parquet", near_duplicates=False)
+    ingest(
+        [write_rows(folder / "noise.jsonl", rows)], folder / "noise.parquet", near_duplicates=False
+    )
     return folder / "noise.parquet"
 
 
@@ -25,13 +27,29 @@ def test_strict_exits_with_one_where_something_is_wrong(run, journey, tmp_path):
     """The report is written all the same, and without --strict the code is 0."""
     traffic = noise(tmp_path)
     loose = run("evaluate", journey.run, traffic, "-o", "loose", "--draws", 50, code=0)
-    strict = run("evaluate", journey.run, traffic, "-o", "strict", "--draws", 50, "--strict", code=1)
+    strict = run(
+        "evaluate", journey.run, traffic, "-o", "strict", "--draws", 50, "--strict", code=1
+    )
     for result in (loose, strict):
         assert "error: The score cannot be told from chance" in result.out
         assert "(no_signal)" in result.out
-    assert json.loads((tmp_path / "strict" / "metrics.json").read_text())["findings"][0]["name"] == "no_signal"
+    assert (
+        json.loads((tmp_path / "strict" / "metrics.json").read_text())["findings"][0]["name"]
+        == "no_signal"
+    )
 
 
 def test_strict_json_names_what_was_found(run, journey, tmp_path):
-    result = run("evaluate", journey.run, noise(tmp_path), "-o", "out", "--draws", 50, "--strict", "--json", code=1)
+    result = run(
+        "evaluate",
+        journey.run,
+        noise(tmp_path),
+        "-o",
+        "out",
+        "--draws",
+        50,
+        "--strict",
+        "--json",
+        code=1,
+    )
     assert "no_signal" in [finding["name"] for finding in json.loads(result.out)["findings"]]

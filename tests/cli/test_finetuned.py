@@ -20,8 +20,17 @@ with_torch = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def sentence_encoder(tmp_path_factory):
     """A random BERT over the words of the sample."""
-    words = sorted({word for row in sample_rows() for message in row["messages"] for word in message["content"].lower().split()})
-    return write_sentence_encoder(tmp_path_factory.mktemp("bert"), [word for word in words if word.isalnum()])
+    words = sorted(
+        {
+            word
+            for row in sample_rows()
+            for message in row["messages"]
+            for word in message["content"].lower().split()
+        }
+    )
+    return write_sentence_encoder(
+        tmp_path_factory.mktemp("bert"), [word for word in words if word.isalnum()]
+    )
 
 
 @pytest.mark.slow
@@ -30,10 +39,10 @@ def test_tuned_recipe_from_traffic_to_verified_bundle(run, journey, sentence_enc
     """The run says what it is; trained again, the encoder that was tuned is found."""
     recipe = tmp_path / "tuned.toml"
     recipe.write_text(
-        f'name = "tuned"\nfolds = 2\n[features]\nencoder = "{sentence_encoder}"\nembedding = false\n'
-        "[features.ngrams]\nbuckets = 1024\n"
-        "[features.transformer]\nmax_tokens = 48\n[features.finetune]\nepochs = 1\nfrozen_layers = 1\n"
-        "[export]\nmax_score_difference = 1e-3\n"
+        f'name = "tuned"\nfolds = 2\n[features]\nencoder = "{sentence_encoder}"\nembedding ='
+        " false\n[features.ngrams]\nbuckets = 1024\n[features.transformer]\nmax_tokens ="
+        " 48\n[features.finetune]\nepochs = 1\nfrozen_layers = 1\n[export]\nmax_score_difference ="
+        " 1e-3\n"
     )
     options = ("--recipe", recipe, "--cache", "cache", "--no-tracking")
     trained = run("train", journey.traffic, "-o", "run", *options, code=0)

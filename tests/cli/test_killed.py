@@ -1,4 +1,6 @@
-"""Commands that write bundles and registries, killed at random moments: nothing with a name is ever half there."""
+"""Commands that write bundles and registries, killed at random moments: nothing with a name is ever
+half there.
+"""
 
 import os
 import random
@@ -24,14 +26,23 @@ pytestmark = pytest.mark.slow
 def versions(journey, tmp_path_factory):
     """Bundles to publish, each another one."""
     folder = tmp_path_factory.mktemp("versions")
-    return [make_version(folder, number, threshold=number / 100, name="small", source=journey.bundle) for number in range(2, 4 + KILLS)]
+    return [
+        make_version(folder, number, threshold=number / 100, name="small", source=journey.bundle)
+        for number in range(2, 4 + KILLS)
+    ]
 
 
 def command(*words):
     """Start a command of ``difficulty`` in a process of its own."""
     program = [sys.executable, "-c", "from difficulty.cli import main; main()", *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, start_new_session=True)
+    return subprocess.Popen(
+        program,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    )
 
 
 def finished(*words):
@@ -48,7 +59,9 @@ def killed(process, after_s):
 
 
 def test_ship_that_is_killed_leaves_a_whole_bundle_or_none(journey, tmp_path, record_property):
-    """Half of the kills fall anywhere, half within a few milliseconds of writing: its scratch folder is there then."""
+    """Half of the kills fall anywhere, half within a few milliseconds of writing: its scratch
+    folder is there then.
+    """
     code, took_s = finished("ship", journey.run, "-o", tmp_path / "small-0")
     assert code == 0
     chance, there, hit = random.Random(0), 0, 0
@@ -58,28 +71,45 @@ def test_ship_that_is_killed_leaves_a_whole_bundle_or_none(journey, tmp_path, re
         if number % 2:
             while process.poll() is None and not [*tmp_path.glob(f".{out.name}-*")]:
                 time.sleep(0.0005)
-        hit += killed(process, chance.uniform(0.0, 0.05) if number % 2 else chance.uniform(0.0, took_s))
+        hit += killed(
+            process, chance.uniform(0.0, 0.05) if number % 2 else chance.uniform(0.0, took_s)
+        )
         if out.exists():
             assert read_bundle(out).label == f"small-{number}"
             there += 1
-    record_property("figures", f"{KILLS} kills of ship, {hit} before its end, {there} left a whole bundle")
+    record_property(
+        "figures", f"{KILLS} kills of ship, {hit} before its end, {there} left a whole bundle"
+    )
     assert hit > KILLS / 4
     assert finished("ship", journey.run, "-o", tmp_path / "small-again-1")[0] == 0
 
 
-def test_publish_and_promote_that_are_killed_leave_the_state_before_or_after(journey, versions, tmp_path, record_property):
+def test_publish_and_promote_that_are_killed_leave_the_state_before_or_after(
+    journey, versions, tmp_path, record_property
+):
     """What was published is whole, the journal is readable, and both commands go on afterwards."""
     registry, place = FolderRegistry(tmp_path / "registry"), ["--registry", tmp_path / "registry"]
     (tmp_path / "open.toml").write_text(
-        'name = "open"\n[promotion]\nmax_quality_loss = 1.0\nmax_share_increase = 1.0\nleast_samples = 10\n'
+        'name = "open"\n[promotion]\nmax_quality_loss = 1.0\nmax_share_increase ='
+        " 1.0\nleast_samples = 10\n"
     )
-    publish, promote = ["--name", "support", *place], ["support", journey.traffic, "--recipe", tmp_path / "open.toml", *place]
+    publish, promote = (
+        ["--name", "support", *place],
+        ["support", journey.traffic, "--recipe", tmp_path / "open.toml", *place],
+    )
     assert finished("publish", journey.bundle, *publish)[0] == finished("promote", *promote)[0] == 0
-    took_s = {"publish": finished("publish", versions[0], *publish)[1], "promote": finished("promote", *promote)[1]}
+    took_s = {
+        "publish": finished("publish", versions[0], *publish)[1],
+        "promote": finished("promote", *promote)[1],
+    }
     assert state(registry) == {"challenger": 2, "champion": 2, "versions": 2}
     chance, hit = random.Random(1), 0
     for number in range(KILLS):
-        victim, changes = ("publish", {"challenger", "versions"}) if number % 2 == 0 else ("promote", {"champion"})
+        victim, changes = (
+            ("publish", {"challenger", "versions"})
+            if number % 2 == 0
+            else ("promote", {"champion"})
+        )
         if victim == "promote":
             finished("publish", versions[number], *publish)
         before = state(registry)
@@ -88,7 +118,10 @@ def test_publish_and_promote_that_are_killed_leave_the_state_before_or_after(jou
         after = state(registry)
         changed = {name for name in after if after[name] != before[name]}
         assert changed in (set(), changes)
-    record_property("figures", f"{KILLS} kills of publish and promote, {hit} before their end; then {state(registry)}")
+    record_property(
+        "figures",
+        f"{KILLS} kills of publish and promote, {hit} before their end; then {state(registry)}",
+    )
     assert hit > KILLS / 4
     assert finished("publish", versions[-1], *publish)[0] == 0
     assert finished("promote", *promote)[0] == 0
@@ -96,11 +129,19 @@ def test_publish_and_promote_that_are_killed_leave_the_state_before_or_after(jou
 
 
 def state(registry):
-    """Read the registry and every bundle in it; return the numbers of its aliases and how many versions there are."""
+    """Read the registry and every bundle in it; return the numbers of its aliases and how many
+    versions there are.
+    """
     versions = registry.versions("support")
     for version in versions:
         assert read_bundle(registry.path(version)).digest == version.digest
-    kept = [path for path in Path(registry.folder / "support" / "bundles").iterdir() if not path.name.startswith(".")]
+    kept = [
+        path
+        for path in Path(registry.folder / "support" / "bundles").iterdir()
+        if not path.name.startswith(".")
+    ]
     for path in kept:
         read_bundle(path)
-    return {alias: version.number for alias, version in registry.aliases("support").items()} | {"versions": len(versions)}
+    return {alias: version.number for alias, version in registry.aliases("support").items()} | {
+        "versions": len(versions)
+    }

@@ -11,27 +11,51 @@ from tests.conftest import REPOSITORY
 
 def test_layout_says_how_to_serve_it(run, journey):
     shown = run("layout", journey.bundle, "--for", "triton", "-o", "repository", code=0)
-    assert shown.out == "wrote repository\nserve it with: tritonserver --model-repository repository\n"
-    told = json.loads(run("layout", journey.bundle, "--for", "container", "-o", "image", "--json", code=0).out)
+    assert (
+        shown.out == "wrote repository\nserve it with: tritonserver --model-repository repository\n"
+    )
+    told = json.loads(
+        run("layout", journey.bundle, "--for", "container", "-o", "image", "--json", code=0).out
+    )
     assert (told["layout"], told["path"]) == ("container", "image")
 
 
 def test_layout_refuses(run, journey, tmp_path):
     """A layout nobody knows, a folder that exists, no bundle."""
-    assert "unknown layout 'tensorrt'" in run("layout", journey.bundle, "--for", "tensorrt", "-o", "new", code=2).complaint
+    assert (
+        "unknown layout 'tensorrt'"
+        in run("layout", journey.bundle, "--for", "tensorrt", "-o", "new", code=2).complaint
+    )
     (tmp_path / "old").mkdir()
-    assert "out must be a new folder: got 'old'" in run("layout", journey.bundle, "--for", "triton", "-o", "old", code=2).complaint
-    assert "no bundle at 'nowhere'" in run("layout", "nowhere", "--for", "triton", "-o", "new", code=2).complaint
+    assert (
+        "out must be a new folder: got 'old'"
+        in run("layout", journey.bundle, "--for", "triton", "-o", "old", code=2).complaint
+    )
+    assert (
+        "no bundle at 'nowhere'"
+        in run("layout", "nowhere", "--for", "triton", "-o", "new", code=2).complaint
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
 def test_serve_answers_until_it_is_interrupted(journey):
-    command = [sys.executable, "-c", "from difficulty.cli import main; main()", "serve", str(journey.bundle), "--port", "0", "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        "from difficulty.cli import main; main()",
+        "serve",
+        str(journey.bundle),
+        "--port",
+        "0",
+        "--json",
+    ]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     try:
         told = json.loads(server.stdout.readline())
         assert told["bundle"] == "small-1"
-        question = urllib.request.Request(told["address"], b'{"prompt": "Hi", "task": "multi-step planning"}')
+        question = urllib.request.Request(
+            told["address"], b'{"prompt": "Hi", "task": "multi-step planning"}'
+        )
         with urllib.request.urlopen(question, timeout=60) as answer:
             assert json.loads(answer.read())["reason"] == "hard_task"
         server.send_signal(signal.SIGINT)

@@ -21,26 +21,56 @@ def test_bundles_go_the_whole_way(run, journey, made, tmp_path, monkeypatch):
     worse, rows = made
     monkeypatch.setenv("DIFFICULTY_REGISTRY", "registry")
     run("ingest", rows, "-o", "recent.parquet", code=0)
-    assert "as version 1 (small-1) of support, its challenger now" in run("publish", journey.bundle, "--name", "support", code=0).out
-    assert "no version or alias 'champion'. Known: challenger, 1" in run("fetch", "support", "-o", "got", code=2).complaint
+    assert (
+        "as version 1 (small-1) of support, its challenger now"
+        in run("publish", journey.bundle, "--name", "support", code=0).out
+    )
+    assert (
+        "no version or alias 'champion'. Known: challenger, 1"
+        in run("fetch", "support", "-o", "got", code=2).complaint
+    )
     assert "is the first champion of support" in run("promote", "support", code=0).out
     run("publish", worse, "--name", "support", code=0)
     told = json.loads(run("versions", "support", "--json", code=0).out)
-    assert (told["aliases"], [row["bundle"] for row in told["versions"]]) == ({"challenger": 2, "champion": 1}, ["small-2", "small-1"])
+    assert (told["aliases"], [row["bundle"] for row in told["versions"]]) == (
+        {"challenger": 2, "champion": 1},
+        ["small-2", "small-1"],
+    )
     assert told["versions"][0]["tags"]["threshold"] == "1"
     listed = [line.split() for line in run("versions", "support", code=0).out.splitlines()]
-    assert [(line[0], line[1], line[4]) for line in listed[1:]] == [("2", "small-2", "challenger"), ("1", "small-1", "champion")]
+    assert [(line[0], line[1], line[4]) for line in listed[1:]] == [
+        ("2", "small-2", "challenger"),
+        ("1", "small-1", "champion"),
+    ]
     said = run("promote", "support", "recent.parquet", code=1).out
     assert "quality may be worse" in said
-    assert "version 2 (small-2) is not promoted; champion of support stays version 1 (small-1)" in said
+    assert (
+        "version 2 (small-2) is not promoted; champion of support stays version 1 (small-1)" in said
+    )
     (tmp_path / "open.toml").write_text('name = "open"\n[promotion]\nmax_quality_loss = 1.0\n')
-    form = json.loads(run("promote", "support", "recent.parquet", "--recipe", "open.toml", "--json", code=0).out)
-    assert (form["promoted"], form["challenger"], form["champion_before"], form["refusals"]) == (True, 2, 1, [])
+    form = json.loads(
+        run("promote", "support", "recent.parquet", "--recipe", "open.toml", "--json", code=0).out
+    )
+    assert (form["promoted"], form["challenger"], form["champion_before"], form["refusals"]) == (
+        True,
+        2,
+        1,
+        [],
+    )
     assert form["figures"]["quality"]["difference"]["high"] < 0
-    assert "version 2 (small-2) of support" in run("fetch", "support@champion", "-o", "got", code=0).out
+    assert (
+        "version 2 (small-2) of support"
+        in run("fetch", "support@champion", "-o", "got", code=0).out
+    )
     assert read_bundle(tmp_path / "got").contents == read_bundle(worse).contents
-    assert "version 1 (small-1) is the champion of support again, in place of version 2" in run("rollback", "support", code=0).out
-    assert json.loads(run("fetch", "support", "-o", "back", "--json", code=0).out)["bundle"] == "small-1"
+    assert (
+        "version 1 (small-1) is the champion of support again, in place of version 2"
+        in run("rollback", "support", code=0).out
+    )
+    assert (
+        json.loads(run("fetch", "support", "-o", "back", "--json", code=0).out)["bundle"]
+        == "small-1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,10 +79,19 @@ def test_bundles_go_the_whole_way(run, journey, made, tmp_path, monkeypatch):
         (["promote", "none", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
         (["versions", "none", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
         (["rollback", "none", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
-        (["fetch", "none@7", "-o", "got", "--registry", "registry"], "no bundle 'none' in registry 'registry'"),
-        (["promote", "none", "--registry", "http://127.0.0.1:1"], "no MLflow server answers at 'http://127.0.0.1:1'"),
+        (
+            ["fetch", "none@7", "-o", "got", "--registry", "registry"],
+            "no bundle 'none' in registry 'registry'",
+        ),
+        (
+            ["promote", "none", "--registry", "http://127.0.0.1:1"],
+            "no MLflow server answers at 'http://127.0.0.1:1'",
+        ),
         (["fetch", "none", "-o", "got", "--registry", "s3://a/b"], "unknown registry 's3'"),
-        (["fetch", "../none", "-o", "got", "--registry", "registry"], "name must be at most 128 letters"),
+        (
+            ["fetch", "../none", "-o", "got", "--registry", "registry"],
+            "name must be at most 128 letters",
+        ),
     ],
 )
 def test_what_is_not_there_is_said(run, arguments, complaint):
@@ -65,6 +104,15 @@ def test_publishing_requires_the_signature_that_is_trusted(run, journey, tmp_pat
 
     write_pair(tmp_path, "release")
     (tmp_path / "trust.toml").write_text('public_keys = ["release.pub.pem"]\n')
-    command = ["publish", journey.bundle, "--name", "support", "--registry", "registry", "--trust", "trust.toml"]
+    command = [
+        "publish",
+        journey.bundle,
+        "--name",
+        "support",
+        "--registry",
+        "registry",
+        "--trust",
+        "trust.toml",
+    ]
     assert "has no file signature" in run(*command, code=2).complaint
     assert not (tmp_path / "registry").exists()

@@ -9,7 +9,13 @@ from tests.journey import write_recipe
 
 def entry(name, value, *, chosen=False):
     """Return a candidate of a report whose best one has 0.7."""
-    figures = {"value": value, "low": 0.5, "high": 0.9, "behind_best": 0.7 - value, "standard_error": 0.01}
+    figures = {
+        "value": value,
+        "low": 0.5,
+        "high": 0.9,
+        "behind_best": 0.7 - value,
+        "standard_error": 0.01,
+    }
     return {"name": name, "chosen": chosen, **figures}
 
 
@@ -18,7 +24,12 @@ REPORT = {
     "minutes": 0.5,
     "seconds": 31.4,
     "best": "rich",
-    "tried": [entry("plain", 0.6), entry("simple", 0.69, chosen=True), entry("middle", 0.695), entry("rich", 0.7)],
+    "tried": [
+        entry("plain", 0.6),
+        entry("simple", 0.69, chosen=True),
+        entry("middle", 0.695),
+        entry("rich", 0.7),
+    ],
     "untried": ["richer"],
     "note": "Optimistic.",
 }
@@ -54,8 +65,14 @@ def test_a_searched_run_is_judged_and_shipped_like_any_other(run, journey, tmp_p
     settings = "folds = 3\nngram_strengths = []\nembedding_strengths = []\nneighbour_sharpness = []"
     recipe = write_recipe(tmp_path / "auto.toml", journey.encoder, extra=f"[search]\n{settings}")
     quick = ("--no-tracking", "--no-more-labels", "--no-unseen-tasks", "--json")
-    form = json.loads(run("train", journey.traffic, "-o", "run", "--recipe", recipe, *quick, code=0).out)
-    assert {entry["name"] for entry in form["search"]["tried"]} >= {"ngrams", "embedding", "ngrams + tasks + guess"}
+    form = json.loads(
+        run("train", journey.traffic, "-o", "run", "--recipe", recipe, *quick, code=0).out
+    )
+    assert {entry["name"] for entry in form["search"]["tried"]} >= {
+        "ngrams",
+        "embedding",
+        "ngrams + tasks + guess",
+    }
     assert sum(entry["chosen"] for entry in form["search"]["tried"]) == 1
     run("ship", "run", "-o", "bundle-1", code=0)
     run("verify", "bundle-1", code=0)

@@ -1,6 +1,7 @@
 """How ``bundle-format-1-1`` was made: ``python -m tests.data.make_bundle FOLDER``.
 
-It stays as it is and readable for good. When ``BUNDLE_FORMAT`` is raised, make one of the new format beside it with the code of that day.
+It stays as it is and readable for good. When ``BUNDLE_FORMAT`` is raised, make one of the new
+format beside it with the code of that day.
 """
 
 import json
@@ -65,10 +66,18 @@ def write_small_bundle(folder):
     """Write a bundle whose model was fitted on made-up words."""
     with tempfile.TemporaryDirectory() as scratch:
         graph = build_graph(fit_model(load_encoder(Path(scratch) / "encoder"))).SerializeToString()
-    tokenizer, view = RequestTokenizer(word_tokenizer(), max_tokens=MAX_TOKENS), TextView(1, max_chars=MAX_CHARS)
-    policy = Policy(**{**POLICY, "review_date": date(2030, 1, 1), "chosen": Chosen(**POLICY["chosen"])})
+    tokenizer, view = (
+        RequestTokenizer(word_tokenizer(), max_tokens=MAX_TOKENS),
+        TextView(1, max_chars=MAX_CHARS),
+    )
+    policy = Policy(
+        **{**POLICY, "review_date": date(2030, 1, 1), "chosen": Chosen(**POLICY["chosen"])}
+    )
     router = Router(Scorer(load_session(graph), tokenizer, view), policy, version="bundle-format-1")
-    words = [{"id": f"words-{number}", "messages": [{"role": "user", "content": text}]} for number, text in enumerate(WORDS)]
+    words = [
+        {"id": f"words-{number}", "messages": [{"role": "user", "content": text}]}
+        for number, text in enumerate(WORDS)
+    ]
     rows = golden_rows(router, [*words, *golden_requests()])
     files = {
         "scorer.onnx": graph,

@@ -1,7 +1,8 @@
 """One worked example with round numbers, and what each answer or missing part changes in it.
 
-1,000 requests: each reads 1,000 tokens and writes 1,000. The frontier model takes 1 and 3 USD a million: 4 USD per 1,000 requests. Half of
-the requests are kept. The cheap model gets four of five of those right, the frontier model all; validation catches half of the failures.
+1,000 requests: each reads 1,000 tokens and writes 1,000. The frontier model takes 1 and 3 USD a
+million: 4 USD per 1,000 requests. Half of the requests are kept. The cheap model gets four of five
+of those right, the frontier model all; validation catches half of the failures.
 """
 
 import json
@@ -14,7 +15,15 @@ import pytest
 from difficulty.economics.analysis import Setting, analyse
 from difficulty.economics.options import Answers
 from difficulty.economics.prices import PriceList, TokenPrice
-from difficulty.economics.sections import Aggregator, CloudGpu, Hosting, OwnGpu, Scorer, Team, TrafficShape
+from difficulty.economics.sections import (
+    Aggregator,
+    CloudGpu,
+    Hosting,
+    OwnGpu,
+    Scorer,
+    Team,
+    TrafficShape,
+)
 from difficulty.economics.usage import Requests
 from difficulty.economics.volume import Arrivals, Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError
@@ -23,7 +32,12 @@ from tests.economics.test_costs import tokens
 from tests.economics.test_hosting import MACHINE
 
 N = 1000
-NO_OUTCOMES = Outcomes(cheap_quality=np.zeros(0), frontier_quality=np.zeros(0), preferred_gain=np.zeros(0), weight=np.zeros(0))
+NO_OUTCOMES = Outcomes(
+    cheap_quality=np.zeros(0),
+    frontier_quality=np.zeros(0),
+    preferred_gain=np.zeros(0),
+    weight=np.zeros(0),
+)
 MILLION = Volume(1e6, 1e6)
 TEAM = {
     "hours_per_month": 5,
@@ -36,7 +50,15 @@ TEAM = {
 }
 AGGREGATOR = Aggregator(input=0.1, output=0.3, usd_per_month=0, cold_start_seconds=0)
 CLOUD = CloudGpu(**MACHINE, gpus_per_replica=1, usd_per_gpu_hour=1, cold_start_seconds=60)
-OWN = OwnGpu(**MACHINE, gpus_per_replica=1, usd_per_gpu=36e4, months=36, watts_per_gpu=0, usd_per_kwh=0, power_overhead=1)
+OWN = OwnGpu(
+    **MACHINE,
+    gpus_per_replica=1,
+    usd_per_gpu=36e4,
+    months=36,
+    watts_per_gpu=0,
+    usd_per_kwh=0,
+    power_overhead=1,
+)
 PRICES = PriceList(
     name="prices.toml",
     date=date(2026, 11, 1),
@@ -59,10 +81,25 @@ def requests(*, cheap=None, frontier=None, kept=None):
         weight=np.ones(N),
     )
     plan = (place % 10 < 5).astype(float) if kept is None else kept
-    return Requests(tokens=tokens(*([1e3] * N,) * 3), outcomes=outcomes, groups=place.astype(str), plans={"share": plan})
+    return Requests(
+        tokens=tokens(*([1e3] * N,) * 3),
+        outcomes=outcomes,
+        groups=place.astype(str),
+        plans={"share": plan},
+    )
 
 
-def economics(prices=PRICES, *, asked=None, volume=MILLION, share=0.5, hard_share=None, arrivals=None, today=None, **answers):
+def economics(
+    prices=PRICES,
+    *,
+    asked=None,
+    volume=MILLION,
+    share=0.5,
+    hard_share=None,
+    arrivals=None,
+    today=None,
+    **answers,
+):
     setting = Setting(
         share=share,
         answers=Answers(**{"catch_rate": 0.5} | answers),
@@ -79,27 +116,43 @@ def state(made, name):
 
 
 def test_worked_example():
-    """4,000 USD a month. Half of it is kept: 2,000, less fallbacks for 10 % of those, 200, less 500,000 x 0.0004 for the cheap model, 200.
+    """4,000 USD a month. Half of it is kept: 2,000, less fallbacks for 10 % of those, 200, less
+    500,000 x 0.0004 for the cheap model, 200.
 
-    That saves 1,600; keeping it costs 300 + 100 + 200 = 600. A request saves 0.0016: break-even at 375,000. The set-up of 3,000 is paid
-    back in three months. Of the quality 0.2 x 0.5 of half the requests is lost.
+    That saves 1,600; keeping it costs 300 + 100 + 200 = 600. A request saves 0.0016: break-even at
+    375,000. The set-up of 3,000 is paid back in three months. Of the quality 0.2 x 0.5 of half the
+    requests is lost.
     """
     made = economics()
-    overall = {"frontier_spend": 4000, "frontier_input_spend": 1000, "frontier_output_spend": 3000, "frontier_cost": 4, "keep_cost": 600}
+    overall = {
+        "frontier_spend": 4000,
+        "frontier_input_spend": 1000,
+        "frontier_output_spend": 3000,
+        "frontier_cost": 4,
+        "keep_cost": 600,
+    }
     assert {name: made.overall[name].value for name in overall} == pytest.approx(overall)
     plan = {
-        "kept_share": 0.5, "frontier_spend": 2000, "fallback_cost": 200, "caught_share": 0.1, "cheap_quality": 0.8, "quality_after": 0.9,
-        "quality_loss": 0.05, "input_tokens_per_month": 5e8, "aggregator_cost": 200, "aggregator_cost_per_1000_kept": 0.4,
-        "aggregator_saving": 1600, "aggregator_net_saving": 1000, "aggregator_break_even": 375_000, "aggregator_payback_months": 3,
+        "kept_share": 0.5, "frontier_spend": 2000, "fallback_cost": 200, "caught_share": 0.1,
+        "cheap_quality": 0.8, "quality_after": 0.9,
+        "quality_loss": 0.05, "input_tokens_per_month": 5e8, "aggregator_cost": 200,
+        "aggregator_cost_per_1000_kept": 0.4,
+        "aggregator_saving": 1600, "aggregator_net_saving": 1000, "aggregator_break_even": 375_000,
+        "aggregator_payback_months": 3,
     }  # fmt: skip
     assert {name: made.plans["share"][name].value for name in plan} == pytest.approx(plan)
     assert (made.verdict.answer, made.verdict.shape) == ("build", "aggregator")
-    assert made.verdict.text.startswith("with the simplest 50% on the cheap model aggregator saves 1,000 [")
+    assert made.verdict.text.startswith(
+        "with the simplest 50% on the cheap model aggregator saves 1,000 ["
+    )
     assert (made.assumed, list(made.missing)) == ({}, ["hosting"])
 
 
 def test_intervals_hold_the_value_and_widen_with_the_range_of_the_volume():
-    sure, unsure = (economics(volume=volume).plans["share"]["aggregator_net_saving"] for volume in (MILLION, Volume(5e5, 1.5e6)))
+    sure, unsure = (
+        economics(volume=volume).plans["share"]["aggregator_net_saving"]
+        for volume in (MILLION, Volume(5e5, 1.5e6))
+    )
     assert sure.low < sure.value < sure.high
     assert unsure.value == pytest.approx(sure.value)
     assert unsure.high - unsure.low > 2 * (sure.high - sure.low)
@@ -111,8 +164,13 @@ def test_plot_crosses_zero_at_the_break_even():
     curve = plot.curves["aggregator"]
     assert plot.measure == "net_saving"
     assert (plot.volumes[0], plot.volumes[-1]) == (0.0, 2e6)
-    assert np.interp([0.0, 375_000, 1e6], plot.volumes, curve.value) == pytest.approx([-600.0, 0.0, 1000.0], abs=1e-6)
-    assert all(low <= value <= high for value, low, high in zip(curve.value, curve.low, curve.high, strict=True))
+    assert np.interp([0.0, 375_000, 1e6], plot.volumes, curve.value) == pytest.approx(
+        [-600.0, 0.0, 1000.0], abs=1e-6
+    )
+    assert all(
+        low <= value <= high
+        for value, low, high in zip(curve.value, curve.low, curve.high, strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,8 +198,13 @@ def test_free_frontier_model_is_wait():
 
 
 def test_lost_answers_and_scorer_are_paid():
-    """Of a million answers 50,000 are lost at 0.01 USD; 3.6 s of processor time a request at 0.1 USD an hour are 100 USD a million."""
-    team, scorer = Team(**TEAM, usd_per_lost_answer=0.01), Scorer(milliseconds_per_request=3600, cores=1, usd_per_core_hour=0.1)
+    """Of a million answers 50,000 are lost at 0.01 USD; 3.6 s of processor time a request at 0.1
+    USD an hour are 100 USD a million.
+    """
+    team, scorer = (
+        Team(**TEAM, usd_per_lost_answer=0.01),
+        Scorer(milliseconds_per_request=3600, cores=1, usd_per_core_hour=0.1),
+    )
     made = economics(replace(PRICES, team=team, scorer=scorer))
     assert made.plans["share"]["lost_answers_cost"].value == pytest.approx(500)
     assert made.overall["scorer_cost"].value == pytest.approx(100 + 73)
@@ -149,7 +212,8 @@ def test_lost_answers_and_scorer_are_paid():
 
 
 @pytest.mark.parametrize(
-    ("tolerated", "state_", "answer"), [(0.1, "does not hold", "build"), (0.05, "unknown", "unsure"), (0.01, "holds", "wait")]
+    ("tolerated", "state_", "answer"),
+    [(0.1, "does not hold", "build"), (0.05, "unknown", "unsure"), (0.01, "holds", "wait")],
 )
 def test_quality_loss_is_held_against_what_is_tolerated(tolerated, state_, answer):
     """0.05 is lost, give or take a tenth of it."""
@@ -162,7 +226,12 @@ def test_hard_traffic_is_wait_unless_its_loss_is_tolerated():
     cheap = (np.arange(N) % 10 == 0).astype(float)
     hard = economics(asked=requests(cheap=cheap), volume=Volume(1e8, 1e8))
     assert (state(hard, "hard_reasoning"), hard.verdict.answer) == ("holds", "wait")
-    assert economics(asked=requests(cheap=cheap), volume=Volume(1e8, 1e8), max_quality_loss=0.5).verdict.answer == "build"
+    assert (
+        economics(
+            asked=requests(cheap=cheap), volume=Volume(1e8, 1e8), max_quality_loss=0.5
+        ).verdict.answer
+        == "build"
+    )
     assert state(economics(hard_share=0.6), "hard_reasoning") == "holds"
     assert state(economics(hard_share=0.4), "hard_reasoning") == "does not hold"
 
@@ -174,20 +243,44 @@ def test_compliance_excludes_ways_to_host():
     assert state(economics(prices), "compliance") == "unknown"
     assert state(economics(prices, compliance="any"), "compliance") == "does not hold"
     made = economics(prices, compliance="own-hardware")
-    assert (state(made, "compliance"), made.verdict.answer, made.verdict.shape) == ("holds", "wait", "own")
+    assert (state(made, "compliance"), made.verdict.answer, made.verdict.shape) == (
+        "holds",
+        "wait",
+        "own",
+    )
     assert made.barred == {"aggregator": "compliance: requests may go to own-hardware only"}
     nothing = economics(compliance="own-hardware")
-    assert (state(nothing, "compliance"), nothing.verdict.answer, nothing.verdict.shape) == ("holds", "wait", None)
+    assert (state(nothing, "compliance"), nothing.verdict.answer, nothing.verdict.shape) == (
+        "holds",
+        "wait",
+        None,
+    )
 
 
 def test_latency_critical_traffic_pays_for_idle_hours():
     """A GPU for 100 of 730 hours saves money, one that is kept warm for the other 630 does not."""
     traffic = TrafficShape(peak_to_mean=8.0, active_hours_per_month=100.0)
-    fast = CLOUD.model_copy(update={"input_tokens_per_second": 1e5, "output_tokens_per_second": 1e5, "usd_per_gpu_hour": 2.0})
+    fast = CLOUD.model_copy(
+        update={
+            "input_tokens_per_second": 1e5,
+            "output_tokens_per_second": 1e5,
+            "usd_per_gpu_hour": 2.0,
+        }
+    )
     prices = replace(PRICES, hosting=Hosting(cloud=fast), cheap=None, traffic=traffic)
-    asked, waits, cannot = economics(prices), economics(prices, latency_critical=False), economics(prices, latency_critical=True)
-    assert [state(made, "cold_starts") for made in (asked, waits, cannot)] == ["unknown", "does not hold", "holds"]
-    assert waits.plans["share"]["cloud_net_saving"].value - cannot.plans["share"]["cloud_net_saving"].value == pytest.approx(630 * 2.0)
+    asked, waits, cannot = (
+        economics(prices),
+        economics(prices, latency_critical=False),
+        economics(prices, latency_critical=True),
+    )
+    assert [state(made, "cold_starts") for made in (asked, waits, cannot)] == [
+        "unknown",
+        "does not hold",
+        "holds",
+    ]
+    assert waits.plans["share"]["cloud_net_saving"].value - cannot.plans["share"][
+        "cloud_net_saving"
+    ].value == pytest.approx(630 * 2.0)
     assert (waits.verdict.answer, cannot.verdict.answer) == ("build", "wait")
 
 
@@ -201,7 +294,10 @@ def test_aggregator_with_cold_starts_is_excluded_where_nobody_can_wait():
 def test_without_volume_everything_is_a_function_of_it():
     """The month is unknown; costs of a request, break-even and plot are not."""
     made = economics(volume=None)
-    assert made.plans["share"]["aggregator_net_saving"].note == "unknown, as this is missing: requests_per_month"
+    assert (
+        made.plans["share"]["aggregator_net_saving"].note
+        == "unknown, as this is missing: requests_per_month"
+    )
     assert made.plans["share"]["aggregator_break_even"].value == pytest.approx(375_000)
     assert made.overall["frontier_cost"].value == pytest.approx(4.0)
     assert made.plot.curves["aggregator"].value[0] is not None
@@ -221,9 +317,18 @@ def test_volume_is_the_answer_else_the_price_list_else_the_times():
 
 
 def test_missing_sections_are_named_and_the_rest_goes_on():
-    made = economics(PriceList(name="p", date=date(2026, 11, 1), cheap=PRICES.cheap, frontier=PRICES.frontier), catch_rate=None)
+    made = economics(
+        PriceList(name="p", date=date(2026, 11, 1), cheap=PRICES.cheap, frontier=PRICES.frontier),
+        catch_rate=None,
+    )
     assert set(made.missing) == {"hosting", "team"}
-    assert set(made.assumed) == {"catch_rate", "aggregator", "peak_to_mean", "active_hours", "scorer"}
+    assert set(made.assumed) == {
+        "catch_rate",
+        "aggregator",
+        "peak_to_mean",
+        "active_hours",
+        "scorer",
+    }
     saving = made.plans["share"]["aggregator_saving"]
     assert saving.value == pytest.approx(1800)
     assert saving.note == "assumed: aggregator, catch_rate, scorer"
@@ -251,13 +356,18 @@ def test_without_outcomes_fallbacks_are_unknown():
     made = economics(asked=requests(cheap=nothing, frontier=nothing))
     assert made.plans["share"]["fallback_cost"].note == "unknown, as this is missing: outcomes"
     assert made.verdict.answer == "unsure"
-    assert economics(asked=requests(cheap=nothing, frontier=nothing), catch_rate=0.0).verdict.answer == "build"
+    assert (
+        economics(asked=requests(cheap=nothing, frontier=nothing), catch_rate=0.0).verdict.answer
+        == "build"
+    )
 
 
 def test_without_answer_tokens_what_is_read_is_still_known():
     asked = requests()
     nothing = np.full(N, np.nan)
-    made = economics(asked=replace(asked, tokens=asked.tokens._replace(cheap=nothing, frontier=nothing)))
+    made = economics(
+        asked=replace(asked, tokens=asked.tokens._replace(cheap=nothing, frontier=nothing))
+    )
     assert made.overall["frontier_input_spend"].value == pytest.approx(1000)
     assert made.overall["frontier_spend"].value is None
     assert made.verdict.answer == "unsure"
@@ -277,16 +387,22 @@ def test_same_seed_gives_the_same_json_without_infinities():
     assert set(one["overall"]["frontier_spend"]) >= {"value", "low", "high", "n"}
 
 
-@pytest.mark.parametrize("answers", [{"catch_rate": 70.0}, {"max_quality_loss": -0.1}, {"catch_rate": float("nan")}])
+@pytest.mark.parametrize(
+    "answers", [{"catch_rate": 70.0}, {"max_quality_loss": -0.1}, {"catch_rate": float("nan")}]
+)
 def test_answers_that_are_no_fractions_are_refused(answers):
     with pytest.raises(InvalidValueError, match="not percentages"):
         Answers(**answers)
 
 
 def test_bad_requests_and_compliance_are_refused():
-    with pytest.raises(InvalidValueError, match="compliance must be one of own-hardware, own-cloud, any"):
+    with pytest.raises(
+        InvalidValueError, match="compliance must be one of own-hardware, own-cloud, any"
+    ):
         Answers(compliance="moon")
     with pytest.raises(InvalidValueError, match="plan 'share' must be a probability"):
         requests(kept=np.full(N, 2.0))
     with pytest.raises(TooFewSamplesError, match="economics needs requests"):
-        Requests(tokens=tokens([], [], []), outcomes=NO_OUTCOMES, groups=np.zeros(0, dtype=str), plans={})
+        Requests(
+            tokens=tokens([], [], []), outcomes=NO_OUTCOMES, groups=np.zeros(0, dtype=str), plans={}
+        )

@@ -7,11 +7,15 @@ from tests.economics.test_prices import PRICES
 
 
 def tokens(prompt, cheap, frontier):
-    return Tokens(np.array(prompt, dtype=float), np.array(cheap, dtype=float), np.array(frontier, dtype=float))
+    return Tokens(
+        np.array(prompt, dtype=float), np.array(cheap, dtype=float), np.array(frontier, dtype=float)
+    )
 
 
 def test_costs_by_hand():
-    """1,000 tokens in and 100 out: 1,000 x 0.1 + 100 x 0.3 = 130 millionths of a dollar; 3,000 + 200 x 12 = 5,400 on the frontier model."""
+    """1,000 tokens in and 100 out: 1,000 x 0.1 + 100 x 0.3 = 130 millionths of a dollar; 3,000 +
+    200 x 12 = 5,400 on the frontier model.
+    """
     cheap, frontier = request_costs(tokens([1000, 0], [100, 0], [200, 1]), PRICES)
     assert cheap == pytest.approx([130e-6, 0])
     assert frontier == pytest.approx([5400e-6, 12e-6])
@@ -19,7 +23,9 @@ def test_costs_by_hand():
 
 def test_unknown_counts_and_prices_cost_an_unknown_amount():
     """Unknown is not free."""
-    cheap, frontier = request_costs(tokens([10, np.nan, 10], [np.nan, 5, 5], [5, 5, np.nan]), PRICES)
+    cheap, frontier = request_costs(
+        tokens([10, np.nan, 10], [np.nan, 5, 5], [5, 5, np.nan]), PRICES
+    )
     assert np.isnan(cheap).tolist() == [True, True, False]
     assert np.isnan(frontier).tolist() == [False, True, True]
     both = request_costs(tokens([10], [5], [5]), None)

@@ -28,10 +28,16 @@ def test_large_groups_make_the_volume_unsure():
 
 
 def test_peak_is_the_busiest_hour_and_weekday():
-    """All requests at ten on Mondays: 24 times the mean hour of the day, and 7 times that of the week."""
-    moments = [START + timedelta(days=7 * (number % 5), hours=10, seconds=number) for number in range(300)]
+    """All requests at ten on Mondays: 24 times the mean hour of the day, and 7 times that of the
+    week.
+    """
+    moments = [
+        START + timedelta(days=7 * (number % 5), hours=10, seconds=number) for number in range(300)
+    ]
     assert Arrivals.of(moments, ["a"] * 300).peak_to_mean == pytest.approx(24 * 7)
-    assert Arrivals.of(times(5001, hours=7 * 24 * 10 - 1), ["a"] * 5001).peak_to_mean == pytest.approx(1.0, abs=0.02)
+    assert Arrivals.of(
+        times(5001, hours=7 * 24 * 10 - 1), ["a"] * 5001
+    ).peak_to_mean == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize("moments", [[None] * 3, times(300, hours=100), [START]])
@@ -47,7 +53,8 @@ def test_few_requests_tell_no_peak():
 
 
 @pytest.mark.parametrize(
-    ("text", "volume"), [("50000", (5e4, 5e4)), ("50_000-200,000", (5e4, 2e5)), (" 2e6 ", (2e6, 2e6)), ("5-5", (5, 5))]
+    ("text", "volume"),
+    [("50000", (5e4, 5e4)), ("50_000-200,000", (5e4, 2e5)), (" 2e6 ", (2e6, 2e6)), ("5-5", (5, 5))],
 )
 def test_volume_is_read(text, volume):
     assert parse_volume(text) == Volume(*volume)
@@ -55,7 +62,10 @@ def test_volume_is_read(text, volume):
 
 @pytest.mark.parametrize("text", ["", "0", "-5", "many", "200-100", "1-2-3", "inf", "nan", "1-nan"])
 def test_volume_that_is_none_is_refused(text):
-    with pytest.raises(InvalidValueError, match="requests per month must be a number above 0 or a range like 50000-200000"):
+    with pytest.raises(
+        InvalidValueError,
+        match="requests per month must be a number above 0 or a range like 50000-200000",
+    ):
         parse_volume(text)
 
 

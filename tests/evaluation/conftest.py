@@ -13,7 +13,9 @@ def outcomes_of(cheap, frontier, preferred=None, weight=None):
     return Outcomes(
         cheap_quality=np.asarray(cheap, dtype=float),
         frontier_quality=np.asarray(frontier, dtype=float),
-        preferred_gain=np.full(n, np.nan) if preferred is None else np.asarray(preferred, dtype=float),
+        preferred_gain=np.full(n, np.nan)
+        if preferred is None
+        else np.asarray(preferred, dtype=float),
         weight=np.ones(n) if weight is None else np.asarray(weight, dtype=float),
     )
 
@@ -39,7 +41,9 @@ def judged_of(score, cheap, frontier, **changes):
 
 @pytest.fixture
 def four():
-    """Four requests worked by hand: gains 1, 0, -1, 1 from the highest score down; one is sent at threshold 0.7."""
+    """Four requests worked by hand: gains 1, 0, -1, 1 from the highest score down; one is sent at
+    threshold 0.7.
+    """
     return judged_of(
         [0.2, 0.9, 0.4, 0.6],
         [0.0, 0.0, 1.0, 0.0],

@@ -6,7 +6,9 @@ from difficulty.evaluation.choice import simplest_near_best
 
 
 def test_choice_is_the_simplest_within_one_standard_error_of_the_difference():
-    """By hand: in two draws the differences to the best stand 0.04 apart, so their deviation is 0.028: 0.03 is too far behind."""
+    """By hand: in two draws the differences to the best stand 0.04 apart, so their deviation is
+    0.028: 0.03 is too far behind.
+    """
     best = np.array([0.60, 0.70])
     far, near = best - [0.02, 0.06], best - [0.0, 0.04]
     choice = simplest_near_best([0.62, 0.63, 0.65], [far, near, best])

@@ -16,7 +16,9 @@ def run(judged, n_draws=30):
 
 
 def test_curve_of_four_requests_by_hand(four):
-    """From none sent to all: gains along the ranking are 1, 0, -1, 1; the threshold 0.7 stands for all between 0.6 and 0.9."""
+    """From none sent to all: gains along the ranking are 1, 0, -1, 1; the threshold 0.7 stands for
+    all between 0.6 and 0.9.
+    """
     curve = run(four).curve
     assert curve.threshold == pytest.approx((0.95, 0.7, 0.5, 0.3, 0.1))
     assert curve.figures["frontier_share"].value == pytest.approx((0.0, 0.25, 0.5, 0.75, 1.0))
@@ -25,22 +27,34 @@ def test_curve_of_four_requests_by_hand(four):
     assert curve.figures["cost"].value == pytest.approx((1.0, 6.0, 11.0, 16.0, 21.0))
     assert curve.figures["routing_precision"].value == (None, 1.0, 0.5, pytest.approx(1 / 3), 0.5)
     assert curve.figures["routing_precision"].n == (0, 1, 2, 3, 4)
-    assert curve.figures["cheap_route_precision"].value == (0.5, pytest.approx(2 / 3), 0.5, 0.0, None)
+    assert curve.figures["cheap_route_precision"].value == (
+        0.5,
+        pytest.approx(2 / 3),
+        0.5,
+        0.0,
+        None,
+    )
     assert curve.figures["cheap_route_recall"].value == pytest.approx((1.0, 1.0, 0.5, 0.0, 0.0))
     assert curve.figures["fallback_share"].value == (None,) * 5
 
 
 @pytest.mark.parametrize("changes", [{}, {"catch_rate": 0.6}, {"task_thresholds": {"code": 0.4}}])
 def test_curve_at_any_threshold_is_what_evaluation_says_of_it(many, changes):
-    """Moving the threshold to a point of the curve gives the curve's numbers there, intervals too: all see the same draws."""
-    fixed = np.where(np.arange(len(many)) % 7 == 0, 1.0, np.where(np.arange(len(many)) % 5 == 0, 0.0, np.nan))
+    """Moving the threshold to a point of the curve gives the curve's numbers there, intervals too:
+    all see the same draws.
+    """
+    fixed = np.where(
+        np.arange(len(many)) % 7 == 0, 1.0, np.where(np.arange(len(many)) % 5 == 0, 0.0, np.nan)
+    )
     judged = dataclasses.replace(many, fixed=fixed, **changes)
     curve = run(judged).curve
     for place in (1, 40, 90, len(curve.threshold) - 2):
         there = run(dataclasses.replace(judged, threshold=curve.threshold[place])).overall
         for name in CURVE_FIGURES:
             one, other = curve.figures[name].at(place), there[name]
-            assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high)), (name, place)
+            assert (one.value, one.low, one.high) == pytest.approx(
+                (other.value, other.low, other.high)
+            ), (name, place)
             assert one.n == other.n or other.value is None
 
 
@@ -50,11 +64,18 @@ def test_curve_at_the_operating_threshold_is_the_overall_figures(many):
     place = result.curve.threshold.index(many.threshold)
     for name in CURVE_FIGURES:
         one, other = result.curve.figures[name].at(place), result.overall[name]
-        assert (one.value, one.low, one.high, one.n) == (other.value, other.low, other.high, other.n)
+        assert (one.value, one.low, one.high, one.n) == (
+            other.value,
+            other.low,
+            other.high,
+            other.n,
+        )
 
 
 def test_curve_has_a_bounded_number_of_points_evenly_in_share(many):
-    """Some six hundred scores, 151 thresholds and perhaps the operating one; thresholds fall as the share rises."""
+    """Some six hundred scores, 151 thresholds and perhaps the operating one; thresholds fall as the
+    share rises.
+    """
     curve = run(many).curve
     assert len(curve.threshold) in (151, 152)
     assert (np.diff(curve.threshold) < 0).all()
@@ -89,7 +110,9 @@ def test_scores_of_zero_are_never_sent():
 
 
 def test_neighbouring_floats_are_kept_apart():
-    """Between two scores without a number between them the lower one is the threshold: ties stay cheap."""
+    """Between two scores without a number between them the lower one is the threshold: ties stay
+    cheap.
+    """
     low = 0.5
     high = np.nextafter(low, 1.0)
     thresholds = curve_thresholds(judged_of([low, high], [0, 1], [1, 1], threshold=None))

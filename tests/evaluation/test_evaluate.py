@@ -31,7 +31,9 @@ def values(estimates):
 
 
 def test_figures_of_four_requests_by_hand(four):
-    """One request is sent, rightly; another that needed it is kept; gains along the ranking are 1, 0, -1, 1."""
+    """One request is sent, rightly; another that needed it is kept; gains along the ranking are 1,
+    0, -1, 1.
+    """
     got = values(run(four).overall)
     assert got == pytest.approx(
         {
@@ -58,14 +60,28 @@ def test_figures_of_four_requests_by_hand(four):
 
 
 def test_baselines_of_four_requests_by_hand(four):
-    """At share 1/4 random gains a quarter of the gap, the oracle all of it: half of each of the two requests that gain."""
+    """At share 1/4 random gains a quarter of the gap, the oracle all of it: half of each of the two
+    requests that gain.
+    """
     baselines = {name: values(estimates) for name, estimates in run(four).baselines.items()}
     assert list(baselines) == ["random", "length", "always_cheap", "always_frontier", "oracle"]
     assert baselines["random"]["apgr"] == pytest.approx(0.5)
     assert baselines["random"]["quality"] == pytest.approx(0.25 + 0.25 * 0.25)
-    ends = {"frontier_share": 0.0, "gap_recovered": 0.0, "quality": 0.25, "cost": 1.0, "quality_difference": 0.25}
+    ends = {
+        "frontier_share": 0.0,
+        "gap_recovered": 0.0,
+        "quality": 0.25,
+        "cost": 1.0,
+        "quality_difference": 0.25,
+    }
     assert baselines["always_cheap"] == pytest.approx(ends)
-    ends = {"frontier_share": 1.0, "gap_recovered": 1.0, "quality": 0.5, "cost": 21.0, "quality_difference": 0.0}
+    ends = {
+        "frontier_share": 1.0,
+        "gap_recovered": 1.0,
+        "quality": 0.5,
+        "cost": 21.0,
+        "quality_difference": 0.0,
+    }
     assert baselines["always_frontier"] == pytest.approx(ends)
     assert baselines["oracle"]["apgr"] == pytest.approx(1.375)
     assert baselines["oracle"]["quality"] == pytest.approx(0.5)
@@ -83,11 +99,17 @@ def test_figures_agree_with_the_metrics(many):
     assert got["cpt_80"] == pytest.approx(calls_for_gap(*curve, target=0.8, **ends))
     assert got["auroc"] == pytest.approx(auroc(score, frontier > cheap))
     assert got["brier"] == pytest.approx(brier(many.p_cheap_fails, 1 - cheap))
-    assert got["ece_frontier"] == pytest.approx(expected_calibration_error(many.p_frontier_fails, 1 - frontier))
+    assert got["ece_frontier"] == pytest.approx(
+        expected_calibration_error(many.p_frontier_fails, 1 - frontier)
+    )
     needed = frontier > cheap
-    assert got["routing_precision"] == pytest.approx(routing_precision(score, needed, threshold=0.6))
+    assert got["routing_precision"] == pytest.approx(
+        routing_precision(score, needed, threshold=0.6)
+    )
     assert got["routing_recall"] == pytest.approx(routing_recall(score, needed, threshold=0.6))
-    assert got["cheap_route_precision"] == pytest.approx(cheap_route_precision(score, needed, threshold=0.6))
+    assert got["cheap_route_precision"] == pytest.approx(
+        cheap_route_precision(score, needed, threshold=0.6)
+    )
     assert got["risk"] == pytest.approx(risk(score, 1 - cheap, threshold=0.6))
 
 
@@ -104,14 +126,17 @@ def test_every_figure_has_an_interval_that_holds_it(many):
 def test_whole_weights_are_copies(many):
     """Sample weights of 2 count like two requests in every figure of the data itself."""
     times = np.random.default_rng(1).integers(1, 3, len(many))
-    weighted = dataclasses.replace(many, outcomes=dataclasses.replace(many.outcomes, weight=times.astype(float)))
+    weighted = dataclasses.replace(
+        many, outcomes=dataclasses.replace(many.outcomes, weight=times.astype(float))
+    )
     rows = np.repeat(np.arange(len(many)), times)
     copied = dataclasses.replace(
         many,
         **{
             name: getattr(many, name)[rows]
             for name in (
-                "difficulty_score", "p_cheap_fails", "p_frontier_fails", "outcomes", "groups", "n_tokens", "cheap_cost", "frontier_cost",
+                "difficulty_score", "p_cheap_fails", "p_frontier_fails", "outcomes", "groups",
+                "n_tokens", "cheap_cost", "frontier_cost",
             )
         },
         tasks=[many.tasks[row] for row in rows],
@@ -124,8 +149,21 @@ def test_whole_weights_are_copies(many):
 
 def test_the_order_of_requests_does_not_matter(many):
     rows = np.random.default_rng(2).permutation(len(many))
-    arrays = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "outcomes", "groups", "n_tokens", "cheap_cost", "frontier_cost")
-    shuffled = dataclasses.replace(many, **{name: getattr(many, name)[rows] for name in arrays}, tasks=[many.tasks[row] for row in rows])
+    arrays = (
+        "difficulty_score",
+        "p_cheap_fails",
+        "p_frontier_fails",
+        "outcomes",
+        "groups",
+        "n_tokens",
+        "cheap_cost",
+        "frontier_cost",
+    )
+    shuffled = dataclasses.replace(
+        many,
+        **{name: getattr(many, name)[rows] for name in arrays},
+        tasks=[many.tasks[row] for row in rows],
+    )
     assert values(run(many).overall) == pytest.approx(values(run(shuffled).overall))
 
 
@@ -148,7 +186,13 @@ def test_unknown_outcomes_are_left_out_and_counted():
 
 def test_preferences_alone_give_apgr_but_no_quality():
     nan = np.full(4, np.nan)
-    judged = judged_of([0.2, 0.9, 0.4, 0.6], nan, nan, outcomes=outcomes_of(nan, nan, preferred=[1, 1, -1, 0]), threshold=0.7)
+    judged = judged_of(
+        [0.2, 0.9, 0.4, 0.6],
+        nan,
+        nan,
+        outcomes=outcomes_of(nan, nan, preferred=[1, 1, -1, 0]),
+        threshold=0.7,
+    )
     overall = run(judged).overall
     assert overall["apgr"].value == pytest.approx(0.625)
     assert overall["quality"].value is None
@@ -158,7 +202,9 @@ def test_preferences_alone_give_apgr_but_no_quality():
 
 def test_only_the_cheap_outcome_known():
     """What needs the frontier model is unknown, with the reason; what does not is there."""
-    judged = judged_of([0.2, 0.9, 0.4, 0.6], [1, 0, 0, 1], np.full(4, np.nan), target="failure", threshold=0.5)
+    judged = judged_of(
+        [0.2, 0.9, 0.4, 0.6], [1, 0, 0, 1], np.full(4, np.nan), target="failure", threshold=0.5
+    )
     result = run(judged)
     assert result.overall["auroc"].value == pytest.approx(0.75)
     assert result.overall["risk"].value == pytest.approx(0.5)
@@ -186,12 +232,18 @@ def test_no_threshold_leaves_routing_unknown(four):
 def test_a_frontier_model_that_is_worse_leaves_the_gap_undefined():
     result = run(judged_of([0.2, 0.9, 0.4], [1, 1, 0], [0, 1, 0]))
     assert result.overall["apgr"].value is None
-    assert result.overall["apgr"].note == "the frontier model is not better than the cheap one on these requests"
+    assert (
+        result.overall["apgr"].note
+        == "the frontier model is not better than the cheap one on these requests"
+    )
     assert result.overall["quality"].value == pytest.approx(2 / 3)
 
 
 def test_one_class_leaves_auroc_undefined():
-    assert "all needed the frontier model, or none did" in run(judged_of([0.2, 0.9], [0, 0], [1, 1])).overall["auroc"].note
+    assert (
+        "all needed the frontier model, or none did"
+        in run(judged_of([0.2, 0.9], [0, 0], [1, 1])).overall["auroc"].note
+    )
 
 
 def test_equal_scores_are_told_truthfully(many):
@@ -231,13 +283,17 @@ def test_score_without_signal_is_found(many):
     """A score of pure noise gets a finding, the score with signal none."""
     rng = np.random.default_rng(3)
     noise = dataclasses.replace(many, difficulty_score=rng.random(len(many)))
-    warned, fine = (evaluate(one, n_draws=50, rng=np.random.default_rng(0)).findings for one in (noise, many))
+    warned, fine = (
+        evaluate(one, n_draws=50, rng=np.random.default_rng(0)).findings for one in (noise, many)
+    )
     assert [finding.name for finding in warned] == ["no_signal"]
     assert fine == ()
 
 
 def test_fallback_is_counted_where_the_catch_rate_is_known(four):
-    """Of the three kept requests two fail; half of each is caught: 1/4 of all, and its answer is the frontier model's."""
+    """Of the three kept requests two fail; half of each is caught: 1/4 of all, and its answer is
+    the frontier model's.
+    """
     got = values(run(dataclasses.replace(four, catch_rate=0.5)).overall)
     assert got["fallback_share"] == pytest.approx(0.25)
     assert got["quality"] == pytest.approx((1.0 + 0.5 + 1.0 + 0.0) / 4)
@@ -248,7 +304,9 @@ def test_fallback_is_counted_where_the_catch_rate_is_known(four):
 
 
 def test_a_task_with_its_own_threshold_is_routed_by_it(four):
-    """The requests of task extract score 0.4 and 0.6: one is above their own threshold, none above the common one."""
+    """The requests of task extract score 0.4 and 0.6: one is above their own threshold, none above
+    the common one.
+    """
     got = values(run(dataclasses.replace(four, task_thresholds={"extract": 0.5})).overall)
     assert got["frontier_share"] == pytest.approx(0.5)
     assert got["routing_precision"] == pytest.approx(0.5)

@@ -47,33 +47,62 @@ def test_where_requests_come_from_is_checked(many, provenance, expected):
 
 def test_overlap_is_counted_by_kind(many):
     """The message and the numbers say how many were left out, and how that is known."""
-    provenance = Provenance(requests=700, own_traffic=False, seen={"same text": 60, "same group": 40, "nearly the same text": 0})
-    (finding,) = evaluate(many, n_draws=50, rng=np.random.default_rng(0), provenance=provenance).findings
-    assert "100 of 700 requests were seen in training (60 same text, 40 same group) and are left out of every figure" in finding.message
-    assert finding.numbers == {"left_out": 100, "requests": 700, "same_text": 60, "same_group": 40, "nearly_the_same_text": 0}
+    provenance = Provenance(
+        requests=700,
+        own_traffic=False,
+        seen={"same text": 60, "same group": 40, "nearly the same text": 0},
+    )
+    (finding,) = evaluate(
+        many, n_draws=50, rng=np.random.default_rng(0), provenance=provenance
+    ).findings
+    assert (
+        "100 of 700 requests were seen in training (60 same text, 40 same group) and are left out"
+        " of every figure" in finding.message
+    )
+    assert finding.numbers == {
+        "left_out": 100,
+        "requests": 700,
+        "same_text": 60,
+        "same_group": 40,
+        "nearly_the_same_text": 0,
+    }
 
 
 def test_equal_scores_are_found_once(many):
     """That a constant has no signal need not be said twice."""
-    assert found(dataclasses.replace(many, difficulty_score=np.full(len(many), 0.4))) == [("error", "equal_scores")]
+    assert found(dataclasses.replace(many, difficulty_score=np.full(len(many), 0.4))) == [
+        ("error", "equal_scores")
+    ]
 
 
 def test_noise_is_found(many):
-    assert found(dataclasses.replace(many, difficulty_score=np.random.default_rng(3).random(len(many)))) == [("error", "no_signal")]
+    assert found(
+        dataclasses.replace(many, difficulty_score=np.random.default_rng(3).random(len(many)))
+    ) == [("error", "no_signal")]
 
 
 def test_noise_without_frontier_outcomes_is_found_by_auroc(many):
     outcomes = dataclasses.replace(many.outcomes, frontier_quality=np.full(len(many), np.nan))
-    noise = dataclasses.replace(many, difficulty_score=np.random.default_rng(3).random(len(many)), outcomes=outcomes, target="failure")
+    noise = dataclasses.replace(
+        many,
+        difficulty_score=np.random.default_rng(3).random(len(many)),
+        outcomes=outcomes,
+        target="failure",
+    )
     result = evaluate(noise, n_draws=100, rng=np.random.default_rng(0))
     assert [finding.name for finding in result.findings] == ["no_signal"]
     assert "AUROC" in result.findings[0].message
 
 
-@pytest.mark.parametrize(("shift", "expected"), [(0.0, []), (0.03, []), (0.3, [("warning", "calibration_off")])])
+@pytest.mark.parametrize(
+    ("shift", "expected"), [(0.0, []), (0.03, []), (0.3, [("warning", "calibration_off")])]
+)
 def test_calibration_is_off_only_when_that_is_clear(many, shift, expected):
     """ECE must be above 0.05 even at the lower end of its interval."""
-    assert found(dataclasses.replace(many, p_cheap_fails=np.clip(many.p_cheap_fails + shift, 0, 1))) == expected
+    assert (
+        found(dataclasses.replace(many, p_cheap_fails=np.clip(many.p_cheap_fails + shift, 0, 1)))
+        == expected
+    )
 
 
 @pytest.mark.parametrize(("better", "severity"), [(-0.3, "error"), (0.0, "warning")])
@@ -83,14 +112,27 @@ def test_frontier_that_is_not_better_is_found(better, severity):
     cheap = rng.random(400)
     frontier = np.clip(cheap + better + rng.normal(0, 0.3, 400), 0, 1)
     score = np.clip((1 + frontier - cheap) / 2 + rng.normal(0, 0.1, 400), 0, 1)
-    assert (severity, "frontier_not_better") in found(judged_of(score, cheap, frontier, p_cheap_fails=1 - cheap))
+    assert (severity, "frontier_not_better") in found(
+        judged_of(score, cheap, frontier, p_cheap_fails=1 - cheap)
+    )
 
 
 def test_thirty_requests_are_too_few(many):
     """They are judged all the same, with wide intervals."""
     rows = np.arange(30)
-    arrays = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "outcomes", "groups", "n_tokens", "cheap_cost", "frontier_cost")
-    few = dataclasses.replace(many, **{name: getattr(many, name)[rows] for name in arrays}, tasks=many.tasks[:30])
+    arrays = (
+        "difficulty_score",
+        "p_cheap_fails",
+        "p_frontier_fails",
+        "outcomes",
+        "groups",
+        "n_tokens",
+        "cheap_cost",
+        "frontier_cost",
+    )
+    few = dataclasses.replace(
+        many, **{name: getattr(many, name)[rows] for name in arrays}, tasks=many.tasks[:30]
+    )
     result = evaluate(few, n_draws=100, rng=np.random.default_rng(0))
     finding = next(finding for finding in result.findings if finding.name == "few_samples")
     assert finding.numbers["requests"] == 30
@@ -103,13 +145,24 @@ def test_nothing_known_of_the_frontier_is_no_finding_about_it():
     """Unknown is not worse."""
     cheap = (np.arange(200) % 3 == 0).astype(float)
     nan = np.full(200, np.nan)
-    judged = judged_of(1 - cheap * 0.5, cheap, nan, outcomes=outcomes_of(cheap, nan), p_cheap_fails=1 - cheap, target="failure")
+    judged = judged_of(
+        1 - cheap * 0.5,
+        cheap,
+        nan,
+        outcomes=outcomes_of(cheap, nan),
+        p_cheap_fails=1 - cheap,
+        target="failure",
+    )
     assert found(judged) == []
 
 
 def test_findings_come_gravest_first_and_survive_json(many):
-    provenance = Provenance(requests=700, own_traffic=False, seen={"same text": 100}, threshold_rows=600)
-    findings = evaluate(many, n_draws=20, rng=np.random.default_rng(0), provenance=provenance).findings
+    provenance = Provenance(
+        requests=700, own_traffic=False, seen={"same text": 100}, threshold_rows=600
+    )
+    findings = evaluate(
+        many, n_draws=20, rng=np.random.default_rng(0), provenance=provenance
+    ).findings
     assert [finding.severity for finding in findings] == ["error", "warning"]
     assert tuple(Finding.from_dict(finding.as_dict()) for finding in findings) == findings
     assert failing(findings) == findings
@@ -125,5 +178,7 @@ def test_every_check_has_its_name_in_the_docs():
 
 
 def test_finding_refuses_an_unknown_severity():
-    with pytest.raises(InvalidValueError, match="severity must be one of error, warning, info: got 'fatal'"):
+    with pytest.raises(
+        InvalidValueError, match="severity must be one of error, warning, info: got 'fatal'"
+    ):
         Finding(name="a", severity="fatal", message="b")

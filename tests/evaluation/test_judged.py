@@ -17,7 +17,9 @@ def test_needed_follows_the_target(four):
 
 def test_an_unknown_outcome_stays_unknown():
     cheap, frontier, preferred = [np.nan, 1.0, np.nan], [1.0, np.nan, np.nan], [np.nan, np.nan, 1.0]
-    judged = judged_of([0.1, 0.2, 0.3], cheap, frontier, outcomes=outcomes_of(cheap, frontier, preferred=preferred))
+    judged = judged_of(
+        [0.1, 0.2, 0.3], cheap, frontier, outcomes=outcomes_of(cheap, frontier, preferred=preferred)
+    )
     assert np.isnan(judged.needed).tolist() == [True, True, False]
 
 
@@ -28,7 +30,10 @@ def test_ties_at_the_threshold_stay_cheap():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"difficulty_score": np.array([0.1, np.nan])}, "difficulty_score must hold no NaN and no infinity: got '1 of 2'"),
+        (
+            {"difficulty_score": np.array([0.1, np.nan])},
+            "difficulty_score must hold no NaN and no infinity: got '1 of 2'",
+        ),
         ({"difficulty_score": np.array([0.1])}, "difficulty_score must have the shape"),
         ({"p_cheap_fails": np.array([0.1, 1.2])}, r"p_cheap_fails must be in \[0, 1\]: got 1.2"),
         ({"p_frontier_fails": np.array([0.1, np.nan])}, "p_frontier_fails must hold no NaN"),

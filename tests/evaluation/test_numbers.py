@@ -10,7 +10,10 @@ from difficulty.records import Estimate
 def test_percent_has_the_digits_of_the_text():
     """0.697 is 69.7 %; both round the same way."""
     estimate = Estimate(value=0.6965, low=0.678, high=0.71649, n=3)
-    assert (as_text(estimate), as_percent(estimate)) == ("0.697 [0.678, 0.716]", "69.7 % (67.8 to 71.6)")
+    assert (as_text(estimate), as_percent(estimate)) == (
+        "0.697 [0.678, 0.716]",
+        "69.7 % (67.8 to 71.6)",
+    )
     assert as_percent(Estimate(value=0.5)) == "50.0 %"
 
 

@@ -36,12 +36,20 @@ def contender(sent, *, cheap, frontier, score=None, cost=0.0):
 
 
 def test_differences_of_four_requests_are_worked_by_hand():
-    """The frontier model is better on the first two; the challenger sends those, the champion sends one of them and one in vain."""
+    """The frontier model is better on the first two; the challenger sends those, the champion sends
+    one of them and one in vain.
+    """
     outcomes = {"cheap": [0, 0, 1, 1], "frontier": [1, 1, 1, 1], "cost": 1e-3}
     found = compare_pair(
-        contender([1, 1, 0, 0], **outcomes), contender([1, 0, 1, 0], **outcomes), n_draws=200, rng=np.random.default_rng(0)
+        contender([1, 1, 0, 0], **outcomes),
+        contender([1, 0, 1, 0], **outcomes),
+        n_draws=200,
+        rng=np.random.default_rng(0),
     )
-    values = {name: (pair.challenger.value, pair.champion.value, pair.difference.value) for name, pair in found.items()}
+    values = {
+        name: (pair.challenger.value, pair.champion.value, pair.difference.value)
+        for name, pair in found.items()
+    }
     assert values["quality"] == (1.0, 0.75, 0.25)
     assert values["frontier_share"] == (0.5, 0.5, 0.0)
     assert values["cost"] == pytest.approx((5.5, 5.5, 0.0))
@@ -58,15 +66,22 @@ def test_a_router_against_itself_differs_by_nothing_in_every_draw():
 
 
 def test_pairing_makes_the_interval_narrow():
-    """Two routers that disagree on one request in twenty: both qualities are uncertain, their difference is not."""
+    """Two routers that disagree on one request in twenty: both qualities are uncertain, their
+    difference is not.
+    """
     rng = np.random.default_rng(2)
     cheap, frontier = (rng.random(600) < 0.5).astype(float), np.ones(600)
     sent = rng.random(600) < 0.4
     other = sent ^ (rng.random(600) < 0.05)
     found = compare_pair(
-        contender(sent, cheap=cheap, frontier=frontier), contender(other, cheap=cheap, frontier=frontier), n_draws=300, rng=rng
+        contender(sent, cheap=cheap, frontier=frontier),
+        contender(other, cheap=cheap, frontier=frontier),
+        n_draws=300,
+        rng=rng,
     )["quality"]
-    assert found.difference.high - found.difference.low < 0.6 * (found.champion.high - found.champion.low)
+    assert found.difference.high - found.difference.low < 0.6 * (
+        found.champion.high - found.champion.low
+    )
 
 
 def test_what_is_not_known_has_no_value():
@@ -83,7 +98,12 @@ def test_what_is_not_known_has_no_value():
 
 
 def test_other_requests_are_refused():
-    with pytest.raises(InvalidValueError, match="champion must be judged on the challenger's 2 requests: got '1 requests'"):
+    with pytest.raises(
+        InvalidValueError,
+        match="champion must be judged on the challenger's 2 requests: got '1 requests'",
+    ):
         compare_pair(
-            contender([1, 0], cheap=[0, 1], frontier=[1, 1]), contender([1], cheap=[0], frontier=[1]), rng=np.random.default_rng(0)
+            contender([1, 0], cheap=[0, 1], frontier=[1, 1]),
+            contender([1], cheap=[0], frontier=[1]),
+            rng=np.random.default_rng(0),
         )

@@ -34,7 +34,9 @@ def test_metrics_file_reads_back(evaluation, tmp_path):
 
 def test_unknown_figures_are_null_not_nan(four, tmp_path):
     """NaN is no JSON."""
-    write_metrics(evaluate(four, n_draws=5, rng=np.random.default_rng(0)), tmp_path / "metrics.json")
+    write_metrics(
+        evaluate(four, n_draws=5, rng=np.random.default_rng(0)), tmp_path / "metrics.json"
+    )
     assert "NaN" not in (tmp_path / "metrics.json").read_text()
 
 
@@ -73,7 +75,9 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_without_threshold_leaves_only_what_does_not_move_with_it(many):
-    """Ranking and calibration stay, figures at the threshold become unknown with the reason; one model for everything stays."""
+    """Ranking and calibration stay, figures at the threshold become unknown with the reason; one
+    model for everything stays.
+    """
     evaluation = evaluate(many, n_draws=5, rng=np.random.default_rng(0))
     cleared = without_threshold(evaluation, "another one was chosen")
     assert cleared.threshold is None

@@ -42,13 +42,18 @@ def test_further_labels_are_slices(four):
 def test_very_many_names_are_bounded():
     """The rarest are judged together; no request is lost."""
     n = MOST_SLICES + 50
-    parts = rows_of(judged_of([0.1] * n, [0] * n, [1] * n, tasks=[f"task {i}" for i in range(n)]), "task")
+    parts = rows_of(
+        judged_of([0.1] * n, [0] * n, [1] * n, tasks=[f"task {i}" for i in range(n)]), "task"
+    )
     assert len(parts) == MOST_SLICES
     assert len(parts[OTHER]) == 51
     assert sorted(row for rows in parts.values() for row in rows) == list(range(n))
 
 
-@pytest.mark.parametrize(("sizes", "words"), [((49, 20, 29), "49 requests"), ((100, 5, 95), "5 requests needed"), ((100, 50, 50), "")])
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [((49, 20, 29), "49 requests"), ((100, 5, 95), "5 requests needed"), ((100, 50, 50), "")],
+)
 def test_small_slices_are_marked_with_the_reason(sizes, words):
     assert words in too_small(*sizes)
     assert bool(too_small(*sizes)) == bool(words)
@@ -58,16 +63,33 @@ def test_a_slice_has_the_figures_of_its_requests_alone(many):
     """Whatever the other requests do."""
     result = evaluate(many, n_draws=20, rng=np.random.default_rng(0))
     code = np.array([task == "code" for task in many.tasks])
-    arrays = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "outcomes", "groups", "n_tokens", "cheap_cost", "frontier_cost")
-    alone = dataclasses.replace(many, **{name: getattr(many, name)[code] for name in arrays}, tasks=["code"] * int(code.sum()))
+    arrays = (
+        "difficulty_score",
+        "p_cheap_fails",
+        "p_frontier_fails",
+        "outcomes",
+        "groups",
+        "n_tokens",
+        "cheap_cost",
+        "frontier_cost",
+    )
+    alone = dataclasses.replace(
+        many,
+        **{name: getattr(many, name)[code] for name in arrays},
+        tasks=["code"] * int(code.sum()),
+    )
     expected = evaluate(alone, n_draws=20, rng=np.random.default_rng(0)).overall
     got = result.slices["task"]["code"]
-    assert {name: part.value for name, part in got.items()} == pytest.approx({name: part.value for name, part in expected.items()})
+    assert {name: part.value for name, part in got.items()} == pytest.approx(
+        {name: part.value for name, part in expected.items()}
+    )
     assert got["apgr"].n == code.sum()
 
 
 def test_small_slices_are_kept_and_marked(many):
     tasks = ["rare"] * 3 + many.tasks[3:]
-    rare = evaluate(dataclasses.replace(many, tasks=tasks), n_draws=20, rng=np.random.default_rng(0)).slices["task"]["rare"]
+    rare = evaluate(
+        dataclasses.replace(many, tasks=tasks), n_draws=20, rng=np.random.default_rng(0)
+    ).slices["task"]["rare"]
     assert rare["frontier_share"].value is not None
     assert rare["frontier_share"].note.startswith("too few to judge: 3 requests")

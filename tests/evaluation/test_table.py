@@ -35,7 +35,9 @@ def test_the_table_shows_the_figures_of_the_evaluation(many):
 
 
 def test_unknown_figures_say_why(four):
-    text = shown(evaluate(dataclasses.replace(four, threshold=None), n_draws=5, rng=np.random.default_rng(0)))
+    text = shown(
+        evaluate(dataclasses.replace(four, threshold=None), n_draws=5, rng=np.random.default_rng(0))
+    )
     assert "No threshold was given: figures at a threshold are unknown." in text
     assert "routing precision" not in text
     assert "(too few to judge)" in text
@@ -43,7 +45,9 @@ def test_unknown_figures_say_why(four):
 
 def test_slices_can_be_left_out_and_names_are_no_markup(many):
     evaluation = evaluate(
-        dataclasses.replace(many, tasks=["[red]code[/red]", "b"] * (len(many) // 2)), n_draws=5, rng=np.random.default_rng(0)
+        dataclasses.replace(many, tasks=["[red]code[/red]", "b"] * (len(many) // 2)),
+        n_draws=5,
+        rng=np.random.default_rng(0),
     )
     assert "[red]code[/red]" in shown(evaluation)
     assert "By task" not in shown(evaluation, most_slices=0)
@@ -57,9 +61,24 @@ def test_a_narrow_console_loses_no_number(many):
 
 def test_bands_stand_in_their_order(many):
     """The largest slice is not the first one."""
-    bands = ["0.00-0.05", "0.05-0.20", "0.20-0.50", "0.20-0.50", "0.50-1.00", "0.50-1.00", "0.50-1.00"]
-    labels = {"familiarity": [bands[number % len(bands)] for number in range(len(many))], "source": ["z", "z", "a"] * (len(many) // 3)}
+    bands = [
+        "0.00-0.05",
+        "0.05-0.20",
+        "0.20-0.50",
+        "0.20-0.50",
+        "0.50-1.00",
+        "0.50-1.00",
+        "0.50-1.00",
+    ]
+    labels = {
+        "familiarity": [bands[number % len(bands)] for number in range(len(many))],
+        "source": ["z", "z", "a"] * (len(many) // 3),
+    }
     labels["source"] += ["z"] * (len(many) - len(labels["source"]))
-    text = shown(evaluate(dataclasses.replace(many, labels=labels), n_draws=5, rng=np.random.default_rng(0)))
-    assert [line.split()[0] for line in text.split("By familiarity")[1].splitlines()[3:7]] == sorted(set(bands))
+    text = shown(
+        evaluate(dataclasses.replace(many, labels=labels), n_draws=5, rng=np.random.default_rng(0))
+    )
+    assert [
+        line.split()[0] for line in text.split("By familiarity")[1].splitlines()[3:7]
+    ] == sorted(set(bands))
     assert [line.split()[0] for line in text.split("By source")[1].splitlines()[3:5]] == ["z", "a"]

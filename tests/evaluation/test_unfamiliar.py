@@ -27,19 +27,33 @@ def unseen_tasks(*, silent_below=0.0, n=6_000, gain=0.2, unfamiliar_gain=None, s
 
 
 def advice(unseen, *, known_lift=0.2 / 6):
-    return advise(unseen, known_lift=known_lift, known_familiarity=KNOWN, rng=np.random.default_rng(0), n_draws=200)
+    return advise(
+        unseen,
+        known_lift=known_lift,
+        known_familiarity=KNOWN,
+        rng=np.random.default_rng(0),
+        n_draws=200,
+    )
 
 
 def test_lift_by_hand():
-    """Ranks 1/8, 3/8, 5/8, 7/8 and gains 0, 0, 1, 1: their mean product 3/8 minus the product of their means 1/4."""
+    """Ranks 1/8, 3/8, 5/8, 7/8 and gains 0, 0, 1, 1: their mean product 3/8 minus the product of
+    their means 1/4.
+    """
     score, gain = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 0.0, 1.0, 1.0])
     assert lift_of(score, gain, np.ones(4), np.zeros(4, dtype=int)) == pytest.approx(0.125)
     assert lift_of(-score, gain, np.ones(4), np.zeros(4, dtype=int)) == pytest.approx(-0.125)
 
 
 def test_lift_counts_no_offset_between_folds():
-    """The second fold scores and gains more throughout; inside the folds the score knows nothing."""
-    score, gain, fold = np.array([1.0, 1.0, 9.0, 9.0]), np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])
+    """The second fold scores and gains more throughout; inside the folds the score knows
+    nothing.
+    """
+    score, gain, fold = (
+        np.array([1.0, 1.0, 9.0, 9.0]),
+        np.array([0.0, 0.0, 1.0, 1.0]),
+        np.array([0, 0, 1, 1]),
+    )
     assert lift_of(score, gain, np.ones(4), fold) == pytest.approx(0.0)
 
 
@@ -53,7 +67,10 @@ def test_advice_finds_where_the_score_falls_silent():
     """The score knows nothing below 0.2, and a fifth of the traffic is below that."""
     found = advice(unseen_tasks(silent_below=0.2))
     assert found.recommended == 0.2
-    assert (found.known_share, found.unseen_share) == (pytest.approx(0.2, abs=0.01), pytest.approx(0.2, abs=0.02))
+    assert (found.known_share, found.unseen_share) == (
+        pytest.approx(0.2, abs=0.01),
+        pytest.approx(0.2, abs=0.02),
+    )
     assert "--min-familiarity 0.2 is recommended" in found.sentence
     assert "20.0%" in found.sentence
 
@@ -77,7 +94,9 @@ def test_advice_is_none_where_the_frontier_model_is_no_better_there():
 
 
 def test_advice_of_a_score_without_lift_says_so():
-    assert advice(unseen_tasks(), known_lift=0.0).sentence.endswith("the score routes known tasks no better than chance.")
+    assert advice(unseen_tasks(), known_lift=0.0).sentence.endswith(
+        "the score routes known tasks no better than chance."
+    )
 
 
 def test_advice_leaves_unknown_outcomes_out():

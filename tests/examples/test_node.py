@@ -1,4 +1,6 @@
-"""The router in Node.js that was written from docs/bundle.md: it reproduces every bundle's golden vectors, and decides as Python does."""
+"""The router in Node.js that was written from docs/bundle.md: it reproduces every bundle's golden
+vectors, and decides as Python does.
+"""
 
 import json
 import re
@@ -8,7 +10,17 @@ from dataclasses import replace
 import onnx
 import pytest
 
-from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy, ValidatorRule, read_bundle, write_bundle
+from difficulty.bundle import (
+    Chosen,
+    Exploration,
+    Fallback,
+    FileEntry,
+    Manifest,
+    Policy,
+    ValidatorRule,
+    read_bundle,
+    write_bundle,
+)
 from difficulty.bundle.policy import CutOffs, Early
 from difficulty.cli.shipped import find_encoder
 from difficulty.export.suite import golden_requests
@@ -29,7 +41,14 @@ TOLERANCE = 1e-4
 
 def node(*words):
     """Run Node.js in the example's folder."""
-    return subprocess.run(["node", *map(str, words)], capture_output=True, text=True, encoding="utf-8", cwd=NODE, timeout=120)
+    return subprocess.run(
+        ["node", *map(str, words)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=NODE,
+        timeout=120,
+    )
 
 
 def assert_reproduced(bundle):
@@ -40,9 +59,21 @@ def assert_reproduced(bundle):
 
 def train_and_ship(folder, traffic, encoder, *, export=None, **features):
     """Return a bundle of the small recipe with another encoder."""
-    form = {**RECIPE, "export": export or {}, "features": {**RECIPE["features"], "encoder": "named", **features}}
+    form = {
+        **RECIPE,
+        "export": export or {},
+        "features": {**RECIPE["features"], "encoder": "named", **features},
+    }
     recipe = parse_recipe(form, name="small.toml")
-    train(traffic, folder / "run", recipe=recipe, encoder=encoder, more_labels=False, unseen_tasks=False, n_draws=DRAWS)
+    train(
+        traffic,
+        folder / "run",
+        recipe=recipe,
+        encoder=encoder,
+        more_labels=False,
+        unseen_tasks=False,
+        n_draws=DRAWS,
+    )
     return ship(folder / "run", folder / "shipped-1", allow_no_signal=True, n_draws=DRAWS).bundle
 
 
@@ -69,10 +100,25 @@ def test_its_own_tests_pass():
 
 def test_fields_are_those_that_python_reads():
     """Both refuse what they do not know, so a new field needs both."""
-    done = node("-e", 'import("./src/fields.js").then(({ FIELDS }) => console.log(JSON.stringify(FIELDS)))')
-    models = {"MANIFEST": Manifest, "FILE": FileEntry, "POLICY": Policy, "FALLBACK": Fallback, "CHOSEN": Chosen}
-    models |= {"VALIDATOR": ValidatorRule, "EXPLORATION": Exploration, "EARLY": Early, "CUT_OFFS": CutOffs}
-    assert json.loads(done.stdout) == {name: list(model.__dataclass_fields__) for name, model in models.items()}
+    done = node(
+        "-e", 'import("./src/fields.js").then(({ FIELDS }) => console.log(JSON.stringify(FIELDS)))'
+    )
+    models = {
+        "MANIFEST": Manifest,
+        "FILE": FileEntry,
+        "POLICY": Policy,
+        "FALLBACK": Fallback,
+        "CHOSEN": Chosen,
+    }
+    models |= {
+        "VALIDATOR": ValidatorRule,
+        "EXPLORATION": Exploration,
+        "EARLY": Early,
+        "CUT_OFFS": CutOffs,
+    }
+    assert json.loads(done.stdout) == {
+        name: list(model.__dataclass_fields__) for name, model in models.items()
+    }
 
 
 def test_golden_vectors_of_a_fast_bundle_are_reproduced(fast):
@@ -82,7 +128,10 @@ def test_golden_vectors_of_a_fast_bundle_are_reproduced(fast):
 
 def test_golden_vectors_with_task_thresholds_and_familiarity_are_reproduced(fast, tmp_path):
     """Both outcomes of either rule are among them."""
-    scores = [Router.from_bundle(fast).scorer.score(request["messages"]) for request in golden_requests()[:39]]
+    scores = [
+        Router.from_bundle(fast).scorer.score(request["messages"])
+        for request in golden_requests()[:39]
+    ]
     levels = sorted({score.familiarity for score in scores})
     least = levels[len(levels) // 3]
     familiar = sorted(score.difficulty_score for score in scores if score.familiarity >= least)
@@ -95,7 +144,12 @@ def test_golden_vectors_with_task_thresholds_and_familiarity_are_reproduced(fast
     }
     bundle = with_policy(fast, tmp_path / "ruled-1", **changes)
     rows = [json.loads(line) for line in bundle.files["golden.jsonl"].splitlines()]
-    assert {row["reason"] for row in rows} == {"unfamiliar", "above_threshold", "within_threshold", "scorer_error"}
+    assert {row["reason"] for row in rows} == {
+        "unfamiliar",
+        "above_threshold",
+        "within_threshold",
+        "scorer_error",
+    }
     assert {row["threshold"] for row in rows} == {bundle.policy.threshold, 0.0}
     assert_reproduced(bundle.path)
 
@@ -105,10 +159,17 @@ def test_golden_vectors_of_a_bundle_with_a_transformer_are_reproduced(journey, t
     """Its embedding is read by a head, beside the guess of the task, and as shares of centres."""
     words = json.loads((journey.encoder / "tokenizer.json").read_text())["model"]["vocab"]
     encoder = load_transformer(tmp_path / "encoder", vocabulary=words, max_tokens=32, int8=int8)
-    read = {"embedding": {"strength": 0.1, "beside_guess": True}, "neighbours": {"centres": 8, "strength": 0.1}}
+    read = {
+        "embedding": {"strength": 0.1, "beside_guess": True},
+        "neighbours": {"centres": 8, "strength": 0.1},
+    }
     bundle = train_and_ship(tmp_path, journey.traffic, encoder, **read)
-    operators = {node.op_type for node in onnx.load_from_string(bundle.files["scorer.onnx"]).graph.node}
-    assert {"Softmax", "MatMulInteger"} & operators == ({"Softmax", "MatMulInteger"} if int8 else {"Softmax"})
+    operators = {
+        node.op_type for node in onnx.load_from_string(bundle.files["scorer.onnx"]).graph.node
+    }
+    assert {"Softmax", "MatMulInteger"} & operators == (
+        {"Softmax", "MatMulInteger"} if int8 else {"Softmax"}
+    )
     assert_reproduced(bundle.path)
 
 
@@ -121,28 +182,40 @@ def test_changed_golden_vector_is_reported(fast, tmp_path):
     changed = write_bundle(tmp_path / "changed-1", {**fast.files, "golden.jsonl": golden}, manifest)
     done = node("cli.js", changed.path, "--verify")
     assert done.returncode == 1
-    assert re.search(r"plain: difficulty_score is 0\.\d+, expected 2$", done.stdout, flags=re.MULTILINE)
+    assert re.search(
+        r"plain: difficulty_score is 0\.\d+, expected 2$", done.stdout, flags=re.MULTILINE
+    )
 
 
 def decided_by_both(bundle, tmp_path):
-    """Let Node.js and Python decide three hundred requests of the sample, every other with its task; return Python's decisions.
+    """Let Node.js and Python decide three hundred requests of the sample, every other with its
+    task; return Python's decisions.
 
     Everything is equal, scores within the tolerance.
     """
     rows = sample_rows(1_100)[800:]
     requests = [
-        {"id": row["id"], "messages": row["messages"], **({"task": row["task"]} if number % 2 else {})} for number, row in enumerate(rows)
+        {
+            "id": row["id"],
+            "messages": row["messages"],
+            **({"task": row["task"]} if number % 2 else {}),
+        }
+        for number, row in enumerate(rows)
     ]
     file = tmp_path / "requests.jsonl"
     file.write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="ascii")
     done = node("cli.js", bundle.path, "--input", file)
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    decisions = Router.from_bundle(read_bundle(bundle.path)).decide_many(Request(form["messages"], form.get("task")) for form in requests)
+    decisions = Router.from_bundle(read_bundle(bundle.path)).decide_many(
+        Request(form["messages"], form.get("task")) for form in requests
+    )
     assert [row["id"] for row in found] == [row["id"] for row in rows]
     for row, decision in zip(found, decisions, strict=True):
         expected = decision.as_dict()
         for name in SCORES:
-            assert row[name] == (None if expected[name] is None else pytest.approx(expected[name], abs=TOLERANCE))
+            assert row[name] == (
+                None if expected[name] is None else pytest.approx(expected[name], abs=TOLERANCE)
+            )
         assert {name: row[name] for name in expected if name not in SCORES} == {
             name: value for name, value in expected.items() if name not in SCORES
         }
@@ -154,24 +227,35 @@ def test_decisions_on_traffic_are_those_of_python(fast, tmp_path):
 
 
 def test_early_exit_decides_as_in_python(journey, tmp_path):
-    """The golden vectors hold what the early graph gives; on traffic both routers leave early for the same requests."""
+    """The golden vectors hold what the early graph gives; on traffic both routers leave early for
+    the same requests.
+    """
     words = json.loads((journey.encoder / "tokenizer.json").read_text())["model"]["vocab"]
     encoder = load_transformer(tmp_path / "encoder", vocabulary=words, max_tokens=32)
     read = {"embedding": {"strength": 0.1, "beside_guess": True}}
-    bundle = train_and_ship(tmp_path, journey.traffic, encoder, export={"early": True, "early_budget": 0.03}, **read)
+    bundle = train_and_ship(
+        tmp_path, journey.traffic, encoder, export={"early": True, "early_budget": 0.03}, **read
+    )
     assert bundle.policy.early
     assert_reproduced(bundle.path)
     decisions = decided_by_both(bundle, tmp_path)
     assert {decision.scored_by for decision in decisions} == {"scorer", "early", None}
-    assert {decision.route for decision in decisions if decision.scored_by == "early"} == {"cheap", "frontier"}
+    assert {decision.route for decision in decisions if decision.scored_by == "early"} == {
+        "cheap",
+        "frontier",
+    }
 
 
 def test_early_graph_with_another_output_is_refused(fast, tmp_path):
     manifest = fast.manifest.as_dict(without={"files", "sha256"})
-    strange = write_bundle(tmp_path / "strange-1", {**fast.files, "early.onnx": fast.files["scorer.onnx"]}, manifest)
+    strange = write_bundle(
+        tmp_path / "strange-1", {**fast.files, "early.onnx": fast.files["scorer.onnx"]}, manifest
+    )
     done = node("cli.js", strange.path, "Hi")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: early.onnx must have the outputs early_score: got difficulty_score, ")
+    assert done.stderr.startswith(
+        "error: early.onnx must have the outputs early_score: got difficulty_score, "
+    )
 
 
 def test_damaged_bundle_is_refused_with_the_file_named(fast, tmp_path):
@@ -180,4 +264,6 @@ def test_damaged_bundle_is_refused_with_the_file_named(fast, tmp_path):
     graph.write_bytes(graph.read_bytes()[:-1])
     done = node("cli.js", copy, "Hi")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: bundle file scorer.onnx was changed: its hash is not the manifest's.")
+    assert done.stderr.startswith(
+        "error: bundle file scorer.onnx was changed: its hash is not the manifest's."
+    )

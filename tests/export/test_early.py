@@ -12,7 +12,14 @@ from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.early import fit_early, load_early, save_early
 from difficulty.tokens import pad
 from tests.export.test_graph import MODELS, NASTY
-from tests.fakes import fit_model, labelled_tokens, load_encoder, load_transformer, random_ids, with_tasks
+from tests.fakes import (
+    fit_model,
+    labelled_tokens,
+    load_encoder,
+    load_transformer,
+    random_ids,
+    with_tasks,
+)
 from tests.model.test_tuned import CALIBRATION, FIT, TASKS, tuned_model
 
 TOLERANCE = 1e-5
@@ -38,7 +45,9 @@ def test_graph_gives_the_early_scores_of_python(student):
     model, early, session = student
     ids = [*NASTY, *random_ids(np.random.default_rng(1), 50)]
     np.testing.assert_allclose(run(session, ids), early.predict(model, ids), atol=TOLERANCE)
-    np.testing.assert_allclose(run(session, ids, more_padding=9), early.predict(model, ids), atol=TOLERANCE)
+    np.testing.assert_allclose(
+        run(session, ids, more_padding=9), early.predict(model, ids), atol=TOLERANCE
+    )
 
 
 def test_graph_reads_the_task_that_stands_before_the_text(student):
@@ -46,7 +55,9 @@ def test_graph_reads_the_task_that_stands_before_the_text(student):
     known, ids = task_ids(model), [row for row in NASTY if row]
     for task, number in known.items():
         told = early.predict(model, ids, [task] * len(ids))
-        np.testing.assert_allclose(run(session, [[number, *row] for row in ids]), told, atol=TOLERANCE)
+        np.testing.assert_allclose(
+            run(session, [[number, *row] for row in ids]), told, atol=TOLERANCE
+        )
     assert (early.informed is not None) == bool(known)
 
 
@@ -69,30 +80,47 @@ def test_saved_student_is_the_same(student, tmp_path):
 def test_model_without_ngrams_has_no_student(tmp_path):
     encoder = load_encoder(tmp_path / "encoder")
     data = labelled_tokens()
-    model = DifficultyModel([EmbeddingChannel(encoder)], folds=2).fit(data, labelled_tokens(100, seed=1))
-    with pytest.raises(InvalidValueError, match="first channel must be ngrams, for a student to read"):
+    model = DifficultyModel([EmbeddingChannel(encoder)], folds=2).fit(
+        data, labelled_tokens(100, seed=1)
+    )
+    with pytest.raises(
+        InvalidValueError, match="first channel must be ngrams, for a student to read"
+    ):
         fit_early(model, data.ids, None)
 
 
 @pytest.mark.parametrize("target", ["benefit", "failure"])
 @pytest.mark.parametrize("tasks", [False, True], ids=["no tasks", "tasks"])
 def test_what_the_ngram_heads_add_is_taken_over_as_it_is(target, tasks):
-    """Where a model reads nothing but n-grams there is no rest to guess, so the student gives the model's own score."""
+    """Where a model reads nothing but n-grams there is no rest to guess, so the student gives the
+    model's own score.
+    """
     model = fit_model(None, target=target, tasks=tasks)
     data = with_tasks(labelled_tokens())
     early = fit_early(model, data.ids, data.tasks)
     ids = random_ids(np.random.default_rng(4), 40)
     told = [None, "easy", "hard", "middle"] * 10 if tasks else None
-    np.testing.assert_allclose(early.predict(model, ids, told), model.predict(ids, told).difficulty_score, atol=1e-6)
+    np.testing.assert_allclose(
+        early.predict(model, ids, told), model.predict(ids, told).difficulty_score, atol=1e-6
+    )
 
 
 def test_student_of_a_tuned_model_is_exported(tmp_path):
-    model = tuned_model(load_transformer(tmp_path / "encoder"), with_tasks(FIT), with_tasks(CALIBRATION, seed=1), tasks=TASKS)
+    model = tuned_model(
+        load_transformer(tmp_path / "encoder"),
+        with_tasks(FIT),
+        with_tasks(CALIBRATION, seed=1),
+        tasks=TASKS,
+    )
     early = fit_early(model, with_tasks(FIT).ids, with_tasks(FIT).tasks)
-    session = ort.InferenceSession(build_early_graph(model, early).SerializeToString(), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        build_early_graph(model, early).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     ids = random_ids(np.random.default_rng(5), 20)
     for task, number in task_ids(model).items():
         told = early.predict(model, ids, [task] * len(ids))
-        np.testing.assert_allclose(run(session, [[number, *row] for row in ids]), told, atol=TOLERANCE)
+        np.testing.assert_allclose(
+            run(session, [[number, *row] for row in ids]), told, atol=TOLERANCE
+        )
     np.testing.assert_allclose(run(session, ids), early.predict(model, ids), atol=TOLERANCE)
     assert early.informed is not None

@@ -31,7 +31,11 @@ FRAMES = {
     "both sides": {},
     "no suffix": {"suffix": ()},
     "nothing around": {"prefix": (), "suffix": ()},
-    "more around than text": {"prefix": (4, 5, 6, 7, 8), "suffix": (9, 10, 11, 12), "max_tokens": 11},
+    "more around than text": {
+        "prefix": (4, 5, 6, 7, 8),
+        "suffix": (9, 10, 11, 12),
+        "max_tokens": 11,
+    },
     "int8": {"rows": 1_200, "int8": True},
 }
 
@@ -50,40 +54,68 @@ def framed(encoder):
 def session_of_encoder(encoder, *, with_task):
     graph = GraphBuilder()
     mask = graph.cast("attention_mask")
-    graph("Identity", embedding(graph, Inputs("input_ids", mask, "task" if with_task else None), encoder), output="embedding")
-    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in ("input_ids", "attention_mask")]
-    inputs += [helper.make_tensor_value_info("task", TensorProto.INT64, ["batch"])] if with_task else []
-    outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", encoder.dim])]
-    return ort.InferenceSession(graph.build(inputs, outputs, name="test").SerializeToString(), providers=["CPUExecutionProvider"])
+    graph(
+        "Identity",
+        embedding(graph, Inputs("input_ids", mask, "task" if with_task else None), encoder),
+        output="embedding",
+    )
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
+        for name in ("input_ids", "attention_mask")
+    ]
+    inputs += (
+        [helper.make_tensor_value_info("task", TensorProto.INT64, ["batch"])] if with_task else []
+    )
+    outputs = [
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", encoder.dim])
+    ]
+    return ort.InferenceSession(
+        graph.build(inputs, outputs, name="test").SerializeToString(),
+        providers=["CPUExecutionProvider"],
+    )
 
 
 def run(session, ids, *, more_padding=0, padding_id=0):
     rows, mask = (np.pad(one, ((0, 0), (0, more_padding))) for one in pad(ids))
-    return session.run(None, {"input_ids": np.where(mask == 1, rows, padding_id), "attention_mask": mask})[0]
+    return session.run(
+        None, {"input_ids": np.where(mask == 1, rows, padding_id), "attention_mask": mask}
+    )[0]
 
 
-@pytest.mark.parametrize("padding", [{}, {"more_padding": 1}, {"more_padding": 40, "padding_id": 199}], ids=["none", "one", "much"])
+@pytest.mark.parametrize(
+    "padding",
+    [{}, {"more_padding": 1}, {"more_padding": 40, "padding_id": 199}],
+    ids=["none", "one", "much"],
+)
 def test_graph_frames_texts_of_every_length(framed, padding):
     session, encoder = framed
     texts = [*TEXTS.values(), *random_ids(np.random.default_rng(0), 30)]
     assert run(session, texts, **padding) == pytest.approx(encoder.encode(texts), abs=TOLERANCE)
     for text in TEXTS.values():
-        assert run(session, [text], **padding) == pytest.approx(encoder.encode([text]), abs=TOLERANCE)
+        assert run(session, [text], **padding) == pytest.approx(
+            encoder.encode([text]), abs=TOLERANCE
+        )
 
 
 @settings(max_examples=40)
-@given(ids=st.lists(st.lists(st.integers(0, len(VOCABULARY) - 1), max_size=30), min_size=1, max_size=4))
+@given(
+    ids=st.lists(st.lists(st.integers(0, len(VOCABULARY) - 1), max_size=30), min_size=1, max_size=4)
+)
 def test_graph_frames_whatever_comes(framed, ids):
     session, encoder = framed
     assert run(session, ids) == pytest.approx(encoder.encode(ids), abs=TOLERANCE)
 
 
 def test_task_in_first_place_is_no_part_of_the_text(encoder):
-    """The channels give such a row a first id of 0 with mask 0; other rows of the batch begin with the text."""
+    """The channels give such a row a first id of 0 with mask 0; other rows of the batch begin with
+    the text.
+    """
     session = session_of_encoder(encoder, with_task=True)
     texts = [text for text in TEXTS.values() for _ in (False, True)]
     has_task = np.array([False, True] * len(TEXTS))
-    rows, mask = pad([[0, *text] if told else text for text, told in zip(texts, has_task, strict=True)])
+    rows, mask = pad(
+        [[0, *text] if told else text for text, told in zip(texts, has_task, strict=True)]
+    )
     mask[has_task, 0] = 0
     feed = {"input_ids": rows, "attention_mask": mask, "task": has_task.astype(np.int64) * 2}
     assert session.run(None, feed)[0] == pytest.approx(encoder.encode(texts), abs=TOLERANCE)
@@ -92,17 +124,27 @@ def test_task_in_first_place_is_no_part_of_the_text(encoder):
 @pytest.fixture(scope="module", params=[True, False], ids=["tasks told", "no tasks"])
 def pair(request, tmp_path_factory):
     """A model that reads embeddings in every way, and the session of its graph."""
-    model = fit_dense_model(load_transformer(tmp_path_factory.mktemp("encoder"), rows=1_200, int8=True), told=request.param)
-    return model, ort.InferenceSession(build_graph(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    model = fit_dense_model(
+        load_transformer(tmp_path_factory.mktemp("encoder"), rows=1_200, int8=True),
+        told=request.param,
+    )
+    return model, ort.InferenceSession(
+        build_graph(model).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
 
 
 def assert_agrees(pair, texts, tasks, **padding):
     model, session = pair
     found = task_ids(model)
-    read = [[found[task], *text] if task in found else text for text, task in zip(texts, tasks, strict=True)]
+    read = [
+        [found[task], *text] if task in found else text
+        for text, task in zip(texts, tasks, strict=True)
+    ]
     rows, mask = (np.pad(one, ((0, 0), (0, padding.get("more", 0)))) for one in pad(read))
     names = [one.name for one in session.get_outputs()]
-    outputs = dict(zip(names, session.run(names, {"input_ids": rows, "attention_mask": mask}), strict=True))
+    outputs = dict(
+        zip(names, session.run(names, {"input_ids": rows, "attention_mask": mask}), strict=True)
+    )
     expected = model.predict(texts, tasks).by_name()
     assert list(outputs) == list(expected)
     for name, values in expected.items():
@@ -132,14 +174,20 @@ def test_task_changes_the_score_where_it_was_learned_from(tmp_path):
     """Or the agreement above would say nothing of tasks."""
     model = fit_dense_model(load_transformer(tmp_path))
     assert sorted(task_ids(model).values()) == [200, 201, 202]
-    told = {task: model.predict([TEXTS["short"]], [task]).difficulty_score[0] for task in ("easy", "hard", None, "not known")}
+    told = {
+        task: model.predict([TEXTS["short"]], [task]).difficulty_score[0]
+        for task in ("easy", "hard", None, "not known")
+    }
     assert abs(told["easy"] - told["hard"]) > 0.1
     assert told[None] == told["not known"]
 
 
 def test_encoder_of_another_opset_is_refused(tmp_path):
     model = fit_dense_model(load_transformer(tmp_path, opset=16), told=False)
-    with pytest.raises(InvalidValueError, match=r"opset of an inlined graph must be 17: got 16\. Convert the encoder again"):
+    with pytest.raises(
+        InvalidValueError,
+        match=r"opset of an inlined graph must be 17: got 16\. Convert the encoder again",
+    ):
         build_graph(model)
 
 
@@ -150,5 +198,8 @@ class HashEncoder:
 
 
 def test_encoder_that_cannot_be_exported_is_refused():
-    with pytest.raises(InvalidValueError, match="encoder must be one that can be exported: static, transformer: got 'HashEncoder'"):
+    with pytest.raises(
+        InvalidValueError,
+        match="encoder must be one that can be exported: static, transformer: got 'HashEncoder'",
+    ):
         embedding(GraphBuilder(), Inputs("input_ids", "mask", None), HashEncoder())

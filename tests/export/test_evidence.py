@@ -1,4 +1,6 @@
-"""Affine functions put together in Python, and piecewise-linear maps, give in a graph what they say."""
+"""Affine functions put together in Python, and piecewise-linear maps, give in a graph what they
+say.
+"""
 
 from types import SimpleNamespace
 
@@ -14,14 +16,24 @@ from difficulty.export.evidence import Affine, Evidence, pieces
 def run(graph, value, *, width):
     """Return what maps rows of ``x`` to the tensor ``value``."""
     graph("Identity", value, output="y")
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", columns]) for name, columns in (("x", width), ("y", "columns")))
-    session = ort.InferenceSession(graph.build([x], [y], name="test").SerializeToString(), providers=["CPUExecutionProvider"])
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", columns])
+        for name, columns in (("x", width), ("y", "columns"))
+    )
+    session = ort.InferenceSession(
+        graph.build([x], [y], name="test").SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     return lambda rows: session.run(None, {"x": np.array(rows, dtype=np.float32)})[0]
 
 
 def test_affine_then_is_the_product():
     """2 x + 1 and 3 z, added and halved, are x + 1.5 z + 0.5."""
-    both = Affine.side_by_side([Affine({"x": np.array([[2.0]])}, np.array([1.0])), Affine({"z": np.array([[3.0]])}, np.array([0.0]))])
+    both = Affine.side_by_side(
+        [
+            Affine({"x": np.array([[2.0]])}, np.array([1.0])),
+            Affine({"z": np.array([[3.0]])}, np.array([0.0])),
+        ]
+    )
     found = both.then(np.array([[0.5], [0.5]]), np.array([0.0]))
     assert (found.weights["x"], found.weights["z"], found.bias) == ([[1.0]], [[1.5]], [0.5])
 
@@ -30,12 +42,20 @@ def test_evidence_reads_each_part_where_it_stands():
     graph, evidence = GraphBuilder(), Evidence()
     evidence.add("first", "x", 2)
     evidence.add("second", graph("Mul", "x", graph.constant(np.float32(10))), 2)
-    function = Affine({"second": np.array([[1.0], [0.0]]), "first": np.array([[0.0], [1.0]])}, np.array([0.25]))
+    function = Affine(
+        {"second": np.array([[1.0], [0.0]]), "first": np.array([[0.0], [1.0]])}, np.array([0.25])
+    )
     assert evidence.column("second", 1) == 3
-    assert run(graph, evidence.affine(graph, function), width=2)([[1, 2], [3, 4]]).tolist() == [[12.25], [34.25]]
+    assert run(graph, evidence.affine(graph, function), width=2)([[1, 2], [3, 4]]).tolist() == [
+        [12.25],
+        [34.25],
+    ]
 
 
-@pytest.mark.parametrize(("value", "expected"), [(-1.0, 0.0), (0.25, 0.0), (0.5, 0.4), (0.75, 0.8), (0.875, 0.9), (1.0, 1.0), (2.0, 1.0)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(-1.0, 0.0), (0.25, 0.0), (0.5, 0.4), (0.75, 0.8), (0.875, 0.9), (1.0, 1.0), (2.0, 1.0)],
+)
 def test_pieces_are_linear_between_knots_and_level_outside(value, expected):
     graph = GraphBuilder()
     one = SimpleNamespace(knots=np.array([0.25, 0.75, 1.0]), values=np.array([0.0, 0.8, 1.0]))

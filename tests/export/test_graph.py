@@ -13,7 +13,15 @@ from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.channels import EmbeddingChannel, NgramChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.tokens import pad
-from tests.fakes import UNKNOWN, VOCABULARY, CountChannel, fit_model, labelled_tokens, load_encoder, random_ids
+from tests.fakes import (
+    UNKNOWN,
+    VOCABULARY,
+    CountChannel,
+    fit_model,
+    labelled_tokens,
+    load_encoder,
+    random_ids,
+)
 
 TOLERANCE = 1e-5
 NASTY = [[], [0], [7], [7, 7], [7] * 40, [0, 0, 0], [1, 2] * 20, [199, 0, 199], list(range(200))]
@@ -30,7 +38,12 @@ MODELS = {
     "length": {"length": True},
     "length, tasks": {"length": True, "tasks": True, "n_calibration": 1_100},
     "length, cheap outcomes alone": {"length": True, "target": "failure", "frontier": False},
-    "tasks guessed, none told": {"tasks": True, "guess": True, "channel": False, "n_calibration": 1_100},
+    "tasks guessed, none told": {
+        "tasks": True,
+        "guess": True,
+        "channel": False,
+        "n_calibration": 1_100,
+    },
     "tasks, cheap outcomes alone": {"tasks": True, "target": "failure", "frontier": False},
 }
 
@@ -48,16 +61,22 @@ def pair(request, encoder):
 
 
 def session_of(model):
-    return ort.InferenceSession(build_graph(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(
+        build_graph(model).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
 
 
 def run(session, ids, *, more_padding=0, padding_id=0):
-    """Return the outputs by name; ``more_padding`` columns are added, and padding holds ``padding_id``."""
+    """Return the outputs by name; ``more_padding`` columns are added, and padding holds
+    ``padding_id``.
+    """
     rows, mask = pad(ids)
     rows, mask = (np.pad(one, ((0, 0), (0, more_padding))) for one in (rows, mask))
     rows = np.where(mask == 1, rows, padding_id)
     names = [one.name for one in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"input_ids": rows, "attention_mask": mask}), strict=True))
+    return dict(
+        zip(names, session.run(names, {"input_ids": rows, "attention_mask": mask}), strict=True)
+    )
 
 
 def outputs_of(model, ids, tasks=None):
@@ -89,14 +108,23 @@ def test_graph_reads_the_task_from_the_first_id(pair):
     """The task's id stands before the text's; a graph without tasks has no ids for them."""
     model, session = pair
     found, ids = task_ids(model), [*NASTY, *random_ids(np.random.default_rng(9), 60)]
-    tasks = [["easy", "hard", "middle", None][row % 4] if found else None for row in range(len(ids))]
-    read = [ids_ if task is None else [found[task], *ids_] for ids_, task in zip(ids, tasks, strict=True)]
+    tasks = [
+        ["easy", "hard", "middle", None][row % 4] if found else None for row in range(len(ids))
+    ]
+    read = [
+        ids_ if task is None else [found[task], *ids_]
+        for ids_, task in zip(ids, tasks, strict=True)
+    ]
     assert sorted(found.values()) == list(range(len(VOCABULARY), len(VOCABULARY) + len(found)))
     assert_same(run(session, read), outputs_of(model, ids, tasks))
 
 
 @settings(max_examples=60)
-@given(ids=st.lists(st.lists(st.sampled_from([0, 1, 2, 3, 150, 199]), max_size=12), min_size=1, max_size=4))
+@given(
+    ids=st.lists(
+        st.lists(st.sampled_from([0, 1, 2, 3, 150, 199]), max_size=12), min_size=1, max_size=4
+    )
+)
 def test_graph_agrees_on_whatever_comes(pair, ids):
     model, session = pair
     assert_same(run(session, ids), outputs_of(model, ids))
@@ -115,13 +143,21 @@ def test_order_of_the_batch_changes_nothing(pair):
     ids = random_ids(np.random.default_rng(5), 50)
     order = np.random.default_rng(6).permutation(50)
     straight = run(session, ids)
-    assert_same(run(session, [ids[row] for row in order]), {name: values[order] for name, values in straight.items()}, 1e-6)
+    assert_same(
+        run(session, [ids[row] for row in order]),
+        {name: values[order] for name, values in straight.items()},
+        1e-6,
+    )
 
 
 def test_cases_cover_what_they_name(encoder):
-    """One model is calibrated in pieces, another is not; the target failure says the score is P(cheap fails)."""
+    """One model is calibrated in pieces, another is not; the target failure says the score is
+    P(cheap fails).
+    """
     plain, pieces = fit_model(encoder), fit_model(encoder, n_calibration=1_100)
-    assert len(plain.blind_.cheap.calibrator.knots) == len(plain.blind_.frontier.calibrator.knots) == 2
+    assert (
+        len(plain.blind_.cheap.calibrator.knots) == len(plain.blind_.frontier.calibrator.knots) == 2
+    )
     assert len(pieces.blind_.cheap.calibrator.knots) > 2
     session = session_of(fit_model(encoder, target="failure", frontier=False))
     found = run(session, NASTY)
@@ -130,18 +166,27 @@ def test_cases_cover_what_they_name(encoder):
 
 
 def test_one_outcome_in_pieces_and_the_other_not(encoder):
-    """The frontier model is known for few calibration requests, so only the cheap one gets pieces."""
+    """The frontier model is known for few calibration requests, so only the cheap one gets
+    pieces.
+    """
     calibration = labelled_tokens(1_100, seed=1)
     few = np.where(np.arange(1_100) < 200, calibration.outcomes.frontier_quality, UNKNOWN)
     calibration = replace(calibration, outcomes=replace(calibration.outcomes, frontier_quality=few))
-    model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=512)]).fit(labelled_tokens(), calibration)
-    assert len(model.blind_.cheap.calibrator.knots) > len(model.blind_.frontier.calibrator.knots) == 2
+    model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=512)]).fit(
+        labelled_tokens(), calibration
+    )
+    assert (
+        len(model.blind_.cheap.calibrator.knots) > len(model.blind_.frontier.calibrator.knots) == 2
+    )
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 
 
 @pytest.mark.parametrize("name", ["ngrams", "embedding"])
 def test_graph_of_one_channel_agrees(encoder, name):
-    channel = {"ngrams": NgramChannel(len(VOCABULARY), buckets=64), "embedding": EmbeddingChannel(encoder, strength=0.1)}[name]
+    channel = {
+        "ngrams": NgramChannel(len(VOCABULARY), buckets=64),
+        "embedding": EmbeddingChannel(encoder, strength=0.1),
+    }[name]
     model = DifficultyModel([channel]).fit(labelled_tokens(), labelled_tokens(seed=1))
     ids = [*NASTY, *random_ids(np.random.default_rng(8), 50)]
     assert_same(run(session_of(model), ids), outputs_of(model, ids))
@@ -150,8 +195,13 @@ def test_graph_of_one_channel_agrees(encoder, name):
 def test_graph_of_votes_alone_agrees(encoder):
     """The gain is learned from preferences while no frontier outcome is known."""
     data = labelled_tokens(frontier=False)
-    votes = replace(data, outcomes=replace(data.outcomes, preferred_gain=2.0 * data.outcomes.cheap_failure - 1.0))
-    model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=64), EmbeddingChannel(encoder)]).fit(votes, votes)
+    votes = replace(
+        data,
+        outcomes=replace(data.outcomes, preferred_gain=2.0 * data.outcomes.cheap_failure - 1.0),
+    )
+    model = DifficultyModel(
+        [NgramChannel(len(VOCABULARY), buckets=64), EmbeddingChannel(encoder)]
+    ).fit(votes, votes)
     assert model.blind_.gain is not None
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 
@@ -163,12 +213,15 @@ def test_graph_has_the_inputs_and_outputs_of_the_contract(encoder):
         ("attention_mask", "tensor(int64)", 2),
     ]
     assert [(one.name, one.type, len(one.shape)) for one in session.get_outputs()] == [
-        (name, "tensor(float)", 1) for name in ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+        (name, "tensor(float)", 1)
+        for name in ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
     ]
 
 
 def test_channel_that_cannot_be_exported_is_refused():
     data = labelled_tokens(60)
     known = "embedding, length, neighbours, ngrams, task guess, tuned"
-    with pytest.raises(InvalidValueError, match=f"channel must be one that can be exported: {known}: got 'count'"):
+    with pytest.raises(
+        InvalidValueError, match=f"channel must be one that can be exported: {known}: got 'count'"
+    ):
         build_graph(DifficultyModel([CountChannel()]).fit(data, data))

@@ -23,7 +23,9 @@ def encoder(tmp_path_factory):
 
 
 def test_rungs_keep_twice_as_many_weights_each_time(encoder):
-    """Six weight matrices: none, one, two and four of them stay float32; with all six there is nothing to make int8."""
+    """Six weight matrices: none, one, two and four of them stay float32; with all six there is
+    nothing to make int8.
+    """
     rungs = list(ladder(encoder, IDS))
     assert [(rung.kept, rung.of) for rung in rungs] == [(0, 6), (1, 6), (2, 6), (4, 6)]
     assert [len(names_in(rung.encoder)) for rung in rungs] == [0, 1, 2, 4]
@@ -34,7 +36,9 @@ def test_rungs_keep_twice_as_many_weights_each_time(encoder):
 
 
 def test_what_int8_hurts_most_stays_float32_first(encoder):
-    """The first layer, whose error all others carry on: to keep it brings the vectors nearer than to keep any other."""
+    """The first layer, whose error all others carry on: to keep it brings the vectors nearer than
+    to keep any other.
+    """
     exact, graph = encoder.encode(IDS), onnx.load_from_string(encoder.graph)
     _, second, *_ = ladder(encoder, IDS)
     moved = {}

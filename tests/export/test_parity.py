@@ -16,7 +16,11 @@ NAMES = ["a", "b", "c", "d"]
 def scores(*values, frontier=None):
     """Return what the Python model gives."""
     values = np.array(values)
-    return Scores(difficulty_score=values, p_cheap_fails=values, p_frontier_fails=None if frontier is None else np.array(frontier))
+    return Scores(
+        difficulty_score=values,
+        p_cheap_fails=values,
+        p_frontier_fails=None if frontier is None else np.array(frontier),
+    )
 
 
 def outputs(*values, **others):
@@ -27,7 +31,14 @@ def outputs(*values, **others):
 
 def flips(python, shipped, *, threshold=0.5, settings=SETTINGS):
     report = ParityReport(n=len(python), max_difference=0.001)
-    return check_flips(NAMES[: len(python)], np.array(python), np.array(shipped), threshold=threshold, report=report, settings=settings)
+    return check_flips(
+        NAMES[: len(python)],
+        np.array(python),
+        np.array(shipped),
+        threshold=threshold,
+        report=report,
+        settings=settings,
+    )
 
 
 def test_compare_by_hand():
@@ -69,9 +80,14 @@ def test_difference_at_the_tolerance_is_allowed():
 
 
 def test_flip_is_counted_outside_the_tolerance_of_the_threshold_only():
-    """Request a lies 0.005 from the threshold, within the tolerance of 0.01: either side will do. Request b lies 0.02 from it."""
+    """Request a lies 0.005 from the threshold, within the tolerance of 0.01: either side will do.
+    Request b lies 0.02 from it.
+    """
     assert flips([0.495, 0.9], [0.505, 0.9]).flips == 0
-    with pytest.raises(ParityError, match=r"may flip at most 0 of the decisions: got 1 of 2\. First: b\. Nothing was shipped"):
+    with pytest.raises(
+        ParityError,
+        match=r"may flip at most 0 of the decisions: got 1 of 2\. First: b\. Nothing was shipped",
+    ):
         flips([0.495, 0.48], [0.505, 0.52])
 
 
@@ -95,7 +111,9 @@ def changed_graph(build, kind):
 
     def built(*args, **kwargs):
         model = build(*args, **kwargs)
-        floats = [item for item in model.graph.initializer if item.data_type == onnx.TensorProto.FLOAT]
+        floats = [
+            item for item in model.graph.initializer if item.data_type == onnx.TensorProto.FLOAT
+        ]
         item = max(floats, key=lambda one: len(one.raw_data)) if kind == "table" else floats[-1]
         array = onnx.numpy_helper.to_array(item).copy()
         array *= 1.5
@@ -109,7 +127,10 @@ def changed_graph(build, kind):
 def test_graph_with_a_changed_weight_is_not_shipped(journey, tmp_path, monkeypatch, kind):
     """The gate asks the runtime, so it finds any fault on the way from the model to a router."""
     monkeypatch.setattr(exporting, "build_graph", changed_graph(exporting.build_graph, kind))
-    with pytest.raises(ParityError, match=r"must stay within 0.0001 of the Python model: got .* Worst requests: sample-\d+ \("):
+    with pytest.raises(
+        ParityError,
+        match=r"must stay within 0.0001 of the Python model: got .* Worst requests: sample-\d+ \(",
+    ):
         ship(journey.run, tmp_path / "wrong-1", n_draws=10)
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,9 @@ def test_ids_are_unique_and_plain():
 
 
 def test_requests_survive_ascii_json():
-    """Other runtimes read them from ``golden.jsonl``; lone surrogates and control characters included."""
+    """Other runtimes read them from ``golden.jsonl``; lone surrogates and control characters
+    included.
+    """
     text = json.dumps(golden_requests())
     assert text.isascii()
     assert json.loads(text) == golden_requests()
@@ -44,5 +46,9 @@ def test_suite_holds_what_it_is_for():
         "image-only",
     }
     assert "\ufffd" in texts["lone-surrogate"].text
-    assert {request.get("task") for request in golden_requests()} >= {"classify", "multi-step planning", None}
+    assert {request.get("task") for request in golden_requests()} >= {
+        "classify",
+        "multi-step planning",
+        None,
+    }
     assert sum(not view.text.isascii() for view in texts.values()) >= 15

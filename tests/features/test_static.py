@@ -15,7 +15,10 @@ from tests.fakes import load_encoder, write_card, write_encoder
 
 def encoder_of(table, scale):
     return StaticEncoder(
-        table=np.array(table, dtype=np.int8), scale=np.array(scale, dtype=np.float32), tokenizer_path=Path("none"), digest="none"
+        table=np.array(table, dtype=np.int8),
+        scale=np.array(scale, dtype=np.float32),
+        tokenizer_path=Path("none"),
+        digest="none",
     )
 
 
@@ -27,10 +30,16 @@ def test_quantised_rows_by_hand():
     assert scale == pytest.approx([2 / 127, 1.0])
 
 
-@given(arrays(np.float64, (3, 5), elements=st.integers(-10_000, 10_000).map(lambda number: number / 1_000)))
+@given(
+    arrays(
+        np.float64, (3, 5), elements=st.integers(-10_000, 10_000).map(lambda number: number / 1_000)
+    )
+)
 def test_quantised_rows_are_off_by_half_a_step_at_most(vectors):
     table, scale = quantise_rows(vectors)
-    assert np.all(np.abs(table * scale[:, None].astype(np.float64) - vectors) <= 0.501 * scale[:, None])
+    assert np.all(
+        np.abs(table * scale[:, None].astype(np.float64) - vectors) <= 0.501 * scale[:, None]
+    )
 
 
 def test_embedding_by_hand():
@@ -54,7 +63,9 @@ def test_encoder_is_read_back_as_written(tmp_path):
 
 
 def test_encoder_digest_depends_on_the_files_alone(tmp_path):
-    one, same, other = (load_encoder(tmp_path / name, seed=seed) for name, seed in [("a", 0), ("b", 0), ("c", 1)])
+    one, same, other = (
+        load_encoder(tmp_path / name, seed=seed) for name, seed in [("a", 0), ("b", 0), ("c", 1)]
+    )
     assert one.digest == same.digest != other.digest
 
 
@@ -82,11 +93,15 @@ def test_encoder_with_a_missing_file_is_refused(tmp_path, name):
 
 def test_encoder_of_another_format_is_refused(tmp_path):
     write_card(write_encoder(tmp_path), format=2)
-    with pytest.raises(EncoderError, match=r"encoder format 2 is not the one this version reads \(1\)"):
+    with pytest.raises(
+        EncoderError, match=r"encoder format 2 is not the one this version reads \(1\)"
+    ):
         StaticEncoder.load(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}', '{"format": 1, "sha256": "none"}', '{"sha256": {}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": 1}', '{"format": 1, "sha256": "none"}', '{"sha256": {}}']
+)
 def test_encoder_with_a_damaged_card_is_refused(tmp_path, content):
     (write_encoder(tmp_path) / "encoder.json").write_text(content)
     with pytest.raises(EncoderError, match=r"encoder\.json"):
@@ -99,14 +114,18 @@ def test_encoder_needs_one_scale_a_row():
 
 
 def test_shipped_encoder_knows_what_is_alike():
-    """The hashes of the files in the repository are those of the card, and the table has a row for every id."""
+    """The hashes of the files in the repository are those of the card, and the table has a row for
+    every id.
+    """
     folder = REPOSITORY / "models" / "static-minilm-256"
     encoder = StaticEncoder.load(folder)
     tokenizer = RequestTokenizer.from_file(folder / "tokenizer.json")
     assert encoder.dim == 256
     assert len(encoder.table) >= tokenizer.vocabulary_size
     near, far = (
-        encoder.encode([tokenizer.encode(text).ids for text in ("a small dog", "integrate by parts")])
+        encoder.encode(
+            [tokenizer.encode(text).ids for text in ("a small dog", "integrate by parts")]
+        )
         @ encoder.encode([tokenizer.encode("the little puppy").ids]).T
     )
     assert near > far + 0.2

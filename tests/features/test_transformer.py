@@ -45,18 +45,32 @@ def test_frame_without_special_ids_leaves_short_texts_alone():
 
 
 def test_frame_takes_several_ids_on_each_side():
-    assert Frame(prefix=(1, 2, 3), suffix=(4, 5), max_tokens=8)([7, 8, 9, 10]) == [1, 2, 3, 7, 8, 10, 4, 5]
+    assert Frame(prefix=(1, 2, 3), suffix=(4, 5), max_tokens=8)([7, 8, 9, 10]) == [
+        1,
+        2,
+        3,
+        7,
+        8,
+        10,
+        4,
+        5,
+    ]
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 3])
 def test_frame_without_room_for_text_is_refused(max_tokens):
-    with pytest.raises(InvalidValueError, match=f"max_tokens of an encoder must leave room for two tokens of text: got {max_tokens}"):
+    with pytest.raises(
+        InvalidValueError,
+        match=f"max_tokens of an encoder must leave room for two tokens of text: got {max_tokens}",
+    ):
         Frame(prefix=(101,), suffix=(102,), max_tokens=max_tokens)
 
 
 @given(ids=IDS, before=IDS.map(tuple), after=IDS.map(tuple), room=st.integers(2, 30))
 def test_frame_keeps_what_stands_at_both_ends(ids, before, after, room):
-    """Prefix and suffix are whole, and what is kept of the text is the text, or its beginning and its end."""
+    """Prefix and suffix are whole, and what is kept of the text is the text, or its beginning and
+    its end.
+    """
     frame = Frame(prefix=before, suffix=after, max_tokens=len(before) + len(after) + room)
     read = frame(ids)
     text = read[len(before) : len(read) - len(after)]
@@ -95,7 +109,9 @@ def test_embedding_depends_neither_on_batch_nor_on_padding(encoder, ids):
 
 
 def counted(encoder):
-    """Return the encoder with an empty cache, and the list that the sizes of what was computed go to."""
+    """Return the encoder with an empty cache, and the list that the sizes of what was computed go
+    to.
+    """
     sizes = []
 
     class Counting(MemoryCache):
@@ -130,7 +146,9 @@ def test_batches_are_bounded_and_progress_is_told(encoder):
 
 
 def test_digest_depends_on_graph_tokenizer_and_frame_alone(tmp_path):
-    """A copy in another folder has the same; one with another weight, word or id around the text has not."""
+    """A copy in another folder has the same; one with another weight, word or id around the text
+    has not.
+    """
     words = {**VOCABULARY, "more": len(VOCABULARY)}
     choices = [
         {},
@@ -141,7 +159,10 @@ def test_digest_depends_on_graph_tokenizer_and_frame_alone(tmp_path):
         {"prefix": (1, 2, 3), "suffix": ()},
         {"suffix": (4,)},
     ]
-    digests = [load_transformer(tmp_path / f"{number}", **choice).digest for number, choice in enumerate(choices)]
+    digests = [
+        load_transformer(tmp_path / f"{number}", **choice).digest
+        for number, choice in enumerate(choices)
+    ]
     assert len(set(digests)) == len(choices)
     assert all(len(digest) == 64 for digest in digests)
     assert load_transformer(tmp_path / "copy").digest == digests[0]
@@ -150,7 +171,11 @@ def test_digest_depends_on_graph_tokenizer_and_frame_alone(tmp_path):
 def test_encoder_is_found_by_its_kind(tmp_path):
     encoder = load_encoder(write_transformer(tmp_path, max_tokens=20))
     assert isinstance(encoder, TransformerEncoder)
-    assert (encoder.dim, encoder.vocabulary_size, encoder.tokenizer_path) == (8, 200, tmp_path / "tokenizer.json")
+    assert (encoder.dim, encoder.vocabulary_size, encoder.tokenizer_path) == (
+        8,
+        200,
+        tmp_path / "tokenizer.json",
+    )
     assert encoder.frame == Frame(prefix=(1, 2), suffix=(3,), max_tokens=20)
 
 
@@ -158,7 +183,10 @@ def test_encoder_is_found_by_its_kind(tmp_path):
 def test_changed_file_is_refused(tmp_path, name):
     write_transformer(tmp_path)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b" ")
-    with pytest.raises(EncoderError, match=rf"{name}' was changed: its sha256 is [0-9a-f]{{64}}, expected [0-9a-f]{{64}}"):
+    with pytest.raises(
+        EncoderError,
+        match=rf"{name}' was changed: its sha256 is [0-9a-f]{{64}}, expected [0-9a-f]{{64}}",
+    ):
         load_encoder(tmp_path)
 
 
@@ -173,12 +201,21 @@ def test_missing_file_is_refused(tmp_path, name):
 def change_card(folder, **entries):
     """Set some entries of ``encoder.json``; ``None`` takes one out."""
     card = json.loads((folder / "encoder.json").read_text()) | entries
-    (folder / "encoder.json").write_text(json.dumps({name: value for name, value in card.items() if value is not None}))
+    (folder / "encoder.json").write_text(
+        json.dumps({name: value for name, value in card.items() if value is not None})
+    )
 
 
 @pytest.mark.parametrize(
     "entries",
-    [{"prefix": None}, {"suffix": 3}, {"max_tokens": "many"}, {"max_tokens": 4}, {"dim": None}, {"vocabulary": []}],
+    [
+        {"prefix": None},
+        {"suffix": 3},
+        {"max_tokens": "many"},
+        {"max_tokens": 4},
+        {"dim": None},
+        {"vocabulary": []},
+    ],
     ids=lambda entries: "{}={}".format(*next(iter(entries.items()))),
 )
 def test_bad_card_is_refused(tmp_path, entries):
@@ -189,7 +226,9 @@ def test_bad_card_is_refused(tmp_path, entries):
 
 def test_unknown_kind_is_refused(tmp_path):
     change_card(write_transformer(tmp_path), kind="magic")
-    with pytest.raises(UnknownNameError, match="unknown encoder 'magic'. Known: static, transformer"):
+    with pytest.raises(
+        UnknownNameError, match="unknown encoder 'magic'. Known: static, transformer"
+    ):
         load_encoder(tmp_path)
 
 
@@ -197,6 +236,12 @@ def test_graph_that_cannot_be_loaded_is_refused(tmp_path):
     write_transformer(tmp_path)
     (tmp_path / "encoder.onnx").write_bytes(b"no graph")
     card = json.loads((tmp_path / "encoder.json").read_text())
-    write_card(tmp_path, ENCODER_FILES, **{name: value for name, value in card.items() if name not in ("format", "sha256")})
-    with pytest.raises(EncoderError, match=r"encoder\.onnx cannot be loaded .* Convert the encoder again"):
+    write_card(
+        tmp_path,
+        ENCODER_FILES,
+        **{name: value for name, value in card.items() if name not in ("format", "sha256")},
+    )
+    with pytest.raises(
+        EncoderError, match=r"encoder\.onnx cannot be loaded .* Convert the encoder again"
+    ):
         load_encoder(tmp_path)

@@ -15,7 +15,8 @@ from difficulty.runtime.requests import read_requests, route_rows
 from tests.journey import write_rows
 
 client, proxies, reports, models = (
-    pytest.importorskip(f"examples.litellm.{name}", exc_type=ImportError) for name in ("client", "proxy", "report", "upstream")
+    pytest.importorskip(f"examples.litellm.{name}", exc_type=ImportError)
+    for name in ("client", "proxy", "report", "upstream")
 )
 CHECKS = ({"check": "non_empty", "options": {"whole": True}}, {"check": "refusal"})
 RULES = {"easy_tasks": ("classify",), "hard_tasks": ("multi-step planning",), "validators": CHECKS}
@@ -48,14 +49,21 @@ class Running:
 
 
 class Load:
-    """A client in a thread that sends rows over and over until the block ends; what it has seen is in ``seen``."""
+    """A client in a thread that sends rows over and over until the block ends; what it has seen is
+    in ``seen``.
+    """
 
     def __init__(self, proxy, rows, *, at_once):
         self.seen = []
         """Each row, its reply, and when that came, by ``time.monotonic``."""
         self._stop = threading.Event()
-        options = {"at_once": at_once, "keep": lambda row, reply: self.seen.append((row, reply, time.monotonic()))}
-        self._thread = threading.Thread(target=client.send_until, args=(self._stop, proxy, rows), kwargs=options)
+        options = {
+            "at_once": at_once,
+            "keep": lambda row, reply: self.seen.append((row, reply, time.monotonic())),
+        }
+        self._thread = threading.Thread(
+            target=client.send_until, args=(self._stop, proxy, rows), kwargs=options
+        )
 
     def __enter__(self):
         self._thread.start()
@@ -66,7 +74,9 @@ class Load:
         self._thread.join()
 
     def wait_for(self, holds, *, at_most_s=60.0):
-        """Wait until something holds of a reply that comes from now on; return whether it came to."""
+        """Wait until something holds of a reply that comes from now on; return whether it came
+        to.
+        """
         begun, until = len(self.seen), time.monotonic() + at_most_s
         while time.monotonic() < until:
             if any(holds(reply) for _, reply, _ in self.seen[begun:]):
@@ -76,11 +86,18 @@ class Load:
 
 
 def write_config(path, bundle, upstream, *words):
-    """Write the configuration as the command prints it, and return its path; ``words`` are further options."""
+    """Write the configuration as the command prints it, and return its path; ``words`` are further
+    options.
+    """
     for side in ("cheap", "frontier"):
         words += (f"--{side}", f"openai/{side}", f"--{side}-api-base", f"{upstream}/{side}/v1")
         words += (f"--{side}-api-key", "os.environ/EXAMPLE_KEY")
-    words += ("--prices", str(proxies.ROOT / "data" / "prices.example.toml"), "--cheap-timeout", "2")
+    words += (
+        "--prices",
+        str(proxies.ROOT / "data" / "prices.example.toml"),
+        "--cheap-timeout",
+        "2",
+    )
     printed = CliRunner().invoke(build_app(), ["litellm-config", str(bundle), *map(str, words)])
     assert printed.exit_code == 0, printed.output
     path.write_text(printed.stdout)
@@ -91,7 +108,10 @@ def write_config(path, bundle, upstream, *words):
 def started_together(configs):
     """Start proxies side by side; yield them by their names."""
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor() as pool:
-        contexts = {name: proxies.proxy(config, config.with_suffix(".log")) for name, config in configs.items()}
+        contexts = {
+            name: proxies.proxy(config, config.with_suffix(".log"))
+            for name, config in configs.items()
+        }
         starting = {name: pool.submit(context.__enter__) for name, context in contexts.items()}
         for name, context in contexts.items():
             stack.push(context.__exit__)
@@ -106,4 +126,9 @@ def known_rows(n):
 
 def decisions_of(bundle, rows, scratch):
     """Return what ``difficulty route`` decides of rows, by their ids."""
-    return {row["id"]: row for row in route_rows(Router.load(bundle), read_requests(write_rows(scratch / "rows.jsonl", rows)))}
+    return {
+        row["id"]: row
+        for row in route_rows(
+            Router.load(bundle), read_requests(write_rows(scratch / "rows.jsonl", rows))
+        )
+    }

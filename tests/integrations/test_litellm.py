@@ -1,4 +1,6 @@
-"""A real LiteLLM proxy in front of two small models: one with the auto router, one with the hook, exploration and held-back streams."""
+"""A real LiteLLM proxy in front of two small models: one with the auto router, one with the hook,
+exploration and held-back streams.
+"""
 
 import concurrent.futures
 import importlib.util
@@ -29,7 +31,9 @@ from tests.journey import DRAWS
 
 pytestmark = [
     pytest.mark.gateway,
-    pytest.mark.skipif(importlib.util.find_spec("litellm") is None, reason="needs the extra gateway"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("litellm") is None, reason="needs the extra gateway"
+    ),
 ]
 
 
@@ -37,15 +41,23 @@ pytestmark = [
 def running(journey, tmp_path_factory):
     """Both proxies, started side by side."""
     folder = tmp_path_factory.mktemp("gateway")
-    policies = {"auto_router": RULES, "hook": {**RULES, "epsilon": 0.5, "shadow": 0.5, "streaming": "buffer"}}
+    policies = {
+        "auto_router": RULES,
+        "hook": {**RULES, "epsilon": 0.5, "shadow": 0.5, "streaming": "buffer"},
+    }
     with proxies.upstreams(folder) as upstream:
         configs, logs = {}, {mode: folder / f"{mode}-decisions" for mode in policies}
         for mode, policy in policies.items():
             ship(journey.run, folder / f"{mode}-1", policy=PolicySettings(**policy), n_draws=DRAWS)
             words = ["--log", logs[mode], "--log-texts", *(["--hook"] if mode == "hook" else [])]
-            configs[mode] = write_config(folder / f"{mode}.yaml", folder / f"{mode}-1", upstream, *words)
+            configs[mode] = write_config(
+                folder / f"{mode}.yaml", folder / f"{mode}-1", upstream, *words
+            )
         with started_together(configs) as started:
-            yield {mode: Running(folder / f"{mode}-1", proxy, logs[mode]) for mode, proxy in started.items()}
+            yield {
+                mode: Running(folder / f"{mode}-1", proxy, logs[mode])
+                for mode, proxy in started.items()
+            }
 
 
 @pytest.fixture
@@ -59,17 +71,27 @@ def hook(running):
 
 
 def bad_row():
-    """Return a short request whose cheap answer is plainly bad, with an easy task, so that it is never explored."""
-    found = (row for key, (row, known) in models.known_requests().items() if models.plainly_bad(key, known) and row["prompt_tokens"] < 60)
+    """Return a short request whose cheap answer is plainly bad, with an easy task, so that it is
+    never explored.
+    """
+    found = (
+        row
+        for key, (row, known) in models.known_requests().items()
+        if models.plainly_bad(key, known) and row["prompt_tokens"] < 60
+    )
     return next(found)["messages"]
 
 
 EASY = {"metadata": {"task": "classify"}}
 
 
-@pytest.mark.parametrize(("n", "at_once"), [(150, 25), pytest.param(2000, 50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("n", "at_once"), [(150, 25), pytest.param(2000, 50, marks=pytest.mark.slow)]
+)
 def test_many_requests_are_answered_decided_checked_and_logged(auto, tmp_path, n, at_once):
-    """Decisions are those of ``difficulty route``, fallbacks exactly where validation fails, one event each."""
+    """Decisions are those of ``difficulty route``, fallbacks exactly where validation fails, one
+    event each.
+    """
     rows = known_rows(n)
     before = auto.ids()
     replies = client.send(auto.proxy, rows, at_once=at_once)
@@ -84,7 +106,13 @@ def test_many_requests_are_answered_decided_checked_and_logged(auto, tmp_path, n
 def test_fallback_answer_is_the_frontier_models_and_both_are_paid_for(auto):
     reply, event = auto.ask(messages=bad_row(), **EASY)
     assert "An answer of the frontier model." in reply.text
-    told = {"id": event.id, "bundle": event.bundle_version, "route": "cheap", "reason": "easy_task", "fallback": "validation"}
+    told = {
+        "id": event.id,
+        "bundle": event.bundle_version,
+        "route": "cheap",
+        "reason": "easy_task",
+        "fallback": "validation",
+    }
     assert reply.decision == told
     assert [(call.role, call.passed, call.cost_usd is not None) for call in event.calls] == [
         ("answer", False, True),
@@ -95,7 +123,14 @@ def test_fallback_answer_is_the_frontier_models_and_both_are_paid_for(auto):
 
 @pytest.mark.parametrize(
     ("fault", "cause"),
-    [("429", "rate_limit"), ("500", "error"), ("malformed", "error"), ("cut", "error"), ("hang", "timeout"), ("choices", "validation")],
+    [
+        ("429", "rate_limit"),
+        ("500", "error"),
+        ("malformed", "error"),
+        ("cut", "error"),
+        ("hang", "timeout"),
+        ("choices", "validation"),
+    ],
 )
 @pytest.mark.parametrize("mode", ["auto_router", "hook"])
 def test_cheap_model_in_trouble_is_answered_for_by_the_frontier_model(running, mode, fault, cause):
@@ -103,7 +138,10 @@ def test_cheap_model_in_trouble_is_answered_for_by_the_frontier_model(running, m
     assert reply.status == 200
     assert "frontier model" in reply.text
     assert (event.route, event.fallback, event.outcome) == ("cheap", cause, "answered")
-    assert [(call.role, call.side) for call in event.calls if call.role != "shadow"] == [("answer", "cheap"), ("fallback", "frontier")]
+    assert [(call.role, call.side) for call in event.calls if call.role != "shadow"] == [
+        ("answer", "cheap"),
+        ("fallback", "frontier"),
+    ]
 
 
 def test_stream_is_sent_on_unchecked_and_its_verdict_logged(auto):
@@ -121,9 +159,19 @@ def test_stream_tells_its_tokens_where_the_client_asks_for_them(auto):
 
 def test_stream_that_is_held_back_falls_back(hook):
     reply, event = hook.ask(messages=bad_row(), stream=True, **EASY)
-    words = [json.loads(line[6:])["choices"] for line in reply.text.splitlines() if line.startswith("data: {")]
-    assert "".join(choice["delta"].get("content") or "" for choices in words for choice in choices) == "An answer of the frontier model."
-    assert (event.fallback, [call.role for call in event.calls]) == ("validation", ["answer", "fallback"])
+    words = [
+        json.loads(line[6:])["choices"]
+        for line in reply.text.splitlines()
+        if line.startswith("data: {")
+    ]
+    assert (
+        "".join(choice["delta"].get("content") or "" for choices in words for choice in choices)
+        == "An answer of the frontier model."
+    )
+    assert (event.fallback, [call.role for call in event.calls]) == (
+        "validation",
+        ["answer", "fallback"],
+    )
 
 
 def test_stream_that_is_held_back_and_passes_is_the_cheap_models(hook):
@@ -133,45 +181,78 @@ def test_stream_that_is_held_back_and_passes_is_the_cheap_models(hook):
 
 
 def test_stream_that_breaks_is_logged(auto):
-    """LiteLLM goes on with the frontier model where nothing useful was sent yet; whatever it does, there is an event that says so."""
+    """LiteLLM goes on with the frontier model where nothing useful was sent yet; whatever it does,
+    there is an event that says so.
+    """
     _, event = auto.ask("[fault:cut] Hello", stream=True, **EASY)
     assert event.fallback == "error" or event.outcome == "failed"
     assert event.calls[0].error is not None
 
 
 def test_request_for_a_model_by_name_is_left_alone(auto):
-    reply = client.ask(auto.proxy, {"model": "cheap", "messages": [{"role": "user", "content": "Hello"}]})
+    reply = client.ask(
+        auto.proxy, {"model": "cheap", "messages": [{"role": "user", "content": "Hello"}]}
+    )
     assert (reply.status, reply.decision) == (200, {})
 
 
 OTHER_FORMS = {
-    "/v1/messages": {"max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}], "litellm_metadata": {"task": "classify"}},
+    "/v1/messages": {
+        "max_tokens": 50,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "litellm_metadata": {"task": "classify"},
+    },
     "/v1/responses": {"input": "Hello", "litellm_metadata": {"task": "classify"}},
 }
 
 
 @pytest.mark.parametrize("path", OTHER_FORMS)
 @pytest.mark.parametrize(("mode", "routed"), [("auto_router", "cheap"), ("hook", "frontier")])
-def test_other_forms_are_routed_by_the_auto_router_alone_and_not_logged(running, mode, routed, path):
-    """The gateway's part is chat completions. The hook leaves the model that stands for the frontier one."""
+def test_other_forms_are_routed_by_the_auto_router_alone_and_not_logged(
+    running, mode, routed, path
+):
+    """The gateway's part is chat completions. The hook leaves the model that stands for the
+    frontier one.
+    """
     proxy, before = running[mode].proxy, running[mode].ids()
     body = {"model": "auto", **OTHER_FORMS[path]}
-    reply = httpx.post(f"{proxy.url}{path}", json=body, headers={"authorization": f"Bearer {proxy.key}"}, timeout=60, trust_env=False)
+    reply = httpx.post(
+        f"{proxy.url}{path}",
+        json=body,
+        headers={"authorization": f"Bearer {proxy.key}"},
+        timeout=60,
+        trust_env=False,
+    )
     assert (reply.status_code, f"An answer of the {routed} model." in reply.text) == (200, True)
     assert not [name for name in reply.headers if name.startswith("x-difficulty")]
     _, event = running[mode].ask()
     assert running[mode].ids() - before == {event.id}
 
 
-IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]}]
-LONG = [{"role": "assistant" if number % 2 else "user", "content": f"Message {number}"} for number in range(301)]
+IMAGE = [
+    {
+        "role": "user",
+        "content": [
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+        ],
+    }
+]
+LONG = [
+    {"role": "assistant" if number % 2 else "user", "content": f"Message {number}"}
+    for number in range(301)
+]
 TOOLS = [{"type": "function", "function": {"name": "unknown", "parameters": {"type": "object"}}}]
 
 
 @pytest.mark.parametrize("mode", ["auto_router", "hook"])
 @pytest.mark.parametrize(
     ("body", "reason"),
-    [({"messages": IMAGE}, "scorer_error"), ({"messages": []}, "scorer_error"), ({"messages": LONG}, None), ({"tools": TOOLS}, None)],
+    [
+        ({"messages": IMAGE}, "scorer_error"),
+        ({"messages": []}, "scorer_error"),
+        ({"messages": LONG}, None),
+        ({"tools": TOOLS}, None),
+    ],
     ids=["image", "no messages", "300 messages", "tools"],
 )
 def test_strange_request_is_answered(running, mode, body, reason):
@@ -189,14 +270,18 @@ def test_request_without_messages_is_refused_and_logged(auto):
 
 
 def test_route_that_litellm_takes_by_a_rule_of_its_own_is_logged_as_taken(auto):
-    """Its auto router does not ask the classifier where no user message is, and takes the default model."""
+    """Its auto router does not ask the classifier where no user message is, and takes the default
+    model.
+    """
     reply, event = auto.ask(messages=[{"role": "system", "content": "Be brief."}])
     assert "frontier model" in reply.text
     assert (event.route, event.reason, event.propensity) == ("frontier", "gateway", 1.0)
 
 
 def test_hook_explores_and_asks_the_other_model_beside_it(hook):
-    """What each request does is what its id says; its shadow call is in its event and not in its time or cost."""
+    """What each request does is what its id says; its shadow call is in its event and not in its
+    time or cost.
+    """
     rows = known_rows(40)
     replies = client.send(hook.proxy, rows, at_once=10)
     events = hook.events([reply.decision["id"] for reply in replies])
@@ -206,13 +291,19 @@ def test_hook_explores_and_asks_the_other_model_beside_it(hook):
         routed = explore(event.policy_route, event.reason, settings, id=event.id)
         assert (event.route, event.propensity) == (routed.route, routed.propensity)
         shadow = [call.side for call in event.calls if call.role == "shadow"]
-        assert shadow == (["frontier" if event.route == "cheap" else "cheap"] if routed.shadow and event.fallback is None else [])
+        assert shadow == (
+            ["frontier" if event.route == "cheap" else "cheap"]
+            if routed.shadow and event.fallback is None
+            else []
+        )
     assert any(event.route != event.policy_route for event in events)
     assert any(call.role == "shadow" for event in events for call in event.calls)
 
 
 def test_requests_are_answered_while_the_log_cannot_be_written(auto):
-    """As on a full disk: every write of the process fails, no request does, and the log goes on later, with a gap in its numbers."""
+    """As on a full disk: every write of the process fails, no request does, and the log goes on
+    later, with a gap in its numbers.
+    """
     resource = pytest.importorskip("resource")
     auto.ask()
     before, pid = list(read_log(auto.log)), auto.proxy.process.pid

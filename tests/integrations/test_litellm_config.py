@@ -13,8 +13,13 @@ from difficulty.errors import InvalidValueError
 from difficulty.integrations.litellm_config import HANDLER, Upstream, proxy_config, to_yaml
 from difficulty.records import Prices
 
-PRICES = Prices(date="2026-11-01", cheap_input=0.1, cheap_output=0.3, frontier_input=3.0, frontier_output=12.0)
-PAIR = {"cheap": Upstream(model="hosted_vllm/hermes-8b", api_base="http://127.0.0.1:1/v1"), "frontier": Upstream(model="openai/gpt-5")}
+PRICES = Prices(
+    date="2026-11-01", cheap_input=0.1, cheap_output=0.3, frontier_input=3.0, frontier_output=12.0
+)
+PAIR = {
+    "cheap": Upstream(model="hosted_vllm/hermes-8b", api_base="http://127.0.0.1:1/v1"),
+    "frontier": Upstream(model="openai/gpt-5"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,26 @@ def test_yaml_reads_back_as_the_form(policy, tmp_path, mode):
 
 
 @pytest.mark.parametrize(
-    "value", ["yes", "1e3", "a: b", "- x", "", "#", "tab\there", "null", 3e-06, 0.1, 5, True, None, [], {}, [[1], []], "ü\u2028"]
+    "value",
+    [
+        "yes",
+        "1e3",
+        "a: b",
+        "- x",
+        "",
+        "#",
+        "tab\there",
+        "null",
+        3e-06,
+        0.1,
+        5,
+        True,
+        None,
+        [],
+        {},
+        [[1], []],
+        "ü\u2028",
+    ],
 )
 def test_yaml_takes_no_value_for_another(value):
     form = {"key": value, "list": [value, {"inner": value}]}
@@ -39,9 +63,19 @@ def test_yaml_takes_no_value_for_another(value):
 def test_link_that_is_followed_stays_a_link(journey, tmp_path):
     """Without --follow the proxy is told the folder that the link leads to now."""
     (tmp_path / "current").symlink_to(journey.bundle)
-    words = ["litellm-config", str(tmp_path / "current"), "--cheap", "openai/a", "--frontier", "openai/b", "--json"]
+    words = [
+        "litellm-config",
+        str(tmp_path / "current"),
+        "--cheap",
+        "openai/a",
+        "--frontier",
+        "openai/b",
+        "--json",
+    ]
     for more, bundle in (([], journey.bundle.resolve()), (["--follow"], tmp_path / "current")):
-        settings = json.loads(CliRunner().invoke(build_app(), [*words, *more]).stdout)["callback_settings"]["difficulty"]
+        settings = json.loads(CliRunner().invoke(build_app(), [*words, *more]).stdout)[
+            "callback_settings"
+        ]["difficulty"]
         assert (settings["bundle"], settings.get("follow", False)) == (str(bundle), bool(more))
 
 
@@ -53,9 +87,14 @@ def test_auto_router_asks_the_handler_for_the_tier(policy, tmp_path):
     assert form["router_settings"]["fallbacks"] == [{"cheap": ["frontier"]}, {"auto": ["frontier"]}]
 
 
-def test_routed_model_of_the_hook_is_the_frontier_model_should_the_hook_be_missing(policy, tmp_path):
+def test_routed_model_of_the_hook_is_the_frontier_model_should_the_hook_be_missing(
+    policy, tmp_path
+):
     form = proxy_config(tmp_path, policy, **PAIR, mode="hook", name="smart")
-    assert form["model_list"][0] == {"model_name": "smart", "litellm_params": {"model": "openai/gpt-5"}}
+    assert form["model_list"][0] == {
+        "model_name": "smart",
+        "litellm_params": {"model": "openai/gpt-5"},
+    }
 
 
 def test_no_fallback_is_configured_where_the_policy_wants_none(policy, tmp_path):
@@ -73,7 +112,17 @@ def test_keys_and_names_that_cannot_be_are_refused(policy, tmp_path):
 
 
 def test_command_prints_yaml_or_json_that_say_the_same(journey, tmp_path):
-    words = ["litellm-config", str(journey.bundle), "--cheap", "openai/a", "--frontier", "openai/b", "--log", str(tmp_path), "--hook"]
+    words = [
+        "litellm-config",
+        str(journey.bundle),
+        "--cheap",
+        "openai/a",
+        "--frontier",
+        "openai/b",
+        "--log",
+        str(tmp_path),
+        "--hook",
+    ]
     plain, machine = (CliRunner().invoke(build_app(), [*words, *more]) for more in ([], ["--json"]))
     assert (plain.exit_code, machine.exit_code) == (0, 0)
     assert yaml.safe_load(plain.stdout) == json.loads(machine.stdout)

@@ -16,7 +16,9 @@ from difficulty.traffic.table import Traffic
 from tests.journey import forget, recipe_of
 
 MlflowException = pytest.importorskip("mlflow.exceptions").MlflowException
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
 
 
 def type_of_tracker():
@@ -26,12 +28,23 @@ def type_of_tracker():
 
 @pytest.fixture(scope="module")
 def store(journey, tmp_path_factory):
-    """A run that was trained and recorded in a SQLite store: the tracker, its MLflow run, and the run folder."""
+    """A run that was trained and recorded in a SQLite store: the tracker, its MLflow run, and the
+    run folder.
+    """
     folder = tmp_path_factory.mktemp("mlflow")
-    tracker = type_of_tracker()(f"sqlite:///{folder / 'mlflow.db'}", experiment="tests", artifacts=folder / "artifacts")
+    tracker = type_of_tracker()(
+        f"sqlite:///{folder / 'mlflow.db'}", experiment="tests", artifacts=folder / "artifacts"
+    )
     run = Run.read(journey.run)
     recipe = recipe_of(journey.encoder)
-    train(journey.traffic, folder / "run", recipe=recipe, encoder=run.encoder, tracker=tracker, n_draws=5)
+    train(
+        journey.traffic,
+        folder / "run",
+        recipe=recipe,
+        encoder=run.encoder,
+        tracker=tracker,
+        n_draws=5,
+    )
     experiment = tracker.client.get_experiment_by_name("tests")
     (recorded,) = tracker.client.search_runs([experiment.experiment_id])
     return tracker, recorded, folder
@@ -41,10 +54,20 @@ def test_parameters_metrics_and_data_hash_are_recorded(store, journey):
     _, recorded, folder = store
     data = recorded.data
     assert (recorded.info.status, recorded.info.run_name) == ("FINISHED", "small")
-    assert (data.params["features.ngrams.buckets"], data.params["seed"], data.params["policy.easy_tasks"]) == ("1024", "0", "['classify']")
-    assert (data.params["fit"], data.params["calibration"], data.params["test"]) == ("518", "131", "151")
+    assert (
+        data.params["features.ngrams.buckets"],
+        data.params["seed"],
+        data.params["policy.easy_tasks"],
+    ) == ("1024", "0", "['classify']")
+    assert (data.params["fit"], data.params["calibration"], data.params["test"]) == (
+        "518",
+        "131",
+        "151",
+    )
     judged = read_metrics(folder / "run" / "metrics.json").overall
-    assert data.metrics == {name: estimate.value for name, estimate in judged.items() if estimate.value is not None}
+    assert data.metrics == {
+        name: estimate.value for name, estimate in judged.items() if estimate.value is not None
+    }
     assert {"auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece"} <= set(data.metrics)
     assert "frontier_share" not in data.metrics
     assert data.tags["training_data"] == Traffic.read(journey.traffic).data_hash
@@ -57,18 +80,33 @@ def test_console_file_and_store_say_the_same_numbers(store):
     evaluation = read_metrics(folder / "run" / "metrics.json")
     console = Console(file=io.StringIO(), width=200)
     console.print(evaluation_table(evaluation))
-    printed = dict(re.findall(r"^(\S.*?)  +(-?\d+\.\d{3}) \[", console.file.getvalue(), flags=re.MULTILINE))
+    printed = dict(
+        re.findall(r"^(\S.*?)  +(-?\d+\.\d{3}) \[", console.file.getvalue(), flags=re.MULTILINE)
+    )
     written = json.loads((folder / "run" / "metrics.json").read_text())["overall"]
-    for label, name in {"APGR": "apgr", "AUROC": "auroc", "CPT(50 %)": "cpt_50", "ECE, p_cheap_fails": "ece"}.items():
-        assert printed[label] == f"{written[name]['value']:.3f}" == f"{recorded.data.metrics[name]:.3f}"
-    known = {name: figure["value"] for name, figure in written.items() if figure["value"] is not None}
+    for label, name in {
+        "APGR": "apgr",
+        "AUROC": "auroc",
+        "CPT(50 %)": "cpt_50",
+        "ECE, p_cheap_fails": "ece",
+    }.items():
+        assert (
+            printed[label]
+            == f"{written[name]['value']:.3f}"
+            == f"{recorded.data.metrics[name]:.3f}"
+        )
+    known = {
+        name: figure["value"] for name, figure in written.items() if figure["value"] is not None
+    }
     assert recorded.data.metrics == known
 
 
 def test_model_and_lineage_are_uploaded_and_texts_are_not(store):
     tracker, recorded, folder = store
     uploaded = {item.path for item in tracker.client.list_artifacts(recorded.info.run_id, "run")}
-    assert uploaded == {f"run/{name}" for name in ("run.json", "model.json", "model.npz", "metrics.json")}
+    assert uploaded == {
+        f"run/{name}" for name in ("run.json", "model.json", "model.npz", "metrics.json")
+    }
     text = Traffic.read(folder / "run" / "test.parquet").messages()[0][0]["content"][:40].encode()
     files = [path for path in (folder / "artifacts").rglob("*") if path.is_file()]
     assert len(files) == 4
@@ -86,7 +124,9 @@ def test_run_that_cannot_be_recorded_whole_is_marked_failed(store, tmp_path):
     """The folder lacks its files: what was begun does not stay open."""
     tracker, recorded, _ = store
     with pytest.raises(OSError, match=r"run\.json"):
-        tracker.log(tmp_path, name="broken", parameters={"a": "x" * 10_000}, metrics={"m": 1.0}, tags={})
+        tracker.log(
+            tmp_path, name="broken", parameters={"a": "x" * 10_000}, metrics={"m": 1.0}, tags={}
+        )
     runs = tracker.client.search_runs([recorded.info.experiment_id])
     (broken,) = [run for run in runs if run.info.run_name == "broken"]
     assert broken.info.status == "FAILED"
@@ -94,7 +134,13 @@ def test_run_that_cannot_be_recorded_whole_is_marked_failed(store, tmp_path):
 
 
 def test_store_that_is_none_is_refused_before_training():
-    with pytest.raises(TrackingError, match=r"MLflow cannot be used at 'nonsense://x': .*Pass another --tracking-uri, or --no-tracking"):
+    with pytest.raises(
+        TrackingError,
+        match=(
+            r"MLflow cannot be used at 'nonsense://x': .*Pass another --tracking-uri, or"
+            r" --no-tracking"
+        ),
+    ):
         type_of_tracker()("nonsense://x")
 
 
@@ -105,12 +151,18 @@ def test_store_that_refuses_a_run_says_that_the_run_is_there(store, monkeypatch)
         raise MlflowException("the disk is full")
 
     monkeypatch.setattr(tracker.client, "log_metric", refuse)
-    with pytest.raises(TrackingError, match=r"run .* is written, but MLflow at 'sqlite:.*' did not record it: the disk is full"):
+    with pytest.raises(
+        TrackingError,
+        match=r"run .* is written, but MLflow at 'sqlite:.*' did not record it: the disk is full",
+    ):
         tracker.log(folder / "run", name="refused", parameters={}, metrics={"m": 1.0}, tags={})
 
 
 def test_missing_package_names_the_extra(monkeypatch):
     forget(monkeypatch, "mlflow")
     monkeypatch.delitem(sys.modules, "difficulty.integrations.mlflow", raising=False)
-    with pytest.raises(MissingExtraError, match=r"tracking needs the package 'mlflow', .* Run: pip install 'difficulty\[track\]'"):
+    with pytest.raises(
+        MissingExtraError,
+        match=r"tracking needs the package 'mlflow', .* Run: pip install 'difficulty\[track\]'",
+    ):
         __import__("difficulty.integrations.mlflow")

@@ -8,12 +8,19 @@ def outcomes_of(cheap, frontier, weight=None):
     """Return outcomes from qualities."""
     cheap, frontier = np.asarray(cheap, dtype=float), np.asarray(frontier, dtype=float)
     weight = np.ones(len(cheap)) if weight is None else weight
-    return Outcomes(cheap_quality=cheap, frontier_quality=frontier, preferred_gain=np.full(len(cheap), np.nan), weight=weight)
+    return Outcomes(
+        cheap_quality=cheap,
+        frontier_quality=frontier,
+        preferred_gain=np.full(len(cheap), np.nan),
+        weight=weight,
+    )
 
 
 @pytest.fixture
 def many_tasks():
-    """Return a function that makes tasks of different difficulty, on each of which the frontier model fails half as often."""
+    """Return a function that makes tasks of different difficulty, on each of which the frontier
+    model fails half as often.
+    """
 
     def made(n_tasks=20, size=80, *, seed=0):
         rng = np.random.default_rng(seed)

@@ -5,7 +5,9 @@ from difficulty.labels import unlikely_labels
 
 
 def flipped_labels(n=1000, *, share=0.05, seed=0):
-    """Return probabilities of failure, labels that follow them, and which labels were turned round."""
+    """Return probabilities of failure, labels that follow them, and which labels were turned
+    round.
+    """
     rng = np.random.default_rng(seed)
     p_fails = np.where(np.arange(n) % 2, 0.95, 0.05)
     quality = (rng.random(n) >= p_fails).astype(float)

@@ -6,18 +6,42 @@ from difficulty.errors import RunError
 from difficulty.labels import LabelReport, SuspiciousGroup, SuspiciousLabel
 from difficulty.labels.suspicion import read_suspicious
 
-GROUP = SuspiciousGroup(scope="task", name="maths", model="frontier", n=50, rate=0.98, expected=0.4, low=0.2, high=0.6, p_value=2e-5)
+GROUP = SuspiciousGroup(
+    scope="task",
+    name="maths",
+    model="frontier",
+    n=50,
+    rate=0.98,
+    expected=0.4,
+    low=0.2,
+    high=0.6,
+    p_value=2e-5,
+)
 
 
 def label(name, scope, *, task="maths", model="frontier"):
     return SuspiciousLabel(
-        id=name, task=task, split="fit", model=model, label=0.0, p_fails=0.4, label_quality=0.4, scope=scope, why="because"
+        id=name,
+        task=task,
+        split="fit",
+        model=model,
+        label=0.0,
+        p_fails=0.4,
+        label_quality=0.4,
+        scope=scope,
+        why="because",
     )
 
 
 @pytest.fixture
 def report():
-    labels = (label("a", "task"), label("b", "region", task=None), label("a", "row", model="cheap"), label("c", "row"), label("d", "row"))
+    labels = (
+        label("a", "task"),
+        label("b", "region", task=None),
+        label("a", "row", model="cheap"),
+        label("c", "row"),
+        label("d", "row"),
+    )
     return LabelReport(groups=(GROUP,), labels=labels, checked=100)
 
 
@@ -32,7 +56,11 @@ def test_report_is_written_one_label_a_line_and_read_by_scope(report, tmp_path):
     report.write(tmp_path / "suspicious.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "suspicious.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == ["a", "b", "a", "c", "d"]
-    assert read_suspicious(tmp_path / "suspicious.jsonl", ["task", "region"]) == report.ids(["task", "region"]) == {"a", "b"}
+    assert (
+        read_suspicious(tmp_path / "suspicious.jsonl", ["task", "region"])
+        == report.ids(["task", "region"])
+        == {"a", "b"}
+    )
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"scope": "row"}\n', "5\n"])

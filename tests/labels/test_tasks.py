@@ -25,7 +25,13 @@ def test_outlying_tasks_finds_the_task_and_the_model_whose_labels_are_broken(man
     broken = frontier if model == "frontier" else cheap
     broken[rows_of(tasks, "t05")] = 0.0
     (found,) = outlying_tasks(tasks, outcomes_of(cheap, frontier))
-    assert (found.name, found.model, found.scope, found.n, found.rate) == ("t05", model, "task", 80, 1.0)
+    assert (found.name, found.model, found.scope, found.n, found.rate) == (
+        "t05",
+        model,
+        "task",
+        80,
+        1.0,
+    )
     assert found.low < found.expected < found.high < 1.0
     assert found.p_value < 0.01
     assert f"the {model} model is marked as failing on 100% of 80 samples" in found.why
@@ -42,7 +48,10 @@ def test_outlying_tasks_finds_labels_that_are_too_good(many_tasks):
 def test_outlying_tasks_finds_one_broken_task_behind_another(many_tasks):
     tasks, cheap, frontier = many_tasks(30)
     frontier[rows_of(tasks, "t03") | rows_of(tasks, "t04")] = 0.0
-    assert {group.name for group in outlying_tasks(tasks, outcomes_of(cheap, frontier))} == {"t03", "t04"}
+    assert {group.name for group in outlying_tasks(tasks, outcomes_of(cheap, frontier))} == {
+        "t03",
+        "t04",
+    }
 
 
 def test_outlying_tasks_with_the_cheap_outcome_alone_compares_with_the_mean(many_tasks):
@@ -66,13 +75,18 @@ def test_outlying_tasks_needs_six_tasks_and_leaves_small_and_unnamed_ones_out(ma
 
 
 def test_outlying_tasks_keep_their_level():
-    """Where tasks scatter normally around the line, hardly one in a hundred sets shows an outlier."""
+    """Where tasks scatter normally around the line, hardly one in a hundred sets shows an
+    outlier.
+    """
     found = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
         base = rng.normal(-0.7, 1.2, 12)
         codes = np.repeat(np.arange(12), 60)
-        chance = 1 / (1 + np.exp(-np.stack([base, -0.9 + 0.9 * base + rng.normal(0, 0.4, 12)])))[:, codes]
+        chance = (
+            1
+            / (1 + np.exp(-np.stack([base, -0.9 + 0.9 * base + rng.normal(0, 0.4, 12)])))[:, codes]
+        )
         cheap, frontier = (rng.random(chance.shape) >= chance).astype(float)
         found += bool(outlying_tasks([f"t{code}" for code in codes], outcomes_of(cheap, frontier)))
     assert found <= 3
@@ -87,5 +101,8 @@ def test_outlying_tasks_finds_the_broken_subject_of_mmlu_and_no_other(routellm):
         tasks += [path.stem.removeprefix("mmlu_")] * len(rows)
         qualities += [[row[MIXTRAL] == "True", row[GPT_4] == "True"] for row in rows]
     cheap, frontier = np.array(qualities, dtype=float).T
-    found = [(group.name, group.model, group.n) for group in outlying_tasks(tasks, outcomes_of(cheap, frontier))]
+    found = [
+        (group.name, group.model, group.n)
+        for group in outlying_tasks(tasks, outcomes_of(cheap, frontier))
+    ]
     assert found == [("high_school_mathematics", "frontier", 270)]

@@ -6,13 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics import affordable_draws, auroc, bootstrap, debiased_interval, group_weights, percentile_interval, resample
+from difficulty.metrics import (
+    affordable_draws,
+    auroc,
+    bootstrap,
+    debiased_interval,
+    group_weights,
+    percentile_interval,
+    resample,
+)
 from difficulty.metrics.bootstrap import GroupDraws, percentile_intervals
 
 
 def test_groups_are_drawn_whole():
     """Requests of a group share their weight; as many groups are drawn as there are."""
-    draws = np.stack(list(group_weights(["a", "b", "a", "c"], n_draws=50, rng=np.random.default_rng(0))))
+    draws = np.stack(
+        list(group_weights(["a", "b", "a", "c"], n_draws=50, rng=np.random.default_rng(0)))
+    )
     assert draws.shape == (50, 4)
     assert (draws[:, 0] == draws[:, 2]).all()
     assert (draws[:, [0, 1, 3]].sum(axis=1) == 3).all()
@@ -25,7 +35,10 @@ def test_weights_have_the_mean_and_spread_of_a_multinomial():
 
 
 def test_the_seed_decides_the_draws():
-    first, second = (list(group_weights(["a", "b", "c"], n_draws=5, rng=np.random.default_rng(7))) for _ in range(2))
+    first, second = (
+        list(group_weights(["a", "b", "c"], n_draws=5, rng=np.random.default_rng(7)))
+        for _ in range(2)
+    )
     assert np.array_equal(first, second)
 
 
@@ -80,13 +93,20 @@ def test_a_paired_difference_is_surer_than_two_intervals():
         n_draws=100,
         rng=np.random.default_rng(0),
     )
-    alone = resample(lambda weight: auroc(better, label, weight=weight), np.arange(300), n_draws=100, rng=np.random.default_rng(0))
+    alone = resample(
+        lambda weight: auroc(better, label, weight=weight),
+        np.arange(300),
+        n_draws=100,
+        rng=np.random.default_rng(0),
+    )
     assert differences.std() < 0.6 * alone.std()
 
 
 def test_sample_weights_multiply_the_draw():
     """A statistic that returns the mean weight sees both."""
-    values = resample(np.mean, ["a", "a"], n_draws=3, rng=np.random.default_rng(0), weight=[1.0, 3.0])
+    values = resample(
+        np.mean, ["a", "a"], n_draws=3, rng=np.random.default_rng(0), weight=[1.0, 3.0]
+    )
     assert values == pytest.approx([2.0, 2.0, 2.0])
 
 
@@ -114,13 +134,17 @@ def test_every_draw_counts_its_groups(groups, n_draws):
 
 
 def test_group_draws_are_the_group_weights():
-    """The same seed gives the same draws, whichever requests are asked for and however they are cut into blocks."""
+    """The same seed gives the same draws, whichever requests are asked for and however they are cut
+    into blocks.
+    """
     groups = ["a", "b", "a", "c", "c", "c"]
     expected = np.stack(list(group_weights(groups, n_draws=11, rng=np.random.default_rng(4))))
     draws = GroupDraws.of(groups, n_draws=11, rng=np.random.default_rng(4))
     rows = np.array([5, 0, 3])
     for size in (1, 7, 1000):
-        assert np.array_equal(np.concatenate(list(draws.blocks(rows, size=size))), expected[:, rows])
+        assert np.array_equal(
+            np.concatenate(list(draws.blocks(rows, size=size))), expected[:, rows]
+        )
 
 
 def test_a_group_drawn_more_than_255_times_is_counted(monkeypatch):

@@ -5,7 +5,8 @@ import pytest
 from benchmarks.coverage import coverage
 
 FIGURES = {
-    "apgr", "cpt_50", "cpt_80", "auroc", "brier", "gap", "frontier_share", "quality", "cost", "gap_recovered", "risk", "fallback_share",
+    "apgr", "cpt_50", "cpt_80", "auroc", "brier", "gap", "frontier_share", "quality", "cost",
+    "gap_recovered", "risk", "fallback_share",
     "saving", "routing_precision", "routing_recall", "cheap_route_precision", "cheap_route_recall",
 }  # fmt: skip
 

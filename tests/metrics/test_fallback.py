@@ -13,7 +13,9 @@ COSTS = np.array([1.0, 1.0, 1.0]), np.array([10.0, 10.0, 10.0])
 
 
 def test_kept_by_hand():
-    """Of three answers with quality 0, 1 and 0.5, a validator that catches 80 % of failures catches 0.8, 0 and 0.4."""
+    """Of three answers with quality 0, 1 and 0.5, a validator that catches 80 % of failures catches
+    0.8, 0 and 0.4.
+    """
     kept = kept_with_fallback(CHEAP, FRONTIER, *COSTS, catch_rate=0.8)
     assert kept.caught == pytest.approx([0.8, 0.0, 0.4])
     assert kept.quality == pytest.approx([0.8, 1.0, 0.66])
@@ -23,8 +25,12 @@ def test_kept_by_hand():
 
 @pytest.mark.parametrize("catch_rate", [None, 0.0])
 def test_kept_without_fallback_is_the_cheap_model(catch_rate):
-    """Where nothing is caught, or it is not known whether anything is, figures are those of the cheap model."""
-    kept = kept_with_fallback(CHEAP, np.full(3, np.nan), COSTS[0], np.full(3, np.nan), catch_rate=catch_rate)
+    """Where nothing is caught, or it is not known whether anything is, figures are those of the
+    cheap model.
+    """
+    kept = kept_with_fallback(
+        CHEAP, np.full(3, np.nan), COSTS[0], np.full(3, np.nan), catch_rate=catch_rate
+    )
     assert kept.quality.tolist() == CHEAP.tolist()
     assert kept.cost.tolist() == COSTS[0].tolist()
     assert np.isnan(kept.caught).all() if catch_rate is None else (kept.caught == 0.0).all()
@@ -32,7 +38,9 @@ def test_kept_without_fallback_is_the_cheap_model(catch_rate):
 
 def test_kept_keeps_the_unknown_unknown():
     """What is not known of the cheap model stays NaN, whatever the catch rate."""
-    kept = kept_with_fallback(np.array([np.nan]), np.array([1.0]), np.array([1.0]), np.array([2.0]), catch_rate=0.5)
+    kept = kept_with_fallback(
+        np.array([np.nan]), np.array([1.0]), np.array([1.0]), np.array([2.0]), catch_rate=0.5
+    )
     assert np.isnan([kept.caught[0], kept.quality[0], kept.failure[0], kept.cost[0]]).all()
 
 

@@ -1,4 +1,6 @@
-"""APGR of other projects' routers, as measured before this package existed; skipped where their scores are not at hand."""
+"""APGR of other projects' routers, as measured before this package existed; skipped where their
+scores are not at hand.
+"""
 
 import os
 from pathlib import Path
@@ -8,8 +10,23 @@ import pytest
 
 from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve, rank_within
 
-FOLDER = Path(os.environ.get("DIFFICULTY_PEERS", Path(__file__).parents[2] / ".." / "shared" / "data" / "peers"))
-METHODS = ["random", "oracle", "length", "task_mean", "lr_minilm", "knn100", "tfidf", "blend", "llmrouter_knn100", "routellm_sw"]
+FOLDER = Path(
+    os.environ.get(
+        "DIFFICULTY_PEERS", Path(__file__).parents[2] / ".." / "shared" / "data" / "peers"
+    )
+)
+METHODS = [
+    "random",
+    "oracle",
+    "length",
+    "task_mean",
+    "lr_minilm",
+    "knn100",
+    "tfidf",
+    "blend",
+    "llmrouter_knn100",
+    "routellm_sw",
+]
 KNOWN = {
     "mmlu": [0.487, 1.285, 0.586, 0.681, 0.665, 0.678, 0.690, 0.697, 0.651, 0.650],
     "bfcl_hermes2pro": [0.478, 1.013, 0.516, 0.678, 0.613, 0.613, 0.658, 0.648, 0.610, 0.609],
@@ -33,8 +50,12 @@ def test_apgr_of_known_routers(name):
     data = peers(name)
     cheap, frontier = data["cheap"], data["frontier"]
     for method, known in zip(METHODS, KNOWN[name], strict=True):
-        share, quality = cost_quality_curve(rank_within(data[f"score__{method}"], data["fold"]), cheap, frontier)
-        value = average_gap_recovered(share, quality, cheap_quality=cheap.mean(), frontier_quality=frontier.mean())
+        share, quality = cost_quality_curve(
+            rank_within(data[f"score__{method}"], data["fold"]), cheap, frontier
+        )
+        value = average_gap_recovered(
+            share, quality, cheap_quality=cheap.mean(), frontier_quality=frontier.mean()
+        )
         assert value == pytest.approx(known, abs=0.002), method
 
 

@@ -19,7 +19,9 @@ def test_brier_takes_soft_outcomes_and_weights():
 
 def test_ece_of_two_bins():
     """Bins {0.1, 0.3} and {0.6, 0.8}: predicted 0.2 and 0.7, observed 0.5 and 1.0."""
-    assert expected_calibration_error([0.1, 0.3, 0.6, 0.8], [0, 1, 1, 1], n_bins=2) == pytest.approx(0.5 * 0.3 + 0.5 * 0.3)
+    assert expected_calibration_error(
+        [0.1, 0.3, 0.6, 0.8], [0, 1, 1, 1], n_bins=2
+    ) == pytest.approx(0.5 * 0.3 + 0.5 * 0.3)
 
 
 def test_equal_probabilities_fall_in_one_bin():
@@ -52,12 +54,18 @@ def test_no_bin_is_refused():
         expected_calibration_error([0.5], [1], n_bins=0)
 
 
-forecasts = st.lists(st.tuples(st.integers(0, 20), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 3)), min_size=1, max_size=60)
+forecasts = st.lists(
+    st.tuples(st.integers(0, 20), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 3)),
+    min_size=1,
+    max_size=60,
+)
 
 
 @given(forecasts, st.integers(1, 20))
 def test_ece_is_the_weighted_gap_of_the_reliability_bins(rows, n_bins):
-    probability, outcome, weight = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    probability, outcome, weight = (
+        np.array(column, dtype=float) for column in zip(*rows, strict=True)
+    )
     probability /= 20
     bins = reliability(probability, outcome, n_bins=n_bins, weight=weight)
     ece = expected_calibration_error(probability, outcome, n_bins=n_bins, weight=weight)
@@ -69,19 +77,25 @@ def test_ece_is_the_weighted_gap_of_the_reliability_bins(rows, n_bins):
 
 @given(forecasts)
 def test_whole_weights_are_copies_and_order_does_not_matter(rows):
-    probability, outcome, weight = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    probability, outcome, weight = (
+        np.array(column, dtype=float) for column in zip(*rows, strict=True)
+    )
     probability /= 20
     times = weight.astype(int)
     for metric in (brier, expected_calibration_error):
         value = metric(probability, outcome, weight=weight)
-        assert metric(np.repeat(probability, times), np.repeat(outcome, times)) == pytest.approx(value)
+        assert metric(np.repeat(probability, times), np.repeat(outcome, times)) == pytest.approx(
+            value
+        )
         assert metric(probability[::-1], outcome[::-1], weight=weight[::-1]) == pytest.approx(value)
 
 
 @given(forecasts)
 def test_ece_is_at_least_the_gap_of_the_means(rows):
     """Bins only add to what the overall means are apart."""
-    probability, outcome, weight = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    probability, outcome, weight = (
+        np.array(column, dtype=float) for column in zip(*rows, strict=True)
+    )
     probability /= 20
     gap = abs(np.average(probability - outcome, weights=weight))
     assert gap - 1e-9 <= expected_calibration_error(probability, outcome, weight=weight) <= 1.0

@@ -35,9 +35,9 @@ def test_a_soft_label_is_refused():
         auroc([0.1, 0.2], [0, 0.5])
 
 
-labelled = st.lists(st.tuples(st.integers(-4, 4), st.booleans(), st.integers(1, 3)), min_size=2, max_size=30).filter(
-    lambda rows: len({label for _, label, _ in rows}) == 2
-)
+labelled = st.lists(
+    st.tuples(st.integers(-4, 4), st.booleans(), st.integers(1, 3)), min_size=2, max_size=30
+).filter(lambda rows: len({label for _, label, _ in rows}) == 2)
 
 
 @given(labelled)
@@ -74,5 +74,8 @@ def test_ranks_are_inside_0_and_1_and_keep_the_order(rows):
     assert ((ranks > 0) & (ranks < 1)).all()
     for name in np.unique(fold):
         inside = fold == name
-        assert (np.sign(np.subtract.outer(score[inside], score[inside])) == np.sign(np.subtract.outer(ranks[inside], ranks[inside]))).all()
+        assert (
+            np.sign(np.subtract.outer(score[inside], score[inside]))
+            == np.sign(np.subtract.outer(ranks[inside], ranks[inside]))
+        ).all()
         assert ranks[inside].mean() == pytest.approx(0.5)

@@ -32,14 +32,23 @@ def test_what_adds_up_to_nothing_has_no_share():
     assert np.isnan(ranked_crossing(np.cumsum(step, axis=-1), upto, 0.5)).all()
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 3)), min_size=1, max_size=30), st.sampled_from([0.1, 0.5, 0.8, 1.0]))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 3)), min_size=1, max_size=30),
+    st.sampled_from([0.1, 0.5, 0.8, 1.0]),
+)
 def test_fewer_passes_give_the_same(steps, level):
-    """Area and crossing are those of the plain functions, draws that leave requests out included."""
+    """Area and crossing are those of the plain functions, draws that leave requests out
+    included.
+    """
     weight, gain = np.array(steps, dtype=float).T
     part = weight * gain
     if weight.sum() <= 0 or part.sum() <= 0:
         return
     share, recovered = curve(weight, part)
     upto, sent = np.cumsum(part)[None, :], np.cumsum(weight)[None, :]
-    assert ranked_area(weight[None, :], part[None, :], upto) == pytest.approx(area(share, recovered))
-    assert ranked_crossing(sent, upto, level) == pytest.approx(first_crossing(share, recovered, level))
+    assert ranked_area(weight[None, :], part[None, :], upto) == pytest.approx(
+        area(share, recovered)
+    )
+    assert ranked_crossing(sent, upto, level) == pytest.approx(
+        first_crossing(share, recovered, level)
+    )

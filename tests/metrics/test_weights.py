@@ -4,7 +4,10 @@ import pytest
 from difficulty.metrics.weights import effective_samples
 
 
-@pytest.mark.parametrize(("weight", "worth"), [([2, 2, 2, 2], 4), ([1, 3], 16 / 10), ([1e300, 1.0], 1), ([], 0), ([0, 0], 0)])
+@pytest.mark.parametrize(
+    ("weight", "worth"),
+    [([2, 2, 2, 2], 4), ([1, 3], 16 / 10), ([1e300, 1.0], 1), ([], 0), ([0, 0], 0)],
+)
 def test_effective_samples_by_hand(weight, worth):
     assert effective_samples(weight) == pytest.approx(worth)
 

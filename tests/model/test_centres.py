@@ -20,7 +20,9 @@ def test_centres_of_two_bunches_are_their_directions():
     assert found[found[:, 1].argsort()] == pytest.approx(np.eye(2), abs=0.02)
 
 
-@pytest.mark.parametrize(("n", "most", "expected"), [(1, 9, 1), (39, 9, 1), (40, 9, 2), (400, 9, 9), (400, 1, 1)])
+@pytest.mark.parametrize(
+    ("n", "most", "expected"), [(1, 9, 1), (39, 9, 1), (40, 9, 2), (400, 9, 9), (400, 1, 1)]
+)
 def test_there_is_a_centre_for_twenty_rows_at_most(n, most, expected):
     rows = np.random.default_rng(1).normal(size=(n, 4))
     found = unit_centres(rows / np.linalg.norm(rows, axis=1, keepdims=True), most=most, seed=0)
@@ -29,19 +31,26 @@ def test_there_is_a_centre_for_twenty_rows_at_most(n, most, expected):
 
 
 def test_equal_rows_count_once():
-    """A text that is asked a thousand times takes no more than one place, and k-means is not asked for more centres than there are rows."""
+    """A text that is asked a thousand times takes no more than one place, and k-means is not asked
+    for more centres than there are rows.
+    """
     rows = np.vstack([np.tile([[1.0, 0.0]], (1_000, 1)), [[0.0, 1.0]]])
     assert unit_centres(rows, most=50, seed=0) == pytest.approx(np.array([[1.0, 1.0]]) / np.sqrt(2))
 
 
 def test_opposite_rows_give_no_direction():
     """Their mean is zero, and stays zero instead of NaN."""
-    assert unit_centres(np.array([[1.0, 0.0], [-1.0, 0.0]]), most=1, seed=0) == pytest.approx(np.zeros((1, 2)), abs=1e-9)
+    assert unit_centres(np.array([[1.0, 0.0], [-1.0, 0.0]]), most=1, seed=0) == pytest.approx(
+        np.zeros((1, 2)), abs=1e-9
+    )
 
 
 def test_order_of_the_rows_changes_nothing_and_large_traffic_is_sampled(monkeypatch):
     rows = np.random.default_rng(2).normal(size=(300, 3))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    assert unit_centres(rows[::-1], most=5, seed=0).tolist() == unit_centres(rows, most=5, seed=0).tolist()
+    assert (
+        unit_centres(rows[::-1], most=5, seed=0).tolist()
+        == unit_centres(rows, most=5, seed=0).tolist()
+    )
     monkeypatch.setattr(centres, "_MOST_ROWS", 60)
     assert unit_centres(rows, most=50, seed=0).shape == (3, 3)

@@ -41,7 +41,10 @@ def test_task_channel_needs_tasks_and_n_grams(encoder):
     ngrams = NgramChannel(len(VOCABULARY))
     assert task_channels_of([ngrams], []) == []
     assert task_channels_of([EmbeddingChannel(encoder)], ["code"]) == []
-    assert [channel.columns.tasks for channel in task_channels_of([ngrams, EmbeddingChannel(encoder)], ["code"])] == [("code",), ("code",)]
+    assert [
+        channel.columns.tasks
+        for channel in task_channels_of([ngrams, EmbeddingChannel(encoder)], ["code"])
+    ] == [("code",), ("code",)]
 
 
 def test_task_column_stands_beside_embeddings(encoder):
@@ -72,29 +75,50 @@ def test_shares_add_up_to_one_and_follow_the_nearest_centre(encoder):
 
 
 def test_guess_finds_the_task_in_the_text(encoder):
-    """Requests of one task share their words, and the guess of fresh ones is right far more often than chance."""
+    """Requests of one task share their words, and the guess of fresh ones is right far more often
+    than chance.
+    """
     rng = np.random.default_rng(0)
     tasks = rng.choice(["code", "chat"], 400).tolist()
-    ids = [rng.integers(1, 40, 12).tolist() if task == "code" else rng.integers(100, 140, 12).tolist() for task in tasks]
+    ids = [
+        rng.integers(1, 40, 12).tolist() if task == "code" else rng.integers(100, 140, 12).tolist()
+        for task in tasks
+    ]
     channel = TaskGuessChannel(encoder, ["chat", "code"], guess_strength=1.0)
     state = channel.fit(channel.prepare(ids[:300], tasks[:300]))
     guess = channel.transform(channel.prepare(ids[300:]), state)
     assert guess.sum(axis=1) == pytest.approx(1.0)
     assert guess[:, 2].max() == pytest.approx(0.0)
-    assert np.mean(guess.argmax(axis=1) == [["chat", "code"].index(task) for task in tasks[300:]]) > 0.8
+    assert (
+        np.mean(guess.argmax(axis=1) == [["chat", "code"].index(task) for task in tasks[300:]])
+        > 0.8
+    )
 
 
 def test_guess_reads_the_text_alone(encoder):
     channel = TaskGuessChannel(encoder, ["chat", "code"])
     ids = random_ids(np.random.default_rng(1), 40)
     state = channel.fit(channel.prepare(ids, ["chat", "code"] * 20))
-    told, not_told = (channel.transform(channel.prepare(ids, tasks), state) for tasks in (["code"] * 40, None))
+    told, not_told = (
+        channel.transform(channel.prepare(ids, tasks), state) for tasks in (["code"] * 40, None)
+    )
     assert told.tolist() == not_told.tolist()
 
 
-@pytest.mark.parametrize("tasks", [[None] * 6, ["code"] * 6, ["rare"] * 6, ["code", "rare", None] * 2, ["chat", "code", "rare"] * 2])
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        [None] * 6,
+        ["code"] * 6,
+        ["rare"] * 6,
+        ["code", "rare", None] * 2,
+        ["chat", "code", "rare"] * 2,
+    ],
+)
 def test_guess_stands_few_or_no_classes(encoder, tasks):
-    """Tasks that do not occur among the fit rows are never guessed; without any the guess is even over all."""
+    """Tasks that do not occur among the fit rows are never guessed; without any the guess is even
+    over all.
+    """
     channel = TaskGuessChannel(encoder, ["chat", "code"])
     ids = random_ids(np.random.default_rng(2), 6)
     guess = channel.transform(channel.prepare(ids), channel.fit(channel.prepare(ids, tasks)))
@@ -107,7 +131,11 @@ def test_guess_stands_few_or_no_classes(encoder, tasks):
 def test_embeddings_are_found_where_there_are_some(encoder):
     ids = [[1, 2], [3]]
     expected = encoder.encode(ids)
-    for channel in (EmbeddingChannel(encoder), NeighbourChannel(encoder), TaskGuessChannel(encoder, ["a", "b"])):
+    for channel in (
+        EmbeddingChannel(encoder),
+        NeighbourChannel(encoder),
+        TaskGuessChannel(encoder, ["a", "b"]),
+    ):
         assert embeddings_of(channel, channel.prepare(ids)) == pytest.approx(expected)
     ngrams = NgramChannel(len(VOCABULARY))
     assert embeddings_of(ngrams, ngrams.prepare(ids)) is None

@@ -12,7 +12,16 @@ from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.heads import LinearHead
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.stacking import GainWeights
-from tests.fakes import UNKNOWN, VOCABULARY, CountChannel, fit_model, labelled_tokens, load_encoder, random_ids, with_tasks
+from tests.fakes import (
+    UNKNOWN,
+    VOCABULARY,
+    CountChannel,
+    fit_model,
+    labelled_tokens,
+    load_encoder,
+    random_ids,
+    with_tasks,
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +34,14 @@ def with_outcomes(data, **changes):
 
 
 def by_hand(target="benefit"):
-    """A model without fitting: the cheap model fails with logit(0.2) + tokens - 1, the frontier model with 0.1."""
+    """A model without fitting: the cheap model fails with logit(0.2) + tokens - 1, the frontier
+    model with 0.1.
+    """
     model = DifficultyModel([CountChannel()], target=target)
-    cheap, frontier = LinearHead(np.array([1.0]), logit(0.2) - 1.0), LinearHead(np.array([0.0]), logit(0.1))
+    cheap, frontier = (
+        LinearHead(np.array([1.0]), logit(0.2) - 1.0),
+        LinearHead(np.array([0.0]), logit(0.1)),
+    )
     same = LinearHead(np.array([1.0]), 0.0)
     model.fitted_ = {"count": FittedChannel(None, cheap, frontier)}
     gain = GainWeights(np.array([1.5]), 0.05) if target == "benefit" else None
@@ -37,7 +51,9 @@ def by_hand(target="benefit"):
 
 
 def test_score_of_benefit_by_hand():
-    """P(cheap fails) 0.2 and P(frontier fails) 0.1 make a gain of 1.5 * 0.1 + 0.05 = 0.2, and the score sigmoid(2 * 0.2)."""
+    """P(cheap fails) 0.2 and P(frontier fails) 0.1 make a gain of 1.5 * 0.1 + 0.05 = 0.2, and the
+    score sigmoid(2 * 0.2).
+    """
     scores = by_hand().predict([[5]])
     assert scores.p_cheap_fails == pytest.approx([0.2])
     assert scores.p_frontier_fails == pytest.approx([0.1])
@@ -58,12 +74,16 @@ def test_fitted_model_ranks_requests_it_has_not_seen(encoder, target):
     best = auroc([np.mean(row) for row in fresh.ids], fresh.outcomes.cheap_failure)
     assert auroc(scores.p_cheap_fails, fresh.outcomes.cheap_failure) > 0.5 + 0.6 * (best - 0.5)
     assert auroc(scores.difficulty_score, fresh.outcomes.cheap_failure) > 0.5 + 0.6 * (best - 0.5)
-    assert scores.p_cheap_fails.mean() == pytest.approx(fresh.outcomes.cheap_failure.mean(), abs=0.05)
+    assert scores.p_cheap_fails.mean() == pytest.approx(
+        fresh.outcomes.cheap_failure.mean(), abs=0.05
+    )
     assert scores.p_frontier_fails.mean() == pytest.approx(0.1, abs=0.05)
 
 
 def test_expected_score_of_benefit_is_half_of_one_plus_the_gain(encoder):
-    """The score is a win rate with ties half, so its mean on fresh traffic is that of (1 + gain) / 2."""
+    """The score is a win rate with ties half, so its mean on fresh traffic is that of (1 + gain) /
+    2.
+    """
     fresh = labelled_tokens(1_000, seed=5)
     score = fit_model(encoder, n=600, n_calibration=600).predict(fresh.ids).difficulty_score
     assert score.mean() == pytest.approx((1 + fresh.outcomes.gain.mean()) / 2, abs=0.03)
@@ -101,9 +121,14 @@ def test_unknown_outcomes_are_not_failures(encoder):
     """Requests with nothing known of the cheap model change nothing in its head."""
     data = labelled_tokens(300)
     known = np.arange(300) % 3 > 0
-    masked = with_outcomes(data, cheap_quality=np.where(known, data.outcomes.cheap_quality, UNKNOWN))
+    masked = with_outcomes(
+        data, cheap_quality=np.where(known, data.outcomes.cheap_quality, UNKNOWN)
+    )
     heads = [
-        DifficultyModel([EmbeddingChannel(encoder)]).fit(one, labelled_tokens(50, seed=1)).fitted_["embedding"].cheap
+        DifficultyModel([EmbeddingChannel(encoder)])
+        .fit(one, labelled_tokens(50, seed=1))
+        .fitted_["embedding"]
+        .cheap
         for one in (masked, data[np.flatnonzero(known)])
     ]
     assert heads[0].coefficients == pytest.approx(heads[1].coefficients, rel=1e-3, abs=1e-6)
@@ -113,19 +138,34 @@ def test_unknown_outcomes_are_not_failures(encoder):
 def test_votes_alone_teach_the_gain():
     """Where nothing but a preference is known of the frontier model, the score still follows it."""
     data, calibration = (
-        with_outcomes(one, frontier_quality=np.full(len(one), UNKNOWN), preferred_gain=2.0 * one.outcomes.cheap_failure - 1.0)
+        with_outcomes(
+            one,
+            frontier_quality=np.full(len(one), UNKNOWN),
+            preferred_gain=2.0 * one.outcomes.cheap_failure - 1.0,
+        )
         for one in (labelled_tokens(600), labelled_tokens(600, seed=1))
     )
-    scores = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=512)]).fit(data, calibration).predict(calibration.ids)
+    scores = (
+        DifficultyModel([NgramChannel(len(VOCABULARY), buckets=512)])
+        .fit(data, calibration)
+        .predict(calibration.ids)
+    )
     assert scores.p_frontier_fails is None
     assert auroc(scores.difficulty_score, calibration.outcomes.cheap_failure) > 0.55
-    assert scores.difficulty_score.mean() == pytest.approx((1 + calibration.outcomes.gain.mean()) / 2, abs=0.05)
+    assert scores.difficulty_score.mean() == pytest.approx(
+        (1 + calibration.outcomes.gain.mean()) / 2, abs=0.05
+    )
 
 
 @pytest.mark.parametrize("quality", [0.0, 1.0])
 def test_one_class_of_outcome_gives_one_sure_probability(encoder, quality):
     data = with_outcomes(labelled_tokens(200), cheap_quality=np.full(200, quality))
-    p_fails = DifficultyModel([EmbeddingChannel(encoder)], target="failure").fit(data, data).predict([[1], [2, 3]]).p_cheap_fails
+    p_fails = (
+        DifficultyModel([EmbeddingChannel(encoder)], target="failure")
+        .fit(data, data)
+        .predict([[1], [2, 3]])
+        .p_cheap_fails
+    )
     assert p_fails == pytest.approx([1 - quality, 1 - quality], abs=0.02)
 
 
@@ -150,7 +190,9 @@ def test_labelled_tokens_pick_rows_of_everything():
 
 
 def test_known_task_helps_where_it_says_what_the_text_does_not():
-    """Failures depend on the task alone, and the text is noise: only the informed score can rank them."""
+    """Failures depend on the task alone, and the text is noise: only the informed score can rank
+    them.
+    """
     model, fresh = fit_model(tasks=True), with_tasks(labelled_tokens(1_000, seed=5))
     informed, blind = model.predict(fresh.ids, fresh.tasks), model.predict(fresh.ids)
     assert auroc(informed.difficulty_score, fresh.outcomes.cheap_failure) > 0.7
@@ -172,21 +214,33 @@ def test_too_few_known_tasks_leave_the_informed_score_out():
     data = labelled_tokens()
     few = replace(data, tasks=["hard"] * 10 + [None] * (len(data) - 10))
     ngrams = NgramChannel(len(VOCABULARY), buckets=64)
-    model = DifficultyModel([ngrams], task_channels=[NgramTaskChannel(ngrams, ["hard"])]).fit(few, few)
+    model = DifficultyModel([ngrams], task_channels=[NgramTaskChannel(ngrams, ["hard"])]).fit(
+        few, few
+    )
     assert model.informed_ is None
     ids = random_ids(np.random.default_rng(0), 5)
-    assert model.predict(ids, ["hard"] * 5).difficulty_score.tolist() == model.predict(ids).difficulty_score.tolist()
+    assert (
+        model.predict(ids, ["hard"] * 5).difficulty_score.tolist()
+        == model.predict(ids).difficulty_score.tolist()
+    )
 
 
 def test_out_of_fold_scores_are_those_of_heads_that_did_not_see_the_fold():
-    """Of labels that are pure chance the heads learn each sample by heart; the scores of the fit samples must not show it."""
+    """Of labels that are pure chance the heads learn each sample by heart; the scores of the fit
+    samples must not show it.
+    """
     data, calibration = labelled_tokens(400), labelled_tokens(200, seed=1)
     chance = np.random.default_rng(5).permutation(len(data))
     shuffled = replace(data, outcomes=data.outcomes[chance])
-    model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=512, strength=10.0)], rng=np.random.default_rng(7))
+    model = DifficultyModel(
+        [NgramChannel(len(VOCABULARY), buckets=512, strength=10.0)], rng=np.random.default_rng(7)
+    )
     model.fit(shuffled, calibration)
     failed = shuffled.outcomes.cheap_failure > 0.5
-    by_heart, honest = model.predict(data.ids).p_cheap_fails, model.out_of_fold_.scores.p_cheap_fails
+    by_heart, honest = (
+        model.predict(data.ids).p_cheap_fails,
+        model.out_of_fold_.scores.p_cheap_fails,
+    )
     assert auroc(by_heart, failed) > 0.9
     assert abs(auroc(honest, failed) - 0.5) < 0.1
 
@@ -194,7 +248,10 @@ def test_out_of_fold_scores_are_those_of_heads_that_did_not_see_the_fold():
 def test_out_of_fold_scores_know_the_task_and_keep_groups_in_one_fold():
     model = fit_model(tasks=True)
     data = with_tasks(labelled_tokens(300), seed=2)
-    means = [model.out_of_fold_.scores.p_cheap_fails[[task == name for task in data.tasks]].mean() for name in ("easy", "middle", "hard")]
+    means = [
+        model.out_of_fold_.scores.p_cheap_fails[[task == name for task in data.tasks]].mean()
+        for name in ("easy", "middle", "hard")
+    ]
     assert means == sorted(means)
     assert means[2] - means[0] > 0.3
     folds = {group: set() for group in data.groups}
@@ -204,14 +261,22 @@ def test_out_of_fold_scores_know_the_task_and_keep_groups_in_one_fold():
 
 
 def test_score_where_the_task_is_known_is_half_way_between_both():
-    """Of the gain, before it is calibrated; the calibrator is monotone, so the order is that of the mean."""
+    """Of the gain, before it is calibrated; the calibrator is monotone, so the order is that of the
+    mean.
+    """
     model, fresh = fit_model(tasks=True), with_tasks(labelled_tokens(200, seed=5))
-    logits = model._logits([channel.prepare(fresh.ids, fresh.tasks) for channel in model.all_channels])
+    logits = model._logits(
+        [channel.prepare(fresh.ids, fresh.tasks) for channel in model.all_channels]
+    )
     n = len(model.channels)
     blind = model.blind_.gain(logits[slice(None), list(range(n))].differences)
     told = model.told_.gain(logits[slice(None), model._told].differences)
     known = model.tasks.known(fresh.tasks, len(fresh))
-    score, blind, told = model.predict(fresh.ids, fresh.tasks).difficulty_score[known], blind[known], told[known]
+    score, blind, told = (
+        model.predict(fresh.ids, fresh.tasks).difficulty_score[known],
+        blind[known],
+        told[known],
+    )
     assert known.sum() > 100
     assert np.argsort(score).tolist() == np.argsort((blind + told) / 2).tolist()
     assert np.argsort(score).tolist() != np.argsort(told).tolist()

@@ -31,26 +31,38 @@ def of_topic(fit, calibration):
 
 def test_topic_by_hand():
     """The nearest of the centres at 0 and 90 degrees counts."""
-    assert Topic(circle([0.0, 90.0]))(circle([60.0, 80.0])) == pytest.approx([np.cos(np.radians(30)), np.cos(np.radians(10))])
+    assert Topic(circle([0.0, 90.0]))(circle([60.0, 80.0])) == pytest.approx(
+        [np.cos(np.radians(30)), np.cos(np.radians(10))]
+    )
 
 
 def test_wording_by_hand():
-    """Two pairs of log shares -1 and -3; the first occurs e times as often as once, so it counts 1 + ln e = 2 and the second 1."""
+    """Two pairs of log shares -1 and -3; the first occurs e times as often as once, so it counts 1
+    + ln e = 2 and the second 1.
+    """
     wording = Wording(np.array([-1.0, -3.0]))
-    assert wording(counts([[9.0, np.e, 1.0], [9.0, 0.0, 1.0], [9.0, 0.0, 0.0]])) == pytest.approx([-5 / 3, -3.0, -3.0])
+    assert wording(counts([[9.0, np.e, 1.0], [9.0, 0.0, 1.0], [9.0, 0.0, 0.0]])) == pytest.approx(
+        [-5 / 3, -3.0, -3.0]
+    )
 
 
 def test_less_familiar_measure_decides():
-    """Cosine 0.5 and log share -0.2, both mapped as they are (shares from -1 to 0): the smaller percentile is the topic's."""
+    """Cosine 0.5 and log share -0.2, both mapped as they are (shares from -1 to 0): the smaller
+    percentile is the topic's.
+    """
     shares = Percentile(np.array([-1.0, 0.0]), np.array([0.0, 1.0]))
-    familiarity = Familiarity((Topic(circle([0.0])), STRAIGHT), (Wording(np.array([-0.2])), shares), STRAIGHT)
+    familiarity = Familiarity(
+        (Topic(circle([0.0])), STRAIGHT), (Wording(np.array([-0.2])), shares), STRAIGHT
+    )
     assert familiarity(circle([60.0, 0.0]), counts([[1.0], [1.0]])) == pytest.approx([0.5, 0.8])
 
 
 def test_familiarity_is_a_percentile_of_the_calibration_traffic():
     """A tenth of fresh traffic of the same kind lies below 0.1, half below 0.5."""
     rng = np.random.default_rng(0)
-    fit, calibration, fresh = ((sphere(rng, n), counts(rng.poisson(1.0, (n, 40)))) for n in (2_000, 2_000, 4_000))
+    fit, calibration, fresh = (
+        (sphere(rng, n), counts(rng.poisson(1.0, (n, 40)))) for n in (2_000, 2_000, 4_000)
+    )
     found = fit_familiarity(fit, calibration, pairs=30, seed=0)(*fresh)
     for share in (0.1, 0.5, 0.9):
         assert (found < share).mean() == pytest.approx(share, abs=0.05)
@@ -66,7 +78,9 @@ def test_requests_of_other_words_are_unfamiliar():
     """Pairs 0 to 9 are common in the traffic, pairs 10 to 19 never occur."""
     rng = np.random.default_rng(0)
     rows = np.hstack([rng.poisson(1.0, (400, 10)), np.zeros((400, 10))])
-    familiarity = fit_familiarity((None, counts(rows[:200])), (None, counts(rows[200:])), pairs=20, seed=0)
+    familiarity = fit_familiarity(
+        (None, counts(rows[:200])), (None, counts(rows[200:])), pairs=20, seed=0
+    )
     assert familiarity(None, counts([[0.0] * 10 + [1.0] * 10])) == [0.0]
 
 
@@ -80,7 +94,15 @@ def test_equal_requests_make_one_step():
     assert familiarity(circle([30.0, 120.0]), None) == pytest.approx([1.0, 0.0])
 
 
-@pytest.mark.parametrize("raw", [np.zeros(50), np.linspace(0, 1e-4, 50), np.r_[np.zeros(40), np.linspace(0, 1, 10)], np.arange(50.0)])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        np.zeros(50),
+        np.linspace(0, 1e-4, 50),
+        np.r_[np.zeros(40), np.linspace(0, 1, 10)],
+        np.arange(50.0),
+    ],
+)
 def test_percentile_is_never_steeper_than_its_step_allows(raw):
     percentile = Percentile.of(raw, least_step=0.01)
     assert np.all(np.diff(percentile.knots) >= 0.01 - 1e-12)
@@ -89,4 +111,6 @@ def test_percentile_is_never_steeper_than_its_step_allows(raw):
 
 
 def test_an_embedding_without_tokens_is_unfamiliar():
-    assert of_topic(circle([0.0, 5.0] * 50), circle([1.0, 4.0] * 50))(np.zeros((1, 2)), None) == [0.0]
+    assert of_topic(circle([0.0, 5.0] * 50), circle([1.0, 4.0] * 50))(np.zeros((1, 2)), None) == [
+        0.0
+    ]

@@ -23,10 +23,14 @@ def same(one, other, tolerance=1e-6):
 
 def test_head_by_hand():
     """Vector (1, 2) through coefficients (0.5, -1) and intercept 3."""
-    assert LinearHead(np.array([0.5, -1.0]), 3.0).logits(np.array([[1.0, 2.0], [0.0, 0.0]])).tolist() == [1.5, 3.0]
+    assert LinearHead(np.array([0.5, -1.0]), 3.0).logits(
+        np.array([[1.0, 2.0], [0.0, 0.0]])
+    ).tolist() == [1.5, 3.0]
 
 
-@pytest.mark.parametrize(("failure", "rate"), [([1, 1, 1], 3.5 / 4), ([0, 0, 0], 0.5 / 4), ([0, np.nan, np.nan], 0.25)])
+@pytest.mark.parametrize(
+    ("failure", "rate"), [([1, 1, 1], 3.5 / 4), ([0, 0, 0], 0.5 / 4), ([0, np.nan, np.nan], 0.25)]
+)
 def test_head_of_one_outcome_is_constant_near_its_rate(failure, rate):
     """Half a sample is added to either side; unknown outcomes do not count."""
     head = fit_head(VECTORS[:3], np.array(failure, dtype=float), ONES[:3], strength=1.0)
@@ -35,7 +39,9 @@ def test_head_of_one_outcome_is_constant_near_its_rate(failure, rate):
 
 def test_head_on_dense_vectors_is_logistic_regression_on_standardised_ones():
     head = fit_head(VECTORS, FAILURE, ONES, strength=0.1)
-    reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, tol=1e-8)).fit(VECTORS, FAILURE)
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, tol=1e-8)).fit(
+        VECTORS, FAILURE
+    )
     assert head.logits(VECTORS) == pytest.approx(reference.decision_function(VECTORS), abs=5e-3)
 
 
@@ -51,7 +57,11 @@ def test_head_counts_a_graded_outcome_with_its_share_on_both_sides():
     graded = np.where(np.arange(200) % 5 == 0, 0.25, FAILURE)
     copies = np.repeat(np.arange(200), 4)
     hard = np.where(copies % 5 == 0, np.tile([1.0, 0.0, 0.0, 0.0], 200), FAILURE[copies])
-    same(fit_head(VECTORS, graded, ONES, strength=1.0), fit_head(VECTORS[copies], hard, np.full(800, 0.25), strength=1.0), 2e-3)
+    same(
+        fit_head(VECTORS, graded, ONES, strength=1.0),
+        fit_head(VECTORS[copies], hard, np.full(800, 0.25), strength=1.0),
+        2e-3,
+    )
 
 
 def test_head_counts_a_sample_of_weight_2_twice():
@@ -65,7 +75,10 @@ def test_head_ignores_rows_whose_outcome_is_unknown():
     """Missing is not zero: the head is the one of the known rows, their scaling included."""
     known = np.arange(200) % 3 > 0
     failure = np.where(known, FAILURE, np.nan)
-    same(fit_head(VECTORS, failure, ONES, strength=1.0), fit_head(VECTORS[known], FAILURE[known], ONES[known], strength=1.0))
+    same(
+        fit_head(VECTORS, failure, ONES, strength=1.0),
+        fit_head(VECTORS[known], FAILURE[known], ONES[known], strength=1.0),
+    )
 
 
 def test_head_leaves_out_a_column_that_never_changes():
@@ -97,24 +110,39 @@ def test_head_from_an_earlier_one_learns_how_much_of_it_to_keep():
 
 
 def test_head_from_an_earlier_one_needs_fewer_labels():
-    """Ten labels and what was learned for another outcome of the same kind, against ten labels alone, on sparse vectors."""
+    """Ten labels and what was learned for another outcome of the same kind, against ten labels
+    alone, on sparse vectors.
+    """
     rng = np.random.default_rng(0)
     vectors = sp.csr_array(rng.random((2_000, 300)) * (rng.random((2_000, 300)) < 0.1))
     logits = vectors @ rng.normal(size=300) * 4.0
     old, new = ((rng.random(2_000) < expit(logits * scale)).astype(float) for scale in (1.0, 0.5))
     earlier = fit_head(vectors, old, np.ones(2_000), strength=1.0)
     few = np.arange(10)
-    cold, warm = (fit_head(vectors[few], new[few], np.ones(10), strength=0.3, start=start) for start in (None, earlier))
-    assert auroc(warm.logits(vectors[10:]), new[10:]) > auroc(cold.logits(vectors[10:]), new[10:]) + 0.1
+    cold, warm = (
+        fit_head(vectors[few], new[few], np.ones(10), strength=0.3, start=start)
+        for start in (None, earlier)
+    )
+    assert (
+        auroc(warm.logits(vectors[10:]), new[10:])
+        > auroc(cold.logits(vectors[10:]), new[10:]) + 0.1
+    )
 
 
 def test_head_from_one_that_knows_nothing_is_the_head_without_it():
     nothing = LinearHead(np.zeros(VECTORS.shape[1]), 0.3)
-    same(fit_head(VECTORS, FAILURE, ONES, strength=1.0, start=nothing), fit_head(VECTORS, FAILURE, ONES, strength=1.0), 0.05)
+    same(
+        fit_head(VECTORS, FAILURE, ONES, strength=1.0, start=nothing),
+        fit_head(VECTORS, FAILURE, ONES, strength=1.0),
+        0.05,
+    )
 
 
 def test_head_gives_no_weight_to_a_column_that_does_not_occur():
     vectors = sp.csr_array(np.column_stack([VECTORS / 20, np.zeros(200)]))
     head = fit_head(vectors, FAILURE, ONES, strength=1.0)
     assert head.coefficients[-1] == 0.0
-    same(LinearHead(head.coefficients[:-1], head.intercept), fit_head(vectors[:, :-1], FAILURE, ONES, strength=1.0))
+    same(
+        LinearHead(head.coefficients[:-1], head.intercept),
+        fit_head(vectors[:, :-1], FAILURE, ONES, strength=1.0),
+    )

@@ -29,9 +29,11 @@ def test_share_of_the_groups_is_met(share):
 def test_requests_of_a_group_share_its_lot_wherever_they_stand():
     once = dict(zip(GROUPS, held_out(GROUPS, 0.3), strict=True))
     mixed = [*GROUPS[::-1], "new", *GROUPS[:50]]
-    assert [bool(unseen) for group, unseen in zip(mixed, held_out(mixed, 0.3), strict=True) if group in once] == [
-        bool(once[group]) for group in mixed if group in once
-    ]
+    assert [
+        bool(unseen)
+        for group, unseen in zip(mixed, held_out(mixed, 0.3), strict=True)
+        if group in once
+    ] == [bool(once[group]) for group in mixed if group in once]
 
 
 def test_larger_share_holds_out_the_same_groups_and_more():

@@ -22,7 +22,9 @@ def flipped(data, rows):
     turned = np.isin(np.arange(len(data)), rows)
     cheap, frontier = data.outcomes.cheap_quality, data.outcomes.frontier_quality
     outcomes = replace(
-        data.outcomes, cheap_quality=np.where(turned, 1 - cheap, cheap), frontier_quality=np.where(turned, 1 - frontier, frontier)
+        data.outcomes,
+        cheap_quality=np.where(turned, 1 - cheap, cheap),
+        frontier_quality=np.where(turned, 1 - frontier, frontier),
     )
     return replace(data, outcomes=outcomes)
 
@@ -32,7 +34,9 @@ def logits_of(data, channel=None):
 
 
 def test_logits_depend_on_neither_the_asked_fold_nor_the_requests_own():
-    """Turning round every outcome of fold 0 changes nothing in row 0, and nothing of fold 0's own requests in any row."""
+    """Turning round every outcome of fold 0 changes nothing in row 0, and nothing of fold 0's own
+    requests in any row.
+    """
     data = labelled_tokens(N)
     before, after = logits_of(data), logits_of(flipped(data, np.flatnonzero(folds() == 0)))
     own = folds() == 0
@@ -48,7 +52,10 @@ def test_scores_of_a_fold_do_not_depend_on_its_outcomes(target):
     data, channel = labelled_tokens(N), NgramChannel(len(VOCABULARY), buckets=256)
     model, own = DifficultyModel([channel], target=target), folds() == 1
     turned = flipped(data, np.flatnonzero(own))
-    before, after = (nested_scores(model, {"ngrams": logits_of(some, channel)}, some, folds()).blind for some in (data, turned))
+    before, after = (
+        nested_scores(model, {"ngrams": logits_of(some, channel)}, some, folds()).blind
+        for some in (data, turned)
+    )
     np.testing.assert_array_equal(before[own], after[own])
     assert (before[~own] != after[~own]).all()
     assert auroc(rank_within(before, folds()), data.outcomes.cheap_failure) > 0.57
@@ -68,9 +75,13 @@ def test_scores_are_told_the_task_where_it_is_known():
     ngrams = NgramChannel(len(VOCABULARY), buckets=256)
     beside = NgramTaskChannel(ngrams, ["easy", "hard", "middle"])
     model = DifficultyModel([ngrams], task_channels=[beside])
-    scores = nested_scores(model, {one.name: logits_of(data, one) for one in (ngrams, beside)}, data, folds())
+    scores = nested_scores(
+        model, {one.name: logits_of(data, one) for one in (ngrams, beside)}, data, folds()
+    )
     known = np.array([task is not None for task in data.tasks])
     assert 0 < known.sum() < N
     np.testing.assert_array_equal(scores.told[~known], scores.blind[~known])
     failure = data.outcomes.cheap_failure
-    assert auroc(scores.told[known], failure[known]) > auroc(scores.blind[known], failure[known]) + 0.1
+    assert (
+        auroc(scores.told[known], failure[known]) > auroc(scores.blind[known], failure[known]) + 0.1
+    )

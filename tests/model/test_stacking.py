@@ -13,7 +13,9 @@ def test_gain_by_hand():
 
 
 def test_gain_weight_is_halfway_to_1_at_the_prior_number_of_samples():
-    """1,500 samples say that the gain is three times the difference, and the prior, worth 1,500 samples, says once: twice."""
+    """1,500 samples say that the gain is three times the difference, and the prior, worth 1,500
+    samples, says once: twice.
+    """
     difference = np.linspace(-0.3, 0.5, 1_500)
     found = fit_gain_weights(difference[:, None], 3 * difference + 0.1, np.ones(1_500))
     assert found.weights == pytest.approx([2.0])
@@ -43,7 +45,9 @@ def test_gain_weights_are_never_negative():
     assert found.weights[1] == 0.0
 
 
-@pytest.mark.parametrize("gain", [np.full(50, np.nan), np.r_[0.5, np.full(49, np.nan)]], ids=["none known", "one known"])
+@pytest.mark.parametrize(
+    "gain", [np.full(50, np.nan), np.r_[0.5, np.full(49, np.nan)]], ids=["none known", "one known"]
+)
 def test_gain_weights_without_known_gains_trust_the_first_head(gain):
     found = fit_gain_weights(np.ones((50, 2)), gain, np.ones(50))
     assert (found.weights.tolist(), found.intercept) == ([1.0, 0.0], 0.0)
@@ -87,7 +91,9 @@ def test_outcome_stack_of_few_labels_never_turns_a_head_round():
 
 
 def test_outcome_stack_of_many_labels_finds_the_head_that_knows():
-    """Of two heads the second alone tells failures apart: with 20,000 labels it has most of the weight."""
+    """Of two heads the second alone tells failures apart: with 20,000 labels it has most of the
+    weight.
+    """
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(20_000, 2))
     failure = (rng.random(20_000) < expit(0.5 + logits[:, 1])).astype(float)
@@ -98,5 +104,7 @@ def test_outcome_stack_of_many_labels_finds_the_head_that_knows():
 
 def test_outcome_stack_counts_a_graded_outcome_as_its_share():
     """Half a failure everywhere, from heads that say so: nothing to change."""
-    stack = fit_outcome_stack(np.zeros((50, 2)), np.where(np.arange(50) % 2, 0.25, 0.75), np.ones(50))
+    stack = fit_outcome_stack(
+        np.zeros((50, 2)), np.where(np.arange(50) % 2, 0.25, 0.75), np.ones(50)
+    )
     assert stack.logits(np.zeros((1, 2))) == pytest.approx([0.0], abs=1e-6)

@@ -6,7 +6,15 @@ import pytest
 from difficulty.errors import RunError
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.store import load_model, save_model
-from tests.fakes import CountChannel, fit_dense_model, fit_model, labelled_tokens, load_encoder, load_transformer, random_ids
+from tests.fakes import (
+    CountChannel,
+    fit_dense_model,
+    fit_model,
+    labelled_tokens,
+    load_encoder,
+    load_transformer,
+    random_ids,
+)
 
 IDS = [[], [5], *random_ids(np.random.default_rng(1), 30)]
 
@@ -38,13 +46,19 @@ def test_model_read_back_gives_the_same_scores_to_the_last_bit(encoder, tmp_path
     model = fit_model(encoder, **choices)
     save_model(model, tmp_path)
     tasks = (["easy", None, "hard"] * len(IDS))[: len(IDS)]
-    before, after = (one.predict(IDS, tasks).by_name() for one in (model, load_model(tmp_path, encoder=encoder)))
-    assert {name: values.tolist() for name, values in after.items()} == {name: values.tolist() for name, values in before.items()}
+    before, after = (
+        one.predict(IDS, tasks).by_name() for one in (model, load_model(tmp_path, encoder=encoder))
+    )
+    assert {name: values.tolist() for name, values in after.items()} == {
+        name: values.tolist() for name, values in before.items()
+    }
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["tasks told", "no tasks"])
 def test_model_on_a_transformer_is_read_back_whole(tmp_path, told):
-    """Embeddings as they are, beside the task, as shares of centres and as a guess: settings, centres and scores."""
+    """Embeddings as they are, beside the task, as shares of centres and as a guess: settings,
+    centres and scores.
+    """
     encoder = load_transformer(tmp_path / "encoder")
     model = fit_dense_model(encoder, told=told)
     save_model(model, tmp_path)
@@ -58,20 +72,27 @@ def test_model_on_a_transformer_is_read_back_whole(tmp_path, told):
     assert again.fitted_["neighbours"].state.tolist() == model.fitted_["neighbours"].state.tolist()
     told_tasks = (["easy", None, "hard"] * len(IDS))[: len(IDS)]
     before, after = (one.predict(IDS, told_tasks).by_name() for one in (model, again))
-    assert {name: values.tolist() for name, values in after.items()} == {name: values.tolist() for name, values in before.items()}
+    assert {name: values.tolist() for name, values in after.items()} == {
+        name: values.tolist() for name, values in before.items()
+    }
 
 
 def test_model_with_the_same_graph_in_another_frame_is_refused(tmp_path):
     """What the encoder reads of a request decides its vectors as much as its weights do."""
     save_model(fit_dense_model(load_transformer(tmp_path / "encoder"), told=False), tmp_path)
-    with pytest.raises(RunError, match="the model was fitted with encoder [0-9a-f]{12}: got [0-9a-f]{12}"):
+    with pytest.raises(
+        RunError, match="the model was fitted with encoder [0-9a-f]{12}: got [0-9a-f]{12}"
+    ):
         load_model(tmp_path, encoder=load_transformer(tmp_path / "other", max_tokens=17))
 
 
 def test_model_without_embeddings_needs_no_encoder(tmp_path):
     model = fit_model()
     save_model(model, tmp_path)
-    assert load_model(tmp_path).predict(IDS).difficulty_score.tolist() == model.predict(IDS).difficulty_score.tolist()
+    assert (
+        load_model(tmp_path).predict(IDS).difficulty_score.tolist()
+        == model.predict(IDS).difficulty_score.tolist()
+    )
 
 
 def test_saved_model_can_be_read_without_pickle(saved):
@@ -103,14 +124,18 @@ def test_damaged_model_is_refused(saved, encoder, name):
 
 def test_model_with_an_array_left_out_is_refused(saved, encoder):
     with np.load(saved / "model.npz") as stored:
-        arrays = {name: array for name, array in stored.items() if not name.startswith("embedding.cheap")}
+        arrays = {
+            name: array for name, array in stored.items() if not name.startswith("embedding.cheap")
+        }
     np.savez(saved / "model.npz", **arrays)
     with pytest.raises(RunError, match=r"model\.npz lacks the head embedding\.cheap"):
         load_model(saved, encoder=encoder)
 
 
 def test_model_with_another_encoder_is_refused(saved, tmp_path):
-    with pytest.raises(RunError, match="the model was fitted with encoder [0-9a-f]{12}: got [0-9a-f]{12}"):
+    with pytest.raises(
+        RunError, match="the model was fitted with encoder [0-9a-f]{12}: got [0-9a-f]{12}"
+    ):
         load_model(saved, encoder=load_encoder(tmp_path / "other", seed=1))
     with pytest.raises(RunError, match="got None"):
         load_model(saved)
@@ -119,7 +144,11 @@ def test_model_with_another_encoder_is_refused(saved, tmp_path):
 def test_model_with_an_unknown_channel_cannot_be_saved(tmp_path):
     data = labelled_tokens(60)
     with pytest.raises(
-        RunError, match=r"the channel 'count' cannot be saved\. Known: embedding, length, neighbours, ngrams, task guess, tuned"
+        RunError,
+        match=(
+            r"the channel 'count' cannot be saved\. Known: embedding, length, neighbours, ngrams,"
+            r" task guess, tuned"
+        ),
     ):
         save_model(DifficultyModel([CountChannel()]).fit(data, data), tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -128,7 +157,11 @@ def test_model_with_an_unknown_channel_cannot_be_saved(tmp_path):
 def test_familiarity_without_a_measure_is_refused(saved, encoder):
     """A file that lost its measures is damaged, and says so when it is read."""
     with np.load(saved / "model.npz", allow_pickle=False) as stored:
-        kept = {name: array for name, array in stored.items() if not name.startswith(("familiarity.topic", "familiarity.wording"))}
+        kept = {
+            name: array
+            for name, array in stored.items()
+            if not name.startswith(("familiarity.topic", "familiarity.wording"))
+        }
     np.savez_compressed(saved / "model.npz", **kept)
     with pytest.raises(RunError, match="familiarity without a measure"):
         load_model(saved, encoder=encoder)

@@ -40,15 +40,29 @@ def texts(journey):
     return [json.loads(line)["messages"] for line in journey.source.read_text().split("\n")[:60]]
 
 
-def first_id_graph(*, outputs=("difficulty_score", "p_cheap_fails"), inputs=("input_ids", "attention_mask"), table=None):
-    """Return a graph whose every output is ``table[first token id]``: any score can be had by choosing a word."""
+def first_id_graph(
+    *,
+    outputs=("difficulty_score", "p_cheap_fails"),
+    inputs=("input_ids", "attention_mask"),
+    table=None,
+):
+    """Return a graph whose every output is ``table[first token id]``: any score can be had by
+    choosing a word.
+    """
     graph = GraphBuilder()
-    table = np.arange(200, dtype=np.float32) / 200 if table is None else np.asarray(table, dtype=np.float32)
+    table = (
+        np.arange(200, dtype=np.float32) / 200
+        if table is None
+        else np.asarray(table, dtype=np.float32)
+    )
     first = graph("Gather", inputs[0], graph.constant(np.int64(0)), axis=1)
     score = graph("Gather", graph.constant(table), first)
     for name in outputs:
         graph("Identity", score, output=name)
-    values = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in inputs]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
+        for name in inputs
+    ]
     floats = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch"]) for name in outputs]
     model = graph.build(values, floats, name="by-hand")
     assert isinstance(model, onnx.ModelProto)
@@ -64,4 +78,6 @@ def hand_made(policy=None, *, early=None, **graph):
 
 def hand_made_early(*, outputs=("early_score",), **graph):
     """Return an early scorer by the first id."""
-    return EarlyScorer(load_session(first_id_graph(outputs=outputs, **graph), name="early.onnx"), most_tokens=65)
+    return EarlyScorer(
+        load_session(first_id_graph(outputs=outputs, **graph), name="early.onnx"), most_tokens=65
+    )

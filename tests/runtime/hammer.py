@@ -1,4 +1,6 @@
-"""Many threads on one router, in a process of its own: ``python -m tests.runtime.hammer BUNDLE SECONDS < texts.json``."""
+"""Many threads on one router, in a process of its own: ``python -m tests.runtime.hammer BUNDLE
+SECONDS < texts.json``.
+"""
 
 import ctypes
 import json
@@ -24,11 +26,21 @@ def main():
     hammer(router, requests, expected, wrong, seconds=min(seconds, 10) / 2)
     before = _resident()
     rounds = hammer(router, requests, expected, wrong, seconds=seconds)
-    json.dump({"rounds": rounds, "wrong": wrong, "scorer_errors": router.scorer_errors, "growth": _resident() - before}, sys.stdout)
+    json.dump(
+        {
+            "rounds": rounds,
+            "wrong": wrong,
+            "scorer_errors": router.scorer_errors,
+            "growth": _resident() - before,
+        },
+        sys.stdout,
+    )
 
 
 def hammer(router, requests, expected, wrong, *, seconds):
-    """Return how often the requests were decided, all threads together; what was not as expected goes to ``wrong``."""
+    """Return how often the requests were decided, all threads together; what was not as expected
+    goes to ``wrong``.
+    """
     end, rounds = time.monotonic() + seconds, []
 
     def work(start):
@@ -52,7 +64,9 @@ def hammer(router, requests, expected, wrong, *, seconds):
 
 
 def _resident():
-    """Return the resident memory of this process in bytes, once the allocator has given back what nobody holds."""
+    """Return the resident memory of this process in bytes, once the allocator has given back what
+    nobody holds.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
     if trim:
         trim(0)

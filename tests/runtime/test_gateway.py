@@ -10,7 +10,9 @@ from difficulty.runtime.log import DecisionLog, JsonLinesSink, read_log
 from difficulty.runtime.validators import Answer
 from tests.runtime.conftest import hand_made
 
-PRICES = Prices(date="2026-11-01", cheap_input=1.0, cheap_output=2.0, frontier_input=10.0, frontier_output=20.0)
+PRICES = Prices(
+    date="2026-11-01", cheap_input=1.0, cheap_output=2.0, frontier_input=10.0, frontier_output=20.0
+)
 CHECKED = {"fallback": {"validators": [{"check": "non_empty"}]}}
 
 
@@ -23,10 +25,17 @@ def gateway_of(policy=None, **options):
 
 
 def test_visit_takes_the_route_of_the_rule():
-    """Word 7 scores 0.035 and stays cheap, word 199 scores 0.995 and does not; the threshold is 0.6."""
+    """Word 7 scores 0.035 and stays cheap, word 199 scores 0.995 and does not; the threshold is
+    0.6.
+    """
     gateway = gateway_of()
-    assert [gateway.open(body(text), id=text).route for text in ("w7", "w199")] == ["cheap", "frontier"]
-    assert gateway.open(body("w199"), id="r", task="classify", tokens=3).decision.reason == "easy_task"
+    assert [gateway.open(body(text), id=text).route for text in ("w7", "w199")] == [
+        "cheap",
+        "frontier",
+    ]
+    assert (
+        gateway.open(body("w199"), id="r", task="classify", tokens=3).decision.reason == "easy_task"
+    )
 
 
 def test_cheap_answer_that_fails_falls_back_and_both_calls_are_paid_for():
@@ -73,7 +82,10 @@ def test_explored_visit_takes_the_other_route_and_says_how_probable_that_was():
 def test_events_reach_the_log_complete(tmp_path):
     log = DecisionLog([JsonLinesSink(tmp_path)])
     gateway = gateway_of(log=log, texts=True, salt="secret")
-    events = [gateway.close(gateway.open(body(f"w{n}"), id=f"r{n}", group="user-1"), "failed") for n in range(10)]
+    events = [
+        gateway.close(gateway.open(body(f"w{n}"), id=f"r{n}", group="user-1"), "failed")
+        for n in range(10)
+    ]
     assert log.close()
     logged = list(read_log(tmp_path))
     assert [event.id for event in logged] == [event.id for event in events]
@@ -89,7 +101,10 @@ def test_texts_and_groups_are_not_kept_unless_asked_for():
 
 def test_groups_are_hashed_with_the_salt():
     groups = {
-        salt: gateway_of(salt=salt).close(gateway_of(salt=salt).open(body(), id="r", group="user-1")).group for salt in ("a", "b", "a ")
+        salt: gateway_of(salt=salt)
+        .close(gateway_of(salt=salt).open(body(), id="r", group="user-1"))
+        .group
+        for salt in ("a", "b", "a ")
     }
     assert len(set(groups.values())) == 3
     assert all(group and "user" not in group for group in groups.values())
@@ -97,14 +112,24 @@ def test_groups_are_hashed_with_the_salt():
 
 def test_redaction_changes_what_is_logged_and_its_failure_leaves_the_text_out(caplog):
     def redact(messages):
-        return [message | {"content": message["content"].replace("w7", "[word]")} for message in messages]
+        return [
+            message | {"content": message["content"].replace("w7", "[word]")}
+            for message in messages
+        ]
 
-    assert gateway_of(texts=True, redact=redact).open(body(), id="r").messages == ({"role": "user", "content": "[word]"},)
-    assert gateway_of(texts=True, redact=lambda messages: 1 / 0).open(body(), id="r").messages is None
+    assert gateway_of(texts=True, redact=redact).open(body(), id="r").messages == (
+        {"role": "user", "content": "[word]"},
+    )
+    assert (
+        gateway_of(texts=True, redact=lambda messages: 1 / 0).open(body(), id="r").messages is None
+    )
     assert "redaction failed (ZeroDivisionError)" in caplog.text
 
 
-@pytest.mark.parametrize("messages", [None, [], "w7", [7], {"role": "user"}, [{"role": "user", "content": [{"type": "image_url"}]}]])
+@pytest.mark.parametrize(
+    "messages",
+    [None, [], "w7", [7], {"role": "user"}, [{"role": "user", "content": [{"type": "image_url"}]}]],
+)
 def test_request_with_strange_messages_is_routed(messages):
     """Without text to score it goes to the frontier model; nothing raises."""
     visit = gateway_of(texts=True).open({"messages": messages}, id="r")
@@ -117,7 +142,9 @@ def test_gateway_refuses_a_policy_whose_validators_cannot_be_built():
 
 
 def test_policy_that_comes_later_brings_its_validators(caplog):
-    """A router that exchanges its bundle: the new policy's validators are built; where they cannot be, requests go on unchecked."""
+    """A router that exchanges its bundle: the new policy's validators are built; where they cannot
+    be, requests go on unchecked.
+    """
     gateway = gateway_of()
     gateway.router = hand_made(CHECKED)
     visit = gateway.open(body(), id="r")
@@ -129,7 +156,9 @@ def test_policy_that_comes_later_brings_its_validators(caplog):
 
 
 def test_decision_and_policy_are_of_one_bundle():
-    """A bundle that is exchanged while a request is decided does not mix its policy into that request."""
+    """A bundle that is exchanged while a request is decided does not mix its policy into that
+    request.
+    """
 
     class Exchanging:
         """Another router each time it is asked."""

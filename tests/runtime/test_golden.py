@@ -9,7 +9,13 @@ from difficulty.runtime.golden import check_golden, golden_rows
 
 
 def with_golden(bundle, rows):
-    return replace(bundle, files={**bundle.files, "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()})
+    return replace(
+        bundle,
+        files={
+            **bundle.files,
+            "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode(),
+        },
+    )
 
 
 def rows_of(bundle):
@@ -31,10 +37,26 @@ def test_fresh_golden_vectors_are_reproduced(small, router):
 
 def test_golden_row_holds_what_another_runtime_needs(router):
     (row,) = golden_rows(
-        router, [{"id": "a", "messages": [{"role": "user", "content": "Plan the move"}], "task": "code", "given_tokens": 9}]
+        router,
+        [
+            {
+                "id": "a",
+                "messages": [{"role": "user", "content": "Plan the move"}],
+                "task": "code",
+                "given_tokens": 9,
+            }
+        ],
     )
-    assert row["input_ids"] == [router.scorer.task_ids["code"], *router.scorer.encode("Plan the move").ids]
-    assert (row["id"], row["task"], row["tokens"], row["tokens_source"]) == ("a", "code", 9, "request")
+    assert row["input_ids"] == [
+        router.scorer.task_ids["code"],
+        *router.scorer.encode("Plan the move").ids,
+    ]
+    assert (row["id"], row["task"], row["tokens"], row["tokens_source"]) == (
+        "a",
+        "code",
+        9,
+        "request",
+    )
     assert row["difficulty_score"] == router.scorer.score("Plan the move", "code").difficulty_score
 
 
@@ -60,7 +82,10 @@ def test_changed_golden_vector_is_found(small, router, field, value, shown):
 
 def test_score_may_differ_by_the_tolerance_and_no_more(small, router):
     (row,) = [row for row in rows_of(small) if row["id"] == "plain"]
-    within, beyond = (changed(small, "plain", difficulty_score=row["difficulty_score"] + step) for step in (9e-5, 1.1e-4))
+    within, beyond = (
+        changed(small, "plain", difficulty_score=row["difficulty_score"] + step)
+        for step in (9e-5, 1.1e-4)
+    )
     assert check_golden(within, router) == []
     assert len(check_golden(beyond, router)) == 1
 

@@ -20,7 +20,10 @@ from tests.versions import DAMAGES, TEXT, damage, make_version, point
 def versions(tmp_path_factory):
     """Two sound bundles: 1 keeps ``TEXT`` cheap, 2 sends it to the frontier model."""
     folder = tmp_path_factory.mktemp("versions")
-    return {number: make_version(folder, number, threshold=threshold) for number, threshold in ((1, 0.9), (2, 0.1))}
+    return {
+        number: make_version(folder, number, threshold=threshold)
+        for number, threshold in ((1, 0.9), (2, 0.1))
+    }
 
 
 @pytest.fixture
@@ -32,14 +35,25 @@ def current(tmp_path, versions):
 
 def test_new_target_of_a_link_decides_after_a_look(current, versions):
     router = ReloadingRouter(follow_path(current))
-    assert (router.decide(TEXT).route, router.version, router.check()) == ("cheap", "words-1", False)
+    assert (router.decide(TEXT).route, router.version, router.check()) == (
+        "cheap",
+        "words-1",
+        False,
+    )
     point(current, versions[2])
     assert (router.version, router.check(), router.version) == ("words-1", True, "words-2")
     decision = router.decide(TEXT)
-    assert (decision.route, decision.bundle_version, router.policy.threshold, router.switches) == ("frontier", "words-2", 0.1, 1)
+    assert (decision.route, decision.bundle_version, router.policy.threshold, router.switches) == (
+        "frontier",
+        "words-2",
+        0.1,
+        1,
+    )
 
 
-@pytest.mark.parametrize("content", ["{absolute}\n", "../versions/words\n", "  ../versions/words  "])
+@pytest.mark.parametrize(
+    "content", ["{absolute}\n", "../versions/words\n", "  ../versions/words  "]
+)
 def test_pointer_file_names_the_bundle(tmp_path, versions, content):
     """An absolute path, or one from the file's own folder."""
     (tmp_path / "versions").mkdir()
@@ -56,7 +70,9 @@ def test_pointer_file_names_the_bundle(tmp_path, versions, content):
 @pytest.mark.parametrize("content", ["", "\n", "a\nb\n", "x" * 5000, "no-such-folder"])
 def test_pointer_file_that_names_no_bundle_is_refused(tmp_path, content):
     (tmp_path / "current").write_text(content)
-    with pytest.raises(BundleError, match=r"must be a bundle folder, or hold one line|no bundle at"):
+    with pytest.raises(
+        BundleError, match=r"must be a bundle folder, or hold one line|no bundle at"
+    ):
         ReloadingRouter(follow_path(tmp_path / "current"))
 
 
@@ -64,23 +80,36 @@ def test_folder_that_is_replaced_is_taken_up(tmp_path, versions):
     followed = shutil.copytree(versions[1], tmp_path / "served")
     router = ReloadingRouter(follow_path(followed))
     followed.rename(tmp_path / "before")
-    assert (router.check(), router.last_error) == (False, f"no bundle at '{followed}': expected a folder written by 'difficulty ship'.")
+    assert (router.check(), router.last_error) == (
+        False,
+        f"no bundle at '{followed}': expected a folder written by 'difficulty ship'.",
+    )
     shutil.copytree(versions[2], followed)
     assert (router.check(), router.version, router.last_error) == (True, "words-2", None)
 
 
 @pytest.mark.parametrize(
     ("how", "complaint"),
-    [("byte", "scorer.onnx was changed"), ("missing", "policy.json is missing"), ("golden", "must reproduce its golden vectors")],
+    [
+        ("byte", "scorer.onnx was changed"),
+        ("missing", "policy.json is missing"),
+        ("golden", "must reproduce its golden vectors"),
+    ],
 )
-def test_bundle_that_fails_a_check_never_decides(current, versions, tmp_path, caplog, how, complaint):
+def test_bundle_that_fails_a_check_never_decides(
+    current, versions, tmp_path, caplog, how, complaint
+):
     """Said once, however often it is looked at; back on the old bundle all is well again."""
     router = ReloadingRouter(follow_path(current))
     point(current, damage(tmp_path, versions[2], how))
     with caplog.at_level(logging.WARNING, logger="difficulty.runtime"):
         assert [router.check() for _ in range(3)] == [False] * 3
     assert complaint in router.last_error
-    assert (router.refused, router.switches, router.decide(TEXT).bundle_version) == (1, 0, "words-1")
+    assert (router.refused, router.switches, router.decide(TEXT).bundle_version) == (
+        1,
+        0,
+        "words-1",
+    )
     assert [record.message for record in caplog.records] == [
         f"bundle words-1 goes on deciding, the new one was refused: {router.last_error}"
     ]
@@ -96,7 +125,9 @@ def test_first_bundle_must_pass_every_check(tmp_path, versions):
 
 
 def test_interval_must_be_above_zero(current):
-    with pytest.raises(InvalidValueError, match="interval_s must be a number of seconds above 0: got 0"):
+    with pytest.raises(
+        InvalidValueError, match="interval_s must be a number of seconds above 0: got 0"
+    ):
         ReloadingRouter(follow_path(current), interval_s=0)
 
 
@@ -106,7 +137,10 @@ def test_bundle_without_the_required_signature_is_refused(current, versions, tmp
     from tests.keys import write_pair
 
     release, stranger = write_pair(tmp_path, "release"), write_pair(tmp_path, "stranger")
-    signed = {number: shutil.copytree(path, tmp_path / f"signed-{number}") for number, path in versions.items()}
+    signed = {
+        number: shutil.copytree(path, tmp_path / f"signed-{number}")
+        for number, path in versions.items()
+    }
     sign_bundle(signed[1], SigningKey(private_key=release.private))
     sign_bundle(signed[2], SigningKey(private_key=stranger.private))
     point(current, signed[1])
@@ -121,7 +155,14 @@ def test_bundle_without_the_required_signature_is_refused(current, versions, tmp
 
 def test_whatever_locating_raises_is_survived(current, versions):
     """Also what a caller's own function may raise."""
-    answers = iter([versions[1], RuntimeError("registry is away"), RuntimeError("registry is away"), versions[2]])
+    answers = iter(
+        [
+            versions[1],
+            RuntimeError("registry is away"),
+            RuntimeError("registry is away"),
+            versions[2],
+        ]
+    )
 
     def locate():
         answer = next(answers)
@@ -130,7 +171,11 @@ def test_whatever_locating_raises_is_survived(current, versions):
         return answer
 
     router = ReloadingRouter(locate)
-    assert ([router.check(), router.check()], router.last_error, router.refused) == ([False, False], "registry is away", 1)
+    assert ([router.check(), router.check()], router.last_error, router.refused) == (
+        [False, False],
+        "registry is away",
+        1,
+    )
     assert (router.check(), router.version) == (True, "words-2")
 
 
@@ -205,7 +250,9 @@ class Client:
 
 
 def switch_under_load(current, versions, folder, *, switches, bad, seconds):
-    """Switch a link to and fro while four threads send requests; the switches numbered in ``bad`` lead to damaged bundles."""
+    """Switch a link to and fro while four threads send requests; the switches numbered in ``bad``
+    lead to damaged bundles.
+    """
     router = ReloadingRouter(follow_path(current), interval_s=0.02)
     client = Client(router)
     senders = [threading.Thread(target=client.send) for _ in range(4)]
@@ -234,13 +281,17 @@ def check_switches(router, client, *, switches, bad):
     assert client.wrong == []
     assert (router.switches, router.refused) == (switches - len(bad), len(bad))
     assert set(client.versions) == {"words-1", "words-2"}
-    changes = sum(before != after for before, after in zip(client.versions, client.versions[1:], strict=False))
+    changes = sum(
+        before != after for before, after in zip(client.versions, client.versions[1:], strict=False)
+    )
     assert changes >= switches - len(bad)
 
 
 def test_switches_under_load_lose_no_request(current, versions, tmp_path):
     """Eight switches, two of them to damaged bundles."""
-    router, client = switch_under_load(current, versions, tmp_path, switches=8, bad={2, 5}, seconds=1.0)
+    router, client = switch_under_load(
+        current, versions, tmp_path, switches=8, bad={2, 5}, seconds=1.0
+    )
     check_switches(router, client, switches=8, bad={2, 5})
 
 
@@ -248,11 +299,15 @@ def test_switches_under_load_lose_no_request(current, versions, tmp_path):
 def test_twenty_switches_in_a_minute_lose_no_request(current, versions, tmp_path):
     """Five of them to damaged bundles."""
     bad = {3, 7, 10, 14, 18}
-    router, client = switch_under_load(current, versions, tmp_path, switches=20, bad=bad, seconds=60.0)
+    router, client = switch_under_load(
+        current, versions, tmp_path, switches=20, bad=bad, seconds=60.0
+    )
     check_switches(router, client, switches=20, bad=bad)
     assert len(client.versions) > 1000
 
 
 def test_reading_through_a_link_takes_one_target(current, versions):
-    """A link that is replaced between two files of one reading gives no mixture: the target was resolved first."""
+    """A link that is replaced between two files of one reading gives no mixture: the target was
+    resolved first.
+    """
     assert follow_path(current)() == Path(versions[1]).resolve()

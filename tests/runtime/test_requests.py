@@ -25,7 +25,9 @@ def rows_of(path, content):
 
 
 def test_requests_by_hand(tmp_path):
-    """Blank lines are no requests, but they count as lines: a request without an id is named by its line."""
+    """Blank lines are no requests, but they count as lines: a request without an id is named by its
+    line.
+    """
     first, second, third = rows_of(tmp_path / "in.jsonl", b"\n".join(LINES))
     assert (first.id, first.request, first.problem) == ("a", ("Hello", "code", 12), None)
     assert (second.id, second.request) == ("3", ([{"role": "user", "content": "Hi"}], None, None))
@@ -47,19 +49,33 @@ def test_standard_input_is_read_too(tmp_path, monkeypatch):
     ("line", "name", "problem"),
     [
         (b"{oops", "2", "line 2 must be a JSON object: Expecting property name"),
-        (b'{"prompt": "\xff\xfe"}', "2", "line 2 must be a JSON object: 'utf-8' codec can't decode"),
+        (
+            b'{"prompt": "\xff\xfe"}',
+            "2",
+            "line 2 must be a JSON object: 'utf-8' codec can't decode",
+        ),
         (b"[1, 2]", "2", "line 2 must be a JSON object: got list"),
         (b"null", "2", "line 2 must be a JSON object: got NoneType"),
         (b"[" * 200_000, "2", "line 2 must be a JSON object: "),
-        (b'{"id": "x", "text": "hello"}', "x", "line 2 must have messages or prompt: got ['id', 'text']"),
-        (b'{"id": "x", "prompt": 5}', "x", "line 2 must have messages or prompt: got ['id', 'prompt']"),
+        (
+            b'{"id": "x", "text": "hello"}',
+            "x",
+            "line 2 must have messages or prompt: got ['id', 'text']",
+        ),
+        (
+            b'{"id": "x", "prompt": 5}',
+            "x",
+            "line 2 must have messages or prompt: got ['id', 'prompt']",
+        ),
         (b'{"id": "x", "messages": {"role": "user"}}', "x", "line 2 must have messages or prompt"),
         (b'{"id": "x", "messages": null}', "x", "line 2 must have messages or prompt"),
     ],
     ids=range(9),
 )
 def test_line_that_cannot_be_read_keeps_its_place(tmp_path, line, name, problem):
-    before, bad, after = rows_of(tmp_path / "in.jsonl", b'{"prompt": "a"}\n' + line + b'\n{"prompt": "b"}\n')
+    before, bad, after = rows_of(
+        tmp_path / "in.jsonl", b'{"prompt": "a"}\n' + line + b'\n{"prompt": "b"}\n'
+    )
     assert (before.request.messages, after.request.messages, after.id) == ("a", "b", "3")
     assert (bad.id, bad.request.messages) == (name, [])
     assert bad.problem.startswith(problem)
@@ -87,13 +103,19 @@ def test_unusable_optional_field_is_left_out(tmp_path, form, name, request_):
 
 @pytest.mark.parametrize("name", ["in.csv", "in.parquet", "in", "in.json", "in.gz"])
 def test_other_types_of_file_are_refused(tmp_path, name):
-    with pytest.raises(InvalidValueError, match=r"request file must be JSON lines \(\.jsonl, .*: got '" + name):
+    with pytest.raises(
+        InvalidValueError, match=r"request file must be JSON lines \(\.jsonl, .*: got '" + name
+    ):
         rows_of(tmp_path / name, b"x")
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b'{"prompt": "a"}\n' * 50)[:-12]], ids=["none", "cut"])
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(b'{"prompt": "a"}\n' * 50)[:-12]], ids=["none", "cut"]
+)
 def test_damaged_zip_is_refused(tmp_path, content):
-    with pytest.raises(InvalidValueError, match="request file must be whole: got 'in.jsonl.gz'. It is damaged"):
+    with pytest.raises(
+        InvalidValueError, match="request file must be whole: got 'in.jsonl.gz'. It is damaged"
+    ):
         rows_of(tmp_path / "in.jsonl.gz", content)
 
 

@@ -46,19 +46,29 @@ def test_decision_by_hand():
         "scored_by": "scorer",
         "error": None,
     }
-    assert (below.route, below.model, below.reason, below.fallback) == ("cheap", "cheap-8b", "within_threshold", "frontier")
+    assert (below.route, below.model, below.reason, below.fallback) == (
+        "cheap",
+        "cheap-8b",
+        "within_threshold",
+        "frontier",
+    )
     assert (below.task, below.tokens, below.difficulty_score) == ("code", 2, 0.5)
 
 
 def test_score_at_the_threshold_stays_cheap():
     """0.75 is the same number in the graph's float32 and in the policy."""
     assert hand_made({"threshold": 0.75}).decide("w150").reason == "within_threshold"
-    assert hand_made({"threshold": float(np.nextafter(0.75, 0))}).decide("w150").reason == "above_threshold"
+    assert (
+        hand_made({"threshold": float(np.nextafter(0.75, 0))}).decide("w150").reason
+        == "above_threshold"
+    )
 
 
 def test_threshold_in_the_decision_is_the_one_that_was_used():
     router = hand_made({"task_thresholds": {"code": 0.8}})
-    assert [(d.threshold, d.route) for d in (router.decide("w150", "code"), router.decide("w150"))] == [(0.8, "cheap"), (0.6, "frontier")]
+    assert [
+        (d.threshold, d.route) for d in (router.decide("w150", "code"), router.decide("w150"))
+    ] == [(0.8, "cheap"), (0.6, "frontier")]
 
 
 def test_fallback_can_be_switched_off():
@@ -67,10 +77,18 @@ def test_fallback_can_be_switched_off():
 
 
 def test_unfamiliar_request_goes_to_the_frontier_model_by_the_graphs_output():
-    """The graph made by hand gives every output the same value: w10 is 0.05 familiar, w80 is 0.4."""
-    router = hand_made({"min_familiarity": 0.2}, outputs=("difficulty_score", "p_cheap_fails", "familiarity"))
+    """The graph made by hand gives every output the same value: w10 is 0.05 familiar, w80 is
+    0.4.
+    """
+    router = hand_made(
+        {"min_familiarity": 0.2}, outputs=("difficulty_score", "p_cheap_fails", "familiarity")
+    )
     unfamiliar, familiar = router.decide_many([Request("w10"), Request("w80")])
-    assert (unfamiliar.reason, unfamiliar.familiarity, unfamiliar.route) == ("unfamiliar", pytest.approx(0.05), "frontier")
+    assert (unfamiliar.reason, unfamiliar.familiarity, unfamiliar.route) == (
+        "unfamiliar",
+        pytest.approx(0.05),
+        "frontier",
+    )
     assert (familiar.reason, familiar.route) == ("within_threshold", "cheap")
 
 
@@ -78,7 +96,9 @@ def test_all_ways_of_asking_agree(router, texts):
     requests = [
         *(
             Request(messages, task, tokens)
-            for messages, task, tokens in zip(texts, ["classify", None, PLANNING] * 20, [5, None] * 30, strict=True)
+            for messages, task, tokens in zip(
+                texts, ["classify", None, PLANNING] * 20, [5, None] * 30, strict=True
+            )
         ),
         Request(""),
         Request("w" * 1_000_000),
@@ -92,7 +112,9 @@ def test_all_ways_of_asking_agree(router, texts):
         assert single == router.consider(request)
         assert single.difficulty_score == pytest.approx(decision.difficulty_score, abs=2e-6)
         assert single.familiarity == pytest.approx(decision.familiarity, abs=2e-5)
-        blank = dict.fromkeys(["difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity"])
+        blank = dict.fromkeys(
+            ["difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity"]
+        )
         assert replace(single, **blank) == replace(decision, **blank)
 
 
@@ -103,7 +125,11 @@ def test_no_requests_no_decisions(router):
 def test_token_count_is_the_callers_where_there_is_one(router):
     """The request's own count decides the rule; the tokenizer's and the estimate only stand in."""
     long = "word " * 200_000
-    given, counted, estimated = router.decide(long, tokens=7), router.decide("one two three"), router.decide(long)
+    given, counted, estimated = (
+        router.decide(long, tokens=7),
+        router.decide("one two three"),
+        router.decide(long),
+    )
     assert (given.tokens, given.tokens_source, given.truncated) == (7, "request", True)
     assert (counted.tokens, counted.tokens_source, counted.truncated) == (3, "tokenizer", False)
     assert (estimated.tokens_source, estimated.truncated) == ("estimate", True)
@@ -132,7 +158,9 @@ BAD_MESSAGES = {
     "number content": user(3.5),
     "bytes content": user(b"hello"),
     "mapping content": user({"text": "hello"}),
-    "image only": user([{"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}]),
+    "image only": user(
+        [{"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}]
+    ),
     "parts without text": user([None, 3, {}]),
     "message is text": ["hello", "there"],
     "message is none": [None, None],
@@ -143,13 +171,20 @@ BAD_MESSAGES = {
 
 
 @pytest.mark.parametrize("messages", BAD_MESSAGES.values(), ids=BAD_MESSAGES)
-def test_request_that_cannot_be_scored_goes_to_the_frontier_model_and_is_counted(small, messages, caplog):
+def test_request_that_cannot_be_scored_goes_to_the_frontier_model_and_is_counted(
+    small, messages, caplog
+):
     router = Router.from_bundle(small)
     with caplog.at_level(logging.WARNING, logger="difficulty.runtime"):
         single = router.decide(messages)
         good, many = router.decide_many([Request("fine"), Request(messages)])
     assert single == many
-    assert (single.route, single.reason, single.difficulty_score, single.fallback) == ("frontier", "scorer_error", None, None)
+    assert (single.route, single.reason, single.difficulty_score, single.fallback) == (
+        "frontier",
+        "scorer_error",
+        None,
+        None,
+    )
     assert single.error
     assert good.reason != "scorer_error"
     assert router.scorer_errors == 2
@@ -210,7 +245,12 @@ def test_score_that_is_no_number_is_a_scorer_error_and_takes_nothing_with_it():
     table[5], table[6] = np.nan, np.inf
     router = hand_made(table=table)
     decisions = router.decide_many([Request("w150"), Request("w5"), Request("w6"), Request("w1")])
-    assert [decision.reason for decision in decisions] == ["above_threshold", "scorer_error", "scorer_error", "within_threshold"]
+    assert [decision.reason for decision in decisions] == [
+        "above_threshold",
+        "scorer_error",
+        "scorer_error",
+        "within_threshold",
+    ]
     assert decisions[1].error == "difficulty_score must be a number: got nan. Verify the bundle."
     assert (decisions[1].difficulty_score, decisions[1].p_cheap_fails) == (None, None)
     assert router.decide("w5") == decisions[1]
@@ -221,7 +261,11 @@ def test_graph_that_fails_on_one_request_fails_on_that_alone():
     """A table of 100 rows has none for word w150: ONNX Runtime refuses the whole batch."""
     router = hand_made(table=np.full(100, 0.9))
     decisions = router.decide_many([Request("w1"), Request("w150"), Request("w99")])
-    assert [decision.reason for decision in decisions] == ["above_threshold", "scorer_error", "above_threshold"]
+    assert [decision.reason for decision in decisions] == [
+        "above_threshold",
+        "scorer_error",
+        "above_threshold",
+    ]
     assert router.scorer_errors == 1
 
 
@@ -235,23 +279,33 @@ def test_threads_get_the_scores_of_one_thread(small, texts):
     router = Router.from_bundle(small)
     expected = [router.decide(messages) for messages in texts[:49]] + [router.decide("")]
     with ThreadPoolExecutor(16) as pool:
-        jobs = [pool.submit(lambda: [router.decide(messages) for messages in [*texts[:49], ""]]) for _ in range(16)]
+        jobs = [
+            pool.submit(lambda: [router.decide(messages) for messages in [*texts[:49], ""]])
+            for _ in range(16)
+        ]
         found = [job.result() for job in jobs]
     assert all(decisions == expected for decisions in found)
     assert router.scorer_errors == 17
 
 
 def test_router_loads_from_a_path_of_either_kind(journey):
-    decisions = [Router.load(path).decide("Summarise this.") for path in (journey.bundle, str(journey.bundle))]
+    decisions = [
+        Router.load(path).decide("Summarise this.")
+        for path in (journey.bundle, str(journey.bundle))
+    ]
     assert decisions[0] == decisions[1]
     assert decisions[0].bundle_version == "small-1"
 
 
 def test_more_threads_change_no_decision(small, texts):
     requests = [Request(messages) for messages in texts]
-    one, two = (Router.from_bundle(small, threads=threads).decide_many(requests) for threads in (1, 2))
+    one, two = (
+        Router.from_bundle(small, threads=threads).decide_many(requests) for threads in (1, 2)
+    )
     assert [d.route for d in one] == [d.route for d in two]
-    assert [d.difficulty_score for d in one] == pytest.approx([d.difficulty_score for d in two], abs=2e-6)
+    assert [d.difficulty_score for d in one] == pytest.approx(
+        [d.difficulty_score for d in two], abs=2e-6
+    )
 
 
 def test_waiting_gives_the_decisions_of_deciding(small, texts):
@@ -274,4 +328,7 @@ def test_waiting_gives_the_decisions_of_deciding(small, texts):
 def _near(decision):
     """Return a decision with its scores as they are alone and in a batch."""
     scores = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
-    return {name: round(value, 4) if name in scores else value for name, value in decision.as_dict().items()}
+    return {
+        name: round(value, 4) if name in scores else value
+        for name, value in decision.as_dict().items()
+    }

@@ -13,7 +13,9 @@ EASY, HARD, OTHER = "classify", "multi-step planning", "code"
 
 
 def policy_of(**changes):
-    return Policy.parse(POLICY | {"max_cheap_tokens": 256, "easy_tasks": [EASY], "hard_tasks": [HARD]} | changes)
+    return Policy.parse(
+        POLICY | {"max_cheap_tokens": 256, "easy_tasks": [EASY], "hard_tasks": [HARD]} | changes
+    )
 
 
 def decide(policy, task, tokens, score, familiarity=None):
@@ -40,13 +42,21 @@ def decide(policy, task, tokens, score, familiarity=None):
     ],
 )
 def test_rule_by_hand(task, tokens, score, expected):
-    """Threshold 0.6, easy below 256 tokens: ties at the threshold stay cheap, names of tasks are exact."""
+    """Threshold 0.6, easy below 256 tokens: ties at the threshold stay cheap, names of tasks are
+    exact.
+    """
     assert decide(policy_of(), task, tokens, score) == expected
 
 
 def test_threshold_of_a_task_stands_in_for_the_common_one():
     policy = policy_of(task_thresholds={OTHER: 0.2, EASY: 0.0})
-    assert [threshold_of(policy, task) for task in (OTHER, EASY, HARD, None, "unheard of")] == [0.2, 0.0, 0.6, 0.6, 0.6]
+    assert [threshold_of(policy, task) for task in (OTHER, EASY, HARD, None, "unheard of")] == [
+        0.2,
+        0.0,
+        0.6,
+        0.6,
+        0.6,
+    ]
     assert decide(policy, OTHER, 3, 0.3) == ("frontier", "above_threshold")
     assert decide(policy, None, 3, 0.3) == ("cheap", "within_threshold")
 
@@ -93,11 +103,19 @@ def as_designed(policy, task, tokens, score, familiarity):
         return "cheap"
 
 
-@given(policies(), st.sampled_from([*TASKS, "unheard of", None]), st.integers(0, 7), SCORES, st.none() | SCORES)
+@given(
+    policies(),
+    st.sampled_from([*TASKS, "unheard of", None]),
+    st.integers(0, 7),
+    SCORES,
+    st.none() | SCORES,
+)
 @example(policy_of(threshold=0.5), "a", 3, 0.5, None)
 @example(policy_of(threshold=1.0), None, 3, 1.0, None)
 def test_rule_is_the_designed_one(policy, task, tokens, score, familiarity):
-    assert decide(policy, task, tokens, score, familiarity)[0] == as_designed(policy, task, tokens, score, familiarity)
+    assert decide(policy, task, tokens, score, familiarity)[0] == as_designed(
+        policy, task, tokens, score, familiarity
+    )
 
 
 @given(policies(), st.sampled_from([*TASKS, None]), st.integers(0, 7), SCORES, SCORES)

@@ -43,7 +43,9 @@ def test_scores_by_hand():
 
 
 def test_batch_gives_what_single_requests_give(scorer, texts):
-    """Order is kept, whatever the lengths; an empty request in between takes nothing from the others."""
+    """Order is kept, whatever the lengths; an empty request in between takes nothing from the
+    others.
+    """
     rows = [scorer.encode(messages).ids for messages in texts]
     rows = [*rows[:20], [], *rows[20:], [1], rows[0] * 10]
     many = scorer.score_many(rows)
@@ -54,7 +56,9 @@ def test_batch_gives_what_single_requests_give(scorer, texts):
 
 
 def test_empty_batch_has_every_output_and_no_rows(scorer):
-    assert {name: values.shape for name, values in scorer.score_many([]).items()} == dict.fromkeys(scorer.outputs, (0,))
+    assert {name: values.shape for name, values in scorer.score_many([]).items()} == dict.fromkeys(
+        scorer.outputs, (0,)
+    )
 
 
 def test_padding_and_what_stands_in_it_change_nothing(scorer):
@@ -65,7 +69,9 @@ def test_padding_and_what_stands_in_it_change_nothing(scorer):
     noisy = np.where(wide_mask == 1, wide, 321)
     expected = scorer.graph.session.run(scorer.outputs, {"input_ids": ids, "attention_mask": mask})
     for padded in (wide, noisy):
-        found = scorer.graph.session.run(scorer.outputs, {"input_ids": padded, "attention_mask": wide_mask})
+        found = scorer.graph.session.run(
+            scorer.outputs, {"input_ids": padded, "attention_mask": wide_mask}
+        )
         for one, other in zip(found, expected, strict=True):
             assert one == pytest.approx(other, abs=2e-6)
 
@@ -73,7 +79,9 @@ def test_padding_and_what_stands_in_it_change_nothing(scorer):
 @given(LENGTHS)
 def test_batches_hold_every_row_once_within_rows_and_memory(lengths):
     batches = list(_batches(lengths))
-    assert sorted(index for batch in batches for index in batch.tolist()) == list(range(len(lengths)))
+    assert sorted(index for batch in batches for index in batch.tolist()) == list(
+        range(len(lengths))
+    )
     for batch in batches:
         longest = max(lengths[index] for index in batch)
         assert len(batch) <= _MOST_ROWS
@@ -86,7 +94,9 @@ def test_batches_start_with_the_longest():
 
 
 def test_tokens_of_a_long_request_are_estimated():
-    """10,000 words of 3 characters: the view keeps 8,192 characters, the count is scaled up to all of them."""
+    """10,000 words of 3 characters: the view keeps 8,192 characters, the count is scaled up to all
+    of them.
+    """
     encoded = hand_made().scorer.encode("w7 " * 10_000)
     assert (len(encoded.ids), encoded.estimated, encoded.truncated) == (64, True, True)
     assert encoded.tokens == pytest.approx(10_000, rel=0.001)
@@ -94,12 +104,24 @@ def test_tokens_of_a_long_request_are_estimated():
 
 def test_tokens_past_the_scorers_limit_are_counted_but_not_seen():
     encoded = hand_made().scorer.encode("w7 " * 65)
-    assert (len(encoded.ids), encoded.tokens, encoded.estimated, encoded.truncated) == (64, 65, False, True)
+    assert (len(encoded.ids), encoded.tokens, encoded.estimated, encoded.truncated) == (
+        64,
+        65,
+        False,
+        True,
+    )
     assert hand_made().scorer.encode("w7 " * 64).truncated is False
 
 
 @pytest.mark.parametrize(
-    "messages", ["", " \n\t", [], [{"role": "user", "content": None}], [{"role": "user", "content": [{"type": "image_url"}]}]]
+    "messages",
+    [
+        "",
+        " \n\t",
+        [],
+        [{"role": "user", "content": None}],
+        [{"role": "user", "content": [{"type": "image_url"}]}],
+    ],
 )
 def test_request_without_text_cannot_be_scored(scorer, messages):
     with pytest.raises(ScoringError, match="must hold some text to be scored: got none"):
@@ -107,9 +129,16 @@ def test_request_without_text_cannot_be_scored(scorer, messages):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity"])
+@pytest.mark.parametrize(
+    "name", ["difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity"]
+)
 def test_score_that_is_no_number_is_refused(name, bad):
-    values = {"difficulty_score": 0.5, "p_cheap_fails": 0.5, "p_frontier_fails": 0.5, "familiarity": 0.5}
+    values = {
+        "difficulty_score": 0.5,
+        "p_cheap_fails": 0.5,
+        "p_frontier_fails": 0.5,
+        "familiarity": 0.5,
+    }
     assert Score.of(values) == (0.5, 0.5, 0.5, 0.5)
     with pytest.raises(ScoringError, match=f"{name} must be a number: got {bad}"):
         Score.of(values | {name: bad})
@@ -121,28 +150,42 @@ def test_score_that_is_no_number_is_refused(name, bad):
         ({"outputs": ("p_cheap_fails",)}, "scorer.onnx must have the output 'difficulty_score'"),
         ({"outputs": ("difficulty_score",)}, "scorer.onnx must have the output 'p_cheap_fails'"),
         ({"inputs": ("ids", "attention_mask")}, "scorer.onnx must have the inputs"),
-        ({"inputs": ("input_ids", "attention_mask", "token_type_ids")}, "scorer.onnx must have the inputs"),
+        (
+            {"inputs": ("input_ids", "attention_mask", "token_type_ids")},
+            "scorer.onnx must have the inputs",
+        ),
     ],
     ids=str,
 )
 def test_graph_that_breaks_the_contract_is_refused(graph, message):
     with pytest.raises(BundleError, match=message):
-        Scorer(load_session(first_id_graph(**graph)), RequestTokenizer(word_tokenizer()), TextView())
+        Scorer(
+            load_session(first_id_graph(**graph)), RequestTokenizer(word_tokenizer()), TextView()
+        )
 
 
 def test_graph_without_an_output_the_manifest_promises_is_refused(journey, tmp_path):
     """Else a min_familiarity would be met by a scorer that knows none, and quietly do nothing."""
     folder = replace_in_bundle(journey.bundle, tmp_path / "other-1", graph=first_id_graph())
     read_bundle(folder)
-    with pytest.raises(BundleError, match=r"must have the outputs of the manifest, .*'p_frontier_fails'.*Ship the bundle again"):
+    with pytest.raises(
+        BundleError,
+        match=r"must have the outputs of the manifest, .*'p_frontier_fails'.*Ship the bundle again",
+    ):
         Router.load(folder)
 
 
 @pytest.mark.parametrize("damage", [b"", b"no graph", "half"])
 def test_broken_graph_is_refused_when_loaded(journey, tmp_path, damage):
     whole = (journey.bundle / "scorer.onnx").read_bytes()
-    folder = replace_in_bundle(journey.bundle, tmp_path / "other-1", graph=whole[: len(whole) // 2] if damage == "half" else damage)
-    with pytest.raises(BundleError, match=r"scorer\.onnx cannot be loaded .* Ship the bundle again"):
+    folder = replace_in_bundle(
+        journey.bundle,
+        tmp_path / "other-1",
+        graph=whole[: len(whole) // 2] if damage == "half" else damage,
+    )
+    with pytest.raises(
+        BundleError, match=r"scorer\.onnx cannot be loaded .* Ship the bundle again"
+    ):
         Router.load(folder)
 
 

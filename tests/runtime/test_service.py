@@ -55,7 +55,11 @@ def ask(connection, method, path, content=None, headers=None):
 
 def test_decisions_are_those_of_route(server):
     """One request gives one decision, a list a list; one connection bears many questions."""
-    expected = list(route_rows(server.router, [request_row(form, number) for number, form in enumerate(FORMS, 1)]))
+    expected = list(
+        route_rows(
+            server.router, [request_row(form, number) for number, form in enumerate(FORMS, 1)]
+        )
+    )
     assert {row["route"] for row in expected} == {"cheap", "frontier"}
     with connected(server) as connection:
         assert ask(connection, "POST", "/decide", FORMS) == (200, expected)
@@ -74,7 +78,11 @@ def test_health_names_the_bundle(server):
         (("POST", "/decide", b"{"), 400, "a request must be JSON: "),
         (("POST", "/decide", b"\xff"), 400, "a request must be JSON: "),
         (("POST", "/decide", b"[" * 100_000), 400, "a request must be JSON: "),
-        (("POST", "/decide", b"", {"Content-Length": str(MOST_BYTES + 1)}), 413, "at most 16,000,000 bytes: got 16,000,001"),
+        (
+            ("POST", "/decide", b"", {"Content-Length": str(MOST_BYTES + 1)}),
+            413,
+            "at most 16,000,000 bytes: got 16,000,001",
+        ),
         (("POST", "/decide", b"", {"Content-Length": "-1"}), 411, "needs a Content-Length"),
         (("POST", "/score", b"{}"), 404, "POST knows /decide"),
         (("GET", "/"), 404, "GET knows /health"),

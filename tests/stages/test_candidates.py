@@ -6,7 +6,9 @@ SEARCH = {"ngram_strengths": [0.3, 1.0], "embedding_strengths": [], "neighbour_s
 
 def names(*, tasks=True, features=None, **search):
     """Return the candidates' names for some changes of the recipe."""
-    recipe = parse_recipe({"name": "auto", "features": features or {}, "search": SEARCH | search}, name="auto.toml")
+    recipe = parse_recipe(
+        {"name": "auto", "features": features or {}, "search": SEARCH | search}, name="auto.toml"
+    )
     return [candidate.name for candidate in candidates_of(recipe, tasks=tasks)]
 
 
@@ -49,7 +51,12 @@ def test_candidates_with_a_slower_encoder_come_last_and_read_it():
 
 
 def test_candidate_is_the_recipe_with_its_features_and_no_search():
-    form = {"name": "auto", "seed": 5, "search": SEARCH, "features": {"ngrams": {"buckets": 512}, "embedding": {"strength": 0.1}}}
+    form = {
+        "name": "auto",
+        "seed": 5,
+        "search": SEARCH,
+        "features": {"ngrams": {"buckets": 512}, "embedding": {"strength": 0.1}},
+    }
     recipe = parse_recipe(form, name="auto.toml")
     by_name = {candidate.name: candidate.recipe for candidate in candidates_of(recipe, tasks=True)}
     guess = by_name["ngrams + tasks + guess, ngrams.strength 1.0"]

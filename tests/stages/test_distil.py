@@ -28,7 +28,9 @@ NAN = np.nan
 
 def scores(score, cheap, frontier):
     return Scores(
-        difficulty_score=np.array(score), p_cheap_fails=np.array(cheap), p_frontier_fails=None if frontier is None else np.array(frontier)
+        difficulty_score=np.array(score),
+        p_cheap_fails=np.array(cheap),
+        p_frontier_fails=None if frontier is None else np.array(frontier),
     )
 
 
@@ -41,7 +43,11 @@ def labelled(cheap, frontier, *, votes=None, weight=None):
         preferred_gain=np.full(n, NAN) if votes is None else np.array(votes, dtype=float),
         weight=np.ones(n) if weight is None else np.array(weight),
     )
-    return LabelledTokens(ids=[[number] for number in range(n)], outcomes=outcomes, groups=[f"g{number}" for number in range(n)])
+    return LabelledTokens(
+        ids=[[number] for number in range(n)],
+        outcomes=outcomes,
+        groups=[f"g{number}" for number in range(n)],
+    )
 
 
 def test_soft_failures_by_hand():
@@ -68,7 +74,9 @@ def test_score_of_a_teacher_for_failure_says_nothing_of_the_gain():
 
 
 def test_taught_mixes_label_and_opinion_by_hand():
-    """The sample fails the cheap model and the opinion says 0.55 and 0.35: at a share of 0.25 that is 0.8875 and 0.0875."""
+    """The sample fails the cheap model and the opinion says 0.55 and 0.35: at a share of 0.25 that
+    is 0.8875 and 0.0875.
+    """
     opinion = NamedScores(["other", "a"], scores([0.5, 0.6], [0.1, 0.5], [0.1, 0.4]))
     found = taught(labelled([0.0], [1.0], weight=[3.0]), ["a"], opinion, share=0.25).outcomes
     assert found.cheap_failure == pytest.approx([0.75 * 1 + 0.25 * 0.55])
@@ -86,7 +94,9 @@ def test_taught_takes_each_opinion_by_name():
 def test_unknown_outcome_stays_unknown():
     """Also the gain: a vote stands where a quality is missing."""
     opinion = NamedScores(["a", "b"], scores([0.6, 0.6], [0.5, 0.5], [0.4, 0.4]))
-    found = taught(labelled([NAN, 0], [1, NAN], votes=[NAN, 1]), ["a", "b"], opinion, share=0.5).outcomes
+    found = taught(
+        labelled([NAN, 0], [1, NAN], votes=[NAN, 1]), ["a", "b"], opinion, share=0.5
+    ).outcomes
     assert np.isnan(found.cheap_quality).tolist() == [True, False]
     assert np.isnan(found.frontier_quality).tolist() == [False, True]
     assert np.isnan(found.gain[0])
@@ -104,14 +114,23 @@ def test_gain_of_a_tie_is_mixed_too(qualities):
 
 def test_sample_without_an_opinion_is_refused():
     opinion = NamedScores(["a"], scores([0.6], [0.5], [0.4]))
-    with pytest.raises(RunError, match=r"an opinion of every fit sample: 1 of 2 have none\. .* --start-from"):
+    with pytest.raises(
+        RunError, match=r"an opinion of every fit sample: 1 of 2 have none\. .* --start-from"
+    ):
         taught(labelled([0, 0], [1, 1]), ["a", "b"], opinion, share=0.5)
 
 
 def test_joined_rows_keep_what_each_side_knows():
     """Tasks and request weights that one side lacks are unknown, and 1 a sample weight."""
-    one, other = labelled([0, 1], [1, 1], votes=[1, NAN], weight=[2.0, 1.0]), labelled([0.5], [NAN], weight=[0.25])
-    logged = replace(one, outcomes=replace(one.outcomes, request_weight=np.array([1.0, 1.0])), tasks=["code", None])
+    one, other = (
+        labelled([0, 1], [1, 1], votes=[1, NAN], weight=[2.0, 1.0]),
+        labelled([0.5], [NAN], weight=[0.25]),
+    )
+    logged = replace(
+        one,
+        outcomes=replace(one.outcomes, request_weight=np.array([1.0, 1.0])),
+        tasks=["code", None],
+    )
     both = logged.joined(other)
     assert both.ids == [[0], [1], [0]]
     assert both.groups == ["g0", "g1", "g0"]
@@ -125,15 +144,22 @@ def test_joined_rows_keep_what_each_side_knows():
 
 def test_scores_of_the_first_requests():
     """What there is none of stays away."""
-    three = replace(scores([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], None), familiarity=np.array([0.7, 0.8, 0.9]))
+    three = replace(
+        scores([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], None), familiarity=np.array([0.7, 0.8, 0.9])
+    )
     found = three.first(2)
-    assert (found.difficulty_score.tolist(), found.p_cheap_fails.tolist()) == ([0.1, 0.2], [0.4, 0.5])
+    assert (found.difficulty_score.tolist(), found.p_cheap_fails.tolist()) == (
+        [0.1, 0.2],
+        [0.4, 0.5],
+    )
     assert (found.p_frontier_fails, found.familiarity.tolist()) == (None, [0.7, 0.8])
     assert OutOfFold(three, np.array([2, 0, 1])).first(2).fold.tolist() == [2, 0]
 
 
 def test_named_scores_are_read_back(journey):
-    """The run holds one score for each fit sample, by name; the frontier model's only where it was trained."""
+    """The run holds one score for each fit sample, by name; the frontier model's only where it was
+    trained.
+    """
     run = Run.read(journey.run)
     traffic = Traffic.read(journey.traffic)
     fit = traffic.select(traffic.splits(run.recipe.split.fractions, run.recipe.seed) == "fit").ids
@@ -144,7 +170,9 @@ def test_named_scores_are_read_back(journey):
 
 
 def test_named_scores_of_the_cheap_model_alone_are_read_back(journey, tmp_path):
-    NamedScores(["é", "b"], scores([0.1, 0.2], [0.1, 0.2], None)).write(tmp_path / "out_of_fold.npz")
+    NamedScores(["é", "b"], scores([0.1, 0.2], [0.1, 0.2], None)).write(
+        tmp_path / "out_of_fold.npz"
+    )
     found = Run(tmp_path, {}).out_of_fold
     assert found.ids == ["é", "b"]
     assert found.scores.p_frontier_fails is None
@@ -173,41 +201,75 @@ def test_teacher_of_the_same_traffic_and_split_is_taken(journey, teacher, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seed": 1}, {"split": {"fit": 0.7, "calibration": 0.1, "test": 0.2}}], ids=["another seed", "another split"]
+    "changes",
+    [{"seed": 1}, {"split": {"fit": 0.7, "calibration": 0.1, "test": 0.2}}],
+    ids=["another seed", "another split"],
 )
 def test_teacher_of_another_split_is_refused(journey, teacher, changes):
     """It may have seen the student's test samples."""
-    with pytest.raises(RunError, match=r"same traffic with the same seed and split: .* Train it again on this traffic"):
-        check_teacher(distilled_of(journey.encoder, **changes), teacher, Traffic.read(journey.traffic), None)
+    with pytest.raises(
+        RunError,
+        match=r"same traffic with the same seed and split: .* Train it again on this traffic",
+    ):
+        check_teacher(
+            distilled_of(journey.encoder, **changes), teacher, Traffic.read(journey.traffic), None
+        )
 
 
 def test_teacher_of_other_traffic_is_refused(journey, teacher):
     traffic = Traffic.read(journey.traffic)
     with pytest.raises(RunError, match="same traffic with the same seed and split"):
-        check_teacher(distilled_of(journey.encoder), teacher, traffic.select(np.arange(len(traffic)) > 0), None)
+        check_teacher(
+            distilled_of(journey.encoder),
+            teacher,
+            traffic.select(np.arange(len(traffic)) > 0),
+            None,
+        )
 
 
 def test_missing_teacher_is_refused(journey):
-    with pytest.raises(RecipeError, match=r"recipe 'student' learns from a teacher: pass --teacher RUN"):
+    with pytest.raises(
+        RecipeError, match=r"recipe 'student' learns from a teacher: pass --teacher RUN"
+    ):
         check_teacher(distilled_of(journey.encoder), None, Traffic.read(journey.traffic), None)
 
 
 def test_teacher_that_nobody_needs_is_refused(journey, teacher):
-    with pytest.raises(RecipeError, match=r"recipe 'small' learns from no teacher\. Leave out --teacher, or use recipe distilled"):
+    with pytest.raises(
+        RecipeError,
+        match=(
+            r"recipe 'small' learns from no teacher\. Leave out --teacher, or use recipe distilled"
+        ),
+    ):
         check_teacher(teacher.recipe, teacher, Traffic.read(journey.traffic), None)
 
 
 def test_unlabelled_requests_need_a_teacher(journey, teacher, tmp_path):
-    with pytest.raises(RecipeError, match=r"unlabelled requests need a teacher: pass --teacher RUN with recipe distilled"):
-        check_teacher(teacher.recipe, None, Traffic.read(journey.traffic), tmp_path / "requests.jsonl")
+    with pytest.raises(
+        RecipeError,
+        match=r"unlabelled requests need a teacher: pass --teacher RUN with recipe distilled",
+    ):
+        check_teacher(
+            teacher.recipe, None, Traffic.read(journey.traffic), tmp_path / "requests.jsonl"
+        )
 
 
 def add_unlabelled(teacher, fit, path, kept_out):
-    return with_unlabelled(fit, path, teacher, view=teacher.view, tokenizer=teacher.tokenizer, kept_out=kept_out, share=0.5)
+    return with_unlabelled(
+        fit,
+        path,
+        teacher,
+        view=teacher.view,
+        tokenizer=teacher.tokenizer,
+        kept_out=kept_out,
+        share=0.5,
+    )
 
 
 def test_unlabelled_requests_come_after_the_labelled_ones(journey, teacher, tmp_path):
-    """Each once, as the teacher's soft outcomes, with the share as weight and a group of its own."""
+    """Each once, as the teacher's soft outcomes, with the share as weight and a group of its
+    own.
+    """
     lines = [
         json.dumps({"messages": [{"role": "user", "content": "alpha beta"}], "task": "code"}),
         "{no JSON",
@@ -231,17 +293,29 @@ def test_unlabelled_requests_come_after_the_labelled_ones(journey, teacher, tmp_
     expected = teacher.model.predict(ids, ["code", None])
     assert both.outcomes.gain[2:] == pytest.approx(2 * expected.difficulty_score - 1)
     middle = (expected.p_cheap_fails + expected.p_frontier_fails) / 2
-    assert (both.outcomes.cheap_failure + both.outcomes.frontier_failure)[2:] / 2 == pytest.approx(middle)
+    assert (both.outcomes.cheap_failure + both.outcomes.frontier_failure)[2:] / 2 == pytest.approx(
+        middle
+    )
 
 
 def test_texts_of_labelled_samples_are_left_out(journey, teacher, tmp_path):
-    """Whichever split they are in: of the fit samples the teacher saw the label, the others judge the student."""
+    """Whichever split they are in: of the fit samples the teacher saw the label, the others judge
+    the student.
+    """
     traffic = Traffic.read(journey.traffic)
-    rows = [{"messages": messages} for messages in traffic.messages()] + [{"prompt": "nobody asked this before"}]
+    rows = [{"messages": messages} for messages in traffic.messages()] + [
+        {"prompt": "nobody asked this before"}
+    ]
     path = write_rows(tmp_path / "requests.jsonl", rows)
     assert add_unlabelled(teacher, labelled([0], [1]), path, traffic)[1] == 1
     path = write_rows(tmp_path / "known.jsonl", rows[:-1])
-    with pytest.raises(TrafficError, match=r"known\.jsonl must hold requests that are not among the labelled ones: got none\. Check"):
+    with pytest.raises(
+        TrafficError,
+        match=(
+            r"known\.jsonl must hold requests that are not among the labelled ones: got none\."
+            r" Check"
+        ),
+    ):
         add_unlabelled(teacher, labelled([0], [1]), path, traffic)
 
 
@@ -254,12 +328,24 @@ def test_fit_samples_are_kept_out_when_training(journey, teacher, tmp_path):
 
 def teach(journey, teacher, out, *, unlabelled, **changes):
     recipe, encoder = distilled_of(journey.encoder, **changes), StaticEncoder.load(journey.encoder)
-    return train(journey.traffic, out, recipe=recipe, encoder=encoder, teacher=teacher, unlabelled=unlabelled, n_draws=DRAWS)
+    return train(
+        journey.traffic,
+        out,
+        recipe=recipe,
+        encoder=encoder,
+        teacher=teacher,
+        unlabelled=unlabelled,
+        n_draws=DRAWS,
+    )
 
 
 def test_students_run_says_whom_it_learned_from(journey, teacher, tmp_path):
-    """No learning curve and no advice on unseen tasks, since the teacher saw all labels and tasks; its samples are the labelled ones."""
-    path = write_rows(tmp_path / "requests.jsonl", [{"prompt": f"request number {number}"} for number in range(5)])
+    """No learning curve and no advice on unseen tasks, since the teacher saw all labels and tasks;
+    its samples are the labelled ones.
+    """
+    path = write_rows(
+        tmp_path / "requests.jsonl", [{"prompt": f"request number {number}"} for number in range(5)]
+    )
     run, _ = teach(journey, teacher, tmp_path / "run", unlabelled=path, labels={"row_weight": 0.5})
     assert run.lineage["teacher"]["name"] == "small"
     assert run.lineage["unlabelled"] == 5
@@ -272,7 +358,8 @@ def test_students_run_says_whom_it_learned_from(journey, teacher, tmp_path):
     assert teacher.learning_curve is not None
 
 
-# --- a student of a good teacher -------------------------------------------------------------------------------------------------
+# --- a student of a good teacher
+# -------------------------------------------------------------------------------------------------
 
 N_WORDS = 400
 DIFFICULTY = np.random.default_rng(11).uniform(-1, 1, N_WORDS)
@@ -283,7 +370,9 @@ def write_wise_encoder(folder):
     """Write an encoder whose two dimensions hold what makes a request hard: difficulty, and 1."""
     folder.mkdir(parents=True)
     vocabulary = {"[UNK]": 0} | {f"w{number}": number + 1 for number in range(N_WORDS)}
-    table, scale = quantise_rows(np.vstack([[0.0, 1.0], np.column_stack([DIFFICULTY, np.ones(N_WORDS)])]))
+    table, scale = quantise_rows(
+        np.vstack([[0.0, 1.0], np.column_stack([DIFFICULTY, np.ones(N_WORDS)])])
+    )
     np.savez(folder / "table.npz", table=table, scale=scale)
     word_tokenizer(vocabulary).save(str(folder / "tokenizer.json"))
     write_card(folder, format=1)
@@ -294,39 +383,65 @@ def made_up(n, *, seed):
     """Return requests of six to twelve words, and how hard each is on average."""
     rng = np.random.default_rng(seed)
     words = [rng.integers(0, N_WORDS, rng.integers(6, 13)) for _ in range(n)]
-    return [" ".join(f"w{word}" for word in row) for row in words], np.array([DIFFICULTY[row].mean() for row in words]), rng
+    return (
+        [" ".join(f"w{word}" for word in row) for row in words],
+        np.array([DIFFICULTY[row].mean() for row in words]),
+        rng,
+    )
 
 
 def made_up_traffic(folder, *, n, seed):
-    """Write labelled traffic: the cheap model fails the more the harder the words, the frontier model one in ten."""
+    """Write labelled traffic: the cheap model fails the more the harder the words, the frontier
+    model one in ten.
+    """
     texts, hard, rng = made_up(n, seed=seed)
     fails = rng.random(n) < expit(8 * hard)
     rows = [
-        {"id": f"r{number}", "prompt": text, "cheap_quality": float(not failed), "frontier_quality": float(rng.random() > 0.1)}
+        {
+            "id": f"r{number}",
+            "prompt": text,
+            "cheap_quality": float(not failed),
+            "frontier_quality": float(rng.random() > 0.1),
+        }
         for number, (text, failed) in enumerate(zip(texts, fails, strict=True))
     ]
-    ingest([write_rows(folder / "rows.jsonl", rows)], folder / "rows.parquet", near_duplicates=False)
+    ingest(
+        [write_rows(folder / "rows.jsonl", rows)], folder / "rows.parquet", near_duplicates=False
+    )
     return folder / "rows.parquet"
 
 
 def agreement(run, *, seed=99):
     """Return how well a run ranks 3,000 new requests by their true difficulty."""
     texts, hard, _ = made_up(3_000, seed=seed)
-    found = run.model.predict([read.ids for read in run.tokenizer.encode_batch(texts)]).difficulty_score
+    found = run.model.predict(
+        [read.ids for read in run.tokenizer.encode_batch(texts)]
+    ).difficulty_score
     return float(spearmanr(found, hard).statistic)
 
 
 def test_student_of_a_good_teacher_beats_the_same_recipe_without(tmp_path):
-    """With 300 labels and 3,000 requests without: the teacher sees what matters, the student has to learn each word."""
+    """With 300 labels and 3,000 requests without: the teacher sees what matters, the student has to
+    learn each word.
+    """
     folder = write_wise_encoder(tmp_path / "encoder")
     encoder, traffic = StaticEncoder.load(folder), made_up_traffic(tmp_path, n=300, seed=0)
-    unlabelled = write_rows(tmp_path / "requests.jsonl", [{"prompt": text} for text in made_up(3_000, seed=1)[0]])
+    unlabelled = write_rows(
+        tmp_path / "requests.jsonl", [{"prompt": text} for text in made_up(3_000, seed=1)[0]]
+    )
 
     def trained(name, features, **choices):
         form = {"name": name, "folds": 3, "features": {"encoder": str(folder), **features}}
         form |= {"distil": {"share": 0.5}} if "teacher" in choices else {}
         quick = {"n_draws": 5, "more_labels": False, "unseen_tasks": False}
-        return train(traffic, tmp_path / name, recipe=parse_recipe(form, name=name), encoder=encoder, **quick, **choices)[0]
+        return train(
+            traffic,
+            tmp_path / name,
+            recipe=parse_recipe(form, name=name),
+            encoder=encoder,
+            **quick,
+            **choices,
+        )[0]
 
     words = {"ngrams": {"buckets": 4096, "strength": 3.0}, "embedding": False}
     teacher = trained("teacher", {"ngrams": False, "embedding": {"strength": 1.0}})

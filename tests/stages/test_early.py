@@ -42,13 +42,20 @@ def shipped(run_folder):
 
 
 def requests_of(traffic, *, told=True):
-    return [Request(messages, task if told else None) for messages, task in zip(traffic.messages(), traffic.tasks, strict=True)]
+    return [
+        Request(messages, task if told else None)
+        for messages, task in zip(traffic.messages(), traffic.tasks, strict=True)
+    ]
 
 
 def test_bundle_holds_the_early_graph_and_its_cut_offs(shipped):
     bundle, early = shipped.bundle, shipped.bundle.policy.early
     assert "early.onnx" in bundle.manifest.files
-    assert (early.threshold, early.budget, early.confidence) == (bundle.policy.threshold, 0.05, 0.95)
+    assert (early.threshold, early.budget, early.confidence) == (
+        bundle.policy.threshold,
+        0.05,
+        0.95,
+    )
     assert shipped.notes == ()
     for cut in (early.with_task, early.without_task):
         assert cut.low <= early.threshold <= cut.high
@@ -70,17 +77,25 @@ def test_expected_shares_are_what_the_router_does(shipped, run_folder, told):
         (run.calibration, expected["asked"]["value"], expected["changed"]["value"]),
         (run.test, figures["asked"].value, figures["changed"].value),
     ):
-        decisions, slow = (one.decide_many(requests_of(traffic, told=told)) for one in (router, plain))
-        scored = [(fast, sure) for fast, sure in zip(decisions, slow, strict=True) if sure.scored_by]
+        decisions, slow = (
+            one.decide_many(requests_of(traffic, told=told)) for one in (router, plain)
+        )
+        scored = [
+            (fast, sure) for fast, sure in zip(decisions, slow, strict=True) if sure.scored_by
+        ]
         assert {sure.scored_by for _, sure in scored} == {"scorer"}
         by = Counter(fast.scored_by for fast, _ in scored)
         assert by["scorer"] / len(scored) == pytest.approx(asked)
-        assert np.mean([fast.route != sure.route for fast, sure in scored]) == pytest.approx(changed)
+        assert np.mean([fast.route != sure.route for fast, sure in scored]) == pytest.approx(
+            changed
+        )
     assert by["early"]
 
 
 def test_evaluating_the_bundle_says_what_early_exit_does(shipped, run_folder, journey, tmp_path):
-    """On the test split of its own traffic the same as shipping, and nothing where a bundle has none."""
+    """On the test split of its own traffic the same as shipping, and nothing where a bundle has
+    none.
+    """
     evaluate_scorer(shipped.bundle.path, journey.traffic, tmp_path / "report", n_draws=DRAWS)
     found = read_metrics(tmp_path / "report" / "metrics.json")
     assert found.early == read_metrics(shipped.bundle.path / "metrics.json").early
@@ -122,7 +137,11 @@ def test_budget_that_cannot_be_shown_ships_without_and_says_so(run_folder, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({"per_task": True}, "tasks have their own"), ({"min_familiarity": 0.05}, "min_familiarity asks for that")]
+    ("change", "said"),
+    [
+        ({"per_task": True}, "tasks have their own"),
+        ({"min_familiarity": 0.05}, "min_familiarity asks for that"),
+    ],
 )
 def test_policy_that_cannot_have_it_ships_without(run_folder, tmp_path, change, said):
     rules = Run.read(run_folder).recipe.policy.model_copy(update=change)
@@ -156,7 +175,13 @@ def test_damaged_student_is_refused(run_folder, tmp_path):
 
 
 def test_threshold_chosen_again_has_cut_offs_of_its_own(shipped, journey, tmp_path):
-    found = rechoose(shipped.bundle.path, journey.traffic, tmp_path / "tiny-7", objective="share=0.6", n_draws=DRAWS)
+    found = rechoose(
+        shipped.bundle.path,
+        journey.traffic,
+        tmp_path / "tiny-7",
+        objective="share=0.6",
+        n_draws=DRAWS,
+    )
     early = found.bundle.policy.early
     assert early.threshold == found.new.threshold != shipped.bundle.policy.threshold
     assert early.budget == 0.05
@@ -164,19 +189,45 @@ def test_threshold_chosen_again_has_cut_offs_of_its_own(shipped, journey, tmp_pa
     assert verify(tmp_path / "tiny-7").passed
 
 
-def test_thresholds_by_task_drop_the_cut_offs_and_a_later_choice_brings_them_back(shipped, journey, tmp_path):
-    dropped = rechoose(shipped.bundle.path, journey.traffic, tmp_path / "tiny-8", objective="share=0.6", per_task=True, n_draws=DRAWS)
+def test_thresholds_by_task_drop_the_cut_offs_and_a_later_choice_brings_them_back(
+    shipped, journey, tmp_path
+):
+    dropped = rechoose(
+        shipped.bundle.path,
+        journey.traffic,
+        tmp_path / "tiny-8",
+        objective="share=0.6",
+        per_task=True,
+        n_draws=DRAWS,
+    )
     assert dropped.bundle.policy.early is None
-    assert dropped.notes == ("no early exit: its cut-offs belong to one threshold, and tasks have their own",)
+    assert dropped.notes == (
+        "no early exit: its cut-offs belong to one threshold, and tasks have their own",
+    )
     assert Router.load(tmp_path / "tiny-8").decide("Plan a trip").scored_by == "scorer"
-    again = rechoose(tmp_path / "tiny-8", journey.traffic, tmp_path / "tiny-9", objective="share=0.6", n_draws=DRAWS)
+    again = rechoose(
+        tmp_path / "tiny-8",
+        journey.traffic,
+        tmp_path / "tiny-9",
+        objective="share=0.6",
+        n_draws=DRAWS,
+    )
     assert "early.onnx" in again.bundle.files
 
 
 def test_cut_offs_without_the_graph_are_refused(shipped, tmp_path):
     copied = shutil.copytree(shipped.bundle.path, tmp_path / "tiny-1")
     manifest = json.loads((copied / "manifest.json").read_text())
-    rewrite_manifest(copied, files={name: entry for name, entry in manifest["files"].items() if name != "early.onnx"})
+    rewrite_manifest(
+        copied,
+        files={name: entry for name, entry in manifest["files"].items() if name != "early.onnx"},
+    )
     (copied / "early.onnx").unlink()
-    with pytest.raises(BundleError, match=r"policy\.json has early cut-offs, but the bundle has no early\.onnx\. Ship the bundle again"):
+    with pytest.raises(
+        BundleError,
+        match=(
+            r"policy\.json has early cut-offs, but the bundle has no early\.onnx\. Ship the bundle"
+            r" again"
+        ),
+    ):
         read_bundle(copied)

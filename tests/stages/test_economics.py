@@ -40,19 +40,31 @@ def at_random(journey, prices):
 
 def test_only_what_training_did_not_see_counts(ranked):
     """The test split of the 800 requests, as in evaluation."""
-    assert ranked.notes[0] == "The bundle was trained on this traffic: figures are of the 151 requests of its test split, out of 800."
+    assert (
+        ranked.notes[0]
+        == "The bundle was trained on this traffic: figures are of the 151 requests of its test"
+        " split, out of 800."
+    )
     assert ranked.overall["frontier_spend"].n == 151
 
 
 def test_policy_is_what_evaluation_judges(journey, ranked, tmp_path):
-    """The plan of the bundle's policy keeps what evaluation does not send, at the quality it finds."""
-    figures = evaluate_scorer(journey.bundle, journey.traffic, tmp_path / "out", n_draws=DRAWS).evaluation.overall
-    assert ranked.plans["policy"]["kept_share"].value == pytest.approx(1.0 - figures["frontier_share"].value)
+    """The plan of the bundle's policy keeps what evaluation does not send, at the quality it
+    finds.
+    """
+    figures = evaluate_scorer(
+        journey.bundle, journey.traffic, tmp_path / "out", n_draws=DRAWS
+    ).evaluation.overall
+    assert ranked.plans["policy"]["kept_share"].value == pytest.approx(
+        1.0 - figures["frontier_share"].value
+    )
     assert ranked.plans["policy"]["caught_share"].value == 0.0
 
 
 def test_simplest_requests_have_more_quality_than_random_ones(ranked, at_random):
-    """The score keeps the requests that the cheap model answers well, which are also the shorter ones."""
+    """The score keeps the requests that the cheap model answers well, which are also the shorter
+    ones.
+    """
     simplest, anyone = ranked.plans["share"], at_random.plans["share"]
     assert simplest["kept_share"].value == pytest.approx(0.3)
     assert simplest["cheap_quality"].value > anyone["cheap_quality"].value
@@ -63,19 +75,30 @@ def test_without_a_bundle_random_requests_are_kept_and_it_says_so(at_random):
     assert "score" in at_random.assumed
     assert list(at_random.plans) == ["share"]
     assert at_random.plans["share"]["cheap_quality"].note == "assumed: score"
-    assert at_random.plans["share"]["frontier_spend"].value == pytest.approx(0.3 * at_random.overall["frontier_spend"].value)
+    assert at_random.plans["share"]["frontier_spend"].value == pytest.approx(
+        0.3 * at_random.overall["frontier_spend"].value
+    )
     assert at_random.overall["frontier_spend"].n == 800
 
 
 def test_spend_is_tokens_by_prices_by_volume(journey, prices, at_random):
     tokens = Traffic.read(journey.traffic).tokens
-    spend = 2e6 * (tokens.prompt.mean() * prices.frontier.reading + tokens.frontier.mean() * prices.frontier.writing) / 1e6
+    spend = (
+        2e6
+        * (
+            tokens.prompt.mean() * prices.frontier.reading
+            + tokens.frontier.mean() * prices.frontier.writing
+        )
+        / 1e6
+    )
     assert at_random.overall["frontier_spend"].value == pytest.approx(spend)
 
 
 def test_timestamps_tell_the_volume_of_the_whole_file(journey, prices):
     """800 requests in their span, not the 151 that are judged."""
-    made = weigh_up(journey.traffic, prices, replace(QUESTION, volume=None), bundle_path=journey.bundle)
+    made = weigh_up(
+        journey.traffic, prices, replace(QUESTION, volume=None), bundle_path=journey.bundle
+    )
     times = Traffic.read(journey.traffic).column("timestamp")
     months = (max(times) - min(times)).total_seconds() / 3600 / 730
     assert made.overall["requests_per_month"].value == pytest.approx(800 / months)
@@ -83,8 +106,13 @@ def test_timestamps_tell_the_volume_of_the_whole_file(journey, prices):
     assert made.verdict.answer == "wait"
 
 
-@pytest.mark.parametrize(("given", "policy", "caught"), [(None, None, 0.0), (None, 0.5, 0.5), (0.25, 0.5, 0.25), (0.0, 0.5, 0.0)])
-def test_catch_rate_is_the_answer_else_the_policys(journey, prices, monkeypatch, given, policy, caught):
+@pytest.mark.parametrize(
+    ("given", "policy", "caught"),
+    [(None, None, 0.0), (None, 0.5, 0.5), (0.25, 0.5, 0.25), (0.0, 0.5, 0.0)],
+)
+def test_catch_rate_is_the_answer_else_the_policys(
+    journey, prices, monkeypatch, given, policy, caught
+):
     """What is not caught is neither paid twice nor repaired; an unknown rate is an assumption."""
     bundle = read_bundle(journey.bundle)
     fallback = replace(bundle.policy.fallback, catch_rate=policy)
@@ -93,19 +121,27 @@ def test_catch_rate_is_the_answer_else_the_policys(journey, prices, monkeypatch,
     question = replace(QUESTION, answers=Answers(catch_rate=given))
     made = weigh_up(journey.traffic, prices, question, bundle_path=journey.bundle)
     share = made.plans["share"]
-    assert share["caught_share"].value == pytest.approx(caught * (1.0 - share["cheap_quality"].value))
+    assert share["caught_share"].value == pytest.approx(
+        caught * (1.0 - share["cheap_quality"].value)
+    )
     assert ("catch_rate" in made.assumed) == (given is None and policy is None)
 
 
 def test_other_traffic_counts_whole(journey, prices, tmp_path):
     made = weigh_up(subset(journey, tmp_path, "test"), prices, QUESTION, bundle_path=journey.bundle)
-    assert made.notes[0].startswith("All 151 requests count, as the bundle was trained on other traffic")
+    assert made.notes[0].startswith(
+        "All 151 requests count, as the bundle was trained on other traffic"
+    )
 
 
 def test_traffic_without_tokens_is_counted_or_named(journey, prices, tmp_path):
-    """Prompts are counted by the tokenizer or by their characters; answers that nobody counted are missing."""
+    """Prompts are counted by the tokenizer or by their characters; answers that nobody counted are
+    missing.
+    """
     names = ("prompt_tokens", "cheap_tokens", "frontier_tokens")
-    rows = [{key: value for key, value in row.items() if key not in names} for row in sample_rows(60)]
+    rows = [
+        {key: value for key, value in row.items() if key not in names} for row in sample_rows(60)
+    ]
     rows[0]["messages"] = [{"role": "user", "content": "x" * 400}]
     ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
     made = weigh_up(tmp_path / "in.parquet", prices, QUESTION)
@@ -116,29 +152,45 @@ def test_traffic_without_tokens_is_counted_or_named(journey, prices, tmp_path):
     assert made.overall["frontier_input_spend"].value > 0
     assert made.verdict.answer == "unsure"
     ranked = weigh_up(tmp_path / "in.parquet", prices, QUESTION, bundle_path=journey.bundle)
-    assert ranked.assumed["prompt_tokens"] == "tokens of 100% of the requests are counted by the scorer's tokenizer"
+    assert (
+        ranked.assumed["prompt_tokens"]
+        == "tokens of 100% of the requests are counted by the scorer's tokenizer"
+    )
 
 
 def test_requests_that_were_routed_already_are_told(prices, tmp_path):
-    rows = [{**row, "route": "cheap" if number % 4 == 0 else "frontier"} for number, row in enumerate(sample_rows(40))]
+    rows = [
+        {**row, "route": "cheap" if number % 4 == 0 else "frontier"}
+        for number, row in enumerate(sample_rows(40))
+    ]
     ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
-    assert any("answered 25% of the logged requests already" in note for note in weigh_up(tmp_path / "in.parquet", prices, QUESTION).notes)
+    assert any(
+        "answered 25% of the logged requests already" in note
+        for note in weigh_up(tmp_path / "in.parquet", prices, QUESTION).notes
+    )
 
 
 def test_file_holds_the_same_numbers(ranked, tmp_path):
     write_economics(ranked, tmp_path / "economics.json")
-    assert json.loads((tmp_path / "economics.json").read_text()) == json.loads(json.dumps(ranked.as_dict()))
+    assert json.loads((tmp_path / "economics.json").read_text()) == json.loads(
+        json.dumps(ranked.as_dict())
+    )
 
 
 def test_bad_input_is_refused(journey, prices, tmp_path, monkeypatch):
     with pytest.raises(TrafficNotFoundError):
         weigh_up(tmp_path / "none.parquet", prices, QUESTION)
     monkeypatch.setattr(stage, "training_splits", lambda _, traffic: np.full(len(traffic), "fit"))
-    with pytest.raises(TooFewSamplesError, match="requests that training did not see: all 800 were seen"):
+    with pytest.raises(
+        TooFewSamplesError, match="requests that training did not see: all 800 were seen"
+    ):
         weigh_up(journey.traffic, prices, QUESTION, bundle_path=journey.bundle)
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.1, 30.0, float("nan")])
 def test_share_that_is_none_is_refused(share):
-    with pytest.raises(InvalidValueError, match=r"share must be in \(0, 1\]: got .* Shares are fractions, not percentages"):
+    with pytest.raises(
+        InvalidValueError,
+        match=r"share must be in \(0, 1\]: got .* Shares are fractions, not percentages",
+    ):
         Question(share=share)

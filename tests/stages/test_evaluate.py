@@ -26,8 +26,18 @@ def subset(journey, folder, split, *, extra=()):
     """Ingest the sample rows of one split under new ids, and some others."""
     run = Run.read(journey.run)
     traffic = Traffic.read(journey.traffic)
-    splits = dict(zip(traffic.ids, traffic.splits(run.recipe.split.fractions, run.recipe.seed).tolist(), strict=True))
-    rows = [{**row, "id": f"new-{row['id']}", "group": None} for row in sample_rows() if splits[row["id"]] == split]
+    splits = dict(
+        zip(
+            traffic.ids,
+            traffic.splits(run.recipe.split.fractions, run.recipe.seed).tolist(),
+            strict=True,
+        )
+    )
+    rows = [
+        {**row, "id": f"new-{row['id']}", "group": None}
+        for row in sample_rows()
+        if splits[row["id"]] == split
+    ]
     ingest([write_rows(folder / f"{split}.jsonl", [*rows, *extra])], folder / f"{split}.parquet")
     return folder / f"{split}.parquet"
 
@@ -47,35 +57,54 @@ def new_rows(n=30):
 
 @pytest.mark.parametrize("kind", ["run", "bundle"])
 def test_only_the_test_split_of_its_own_traffic_is_judged(journey, tmp_path, kind):
-    result = evaluate_scorer(getattr(journey, kind), journey.traffic, tmp_path / "out", n_draws=DRAWS)
+    result = evaluate_scorer(
+        getattr(journey, kind), journey.traffic, tmp_path / "out", n_draws=DRAWS
+    )
     assert (result.judged, result.left_out) == (151, 649)
     assert result.evaluation.counts["requests"] == 151
     assert read_metrics(tmp_path / "out" / "metrics.json") == result.evaluation
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.json", "report.html", "report.md"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "metrics.json",
+        "report.html",
+        "report.md",
+    }
 
 
 def test_run_and_bundle_agree(journey, tmp_path):
-    """Python model and ONNX Runtime, the batch tokenizer and the one of serving: the same figures."""
+    """Python model and ONNX Runtime, the batch tokenizer and the one of serving: the same
+    figures.
+    """
     run, bundle = (
-        evaluate_scorer(path, journey.traffic, tmp_path / path.name, n_draws=DRAWS).evaluation for path in (journey.run, journey.bundle)
+        evaluate_scorer(path, journey.traffic, tmp_path / path.name, n_draws=DRAWS).evaluation
+        for path in (journey.run, journey.bundle)
     )
     for name in RANKED:
         one, other = run.overall[name], bundle.overall[name]
         assert one.n == other.n > 0
-        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), abs=1e-6), name
+        assert (one.value, one.low, one.high) == pytest.approx(
+            (other.value, other.low, other.high), abs=1e-6
+        ), name
     for task, figures in run.slices["task"].items():
-        assert figures["auroc"].value == pytest.approx(bundle.slices["task"][task]["auroc"].value, abs=1e-6)
+        assert figures["auroc"].value == pytest.approx(
+            bundle.slices["task"][task]["auroc"].value, abs=1e-6
+        )
 
 
 def test_training_and_evaluation_of_the_run_give_the_same_figures(journey, tmp_path):
-    again = evaluate_scorer(journey.run, journey.traffic, tmp_path / "out", n_draws=DRAWS).evaluation
+    again = evaluate_scorer(
+        journey.run, journey.traffic, tmp_path / "out", n_draws=DRAWS
+    ).evaluation
     trained = read_metrics(journey.run / "metrics.json")
-    assert {name: again.overall[name] for name in RANKED} == {name: trained.overall[name] for name in RANKED}
+    assert {name: again.overall[name] for name in RANKED} == {
+        name: trained.overall[name] for name in RANKED
+    }
     assert again.baselines["task_mean"]["apgr"] == trained.baselines["task_mean"]["apgr"]
 
 
 def test_shipping_and_evaluation_of_the_bundle_give_the_same_figures(journey, tmp_path):
-    again = evaluate_scorer(journey.bundle, journey.traffic, tmp_path / "out", n_draws=DRAWS).evaluation
+    again = evaluate_scorer(
+        journey.bundle, journey.traffic, tmp_path / "out", n_draws=DRAWS
+    ).evaluation
     shipped = read_metrics(journey.bundle / "metrics.json")
     assert again.threshold == shipped.threshold
     assert dict(again.overall) == dict(shipped.overall)
@@ -93,27 +122,47 @@ def test_nothing_that_training_saw_is_judged(journey, tmp_path, split):
 def test_traffic_that_was_all_seen_cannot_judge(journey, tmp_path):
     traffic = subset(journey, tmp_path, "calibration")
     with pytest.raises(
-        TooFewSamplesError, match="evaluation needs samples that training did not see: all 131 were seen. Pass other traffic"
+        TooFewSamplesError,
+        match=(
+            "evaluation needs samples that training did not see: all 131 were seen. Pass other"
+            " traffic"
+        ),
     ):
         evaluate_scorer(journey.run, traffic, tmp_path / "out", n_draws=DRAWS)
     assert not (tmp_path / "out").exists()
 
 
 def findings(result):
-    return [(finding.severity, finding.name) for finding in result.evaluation.findings if finding.name != "calibration_off"]
+    return [
+        (finding.severity, finding.name)
+        for finding in result.evaluation.findings
+        if finding.name != "calibration_off"
+    ]
 
 
 @pytest.mark.parametrize("kind", ["run", "bundle"])
 def test_own_traffic_is_told_from_other(journey, tmp_path, kind):
     """That training saw most of its own traffic is no fault; what was left out is said."""
-    result = evaluate_scorer(getattr(journey, kind), journey.traffic, tmp_path / "out", n_draws=DRAWS)
+    result = evaluate_scorer(
+        getattr(journey, kind), journey.traffic, tmp_path / "out", n_draws=DRAWS
+    )
     assert ("info", "training_overlap") in findings(result)
-    (overlap,) = [finding for finding in result.evaluation.findings if finding.name == "training_overlap"]
+    (overlap,) = [
+        finding for finding in result.evaluation.findings if finding.name == "training_overlap"
+    ]
     assert (overlap.numbers["left_out"], overlap.numbers["requests"]) == (649, 800)
     lineage = result.evaluation.lineage
     traffic = Traffic.read(journey.traffic)
-    assert (lineage["training_data"], lineage["judged_data"]) == (traffic.data_hash, traffic.data_hash)
-    assert (lineage["scorer"], lineage["judged"], lineage["left_out"], lineage["recipe"]) == (kind, 151, 649, "small")
+    assert (lineage["training_data"], lineage["judged_data"]) == (
+        traffic.data_hash,
+        traffic.data_hash,
+    )
+    assert (lineage["scorer"], lineage["judged"], lineage["left_out"], lineage["recipe"]) == (
+        kind,
+        151,
+        649,
+        "small",
+    )
     assert lineage["objective"] == ("share=0.3" if kind == "bundle" else None)
 
 
@@ -149,12 +198,21 @@ def test_edited_requests_of_the_training_are_left_out(journey, tmp_path):
     """Ingested alone, under new ids and groups, with a word added at the end."""
     run = Run.read(journey.run)
     traffic = Traffic.read(journey.traffic)
-    fit = set(np.array(traffic.ids)[traffic.splits(run.recipe.split.fractions, run.recipe.seed) == "fit"].tolist())
-    long = [row for row in sample_rows() if row["id"] in fit and isinstance(row["messages"][-1]["content"], str)]
+    fit = set(
+        np.array(traffic.ids)[
+            traffic.splits(run.recipe.split.fractions, run.recipe.seed) == "fit"
+        ].tolist()
+    )
+    long = [
+        row
+        for row in sample_rows()
+        if row["id"] in fit and isinstance(row["messages"][-1]["content"], str)
+    ]
     long = [row for row in long if len(row["messages"][-1]["content"].split()) > 25][:20]
     edited = [
         {**row, "id": f"new-{place}", "group": f"new-{place}", "messages": [
-            *row["messages"][:-1], {**row["messages"][-1], "content": row["messages"][-1]["content"] + " please"}
+            *row["messages"][:-1],
+            row["messages"][-1] | {"content": row["messages"][-1]["content"] + " please"},
         ]}
         for place, row in enumerate(long)
     ]  # fmt: skip
@@ -167,23 +225,33 @@ def test_edited_requests_of_the_training_are_left_out(journey, tmp_path):
 
 
 def test_bundle_says_that_it_does_not_know_other_traffic(journey, tmp_path):
-    result = evaluate_scorer(journey.bundle, subset(journey, tmp_path, "test"), tmp_path / "out", n_draws=DRAWS)
+    result = evaluate_scorer(
+        journey.bundle, subset(journey, tmp_path, "test"), tmp_path / "out", n_draws=DRAWS
+    )
     assert (result.judged, result.left_out) == (151, 0)
     assert "whether single samples overlap is not known" in result.note
 
 
 def test_text_that_the_tokenizer_drops_does_not_stop_the_others(journey, tmp_path):
-    rows = [*new_rows(), {"id": "empty", "prompt": "\u200b", "cheap_quality": 1, "frontier_quality": 1}]
+    rows = [
+        *new_rows(),
+        {"id": "empty", "prompt": "\u200b", "cheap_quality": 1, "frontier_quality": 1},
+    ]
     ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
     for path in (journey.run, journey.bundle):
-        assert evaluate_scorer(path, tmp_path / "in.parquet", tmp_path / path.name, n_draws=5).judged == 31
+        assert (
+            evaluate_scorer(path, tmp_path / "in.parquet", tmp_path / path.name, n_draws=5).judged
+            == 31
+        )
 
 
 @pytest.mark.parametrize("kind", ["run", "bundle"])
 def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
     """In the report, and in a file with the figures of the command of that name."""
     prices = load_price_list(REPOSITORY / "data" / "prices.example.toml")
-    result = evaluate_scorer(getattr(journey, kind), journey.traffic, tmp_path, prices=prices, n_draws=DRAWS)
+    result = evaluate_scorer(
+        getattr(journey, kind), journey.traffic, tmp_path, prices=prices, n_draws=DRAWS
+    )
     assert set(result.written) == {path.name for path in tmp_path.iterdir()}
     assert "economics.json" in result.written
     made = json.loads((tmp_path / "economics.json").read_text())
@@ -191,7 +259,9 @@ def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
     assert "## Does it pay?" in (tmp_path / "report.md").read_text()
     assert ("policy" in made) == (kind == "bundle")
     if kind == "bundle":
-        same = weigh_up(journey.traffic, prices, Question(n_draws=DRAWS), bundle_path=journey.bundle)
+        same = weigh_up(
+            journey.traffic, prices, Question(n_draws=DRAWS), bundle_path=journey.bundle
+        )
         assert made["share"] == json.loads(json.dumps(same.as_dict()))["share"]
 
 
@@ -199,7 +269,11 @@ def test_price_list_of_tokens_alone_weighs_nothing_up(journey, tmp_path):
     listed = load_price_list(REPOSITORY / "data" / "prices.example.toml")
     bare = PriceList(name="bare", date=listed.date, cheap=listed.cheap, frontier=listed.frontier)
     result = evaluate_scorer(journey.bundle, journey.traffic, tmp_path, prices=bare, n_draws=DRAWS)
-    assert set(result.written) == {path.name for path in tmp_path.iterdir()} == {"metrics.json", "report.html", "report.md"}
+    assert (
+        set(result.written)
+        == {path.name for path in tmp_path.iterdir()}
+        == {"metrics.json", "report.html", "report.md"}
+    )
     assert result.evaluation.overall["cost"].value is not None
 
 
@@ -214,7 +288,10 @@ def test_crash_leaves_no_metrics(journey, tmp_path, monkeypatch):
 
 
 def test_neither_run_nor_bundle_is_refused(journey, tmp_path):
-    with pytest.raises(RunError, match="neither a run nor a bundle at .* written by 'difficulty train' or 'difficulty ship'"):
+    with pytest.raises(
+        RunError,
+        match="neither a run nor a bundle at .* written by 'difficulty train' or 'difficulty ship'",
+    ):
         evaluate_scorer(tmp_path, journey.traffic, tmp_path / "out")
 
 
@@ -228,8 +305,15 @@ def test_damaged_input_is_refused(journey, tmp_path):
 
 
 def test_training_and_serving_count_the_tokens_of_a_long_request_alike(journey, tmp_path):
-    """Of a request longer than ``max_chars`` both estimate the tokens of the whole from the part that is kept."""
-    row = {"id": "long", "prompt": "Count every box in the hall. " * 2_000, "cheap_quality": 1, "frontier_quality": 1}
+    """Of a request longer than ``max_chars`` both estimate the tokens of the whole from the part
+    that is kept.
+    """
+    row = {
+        "id": "long",
+        "prompt": "Count every box in the hall. " * 2_000,
+        "cheap_quality": 1,
+        "frontier_quality": 1,
+    }
     (tmp_path / "long.jsonl").write_text(json.dumps(row) + "\n")
     ingest([tmp_path / "long.jsonl"], tmp_path / "long.parquet")
     traffic, run = Traffic.read(tmp_path / "long.parquet"), Run.read(journey.run)

@@ -1,4 +1,6 @@
-"""int8 at shipping time: a run that was trained on float32 vectors, shipped with an encoder that decides almost the same."""
+"""int8 at shipping time: a run that was trained on float32 vectors, shipped with an encoder that
+decides almost the same.
+"""
 
 import numpy as np
 import onnx
@@ -25,7 +27,9 @@ RECIPE = {
 @pytest.fixture(scope="module")
 def run_folder(journey, tmp_path_factory):
     """A run whose encoder has float32 weights: four matrices, and the table of tokens."""
-    return train_with_transformer(journey, tmp_path_factory.mktemp("exporting"), RECIPE, dim=16, layers=4)
+    return train_with_transformer(
+        journey, tmp_path_factory.mktemp("exporting"), RECIPE, dim=16, layers=4
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +52,26 @@ def test_encoder_is_int8_and_the_bundle_says_so(shipped):
 
 
 def test_flips_are_counted_however_near_the_threshold(shipped, run_folder):
-    """By hand on the calibration requests: what the router decides beside what the Python model's score says."""
+    """By hand on the calibration requests: what the router decides beside what the Python model's
+    score says.
+    """
     run, threshold = Run.read(run_folder), shipped.bundle.policy.threshold
     tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
     python = run.model.predict(tokens.ids, tokens.tasks).difficulty_score > threshold
-    requests = [Request(messages, task) for messages, task in zip(run.calibration.messages(), run.calibration.tasks, strict=True)]
+    requests = [
+        Request(messages, task)
+        for messages, task in zip(run.calibration.messages(), run.calibration.tasks, strict=True)
+    ]
     scorer = Router.load(shipped.bundle.path).scorer
-    shipped_scores = scorer.score_many([scorer.encode(request.messages, request.task).ids for request in requests])["difficulty_score"]
+    shipped_scores = scorer.score_many(
+        [scorer.encode(request.messages, request.task).ids for request in requests]
+    )["difficulty_score"]
     flips = int((python != (shipped_scores > threshold)).sum())
     assert flips <= shipped.parity.flips <= BUDGET * shipped.parity.n
     assert shipped.parity.max_difference > run.recipe.export.max_score_difference
-    assert not np.allclose(shipped_scores, run.model.predict(tokens.ids, tokens.tasks).difficulty_score, atol=1e-5)
+    assert not np.allclose(
+        shipped_scores, run.model.predict(tokens.ids, tokens.tasks).difficulty_score, atol=1e-5
+    )
 
 
 def test_without_int8_the_encoder_stays_as_it_was_trained(run_folder, tmp_path):
@@ -70,7 +83,9 @@ def test_without_int8_the_encoder_stays_as_it_was_trained(run_folder, tmp_path):
 
 
 def test_rungs_that_change_too_much_are_passed_over(run_folder, tmp_path, monkeypatch):
-    """The first two rungs are made useless here: a rung that decides well enough ships, and says what it keeps."""
+    """The first two rungs are made useless here: a rung that decides well enough ships, and says
+    what it keeps.
+    """
 
     def some_useless(encoder, ids):
         for rung in original(encoder, ids):
@@ -82,14 +97,25 @@ def test_rungs_that_change_too_much_are_passed_over(run_folder, tmp_path, monkey
     assert found.parity.encoder == "int8, 2 of 5 weight matrices in float32"
 
 
-def test_where_no_rung_will_do_the_encoder_ships_as_it_was_trained(run_folder, tmp_path, monkeypatch):
+def test_where_no_rung_will_do_the_encoder_ships_as_it_was_trained(
+    run_folder, tmp_path, monkeypatch
+):
     original = exporting.ladder
     monkeypatch.setattr(
-        exporting, "ladder", lambda encoder, ids: (rung._replace(encoder=useless(encoder)) for rung in original(encoder, ids))
+        exporting,
+        "ladder",
+        lambda encoder, ids: (
+            rung._replace(encoder=useless(encoder)) for rung in original(encoder, ids)
+        ),
     )
     found = ship(run_folder, tmp_path / "tiny-4", n_draws=DRAWS, allow_no_signal=True)
     assert found.parity.encoder is None
-    assert found.notes == ("the encoder stays float32: every int8 form of it that was tried changes more than 5.00% of the decisions",)
+    assert found.notes == (
+        (
+            "the encoder stays float32: every int8 form of it that was tried changes more than"
+            " 5.00% of the decisions"
+        ),
+    )
     assert "MatMulInteger" not in operators_of(found.bundle)
 
 
@@ -103,6 +129,12 @@ def useless(encoder):
 
 
 def test_encoder_without_float32_weights_is_refused(journey, tmp_path):
-    with pytest.raises(RunError, match=r"int8 at shipping needs an encoder with float32 weights: that of .* has none\. Train with"):
+    with pytest.raises(
+        RunError,
+        match=(
+            r"int8 at shipping needs an encoder with float32 weights: that of .* has none\. Train"
+            r" with"
+        ),
+    ):
         ship(journey.run, tmp_path / "small-9", int8=True, n_draws=DRAWS)
     assert list(tmp_path.iterdir()) == []

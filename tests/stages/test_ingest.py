@@ -15,19 +15,31 @@ GOOD = {"id": "a", "prompt": "Hello", "cheap_quality": 0, "frontier_quality": 1}
 
 
 def write(path, rows):
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows),
+        encoding="utf-8",
+    )
     return path
 
 
 def rejects(out):
     path = out.with_name(f"{out.stem}.rejects.jsonl")
-    return [json.loads(line) for line in path.read_text().split("\n") if line] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text().split("\n") if line] if path.exists() else []
+    )
 
 
 def test_good_rows_go_on_and_bad_rows_go_to_the_rejects(tmp_path):
     source = write(
         tmp_path / "in.jsonl",
-        [GOOD, {**GOOD, "id": "b", "cheap_quality": 7}, "{oops", {**GOOD, "id": "c", "prompt": "Bye"}, GOOD, {"prompt": "no outcome"}],
+        [
+            GOOD,
+            {**GOOD, "id": "b", "cheap_quality": 7},
+            "{oops",
+            {**GOOD, "id": "c", "prompt": "Bye"},
+            GOOD,
+            {"prompt": "no outcome"},
+        ],
     )
     summary = ingest([source], out := tmp_path / "out.parquet")
     assert Traffic.read(out).ids == ["a", "c"]
@@ -36,7 +48,14 @@ def test_good_rows_go_on_and_bad_rows_go_to_the_rejects(tmp_path):
         (2, "b", "cheap_quality must be in [0, 1] or null"),
         (3, None, "a line must be one JSON object"),
         (5, "a", "id must be unique"),
-        (6, None, "outcomes must name at least one of cheap_quality, frontier_quality, cheap_passed, preference"),
+        (
+            6,
+            None,
+            (
+                "outcomes must name at least one of cheap_quality, frontier_quality, cheap_passed,"
+                " preference"
+            ),
+        ),
     ]
     assert rejects(out)[2]["reason"].endswith(f"Line 1 of {source} has it.")
     assert sum(summary.rejected.values()) == 4
@@ -45,8 +64,22 @@ def test_good_rows_go_on_and_bad_rows_go_to_the_rejects(tmp_path):
 
 def test_the_summary_counts_by_hand(tmp_path):
     rows = [
-        {"prompt": "one", "cheap_quality": 0, "frontier_quality": 1, "task": "x", "cheap_tokens": 5, "contaminated": True},
-        {"prompt": "two", "cheap_quality": 1, "frontier_quality": 0.5, "task": "x", "cheap_model": "c", "frontier_model": "f"},
+        {
+            "prompt": "one",
+            "cheap_quality": 0,
+            "frontier_quality": 1,
+            "task": "x",
+            "cheap_tokens": 5,
+            "contaminated": True,
+        },
+        {
+            "prompt": "two",
+            "cheap_quality": 1,
+            "frontier_quality": 0.5,
+            "task": "x",
+            "cheap_model": "c",
+            "frontier_model": "f",
+        },
         {"prompt": "ONE", "cheap_passed": True, "frontier_quality": 1},
         {"prompt": "a\ud800", "preference": "frontier"},
     ]
@@ -54,8 +87,19 @@ def test_the_summary_counts_by_hand(tmp_path):
     assert summary.cheap_quality == pytest.approx(2 / 3)
     assert summary.frontier_quality == pytest.approx(2.5 / 3)
     assert (summary.frontier_better, summary.cheap_better, summary.tied) == (0.5, 0.25, 0.25)
-    assert summary.known_outcomes == {"cheap_quality": 2, "frontier_quality": 3, "cheap_passed": 1, "preference": 1, "both": 3}
-    assert (summary.exact_duplicates, summary.near_duplicates, summary.groups, summary.largest_group) == (1, 0, 3, 2)
+    assert summary.known_outcomes == {
+        "cheap_quality": 2,
+        "frontier_quality": 3,
+        "cheap_passed": 1,
+        "preference": 1,
+        "both": 3,
+    }
+    assert (
+        summary.exact_duplicates,
+        summary.near_duplicates,
+        summary.groups,
+        summary.largest_group,
+    ) == (1, 0, 3, 2)
     assert (summary.generated_ids, summary.repaired_messages, summary.contaminated) == (4, 1, 1)
     assert summary.tasks == {"x": 2, "": 2}
     assert summary.model_pairs == {"c / f": 1}
@@ -66,17 +110,34 @@ def test_the_summary_counts_by_hand(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "warning"),
     [
-        ([{"cheap_quality": 1, "frontier_quality": 0}], "check that the two columns are not swapped"),
-        ([{"cheap_quality": 0.5, "frontier_quality": 0.5}, {"cheap_quality": 1, "frontier_quality": 1}], "there is nothing to route"),
+        (
+            [{"cheap_quality": 1, "frontier_quality": 0}],
+            "check that the two columns are not swapped",
+        ),
+        (
+            [
+                {"cheap_quality": 0.5, "frontier_quality": 0.5},
+                {"cheap_quality": 1, "frontier_quality": 1},
+            ],
+            "there is nothing to route",
+        ),
         ([{"cheap_passed": True}], "the cheap model has quality 1 on every sample: one class"),
         ([{"cheap_passed": True}] * 10, "only 10 samples"),
         ([{"cheap_passed": True, "group": "g"}] * 10, "one group holds 10 of 10 samples"),
-        ([{"cheap_passed": True, "cheap_model": "c"}, {"cheap_passed": True, "cheap_model": "d"}], "more than one pair of models"),
+        (
+            [
+                {"cheap_passed": True, "cheap_model": "c"},
+                {"cheap_passed": True, "cheap_model": "d"},
+            ],
+            "more than one pair of models",
+        ),
         ([{"cheap_passed": True}, {"weight": -1}], "1 of 2 rows were rejected"),
     ],
 )
 def test_the_summary_warns(rows, warning, tmp_path):
-    source = write(tmp_path / "in.jsonl", [{"prompt": f"request {n}", **row} for n, row in enumerate(rows)])
+    source = write(
+        tmp_path / "in.jsonl", [{"prompt": f"request {n}", **row} for n, row in enumerate(rows)]
+    )
     assert any(warning in found for found in ingest([source], tmp_path / "out.parquet").warnings)
 
 
@@ -85,7 +146,10 @@ def test_the_summary_warns(rows, warning, tmp_path):
     [
         (
             [{"prompt": "x", "score": 1}] * 3,
-            r"got 3, all rejected, 3 of them because outcomes must name at least one .* found: prompt, score\.",
+            (
+                r"got 3, all rejected, 3 of them because outcomes must name at least one .* found:"
+                r" prompt, score\."
+            ),
         ),
         ([{"prompt": "x", "cheap_quality": 70}], "because cheap_quality must be in"),
         ([{"prompt": "x", "cheap_quality": float("nan")}], "because cheap_quality must be in"),
@@ -123,7 +187,9 @@ def test_the_output_must_be_another_parquet_file(tmp_path):
 
 
 def test_an_interrupt_leaves_what_was_there_before(tmp_path):
-    source = write(tmp_path / "in.jsonl", [{**GOOD, "id": str(n), "prompt": f"{n}"} for n in range(600)])
+    source = write(
+        tmp_path / "in.jsonl", [{**GOOD, "id": str(n), "prompt": f"{n}"} for n in range(600)]
+    )
     ingest([write(tmp_path / "old.jsonl", [GOOD, {}])], out := tmp_path / "out.parquet")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -144,7 +210,11 @@ def test_rejects_of_an_earlier_run_do_not_stay(tmp_path):
 
 def test_progress_ends_with_the_number_of_rows(tmp_path):
     seen = []
-    ingest([write(tmp_path / "in.jsonl", [{**GOOD, "id": str(n)} for n in range(1_200)])], tmp_path / "out.parquet", progress=seen.append)
+    ingest(
+        [write(tmp_path / "in.jsonl", [{**GOOD, "id": str(n)} for n in range(1_200)])],
+        tmp_path / "out.parquet",
+        progress=seen.append,
+    )
     assert seen == [500, 1_000, 1_200]
 
 
@@ -160,7 +230,12 @@ def test_rows_without_ids_from_two_files_of_one_name_are_all_kept(tmp_path):
 
 
 def test_one_megabyte_and_odd_columns_are_kept(tmp_path):
-    row = {**GOOD, "prompt": "long " * 200_000, "note": {"deep": [float("nan"), "\ud800"]}, "extra": 5}
+    row = {
+        **GOOD,
+        "prompt": "long " * 200_000,
+        "note": {"deep": [float("nan"), "\ud800"]},
+        "extra": 5,
+    }
     ingest([write(tmp_path / "in.jsonl", [row])], tmp_path / "out.parquet")
     traffic = Traffic.read(tmp_path / "out.parquet")
     assert len(traffic.messages()[0][0]["content"]) == 1_000_000
@@ -168,7 +243,14 @@ def test_one_megabyte_and_odd_columns_are_kept(tmp_path):
 
 
 def test_every_file_type_gives_the_same_samples(tmp_path):
-    rows = [{"id": str(n), "messages": json.dumps([{"role": "user", "content": f"Request {n}"}]), "cheap_quality": 0.5} for n in range(5)]
+    rows = [
+        {
+            "id": str(n),
+            "messages": json.dumps([{"role": "user", "content": f"Request {n}"}]),
+            "cheap_quality": 0.5,
+        }
+        for n in range(5)
+    ]
     write(tmp_path / "a.jsonl", rows)
     dataset = datasets.Dataset.from_list(rows)
     dataset.to_csv(tmp_path / "a.csv")
@@ -182,7 +264,10 @@ def test_every_file_type_gives_the_same_samples(tmp_path):
 
 
 def test_ingested_traffic_can_be_ingested_again_with_more(tmp_path):
-    old = write(tmp_path / "old.jsonl", [{**GOOD, "team": "x", "timestamp": "2026-01-31T12:00:00Z", "group": "g"}])
+    old = write(
+        tmp_path / "old.jsonl",
+        [{**GOOD, "team": "x", "timestamp": "2026-01-31T12:00:00Z", "group": "g"}],
+    )
     new = write(tmp_path / "new.jsonl", [{**GOOD, "id": "b", "prompt": "Bye"}])
     ingest([old], tmp_path / "old.parquet")
     ingest([tmp_path / "old.parquet", new], tmp_path / "all.parquet")
@@ -193,7 +278,13 @@ def test_ingested_traffic_can_be_ingested_again_with_more(tmp_path):
 
 def test_appended_rows_move_no_old_row(tmp_path):
     rows = [
-        {"prompt": f"what is the capital city of country number {n % 40} on the old map {'please' * (n % 3)}", "cheap_passed": True}
+        {
+            "prompt": (
+                f"what is the capital city of country number {n % 40} on the old map"
+                f" {'please' * (n % 3)}"
+            ),
+            "cheap_passed": True,
+        }
         for n in range(120)
     ]
     for name, n_rows in (("short", 70), ("long", 120)):
@@ -228,8 +319,16 @@ def test_routellm_mmlu_is_ingested_whole_in_time(routellm, tmp_path):
     start = time.perf_counter()
     summary = ingest([routellm / "routellm/evals/mmlu"], out := tmp_path / "mmlu.parquet")
     assert time.perf_counter() - start < 60  # 20 s is the aim on a free machine
-    assert (summary.rows, summary.kept, summary.contaminated, len(summary.tasks)) == (14_042, 14_042, 5, 57)
-    assert (summary.cheap_quality, summary.frontier_quality) == (pytest.approx(0.6808, abs=1e-4), pytest.approx(0.8058, abs=1e-4))
+    assert (summary.rows, summary.kept, summary.contaminated, len(summary.tasks)) == (
+        14_042,
+        14_042,
+        5,
+        57,
+    )
+    assert (summary.cheap_quality, summary.frontier_quality) == (
+        pytest.approx(0.6808, abs=1e-4),
+        pytest.approx(0.8058, abs=1e-4),
+    )
     assert summary.exact_duplicates == 105
     assert summary.largest_group <= 10
     assert (Traffic.read(out).splits() == "aside").mean() < 0.002
@@ -238,7 +337,10 @@ def test_routellm_mmlu_is_ingested_whole_in_time(routellm, tmp_path):
 def test_routellm_gsm8k_is_ingested_by_the_same_path(routellm, tmp_path):
     summary = ingest([routellm / "routellm/evals/gsm8k"], tmp_path / "gsm8k.parquet")
     assert (summary.kept, summary.contaminated, summary.tasks) == (1_319, 12, {"gsm8k": 1_319})
-    assert (summary.frontier_better, summary.cheap_quality) == (pytest.approx(0.2904, abs=1e-4), pytest.approx(0.6384, abs=1e-4))
+    assert (summary.frontier_better, summary.cheap_quality) == (
+        pytest.approx(0.2904, abs=1e-4),
+        pytest.approx(0.6384, abs=1e-4),
+    )
 
 
 def test_tool_calling_traffic_is_ingested_by_the_same_path(normalised, tmp_path):

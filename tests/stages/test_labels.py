@@ -1,4 +1,6 @@
-"""Labels are judged in training: what is suspicious is listed, weighted down when asked, and a score without a signal is not shipped."""
+"""Labels are judged in training: what is suspicious is listed, weighted down when asked, and a
+score without a signal is not shipped.
+"""
 
 import json
 
@@ -17,7 +19,11 @@ TASKS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "
 
 def known_rows():
     """Return the sample rows of which both qualities are known."""
-    return [row for row in sample_rows() if row["cheap_quality"] is not None and row["frontier_quality"] is not None]
+    return [
+        row
+        for row in sample_rows()
+        if row["cheap_quality"] is not None and row["frontier_quality"] is not None
+    ]
 
 
 def broken_rows():
@@ -28,8 +34,17 @@ def broken_rows():
         task = TASKS[number % len(TASKS)]
         rate = 0.2 + 0.05 * (number % len(TASKS))
         frontier = 0 if task == "gamma" else int(rng.random() >= 0.4 * rate)
-        messages = [{"role": "user", "content": f"{task} {message['content']}"} for message in row["messages"] if message["role"] == "user"]
-        outcome = {"cheap_quality": int(rng.random() >= rate), "frontier_quality": frontier, "cheap_passed": None, "preference": None}
+        messages = [
+            {"role": "user", "content": f"{task} {message['content']}"}
+            for message in row["messages"]
+            if message["role"] == "user"
+        ]
+        outcome = {
+            "cheap_quality": int(rng.random() >= rate),
+            "frontier_quality": frontier,
+            "cheap_passed": None,
+            "preference": None,
+        }
         rows.append({**row, "messages": messages, "task": task, **outcome})
     return rows
 
@@ -39,12 +54,17 @@ def shuffled_rows():
     rows = known_rows()
     dealt = np.random.default_rng(3).permutation(len(rows))
     names = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
-    return [{**row, **{name: rows[other].get(name) for name in names}} for row, other in zip(rows, dealt, strict=True)]
+    return [
+        {**row, **{name: rows[other].get(name) for name in names}}
+        for row, other in zip(rows, dealt, strict=True)
+    ]
 
 
 def trained(folder, journey, rows, **changes):
     """Ingest rows and train on them."""
-    ingest([write_rows(folder / "rows.jsonl", rows)], folder / "rows.parquet", near_duplicates=False)
+    ingest(
+        [write_rows(folder / "rows.jsonl", rows)], folder / "rows.parquet", near_duplicates=False
+    )
     return train_on(folder / "rows.parquet", folder / "run", journey.encoder, **changes)
 
 
@@ -79,7 +99,17 @@ def test_broken_task_heads_the_report(broken):
 
 def test_report_holds_no_text_of_the_traffic(broken):
     run, _ = broken
-    assert {*listed(run)[0]} == {"id", "task", "split", "model", "label", "p_fails", "label_quality", "scope", "why"}
+    assert {*listed(run)[0]} == {
+        "id",
+        "task",
+        "split",
+        "model",
+        "label",
+        "p_fails",
+        "label_quality",
+        "scope",
+        "why",
+    }
 
 
 def test_figures_stand_with_and_without_suspicious_samples(broken):
@@ -107,19 +137,25 @@ def test_sound_labels_have_no_suspicious_group(journey):
 
 
 def test_turned_labels_are_listed_more_often_than_others(journey, tmp_path):
-    """One in ten cheap outcomes turned round, three times: the lists hold them several times as often as chance would."""
+    """One in ten cheap outcomes turned round, three times: the lists hold them several times as
+    often as chance would.
+    """
     known = [row for row in known_rows() if row["cheap_quality"] in (0, 1)]
     listed_at_all, listed_and_turned = 0, 0
     for seed in range(3):
         turned = np.random.default_rng(seed).random(len(known)) < 0.1
         rows = [
-            {**row, "cheap_quality": 1 - row["cheap_quality"], "cheap_passed": None} if wrong else row
+            {**row, "cheap_quality": 1 - row["cheap_quality"], "cheap_passed": None}
+            if wrong
+            else row
             for row, wrong in zip(known, turned, strict=True)
         ]
         (tmp_path / str(seed)).mkdir()
         run, _ = trained(tmp_path / str(seed), journey, rows)
         wrong = {row["id"] for row, flag in zip(rows, turned, strict=True) if flag}
-        found = {row["id"] for row in listed(run) if row["model"] == "cheap" and row["scope"] == "row"}
+        found = {
+            row["id"] for row in listed(run) if row["model"] == "cheap" and row["scope"] == "row"
+        }
         listed_at_all += len(found)
         listed_and_turned += len(found & wrong)
     assert listed_at_all >= 15
@@ -133,7 +169,10 @@ def test_weights_of_suspicious_samples_change_the_fit_and_no_test_figure(broken,
     assert listed(weighted) == listed(run)
     gamma = [row for row, task in enumerate(run.test.tasks) if task == "gamma"]
     ids = run.tokenizer.encode_batch([view.text for view in run.test.select(gamma).views(run.view)])
-    before, after = (one.model.predict([row.ids for row in ids], ["gamma"] * len(gamma)).p_frontier_fails for one in (run, weighted))
+    before, after = (
+        one.model.predict([row.ids for row in ids], ["gamma"] * len(gamma)).p_frontier_fails
+        for one in (run, weighted)
+    )
     assert after.mean() < before.mean() - 0.1
     assert evaluation.overall["brier"].n == plain.overall["brier"].n
     assert evaluation.baselines["length"]["apgr"] == plain.baselines["length"]["apgr"]
@@ -142,7 +181,9 @@ def test_weights_of_suspicious_samples_change_the_fit_and_no_test_figure(broken,
 def test_row_weight_reaches_single_samples(journey, tmp_path):
     run = Run.read(journey.run)
     assert run.lineage["labels"]["suspicious"]["row"] > 0
-    weighted, _ = train_on(journey.traffic, tmp_path / "run", journey.encoder, labels={"row_weight": 0.1})
+    weighted, _ = train_on(
+        journey.traffic, tmp_path / "run", journey.encoder, labels={"row_weight": 0.1}
+    )
     assert (weighted.folder / "model.npz").read_bytes() != (run.folder / "model.npz").read_bytes()
 
 
@@ -150,7 +191,9 @@ def test_noise_has_no_signal_and_is_not_shipped(noise, tmp_path):
     run, evaluation = noise
     assert run.lineage["signal"]["verdict"] == "none"
     assert any(note.startswith("The score carries no signal") for note in evaluation.notes)
-    with pytest.raises(NoSignalError, match="shipping needs a score that carries a signal.* --allow-no-signal") as refused:
+    with pytest.raises(
+        NoSignalError, match="shipping needs a score that carries a signal.* --allow-no-signal"
+    ) as refused:
         ship(run.folder, tmp_path / "noise-1", n_draws=10)
     assert refused.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
@@ -158,9 +201,14 @@ def test_noise_has_no_signal_and_is_not_shipped(noise, tmp_path):
 
 def test_noise_is_shipped_when_the_user_insists_and_says_so(noise, tmp_path):
     run, _ = noise
-    bundle = ship(run.folder, tmp_path / "noise-1", objective="share=0.3", allow_no_signal=True, n_draws=10).bundle
+    bundle = ship(
+        run.folder, tmp_path / "noise-1", objective="share=0.3", allow_no_signal=True, n_draws=10
+    ).bundle
     assert "The score carries no signal" in bundle.files["card.md"].decode()
-    assert any(note.startswith("The score carries no signal") for note in json.loads(bundle.files["metrics.json"])["notes"])
+    assert any(
+        note.startswith("The score carries no signal")
+        for note in json.loads(bundle.files["metrics.json"])["notes"]
+    )
 
 
 def test_sample_has_a_clear_signal(journey):
@@ -175,11 +223,26 @@ def test_sample_has_a_clear_signal(journey):
     [
         (lambda row: {"cheap_quality": 1}, "got 0 failures"),
         (lambda row: {"cheap_quality": 0}, "got 0 good answers|every known gain"),
-        (lambda row: {"cheap_quality": 0.7, "frontier_quality": 0.9}, "every known gain of the frontier model is equal"),
-        (lambda row: {"cheap_quality": 0.7, "frontier_quality": None}, "every known outcome of the cheap model is equal"),
-        (lambda row: {"cheap_quality": None}, "at least 60 fit samples with the cheap model's outcome known.* got 0"),
+        (
+            lambda row: {"cheap_quality": 0.7, "frontier_quality": 0.9},
+            "every known gain of the frontier model is equal",
+        ),
+        (
+            lambda row: {"cheap_quality": 0.7, "frontier_quality": None},
+            "every known outcome of the cheap model is equal",
+        ),
+        (
+            lambda row: {"cheap_quality": None},
+            "at least 60 fit samples with the cheap model's outcome known.* got 0",
+        ),
     ],
-    ids=["cheap always good", "cheap always fails", "one gain", "one graded outcome", "frontier alone"],
+    ids=[
+        "cheap always good",
+        "cheap always fails",
+        "one gain",
+        "one graded outcome",
+        "frontier alone",
+    ],
 )
 def test_labels_of_one_kind_are_refused(journey, tmp_path, label, complaint):
     rows = [{**row, "cheap_passed": None, "preference": None} | label(row) for row in known_rows()]
@@ -190,6 +253,9 @@ def test_labels_of_one_kind_are_refused(journey, tmp_path, label, complaint):
 
 def test_equal_quality_of_both_models_is_refused(journey, tmp_path):
     """Nothing to gain anywhere."""
-    rows = [{**row, "frontier_quality": row["cheap_quality"], "cheap_passed": None, "preference": None} for row in known_rows()]
+    rows = [
+        {**row, "frontier_quality": row["cheap_quality"], "cheap_passed": None, "preference": None}
+        for row in known_rows()
+    ]
     with pytest.raises(TooFewSamplesError, match="every known gain of the frontier model is equal"):
         trained(tmp_path, journey, rows)

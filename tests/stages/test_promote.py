@@ -8,7 +8,13 @@ import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.bundle.folder import FolderRegistry
-from difficulty.errors import BundleError, PromotedMeanwhileError, RegistryError, TooFewSamplesError, TrafficError
+from difficulty.errors import (
+    BundleError,
+    PromotedMeanwhileError,
+    RegistryError,
+    TooFewSamplesError,
+    TrafficError,
+)
 from difficulty.evaluation.paired import PAIRED, Paired
 from difficulty.recipe import PromotionSettings
 from difficulty.records import Estimate
@@ -24,17 +30,26 @@ OPEN = PromotionSettings(max_quality_loss=1.0, max_share_increase=1.0)
 
 @pytest.fixture(scope="module")
 def recent(tmp_path_factory):
-    """Traffic that came after what the bundles were made from: the 400 rows of the sample behind those of the journey."""
+    """Traffic that came after what the bundles were made from: the 400 rows of the sample behind
+    those of the journey.
+    """
     folder = tmp_path_factory.mktemp("recent")
-    ingest([write_rows(folder / "recent.jsonl", sample_rows(1200)[800:])], folder / "recent.parquet")
+    ingest(
+        [write_rows(folder / "recent.jsonl", sample_rows(1200)[800:])], folder / "recent.parquet"
+    )
     return folder / "recent.parquet"
 
 
 @pytest.fixture(scope="module")
 def versions(journey, tmp_path_factory):
-    """The journey's bundle, and the same with thresholds that send nothing or nearly everything to the frontier model."""
+    """The journey's bundle, and the same with thresholds that send nothing or nearly everything to
+    the frontier model.
+    """
     folder = tmp_path_factory.mktemp("versions")
-    made = {number: make_version(folder, number, threshold=at, name="small", source=journey.bundle) for number, at in ((2, 1.0), (3, 0.01))}
+    made = {
+        number: make_version(folder, number, threshold=at, name="small", source=journey.bundle)
+        for number, at in ((2, 1.0), (3, 0.01))
+    }
     return {1: journey.bundle, **made}
 
 
@@ -44,45 +59,73 @@ def registry(tmp_path):
 
 
 def estimate(value, low=None, high=None):
-    return Estimate(value=value, low=value if low is None else low, high=value if high is None else high, n=500)
+    return Estimate(
+        value=value, low=value if low is None else low, high=value if high is None else high, n=500
+    )
 
 
 def figures(**differences):
-    """Return figures with these differences, the champion's being 1; those not named are unknown."""
+    """Return figures with these differences, the champion's being 1; those not named are
+    unknown.
+    """
     unknown = Estimate(value=None)
-    known = {name: Paired(challenger=estimate(1.0), champion=estimate(1.0), difference=value) for name, value in differences.items()}
-    return {name: known.get(name, Paired(challenger=unknown, champion=unknown, difference=unknown)) for name in PAIRED}
+    known = {
+        name: Paired(challenger=estimate(1.0), champion=estimate(1.0), difference=value)
+        for name, value in differences.items()
+    }
+    return {
+        name: known.get(name, Paired(challenger=unknown, champion=unknown, difference=unknown))
+        for name in PAIRED
+    }
 
 
 @pytest.mark.parametrize(
     ("found", "complaints"),
     [
         ({"quality": estimate(0.0, -0.005, 0.01), "frontier_share": estimate(0.02)}, []),
-        ({"quality": estimate(0.01, -0.006, 0.02), "frontier_share": estimate(0.0)}, ["quality may be worse: +0.0100 [-0.0060, +0.0200]"]),
-        ({"quality": estimate(0.1), "frontier_share": estimate(0.021)}, ["the frontier share grows by 0.0210"]),
+        (
+            {"quality": estimate(0.01, -0.006, 0.02), "frontier_share": estimate(0.0)},
+            ["quality may be worse: +0.0100 [-0.0060, +0.0200]"],
+        ),
+        (
+            {"quality": estimate(0.1), "frontier_share": estimate(0.021)},
+            ["the frontier share grows by 0.0210"],
+        ),
         ({"quality": estimate(0.0), "cost": estimate(0.02)}, []),
-        ({"quality": estimate(0.0), "cost": estimate(0.021)}, ["the cost grows from 1 by 0.021, and the gate allows 2.0% of it"]),
+        (
+            {"quality": estimate(0.0), "cost": estimate(0.021)},
+            ["the cost grows from 1 by 0.021, and the gate allows 2.0% of it"],
+        ),
         ({"risk": estimate(0.0, -0.01, 0.005)}, []),
         ({"risk": estimate(0.0, -0.01, 0.006)}, ["risk may be higher: +0.0000 [-0.0100, +0.0060]"]),
         ({"quality": estimate(0.0), "risk": estimate(0.5)}, []),
         ({"frontier_share": estimate(-0.1)}, ["neither quality nor risk is known"]),
-        ({"quality": estimate(-0.1), "frontier_share": estimate(0.5)}, ["quality may be worse", "the frontier share grows"]),
+        (
+            {"quality": estimate(-0.1), "frontier_share": estimate(0.5)},
+            ["quality may be worse", "the frontier share grows"],
+        ),
     ],
 )
 def test_gate_looks_at_the_worse_end_of_quality_and_at_what_is_known(found, complaints):
     refusals = gate(figures(**found), PromotionSettings())
     assert len(refusals) == len(complaints)
-    assert all(complaint in refusal for complaint, refusal in zip(complaints, refusals, strict=True))
+    assert all(
+        complaint in refusal for complaint, refusal in zip(complaints, refusals, strict=True)
+    )
 
 
 def test_first_champion_needs_no_traffic_and_the_next_does(registry, versions):
     first = publish(versions[1], "small", registry)
     done = promote("small", registry)
     assert (done.promoted, done.champion, done.comparison) == (True, None, None)
-    with pytest.raises(RegistryError, match=r"version 1 \(small-1\) of 'small' is the champion already"):
+    with pytest.raises(
+        RegistryError, match=r"version 1 \(small-1\) of 'small' is the champion already"
+    ):
         promote("small", registry)
     publish(versions[2], "small", registry)
-    with pytest.raises(RegistryError, match=r"promoting needs labelled traffic to compare by. Pass a traffic file"):
+    with pytest.raises(
+        RegistryError, match=r"promoting needs labelled traffic to compare by. Pass a traffic file"
+    ):
         promote("small", registry)
     assert registry.find("small", "champion") == first
 
@@ -91,11 +134,15 @@ def test_challenger_that_is_worse_stays_challenger(registry, versions, recent):
     """Sending nothing to the frontier model loses quality; the champion stays."""
     for number in (1, 2):
         publish(versions[number], "small", registry)
-        registry.promote(registry.find("small", "1"), replacing=None, notes={}) if number == 1 else None
+        registry.promote(
+            registry.find("small", "1"), replacing=None, notes={}
+        ) if number == 1 else None
     done = promote("small", registry, recent, n_draws=100)
     assert not done.promoted
     assert done.comparison.figures["quality"].difference.high < 0
-    assert [refusal.partition(":")[0] for refusal in done.comparison.refusals] == ["quality may be worse"]
+    assert [refusal.partition(":")[0] for refusal in done.comparison.refusals] == [
+        "quality may be worse"
+    ]
     assert registry.find("small", "champion").number == 1
 
 
@@ -115,42 +162,79 @@ def test_what_decided_a_promotion_is_kept(registry, versions, recent):
     publish(versions[1], "small", registry)
     done = promote("small", registry, recent, settings=OPEN, n_draws=20)
     event = json.loads((registry.folder / "small" / "journal.json").read_text())["events"][-1]
-    assert (event["event"], event["version"], event["tags"]["samples"]) == ("promoted", 2, str(done.comparison.n))
-    assert event["tags"]["quality_difference"].startswith(f"{done.comparison.figures['quality'].difference.value:+.4f} [")
+    assert (event["event"], event["version"], event["tags"]["samples"]) == (
+        "promoted",
+        2,
+        str(done.comparison.n),
+    )
+    assert event["tags"]["quality_difference"].startswith(
+        f"{done.comparison.figures['quality'].difference.value:+.4f} ["
+    )
 
 
 def test_figures_are_those_of_the_routers_own_decisions(versions, recent):
-    """Share and quality of the journey's bundle, counted from its decisions; the other sends hard tasks only."""
+    """Share and quality of the journey's bundle, counted from its decisions; the other sends hard
+    tasks only.
+    """
     one, other = read_bundle(versions[1]), read_bundle(versions[2])
     traffic = Traffic.read(recent)
-    found = compare(one, other, traffic, settings=OPEN, n_draws=20, rng=np.random.default_rng(0)).figures
+    found = compare(
+        one, other, traffic, settings=OPEN, n_draws=20, rng=np.random.default_rng(0)
+    ).figures
     from difficulty.runtime import Request, Router
 
     rows = zip(traffic.messages(), traffic.tasks, traffic.tokens.prompt, strict=True)
-    requests = [Request(messages, task, None if np.isnan(tokens) else int(tokens)) for messages, task, tokens in rows]
-    sent = np.array([decision.route == "frontier" for decision in Router.from_bundle(one).decide_many(requests)])
+    requests = [
+        Request(messages, task, None if np.isnan(tokens) else int(tokens))
+        for messages, task, tokens in rows
+    ]
+    sent = np.array(
+        [decision.route == "frontier" for decision in Router.from_bundle(one).decide_many(requests)]
+    )
     outcomes = traffic.outcomes
     assert found["frontier_share"].challenger.value == pytest.approx(sent.mean())
     quality = np.where(sent, outcomes.frontier_quality, outcomes.cheap_quality)
-    assert found["quality"].challenger.value == pytest.approx(np.nanmean(np.where(np.isnan(outcomes.gain), np.nan, quality)))
+    assert found["quality"].challenger.value == pytest.approx(
+        np.nanmean(np.where(np.isnan(outcomes.gain), np.nan, quality))
+    )
     hard = np.array([task == "multi-step planning" for task in traffic.tasks])
     assert found["frontier_share"].champion.value == pytest.approx(hard.mean())
 
 
 def test_of_the_training_traffic_only_test_samples_count(journey, versions):
     """800 rows of which some 150 are in the test split: fewer than the default gate asks for."""
-    one, other, traffic = read_bundle(versions[1]), read_bundle(versions[2]), Traffic.read(journey.traffic)
-    with pytest.raises(TooFewSamplesError, match=r"comparing needs 200 samples that neither bundle was made from: got 151 of 800"):
+    one, other, traffic = (
+        read_bundle(versions[1]),
+        read_bundle(versions[2]),
+        Traffic.read(journey.traffic),
+    )
+    with pytest.raises(
+        TooFewSamplesError,
+        match=r"comparing needs 200 samples that neither bundle was made from: got 151 of 800",
+    ):
         compare(one, other, traffic, rng=np.random.default_rng(0))
-    found = compare(one, other, traffic, settings=PromotionSettings(least_samples=100), n_draws=10, rng=np.random.default_rng(0))
+    found = compare(
+        one,
+        other,
+        traffic,
+        settings=PromotionSettings(least_samples=100),
+        n_draws=10,
+        rng=np.random.default_rng(0),
+    )
     assert found.n == 151
     assert "was trained on this traffic: only its test samples count" in found.notes[0]
 
 
 def test_traffic_that_a_threshold_was_chosen_on_is_refused(journey, recent, tmp_path, versions):
-    rechosen = rechoose(journey.bundle, recent, tmp_path / "small-4", objective="share=0.4", n_draws=10).bundle
-    with pytest.raises(TrafficError, match="the threshold of challenger small-4 was chosen on this very traffic"):
-        compare(rechosen, read_bundle(versions[1]), Traffic.read(recent), rng=np.random.default_rng(0))
+    rechosen = rechoose(
+        journey.bundle, recent, tmp_path / "small-4", objective="share=0.4", n_draws=10
+    ).bundle
+    with pytest.raises(
+        TrafficError, match="the threshold of challenger small-4 was chosen on this very traffic"
+    ):
+        compare(
+            rechosen, read_bundle(versions[1]), Traffic.read(recent), rng=np.random.default_rng(0)
+        )
 
 
 def test_gate_comes_from_the_recipe_of_the_bundle(versions):
@@ -164,7 +248,9 @@ def test_gate_comes_from_the_recipe_of_the_bundle(versions):
     assert promotion_settings(older) == PromotionSettings()
 
 
-def test_champion_that_changes_while_they_are_compared_is_not_replaced(registry, versions, recent, monkeypatch):
+def test_champion_that_changes_while_they_are_compared_is_not_replaced(
+    registry, versions, recent, monkeypatch
+):
     """Another process promotes version 3 between the comparison and its end."""
     publish(versions[1], "small", registry)
     promote("small", registry)
@@ -175,7 +261,10 @@ def test_champion_that_changes_while_they_are_compared_is_not_replaced(registry,
         return compare(*_, **__)
 
     monkeypatch.setattr("difficulty.stages.promote.compare", meanwhile)
-    with pytest.raises(PromotedMeanwhileError, match="is version 2 by now, and was version 1 when this began. Nothing was changed"):
+    with pytest.raises(
+        PromotedMeanwhileError,
+        match="is version 2 by now, and was version 1 when this began. Nothing was changed",
+    ):
         promote("small", registry, recent, settings=OPEN, n_draws=10)
     assert (second.number, registry.find("small", "champion")) == (3, third)
 
@@ -184,7 +273,11 @@ def test_fetch_gives_the_champion_a_number_or_an_alias(registry, versions, tmp_p
     publish(versions[1], "small", registry)
     promote("small", registry)
     publish(versions[2], "small", registry)
-    for reference, label in (("small", "small-1"), ("small@challenger", "small-2"), ("small@1", "small-1")):
+    for reference, label in (
+        ("small", "small-1"),
+        ("small@challenger", "small-2"),
+        ("small@1", "small-1"),
+    ):
         out = tmp_path / reference
         assert fetch(reference, registry, out).bundle == read_bundle(out).label == label
     assert read_bundle(tmp_path / "small").contents == read_bundle(versions[1]).contents
@@ -206,6 +299,10 @@ def test_publication_keeps_the_lineage(registry, versions):
     version = publish(versions[1], "small", registry, training_run="run-7")
     bundle = read_bundle(versions[1])
     assert version.tags["training_data"] == bundle.manifest.training_data
-    assert (version.tags["training_run"], version.tags["recipe"], version.tags["signed"]) == ("run-7", "small", "false")
+    assert (version.tags["training_run"], version.tags["recipe"], version.tags["signed"]) == (
+        "run-7",
+        "small",
+        "false",
+    )
     apgr = json.loads(bundle.files["metrics.json"])["overall"]["apgr"]["value"]
     assert version.tags["metric.apgr"] == f"{apgr:.6g}"

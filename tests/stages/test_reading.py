@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from difficulty.runtime.scorer import Encoded
-from difficulty.stages.reading import ReadCounts, Reading, reading_notes, reading_of, reading_of_counts
+from difficulty.stages.reading import (
+    ReadCounts,
+    Reading,
+    reading_notes,
+    reading_of,
+    reading_of_counts,
+)
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer
@@ -21,7 +27,9 @@ WHOLE = {
 
 
 def tokenized(*rows):
-    """Return requests from pairs of ids and total; a total that ends in .5 is one of a text that was cut before."""
+    """Return requests from pairs of ids and total; a total that ends in .5 is one of a text that
+    was cut before.
+    """
     return Tokenized(
         [list(ids) for ids, _ in rows],
         np.array([int(total) for _, total in rows], dtype=np.int64),
@@ -31,29 +39,45 @@ def tokenized(*rows):
 
 
 def test_reading_counts_what_was_cut_and_what_is_unknown(tmp_path):
-    """Of four requests one was cut by tokens, one by characters; 3 of 12 tokens are unknown, 2 of them in one request of 3."""
+    """Of four requests one was cut by tokens, one by characters; 3 of 12 tokens are unknown, 2 of
+    them in one request of 3.
+    """
     tokens = tokenized(([1, 2, 3, 4], 9), ([0, 5, 6], 30.5), ([0, 0, 7], 3), ([8, 9], 2))
-    reading = reading_of(tokens, RequestTokenizer(word_tokenizer(), max_tokens=4), load_encoder(tmp_path))
+    reading = reading_of(
+        tokens, RequestTokenizer(word_tokenizer(), max_tokens=4), load_encoder(tmp_path)
+    )
     assert (reading.requests, reading.cut_by_tokens, reading.cut_by_chars) == (4, 1, 1)
     assert (reading.unknown_tokens, reading.mostly_unknown) == (pytest.approx(3 / 12), 1)
     assert (reading.beyond_encoder, reading.encoder_tokens) == (None, None)
     cut, unknown = reading.notes
     assert cut == "2 of 4 requests were cut to head and tail: 1 by characters, 1 at 4 tokens."
-    assert unknown.startswith("25% of the tokens are unknown to this tokenizer, and more than half in 1 of 4 requests")
+    assert unknown.startswith(
+        "25% of the tokens are unknown to this tokenizer, and more than half in 1 of 4 requests"
+    )
 
 
 def test_reading_knows_what_a_transformer_leaves_out(tmp_path):
     """Its frame has room for 6 - 3 tokens of text."""
     encoder = load_transformer(tmp_path / "encoder", max_tokens=6)
-    reading = reading_of(tokenized(([1, 2, 3, 4], 4), ([5, 6, 7], 3)), RequestTokenizer(word_tokenizer()), encoder)
+    reading = reading_of(
+        tokenized(([1, 2, 3, 4], 4), ([5, 6, 7], 3)), RequestTokenizer(word_tokenizer()), encoder
+    )
     assert (reading.beyond_encoder, reading.encoder_tokens, reading.cut_by_tokens) == (1, 3, 0)
-    assert reading.notes == ("Of 1 of 2 requests the encoder reads head and tail only, 3 tokens; n-grams read the rest.",)
+    assert reading.notes == (
+        "Of 1 of 2 requests the encoder reads head and tail only, 3 tokens; n-grams read the rest.",
+    )
 
 
 def test_reading_of_a_bundle_does_not_count_the_task_as_a_token():
-    encoded = [Encoded([150, 0, 5], 2, informed=True), Encoded([150, 0, 5], 7, informed=True), Encoded([0, 0], 30, estimated=True)]
+    encoded = [
+        Encoded([150, 0, 5], 2, informed=True),
+        Encoded([150, 0, 5], 7, informed=True),
+        Encoded([0, 0], 30, estimated=True),
+    ]
     tokenizer = RequestTokenizer(word_tokenizer(), max_tokens=2)
-    reading = reading_of_counts([ReadCounts.of(encoded[:2], tokenizer), ReadCounts.of(encoded[2:], tokenizer)], tokenizer)
+    reading = reading_of_counts(
+        [ReadCounts.of(encoded[:2], tokenizer), ReadCounts.of(encoded[2:], tokenizer)], tokenizer
+    )
     assert reading.requests == 3
     assert (reading.cut_by_tokens, reading.cut_by_chars) == (1, 1)
     assert (reading.unknown_tokens, reading.mostly_unknown) == (pytest.approx(4 / 6), 1)
@@ -63,7 +87,9 @@ def test_reading_says_nothing_where_everything_was_read():
     assert Reading(**WHOLE).notes == ()
 
 
-@pytest.mark.parametrize(("unknown", "mostly", "noted"), [(0.04, 4, False), (0.05, 0, True), (0.01, 5, True)])
+@pytest.mark.parametrize(
+    ("unknown", "mostly", "noted"), [(0.04, 4, False), (0.05, 0, True), (0.01, 5, True)]
+)
 def test_reading_warns_from_five_of_a_hundred_on(unknown, mostly, noted):
     """Either of the tokens, or of the requests that are mostly unknown."""
     notes = Reading(**WHOLE | {"unknown_tokens": unknown, "mostly_unknown": mostly}).notes

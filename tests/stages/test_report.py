@@ -24,7 +24,9 @@ def folders(journey, tmp_path_factory):
 
 
 def test_the_report_shows_the_figures_beside_it(folders):
-    """Every figure of metrics.json, written as the console writes it, stands in the short form; those at the threshold in the page too."""
+    """Every figure of metrics.json, written as the console writes it, stands in the short form;
+    those at the threshold in the page too.
+    """
     evaluation = read_metrics(folders / "bundle" / "metrics.json")
     short = (folders / "bundle" / "report.md").read_text().replace("\\", "")
     page = (folders / "bundle" / "report.html").read_text()
@@ -39,7 +41,10 @@ def test_the_report_of_a_bundle_names_models_choice_and_rules(folders, journey):
     page = (folders / "bundle" / "report.html").read_text()
     assert policy.chosen.objective in page
     assert policy.review_date.isoformat() in page
-    assert "classify below 256 tokens stay on the cheap model; multi-step planning go to the frontier model" in page
+    assert (
+        "classify below 256 tokens stay on the cheap model; multi-step planning go to the frontier"
+        " model" in page
+    )
     assert choice_of(policy).expected["quality"].value == policy.chosen.expected["quality"]["value"]
     assert "a bundle does not carry them" in page
 
@@ -56,9 +61,16 @@ def test_the_report_of_a_run_tells_suspicious_labels_by_task(folders, journey):
 
 
 def test_texts_are_in_the_report_only_when_asked_for(folders, journey):
-    """No sentence of the traffic stands in the page or in the short form, unless texts are shown: then in the page alone."""
+    """No sentence of the traffic stands in the page or in the short form, unless texts are shown:
+    then in the page alone.
+    """
     traffic = Traffic.read(journey.traffic)
-    texts = {message["content"].split("\n")[0][:60] for messages in traffic.messages() for message in messages if message["role"] == "user"}
+    texts = {
+        message["content"].split("\n")[0][:60]
+        for messages in traffic.messages()
+        for message in messages
+        if message["role"] == "user"
+    }
     texts = {text for text in texts if len(text) > 30 and not set(text) & set("&<>\"'")}
     held = {
         (folder, name): sum(text in (folders / folder / name).read_text() for text in texts)

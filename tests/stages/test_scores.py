@@ -27,7 +27,9 @@ def test_parts_do_not_change_what_comes_out(scorer, traffic, monkeypatch, rows):
     parts = score_traffic(scorer, traffic, without_task=True, progress=told.append)
     for name, values in whole.outputs.items():
         np.testing.assert_allclose(parts.outputs[name], values, atol=1e-5)
-    np.testing.assert_allclose(parts.untold["without_task"], whole.untold["without_task"], atol=1e-6)
+    np.testing.assert_allclose(
+        parts.untold["without_task"], whole.untold["without_task"], atol=1e-6
+    )
     assert (parts.totals.tolist(), parts.reading) == (whole.totals.tolist(), whole.reading)
     assert told == sorted(told)
     assert len(told) == max(0, -(-50 // rows) - 3)
@@ -36,8 +38,12 @@ def test_parts_do_not_change_what_comes_out(scorer, traffic, monkeypatch, rows):
 def test_scores_are_those_of_single_requests(scorer, traffic):
     found = score_traffic(scorer, traffic, without_task=True)
     for row, (messages, task) in enumerate(zip(traffic.messages(), traffic.tasks, strict=True)):
-        assert found.outputs["difficulty_score"][row] == pytest.approx(scorer.score(messages, task).difficulty_score, abs=1e-6)
-        assert found.untold["without_task"][row] == pytest.approx(scorer.score(messages).difficulty_score, abs=1e-6)
+        assert found.outputs["difficulty_score"][row] == pytest.approx(
+            scorer.score(messages, task).difficulty_score, abs=1e-6
+        )
+        assert found.untold["without_task"][row] == pytest.approx(
+            scorer.score(messages).difficulty_score, abs=1e-6
+        )
         assert found.totals[row] == scorer.encode(messages, task).tokens
 
 

@@ -50,14 +50,19 @@ def taking(seconds, clock, function):
 def recipe_with(**settings):
     """Return a recipe with a small search over the small features."""
     features = {"encoder": "own", "ngrams": {"buckets": 512}, "embedding": {"strength": 0.1}}
-    return parse_recipe({"name": "auto", "folds": 2, "features": features, "search": SEARCH | settings}, name="auto.toml")
+    return parse_recipe(
+        {"name": "auto", "folds": 2, "features": features, "search": SEARCH | settings},
+        name="auto.toml",
+    )
 
 
 def random_encoder(*, words=200, seed=0, alike=False):
     """Return an encoder with a random vector for each token, or the same for all."""
     vectors = np.random.default_rng(seed).normal(size=(words, 4))
     table, scale = quantise_rows(np.ones_like(vectors) if alike else vectors)
-    return StaticEncoder(table=table, scale=scale, tokenizer_path=Path("tokenizer.json"), digest=f"seed {seed}")
+    return StaticEncoder(
+        table=table, scale=scale, tokenizer_path=Path("tokenizer.json"), digest=f"seed {seed}"
+    )
 
 
 def searched(data, *, encoder=None, recipe=None, target="benefit", **choices):
@@ -67,16 +72,28 @@ def searched(data, *, encoder=None, recipe=None, target="benefit", **choices):
         encoder or random_encoder(),
         read=lambda _: data,
         target=target,
-        **{"clock": Clock(), "build": lambda recipe, encoder, fit: build_model(recipe, encoder, target, tasks=known_tasks(recipe, fit))}
+        **{
+            "clock": Clock(),
+            "build": lambda recipe, encoder, fit: build_model(
+                recipe, encoder, target, tasks=known_tasks(recipe, fit)
+            ),
+        }
         | choices,
     )
 
 
 def traffic_of(p_fails, ids, *, seed=0):
-    """Return requests whose cheap model fails with the given chances, and whose frontier model never does."""
+    """Return requests whose cheap model fails with the given chances, and whose frontier model
+    never does.
+    """
     n = len(ids)
     cheap = (np.random.default_rng(seed).random(n) > p_fails).astype(float)
-    outcomes = Outcomes(cheap_quality=cheap, frontier_quality=np.ones(n), preferred_gain=np.full(n, np.nan), weight=np.ones(n))
+    outcomes = Outcomes(
+        cheap_quality=cheap,
+        frontier_quality=np.ones(n),
+        preferred_gain=np.full(n, np.nan),
+        weight=np.ones(n),
+    )
     return LabelledTokens(ids=ids, outcomes=outcomes, groups=[f"g{number}" for number in range(n)])
 
 
@@ -85,7 +102,9 @@ def where_only_words_help(n=600):
     rng = np.random.default_rng(1)
     words = rng.integers(0, 40, n)
     ids = [[int(word), *rng.integers(40, 200, 3).tolist()] for word in words]
-    return traffic_of(np.where(rng.permutation(40) % 2 == 0, 0.1, 0.8)[words], ids), random_encoder(alike=True)
+    return traffic_of(np.where(rng.permutation(40) % 2 == 0, 0.1, 0.8)[words], ids), random_encoder(
+        alike=True
+    )
 
 
 def where_only_embeddings_help(n=600):
@@ -115,7 +134,9 @@ def test_search_picks_the_features_that_help(made, features):
     (chosen,) = [entry for entry in found.report["tried"] if entry["chosen"]]
     assert (chosen["features"], chosen["name"]) == (features, found.report["chosen"])
     assert chosen["value"] > 0.6
-    assert {name for name in ("ngrams", "embedding", "tasks") if getattr(found.recipe.features, name)} == {*features}
+    assert {
+        name for name in ("ngrams", "embedding", "tasks") if getattr(found.recipe.features, name)
+    } == {*features}
 
 
 def test_search_judges_a_task_both_told_and_untold():
@@ -124,7 +145,11 @@ def test_search_judges_a_task_both_told_and_untold():
     told = by_name["ngrams + tasks"]
     assert told["with_task"] > told["without_task"] + 0.1
     assert told["value"] == pytest.approx((told["with_task"] + told["without_task"]) / 2)
-    assert by_name["ngrams"]["with_task"] == by_name["ngrams"]["without_task"] == by_name["ngrams"]["value"]
+    assert (
+        by_name["ngrams"]["with_task"]
+        == by_name["ngrams"]["without_task"]
+        == by_name["ngrams"]["value"]
+    )
     assert by_name["ngrams"]["value"] == pytest.approx(told["without_task"])
 
 
@@ -134,7 +159,9 @@ def test_search_is_the_same_with_the_same_seed():
     one, again = (searched(data, recipe=recipe) for _ in range(2))
     assert (one.recipe, one.report) == (again.recipe, again.report)
     other = searched(data, recipe=recipe.model_copy(update={"seed": 1})).report
-    assert [entry["value"] for entry in other["tried"]] != [entry["value"] for entry in one.report["tried"]]
+    assert [entry["value"] for entry in other["tried"]] != [
+        entry["value"] for entry in one.report["tried"]
+    ]
 
 
 def test_search_for_failure_is_by_auroc_and_needs_no_frontier_outcome():
@@ -157,32 +184,48 @@ def test_search_tries_all_with_the_recipes_own_settings_first():
 
 def test_search_without_time_tries_the_simplest_alone_and_names_the_rest():
     found = searched(labelled_tokens(200), recipe=recipe_with(minutes=0.01), clock=Clock(step=1.0))
-    assert [entry["name"] for entry in found.report["tried"]] == ["ngrams"] == [found.report["chosen"]]
+    assert (
+        [entry["name"] for entry in found.report["tried"]] == ["ngrams"] == [found.report["chosen"]]
+    )
     assert found.report["untried"] == ["embedding", "ngrams + embedding"]
     assert found.recipe.features.embedding is False
 
 
 def test_search_begins_nothing_that_is_not_expected_to_be_done_in_time():
-    """N-grams take 100 of 240 s and embeddings 10: a third kind of n-grams is left out, what comes after it and is faster is not."""
+    """N-grams take 100 of 240 s and embeddings 10: a third kind of n-grams is left out, what comes
+    after it and is faster is not.
+    """
     clock, data = Clock(), labelled_tokens(200)
 
     def build(recipe, encoder, fit):
         model = build_model(recipe, encoder, "benefit")
         for channel in model.channels:
-            channel.prepare = taking(100.0 if channel.name == "ngrams" else 10.0, clock, channel.prepare)
+            channel.prepare = taking(
+                100.0 if channel.name == "ngrams" else 10.0, clock, channel.prepare
+            )
         return model
 
     recipe = recipe_with(minutes=4, ngram_strengths=[0.1, 1.0], embedding_strengths=[0.01])
     report = searched(data, recipe=recipe, build=build, clock=clock).report
-    assert report["untried"] == ["ngrams, ngrams.strength 1.0", "ngrams + embedding, ngrams.strength 1.0"]
+    assert report["untried"] == [
+        "ngrams, ngrams.strength 1.0",
+        "ngrams + embedding, ngrams.strength 1.0",
+    ]
     assert len(report["tried"]) == 7
     assert report["seconds"] == 220
 
 
 def test_search_tries_further_encoders_and_returns_the_chosen_one():
-    """Of two encoders only the second, which the recipe calls slower, has the vectors that decide."""
+    """Of two encoders only the second, which the recipe calls slower, has the vectors that
+    decide.
+    """
     data, good = where_only_embeddings_help()
-    found = searched(data, encoder=random_encoder(words=2400, seed=9), recipe=recipe_with(encoders=["better"]), find=lambda _: good)
+    found = searched(
+        data,
+        encoder=random_encoder(words=2400, seed=9),
+        recipe=recipe_with(encoders=["better"]),
+        find=lambda _: good,
+    )
     assert found.report["chosen"] == "embedding, encoder better"
     assert found.encoder is good
     assert found.recipe.features.encoder == "better"
@@ -200,25 +243,43 @@ def test_search_leaves_an_encoder_out_that_would_embed_for_too_long():
             clock.now += len(ids)
             return super().encode(ids)
 
-    slow = SlowEncoder(table=encoder.table, scale=encoder.scale, tokenizer_path=encoder.tokenizer_path, digest="slow")
-    report = searched(data, encoder=encoder, recipe=recipe_with(minutes=1, encoders=["slow"]), find=lambda _: slow, clock=clock).report
+    slow = SlowEncoder(
+        table=encoder.table,
+        scale=encoder.scale,
+        tokenizer_path=encoder.tokenizer_path,
+        digest="slow",
+    )
+    report = searched(
+        data,
+        encoder=encoder,
+        recipe=recipe_with(minutes=1, encoders=["slow"]),
+        find=lambda _: slow,
+        clock=clock,
+    ).report
     assert report["untried"] == ["embedding, encoder slow", "ngrams + embedding, encoder slow"]
     assert report["seconds"] < 60
 
 
 def test_search_needs_a_way_to_find_further_encoders():
-    with pytest.raises(RecipeError, match="search.encoders needs a way to find encoders: got none for other"):
+    with pytest.raises(
+        RecipeError, match="search.encoders needs a way to find encoders: got none for other"
+    ):
         searched(labelled_tokens(200), recipe=recipe_with(encoders=["other"]))
 
 
 def test_search_refuses_fit_samples_without_a_gap():
     data = labelled_tokens(200)
-    same = replace(data, outcomes=replace(data.outcomes, frontier_quality=data.outcomes.cheap_quality))
+    same = replace(
+        data, outcomes=replace(data.outcomes, frontier_quality=data.outcomes.cheap_quality)
+    )
     with pytest.raises(TooFewSamplesError, match="a search cannot judge by these fit samples"):
         searched(same)
 
 
-AUTO = {"search": {**SEARCH, "neighbour_sharpness": [10.0]}, "features": {**RECIPE["features"], "embedding": False}}
+AUTO = {
+    "search": {**SEARCH, "neighbour_sharpness": [10.0]},
+    "features": {**RECIPE["features"], "embedding": False},
+}
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +291,15 @@ def auto_run(journey, tmp_path_factory):
 
 def trained(traffic, out, folder):
     recipe, encoder = recipe_of(folder, name="auto", **AUTO), StaticEncoder.load(folder)
-    return train(traffic, out, recipe=recipe, encoder=encoder, more_labels=False, unseen_tasks=False, n_draws=5)
+    return train(
+        traffic,
+        out,
+        recipe=recipe,
+        encoder=encoder,
+        more_labels=False,
+        unseen_tasks=False,
+        n_draws=5,
+    )
 
 
 def test_training_keeps_the_chosen_recipe_and_the_report(auto_run):
@@ -239,7 +308,12 @@ def test_training_keeps_the_chosen_recipe_and_the_report(auto_run):
     assert [entry["name"] for entry in report["tried"]] == ["ngrams", "ngrams + tasks"]
     assert (auto_run.recipe.name, auto_run.recipe.search) == ("auto", False)
     assert bool(auto_run.recipe.features.tasks) == (report["chosen"] == "ngrams + tasks")
-    assert (report["figure"], report["folds"], report["seed"], report["untried"]) == ("apgr", 3, 0, [])
+    assert (report["figure"], report["folds"], report["seed"], report["untried"]) == (
+        "apgr",
+        3,
+        0,
+        [],
+    )
     assert report["samples"] == auto_run.lineage["samples"]["fit"]
     assert all(entry["low"] < entry["value"] < entry["high"] for entry in report["tried"])
     assert "optimistic" in report["note"]
@@ -251,7 +325,9 @@ def test_training_without_a_search_says_so(journey):
 
 
 def test_search_sees_no_calibration_or_test_outcome(auto_run, journey, tmp_path):
-    """Dealt out anew among those samples, they change the run's figures and nothing of the search."""
+    """Dealt out anew among those samples, they change the run's figures and nothing of the
+    search.
+    """
     whole = Traffic.read(journey.traffic)
     splits = whole.splits(auto_run.recipe.split.fractions, auto_run.recipe.seed)
     fit = {name for name, split in zip(whole.ids, splits, strict=True) if split == "fit"}
@@ -263,12 +339,18 @@ def test_search_sees_no_calibration_or_test_outcome(auto_run, journey, tmp_path)
         row.update(zip(names, values, strict=True))
     ingest([write_rows(tmp_path / "rows.jsonl", rows)], tmp_path / "traffic.parquet")
     run, evaluation = trained(tmp_path / "traffic.parquet", tmp_path / "run", journey.encoder)
-    assert evaluation.overall["apgr"].value != json.loads((auto_run.folder / "metrics.json").read_text())["overall"]["apgr"]["value"]
+    assert (
+        evaluation.overall["apgr"].value
+        != json.loads((auto_run.folder / "metrics.json").read_text())["overall"]["apgr"]["value"]
+    )
     assert without_seconds(run.lineage["search"]) == without_seconds(auto_run.lineage["search"])
 
 
 def without_seconds(report):
-    tried = [{name: value for name, value in entry.items() if name != "seconds"} for entry in report["tried"]]
+    tried = [
+        {name: value for name, value in entry.items() if name != "seconds"}
+        for entry in report["tried"]
+    ]
     return {**report, "seconds": None, "tried": tried}
 
 
@@ -277,7 +359,9 @@ def test_a_warm_start_does_not_search(auto_run):
         check_start(auto_run, recipe_with(), auto_run.encoder)
 
 
-@pytest.mark.parametrize("section", [{"distil": {}}, {"features": {"embedding": False, "finetune": {}}}])
+@pytest.mark.parametrize(
+    "section", [{"distil": {}}, {"features": {"embedding": False, "finetune": {}}}]
+)
 def test_recipe_searches_alone(section):
     with pytest.raises(RecipeError, match="search goes together with neither"):
         parse_recipe({"name": "auto", "search": {}, **section}, name="auto.toml")

@@ -5,7 +5,14 @@ from datetime import date
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.errors import BundleError, InvalidValueError, NotAttainableError, ParityError, UndefinedMetricError, UnknownNameError
+from difficulty.errors import (
+    BundleError,
+    InvalidValueError,
+    NotAttainableError,
+    ParityError,
+    UndefinedMetricError,
+    UnknownNameError,
+)
 from difficulty.evaluation.result import read_metrics
 from difficulty.export.suite import golden_requests
 from difficulty.recipe import PolicySettings
@@ -21,27 +28,46 @@ from difficulty.traffic.table import Traffic
 from tests.journey import DRAWS
 
 CONTRACT = (
-    "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall", "frontier_share", "quality", "cost"
+    "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall",
+    "frontier_share", "quality", "cost"
 )  # fmt: skip
-PRICES = Prices(date="2026-11-01", cheap_input=0.1, cheap_output=0.3, frontier_input=3, frontier_output=12)
+PRICES = Prices(
+    date="2026-11-01", cheap_input=0.1, cheap_output=0.3, frontier_input=3, frontier_output=12
+)
 
 
 def test_bundle_says_what_it_is_made_from(journey):
     bundle, lineage = read_bundle(journey.bundle), Run.read(journey.run).lineage
     manifest, policy = bundle.manifest, bundle.policy
     assert (manifest.name, manifest.version, manifest.target) == ("small", "1", "benefit")
-    assert manifest.outputs == ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+    assert manifest.outputs == (
+        "difficulty_score",
+        "p_cheap_fails",
+        "p_frontier_fails",
+        "familiarity",
+    )
     assert (manifest.training_data, manifest.recipe["name"]) == (lineage["training_data"], "small")
     assert (policy.cheap_model, policy.frontier_model) == ("example/cheap-8b", "example/frontier")
-    assert (policy.easy_tasks, policy.hard_tasks, policy.max_cheap_tokens) == (("classify",), ("multi-step planning",), 256)
-    assert (policy.chosen.objective, policy.chosen.n) == ("share=0.3", lineage["samples"]["calibration"])
+    assert (policy.easy_tasks, policy.hard_tasks, policy.max_cheap_tokens) == (
+        ("classify",),
+        ("multi-step planning",),
+        256,
+    )
+    assert (policy.chosen.objective, policy.chosen.n) == (
+        "share=0.3",
+        lineage["samples"]["calibration"],
+    )
     assert set(policy.chosen.expected) == set(EXPECTED)
 
 
 def test_threshold_keeps_its_promise_on_the_calibration_samples(journey):
-    """Asked the way requests are: at most 30 % of the calibration requests go to the frontier model, as the policy says."""
+    """Asked the way requests are: at most 30 % of the calibration requests go to the frontier
+    model, as the policy says.
+    """
     calibration, router = Run.read(journey.run).calibration, Router.load(journey.bundle)
-    tokens = [None if count is None else int(count) for count in calibration.column("prompt_tokens")]
+    tokens = [
+        None if count is None else int(count) for count in calibration.column("prompt_tokens")
+    ]
     decisions = router.decide_many(map(Request, calibration.messages(), calibration.tasks, tokens))
     share = sum(decision.route == "frontier" for decision in decisions) / len(decisions)
     assert share <= 0.3
@@ -51,22 +77,38 @@ def test_threshold_keeps_its_promise_on_the_calibration_samples(journey):
 def test_metrics_have_every_name_of_the_contract(journey):
     form = json.loads((journey.bundle / "metrics.json").read_text())
     assert form["threshold"] == read_bundle(journey.bundle).policy.threshold
-    sets = {"overall": form["overall"]} | {f"{kind} {name}": part for kind, parts in form["slices"].items() for name, part in parts.items()}
+    sets = {"overall": form["overall"]} | {
+        f"{kind} {name}": part
+        for kind, parts in form["slices"].items()
+        for name, part in parts.items()
+    }
     assert {"task code", "task classify"} <= set(sets)
     for name, figures in sets.items():
         assert set(CONTRACT) <= set(figures), name
         for figure in CONTRACT:
-            assert {"value", "low", "high", "n"} <= set(figures[figure]) <= {"value", "low", "high", "n", "note"}
+            assert (
+                {"value", "low", "high", "n"}
+                <= set(figures[figure])
+                <= {"value", "low", "high", "n", "note"}
+            )
     overall = form["overall"]
     for figure in set(CONTRACT) - {"cost"}:
         assert overall[figure]["low"] <= overall[figure]["value"] <= overall[figure]["high"]
         assert overall[figure]["n"] > 0
-    assert (overall["cost"]["value"], overall["cost"]["note"]) == (None, "no request has prices and token counts for both models")
-    assert read_metrics(journey.bundle / "metrics.json").counts["requests"] == form["counts"]["requests"]
+    assert (overall["cost"]["value"], overall["cost"]["note"]) == (
+        None,
+        "no request has prices and token counts for both models",
+    )
+    assert (
+        read_metrics(journey.bundle / "metrics.json").counts["requests"]
+        == form["counts"]["requests"]
+    )
 
 
 def test_only_the_test_samples_are_judged(journey):
-    assert read_metrics(journey.bundle / "metrics.json").counts["requests"] == len(Run.read(journey.run).test)
+    assert read_metrics(journey.bundle / "metrics.json").counts["requests"] == len(
+        Run.read(journey.run).test
+    )
 
 
 def words(text):
@@ -80,17 +122,34 @@ def runs_of_five(text):
 
 
 def test_no_text_of_the_traffic_is_in_the_bundle(journey):
-    """No five words in a row, in no file; that the search works is shown by the project's own texts, which are there."""
+    """No five words in a row, in no file; that the search works is shown by the project's own
+    texts, which are there.
+    """
     traffic = Traffic.read(journey.traffic)
-    own = {run for request in golden_requests() for run in runs_of_five(json.dumps(request["messages"]))}
-    users = {run for messages in traffic.messages() for message in messages for run in runs_of_five(message["content"])} - own
-    shipped = {run for path in journey.bundle.iterdir() for run in runs_of_five(path.read_bytes().decode("latin-1"))}
+    own = {
+        run
+        for request in golden_requests()
+        for run in runs_of_five(json.dumps(request["messages"]))
+    }
+    users = {
+        run
+        for messages in traffic.messages()
+        for message in messages
+        for run in runs_of_five(message["content"])
+    } - own
+    shipped = {
+        run
+        for path in journey.bundle.iterdir()
+        for run in runs_of_five(path.read_bytes().decode("latin-1"))
+    }
     assert len(users) > 10_000
     assert not users & shipped
     assert "the opening hours of the" in shipped
     everything = b"".join(path.read_bytes() for path in journey.bundle.iterdir())
     assert not [name for name in traffic.ids if name.encode() in everything]
-    assert not [group for group in set(traffic.column("group")) - {None} if group.encode() in everything]
+    assert not [
+        group for group in set(traffic.column("group")) - {None} if group.encode() in everything
+    ]
 
 
 def test_card_carries_counts_and_figures(journey):
@@ -107,7 +166,9 @@ def test_options_go_into_the_policy(journey, tmp_path):
         journey.run,
         tmp_path / "other-2.1",
         objective="quality=0.5",
-        policy=PolicySettings(easy_tasks=("extract",), hard_tasks=(), max_cheap_tokens=50, review_after_days=10),
+        policy=PolicySettings(
+            easy_tasks=("extract",), hard_tasks=(), max_cheap_tokens=50, review_after_days=10
+        ),
         models=("small-model", None),
         prices=PRICES,
         today=date(2026, 1, 1),
@@ -125,7 +186,9 @@ def test_options_go_into_the_policy(journey, tmp_path):
 
 def test_parity_is_measured_on_calibration_and_suite(journey, tmp_path):
     report = ship(journey.run, tmp_path / "b-1", n_draws=5).parity
-    assert report.n == len(Run.read(journey.run).calibration) + 2 * len(golden_requests())  # the suite without and with a task
+    assert report.n == len(Run.read(journey.run).calibration) + 2 * len(
+        golden_requests()
+    )  # the suite without and with a task
     assert 0 < report.max_difference < 5e-5  # familiarity is the steepest output on so few requests
     assert report.flips == 0
 
@@ -153,7 +216,9 @@ def test_quality_needs_frontier_outcomes(journey, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "calibration", traffic)
     outcomes = traffic.outcomes
     outcomes.frontier_quality[:] = float("nan")
-    with pytest.raises(UndefinedMetricError, match="objective quality needs samples with both outcomes"):
+    with pytest.raises(
+        UndefinedMetricError, match="objective quality needs samples with both outcomes"
+    ):
         ship(journey.run, tmp_path / "b-1", objective="quality=0.5", n_draws=5)
     assert list(tmp_path.iterdir()) == []
 
@@ -169,24 +234,35 @@ def test_crash_at_the_last_step_ships_nothing(journey, tmp_path, monkeypatch):
 
 
 def test_ids_that_serving_would_make_otherwise_ship_nothing(journey, tmp_path, monkeypatch):
-    """The gate asks the path that requests take: ids that are not the tokenizer's are found out, and the worst texts are named."""
+    """The gate asks the path that requests take: ids that are not the tokenizer's are found out,
+    and the worst texts are named.
+    """
     encode = RequestTokenizer.encode
-    monkeypatch.setattr(RequestTokenizer, "encode", lambda self, text: encode(self, text)._replace(ids=encode(self, text).ids[:-1]))
+    monkeypatch.setattr(
+        RequestTokenizer,
+        "encode",
+        lambda self, text: encode(self, text)._replace(ids=encode(self, text).ids[:-1]),
+    )
     with pytest.raises(ParityError, match=r"must stay within .* Worst requests: \S+ \("):
         ship(journey.run, tmp_path / "wrong-1", n_draws=DRAWS)
     assert not (tmp_path / "wrong-1").exists()
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("support-1", ("support", "1")), ("a-b-2.0.1", ("a-b", "2.0.1")), ("x-1rc1", ("x", "1rc1"))]
+    ("name", "expected"),
+    [("support-1", ("support", "1")), ("a-b-2.0.1", ("a-b", "2.0.1")), ("x-1rc1", ("x", "1rc1"))],
 )
 def test_bundle_name_is_read(tmp_path, name, expected):
     assert bundle_name(tmp_path / name) == expected
 
 
-@pytest.mark.parametrize("name", ["support", "support-", "-1", "support-v1", "support_1", "support-1 "])
+@pytest.mark.parametrize(
+    "name", ["support", "support-", "-1", "support-v1", "support_1", "support-1 "]
+)
 def test_bundle_needs_a_version(tmp_path, name):
-    with pytest.raises(BundleError, match="must be named <name>-<version>, for example support-1: got"):
+    with pytest.raises(
+        BundleError, match="must be named <name>-<version>, for example support-1: got"
+    ):
         bundle_name(tmp_path / name)
 
 
@@ -205,4 +281,8 @@ def test_verify_warns_when_the_review_is_due(journey):
     due = read_bundle(journey.bundle).policy.review_date
     assert verify(journey.bundle, today=due).warnings == []
     (warning,) = verify(journey.bundle, today=date(due.year + 1, 1, 1)).warnings
-    assert warning == f"the threshold was to be reviewed by {due.isoformat()}: choose it again on recent traffic"
+    assert (
+        warning
+        == f"the threshold was to be reviewed by {due.isoformat()}: choose it again on recent"
+        " traffic"
+    )

@@ -14,33 +14,66 @@ from difficulty.stages.thresholds import rechoose
 from difficulty.stages.verify import verify
 from tests.journey import DRAWS
 
-PRICES = Prices(date="2026-11-01", cheap_input=0.1, cheap_output=0.3, frontier_input=3, frontier_output=12)
+PRICES = Prices(
+    date="2026-11-01", cheap_input=0.1, cheap_output=0.3, frontier_input=3, frontier_output=12
+)
 
 
 def test_threshold_is_chosen_again_and_nothing_else_changes(journey, tmp_path):
     before = {path.name: path.read_bytes() for path in journey.bundle.iterdir()}
-    found = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.5", today=date(2026, 1, 1), n_draws=DRAWS)
+    found = rechoose(
+        journey.bundle,
+        journey.traffic,
+        tmp_path / "small-2",
+        objective="share=0.5",
+        today=date(2026, 1, 1),
+        n_draws=DRAWS,
+    )
     old, new = read_bundle(journey.bundle), read_bundle(tmp_path / "small-2")
     assert new == found.bundle
     assert (new.manifest.name, new.manifest.version) == ("small", "2")
     assert new.policy.threshold == found.new.threshold < found.old.threshold == old.policy.threshold
     assert new.policy.review_date == date(2026, 4, 2)
-    assert (new.policy.chosen.objective, new.policy.chosen.n) == ("share=0.5", len(Run.read(journey.run).calibration))
+    assert (new.policy.chosen.objective, new.policy.chosen.n) == (
+        "share=0.5",
+        len(Run.read(journey.run).calibration),
+    )
     assert 0.4 < new.policy.chosen.expected["frontier_share"]["value"] <= 0.5
-    assert {name for name in old.files if old.files[name] != new.files[name]} == {"policy.json", "golden.jsonl", "metrics.json", "card.md"}
+    assert {name for name in old.files if old.files[name] != new.files[name]} == {
+        "policy.json",
+        "golden.jsonl",
+        "metrics.json",
+        "card.md",
+    }
     metrics = [json.loads(one.files["metrics.json"])["overall"] for one in (old, new)]
     assert metrics[0]["apgr"] == metrics[1]["apgr"]
     assert metrics[0]["quality"]["value"] is not None
     assert metrics[1]["quality"]["value"] is None
     assert new.files["card.md"].endswith(old.files["card.md"])
-    unchanged = ["easy_tasks", "hard_tasks", "max_cheap_tokens", "cheap_model", "frontier_model", "fallback"]
-    assert [getattr(old.policy, name) for name in unchanged] == [getattr(new.policy, name) for name in unchanged]
+    unchanged = [
+        "easy_tasks",
+        "hard_tasks",
+        "max_cheap_tokens",
+        "cheap_model",
+        "frontier_model",
+        "fallback",
+    ]
+    assert [getattr(old.policy, name) for name in unchanged] == [
+        getattr(new.policy, name) for name in unchanged
+    ]
     assert {path.name: path.read_bytes() for path in journey.bundle.iterdir()} == before
 
 
 def test_new_golden_vectors_hold(journey, tmp_path):
     """The decisions in them are those of the new threshold."""
-    rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="quality=0.8", prices=PRICES, n_draws=DRAWS)
+    rechoose(
+        journey.bundle,
+        journey.traffic,
+        tmp_path / "small-2",
+        objective="quality=0.8",
+        prices=PRICES,
+        n_draws=DRAWS,
+    )
     assert verify(tmp_path / "small-2").passed
 
 
@@ -48,7 +81,14 @@ def test_both_points_are_judged_on_the_new_traffic(journey, tmp_path):
     lines = journey.source.read_bytes().split(b"\n")[:500]
     (tmp_path / "new.jsonl").write_bytes(b"\n".join(lines))
     ingest([tmp_path / "new.jsonl"], tmp_path / "new.parquet")
-    found = rechoose(journey.bundle, tmp_path / "new.parquet", tmp_path / "small-2", objective="share=0.3", prices=PRICES, n_draws=DRAWS)
+    found = rechoose(
+        journey.bundle,
+        tmp_path / "new.parquet",
+        tmp_path / "small-2",
+        objective="share=0.3",
+        prices=PRICES,
+        n_draws=DRAWS,
+    )
     assert (found.old.objective, found.new.objective) == ("share=0.3", "share=0.3")
     assert found.old.frontier_share.n == found.new.frontier_share.n == 500
     assert found.new.frontier_share.value <= 0.3
@@ -57,7 +97,13 @@ def test_both_points_are_judged_on_the_new_traffic(journey, tmp_path):
 
 def test_objective_that_cannot_be_met_writes_nothing(journey, tmp_path):
     with pytest.raises(NotAttainableError, match="take tasks out of hard_tasks"):
-        rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.01", n_draws=DRAWS)
+        rechoose(
+            journey.bundle,
+            journey.traffic,
+            tmp_path / "small-2",
+            objective="share=0.01",
+            n_draws=DRAWS,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,41 +115,92 @@ def test_bundle_is_never_changed_in_place(journey, tmp_path):
 
 
 def test_change_is_told_and_stands_on_the_card(journey, tmp_path):
-    """The difference of both points with an interval of its own, in the result and above the old card."""
-    found = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.5", n_draws=DRAWS)
+    """The difference of both points with an interval of its own, in the result and above the old
+    card.
+    """
+    found = rechoose(
+        journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.5", n_draws=DRAWS
+    )
     moved = found.changes["frontier_share"]
-    assert moved.value == pytest.approx(found.new.frontier_share.value - found.old.frontier_share.value)
+    assert moved.value == pytest.approx(
+        found.new.frontier_share.value - found.old.frontier_share.value
+    )
     assert moved.low > 0
     card = found.bundle.files["card.md"].decode()
-    assert f"| frontier share | {as_text(found.old.frontier_share)} | {as_text(found.new.frontier_share)} |" in card
+    assert (
+        f"| frontier share | {as_text(found.old.frontier_share)} |"
+        f" {as_text(found.new.frontier_share)} |" in card
+    )
     assert card.index("| threshold |") < card.index("What follows is the card of small-1")
 
 
 def test_thresholds_per_task_are_what_the_router_uses(journey, tmp_path):
-    """Each task has its own threshold in the policy and in the decisions; choosing without them again drops them."""
-    per_task = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.3", per_task=True, n_draws=DRAWS)
+    """Each task has its own threshold in the policy and in the decisions; choosing without them
+    again drops them.
+    """
+    per_task = rechoose(
+        journey.bundle,
+        journey.traffic,
+        tmp_path / "small-2",
+        objective="share=0.3",
+        per_task=True,
+        n_draws=DRAWS,
+    )
     own = per_task.bundle.policy.task_thresholds
     assert own
     assert own == dict(per_task.new.task_thresholds)
     assert verify(tmp_path / "small-2").passed
     task, threshold = next(iter(own.items()))
-    assert Router.load(tmp_path / "small-2").decide("Write a function that sorts names.", task=task, tokens=10_000).threshold == threshold
-    again = rechoose(tmp_path / "small-2", journey.traffic, tmp_path / "small-3", objective="share=0.3", n_draws=DRAWS)
+    assert (
+        Router.load(tmp_path / "small-2")
+        .decide("Write a function that sorts names.", task=task, tokens=10_000)
+        .threshold
+        == threshold
+    )
+    again = rechoose(
+        tmp_path / "small-2",
+        journey.traffic,
+        tmp_path / "small-3",
+        objective="share=0.3",
+        n_draws=DRAWS,
+    )
     assert (again.bundle.policy.task_thresholds, again.old.task_thresholds) == ({}, own)
 
 
 def test_catch_rate_is_kept_until_another_is_passed(journey, tmp_path):
-    first = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.3", catch_rate=0.8, n_draws=DRAWS)
-    second = rechoose(tmp_path / "small-2", journey.traffic, tmp_path / "small-3", objective="share=0.3", n_draws=DRAWS)
-    assert first.bundle.policy.fallback.catch_rate == second.bundle.policy.fallback.catch_rate == 0.8
+    first = rechoose(
+        journey.bundle,
+        journey.traffic,
+        tmp_path / "small-2",
+        objective="share=0.3",
+        catch_rate=0.8,
+        n_draws=DRAWS,
+    )
+    second = rechoose(
+        tmp_path / "small-2",
+        journey.traffic,
+        tmp_path / "small-3",
+        objective="share=0.3",
+        n_draws=DRAWS,
+    )
+    assert (
+        first.bundle.policy.fallback.catch_rate == second.bundle.policy.fallback.catch_rate == 0.8
+    )
     assert first.new.fallback_share.value > 0
     assert (
         first.new.risk.value
-        < rechoose(journey.bundle, journey.traffic, tmp_path / "b-1", objective="share=0.3", n_draws=DRAWS).new.risk.value
+        < rechoose(
+            journey.bundle, journey.traffic, tmp_path / "b-1", objective="share=0.3", n_draws=DRAWS
+        ).new.risk.value
     )
 
 
 def test_promise_is_written_into_the_policy(journey, tmp_path):
-    chosen = rechoose(journey.bundle, journey.traffic, tmp_path / "small-2", objective="risk=0.6", n_draws=DRAWS).bundle.policy.chosen
-    assert "with confidence 0.9, the cheap model fails at most 0.6 of the kept requests" in chosen.guarantee
+    chosen = rechoose(
+        journey.bundle, journey.traffic, tmp_path / "small-2", objective="risk=0.6", n_draws=DRAWS
+    ).bundle.policy.chosen
+    assert (
+        "with confidence 0.9, the cheap model fails at most 0.6 of the kept requests"
+        in chosen.guarantee
+    )
     assert len(chosen.assumed) >= 3

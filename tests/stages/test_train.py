@@ -17,14 +17,23 @@ OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 
 def traffic_of(folder, rows):
     """Write rows and ingest them."""
-    ingest([write_rows(folder / "rows.jsonl", rows)], folder / "rows.parquet", near_duplicates=False)
+    ingest(
+        [write_rows(folder / "rows.jsonl", rows)], folder / "rows.parquet", near_duplicates=False
+    )
     return folder / "rows.parquet"
 
 
 def relabelled(label, rows=None):
     """Return sample rows whose outcomes are what ``label`` makes of the qualities."""
-    kept = [row for row in rows or sample_rows() if row["cheap_quality"] is not None and row["frontier_quality"] is not None]
-    return [{key: value for key, value in row.items() if key not in OUTCOMES} | label(row) for row in kept]
+    kept = [
+        row
+        for row in rows or sample_rows()
+        if row["cheap_quality"] is not None and row["frontier_quality"] is not None
+    ]
+    return [
+        {key: value for key, value in row.items() if key not in OUTCOMES} | label(row)
+        for row in kept
+    ]
 
 
 def fails(match, folder, rows, journey, error, **changes):
@@ -38,7 +47,11 @@ def fails(match, folder, rows, journey, error, **changes):
 
 def test_run_holds_its_lineage(journey):
     lineage, traffic = Run.read(journey.run).lineage, Traffic.read(journey.traffic)
-    assert (lineage["target"], lineage["cheap_model"], lineage["frontier_model"]) == ("benefit", "example/cheap-8b", "example/frontier")
+    assert (lineage["target"], lineage["cheap_model"], lineage["frontier_model"]) == (
+        "benefit",
+        "example/cheap-8b",
+        "example/frontier",
+    )
     assert lineage["training_data"] == traffic.data_hash
     assert sum(lineage["samples"].values()) == len(traffic) == 800
     assert lineage["recipe"]["features"]["ngrams"]["buckets"] == 1024
@@ -46,13 +59,17 @@ def test_run_holds_its_lineage(journey):
 
 
 def test_same_seed_gives_the_same_run_and_the_same_graph(journey, tmp_path):
-    """Byte by byte: model and, once shipped, scorer and golden vectors; metrics but for the time and the name in their lineage."""
+    """Byte by byte: model and, once shipped, scorer and golden vectors; metrics but for the time
+    and the name in their lineage.
+    """
     run, _ = train_on(journey.traffic, tmp_path / "again", journey.encoder)
     for name in ("model.json", "calibration.parquet", "test.parquet"):
         assert (run.folder / name).read_bytes() == (journey.run / name).read_bytes(), name
     ship(run.folder, tmp_path / "again-1", n_draws=20)
     for name in ("scorer.onnx", "golden.jsonl", "policy.json"):
-        assert (tmp_path / "again-1" / name).read_bytes() == (journey.bundle / name).read_bytes(), name
+        assert (tmp_path / "again-1" / name).read_bytes() == (journey.bundle / name).read_bytes(), (
+            name
+        )
     assert timeless_metrics(run.folder) == timeless_metrics(journey.run)
     assert timeless_metrics(tmp_path / "again-1") == timeless_metrics(journey.bundle)
 
@@ -66,13 +83,20 @@ def test_fit_calibration_and_test_share_no_group_and_no_text(journey):
     run, traffic = Run.read(journey.run), Traffic.read(journey.traffic)
     splits = traffic.splits(run.recipe.split.fractions, run.recipe.seed)
     for column in (traffic.split_groups, traffic.text_hashes()):
-        sides = [{value for value, split in zip(column, splits, strict=True) if split == name} for name in ("fit", "calibration", "test")]
+        sides = [
+            {value for value, split in zip(column, splits, strict=True) if split == name}
+            for name in ("fit", "calibration", "test")
+        ]
         assert all(sides)
         assert not sides[0] & sides[1]
         assert not sides[0] & sides[2]
         assert not sides[1] & sides[2]
-    assert run.calibration.ids == [name for name, split in zip(traffic.ids, splits, strict=True) if split == "calibration"]
-    assert run.test.ids == [name for name, split in zip(traffic.ids, splits, strict=True) if split == "test"]
+    assert run.calibration.ids == [
+        name for name, split in zip(traffic.ids, splits, strict=True) if split == "calibration"
+    ]
+    assert run.test.ids == [
+        name for name, split in zip(traffic.ids, splits, strict=True) if split == "test"
+    ]
 
 
 def test_added_rows_move_no_old_row(journey, tmp_path):
@@ -84,14 +108,21 @@ def test_added_rows_move_no_old_row(journey, tmp_path):
 
 
 def test_cheap_validation_alone_trains_for_failure(journey, tmp_path):
-    """All that production knows is whether the cheap answer passed: no frontier output, and the score is p_cheap_fails."""
+    """All that production knows is whether the cheap answer passed: no frontier output, and the
+    score is p_cheap_fails.
+    """
     rows = relabelled(lambda row: {"cheap_passed": row["cheap_quality"] >= 0.5})
     run, evaluation = train_on(traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder)
     assert (run.lineage["target"], run.lineage["task_gains"]) == ("failure", None)
     assert evaluation.overall["auroc"].value > 0.55
     assert evaluation.overall["apgr"].value is None
-    bundle = ship(tmp_path / "run", tmp_path / "failure-1", objective="share=0.2", n_draws=10).bundle
-    assert (bundle.manifest.target, bundle.manifest.outputs) == ("failure", ("difficulty_score", "p_cheap_fails", "familiarity"))
+    bundle = ship(
+        tmp_path / "run", tmp_path / "failure-1", objective="share=0.2", n_draws=10
+    ).bundle
+    assert (bundle.manifest.target, bundle.manifest.outputs) == (
+        "failure",
+        ("difficulty_score", "p_cheap_fails", "familiarity"),
+    )
     rows = [json.loads(line) for line in bundle.files["golden.jsonl"].splitlines()]
     assert {row["difficulty_score"] for row in rows} == {row["p_cheap_fails"] for row in rows}
 
@@ -109,7 +140,9 @@ def test_votes_alone_train_for_benefit(journey, tmp_path):
         gain = row["frontier_quality"] - row["cheap_quality"]
         return {"preference": "tie" if gain == 0 else "frontier" if gain > 0 else "cheap"}
 
-    run, evaluation = train_on(traffic_of(tmp_path, relabelled(vote)), tmp_path / "run", journey.encoder)
+    run, evaluation = train_on(
+        traffic_of(tmp_path, relabelled(vote)), tmp_path / "run", journey.encoder
+    )
     assert run.lineage["target"] == "benefit"
     assert evaluation.overall["apgr"].value > 0.5
 
@@ -126,7 +159,9 @@ def test_ten_rows_are_too_few(journey, tmp_path):
 
 @pytest.mark.parametrize(("quality", "what"), [(1.0, "failures"), (0.0, "good answers")])
 def test_one_class_teaches_nothing(journey, tmp_path, quality, what):
-    rows = relabelled(lambda row: {"cheap_quality": quality, "frontier_quality": row["frontier_quality"]})
+    rows = relabelled(
+        lambda row: {"cheap_quality": quality, "frontier_quality": row["frontier_quality"]}
+    )
     fails(
         f"5 failures and 5 good answers of the cheap model .*: got 0 {what}. Add labels, or check",
         tmp_path,
@@ -138,9 +173,15 @@ def test_one_class_teaches_nothing(journey, tmp_path, quality, what):
 
 def test_frontier_model_that_is_worse_is_refused(journey, tmp_path):
     """The columns may be swapped; training on them would send the easy requests away."""
-    rows = relabelled(lambda row: {"cheap_quality": row["frontier_quality"], "frontier_quality": row["cheap_quality"]})
+    rows = relabelled(
+        lambda row: {
+            "cheap_quality": row["frontier_quality"],
+            "frontier_quality": row["cheap_quality"],
+        }
+    )
     fails(
-        r"must be better than the cheap one .* mean quality is 0\.\d+ lower\. Check that .* not swapped",
+        r"must be better than the cheap one .* mean quality is 0\.\d+ lower\. Check that .* not"
+        r" swapped",
         tmp_path,
         rows,
         journey,
@@ -156,7 +197,10 @@ def test_benefit_cannot_be_learned_without_frontier_outcomes(journey, tmp_path):
 
 def test_split_without_test_samples_cannot_be_judged(journey, tmp_path):
     split = {"fit": 0.6, "calibration": 0.4, "test": 0.0}
-    with pytest.raises(TooFewSamplesError, match=r"needs test samples to judge the score by: got none.* raise split.test"):
+    with pytest.raises(
+        TooFewSamplesError,
+        match=r"needs test samples to judge the score by: got none.* raise split.test",
+    ):
         train_on(journey.traffic, tmp_path / "run", journey.encoder, split=split)
     assert list(tmp_path.iterdir()) == []
 
@@ -164,7 +208,11 @@ def test_split_without_test_samples_cannot_be_judged(journey, tmp_path):
 def test_unscorable_text_stops_neither_training_nor_shipping(journey, tmp_path):
     """A zero-width space passes for text until the tokenizer drops it."""
     rows = [
-        {**row, "messages": [{"role": "user", "content": "\u200b"}], "group": None} if n % 40 == 0 else row
+        (
+            {**row, "messages": [{"role": "user", "content": "\u200b"}], "group": None}
+            if n % 40 == 0
+            else row
+        )
         for n, row in enumerate(sample_rows())
     ]
     train_on(traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder)
@@ -184,7 +232,9 @@ def test_crash_while_writing_leaves_no_run(journey, tmp_path, monkeypatch):
 def test_existing_folder_is_refused_before_any_work(journey, tmp_path):
     """Not after an hour of fitting: the traffic need not even be there."""
     (tmp_path / "run").mkdir()
-    with pytest.raises(RunError, match="run folder .* exists already. Choose another folder, or remove it first"):
+    with pytest.raises(
+        RunError, match="run folder .* exists already. Choose another folder, or remove it first"
+    ):
         train_on(tmp_path / "no traffic", tmp_path / "run", journey.encoder)
     assert list((tmp_path / "run").iterdir()) == []
 
@@ -199,11 +249,21 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
 
     run = Run.read(journey.run)
     train_module.train(
-        journey.traffic, tmp_path / "run", recipe=run.recipe, encoder=run.encoder, tracker=Tracker(), n_draws=5, progress=lambda _: None
+        journey.traffic,
+        tmp_path / "run",
+        recipe=run.recipe,
+        encoder=run.encoder,
+        tracker=Tracker(),
+        n_draws=5,
+        progress=lambda _: None,
     )
     (told,) = told
     assert told["name"] == "small"
-    assert (told["parameters"]["features.ngrams.buckets"], told["parameters"]["seed"], told["parameters"]["test"]) == (1024, 0, 151)
+    assert (
+        told["parameters"]["features.ngrams.buckets"],
+        told["parameters"]["seed"],
+        told["parameters"]["test"],
+    ) == (1024, 0, 151)
     assert 0.5 < told["metrics"]["apgr"] < 1
     assert None not in told["metrics"].values()
     assert told["tags"]["training_data"] == run.lineage["training_data"]
@@ -212,11 +272,23 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"colour": "red"}, "small.toml: unknown key 'colour'. Remove it, or check its spelling and section"),
+        (
+            {"colour": "red"},
+            "small.toml: unknown key 'colour'. Remove it, or check its spelling and section",
+        ),
         ({"features": {"ngram": {}}}, "small.toml: unknown key 'features.ngram'"),
-        ({"split": {"fit": 0.5, "calibration": 0.2, "test": 0.2}}, "small.toml: split: .*must add up to 1"),
-        ({"features": {"ngrams": False, "embedding": False}}, "small.toml: features: .*at least one of ngrams and embedding"),
-        ({"policy": {"easy_tasks": ["a"], "hard_tasks": ["a"]}}, "small.toml: policy: .*a task is easy or hard, not both: got a"),
+        (
+            {"split": {"fit": 0.5, "calibration": 0.2, "test": 0.2}},
+            "small.toml: split: .*must add up to 1",
+        ),
+        (
+            {"features": {"ngrams": False, "embedding": False}},
+            "small.toml: features: .*at least one of ngrams and embedding",
+        ),
+        (
+            {"policy": {"easy_tasks": ["a"], "hard_tasks": ["a"]}},
+            "small.toml: policy: .*a task is easy or hard, not both: got a",
+        ),
         ({"target": "gain"}, "small.toml: target: .* got 'gain'"),
         ({"seed": -1}, "small.toml: seed: .* got -1"),
         ({"name": ""}, "small.toml: name"),
@@ -280,6 +352,9 @@ def test_new_folder_appears_whole_or_not_at_all(tmp_path):
         (scratch / "file").write_text("x")
         assert not (tmp_path / "deep" / "run").exists()
     assert (tmp_path / "deep" / "run" / "file").read_text() == "x"
-    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "deep" / "other", what="run folder"):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        new_folder(tmp_path / "deep" / "other", what="run folder"),
+    ):
         raise KeyboardInterrupt
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run"]

@@ -15,9 +15,18 @@ OFF = {"embedding": False, "finetune": {}}
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        ({"finetune": {}}, r"finetune takes the place of embedding and neighbours: set both to false"),
-        ({**OFF, "neighbours": {}}, r"finetune takes the place of embedding and neighbours: set both to false"),
-        ({**OFF, "ngrams": False}, r"finetune needs ngrams beside it: they score the samples that the encoder saw"),
+        (
+            {"finetune": {}},
+            r"finetune takes the place of embedding and neighbours: set both to false",
+        ),
+        (
+            {**OFF, "neighbours": {}},
+            r"finetune takes the place of embedding and neighbours: set both to false",
+        ),
+        (
+            {**OFF, "ngrams": False},
+            r"finetune needs ngrams beside it: they score the samples that the encoder saw",
+        ),
         ({**OFF, "finetune": {"held_out": 0}}, r"features\.finetune\.\S*held_out: .* got 0"),
         ({**OFF, "finetune": {"epoch": 3}}, r"unknown key 'features\.finetune\.\S*epoch'"),
     ],
@@ -37,17 +46,39 @@ def test_shipped_recipe_starts_from_the_encoder_that_accurate_reads():
 
 
 def recipe_of(encoder, **changes):
-    form = {"name": "tuned", "folds": 2, "features": {"encoder": str(encoder), "ngrams": {"buckets": 1024}, **OFF}}
+    form = {
+        "name": "tuned",
+        "folds": 2,
+        "features": {"encoder": str(encoder), "ngrams": {"buckets": 1024}, **OFF},
+    }
     return parse_recipe({**form, **changes}, name="tuned.toml")
 
 
 def test_static_encoder_cannot_be_tuned(journey, tmp_path):
-    with pytest.raises(RecipeError, match=r"needs a sentence-transformers encoder: got '.*'\. Name one under features\.encoder"):
-        train(journey.traffic, tmp_path / "run", recipe=recipe_of(journey.encoder), encoder=load_encoder(journey.encoder), n_draws=5)
+    with pytest.raises(
+        RecipeError,
+        match=r"needs a sentence-transformers encoder: got '.*'\. Name one under features\.encoder",
+    ):
+        train(
+            journey.traffic,
+            tmp_path / "run",
+            recipe=recipe_of(journey.encoder),
+            encoder=load_encoder(journey.encoder),
+            n_draws=5,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_tuned_encoder_cannot_start_from_another_run(journey, tmp_path):
     start = Run.read(journey.run)
-    with pytest.raises(RecipeError, match=r"a fine-tuned encoder cannot start from another run\. Leave out --start-from"):
-        train(tmp_path / "no traffic", tmp_path / "run", recipe=recipe_of(journey.encoder), encoder=start.encoder, start=start)
+    with pytest.raises(
+        RecipeError,
+        match=r"a fine-tuned encoder cannot start from another run\. Leave out --start-from",
+    ):
+        train(
+            tmp_path / "no traffic",
+            tmp_path / "run",
+            recipe=recipe_of(journey.encoder),
+            encoder=start.encoder,
+            start=start,
+        )

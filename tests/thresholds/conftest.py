@@ -8,7 +8,18 @@ from difficulty.traffic.outcomes import Outcomes
 NAN = float("nan")
 
 
-def scored(score, *, gain=None, cheap=None, fixed=None, weight=None, groups=None, costs=None, tasks=(), catch_rate=None):
+def scored(
+    score,
+    *,
+    gain=None,
+    cheap=None,
+    fixed=None,
+    weight=None,
+    groups=None,
+    costs=None,
+    tasks=(),
+    catch_rate=None,
+):
     """Return scored traffic; without ``cheap`` only the gain is known, as from votes."""
     n = len(score)
     gain = np.full(n, NAN) if gain is None else np.asarray(gain, dtype=float)

@@ -1,9 +1,17 @@
-"""The tests behind a promise: numbers by hand, and that they are wrong no more often than they say."""
+"""The tests behind a promise: numbers by hand, and that they are wrong no more often than they
+say.
+"""
 
 import numpy as np
 import pytest
 
-from difficulty.thresholds.certify import KeptLosses, betting_p_value, binomial_p_value, rejected, samples_to_certify
+from difficulty.thresholds.certify import (
+    KeptLosses,
+    betting_p_value,
+    binomial_p_value,
+    rejected,
+    samples_to_certify,
+)
 
 
 def losses(loss, *, weight=None, groups=None, unit=1.0):
@@ -17,20 +25,26 @@ def losses(loss, *, weight=None, groups=None, unit=1.0):
 
 
 def test_binomial_p_value_by_hand():
-    """No loss in 10 at a rate of 1/4 has a chance of 0.75^10; at most 1 in 4 at 1/2 has 5/16; of nothing nothing is shown."""
+    """No loss in 10 at a rate of 1/4 has a chance of 0.75^10; at most 1 in 4 at 1/2 has 5/16; of
+    nothing nothing is shown.
+    """
     found = binomial_p_value(np.array([0, 1, 0]), np.array([10, 4, 0]), 0.25)
     assert found == pytest.approx([0.75**10, 0.75**4 + 4 * 0.25 * 0.75**3, 1.0])
 
 
 def test_nothing_lost_needs_as_many_samples_as_clopper_and_pearson_say():
-    """0.9^k falls to 0.1 at k = 22: with so few samples all of delta is spent on keeping them all."""
+    """0.9^k falls to 0.1 at k = 22: with so few samples all of delta is spent on keeping them
+    all.
+    """
     numbers = np.arange(1, 61)
     assert len(rejected(losses(np.zeros(21)), numbers[:21], alpha=0.1, delta=0.1)) == 0
     assert rejected(losses(np.zeros(22)), numbers[:22], alpha=0.1, delta=0.1).tolist() == [22]
 
 
 def test_rejection_goes_as_far_as_the_losses_allow():
-    """After 500 requests without a loss all others are lost: the share kept ends a little before the mean passes 0.1."""
+    """After 500 requests without a loss all others are lost: the share kept ends a little before
+    the mean passes 0.1.
+    """
     data = losses(np.r_[np.zeros(500), np.ones(500)])
     found = rejected(data, np.arange(1, 1001), alpha=0.1, delta=0.1)
     assert 500 <= found.max() < 555
@@ -38,7 +52,9 @@ def test_rejection_goes_as_far_as_the_losses_allow():
 
 
 def test_a_bad_start_does_not_end_the_search():
-    """The lowest scores lose most; the second start finds the thresholds that keep enough good ones beside them."""
+    """The lowest scores lose most; the second start finds the thresholds that keep enough good ones
+    beside them.
+    """
     data = losses(np.r_[np.ones(60), np.zeros(940)])
     found = rejected(data, np.arange(1, 1001), alpha=0.2, delta=0.1)
     assert found.max() == 1000
@@ -69,17 +85,25 @@ def test_one_request_of_each_group_is_tested():
 
 def test_no_loss_can_pass_a_level_above_the_largest():
     """Validation that catches 90 % of the failures leaves at most 0.1 of them."""
-    assert rejected(losses([0.1] * 20, unit=0.1), np.arange(1, 21), alpha=0.2, delta=0.1).max() == 20
+    assert (
+        rejected(losses([0.1] * 20, unit=0.1), np.arange(1, 21), alpha=0.2, delta=0.1).max() == 20
+    )
 
 
 def draw_grouped(rng, n, rate):
-    """Return graded losses of mean ``rate``, in groups of up to five that share their luck, with weights."""
+    """Return graded losses of mean ``rate``, in groups of up to five that share their luck, with
+    weights.
+    """
     sizes = rng.integers(1, 6, n)
     groups = np.repeat(np.arange(n), sizes)
     luck = np.repeat(rng.random(n) < rate, sizes)
-    loss = np.where(luck, rng.choice([0.5, 1.0], len(groups)), rng.choice([0.0, 0.25 * rate], len(groups)))
+    loss = np.where(
+        luck, rng.choice([0.5, 1.0], len(groups)), rng.choice([0.0, 0.25 * rate], len(groups))
+    )
     order = rng.permutation(len(groups))
-    return losses(loss[order], groups=groups[order].astype(str), weight=rng.choice([1.0, 2.0], len(groups)))
+    return losses(
+        loss[order], groups=groups[order].astype(str), weight=rng.choice([1.0, 2.0], len(groups))
+    )
 
 
 MEAN_LOSS = 0.3 * 0.75 + 0.7 * 0.125 * 0.3
@@ -87,17 +111,29 @@ MEAN_LOSS = 0.3 * 0.75 + 0.7 * 0.125 * 0.3
 
 
 def test_betting_is_wrong_no_more_often_than_delta():
-    """At a level just below the true mean every rejection is wrong; 400 draws of delta 0.1 have at most 0.1 + 3 standard errors."""
+    """At a level just below the true mean every rejection is wrong; 400 draws of delta 0.1 have at
+    most 0.1 + 3 standard errors.
+    """
     rng = np.random.default_rng(0)
     draws = [draw_grouped(rng, 60, 0.3) for _ in range(400)]
-    wrong = [len(rejected(data, np.array([len(data)]), alpha=MEAN_LOSS - 1e-3, delta=0.1)) for data in draws]
+    wrong = [
+        len(rejected(data, np.array([len(data)]), alpha=MEAN_LOSS - 1e-3, delta=0.1))
+        for data in draws
+    ]
     assert np.mean(wrong) <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / 400)
 
 
 def test_betting_finds_what_is_clearly_there():
     """Far above the mean nearly every draw is rejected."""
     rng = np.random.default_rng(0)
-    found = [len(rejected(data := draw_grouped(rng, 120, 0.3), np.array([len(data)]), alpha=0.45, delta=0.1)) for _ in range(50)]
+    found = [
+        len(
+            rejected(
+                data := draw_grouped(rng, 120, 0.3), np.array([len(data)]), alpha=0.45, delta=0.1
+            )
+        )
+        for _ in range(50)
+    ]
     assert np.mean(found) > 0.9
 
 
@@ -107,14 +143,23 @@ def test_betting_p_value_of_nothing_is_1():
 
 
 def test_exact_test_is_wrong_no_more_often_than_delta():
-    """All thresholds together, in 500 draws of losses whose mean is above the level at every one of them."""
+    """All thresholds together, in 500 draws of losses whose mean is above the level at every one of
+    them.
+    """
     rng = np.random.default_rng(1)
-    wrong = [len(rejected(losses(rng.random(300) < 0.205), np.arange(1, 301), alpha=0.2, delta=0.1)) > 0 for _ in range(500)]
+    wrong = [
+        len(rejected(losses(rng.random(300) < 0.205), np.arange(1, 301), alpha=0.2, delta=0.1)) > 0
+        for _ in range(500)
+    ]
     assert np.mean(wrong) <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / 500)
 
 
 def test_samples_to_certify_by_hand():
-    """Without any loss 0.75^k <= 0.1 needs 9; at a rate of 0.2 a normal quantile of 1.28 needs 1.28^2 0.2 0.8 / 0.05^2; above none do."""
+    """Without any loss 0.75^k <= 0.1 needs 9; at a rate of 0.2 a normal quantile of 1.28 needs
+    1.28^2 0.2 0.8 / 0.05^2; above none do.
+    """
     assert samples_to_certify(0.0, alpha=0.25, delta=0.1) == 9
-    assert samples_to_certify(0.2, alpha=0.25, delta=0.1) == pytest.approx(1.2816**2 * 0.16 / 0.0025, abs=1)
+    assert samples_to_certify(0.2, alpha=0.25, delta=0.1) == pytest.approx(
+        1.2816**2 * 0.16 / 0.0025, abs=1
+    )
     assert samples_to_certify(0.25, alpha=0.25, delta=0.1) is None

@@ -24,26 +24,53 @@ def test_objective_is_written_as_the_user_wrote_it(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["share", "", "0.3", "share=", "share=a third", "share=0.3=0.4", "share=30%", "risk=0.1,delta=", "risk=0.1,delta"]
+    "text",
+    [
+        "share",
+        "",
+        "0.3",
+        "share=",
+        "share=a third",
+        "share=0.3=0.4",
+        "share=30%",
+        "risk=0.1,delta=",
+        "risk=0.1,delta",
+    ],
 )
 def test_objective_that_is_none_is_refused_with_an_example(text):
-    with pytest.raises(InvalidValueError, match="objective must be written as name=number: got .* For example: share=0.3 or quality=0.9"):
+    with pytest.raises(
+        InvalidValueError,
+        match=(
+            "objective must be written as name=number: got .* For example: share=0.3 or quality=0.9"
+        ),
+    ):
         parse_objective(text)
 
 
 @pytest.mark.parametrize("text", ["shares=0.3", "=0.3", "Share=0.3"])
 def test_unknown_objective_names_the_known_ones(text):
     with pytest.raises(
-        UnknownNameError, match=r"unknown objective .*\. Known: cost, mean_quality, missed, quality, risk, share, utility\."
+        UnknownNameError,
+        match=(
+            r"unknown objective .*\. Known: cost, mean_quality, missed, quality, risk, share,"
+            r" utility\."
+        ),
     ):
         parse_objective(text)
 
 
-@pytest.mark.parametrize(("text", "known"), [("risk=0.1,detla=0.1", "delta"), ("share=0.3,delta=0.1", "none")])
+@pytest.mark.parametrize(
+    ("text", "known"), [("risk=0.1,detla=0.1", "delta"), ("share=0.3,delta=0.1", "none")]
+)
 def test_unknown_option_names_the_known_ones(text, known):
-    with pytest.raises(UnknownNameError, match=rf"unknown option of the objective (risk|share) '\w+'\. Known: {known}\."):
+    with pytest.raises(
+        UnknownNameError,
+        match=rf"unknown option of the objective (risk|share) '\w+'\. Known: {known}\.",
+    ):
         parse_objective(text)
 
 
 def test_only_objectives_with_a_confidence_promise():
-    assert [Objective(name, 0.5).promises for name in ("risk", "missed", "share", "quality", "cost")] == [True, True, False, False, False]
+    assert [
+        Objective(name, 0.5).promises for name in ("risk", "missed", "share", "quality", "cost")
+    ] == [True, True, False, False, False]

@@ -10,7 +10,9 @@ from tests.thresholds.conftest import NAN, scored
 
 
 def failing(n=2000, *, seed=0, **more):
-    """Return requests of which the cheap model fails a share that is its score, and the frontier model none."""
+    """Return requests of which the cheap model fails a share that is its score, and the frontier
+    model none.
+    """
     rng = np.random.default_rng(seed)
     score = rng.random(n)
     cheap = (rng.random(n) >= score).astype(float)
@@ -22,17 +24,25 @@ def kept(traffic, choice):
 
 
 def test_risk_is_kept_with_little_to_spare():
-    """With failures as likely as the score, a risk of 0.2 allows a threshold of 0.4; what is found is a little below it."""
+    """With failures as likely as the score, a risk of 0.2 allows a threshold of 0.4; what is found
+    is a little below it.
+    """
     traffic = failing()
     choice = threshold_for_risk(PolicyCurve.of(traffic), 0.2)
     assert 0.33 < choice.threshold < 0.4
-    assert "with confidence 0.9, the cheap model fails at most 0.2 of the kept requests" in choice.guarantee
+    assert (
+        "with confidence 0.9, the cheap model fails at most 0.2 of the kept requests"
+        in choice.guarantee
+    )
     assert "exact binomial test" in " ".join(choice.assumed)
 
 
 def test_more_confidence_keeps_less():
     curve = PolicyCurve.of(failing())
-    assert threshold_for_risk(curve, 0.2, delta=0.01).threshold < threshold_for_risk(curve, 0.2, delta=0.3).threshold
+    assert (
+        threshold_for_risk(curve, 0.2, delta=0.01).threshold
+        < threshold_for_risk(curve, 0.2, delta=0.3).threshold
+    )
 
 
 def test_caught_failures_are_no_risk():
@@ -81,7 +91,10 @@ def test_groups_are_tested_as_wholes():
 
 def test_too_few_samples_are_told_how_many_are_needed():
     """Thirty samples show little; the number that the message names is about what it takes."""
-    with pytest.raises(NotAttainableError, match=r"risk of at most 0\.05 with confidence 0\.9 cannot be shown .* on 30 samples") as caught:
+    with pytest.raises(
+        NotAttainableError,
+        match=r"risk of at most 0\.05 with confidence 0\.9 cannot be shown .* on 30 samples",
+    ) as caught:
         threshold_for_risk(PolicyCurve.of(failing(30)), 0.05)
     needed = int(re.search(r"About ([\d,]+) samples", str(caught.value))[1].replace(",", ""))
     assert needed > 60
@@ -90,27 +103,40 @@ def test_too_few_samples_are_told_how_many_are_needed():
 
 def test_risk_below_the_lowest_of_the_curve_names_the_nearest():
     """No number of samples would do; the nearest level that is named can be asked for."""
-    curve = PolicyCurve.of(scored(np.linspace(0.1, 0.9, 400), cheap=[0, 1] * 200, gain=[1, 0] * 200))
-    with pytest.raises(NotAttainableError, match="No number of samples would: the lowest risk along the curve is 0.500") as caught:
+    curve = PolicyCurve.of(
+        scored(np.linspace(0.1, 0.9, 400), cheap=[0, 1] * 200, gain=[1, 0] * 200)
+    )
+    with pytest.raises(
+        NotAttainableError,
+        match="No number of samples would: the lowest risk along the curve is 0.500",
+    ) as caught:
         threshold_for_risk(curve, 0.2)
     nearest = float(re.search(r"Nearest: risk=(\d\.\d+),", str(caught.value))[1])
     assert 0.5 < nearest < 0.6
     assert threshold_for_risk(curve, nearest).guarantee
 
 
-@pytest.mark.parametrize(("alpha", "delta"), [(0.0, 0.1), (1.0, 0.1), (20, 0.1), (NAN, 0.1), (0.2, 0.0), (0.2, 1.0), (0.2, 10)])
+@pytest.mark.parametrize(
+    ("alpha", "delta"),
+    [(0.0, 0.1), (1.0, 0.1), (20, 0.1), (NAN, 0.1), (0.2, 0.0), (0.2, 1.0), (0.2, 10)],
+)
 def test_risk_and_confidence_are_shares(alpha, delta):
     with pytest.raises(InvalidValueError, match=r"risk must be in \(0, 1\)"):
         threshold_for_risk(PolicyCurve.of(failing(50)), alpha, delta=delta)
 
 
 def test_risk_needs_outcomes():
-    with pytest.raises(UndefinedMetricError, match="objective risk needs samples with an outcome of the cheap model"):
+    with pytest.raises(
+        UndefinedMetricError,
+        match="objective risk needs samples with an outcome of the cheap model",
+    ):
         threshold_for_risk(PolicyCurve.of(scored([0.2, 0.8])), 0.2)
 
 
 def test_promise_is_broken_no_more_often_than_it_says():
-    """300 draws from traffic whose true risk at every threshold is known: half of it. At most delta 0.1 and 3 standard errors are above."""
+    """300 draws from traffic whose true risk at every threshold is known: half of it. At most delta
+    0.1 and 3 standard errors are above.
+    """
     broken = []
     for seed in range(300):
         traffic = failing(400, seed=seed)

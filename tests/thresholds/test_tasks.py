@@ -8,16 +8,23 @@ from tests.thresholds.conftest import NAN, scored
 
 
 def two_tasks(sizes=(1000, 1000), *, seed=0, names=("code", "chat"), **more):
-    """Return requests of two tasks; the scores of the first are in the upper half, and it fails as often as twice the score minus 1."""
+    """Return requests of two tasks; the scores of the first are in the upper half, and it fails as
+    often as twice the score minus 1.
+    """
     rng = np.random.default_rng(seed)
     score = np.r_[0.5 + rng.random(sizes[0]) / 2, rng.random(sizes[1]) / 2]
-    fails = np.r_[rng.random(sizes[0]) < 2 * score[: sizes[0]] - 1, rng.random(sizes[1]) < 2 * score[sizes[0] :]]
+    fails = np.r_[
+        rng.random(sizes[0]) < 2 * score[: sizes[0]] - 1,
+        rng.random(sizes[1]) < 2 * score[sizes[0] :],
+    ]
     tasks = [names[0]] * sizes[0] + [names[1]] * sizes[1]
     return scored(score, cheap=1.0 - fails, gain=fails.astype(float), tasks=tasks, **more)
 
 
 def chosen(traffic, objective):
-    return choose_per_task(traffic, parse_objective(objective), n_draws=20, rng=np.random.default_rng(0))
+    return choose_per_task(
+        traffic, parse_objective(objective), n_draws=20, rng=np.random.default_rng(0)
+    )
 
 
 def share_of(traffic, point, task):
@@ -36,7 +43,9 @@ def test_share_is_met_in_each_task():
 
 
 def test_rare_task_is_pulled_towards_the_whole():
-    """The threshold of a task with 20 samples lies between that of the whole and its own, nearer to the whole than with 1,000."""
+    """The threshold of a task with 20 samples lies between that of the whole and its own, nearer to
+    the whole than with 1,000.
+    """
     many, few = (chosen(two_tasks((size, 1000)), "share=0.3") for size in (1000, 20))
     own = float(np.quantile(0.5 + np.random.default_rng(0).random(1000) / 2, 0.7))
     assert abs(few.task_thresholds["code"] - own) > abs(many.task_thresholds["code"] - own)
@@ -49,7 +58,9 @@ def test_task_with_hardly_a_sample_has_the_threshold_of_the_whole():
 
 
 def test_task_in_which_the_objective_means_nothing_is_named():
-    """The gap of a task in which the frontier model is never better cannot be recovered: the whole decides there."""
+    """The gap of a task in which the frontier model is never better cannot be recovered: the whole
+    decides there.
+    """
     traffic = two_tasks()
     rows = np.array([task == "chat" for task in traffic.tasks])
     traffic.outcomes.frontier_quality[rows] = traffic.outcomes.cheap_quality[rows] - 0.9
@@ -94,7 +105,9 @@ def test_rare_tasks_are_tested_together():
 def test_promise_that_holds_in_no_task_is_not_attainable():
     traffic = two_tasks()
     traffic.outcomes.cheap_quality[:] = 0.0
-    with pytest.raises(NotAttainableError, match="risk=0.3 cannot be shown in any task on 2,000 samples"):
+    with pytest.raises(
+        NotAttainableError, match="risk=0.3 cannot be shown in any task on 2,000 samples"
+    ):
         chosen(traffic, "risk=0.3")
 
 

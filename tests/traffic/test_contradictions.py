@@ -37,8 +37,15 @@ def test_contradiction_is_equal_text_and_models_with_another_outcome(second, con
 
 
 def test_contradiction_is_seen_against_what_was_known_first():
-    """The second row adds a frontier outcome, the third contradicts that, the fourth contradicts nothing."""
-    rows = [{"cheap_quality": 1.0}, {"frontier_quality": 1.0}, {"frontier_quality": 0.0}, {"cheap_quality": 1.0, "frontier_quality": 1.0}]
+    """The second row adds a frontier outcome, the third contradicts that, the fourth contradicts
+    nothing.
+    """
+    rows = [
+        {"cheap_quality": 1.0},
+        {"frontier_quality": 1.0},
+        {"frontier_quality": 0.0},
+        {"cheap_quality": 1.0, "frontier_quality": 1.0},
+    ]
     assert count(*rows) == 1
 
 

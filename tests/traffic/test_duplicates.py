@@ -6,8 +6,14 @@ from difficulty.records import Message, Sample
 from difficulty.traffic.duplicates import Grouper, NearIndex
 from difficulty.traffic.splits import assign_splits
 
-LONG = "the quick brown fox jumps over the lazy dog while seven small birds watch from the old oak tree near our river"
-OTHER = "please write a short poem about winter evenings in a quiet town with snow on every roof and smoke from chimneys"
+LONG = (
+    "the quick brown fox jumps over the lazy dog while seven small birds watch from the old oak"
+    " tree near our river"
+)
+OTHER = (
+    "please write a short poem about winter evenings in a quiet town with snow on every roof and"
+    " smoke from chimneys"
+)
 
 
 def sample(text, group=None, role="user"):
@@ -20,7 +26,9 @@ def placed(*samples, near=True):
 
 
 def test_equal_texts_share_a_key_whatever_case_and_spaces():
-    (a, b, c), grouper = placed(sample("Hello  World"), sample("hello world\n"), sample("hello there"))
+    (a, b, c), grouper = placed(
+        sample("Hello  World"), sample("hello world\n"), sample("hello there")
+    )
     assert a == b
     assert a.split_group != c.split_group
     assert (grouper.exact_duplicates, grouper.near_duplicates, len(grouper.sizes)) == (1, 0, 2)
@@ -56,14 +64,23 @@ def test_a_bridge_takes_the_oldest_key_and_lists_the_other():
 
 def test_the_same_instructions_do_not_make_two_requests_near():
     def ask(text):
-        return Sample(id="x", messages=(Message("system", LONG * 20), Message("user", text)), cheap_quality=1.0)
+        return Sample(
+            id="x",
+            messages=(Message("system", LONG * 20), Message("user", text)),
+            cheap_quality=1.0,
+        )
 
-    (a, b, c), _ = placed(ask("Where is my parcel?"), ask("Close my account."), ask("where is my parcel?"))
+    (a, b, c), _ = placed(
+        ask("Where is my parcel?"), ask("Close my account."), ask("where is my parcel?")
+    )
     assert a.split_group == c.split_group != b.split_group
 
 
 def test_near_texts_are_found_in_scripts_without_spaces():
-    text = "明日の天気を教えてください。東京は雨が降りますか、それとも晴れますか。傘を持って行くべきでしょうか。"
+    text = (
+        "明日の天気を教えてください。東京は雨が降りますか、それとも晴れますか。"
+        "傘を持って行くべきでしょうか。"
+    )
     (a, b), _ = placed(sample(text), sample(text + "はい"))
     assert a.split_group == b.split_group
 
@@ -86,8 +103,21 @@ def test_a_text_of_a_megabyte_is_indexed():
     assert index.add(long + " end") == [0]
 
 
-texts = st.sampled_from([LONG, LONG + " today", LONG + " and then today", OTHER, OTHER + " please", "one", "two", "hi there you"])
-requests = st.lists(st.builds(sample, texts, st.sampled_from([None, None, "u1", "u2", "u3"])), max_size=25)
+texts = st.sampled_from(
+    [
+        LONG,
+        LONG + " today",
+        LONG + " and then today",
+        OTHER,
+        OTHER + " please",
+        "one",
+        "two",
+        "hi there you",
+    ]
+)
+requests = st.lists(
+    st.builds(sample, texts, st.sampled_from([None, None, "u1", "u2", "u3"])), max_size=25
+)
 
 
 @settings(max_examples=60)
@@ -101,8 +131,17 @@ def test_more_samples_move_none_of_the_old_keys(old, new):
 def test_nothing_that_belongs_together_straddles_a_split(samples, seed):
     """Equal texts and samples of one group, unless set aside, sit in one split."""
     places, _ = placed(*samples)
-    sides = assign_splits([p.split_group for p in places], [p.near_groups for p in places], seed=seed, fractions=(0.4, 0.3, 0.3))
-    for kind in (lambda one: one.messages[0].content, lambda one: one.group, lambda one: _family(one.messages[0].content)):
+    sides = assign_splits(
+        [p.split_group for p in places],
+        [p.near_groups for p in places],
+        seed=seed,
+        fractions=(0.4, 0.3, 0.3),
+    )
+    for kind in (
+        lambda one: one.messages[0].content,
+        lambda one: one.group,
+        lambda one: _family(one.messages[0].content),
+    ):
         seen: dict[str, set[str]] = {}
         for one, side in zip(samples, sides.tolist(), strict=True):
             if side != "aside" and kind(one) is not None:

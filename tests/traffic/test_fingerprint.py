@@ -6,7 +6,10 @@ def test_comparable_text_has_one_case_one_form_and_single_spaces():
 
 
 def test_system_messages_count_only_when_alone():
-    assert comparable_text([("system", "Be kind."), ("user", "Hi"), ("assistant", "Yes?")]) == "hi yes?"
+    assert (
+        comparable_text([("system", "Be kind."), ("user", "Hi"), ("assistant", "Yes?")])
+        == "hi yes?"
+    )
     assert comparable_text([("system", "Be kind."), ("user", " ")]) == "be kind."
 
 

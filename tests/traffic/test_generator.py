@@ -1,4 +1,6 @@
-"""The sample traffic: reproducible, valid, as its card says, and neither trivial nor hopeless to learn from."""
+"""The sample traffic: reproducible, valid, as its card says, and neither trivial nor hopeless to
+learn from.
+"""
 
 import gzip
 import itertools
@@ -14,9 +16,22 @@ import pytest
 
 from difficulty.errors import InvalidValueError
 from difficulty.records import Message, Prices, Sample
-from difficulty.traffic.generator import SAMPLE_SEED, SAMPLE_SIZE, TASK_SHARES, draw_requests, generate, write_sample
+from difficulty.traffic.generator import (
+    SAMPLE_SEED,
+    SAMPLE_SIZE,
+    TASK_SHARES,
+    draw_requests,
+    generate,
+    write_sample,
+)
 from difficulty.traffic.sample_traffic.__main__ import main
-from difficulty.traffic.sample_traffic.outcomes import CHEAP, FRONTIER, chance_right, draw_outcome, visible_difficulty
+from difficulty.traffic.sample_traffic.outcomes import (
+    CHEAP,
+    FRONTIER,
+    chance_right,
+    draw_outcome,
+    visible_difficulty,
+)
 from difficulty.traffic.sample_traffic.pen import Pen, sentences
 from difficulty.traffic.sample_traffic.request import TASKS, Load, Traits
 
@@ -41,7 +56,9 @@ def labelled():
 
 def _sample(row):
     messages = tuple(Message(**message) for message in row["messages"])
-    return Sample(**row | {"messages": messages, "timestamp": datetime.fromisoformat(row["timestamp"])})
+    return Sample(
+        **row | {"messages": messages, "timestamp": datetime.fromisoformat(row["timestamp"])}
+    )
 
 
 def _known(rows, field):
@@ -64,20 +81,28 @@ def test_sentences_start_with_a_capital_and_have_the_right_article():
 
 
 def test_visible_difficulty_adds_up():
-    """Worked by hand from the constants in the card: 0.25 + 2 * 0.04 + 0.32 + 0.42 + 0.02 * 1 + 10 * 0.004."""
-    traits = Traits(task="code", load=Load(steps=2, arithmetic=1), rare=True, n_words=200, code_lines=10)
+    """Worked by hand from the constants in the card: 0.25 + 2 * 0.04 + 0.32 + 0.42 + 0.02 * 1 + 10
+    * 0.004.
+    """
+    traits = Traits(
+        task="code", load=Load(steps=2, arithmetic=1), rare=True, n_words=200, code_lines=10
+    )
     assert visible_difficulty(traits) == pytest.approx(1.13)
 
 
 def test_chance_right_falls_with_difficulty_and_favours_the_frontier_model():
     difficulty = np.linspace(0.0, 2.0, 21)
-    cheap, frontier = ([chance_right(float(d), model) for d in difficulty] for model in (CHEAP, FRONTIER))
+    cheap, frontier = (
+        [chance_right(float(d), model) for d in difficulty] for model in (CHEAP, FRONTIER)
+    )
     assert all(left > right for left, right in itertools.pairwise(cheap))
     assert all(f > c for d, c, f in zip(difficulty, cheap, frontier, strict=True) if d > 0.2)
 
 
 def test_generate_is_a_function_of_its_seed():
-    first, again, other = (list(generate(60, rng=np.random.default_rng(seed))) for seed in (1, 1, 2))
+    first, again, other = (
+        list(generate(60, rng=np.random.default_rng(seed))) for seed in (1, 1, 2)
+    )
     assert first == again
     assert first != other
 
@@ -105,8 +130,12 @@ def test_rows_keep_the_traffic_contract(rows):
     samples = [_sample(row) for row in rows]
     assert len({sample.id for sample in samples}) == len(samples)
     assert {sample.cheap_model for sample in samples} == {"example/cheap-8b"}
-    assert all(sample.timestamp.tzinfo and sample.timestamp.month in (7, 8, 9) for sample in samples)
-    assert [sample.timestamp for sample in samples] == sorted(sample.timestamp for sample in samples)
+    assert all(
+        sample.timestamp.tzinfo and sample.timestamp.month in (7, 8, 9) for sample in samples
+    )
+    assert [sample.timestamp for sample in samples] == sorted(
+        sample.timestamp for sample in samples
+    )
 
 
 def test_base_rates_are_those_of_the_card(rows):
@@ -121,21 +150,40 @@ def test_base_rates_are_those_of_the_card(rows):
 def test_task_mix_is_that_of_the_card(rows):
     shares = Counter(row["task"] for row in rows)
     assert set(shares) == set(TASKS) == set(TASK_SHARES)
-    assert all(shares[task] / len(rows) == pytest.approx(share, abs=0.025) for task, share in TASK_SHARES.items())
+    assert all(
+        shares[task] / len(rows) == pytest.approx(share, abs=0.025)
+        for task, share in TASK_SHARES.items()
+    )
 
 
 def test_only_summaries_are_graded(rows):
-    assert {row["cheap_quality"] for row in rows if row["task"] == "summarize"} == {None, 0.0, 0.25, 0.5, 0.75, 1.0}
+    assert {row["cheap_quality"] for row in rows if row["task"] == "summarize"} == {
+        None,
+        0.0,
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+    }
     assert {row["cheap_quality"] for row in rows if row["task"] != "summarize"} == {None, 0.0, 1.0}
 
 
 def test_frontier_answers_are_longer(rows):
-    assert 1.15 < np.mean([row["frontier_tokens"] for row in rows]) / np.mean([row["cheap_tokens"] for row in rows]) < 1.35
+    assert (
+        1.15
+        < np.mean([row["frontier_tokens"] for row in rows])
+        / np.mean([row["cheap_tokens"] for row in rows])
+        < 1.35
+    )
 
 
 def test_hard_requests_fail_more_often_and_more_with_the_cheap_model(labelled):
     """The text shows why a request fails, but not fully."""
-    known = [(request, outcome) for request, outcome in labelled if None not in (outcome.cheap_quality, outcome.frontier_quality)]
+    known = [
+        (request, outcome)
+        for request, outcome in labelled
+        if None not in (outcome.cheap_quality, outcome.frontier_quality)
+    ]
     visible = np.array([visible_difficulty(request.traits) for request, _ in known])
     cheap = np.array([outcome.cheap_quality for _, outcome in known])
     frontier = np.array([outcome.frontier_quality for _, outcome in known])
@@ -145,15 +193,23 @@ def test_hard_requests_fail_more_often_and_more_with_the_cheap_model(labelled):
 
 
 def test_nobody_answers_most_impossible_requests(labelled):
-    impossible = [outcome.frontier_quality for request, outcome in labelled if request.traits.impossible]
+    impossible = [
+        outcome.frontier_quality for request, outcome in labelled if request.traits.impossible
+    ]
     assert 0.05 < len(impossible) / len(labelled) < 0.11
     assert np.mean([quality for quality in impossible if quality is not None]) < 0.6
 
 
 def test_requests_sent_again_stay_in_their_group_and_are_few(rows):
-    """Word trigrams of 1,500 requests: few pairs share four fifths, and nearly all of those come from one sender."""
+    """Word trigrams of 1,500 requests: few pairs share four fifths, and nearly all of those come
+    from one sender.
+    """
     shingles = [_trigrams(row) for row in rows[:1500]]
-    pairs = [(i, j) for i, j in itertools.combinations(range(len(shingles)), 2) if _alike(shingles[i], shingles[j])]
+    pairs = [
+        (i, j)
+        for i, j in itertools.combinations(range(len(shingles)), 2)
+        if _alike(shingles[i], shingles[j])
+    ]
     assert 0.01 < len({later for _, later in pairs}) / len(shingles) < 0.035
     assert sum(rows[i]["group"] != rows[j]["group"] for i, j in pairs) <= 3
 
@@ -170,5 +226,9 @@ def _alike(left, right):
 
 def test_example_prices_are_prices():
     prices = tomllib.loads((DATA / "prices.example.toml").read_text(encoding="utf-8"))
-    sides = {f"{model}_{side}": prices[model][side] for model in ("cheap", "frontier") for side in ("input", "output")}
+    sides = {
+        f"{model}_{side}": prices[model][side]
+        for model in ("cheap", "frontier")
+        for side in ("input", "output")
+    }
     assert Prices(date=prices["date"], **sides).frontier_output > prices["cheap"]["output"]

@@ -45,12 +45,20 @@ def test_every_reader_yields_rows_with_columns(suffix, tmp_path):
 def test_lines_are_split_at_newlines_only(tmp_path):
     """U+2028, U+0085 and carriage returns inside a JSON string are part of the text."""
     path = write(tmp_path / "a.jsonl", '{"prompt": "one\u2028two\u0085"}\r\n\n{"prompt": "three"}')
-    assert [(row.line, row.fields["prompt"]) for row in read(path)] == [(1, "one\u2028two\u0085"), (3, "three")]
+    assert [(row.line, row.fields["prompt"]) for row in read(path)] == [
+        (1, "one\u2028two\u0085"),
+        (3, "three"),
+    ]
 
 
 def test_gzip_and_byte_order_marks_are_read(tmp_path):
-    assert read(write(tmp_path / "a.jsonl.gz", b"\xef\xbb\xbf" + json.dumps(ROW).encode()))[0].fields == ROW
-    assert read(write(tmp_path / "a.csv.gz", b"\xef\xbb\xbfprompt\nHi\n"))[0].fields == {"prompt": "Hi"}
+    assert (
+        read(write(tmp_path / "a.jsonl.gz", b"\xef\xbb\xbf" + json.dumps(ROW).encode()))[0].fields
+        == ROW
+    )
+    assert read(write(tmp_path / "a.csv.gz", b"\xef\xbb\xbfprompt\nHi\n"))[0].fields == {
+        "prompt": "Hi"
+    }
 
 
 @pytest.mark.parametrize(
@@ -76,7 +84,9 @@ def test_a_json_array_is_refused_with_the_command_that_converts_it(tmp_path):
 
 
 def test_csv_cells_are_text_with_newlines_and_empty_ones_are_unknown(tmp_path):
-    path = write(tmp_path / "a.csv", 'id,prompt,task\n1,"two\nlines, ""quoted""",\n2,nan,NULL\n\n3,x,y\n')
+    path = write(
+        tmp_path / "a.csv", 'id,prompt,task\n1,"two\nlines, ""quoted""",\n2,nan,NULL\n\n3,x,y\n'
+    )
     assert [(row.line, row.fields) for row in read(path)] == [
         (2, {"id": "1", "prompt": 'two\nlines, "quoted"', "task": None}),
         (4, {"id": "2", "prompt": "nan", "task": "NULL"}),
@@ -85,11 +95,16 @@ def test_csv_cells_are_text_with_newlines_and_empty_ones_are_unknown(tmp_path):
 
 
 def test_a_csv_cell_may_hold_megabytes(tmp_path):
-    assert len(read(write(tmp_path / "a.csv", f"prompt\n{'x' * 3_000_000}\n"))[0].fields["prompt"]) == 3_000_000
+    assert (
+        len(read(write(tmp_path / "a.csv", f"prompt\n{'x' * 3_000_000}\n"))[0].fields["prompt"])
+        == 3_000_000
+    )
 
 
 def test_bad_csv_records_are_bad_rows_and_the_others_are_read(tmp_path):
-    path = write(tmp_path / "a.csv", b'id,prompt\n1\n2,a,b\n3,caf\xe9\n4,ok\n"5"x,y\n6,ok\n7,"never closed\n')
+    path = write(
+        tmp_path / "a.csv", b'id,prompt\n1\n2,a,b\n3,caf\xe9\n4,ok\n"5"x,y\n6,ok\n7,"never closed\n'
+    )
     rows = read(path)
     assert [row.line for row in rows if row.fields] == [5, 7]
     assert [row.problem.partition(": got")[0] for row in rows if row.problem] == [
@@ -102,7 +117,11 @@ def test_bad_csv_records_are_bad_rows_and_the_others_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [("\n1,2\n", "must begin with a line of column names"), ("a,a\n1,2\n", "must name each column once")]
+    ("content", "reason"),
+    [
+        ("\n1,2\n", "must begin with a line of column names"),
+        ("a,a\n1,2\n", "must name each column once"),
+    ],
 )
 def test_a_csv_without_a_good_header_is_refused(content, reason, tmp_path):
     with pytest.raises(TrafficError, match=reason):
@@ -110,7 +129,12 @@ def test_a_csv_without_a_good_header_is_refused(content, reason, tmp_path):
 
 
 def test_parquet_keeps_null_and_nan_apart(tmp_path):
-    table = pa.table({"messages": [[{"role": "user", "content": "Hi"}]] * 2, "cheap_quality": pa.array([None, float("nan")])})
+    table = pa.table(
+        {
+            "messages": [[{"role": "user", "content": "Hi"}]] * 2,
+            "cheap_quality": pa.array([None, float("nan")]),
+        }
+    )
     pq.write_table(table, tmp_path / "a.parquet")
     null, nan = [row.fields["cheap_quality"] for row in read(tmp_path / "a.parquet")]
     assert null is None
@@ -137,11 +161,10 @@ def test_a_saved_dataset_is_read_with_its_splits(tmp_path):
     one.save_to_disk(tmp_path / "one")
     datasets.DatasetDict(train=one, extra=one.select([1])).save_to_disk(tmp_path / "two")
     assert [row.fields for row in read(tmp_path / "one")] == [ROW, {**ROW, "id": "b"}]
-    assert [(row.source.rpartition(":")[2], row.line, row.fields["id"]) for row in read(tmp_path / "two")] == [
-        ("train", 1, "a"),
-        ("train", 2, "b"),
-        ("extra", 1, "b"),
-    ]
+    assert [
+        (row.source.rpartition(":")[2], row.line, row.fields["id"])
+        for row in read(tmp_path / "two")
+    ] == [("train", 1, "a"), ("train", 2, "b"), ("extra", 1, "b")]
 
 
 def test_a_damaged_dataset_folder_is_refused(tmp_path):
@@ -152,14 +175,25 @@ def test_a_damaged_dataset_folder_is_refused(tmp_path):
 
 def test_a_folder_is_read_in_order_without_the_notes_of_earlier_runs(tmp_path):
     (tmp_path / "sub").mkdir()
-    for name in ("b.jsonl", "a.csv", "sub/c.jsonl", ".hidden.jsonl", "old.rejects.jsonl", "old.summary.json", "notes.txt"):
+    for name in (
+        "b.jsonl",
+        "a.csv",
+        "sub/c.jsonl",
+        ".hidden.jsonl",
+        "old.rejects.jsonl",
+        "old.summary.json",
+        "notes.txt",
+    ):
         write(tmp_path / name, "{}")
     assert [file.name for file in readable_files(tmp_path)] == ["a.csv", "b.jsonl", "c.jsonl"]
 
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a.txt", "a", "a.parquet.gz", "a.zip"])
 def test_an_unknown_file_type_is_refused_with_those_that_are_read(name, tmp_path):
-    with pytest.raises(TrafficError, match=r"known type: got .*Read are \.csv, \.json, \.jsonl, \.ndjson, \.parquet"):
+    with pytest.raises(
+        TrafficError,
+        match=r"known type: got .*Read are \.csv, \.json, \.jsonl, \.ndjson, \.parquet",
+    ):
         readable_files(write(tmp_path / name, "x"))
 
 
@@ -171,7 +205,14 @@ def test_a_folder_of_nothing_and_a_path_of_nothing_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("a.jsonl", ""), ("a.jsonl", "\n \n"), ("a.csv", ""), ("a.csv", "id,prompt\n"), ("a.jsonl.gz", "")]
+    ("name", "content"),
+    [
+        ("a.jsonl", ""),
+        ("a.jsonl", "\n \n"),
+        ("a.csv", ""),
+        ("a.csv", "id,prompt\n"),
+        ("a.jsonl.gz", ""),
+    ],
 )
 def test_an_empty_file_is_refused(name, content, tmp_path):
     with pytest.raises(TrafficError, match="it is empty"):
@@ -193,7 +234,9 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path):
 
 
 def test_a_cut_gzip_file_says_how_far_it_went(tmp_path):
-    whole = gzip.compress(b"\n".join(json.dumps({"id": n, "x": str(hash(str(n)))}).encode() for n in range(20_000)))
+    whole = gzip.compress(
+        b"\n".join(json.dumps({"id": n, "x": str(hash(str(n)))}).encode() for n in range(20_000))
+    )
     (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TrafficError, match=r"cannot be read after [\d,]+ rows"):
         read(tmp_path / "a.jsonl.gz")

@@ -17,14 +17,28 @@ def parsed(**fields):
 
 def test_a_row_becomes_a_sample_with_every_field():
     row = {
-        "id": "a", "messages": USER, "task": "classify", "group": 7, "timestamp": "2026-01-31T12:00:00Z", "cheap_model": "c",
-        "frontier_model": "f", "cheap_quality": "0.5", "frontier_quality": 1, "cheap_passed": "false", "preference": "Tie",
-        "prompt_tokens": "12", "cheap_tokens": 3.0, "frontier_tokens": None, "route": "cheap", "propensity": 0.9, "weight": 2,
+        "id": "a", "messages": USER, "task": "classify", "group": 7,
+        "timestamp": "2026-01-31T12:00:00Z", "cheap_model": "c",
+        "frontier_model": "f", "cheap_quality": "0.5", "frontier_quality": 1,
+        "cheap_passed": "false", "preference": "Tie",
+        "prompt_tokens": "12", "cheap_tokens": 3.0, "frontier_tokens": None, "route": "cheap",
+        "propensity": 0.9, "weight": 2,
         "team": "billing",
     }  # fmt: skip
     sample = parse_row(row, default_id="x").sample
-    assert (sample.id, sample.group, sample.cheap_quality, sample.cheap_passed, sample.preference) == ("a", "7", 0.5, False, "tie")
-    assert (sample.prompt_tokens, sample.cheap_tokens, sample.frontier_tokens, sample.weight) == (12, 3, None, 2.0)
+    assert (
+        sample.id,
+        sample.group,
+        sample.cheap_quality,
+        sample.cheap_passed,
+        sample.preference,
+    ) == ("a", "7", 0.5, False, "tie")
+    assert (sample.prompt_tokens, sample.cheap_tokens, sample.frontier_tokens, sample.weight) == (
+        12,
+        3,
+        None,
+        2.0,
+    )
     assert sample.extra == {"team": "billing"}
     assert set(row) - {"team"} == FIELDS
 
@@ -49,9 +63,17 @@ def test_parts_null_content_and_tool_calls_become_text_in_order():
     messages = [
         {
             "role": "user",
-            "content": [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "here"}],
+            "content": [
+                {"type": "text", "text": "Look"},
+                {"type": "image_url", "image_url": {}},
+                {"type": "text", "text": "here"},
+            ],
         },
-        {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "find", "arguments": '{"a": 1}'}}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"function": {"name": "find", "arguments": '{"a": 1}'}}],
+        },
         {"role": "tool", "content": ""},
     ]
     assert parsed(messages=messages).sample.messages == (
@@ -62,7 +84,9 @@ def test_parts_null_content_and_tool_calls_become_text_in_order():
 
 
 def test_lone_surrogates_are_repaired_and_counted():
-    row = parsed(messages=[{"role": "user", "content": "a\ud83db"}, {"role": "user", "content": "fine"}])
+    row = parsed(
+        messages=[{"role": "user", "content": "a\ud83db"}, {"role": "user", "content": "fine"}]
+    )
     assert row.repaired == 1
     assert row.sample.messages[0].content == "a\ufffdb"
 
@@ -71,11 +95,17 @@ def test_lone_surrogates_are_repaired_and_counted():
     ("fields", "reason"),
     [
         ({"messages": [{"role": "user", "content": None}]}, "messages must hold some text"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "messages must hold some text"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+            "messages must hold some text",
+        ),
         ({"messages": []}, "messages must hold some text"),
         ({"messages": [{"role": "user", "content": 5}]}, "message content must be"),
         ({"messages": [{"content": "Hi"}]}, "the role of a message must be a string"),
-        ({"messages": [{"role": "user", "content": "Hi", "tool_calls": 5}]}, "tool_calls must be a list"),
+        (
+            {"messages": [{"role": "user", "content": "Hi", "tool_calls": 5}]},
+            "tool_calls must be a list",
+        ),
         ({"messages": ["Hi"]}, "a message must be an object"),
         ({"messages": "Hi"}, "Plain text belongs in 'prompt'"),
         ({"messages": "5"}, "messages must be a list"),
@@ -105,7 +135,10 @@ def test_broken_rule_is_the_reason_without_the_value():
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "text", "tool_calls"]), inner, max_size=4)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "text", "tool_calls"]), inner, max_size=4
+        )
     ),
     max_leaves=6,
 )

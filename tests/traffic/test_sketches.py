@@ -1,4 +1,6 @@
-"""Nearly the same texts are known again from their sketches alone, as the search at ingest knows them."""
+"""Nearly the same texts are known again from their sketches alone, as the search at ingest knows
+them.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +8,10 @@ import pytest
 from difficulty.traffic.duplicates import NearIndex
 from difficulty.traffic.sketches import NO_SKETCHES, near_any, sketches_of
 
-WORDS = "the quick brown fox jumps over a lazy dog while seven ducks watch from the green pond near our old mill and".split()
+WORDS = (
+    "the quick brown fox jumps over a lazy dog while seven ducks watch from the green pond near our"
+    " old mill and".split()
+)
 
 
 def known_again(asked, known):
@@ -16,7 +21,12 @@ def known_again(asked, known):
 def test_text_with_a_word_changed_is_known_again():
     text = " ".join(WORDS)
     other = " ".join(reversed(WORDS))
-    assert known_again([text, text.replace("mill", "barn"), other, f"{text} swans"], [text]) == [True, True, False, True]
+    assert known_again([text, text.replace("mill", "barn"), other, f"{text} swans"], [text]) == [
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("asked", ["", "one", "two words"])
@@ -31,7 +41,9 @@ def test_nothing_is_near_to_nothing():
 
 
 def test_sketches_agree_with_the_search_at_ingest():
-    """300 texts that differ from 100 known ones in 0 to 9 words: at 0.75, the threshold, an estimate may fall either way."""
+    """300 texts that differ from 100 known ones in 0 to 9 words: at 0.75, the threshold, an
+    estimate may fall either way.
+    """
     rng = np.random.default_rng(0)
     known = [" ".join(rng.choice(WORDS, size=40)) for _ in range(100)]
     asked = []

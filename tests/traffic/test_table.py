@@ -21,8 +21,20 @@ ROWS = [
         "cheap_model": "c",
         "frontier_model": "f",
     },
-    {"id": "b", "prompt": "Two", "cheap_passed": False, "frontier_quality": 0.5, "cheap_tokens": 7, "weight": 2, "team": "x"},
-    {"id": "c", "messages": [{"role": "system", "content": "Be"}, {"role": "user", "content": "one"}], "preference": "cheap"},
+    {
+        "id": "b",
+        "prompt": "Two",
+        "cheap_passed": False,
+        "frontier_quality": 0.5,
+        "cheap_tokens": 7,
+        "weight": 2,
+        "team": "x",
+    },
+    {
+        "id": "c",
+        "messages": [{"role": "system", "content": "Be"}, {"role": "user", "content": "one"}],
+        "preference": "cheap",
+    },
 ]
 
 
@@ -39,7 +51,9 @@ def ingested(folder, rows, name="traffic"):
 
 
 def test_columns_are_lists_and_arrays_with_nan_for_unknown(path):
-    """Of the third sample only a vote for the cheap model is known: it counts as a win against a loss."""
+    """Of the third sample only a vote for the cheap model is known: it counts as a win against a
+    loss.
+    """
     traffic = Traffic.read(path)
     assert len(traffic) == 3
     assert traffic.ids == ["a", "b", "c"]
@@ -91,7 +105,9 @@ def test_data_hash_is_of_the_content_not_of_the_file(path, tmp_path):
     assert len(traffic.data_hash) == 64
 
 
-@pytest.mark.parametrize("change", [{"prompt": "One!"}, {"cheap_quality": 0.26}, {"task": None}, {"new": 1}])
+@pytest.mark.parametrize(
+    "change", [{"prompt": "One!"}, {"cheap_quality": 0.26}, {"task": None}, {"new": 1}]
+)
 def test_data_hash_changes_with_the_content(path, tmp_path, change):
     changed = ingested(tmp_path, [{**ROWS[0], **change}, *ROWS[1:]], name="changed")
     assert Traffic.read(changed).data_hash != Traffic.read(path).data_hash
@@ -102,7 +118,9 @@ def test_a_file_that_was_not_ingested_is_refused_with_the_command(tmp_path):
     pq.write_table(pa.table({"prompt": ["Hi"]}), plain)
     text.write_text("{}")
     for path in (plain, text):
-        with pytest.raises(TrafficError, match=rf"Run: difficulty ingest {path} -o traffic\.parquet"):
+        with pytest.raises(
+            TrafficError, match=rf"Run: difficulty ingest {path} -o traffic\.parquet"
+        ):
             Traffic.read(path)
 
 
@@ -113,7 +131,10 @@ def test_a_missing_file_is_not_found(tmp_path):
 
 @pytest.mark.parametrize(
     ("metadata", "reason"),
-    [({"version": "2"}, "traffic version 2"), ({"version": "1", "rows": "9"}, "must hold the rows it was written with")],
+    [
+        ({"version": "2"}, "traffic version 2"),
+        ({"version": "1", "rows": "9"}, "must hold the rows it was written with"),
+    ],
 )
 def test_a_newer_version_and_lost_rows_are_refused(metadata, reason, path, tmp_path):
     named = {f"difficulty.traffic.{name}": value for name, value in metadata.items()}

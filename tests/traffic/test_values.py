@@ -5,19 +5,41 @@ from decimal import Decimal
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.traffic.values import choice, count, flag, moment, number, quality, text, well_formed
+from difficulty.traffic.values import (
+    choice,
+    count,
+    flag,
+    moment,
+    number,
+    quality,
+    text,
+    well_formed,
+)
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, None), ("", None), (0, 0.0), (1, 1.0), (0.25, 0.25), ("0.25", 0.25), (True, 1.0), (False, 0.0), ("True", 1.0), ("false", 0.0)]
+    [
+        (None, None),
+        ("", None),
+        (0, 0.0),
+        (1, 1.0),
+        (0.25, 0.25),
+        ("0.25", 0.25),
+        (True, 1.0),
+        (False, 0.0),
+        ("True", 1.0),
+        ("false", 0.0),
+    ]
     + [("1", 1.0), ("0", 0.0), (Decimal("0.5"), 0.5)],
 )
 def test_quality_reads_numbers_and_verdicts_as_files_spell_them(value, expected):
     assert quality(value, "cheap_quality") == expected
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 1.1, 70, "nan", "inf", "good", [0.5], {}, "0,5", 10**400])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -0.1, 1.1, 70, "nan", "inf", "good", [0.5], {}, "0,5", 10**400]
+)
 def test_quality_refuses_what_is_no_share(value):
     with pytest.raises(InvalidValueError, match=r"cheap_quality must be in \[0, 1\] or null: got"):
         quality(value, "cheap_quality")
@@ -28,7 +50,10 @@ def test_a_nan_says_what_to_write_instead():
         number(math.nan, "weight", rule="be a number")
 
 
-@pytest.mark.parametrize(("value", "expected"), [(None, None), ("", None), (3, 3), (3.0, 3), ("3", 3), ("3.0", 3), (0, 0)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, None), ("", None), (3, 3), (3.0, 3), ("3", 3), ("3.0", 3), (0, 0)],
+)
 def test_count_reads_whole_numbers(value, expected):
     assert count(value, "cheap_tokens") == expected
 
@@ -41,7 +66,16 @@ def test_count_refuses_the_rest(value):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, None), ("", None), (True, True), (False, False), ("TRUE", True), ("false", False), (1, True), (0.0, False)],
+    [
+        (None, None),
+        ("", None),
+        (True, True),
+        (False, False),
+        ("TRUE", True),
+        ("false", False),
+        (1, True),
+        (0.0, False),
+    ],
 )
 def test_flag_reads_booleans(value, expected):
     assert flag(value, "cheap_passed") is expected
@@ -71,14 +105,22 @@ def test_moment_of_a_date_is_its_midnight():
     assert moment(date(2026, 1, 31), "timestamp") == datetime(2026, 1, 31, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("value", ["yesterday", 1769860800, "0001-01-01T00:00:00+23:59", "31/01/2026"])
+@pytest.mark.parametrize(
+    "value", ["yesterday", 1769860800, "0001-01-01T00:00:00+23:59", "31/01/2026"]
+)
 def test_moment_refuses_what_is_not_iso(value):
     with pytest.raises(InvalidValueError, match="timestamp must be ISO 8601 or null"):
         moment(value, "timestamp")
 
 
 def test_text_accepts_whole_numbers_and_repairs_surrogates():
-    assert [text(value, "id") for value in (7, "a", "", None, "x\ud800")] == ["7", "a", None, None, "x\ufffd"]
+    assert [text(value, "id") for value in (7, "a", "", None, "x\ud800")] == [
+        "7",
+        "a",
+        None,
+        None,
+        "x\ufffd",
+    ]
     with pytest.raises(InvalidValueError, match="task must be a string or null"):
         text(["a"], "task")
 

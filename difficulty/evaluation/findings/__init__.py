@@ -1,7 +1,7 @@
 """Honesty checks: what a reader has to know before trusting the figures, each a named finding.
 
-A check is a function of :class:`Evidence` that returns a finding, several, or none; ``CHECKS`` names them in the order in which they are
-reported. To add one, write the function and add its line.
+A check is a function of :class:`Evidence` that returns a finding, several, or none; ``CHECKS``
+names them in the order in which they are reported. To add one, write the function and add its line.
 """
 
 from __future__ import annotations
@@ -9,12 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from difficulty.evaluation.findings.outcomes import few_samples, frontier_not_better, selection_bias, suspicious_labels
-from difficulty.evaluation.findings.overlap import overlap_unknown, same_ids, threshold_on_judged_data, training_overlap
-from difficulty.evaluation.findings.record import SEVERITIES, Evidence, Finding, Provenance, Severity, failing
+from difficulty.evaluation.findings.outcomes import (
+    few_samples,
+    frontier_not_better,
+    selection_bias,
+    suspicious_labels,
+)
+from difficulty.evaluation.findings.overlap import (
+    overlap_unknown,
+    same_ids,
+    threshold_on_judged_data,
+    training_overlap,
+)
+from difficulty.evaluation.findings.record import (
+    SEVERITIES,
+    Evidence,
+    Finding,
+    Provenance,
+    Severity,
+    failing,
+)
 from difficulty.evaluation.findings.score import calibration_off, equal_scores, no_signal
 
-__all__ = ["CHECKS", "SEVERITIES", "Evidence", "Finding", "Provenance", "Severity", "failing", "findings_of"]
+__all__ = [
+    "CHECKS",
+    "SEVERITIES",
+    "Evidence",
+    "Finding",
+    "Provenance",
+    "Severity",
+    "failing",
+    "findings_of",
+]
 
 Check = Callable[[Evidence], Finding | Iterable[Finding] | None]
 

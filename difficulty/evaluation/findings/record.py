@@ -26,8 +26,8 @@ class Finding:
     name : str
         Name of the check; see ``docs/metrics.md``.
     severity : {"error", "warning", "info"}
-        ``error``: figures mislead, or routing by this score cannot be justified by them. ``warning``: they hold with a caveat. ``info``:
-        what could not be checked, or was put right.
+        ``error``: figures mislead, or routing by this score cannot be justified by them.
+        ``warning``: they hold with a caveat. ``info``: what could not be checked, or was put right.
     message : str
         What was found and what to do, in a sentence or two.
     numbers : mapping of str to number
@@ -41,7 +41,9 @@ class Finding:
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
-            raise InvalidValueError("severity", self.severity, rule=f"be one of {', '.join(SEVERITIES)}")
+            raise InvalidValueError(
+                "severity", self.severity, rule=f"be one of {', '.join(SEVERITIES)}"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -55,7 +57,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What is known of where the judged requests come from; counts are requests of the traffic file.
+    """What is known of where the judged requests come from; counts are requests of the traffic
+    file.
 
     Attributes
     ----------
@@ -64,14 +67,16 @@ class Provenance:
     own_traffic : bool
         Whether the file is the traffic that the scorer was trained on.
     seen : mapping of str to int, or None
-        Requests left out because fitting or calibration saw them, by how that is known: ``same text``, ``same group``, ... None: not known,
-        because a bundle remembers no samples.
+        Requests left out because fitting or calibration saw them, by how that is known: ``same
+        text``, ``same group``, ... None: not known, because a bundle remembers no samples.
     same_ids : int or None
         Judged requests that bear the id of a sample that training saw.
     threshold_rows : int or None
-        Judged requests that are known to be among those on which the threshold was chosen; None: nothing is known, or no threshold.
+        Judged requests that are known to be among those on which the threshold was chosen; None:
+        nothing is known, or no threshold.
     suspicious : int or None
-        Judged requests in tasks or regions with suspicious labels, by the check at training; None: not known.
+        Judged requests in tasks or regions with suspicious labels, by the check at training; None:
+        not known.
     selected : int
         Outcomes that were seen only where an unknown policy chose to look.
     certain : int
@@ -100,7 +105,8 @@ class Evidence:
     counts : mapping of str to int
         ``counts`` of the evaluation.
     provenance : Provenance or None
-        None where the caller knows nothing of the traffic, as in training, which judges its own test split.
+        None where the caller knows nothing of the traffic, as in training, which judges its own
+        test split.
     """
 
     judged: Judged

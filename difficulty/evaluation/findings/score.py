@@ -1,4 +1,6 @@
-"""Checks of the score: whether there is a signal, and whether the probabilities mean what they say."""
+"""Checks of the score: whether there is a signal, and whether the probabilities mean what they
+say.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,19 @@ def equal_scores(evidence: Evidence) -> Finding | None:
     return Finding(
         name="equal_scores",
         severity="error",
-        message=f"All {len(score):,} scores are {score[0]:.4g}: the score cannot tell requests apart, and a threshold keeps or sends "
-        "all of them. Train again on traffic that resembles this.",
+        message=(
+            f"All {len(score):,} scores are {score[0]:.4g}: the score cannot tell requests apart,"
+            " and a threshold keeps or sends all of them. Train again on traffic that resembles"
+            " this."
+        ),
         numbers={"score": float(score[0]), "requests": len(score)},
     )
 
 
 def no_signal(evidence: Evidence) -> Finding | None:
-    """The score cannot be told from chance: the interval of APGR or, without frontier outcomes, of AUROC reaches down to 1/2."""
+    """The score cannot be told from chance: the interval of APGR or, without frontier outcomes, of
+    AUROC reaches down to 1/2.
+    """
     if equal_scores(evidence):
         return None
     name = "apgr" if evidence.overall["apgr"].value is not None else "auroc"
@@ -37,8 +44,11 @@ def no_signal(evidence: Evidence) -> Finding | None:
     return Finding(
         name="no_signal",
         severity="error",
-        message=f"The score cannot be told from chance: {name.upper()} is {figure.value:.3f}, its interval reaches down to "
-        f"{figure.low:.3f}, and chance has 0.5. Judge it on more traffic, or check that labels and requests belong together.",
+        message=(
+            f"The score cannot be told from chance: {name.upper()} is {figure.value:.3f}, its"
+            f" interval reaches down to {figure.low:.3f}, and chance has 0.5. Judge it on more"
+            " traffic, or check that labels and requests belong together."
+        ),
         numbers={name: figure.value, "low": figure.low, "requests": figure.n},
     )
 
@@ -48,14 +58,23 @@ def calibration_off(evidence: Evidence) -> list[Finding]:
     found = []
     for name, output in (("ece", "p_cheap_fails"), ("ece_frontier", "p_frontier_fails")):
         figure = evidence.overall.get(name)
-        if figure is None or figure.value is None or figure.low is None or figure.low <= LARGEST_ECE:
+        if (
+            figure is None
+            or figure.value is None
+            or figure.low is None
+            or figure.low <= LARGEST_ECE
+        ):
             continue
         found.append(
             Finding(
                 name="calibration_off",
                 severity="warning",
-                message=f"{output} is off by {figure.value:.3f} on average (ECE, at least {figure.low:.3f}; up to {LARGEST_ECE:g} is "
-                "fine): do not read it as a probability on this traffic. Calibrate again by training on traffic like this.",
+                message=(
+                    f"{output} is off by {figure.value:.3f} on average (ECE, at least"
+                    f" {figure.low:.3f}; up to {LARGEST_ECE:g} is fine): do not read it as a"
+                    " probability on this traffic. Calibrate again by training on traffic like"
+                    " this."
+                ),
                 numbers={name: figure.value, "low": figure.low, "requests": figure.n},
             )
         )

@@ -1,6 +1,8 @@
-"""The report of an evaluation: one HTML page for people, and a short form in Markdown for pull requests.
+"""The report of an evaluation: one HTML page for people, and a short form in Markdown for pull
+requests.
 
-Rendering takes an evaluation and what is told beside it, and returns text: it reads no traffic and no network.
+Rendering takes an evaluation and what is told beside it, and returns text: it reads no traffic and
+no network.
 """
 
 from difficulty.evaluation.report.extras import Chosen, Extras, Suspects

@@ -1,4 +1,5 @@
-"""What a section of the report is made of; the page and the summary for pull requests show the same blocks, each in its own way.
+"""What a section of the report is made of; the page and the summary for pull requests show the same
+blocks, each in its own way.
 
 Everything in a block is plain text or numbers: whoever shows a block escapes it.
 """
@@ -11,7 +12,19 @@ from typing import ClassVar, Literal
 
 from difficulty.evaluation.report.plot import Plot
 
-__all__ = ["Block", "Explorer", "Facts", "Notice", "Paragraph", "Picture", "Row", "Section", "Table", "Tiles", "Tone"]
+__all__ = [
+    "Block",
+    "Explorer",
+    "Facts",
+    "Notice",
+    "Paragraph",
+    "Picture",
+    "Row",
+    "Section",
+    "Table",
+    "Tiles",
+    "Tone",
+]
 
 Tone = Literal["good", "warning", "error", "info"]
 
@@ -85,7 +98,9 @@ class Table:
     kind: ClassVar[str] = "table"
 
     @classmethod
-    def of(cls, caption: str, columns: Sequence[str], rows: Sequence[Row], *, folded: bool = False) -> Table:
+    def of(
+        cls, caption: str, columns: Sequence[str], rows: Sequence[Row], *, folded: bool = False
+    ) -> Table:
         """Build a table from sequences."""
         return cls(caption, tuple(columns), tuple(rows), folded)
 
@@ -106,7 +121,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Explorer:
-    """A slider over the rows of a table: it shows the cells of the row it stands on, and moves a mark in the pictures.
+    """A slider over the rows of a table: it shows the cells of the row it stands on, and moves a
+    mark in the pictures.
 
     Attributes
     ----------

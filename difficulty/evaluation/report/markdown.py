@@ -1,4 +1,6 @@
-"""The report in short, as Markdown: summary, findings, figures and baselines, for a pull request."""
+"""The report in short, as Markdown: summary, findings, figures and baselines, for a pull
+request.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,16 @@ import re
 from collections.abc import Iterator, Sequence
 
 from difficulty.evaluation.numbers import LABELS, as_text
-from difficulty.evaluation.report.blocks import Block, Facts, Notice, Paragraph, Row, Section, Table, Tiles
+from difficulty.evaluation.report.blocks import (
+    Block,
+    Facts,
+    Notice,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    Tiles,
+)
 from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.report.sections.economics import economics_section
 from difficulty.evaluation.report.sections.findings import findings_section
@@ -24,13 +35,22 @@ def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str
     extras = extras or Extras()
     title = f"Routing report: {extras.scorer}" if extras.scorer else "Routing report"
     lines = [f"# {_escaped(title)}", ""]
-    for section in (summary_section(evaluation, extras), findings_section(evaluation, extras), _figures(evaluation)):
+    for section in (
+        summary_section(evaluation, extras),
+        findings_section(evaluation, extras),
+        _figures(evaluation),
+    ):
         lines += [f"## {section.title}", "", *_lines(section.blocks)]
-    lines += _lines([block for block in tradeoff_section(evaluation, extras).blocks if isinstance(block, Table)])
+    lines += _lines(
+        [block for block in tradeoff_section(evaluation, extras).blocks if isinstance(block, Table)]
+    )
     if money := economics_section(evaluation, extras):
         lines += [f"## {money.title}", "", *_lines(money.blocks)]
     where = f" of {_escaped(extras.traffic)}" if extras.traffic else ""
-    lines.append(f"{evaluation.counts['requests']:,} requests{where}. Slices, pictures and the rest: report.html and metrics.json.")
+    lines.append(
+        f"{evaluation.counts['requests']:,} requests{where}. Slices, pictures and the rest:"
+        " report.html and metrics.json."
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -40,7 +60,11 @@ def _figures(evaluation: Evaluation) -> Section:
         estimate = evaluation.overall.get(name)
         if estimate is not None:
             rows.append(Row(label, (as_text(estimate), f"{estimate.n:,}", estimate.note)))
-    return Section("figures", "Figures", (Table.of("", ["figure", "value [95 % interval]", "requests", "note"], rows),))
+    return Section(
+        "figures",
+        "Figures",
+        (Table.of("", ["figure", "value [95 % interval]", "requests", "note"], rows),),
+    )
 
 
 def _lines(blocks: Sequence[Block]) -> list[str]:
@@ -69,7 +93,10 @@ def _table(table: Table) -> Iterator[str]:
         yield from (f"**{_escaped(table.caption)}**", "")
     yield _row(table.columns)
     yield _row(["---"] + ["---:"] * (len(table.columns) - 1), escape=False)
-    yield from (_row([f"{row.head} ({row.mark})" if row.mark else row.head, *row.cells]) for row in table.rows)
+    yield from (
+        _row([f"{row.head} ({row.mark})" if row.mark else row.head, *row.cells])
+        for row in table.rows
+    )
     yield ""
 
 

@@ -1,6 +1,7 @@
 """The report as one HTML page that needs no network: style, script and pictures are inside.
 
-Everything is escaped by the template engine; style and script are let through by their hashes, and the page may load nothing else.
+Everything is escaped by the template engine; style and script are let through by their hashes, and
+the page may load nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
     """
     extras = extras or Extras()
     environment = Environment(
-        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
     return environment.get_template("report.html").render(
@@ -51,7 +56,8 @@ def _source(environment: Environment, name: str) -> str:
 def _policy(style: str, script: str) -> str:
     """Return the content security policy: nothing but this style and this script."""
     hashes = {
-        name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for name, text in (("style", style), ("script", script))
+        name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for name, text in (("style", style), ("script", script))
     }
     allowed = "; ".join(f"{name}-src 'sha256-{digest}'" for name, digest in hashes.items())
     return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"

@@ -1,7 +1,8 @@
-"""Plots as plain geometry: a frame with two linear axes, and paths in it. The template turns them into inline SVG.
+"""Plots as plain geometry: a frame with two linear axes, and paths in it. The template turns them
+into inline SVG.
 
-Lengths are in the units of the view box, ``WIDTH`` by ``HEIGHT``. Colours and dashes are CSS classes, so that the page's light and dark
-style holds for plots too.
+Lengths are in the units of the view box, ``WIDTH`` by ``HEIGHT``. Colours and dashes are CSS
+classes, so that the page's light and dark style holds for plots too.
 """
 
 from __future__ import annotations
@@ -32,9 +33,16 @@ class Axis:
     """Whether ticks are written without a sign: both directions are counts."""
 
     @classmethod
-    def over(cls, title: str, values: Iterable[Number], *, most: int = 6, margin: float = 0.03) -> Axis:
-        """Return an axis that holds all values, widened by a margin; around a single value it is made wide enough to draw."""
-        known = [value for value in values if value is not None and math.isfinite(value)] or [0.0, 1.0]
+    def over(
+        cls, title: str, values: Iterable[Number], *, most: int = 6, margin: float = 0.03
+    ) -> Axis:
+        """Return an axis that holds all values, widened by a margin; around a single value it is
+        made wide enough to draw.
+        """
+        known = [value for value in values if value is not None and math.isfinite(value)] or [
+            0.0,
+            1.0,
+        ]
         low, high = min(known), max(known)
         room = margin * (high - low) or 0.05 * max(abs(high), 1.0)
         return cls._with_ticks(title, low - room, high + room, most)
@@ -74,7 +82,9 @@ class Label:
 
 @dataclass(slots=True)
 class Plot:
-    """A frame in which lines, areas, bars and points are drawn, in the coordinates of its axes. Unknown points break a line."""
+    """A frame in which lines, areas, bars and points are drawn, in the coordinates of its axes.
+    Unknown points break a line.
+    """
 
     x: Axis
     y: Axis
@@ -100,10 +110,14 @@ class Plot:
         if parts:
             self._add(style, "".join(f"M{part}" for part in parts))
 
-    def band(self, xs: Sequence[Number], low: Sequence[Number], high: Sequence[Number], *, style: str) -> None:
+    def band(
+        self, xs: Sequence[Number], low: Sequence[Number], high: Sequence[Number], *, style: str
+    ) -> None:
         """Fill the area between two lines, where both are known."""
         for run in _known_runs(xs, low, high):
-            edge = [(x, above) for x, _, above in run] + [(x, below) for x, below, _ in reversed(run)]
+            edge = [(x, above) for x, _, above in run] + [
+                (x, below) for x, below, _ in reversed(run)
+            ]
             self._add(style, f"M{' '.join(self._pairs(edge))}Z")
 
     def bar(self, left: float, right: float, low: float, high: float, *, style: str) -> None:
@@ -113,10 +127,15 @@ class Plot:
     def point(self, x: Number, y: Number, *, style: str) -> None:
         """Draw a disc."""
         if x is not None and y is not None:
-            start, across = f"{self.at_x(x) - _RADIUS:.1f} {self.at_y(y):.1f}", f"{_RADIUS:g} {_RADIUS:g} 0 1 0"
+            start, across = (
+                f"{self.at_x(x) - _RADIUS:.1f} {self.at_y(y):.1f}",
+                f"{_RADIUS:g} {_RADIUS:g} 0 1 0",
+            )
             self._add(style, f"M{start}a{across} {2 * _RADIUS:g} 0a{across} {-2 * _RADIUS:g} 0")
 
-    def segment(self, start: tuple[Number, Number], end: tuple[Number, Number], *, style: str) -> None:
+    def segment(
+        self, start: tuple[Number, Number], end: tuple[Number, Number], *, style: str
+    ) -> None:
         """Draw a straight line between two points."""
         self.line([start[0], end[0]], [start[1], end[1]], style=style)
 
@@ -136,18 +155,26 @@ class Plot:
 
 
 def nice_ticks(low: float, high: float, *, most: int) -> tuple[tuple[float, ...], int]:
-    """Return round ticks within [low, high] and the decimals they need: steps of 1, 2 or 5 times a power of ten, ``most`` at most."""
+    """Return round ticks within [low, high] and the decimals they need: steps of 1, 2 or 5 times a
+    power of ten, ``most`` at most.
+    """
     if not high > low:
         return (low,), 2
     size = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(step for factor in (1.0, 2.0, 5.0, 10.0, 20.0) if (high - low) / (step := factor * size) <= most - 1)
+    step = next(
+        step
+        for factor in (1.0, 2.0, 5.0, 10.0, 20.0)
+        if (high - low) / (step := factor * size) <= most - 1
+    )
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return tuple(round(place * step, 12) + 0.0 for place in range(first, last + 1)), digits
 
 
 def _scaled(value: float, axis: Axis, start: float, end: float) -> float:
-    """Return where a value lies between two ends of a frame; values beyond the axis lie on its end."""
+    """Return where a value lies between two ends of a frame; values beyond the axis lie on its
+    end.
+    """
     share = (value - axis.low) / (axis.high - axis.low)
     return start + min(1.0, max(0.0, share)) * (end - start)
 

@@ -1,11 +1,15 @@
-"""JSON lines in a folder, one file after another: the log's plain form, which :mod:`difficulty.runtime.log.reader` reads back.
+"""JSON lines in a folder, one file after another: the log's plain form, which
+:mod:`difficulty.runtime.log.reader` reads back.
 
-Every process writes files of its own, ``<writer>-000001.jsonl`` and so on, and never appends to a file it has not made: a line torn by a
-crash is the last of its file. Numbers, not times, tell the order, so a clock that goes back does no harm.
+Every process writes files of its own, ``<writer>-000001.jsonl`` and so on, and never appends to a
+file it has not made: a line torn by a crash is the last of its file. Numbers, not times, tell the
+order, so a clock that goes back does no harm.
 
-What a crash loses. Each batch is handed to the operating system at once, so the death of the process loses what was still in the queue:
-the events of the last moments. A power cut also loses what was not synced: with ``fsync="always"`` nothing that was written, with
-``"interval"`` the last ``interval_s`` seconds, with ``"never"`` what the system had not written by itself, often half a minute.
+What a crash loses. Each batch is handed to the operating system at once, so the death of the
+process loses what was still in the queue: the events of the last moments. A power cut also loses
+what was not synced: with ``fsync="always"`` nothing that was written, with ``"interval"`` the last
+``interval_s`` seconds, with ``"never"`` what the system had not written by itself, often half a
+minute.
 """
 
 from __future__ import annotations
@@ -37,7 +41,8 @@ class JsonLinesSink:
     max_bytes : int, default 64 MiB
         A file that would grow beyond this is closed, and the next one begun.
     max_files : int, default 0
-        Most files that the folder keeps, those of other processes included; the oldest are deleted. 0 keeps all.
+        Most files that the folder keeps, those of other processes included; the oldest are deleted.
+        0 keeps all.
     fsync : {"never", "interval", "always"}, default "interval"
         See the module.
     interval_s : float, default 1.0
@@ -45,7 +50,13 @@ class JsonLinesSink:
     """
 
     def __init__(
-        self, path: str | Path, *, max_bytes: int = 64 * 2**20, max_files: int = 0, fsync: Fsync = "interval", interval_s: float = 1.0
+        self,
+        path: str | Path,
+        *,
+        max_bytes: int = 64 * 2**20,
+        max_files: int = 0,
+        fsync: Fsync = "interval",
+        interval_s: float = 1.0,
     ) -> None:
         if max_bytes < 1:
             raise InvalidValueError("max_bytes", max_bytes, rule="be 1 or more")
@@ -114,7 +125,9 @@ class JsonLinesSink:
             os.close(file)
 
     def _take_back(self) -> None:
-        """Cut off what was written of a batch, so that no half line stands before the next; where that fails, leave the file."""
+        """Cut off what was written of a batch, so that no half line stands before the next; where
+        that fails, leave the file.
+        """
         try:
             os.ftruncate(self._file, self._size)
         except OSError:
@@ -128,7 +141,9 @@ class JsonLinesSink:
 
 
 def event_line(event: DecisionEvent) -> bytes:
-    """Return an event as one line, in ASCII: lone surrogates survive, and no other line separator occurs in it."""
+    """Return an event as one line, in ASCII: lone surrogates survive, and no other line separator
+    occurs in it.
+    """
     return json.dumps(event.as_dict(), separators=(",", ":"), default=str).encode("ascii") + b"\n"
 
 

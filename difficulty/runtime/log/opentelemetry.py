@@ -1,6 +1,8 @@
-"""OpenTelemetry: one span a request, with the event's fields as attributes. The one module that names opentelemetry.
+"""OpenTelemetry: one span a request, with the event's fields as attributes. The one module that
+names opentelemetry.
 
-Spans go to a tracer provider, by default the process's own, which batches and exports them as it was configured; texts are never sent.
+Spans go to a tracer provider, by default the process's own, which batches and exports them as it
+was configured; texts are never sent.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ class OpenTelemetrySink:
         """Emit one span for each event, with the times of the request."""
         for event in events:
             start = int(event.time.timestamp() * _NANO)
-            span = self._tracer.start_span("difficulty.decision", start_time=start, attributes=dict(_attributes(event)))
+            span = self._tracer.start_span(
+                "difficulty.decision", start_time=start, attributes=dict(_attributes(event))
+            )
             span.end(end_time=start + int((event.latency_ms or 0.0) * _MILLI))
 
     def sync(self, *, now: bool = False) -> None:
@@ -58,7 +62,15 @@ def _attributes(event: DecisionEvent) -> Iterator[tuple[str, Any]]:
 
 
 def _call_attributes(call: Call) -> Iterator[tuple[str, Any]]:
-    for name in ("model", "prompt_tokens", "completion_tokens", "cost_usd", "latency_ms", "error", "passed"):
+    for name in (
+        "model",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost_usd",
+        "latency_ms",
+        "error",
+        "passed",
+    ):
         value = getattr(call, name)
         if value is not None:
             yield f"difficulty.{call.role}.{name}", value
@@ -68,5 +80,7 @@ def _trace() -> Any:
     try:
         from opentelemetry import trace
     except ImportError as error:
-        raise MissingExtraError("the OpenTelemetry log", package="opentelemetry-api", extra="telemetry") from error
+        raise MissingExtraError(
+            "the OpenTelemetry log", package="opentelemetry-api", extra="telemetry"
+        ) from error
     return trace

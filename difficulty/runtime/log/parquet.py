@@ -1,7 +1,8 @@
 """Parquet files in a folder, for analysis. The one module of the router side that names pyarrow.
 
-A Parquet file cannot be read before it is finished, so events are gathered in memory and written as whole files, each appearing at once.
-A crash loses what was gathered: at most ``max_rows`` events or ``max_s`` seconds. Keep JSON lines or SQLite beside it where that matters.
+A Parquet file cannot be read before it is finished, so events are gathered in memory and written as
+whole files, each appearing at once. A crash loses what was gathered: at most ``max_rows`` events or
+``max_s`` seconds. Keep JSON lines or SQLite beside it where that matters.
 """
 
 from __future__ import annotations
@@ -32,7 +33,16 @@ _STRINGS = (
     "fallback",
     "outcome",
 )
-_FLOATS = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity", "threshold", "propensity", "latency_ms", "decision_ms")
+_FLOATS = (
+    "difficulty_score",
+    "p_cheap_fails",
+    "p_frontier_fails",
+    "familiarity",
+    "threshold",
+    "propensity",
+    "latency_ms",
+    "decision_ms",
+)
 
 
 class ParquetSink:
@@ -62,7 +72,9 @@ class ParquetSink:
         self._number = 0
 
     def write(self, events: Sequence[DecisionEvent]) -> None:
-        """Gather a batch; on an error while a file is written, the events gathered before stay for the next attempt, up to ``max_rows``."""
+        """Gather a batch; on an error while a file is written, the events gathered before stay for
+        the next attempt, up to ``max_rows``.
+        """
         if not self._waiting:
             self._since = time.monotonic()
         if len(self._waiting) + len(events) > self.max_rows:
@@ -113,7 +125,10 @@ def schema() -> Any:
     columns += [(name, pa.float64()) for name in _FLOATS]
     columns += [(name, pa.int64()) for name in ("tokens", "seq")]
     columns += [(name, pa.bool_()) for name in ("truncated", "streamed")]
-    columns += [("time", pa.timestamp("ms", tz="UTC")), ("calls", pa.list_(pa.struct([*call, ("checks", pa.list_(check))])))]
+    columns += [
+        ("time", pa.timestamp("ms", tz="UTC")),
+        ("calls", pa.list_(pa.struct([*call, ("checks", pa.list_(check))]))),
+    ]
     return pa.schema(columns, metadata={"difficulty.event_format": str(EVENT_FORMAT)})
 
 

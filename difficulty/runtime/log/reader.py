@@ -1,4 +1,6 @@
-"""Reading a decision log back: JSON lines of one or many processes, also while they are being written or after a crash."""
+"""Reading a decision log back: JSON lines of one or many processes, also while they are being
+written or after a crash.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,19 @@ __all__ = ["LogReader", "log_files", "read_log"]
 
 
 class LogReader:
-    """The events of a log, in the order of their writers, each writer's by number; count what is missing.
+    """The events of a log, in the order of their writers, each writer's by number; count what is
+    missing.
 
     Attributes
     ----------
     torn : int
-        Files whose last line was cut off, by a crash or because it is being written; that line is passed over.
+        Files whose last line was cut off, by a crash or because it is being written; that line is
+        passed over.
     damaged : int
         Other lines that are no JSON; they are passed over too.
     missing : int
-        Gaps between the numbers of a writer: events that were dropped or lost, and those of damaged lines. Events lost before the first or
-        after the last that is there leave no gap.
+        Gaps between the numbers of a writer: events that were dropped or lost, and those of damaged
+        lines. Events lost before the first or after the last that is there leave no gap.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +56,10 @@ class LogReader:
                     self._count(line)
                     continue
                 if not isinstance(form, dict):
-                    raise LogError(f"{path.name} must hold one decision event a line: got {type(form).__name__}. Check the file.")
+                    raise LogError(
+                        f"{path.name} must hold one decision event a line: got"
+                        f" {type(form).__name__}. Check the file."
+                    )
                 yield DecisionEvent.from_dict(form)
 
     def _count(self, line: bytes) -> None:
@@ -80,5 +87,12 @@ def log_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise TrafficNotFoundError(f"no decision log at {str(path)!r}: expected a folder or a file of JSON lines. Check the path.")
-    return sorted(file for file in path.iterdir() if file.name.endswith(SUFFIX) and not file.name.startswith("."))
+        raise TrafficNotFoundError(
+            f"no decision log at {str(path)!r}: expected a folder or a file of JSON lines. Check"
+            " the path."
+        )
+    return sorted(
+        file
+        for file in path.iterdir()
+        if file.name.endswith(SUFFIX) and not file.name.startswith(".")
+    )

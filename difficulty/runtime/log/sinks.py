@@ -1,8 +1,9 @@
 """Where decision events go: the seam that sinks share, and their names.
 
-To add a sink, write a module with a class that has the methods of :class:`Sink` and add one line to ``SINKS``; another package registers
-one as an entry point of group ``difficulty.log_sinks``. A sink is used by one thread only, the log's own, and may raise: what it could
-not take is counted and the next batch is tried again.
+To add a sink, write a module with a class that has the methods of :class:`Sink` and add one line to
+``SINKS``; another package registers one as an entry point of group ``difficulty.log_sinks``. A sink
+is used by one thread only, the log's own, and may raise: what it could not take is counted and the
+next batch is tried again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Sink(Protocol):
         """Take a batch, whole or not at all; raise when that is not possible."""
 
     def sync(self, *, now: bool = False) -> None:
-        """Make durable what is due, or everything; called after every batch, and twice a second without any."""
+        """Make durable what is due, or everything; called after every batch, and twice a second
+        without any.
+        """
 
     def close(self) -> None:
         """Make everything durable and let go of files."""

@@ -1,7 +1,9 @@
-"""SQLite: one table ``events`` that can be queried while it is written; several processes may share the file.
+"""SQLite: one table ``events`` that can be queried while it is written; several processes may share
+the file.
 
-The file is in write-ahead mode. ``fsync`` sets SQLite's ``synchronous``: ``never`` is OFF, ``interval`` NORMAL, ``always`` FULL. A batch is
-one transaction, so after a crash it is there whole or not at all; a power cut may take the last transactions unless ``fsync="always"``.
+The file is in write-ahead mode. ``fsync`` sets SQLite's ``synchronous``: ``never`` is OFF,
+``interval`` NORMAL, ``always`` FULL. A batch is one transaction, so after a crash it is there whole
+or not at all; a power cut may take the last transactions unless ``fsync="always"``.
 """
 
 from __future__ import annotations
@@ -42,7 +44,10 @@ COLUMNS = {
 """Columns of the table; ``event`` is the whole event as JSON."""
 
 _SYNCHRONOUS = {"never": "OFF", "interval": "NORMAL", "always": "FULL"}
-_TABLE = f"CREATE TABLE IF NOT EXISTS events ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())}, PRIMARY KEY (writer, seq))"
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS events"
+    f" ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())}, PRIMARY KEY (writer, seq))"
+)
 _INSERT = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
 
@@ -96,7 +101,10 @@ class SqliteSink:
             with closing(connection.execute("PRAGMA user_version")) as cursor:
                 found = cursor.fetchone()[0]
             if found not in (0, EVENT_FORMAT):
-                raise LogError(f"{self.path.name} must hold events of format {EVENT_FORMAT}: got {found}. Write to another file.")
+                raise LogError(
+                    f"{self.path.name} must hold events of format {EVENT_FORMAT}: got {found}."
+                    " Write to another file."
+                )
             with connection:
                 connection.execute(_TABLE)
                 connection.execute(f"PRAGMA user_version={EVENT_FORMAT}")
@@ -108,5 +116,8 @@ class SqliteSink:
 
 def _row(event: DecisionEvent) -> list[Any]:
     form = event.as_dict()
-    form |= {"cost_usd": event.cost_usd, "event": json.dumps(form, separators=(",", ":"), default=str)}
+    form |= {
+        "cost_usd": event.cost_usd,
+        "event": json.dumps(form, separators=(",", ":"), default=str),
+    }
     return [form[name] for name in COLUMNS]

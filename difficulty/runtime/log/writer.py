@@ -1,4 +1,6 @@
-"""The decision log: a bounded queue and one thread, so that no request ever waits for a disk or fails because of it."""
+"""The decision log: a bounded queue and one thread, so that no request ever waits for a disk or
+fails because of it.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,12 @@ class LogReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {"accepted": self.accepted, "dropped": self.dropped, "lost": dict(self.lost), "pending": self.pending}
+        return {
+            "accepted": self.accepted,
+            "dropped": self.dropped,
+            "lost": dict(self.lost),
+            "pending": self.pending,
+        }
 
 
 class _Flush(NamedTuple):
@@ -52,8 +59,9 @@ class _Flush(NamedTuple):
 class DecisionLog:
     """Write events to sinks from a thread of its own.
 
-    ``write`` neither waits nor raises. Each event gets the next number of this writer, also one that is dropped, so a reader sees from the
-    gap that something is missing. A sink that fails is warned of once, counted, and tried again with the next batch.
+    ``write`` neither waits nor raises. Each event gets the next number of this writer, also one
+    that is dropped, so a reader sees from the gap that something is missing. A sink that fails is
+    warned of once, counted, and tried again with the next batch.
 
     Parameters
     ----------
@@ -71,7 +79,9 @@ class DecisionLog:
     True
     """
 
-    def __init__(self, sinks: Sequence[Sink], *, capacity: int = 10_000, writer: str | None = None) -> None:
+    def __init__(
+        self, sinks: Sequence[Sink], *, capacity: int = 10_000, writer: str | None = None
+    ) -> None:
         if capacity < 1:
             raise InvalidValueError("capacity", capacity, rule="be 1 or more")
         self.writer = writer or writer_name()
@@ -89,7 +99,9 @@ class DecisionLog:
         self._thread.start()
 
     def write(self, event: DecisionEvent) -> bool:
-        """Hand an event to the thread; ``False`` when it was dropped. Safe to call from several threads."""
+        """Hand an event to the thread; ``False`` when it was dropped. Safe to call from several
+        threads.
+        """
         with self._lock:  # numbers follow the order of the queue
             numbered = replace(event, seq=next(self._numbers), writer=self.writer)
             if not self._closed:
@@ -104,11 +116,16 @@ class DecisionLog:
             self._dropped += 1
             first, self._full = not self._full, True
         if first:
-            logger.warning("decision log: the queue is full or closed, events are dropped and counted until there is room")
+            logger.warning(
+                "decision log: the queue is full or closed, events are dropped and counted until"
+                " there is room"
+            )
         return False
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until what was written so far has reached the sinks and was synced; ``False`` after ``timeout`` seconds."""
+        """Wait until what was written so far has reached the sinks and was synced; ``False`` after
+        ``timeout`` seconds.
+        """
         request, until = _Flush(threading.Event()), time.monotonic() + timeout
         try:
             self._queue.put(request, timeout=timeout)
@@ -117,7 +134,9 @@ class DecisionLog:
         return request.done.wait(max(0.0, until - time.monotonic()))
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Write what waits and close the sinks; ``False`` when that takes longer than ``timeout`` seconds. May be called twice."""
+        """Write what waits and close the sinks; ``False`` when that takes longer than ``timeout``
+        seconds. May be called twice.
+        """
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:
@@ -146,7 +165,9 @@ class DecisionLog:
                 return
 
     def _batch(self) -> list[DecisionEvent | _Flush | None]:
-        """Wait for something, then take what is there without waiting, up to the end; nothing after half a second of silence."""
+        """Wait for something, then take what is there without waiting, up to the end; nothing after
+        half a second of silence.
+        """
         batch: list[DecisionEvent | _Flush | None] = []
         try:
             batch.append(self._queue.get(timeout=_TICK_S))
@@ -171,13 +192,24 @@ class DecisionLog:
                 self._lost[sink.name] += unwritten
             if sink.name not in self._failing:
                 self._failing.add(sink.name)
-                logger.warning("decision log: %s cannot be written (%s); events are lost and counted until it can", sink.name, error)
+                logger.warning(
+                    "decision log: %s cannot be written (%s); events are lost and counted until"
+                    " it can",
+                    sink.name,
+                    error,
+                )
         else:
             if events and sink.name in self._failing:
                 self._failing.discard(sink.name)
-                logger.warning("decision log: %s is written again; %d events were lost so far", sink.name, self._lost[sink.name])
+                logger.warning(
+                    "decision log: %s is written again; %d events were lost so far",
+                    sink.name,
+                    self._lost[sink.name],
+                )
 
 
 def writer_name() -> str:
-    """Return a name for a writer that no other process has: time, process, chance. It sorts by time; order within it is by number."""
+    """Return a name for a writer that no other process has: time, process, chance. It sorts by
+    time; order within it is by number.
+    """
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(3)}"

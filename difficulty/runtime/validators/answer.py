@@ -27,7 +27,9 @@ class Answer:
 
     @classmethod
     def of(cls, response: Mapping[str, Any]) -> Answer:
-        """Read the first choice of an OpenAI chat completion; one without choices, or without content, is an empty answer."""
+        """Read the first choice of an OpenAI chat completion; one without choices, or without
+        content, is an empty answer.
+        """
         choices = response.get("choices")
         first = choices[0] if isinstance(choices, Sequence) and choices else None
         if not isinstance(first, Mapping):
@@ -53,11 +55,15 @@ class Asked:
 
     @classmethod
     def of(cls, request: Mapping[str, Any], *, task: str | None = None) -> Asked:
-        """Read an OpenAI chat completion request; what has not the expected form counts as not given."""
+        """Read an OpenAI chat completion request; what has not the expected form counts as not
+        given.
+        """
         tools, form = request.get("tools"), request.get("response_format")
         return cls(
             task,
-            tuple(tool for tool in tools if isinstance(tool, Mapping)) if isinstance(tools, Sequence) else (),
+            tuple(tool for tool in tools if isinstance(tool, Mapping))
+            if isinstance(tools, Sequence)
+            else (),
             request.get("tool_choice"),
             form if isinstance(form, Mapping) else {},
         )
@@ -82,7 +88,11 @@ def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence):
-        return "".join(part["text"] for part in content if isinstance(part, Mapping) and isinstance(part.get("text"), str))
+        return "".join(
+            part["text"]
+            for part in content
+            if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+        )
     return ""
 
 

@@ -41,7 +41,8 @@ class Checker:
     rules : sequence of ValidatorRule
         Of the policy.
     allowed : sequence of str
-        Packages whose functions ``python`` validators may call: a bundle alone cannot make a router run code.
+        Packages whose functions ``python`` validators may call: a bundle alone cannot make a router
+        run code.
 
     Raises
     ------
@@ -52,7 +53,9 @@ class Checker:
     """
 
     def __init__(self, rules: Sequence[ValidatorRule], *, allowed: Sequence[str] = ()) -> None:
-        self._rules = [_Rule(rule.check, frozenset(rule.tasks), _build(rule, allowed)) for rule in rules]
+        self._rules = [
+            _Rule(rule.check, frozenset(rule.tasks), _build(rule, allowed)) for rule in rules
+        ]
         self.slow = any(rule.check == "python" for rule in rules)
         """Whether checks may take their time, so that an event loop should not wait for them."""
 
@@ -60,7 +63,9 @@ class Checker:
         return bool(self._rules)
 
     def __call__(self, answer: Answer, asked: Asked) -> tuple[Check, ...]:
-        """Return what each validator says that has something to say; one that fails itself knows nothing of the answer."""
+        """Return what each validator says that has something to say; one that fails itself knows
+        nothing of the answer.
+        """
         found = []
         for rule in self._rules:
             if rule.tasks and asked.task not in rule.tasks:
@@ -71,7 +76,11 @@ class Checker:
                 logger.warning("validator %s failed: %s", rule.name, error)
                 found.append(Check(name=rule.name, passed=None, detail=type(error).__name__))
             else:
-                found += [Check(name=rule.name, passed=verdict.passed, detail=verdict.detail)] if verdict else []
+                found += (
+                    [Check(name=rule.name, passed=verdict.passed, detail=verdict.detail)]
+                    if verdict
+                    else []
+                )
         return tuple(found)
 
 
@@ -82,4 +91,7 @@ def _build(rule: ValidatorRule, allowed: Sequence[str]) -> Validator:
     except MissingExtraError:
         raise
     except (DifficultyError, TypeError) as error:
-        raise BundleError(f"policy.json: validator {rule.check!r} cannot be built: {error} Correct the policy's validators.") from error
+        raise BundleError(
+            f"policy.json: validator {rule.check!r} cannot be built: {error} Correct the policy's"
+            " validators."
+        ) from error

@@ -1,6 +1,7 @@
 """Validator ``json_schema``: the answer is JSON of a schema. The one module that names jsonschema.
 
-A schema may come from the client, so it is not trusted: nothing is fetched for it, and its patterns are matched with a time limit.
+A schema may come from the client, so it is not trusted: nothing is fetched for it, and its patterns
+are matched with a time limit.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class JsonSchema:
     Parameters
     ----------
     schema : mapping, optional
-        Default: the schema in the request's ``response_format``; requests without one are not judged.
+        Default: the schema in the request's ``response_format``; requests without one are not
+        judged.
     fenced : bool, default False
         Accept a Markdown code fence around the JSON.
     """
@@ -48,7 +50,11 @@ class JsonSchema:
         except ValueError as error:
             return Verdict(False, str(error))
         problem = next(validator.iter_errors(value), None)
-        return Verdict(True) if problem is None else Verdict(False, f"{problem.validator} at {problem.json_path:.100}")
+        return (
+            Verdict(True)
+            if problem is None
+            else Verdict(False, f"{problem.validator} at {problem.json_path:.100}")
+        )
 
     def _validator(self, schema: Mapping[str, Any]) -> Any:
         from jsonschema.exceptions import SchemaError
@@ -57,8 +63,12 @@ class JsonSchema:
         try:
             self._kind.check_schema(schema)
         except SchemaError as error:
-            raise InvalidValueError("schema", dict(schema), rule="be a JSON schema", hint=f"{error.message:.200}") from error
-        return self._kind(schema, registry=Registry())  # an empty registry: references are not fetched
+            raise InvalidValueError(
+                "schema", dict(schema), rule="be a JSON schema", hint=f"{error.message:.200}"
+            ) from error
+        return self._kind(
+            schema, registry=Registry()
+        )  # an empty registry: references are not fetched
 
 
 def _asked_schema(asked: Asked) -> Mapping[str, Any] | None:
@@ -74,17 +84,23 @@ def _validator_class() -> Any:
         from jsonschema import Draft202012Validator, ValidationError
         from jsonschema.validators import extend
     except ImportError as error:
-        raise MissingExtraError("the json_schema validator", package="jsonschema", extra="gateway") from error
+        raise MissingExtraError(
+            "the json_schema validator", package="jsonschema", extra="gateway"
+        ) from error
 
     def pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
         if validator.is_type(instance, "string") and not search(pattern, instance):
             yield ValidationError("the pattern does not match")
 
-    def pattern_properties(validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any) -> Iterator[Any]:
+    def pattern_properties(
+        validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any
+    ) -> Iterator[Any]:
         if validator.is_type(instance, "object"):
             for expression, part in patterns.items():
                 for key, value in instance.items():
                     if search(expression, key):
                         yield from validator.descend(value, part, path=key, schema_path=expression)
 
-    return extend(Draft202012Validator, {"pattern": pattern, "patternProperties": pattern_properties})
+    return extend(
+        Draft202012Validator, {"pattern": pattern, "patternProperties": pattern_properties}
+    )

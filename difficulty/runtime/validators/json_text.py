@@ -42,7 +42,10 @@ def applies(answer: Answer, asked: Asked, *, only_when_asked: bool) -> bool:
     """Return whether an answer has to be JSON."""
     if answer.tool_calls and not answer.text:
         return False
-    return not only_when_asked or asked.response_format.get("type") in ("json_object", "json_schema")
+    return not only_when_asked or asked.response_format.get("type") in (
+        "json_object",
+        "json_schema",
+    )
 
 
 def parse_json(text: str, *, fenced: bool = False) -> Any:
@@ -55,7 +58,12 @@ def parse_json(text: str, *, fenced: bool = False) -> Any:
     """
     if len(text) > _LONGEST:
         raise ValueError(f"longer than {_LONGEST:,} characters")
-    if fenced and (inner := text.strip()).startswith("```") and inner.endswith("```") and "\n" in inner:
+    if (
+        fenced
+        and (inner := text.strip()).startswith("```")
+        and inner.endswith("```")
+        and "\n" in inner
+    ):
         text = inner.partition("\n")[2].removesuffix("```")
     try:
         return json.loads(text, parse_constant=_refuse)

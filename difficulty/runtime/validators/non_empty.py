@@ -8,7 +8,9 @@ __all__ = ["NonEmpty"]
 
 
 class NonEmpty:
-    """Fail answers without text and without tool calls; with ``whole``, those cut off by the token limit too."""
+    """Fail answers without text and without tool calls; with ``whole``, those cut off by the token
+    limit too.
+    """
 
     def __init__(self, *, whole: bool = False) -> None:
         self.whole = whole
@@ -17,4 +19,8 @@ class NonEmpty:
         """Return whether the answer says something."""
         if not answer.text.strip() and not answer.tool_calls:
             return Verdict(False, "empty")
-        return Verdict(False, "cut off by the token limit") if self.whole and answer.finish_reason == "length" else Verdict(True)
+        return (
+            Verdict(False, "cut off by the token limit")
+            if self.whole and answer.finish_reason == "length"
+            else Verdict(True)
+        )

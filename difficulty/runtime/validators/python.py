@@ -1,6 +1,7 @@
 """Validator ``python``: a function of your own.
 
-The policy names it, and the router's own settings must allow its package: a bundle alone cannot make a router run code.
+The policy names it, and the router's own settings must allow its package: a bundle alone cannot
+make a router run code.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ __all__ = ["PythonFunction"]
 
 
 class PythonFunction:
-    """Ask a function ``f(answer, asked)`` that returns true, false, or ``None`` where it has nothing to say.
+    """Ask a function ``f(answer, asked)`` that returns true, false, or ``None`` where it has
+    nothing to say.
 
     Parameters
     ----------
@@ -39,7 +41,9 @@ class PythonFunction:
         try:
             found = getattr(import_module(module), name)
         except (ImportError, AttributeError) as error:
-            raise InvalidValueError("function", function, rule="be importable here", hint=f"{error}.") from error
+            raise InvalidValueError(
+                "function", function, rule="be importable here", hint=f"{error}."
+            ) from error
         if not callable(found):
             raise InvalidValueError("function", function, rule="be a function")
         self._function = found
@@ -47,4 +51,8 @@ class PythonFunction:
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return what the function says."""
         passed = self._function(answer, asked)
-        return None if passed is None else Verdict(bool(passed), "" if passed else "refused by your function")
+        return (
+            None
+            if passed is None
+            else Verdict(bool(passed), "" if passed else "refused by your function")
+        )

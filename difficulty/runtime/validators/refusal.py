@@ -1,7 +1,8 @@
 """Validator ``refusal``: the model does not decline.
 
-Conservative: a phrase of the list must stand in the first 160 characters of an answer that is at most 600 characters long. A helpful
-answer that says what it cannot do goes on, and is left alone; so is one in a language that the list does not have.
+Conservative: a phrase of the list must stand in the first 160 characters of an answer that is at
+most 600 characters long. A helpful answer that says what it cannot do goes on, and is left alone;
+so is one in a language that the list does not have.
 """
 
 from __future__ import annotations
@@ -87,11 +88,19 @@ class Refusal:
         Further phrases of your own, in any case.
     """
 
-    def __init__(self, *, languages: Sequence[str] | None = None, phrases: Sequence[str] = ()) -> None:
-        chosen = PHRASES if languages is None else {name: PHRASES[name] for name in languages if name in PHRASES}
+    def __init__(
+        self, *, languages: Sequence[str] | None = None, phrases: Sequence[str] = ()
+    ) -> None:
+        chosen = (
+            PHRASES
+            if languages is None
+            else {name: PHRASES[name] for name in languages if name in PHRASES}
+        )
         if languages is not None and len(chosen) != len(set(languages)):
             raise UnknownNameError("language", sorted(set(languages) - {*PHRASES})[0], PHRASES)
-        self._phrases = [_plain(phrase) for listed in (*chosen.values(), phrases) for phrase in listed]
+        self._phrases = [
+            _plain(phrase) for listed in (*chosen.values(), phrases) for phrase in listed
+        ]
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether the answer does not decline; ``None`` for one without text."""
@@ -101,7 +110,11 @@ class Refusal:
         if len(text) > _LONGEST:
             return Verdict(True)
         beginning = _plain(text[:_WITHIN])
-        return Verdict(False, "declines") if any(phrase in beginning for phrase in self._phrases) else Verdict(True)
+        return (
+            Verdict(False, "declines")
+            if any(phrase in beginning for phrase in self._phrases)
+            else Verdict(True)
+        )
 
 
 def _plain(text: str) -> str:

@@ -1,4 +1,6 @@
-"""Validator ``regex``: a pattern is found in the answer, or is not. The one module that names the package regex, for its time limit."""
+"""Validator ``regex``: a pattern is found in the answer, or is not. The one module that names the
+package regex, for its time limit.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Pattern:
         try:
             self._pattern = regex.compile(pattern)
         except regex.error as error:
-            raise InvalidValueError("pattern", pattern, rule="be a regular expression", hint=f"{error}.") from error
+            raise InvalidValueError(
+                "pattern", pattern, rule="be a regular expression", hint=f"{error}."
+            ) from error
         self.absent = absent
         self.max_chars = max_chars
 
@@ -43,11 +47,17 @@ class Pattern:
         if len(answer.text) > self.max_chars:
             return Verdict(False, f"longer than {self.max_chars:,} characters")
         found = self._pattern.search(answer.text, timeout=_TIMEOUT_S) is not None
-        return Verdict(True) if found != self.absent else Verdict(False, "pattern found" if found else "pattern not found")
+        return (
+            Verdict(True)
+            if found != self.absent
+            else Verdict(False, "pattern found" if found else "pattern not found")
+        )
 
 
 def search(pattern: str, text: str) -> bool:
-    """Return whether a pattern that is not trusted is found; raises ``TimeoutError`` after 50 milliseconds."""
+    """Return whether a pattern that is not trusted is found; raises ``TimeoutError`` after 50
+    milliseconds.
+    """
     return _regex().search(pattern, text, timeout=_TIMEOUT_S) is not None
 
 

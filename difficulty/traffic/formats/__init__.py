@@ -1,7 +1,8 @@
 """Formats: what the rows of a source mean, beyond how its files are read.
 
-A format turns its own layout into rows of the traffic contract. To add one, write a module with a class that has the two methods
-of :class:`Format` and add one line to ``FORMATS``; another package registers it as an entry point of group ``difficulty.formats``.
+A format turns its own layout into rows of the traffic contract. To add one, write a module with a
+class that has the two methods of :class:`Format` and add one line to ``FORMATS``; another package
+registers it as an entry point of group ``difficulty.formats``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Format(Protocol):
     """A layout of labelled traffic."""
 
     def files(self, path: Path) -> list[Path]:
-        """Return what to read for ``path``, in a fixed order; empty when ``path`` is not of this layout."""
+        """Return what to read for ``path``, in a fixed order; empty when ``path`` is not of this
+        layout.
+        """
 
     def rows(self, file: Path) -> Iterator[RawRow]:
         """Yield the rows of one of those files, with columns of the traffic contract."""
@@ -42,7 +45,8 @@ def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
     path : Path
         A file or folder.
     name : str, default "auto"
-        A name of ``FORMATS``; ``"auto"`` takes the first other format whose layout matches, else ``"native"``.
+        A name of ``FORMATS``; ``"auto"`` takes the first other format whose layout matches, else
+        ``"native"``.
 
     Raises
     ------
@@ -60,5 +64,6 @@ def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
         if files:
             return candidate, found, files
     raise TrafficError(
-        f"a source must have the layout of its format: found nothing of format {name!r} in {str(path)!r}. See docs/traffic.md."
+        f"a source must have the layout of its format: found nothing of format {name!r} in"
+        f" {str(path)!r}. See docs/traffic.md."
     )

@@ -1,10 +1,12 @@
-"""The format of decision logs: what the router logged becomes labelled traffic, with the propensity of each route.
+"""The format of decision logs: what the router logged becomes labelled traffic, with the propensity
+of each route.
 
-An event teaches what the validators said. Of the route taken, and of a shadow call of the other model, a verdict becomes the outcome: of
-the cheap answer ``cheap_passed``, of the frontier answer ``frontier_quality`` 1 or 0. A call that ended in an error says nothing of how
-well the model answers, and neither does a fallback call say how the frontier model does on requests in general: it was made because the
-cheap answer had failed. Both are left out. Events must hold their messages (the log keeps texts only when it is told to) and at least
-one outcome; others go to the rejects.
+An event teaches what the validators said. Of the route taken, and of a shadow call of the other
+model, a verdict becomes the outcome: of the cheap answer ``cheap_passed``, of the frontier answer
+``frontier_quality`` 1 or 0. A call that ended in an error says nothing of how well the model
+answers, and neither does a fallback call say how the frontier model does on requests in general: it
+was made because the cheap answer had failed. Both are left out. Events must hold their messages
+(the log keeps texts only when it is told to) and at least one outcome; others go to the rejects.
 """
 
 from __future__ import annotations
@@ -26,10 +28,14 @@ _MARKS = {"format", "bundle_version", "policy_route", "propensity", "calls"}
 
 
 class LogFormat:
-    """JSON lines written by :class:`difficulty.runtime.log.JsonLinesSink`, one file or a folder of them."""
+    """JSON lines written by :class:`difficulty.runtime.log.JsonLinesSink`, one file or a folder of
+    them.
+    """
 
     def files(self, path: Path) -> list[Path]:
-        """Return the files with events, where all JSON lines below ``path`` are a log's; those without a whole line are passed over."""
+        """Return the files with events, where all JSON lines below ``path`` are a log's; those
+        without a whole line are passed over.
+        """
         try:
             lines = [file for file in readable_files(path) if file.name.lower().endswith(_SUFFIXES)]
         except TrafficError:
@@ -38,7 +44,9 @@ class LogFormat:
         return list(firsts) if all(map(_is_event, firsts.values())) else []
 
     def rows(self, file: Path) -> Iterator[RawRow]:
-        """Yield one row an event; a line torn by a crash, and an event that teaches nothing, are rows with a problem."""
+        """Yield one row an event; a line torn by a crash, and an event that teaches nothing, are
+        rows with a problem.
+        """
         for row in read_rows(file):
             if row.fields is None:
                 yield row
@@ -46,18 +54,32 @@ class LogFormat:
             try:
                 yield row._replace(fields=_sample(DecisionEvent.from_dict(row.fields)))
             except LogError as error:
-                yield row._replace(fields=None, problem=str(error), raw=json.dumps(row.fields, default=str)[:2_000])
+                yield row._replace(
+                    fields=None, problem=str(error), raw=json.dumps(row.fields, default=str)[:2_000]
+                )
 
 
 def _sample(event: DecisionEvent) -> Mapping[str, Any]:
     """Return an event as a row of the traffic contract."""
     if event.messages is None:
-        raise LogError("a decision event must hold its messages to be learned from: got none. Let the log keep texts.")
-    cheap, frontier = (event.call(side, roles=("answer", "shadow")) for side in ("cheap", "frontier"))
-    seen = {side: call for side, call in (("cheap", cheap), ("frontier", frontier)) if call is not None and call.error is None}
+        raise LogError(
+            "a decision event must hold its messages to be learned from: got none. Let the log keep"
+            " texts."
+        )
+    cheap, frontier = (
+        event.call(side, roles=("answer", "shadow")) for side in ("cheap", "frontier")
+    )
+    seen = {
+        side: call
+        for side, call in (("cheap", cheap), ("frontier", frontier))
+        if call is not None and call.error is None
+    }
     passed = {side: call.passed for side, call in seen.items()}
     if not any(verdict is not None for verdict in passed.values()):
-        raise LogError("a decision event must hold a validator's verdict to be learned from: got none. Name validators in the policy.")
+        raise LogError(
+            "a decision event must hold a validator's verdict to be learned from: got none. Name"
+            " validators in the policy."
+        )
     prompt = [call.prompt_tokens for call in seen.values() if call.prompt_tokens is not None]
     return {
         "id": event.id,

@@ -1,13 +1,16 @@
 """The format of RouteLLM's evaluation sets: one CSV a benchmark, one verdict column a model.
 
-The layout is that of the repository (``routellm/evals/mmlu/responses/mmlu_<subject>.csv``, ``routellm/evals/gsm8k/gsm8k_responses.csv``);
-any folder on the way and a single CSV work too. The columns are ``prompt`` and two of models, the cheap one first; the text of
-the answers (``<model>_response``) is not read. Prompts listed in ``contaminated_prompts.jsonl`` beside the responses, or one folder
-up, get ``contaminated: true``: RouteLLM found them in its own training data.
+The layout is that of the repository (``routellm/evals/mmlu/responses/mmlu_<subject>.csv``,
+``routellm/evals/gsm8k/gsm8k_responses.csv``); any folder on the way and a single CSV work too. The
+columns are ``prompt`` and two of models, the cheap one first; the text of the answers
+(``<model>_response``) is not read. Prompts listed in ``contaminated_prompts.jsonl`` beside the
+responses, or one folder up, get ``contaminated: true``: RouteLLM found them in its own training
+data.
 
 References
 ----------
-Ong et al. (2024), "RouteLLM: Learning to Route LLMs with Preference Data", https://github.com/lm-sys/RouteLLM.
+Ong et al. (2024), "RouteLLM: Learning to Route LLMs with Preference Data",
+https://github.com/lm-sys/RouteLLM.
 """
 
 from __future__ import annotations
@@ -25,7 +28,11 @@ from difficulty.traffic.schema import FIELDS
 __all__ = ["RouteLLMFormat"]
 
 _ROOTS = ("routellm/evals", "evals", "")
-_SETS = (("mmlu/responses", "mmlu_*.csv"), ("responses", "mmlu_*.csv"), ("gsm8k", "gsm8k_responses.csv"))
+_SETS = (
+    ("mmlu/responses", "mmlu_*.csv"),
+    ("responses", "mmlu_*.csv"),
+    ("gsm8k", "gsm8k_responses.csv"),
+)
 _CONTAMINATED = "contaminated_prompts.jsonl"
 
 
@@ -33,15 +40,26 @@ class RouteLLMFormat:
     """Verdicts on the answers of two models to benchmark questions."""
 
     def files(self, path: Path) -> list[Path]:
-        """Return the CSV files of the layout below ``path``, sorted by name within each benchmark."""
+        """Return the CSV files of the layout below ``path``, sorted by name within each
+        benchmark.
+        """
         found = [path] if path.is_file() else _below(path)
-        return [file for file in found if file.suffix.lower() == ".csv" and len(_models(csv_header(file))) == 2]
+        return [
+            file
+            for file in found
+            if file.suffix.lower() == ".csv" and len(_models(csv_header(file))) == 2
+        ]
 
     def rows(self, file: Path) -> Iterator[RawRow]:
-        """Yield one row a question, with an id of the benchmark, the task and the number of the question in its file."""
+        """Yield one row a question, with an id of the benchmark, the task and the number of the
+        question in its file.
+        """
         models = _models(csv_header(file))
         if len(models) != 2:
-            raise TrafficError(f"{file} must have a prompt column and two of models: got models {models}. See docs/traffic.md.")
+            raise TrafficError(
+                f"{file} must have a prompt column and two of models: got models {models}. See"
+                " docs/traffic.md."
+            )
         contaminated = _contaminated_prompts(file)
         prefix, task = _names(file)
         for index, row in enumerate(read_rows(file)):
@@ -63,12 +81,22 @@ class RouteLLMFormat:
 
 
 def _below(folder: Path) -> list[Path]:
-    """Return the files of the first root under which the layout begins, or those in the folder itself."""
+    """Return the files of the first root under which the layout begins, or those in the folder
+    itself.
+    """
     for root in _ROOTS:
-        found = list(chain.from_iterable(sorted((folder / root / part).glob(pattern)) for part, pattern in _SETS))
+        found = list(
+            chain.from_iterable(
+                sorted((folder / root / part).glob(pattern)) for part, pattern in _SETS
+            )
+        )
         if found:
             return found
-    return list(chain.from_iterable(sorted(folder.glob(pattern)) for pattern in ("mmlu_*.csv", "gsm8k_responses.csv")))
+    return list(
+        chain.from_iterable(
+            sorted(folder.glob(pattern)) for pattern in ("mmlu_*.csv", "gsm8k_responses.csv")
+        )
+    )
 
 
 def _models(header: list[str]) -> list[str]:
@@ -79,7 +107,9 @@ def _models(header: list[str]) -> list[str]:
 
 
 def _names(file: Path) -> tuple[str, str]:
-    """Return the beginning of the ids and the task: ``mmlu-anatomy`` and ``anatomy``, ``gsm8k`` and ``gsm8k``."""
+    """Return the beginning of the ids and the task: ``mmlu-anatomy`` and ``anatomy``, ``gsm8k`` and
+    ``gsm8k``.
+    """
     name = file.stem.removesuffix("_responses")
     benchmark, _, subject = name.partition("_")
     return (f"mmlu-{subject}", subject) if benchmark == "mmlu" and subject else (name, name)

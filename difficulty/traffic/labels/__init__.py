@@ -1,8 +1,10 @@
-"""Label sources: where outcomes are learned from, and how their raw columns become those of the traffic contract.
+"""Label sources: where outcomes are learned from, and how their raw columns become those of the
+traffic contract.
 
-A source takes the raw rows of all files, in order, and gives rows of the contract: what reaches Parquet are contract columns. To add
-one, write a module with a class that has the three members of :class:`LabelSource` and add one line to ``LABELS``; another package
-registers it as an entry point of group ``difficulty.label_sources``.
+A source takes the raw rows of all files, in order, and gives rows of the contract: what reaches
+Parquet are contract columns. To add one, write a module with a class that has the three members of
+:class:`LabelSource` and add one line to ``LABELS``; another package registers it as an entry point
+of group ``difficulty.label_sources``.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class LabelSource(Protocol):
     """From raw columns to outcomes; one object reads one ingest."""
 
     options: ClassVar[Mapping[str, Callable[[str], Any]]]
-    """Options that may be written after the name, each with what reads its text; they are keyword arguments of the class."""
+    """Options that may be written after the name, each with what reads its text; they are keyword
+    arguments of the class.
+    """
 
     def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
         """Yield rows of the contract; a row that breaks a rule goes on with its ``problem``."""
@@ -63,7 +67,12 @@ def find_labels(text: str) -> LabelSource:
         option, equals, value = part.partition("=")
         if not equals:
             rule = "be written as option=value"
-            raise InvalidValueError(f"option of label source {name!r}", part, rule=rule, hint="For example: judge:scale=1,10.")
+            raise InvalidValueError(
+                f"option of label source {name!r}",
+                part,
+                rule=rule,
+                hint="For example: judge:scale=1,10.",
+            )
         if option not in source.options:
             raise UnknownNameError(f"{name} option", option, source.options)
         given[option] = source.options[option](value)

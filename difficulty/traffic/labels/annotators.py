@@ -1,4 +1,6 @@
-"""Label source ``annotators``: what several people, or several checks, said of one request, as one sample."""
+"""Label source ``annotators``: what several people, or several checks, said of one request, as one
+sample.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,12 @@ _OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 class Annotators:
     """Join the rows of one ``id``, one row an ``annotator``, and keep the mean of what they said.
 
-    Qualities become their mean. Verdicts of ``cheap_passed`` that differ become ``cheap_quality``, the share that passed, unless a
-    quality is known; votes that differ become the win rate of either answer, (1 - mean) / 2 and (1 + mean) / 2, unless a quality is
-    known, and else the nearest of cheap, tie and frontier. The weight is that of the first row: see ``docs/labels.md`` for why it does
-    not grow with the number of annotators. All rows are kept in memory, the text of each request once.
+    Qualities become their mean. Verdicts of ``cheap_passed`` that differ become ``cheap_quality``,
+    the share that passed, unless a quality is known; votes that differ become the win rate of
+    either answer, (1 - mean) / 2 and (1 + mean) / 2, unless a quality is known, and else the
+    nearest of cheap, tie and frontier. The weight is that of the first row: see ``docs/labels.md``
+    for why it does not grow with the number of annotators. All rows are kept in memory, the text of
+    each request once.
     """
 
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
@@ -46,13 +50,18 @@ class Annotators:
             yield request.row._replace(fields=_combined(request))
 
     def report(self) -> SourceReport:
-        """Return how many annotators and requests there were, and how far they agree on each outcome."""
+        """Return how many annotators and requests there were, and how far they agree on each
+        outcome.
+        """
         return self._report
 
 
 def _read(fields: Fields) -> Fields:
     """Return the annotator and the outcomes of one row, as numbers where they are known."""
-    passed, vote = flag(fields.get("cheap_passed"), "cheap_passed"), choice(fields.get("preference"))
+    passed, vote = (
+        flag(fields.get("cheap_passed"), "cheap_passed"),
+        choice(fields.get("preference")),
+    )
     if vote is not None and vote not in _VOTES:
         raise InvalidValueError("preference", vote, rule="be 'cheap', 'tie', 'frontier' or null")
     found = {
@@ -61,7 +70,9 @@ def _read(fields: Fields) -> Fields:
         "cheap_passed": None if passed is None else float(passed),
         "preference": None if vote is None else _VOTES[vote],
     }
-    return {"annotator": text(fields.get("annotator"), "annotator")} | {name: value for name, value in found.items() if value is not None}
+    return {"annotator": text(fields.get("annotator"), "annotator")} | {
+        name: value for name, value in found.items() if value is not None
+    }
 
 
 def _heard_twice(request: Request) -> list[RawRow]:
@@ -72,7 +83,10 @@ def _heard_twice(request: Request) -> list[RawRow]:
         name = labels["annotator"]
         if name is not None and name in first:
             line, source = first[name][1], first[name][0]
-            rule, hint = "label a request once", f"Line {line} of {source} has the first; keep the one that counts."
+            rule, hint = (
+                "label a request once",
+                f"Line {line} of {source} has the first; keep the one that counts.",
+            )
             problem = str(InvalidValueError("an annotator", name, rule=rule, hint=hint))
             shown = {"id": (request.row.fields or {}).get("id"), **labels}
             refused.append(RawRow(place[0], place[1], shown, problem))
@@ -88,9 +102,13 @@ def _combined(request: Request) -> dict[str, Any]:
     columns = without(request.row.fields or {}, "annotator", *_OUTCOMES)
     if len(request.labels) > 1:
         columns["n_annotators"] = len(request.labels)
-    said = {name: [labels[name] for labels in request.labels if name in labels] for name in _OUTCOMES}
+    said = {
+        name: [labels[name] for labels in request.labels if name in labels] for name in _OUTCOMES
+    }
     means = {name: float(np.mean(values)) for name, values in said.items() if values}
-    found: dict[str, Any] = {name: means[name] for name in ("cheap_quality", "frontier_quality") if name in means}
+    found: dict[str, Any] = {
+        name: means[name] for name in ("cheap_quality", "frontier_quality") if name in means
+    }
     if "cheap_passed" in means:
         found |= _passed(said["cheap_passed"], means["cheap_passed"], found)
     if "preference" in means:
@@ -114,18 +132,35 @@ def _voted(votes: Sequence[float], mean: float, found: Mapping[str, Any]) -> dic
 def _report(requests: Sequence[Request]) -> SourceReport:
     names = {labels["annotator"] for request in requests for labels in request.labels} - {None}
     several = sum(len(request.labels) > 1 for request in requests)
-    found: dict[str, Any] = {"requests": len(requests), "annotators": len(names), "with_several": several}
-    found["agreement"] = {name: figures for name in _OUTCOMES if (figures := _agreement(requests, name)) is not None}
+    found: dict[str, Any] = {
+        "requests": len(requests),
+        "annotators": len(names),
+        "with_several": several,
+    }
+    found["agreement"] = {
+        name: figures for name in _OUTCOMES if (figures := _agreement(requests, name)) is not None
+    }
     warnings = () if several else ("no request has more than one annotator: rows are joined by id",)
     return SourceReport(source="annotators", found=found, warnings=warnings)
 
 
 def _agreement(requests: Sequence[Request], outcome: str) -> dict[str, Any] | None:
-    """Return how far annotators agree on one outcome; ``None`` where no request has two values of it."""
-    said = [(index, labels[outcome]) for index, request in enumerate(requests) for labels in request.labels if outcome in labels]
+    """Return how far annotators agree on one outcome; ``None`` where no request has two values of
+    it.
+    """
+    said = [
+        (index, labels[outcome])
+        for index, request in enumerate(requests)
+        for labels in request.labels
+        if outcome in labels
+    ]
     units, values = np.array([index for index, _ in said]), np.array([value for _, value in said])
     same = pair_agreement(units, values)
     if np.isnan(same):
         return None
     sizes = np.bincount(units)
-    return {"requests": int((sizes > 1).sum()), "pairs_equal": known(same), "alpha": known(krippendorff_alpha(units, values))}
+    return {
+        "requests": int((sizes > 1).sum()),
+        "pairs_equal": known(same),
+        "alpha": known(krippendorff_alpha(units, values)),
+    }

@@ -18,10 +18,11 @@ _ROUNDING = 1e-9  # 0.8 - 0.7 is a little below 0.1
 
 
 class GapMargin:
-    """Mark a request as a tie where the two qualities differ by less than a margin and nobody voted.
+    """Mark a request as a tie where the two qualities differ by less than a margin and nobody
+    voted.
 
-    The qualities stay as they are, and so does what is learned of either model alone; only the gain becomes 0. A difference equal to
-    the margin is no tie.
+    The qualities stay as they are, and so does what is learned of either model alone; only the gain
+    becomes 0. A difference equal to the margin is no tie.
 
     Parameters
     ----------
@@ -29,11 +30,15 @@ class GapMargin:
         In quality units, in (0, 1].
     """
 
-    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"margin": lambda text: number(text, "margin", rule=_RULE)}
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
+        "margin": lambda text: number(text, "margin", rule=_RULE)
+    }
 
     def __init__(self, *, margin: float | None = None) -> None:
         if margin is None or not 0.0 < margin <= 1.0:
-            raise InvalidValueError("margin", margin, rule=_RULE, hint="Write for example: gap:margin=0.1.")
+            raise InvalidValueError(
+                "margin", margin, rule=_RULE, hint="Write for example: gap:margin=0.1."
+            )
         self._margin = margin
         self._both = self._ties = self._close = 0
 
@@ -42,13 +47,22 @@ class GapMargin:
         return changed(rows, self._labelled)
 
     def report(self) -> SourceReport:
-        """Return how many rows have both qualities, how many of those have equal ones, and how many more became ties."""
-        found = {"margin": self._margin, "both_qualities": self._both, "equal": self._ties, "within_margin": self._close}
+        """Return how many rows have both qualities, how many of those have equal ones, and how many
+        more became ties.
+        """
+        found = {
+            "margin": self._margin,
+            "both_qualities": self._both,
+            "equal": self._ties,
+            "within_margin": self._close,
+        }
         warnings = () if self._both else ("no row has both qualities: the margin changed nothing",)
         return SourceReport(source="gap", found=found, warnings=warnings)
 
     def _labelled(self, fields: Fields) -> Fields:
-        cheap, frontier = (quality(fields.get(name), name) for name in ("cheap_quality", "frontier_quality"))
+        cheap, frontier = (
+            quality(fields.get(name), name) for name in ("cheap_quality", "frontier_quality")
+        )
         if cheap is None or frontier is None:
             return fields
         self._both += 1

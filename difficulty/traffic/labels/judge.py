@@ -1,4 +1,6 @@
-"""Label source ``judge``: scores of one or several judges on any scale, made comparable and joined by request."""
+"""Label source ``judge``: scores of one or several judges on any scale, made comparable and joined
+by request.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,22 @@ _SCALE_RULE = "be two different numbers, the worst score and the best"
 
 def _scale(written: str) -> tuple[float, float]:
     worst, _, best = written.partition(",")
-    ends = number(worst.strip(), "scale", rule=_SCALE_RULE), number(best.strip(), "scale", rule=_SCALE_RULE)
+    ends = (
+        number(worst.strip(), "scale", rule=_SCALE_RULE),
+        number(best.strip(), "scale", rule=_SCALE_RULE),
+    )
     if None in ends:
-        raise InvalidValueError("scale", written, rule=_SCALE_RULE, hint="Write for example: judge:scale=1,10.")
+        raise InvalidValueError(
+            "scale", written, rule=_SCALE_RULE, hint="Write for example: judge:scale=1,10."
+        )
     return ends  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    """All scores in [0, 1], one entry each: which answer (request and side) it is of, who gave it."""
+    """All scores in [0, 1], one entry each: which answer (request and side) it is of, who gave
+    it.
+    """
 
     answers: NDArray[np.intp]
     judges: NDArray[np.intp]
@@ -48,10 +57,12 @@ class _Scores:
 
 
 class JudgeScores:
-    """Read ``cheap_score`` and ``frontier_score`` of a ``judge``, one row a judge and request, joined by ``id``.
+    """Read ``cheap_score`` and ``frontier_score`` of a ``judge``, one row a judge and request,
+    joined by ``id``.
 
-    Scores are brought to [0, 1]; each judge's offset is taken off (:mod:`difficulty.traffic.labels.offsets`); the mean of what is left
-    is the quality, cut to [0, 1]. All rows are kept in memory, the text of each request once.
+    Scores are brought to [0, 1]; each judge's offset is taken off
+    (:mod:`difficulty.traffic.labels.offsets`); the mean of what is left is the quality, cut to [0,
+    1]. All rows are kept in memory, the text of each request once.
 
     Parameters
     ----------
@@ -63,9 +74,13 @@ class JudgeScores:
 
     options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"scale": _scale}
 
-    def __init__(self, *, scale: tuple[float, float] | None = None, prior_scores: float = PRIOR_SCORES) -> None:
+    def __init__(
+        self, *, scale: tuple[float, float] | None = None, prior_scores: float = PRIOR_SCORES
+    ) -> None:
         if scale is None or scale[0] == scale[1] or not np.isfinite(scale).all():
-            raise InvalidValueError("scale", scale, rule=_SCALE_RULE, hint="Write for example: judge:scale=1,10.")
+            raise InvalidValueError(
+                "scale", scale, rule=_SCALE_RULE, hint="Write for example: judge:scale=1,10."
+            )
         if not prior_scores > 0 or not np.isfinite(prior_scores):
             raise InvalidValueError("prior_scores", prior_scores, rule="be a number above 0")
         self._worst, self._best = scale
@@ -86,7 +101,9 @@ class JudgeScores:
             yield _with_quality(request, pair)
 
     def report(self) -> SourceReport:
-        """Return the judges with their offsets, how far they agree before and after, and what to look at."""
+        """Return the judges with their offsets, how far they agree before and after, and what to
+        look at.
+        """
         return self._report
 
     def _read(self, fields: Fields) -> Fields:
@@ -104,7 +121,12 @@ class JudgeScores:
         rule = f"be on the scale from {self._worst:g} to {self._best:g}, or null"
         score = number(value, subject, rule=rule)
         if score is None or not low <= score <= high:
-            raise InvalidValueError(subject, value, rule=rule, hint="Leave out what is no score, or give the scale of this judge.")
+            raise InvalidValueError(
+                subject,
+                value,
+                rule=rule,
+                hint="Leave out what is no score, or give the scale of this judge.",
+            )
         return (score - self._worst) / (self._best - self._worst)
 
 
@@ -114,13 +136,23 @@ def _gathered(requests: Sequence[Request], prior_scores: float) -> _Scores:
     found: list[tuple[int, int, float]] = []
     for index, request in enumerate(requests):
         for labels in request.labels:
-            given_scores = [(2 * index + side, labels[name]) for side, name in enumerate(_SIDES) if name in labels]
+            given_scores = [
+                (2 * index + side, labels[name])
+                for side, name in enumerate(_SIDES)
+                if name in labels
+            ]
             if given_scores:
                 judge = numbers.setdefault(labels["judge"], len(numbers))
                 found += [(answer, judge, score) for answer, score in given_scores]
     columns = np.array(found, dtype=np.float64).reshape(-1, 3)
-    answers, judges, values = columns[:, 0].astype(np.intp), columns[:, 1].astype(np.intp), columns[:, 2]
-    offsets = judge_offsets(answers, judges, values, n_judges=len(numbers), prior_scores=prior_scores)
+    answers, judges, values = (
+        columns[:, 0].astype(np.intp),
+        columns[:, 1].astype(np.intp),
+        columns[:, 2],
+    )
+    offsets = judge_offsets(
+        answers, judges, values, n_judges=len(numbers), prior_scores=prior_scores
+    )
     return _Scores(answers, judges, values, list(numbers), offsets)
 
 
@@ -133,9 +165,15 @@ def _answers(scores: _Scores, n: int) -> tuple[FloatArray, FloatArray]:
 
 def _with_quality(request: Request, pair: FloatArray) -> RawRow:
     """Return the request's first row with its qualities in place of scores."""
-    qualities = {f"{side}_quality": float(value) for side, value in zip(_SIDES, pair, strict=True) if not np.isnan(value)}
+    qualities = {
+        f"{side}_quality": float(value)
+        for side, value in zip(_SIDES, pair, strict=True)
+        if not np.isnan(value)
+    }
     judged = {"n_judges": len({labels["judge"] for labels in request.labels})} if qualities else {}
-    return request.row._replace(fields=without(request.row.fields or {}, *_RAW) | qualities | judged)
+    return request.row._replace(
+        fields=without(request.row.fields or {}, *_RAW) | qualities | judged
+    )
 
 
 def _report(scores: _Scores, requests: Sequence[Request], qualities: FloatArray) -> SourceReport:
@@ -146,7 +184,11 @@ def _report(scores: _Scores, requests: Sequence[Request], qualities: FloatArray)
         "requests": len(requests),
         "scores": len(scores.values),
         "judges": {
-            scores.names[j] or "(unnamed)": {"scores": int(sizes[j]), "offset": round(float(scores.offsets[j]), 4)} for j in largest
+            scores.names[j] or "(unnamed)": {
+                "scores": int(sizes[j]),
+                "offset": round(float(scores.offsets[j]), 4),
+            }
+            for j in largest
         },
         "alpha_as_given": known(krippendorff_alpha(scores.answers, scores.values)),
         "alpha_without_offsets": known(krippendorff_alpha(scores.answers, corrected)),
@@ -163,12 +205,15 @@ def _warnings(scores: _Scores) -> Iterator[str]:
     sets = connected_sets(scores.answers, scores.judges, n_judges=n_judges)
     if n_sets := int(sets.max()):
         yield (
-            f"the {n_judges} judges fall into {n_sets + 1} sets that share no answer: offsets are known only within a set. "
-            "Let judges of different sets score some of the same answers"
+            f"the {n_judges} judges fall into {n_sets + 1} sets that share no answer: offsets are"
+            " known only within a set. Let judges of different sets score some of the same answers"
         )
     by_judge: dict[int, list[float]] = defaultdict(list)
     for judge, value in zip(scores.judges.tolist(), scores.values.tolist(), strict=True):
         by_judge[judge].append(value)
     for judge, values in sorted(by_judge.items()):
         if len(values) >= _LEAST_CONSTANT and min(values) == max(values):
-            yield f"judge {scores.names[judge]!r} gave the same score to all {len(values):,} answers: its scores say nothing"
+            yield (
+                f"judge {scores.names[judge]!r} gave the same score to all {len(values):,} answers:"
+                " its scores say nothing"
+            )

@@ -18,10 +18,12 @@ _SEATS = {"a": "model_a", "model_a": "model_a", "b": "model_b", "model_b": "mode
 
 
 class Preferences:
-    """Read ``winner``: ``cheap``, ``frontier``, a tie, a model's name, or ``model_a`` / ``model_b`` beside columns of these names.
+    """Read ``winner``: ``cheap``, ``frontier``, a tie, a model's name, or ``model_a`` / ``model_b``
+    beside columns of these names.
 
-    Which model is the cheap one is read from the row's ``cheap_model`` and ``frontier_model``, else from the options. A comparison of
-    other models is refused. Both bad is a tie too: neither answer is worth more than the other.
+    Which model is the cheap one is read from the row's ``cheap_model`` and ``frontier_model``, else
+    from the options. A comparison of other models is refused. Both bad is a tie too: neither answer
+    is worth more than the other.
 
     Parameters
     ----------
@@ -42,7 +44,9 @@ class Preferences:
     def report(self) -> SourceReport:
         """Return how often either model won."""
         warnings = () if self._votes else ("no row has a column winner with a vote",)
-        return SourceReport(source="preference", found=dict(sorted(self._votes.items())), warnings=warnings)
+        return SourceReport(
+            source="preference", found=dict(sorted(self._votes.items())), warnings=warnings
+        )
 
     def _labelled(self, fields: Fields) -> Fields:
         winner = fields.get("winner")
@@ -60,13 +64,25 @@ def _vote(winner: str, fields: Fields, pair: Mapping[str, str | None]) -> str:
     """Return cheap, tie or frontier."""
     seats = {seat: fields.get(seat) for seat in ("model_a", "model_b") if given(fields.get(seat))}
     if seats and {*seats.values()} != {*pair.values()}:
-        hint = "Name both: --labels preference:cheap=NAME,frontier=NAME; leave out comparisons of other models."
-        raise InvalidValueError("model_a and model_b", tuple(seats.values()), rule="be the cheap and the frontier model", hint=hint)
+        hint = (
+            "Name both: --labels preference:cheap=NAME,frontier=NAME; leave out comparisons of"
+            " other models."
+        )
+        raise InvalidValueError(
+            "model_a and model_b",
+            tuple(seats.values()),
+            rule="be the cheap and the frontier model",
+            hint=hint,
+        )
     if winner.lower() in _TIES:
         return "tie"
     name = seats.get(_SEATS.get(winner.lower(), ""), winner)
     found = [side for side, model in pair.items() if name == model or str(name).lower() == side]
     if len(found) != 1:
-        known = ", ".join(map(str, dict.fromkeys(["cheap", "frontier", "tie", *filter(None, pair.values())])))
-        raise InvalidValueError("winner", winner, rule=f"be one of {known}, or model_a or model_b beside those columns")
+        known = ", ".join(
+            map(str, dict.fromkeys(["cheap", "frontier", "tie", *filter(None, pair.values())]))
+        )
+        raise InvalidValueError(
+            "winner", winner, rule=f"be one of {known}, or model_a or model_b beside those columns"
+        )
     return found[0]

@@ -25,14 +25,21 @@ def given(value: Any) -> bool:
 
 
 def without(fields: Fields, *names: str) -> dict[str, Any]:
-    """Return the columns but those named: a raw column that became an outcome is not kept beside it."""
+    """Return the columns but those named: a raw column that became an outcome is not kept beside
+    it.
+    """
     return {name: value for name, value in fields.items() if name not in names}
 
 
 def refuse_beside(fields: Fields, raw: str, outcome: str) -> None:
     """Refuse a row that has a raw column and the outcome it would become: they may not agree."""
     if given(fields.get(outcome)):
-        raise InvalidValueError(raw, fields[raw], rule=f"not stand beside {outcome}", hint="Leave one of the two columns out.")
+        raise InvalidValueError(
+            raw,
+            fields[raw],
+            rule=f"not stand beside {outcome}",
+            hint="Leave one of the two columns out.",
+        )
 
 
 def changed(rows: Iterable[RawRow], change: Callable[[Fields], Fields]) -> Iterator[RawRow]:
@@ -57,11 +64,14 @@ class Request:
     digest: bytes = b""
 
 
-def join(rows: Iterable[RawRow], read: Callable[[Fields], Fields], refused: list[RawRow]) -> list[Request]:
-    """Read all rows and return the requests in the order of their first rows; rows that are refused go to ``refused``.
+def join(
+    rows: Iterable[RawRow], read: Callable[[Fields], Fields], refused: list[RawRow]
+) -> list[Request]:
+    """Read all rows and return the requests in the order of their first rows; rows that are refused
+    go to ``refused``.
 
-    Rows of one ``id`` are one request. A later one may leave the request out; what it says of it must be the same. A row without an
-    id is a request of its own.
+    Rows of one ``id`` are one request. A later one may leave the request out; what it says of it
+    must be the same. A row without an id is a request of its own.
 
     Parameters
     ----------
@@ -83,10 +93,14 @@ def join(rows: Iterable[RawRow], read: Callable[[Fields], Fields], refused: list
     return list(found.values())
 
 
-def _add(found: dict[Any, Request], row: RawRow, fields: Fields, read: Callable[[Fields], Fields]) -> None:
+def _add(
+    found: dict[Any, Request], row: RawRow, fields: Fields, read: Callable[[Fields], Fields]
+) -> None:
     labels = read(fields)
     own_id = text(fields.get("id"), "id")
-    request = found.setdefault((row.source, row.line) if own_id is None else own_id, Request(row, digest=_digest(fields)))
+    request = found.setdefault(
+        (row.source, row.line) if own_id is None else own_id, Request(row, digest=_digest(fields))
+    )
     if request.labels:
         _check_same(request, fields)
     request.labels.append(labels)
@@ -98,10 +112,17 @@ def _check_same(request: Request, fields: Fields) -> None:
     first = request.row.fields or {}
     place = f"Line {request.row.line} of {request.row.source} has the id first."
     if any(given(fields.get(name)) for name in _REQUEST) and _digest(fields) != request.digest:
-        raise InvalidValueError("id", fields["id"], rule="name one request: this row has other messages", hint=place)
+        raise InvalidValueError(
+            "id", fields["id"], rule="name one request: this row has other messages", hint=place
+        )
     for name in _PAIR:
         if given(fields.get(name)) and fields[name] != first.get(name):
-            raise InvalidValueError(name, fields[name], rule=f"be that of the first row of id {fields['id']!r}", hint=place)
+            raise InvalidValueError(
+                name,
+                fields[name],
+                rule=f"be that of the first row of id {fields['id']!r}",
+                hint=place,
+            )
 
 
 def _digest(fields: Fields) -> bytes:

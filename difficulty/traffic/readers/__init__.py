@@ -1,7 +1,9 @@
-"""Readers: from a file or folder to raw rows, one at a time, so that a file larger than memory can be read.
+"""Readers: from a file or folder to raw rows, one at a time, so that a file larger than memory can
+be read.
 
-To read another file type, add a module with a function ``path -> iterator of RawRow`` and one line to ``READERS``.
-A row that cannot be read is a :class:`RawRow` with a ``problem``; a file that cannot be read is a ``TrafficError``.
+To read another file type, add a module with a function ``path -> iterator of RawRow`` and one line
+to ``READERS``. A row that cannot be read is a :class:`RawRow` with a ``problem``; a file that
+cannot be read is a ``TrafficError``.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ def readable_files(path: Path) -> list[Path]:
     Parameters
     ----------
     path : Path
-        A file, a folder saved by ``datasets``, or a folder that holds such files (hidden files and the rejects and summaries
-        of earlier runs are passed over).
+        A file, a folder saved by ``datasets``, or a folder that holds such files (hidden files and
+        the rejects and summaries of earlier runs are passed over).
 
     Raises
     ------
@@ -52,7 +54,10 @@ def readable_files(path: Path) -> list[Path]:
         return [path]
     found = sorted(_inside(path))
     if not found:
-        raise TrafficError(f"a traffic folder must hold files to read: found none in {str(path)!r}. {_what_is_read()}")
+        raise TrafficError(
+            f"a traffic folder must hold files to read: found none in {str(path)!r}."
+            f" {_what_is_read()}"
+        )
     return found
 
 
@@ -70,9 +75,13 @@ def read_rows(path: Path) -> Iterator[RawRow]:
             rows += 1
             yield row
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise TrafficError(f"{path} cannot be read after {rows:,} rows: {error}. Check that the file is complete.") from error
+        raise TrafficError(
+            f"{path} cannot be read after {rows:,} rows: {error}. Check that the file is complete."
+        ) from error
     if not rows:
-        raise TrafficError(f"{path} must hold at least one row: it is empty. Export it again, or leave it out.")
+        raise TrafficError(
+            f"{path} must hold at least one row: it is empty. Export it again, or leave it out."
+        )
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[RawRow]]:
@@ -101,7 +110,9 @@ def _inside(folder: Path) -> Iterator[Path]:
 def _suffix(path: Path) -> str:
     suffix = _known_suffix(path)
     if suffix is None:
-        raise TrafficError(f"a traffic file must be of a known type: got {path.name!r}. {_what_is_read()}")
+        raise TrafficError(
+            f"a traffic file must be of a known type: got {path.name!r}. {_what_is_read()}"
+        )
     return suffix
 
 
@@ -114,7 +125,10 @@ def _known_suffix(path: Path) -> str | None:
 
 
 def _what_is_read() -> str:
-    return f"Read are {', '.join(_types())} (text also as .gz), a folder saved by the datasets library, and a folder of such files."
+    return (
+        f"Read are {', '.join(_types())} (text also as .gz), a folder saved by the datasets"
+        " library, and a folder of such files."
+    )
 
 
 @cache

@@ -1,4 +1,6 @@
-"""CSV with a header: UTF-8, quoted fields may hold newlines, plain or ``.gz``. An empty cell is unknown."""
+"""CSV with a header: UTF-8, quoted fields may hold newlines, plain or ``.gz``. An empty cell is
+unknown.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 def read_csv(path: Path) -> Iterator[RawRow]:
-    """Yield one row a record; a record with too many or too few cells, or that is not UTF-8, is a row with a problem.
+    """Yield one row a record; a record with too many or too few cells, or that is not UTF-8, is a
+    row with a problem.
 
     Cells are strings, or ``None`` when empty: nothing is guessed, so the text ``nan`` stays a text.
     """
@@ -33,11 +36,17 @@ def read_csv(path: Path) -> Iterator[RawRow]:
         if problem:
             yield RawRow(str(path), line, None, problem, ",".join(cells)[:_SHOWN])
         else:
-            yield RawRow(str(path), line, {name: cell or None for name, cell in zip(header, cells, strict=True)})
+            yield RawRow(
+                str(path),
+                line,
+                {name: cell or None for name, cell in zip(header, cells, strict=True)},
+            )
 
 
 def csv_header(path: Path) -> list[str]:
-    """Return the column names of a CSV file; an empty list when there is no header that can be read."""
+    """Return the column names of a CSV file; an empty list when there is no header that can be
+    read.
+    """
     try:
         return next(_records(path), (0, [], ""))[1]
     except (OSError, EOFError):
@@ -47,8 +56,11 @@ def csv_header(path: Path) -> list[str]:
 def _records(path: Path) -> Iterator[tuple[int, list[str], str]]:
     """Yield (first line, cells, problem) of every record, the header included."""
     csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
-    # Bytes that are not UTF-8 become surrogates, which UTF-8 cannot hold: they mark the one row, and the others go on.
-    with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    # Bytes that are not UTF-8 become surrogates, which UTF-8 cannot hold: they mark the one row,
+    # and the others go on.
+    with io.TextIOWrapper(
+        open_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
+    ) as file:
         reader = csv.reader(file, strict=True)
         while True:
             line = reader.line_num + 1
@@ -65,15 +77,25 @@ def _checked_header(path: Path, record: tuple[int, list[str], str] | None) -> Se
         return []
     _, header, problem = record
     if problem or not any(header):
-        raise TrafficError(f"{path} must begin with a line of column names: got {problem or 'an empty line'} Add a header.")
+        raise TrafficError(
+            f"{path} must begin with a line of column names: got {problem or 'an empty line'} Add a"
+            " header."
+        )
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise TrafficError(f"{path} must name each column once: got {twice} more than once. Rename one of them.")
+        raise TrafficError(
+            f"{path} must name each column once: got {twice} more than once. Rename one of them."
+        )
     return header
 
 
 def _problem(cells: Sequence[str], header: Sequence[str]) -> str:
     if len(cells) != len(header):
-        return f"a row must have as many cells as the header: got {len(cells)} instead of {len(header)}."
-    bad = next((match for cell in cells if not cell.isascii() and (match := _UNDECODED.search(cell))), None)
+        return (
+            f"a row must have as many cells as the header: got {len(cells)} instead of"
+            f" {len(header)}."
+        )
+    bad = next(
+        (match for cell in cells if not cell.isascii() and (match := _UNDECODED.search(cell))), None
+    )
     return f"a row must be UTF-8: got byte {ord(bad.group()) - 0xDC00:#04x}." if bad else ""

@@ -1,4 +1,6 @@
-r"""JSON lines: one object a line, split on ``\n`` only (prompts may hold other line separators), plain or ``.gz``."""
+r"""JSON lines: one object a line, split on ``\n`` only (prompts may hold other line separators),
+plain or ``.gz``.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +31,36 @@ def read_json_lines(path: Path) -> Iterator[RawRow]:
 
 def open_bytes(path: Path) -> IO[bytes]:
     """Open a plain or gzipped file for reading."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+    return (
+        cast(IO[bytes], gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+    )
 
 
 def _row(source: str, number: int, line: bytes) -> RawRow:
     try:
         value = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        return _bad(source, number, line, f"a line must be UTF-8: got byte {line[error.start]:#04x} at position {error.start}.")
+        return _bad(
+            source,
+            number,
+            line,
+            f"a line must be UTF-8: got byte {line[error.start]:#04x} at position {error.start}.",
+        )
     except json.JSONDecodeError as error:
-        return _bad(source, number, line, f"a line must be one JSON object: got {error.msg!r} at character {error.pos}.")
+        return _bad(
+            source,
+            number,
+            line,
+            f"a line must be one JSON object: got {error.msg!r} at character {error.pos}.",
+        )
     except (ValueError, RecursionError) as error:
-        return _bad(source, number, line, f"a line must be one JSON object: got {str(error)[:100]!r}.")
+        return _bad(
+            source, number, line, f"a line must be one JSON object: got {str(error)[:100]!r}."
+        )
     if not isinstance(value, dict):
-        return _bad(source, number, line, f"a line must be one JSON object: got {type(value).__name__}.")
+        return _bad(
+            source, number, line, f"a line must be one JSON object: got {type(value).__name__}."
+        )
     return RawRow(source, number, value)
 
 
@@ -53,6 +71,7 @@ def _bad(source: str, number: int, line: bytes, problem: str) -> RawRow:
 def _refuse_array(path: Path, line: bytes) -> None:
     if line.lstrip().startswith(b"["):
         raise TrafficError(
-            f"{path} must be JSON lines, one object a line: it begins with '[', a JSON array. "
-            f"Convert it: jq -c '.[]' {path.name} > {path.name.removesuffix('.gz').rpartition('.')[0]}.jsonl"
+            f"{path} must be JSON lines, one object a line: it begins with '[', a JSON array."
+            f" Convert it: jq -c '.[]' {path.name} >"
+            f" {path.name.removesuffix('.gz').rpartition('.')[0]}.jsonl"
         )

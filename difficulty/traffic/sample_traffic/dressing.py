@@ -1,4 +1,6 @@
-"""From a draft to a request: system message, earlier turns, habits of writing, gaps nobody can fill, and requests sent again."""
+"""From a draft to a request: system message, earlier turns, habits of writing, gaps nobody can
+fill, and requests sent again.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +54,18 @@ def dress(pen: Pen, draft: Draft, *, task: str, rare: bool, number: int) -> Requ
         n_words=len(text.split()),
         code_lines=draft.code_lines,
     )
-    return Request(messages=messages, traits=traits, group=_group(pen, number, turns), hidden=float(pen.rng.normal(0.0, HIDDEN_SD)))
+    return Request(
+        messages=messages,
+        traits=traits,
+        group=_group(pen, number, turns),
+        hidden=float(pen.rng.normal(0.0, HIDDEN_SD)),
+    )
 
 
 def send_again(pen: Pen, request: Request) -> Request:
-    """Return the request as its sender sends it once more: a word added or a number changed, all else equal."""
+    """Return the request as its sender sends it once more: a word added or a number changed, all
+    else equal.
+    """
     *before, last = request.messages
     edit = pen.pick((_with_other_number, _with_thanks, _with_reminder))
     return replace(request, messages=(*before, Message(last.role, edit(pen, last.content))))
@@ -75,7 +84,11 @@ def _wish(pen: Pen, draft: Draft, *, impossible: bool) -> str:
         return _around(pen, " ".join([draft.ask, *gap]), draft.material)
     hello = [pen.line(book["hello"])] if pen.chance(0.16) else []
     thanks = [pen.line(book["thanks"])] if pen.chance(0.14) else []
-    return _around(pen, _typed(pen, " ".join([*hello, sentences(" ".join([draft.ask, *gap])), *thanks])), draft.material)
+    return _around(
+        pen,
+        _typed(pen, " ".join([*hello, sentences(" ".join([draft.ask, *gap])), *thanks])),
+        draft.material,
+    )
 
 
 def _around(pen: Pen, ask: str, material: str) -> str:
@@ -86,7 +99,9 @@ def _around(pen: Pen, ask: str, material: str) -> str:
 
 
 def _typed(pen: Pen, text: str) -> str:
-    """Return the text as this user types: in lower case, with a slip, with an emoji, or as it is."""
+    """Return the text as this user types: in lower case, with a slip, with an emoji, or as it
+    is.
+    """
     habit = pen.weighted({"plain": 0.83, "lower": 0.07, "slip": 0.07, "emoji": 0.03})
     if habit == "lower":
         return text.lower()
@@ -109,7 +124,10 @@ def _tools(pen: Pen) -> list[dict[str, Any]]:
         {
             "name": name,
             "description": pen.line(book["tool_purpose"]),
-            "parameters": {key: pen.pick(("string", "number", "boolean")) for key in pen.sample(book["tool_parameter"], pen.between(1, 3))},
+            "parameters": {
+                key: pen.pick(("string", "number", "boolean"))
+                for key in pen.sample(book["tool_parameter"], pen.between(1, 3))
+            },
         }
         for name in pen.sample(book["tool_name"], pen.between(1, 4))
     ]
@@ -118,16 +136,25 @@ def _tools(pen: Pen) -> list[dict[str, Any]]:
 def _earlier_turns(pen: Pen) -> list[Message]:
     """Return 1 to 3 exchanges of user and assistant."""
     book = words("dressing")
-    opening = Message("user", sentences(" ".join(lines(pen, words("passages")["message"], pen.between(1, 2)))))
+    opening = Message(
+        "user", sentences(" ".join(lines(pen, words("passages")["message"], pen.between(1, 2))))
+    )
     turns = [opening, Message("assistant", sentences(pen.line(book["assistant"])))]
     for _ in range(pen.between(0, 2)):
-        turns += [Message("user", pen.line(book["followup"])), Message("assistant", sentences(pen.line(book["assistant"])))]
+        turns += [
+            Message("user", pen.line(book["followup"])),
+            Message("assistant", sentences(pen.line(book["assistant"]))),
+        ]
     return turns
 
 
 def _group(pen: Pen, number: int, turns: list[Message]) -> str:
     """Return the conversation, or else a customer: few of them send much, most send little."""
-    return f"conversation-{number:05d}" if turns else f"customer-{int(CUSTOMERS * pen.rng.random() ** 1.5):04d}"
+    return (
+        f"conversation-{number:05d}"
+        if turns
+        else f"customer-{int(CUSTOMERS * pen.rng.random() ** 1.5):04d}"
+    )
 
 
 def _with_other_number(pen: Pen, text: str) -> str:

@@ -1,7 +1,9 @@
-"""Who answers a request well: a latent difficulty, and two fictitious models that cope with it differently.
+"""Who answers a request well: a latent difficulty, and two fictitious models that cope with it
+differently.
 
-Every constant is a choice, made so that the traffic behaves like published router data: about as learnable, the frontier model
-better on average, many failures shared by both. ``data/README.md`` repeats them. They measure no real model.
+Every constant is a choice, made so that the traffic behaves like published router data: about as
+learnable, the frontier model better on average, many failures shared by both. ``data/README.md``
+repeats them. They measure no real model.
 """
 
 from __future__ import annotations
@@ -13,22 +15,46 @@ import numpy as np
 
 from difficulty.traffic.sample_traffic.request import Request, Traits
 
-__all__ = ["CHEAP", "FRONTIER", "HIDDEN_SD", "Outcome", "chance_right", "draw_outcome", "visible_difficulty"]
+__all__ = [
+    "CHEAP",
+    "FRONTIER",
+    "HIDDEN_SD",
+    "Outcome",
+    "chance_right",
+    "draw_outcome",
+    "visible_difficulty",
+]
 
 HIDDEN_SD = 0.18
-"""Standard deviation of the part of the difficulty that nothing in the text shows; both models feel the same."""
+"""Standard deviation of the part of the difficulty that nothing in the text shows; both models feel
+the same.
+"""
 CHEAP = (5.1, 7.5)
 """(a, b) of P(cheap answer is right) = sigmoid(a - b * difficulty)."""
 FRONTIER = (4.6, 3.3)
 """(c, d) of P(frontier answer is right) = sigmoid(c - d * difficulty)."""
 
-_BASE = {"classify": 0.05, "extract": 0.10, "summarize": 0.14, "question answering": 0.08, "code": 0.25, "multi-step planning": 0.30}
+_BASE = {
+    "classify": 0.05,
+    "extract": 0.10,
+    "summarize": 0.14,
+    "question answering": 0.08,
+    "code": 0.25,
+    "multi-step planning": 0.30,
+}
 _PER_STEP, _PER_CALCULATION, _PER_CONDITION = 0.04, 0.32, 0.28
 _RARE, _FOREIGN, _IMPOSSIBLE = 0.42, 0.16, 1.30
 _PER_DOUBLED_LENGTH, _PER_CODE_LINE = 0.02, 0.004
 _MOST_STEPS, _MOST_CODE_LINES, _USUAL_WORDS = 6, 60, 100
 
-_MEDIAN_TOKENS = {"classify": 6, "extract": 65, "summarize": 110, "question answering": 90, "code": 230, "multi-step planning": 420}
+_MEDIAN_TOKENS = {
+    "classify": 6,
+    "extract": 65,
+    "summarize": 110,
+    "question answering": 90,
+    "code": 230,
+    "multi-step planning": 420,
+}
 _FRONTIER_LENGTH = 1.25
 _TOKENS_SD = 0.45
 _GRADES = 4
@@ -49,7 +75,9 @@ class Outcome:
 
 
 def visible_difficulty(traits: Traits) -> float:
-    """Return the part of the difficulty that the text shows, 0.05 (trivial) to 1 (very hard), above where something is missing."""
+    """Return the part of the difficulty that the text shows, 0.05 (trivial) to 1 (very hard), above
+    where something is missing.
+    """
     load = traits.load
     return (
         _BASE[traits.task]
@@ -118,12 +146,18 @@ def _known(
     kept_passed = passed if validated else None
     if fate < _ONLY_VALIDATION + _CHEAP_UNKNOWN:
         return None, frontier, kept_passed
-    return cheap, None if fate < _ONLY_VALIDATION + _CHEAP_UNKNOWN + _FRONTIER_UNKNOWN else frontier, kept_passed
+    return (
+        cheap,
+        None if fate < _ONLY_VALIDATION + _CHEAP_UNKNOWN + _FRONTIER_UNKNOWN else frontier,
+        kept_passed,
+    )
 
 
 def _tokens(task: str, rng: np.random.Generator) -> tuple[int, int]:
     """Return the lengths of both answers, log-normal, related, the frontier's somewhat longer."""
-    shared, own_cheap, own_frontier = (float(value) for value in rng.normal(0.0, _TOKENS_SD, size=3))
+    shared, own_cheap, own_frontier = (
+        float(value) for value in rng.normal(0.0, _TOKENS_SD, size=3)
+    )
     cheap = _MEDIAN_TOKENS[task] * math.exp(0.8 * shared + 0.6 * own_cheap)
     frontier = _MEDIAN_TOKENS[task] * _FRONTIER_LENGTH * math.exp(0.8 * shared + 0.6 * own_frontier)
     return max(1, round(cheap)), max(1, round(frontier))

@@ -32,7 +32,12 @@ def clauses(pen: Pen) -> str:
     """Return a piece of a policy or contract, of 3 to 7 rules."""
     body = lines(pen, words("passages")["clause"], pen.between(3, 7))
     if pen.chance(0.4):
-        return sentences("\n".join(f"{number}. {clause}" for number, clause in enumerate(body, start=pen.between(1, 14))))
+        return sentences(
+            "\n".join(
+                f"{number}. {clause}"
+                for number, clause in enumerate(body, start=pen.between(1, 14))
+            )
+        )
     return sentences(" ".join(body))
 
 

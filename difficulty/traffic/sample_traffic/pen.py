@@ -1,4 +1,6 @@
-"""A pen fills templates: text with slots such as ``$city`` or ``${10-99}``, each replaced by something drawn."""
+"""A pen fills templates: text with slots such as ``$city`` or ``${10-99}``, each replaced by
+something drawn.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _WRONG_ARTICLE = re.compile(r"\b([Aa]) (?=[aeio])")
 @cache
 def words(name: str) -> dict[str, Any]:
     """Return the templates of ``words/<name>.toml``, which travel inside the package."""
-    return tomllib.loads(files(__package__).joinpath("words", f"{name}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        files(__package__).joinpath("words", f"{name}.toml").read_text(encoding="utf-8")
+    )
 
 
 class Pen:
@@ -34,7 +38,8 @@ class Pen:
     rng : numpy.random.Generator
         Where every choice comes from.
     *slots : mapping of str to sequence of str
-        What ``$name`` may become; the first mapping that knows the name counts, the general vocabulary comes last.
+        What ``$name`` may become; the first mapping that knows the name counts, the general
+        vocabulary comes last.
     """
 
     def __init__(self, rng: np.random.Generator, *slots: Slots) -> None:
@@ -42,8 +47,14 @@ class Pen:
         self.slots = slots
 
     def using(self, **slots: str | Sequence[str]) -> Pen:
-        """Return a pen with the same chance in which these slots come first; a string is the only choice."""
-        return Pen(self.rng, {name: (value,) if isinstance(value, str) else value for name, value in slots.items()}, *self.slots)
+        """Return a pen with the same chance in which these slots come first; a string is the only
+        choice.
+        """
+        return Pen(
+            self.rng,
+            {name: (value,) if isinstance(value, str) else value for name, value in slots.items()},
+            *self.slots,
+        )
 
     def chance(self, probability: float) -> bool:
         """Return whether something with this probability happens."""
@@ -64,10 +75,14 @@ class Pen:
     def weighted(self, weights: Mapping[str, float]) -> str:
         """Return one name, drawn with its weight."""
         edges = np.cumsum(list(weights.values()))
-        return list(weights)[int(np.searchsorted(edges, self.rng.random() * edges[-1], side="right"))]
+        return list(weights)[
+            int(np.searchsorted(edges, self.rng.random() * edges[-1], side="right"))
+        ]
 
     def fill(self, template: str) -> str:
-        """Return the template with every slot filled, also the slots inside of what was filled in."""
+        """Return the template with every slot filled, also the slots inside of what was filled
+        in.
+        """
         return _SLOT.sub(self._draw_slot, template)
 
     def line(self, templates: Sequence[str]) -> str:
@@ -87,5 +102,9 @@ class Pen:
 
 
 def sentences(text: str) -> str:
-    """Return English prose with a capital letter at the start of each sentence, and "an" where "a" was drawn before a vowel."""
-    return _SENTENCE_START.sub(lambda match: match[1] + match[2].upper(), _WRONG_ARTICLE.sub(r"\1n ", text))
+    """Return English prose with a capital letter at the start of each sentence, and "an" where "a"
+    was drawn before a vowel.
+    """
+    return _SENTENCE_START.sub(
+        lambda match: match[1] + match[2].upper(), _WRONG_ARTICLE.sub(r"\1n ", text)
+    )

@@ -23,7 +23,11 @@ class Load:
     """Exceptions, irony, conditions inside conditions."""
 
     def __add__(self, other: Load) -> Load:
-        return Load(steps=self.steps + other.steps, arithmetic=self.arithmetic + other.arithmetic, logic=self.logic + other.logic)
+        return Load(
+            steps=self.steps + other.steps,
+            arithmetic=self.arithmetic + other.arithmetic,
+            logic=self.logic + other.logic,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,6 @@
-"""One writer a task: each returns the wish of a user, the material it is about, and how much it asks for."""
+"""One writer a task: each returns the wish of a user, the material it is about, and how much it
+asks for.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,13 @@ _LEVELS: Mapping[str, Mapping[str, float]] = {
     "code": {"light": 0.50, "medium": 0.25, "heavy": 0.25},
     "multi-step planning": {"light": 0.40, "medium": 0.25, "heavy": 0.35},
 }
-_QUESTIONS = {"everyday": 0.46, "passage": 0.22, "arithmetic_one": 0.13, "arithmetic_two": 0.11, "logic": 0.08}
+_QUESTIONS = {
+    "everyday": 0.46,
+    "passage": 0.22,
+    "arithmetic_one": 0.13,
+    "arithmetic_two": 0.11,
+    "logic": 0.08,
+}
 _RARE_QUESTIONS = {"passage": 0.4, "expert": 0.6}
 _CODE = {"easy": 0.34, "explain": 0.15, "fix": 0.20, "query": 0.13, "hard": 0.18}
 
@@ -58,7 +66,11 @@ def _classify(pen: Pen, rare: bool) -> Draft:
     rules, load = _rules(pen, "classify")
     irony = pen.chance(0.12)
     ask = pen.using(labels=_listed(pen, names)).line(kind["frames"])
-    return Draft(ask=_joined(ask, rules), material=message(pen, irony=irony), load=load + Load(logic=int(irony)))
+    return Draft(
+        ask=_joined(ask, rules),
+        material=message(pen, irony=irony),
+        load=load + Load(logic=int(irony)),
+    )
 
 
 def _extract(pen: Pen, rare: bool) -> Draft:
@@ -76,31 +88,52 @@ def _extract(pen: Pen, rare: bool) -> Draft:
 def _summarize(pen: Pen, rare: bool) -> Draft:
     rules, load = _rules(pen, "summarize")
     material = (
-        notes(pen, length=pen.between(25, 62), headed=True) if pen.chance(0.06) else notes(pen, length=pen.between(4, 9), headed=True)
+        notes(pen, length=pen.between(25, 62), headed=True)
+        if pen.chance(0.06)
+        else notes(pen, length=pen.between(4, 9), headed=True)
     )
-    return Draft(ask=_joined(pen.line(words("summarize")["frames"]), rules), material=material, load=load)
+    return Draft(
+        ask=_joined(pen.line(words("summarize")["frames"]), rules), material=material, load=load
+    )
 
 
 def _answer(pen: Pen, rare: bool) -> Draft:
     book = words("questions")
     kind = pen.weighted(_RARE_QUESTIONS if rare else _QUESTIONS)
     rules, load = _rules(pen, "question answering", key="questions")
-    load = load + Load(arithmetic={"arithmetic_one": 1, "arithmetic_two": 2}.get(kind, 0), logic=2 if kind == "logic" else 0)
+    load = load + Load(
+        arithmetic={"arithmetic_one": 1, "arithmetic_two": 2}.get(kind, 0),
+        logic=2 if kind == "logic" else 0,
+    )
     material = clauses(pen) if kind == "passage" else ""
-    return Draft(ask=_joined(Pen(pen.rng, *pen.slots, book).line(book[kind]), rules), material=material, load=load)
+    return Draft(
+        ask=_joined(Pen(pen.rng, *pen.slots, book).line(book[kind]), rules),
+        material=material,
+        load=load,
+    )
 
 
 def _code(pen: Pen, rare: bool) -> Draft:
     book = words("code")
-    pen = Pen(pen.rng, {"ident": [pen.pick(book["ident"])], "field": pen.sample(book["field"], 3)}, *pen.slots, book)
+    pen = Pen(
+        pen.rng,
+        {"ident": [pen.pick(book["ident"])], "field": pen.sample(book["field"], 3)},
+        *pen.slots,
+        book,
+    )
     kind = pen.weighted(_CODE)
     rules, load = _rules(pen, "code")
     ask = _joined(pen.line(book[kind]), rules)
     if kind == "query" and pen.chance(0.35):
-        ask, load = _joined(pen.using(report=book["hard_report"]).line(book[kind]), rules), load + Load(logic=1)
+        ask, load = (
+            _joined(pen.using(report=book["hard_report"]).line(book[kind]), rules),
+            load + Load(logic=1),
+        )
     snippets = _snippets(pen, kind)
     code_lines = sum(snippet.count("\n") + 1 for snippet in snippets)
-    return Draft(ask=ask, material="\n".join(snippets), load=load, rare=kind == "hard", code_lines=code_lines)
+    return Draft(
+        ask=ask, material="\n".join(snippets), load=load, rare=kind == "hard", code_lines=code_lines
+    )
 
 
 def _plan(pen: Pen, rare: bool) -> Draft:
@@ -116,9 +149,16 @@ def _foreign(pen: Pen, task: str) -> Draft:
     book = books[pen.weighted({name: book["share"] for name, book in books.items()})]
     pen = Pen(pen.rng, {name: choices for name, choices in book.items() if name != "share"})
     wishes = pen.sample(book["wishes"], pen.between(0, 3))
-    frames = book[{"question answering": "question", "multi-step planning": "planning"}.get(task, task)]
+    frames = book[
+        {"question answering": "question", "multi-step planning": "planning"}.get(task, task)
+    ]
     material = " ".join(lines(pen, book["sentences"], pen.between(3, 6)))
-    return Draft(ask=_joined(pen.line(frames), wishes), material=material, load=Load(steps=len(wishes)), foreign=True)
+    return Draft(
+        ask=_joined(pen.line(frames), wishes),
+        material=material,
+        load=Load(steps=len(wishes)),
+        foreign=True,
+    )
 
 
 _WRITERS: Mapping[str, Callable[[Pen, bool], Draft]] = {
@@ -137,7 +177,11 @@ def _rules(pen: Pen, task: str, *, key: str = "") -> tuple[list[str], Load]:
     load = _load(pen, task, book)
     easy = pen.between(0, 2) if not load.steps else pen.between(0, 1)
     counts = {"easy": easy, "steps": load.steps, "arithmetic": load.arithmetic, "logic": load.logic}
-    chosen = [pen.fill(rule) for name, count in counts.items() for rule in pen.sample(book.get(name, []), count)]
+    chosen = [
+        pen.fill(rule)
+        for name, count in counts.items()
+        for rule in pen.sample(book.get(name, []), count)
+    ]
     return pen.sample(chosen, len(chosen)), load
 
 
@@ -154,12 +198,21 @@ def _load(pen: Pen, task: str, book: Mapping[str, Any]) -> Load:
 
 
 def _snippets(pen: Pen, kind: str) -> list[str]:
-    count = {"explain": pen.between(1, 3), "fix": pen.between(1, 4), "hard": pen.between(0, 2)}.get(kind, 0)
-    return [f"```\n{pen.fill(snippet).strip()}\n```" for snippet in pen.sample(words("code")["snippets"], count)]
+    count = {"explain": pen.between(1, 3), "fix": pen.between(1, 4), "hard": pen.between(0, 2)}.get(
+        kind, 0
+    )
+    return [
+        f"```\n{pen.fill(snippet).strip()}\n```"
+        for snippet in pen.sample(words("code")["snippets"], count)
+    ]
 
 
 def _listed(pen: Pen, names: Sequence[str]) -> str:
-    return ", ".join(names) if pen.chance(0.4) else ", ".join(names[:-1]) + pen.pick((" or ", " and ", " / ")) + names[-1]
+    return (
+        ", ".join(names)
+        if pen.chance(0.4)
+        else ", ".join(names[:-1]) + pen.pick((" or ", " and ", " / ")) + names[-1]
+    )
 
 
 def _joined(ask: str, rules: Sequence[str]) -> str:

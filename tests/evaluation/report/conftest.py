@@ -46,14 +46,21 @@ def judged_requests():
 def evaluation(judged_requests):
     """Everything known."""
     found = judge(judged_requests)
-    return dataclasses.replace(found, lineage={"name": "small-1", "training_data": HOSTILE, "libraries": {"numpy": "2"}})
+    return dataclasses.replace(
+        found, lineage={"name": "small-1", "training_data": HOSTILE, "libraries": {"numpy": "2"}}
+    )
 
 
 @pytest.fixture(scope="session")
 def extras(judged_requests):
     """Everything told, in hostile words."""
-    mistakes = worst_mistakes(judged_requests, [f"{HOSTILE}{number}" for number in range(len(judged_requests))])
-    kept = tuple(dataclasses.replace(mistake, text=f"SECRET {HOSTILE} {'long ' * 200}") for mistake in mistakes.kept)
+    mistakes = worst_mistakes(
+        judged_requests, [f"{HOSTILE}{number}" for number in range(len(judged_requests))]
+    )
+    kept = tuple(
+        dataclasses.replace(mistake, text=f"SECRET {HOSTILE} {'long ' * 200}")
+        for mistake in mistakes.kept
+    )
     return Extras(
         scorer=HOSTILE,
         kind="bundle",
@@ -61,9 +68,17 @@ def extras(judged_requests):
         note="All of it is judged.",
         cheap_model=HOSTILE,
         frontier_model="frontier",
-        chosen=Chosen(objective="share=0.3", expected={"quality": Estimate(value=0.7)}, n=500, review_date="2027-01-01", rules=(HOSTILE,)),
+        chosen=Chosen(
+            objective="share=0.3",
+            expected={"quality": Estimate(value=0.7)},
+            n=500,
+            review_date="2027-01-01",
+            rules=(HOSTILE,),
+        ),
         mistakes=dataclasses.replace(mistakes, kept=kept),
         texts_shown=True,
-        suspects=Suspects(by_task={HOSTILE: {"task": 3, "row": 1}}, reasons=(HOSTILE,), checked=800),
+        suspects=Suspects(
+            by_task={HOSTILE: {"task": 3, "row": 1}}, reasons=(HOSTILE,), checked=800
+        ),
         made_on="2026-11-25",
     )

@@ -1,4 +1,6 @@
-"""The page in a real browser: it asks for nothing, says nothing to the console, moves by keyboard, fits a phone, and can be read by all."""
+"""The page in a real browser: it asks for nothing, says nothing to the console, moves by keyboard,
+fits a phone, and can be read by all.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -17,8 +19,13 @@ pytestmark = pytest.mark.browser
 def address(evaluation, extras, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     long_name = "a_task_name_without_any_place_to_break_" * 4
-    slices = {**evaluation.slices, "task": {**evaluation.slices["task"], long_name: evaluation.slices["task"]["code"]}}
-    path.write_text(report_html(dataclasses.replace(evaluation, slices=slices), extras), encoding="utf-8")
+    slices = {
+        **evaluation.slices,
+        "task": {**evaluation.slices["task"], long_name: evaluation.slices["task"]["code"]},
+    }
+    path.write_text(
+        report_html(dataclasses.replace(evaluation, slices=slices), extras), encoding="utf-8"
+    )
     return path.as_uri()
 
 
@@ -34,7 +41,9 @@ def browser():
 
 @pytest.fixture
 def visit(browser, address):
-    """Return a function that opens the page; at the end nothing was asked for and nothing complained."""
+    """Return a function that opens the page; at the end nothing was asked for and nothing
+    complained.
+    """
     contexts, asked, said = [], [], []
 
     def opened(*, width=1000, **options):
@@ -63,14 +72,22 @@ def expected(curve, place):
 
 
 def test_slider_starts_on_the_threshold_in_use_and_moves_by_keyboard(visit, evaluation):
-    """Every key changes all figures to those of the metrics at that threshold, and says so; the button goes back."""
+    """Every key changes all figures to those of the metrics at that threshold, and says so; the
+    button goes back.
+    """
     page, curve = visit(), evaluation.curve
     last, chosen = len(curve.threshold) - 1, curve.threshold.index(evaluation.threshold)
     slider = page.get_by_role("slider", name="Threshold")
     assert readings(page)[1:] == [as_text(evaluation.overall[name]) for name in SLIDER_FIGURES]
     assert "threshold in use" in page.locator("output").inner_text()
     slider.focus()
-    for keys, place in ((["ArrowRight"], chosen - 1), (["ArrowLeft"] * 3, chosen + 2), (["End"], 0), (["Home"], last), (["PageUp"], None)):
+    for keys, place in (
+        (["ArrowRight"], chosen - 1),
+        (["ArrowLeft"] * 3, chosen + 2),
+        (["End"], 0),
+        (["Home"], last),
+        (["PageUp"], None),
+    ):
         before = page.locator(".mark").first.get_attribute("x1")
         for key in keys:
             slider.press(key)
@@ -84,14 +101,22 @@ def test_slider_starts_on_the_threshold_in_use_and_moves_by_keyboard(visit, eval
     assert readings(page)[1:] == expected(curve, chosen)
 
 
-@pytest.mark.parametrize(("scheme", "rules"), [("light", {}), ("dark", {"runOnly": ["color-contrast"]})])
+@pytest.mark.parametrize(
+    ("scheme", "rules"), [("light", {}), ("dark", {"runOnly": ["color-contrast"]})]
+)
 def test_nothing_is_found_by_axe(visit, scheme, rules):
-    """All rules, with every fold open; in the dark those on contrast, as nothing else is different there."""
+    """All rules, with every fold open; in the dark those on contrast, as nothing else is different
+    there.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
     page = visit(color_scheme=scheme)
-    page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
-    page.evaluate("[...document.querySelectorAll('tbody tr:nth-child(n + 3)')].forEach((row) => row.remove())")  # more of the same
+    page.evaluate(
+        "document.querySelectorAll('details').forEach((details) => { details.open = true; })"
+    )
+    page.evaluate(
+        "[...document.querySelectorAll('tbody tr:nth-child(n + 3)')].forEach((row) => row.remove())"
+    )  # more of the same
     found = Axe().run(page, options={"resultTypes": ["violations"]} | rules).response["violations"]
     assert {one["id"]: [node["html"][:120] for node in one["nodes"][:3]] for one in found} == {}
 
@@ -101,8 +126,9 @@ def test_light_and_dark_are_two_pages(visit):
     ground = {}
     for scheme in ("light", "dark"):
         colours = visit(color_scheme=scheme).evaluate(
-            "[document.documentElement, document.querySelector('section')].flatMap((it) => [getComputedStyle(it).backgroundColor, "
-            "getComputedStyle(it).color]).map((colour) => colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))"
+            "[document.documentElement, document.querySelector('section')].flatMap((it) =>"
+            " [getComputedStyle(it).backgroundColor, getComputedStyle(it).color]).map((colour) =>"
+            " colour.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0))"
         )
         ground[scheme] = colours
     assert all(back > 600 > 200 > text for back, text in (ground["light"][:2], ground["light"][2:]))
@@ -111,21 +137,32 @@ def test_light_and_dark_are_two_pages(visit):
 
 @pytest.mark.parametrize("width", [360, 1000])
 def test_the_page_is_never_wider_than_the_window(visit, width):
-    """With every fold open: wide tables scroll in their own frame, which the keyboard reaches; text in plots stays readable."""
+    """With every fold open: wide tables scroll in their own frame, which the keyboard reaches; text
+    in plots stays readable.
+    """
     page = visit(width=width)
-    page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    page.evaluate(
+        "document.querySelectorAll('details').forEach((details) => { details.open = true; })"
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("[...document.querySelectorAll('.scroll')].every((frame) => frame.tabIndex === 0)")
-    heights = page.evaluate("[...document.querySelectorAll('.plot text')].map((text) => text.getBoundingClientRect().height)")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.scroll')].every((frame) => frame.tabIndex === 0)"
+    )
+    heights = page.evaluate(
+        "[...document.querySelectorAll('.plot text')].map((text) =>"
+        " text.getBoundingClientRect().height)"
+    )
     assert min(heights) >= 9
 
 
 def test_labels_of_a_plot_do_not_overlap_on_a_phone(visit):
     overlaps = visit(width=360).evaluate(
         """[...document.querySelectorAll('.plot')].flatMap((plot) => {
-            const boxes = [...plot.querySelectorAll('text')].map((text) => [text.textContent, text.getBoundingClientRect()]);
+            const texts = [...plot.querySelectorAll('text')];
+            const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
             return boxes.flatMap(([name, a], place) => boxes.slice(place + 1)
-                .filter(([, b]) => a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom)
+                .filter(([, b]) => a.left < b.right && b.left < a.right)
+                .filter(([, b]) => a.top + 2 < b.bottom && b.top + 2 < a.bottom)
                 .map(([other]) => [name, other]));
         })"""
     )

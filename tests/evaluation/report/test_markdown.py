@@ -20,7 +20,11 @@ def test_it_says_verdict_figures_and_baselines_with_the_numbers_of_the_metrics(e
 
 def test_every_table_row_has_the_columns_of_its_head(evaluation, extras):
     """A bar in a name makes no new column."""
-    tables = [part.strip().splitlines() for part in report_markdown(evaluation, extras).split("\n\n") if part.lstrip().startswith("|")]
+    tables = [
+        part.strip().splitlines()
+        for part in report_markdown(evaluation, extras).split("\n\n")
+        if part.lstrip().startswith("|")
+    ]
     assert len(tables) == 2
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table}) == 1

@@ -1,4 +1,6 @@
-"""The page: complete, closed to the network, proof against hostile names, and true to metrics.json."""
+"""The page: complete, closed to the network, proof against hostile names, and true to
+metrics.json.
+"""
 
 import base64
 import dataclasses
@@ -22,7 +24,9 @@ from tests.evaluation.report.conftest import HOSTILE, judge, many_judged
 
 
 class Page(HTMLParser):
-    """The elements of a page with their attributes, the text, and the cells of its tables by caption."""
+    """The elements of a page with their attributes, the text, and the cells of its tables by
+    caption.
+    """
 
     def __init__(self, text):
         """Read a page."""
@@ -80,18 +84,25 @@ def page(html):
 
 def test_sections_stand_in_their_order_under_headings_of_one_level(evaluation, extras, page):
     assert [section.key for section in sections_of(evaluation, extras)] == [
-        "summary", "findings", "tradeoff", "thresholds", "calibration", "scores", "slices", "mistakes", "suspects", "lineage",
+        "summary", "findings", "tradeoff", "thresholds", "calibration", "scores", "slices",
+        "mistakes", "suspects", "lineage",
         "definitions",
     ]  # fmt: skip
-    assert len(SECTIONS) - 1 == len(page.all("section")) == len(page.all("h2"))  # economics were not looked at
+    assert (
+        len(SECTIONS) - 1 == len(page.all("section")) == len(page.all("h2"))
+    )  # economics were not looked at
     assert len(page.all("h1")) == 1
     assert not {"h3", "h4"} & {tag for tag, _ in page.elements}
 
 
 def test_the_page_is_small_and_loads_nothing(html, page):
-    """No element and no style names a file or an address; the policy forbids what would slip through."""
+    """No element and no style names a file or an address; the policy forbids what would slip
+    through.
+    """
     assert len(html.encode()) < 500_000
-    assert not {"link", "img", "iframe", "object", "embed", "base", "form", "image", "use"} & {tag for tag, _ in page.elements}
+    assert not {"link", "img", "iframe", "object", "embed", "base", "form", "image", "use"} & {
+        tag for tag, _ in page.elements
+    }
     for _, attributes in page.elements:
         assert not {"src", "srcset", "style", "action", "xlink:href"} & attributes.keys()
         assert attributes.get("href", "#").startswith("#")
@@ -102,11 +113,19 @@ def test_the_page_is_small_and_loads_nothing(html, page):
 
 
 def test_the_policy_lets_through_this_style_and_this_script_only(html, page):
-    policy = next(meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        meta["content"]
+        for meta in page.all("meta")
+        if meta.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy.startswith("default-src 'none'; ")
     for tag in ("style", "script"):
         text = re.search(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)[1]
-        assert f"{tag}-src 'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in policy
+        assert (
+            f"{tag}-src"
+            f" 'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+            in policy
+        )
     assert "unsafe" not in policy
 
 
@@ -119,7 +138,13 @@ def test_hostile_names_are_text_and_nothing_else(html, page, evaluation, extras)
 
 
 def test_texts_stand_in_the_page_only_when_asked_for_and_shortened(evaluation, extras, page):
-    cells = [cell for rows in page.tables.values() for row in rows for cell in row if cell.startswith("SECRET")]
+    cells = [
+        cell
+        for rows in page.tables.values()
+        for row in rows
+        for cell in row
+        if cell.startswith("SECRET")
+    ]
     assert cells
     assert all(len(cell) == LONGEST_TEXT and cell.endswith("…") for cell in cells)
     hidden = report_html(evaluation, dataclasses.replace(extras, texts_shown=False))
@@ -128,16 +153,24 @@ def test_texts_stand_in_the_page_only_when_asked_for_and_shortened(evaluation, e
 
 
 def test_the_slider_table_is_the_curve_of_the_metrics(evaluation, page):
-    """Every threshold of the curve from the lowest up, every figure with its interval, the operating point marked."""
+    """Every threshold of the curve from the lowest up, every figure with its interval, the
+    operating point marked.
+    """
     curve = evaluation.curve
-    (rows,) = (rows for caption, rows in page.tables.items() if caption == "What each threshold does")
+    (rows,) = (
+        rows for caption, rows in page.tables.items() if caption == "What each threshold does"
+    )
     rows = rows[1:]
     assert len(rows) == len(curve.threshold) > 100
     for place, row in enumerate(reversed(rows)):
-        assert float(row[0].removesuffix(" (in use)")) == pytest.approx(curve.threshold[place], rel=1e-5)
+        assert float(row[0].removesuffix(" (in use)")) == pytest.approx(
+            curve.threshold[place], rel=1e-5
+        )
         assert row[1:] == [as_text(curve.figures[name].at(place)) for name in SLIDER_FIGURES]
     in_use = [row for row in rows if row[0].endswith("(in use)")]
-    assert [row[1:] for row in in_use] == [[as_text(evaluation.overall[name]) for name in SLIDER_FIGURES]]
+    assert [row[1:] for row in in_use] == [
+        [as_text(evaluation.overall[name]) for name in SLIDER_FIGURES]
+    ]
 
 
 def test_page_console_and_short_form_show_the_same_numbers(evaluation, extras, page):
@@ -159,7 +192,9 @@ def test_page_console_and_short_form_show_the_same_numbers(evaluation, extras, p
 
 
 def test_pictures_have_a_name_a_description_and_their_numbers(page):
-    """A title and a description that exist, and a table below; the plot of the slider has the slider's table."""
+    """A title and a description that exist, and a table below; the plot of the slider has the
+    slider's table.
+    """
     plots = [attributes for attributes in page.all("svg") if attributes.get("role") == "img"]
     assert len(plots) == 6
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
@@ -167,7 +202,11 @@ def test_pictures_have_a_name_a_description_and_their_numbers(page):
         assert set(plot["aria-labelledby"].split()) <= ids
     assert len([attributes for attributes in page.all("table")]) == len(page.all("caption"))
     captions = page.tables.keys()
-    assert {"p_cheap_fails: predicted and observed failures", "Requests by score and outcome", "What each threshold does"} <= captions
+    assert {
+        "p_cheap_fails: predicted and observed failures",
+        "Requests by score and outcome",
+        "What each threshold does",
+    } <= captions
     assert all(attributes.get("scope") in ("row", "col") for attributes in page.all("th"))
 
 
@@ -190,7 +229,9 @@ def test_without_a_threshold_the_page_says_so_and_keeps_the_slider(judged_reques
     assert "No threshold has been chosen" in page.text
     assert "Mistakes are unknown: there is no threshold" in page.text
     assert "in use" not in page.text
-    assert [attributes["max"] for attributes in page.all("input")] == [str(len(found.curve.threshold) - 1)]
+    assert [attributes["max"] for attributes in page.all("input")] == [
+        str(len(found.curve.threshold) - 1)
+    ]
 
 
 def test_without_gains_and_prices_the_page_says_what_is_unknown_and_why():
@@ -198,10 +239,25 @@ def test_without_gains_and_prices_the_page_says_what_is_unknown_and_why():
     judged = dataclasses.replace(many_judged(300), target="failure", p_frontier_fails=None)
     unknown = np.full(300, np.nan)
     outcomes = dataclasses.replace(judged.outcomes, frontier_quality=unknown)
-    page = Page(report_html(judge(dataclasses.replace(judged, outcomes=outcomes, cheap_cost=unknown, frontier_cost=unknown), n_draws=5)))
+    page = Page(
+        report_html(
+            judge(
+                dataclasses.replace(
+                    judged, outcomes=outcomes, cheap_cost=unknown, frontier_cost=unknown
+                ),
+                n_draws=5,
+            )
+        )
+    )
     assert "What routing does to quality is not known" in page.text
-    assert "What that is in money is unknown: no request has prices and token counts for both models" in page.text
-    assert "The curve cannot be drawn: quality is unknown, because no request has the known quality of both models" in page.text
+    assert (
+        "What that is in money is unknown: no request has prices and token counts for both models"
+        in page.text
+    )
+    assert (
+        "The curve cannot be drawn: quality is unknown, because no request has the known quality of"
+        " both models" in page.text
+    )
     assert not re.search(r"\bnan\b", page.text, re.IGNORECASE)
 
 
@@ -212,14 +268,25 @@ def test_a_score_of_one_value_and_a_single_request_can_be_shown():
 
 
 def test_an_evaluation_of_before_there_was_a_curve_can_be_shown(evaluation):
-    old = dataclasses.replace(evaluation, curve=None, baseline_curves={}, calibration={}, histogram=None, findings=(), lineage={})
+    old = dataclasses.replace(
+        evaluation,
+        curve=None,
+        baseline_curves={},
+        calibration={},
+        histogram=None,
+        findings=(),
+        lineage={},
+    )
     text = Page(report_html(old)).text
     assert "this evaluation holds no curve" in text
     assert "this evaluation holds no histogram" in text
 
 
 def test_findings_stand_with_their_severity_in_words(evaluation):
-    found = (Finding(name="no_signal", severity="error", message="None."), Finding(name="few_samples", severity="warning", message="Few."))
+    found = (
+        Finding(name="no_signal", severity="error", message="None."),
+        Finding(name="few_samples", severity="warning", message="Few."),
+    )
     text = Page(report_html(dataclasses.replace(evaluation, findings=found), Extras())).text
     assert "Error. no signal: None." in text
     assert "Warning. few samples: Few." in text

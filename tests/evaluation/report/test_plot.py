@@ -32,7 +32,9 @@ def test_a_line_runs_from_corner_to_corner():
     """The ends of the axes are the corners of the frame; up is less far from the top."""
     plot = Plot(Axis.between("x", 0.0, 1.0), Axis.between("y", 0.0, 2.0))
     plot.line([0.0, 1.0], [0.0, 2.0], style="line")
-    assert plot.shapes[0].path == f"M{plot.left:.1f} {plot.bottom:.1f} {plot.right:.1f} {plot.top:.1f}"
+    assert (
+        plot.shapes[0].path == f"M{plot.left:.1f} {plot.bottom:.1f} {plot.right:.1f} {plot.top:.1f}"
+    )
 
 
 def test_unknown_points_break_a_line_and_values_beyond_the_axis_stay_in_the_frame():

@@ -17,8 +17,13 @@ EXTRAS = Extras(cheap_model="small", frontier_model="large")
 
 
 def changed(evaluation, *, overall=None, baselines=None, **changes):
-    merged = {name: {**dict(part), **(baselines or {}).get(name, {})} for name, part in evaluation.baselines.items()}
-    return dataclasses.replace(evaluation, overall={**evaluation.overall, **(overall or {})}, baselines=merged, **changes)
+    merged = {
+        name: {**dict(part), **(baselines or {}).get(name, {})}
+        for name, part in evaluation.baselines.items()
+    }
+    return dataclasses.replace(
+        evaluation, overall={**evaluation.overall, **(overall or {})}, baselines=merged, **changes
+    )
 
 
 def sure(value):
@@ -29,19 +34,30 @@ def test_a_routing_that_beats_chance_at_its_share_and_cost_works(evaluation):
     """Share, gain kept, lead over chance: with the intervals of the metrics."""
     found = verdict(changed(evaluation, findings=()), EXTRAS)
     assert (found.tone, found.word) == ("good", "Routing works on this traffic")
-    assert found.text.startswith(f"{as_percent(complement(evaluation.overall['frontier_share']))} of the requests stay on small")
+    assert found.text.startswith(
+        f"{as_percent(complement(evaluation.overall['frontier_share']))} of the requests stay on"
+        " small"
+    )
     assert as_percent(evaluation.overall["gap_recovered"]) in found.text
 
 
 def test_a_warning_tempers_the_verdict(evaluation):
     warned = (Finding(name="few_samples", severity="warning", message="Few."),)
-    assert verdict(changed(evaluation, findings=warned), EXTRAS).word == "Routing works, with warnings"
+    assert (
+        verdict(changed(evaluation, findings=warned), EXTRAS).word == "Routing works, with warnings"
+    )
 
 
 def test_an_error_comes_before_everything(evaluation):
-    grave = (Finding(name="threshold_on_judged_data", severity="error", message="Judged where chosen."),)
+    grave = (
+        Finding(name="threshold_on_judged_data", severity="error", message="Judged where chosen."),
+    )
     found = verdict(changed(evaluation, findings=grave), EXTRAS)
-    assert (found.tone, found.word, found.text) == ("error", "Do not rely on these figures yet", "Judged where chosen.")
+    assert (found.tone, found.word, found.text) == (
+        "error",
+        "Do not rely on these figures yet",
+        "Judged where chosen.",
+    )
 
 
 def test_no_lead_over_chance_at_the_same_share_is_said(evaluation):
@@ -50,15 +66,31 @@ def test_no_lead_over_chance_at_the_same_share_is_said(evaluation):
     assert found.word == "Routing by this score is not shown to beat chance"
     assert "higher by 0.010 (-0.010 to 0.030)" in found.text
     behind = {"random": {"quality_difference": Estimate(value=-0.02, low=-0.03, high=-0.01, n=9)}}
-    assert "lower by 0.020 (0.010 to 0.030)" in verdict(changed(evaluation, findings=(), baselines=behind), EXTRAS).text
+    assert (
+        "lower by 0.020 (0.010 to 0.030)"
+        in verdict(changed(evaluation, findings=(), baselines=behind), EXTRAS).text
+    )
 
 
 def test_no_lead_over_chance_for_the_money_is_said(evaluation):
-    """All cheap costs 1, all frontier 11, routing 6: random routing of that cost keeps half of the gain."""
+    """All cheap costs 1, all frontier 11, routing 6: random routing of that cost keeps half of the
+    gain.
+    """
     ends = {"always_cheap": {"cost": sure(1.0)}, "always_frontier": {"cost": sure(11.0)}}
     costs = {"cost": sure(6.0)}
-    for kept, word in ((0.7, "Routing works on this traffic"), (0.505, "For its cost, this routing is not shown to beat chance")):
-        found = verdict(changed(evaluation, findings=(), overall={**costs, "gap_recovered": sure(kept)}, baselines=ends), EXTRAS)
+    for kept, word in (
+        (0.7, "Routing works on this traffic"),
+        (0.505, "For its cost, this routing is not shown to beat chance"),
+    ):
+        found = verdict(
+            changed(
+                evaluation,
+                findings=(),
+                overall={**costs, "gap_recovered": sure(kept)},
+                baselines=ends,
+            ),
+            EXTRAS,
+        )
         assert found.word == word
         assert "the same money would keep about 50.0 %" in found.text
 
@@ -67,7 +99,12 @@ def test_no_lead_over_chance_for_the_money_is_said(evaluation):
 def test_without_a_threshold_the_order_is_judged(judged_requests, target, words):
     judged = dataclasses.replace(judged_requests, threshold=None, target=target)
     if target == "failure":
-        judged = dataclasses.replace(judged, outcomes=dataclasses.replace(judged.outcomes, frontier_quality=np.full(len(judged), np.nan)))
+        judged = dataclasses.replace(
+            judged,
+            outcomes=dataclasses.replace(
+                judged.outcomes, frontier_quality=np.full(len(judged), np.nan)
+            ),
+        )
     found = verdict(dataclasses.replace(judge(judged), findings=()), EXTRAS)
     assert found.word == "No threshold has been chosen"
     assert "better than chance" in found.text
@@ -76,7 +113,9 @@ def test_without_a_threshold_the_order_is_judged(judged_requests, target, words)
 
 def test_unknown_quality_is_said_with_its_reason():
     unknown = np.full(60, np.nan)
-    found = judge(judged_of(np.linspace(0, 1, 60), [0, 1] * 30, unknown, target="failure"), n_draws=5)
+    found = judge(
+        judged_of(np.linspace(0, 1, 60), [0, 1] * 30, unknown, target="failure"), n_draws=5
+    )
     verdict_found = verdict(dataclasses.replace(found, findings=()), EXTRAS)
     assert verdict_found.word == "What routing does to quality is not known"
     assert "No request has the known quality of both models" in verdict_found.text

@@ -147,7 +147,8 @@ from pathlib import Path
 from difficulty.runtime.log import DecisionLog, JsonLinesSink
 from tests.events import event_of
 
-for line in sys.stdin:  # one child a line; it writes until it is killed, and says what it has flushed
+# One child a line; it writes until it is killed, and says what it has flushed.
+for line in sys.stdin:
     if (child := os.fork()) == 0:
         log = DecisionLog([JsonLinesSink(Path(line.strip()), max_bytes=20_000)])
         for number in range(10**9):
@@ -159,17 +160,26 @@ for line in sys.stdin:  # one child a line; it writes until it is killed, and sa
 
 
 def test_log_of_a_process_killed_at_random_moments_is_readable(tmp_path):
-    """Twenty kills: every line but perhaps the last is whole, no number is missing before it, and all that was flushed is there."""
+    """Twenty kills: every line but perhaps the last is whole, no number is missing before it, and
+    all that was flushed is there.
+    """
     chance = random.Random(0)
     forker = subprocess.Popen(
-        [sys.executable, "-c", FORKED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, bufsize=1
+        [sys.executable, "-c", FORKED],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        bufsize=1,
     )
     killed = set()
     with forker:
         for attempt in range(20):
             folder = tmp_path / str(attempt)
             forker.stdin.write(f"{folder}\n")
-            while (said := forker.stdout.readline().split())[0] in killed:  # what the one before had said before it died
+            while (said := forker.stdout.readline().split())[
+                0
+            ] in killed:  # what the one before had said before it died
                 pass
             child, flushed = said
             time.sleep(chance.uniform(0, 0.05))

@@ -21,7 +21,12 @@ from tests.journey import forget
 
 EVENTS = [
     event_of(0),
-    event_of(1, calls=(answer(passed=False), answer("frontier", role="fallback")), fallback="validation", task="extract"),
+    event_of(
+        1,
+        calls=(answer(passed=False), answer("frontier", role="fallback")),
+        fallback="validation",
+        task="extract",
+    ),
     event_of(2, difficulty_score=None, messages=({"role": "user", "content": "Hi"},)),
 ]
 
@@ -50,16 +55,28 @@ def test_every_sink_takes_batches_after_close_of_another(kind, tmp_path):
         sink.close()
         sink.close()
     where = tmp_path / "log"
-    found = len(query(where, "SELECT 1 FROM events")) if kind == "sqlite" else len(list(where.iterdir()))
+    found = (
+        len(query(where, "SELECT 1 FROM events"))
+        if kind == "sqlite"
+        else len(list(where.iterdir()))
+    )
     assert found == 2
 
 
 def test_sqlite_keeps_columns_to_query_and_the_whole_event(tmp_path):
     logged(SqliteSink(tmp_path / "log.sqlite"))
-    rows = query(tmp_path / "log.sqlite", "SELECT seq, id, fallback, cost_usd, difficulty_score FROM events ORDER BY seq")
-    assert rows == [(0, "r0", None, 0.001, 0.25), (1, "r1", "validation", 0.002, 0.25), (2, "r2", None, 0.001, None)]
+    rows = query(
+        tmp_path / "log.sqlite",
+        "SELECT seq, id, fallback, cost_usd, difficulty_score FROM events ORDER BY seq",
+    )
+    assert rows == [
+        (0, "r0", None, 0.001, 0.25),
+        (1, "r1", "validation", 0.002, 0.25),
+        (2, "r2", None, 0.001, None),
+    ]
     events = [
-        DecisionEvent.from_dict(json.loads(text)) for (text,) in query(tmp_path / "log.sqlite", "SELECT event FROM events ORDER BY seq")
+        DecisionEvent.from_dict(json.loads(text))
+        for (text,) in query(tmp_path / "log.sqlite", "SELECT event FROM events ORDER BY seq")
     ]
     assert [event.calls for event in events] == [event.calls for event in EVENTS]
     assert query(tmp_path / "log.sqlite", "PRAGMA journal_mode") == [("wal",)]
@@ -88,7 +105,9 @@ def test_parquet_knows_every_field():
     """A field added to the event needs a column."""
     assert {*schema().names} == {*event_of().as_dict()} - {"format"}
     call = schema().field("calls").type.value_type
-    assert {call.field(number).name for number in range(call.num_fields)} == {*event_of().as_dict()["calls"][0]}
+    assert {call.field(number).name for number in range(call.num_fields)} == {
+        *event_of().as_dict()["calls"][0]
+    }
 
 
 def test_parquet_keeps_what_it_gathered_when_a_file_cannot_be_written(tmp_path):
@@ -116,7 +135,9 @@ def test_opentelemetry_emits_a_span_an_event_without_texts():
     assert spans[0].end_time - spans[0].start_time == 12_500_000
 
 
-@pytest.mark.parametrize(("kind", "package"), [("parquet", "pyarrow"), ("opentelemetry", "opentelemetry")])
+@pytest.mark.parametrize(
+    ("kind", "package"), [("parquet", "pyarrow"), ("opentelemetry", "opentelemetry")]
+)
 def test_sink_names_the_extra_it_needs(kind, package, monkeypatch, tmp_path):
     forget(monkeypatch, package)
     with pytest.raises(MissingExtraError, match="pip install"):
@@ -128,7 +149,9 @@ def test_unknown_sink_is_refused_with_the_known_ones():
         build_sink("syslog")
 
 
-@pytest.mark.parametrize(("sink", "options"), [(SqliteSink, {"fsync": "often"}), (ParquetSink, {"max_rows": 0})])
+@pytest.mark.parametrize(
+    ("sink", "options"), [(SqliteSink, {"fsync": "often"}), (ParquetSink, {"max_rows": 0})]
+)
 def test_sinks_refuse_options_that_break_a_rule(sink, options, tmp_path):
     with pytest.raises(InvalidValueError):
         sink(tmp_path, **options)

@@ -47,17 +47,28 @@ def test_log_numbers_events_in_the_order_they_came(sink):
     log = DecisionLog([sink], writer="me")
     assert [log.write(event_of(number)) for number in range(5)] == [True] * 5
     assert log.close()
-    assert [(event.id, event.seq, event.writer) for event in sink.events] == [(f"r{n}", n, "me") for n in range(5)]
+    assert [(event.id, event.seq, event.writer) for event in sink.events] == [
+        (f"r{n}", n, "me") for n in range(5)
+    ]
     assert sink.closed
-    assert log.report().as_dict() == {"accepted": 5, "dropped": 0, "lost": {"memory": 0}, "pending": 0}
+    assert log.report().as_dict() == {
+        "accepted": 5,
+        "dropped": 0,
+        "lost": {"memory": 0},
+        "pending": 0,
+    }
 
 
 def test_log_drops_and_counts_when_the_queue_is_full(sink, caplog):
-    """A sink that hangs: the queue of three fills, the rest is dropped at once, with one warning and a gap in the numbers."""
+    """A sink that hangs: the queue of three fills, the rest is dropped at once, with one warning
+    and a gap in the numbers.
+    """
     sink.gate.clear()
     log = DecisionLog([sink], capacity=3)
     assert log.write(event_of(0))
-    assert sink.asked.wait(60)  # the thread has taken that one, and hangs: what comes now finds the queue as it is
+    assert sink.asked.wait(
+        60
+    )  # the thread has taken that one, and hangs: what comes now finds the queue as it is
     taken = [True, *(log.write(event_of(number)) for number in range(1, 50))]
     assert taken == [True] * 4 + [False] * 46
     assert log.report().dropped == 46
@@ -66,7 +77,10 @@ def test_log_drops_and_counts_when_the_queue_is_full(sink, caplog):
     assert log.flush()
     assert log.write(event_of(50))
     assert log.close()
-    assert [event.seq for event in sink.events] == [*(number for number in range(50) if taken[number]), 50]
+    assert [event.seq for event in sink.events] == [
+        *(number for number in range(50) if taken[number]),
+        50,
+    ]
 
 
 def test_log_goes_on_with_the_other_sinks_when_one_fails_and_recovers(sink, caplog):
@@ -117,7 +131,10 @@ def test_closed_log_drops_and_counts(sink):
 def test_log_takes_events_from_many_threads(sink):
     """Numbers are those of the queue's order, without a gap or a double."""
     log = DecisionLog([sink])
-    threads = [threading.Thread(target=lambda: [log.write(event_of()) for _ in range(200)]) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: [log.write(event_of()) for _ in range(200)])
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -14,7 +14,9 @@ def test_a_table_of_the_contract_is_native(tmp_path):
 
 
 def test_a_table_of_a_prompt_and_two_models_is_routellm(tmp_path):
-    (tmp_path / "mine.csv").write_text("prompt,small,big,small_response,big_response\nHi,True,False,x,y\n")
+    (tmp_path / "mine.csv").write_text(
+        "prompt,small,big,small_response,big_response\nHi,True,False,x,y\n"
+    )
     name, _, files = find_format(tmp_path / "mine.csv")
     assert (name, files) == ("routellm", [tmp_path / "mine.csv"])
 
@@ -40,5 +42,7 @@ def test_every_format_has_the_two_methods(name):
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(UnknownNameError, match=r"unknown format 'mtbench'. Known: log, native, routellm"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown format 'mtbench'. Known: log, native, routellm"
+    ):
         find_format(Path(tmp_path), "mtbench")

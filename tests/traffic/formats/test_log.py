@@ -28,24 +28,50 @@ def row_of(tmp_path, **changes):
 
 
 def outcomes(row):
-    return {name: row.fields.get(name) for name in ("route", "propensity", "cheap_passed", "frontier_quality")}
+    return {
+        name: row.fields.get(name)
+        for name in ("route", "propensity", "cheap_passed", "frontier_quality")
+    }
 
 
 def test_cheap_answer_that_passed_teaches_with_its_propensity(tmp_path):
     row = row_of(tmp_path, propensity=0.9)
-    assert outcomes(row) == {"route": "cheap", "propensity": 0.9, "cheap_passed": True, "frontier_quality": None}
-    assert (row.fields["cheap_model"], row.fields["prompt_tokens"], row.fields["cheap_tokens"]) == ("cheap-model", 10, 5)
+    assert outcomes(row) == {
+        "route": "cheap",
+        "propensity": 0.9,
+        "cheap_passed": True,
+        "frontier_quality": None,
+    }
+    assert (row.fields["cheap_model"], row.fields["prompt_tokens"], row.fields["cheap_tokens"]) == (
+        "cheap-model",
+        10,
+        5,
+    )
 
 
 def test_fallback_teaches_that_the_cheap_answer_failed_and_nothing_of_the_frontier_model(tmp_path):
-    row = row_of(tmp_path, fallback="validation", calls=(answer(passed=False), answer("frontier", role="fallback")))
-    assert outcomes(row) == {"route": "cheap", "propensity": 0.95, "cheap_passed": False, "frontier_quality": None}
+    row = row_of(
+        tmp_path,
+        fallback="validation",
+        calls=(answer(passed=False), answer("frontier", role="fallback")),
+    )
+    assert outcomes(row) == {
+        "route": "cheap",
+        "propensity": 0.95,
+        "cheap_passed": False,
+        "frontier_quality": None,
+    }
 
 
 def test_shadow_call_teaches_the_other_outcome(tmp_path):
     calls = (answer("frontier", passed=False), answer(role="shadow"))
     row = row_of(tmp_path, route="frontier", calls=calls)
-    assert outcomes(row) == {"route": "frontier", "propensity": 0.95, "cheap_passed": True, "frontier_quality": 0.0}
+    assert outcomes(row) == {
+        "route": "frontier",
+        "propensity": 0.95,
+        "cheap_passed": True,
+        "frontier_quality": 0.0,
+    }
 
 
 def test_call_that_ended_in_an_error_teaches_nothing(tmp_path):
@@ -54,7 +80,10 @@ def test_call_that_ended_in_an_error_teaches_nothing(tmp_path):
     assert "validator's verdict" in row_of(tmp_path, fallback="timeout", calls=calls).problem
 
 
-@pytest.mark.parametrize(("change", "reason"), [({"messages": None}, "its messages"), ({"calls": (answer(checks=()),)}, "verdict")])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"messages": None}, "its messages"), ({"calls": (answer(checks=()),)}, "verdict")],
+)
 def test_event_that_teaches_nothing_says_why(tmp_path, change, reason):
     row = row_of(tmp_path, **change)
     assert row.fields is None
@@ -62,7 +91,10 @@ def test_event_that_teaches_nothing_says_why(tmp_path, change, reason):
 
 
 def test_log_is_recognised_and_ingested_with_its_torn_line_among_the_rejects(tmp_path):
-    events = [event_of(number, messages=({"role": "user", "content": f"Text {number}"},), task="classify") for number in range(4)]
+    events = [
+        event_of(number, messages=({"role": "user", "content": f"Text {number}"},), task="classify")
+        for number in range(4)
+    ]
     folder = write_log(tmp_path / "log", *events)
     (file,) = folder.iterdir()
     file.write_bytes(file.read_bytes()[:-40])

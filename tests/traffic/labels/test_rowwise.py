@@ -19,7 +19,10 @@ def label(text, fields):
         ({"validation": "passed"}, {"cheap_passed": True}),
         ({"validation": "Error", "route": "cheap"}, {"cheap_passed": False, "route": "cheap"}),
         ({"validation": 1, "route": "Frontier"}, {"frontier_quality": 1.0, "route": "Frontier"}),
-        ({"validation": False, "route": "frontier"}, {"frontier_quality": 0.0, "route": "frontier"}),
+        (
+            {"validation": False, "route": "frontier"},
+            {"frontier_quality": 0.0, "route": "frontier"},
+        ),
         ({"validation": None, "cheap_quality": 1}, {"cheap_quality": 1}),
         ({"validation": "", "cheap_passed": False}, {"cheap_passed": False}),
     ],
@@ -31,7 +34,13 @@ def test_validation_becomes_the_outcome_of_the_model_that_answered(fields, outco
 
 def test_validation_counts_its_verdicts():
     source = find_labels("validation")
-    rows = [{"validation": "ok"}, {"validation": "ok"}, {"validation": "fail"}, {"validation": "fail", "route": "frontier"}, {}]
+    rows = [
+        {"validation": "ok"},
+        {"validation": "ok"},
+        {"validation": "fail"},
+        {"validation": "fail", "route": "frontier"},
+        {},
+    ]
     assert len(list(source.rows([RawRow("f", 1, row) for row in rows]))) == 5
     assert source.report().found == {"cheap failed": 1, "cheap passed": 2, "frontier failed": 1}
 
@@ -40,10 +49,22 @@ def test_validation_counts_its_verdicts():
     ("text", "fields", "problem"),
     [
         ("validation", {"validation": "maybe"}, "validation must be one of passed, pass, ok"),
-        ("validation", {"validation": "ok", "cheap_passed": True}, "validation must not stand beside cheap_passed: got 'ok'"),
+        (
+            "validation",
+            {"validation": "ok", "cheap_passed": True},
+            "validation must not stand beside cheap_passed: got 'ok'",
+        ),
         ("gap:margin=0.1", {"cheap_quality": 7, "frontier_quality": 1}, "cheap_quality must be in"),
-        ("preference", {"winner": "cheap", "preference": "cheap"}, "winner must not stand beside preference"),
-        ("preference", {"winner": "gpt-4"}, "winner must be one of cheap, frontier, tie, or model_a"),
+        (
+            "preference",
+            {"winner": "cheap", "preference": "cheap"},
+            "winner must not stand beside preference",
+        ),
+        (
+            "preference",
+            {"winner": "gpt-4"},
+            "winner must be one of cheap, frontier, tie, or model_a",
+        ),
         ("preference", {"winner": "model_a"}, "winner must be one of cheap, frontier, tie"),
         (
             "preference:cheap=s,frontier=b",
@@ -73,7 +94,9 @@ def test_row_that_breaks_a_rule_goes_on_with_the_reason(text, fields, problem):
     ],
 )
 def test_gap_below_the_margin_is_a_tie_unless_somebody_voted(cheap, frontier, vote, preference):
-    row, _ = label("gap:margin=0.1", {"cheap_quality": cheap, "frontier_quality": frontier, "preference": vote})
+    row, _ = label(
+        "gap:margin=0.1", {"cheap_quality": cheap, "frontier_quality": frontier, "preference": vote}
+    )
     assert (row.fields["preference"] or None) == preference
     assert (row.fields["cheap_quality"], row.fields["frontier_quality"]) == (cheap, frontier)
 
@@ -81,9 +104,17 @@ def test_gap_below_the_margin_is_a_tie_unless_somebody_voted(cheap, frontier, vo
 def test_gap_reports_what_the_margin_changed():
     source = find_labels("gap:margin=0.25")
     pairs = [(0.5, 0.5), (0.5, 0.6), (0.5, 1.0), (None, 1.0)]
-    rows = [RawRow("f", 1, {"cheap_quality": cheap, "frontier_quality": frontier}) for cheap, frontier in pairs]
+    rows = [
+        RawRow("f", 1, {"cheap_quality": cheap, "frontier_quality": frontier})
+        for cheap, frontier in pairs
+    ]
     assert len(list(source.rows(rows))) == 4
-    assert source.report().found == {"margin": 0.25, "both_qualities": 3, "equal": 1, "within_margin": 1}
+    assert source.report().found == {
+        "margin": 0.25,
+        "both_qualities": 3,
+        "equal": 1,
+        "within_margin": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -101,11 +132,21 @@ def test_gap_reports_what_the_margin_changed():
 )
 def test_winner_becomes_a_preference(winner, vote):
     """The seats are the other way round than the models: model_a is the frontier model."""
-    row, _ = label("preference:cheap=small-8b,frontier=big", {"winner": winner, "model_a": "big", "model_b": "small-8b"})
-    assert row.fields == {"prompt": "x", "cheap_model": "small-8b", "frontier_model": "big", "preference": vote}
+    row, _ = label(
+        "preference:cheap=small-8b,frontier=big",
+        {"winner": winner, "model_a": "big", "model_b": "small-8b"},
+    )
+    assert row.fields == {
+        "prompt": "x",
+        "cheap_model": "small-8b",
+        "frontier_model": "big",
+        "preference": vote,
+    }
 
 
 def test_winner_reads_the_names_of_its_row():
-    row, report = label("preference", {"winner": "big", "cheap_model": "small", "frontier_model": "big"})
+    row, report = label(
+        "preference", {"winner": "big", "cheap_model": "small", "frontier_model": "big"}
+    )
     assert row.fields["preference"] == "frontier"
     assert report.found == {"frontier": 1}

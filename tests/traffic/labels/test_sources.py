@@ -47,17 +47,37 @@ def test_source_takes_no_rows_at_all(name):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("jury", UnknownNameError, "unknown label source 'jury'. Known: annotators, gap, judge, preference, validation"),
+        (
+            "jury",
+            UnknownNameError,
+            "unknown label source 'jury'. Known: annotators, gap, judge, preference, validation",
+        ),
         ("judge:skale=1,10", UnknownNameError, "unknown judge option 'skale'. Known: scale"),
-        ("judge:1,10", InvalidValueError, "option of label source 'judge' must be written as option=value: got '1,10'"),
-        ("judge", InvalidValueError, "scale must be two different numbers, the worst score and the best: got None"),
+        (
+            "judge:1,10",
+            InvalidValueError,
+            "option of label source 'judge' must be written as option=value: got '1,10'",
+        ),
+        (
+            "judge",
+            InvalidValueError,
+            "scale must be two different numbers, the worst score and the best: got None",
+        ),
         ("judge:scale=7,7", InvalidValueError, "scale must be two different numbers"),
         ("judge:scale=1,inf", InvalidValueError, "scale must be two different numbers"),
-        ("judge:scale=one,ten", InvalidValueError, "scale must be two different numbers, .*: got 'one'"),
+        (
+            "judge:scale=one,ten",
+            InvalidValueError,
+            "scale must be two different numbers, .*: got 'one'",
+        ),
         ("gap", InvalidValueError, r"margin must be in \(0, 1\]: got None"),
         ("gap:margin=0", InvalidValueError, r"margin must be in \(0, 1\]: got 0.0"),
         ("gap:margin=10", InvalidValueError, r"margin must be in \(0, 1\]: got 10.0"),
-        ("validation:strict=1", UnknownNameError, "unknown validation option 'strict'. Known: none"),
+        (
+            "validation:strict=1",
+            UnknownNameError,
+            "unknown validation option 'strict'. Known: none",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(text, error, message):
@@ -75,7 +95,9 @@ def test_sources_are_chained_in_the_order_given(tmp_path):
     """A judge's scores first, then a margin on the qualities they become."""
     path = tmp_path / "in.jsonl"
     path.write_text('{"id": "a", "prompt": "Hi", "cheap_score": 8, "frontier_score": 8.5}\n')
-    summary = ingest([path], tmp_path / "out.parquet", labels=["judge:scale=1,10", "gap:margin=0.1"])
+    summary = ingest(
+        [path], tmp_path / "out.parquet", labels=["judge:scale=1,10", "gap:margin=0.1"]
+    )
     outcomes = Traffic.read(tmp_path / "out.parquet").outcomes
     assert (outcomes.cheap_quality[0], outcomes.gain[0]) == (pytest.approx(7 / 9), 0.0)
     assert [found["source"] for found in summary.labels] == ["judge", "gap"]

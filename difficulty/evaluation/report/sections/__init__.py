@@ -1,7 +1,8 @@
 """The sections of the report in their order, one file each.
 
-A section is a function of the evaluation and the extras that returns a :class:`~difficulty.evaluation.report.blocks.Section`, or None where
-it does not apply. What is unknown is said, with the reason. To add one, write its file and add its line.
+A section is a function of the evaluation and the extras that returns a
+:class:`~difficulty.evaluation.report.blocks.Section`, or None where it does not apply. What is
+unknown is said, with the reason. To add one, write its file and add its line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Whether routing pays for the team: the verdict, the break-even plot, the ways to host, the conditions, and what all that rests on.
+"""Whether routing pays for the team: the verdict, the break-even plot, the ways to host, the
+conditions, and what all that rests on.
 
 It shows what ``economics.json`` holds; without it there is no such section.
 """
@@ -9,7 +10,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from difficulty.economics.numbers import estimate_text
-from difficulty.evaluation.report.blocks import Block, Notice, Paragraph, Picture, Row, Section, Table, Tone
+from difficulty.evaluation.report.blocks import (
+    Block,
+    Notice,
+    Paragraph,
+    Picture,
+    Row,
+    Section,
+    Table,
+    Tone,
+)
 from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.report.plot import Axis, Plot
 from difficulty.evaluation.result import Evaluation
@@ -28,7 +38,12 @@ _SHAPES: Final = {
     "aggregator": "aggregator by the token",
     "dedicated": "hosted, dedicated",
 }
-_STYLES: Final = {"own": "task_mean", "cloud": "without_task", "aggregator": "router", "dedicated": "oracle"}
+_STYLES: Final = {
+    "own": "task_mean",
+    "cloud": "without_task",
+    "aggregator": "router",
+    "dedicated": "oracle",
+}
 _COLUMNS: Final = {
     "cost": "hosting, USD a month",
     "saving": "saving, USD a month",
@@ -65,18 +80,41 @@ def _sentence(text: str) -> str:
 def _picture(form: Mapping[str, Any]) -> Picture:
     """Return saving against volume; above the line at zero it pays."""
     volumes, curves = form["volumes"], form["curves"]
-    known = {shape: curve for shape, curve in curves.items() if any(value is not None for value in curve["value"])}
-    ends = [value for curve in known.values() for part in ("value", "low", "high") for value in curve[part]]
-    after = "after the cost to keep it" if form["measure"] == "net_saving" else "without the cost to keep it, which is not known"
-    plot = Plot(Axis.over("requests a month", volumes, margin=0.01, most=5), Axis.over("USD saved a month", [0.0, *ends]))
+    known = {
+        shape: curve
+        for shape, curve in curves.items()
+        if any(value is not None for value in curve["value"])
+    }
+    ends = [
+        value
+        for curve in known.values()
+        for part in ("value", "low", "high")
+        for value in curve[part]
+    ]
+    after = (
+        "after the cost to keep it"
+        if form["measure"] == "net_saving"
+        else "without the cost to keep it, which is not known"
+    )
+    plot = Plot(
+        Axis.over("requests a month", volumes, margin=0.01, most=5),
+        Axis.over("USD saved a month", [0.0, *ends]),
+    )
     for shape, curve in known.items():
-        plot.band(volumes, curve["low"], curve["high"], style=f"area {_STYLES.get(shape, 'router')}")
+        plot.band(
+            volumes, curve["low"], curve["high"], style=f"area {_STYLES.get(shape, 'router')}"
+        )
     plot.segment((plot.x.low, 0.0), (plot.x.high, 0.0), style="line zero")
     for shape, curve in known.items():
         plot.line(volumes, curve["value"], style=f"line {_STYLES.get(shape, 'other')}")
     legend = tuple((f"line {_STYLES.get(shape, 'other')}", _name(shape)) for shape in known)
-    description = f"Saving a month {after}. Where a line crosses zero, that way to host breaks even. Shaded: 95 % intervals."
-    return Picture("break-even", "Saving against volume", plot, legend, description, _points(volumes, known))
+    description = (
+        f"Saving a month {after}. Where a line crosses zero, that way to host breaks even. Shaded:"
+        " 95 % intervals."
+    )
+    return Picture(
+        "break-even", "Saving against volume", plot, legend, description, _points(volumes, known)
+    )
 
 
 def _points(volumes: list[float], curves: Mapping[str, Any]) -> Table:
@@ -84,13 +122,24 @@ def _points(volumes: list[float], curves: Mapping[str, Any]) -> Table:
         Row(
             f"{volumes[place]:,.0f}",
             tuple(
-                estimate_text(Estimate(value=curve["value"][place], low=curve["low"][place], high=curve["high"][place], note="unknown"))
+                estimate_text(
+                    Estimate(
+                        value=curve["value"][place],
+                        low=curve["low"][place],
+                        high=curve["high"][place],
+                        note="unknown",
+                    )
+                )
                 for curve in curves.values()
             ),
         )
         for place in range(0, len(volumes), _EVERY)
     ]
-    return Table.of("USD saved a month by volume", ["requests a month", *(_name(shape) for shape in curves)], rows)
+    return Table.of(
+        "USD saved a month by volume",
+        ["requests a month", *(_name(shape) for shape in curves)],
+        rows,
+    )
 
 
 def _hosting(form: Mapping[str, Any]) -> Table:
@@ -101,12 +150,21 @@ def _hosting(form: Mapping[str, Any]) -> Table:
         if any(cells):
             texts = tuple(estimate_text(Estimate(**cell)) if cell else "unknown" for cell in cells)
             rows.append(Row(name, texts, mark=form["barred"].get(shape, "")))
-    return Table.of("Ways to host the cheap model, the simplest requests kept on it", ["hosting", *_COLUMNS.values()], rows)
+    return Table.of(
+        "Ways to host the cheap model, the simplest requests kept on it",
+        ["hosting", *_COLUMNS.values()],
+        rows,
+    )
 
 
 def _conditions(form: Mapping[str, Any]) -> Table:
-    rows = [Row(one["name"].replace("_", " "), (one["state"], one["text"])) for one in form["conditions"]]
-    return Table.of("Conditions under which it does not pay", ["condition", "state", "what was found"], rows)
+    rows = [
+        Row(one["name"].replace("_", " "), (one["state"], one["text"]))
+        for one in form["conditions"]
+    ]
+    return Table.of(
+        "Conditions under which it does not pay", ["condition", "state", "what was found"], rows
+    )
 
 
 def _name(shape: str) -> str:

@@ -10,14 +10,32 @@ from difficulty.evaluation.result import Evaluation
 
 __all__ = ["findings_section"]
 
-_TONES: Final[dict[str, tuple[Tone, str]]] = {"error": ("error", "Error"), "warning": ("warning", "Warning"), "info": ("info", "Note")}
+_TONES: Final[dict[str, tuple[Tone, str]]] = {
+    "error": ("error", "Error"),
+    "warning": ("warning", "Warning"),
+    "info": ("info", "Note"),
+}
 
 
 def findings_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return a notice for each finding, the gravest first."""
     blocks: list[Block] = [
-        Notice(*_TONES[finding.severity], text=f"{finding.name.replace('_', ' ')}: {finding.message}") for finding in evaluation.findings
+        Notice(
+            *_TONES[finding.severity], text=f"{finding.name.replace('_', ' ')}: {finding.message}"
+        )
+        for finding in evaluation.findings
     ]
     if not any(finding.severity != "info" for finding in evaluation.findings):
-        blocks.insert(0, Notice("good", "Nothing grave", "The honesty checks that could be made found no error and nothing to warn of."))
-    return Section("findings", "Findings", (*blocks, *(Paragraph(note) for note in (extras.note, *evaluation.notes) if note)))
+        blocks.insert(
+            0,
+            Notice(
+                "good",
+                "Nothing grave",
+                "The honesty checks that could be made found no error and nothing to warn of.",
+            ),
+        )
+    return Section(
+        "findings",
+        "Findings",
+        (*blocks, *(Paragraph(note) for note in (extras.note, *evaluation.notes) if note)),
+    )

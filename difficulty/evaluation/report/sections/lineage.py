@@ -18,7 +18,11 @@ def lineage_section(evaluation: Evaluation, extras: Extras) -> Section:
     made = [
         ("traffic", extras.traffic or "unknown"),
         ("requests", _counted(evaluation.counts)),
-        *(_flat(evaluation.lineage) if evaluation.lineage else [("scorer", "unknown: this evaluation does not say")]),
+        *(
+            _flat(evaluation.lineage)
+            if evaluation.lineage
+            else [("scorer", "unknown: this evaluation does not say")]
+        ),
     ]
     blocks: list[Block] = [Facts(tuple(made))]
     if extras.chosen:
@@ -33,8 +37,15 @@ def _counted(counts: Mapping[str, int]) -> str:
 def _expected(evaluation: Evaluation, chosen: Chosen) -> Table:
     """Return what was expected when the threshold was chosen beside what is found here."""
     names = [name for name in chosen.expected if name in evaluation.overall]
-    rows = [Row(label_of(name), (as_text(chosen.expected[name]), as_text(evaluation.overall[name]))) for name in names]
-    return Table.of("What was expected of the threshold, and what is found here", ["figure", "expected (calibration)", "found here"], rows)
+    rows = [
+        Row(label_of(name), (as_text(chosen.expected[name]), as_text(evaluation.overall[name])))
+        for name in names
+    ]
+    return Table.of(
+        "What was expected of the threshold, and what is found here",
+        ["figure", "expected (calibration)", "found here"],
+        rows,
+    )
 
 
 def _flat(form: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -46,4 +57,11 @@ def _flat(form: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
         elif isinstance(value, Sequence) and not isinstance(value, str):
             yield full, ", ".join(str(part) for part in value) or "none"
         else:
-            yield full, "unknown" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+            yield (
+                full,
+                "unknown"
+                if value is None
+                else f"{value:,}"
+                if isinstance(value, int)
+                else str(value),
+            )

@@ -1,4 +1,6 @@
-"""The requests on which the score was sure and wrong. Texts stand here only when the user asked for them."""
+"""The requests on which the score was sure and wrong. Texts stand here only when the user asked for
+them.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,47 @@ __all__ = ["LONGEST_TEXT", "mistakes_section"]
 
 LONGEST_TEXT = 280
 """Characters of a text that are shown."""
-_COLUMNS = ("request", "task", "score", "p_cheap_fails", "cheap quality", "frontier quality", "decided by")
+_COLUMNS = (
+    "request",
+    "task",
+    "score",
+    "p_cheap_fails",
+    "cheap quality",
+    "frontier quality",
+    "decided by",
+)
 
 
 def mistakes_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return both kinds of mistakes, or why there are none."""
     title, mistakes = "Worst mistakes", extras.mistakes
     if mistakes is None:
-        return Section("mistakes", title, (Paragraph("Mistakes are unknown: there is no threshold, or the requests were not at hand."),))
-    shown = "" if extras.texts_shown else " Texts are left out; 'difficulty evaluate --show-texts' shows them."
-    text = f"Requests on which the score was sure and wrong, the surest first. A wrong label looks the same as a wrong score.{shown}"
-    kept = _table(f"Kept, but the frontier model was needed: {_of(mistakes.kept, mistakes.n_kept)}", mistakes.kept, extras)
-    sent = _table(f"Sent, but not needed: {_of(mistakes.sent, mistakes.n_sent)}", mistakes.sent, extras)
+        return Section(
+            "mistakes",
+            title,
+            (
+                Paragraph(
+                    "Mistakes are unknown: there is no threshold, or the requests were not at hand."
+                ),
+            ),
+        )
+    shown = (
+        ""
+        if extras.texts_shown
+        else " Texts are left out; 'difficulty evaluate --show-texts' shows them."
+    )
+    text = (
+        "Requests on which the score was sure and wrong, the surest first. A wrong label looks the"
+        f" same as a wrong score.{shown}"
+    )
+    kept = _table(
+        f"Kept, but the frontier model was needed: {_of(mistakes.kept, mistakes.n_kept)}",
+        mistakes.kept,
+        extras,
+    )
+    sent = _table(
+        f"Sent, but not needed: {_of(mistakes.sent, mistakes.n_sent)}", mistakes.sent, extras
+    )
     return Section("mistakes", title, (Paragraph(text), kept, sent))
 
 
@@ -38,8 +69,17 @@ def _table(caption: str, mistakes: Sequence[Mistake], extras: Extras) -> Table:
 
 
 def _row(mistake: Mistake, texts_shown: bool) -> Row:
-    numbers = (mistake.score, mistake.p_cheap_fails, mistake.cheap_quality, mistake.frontier_quality)
-    cells = (mistake.task or "(none)", *(_number(value) for value in numbers), "a rule" if mistake.by_rule else "the score")
+    numbers = (
+        mistake.score,
+        mistake.p_cheap_fails,
+        mistake.cheap_quality,
+        mistake.frontier_quality,
+    )
+    cells = (
+        mistake.task or "(none)",
+        *(_number(value) for value in numbers),
+        "a rule" if mistake.by_rule else "the score",
+    )
     return Row(mistake.id, (*cells, _shortened(mistake.text or "")) if texts_shown else cells)
 
 

@@ -1,4 +1,6 @@
-"""What any threshold would do: a slider over the points of the curve, beside precision and recall."""
+"""What any threshold would do: a slider over the points of the curve, beside precision and
+recall.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from difficulty.evaluation.result import Evaluation
 __all__ = ["SLIDER_FIGURES", "thresholds_section"]
 
 SLIDER_FIGURES = (
-    "frontier_share", "quality", "gap_recovered", "cost", "saving", "fallback_share", "routing_precision", "routing_recall", "risk",
+    "frontier_share", "quality", "gap_recovered", "cost", "saving", "fallback_share",
+    "routing_precision", "routing_recall", "risk",
     "cheap_route_precision",
 )  # fmt: skip
 _DRAWN = ("routing_precision", "routing_recall", "risk", "frontier_share")
@@ -25,16 +28,33 @@ def thresholds_section(evaluation: Evaluation, extras: Extras) -> Section:
     curve = evaluation.curve
     title = "Any threshold"
     if curve is None:
-        return Section("thresholds", title, (Paragraph("Figures along the threshold are unknown: this evaluation holds no curve."),))
+        return Section(
+            "thresholds",
+            title,
+            (
+                Paragraph(
+                    "Figures along the threshold are unknown: this evaluation holds no curve."
+                ),
+            ),
+        )
     plot = _plot(evaluation, curve)
     explorer = _explorer(evaluation, curve, plot)
-    text = "Move the slider to see what another threshold would do. Every figure is one of metrics.json, with its 95 % interval."
-    return Section("thresholds", title, (Paragraph(text), _picture(evaluation, curve, plot), explorer))
+    text = (
+        "Move the slider to see what another threshold would do. Every figure is one of"
+        " metrics.json, with its 95 % interval."
+    )
+    return Section(
+        "thresholds", title, (Paragraph(text), _picture(evaluation, curve, plot), explorer)
+    )
 
 
 def _plot(evaluation: Evaluation, curve: Curve) -> Plot:
     inner = curve.threshold[1:-1] or curve.threshold  # the outermost lie far beyond the scores
-    plot = Plot(Axis.over("threshold on difficulty_score", inner), Axis.between("share", 0.0, 1.0), markers=[_MARK])
+    plot = Plot(
+        Axis.over("threshold on difficulty_score", inner),
+        Axis.between("share", 0.0, 1.0),
+        markers=[_MARK],
+    )
     for name in ("routing_precision", "routing_recall"):
         band = curve.figures[name]
         plot.band(curve.threshold, band.low, band.high, style=f"area {name}")
@@ -46,21 +66,36 @@ def _plot(evaluation: Evaluation, curve: Curve) -> Plot:
 
 
 def _picture(evaluation: Evaluation, curve: Curve, plot: Plot) -> Picture:
-    legend = [(f"line {name}", label_of(name)) for name in _DRAWN if any(value is not None for value in curve.figures[name].value)]
+    legend = [
+        (f"line {name}", label_of(name))
+        for name in _DRAWN
+        if any(value is not None for value in curve.figures[name].value)
+    ]
     legend += [("line chosen", "threshold in use")] if evaluation.threshold is not None else []
     legend.append(("line mark", "where the slider stands"))
     description = (
-        "Precision is the share of sent requests that needed the frontier model, recall the share of those that needed it that are sent. A "
-        "higher threshold sends fewer requests. Shaded: 95 % intervals. The table below holds every point."
+        "Precision is the share of sent requests that needed the frontier model, recall the share"
+        " of those that needed it that are sent. A higher threshold sends fewer requests. Shaded:"
+        " 95 % intervals. The table below holds every point."
     )
-    return Picture("precision-recall", "Precision and recall against the threshold", plot, tuple(legend), description)
+    return Picture(
+        "precision-recall",
+        "Precision and recall against the threshold",
+        plot,
+        tuple(legend),
+        description,
+    )
 
 
 def _explorer(evaluation: Evaluation, curve: Curve, plot: Plot) -> Explorer:
     """Return the slider, from the lowest threshold to the highest, as the plot has them."""
     names = [name for name in SLIDER_FIGURES if name in curve.figures]
     places = range(len(curve.threshold) - 1, -1, -1)
-    chosen = None if evaluation.threshold is None else [curve.threshold[place] for place in places].index(evaluation.threshold)
+    chosen = (
+        None
+        if evaluation.threshold is None
+        else [curve.threshold[place] for place in places].index(evaluation.threshold)
+    )
     rows = [
         Row(
             threshold_text(curve.threshold[place]),
@@ -71,6 +106,18 @@ def _explorer(evaluation: Evaluation, curve: Curve, plot: Plot) -> Explorer:
         )
         for number, place in enumerate(places)
     ]
-    table = Table.of("What each threshold does", ["threshold", *(label_of(name) for name in names)], rows, folded=True)
+    table = Table.of(
+        "What each threshold does",
+        ["threshold", *(label_of(name) for name in names)],
+        rows,
+        folded=True,
+    )
     start = len(rows) // 2 if chosen is None else chosen
-    return Explorer(start, chosen, "Threshold", "low: more to the frontier model", "high: more stays on the cheap model", table)
+    return Explorer(
+        start,
+        chosen,
+        "Threshold",
+        "low: more to the frontier model",
+        "high: more stays on the cheap model",
+        table,
+    )
