@@ -10,34 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = [
-    "BundleError",
-    "BundleNotFoundError",
-    "DifficultyError",
-    "EncoderError",
-    "EncoderNotFoundError",
-    "FieldError",
-    "InvalidValueError",
-    "LogError",
-    "MissingExtraError",
-    "NoSignalError",
-    "NotAttainableError",
-    "ParityError",
-    "PromotedMeanwhileError",
-    "RecipeError",
-    "RegistryError",
-    "RunError",
-    "ScoringError",
-    "SignatureError",
-    "SigningKeyError",
-    "TooFewSamplesError",
-    "TrackingError",
-    "TrafficError",
-    "TrafficNotFoundError",
-    "UndefinedMetricError",
-    "UnknownNameError",
-]
-
 
 class DifficultyError(Exception):
     """Root of every error raised on purpose."""

@@ -16,8 +16,6 @@ from typing import Any, Literal, get_args
 from difficulty.errors import InvalidValueError, LogError
 from difficulty.route import Route
 
-__all__ = ["EVENT_FORMAT", "Call", "CallRole", "Check", "DecisionEvent", "FallbackCause", "Outcome"]
-
 EVENT_FORMAT = 1
 
 CallRole = Literal["answer", "fallback", "shadow"]

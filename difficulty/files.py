@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["whole_file"]
-
 
 @contextmanager
 def whole_file(out: Path, *, errors: str = "strict") -> Iterator[IO[str]]:

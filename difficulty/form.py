@@ -37,8 +37,6 @@ from typing import (
 
 from difficulty.errors import FieldError
 
-__all__ = ["Form", "Rule", "above", "at_least", "between", "matching", "non_empty"]
-
 _Reader = Callable[[Any], Any]
 """From what stands in the file to the field's value; raises ``FieldError``."""
 

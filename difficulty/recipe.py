@@ -14,30 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from difficulty.errors import RecipeError
 
-__all__ = [
-    "DistilSettings",
-    "ExportSettings",
-    "FeatureSettings",
-    "FinetuneSettings",
-    "LabelSettings",
-    "LengthSettings",
-    "NeighbourSettings",
-    "NgramSettings",
-    "PolicySettings",
-    "PromotionSettings",
-    "Recipe",
-    "SearchSettings",
-    "SplitSettings",
-    "EmbeddingSettings",
-    "TaskSettings",
-    "TextSettings",
-    "TransformerSettings",
-    "ValidatorSettings",
-    "load_recipe",
-    "parse_recipe",
-]
-
-
 _Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

@@ -14,8 +14,6 @@ from typing import Any, Literal, get_args
 from difficulty.errors import InvalidValueError
 from difficulty.route import Route
 
-__all__ = ["Estimate", "Message", "OperatingPoint", "Preference", "Prices", "Sample"]
-
 Preference = Literal["cheap", "tie", "frontier"]
 
 

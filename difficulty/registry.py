@@ -14,8 +14,6 @@ from typing import Any
 
 from difficulty.errors import UnknownNameError
 
-__all__ = ["known_names", "resolve"]
-
 
 def resolve(name: str, table: Mapping[str, str], *, kind: str) -> Any:
     """Return the object registered as ``name``.

@@ -6,6 +6,4 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Route"]
-
 Route = Literal["cheap", "frontier"]

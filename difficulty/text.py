@@ -27,8 +27,6 @@ from typing import Any, NamedTuple, TypeGuard
 
 from difficulty.errors import InvalidValueError
 
-__all__ = ["TEXT_VIEWS", "TextView", "View", "message_text", "render"]
-
 TEXT_VIEWS = (1,)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -19,8 +19,6 @@ from tokenizers import Tokenizer
 
 from difficulty.wordpiece import WordIds
 
-__all__ = ["RequestTokenizer", "TokenIds", "pad"]
-
 IntArray = NDArray[np.int64]
 
 

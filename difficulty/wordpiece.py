@@ -16,8 +16,6 @@ from itertools import chain
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
-__all__ = ["WordIds"]
-
 _WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
 _MIXED = re.compile(
     r"(?<![^ \t\n\r])[^ \t\n\r]*[^\x00-\x7f][^ \t\n\r]*|[0-9A-Za-z]+|[!-/:-@\[-`{-~]"

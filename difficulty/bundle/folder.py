@@ -31,8 +31,6 @@ from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
 from difficulty.errors import PromotedMeanwhileError, RegistryError
 
-__all__ = ["JOURNAL_FORMAT", "Event", "FolderRegistry", "Journal"]
-
 JOURNAL_FORMAT = 1
 
 

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from difficulty.errors import RegistryError
 
-__all__ = ["locked"]
-
 _WAIT_S = 30.0
 _PAUSE_S = 0.05
 

@@ -15,8 +15,6 @@ from typing import Annotated, Any, Literal
 
 from difficulty.form import Form, above, at_least, matching, non_empty
 
-__all__ = ["BUNDLE_FORMAT", "UNSEALED", "FileEntry", "Manifest", "is_sealed", "seal"]
-
 BUNDLE_FORMAT = 1
 UNSEALED = "0" * 64
 

@@ -9,8 +9,6 @@ from typing import Annotated, Any, Literal
 from difficulty.errors import FieldError
 from difficulty.form import Form, at_least, between, non_empty
 
-__all__ = ["Chosen", "CutOffs", "Early", "Exploration", "Fallback", "Policy", "ValidatorRule"]
-
 Share = Annotated[float, between(0, 1)]
 
 

@@ -21,19 +21,6 @@ from difficulty.bundle.store import Bundle
 from difficulty.errors import RegistryError
 from difficulty.registry import resolve
 
-__all__ = [
-    "CHALLENGER",
-    "CHAMPION",
-    "REGISTRIES",
-    "Registry",
-    "Version",
-    "check_name",
-    "checked",
-    "follow_alias",
-    "open_registry",
-    "tags_of",
-]
-
 CHALLENGER, CHAMPION = "challenger", "champion"
 
 REGISTRIES = {

@@ -28,16 +28,6 @@ from difficulty.bundle.store import SIGNATURE, Bundle, read_bundle
 from difficulty.bundle.trust import Trust
 from difficulty.errors import MissingExtraError, SignatureError, SigningKeyError
 
-__all__ = [
-    "Signer",
-    "SigningKey",
-    "claimed_signer",
-    "opened",
-    "sign_bundle",
-    "sign_folder",
-    "verify_signature",
-]
-
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _NEW_KEY = "Make one with: openssl ecparam -name prime256v1 -genkey -noout -out private.pem"
 

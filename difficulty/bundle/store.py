@@ -19,17 +19,6 @@ from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form
 from difficulty.text import TEXT_VIEWS
 
-__all__ = [
-    "EARLY_GRAPH",
-    "REQUIRED_FILES",
-    "SIGNATURE",
-    "Bundle",
-    "appearing",
-    "copy_bundle",
-    "read_bundle",
-    "write_bundle",
-]
-
 REQUIRED_FILES = (
     "scorer.onnx",
     "tokenizer.json",

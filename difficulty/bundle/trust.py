@@ -8,8 +8,6 @@ from pathlib import Path
 from difficulty.errors import FieldError, InvalidValueError
 from difficulty.form import Form
 
-__all__ = ["Trust", "load_trust"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trust(Form):

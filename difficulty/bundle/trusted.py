@@ -9,8 +9,6 @@ from pathlib import Path
 from difficulty.bundle.store import Bundle, read_bundle
 from difficulty.bundle.trust import Trust
 
-__all__ = ["read_trusted"]
-
 
 def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
     """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.

@@ -15,8 +15,6 @@ from rich.logging import RichHandler
 from difficulty.cli.console import err
 from difficulty.errors import DifficultyError, MissingExtraError
 
-__all__ = ["build_app", "main"]
-
 COMMANDS = (
     "demo",
     "ingest",

@@ -12,19 +12,6 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-__all__ = [
-    "DEFAULT_CACHE",
-    "CachePath",
-    "JsonFlag",
-    "OutPath",
-    "counting",
-    "err",
-    "out",
-    "print_json",
-    "shown",
-    "steps",
-]
-
 out = Console(highlight=False, emoji=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 

@@ -16,8 +16,6 @@ from difficulty.cli.ingest import print_summary
 from difficulty.cli.route import print_decision
 from difficulty.cli.ship import print_parity, print_point
 
-__all__ = ["command"]
-
 _REQUESTS = (
     (
         "Which label fits this ticket: billing, delivery or login? 'I was charged twice in May.'",

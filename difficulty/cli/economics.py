@@ -14,8 +14,6 @@ import typer
 
 from difficulty.cli.console import JsonFlag, out, print_json, steps
 
-__all__ = ["command"]
-
 
 def command(
     traffic: Annotated[Path, typer.Option(help="File written by 'difficulty ingest'.")],

@@ -24,8 +24,6 @@ from difficulty.cli.console import (
 if TYPE_CHECKING:
     from difficulty.stages.evaluate import Judgement
 
-__all__ = ["command"]
-
 
 def command(
     scorer: Annotated[Path, typer.Argument(help="Run or bundle folder.")],

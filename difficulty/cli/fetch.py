@@ -13,8 +13,6 @@ from difficulty.cli.console import JsonFlag, OutPath, out, print_json
 from difficulty.cli.registered import RegistryAddress
 from difficulty.cli.trusted import TrustPath, given_trust
 
-__all__ = ["command"]
-
 
 def command(
     reference: Annotated[

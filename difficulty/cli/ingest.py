@@ -16,7 +16,6 @@ from difficulty.cli.console import JsonFlag, OutPath, counting, err, out, print_
 if TYPE_CHECKING:
     from difficulty.traffic.summary import Summary
 
-__all__ = ["command", "print_summary"]
 
 _MOST_TASKS = 8
 _OUTCOMES = {

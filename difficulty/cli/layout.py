@@ -14,8 +14,6 @@ import typer
 from difficulty.cli.console import JsonFlag, OutPath, out, print_json
 from difficulty.cli.trusted import TrustPath, given_trust
 
-__all__ = ["command"]
-
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],

@@ -13,8 +13,6 @@ import typer
 
 from difficulty.cli.console import JsonFlag, out, print_json
 
-__all__ = ["command"]
-
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder, where the proxy runs.")],

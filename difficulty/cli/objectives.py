@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CATCH_RATE_HELP", "OBJECTIVE_HELP", "PER_TASK_HELP"]
-
 OBJECTIVE_HELP = (
     "share=X, cost=USD: at most, of the requests, for 1,000 of them; quality=X, mean_quality=X: at"
     " least, of the gap, of all answers; utility=USD: a right answer is worth that; risk=X,"

@@ -21,8 +21,6 @@ from difficulty.cli.trusted import TrustPath, given_trust
 if TYPE_CHECKING:
     from difficulty.stages.promote import Comparison, Promotion
 
-__all__ = ["command"]
-
 
 def command(
     name: BundleName,

@@ -14,8 +14,6 @@ from difficulty.cli.console import JsonFlag, out, print_json
 from difficulty.cli.registered import RegistryAddress
 from difficulty.cli.trusted import TrustPath, given_trust
 
-__all__ = ["command"]
-
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],

@@ -9,8 +9,6 @@ from __future__ import annotations
 from difficulty.cli.console import JsonFlag, out, print_json
 from difficulty.cli.registered import BundleName, RegistryAddress
 
-__all__ = ["command"]
-
 
 def command(name: BundleName, registry: RegistryAddress, json: JsonFlag = False) -> None:
     """Run rollback."""

@@ -14,8 +14,6 @@ import typer
 from difficulty.cli.console import JsonFlag, counting, out, print_json
 from difficulty.cli.score import check_one_input
 
-__all__ = ["command", "print_decision"]
-
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],

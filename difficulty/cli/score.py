@@ -12,8 +12,6 @@ import typer
 
 from difficulty.cli.console import JsonFlag, counting, err, out, print_json
 
-__all__ = ["check_one_input", "command"]
-
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],

@@ -9,8 +9,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["search_table"]
-
 
 def search_table(report: Mapping[str, Any], *, most: int = 8) -> RenderableType:
     """Return a search's report as a table of the best candidates and the chosen one, with a line on

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from difficulty.stages.run import Run
     from difficulty.stages.ship import Shipped
 
-__all__ = ["command", "print_parity", "print_point", "print_promise"]
-
 
 def command(
     run: Annotated[Path, typer.Argument(help="Run folder written by 'difficulty train'.")],

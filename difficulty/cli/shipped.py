@@ -16,8 +16,6 @@ from difficulty.features.sentence import prepare
 from difficulty.features.transformer import kept_on_disk
 from difficulty.recipe import FeatureSettings, Recipe, load_recipe
 
-__all__ = ["find_encoder", "find_recipe", "shipped_file"]
-
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 

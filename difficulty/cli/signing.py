@@ -11,8 +11,6 @@ import typer
 from difficulty.bundle.signature import SigningKey
 from difficulty.errors import SigningKeyError
 
-__all__ = ["given_key"]
-
 _VARIABLE = "DIFFICULTY_SIGNING_PASSWORD"
 
 

@@ -16,8 +16,6 @@ from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
 from difficulty.cli.objectives import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
 from difficulty.cli.ship import print_promise
 
-__all__ = ["command"]
-
 _WIDTH = 120
 """Of the table, also where no terminal says how wide it is: wrapped intervals cannot be
 compared.

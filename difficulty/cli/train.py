@@ -27,8 +27,6 @@ from difficulty.cli.console import (
 if TYPE_CHECKING:
     from difficulty.stages.train import Tracker
 
-__all__ = ["command"]
-
 
 def command(
     traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],

@@ -10,8 +10,6 @@ import typer
 from difficulty.bundle.trust import Trust, load_trust
 from difficulty.errors import InvalidValueError
 
-__all__ = ["CertificatePaths", "PublicKeyPaths", "Subjects", "TrustPath", "given_trust"]
-
 PublicKeyPaths = Annotated[
     list[Path] | None,
     typer.Option("--public-key", help="PEM file of a key that may have signed; repeat for more."),

@@ -25,7 +25,6 @@ from difficulty.cli.trusted import (
 if TYPE_CHECKING:
     from difficulty.stages.verify import Verification
 
-__all__ = ["command"]
 
 _SHOWN = 10
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from difficulty.cli.console import JsonFlag, out, print_json
 from difficulty.cli.registered import BundleName, RegistryAddress
 
-__all__ = ["command"]
-
 _WIDTH = 120
 """Of the table, also where no terminal says how wide it is: wrapped names cannot be copied."""
 

@@ -37,8 +37,6 @@ from difficulty.economics.volume import Arrivals, Volume
 from difficulty.metrics.bootstrap import affordable_draws
 from difficulty.records import Estimate
 
-__all__ = ["MAIN_PLAN", "OLD_AFTER_DAYS", "Setting", "analyse"]
-
 MAIN_PLAN = "share"
 OLD_AFTER_DAYS = 180
 

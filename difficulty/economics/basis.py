@@ -14,8 +14,6 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.records import Estimate
 from difficulty.traffic.table import Tokens
 
-__all__ = ["Basis", "Counted", "Figure", "fill_tokens"]
-
 
 class Figure(NamedTuple):
     """A figure before it is told: its draws, and what it needs."""

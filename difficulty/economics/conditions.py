@@ -17,8 +17,6 @@ from difficulty.economics.result import Condition, State
 from difficulty.economics.sections import Shape
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Findings", "check_conditions"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Findings:

@@ -12,8 +12,6 @@ from difficulty.records import Prices
 if TYPE_CHECKING:
     from difficulty.traffic.table import Tokens
 
-__all__ = ["request_costs"]
-
 
 def request_costs(tokens: Tokens, prices: Prices | None) -> tuple[FloatArray, FloatArray]:
     """Return USD per request on the cheap and on the frontier model, arrays of shape (n,); NaN

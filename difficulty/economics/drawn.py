@@ -17,8 +17,6 @@ from difficulty.metrics.bootstrap import percentile_interval, weight_blocks
 from difficulty.metrics.ratios import Ratio
 from difficulty.records import Estimate
 
-__all__ = ["draw_ratios", "estimate", "interval"]
-
 _NEVER = 1e200
 """Stands for infinity where quantiles are interpolated."""
 

@@ -15,8 +15,6 @@ from difficulty.economics.known import Known
 from difficulty.economics.options import Flow, Option
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Means", "flow_of", "hosting_figures", "overall_figures", "plan_figures"]
-
 _MILLION = 1e6
 _MONTH = ("requests_per_month",)
 _PRICED = ("frontier_prices", "prompt_tokens", "frontier_tokens")

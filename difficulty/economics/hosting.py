@@ -17,8 +17,6 @@ from difficulty.economics.sections import (
 )
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Hosted", "Load", "hosted"]
-
 _MILLION = 1e6
 _SECONDS_A_MONTH = 3600.0 * HOURS_A_MONTH
 

@@ -12,8 +12,6 @@ from difficulty.economics.sections import HOURS_A_MONTH, Aggregator, Hosting, Te
 from difficulty.economics.volume import Arrivals, Volume, draw_volume
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Known", "known_month"]
-
 ASSUMED_PEAK = 3.0
 """Busiest hour over mean hour where nothing tells it: about that of office hours, 8 of 24."""
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from difficulty.records import Estimate
 
-__all__ = ["estimate_text"]
-
 
 def estimate_text(estimate: Estimate | None, *, ends: bool = True) -> str:
     """Return an estimate as ``1,234 [1,100, 1,400]``; ``unknown`` without a value, ``never`` where

@@ -16,8 +16,6 @@ from difficulty.economics.sections import SHAPES, Hosting, Shape
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Answers", "Compliance", "Flow", "Option", "barred_shapes", "best_option", "options_of"]
-
 Compliance = Literal["own-hardware", "own-cloud", "any"]
 _ALLOWED: dict[Compliance, frozenset[Shape]] = {
     "own-hardware": frozenset({"own"}),

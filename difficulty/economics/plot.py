@@ -11,8 +11,6 @@ from difficulty.economics.result import Curve, Plot
 from difficulty.economics.sections import Shape
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["break_even_plot"]
-
 _POINTS = 61
 _DEFAULT = 1e6
 _BEYOND = 2.0

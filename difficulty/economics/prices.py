@@ -19,8 +19,6 @@ from difficulty.economics.sections import Hosting, Scorer, Team, TrafficShape
 from difficulty.errors import InvalidValueError
 from difficulty.records import Prices
 
-__all__ = ["PriceList", "TokenPrice", "load_price_list", "load_prices"]
-
 _MODELS = ("cheap", "frontier")
 _SECTIONS: dict[str, type[BaseModel]] = {
     "hosting": Hosting,

@@ -13,8 +13,6 @@ from typing import Any, Literal
 from difficulty.economics.sections import Shape
 from difficulty.records import Estimate
 
-__all__ = ["FORMAT", "Condition", "Curve", "Economics", "Plot", "State", "Verdict"]
-
 FORMAT = 1
 State = Literal["holds", "does not hold", "unknown"]
 Answer = Literal["build", "wait", "unsure"]

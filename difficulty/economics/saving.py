@@ -10,8 +10,6 @@ import numpy as np
 
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Saving", "StepCost"]
-
 Number = FloatArray | float
 
 

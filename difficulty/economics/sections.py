@@ -10,20 +10,6 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = [
-    "SHAPES",
-    "Aggregator",
-    "CloudGpu",
-    "Dedicated",
-    "Hosting",
-    "Machine",
-    "OwnGpu",
-    "Scorer",
-    "Shape",
-    "Team",
-    "TrafficShape",
-]
-
 Shape = Literal["own", "cloud", "aggregator", "dedicated"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 HOURS_A_MONTH = 730.0

@@ -13,8 +13,6 @@ from difficulty.economics.result import Economics
 from difficulty.economics.sections import SHAPES, Shape
 from difficulty.records import Estimate
 
-__all__ = ["economics_table"]
-
 _OVERALL = {
     "requests_per_month": "requests a month",
     "frontier_spend": "frontier model, USD a month",

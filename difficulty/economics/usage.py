@@ -18,8 +18,6 @@ from difficulty.metrics.ratios import Ratio, ratio
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Tokens
 
-__all__ = ["Requests", "plan_ratios", "request_ratios"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Requests:

@@ -11,8 +11,6 @@ from difficulty.economics.options import Answers, Option
 from difficulty.economics.result import Condition, Verdict
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["saved_text", "verdict_of"]
-
 
 def verdict_of(
     best: Option | None,

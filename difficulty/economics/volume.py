@@ -13,8 +13,6 @@ from difficulty.economics.sections import HOURS_A_MONTH
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Arrivals", "Volume", "draw_volume", "parse_volume"]
-
 _LEAST_DAYS = 7.0
 _LEAST_REQUESTS = 240
 """For the peak: ten in each hour of the day."""

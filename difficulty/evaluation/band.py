@@ -12,8 +12,6 @@ from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import percentile_intervals
 from difficulty.records import Estimate
 
-__all__ = ["Band", "known_or_none"]
-
 
 @dataclass(frozen=True, slots=True)
 class Band:

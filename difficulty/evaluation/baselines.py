@@ -19,8 +19,6 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.ratios import ratio
 from difficulty.metrics.routing import sent_at_share
 
-__all__ = ["Baseline", "TaskMeans", "baselines_of"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Baseline:

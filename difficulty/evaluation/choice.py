@@ -12,8 +12,6 @@ import numpy as np
 from difficulty.errors import UndefinedMetricError
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Choice", "simplest_near_best"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:

@@ -21,8 +21,6 @@ from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.ratios import divide
 from difficulty.records import Estimate
 
-__all__ = ["CURVE_FIGURES", "Curve", "CurvePart", "curve_thresholds"]
-
 CURVE_FIGURES = (
     "frontier_share", "quality", "gap_recovered", "cost", "saving", "fallback_share", "risk",
     "routing_precision", "routing_recall",

@@ -38,8 +38,6 @@ from difficulty.metrics.bootstrap import (
 from difficulty.metrics.ratios import ratio
 from difficulty.records import Estimate
 
-__all__ = ["FIGURES", "evaluate"]
-
 FIGURES = (
     "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall",
     "frontier_share", "quality", "cost",

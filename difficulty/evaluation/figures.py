@@ -22,18 +22,6 @@ from difficulty.metrics.probability import equal_mass_bins
 from difficulty.metrics.ratios import Ratio, divide
 from difficulty.metrics.steps import Ranking, ranked_area, ranked_crossing
 
-__all__ = [
-    "Draws",
-    "Drawn",
-    "Part",
-    "Ratios",
-    "calibration",
-    "drawn",
-    "ranked_figures",
-    "routed_at",
-    "values_of",
-]
-
 Draws = dict[str, FloatArray]
 _N_BINS = 15
 _CPT = {"cpt_50": 0.5, "cpt_80": 0.8}

@@ -14,8 +14,6 @@ from difficulty.metrics.arrays import FloatArray, IntArray, column, probabilitie
 from difficulty.metrics.fallback import Kept, kept_with_fallback
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["Judged", "Target"]
-
 Target = Literal["benefit", "failure"]
 
 

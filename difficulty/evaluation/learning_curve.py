@@ -22,8 +22,6 @@ from difficulty.metrics.bootstrap import weight_blocks
 from difficulty.metrics.power_law import LEAST_POINTS, expected_gains
 from difficulty.metrics.steps import Ranking, area, auroc_of, gap_curve
 
-__all__ = ["Forecast", "HeldOut", "LearningCurve", "Point", "Verdict", "learning_curve", "parts_of"]
-
 Verdict = Literal["rises", "flat", "cannot tell"]
 Statistic = Callable[[FloatArray], FloatArray]
 LEAST_ROWS = 40

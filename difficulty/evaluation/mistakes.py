@@ -10,8 +10,6 @@ import numpy as np
 from difficulty.evaluation.judged import Judged
 from difficulty.metrics.arrays import FloatArray, IntArray
 
-__all__ = ["Mistake", "Mistakes", "worst_mistakes"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:

@@ -9,8 +9,6 @@ from typing import Final
 
 from difficulty.records import Estimate
 
-__all__ = ["LABELS", "UNKNOWN", "as_percent", "as_text", "complement", "label_of"]
-
 UNKNOWN: Final = "unknown"
 
 LABELS: Final[Mapping[str, str]] = {

@@ -17,8 +17,6 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import GroupDraws, affordable_draws, percentile_interval
 from difficulty.records import Estimate
 
-__all__ = ["PAIRED", "Contender", "Paired", "compare_pair"]
-
 PAIRED = ("quality", "frontier_share", "cost", "risk", "gap_recovered", "apgr")
 _AT_THRESHOLD = ("quality", "frontier_share", "cost", "risk", "gap_recovered")
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from difficulty.evaluation.routed import ROUTED
 
-__all__ = ["AT_THRESHOLD", "why_undefined"]
-
 AT_THRESHOLD = ROUTED
 
 _BOTH = "no request has the known quality of both models"

@@ -23,16 +23,6 @@ from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
 from difficulty.files import whole_file
 from difficulty.records import Estimate
 
-__all__ = [
-    "FORMAT",
-    "Estimates",
-    "Evaluation",
-    "metrics_text",
-    "read_metrics",
-    "without_threshold",
-    "write_metrics",
-]
-
 FORMAT = 1
 
 Estimates = Mapping[str, Estimate]

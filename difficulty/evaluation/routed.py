@@ -16,8 +16,6 @@ from difficulty.evaluation.judged import Judged
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.ratios import Ratio
 
-__all__ = ["ROUTED", "Routed", "routed_figures"]
-
 ROUTED = (
     "routing_precision", "routing_recall", "cheap_route_precision", "cheap_route_recall", "risk",
     "frontier_share", "fallback_share",

@@ -10,8 +10,6 @@ import numpy as np
 
 from difficulty.metrics.arrays import IntArray
 
-__all__ = ["MIXED", "NO_LETTERS", "OTHER_SCRIPT", "SCRIPTS", "script_of"]
-
 NO_LETTERS = "no letters"
 MIXED = "mixed"
 OTHER_SCRIPT = "other"

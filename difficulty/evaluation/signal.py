@@ -26,8 +26,6 @@ from scipy.stats import t as student
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.ranking import rank_within
 
-__all__ = ["CLEAR", "WEAK", "Signal", "SignalPart", "Verdict", "measure_signal"]
-
 CLEAR = 0.025
 WEAK = 0.1
 _OUT_OF_FOLD = 2.0

@@ -18,17 +18,6 @@ from difficulty.evaluation.judged import Judged
 from difficulty.metrics.arrays import IntArray
 from difficulty.records import Estimate
 
-__all__ = [
-    "OTHER",
-    "SLICERS",
-    "by_task",
-    "by_tokens",
-    "in_order",
-    "is_too_small",
-    "slice_rows",
-    "too_small",
-]
-
 Slicer = Callable[[Judged], Sequence[str | None]]
 
 OTHER = "(other)"

@@ -13,8 +13,6 @@ from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
 from difficulty.records import Estimate
 
-__all__ = ["evaluation_table"]
-
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
 _BASELINE_COLUMNS = {

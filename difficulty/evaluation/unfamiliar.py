@@ -32,17 +32,6 @@ from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import percentile_interval, weight_blocks
 from difficulty.metrics.ranking import rank_within
 
-__all__ = [
-    "BOUNDS",
-    "WORTHWHILE",
-    "FamiliarityAdvice",
-    "Lift",
-    "UnseenTasks",
-    "advise",
-    "lift_of",
-    "no_advice",
-]
-
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 WORTHWHILE = 0.5
 _LEAST_REQUESTS = 100

@@ -18,16 +18,6 @@ from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.probability import equal_mass_bins
 from difficulty.metrics.steps import Ranking
 
-__all__ = [
-    "CalibrationBins",
-    "CalibrationPart",
-    "Columns",
-    "Histogram",
-    "baseline_curves",
-    "calibration_parts",
-    "score_histogram",
-]
-
 _N_BINS = 15
 _HISTOGRAM_BINS = 40
 _SHARES = np.linspace(0.0, 1.0, 101)

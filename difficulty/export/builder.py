@@ -14,8 +14,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from difficulty.errors import InvalidValueError
 
-__all__ = ["GraphBuilder"]
-
 
 class GraphBuilder:
     """Collect nodes and constants, then :meth:`build` a checked model.

@@ -18,8 +18,6 @@ from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.early import EarlyModel, OwnPart, own_part
 from difficulty.model.heads import LinearHead
 
-__all__ = ["build_early_graph"]
-
 _OUTPUT = "early_score"
 
 

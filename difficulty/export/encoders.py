@@ -16,8 +16,6 @@ from difficulty.features.encoder import Encoder
 from difficulty.features.static import StaticEncoder
 from difficulty.features.transformer import Frame, TransformerEncoder
 
-__all__ = ["Inputs", "embedding"]
-
 _TINY = np.float32(1e-12)
 
 

@@ -17,8 +17,6 @@ from difficulty.export.builder import GraphBuilder
 from difficulty.model.calibration import Calibrator
 from difficulty.model.familiarity import Percentile
 
-__all__ = ["Affine", "Evidence", "pieces"]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -42,8 +42,6 @@ from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile
 from difficulty.model.heads import LinearHead
 
-__all__ = ["build_graph", "inputs_of", "task_ids"]
-
 FloatArray = NDArray[np.float64]
 _TASK, _TOPIC = "task", "topic"
 _LONGEST = 16_384

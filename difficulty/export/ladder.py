@@ -17,8 +17,6 @@ import onnx
 from difficulty.features.quantise import quantisable, quantise_graph
 from difficulty.features.transformer import TransformerEncoder
 
-__all__ = ["Rung", "can_be_int8", "ladder"]
-
 
 class Rung(NamedTuple):
     """One way to make an encoder int8."""

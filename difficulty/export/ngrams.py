@@ -17,8 +17,6 @@ from difficulty.model.channels import NgramChannel
 from difficulty.model.familiarity import Wording
 from difficulty.model.heads import LinearHead
 
-__all__ = ["ngram_columns"]
-
 FloatArray = NDArray[np.float64]
 _TINY = np.float32(1e-12)
 _MOST_TOKENS = 16_384

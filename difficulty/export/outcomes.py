@@ -15,8 +15,6 @@ from difficulty.export.evidence import Affine, Evidence, pieces
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.stacking import GainWeights
 
-__all__ = ["Branch", "outcomes"]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import ParityError
-from difficulty.model.difficulty import Scores
+from difficulty.model.combination import Scores
 from difficulty.recipe import ExportSettings
-
-__all__ = ["ParityReport", "check_flips", "compare", "compare_early"]
 
 FloatArray = NDArray[np.float64]
 _SHOWN = 5

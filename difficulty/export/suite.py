@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["golden_requests"]
-
 _TEXTS = {
     "plain": "What are the opening hours of the service desk?",
     "one-letter": "a",

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError
 
-__all__ = ["DiskCache", "MemoryCache", "VectorCache", "key_of"]
-
 Vector = NDArray[np.float32]
 _MOST_KEYS = 500
 _WAIT_S = 60.0

@@ -22,17 +22,6 @@ from numpy.typing import NDArray
 from difficulty.errors import EncoderError
 from difficulty.registry import resolve
 
-__all__ = [
-    "ENCODERS",
-    "ENCODER_FORMAT",
-    "Encoder",
-    "FloatArray",
-    "load_encoder",
-    "read_card",
-    "read_files",
-    "write_card",
-]
-
 ENCODER_FORMAT = 1
 ENCODERS = {
     "static": "difficulty.features.static:StaticEncoder",

@@ -42,8 +42,6 @@ from difficulty.features.sentence import (
 )
 from difficulty.features.transformer import Frame, TransformerEncoder
 
-__all__ = ["Tuned", "TuningData", "TuningSettings", "finetune"]
-
 FloatArray = NDArray[np.float64]
 _HEADS = "heads.npz"
 _LEAST_HELD_OUT = 20

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
 
-__all__ = ["LEFT_MULTIPLIER", "RIGHT_MULTIPLIER", "NgramFeatures"]
-
 FloatArray = NDArray[np.float64]
 
 LEFT_MULTIPLIER = 1_000_003

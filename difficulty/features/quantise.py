@@ -24,8 +24,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from difficulty.features.static import quantise_rows
 
-__all__ = ["quantisable", "quantise_graph"]
-
 _WEIGHT_LIMIT = 63
 _LEAST_TABLE_ROWS = 1_000
 

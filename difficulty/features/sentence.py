@@ -24,19 +24,6 @@ from difficulty.errors import EncoderError, EncoderNotFoundError, MissingExtraEr
 from difficulty.features.encoder import write_card
 from difficulty.features.transformer import ENCODER_FILES, Frame
 
-__all__ = [
-    "PACKAGED",
-    "Precision",
-    "convert",
-    "embedding_length",
-    "export_encoder",
-    "find_source",
-    "load_sentence_encoder",
-    "prepare",
-    "split_tokenizer",
-    "weights_digest",
-]
-
 Precision = Literal["int8", "float32"]
 PACKAGED = {
     "all-MiniLM-L6-v2": (

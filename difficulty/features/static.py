@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from difficulty.errors import InvalidValueError
 from difficulty.features.encoder import FloatArray, read_files
 
-__all__ = ["StaticEncoder", "quantise_rows"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticEncoder:

@@ -30,8 +30,6 @@ from difficulty.features.cache import DiskCache, MemoryCache, VectorCache, key_o
 from difficulty.features.encoder import Encoder, FloatArray, read_card, read_files
 from difficulty.tokens import pad
 
-__all__ = ["ENCODER_FILES", "Frame", "TransformerEncoder", "kept_on_disk"]
-
 ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 _BATCH_TOKENS = 8_192
 _MOST_ROWS = 64

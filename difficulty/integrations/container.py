@@ -10,8 +10,6 @@ from difficulty.bundle import Bundle
 from difficulty.bundle.store import copy_bundle
 from difficulty.integrations.layouts import Layout
 
-__all__ = ["CONTAINER", "DOCKERFILE"]
-
 DOCKERFILE = """\
 # The base package, a bundle, and 'difficulty serve'.
 # Built from a folder that holds bundle/ and wheels/ (docs/serving.md).

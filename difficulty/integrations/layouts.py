@@ -12,8 +12,6 @@ from pathlib import Path
 
 from difficulty.bundle import Bundle
 
-__all__ = ["LAYOUTS", "Layout"]
-
 LAYOUTS = {
     "container": "difficulty.integrations.container:CONTAINER",
     "mlflow": "difficulty.integrations.mlflow_model:MLFLOW_MODEL",

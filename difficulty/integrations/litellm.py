@@ -40,7 +40,6 @@ try:
 except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("the LiteLLM gateway", package="litellm", extra="gateway") from error
 
-__all__ = ["DifficultyHandler", "TIERS", "build_handler"]
 
 logger = logging.getLogger("difficulty.runtime")
 

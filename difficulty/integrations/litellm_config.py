@@ -12,8 +12,6 @@ from difficulty.bundle import Policy
 from difficulty.errors import InvalidValueError
 from difficulty.records import Prices
 
-__all__ = ["HANDLER", "Upstream", "proxy_config", "to_yaml"]
-
 HANDLER = "difficulty.integrations.litellm.handler"
 CHEAP, FRONTIER = "cheap", "frontier"
 _NO_RETRY = (

@@ -14,7 +14,6 @@ try:
 except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("tracking", package="mlflow", extra="track") from error
 
-__all__ = ["MlflowTracker"]
 
 _LONGEST_VALUE = 6_000
 

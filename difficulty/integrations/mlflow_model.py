@@ -23,8 +23,6 @@ from difficulty.integrations.layouts import Layout
 from difficulty.runtime import Router
 from difficulty.runtime.requests import request_row, route_rows
 
-__all__ = ["MLFLOW_MODEL", "DecisionModel"]
-
 
 class DecisionModel:
     """What MLflow calls: requests in, decisions out.

@@ -31,7 +31,6 @@ try:
 except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("an MLflow registry", package="mlflow", extra="track") from error
 
-__all__ = ["MlflowRegistry"]
 
 _FOLDER = "bundle"
 _EXPERIMENT = "difficulty-bundles"

@@ -17,8 +17,6 @@ from difficulty.bundle.store import copy_bundle
 from difficulty.integrations.layouts import Layout
 from difficulty.runtime.graph import most_rows
 
-__all__ = ["TRITON_REPOSITORY", "model_config"]
-
 _INPUTS = ("input_ids", "attention_mask")
 _MOST_PAIRS = 2_000_000
 """Of tokens in a batch: fewer would leave batches of one at 512 tokens, and a server of its own has

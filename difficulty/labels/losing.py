@@ -16,8 +16,6 @@ from scipy.stats import t as student
 from difficulty.labels.suspicion import SuspiciousGroup
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["EVEN", "LEAST_LOSING", "NAME", "losing_region"]
-
 FloatArray = NDArray[np.float64]
 
 EVEN = 0.5

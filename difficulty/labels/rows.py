@@ -11,8 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEAST_OF_EACH", "MOST_QUALITY", "unlikely_labels"]
-
 FloatArray = NDArray[np.float64]
 
 MOST_QUALITY = 0.2

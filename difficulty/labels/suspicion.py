@@ -13,8 +13,6 @@ from typing import Any, Literal, TypeAlias
 
 from difficulty.errors import RunError
 
-__all__ = ["LabelReport", "Model", "Scope", "SuspiciousGroup", "SuspiciousLabel", "read_suspicious"]
-
 Model: TypeAlias = Literal["cheap", "frontier"]
 Scope: TypeAlias = Literal["task", "region", "row"]
 

@@ -37,8 +37,6 @@ from scipy.stats import t as student
 from difficulty.labels.suspicion import Model, SuspiciousGroup
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["LEAST_SAMPLES", "LEAST_TASKS", "outlying_tasks"]
-
 FloatArray = NDArray[np.float64]
 
 LEAST_SAMPLES = 20

@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike
 
 from difficulty.metrics.arrays import FloatArray, IntArray, column
 
-__all__ = ["krippendorff_alpha", "pair_agreement"]
-
 _SAME = 1e-9
 
 

@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from difficulty.errors import InvalidValueError
 
-__all__ = ["FloatArray", "IntArray", "column", "probabilities", "weights"]
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 

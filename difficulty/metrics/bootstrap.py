@@ -27,18 +27,6 @@ from numpy.typing import ArrayLike, NDArray
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray, IntArray, weights
 
-__all__ = [
-    "GroupDraws",
-    "affordable_draws",
-    "debiased_interval",
-    "group_codes",
-    "group_weights",
-    "percentile_interval",
-    "percentile_intervals",
-    "resample",
-    "weight_blocks",
-]
-
 REQUEST_DRAWS = 200_000_000
 LEAST_DRAWS = 200
 MOST_UNDEFINED = 0.05

@@ -18,14 +18,6 @@ from difficulty.errors import InvalidValueError, UndefinedMetricError
 from difficulty.metrics.arrays import FloatArray, column, weights
 from difficulty.metrics.steps import Ranking, area, first_crossing
 
-__all__ = [
-    "average_gap_recovered",
-    "calls_for_gap",
-    "cost_quality_curve",
-    "gap_recovered",
-    "quality_at_share",
-]
-
 
 def cost_quality_curve(
     score: ArrayLike,

@@ -16,8 +16,6 @@ import numpy as np
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Kept", "kept_with_fallback"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:

@@ -20,8 +20,6 @@ from numpy.typing import ArrayLike
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["LEAST_POINTS", "expected_gains"]
-
 EXPONENTS = np.linspace(0.1, 0.6, 6)
 LEAST_POINTS = 3
 """Two points have no curvature: every exponent would fit."""

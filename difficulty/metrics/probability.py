@@ -16,16 +16,6 @@ from difficulty.metrics.arrays import FloatArray, IntArray, probabilities, weigh
 from difficulty.metrics.ratios import Ratio, ratio
 from difficulty.metrics.steps import Ranking
 
-__all__ = [
-    "Reliability",
-    "bin_gaps",
-    "brier",
-    "brier_ratio",
-    "equal_mass_bins",
-    "expected_calibration_error",
-    "reliability",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:

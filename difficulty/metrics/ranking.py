@@ -9,8 +9,6 @@ from difficulty.errors import InvalidValueError, UndefinedMetricError
 from difficulty.metrics.arrays import FloatArray, column, weights
 from difficulty.metrics.steps import Ranking, auroc_of
 
-__all__ = ["auroc", "rank_within"]
-
 
 def auroc(score: ArrayLike, label: ArrayLike, *, weight: ArrayLike | None = None) -> float:
     """Return the probability that a request labelled 1 scores above one labelled 0, ties counting

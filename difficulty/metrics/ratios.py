@@ -13,8 +13,6 @@ import numpy as np
 
 from difficulty.metrics.arrays import FloatArray
 
-__all__ = ["Ratio", "divide", "ratio"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ratio:

@@ -17,19 +17,6 @@ from difficulty.metrics.arrays import FloatArray, column, probabilities, weights
 from difficulty.metrics.ratios import Ratio, ratio
 from difficulty.metrics.steps import Ranking
 
-__all__ = [
-    "cheap_precision_ratio",
-    "cheap_route_precision",
-    "precision_ratio",
-    "recall_ratio",
-    "risk",
-    "risk_ratio",
-    "routing_precision",
-    "routing_recall",
-    "sent_at_share",
-    "sent_to_frontier",
-]
-
 
 def sent_to_frontier(score: ArrayLike, threshold: float) -> FloatArray:
     """Return 1 for each request with ``score > threshold`` and 0 for the others, as an array of

@@ -17,16 +17,6 @@ import numpy as np
 
 from difficulty.metrics.arrays import FloatArray, IntArray
 
-__all__ = [
-    "Ranking",
-    "area",
-    "auroc_of",
-    "first_crossing",
-    "gap_curve",
-    "ranked_area",
-    "ranked_crossing",
-]
-
 _ROUNDING = 1e-12
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["effective_samples"]
-
 
 def effective_samples(weight: ArrayLike) -> float:
     """Return the number of equally weighted samples whose mean is as sure as that of these.

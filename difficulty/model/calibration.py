@@ -25,8 +25,6 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.isotonic import isotonic_regression
 
-__all__ = ["PIECEWISE_SAMPLES", "Calibrator", "fit_calibrator"]
-
 FloatArray = NDArray[np.float64]
 
 PIECEWISE_SAMPLES = 1_000

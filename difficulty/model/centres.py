@@ -6,8 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-__all__ = ["unit_centres"]
-
 FloatArray = NDArray[np.float64]
 _ROWS_A_CENTRE = 20
 _MOST_ROWS = 50_000

@@ -19,22 +19,6 @@ from difficulty.model.heads import LinearHead, Matrix, fit_classes
 from difficulty.model.held_out import held_out
 from difficulty.model.labelled import Tasks
 
-__all__ = [
-    "Channel",
-    "EmbeddingChannel",
-    "EmbeddingTaskChannel",
-    "LengthChannel",
-    "NeighbourChannel",
-    "NgramChannel",
-    "NgramTaskChannel",
-    "TaskChannel",
-    "TaskColumns",
-    "TaskGuessChannel",
-    "TunedChannel",
-    "embeddings_of",
-    "task_channels_of",
-]
-
 _MOST_GUESS_ROWS = 30_000
 _NEVER = -1e4
 _FURTHEST = 3.0

@@ -16,16 +16,6 @@ from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights, fit_gain_weights, fit_outcome_stack
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = [
-    "Combination",
-    "Logits",
-    "OutcomeModel",
-    "Scores",
-    "Target",
-    "fit_combination",
-    "mean_of",
-]
-
 FloatArray = NDArray[np.float64]
 Target = Literal["benefit", "failure"]
 

@@ -51,8 +51,6 @@ from difficulty.model.labelled import LabelledTokens, Tasks
 from difficulty.model.stacking import GainWeights, fold_numbers
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["DifficultyModel", "FittedChannel", "OutOfFold", "Scores", "Target"]
-
 FloatArray = NDArray[np.float64]
 LEAST_INFORMED = 50
 """Requests with a known task and outcome that a combination for known tasks needs."""

@@ -31,8 +31,6 @@ from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.heads import LinearHead, Matrix
 from difficulty.model.labelled import Tasks
 
-__all__ = ["EarlyModel", "OwnPart", "fit_early", "load_early", "own_part", "save_early"]
-
 FloatArray = NDArray[np.float64]
 _PENALTY = 0.3
 """Of the ridge regression; from 0.03 to 1 the share of requests that leave early differs by less

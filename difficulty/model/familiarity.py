@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 
 from difficulty.model.centres import unit_centres
 
-__all__ = ["Familiarity", "Percentile", "Topic", "Wording", "fit_familiarity"]
-
 FloatArray = NDArray[np.float64]
 
 _MOST_CENTRES = 256

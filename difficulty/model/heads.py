@@ -16,8 +16,6 @@ from sklearn.linear_model import LogisticRegression
 
 from difficulty.errors import TooFewSamplesError
 
-__all__ = ["LinearHead", "Matrix", "fit_classes", "fit_head"]
-
 FloatArray = NDArray[np.float64]
 Matrix: TypeAlias = sp.csr_array | FloatArray
 _START_STRENGTH = 0.1

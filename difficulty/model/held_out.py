@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["held_out"]
-
 
 def held_out(groups: Sequence[str], share: float) -> NDArray[np.bool_]:
     """Return, for each request, whether its group is held out; adding requests changes no other

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from difficulty.errors import InvalidValueError
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["LabelledTokens", "Tasks"]
-
 Tasks: TypeAlias = Sequence[str | None]
 
 

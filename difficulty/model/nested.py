@@ -26,8 +26,6 @@ from difficulty.model.labelled import LabelledTokens
 from difficulty.model.stacking import fit_gain_weights, fit_outcome_stack
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["NestedLogits", "NestedScores", "nested_logits", "nested_scores"]
-
 FloatArray = NDArray[np.float64]
 
 

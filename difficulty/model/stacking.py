@@ -26,8 +26,6 @@ from scipy.special import expit
 
 from difficulty.model.heads import LinearHead, fit_head
 
-__all__ = ["GainWeights", "fit_gain_weights", "fit_outcome_stack", "fold_numbers"]
-
 FloatArray = NDArray[np.float64]
 _PRIOR_SAMPLES = 1500.0
 

@@ -36,8 +36,6 @@ from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
 from difficulty.model.heads import LinearHead
 from difficulty.model.stacking import GainWeights
 
-__all__ = ["MODEL_FORMAT", "load_model", "save_model"]
-
 MODEL_FORMAT = 2
 Arrays = dict[str, NDArray[Any]]
 

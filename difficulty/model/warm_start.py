@@ -16,10 +16,9 @@ from dataclasses import replace
 import numpy as np
 
 from difficulty.model.channels import task_channels_of
-from difficulty.model.difficulty import DifficultyModel, FittedChannel, Target
+from difficulty.model.combination import Target
+from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.heads import LinearHead
-
-__all__ = ["continued"]
 
 
 def continued(

@@ -15,8 +15,6 @@ from difficulty.errors import ScoringError
 from difficulty.runtime.graph import FloatArray, Graph, load_session
 from difficulty.runtime.rule import ABOVE, WITHIN, Verdict
 
-__all__ = ["EARLY_OUTPUT", "EarlyScorer", "exit_early", "exits"]
-
 EARLY_OUTPUT = "early_score"
 
 

@@ -19,8 +19,6 @@ from difficulty.bundle.policy import Exploration
 from difficulty.route import Route
 from difficulty.runtime.rule import Reason
 
-__all__ = ["EXPLORED", "Routed", "chance", "explore", "other"]
-
 EXPLORED: frozenset[Reason] = frozenset({"above_threshold", "within_threshold", "unfamiliar"})
 """Reasons whose routes may be exchanged."""
 

@@ -32,8 +32,6 @@ from difficulty.runtime.log.writer import DecisionLog
 from difficulty.runtime.router import Decision, Router
 from difficulty.runtime.validators import Answer, Asked, Checker
 
-__all__ = ["Decider", "Gateway", "Usage", "Visit", "event_of"]
-
 logger = logging.getLogger("difficulty.runtime")
 
 Redact = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]

@@ -13,8 +13,6 @@ from difficulty.errors import BundleError
 from difficulty.runtime.early import EARLY_OUTPUT
 from difficulty.runtime.router import Request, Router
 
-__all__ = ["check_golden", "golden_rows"]
-
 _SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
 _EXACT = (
     "route",

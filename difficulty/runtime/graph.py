@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from difficulty.errors import BundleError, InvalidValueError
 from difficulty.tokens import pad
 
-__all__ = ["Graph", "load_session", "most_rows"]
-
 FloatArray = NDArray[np.float32]
 _INPUTS = {"input_ids", "attention_mask"}
 _MOST_ROWS = 256

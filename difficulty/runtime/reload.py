@@ -24,8 +24,6 @@ from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueErro
 from difficulty.runtime.golden import check_golden
 from difficulty.runtime.router import Decision, Messages, Request, Router
 
-__all__ = ["ReloadingRouter", "checked_router", "follow_path"]
-
 logger = logging.getLogger("difficulty.runtime")
 
 _RETRY_S = 60.0

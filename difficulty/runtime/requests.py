@@ -17,8 +17,6 @@ from typing import IO, Any, NamedTuple
 from difficulty.errors import InvalidValueError, TrafficNotFoundError
 from difficulty.runtime.router import Request, Router
 
-__all__ = ["CHUNK", "RequestRow", "chunks", "read_requests", "request_row", "route_rows"]
-
 CHUNK = 2_048
 """Requests decided together."""
 

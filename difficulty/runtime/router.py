@@ -23,7 +23,6 @@ from difficulty.runtime.scorer import Score, Scorer
 if TYPE_CHECKING:
     from difficulty.runtime.waiting import WaitingByLoop
 
-__all__ = ["Decision", "Request", "Router", "ScoredBy", "TokensSource"]
 
 logger = logging.getLogger("difficulty.runtime")
 

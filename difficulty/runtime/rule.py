@@ -18,8 +18,6 @@ from typing import Literal, NamedTuple, Protocol
 from difficulty.bundle.policy import Policy
 from difficulty.route import Route
 
-__all__ = ["Reason", "TaskRules", "Verdict", "after_scoring", "before_scoring", "threshold_of"]
-
 
 class TaskRules(Protocol):
     """The part of a policy that is not learned; a recipe's policy section has it too."""

@@ -15,8 +15,6 @@ from difficulty.runtime.graph import FloatArray, Graph, load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 
-__all__ = ["Encoded", "Score", "Scorer"]
-
 _REQUIRED = ("difficulty_score", "p_cheap_fails")
 _OPTIONAL = ("p_frontier_fails", "familiarity")
 _WARM_UP_LENGTHS = (1, 16, 64)

@@ -19,8 +19,6 @@ from typing import Any
 from difficulty.runtime.requests import request_row, route_rows
 from difficulty.runtime.router import Router
 
-__all__ = ["MOST_BYTES", "DecisionServer"]
-
 logger = logging.getLogger("difficulty.runtime")
 
 MOST_BYTES = 16_000_000

@@ -21,8 +21,6 @@ from difficulty.runtime.log import DecisionLog, build_sink
 from difficulty.runtime.reload import ReloadingRouter, follow_path
 from difficulty.runtime.router import Router
 
-__all__ = ["GatewaySettings", "SinkSettings", "build_gateway", "parse_settings"]
-
 
 class SinkSettings(BaseModel):
     """A place of the decision log; see :data:`difficulty.runtime.log.SINKS`. Further keys are the

@@ -8,8 +8,6 @@ import uuid
 from difficulty.events import DecisionEvent, Outcome
 from difficulty.runtime.gateway import Gateway, Visit
 
-__all__ = ["Visits"]
-
 _SWEEP_S = 60.0
 
 

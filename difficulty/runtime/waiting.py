@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["Waiting", "WaitingByLoop"]
-
 _MOST_AT_ONCE = 256
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")

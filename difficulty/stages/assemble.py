@@ -19,13 +19,12 @@ from difficulty.model.channels import (
     TunedChannel,
     task_channels_of,
 )
-from difficulty.model.difficulty import DifficultyModel, Target
+from difficulty.model.combination import Target
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 from difficulty.stages.scoring import Tokenized
 from difficulty.traffic.table import Traffic
-
-__all__ = ["build_model", "known_tasks", "labelled"]
 
 
 def build_model(

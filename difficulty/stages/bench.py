@@ -23,8 +23,6 @@ from difficulty.model.nested import NestedLogits, nested_logits, nested_scores
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.candidates import Candidate
 
-__all__ = ["Bench", "Builder", "Tried"]
-
 Builder = Callable[[Recipe, Encoder, LabelledTokens], DifficultyModel]
 """Returns the unfitted model of a recipe, for some fit samples."""
 N_DRAWS = 200

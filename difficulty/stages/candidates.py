@@ -14,8 +14,6 @@ from typing import Any
 
 from difficulty.recipe import FeatureSettings, NeighbourSettings, Recipe, SearchSettings
 
-__all__ = ["Candidate", "candidates_of"]
-
 _LADDER = (
     ("ngrams",),
     ("embedding",),

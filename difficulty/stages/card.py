@@ -13,8 +13,6 @@ from difficulty.stages.early import exit_sentences
 from difficulty.stages.labels import label_notes
 from difficulty.stages.reading import reading_notes
 
-__all__ = ["bundle_card"]
-
 _SHOWN = {
     "apgr": "APGR",
     "auroc": "AUROC",

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.metrics.weights import effective_samples
-from difficulty.model.difficulty import Target
+from difficulty.model.combination import Target
 from difficulty.traffic.outcomes import Outcomes
-
-__all__ = ["LEAST_OF_EACH", "NEEDED", "check_outcomes", "target_of"]
 
 NEEDED = {"fit": 60, "calibration": 20}
 """Samples with a known outcome that each split needs."""

@@ -29,8 +29,6 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
-__all__ = ["check_teacher", "soft_failures", "taught", "with_unlabelled"]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -19,16 +19,6 @@ from difficulty.stages.scoring import fixed_routes, rule_tokens
 from difficulty.thresholds.early import choose_cut_offs, figures_of_exit
 from difficulty.traffic.table import Traffic
 
-__all__ = [
-    "CONFIDENCE",
-    "BothScores",
-    "both_scores",
-    "choose_exits",
-    "exit_sentences",
-    "judge_exits",
-    "unfit",
-]
-
 CONFIDENCE = 0.95
 FloatArray = NDArray[np.float64]
 _KINDS = {"with_task": "with a known task", "without_task": "without a known task"}

@@ -24,8 +24,6 @@ from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import judged
 from difficulty.traffic.table import Traffic
 
-__all__ = ["weigh_up"]
-
 _CHARACTERS_A_TOKEN = 4.0
 
 

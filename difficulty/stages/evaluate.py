@@ -41,9 +41,6 @@ from difficulty.stages.scoring import judged, tokenize
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Judgement", "evaluate_scorer", "label_settings", "training_splits", "weighed"]
-
-
 _OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is judged."
 _OTHER_TRAFFIC = (
     "Other traffic than the bundle was trained on; whether single samples overlap is not known."

@@ -24,7 +24,7 @@ from difficulty.export.ladder import Rung, can_be_int8, ladder
 from difficulty.export.parity import ParityReport, check_flips, compare, compare_early
 from difficulty.export.suite import golden_requests
 from difficulty.features.transformer import TransformerEncoder
-from difficulty.model.difficulty import Scores
+from difficulty.model.combination import Scores
 from difficulty.model.early import EarlyModel
 from difficulty.records import OperatingPoint
 from difficulty.runtime.early import EarlyScorer
@@ -34,8 +34,6 @@ from difficulty.stages.run import Run
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import tokenize
 from difficulty.thresholds.curve import ScoredTraffic
-
-__all__ = ["Exported", "Student", "export", "student_of"]
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]
 """From what a graph gives for the calibration requests to the operating point that is chosen on

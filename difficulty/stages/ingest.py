@@ -20,8 +20,6 @@ from difficulty.traffic.schema import ParsedRow, parse_row
 from difficulty.traffic.summary import Summary, Tally
 from difficulty.traffic.writer import TrafficWriter
 
-__all__ = ["ingest"]
-
 _PROGRESS_ROWS = 500
 
 

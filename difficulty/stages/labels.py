@@ -24,24 +24,13 @@ from difficulty.labels import (
 )
 from difficulty.labels.losing import EVEN
 from difficulty.labels.suspicion import Scope
-from difficulty.model.difficulty import DifficultyModel, Target
+from difficulty.model.combination import Target
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import LabelSettings
 from difficulty.stages.scoring import Tokenized
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
-
-__all__ = [
-    "GROUPS",
-    "Unseen",
-    "check_labels",
-    "down_weighted",
-    "label_lineage",
-    "label_notes",
-    "signal_of",
-    "unseen_scores",
-    "with_suspicion",
-]
 
 FloatArray = NDArray[np.float64]
 GROUPS: tuple[Scope, ...] = ("task", "region")

@@ -11,8 +11,6 @@ from difficulty.errors import InvalidValueError
 from difficulty.integrations.layouts import LAYOUTS, Layout
 from difficulty.registry import resolve
 
-__all__ = ["lay_out"]
-
 
 def lay_out(bundle_path: Path, layout: str, out: Path, *, trust: Trust | None = None) -> str:
     """Write a bundle as the folder that a serving system expects, and return the command that

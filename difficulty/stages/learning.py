@@ -7,10 +7,9 @@ from __future__ import annotations
 import numpy as np
 
 from difficulty.evaluation.learning_curve import HeldOut, LearningCurve, learning_curve, parts_of
-from difficulty.model.difficulty import DifficultyModel, Target
+from difficulty.model.combination import Target
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
-
-__all__ = ["CURVE_DRAWS", "held_out_of", "measured_curve"]
 
 CURVE_DRAWS = 500
 

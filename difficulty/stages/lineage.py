@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from difficulty import __version__
 from difficulty.evaluation import TaskMeans
-from difficulty.model.difficulty import Target
+from difficulty.model.combination import Target
 from difficulty.recipe import Recipe
 from difficulty.stages.run import RUN_FORMAT
 from difficulty.traffic.table import Traffic
-
-__all__ = ["library_versions", "lineage_of"]
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "tokenizers", "onnx", "onnxruntime")
 

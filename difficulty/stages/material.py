@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from difficulty.errors import RecipeError
 from difficulty.features.encoder import Encoder
-from difficulty.model.difficulty import DifficultyModel, Target
+from difficulty.model.combination import Target
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.assemble import build_model, known_tasks, labelled
@@ -28,8 +29,6 @@ from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Traffic
-
-__all__ = ["Material", "gather"]
 
 Progress = Callable[[str], None]
 

@@ -22,8 +22,6 @@ from difficulty.thresholds.point import EXPECTED, choose
 from difficulty.thresholds.tasks import choose_per_task
 from difficulty.traffic.table import Traffic
 
-__all__ = ["choose_point", "chosen_by", "hash_of_texts", "policy_files"]
-
 
 def choose_point(
     data: ScoredTraffic, objective: str, *, per_task: bool, n_draws: int, rng: np.random.Generator

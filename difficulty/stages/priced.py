@@ -27,8 +27,6 @@ from difficulty.metrics.routing import sent_at_share
 from difficulty.stages.scoring import catch_rate
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Question", "analysed", "economics_of", "write_economics"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:

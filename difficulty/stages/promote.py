@@ -34,17 +34,6 @@ from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import catch_rate, judged
 from difficulty.traffic.table import Traffic
 
-__all__ = [
-    "Comparison",
-    "Promotion",
-    "compare",
-    "fetch",
-    "gate",
-    "promote",
-    "promotion_settings",
-    "publish",
-]
-
 
 class Comparison(NamedTuple):
     """Challenger and champion on the same samples."""

@@ -20,8 +20,6 @@ from difficulty.stages.run import Overlap, Run
 from difficulty.traffic.logged import LoggedReport
 from difficulty.traffic.table import Traffic
 
-__all__ = ["judged_by", "provenance_of_bundle", "provenance_of_run"]
-
 
 def provenance_of_run(
     run: Run,

@@ -17,15 +17,6 @@ from difficulty.runtime.scorer import Encoded
 from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer
 
-__all__ = [
-    "MANY_UNKNOWN",
-    "ReadCounts",
-    "Reading",
-    "reading_notes",
-    "reading_of",
-    "reading_of_counts",
-]
-
 MANY_UNKNOWN = 0.05
 """Share of unknown tokens, or of requests that are mostly unknown, from which on a note says so."""
 _MOSTLY = 0.5

@@ -21,8 +21,6 @@ from difficulty.files import whole_file
 from difficulty.records import Estimate
 from difficulty.traffic.table import Traffic
 
-__all__ = ["choice_of", "mistakes_of", "read_economics", "suspects_of", "write_report"]
-
 
 def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:
     """Write ``report.html`` and ``report.md`` into a folder; what the lineage says of scorer and

@@ -13,8 +13,6 @@ from difficulty.files import whole_file
 from difficulty.runtime.requests import CHUNK, RequestRow, chunks
 from difficulty.runtime.scorer import Score, Scorer
 
-__all__ = ["score_rows", "write_rows"]
-
 
 def score_rows(
     scorer: Scorer, rows: Iterable[RequestRow], *, version: str

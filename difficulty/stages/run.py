@@ -51,19 +51,6 @@ from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.sketches import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.table import Traffic
 
-__all__ = [
-    "CURVE_FILE",
-    "EARLY_FILE",
-    "OUT_OF_FOLD_FILE",
-    "RUN_FORMAT",
-    "NamedScores",
-    "Overlap",
-    "Run",
-    "Seen",
-    "new_folder",
-    "refuse_existing",
-]
-
 RUN_FORMAT = 1
 CURVE_FILE = "learning_curve.json"
 EARLY_FILE = "early.npz"

@@ -19,8 +19,6 @@ from difficulty.runtime.scorer import Encoded, Scorer
 from difficulty.stages.reading import ReadCounts, Reading, reading_of_counts
 from difficulty.traffic.table import Traffic
 
-__all__ = ["EarlyScores", "TrafficScores", "score_traffic"]
-
 _CHUNK_ROWS = 8192
 _MOST_WAITING = 3
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from difficulty.bundle.policy import Fallback, Policy
 from difficulty.economics import request_costs
 from difficulty.evaluation.judged import Judged
-from difficulty.model.difficulty import Target
+from difficulty.model.combination import Target
 from difficulty.records import Prices
 from difficulty.runtime.rule import TaskRules, before_scoring
 from difficulty.stages.slicing import traffic_labels
@@ -22,16 +22,6 @@ from difficulty.text import TextView
 from difficulty.thresholds.curve import ScoredTraffic
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
-
-__all__ = [
-    "Tokenized",
-    "catch_rate",
-    "fixed_routes",
-    "judged",
-    "rule_tokens",
-    "scored_traffic",
-    "tokenize",
-]
 
 FloatArray = NDArray[np.float64]
 _BAND_EDGES = [0.05, 0.2, 0.5]

@@ -20,15 +20,13 @@ from difficulty.errors import RecipeError, TooFewSamplesError, UndefinedMetricEr
 from difficulty.evaluation.choice import Choice, simplest_near_best
 from difficulty.features.encoder import Encoder
 from difficulty.metrics import percentile_interval
-from difficulty.model.difficulty import Target
+from difficulty.model.combination import Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.stacking import fold_numbers
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.bench import Bench, Builder, Tried
 from difficulty.stages.candidates import Candidate, candidates_of
 from difficulty.stages.learning import held_out_of
-
-__all__ = ["Searched", "search"]
 
 _NOTE = (
     "These figures chose the recipe, and the best of several is partly luck: they are optimistic."

@@ -46,8 +46,6 @@ from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import judged, scored_traffic
 from difficulty.thresholds.curve import ScoredTraffic
 
-__all__ = ["Shipped", "bundle_name", "ship"]
-
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
 
 

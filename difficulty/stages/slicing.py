@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from difficulty.evaluation.script import script_of
 from difficulty.traffic.table import Traffic
 
-__all__ = ["traffic_labels"]
-
 _INSTRUCTIONS = ("system", "developer")
 _MANY_TURNS = 4
 

@@ -20,8 +20,6 @@ from difficulty.stages.run import Run
 from difficulty.traffic.splits import ASIDE
 from difficulty.traffic.table import Traffic
 
-__all__ = ["check_start", "start_lineage", "without_seen"]
-
 
 def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
     """Refuse a run whose vectors are not those of the recipe.

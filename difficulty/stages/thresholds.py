@@ -33,8 +33,6 @@ from difficulty.thresholds.curve import ScoredTraffic
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.traffic.table import Traffic
 
-__all__ = ["Rechosen", "rechoose"]
-
 
 class Rechosen(NamedTuple):
     """The new bundle, and both points as the new traffic sees them."""

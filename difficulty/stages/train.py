@@ -61,8 +61,6 @@ from difficulty.stages.tune import tune
 from difficulty.stages.unseen_tasks import advice_of_student, familiarity_advice
 from difficulty.traffic.splits import ASIDE
 
-__all__ = ["Tracker", "train"]
-
 Progress = Callable[[str], None]
 
 

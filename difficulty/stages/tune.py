@@ -16,8 +16,6 @@ from difficulty.model.held_out import held_out
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 
-__all__ = ["tune"]
-
 
 def tune(
     recipe: Recipe,

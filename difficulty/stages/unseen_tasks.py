@@ -19,8 +19,6 @@ from difficulty.model.channels import TunedChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 
-__all__ = ["LEAST_TASKS", "advice_of_student", "familiarity_advice"]
-
 LEAST_TASKS = 8
 """Tasks with ``LEAST_SAMPLES`` fit samples or more that are needed: fewer say little of tasks in
 general.

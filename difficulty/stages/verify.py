@@ -14,8 +14,6 @@ from difficulty.bundle.trust import Trust
 from difficulty.runtime.golden import check_golden
 from difficulty.runtime.router import Router
 
-__all__ = ["Verification", "verify"]
-
 
 class Verification(NamedTuple):
     """What was found; damaged bundles do not come this far, reading them raises."""

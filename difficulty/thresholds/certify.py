@@ -36,15 +36,6 @@ from scipy.stats import binom, binomtest, norm
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.bootstrap import group_codes
 
-__all__ = [
-    "KeptLosses",
-    "binomial_p_value",
-    "betting_p_value",
-    "exact_interval",
-    "rejected",
-    "samples_to_certify",
-]
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 

@@ -9,8 +9,6 @@ import numpy as np
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.thresholds.curve import PolicyCurve
 
-__all__ = ["need_costs", "threshold_for_cost"]
-
 
 def threshold_for_cost(curve: PolicyCurve, most: float) -> float:
     """Return the lowest threshold whose routing costs at most ``most`` USD per 1,000 requests.

@@ -13,8 +13,6 @@ from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics.fallback import Kept, kept_with_fallback
 from difficulty.traffic.outcomes import Outcomes
 
-__all__ = ["PolicyCurve", "ScoredTraffic"]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -22,8 +22,6 @@ from difficulty.metrics.bootstrap import group_codes
 from difficulty.records import Estimate
 from difficulty.thresholds.certify import binomial_p_value, exact_interval
 
-__all__ = ["Width", "choose_cut_offs", "figures_of_exit"]
-
 FloatArray = NDArray[np.float64]
 _EDGE = 1e-6
 _ROUNDING = 1.0 + 1e-9

@@ -7,8 +7,6 @@ import numpy as np
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.thresholds.curve import PolicyCurve
 
-__all__ = ["threshold_for_mean_quality"]
-
 
 def threshold_for_mean_quality(curve: PolicyCurve, target: float) -> float:
     """Return the highest threshold whose routing has a mean quality of at least ``target``, in the

@@ -12,8 +12,6 @@ from difficulty.registry import resolve
 from difficulty.thresholds import OBJECTIVES
 from difficulty.thresholds.curve import PolicyCurve
 
-__all__ = ["Choice", "Objective", "parse_objective"]
-
 _EXAMPLES = "For example: share=0.3 or quality=0.9, with options: risk=0.2,delta=0.05."
 
 

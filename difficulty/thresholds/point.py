@@ -14,8 +14,6 @@ from difficulty.records import Estimate, OperatingPoint
 from difficulty.thresholds.curve import FloatArray, PolicyCurve, ScoredTraffic
 from difficulty.thresholds.objective import Choice, Objective
 
-__all__ = ["EXPECTED", "changes", "choose", "operating_point", "promised"]
-
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
 

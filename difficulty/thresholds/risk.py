@@ -19,8 +19,6 @@ from difficulty.thresholds.certify import KeptLosses, rejected, samples_to_certi
 from difficulty.thresholds.curve import PolicyCurve
 from difficulty.thresholds.objective import Choice
 
-__all__ = ["threshold_for_missed", "threshold_for_risk"]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -7,8 +7,6 @@ import numpy as np
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.thresholds.curve import PolicyCurve
 
-__all__ = ["threshold_for_share"]
-
 
 def threshold_for_share(curve: PolicyCurve, share: float) -> float:
     """Return the lowest threshold that sends at most ``share`` of the requests to the frontier

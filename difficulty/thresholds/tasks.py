@@ -20,8 +20,6 @@ from difficulty.thresholds.curve import PolicyCurve, ScoredTraffic
 from difficulty.thresholds.objective import Choice, Objective
 from difficulty.thresholds.point import operating_point, promised
 
-__all__ = ["LEAST_OWN", "LEAST_TESTED", "PRIOR", "choose_per_task"]
-
 LEAST_OWN = 10
 """Samples that the score decides below which a task has no threshold of its own."""
 LEAST_TESTED = 100

@@ -12,8 +12,6 @@ from difficulty.errors import InvalidValueError, UndefinedMetricError
 from difficulty.thresholds.cost import need_costs
 from difficulty.thresholds.curve import PolicyCurve
 
-__all__ = ["threshold_for_utility"]
-
 
 def threshold_for_utility(curve: PolicyCurve, value: float) -> float:
     """Return the threshold with the largest ``value * quality - cost`` of a request; of several,

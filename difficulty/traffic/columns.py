@@ -10,14 +10,15 @@ from __future__ import annotations
 from difficulty.errors import MissingExtraError
 
 try:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow
+    import pyarrow.parquet
 except ImportError as error:  # pragma: no cover - the base install
     raise MissingExtraError(
         "working with traffic files", package="pyarrow", extra="train"
     ) from error
 
-__all__ = ["REJECTED_KEY", "ROWS_KEY", "SCHEMA", "VERSION", "VERSION_KEY", "pa", "pq"]
+pa, pq = pyarrow, pyarrow.parquet
+
 
 VERSION = 1
 VERSION_KEY = b"difficulty.traffic.version"

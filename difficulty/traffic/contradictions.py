@@ -10,8 +10,6 @@ from __future__ import annotations
 from difficulty.records import Sample
 from difficulty.traffic.fingerprint import comparable_text, text_hash
 
-__all__ = ["Contradictions"]
-
 _OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 
 

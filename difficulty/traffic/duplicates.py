@@ -37,8 +37,6 @@ from difficulty.records import Sample
 from difficulty.traffic.fingerprint import comparable_text, text_hash
 from difficulty.traffic.signatures import BAND_SIZE, BANDS, N_PERMUTATIONS, THRESHOLD, Signer
 
-__all__ = ["Grouper", "NearIndex", "Placement"]
-
 _MOST_CANDIDATES = 2_000
 
 

@@ -11,8 +11,6 @@ import unicodedata
 from collections.abc import Iterable
 from hashlib import blake2b
 
-__all__ = ["comparable_text", "text_hash"]
-
 _INSTRUCTIONS = ("system", "developer")
 
 

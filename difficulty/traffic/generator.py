@@ -25,18 +25,6 @@ from difficulty.traffic.sample_traffic.pen import Pen
 from difficulty.traffic.sample_traffic.request import Request
 from difficulty.traffic.sample_traffic.writers import about_some_topic, write
 
-__all__ = [
-    "CHEAP_MODEL",
-    "FRONTIER_MODEL",
-    "SAMPLE_SEED",
-    "SAMPLE_SIZE",
-    "SENT_AGAIN_SHARE",
-    "TASK_SHARES",
-    "draw_requests",
-    "generate",
-    "write_sample",
-]
-
 SAMPLE_SIZE = 5000
 SAMPLE_SEED = 2026
 CHEAP_MODEL = "example/cheap-8b"

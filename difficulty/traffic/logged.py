@@ -40,8 +40,6 @@ from difficulty.recipe import LabelSettings
 from difficulty.traffic.outcomes import FloatArray
 from difficulty.traffic.table import Traffic
 
-__all__ = ["LoggedReport", "weigh_logged"]
-
 BoolArray = NDArray[np.bool_]
 _SELECTED = 0.5
 _CERTAIN = 1.0 - 1e-9

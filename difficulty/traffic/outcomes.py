@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
 
-__all__ = ["Outcomes"]
-
 FloatArray = NDArray[np.float64]
 
 

@@ -23,8 +23,6 @@ from difficulty.traffic.values import (
     well_formed,
 )
 
-__all__ = ["FIELDS", "ParsedRow", "broken_rule", "parse_row"]
-
 FIELDS = frozenset({field.name for field in record_fields(Sample)} - {"extra"})
 """Columns this package knows, beside ``prompt``."""
 

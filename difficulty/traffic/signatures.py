@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from difficulty.errors import MissingExtraError
 
-__all__ = ["BANDS", "BAND_SIZE", "N_PERMUTATIONS", "THRESHOLD", "Signer"]
-
 N_PERMUTATIONS = 128
 BANDS, BAND_SIZE = 16, 8
 THRESHOLD = 0.75

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from difficulty.traffic.signatures import BAND_SIZE, N_PERMUTATIONS, THRESHOLD, Signer
 
-__all__ = ["NO_SKETCHES", "near_any", "sketches_of"]
-
 Sketches = NDArray[np.uint8]
 
 _UNSIGNED = 255

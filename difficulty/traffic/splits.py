@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
 
-__all__ = ["ASIDE", "SPLITS", "assign_splits"]
-
 SPLITS = ("fit", "calibration", "test")
 ASIDE = "aside"
 

@@ -14,8 +14,6 @@ from difficulty.traffic.duplicates import Grouper
 from difficulty.traffic.labels.report import SourceReport
 from difficulty.traffic.schema import ParsedRow, broken_rule
 
-__all__ = ["Summary", "Tally"]
-
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 TOKENS = ("prompt_tokens", "cheap_tokens", "frontier_tokens")
 _VIEW = TextView()

@@ -23,8 +23,6 @@ from difficulty.traffic.fingerprint import comparable_text, text_hash
 from difficulty.traffic.outcomes import FloatArray, Outcomes
 from difficulty.traffic.splits import assign_splits
 
-__all__ = ["Tokens", "Traffic"]
-
 _BATCH_ROWS = 4_096
 _GAIN_OF = {"frontier": 1.0, "tie": 0.0, "cheap": -1.0}
 

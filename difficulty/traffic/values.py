@@ -17,8 +17,6 @@ from typing import Any
 
 from difficulty.errors import InvalidValueError
 
-__all__ = ["choice", "count", "flag", "moment", "number", "quality", "text", "well_formed"]
-
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _LARGEST_COUNT = 2**53  # largest integer that floats, and so arrays with NaN, hold exactly
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")

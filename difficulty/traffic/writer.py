@@ -19,8 +19,6 @@ from difficulty.traffic.duplicates import Placement
 from difficulty.traffic.readers.raw import RawRow
 from difficulty.traffic.summary import Summary
 
-__all__ = ["TrafficWriter", "rejects_path", "summary_path"]
-
 _GROUP_ROWS = 8_192
 _GROUP_CHARS = 16 * 2**20
 _SHOWN = 2_000  # characters of a rejected row

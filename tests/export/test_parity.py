@@ -4,7 +4,7 @@ import pytest
 
 from difficulty.errors import ParityError
 from difficulty.export.parity import ParityReport, check_flips, compare
-from difficulty.model.difficulty import Scores
+from difficulty.model.combination import Scores
 from difficulty.recipe import ExportSettings
 from difficulty.stages import exporting
 from difficulty.stages.ship import ship

@@ -7,15 +7,6 @@ import numpy as np
 from difficulty.evaluation.findings.record import Evidence, Finding
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
 
-__all__ = [
-    "FEW_GROUPS",
-    "MANY_SUSPICIOUS",
-    "few_samples",
-    "frontier_not_better",
-    "selection_bias",
-    "suspicious_labels",
-]
-
 FEW_GROUPS = 40
 MANY_SUSPICIOUS = 0.01
 """Share of judged requests with suspicious labels from which on it is worth a warning."""

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from difficulty.evaluation.findings.record import Evidence, Finding
 
-__all__ = ["overlap_unknown", "same_ids", "threshold_on_judged_data", "training_overlap"]
-
 
 def training_overlap(evidence: Evidence) -> Finding | None:
     """The traffic holds requests that training saw; they were left out of every figure."""

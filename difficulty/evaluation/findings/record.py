@@ -10,8 +10,6 @@ from difficulty.errors import InvalidValueError
 from difficulty.evaluation.judged import Judged
 from difficulty.records import Estimate
 
-__all__ = ["SEVERITIES", "Evidence", "Finding", "Provenance", "Severity", "failing"]
-
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """The gravest first."""

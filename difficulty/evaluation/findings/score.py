@@ -8,8 +8,6 @@ import numpy as np
 
 from difficulty.evaluation.findings.record import Evidence, Finding
 
-__all__ = ["CHANCE", "LARGEST_ECE", "calibration_off", "equal_scores", "no_signal"]
-
 CHANCE = 0.5
 LARGEST_ECE = 0.05
 

@@ -12,20 +12,6 @@ from typing import ClassVar, Literal
 
 from difficulty.evaluation.report.plot import Plot
 
-__all__ = [
-    "Block",
-    "Explorer",
-    "Facts",
-    "Notice",
-    "Paragraph",
-    "Picture",
-    "Row",
-    "Section",
-    "Table",
-    "Tiles",
-    "Tone",
-]
-
 Tone = Literal["good", "warning", "error", "info"]
 
 

@@ -9,8 +9,6 @@ from typing import Any
 from difficulty.evaluation.mistakes import Mistakes
 from difficulty.records import Estimate
 
-__all__ = ["Chosen", "Extras", "Suspects"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:

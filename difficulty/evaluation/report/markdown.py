@@ -25,8 +25,6 @@ from difficulty.evaluation.report.sections.summary import summary_section
 from difficulty.evaluation.report.sections.tradeoff import tradeoff_section
 from difficulty.evaluation.result import Evaluation
 
-__all__ = ["report_markdown"]
-
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~@!])")
 
 

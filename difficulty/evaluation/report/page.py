@@ -15,8 +15,6 @@ from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.report.sections import sections_of
 from difficulty.evaluation.result import Evaluation
 
-__all__ = ["report_html"]
-
 
 def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
     """Return the page.

@@ -11,8 +11,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["HEIGHT", "WIDTH", "Axis", "Label", "Plot", "Shape", "nice_ticks"]
-
 WIDTH, HEIGHT = 560.0, 360.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64.0, 18.0, 34.0, 58.0
 _RADIUS = 6.0

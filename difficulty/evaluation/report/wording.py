@@ -8,8 +8,6 @@ from typing import Final
 from difficulty.evaluation.numbers import as_text
 from difficulty.evaluation.result import Estimates
 
-__all__ = ["ROUTES", "cells_of", "line_style", "route_name", "threshold_text"]
-
 ROUTES: Final = {
     "score": "the score alone, no rules",
     "random": "at random",

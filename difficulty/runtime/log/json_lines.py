@@ -26,8 +26,6 @@ from difficulty.events import DecisionEvent
 from difficulty.runtime.log.sinks import Fsync
 from difficulty.runtime.log.writer import writer_name
 
-__all__ = ["SUFFIX", "JsonLinesSink", "event_line"]
-
 SUFFIX = ".jsonl"
 
 

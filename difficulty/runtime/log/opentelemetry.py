@@ -13,8 +13,6 @@ from typing import Any
 from difficulty.errors import MissingExtraError
 from difficulty.events import EVENT_FORMAT, Call, DecisionEvent
 
-__all__ = ["OpenTelemetrySink"]
-
 _NANO, _MILLI = 1_000_000_000, 1_000_000
 _LEFT_OUT = {"calls", "messages", "time", "format"}
 

@@ -18,8 +18,6 @@ from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import EVENT_FORMAT, DecisionEvent
 from difficulty.runtime.log.writer import writer_name
 
-__all__ = ["ParquetSink", "schema"]
-
 _STRINGS = (
     "id",
     "bundle_version",

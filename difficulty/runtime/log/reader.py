@@ -12,8 +12,6 @@ from difficulty.errors import LogError, TrafficNotFoundError
 from difficulty.events import DecisionEvent
 from difficulty.runtime.log.json_lines import SUFFIX
 
-__all__ = ["LogReader", "log_files", "read_log"]
-
 
 class LogReader:
     """The events of a log, in the order of their writers, each writer's by number; count what is

@@ -14,8 +14,6 @@ from typing import Any, Literal, Protocol
 from difficulty.events import DecisionEvent
 from difficulty.registry import resolve
 
-__all__ = ["SINKS", "Fsync", "Sink", "build_sink"]
-
 Fsync = Literal["never", "interval", "always"]
 
 SINKS = {

@@ -19,8 +19,6 @@ from difficulty.errors import InvalidValueError, LogError
 from difficulty.events import EVENT_FORMAT, DecisionEvent
 from difficulty.runtime.log.sinks import Fsync
 
-__all__ = ["COLUMNS", "SqliteSink"]
-
 COLUMNS = {
     "writer": "TEXT NOT NULL",
     "seq": "INTEGER NOT NULL",

@@ -19,8 +19,6 @@ from difficulty.errors import InvalidValueError
 from difficulty.events import DecisionEvent
 from difficulty.runtime.log.sinks import Sink
 
-__all__ = ["DecisionLog", "LogReport", "writer_name"]
-
 logger = logging.getLogger("difficulty.runtime")
 
 _BATCH = 512

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Answer", "Asked", "ToolCall", "Validator", "Verdict"]
-
 
 class ToolCall(NamedTuple):
     """A call that the model asks for."""

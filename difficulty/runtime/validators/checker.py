@@ -12,8 +12,6 @@ from difficulty.events import Check
 from difficulty.registry import resolve
 from difficulty.runtime.validators.answer import Answer, Asked, Validator, Verdict
 
-__all__ = ["VALIDATORS", "Checker"]
-
 logger = logging.getLogger("difficulty.runtime")
 
 VALIDATORS = {

@@ -15,8 +15,6 @@ from difficulty.runtime.validators.answer import Answer, Asked, Verdict
 from difficulty.runtime.validators.json_text import applies, parse_json
 from difficulty.runtime.validators.regex import search
 
-__all__ = ["JsonSchema"]
-
 
 class JsonSchema:
     """Fail answers that do not conform to a JSON schema (draft 2020-12).

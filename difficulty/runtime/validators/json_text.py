@@ -7,8 +7,6 @@ from typing import Any, NoReturn
 
 from difficulty.runtime.validators.answer import Answer, Asked, Verdict
 
-__all__ = ["JsonText", "applies", "parse_json"]
-
 _LONGEST = 1_000_000
 
 

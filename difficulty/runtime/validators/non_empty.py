@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from difficulty.runtime.validators.answer import Answer, Asked, Verdict
 
-__all__ = ["NonEmpty"]
-
 
 class NonEmpty:
     """Fail answers without text and without tool calls; with ``whole``, those cut off by the token

@@ -12,8 +12,6 @@ from importlib import import_module
 from difficulty.errors import InvalidValueError
 from difficulty.runtime.validators.answer import Answer, Asked, Verdict
 
-__all__ = ["PythonFunction"]
-
 
 class PythonFunction:
     """Ask a function ``f(answer, asked)`` that returns true, false, or ``None`` where it has

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from difficulty.errors import UnknownNameError
 from difficulty.runtime.validators.answer import Answer, Asked, Verdict
 
-__all__ = ["PHRASES", "Refusal"]
-
 PHRASES = {
     "en": (
         "i can't help with",

@@ -9,8 +9,6 @@ from typing import Any
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.runtime.validators.answer import Answer, Asked, Verdict
 
-__all__ = ["Pattern", "search"]
-
 _TIMEOUT_S = 0.05
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from difficulty.runtime.validators.answer import Answer, Asked, ToolCall, Verdict
 from difficulty.runtime.validators.json_text import parse_json
 
-__all__ = ["OfferedTool"]
-
 _TYPES: dict[str, Any] = {
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),

@@ -21,8 +21,6 @@ from difficulty.events import DecisionEvent
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 from difficulty.traffic.readers.json_lines import open_bytes
 
-__all__ = ["LogFormat"]
-
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 _MARKS = {"format", "bundle_version", "policy_route", "propensity", "calls"}
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 
-__all__ = ["NativeFormat"]
-
 
 class NativeFormat:
     """Files of any type in ``READERS``, as they are."""

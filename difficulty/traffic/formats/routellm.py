@@ -25,8 +25,6 @@ from difficulty.traffic.readers import RawRow, read_rows
 from difficulty.traffic.readers.csv_table import csv_header
 from difficulty.traffic.schema import FIELDS
 
-__all__ = ["RouteLLMFormat"]
-
 _ROOTS = ("routellm/evals", "evals", "")
 _SETS = (
     ("mmlu/responses", "mmlu_*.csv"),

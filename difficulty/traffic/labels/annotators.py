@@ -16,8 +16,6 @@ from difficulty.traffic.labels.rows import Fields, Request, join, without
 from difficulty.traffic.readers.raw import RawRow
 from difficulty.traffic.values import choice, flag, quality, text
 
-__all__ = ["Annotators"]
-
 _VOTES = {"cheap": -1.0, "tie": 0.0, "frontier": 1.0}
 _OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 

@@ -11,8 +11,6 @@ from difficulty.traffic.labels.rows import Fields, changed, given
 from difficulty.traffic.readers.raw import RawRow
 from difficulty.traffic.values import number, quality
 
-__all__ = ["GapMargin"]
-
 _RULE = "be in (0, 1]"
 _ROUNDING = 1e-9  # 0.8 - 0.7 is a little below 0.1
 

@@ -20,8 +20,6 @@ from difficulty.traffic.labels.rows import Fields, Request, given, join, refuse_
 from difficulty.traffic.readers.raw import RawRow
 from difficulty.traffic.values import number, text
 
-__all__ = ["JudgeScores"]
-
 FloatArray = NDArray[np.float64]
 _SIDES = ("cheap", "frontier")
 _RAW = ("judge", "cheap_score", "frontier_score")

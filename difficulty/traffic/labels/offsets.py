@@ -19,8 +19,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PRIOR_SCORES", "connected_sets", "judge_offsets"]
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 PRIOR_SCORES = 3.0

@@ -11,8 +11,6 @@ from difficulty.traffic.labels.report import SourceReport
 from difficulty.traffic.labels.rows import Fields, changed, given, refuse_beside, without
 from difficulty.traffic.readers.raw import RawRow
 
-__all__ = ["Preferences"]
-
 _TIES = ("tie", "tie (bothbad)", "both", "neither", "both bad", "draw")
 _SEATS = {"a": "model_a", "model_a": "model_a", "b": "model_b", "model_b": "model_b"}
 

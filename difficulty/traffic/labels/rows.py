@@ -12,8 +12,6 @@ from difficulty.errors import InvalidValueError
 from difficulty.traffic.readers.raw import RawRow
 from difficulty.traffic.values import text
 
-__all__ = ["Fields", "Request", "changed", "given", "join", "refuse_beside", "without"]
-
 Fields: TypeAlias = Mapping[str, Any]
 _REQUEST = ("messages", "prompt")
 _PAIR = ("cheap_model", "frontier_model")

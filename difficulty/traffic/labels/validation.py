@@ -12,8 +12,6 @@ from difficulty.traffic.labels.rows import Fields, changed, given, refuse_beside
 from difficulty.traffic.readers.raw import RawRow
 from difficulty.traffic.values import choice
 
-__all__ = ["Validation"]
-
 _PASSED = ("passed", "pass", "ok", "valid", "success", "true", "1", "1.0")
 _FAILED = ("failed", "fail", "error", "invalid", "failure", "false", "0", "0.0")
 

@@ -14,8 +14,6 @@ from difficulty.errors import TrafficError
 from difficulty.traffic.readers.json_lines import open_bytes
 from difficulty.traffic.readers.raw import RawRow
 
-__all__ = ["csv_header", "read_csv"]
-
 _LARGEST_CELL = 64 * 2**20  # characters; also bounds what a quote that is never closed can swallow
 _SHOWN = 2_000
 _UNDECODED = re.compile("[\udc80-\udcff]")

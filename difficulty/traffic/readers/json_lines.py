@@ -13,8 +13,6 @@ from typing import IO, cast
 from difficulty.errors import TrafficError
 from difficulty.traffic.readers.raw import RawRow
 
-__all__ = ["open_bytes", "read_json_lines"]
-
 _SHOWN = 2_000  # characters of a bad line that go to the rejects
 
 

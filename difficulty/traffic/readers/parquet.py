@@ -11,8 +11,6 @@ from difficulty.errors import TrafficError
 from difficulty.traffic.columns import VERSION_KEY, pa, pq
 from difficulty.traffic.readers.raw import RawRow
 
-__all__ = ["plain_rows", "read_parquet"]
-
 _BATCH_ROWS = 512
 
 

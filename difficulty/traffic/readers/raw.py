@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["RawRow"]
-
 
 class RawRow(NamedTuple):
     """One row of a source as it came, or the reason why it could not be read."""

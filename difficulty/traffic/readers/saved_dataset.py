@@ -12,8 +12,6 @@ from difficulty.errors import MissingExtraError, TrafficError
 from difficulty.traffic.readers.parquet import plain_rows
 from difficulty.traffic.readers.raw import RawRow
 
-__all__ = ["read_saved_dataset"]
-
 _BATCH_ROWS = 512
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from difficulty.traffic.generator import SAMPLE_SEED, SAMPLE_SIZE, write_sample
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the file; nothing is printed unless something is wrong."""

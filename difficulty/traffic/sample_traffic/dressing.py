@@ -15,8 +15,6 @@ from difficulty.traffic.sample_traffic.passages import lines
 from difficulty.traffic.sample_traffic.pen import Pen, Slots, sentences, words
 from difficulty.traffic.sample_traffic.request import Draft, Request, Traits
 
-__all__ = ["CUSTOMERS", "IMPOSSIBLE_SHARE", "dress", "send_again"]
-
 IMPOSSIBLE_SHARE = 0.08
 """Share of requests that no model can answer as they stand."""
 CUSTOMERS = 800

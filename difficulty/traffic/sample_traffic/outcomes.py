@@ -15,16 +15,6 @@ import numpy as np
 
 from difficulty.traffic.sample_traffic.request import Request, Traits
 
-__all__ = [
-    "CHEAP",
-    "FRONTIER",
-    "HIDDEN_SD",
-    "Outcome",
-    "chance_right",
-    "draw_outcome",
-    "visible_difficulty",
-]
-
 HIDDEN_SD = 0.18
 """Standard deviation of the part of the difficulty that nothing in the text shows; both models feel
 the same.

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from difficulty.traffic.sample_traffic.pen import Pen, sentences, words
 
-__all__ = ["clauses", "lines", "message", "notes", "record"]
-
 
 def message(pen: Pen, *, irony: bool = False) -> str:
     """Return what a customer or colleague wrote, of 1 to 4 sentences."""

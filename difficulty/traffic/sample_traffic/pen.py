@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["Pen", "Slots", "sentences", "words"]
-
 Slots = Mapping[str, Sequence[str]]
 T = TypeVar("T")
 _SLOT = re.compile(r"\$(?:\{(\d+)-(\d+)\}|([a-z][a-z_]*[a-z]))")

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from difficulty.records import Message
 
-__all__ = ["TASKS", "Draft", "Load", "Request", "Traits"]
-
 TASKS = ("classify", "extract", "summarize", "question answering", "code", "multi-step planning")
 
 

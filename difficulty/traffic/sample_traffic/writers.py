@@ -11,8 +11,6 @@ from difficulty.traffic.sample_traffic.passages import clauses, lines, message, 
 from difficulty.traffic.sample_traffic.pen import Pen, words
 from difficulty.traffic.sample_traffic.request import Draft, Load
 
-__all__ = ["LANGUAGE_SHARE", "RARE_SHARE", "about_some_topic", "write"]
-
 LANGUAGE_SHARE = 0.08
 """Share of requests in other languages than English."""
 RARE_SHARE = 0.22

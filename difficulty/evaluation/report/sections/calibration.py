@@ -10,8 +10,6 @@ from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.views import CalibrationBins
 from difficulty.records import Estimate
 
-__all__ = ["calibration_section"]
-
 _WHOSE = {
     "p_cheap_fails": ("the cheap model", "ece"),
     "p_frontier_fails": ("the frontier model", "ece_frontier"),

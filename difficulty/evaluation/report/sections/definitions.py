@@ -6,8 +6,6 @@ from difficulty.evaluation.report.blocks import Facts, Section
 from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.result import Evaluation
 
-__all__ = ["DEFINITIONS", "definitions_section"]
-
 DEFINITIONS = (
     (
         "0.697 [0.678, 0.716]",

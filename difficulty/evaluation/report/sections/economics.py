@@ -25,8 +25,6 @@ from difficulty.evaluation.report.plot import Axis, Plot
 from difficulty.evaluation.result import Evaluation
 from difficulty.records import Estimate
 
-__all__ = ["economics_section"]
-
 _ANSWERS: Final[dict[str, tuple[Tone, str]]] = {
     "build": ("good", "Build"),
     "wait": ("warning", "Wait"),

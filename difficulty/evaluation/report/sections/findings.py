@@ -8,8 +8,6 @@ from difficulty.evaluation.report.blocks import Block, Notice, Paragraph, Sectio
 from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.result import Evaluation
 
-__all__ = ["findings_section"]
-
 _TONES: Final[dict[str, tuple[Tone, str]]] = {
     "error": ("error", "Error"),
     "warning": ("warning", "Warning"),

@@ -10,8 +10,6 @@ from difficulty.evaluation.report.blocks import Block, Facts, Row, Section, Tabl
 from difficulty.evaluation.report.extras import Chosen, Extras
 from difficulty.evaluation.result import Evaluation
 
-__all__ = ["lineage_section"]
-
 
 def lineage_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return what was judged by what."""

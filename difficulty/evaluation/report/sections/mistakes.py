@@ -11,8 +11,6 @@ from difficulty.evaluation.report.blocks import Paragraph, Row, Section, Table
 from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.result import Evaluation
 
-__all__ = ["LONGEST_TEXT", "mistakes_section"]
-
 LONGEST_TEXT = 280
 """Characters of a text that are shown."""
 _COLUMNS = (

@@ -11,8 +11,6 @@ from difficulty.evaluation.report.wording import threshold_text
 from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.views import Histogram
 
-__all__ = ["scores_section"]
-
 _NEEDED = {"benefit": "the frontier model did better", "failure": "the cheap model failed"}
 _WIDTH_OF_ONE = 0.01
 """Half the width of the bar when all scores are equal."""

@@ -13,8 +13,6 @@ from difficulty.evaluation.report.wording import cells_of
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
 
-__all__ = ["slices_section"]
-
 _FIGURES = (
     "frontier_share", "quality", "routing_precision", "routing_recall", "cheap_route_precision",
     "risk", "gap_recovered", "cost", "apgr",

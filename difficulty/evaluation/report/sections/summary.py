@@ -12,8 +12,6 @@ from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.result import Evaluation
 from difficulty.records import Estimate
 
-__all__ = ["summary_section", "verdict"]
-
 _ABSENT = Estimate(value=None, note="it was not evaluated")
 
 

@@ -8,8 +8,6 @@ from difficulty.evaluation.report.blocks import Notice, Paragraph, Row, Section,
 from difficulty.evaluation.report.extras import Extras, Suspects
 from difficulty.evaluation.result import Evaluation
 
-__all__ = ["suspects_section"]
-
 _SCOPES = {"task": "with its task", "region": "with a region", "row": "by itself"}
 _MOST = 15
 

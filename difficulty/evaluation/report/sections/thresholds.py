@@ -12,8 +12,6 @@ from difficulty.evaluation.report.plot import Axis, Plot
 from difficulty.evaluation.report.wording import threshold_text
 from difficulty.evaluation.result import Evaluation
 
-__all__ = ["SLIDER_FIGURES", "thresholds_section"]
-
 SLIDER_FIGURES = (
     "frontier_share", "quality", "gap_recovered", "cost", "saving", "fallback_share",
     "routing_precision", "routing_recall", "risk",

@@ -13,8 +13,6 @@ from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.views import Columns
 from difficulty.records import Estimate
 
-__all__ = ["tradeoff_section"]
-
 _SHOWN = {
     "frontier_share": "share of requests sent to the frontier model",
     "cost": "USD per 1,000 requests",
