@@ -31,9 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import Chosen, Policy
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.export.early import build_early_graph
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.runtime import Request, Router
 from difficulty.runtime.early import EarlyScorer
 from difficulty.runtime.graph import load_session

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from benchmarks.repetitions import mean_of, surroundings, table, write
 from benchmarks.simulated_logs import Policy
 from difficulty.cli.shipped import find_encoder, find_recipe
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.metrics import auroc, brier, expected_calibration_error
 from difficulty.model.combination import Scores
 from difficulty.recipe import Recipe

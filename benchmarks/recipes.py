@@ -21,8 +21,8 @@ from benchmarks.experiments import Experiment
 from benchmarks.stored import Arrays, digest_of
 from difficulty.cli.console import DEFAULT_CACHE
 from difficulty.cli.shipped import find_encoder, find_recipe
+from difficulty.encoders.base import Encoder
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.features.encoder import Encoder
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.recipe import Recipe
 from difficulty.runtime.graph import load_session

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from difficulty.cli.shipped import find_encoder
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.labels import Model
 from difficulty.labels.suspicion import Scope
 from difficulty.recipe import Recipe

@@ -13,10 +13,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from difficulty.features import encoder as encoders
-from difficulty.features.quantise import quantise_graph
-from difficulty.features.static import StaticEncoder, quantise_rows
-from difficulty.features.transformer import ENCODER_FILES, TransformerEncoder
+from difficulty.encoders import base as encoders
+from difficulty.encoders.quantise import quantise_graph
+from difficulty.encoders.static import StaticEncoder, quantise_rows
+from difficulty.encoders.transformer import ENCODER_FILES, TransformerEncoder
 from difficulty.model.channels import (
     EmbeddingChannel,
     LengthChannel,

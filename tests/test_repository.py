@@ -214,9 +214,7 @@ def test_naming_stages_and_commands_loads_no_trainer():
 
 
 def test_only_doors_say_what_they_export():
-    """The ``__init__`` of a room that hands on names lists them; elsewhere a leading underscore says
-    what stays inside.
-    """
+    """A room's ``__init__`` lists what it hands on; elsewhere an underscore says what stays inside."""
     listing = {path for path, tree in SOURCES.items() if any(map(_lists_exports, tree.body))}
     assert {path for path in listing if not path.endswith("__init__.py")} == set()
 

@@ -10,11 +10,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from difficulty.encoders.base import Encoder
+from difficulty.encoders.static import StaticEncoder
+from difficulty.encoders.transformer import Frame, TransformerEncoder
 from difficulty.errors import InvalidValueError
 from difficulty.export.builder import GraphBuilder
-from difficulty.features.encoder import Encoder
-from difficulty.features.static import StaticEncoder
-from difficulty.features.transformer import Frame, TransformerEncoder
 
 _TINY = np.float32(1e-12)
 

@@ -22,13 +22,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import InvalidValueError
 from difficulty.export.builder import GraphBuilder
 from difficulty.export.encoders import Inputs, embedding
 from difficulty.export.evidence import Affine, Evidence, pieces
 from difficulty.export.ngrams import ngram_columns
 from difficulty.export.outcomes import Branch, outcomes
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.model.channels import (
     Channel,
     EmbeddingChannel,

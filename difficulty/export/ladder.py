@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
-from difficulty.features.quantise import quantisable, quantise_graph
-from difficulty.features.transformer import TransformerEncoder
+from difficulty.encoders.quantise import quantisable, quantise_graph
+from difficulty.encoders.transformer import TransformerEncoder
 
 
 class Rung(NamedTuple):

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.features.ngrams import NgramFeatures
 from difficulty.model.centres import unit_centres
 from difficulty.model.heads import LinearHead, Matrix, fit_classes

@@ -17,8 +17,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
-from difficulty.features.encoder import Encoder
 from difficulty.model.calibration import Calibrator
 from difficulty.model.channels import (
     Channel,

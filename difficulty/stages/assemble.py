@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.model.channels import (
     Channel,
     EmbeddingChannel,

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RunError
 from difficulty.export.early import build_early_graph
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.export.ladder import Rung, can_be_int8, ladder
 from difficulty.export.parity import ParityReport, check_flips, compare, compare_early
 from difficulty.export.suite import golden_requests
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.model.combination import Scores
 from difficulty.model.early import EarlyModel
 from difficulty.records import OperatingPoint

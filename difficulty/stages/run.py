@@ -36,9 +36,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.encoders.base import Encoder, load_encoder
+from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
-from difficulty.features.encoder import Encoder, load_encoder
-from difficulty.features.transformer import kept_on_disk
 from difficulty.labels.suspicion import read_suspicious
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel

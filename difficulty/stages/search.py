@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError, TooFewSamplesError, UndefinedMetricError
 from difficulty.evaluation.choice import Choice, simplest_near_best
-from difficulty.features.encoder import Encoder
 from difficulty.metrics import percentile_interval
 from difficulty.model.combination import Target
 from difficulty.model.labelled import LabelledTokens

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
-from difficulty.features.encoder import Encoder
 from difficulty.recipe import Recipe
 from difficulty.stages.run import Run
 from difficulty.traffic.splits import ASIDE

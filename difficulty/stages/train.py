@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from difficulty.encoders.base import Encoder
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.learning_curve import LearningCurve
 from difficulty.evaluation.signal import Signal
 from difficulty.evaluation.unfamiliar import FamiliarityAdvice
-from difficulty.features.encoder import Encoder
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.labels import LabelReport
 from difficulty.model.channels import TunedChannel
 from difficulty.model.difficulty import DifficultyModel

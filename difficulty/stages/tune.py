@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from difficulty.encoders.base import Encoder
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
-from difficulty.features.encoder import Encoder
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.model.channels import TunedChannel
 from difficulty.model.heads import LinearHead
 from difficulty.model.held_out import held_out
@@ -45,7 +45,7 @@ def tune(
     RecipeError
         If the encoder is none that can be trained.
     """
-    from difficulty.features.finetune import TuningData, TuningSettings, finetune
+    from difficulty.encoders.finetune import TuningData, TuningSettings, finetune
 
     features = recipe.features
     if not features.finetune or not isinstance(encoder, TransformerEncoder):

@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 
 from difficulty.bundle import read_bundle
 from difficulty.cli.shipped import find_encoder
+from difficulty.encoders.static import StaticEncoder
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import EncoderError
-from difficulty.features.static import StaticEncoder
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.recipe import FeatureSettings
 from difficulty.stages.run import Run
 from tests.conftest import REPOSITORY

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from difficulty.encoders.static import StaticEncoder, quantise_rows
 from difficulty.errors import RecipeError, RunError, TooFewSamplesError
-from difficulty.features.static import StaticEncoder, quantise_rows
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
 from difficulty.stages.assemble import build_model, known_tasks

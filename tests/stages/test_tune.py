@@ -3,8 +3,8 @@
 import pytest
 
 from difficulty.cli.shipped import find_recipe
+from difficulty.encoders.base import load_encoder
 from difficulty.errors import RecipeError
-from difficulty.features.encoder import load_encoder
 from difficulty.recipe import parse_recipe
 from difficulty.stages.run import Run
 from difficulty.stages.train import train

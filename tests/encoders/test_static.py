@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from difficulty.encoders.static import StaticEncoder, quantise_rows
 from difficulty.errors import EncoderError, InvalidValueError
-from difficulty.features.static import StaticEncoder, quantise_rows
 from difficulty.tokens import RequestTokenizer
 from tests.conftest import REPOSITORY
 from tests.fakes import load_encoder, write_card, write_encoder

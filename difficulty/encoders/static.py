@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.encoders.base import FloatArray, read_files
 from difficulty.errors import InvalidValueError
-from difficulty.features.encoder import FloatArray, read_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from difficulty.features.static import quantise_rows
+from difficulty.encoders.static import quantise_rows
 
 _WEIGHT_LIMIT = 63
 _LEAST_TABLE_ROWS = 1_000

@@ -7,9 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from difficulty.errors import EncoderError
-from difficulty.features.encoder import read_card
-from difficulty.features.sentence import (
+from difficulty.encoders.base import read_card
+from difficulty.encoders.sentence import (
     PACKAGED,
     convert,
     find_source,
@@ -18,7 +17,8 @@ from difficulty.features.sentence import (
     split_tokenizer,
     weights_digest,
 )
-from difficulty.features.transformer import Frame, TransformerEncoder
+from difficulty.encoders.transformer import Frame, TransformerEncoder
+from difficulty.errors import EncoderError
 from difficulty.tokens import RequestTokenizer
 
 pytestmark = [

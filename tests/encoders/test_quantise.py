@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 
-from difficulty.features.quantise import quantise_graph
+from difficulty.encoders.quantise import quantise_graph
 from tests.fakes import load_transformer, random_ids, transformer_graph
 
 WEIGHTS = np.array([[0.4, -2.0, 0.0], [-1.0, 1.2, 0.0]], dtype=np.float32)

@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
+from difficulty.encoders.base import write_card
+from difficulty.encoders.transformer import ENCODER_FILES, Frame
 from difficulty.errors import EncoderError, EncoderNotFoundError, MissingExtraError
-from difficulty.features.encoder import write_card
-from difficulty.features.transformer import ENCODER_FILES, Frame
 
 Precision = Literal["int8", "float32"]
 PACKAGED = {
@@ -180,7 +180,7 @@ def export_encoder(encoder: Any, path: Path, *, precision: Precision) -> None:
     import onnx
     import torch
 
-    from difficulty.features.quantise import quantise_graph
+    from difficulty.encoders.quantise import quantise_graph
 
     class Pipeline(torch.nn.Module):  # type: ignore[misc]  # torch counts as untyped
         def __init__(self) -> None:

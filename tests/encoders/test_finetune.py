@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from difficulty.encoders import finetune as module
+from difficulty.encoders.finetune import TuningData, TuningSettings, finetune
+from difficulty.encoders.sentence import find_source
+from difficulty.encoders.transformer import Frame
 from difficulty.errors import EncoderError, MissingExtraError, TooFewSamplesError
-from difficulty.features import finetune as module
-from difficulty.features.finetune import TuningData, TuningSettings, finetune
-from difficulty.features.sentence import find_source
-from difficulty.features.transformer import Frame
 from difficulty.metrics import auroc
 from tests.encoders import SPECIAL, write_sentence_encoder
 from tests.fakes import write_transformer

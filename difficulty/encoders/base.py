@@ -2,8 +2,8 @@
 when it is read.
 
 Every encoder folder holds ``encoder.json`` (format, kind, hashes, origin) and ``tokenizer.json``;
-the rest depends on the kind: ``static`` adds a token table (:mod:`~difficulty.features.static`),
-``transformer`` an ONNX graph (:mod:`~difficulty.features.transformer`). Another kind is a class
+the rest depends on the kind: ``static`` adds a token table (:mod:`~difficulty.encoders.static`),
+``transformer`` an ONNX graph (:mod:`~difficulty.encoders.transformer`). Another kind is a class
 with ``load(folder)`` and a line in ``ENCODERS``, or an entry point of the group
 ``difficulty.encoders``.
 """
@@ -24,8 +24,8 @@ from difficulty.registry import resolve
 
 ENCODER_FORMAT = 1
 ENCODERS = {
-    "static": "difficulty.features.static:StaticEncoder",
-    "transformer": "difficulty.features.transformer:TransformerEncoder",
+    "static": "difficulty.encoders.static:StaticEncoder",
+    "transformer": "difficulty.encoders.transformer:TransformerEncoder",
 }
 FloatArray = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from difficulty.encoders.transformer import DiskCache, MemoryCache, key_of
 from difficulty.errors import EncoderError
-from difficulty.features.cache import DiskCache, MemoryCache, key_of
 from tests.conftest import REPOSITORY
 from tests.fakes import load_transformer, random_ids, write_transformer
 
@@ -117,7 +117,7 @@ def test_two_processes_make_and_fill_the_cache_at_once(tmp_path):
     """Both write half of the vectors in many small steps; nothing is lost."""
     fill = """
 import sys, pathlib, numpy as np
-from difficulty.features.cache import DiskCache, key_of
+from difficulty.encoders.transformer import DiskCache, key_of
 cache = DiskCache(pathlib.Path(sys.argv[1]), digest=sys.argv[2], dim=4)
 for number in range(int(sys.argv[3]), 100, 2):
     cache.add({key_of([number]): np.arange(4, dtype=np.float32) + number})
@@ -160,8 +160,8 @@ def test_embeddings_survive_a_crash_in_the_middle(tmp_path):
     """
     crash = """
 import json, os, pathlib, sys
-from difficulty.features.cache import DiskCache
-from difficulty.features.encoder import load_encoder
+from difficulty.encoders.transformer import DiskCache
+from difficulty.encoders.base import load_encoder
 encoder = load_encoder(pathlib.Path(sys.argv[1]))
 def progress(done, total):
     if done > 64:

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from difficulty.encoders.base import load_encoder, write_card
+from difficulty.encoders.transformer import ENCODER_FILES, Frame, MemoryCache, TransformerEncoder
 from difficulty.errors import EncoderError, InvalidValueError, UnknownNameError
-from difficulty.features.cache import MemoryCache
-from difficulty.features.encoder import load_encoder, write_card
-from difficulty.features.transformer import ENCODER_FILES, Frame, TransformerEncoder
 from tests.fakes import VOCABULARY, load_transformer, random_ids, write_transformer
 
 FRAME = Frame(prefix=(101,), suffix=(102,), max_tokens=7)

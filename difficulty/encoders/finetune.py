@@ -30,9 +30,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.errors import EncoderError, MissingExtraError, TooFewSamplesError
-from difficulty.features.encoder import load_encoder
-from difficulty.features.sentence import (
+from difficulty.encoders.base import load_encoder
+from difficulty.encoders.sentence import (
     Precision,
     convert,
     embedding_length,
@@ -40,7 +39,8 @@ from difficulty.features.sentence import (
     load_sentence_encoder,
     weights_digest,
 )
-from difficulty.features.transformer import Frame, TransformerEncoder
+from difficulty.encoders.transformer import Frame, TransformerEncoder
+from difficulty.errors import EncoderError, MissingExtraError, TooFewSamplesError
 
 FloatArray = NDArray[np.float64]
 _HEADS = "heads.npz"
@@ -134,7 +134,7 @@ def finetune(
     Parameters
     ----------
     source : str
-        The encoder to start from, as :func:`~difficulty.features.sentence.find_source` finds it.
+        The encoder to start from, as :func:`~difficulty.encoders.sentence.find_source` finds it.
     data : TuningData
     cache : Path
         Where unfinished and finished encoders are kept.
