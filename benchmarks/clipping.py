@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.repetitions import Repeated, root_mean_squares, surroundings, table, write
 from benchmarks.simulated_logs import Policy, with_columns
-from difficulty.metrics.ratios import ratio
+from difficulty.metrics.arrays import ratio
 from difficulty.recipe import LabelSettings
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.columns import pa, pq

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.arrays import FloatArray, Ratio
 from difficulty.metrics.bootstrap import percentile_interval, weight_blocks
-from difficulty.metrics.ratios import Ratio
 from difficulty.records import Estimate
 
 _NEVER = 1e200

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from difficulty.economics.prices import TokenPrice
 from difficulty.errors import InvalidValueError, TooFewSamplesError
-from difficulty.metrics.arrays import FloatArray
-from difficulty.metrics.fallback import kept_with_fallback
-from difficulty.metrics.ratios import Ratio, ratio
+from difficulty.metrics.arrays import FloatArray, Ratio, ratio
+from difficulty.metrics.routing import kept_with_fallback
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Tokens
 

@@ -17,8 +17,7 @@ import numpy as np
 from difficulty.evaluation.band import Band
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.routed import Routed, routed_figures
-from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.ratios import divide
+from difficulty.metrics.arrays import FloatArray, IntArray, divide
 from difficulty.records import Estimate
 
 CURVE_FIGURES = (

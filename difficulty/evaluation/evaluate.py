@@ -27,7 +27,7 @@ from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.routed import Routed, routed_figures
 from difficulty.evaluation.slices import slice_rows, too_small
 from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
-from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.metrics.arrays import FloatArray, IntArray, ratio
 from difficulty.metrics.bootstrap import (
     GroupDraws,
     affordable_draws,
@@ -35,7 +35,6 @@ from difficulty.metrics.bootstrap import (
     group_codes,
     percentile_interval,
 )
-from difficulty.metrics.ratios import ratio
 from difficulty.records import Estimate
 
 FIGURES = (

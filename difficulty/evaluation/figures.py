@@ -16,11 +16,10 @@ import numpy as np
 
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.routed import Routed
-from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.metrics.arrays import FloatArray, IntArray, Ratio, divide
 from difficulty.metrics.bootstrap import GroupDraws
+from difficulty.metrics.curve import Ranking, ranked_area, ranked_crossing
 from difficulty.metrics.probability import equal_mass_bins
-from difficulty.metrics.ratios import Ratio, divide
-from difficulty.metrics.steps import Ranking, ranked_area, ranked_crossing
 
 Draws = dict[str, FloatArray]
 _N_BINS = 15

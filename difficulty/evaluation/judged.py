@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray, IntArray, column, probabilities
-from difficulty.metrics.fallback import Kept, kept_with_fallback
+from difficulty.metrics.routing import Kept, kept_with_fallback
 from difficulty.traffic.outcomes import Outcomes
 
 Target = Literal["benefit", "failure"]

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import weight_blocks
+from difficulty.metrics.curve import Ranking, area, auroc_of, gap_curve
 from difficulty.metrics.power_law import LEAST_POINTS, expected_gains
-from difficulty.metrics.steps import Ranking, area, auroc_of, gap_curve
 
 Verdict = Literal["rises", "flat", "cannot tell"]
 Statistic = Callable[[FloatArray], FloatArray]

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from difficulty.evaluation.judged import Judged
-from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.ratios import Ratio
+from difficulty.metrics.arrays import FloatArray, IntArray, Ratio
 
 ROUTED = (
     "routing_precision", "routing_recall", "cheap_route_precision", "cheap_route_recall", "risk",

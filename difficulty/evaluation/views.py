@@ -15,8 +15,8 @@ from difficulty.evaluation.baselines import Baseline
 from difficulty.evaluation.judged import Judged
 from difficulty.evaluation.routed import routed_figures
 from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.metrics.curve import Ranking
 from difficulty.metrics.probability import equal_mass_bins
-from difficulty.metrics.steps import Ranking
 
 _N_BINS = 15
 _HISTOGRAM_BINS = 40

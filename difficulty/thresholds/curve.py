@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError, TooFewSamplesError
-from difficulty.metrics.fallback import Kept, kept_with_fallback
+from difficulty.metrics.routing import Kept, kept_with_fallback
 from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]

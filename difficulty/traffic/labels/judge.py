@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.agreement import krippendorff_alpha
+from difficulty.metrics.ranking import krippendorff_alpha
 from difficulty.traffic.labels.offsets import PRIOR_SCORES, connected_sets, judge_offsets
 from difficulty.traffic.labels.report import SourceReport, known
 from difficulty.traffic.labels.rows import Fields, Request, given, join, refuse_beside, without

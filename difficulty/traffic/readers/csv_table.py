@@ -15,7 +15,7 @@ from difficulty.traffic.readers.json_lines import open_bytes
 from difficulty.traffic.readers.raw import RawRow
 
 _LARGEST_CELL = 64 * 2**20  # characters; also bounds what a quote that is never closed can swallow
-_SHOWN = 2_000
+_SHOWN = 2_000  # characters of a bad line that go to the rejects
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
