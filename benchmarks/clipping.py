@@ -25,8 +25,8 @@ from benchmarks.simulated_logs import Policy, with_columns
 from difficulty.metrics.arrays import ratio
 from difficulty.recipe import LabelSettings
 from difficulty.stages.ingest import ingest
-from difficulty.traffic.columns import pa, pq
 from difficulty.traffic.logged import weigh_logged
+from difficulty.traffic.table import pa, pq
 
 FAILS = 0.3
 SMALLEST = (0.1, 0.05, 0.02, 0.005)

@@ -39,9 +39,8 @@ from difficulty.recipe import Recipe
 from difficulty.stages.assemble import build_model, known_tasks
 from difficulty.stages.ingest import ingest
 from difficulty.stages.material import Material, gather
-from difficulty.traffic.columns import pa, pq
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import Traffic, pa, pq
 
 FloatArray = NDArray[np.float64]
 Figures = dict[str, float]

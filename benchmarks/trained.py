@@ -19,8 +19,7 @@ from difficulty.recipe import Recipe
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import tokenize
 from difficulty.stages.train import train
-from difficulty.traffic.columns import SCHEMA, pa, pq
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import SCHEMA, Traffic, pa, pq
 
 N_DRAWS = 20
 """Of the test metrics that training writes; nothing here reads their intervals."""

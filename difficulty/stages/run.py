@@ -47,8 +47,8 @@ from difficulty.model.store import load_model
 from difficulty.recipe import Recipe, parse_recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.duplicates import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.logged import weigh_logged
-from difficulty.traffic.sketches import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.table import Traffic
 
 RUN_FORMAT = 1
@@ -91,7 +91,7 @@ class Seen:
     texts: NDArray[np.uint64]
     groups: NDArray[np.uint64]
     sketches: NDArray[np.uint8] = field(default_factory=lambda: NO_SKETCHES)
-    """Of the texts, see :mod:`difficulty.traffic.sketches`; runs of earlier versions have none."""
+    """Of the texts, see :mod:`difficulty.traffic.duplicates`; runs of earlier versions have none."""
 
     @classmethod
     def of(cls, traffic: Traffic) -> Seen:

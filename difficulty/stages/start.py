@@ -17,7 +17,7 @@ from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
 from difficulty.recipe import Recipe
 from difficulty.stages.run import Run
-from difficulty.traffic.splits import ASIDE
+from difficulty.traffic.split import ASIDE
 from difficulty.traffic.table import Traffic
 
 

@@ -59,7 +59,7 @@ from difficulty.stages.scoring import judged
 from difficulty.stages.start import start_lineage
 from difficulty.stages.tune import tune
 from difficulty.stages.unseen_tasks import advice_of_student, familiarity_advice
-from difficulty.traffic.splits import ASIDE
+from difficulty.traffic.split import ASIDE
 
 Progress = Callable[[str], None]
 

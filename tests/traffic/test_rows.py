@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
 from difficulty.records import Message
-from difficulty.traffic.schema import FIELDS, broken_rule, parse_row
+from difficulty.traffic.rows import FIELDS, broken_rule, parse_row
 
 USER = [{"role": "user", "content": "Hi"}]
 
