@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from difficulty.cli.shipped import find_encoder
+from difficulty.diagnostics.suspicion import Model, Scope
 from difficulty.encoders.base import Encoder
-from difficulty.labels import Model
-from difficulty.labels.suspicion import Scope
 from difficulty.recipe import Recipe
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import tokenize

@@ -214,7 +214,7 @@ def test_naming_stages_and_commands_loads_no_trainer():
 
 
 def test_only_doors_say_what_they_export():
-    """A room's ``__init__`` lists what it hands on; elsewhere an underscore says what stays inside."""
+    """A room's ``__init__`` lists what it hands on; elsewhere an underscore marks what stays."""
     listing = {path for path, tree in SOURCES.items() if any(map(_lists_exports, tree.body))}
     assert {path for path in listing if not path.endswith("__init__.py")} == set()
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.diagnostics.learning_curve import HeldOut
 from difficulty.encoders.base import Encoder
-from difficulty.evaluation.learning_curve import HeldOut
 from difficulty.metrics import affordable_draws, rank_within
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import weight_blocks

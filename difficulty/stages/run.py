@@ -36,10 +36,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.diagnostics.suspicion import read_suspicious
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
-from difficulty.labels.suspicion import read_suspicious
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.early import EarlyModel, load_early

@@ -26,9 +26,9 @@ from difficulty.bundle import (
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.diagnostics.signal import WEAK, Signal
 from difficulty.errors import BundleError, NoSignalError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
-from difficulty.evaluation.signal import WEAK, Signal
 from difficulty.export.parity import ParityReport
 from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices

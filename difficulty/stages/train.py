@@ -14,14 +14,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from difficulty.diagnostics.learning_curve import LearningCurve
+from difficulty.diagnostics.signal import Signal
+from difficulty.diagnostics.suspicion import LabelReport
+from difficulty.diagnostics.unfamiliar import FamiliarityAdvice
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
-from difficulty.evaluation.learning_curve import LearningCurve
-from difficulty.evaluation.signal import Signal
-from difficulty.evaluation.unfamiliar import FamiliarityAdvice
-from difficulty.labels import LabelReport
 from difficulty.model.channels import TunedChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.early import EarlyModel, fit_early, save_early

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from difficulty.evaluation.learning_curve import (
+from difficulty.diagnostics.learning_curve import (
     Forecast,
     HeldOut,
     LearningCurve,

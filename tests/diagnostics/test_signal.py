@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from difficulty.evaluation.signal import Signal, SignalPart, measure_signal
+from difficulty.diagnostics.signal import Signal, SignalPart, measure_signal
 from difficulty.metrics import average_gap_recovered, cost_quality_curve
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from difficulty.labels import losing_region
+from difficulty.diagnostics.broken_tasks import losing_region
 from tests.labels.conftest import outcomes_of
 
 

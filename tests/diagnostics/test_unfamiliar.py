@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from difficulty.evaluation.unfamiliar import UnseenTasks, advise, lift_of, no_advice
+from difficulty.diagnostics.unfamiliar import UnseenTasks, advise, lift_of, no_advice
 
 KNOWN = np.linspace(0.0, 1.0, 1_001)
 """Familiarity of the calibration requests: percentiles."""

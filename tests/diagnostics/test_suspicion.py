@@ -2,9 +2,13 @@ import json
 
 import pytest
 
+from difficulty.diagnostics.suspicion import (
+    LabelReport,
+    SuspiciousGroup,
+    SuspiciousLabel,
+    read_suspicious,
+)
 from difficulty.errors import RunError
-from difficulty.labels import LabelReport, SuspiciousGroup, SuspiciousLabel
-from difficulty.labels.suspicion import read_suspicious
 
 GROUP = SuspiciousGroup(
     scope="task",

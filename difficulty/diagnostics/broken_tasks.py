@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrc, expit, logit
 from scipy.stats import t as student
 
-from difficulty.labels.suspicion import Model, SuspiciousGroup
+from difficulty.diagnostics.suspicion import Model, SuspiciousGroup
 from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
@@ -255,3 +255,59 @@ def _line(own: _Rates, told: _Rates | None, tasks: NDArray[np.intp]) -> _Line:
         if abs(scatter - before) < 1e-4 * before:
             break
     return _Line(coefficients, np.asarray(np.linalg.inv(normal), dtype=np.float64), scatter, df)
+
+
+EVEN = 0.5
+"""``difficulty_score`` of an expected gain of 0."""
+LEAST_LOSING = 20
+NAME = "samples on which the frontier model is expected to lose"
+_TWICE = 2.0
+"""Out-of-fold predictions count each pair of samples twice, once in either direction: the variance
+of their sum is up to double.
+"""
+
+
+def losing_region(
+    score: FloatArray, outcomes: Outcomes, groups: NDArray[np.str_], *, level: float = 0.01
+) -> SuspiciousGroup | None:
+    """Return the samples with an expected loss as a suspicious group, or ``None`` where they do not
+    really lose.
+
+    Parameters
+    ----------
+    score : ndarray of shape (n,)
+        ``difficulty_score`` for target ``benefit``, predicted without the sample itself.
+    outcomes : Outcomes
+    groups : ndarray of shape (n,)
+        Samples of one group are not independent.
+    level : float, default 0.01
+        Chance of a finding when the frontier model draws level there.
+    """
+    rows = np.flatnonzero(
+        (score < EVEN) & ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality)
+    )
+    if len(rows) < LEAST_LOSING:
+        return None
+    picked = outcomes[rows]
+    failed, plausible = (
+        float(np.average(rate, weights=picked.weight))
+        for rate in (picked.frontier_failure, picked.cheap_failure)
+    )
+    _, codes = np.unique(groups[rows], return_inverse=True)
+    sums = np.bincount(codes, weights=picked.weight * picked.gain)
+    deviation, df = float(np.sqrt(_TWICE * np.sum(sums**2))), len(sums) - 1
+    p_value = float(student.cdf(sums.sum() / deviation, df)) if deviation and df else 1.0
+    if p_value > level:
+        return None
+    reach = float(student.isf(0.025, df)) * deviation / float(picked.weight.sum())
+    return SuspiciousGroup(
+        scope="region",
+        name=NAME,
+        model="frontier",
+        n=len(rows),
+        rate=failed,
+        expected=plausible,
+        low=max(0.0, plausible - reach),
+        high=min(1.0, plausible + reach),
+        p_value=p_value,
+    )

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from difficulty.diagnostics.learning_curve import expected_gains
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.power_law import expected_gains
 
 SIZES = np.array([125.0, 250.0, 500.0, 1000.0])
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from difficulty.labels import unlikely_labels
+from difficulty.diagnostics.suspicion import unlikely_labels
 
 
 def flipped_labels(n=1000, *, share=0.05, seed=0):
