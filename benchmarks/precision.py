@@ -28,7 +28,7 @@ from difficulty.encoders.transformer import kept_on_disk
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized, tokenize
-from difficulty.thresholds.certify import exact_interval
+from difficulty.thresholds.promises import exact_interval
 
 SHARES = (0.1, 0.3, 0.5)
 

@@ -91,7 +91,7 @@ class Seen:
     texts: NDArray[np.uint64]
     groups: NDArray[np.uint64]
     sketches: NDArray[np.uint8] = field(default_factory=lambda: NO_SKETCHES)
-    """Of the texts, see :mod:`difficulty.traffic.duplicates`; runs of earlier versions have none."""
+    """Of the texts, see ``traffic.duplicates``; runs of earlier versions have none."""
 
     @classmethod
     def of(cls, traffic: Traffic) -> Seen:

@@ -14,11 +14,11 @@ from typing import Final
 __all__ = ["OBJECTIVES"]
 
 OBJECTIVES: Final = {
-    "cost": "difficulty.thresholds.cost:threshold_for_cost",
-    "mean_quality": "difficulty.thresholds.mean_quality:threshold_for_mean_quality",
-    "missed": "difficulty.thresholds.risk:threshold_for_missed",
-    "quality": "difficulty.thresholds.quality:threshold_for_quality",
-    "risk": "difficulty.thresholds.risk:threshold_for_risk",
-    "share": "difficulty.thresholds.share:threshold_for_share",
-    "utility": "difficulty.thresholds.utility:threshold_for_utility",
+    "cost": "difficulty.thresholds.objectives:threshold_for_cost",
+    "mean_quality": "difficulty.thresholds.objectives:threshold_for_mean_quality",
+    "missed": "difficulty.thresholds.promises:threshold_for_missed",
+    "quality": "difficulty.thresholds.objectives:threshold_for_quality",
+    "risk": "difficulty.thresholds.promises:threshold_for_risk",
+    "share": "difficulty.thresholds.objectives:threshold_for_share",
+    "utility": "difficulty.thresholds.objectives:threshold_for_utility",
 }

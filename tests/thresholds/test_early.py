@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError, NotAttainableError
-from difficulty.thresholds.certify import exact_interval
 from difficulty.thresholds.early import choose_cut_offs, figures_of_exit
+from difficulty.thresholds.promises import exact_interval
 
 
 def alone(n):

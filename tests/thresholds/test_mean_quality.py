@@ -4,7 +4,7 @@ import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.thresholds.curve import PolicyCurve
-from difficulty.thresholds.mean_quality import threshold_for_mean_quality
+from difficulty.thresholds.objectives import threshold_for_mean_quality
 from tests.thresholds.conftest import NAN, scored
 
 SCORES = [0.8, 0.6, 0.4, 0.2]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.thresholds.curve import PolicyCurve
-from difficulty.thresholds.share import threshold_for_share
+from difficulty.thresholds.objectives import threshold_for_share
 from tests.thresholds.conftest import NAN, reached, scored
 from tests.thresholds.test_curve import REQUESTS
 

@@ -5,7 +5,7 @@ import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.thresholds.curve import PolicyCurve
-from difficulty.thresholds.risk import threshold_for_missed, threshold_for_risk
+from difficulty.thresholds.promises import threshold_for_missed, threshold_for_risk
 from tests.thresholds.conftest import NAN, scored
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.thresholds.objective import parse_objective
-from difficulty.thresholds.tasks import choose_per_task
+from difficulty.thresholds.per_task import choose_per_task
 from tests.thresholds.conftest import NAN, scored
 
 
