@@ -28,8 +28,7 @@ from difficulty.evaluation.figures import (
     routed_at,
     values_of,
 )
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.routed import routed_figures
+from difficulty.evaluation.scored import Judged, routed_figures
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.arrays import ratio
 from difficulty.metrics.bootstrap import GroupDraws

@@ -3,9 +3,9 @@
 from difficulty.evaluation.baselines import TaskMeans
 from difficulty.evaluation.evaluate import FIGURES, evaluate
 from difficulty.evaluation.findings import Finding, Provenance
-from difficulty.evaluation.judged import Judged, Target
 from difficulty.evaluation.numbers import as_text
 from difficulty.evaluation.result import Evaluation, metrics_text, read_metrics, write_metrics
+from difficulty.evaluation.scored import Judged, Target
 from difficulty.evaluation.table import evaluation_table
 
 __all__ = [

@@ -21,10 +21,8 @@ from difficulty.evaluation.figures import (
     values_of,
 )
 from difficulty.evaluation.findings import Evidence, Provenance, findings_of
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.reasons import why_undefined
 from difficulty.evaluation.result import Evaluation
-from difficulty.evaluation.routed import Routed, routed_figures
+from difficulty.evaluation.scored import Judged, Routed, routed_figures, why_undefined
 from difficulty.evaluation.slices import slice_rows, too_small
 from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
 from difficulty.metrics.arrays import FloatArray, IntArray, ratio

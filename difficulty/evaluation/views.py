@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.evaluation.band import Band
 from difficulty.evaluation.baselines import Baseline
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.routed import routed_figures
+from difficulty.evaluation.curve import Band
+from difficulty.evaluation.scored import Judged, routed_figures
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.curve import Ranking
 from difficulty.metrics.probability import equal_mass_bins

@@ -21,7 +21,7 @@ from difficulty.diagnostics.suspicion import (
     SuspiciousLabel,
     unlikely_labels,
 )
-from difficulty.evaluation.judged import Judged
+from difficulty.evaluation.scored import Judged
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens

@@ -20,7 +20,7 @@ from difficulty.economics.result import Economics
 from difficulty.economics.usage import Requests
 from difficulty.economics.volume import Arrivals, Volume
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.judged import Judged
+from difficulty.evaluation.scored import Judged
 from difficulty.files import whole_file
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.routing import sent_at_share

@@ -24,7 +24,7 @@ from difficulty.bundle.store import copy_bundle
 from difficulty.bundle.trusted import read_trusted
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.paired import Contender, Paired, compare_pair
+from difficulty.evaluation.figures import Contender, Paired, compare_pair
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.reload import checked_router

@@ -14,9 +14,9 @@ from difficulty.bundle import Policy
 from difficulty.economics.result import FORMAT
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.mistakes import Mistake, Mistakes, worst_mistakes
 from difficulty.evaluation.report import Chosen, Extras, Suspects, report_html, report_markdown
+from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.slices import Mistake, Mistakes, worst_mistakes
 from difficulty.files import whole_file
 from difficulty.records import Estimate
 from difficulty.traffic.table import Traffic

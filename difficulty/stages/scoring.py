@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from difficulty.bundle.policy import Fallback, Policy
 from difficulty.economics import request_costs
-from difficulty.evaluation.judged import Judged
+from difficulty.evaluation.scored import Judged
 from difficulty.model.combination import Target
 from difficulty.records import Prices
 from difficulty.runtime.rule import TaskRules, before_scoring

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from difficulty.evaluation.mistakes import Mistakes
+from difficulty.evaluation.slices import Mistakes
 from difficulty.records import Estimate
 
 

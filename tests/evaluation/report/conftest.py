@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from difficulty.evaluation import evaluate
-from difficulty.evaluation.mistakes import worst_mistakes
 from difficulty.evaluation.report import Chosen, Extras, Suspects
+from difficulty.evaluation.slices import worst_mistakes
 from difficulty.records import Estimate
 from tests.evaluation.conftest import judged_of
 

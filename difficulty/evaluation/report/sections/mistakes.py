@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from difficulty.evaluation.mistakes import Mistake
 from difficulty.evaluation.report.blocks import Paragraph, Row, Section, Table
 from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.result import Evaluation
+from difficulty.evaluation.slices import Mistake
 
 LONGEST_TEXT = 280
 """Characters of a text that are shown."""
