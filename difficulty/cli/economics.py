@@ -74,8 +74,8 @@ def command(
     """Run economics."""
     from difficulty.economics import load_price_list
     from difficulty.economics.options import Answers
-    from difficulty.economics.table import economics_table
     from difficulty.economics.volume import parse_volume
+    from difficulty.report.console import economics_table
     from difficulty.stages.economics import weigh_up
     from difficulty.stages.priced import Question, write_economics
 

@@ -198,7 +198,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate] | None = Non
     """
     from rich.table import Table
 
-    from difficulty.evaluation import as_text
+    from difficulty.report.wording import as_text
     from difficulty.thresholds.point import EXPECTED
 
     out.print(f"threshold {point.threshold:.6g}, chosen by {point.objective}", markup=False)

@@ -80,8 +80,8 @@ def command(
     """Run train."""
     from difficulty.cli.searched import search_table
     from difficulty.cli.shipped import find_encoder, find_recipe
-    from difficulty.evaluation import evaluation_table
     from difficulty.recipe import parse_recipe
+    from difficulty.report.console import evaluation_table
     from difficulty.stages.run import Run
     from difficulty.stages.train import train
 

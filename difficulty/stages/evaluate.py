@@ -16,11 +16,11 @@ from difficulty.bundle import Bundle, Policy, read_bundle
 from difficulty.economics import PriceList
 from difficulty.errors import RunError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
-from difficulty.evaluation.report import Extras
 from difficulty.evaluation.scored import Judged
 from difficulty.metrics.bootstrap import affordable_draws
 from difficulty.recipe import LabelSettings
 from difficulty.records import Estimate, Prices
+from difficulty.report.extras import Extras
 from difficulty.runtime.early import EarlyScorer, exits
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.early import both_scores, exit_sentences, judge_exits

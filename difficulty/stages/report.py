@@ -14,11 +14,12 @@ from difficulty.bundle import Policy
 from difficulty.economics.result import FORMAT
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.report import Chosen, Extras, Suspects, report_html, report_markdown
 from difficulty.evaluation.scored import Judged
 from difficulty.evaluation.slices import Mistake, Mistakes, worst_mistakes
 from difficulty.files import whole_file
 from difficulty.records import Estimate
+from difficulty.report.extras import Chosen, Extras, Suspects
+from difficulty.report.page import report_html, report_markdown
 from difficulty.traffic.table import Traffic
 
 

@@ -17,10 +17,11 @@ import numpy as np
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.evaluation import Evaluation, as_text, metrics_text
+from difficulty.evaluation import Evaluation, metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.recipe import ExportSettings
 from difficulty.records import Estimate, OperatingPoint, Prices
+from difficulty.report.wording import as_text
 from difficulty.runtime.early import EarlyScorer
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.early import both_scores, choose_exits, exit_sentences, judge_exits, unfit

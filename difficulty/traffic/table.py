@@ -108,7 +108,7 @@ class Traffic:
     Rows keep the order of the file. All texts stay in Arrow memory until asked for.
     """
 
-    def __init__(self, table: pa.Table, *, factor: FloatArray | None = None) -> None:
+    def __init__(self, table: pyarrow.Table, *, factor: FloatArray | None = None) -> None:
         self._table = table
         self._factor = factor
 
@@ -296,7 +296,7 @@ class Traffic:
         for batch in self._batches([name]):
             yield from batch.column(0).to_pylist()
 
-    def _batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+    def _batches(self, names: Sequence[str]) -> Iterator[pyarrow.Table]:
         """Yield slices of a fixed number of rows, whatever the row groups of the file."""
         columns = self._table.select(list(names))
         for start in range(0, len(self), _BATCH_ROWS):

@@ -1,7 +1,7 @@
 import pytest
 
-from difficulty.economics.numbers import estimate_text
 from difficulty.records import Estimate
+from difficulty.report.wording import estimate_text
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from difficulty.evaluation.report.plot import Axis, Plot, nice_ticks
+from difficulty.report.plot import Axis, Plot, nice_ticks
 
 
 @pytest.mark.parametrize(

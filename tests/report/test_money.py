@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 
-from difficulty.evaluation.report import Extras, report_html
-from difficulty.evaluation.report.blocks import Notice, Picture, Table
-from difficulty.evaluation.report.sections.economics import economics_section
-from tests.evaluation.report.conftest import HOSTILE
+from difficulty.report.blocks import Notice, Picture, Table
+from difficulty.report.extras import Extras
+from difficulty.report.money import economics_section
+from difficulty.report.page import report_html
+from tests.report.conftest import HOSTILE
 
 
 def number(value):

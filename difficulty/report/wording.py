@@ -1,12 +1,11 @@
-"""How figures are named and written for people: the console, the report and the summary for pull
-requests say the same.
-"""
+"""Words that several sections share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from difficulty.evaluation.result import Estimates
 from difficulty.records import Estimate
 
 UNKNOWN: Final = "unknown"
@@ -73,3 +72,63 @@ def complement(estimate: Estimate) -> Estimate:
 
 def _percent(share: float) -> str:
     return f"{100.0 * round(share, 3):.1f}"
+
+
+ROUTES: Final = {
+    "score": "the score alone, no rules",
+    "random": "at random",
+    "length": "longest requests first",
+    "task_mean": "by the mean gain of the task",
+    "without_task": "this score, task not told",
+    "always_cheap": "everything to the cheap model",
+    "always_frontier": "everything to the frontier model",
+    "oracle": "oracle: knows every outcome",
+}
+_STYLES: Final = ("score", "random", "length", "task_mean", "without_task", "oracle")
+
+
+def route_name(baseline: str) -> str:
+    """Return how a baseline routes, in words."""
+    return ROUTES.get(baseline, baseline.replace("_", " "))
+
+
+def line_style(baseline: str) -> str:
+    """Return the CSS class of a baseline's line."""
+    return f"line {baseline}" if baseline in _STYLES else "line other"
+
+
+def threshold_text(threshold: float) -> str:
+    """Return a threshold with the digits that the command line shows."""
+    return f"{threshold:.6g}"
+
+
+def cells_of(estimates: Estimates, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a cell for each figure; a dash where it does not apply."""
+    return tuple(as_text(estimates[name]) if name in estimates else "\u2013" for name in names)
+
+
+def estimate_text(estimate: Estimate | None, *, ends: bool = True) -> str:
+    """Return an estimate as ``1,234 [1,100, 1,400]``; ``unknown`` without a value, ``never`` where
+    none is reached.
+    """
+    if estimate is None:
+        return ""
+    if estimate.value is None:
+        return "unknown" if estimate.note.startswith("unknown") else "never"
+    low, high = estimate.low, estimate.high
+    if not ends or low == high:
+        return _number(estimate.value)
+    return f"{_number(estimate.value)} [{_end(low)}, {_end(high)}]"
+
+
+def _end(value: float | None) -> str:
+    return "none" if value is None else _number(value)
+
+
+def _number(value: float) -> str:
+    size = abs(value)
+    if size >= 1000.0 or value == 0.0:
+        return f"{value:,.0f}"
+    if size >= 1.0:
+        return f"{value:.1f}" if size >= 100.0 else f"{value:.2f}"
+    return f"{value:.4f}" if size >= 0.001 else f"{value:.1g}"

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from difficulty.evaluation import as_text, evaluation_table
 from difficulty.evaluation.findings import Finding
-from difficulty.evaluation.report import Extras, report_html, report_markdown
-from difficulty.evaluation.report.sections import SECTIONS, sections_of
-from difficulty.evaluation.report.sections.mistakes import LONGEST_TEXT
-from difficulty.evaluation.report.sections.thresholds import SLIDER_FIGURES
+from difficulty.report.console import evaluation_table
+from difficulty.report.extras import Extras
+from difficulty.report.page import SECTIONS, report_html, report_markdown, sections_of
+from difficulty.report.tables import LONGEST_TEXT, SLIDER_FIGURES
+from difficulty.report.wording import as_text
 from tests.evaluation.conftest import judged_of
-from tests.evaluation.report.conftest import HOSTILE, judge, many_judged
+from tests.report.conftest import HOSTILE, judge, many_judged
 
 
 class Page(HTMLParser):

@@ -6,11 +6,11 @@ The verdict is computed from the figures. What is unknown is said to be unknown,
 
 from __future__ import annotations
 
-from difficulty.evaluation.numbers import as_percent, as_text, complement
-from difficulty.evaluation.report.blocks import Facts, Notice, Section, Tiles
-from difficulty.evaluation.report.extras import Extras
 from difficulty.evaluation.result import Evaluation
 from difficulty.records import Estimate
+from difficulty.report.blocks import Facts, Notice, Section, Tiles
+from difficulty.report.extras import Extras
+from difficulty.report.wording import as_percent, as_text, complement
 
 _ABSENT = Estimate(value=None, note="it was not evaluated")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from difficulty.evaluation import as_text
-from difficulty.evaluation.report import report_html
-from difficulty.evaluation.report.sections.thresholds import SLIDER_FIGURES
+from difficulty.report.page import report_html
+from difficulty.report.tables import SLIDER_FIGURES
+from difficulty.report.wording import as_text
 from tests.conftest import require_program
 
 pytestmark = pytest.mark.browser

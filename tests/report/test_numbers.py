@@ -3,8 +3,8 @@
 import pytest
 
 from difficulty.evaluation.evaluate import FIGURES
-from difficulty.evaluation.numbers import LABELS, as_percent, as_text, complement, label_of
 from difficulty.records import Estimate
+from difficulty.report.wording import LABELS, as_percent, as_text, complement, label_of
 
 
 def test_percent_has_the_digits_of_the_text():

@@ -9,21 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from difficulty.economics.numbers import estimate_text
-from difficulty.evaluation.report.blocks import (
-    Block,
-    Notice,
-    Paragraph,
-    Picture,
-    Row,
-    Section,
-    Table,
-    Tone,
-)
-from difficulty.evaluation.report.extras import Extras
-from difficulty.evaluation.report.plot import Axis, Plot
 from difficulty.evaluation.result import Evaluation
 from difficulty.records import Estimate
+from difficulty.report.blocks import Block, Notice, Paragraph, Picture, Row, Section, Table, Tone
+from difficulty.report.extras import Extras
+from difficulty.report.plot import Axis, Plot
+from difficulty.report.wording import estimate_text
 
 _ANSWERS: Final[dict[str, tuple[Tone, str]]] = {
     "build": ("good", "Build"),

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from difficulty.evaluation.findings import Finding
-from difficulty.evaluation.numbers import as_percent, complement
-from difficulty.evaluation.report import Extras
-from difficulty.evaluation.report.sections.summary import summary_section, verdict
 from difficulty.records import Estimate
+from difficulty.report.extras import Extras
+from difficulty.report.verdict import summary_section, verdict
+from difficulty.report.wording import as_percent, complement
 from tests.evaluation.conftest import judged_of
-from tests.evaluation.report.conftest import judge
+from tests.report.conftest import judge
 
 EXTRAS = Extras(cheap_model="small", frontier_model="large")
 

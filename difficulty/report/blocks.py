@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from difficulty.evaluation.report.plot import Plot
+from difficulty.report.plot import Plot
 
 Tone = Literal["good", "warning", "error", "info"]
 

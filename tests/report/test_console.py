@@ -6,8 +6,10 @@ import io
 import numpy as np
 from rich.console import Console
 
-from difficulty.evaluation import as_text, evaluate, evaluation_table
+from difficulty.evaluation import evaluate
 from difficulty.records import Estimate
+from difficulty.report.console import evaluation_table
+from difficulty.report.wording import as_text
 
 
 def shown(evaluation, width=200, **options):

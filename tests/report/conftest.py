@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from difficulty.evaluation import evaluate
-from difficulty.evaluation.report import Chosen, Extras, Suspects
 from difficulty.evaluation.slices import worst_mistakes
 from difficulty.records import Estimate
-from tests.evaluation.conftest import judged_of
+from difficulty.report.extras import Chosen, Extras, Suspects
+from tests.evaluation.conftest import four, judged_of, many
+
+__all__ = ["HOSTILE", "four", "judge", "many", "many_judged"]
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{7*7}}|`<b>*[x](http://evil.example)"
 

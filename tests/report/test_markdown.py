@@ -3,9 +3,10 @@
 import dataclasses
 import re
 
-from difficulty.evaluation import as_text
-from difficulty.evaluation.report import Extras, report_markdown
-from tests.evaluation.report.conftest import HOSTILE, judge
+from difficulty.report.extras import Extras
+from difficulty.report.page import report_markdown
+from difficulty.report.wording import as_text
+from tests.report.conftest import HOSTILE, judge
 
 
 def test_it_says_verdict_figures_and_baselines_with_the_numbers_of_the_metrics(evaluation):
