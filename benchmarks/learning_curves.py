@@ -83,7 +83,7 @@ def main() -> None:
         sources |= {path.name.removesuffix(".jsonl.gz"): path for path in sorted(arguments.normalised.glob("bfcl__*.jsonl.gz"))}
     recipe = find_recipe(arguments.recipe)
     trainer = Trainer.of(recipe)
-    results = {"recipe": recipe.model_dump(mode="json"), "sets": {}}
+    results = {"recipe": recipe.as_dict(), "sets": {}}
     for name in arguments.sets or sources:
         results["sets"][name] = curves_of(name, sources[name], trainer, sizes=arguments.sizes, seeds=arguments.seeds)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ import argparse
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -95,8 +95,8 @@ class Experiment:
     def _forms(self, seed: int) -> Iterator[Material]:
         """Yield what each model is trained and judged on; all have the same samples in the same splits."""
         labels = {"accept_selection_bias": True}
-        recipe = self.recipe.model_copy(update={"target": "failure", "seed": seed})
-        accepting = recipe.model_copy(update={"labels": recipe.labels.model_copy(update=labels)})
+        recipe = replace(self.recipe, target="failure", seed=seed)
+        accepting = replace(recipe, labels=replace(recipe.labels, **labels))
         known, unknown = (self.policy.log(self.requests, np.random.default_rng(seed), propensity=written) for written in (True, False))
         for traffic, its_recipe in ((Traffic(self.requests), recipe), (known, recipe), (unknown, accepting)):
             with TemporaryDirectory() as scratch:

@@ -6,6 +6,7 @@ knows how a model is made from a recipe is in :class:`Trainer`.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,4 +145,4 @@ def digest_of_recipe(recipe: Recipe) -> str:
     package = Path(difficulty.__file__).parent
     paths = [path for part in DECIDING for path in ([package / part] if part.endswith(".py") else sorted((package / part).rglob("*.py")))]
     recipes = [recipe, find_recipe(TEACHER)] if recipe.distil else [recipe]
-    return digest_of([*(one.model_dump_json() for one in recipes), str(SPLIT)], *(path.read_bytes() for path in paths))
+    return digest_of([*(json.dumps(one.as_dict()) for one in recipes), str(SPLIT)], *(path.read_bytes() for path in paths))

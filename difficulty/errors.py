@@ -62,10 +62,15 @@ class FieldError(DifficultyError, ValueError):
         Names and positions that lead to the field; empty where the whole is wrong.
     file : str, optional
         Name of the file, where known.
+    advice : str, optional
+        What to do about it, as a sentence.
     """
 
-    def __init__(self, problem: str, *, where: tuple[object, ...] = (), file: str = "") -> None:
-        super().__init__(f"{file and f'{file}: '}{'.'.join(map(str, where)) or 'content'} {problem}.")
+    def __init__(
+        self, problem: str, *, where: tuple[object, ...] = (), file: str = "", advice: str = ""
+    ) -> None:
+        subject = ".".join(map(str, where)) or "content"
+        super().__init__(f"{file and f'{file}: '}{subject} {problem}.{advice and f' {advice}'}")
         self.problem = problem
         self.where = where
 
@@ -144,7 +149,9 @@ class PromotedMeanwhileError(RegistryError):
 
     def __init__(self, name: str, *, expected: int | None, found: int | None) -> None:
         was, now = (f"version {number}" if number else "none" for number in (expected, found))
-        super().__init__(f"the champion of {name!r} is {now} by now, and was {was} when this began. Nothing was changed: promote again.")
+        super().__init__(
+            f"the champion of {name!r} is {now} by now, and was {was} when this began. Nothing was changed: promote again."
+        )
 
 
 class ScoringError(DifficultyError, ValueError):
@@ -159,7 +166,9 @@ class MissingExtraError(DifficultyError, ImportError):
     """A package that this job needs is not installed."""
 
     def __init__(self, job: str, *, package: str, extra: str) -> None:
-        super().__init__(f"{job} needs the package {package!r}, which is not installed. Run: pip install 'difficulty[{extra}]'.")
+        super().__init__(
+            f"{job} needs the package {package!r}, which is not installed. Run: pip install 'difficulty[{extra}]'."
+        )
 
 
 class NoSignalError(DifficultyError):

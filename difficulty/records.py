@@ -9,12 +9,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from difficulty.errors import InvalidValueError
+from difficulty.form import Form, Rule
 from difficulty.route import Route
-
-__all__ = ["Estimate", "Message", "OperatingPoint", "Preference", "Prices", "Sample"]
 
 Preference = Literal["cheap", "tie", "frontier"]
 
@@ -56,27 +55,58 @@ class Sample:
             raise InvalidValueError("id", self.id, rule="be a non-empty string")
         if not any(message.content.strip() for message in self.messages):
             raise InvalidValueError(
-                "messages", [m.role for m in self.messages], rule="hold some text to score", hint="Images and audio alone cannot be scored."
+                "messages",
+                [m.role for m in self.messages],
+                rule="hold some text to score",
+                hint="Images and audio alone cannot be scored.",
             )
         for name in ("cheap_quality", "frontier_quality"):
-            _check(getattr(self, name), name, "be in [0, 1] or null", lambda value: 0.0 <= value <= 1.0)
+            _check(
+                getattr(self, name), name, "be in [0, 1] or null", lambda value: 0.0 <= value <= 1.0
+            )
         for name in ("prompt_tokens", "cheap_tokens", "frontier_tokens"):
             _check(getattr(self, name), name, "be 0 or more, or null", lambda value: value >= 0)
-        _check(self.propensity, "propensity", "be in (0, 1] or null: the probability of the route taken", lambda value: 0.0 < value <= 1.0)
+        _check(
+            self.propensity,
+            "propensity",
+            "be in (0, 1] or null: the probability of the route taken",
+            lambda value: 0.0 < value <= 1.0,
+        )
         if self.propensity is not None and self.route is None:
-            raise InvalidValueError("propensity", self.propensity, rule="stand beside the route that was taken with it")
-        _check(self.weight, "weight", "be a finite number above 0", lambda value: 0.0 < value < math.inf)
+            raise InvalidValueError(
+                "propensity", self.propensity, rule="stand beside the route that was taken with it"
+            )
+        _check(
+            self.weight,
+            "weight",
+            "be a finite number above 0",
+            lambda value: 0.0 < value < math.inf,
+        )
         if self.preference is not None and self.preference not in get_args(Preference):
-            raise InvalidValueError("preference", self.preference, rule="be 'cheap', 'tie', 'frontier' or null")
+            raise InvalidValueError(
+                "preference", self.preference, rule="be 'cheap', 'tie', 'frontier' or null"
+            )
         if self.route is not None and self.route not in get_args(Route):
             raise InvalidValueError("route", self.route, rule="be 'cheap', 'frontier' or null")
         if not self.has_outcome:
-            raise InvalidValueError("outcomes", None, rule="name at least one of cheap_quality, frontier_quality, cheap_passed, preference")
+            raise InvalidValueError(
+                "outcomes",
+                None,
+                rule="name at least one of cheap_quality, frontier_quality, cheap_passed, preference",
+            )
 
     @property
     def has_outcome(self) -> bool:
         """Whether anything is known of what either model did."""
-        return any(value is not None for value in (self.cheap_quality, self.frontier_quality, self.cheap_passed, self.preference))
+        return any(
+            value is not None
+            for value in (
+                self.cheap_quality,
+                self.frontier_quality,
+                self.cheap_passed,
+                self.preference,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +123,12 @@ class Estimate:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form; ``note`` appears only when there is one."""
-        form: dict[str, Any] = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        form: dict[str, Any] = {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "n": self.n,
+        }
         return form | {"note": self.note} if self.note else form
 
 
@@ -129,7 +164,9 @@ class OperatingPoint:
         for value in (self.threshold, *self.task_thresholds.values()):
             if not 0.0 <= value <= 1.0:
                 hint = f"Pass {value / 100:g}, not a percentage." if 1.0 < value <= 100.0 else ""
-                raise InvalidValueError("threshold", value, rule="be a probability in [0, 1]", hint=hint)
+                raise InvalidValueError(
+                    "threshold", value, rule="be a probability in [0, 1]", hint=hint
+                )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -139,27 +176,35 @@ class OperatingPoint:
         return form
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
+UsdPerMillion = Annotated[
+    float,
+    Rule("be 0 or more USD per million tokens", lambda price: 0 <= price < math.inf),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices(Form):
     """What the two models cost, in USD per million tokens, on a date."""
 
     date: str
     """ISO date of the price list."""
-    cheap_input: float
-    cheap_output: float
-    frontier_input: float
-    frontier_output: float
-
-    def __post_init__(self) -> None:
-        for name in ("cheap_input", "cheap_output", "frontier_input", "frontier_output"):
-            _check(getattr(self, name), f"price {name}", "be 0 or more USD per million tokens", lambda value: 0 <= value < math.inf)
+    cheap_input: UsdPerMillion
+    cheap_output: UsdPerMillion
+    frontier_input: UsdPerMillion
+    frontier_output: UsdPerMillion
 
 
 def _plain(value: Any) -> Any:
     """Return what JSON can hold."""
     if isinstance(value, Estimate):
         return value.as_dict()
-    return dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
+    return (
+        dict(value)
+        if isinstance(value, Mapping)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+    )
 
 
 def _check(value: Any, subject: str, rule: str, holds: Any) -> None:

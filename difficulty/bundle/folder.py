@@ -18,41 +18,39 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from difficulty.bundle.lock import locked
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name, checked
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
 from difficulty.errors import PromotedMeanwhileError, RegistryError
-
-__all__ = ["JOURNAL_FORMAT", "Event", "FolderRegistry", "Journal"]
+from difficulty.form import Form
 
 JOURNAL_FORMAT = 1
 
+_Kind: TypeAlias = Literal["published", "promoted", "rolled back"]
 
-class Event(BaseModel):
+
+@dataclass(frozen=True, kw_only=True)
+class Event(Form):
     """One change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     at: datetime
-    event: Literal["published", "promoted", "rolled back"]
+    event: _Kind
     version: int
     """The version that was published, or that is the champion from now on."""
     bundle: str = ""
     digest: str = ""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = field(default_factory=dict)
     """Of a publication: lineage and figures; of a promotion: what it was decided by."""
 
 
-class Journal(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Journal(Form):
     """All changes of one name, and what follows from them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = JOURNAL_FORMAT
     name: str
@@ -94,10 +92,7 @@ class Journal(BaseModel):
 
     def with_event(self, event: Event) -> Journal:
         """Return the journal with one more change."""
-        return self.model_copy(update={"events": (*self.events, event)})
-
-
-_Kind: TypeAlias = Literal["published", "promoted", "rolled back"]
+        return replace(self, events=(*self.events, event))
 
 
 class FolderRegistry:
@@ -112,7 +107,9 @@ class FolderRegistry:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
-    def publish(self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]) -> Version:
+    def publish(
+        self, bundle: Bundle, name: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> Version:
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
         home = self.folder / check_name("name", name)
         (home / "bundles").mkdir(parents=True, exist_ok=True)
@@ -122,7 +119,13 @@ class FolderRegistry:
             if bundle.digest not in known:
                 _keep(bundle, home / "bundles")
             figures = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
-            event = _event("published", number, bundle=bundle.label, digest=bundle.digest, tags={**tags, **figures})
+            event = _event(
+                "published",
+                number,
+                bundle=bundle.label,
+                digest=bundle.digest,
+                tags={**tags, **figures},
+            )
             journal = journal.with_event(event)
             self._write(journal)
         return journal.versions[number]
@@ -141,7 +144,9 @@ class FolderRegistry:
         if number in versions:
             return versions[number]
         known = ", ".join([*sorted(aliases), *map(str, versions)])
-        raise RegistryError(f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}.")
+        raise RegistryError(
+            f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}."
+        )
 
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
@@ -157,7 +162,9 @@ class FolderRegistry:
         copy_bundle(checked(read_bundle(self.path(version)), version), out)
         return out
 
-    def promote(self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]) -> None:
+    def promote(
+        self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
+    ) -> None:
         """Make a version the champion, if ``replacing`` still is.
 
         Raises
@@ -187,7 +194,9 @@ class FolderRegistry:
         """
         with self._changing(name) as journal:
             if len(journal.champions) < 2:
-                raise RegistryError(f"{name!r} has no champion before the present one. Promote a version instead.")
+                raise RegistryError(
+                    f"{name!r} has no champion before the present one. Promote a version instead."
+                )
             before, left = journal.champions[-2:]
             self._write(journal.with_event(_event("rolled back", before)))
         return journal.versions[left], journal.versions[before]
@@ -212,18 +221,23 @@ class FolderRegistry:
         except FileNotFoundError:
             raise self._unknown(name) from None
         except ValueError as error:
-            raise RegistryError(f"{str(path)!r} is not valid JSON ({error}). Restore it from a copy.") from error
+            raise RegistryError(
+                f"{str(path)!r} is not valid JSON ({error}). Restore it from a copy."
+            ) from error
         return _parsed(form, path)
 
     def _unknown(self, name: str) -> RegistryError:
         known = sorted(path.parent.name for path in self.folder.glob("*/journal.json"))
-        return RegistryError(f"no bundle {name!r} in registry {str(self.folder)!r}. Known: {', '.join(known) or 'none'}.")
+        return RegistryError(
+            f"no bundle {name!r} in registry {str(self.folder)!r}. Known: {', '.join(known) or 'none'}."
+        )
 
     def _write(self, journal: Journal) -> None:
         home = self.folder / journal.name
         scratch = home / "journal.json.new"
         with scratch.open("w", encoding="utf-8") as file:
-            file.write(journal.model_dump_json(indent=1) + "\n")
+            json.dump(journal.as_dict(), file, indent=1, ensure_ascii=False)
+            file.write("\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, home / "journal.json")
@@ -233,13 +247,11 @@ class FolderRegistry:
 def _parsed(form: Any, path: Path) -> Journal:
     found = form.get("format") if isinstance(form, dict) else None
     if isinstance(found, int) and found > JOURNAL_FORMAT:
-        raise RegistryError(f"journal format {found} is newer than this version reads (1 to {JOURNAL_FORMAT}). Upgrade difficulty.")
-    try:
-        return Journal.model_validate(form)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise RegistryError(f"{str(path)!r}: {where}: {first['msg']}; got {first['input']!r:.80}. Restore it from a copy.") from error
+        raise RegistryError(
+            f"journal format {found} is newer than this version reads (1 to {JOURNAL_FORMAT}). Upgrade difficulty."
+        )
+    advice = "Restore it from a copy."
+    return Journal.parse_from(repr(str(path)), form, error=RegistryError, advice=advice)
 
 
 def _event(event: _Kind, version: int, **more: Any) -> Event:

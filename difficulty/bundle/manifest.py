@@ -12,21 +12,19 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from difficulty.form import Form, above, at_least, matching, non_empty
+from difficulty.form import Form, Sha256, above, at_least, non_empty
 
 __all__ = ["BUNDLE_FORMAT", "UNSEALED", "FileEntry", "Manifest", "is_sealed", "seal"]
 
 BUNDLE_FORMAT = 1
 UNSEALED = "0" * 64
 
-Hash = Annotated[str, matching("[0-9a-f]{64}", text="be a sha256 as 64 hexadecimal digits")]
-
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry(Form):
     """Size and hash of one file."""
 
-    sha256: Hash
+    sha256: Sha256
     bytes: Annotated[int, at_least(0)]
 
 
@@ -57,7 +55,7 @@ class Manifest(Form):
     recipe: dict[str, Any]
     libraries: dict[str, str]
     files: dict[str, FileEntry]
-    sha256: Hash = UNSEALED
+    sha256: Sha256 = UNSEALED
     """Of the manifest itself, these 64 digits being zeros."""
 
 
@@ -69,4 +67,7 @@ def seal(content: bytes) -> bytes:
 
 def is_sealed(content: bytes, seal: str) -> bool:
     """Return whether the bytes of a manifest are those that ``seal`` was taken of."""
-    return content.count(seal.encode()) == 1 and sha256(content.replace(seal.encode(), UNSEALED.encode())).hexdigest() == seal
+    return (
+        content.count(seal.encode()) == 1
+        and sha256(content.replace(seal.encode(), UNSEALED.encode())).hexdigest() == seal
+    )

@@ -134,7 +134,7 @@ def flow_of(plan: Means, known: Known) -> Flow:
 def _frontier(prompt: FloatArray, answer: FloatArray, known: Known) -> tuple[FloatArray, FloatArray]:
     """Return USD for what the frontier model reads and writes."""
     price = known.prices.frontier
-    reads, writes = (price.reading, price.writing) if price else (np.nan, np.nan)
+    reads, writes = (price.input, price.output) if price else (np.nan, np.nan)
     return prompt * reads / _MILLION, answer * writes / _MILLION
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.economics.prices import TokenPrice
+from difficulty.economics.sections import TokenPrice
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.fallback import kept_with_fallback
@@ -71,7 +71,7 @@ def plan_ratios(requests: Requests, kept: FloatArray, *, catch_rate: float, fron
     """
     tokens, outcomes = requests.tokens, requests.outcomes
     cheap, best = outcomes.cheap_quality, outcomes.frontier_quality
-    cost = np.full(len(kept), np.nan) if frontier is None else tokens.prompt * frontier.reading + tokens.frontier * frontier.writing
+    cost = np.full(len(kept), np.nan) if frontier is None else tokens.prompt * frontier.input + tokens.frontier * frontier.output
     after = kept_with_fallback(cheap, best, np.zeros(len(kept)), cost, catch_rate=catch_rate)
     return {
         "kept_share": ratio(kept * outcomes.per_request, outcomes.per_request),

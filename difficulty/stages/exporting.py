@@ -198,7 +198,7 @@ class _Gate:
 
     def _compare(self, scorer: Scorer, *, tolerance: float) -> tuple[ParityReport, TrafficScores, _Compared]:
         """Compare a graph with the Python model on every request; the early graph must always agree within the recipe's tolerance."""
-        settings = self.settings.model_copy(update={"max_score_difference": tolerance})
+        settings = replace(self.settings, max_score_difference=tolerance)
         names, student = list(self.run.calibration.ids), self.student
         served = score_traffic(scorer, self.run.calibration, without_task=student is not None, early=student.scorer if student else None)
         report = compare(names, self.python, served.outputs, settings)

@@ -41,7 +41,7 @@ def lineage_of(traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, ta
         "training_data": traffic.data_hash,
         "samples": {name: int((splits == name).sum()) for name in ("fit", "calibration", "test", "aside")},
         "task_gains": gains,
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.as_dict(),
         "libraries": library_versions(),
     }
 

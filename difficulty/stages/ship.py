@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, ValidatorRule, write_bundle
+from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
@@ -147,8 +147,8 @@ def ship(
     evaluation = evaluation.descending_from(_judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices))
     say("writing the bundle")
     files = _files(run, graph, bundle_policy, scorer, evaluation, leaving, name=f"{name}-{version}", report=report)
-    asked = {"policy": rules, "export": recipe.export.model_copy(update={"int8": wants_int8})}
-    manifest = _manifest(run, scorer, name=name, version=version, recipe=recipe.model_copy(update=asked))
+    asked = replace(recipe, policy=rules, export=replace(recipe.export, int8=wants_int8))
+    manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
     return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation, notes)
 
 
@@ -190,7 +190,7 @@ def _policy(run: Run, rules: PolicySettings, point: OperatingPoint, *, models: t
         hard_tasks=rules.hard_tasks,
         min_familiarity=rules.min_familiarity,
         fallback=Fallback(
-            validators=tuple(ValidatorRule(**rule.model_dump()) for rule in rules.validators),
+            validators=rules.validators,
             streaming=rules.streaming,
             catch_rate=rules.catch_rate,
         ),
@@ -260,7 +260,7 @@ def _manifest(run: Run, scorer: Scorer, *, name: str, version: str, recipe: Reci
         "cheap_model": run.lineage["cheap_model"],
         "frontier_model": run.lineage["frontier_model"],
         "training_data": run.lineage["training_data"],
-        "split": {"seed": recipe.seed, **recipe.split.model_dump()},
-        "recipe": recipe.model_dump(mode="json"),
+        "split": {"seed": recipe.seed, **recipe.split.as_dict()},
+        "recipe": recipe.as_dict(),
         "libraries": library_versions(),
     }

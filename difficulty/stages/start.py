@@ -38,7 +38,7 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
             "Name the run's encoder folder in the recipe, or train without --start-from."
         )
     for section in ("features", "text"):
-        ours, theirs = (getattr(one, section).model_dump() for one in (recipe, start.recipe))
+        ours, theirs = (getattr(one, section).as_dict() for one in (recipe, start.recipe))
         differing = sorted(key for key in ours if ours[key] != theirs[key] and (section, key) != ("features", "encoder"))
         if differing:
             key = differing[0]

@@ -1,6 +1,7 @@
 """Teacher and student on the command line, from traffic to routed requests."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_shipped_student_is_the_recipe_fast_taught():
     assert taught.distil.share == 0.5
     assert taught.features.ngrams.strength > fast.features.ngrams.strength
     same = {"ngrams": fast.features.ngrams, "embedding": fast.features.embedding}  # but for the strengths, which change neither
-    assert taught.model_copy(update={"name": "fast", "distil": False, "features": taught.features.model_copy(update=same)}) == fast
+    assert replace(taught, name="fast", distil=False, features=replace(taught.features, **same)) == fast
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_without_a_bundle_random_requests_are_kept_and_it_says_so(at_random):
 
 def test_spend_is_tokens_by_prices_by_volume(journey, prices, at_random):
     tokens = Traffic.read(journey.traffic).tokens
-    spend = 2e6 * (tokens.prompt.mean() * prices.frontier.reading + tokens.frontier.mean() * prices.frontier.writing) / 1e6
+    spend = 2e6 * (tokens.prompt.mean() * prices.frontier.input + tokens.frontier.mean() * prices.frontier.output) / 1e6
     assert at_random.overall["frontier_spend"].value == pytest.approx(spend)
 
 
