@@ -22,7 +22,7 @@ import argparse
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -111,8 +111,8 @@ class Experiment:
         splits.
         """
         labels = {"accept_selection_bias": True}
-        recipe = self.recipe.model_copy(update={"target": "failure", "seed": seed})
-        accepting = recipe.model_copy(update={"labels": recipe.labels.model_copy(update=labels)})
+        recipe = replace(self.recipe, target="failure", seed=seed)
+        accepting = replace(recipe, labels=replace(recipe.labels, **labels))
         known, unknown = (
             self.policy.log(self.requests, np.random.default_rng(seed), propensity=written)
             for written in (True, False)

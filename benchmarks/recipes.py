@@ -8,6 +8,7 @@ nothing else is chosen. Everything that knows how a model is made from a recipe 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -203,6 +204,6 @@ def digest_of_recipe(recipe: Recipe) -> str:
     ]
     recipes = [recipe, find_recipe(TEACHER)] if recipe.distil else [recipe]
     return digest_of(
-        [*(one.model_dump_json() for one in recipes), str(SPLIT)],
+        [*(json.dumps(one.as_dict()) for one in recipes), str(SPLIT)],
         *(path.read_bytes() for path in paths),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -100,8 +100,8 @@ class Training:
             If training refuses the traffic.
         """
         weights = {"row_weight": row_weight, "group_weight": group_weight}
-        labels = self.recipe.labels.model_copy(update=weights)
-        recipe = self.recipe.model_copy(update={"seed": seed, "labels": labels})
+        labels = replace(self.recipe.labels, **weights)
+        recipe = replace(self.recipe, seed=seed, labels=labels)
         with TemporaryDirectory() as scratch:
             path, out = Path(scratch) / "traffic.parquet", Path(scratch) / "run"
             traffic.write(path)

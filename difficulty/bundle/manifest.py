@@ -13,19 +13,17 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from difficulty.form import Form, above, at_least, matching, non_empty
+from difficulty.form import Form, Sha256, above, at_least, non_empty
 
 BUNDLE_FORMAT = 1
 UNSEALED = "0" * 64
-
-Hash = Annotated[str, matching("[0-9a-f]{64}", text="be a sha256 as 64 hexadecimal digits")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry(Form):
     """Size and hash of one file."""
 
-    sha256: Hash
+    sha256: Sha256
     bytes: Annotated[int, at_least(0)]
 
 
@@ -58,7 +56,7 @@ class Manifest(Form):
     recipe: dict[str, Any]
     libraries: dict[str, str]
     files: dict[str, FileEntry]
-    sha256: Hash = UNSEALED
+    sha256: Sha256 = UNSEALED
     """Of the manifest itself, these 64 digits being zeros."""
 
 

@@ -7,21 +7,8 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from difficulty.errors import FieldError
-from difficulty.form import Form, at_least, between, non_empty
-
-Share = Annotated[float, between(0, 1)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ValidatorRule(Form):
-    """One check of the cheap model's answers; see :mod:`difficulty.runtime.validators`."""
-
-    check: Annotated[str, non_empty]
-    """Name of a validator: ``json``, ``non_empty``, ..."""
-    tasks: tuple[str, ...] = ()
-    """Tasks whose answers are checked; empty for every request, also those without a task."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """The validator's own options."""
+from difficulty.form import Form, Share, at_least, between, non_empty
+from difficulty.route import ValidatorRule, check_tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +142,4 @@ class Policy(Form):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        both = sorted({*self.easy_tasks} & {*self.hard_tasks})
-        if both:
-            raise FieldError(
-                f"must say of a task that it is easy or hard, not both: got {', '.join(both)}"
-            )
+        check_tasks(self.easy_tasks, self.hard_tasks)

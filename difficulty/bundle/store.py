@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from difficulty.bundle.manifest import BUNDLE_FORMAT, UNSEALED, FileEntry, Manifest, is_sealed, seal
 from difficulty.bundle.policy import Policy
-from difficulty.errors import BundleError, BundleNotFoundError, FieldError
+from difficulty.errors import BundleError, BundleNotFoundError
 from difficulty.form import Form
 from difficulty.text import TEXT_VIEWS
 
@@ -261,11 +261,8 @@ def _load_json(content: bytes, name: str) -> Any:
         ) from error
 
 
-def _parse(kind: type[_Form], form: Any, name: str) -> _Form:
-    try:
-        return kind.parse(form)
-    except FieldError as error:
-        raise BundleError(f"{name}: {error} Ship the bundle again.") from error
+def _parse(kind: type[_Form], content: Any, name: str) -> _Form:
+    return kind.parse_from(name, content, error=BundleError, advice="Ship the bundle again.")
 
 
 def _json_bytes(form: Form) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from difficulty.errors import FieldError, InvalidValueError
-from difficulty.form import Form
+from difficulty.errors import FieldError
+from difficulty.form import Form, read_toml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +46,7 @@ def load_trust(path: Path) -> Trust:
     FieldError
         If it names nobody, or holds an unknown key.
     """
-    import tomllib  # here, because most routers have no trust file and need not wait for it
-
-    try:
-        form = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidValueError(
-            "trust file", str(path), rule="be a readable TOML file", hint=f"{error}."
-        ) from error
-    try:
-        trust = Trust.parse(form)
-    except FieldError as error:
-        raise FieldError(error.problem, where=error.where, file=path.name) from error
+    trust = Trust.parse_from(path.name, read_toml(path, "trust file"))
     here = {
         name: tuple(path.parent / file for file in getattr(trust, name))
         for name in ("public_keys", "certificates")

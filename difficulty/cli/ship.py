@@ -248,7 +248,7 @@ def _policy(run: Run, given: Mapping[str, Any]) -> PolicySettings | None:
     from difficulty.recipe import parse_recipe
 
     changes = {name: value for name, value in given.items() if value is not None}
-    recipe = run.recipe.model_dump()
+    recipe = run.recipe.as_dict()
     return (
         parse_recipe({**recipe, "policy": {**recipe["policy"], **changes}}, name="options").policy
         if changes

@@ -169,7 +169,7 @@ def _frontier(
 ) -> tuple[FloatArray, FloatArray]:
     """Return USD for what the frontier model reads and writes."""
     price = known.prices.frontier
-    reads, writes = (price.reading, price.writing) if price else (np.nan, np.nan)
+    reads, writes = (price.input, price.output) if price else (np.nan, np.nan)
     return prompt * reads / _MILLION, answer * writes / _MILLION
 
 

@@ -100,9 +100,7 @@ def _dedicated(section: Dedicated, load: Load, *, keep_warm: bool) -> Hosted:
 
 @hosted.register
 def _aggregator(section: Aggregator, load: Load, *, keep_warm: bool) -> Hosted:
-    by_token = (
-        load.prompt_tokens * section.reading + load.cheap_tokens * section.writing
-    ) / _MILLION
+    by_token = (load.prompt_tokens * section.input + load.cheap_tokens * section.output) / _MILLION
     return Hosted(
         StepCost(fixed=section.usd_per_month, per_request=by_token),
         None,

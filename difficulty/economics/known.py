@@ -8,7 +8,14 @@ import numpy as np
 
 from difficulty.economics.basis import Basis
 from difficulty.economics.prices import PriceList
-from difficulty.economics.sections import HOURS_A_MONTH, Aggregator, Hosting, Team, TrafficShape
+from difficulty.economics.sections import (
+    HOURS_A_MONTH,
+    SHAPES,
+    Aggregator,
+    Hosting,
+    Team,
+    TrafficShape,
+)
 from difficulty.economics.volume import Arrivals, Volume, draw_volume
 from difficulty.metrics.arrays import FloatArray
 
@@ -98,10 +105,8 @@ def _hosting(prices: PriceList, basis: Basis) -> tuple[Hosting, Basis]:
     """Take the cheap model's price by the token for an aggregator's, where that has no section."""
     hosting, cheap = prices.hosting, prices.cheap
     if hosting.aggregator is None and cheap is not None:
-        section = Aggregator(
-            input=cheap.reading, output=cheap.writing, usd_per_month=0.0, cold_start_seconds=0.0
-        )
-        hosting = hosting.model_copy(update={"aggregator": section})
+        section = Aggregator(**cheap.as_dict(), usd_per_month=0.0, cold_start_seconds=0.0)
+        hosting = replace(hosting, aggregator=section)
         basis = basis.with_(
             assumed={
                 "aggregator": (
@@ -110,7 +115,7 @@ def _hosting(prices: PriceList, basis: Basis) -> tuple[Hosting, Basis]:
                 )
             }
         )
-    absent = [shape for shape in type(hosting).model_fields if getattr(hosting, shape) is None]
+    absent = [shape for shape in SHAPES if getattr(hosting, shape) is None]
     if absent:
         basis = basis.with_(
             missing={

@@ -1,36 +1,35 @@
-"""The sections of a price list that economics reads beside ``[cheap]`` and ``[frontier]``;
-``docs/economics.md`` explains each key.
+"""The sections of a price list; ``docs/economics.md`` explains each key.
 
 A section is left out or filled in whole: no amount has a default, as unknown is not zero.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from difficulty.errors import FieldError
+from difficulty.form import Form, above, at_least, at_most, finite
+from difficulty.records import UsdPerMillion
 
 Shape = Literal["own", "cloud", "aggregator", "dedicated"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 HOURS_A_MONTH = 730.0
 
-Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False, strict=True)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False, strict=True)]
-Count = Annotated[int, Field(ge=0, strict=True)]
+Amount = Annotated[float, finite, at_least(0)]
+Positive = Annotated[float, finite, above(0)]
+Count = Annotated[int, at_least(0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Machine(_Section):
+@dataclass(frozen=True, kw_only=True)
+class Machine(Form):
     """What one replica of the cheap model serves."""
 
     input_tokens_per_second: Positive
     """Prompt tokens that a replica reads a second, with no answer to write."""
     output_tokens_per_second: Positive
     """Answer tokens that a replica writes a second, over all requests in its batch."""
-    max_utilisation: Annotated[float, Field(gt=0.0, le=1.0, strict=True)]
+    max_utilisation: Annotated[float, above(0), at_most(1)]
     """How full a replica may be at the busiest time before another is needed."""
     min_replicas: Count
     """Replicas that run whatever the traffic; 0: none in hours without traffic."""
@@ -38,10 +37,11 @@ class Machine(_Section):
     """Fixed cost beside the machines: rack, network, licences, people who run it."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class OwnGpu(Machine):
     """Own GPUs: bought once, powered always."""
 
-    gpus_per_replica: Annotated[int, Field(ge=1, strict=True)]
+    gpus_per_replica: Annotated[int, at_least(1)]
     usd_per_gpu: Amount
     """Purchase price with the GPU's part of the server."""
     months: Positive
@@ -49,19 +49,21 @@ class OwnGpu(Machine):
     watts_per_gpu: Amount
     """Mean draw with the GPU's part of the server."""
     usd_per_kwh: Amount
-    power_overhead: Annotated[float, Field(ge=1.0, allow_inf_nan=False, strict=True)]
+    power_overhead: Annotated[float, finite, at_least(1)]
     """Power of the room over power of the machines (PUE)."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class CloudGpu(Machine):
     """GPUs rented by the hour."""
 
-    gpus_per_replica: Annotated[int, Field(ge=1, strict=True)]
+    gpus_per_replica: Annotated[int, at_least(1)]
     usd_per_gpu_hour: Amount
     cold_start_seconds: Amount
     """How long the first request waits where no replica runs."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Dedicated(Machine):
     """An endpoint for this team alone, run by a host."""
 
@@ -69,17 +71,25 @@ class Dedicated(Machine):
     cold_start_seconds: Amount
 
 
-class Aggregator(_Section):
-    """The cheap model by the token, USD per million tokens."""
+@dataclass(frozen=True, kw_only=True)
+class TokenPrice(Form):
+    """What a model costs, in USD per million tokens."""
 
-    reading: Amount = Field(alias="input")
-    writing: Amount = Field(alias="output")
+    input: UsdPerMillion
+    output: UsdPerMillion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregator(TokenPrice):
+    """The cheap model by the token."""
+
     usd_per_month: Amount
     """Fixed fee."""
     cold_start_seconds: Amount
 
 
-class Hosting(_Section):
+@dataclass(frozen=True, kw_only=True)
+class Hosting(Form):
     """The ways to run the cheap model that are to be compared."""
 
     own: OwnGpu | None = None
@@ -88,7 +98,8 @@ class Hosting(_Section):
     dedicated: Dedicated | None = None
 
 
-class Scorer(_Section):
+@dataclass(frozen=True, kw_only=True)
+class Scorer(Form):
     """What it takes to score every request."""
 
     milliseconds_per_request: Amount
@@ -98,7 +109,8 @@ class Scorer(_Section):
     usd_per_core_hour: Amount
 
 
-class Team(_Section):
+@dataclass(frozen=True, kw_only=True)
+class Team(Form):
     """What it takes to keep routing: people, labels, judge calls."""
 
     hours_per_month: Amount
@@ -127,28 +139,25 @@ class Team(_Section):
         return self.setup_hours * self.usd_per_hour
 
 
-class TrafficShape(_Section):
+@dataclass(frozen=True, kw_only=True)
+class TrafficShape(Form):
     """What is known of the traffic beside the traffic file; a count here stands in only where the
     file has none at all.
     """
 
     requests_per_month: Positive | tuple[Positive, Positive] | None = None
     """A number, or the ends of a range."""
-    peak_to_mean: Annotated[float, Field(ge=1.0, allow_inf_nan=False, strict=True)] | None = None
+    peak_to_mean: Annotated[float, finite, at_least(1)] | None = None
     """Traffic of the busiest hour over that of the mean hour of the month."""
-    active_hours_per_month: (
-        Annotated[float, Field(gt=0.0, le=HOURS_A_MONTH, strict=True)] | None
-    ) = None
+    active_hours_per_month: Annotated[float, above(0), at_most(HOURS_A_MONTH)] | None = None
     """Hours in which requests come at all."""
     prompt_tokens: Amount | None = None
     cheap_tokens: Amount | None = None
     frontier_tokens: Amount | None = None
 
-    @model_validator(mode="after")
-    def _range_ascends(self) -> TrafficShape:
-        if (
-            isinstance(self.requests_per_month, tuple)
-            and self.requests_per_month[0] > self.requests_per_month[1]
-        ):
-            raise ValueError("have a range of requests_per_month from low to high")
-        return self
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ends = self.requests_per_month
+        if isinstance(ends, tuple) and ends[0] > ends[1]:
+            problem = f"must go from low to high: got {ends[0]:g}, {ends[1]:g}"
+            raise FieldError(problem, where=("requests_per_month",))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.economics.prices import TokenPrice
+from difficulty.economics.sections import TokenPrice
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics.arrays import FloatArray, Ratio, ratio
 from difficulty.metrics.routing import kept_with_fallback
@@ -82,7 +82,7 @@ def plan_ratios(
     cost = (
         np.full(len(kept), np.nan)
         if frontier is None
-        else tokens.prompt * frontier.reading + tokens.frontier * frontier.writing
+        else tokens.prompt * frontier.input + tokens.frontier * frontier.output
     )
     after = kept_with_fallback(cheap, best, np.zeros(len(kept)), cost, catch_rate=catch_rate)
     return {

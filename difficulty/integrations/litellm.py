@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import json
 import logging
 import os
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -396,12 +398,17 @@ def _from_environment(name: str, value: Any) -> Any:
     """Return what ``os.environ/NAME`` stands for, as LiteLLM writes it."""
     if not isinstance(value, str) or not value.startswith("os.environ/"):
         return value
-    found = os.environ.get(value.removeprefix("os.environ/"))
-    if found is None:
+    text = os.environ.get(value.removeprefix("os.environ/"))
+    if text is None:
         raise InvalidValueError(
             f"gateway setting {name}", value, rule="name a variable that is set"
         )
-    return found
+    # A variable holds text: for a setting whose default is a number or a truth value, what it
+    # spells.
+    if isinstance(getattr(GatewaySettings, name, None), int | float):
+        with suppress(ValueError):
+            return json.loads(text.lower())
+    return text
 
 
 def _mark(metadata: Any) -> dict[str, Any]:

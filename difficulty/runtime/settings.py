@@ -7,14 +7,14 @@ They belong to the deployment, not to the bundle: paths, secrets, and what code 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Annotated, Any, Literal, Self
 
 from difficulty.bundle import load_trust
 from difficulty.errors import InvalidValueError
+from difficulty.form import Form, above, at_least
 from difficulty.records import Prices
 from difficulty.runtime.gateway import Decider, Gateway, Redact
 from difficulty.runtime.log import DecisionLog, build_sink
@@ -22,27 +22,33 @@ from difficulty.runtime.reload import ReloadingRouter, follow_path
 from difficulty.runtime.router import Router
 
 
-class SinkSettings(BaseModel):
-    """A place of the decision log; see :data:`difficulty.runtime.log.SINKS`. Further keys are the
-    sink's own options.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class SinkSettings(Form):
+    """A place of the decision log; see :data:`difficulty.runtime.log.SINKS`."""
 
     kind: str = "json_lines"
+    options: dict[str, Any] = field(default_factory=dict)
+    """The sink's own; in a file they stand beside ``kind``."""
+
+    @classmethod
+    def parse(cls, content: object) -> Self:
+        """Return the settings that a section holds; what is not ``kind`` is an option."""
+        if isinstance(content, Mapping):
+            options = {name: value for name, value in content.items() if name != "kind"}
+            return cls(kind=content.get("kind", "json_lines"), options=options)
+        return super().parse(content)
 
 
-class GatewaySettings(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings(Form):
     """What a deployment decides."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bundle: Path
     follow: bool = False
     """Whether to take up a bundle that comes to the same path later, once it has passed every
     check.
     """
-    follow_interval_s: float = Field(default=5.0, gt=0)
+    follow_interval_s: Annotated[float, above(0)] = 5.0
     """Seconds between two looks at that path, or that registry."""
     registry: str | None = None
     """Registry whose champion of ``name`` is followed; ``bundle`` is then the folder where versions
@@ -52,7 +58,7 @@ class GatewaySettings(BaseModel):
     """Name in the registry."""
     trust: Path | None = None
     """Trust file: whose signature the bundle must bear."""
-    threads: int = Field(default=1, ge=1)
+    threads: Annotated[int, at_least(1)] = 1
     """Threads ONNX Runtime may use for one request."""
     mode: Literal["hook", "auto_router"] = "hook"
     """Who names the model: a hook before the call, or the gateway's own router, which asks for
@@ -64,7 +70,7 @@ class GatewaySettings(BaseModel):
     """What the gateway calls the cheap model."""
     frontier: str = "frontier"
     log: tuple[SinkSettings, ...] = ()
-    log_capacity: int = Field(default=10_000, ge=1)
+    log_capacity: Annotated[int, at_least(1)] = 10_000
     """Events that may wait to be written; more are dropped and counted."""
     log_texts: bool = False
     """Whether the log keeps messages; it has to, if it is to teach."""
@@ -75,29 +81,22 @@ class GatewaySettings(BaseModel):
     prices: Prices | None = None
     allowed: tuple[str, ...] = ()
     """Packages whose functions the policy's ``python`` validators may call."""
-    validation_timeout_s: float = Field(default=1.0, gt=0)
+    validation_timeout_s: Annotated[float, above(0)] = 1.0
     """Most time that your own functions get for one answer; after that nothing is known of it."""
-    shadow_timeout_s: float = Field(default=60.0, gt=0)
-    most_shadows: int = Field(default=50, ge=1)
+    shadow_timeout_s: Annotated[float, above(0)] = 60.0
+    most_shadows: Annotated[int, at_least(1)] = 50
     """Shadow calls under way at once; more are left out and noted as skipped."""
 
 
-def parse_settings(form: Mapping[str, Any]) -> GatewaySettings:
+def parse_settings(content: Mapping[str, Any]) -> GatewaySettings:
     """Check settings.
 
     Raises
     ------
-    InvalidValueError
+    FieldError
         If a key is missing, unknown, or of a value that is not allowed.
     """
-    try:
-        return GatewaySettings.model_validate(form)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "settings"
-        raise InvalidValueError(
-            f"gateway setting {where}", problem["input"], rule="fit", hint=f"{problem['msg']}."
-        ) from error
+    return GatewaySettings.parse_from("gateway settings", content)
 
 
 def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -> Gateway:
@@ -143,7 +142,7 @@ def _log(settings: GatewaySettings) -> DecisionLog | None:
     if not settings.log:
         return None
     try:
-        sinks = [build_sink(sink.kind, **(sink.model_extra or {})) for sink in settings.log]
+        sinks = [build_sink(sink.kind, **sink.options) for sink in settings.log]
     except TypeError as error:
         raise InvalidValueError(
             "gateway setting log",

@@ -56,7 +56,7 @@ def build_model(
     if features.embedding and (features.embedding.beside_guess or not guess):
         channels.append(EmbeddingChannel(encoder, strength=features.embedding.strength))
     if features.neighbours:
-        channels.append(NeighbourChannel(encoder, **features.neighbours.model_dump()))
+        channels.append(NeighbourChannel(encoder, **features.neighbours.as_dict()))
     if features.length:
         channels.append(LengthChannel(strength=features.length.strength))
     rng = np.random.default_rng(recipe.seed)

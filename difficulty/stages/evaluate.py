@@ -292,7 +292,7 @@ def weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, tuple[s
 
 
 def _weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, LoggedReport | None]:
-    return weigh_logged(traffic, settings.model_copy(update={"accept_selection_bias": True}))
+    return weigh_logged(traffic, replace(settings, accept_selection_bias=True))
 
 
 def _notes(logged: LoggedReport | None) -> tuple[str, ...]:
@@ -303,7 +303,7 @@ def label_settings(bundle: Bundle) -> LabelSettings:
     """Return the label settings of the recipe that a bundle was trained by; bundles from before
     there were any have the defaults.
     """
-    return LabelSettings.model_validate(bundle.manifest.recipe.get("labels", {}))
+    return LabelSettings.parse(bundle.manifest.recipe.get("labels", {}))
 
 
 def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None:

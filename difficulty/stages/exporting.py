@@ -246,7 +246,7 @@ class _Gate:
         """Compare a graph with the Python model on every request; the early graph must always agree
         within the recipe's tolerance.
         """
-        settings = self.settings.model_copy(update={"max_score_difference": tolerance})
+        settings = replace(self.settings, max_score_difference=tolerance)
         names, student = list(self.run.calibration.ids), self.student
         served = score_traffic(
             scorer,

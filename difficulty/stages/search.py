@@ -116,7 +116,7 @@ def search(
     report = {
         "figure": bench.held_out.figure,
         "seed": recipe.seed,
-        **recipe.search.model_dump(mode="json"),
+        **recipe.search.as_dict(),
         "samples": len(fit),
         "seconds": clock() - began,
         **_results(tried, choice),

@@ -42,7 +42,7 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
             " --start-from."
         )
     for section in ("features", "text"):
-        ours, theirs = (getattr(one, section).model_dump() for one in (recipe, start.recipe))
+        ours, theirs = (getattr(one, section).as_dict() for one in (recipe, start.recipe))
         differing = sorted(
             key
             for key in ours

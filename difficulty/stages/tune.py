@@ -67,7 +67,7 @@ def tune(
         features.encoder,
         data,
         cache,
-        settings=TuningSettings(**features.finetune.model_dump(exclude={"held_out"})),
+        settings=TuningSettings(**features.finetune.as_dict(without={"held_out"})),
         frame=encoder.frame,
         precision=features.transformer.precision,
         seed=recipe.seed,

@@ -86,8 +86,8 @@ def test_spend_is_tokens_by_prices_by_volume(journey, prices, at_random):
     spend = (
         2e6
         * (
-            tokens.prompt.mean() * prices.frontier.reading
-            + tokens.frontier.mean() * prices.frontier.writing
+            tokens.prompt.mean() * prices.frontier.input
+            + tokens.frontier.mean() * prices.frontier.output
         )
         / 1e6
     )

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from difficulty.bundle.policy import ValidatorRule
 from difficulty.errors import BundleError, DifficultyError, MissingExtraError
 from difficulty.events import Check
 from difficulty.registry import resolve
+from difficulty.route import ValidatorRule
 from difficulty.runtime.validators.answer import Answer, Asked, Validator, Verdict
 
 logger = logging.getLogger("difficulty.runtime")
