@@ -46,7 +46,10 @@ _MASKS = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|\+00:00)", "<time>"),
     (rf'("(?:difficulty|{"|".join(_LIBRARIES)})": )"[\w.+]+"', r'\1"<version>"'),
     (r"(<dt>(?:libraries|judged with), [\w-]+</dt><dd>)[^<]+", r"\1<version>"),
-    (r'("judged_on": "|<dt>judged on</dt><dd>)[\d-]{10}', r"\1<today>"),
+    (
+        r'("judged_on": "|<dt>judged on</dt><dd>|requests of traffic\.parquet, )[\d-]{10}',
+        r"\1<today>",
+    ),
 )
 _COMMAND = "from difficulty.cli import main; main()"
 
