@@ -51,6 +51,9 @@ _MASKS = (
         r"\1<today>",
     ),
 )
+_WITH_TIME_OR_PATH = re.compile(
+    r"(?:run|manifest|policy|metrics|economics|summary)\.json|\.md|\.html|\.txt",
+)
 _COMMAND = "from difficulty.cli import main; main()"
 
 
@@ -82,9 +85,7 @@ def this_machine():
     """Return what the last digits of a float depend on: the processor and the libraries."""
     lines = []
     if (table := Path("/proc/cpuinfo")).is_file():
-        lines = [
-            line for line in table.read_text().splitlines() if re.match("model name|flags", line)
-        ]
+        lines = re.findall("^(?:model name|flags).*", table.read_text(), flags=re.MULTILINE)
     digest = hashlib.sha256("\n".join(lines[:2]).encode()).hexdigest()[:16]
     libraries = {name: version(name) for name in (*_LIBRARIES, "pyarrow")}
     return {"processor": f"{platform.machine()} {digest}", **libraries}
@@ -216,9 +217,7 @@ def _tensor_line(tensor):
 def _masked_bytes(folder, name):
     """Return a file's bytes, without what two runs of the same code differ in where it is text."""
     content = (folder / name).read_bytes()
-    if not re.search(
-        r"(run|manifest|policy|metrics|economics|summary)\.json|\.md|\.html|\.txt", name
-    ):
+    if not _WITH_TIME_OR_PATH.search(name):
         return content
     text = content.decode().replace(str(folder), "<out>")
     text = text.replace(_review_date(folder), "<review date>")

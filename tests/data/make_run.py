@@ -56,9 +56,8 @@ max_score_difference = 1e-3
 
 def frequent_words(rows):
     """Return a vocabulary of the most frequent words of some rows."""
-    words = [
-        word for row in rows for message in row["messages"] for word in message["content"].split()
-    ]
+    texts = [message["content"] for row in rows for message in row["messages"]]
+    words = [word for text in texts for word in text.split()]
     frequent = sorted(set(words), key=lambda word: (-words.count(word), word))[:WORDS]
     return {"[UNK]": 0} | {word: number for number, word in enumerate(frequent, 1)}
 
@@ -74,10 +73,11 @@ def scores_of(run):
     ids = [row.ids for row in run.tokenizer.encode_batch(texts)]
     scores = {"with_task": run.model.predict(ids, run.calibration.tasks)}
     scores["without_task"] = run.model.predict(ids)
-    return {
-        kind: {name: getattr(values, name).tolist() for name in OUTPUTS}
-        for kind, values in scores.items()
-    }
+    return {kind: _as_lists(values) for kind, values in scores.items()}
+
+
+def _as_lists(scores):
+    return {name: getattr(scores, name).tolist() for name in OUTPUTS}
 
 
 def decisions_of(bundle, *, cwd):
