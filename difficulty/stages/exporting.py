@@ -33,7 +33,7 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.run import Run
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import tokenize
-from difficulty.thresholds.curve import ScoredTraffic
+from difficulty.thresholds.policy_curve import ScoredTraffic
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]
 """From what a graph gives for the calibration requests to the operating point that is chosen on
