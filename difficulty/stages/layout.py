@@ -6,7 +6,7 @@ from pathlib import Path
 
 from difficulty.bundle import Trust
 from difficulty.bundle.store import appearing
-from difficulty.bundle.trusted import read_trusted
+from difficulty.bundle.trust import read_trusted
 from difficulty.errors import InvalidValueError
 from difficulty.integrations.layouts import LAYOUTS, Layout
 from difficulty.registry import resolve

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.bundle import read_bundle
-from difficulty.bundle.manifest import UNSEALED, seal
+from difficulty.bundle.policy import UNSEALED, seal
 from difficulty.errors import BundleError, InvalidValueError, ScoringError
 from difficulty.runtime import Router, Score, Scorer
 from difficulty.runtime.graph import _MOST_PAIRS, _MOST_ROWS, _batches, load_session
