@@ -10,8 +10,8 @@ from typing import Any
 
 from difficulty.errors import ScoringError
 from difficulty.files import whole_file
-from difficulty.runtime.requests import CHUNK, RequestRow, chunks
 from difficulty.runtime.scorer import Score, Scorer
+from difficulty.runtime.service import CHUNK, RequestRow, chunks
 
 
 def score_rows(
