@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from difficulty.events import DecisionEvent
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 
 Fsync = Literal["never", "interval", "always"]
 

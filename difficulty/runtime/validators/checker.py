@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from difficulty.errors import BundleError, DifficultyError, MissingExtraError
 from difficulty.events import Check
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 from difficulty.route import ValidatorRule
 from difficulty.runtime.validators.answer import Answer, Asked, Validator, Verdict
 
