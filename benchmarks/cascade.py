@@ -36,8 +36,8 @@ from difficulty.export.early import build_early_graph
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.runtime import Request, Router
 from difficulty.runtime.early import EarlyScorer
-from difficulty.runtime.graph import load_session
 from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.session import load_session
 from difficulty.stages.early import BothScores, choose_exits, judge_exits
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized, tokenize

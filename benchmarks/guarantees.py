@@ -36,8 +36,8 @@ from benchmarks.protocol import FloatArray
 from benchmarks.recipes import Trainer, score_fold
 from difficulty.cli.shipped import find_recipe
 from difficulty.errors import NotAttainableError
-from difficulty.thresholds.curve import PolicyCurve, ScoredTraffic
 from difficulty.thresholds.objective import Objective
+from difficulty.thresholds.policy_curve import PolicyCurve, ScoredTraffic
 from difficulty.traffic.outcomes import Outcomes
 
 DELTA = 0.1

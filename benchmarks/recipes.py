@@ -26,8 +26,8 @@ from difficulty.encoders.base import Encoder
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.recipe import Recipe
-from difficulty.runtime.graph import load_session
 from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.session import load_session
 from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.distil import taught
 from difficulty.stages.run import NamedScores

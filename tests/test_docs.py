@@ -15,15 +15,7 @@ import numpy as np
 import pytest
 import typer
 
-from difficulty.bundle import (
-    Chosen,
-    Exploration,
-    Fallback,
-    FileEntry,
-    Manifest,
-    Policy,
-    ValidatorRule,
-)
+from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy
 from difficulty.bundle.policy import CutOffs, Early
 from difficulty.cli.app import build_app
 from difficulty.errors import InvalidValueError
@@ -32,6 +24,7 @@ from difficulty.events import Call, DecisionEvent
 from difficulty.form import Form
 from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve
 from difficulty.recipe import Recipe
+from difficulty.route import ValidatorRule
 from difficulty.runtime import Decision, Request, Router, Scorer
 from difficulty.runtime.early import EarlyScorer
 from difficulty.text import TextView

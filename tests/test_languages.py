@@ -19,8 +19,8 @@ from difficulty.encoders.transformer import ENCODER_FILES
 from difficulty.export.suite import golden_requests
 from difficulty.recipe import parse_recipe
 from difficulty.runtime import Request, Router
-from difficulty.runtime.requests import RequestRow, route_rows
 from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.service import RequestRow, route_rows
 from difficulty.stages.ingest import ingest
 from difficulty.stages.route import score_rows
 from difficulty.stages.run import Run

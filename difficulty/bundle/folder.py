@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,12 +26,48 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from difficulty.bundle.lock import locked
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name, checked
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
 from difficulty.errors import PromotedMeanwhileError, RegistryError
 from difficulty.form import Form
 from difficulty.storage import whole_file
+
+_WAIT_S = 30.0
+_PAUSE_S = 0.05
+
+
+@contextmanager
+def locked(path: Path, *, wait_s: float = _WAIT_S) -> Iterator[None]:
+    """Hold a lock file while the block runs.
+
+    A lock whose holder was killed is free at once: it belongs to the open file, not to the file's
+    being there. The file stays.
+
+    Raises
+    ------
+    RegistryError
+        If another process holds it for longer than ``wait_s`` seconds.
+    """
+    import fcntl  # POSIX
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        end = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise RegistryError(
+                        f"another process holds {str(path)!r} for more than {wait_s:g} s. Try"
+                        " again."
+                    ) from None
+                time.sleep(_PAUSE_S)
+        yield
+    finally:
+        os.close(handle)
+
 
 JOURNAL_FORMAT = 1
 

@@ -11,8 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from difficulty.bundle.manifest import BUNDLE_FORMAT, UNSEALED, FileEntry, Manifest, is_sealed, seal
-from difficulty.bundle.policy import Policy
+from difficulty.bundle.policy import (
+    BUNDLE_FORMAT,
+    UNSEALED,
+    FileEntry,
+    Manifest,
+    Policy,
+    is_sealed,
+    seal,
+)
 from difficulty.errors import BundleError, BundleNotFoundError
 from difficulty.form import Form
 from difficulty.storage import whole_folder

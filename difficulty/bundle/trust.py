@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from difficulty.bundle.store import Bundle, read_bundle
 from difficulty.errors import FieldError
 from difficulty.form import Form, read_toml
 
@@ -52,3 +53,21 @@ def load_trust(path: Path) -> Trust:
         for name in ("public_keys", "certificates")
     }
     return replace(trust, **here)
+
+
+def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
+    """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
+
+    Raises
+    ------
+    BundleError
+        If either check fails; ``SignatureError`` if it is the signature's.
+    """
+    bundle = read_bundle(folder)
+    if trust is not None:
+        from difficulty.bundle.signature import (
+            verify_signature,
+        )  # here, so that only those who ask for a signature wait for it
+
+        verify_signature(bundle, trust)
+    return bundle

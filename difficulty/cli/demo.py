@@ -47,7 +47,7 @@ def command(
     from difficulty.errors import RunError
     from difficulty.report.console import evaluation_table
     from difficulty.runtime import Request, Router
-    from difficulty.runtime.requests import RequestRow, route_rows
+    from difficulty.runtime.service import RequestRow, route_rows
     from difficulty.stages.evaluate import evaluate_scorer
     from difficulty.stages.ingest import ingest
     from difficulty.stages.ship import ship

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import InvalidValueError, RunError
-from difficulty.evaluation.curve import Curve
 from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.scored import AT_THRESHOLD, Target
+from difficulty.evaluation.tradeoff import Curve
 from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
 from difficulty.records import Estimate
 from difficulty.storage import whole_file

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from difficulty.evaluation.baselines import Baseline
-from difficulty.evaluation.curve import Band
 from difficulty.evaluation.scored import Judged, routed_figures
+from difficulty.evaluation.tradeoff import Band
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.curve import Ranking
 from difficulty.metrics.probability import equal_mass_bins

@@ -21,7 +21,7 @@ from difficulty.bundle.store import copy_bundle
 from difficulty.errors import MissingExtraError
 from difficulty.integrations.layouts import Layout
 from difficulty.runtime import Router
-from difficulty.runtime.requests import request_row, route_rows
+from difficulty.runtime.service import request_row, route_rows
 
 
 class DecisionModel:

@@ -15,7 +15,7 @@ from pathlib import Path
 from difficulty.bundle import Bundle
 from difficulty.bundle.store import copy_bundle
 from difficulty.integrations.layouts import Layout
-from difficulty.runtime.graph import most_rows
+from difficulty.runtime.session import most_rows
 
 _INPUTS = ("input_ids", "attention_mask")
 _MOST_PAIRS = 2_000_000
@@ -28,7 +28,7 @@ def model_config(bundle: Bundle) -> str:
     """Return ``config.pbtxt``, a ``ModelConfig`` message in text form.
 
     A batch is at most what one call may hold in memory at the longest request
-    (:func:`difficulty.runtime.graph.most_rows`).
+    (:func:`difficulty.runtime.session.most_rows`).
     """
     longest = bundle.manifest.max_tokens + bool(bundle.manifest.task_ids)
     inputs = [

@@ -20,13 +20,13 @@ from difficulty.report.charts import calibration_section, scores_section, tradeo
 from difficulty.report.extras import Extras
 from difficulty.report.method import definitions_section, findings_section, lineage_section
 from difficulty.report.money import economics_section
+from difficulty.report.summary import summary_section
 from difficulty.report.tables import (
     mistakes_section,
     slices_section,
     suspects_section,
     thresholds_section,
 )
-from difficulty.report.verdict import summary_section
 from difficulty.report.wording import LABELS, as_text
 
 SECTIONS: Final[tuple[Callable[[Evaluation, Extras], Section | None], ...]] = (

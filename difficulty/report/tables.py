@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from difficulty.evaluation.curve import Curve
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import Mistake, in_order, is_too_small
+from difficulty.evaluation.tradeoff import Curve
 from difficulty.report.blocks import (
     Block,
     Explorer,

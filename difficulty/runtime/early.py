@@ -12,8 +12,8 @@ import onnxruntime as ort
 from difficulty.bundle.policy import Early, Policy
 from difficulty.bundle.store import EARLY_GRAPH, Bundle
 from difficulty.errors import ScoringError
-from difficulty.runtime.graph import FloatArray, Graph, load_session
 from difficulty.runtime.rule import ABOVE, WITHIN, Verdict
+from difficulty.runtime.session import FloatArray, Graph, load_session
 
 EARLY_OUTPUT = "early_score"
 

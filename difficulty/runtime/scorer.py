@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from difficulty.bundle.store import Bundle
 from difficulty.errors import BundleError, ScoringError
-from difficulty.runtime.graph import FloatArray, Graph, load_session
+from difficulty.runtime.session import FloatArray, Graph, load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from difficulty.bundle import Policy
+from difficulty.economics.account import Economics
 from difficulty.economics.analysis import MAIN_PLAN, Setting, analyse
 from difficulty.economics.basis import Basis, Counted, fill_tokens
-from difficulty.economics.options import Answers
+from difficulty.economics.conditions import Answers
 from difficulty.economics.prices import PriceList
-from difficulty.economics.result import Economics
-from difficulty.economics.usage import Requests
-from difficulty.economics.volume import Arrivals, Volume
+from difficulty.economics.usage import Arrivals, Requests, Volume
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.scored import Judged
 from difficulty.metrics.arrays import FloatArray

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.bundle import Policy
-from difficulty.economics.result import FORMAT
+from difficulty.economics.account import FORMAT
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation
 from difficulty.evaluation.scored import Judged

@@ -19,7 +19,7 @@ from difficulty.records import Prices
 from difficulty.runtime.rule import TaskRules, before_scoring
 from difficulty.stages.slicing import traffic_labels
 from difficulty.text import TextView
-from difficulty.thresholds.curve import ScoredTraffic
+from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 

@@ -30,8 +30,8 @@ from difficulty.stages.policy import choose_point, chosen_by, policy_files
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import scored_traffic
 from difficulty.stages.ship import bundle_name
-from difficulty.thresholds.curve import ScoredTraffic
 from difficulty.thresholds.point import changes, operating_point
+from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.traffic.table import Traffic
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
-from difficulty.thresholds.curve import PolicyCurve
+from difficulty.thresholds.policy_curve import PolicyCurve
 
 
 def threshold_for_share(curve: PolicyCurve, share: float) -> float:

@@ -16,9 +16,9 @@ import numpy as np
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.records import OperatingPoint
-from difficulty.thresholds.curve import PolicyCurve, ScoredTraffic
 from difficulty.thresholds.objective import Choice, Objective
 from difficulty.thresholds.point import operating_point, promised
+from difficulty.thresholds.policy_curve import PolicyCurve, ScoredTraffic
 
 LEAST_OWN = 10
 """Samples that the score decides below which a task has no threshold of its own."""

@@ -19,8 +19,8 @@ from scipy.stats import binom, binomtest, norm
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.metrics.bootstrap import group_codes
-from difficulty.thresholds.curve import PolicyCurve
 from difficulty.thresholds.objective import Choice
+from difficulty.thresholds.policy_curve import PolicyCurve
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from difficulty.bundle.manifest import UNSEALED, seal
+from difficulty.bundle.policy import UNSEALED, seal
 from difficulty.stages import train as train_module
 from tests.bundle.test_store import put, rewrite_manifest
 from tests.journey import forget, sample_rows, write_recipe, write_rows

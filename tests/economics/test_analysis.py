@@ -13,20 +13,19 @@ import numpy as np
 import pytest
 
 from difficulty.economics.analysis import Setting, analyse
-from difficulty.economics.options import Answers
-from difficulty.economics.prices import PriceList
-from difficulty.economics.sections import (
+from difficulty.economics.conditions import Answers
+from difficulty.economics.prices import (
     Aggregator,
     CloudGpu,
     Hosting,
     OwnGpu,
+    PriceList,
     Scorer,
     Team,
     TokenPrice,
     TrafficShape,
 )
-from difficulty.economics.usage import Requests
-from difficulty.economics.volume import Arrivals, Volume
+from difficulty.economics.usage import Arrivals, Requests, Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.traffic.outcomes import Outcomes
 from tests.economics.test_costs import tokens

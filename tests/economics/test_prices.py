@@ -3,7 +3,7 @@ from datetime import date
 import pytest
 
 from difficulty.economics import load_price_list, load_prices
-from difficulty.economics.sections import SHAPES
+from difficulty.economics.prices import SHAPES
 from difficulty.errors import FieldError, InvalidValueError
 from difficulty.records import Prices
 from tests.conftest import REPOSITORY

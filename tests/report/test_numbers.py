@@ -2,7 +2,7 @@
 
 import pytest
 
-from difficulty.evaluation.evaluate import FIGURES
+from difficulty.evaluation.measure import FIGURES
 from difficulty.records import Estimate
 from difficulty.report.wording import LABELS, as_percent, as_text, complement, label_of
 

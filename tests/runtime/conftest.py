@@ -11,7 +11,7 @@ from difficulty.bundle import Policy, read_bundle
 from difficulty.export.builder import GraphBuilder
 from difficulty.runtime import Router, Scorer
 from difficulty.runtime.early import EarlyScorer
-from difficulty.runtime.graph import load_session
+from difficulty.runtime.session import load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from tests.data.make_bundle import POLICY

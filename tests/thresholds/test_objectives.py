@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError, NotAttainableError
-from difficulty.thresholds.curve import PolicyCurve
 from difficulty.thresholds.objectives import threshold_for_share
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, reached, scored
 from tests.thresholds.test_curve import REQUESTS
 

@@ -1,7 +1,7 @@
 """The decision log: one event a request, written by a thread of its own to sinks, and read back.
 
-JSON lines and SQLite need the standard library only; Parquet and OpenTelemetry load their packages
-when they are asked for.
+JSON lines, the durable sink, need the standard library only; OpenTelemetry is loaded when it is
+asked for.
 """
 
 from difficulty.events import EVENT_FORMAT, Call, Check, DecisionEvent

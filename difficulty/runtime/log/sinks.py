@@ -19,8 +19,6 @@ Fsync = Literal["never", "interval", "always"]
 SINKS = {
     "json_lines": "difficulty.runtime.log.json_lines:JsonLinesSink",
     "opentelemetry": "difficulty.runtime.log.opentelemetry:OpenTelemetrySink",
-    "parquet": "difficulty.runtime.log.parquet:ParquetSink",
-    "sqlite": "difficulty.runtime.log.sqlite:SqliteSink",
 }
 
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from difficulty.bundle import ValidatorRule
 from difficulty.errors import BundleError, MissingExtraError
+from difficulty.route import ValidatorRule
 from difficulty.runtime.validators import VALIDATORS, Answer, Asked, Checker
 from difficulty.runtime.validators.answer import ToolCall
 from difficulty.runtime.validators.json_schema import _validator_class

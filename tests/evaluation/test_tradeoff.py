@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from difficulty.evaluation import evaluate
-from difficulty.evaluation.curve import CURVE_FIGURES, Curve, curve_thresholds
+from difficulty.evaluation.tradeoff import CURVE_FIGURES, Curve, curve_thresholds
 
 from .conftest import judged_of
 

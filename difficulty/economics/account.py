@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
-from difficulty.economics.sections import Shape
+from difficulty.economics.prices import Shape
 from difficulty.records import Estimate
 
 FORMAT = 1

@@ -9,7 +9,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
-from difficulty.evaluation.curve import CurvePart
 from difficulty.evaluation.figures import (
     Draws,
     Part,
@@ -24,6 +23,7 @@ from difficulty.evaluation.findings import Evidence, Provenance, findings_of
 from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.scored import Judged, Routed, routed_figures, why_undefined
 from difficulty.evaluation.slices import slice_rows, too_small
+from difficulty.evaluation.tradeoff import CurvePart
 from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
 from difficulty.metrics.arrays import FloatArray, IntArray, ratio
 from difficulty.metrics.bootstrap import (

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from difficulty.economics.basis import Figure
+from difficulty.economics.basis import Figure, Known
+from difficulty.economics.conditions import Flow, Option
 from difficulty.economics.hosting import Load
-from difficulty.economics.known import Known
-from difficulty.economics.options import Flow, Option
 from difficulty.metrics.arrays import FloatArray
 
 _MILLION = 1e6
