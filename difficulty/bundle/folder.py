@@ -30,6 +30,7 @@ from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
 from difficulty.errors import PromotedMeanwhileError, RegistryError
 from difficulty.form import Form
+from difficulty.storage import whole_file
 
 _WAIT_S = 30.0
 _PAUSE_S = 0.05
@@ -276,15 +277,9 @@ class FolderRegistry:
         )
 
     def _write(self, journal: Journal) -> None:
-        home = self.folder / journal.name
-        scratch = home / "journal.json.new"
-        with scratch.open("w", encoding="utf-8") as file:
+        with whole_file(self.folder / journal.name / "journal.json", durable=True) as file:
             json.dump(journal.as_dict(), file, indent=1, ensure_ascii=False)
             file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, home / "journal.json")
-        _sync(home)
 
 
 def _parsed(form: Any, path: Path) -> Journal:
@@ -315,12 +310,3 @@ def _keep(bundle: Bundle, folder: Path) -> None:
     kept = folder / _folder_name(bundle.label, bundle.digest)
     if not kept.exists():
         copy_bundle(bundle, kept)
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

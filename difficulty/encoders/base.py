@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 
 ENCODER_FORMAT = 1
 ENCODERS = {

@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import shutil
-import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +21,7 @@ from tokenizers import Tokenizer
 from difficulty.encoders.base import write_card
 from difficulty.encoders.transformer import ENCODER_FILES, Frame
 from difficulty.errors import EncoderError, EncoderNotFoundError, MissingExtraError
+from difficulty.storage import whole_folder
 
 Precision = Literal["int8", "float32"]
 PACKAGED = {
@@ -75,20 +74,13 @@ def prepare(
             )
     made = cache / "encoders" / f"{folder.name}-{digest[:12]}-{max_tokens}-{precision}-{_CONVERTER}"
     if not (made / "encoder.json").is_file():
-        made.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".converting-", dir=made.parent))
+        origin = {"name": source, "weights_sha256": digest}
         try:
-            convert(
-                folder,
-                scratch,
-                max_tokens=max_tokens,
-                precision=precision,
-                origin={"name": source, "weights_sha256": digest},
-            )
-            scratch.chmod(0o755)
-            _move(scratch, made)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            with whole_folder(made) as out:
+                convert(folder, out, max_tokens=max_tokens, precision=precision, origin=origin)
+        except OSError:
+            if not (made / "encoder.json").is_file():  # what another process made is as good
+                raise
     return made
 
 
@@ -276,15 +268,6 @@ def split_tokenizer(encoder: Any) -> tuple[Tokenizer, tuple[int, ...], tuple[int
     prefix = [*framed[:start], *tokenizer.encode(prompt, add_special_tokens=False).ids]
     form = json.loads(tokenizer.to_str()) | {"post_processor": None}
     return Tokenizer.from_str(json.dumps(form)), tuple(prefix), tuple(framed[start + len(bare) :])
-
-
-def _move(scratch: Path, made: Path) -> None:
-    """Rename a finished folder; one that another process made meanwhile is as good."""
-    try:
-        scratch.rename(made)
-    except OSError:
-        if not (made / "encoder.json").is_file():
-            raise
 
 
 def _from_hub(name: str) -> Path:

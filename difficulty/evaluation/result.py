@@ -19,8 +19,8 @@ from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.scored import AT_THRESHOLD, Target
 from difficulty.evaluation.tradeoff import Curve
 from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
-from difficulty.files import whole_file
 from difficulty.records import Estimate
+from difficulty.storage import whole_file
 
 FORMAT = 1
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from difficulty.errors import InvalidValueError
 from difficulty.events import DecisionEvent
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 
 Fsync = Literal["never", "interval", "always"]
 

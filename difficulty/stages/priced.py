@@ -20,10 +20,10 @@ from difficulty.economics.prices import PriceList
 from difficulty.economics.usage import Arrivals, Requests, Volume
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.scored import Judged
-from difficulty.files import whole_file
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.routing import sent_at_share
 from difficulty.stages.scoring import catch_rate
+from difficulty.storage import whole_file
 from difficulty.traffic.table import Traffic
 
 

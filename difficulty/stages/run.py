@@ -22,11 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -275,28 +271,6 @@ def refuse_existing(path: Path, *, what: str) -> None:
         raise RunError(
             f"{what} {str(path)!r} exists already. Choose another folder, or remove it first."
         )
-
-
-@contextmanager
-def new_folder(path: Path, *, what: str) -> Iterator[Path]:
-    """Yield a scratch folder that becomes ``path`` at the end; on an error or Ctrl-C nothing is
-    left.
-
-    Raises
-    ------
-    RunError
-        If something is there already.
-    """
-    refuse_existing(path, what=what)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        os.rename(scratch, path)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
 
 
 def _hashes(names: Iterable[str]) -> NDArray[np.uint64]:

@@ -52,13 +52,13 @@ from difficulty.stages.run import (
     NamedScores,
     Run,
     Seen,
-    new_folder,
     refuse_existing,
 )
 from difficulty.stages.scoring import judged
 from difficulty.stages.start import start_lineage
 from difficulty.stages.tune import tune
 from difficulty.stages.unseen_tasks import advice_of_student, familiarity_advice
+from difficulty.storage import whole_folder
 from difficulty.traffic.split import ASIDE
 
 Progress = Callable[[str], None]
@@ -331,7 +331,8 @@ def _write(
 ) -> None:
     """Write the run folder; it appears when it is whole."""
     names = material.fit_ids
-    with new_folder(out, what="run folder") as folder:
+    refuse_existing(out, what="run folder")  # again: it may have come while the model was trained
+    with whole_folder(out) as folder:
         save_model(fitted.model, folder)
         if early := _early(material, fitted):
             save_early(early, folder / EARLY_FILE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from difficulty.errors import InvalidValueError, UnknownNameError
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 from difficulty.thresholds import OBJECTIVES
 from difficulty.thresholds.policy_curve import PolicyCurve
 

@@ -5,17 +5,17 @@ none.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from difficulty.errors import DifficultyError, TrafficError
 from difficulty.records import Sample
+from difficulty.storage import move_into_place, scratch_beside
 from difficulty.text import TextView
 from difficulty.traffic.duplicates import Grouper, Placement
 from difficulty.traffic.labels import SourceReport
@@ -309,6 +309,7 @@ class TrafficWriter:
                 " traffic.parquet."
             )
         self._out = out
+        self._stack = ExitStack()
         self._samples: list[dict[str, Any]] = []
         self._chars = 0
         self.kept = 0
@@ -316,15 +317,16 @@ class TrafficWriter:
 
     def __enter__(self) -> Self:
         try:
-            self._out.parent.mkdir(parents=True, exist_ok=True)
-            self._rejects: IO[str] = self._temporary(rejects_path(self._out)).open(
+            self._scratch = self._stack.enter_context(scratch_beside(self._out))
+            self._rejects = self._unfinished(rejects_path(self._out)).open(
                 "w", encoding="utf-8", newline="\n"
             )
         except OSError as error:
+            self._stack.close()
             raise TrafficError(
                 f"{str(self._out)!r} must be writable: {error}. Choose another folder."
             ) from error
-        self._parquet = pq.ParquetWriter(self._temporary(self._out), SCHEMA, compression="zstd")
+        self._parquet = pq.ParquetWriter(self._unfinished(self._out), SCHEMA, compression="zstd")
         return self
 
     def __exit__(
@@ -336,8 +338,7 @@ class TrafficWriter:
         with suppress(OSError):  # a full disk fails again here; what matters is the first error
             self._parquet.close()
             self._rejects.close()
-        for path in (self._out, rejects_path(self._out), summary_path(self._out)):
-            self._temporary(path).unlink(missing_ok=True)
+        self._stack.close()
         if isinstance(error, OSError) and not isinstance(error, DifficultyError):
             raise TrafficError(
                 f"{str(self._out)!r} must be writable: {error}. Free some space or choose another"
@@ -381,24 +382,21 @@ class TrafficWriter:
         self._parquet.close()
         self._rejects.close()
         notes = summary_path(self._out)
-        self._temporary(notes).write_text(
+        self._unfinished(notes).write_text(
             json.dumps(summary.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        if self.rejected:
-            os.replace(self._temporary(rejects_path(self._out)), rejects_path(self._out))
-        else:
+        if not self.rejected:
             rejects_path(self._out).unlink(missing_ok=True)  # of an earlier run
-        os.replace(self._temporary(notes), notes)
-        os.replace(self._temporary(self._out), self._out)
+        for path in (*([rejects_path(self._out)] if self.rejected else []), notes, self._out):
+            move_into_place(self._unfinished(path), path)
 
     def _flush(self) -> None:
         if self._samples:
             self._parquet.write_table(pa.Table.from_pylist(self._samples, schema=SCHEMA))
         self._samples, self._chars = [], 0
 
-    @staticmethod
-    def _temporary(path: Path) -> Path:
-        return path.with_name(f".{path.name}.{os.getpid()}.part")
+    def _unfinished(self, path: Path) -> Path:
+        return self._scratch / path.name
 
 
 def _as_json(value: Mapping[str, Any]) -> str:

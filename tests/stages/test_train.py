@@ -7,7 +7,7 @@ from difficulty.errors import RecipeError, RunError, TooFewSamplesError, Traffic
 from difficulty.recipe import parse_recipe
 from difficulty.stages import train as train_module
 from difficulty.stages.ingest import ingest
-from difficulty.stages.run import Run, Seen, new_folder
+from difficulty.stages.run import Run, Seen
 from difficulty.stages.ship import ship
 from difficulty.traffic.table import Traffic
 from tests.journey import RECIPE, sample_rows, timeless_metrics, train_on, write_rows
@@ -354,16 +354,3 @@ def test_run_that_is_none_is_refused(tmp_path, content, message):
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(RunError, match=message):
         Run.read(tmp_path)
-
-
-def test_new_folder_appears_whole_or_not_at_all(tmp_path):
-    with new_folder(tmp_path / "deep" / "run", what="run folder") as scratch:
-        (scratch / "file").write_text("x")
-        assert not (tmp_path / "deep" / "run").exists()
-    assert (tmp_path / "deep" / "run" / "file").read_text() == "x"
-    with (
-        pytest.raises(KeyboardInterrupt),
-        new_folder(tmp_path / "deep" / "other", what="run folder"),
-    ):
-        raise KeyboardInterrupt
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run"]

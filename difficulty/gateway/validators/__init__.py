@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from difficulty.errors import BundleError, DifficultyError, MissingExtraError
 from difficulty.events import Check
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 from difficulty.route import ValidatorRule
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
-from difficulty.registry import known_names, resolve
+from difficulty.plugins import known_names, resolve
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 
 FORMATS = {

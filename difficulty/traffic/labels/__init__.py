@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from difficulty.errors import InvalidValueError, UnknownNameError
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 from difficulty.traffic.readers import RawRow
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
-from difficulty.registry import known_names, resolve
+from difficulty.plugins import known_names, resolve
 
 
 class RawRow(NamedTuple):

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from difficulty.errors import UnknownNameError
-from difficulty.registry import known_names, resolve
+from difficulty.plugins import known_names, resolve
 
 TABLE = {"root": "math:sqrt", "gone": "no_such_module:thing"}
 
