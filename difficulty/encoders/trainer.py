@@ -2,12 +2,12 @@
 
 :mod:`~difficulty.encoders.finetune` says what the loss is. The trainer is the one that the trainer
 of sentence-transformers derives from: the derived one leaves a loss's own weights, here the heads,
-out of its checkpoints, and reads texts, where we have token ids that a frame stands around.
+out of its checkpoints, and reads texts, where we have token ids in a frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,6 @@ _HEAD_RATE = 20.0
 """How many times faster heads learn than the encoder: they start from nothing."""
 _WARM_UP = 0.1
 _WEIGHT_DECAY = 0.01
-_LARGEST_NORM = 1.0
 _BUCKET = 50
 _SAVE_EVERY = 50
 
@@ -47,20 +46,9 @@ def train(
     seed: int,
     say: Callable[[str], None],
 ) -> OutcomeModel:
-    """Return a sentence-transformers encoder and its heads as they were after their best epoch.
+    """Return a sentence-transformers encoder with heads as they were after their best epoch.
 
-    Parameters
-    ----------
-    folder : Path
-        The encoder to start from.
-    data : TuningData
-    checkpoints : Path
-        Folder of this training alone; what lies in it is gone on from.
-    settings : TuningSettings
-    frame : Frame
-    seed : int
-    say : callable
-        Told of each step.
+    What an interrupted call left in ``checkpoints`` is gone on from; the weights come out the same.
 
     Raises
     ------
@@ -68,30 +56,37 @@ def train(
         If a checkpoint cannot be read.
     """
     torch.manual_seed(seed)
-    collator = Batches(data, frame)
+    batches = Batches(data, frame)
     seen, unseen = data.rows
-    encoder = load_sentence_encoder(folder, attention="sdpa")
     model = OutcomeModel(
-        encoder, data.failure[seen], n_tasks=len(collator.tasks), settings=settings
+        load_sentence_encoder(folder, attention="sdpa"),
+        data.failure[seen],
+        n_tasks=len(batches.tasks),
+        settings=settings,
     )
-    size, lengths = settings.batch_size, np.array([len(row) for row in collator.framed])
+    heads = [*model.outcome_head.parameters(), *model.task_head.parameters()]
+    groups = [
+        {"params": [value for value in model.encoder.parameters() if value.requires_grad]},
+        {"params": heads, "lr": _HEAD_RATE * settings.learning_rate},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY)
     # All epochs in one list: the seed alone decides the order, however often training is resumed.
-    batches = [
+    steps = [
         (rows, data.weight[rows] / data.weight[rows].sum())
         for epoch in range(settings.epochs)
-        for rows in _shuffle(seen, lengths, size, np.random.default_rng([seed, epoch]))
+        for rows in batches.shuffled(seen, settings.batch_size, [seed, epoch])
     ]
-    held_out = list(_split(unseen[np.argsort(lengths[unseen], kind="stable")], size))
-    per_batch = data.weight[unseen].sum() / len(held_out)  # the trainer takes the batches' mean
-    watch = _Watch(encoder, say)
+    held_out = batches.by_length(unseen, settings.batch_size)
+    per_batch = data.weight[unseen].sum() / len(held_out)  # the trainer takes the mean of batches
+    watch = _Watch(say)
     trainer = Trainer(
         model=model,
-        args=_arguments(checkpoints, len(batches) // settings.epochs, seed),
-        data_collator=collator,
-        train_dataset=batches,
+        args=_arguments(checkpoints, seed=seed, epoch=len(steps) // settings.epochs),
+        data_collator=batches,
+        train_dataset=steps,
         eval_dataset=[(rows, data.weight[rows] / per_batch) for rows in held_out],
         callbacks=[watch],
-        optimizers=(model.optimiser(settings.learning_rate), None),
+        optimizers=(optimiser, None),
     )
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(checkpoints)
@@ -107,52 +102,19 @@ def train(
     return model
 
 
-def _arguments(checkpoints: Path, epoch: int, seed: int) -> TrainingArguments:
-    """Return how to train; an epoch is a number of steps, after which to evaluate and save."""
-    arguments = TrainingArguments(
-        output_dir=str(checkpoints),
-        num_train_epochs=1,
-        per_device_train_batch_size=1,  # what the trainer counts as samples are our batches
-        per_device_eval_batch_size=1,
-        train_sampling_strategy="sequential",
-        warmup_steps=_WARM_UP,  # below 1: a share of all steps
-        max_grad_norm=0.0,  # clipped in _Watch, the encoder alone
-        eval_strategy="steps",
-        eval_steps=epoch,
-        save_strategy="steps",
-        save_steps=epoch,
-        save_total_limit=2,  # the best and the last
-        load_best_model_at_end=True,
-        metric_for_best_model="loss",
-        greater_is_better=False,
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        label_names=["failure"],
-        prediction_loss_only=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        use_cpu=not torch.cuda.is_available(),
-        seed=seed,
-    )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # several would share a batch whose weights add to 1
-    return arguments
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the last checkpoint that is whole: ``trainer_state.json`` is written last."""
+    paths = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return max(paths, key=lambda path: int(path.name.partition("-")[2]), default=None)
 
 
 class OutcomeModel(torch.nn.Module):  # type: ignore[misc]  # torch counts as untyped
-    """An encoder with a linear head for each outcome and one for the task; called, it returns the
-    loss of a batch.
+    """An encoder with a linear head for both outcomes and one for the task.
 
-    Parameters
-    ----------
-    encoder : SentenceTransformer
-    failure : ndarray of shape (n, 2)
-        What is trained on: the outcome heads start at the rates of failure.
-    n_tasks : int
-    settings : TuningSettings
+    The outcome head starts at the rates of ``failure``, of shape (n, 2): what is trained on.
     """
 
-    _keys_to_ignore_on_save = None  # asked for when a checkpoint lacks weights: the frozen ones
+    _keys_to_ignore_on_save = None  # asked for when a checkpoint lacks weights, here frozen ones
 
     def __init__(
         self, encoder: Any, failure: FloatArray, *, n_tasks: int, settings: TuningSettings
@@ -192,9 +154,7 @@ class OutcomeModel(torch.nn.Module):  # type: ignore[misc]  # torch counts as un
         return {"loss": (each * weight).sum()}
 
     def embed(self, input_ids: Any, attention_mask: Any) -> Any:
-        """Return unit vectors times the root of their length, so that heads of usual size can read
-        them.
-        """
+        """Return vectors as long as the root of their size, which usual heads can read."""
         device = input_ids.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=_has_bfloat16(device)):
             features = self.encoder({"input_ids": input_ids, "attention_mask": attention_mask})
@@ -202,98 +162,103 @@ class OutcomeModel(torch.nn.Module):  # type: ignore[misc]  # torch counts as un
 
     def heads(self) -> tuple[FloatArray, FloatArray]:
         """Return weights of shape (dim, 2) and bias of shape (2,) for unit vectors."""
-        weight, bias = (
-            value.detach().cpu().numpy().astype(np.float64)
-            for value in self.outcome_head.parameters()
-        )
+        tensors = self.outcome_head.parameters()
+        weight, bias = (value.detach().cpu().numpy().astype(np.float64) for value in tensors)
         return self.scale * weight.T, bias
 
-    def optimiser(self, learning_rate: float) -> Any:
-        """Return AdamW over what is trained; heads learn faster than the encoder."""
-        heads = [*self.outcome_head.parameters(), *self.task_head.parameters()]
-        groups = [
-            {"params": _trained(self.encoder)},
-            {"params": heads, "lr": _HEAD_RATE * learning_rate},
-        ]
-        return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=_WEIGHT_DECAY)
-
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return what is trained: with the frozen token table a checkpoint is twice as large."""
+        """Return what is trained; frozen weights would double the size of a checkpoint."""
         names = {name for name, value in self.named_parameters() if value.requires_grad}
         state = super().state_dict(*args, **kwargs)
         return {name: value for name, value in state.items() if name in names}
 
 
 class Batches:
-    """Turns what the trainer takes for one sample, rows and their weights, into tensors."""
+    """Batches of requests of like length; called, reads what the trainer takes for one sample."""
 
     def __init__(self, data: TuningData, frame: Frame) -> None:
         self.data = data
         self.framed = [frame(row) for row in data.ids]
+        self.lengths = np.array([len(row) for row in self.framed])
         self.tasks = sorted({task for task in data.tasks if task is not None})
         places = {None: -1} | {task: place for place, task in enumerate(self.tasks)}
         self.task = np.array([places[task] for task in data.tasks], dtype=np.int64)
 
     def __call__(self, samples: list[tuple[Rows, FloatArray]]) -> dict[str, Any]:
+        """Return the tensors of rows with their weights."""
         ((rows, weight),) = samples
         input_ids, mask = pad([self.framed[row] for row in rows])
+        arrays = {"input_ids": input_ids, "attention_mask": mask, "task": self.task[rows]}
         numbers = {
             "failure": self.data.failure[rows],
             "gain": self.data.gain[rows],
             "weight": weight,
         }
-        return {
-            "input_ids": torch.as_tensor(input_ids),
-            "attention_mask": torch.as_tensor(mask),
-            "task": torch.as_tensor(self.task[rows]),
-            **{name: torch.as_tensor(value.astype(np.float32)) for name, value in numbers.items()},
-        }
+        arrays |= {name: value.astype(np.float32) for name, value in numbers.items()}
+        return {name: torch.as_tensor(value) for name, value in arrays.items()}
+
+    def by_length(self, rows: Rows, size: int) -> list[Rows]:
+        """Return rows in batches, the shortest first."""
+        return _split(rows[np.argsort(self.lengths[rows], kind="stable")], size)
+
+    def shuffled(self, rows: Rows, size: int, seed: list[int]) -> list[Rows]:
+        """Return rows in batches in random order, of like length within each 50 batches."""
+        rng = np.random.default_rng(seed)
+        buckets = _split(rng.permutation(rows), size * _BUCKET)
+        batches = [batch for bucket in buckets for batch in self.by_length(bucket, size)]
+        return [batches[place] for place in rng.permutation(len(batches))]
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers counts as untyped
-    """Clips gradients, says how far training is, and asks for checkpoints within an epoch."""
+    """Says how far training is, and asks for checkpoints within an epoch."""
 
-    def __init__(self, encoder: Any, say: Callable[[str], None]) -> None:
-        self.encoder, self.say = encoder, say
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
         self.stepped = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Look for the best checkpoint where this folder lies now; it may have been moved."""
+        # The checkpoint says where the best one lay; the cache may have been moved since.
         if state.best_global_step:
             state.best_model_checkpoint = f"{args.output_dir}/checkpoint-{state.best_global_step}"
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Note that what there was to read has been read."""
-        self.stepped = True
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Clip the encoder's gradient; the heads' is far larger and would shrink it."""
-        torch.nn.utils.clip_grad_norm_(_trained(self.encoder), _LARGEST_NORM)
+        self.stepped = True  # so a checkpoint was read, if there was one
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Say the step, and save at every 50th."""
         self.say(f"fine-tuning: step {state.global_step:,} of {state.max_steps:,}")
         control.should_save |= state.global_step % _SAVE_EVERY == 0
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the last one that is whole: ``trainer_state.json`` is written last."""
-    paths = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
-    return max(paths, key=lambda path: int(path.name.partition("-")[2]), default=None)
+def _arguments(checkpoints: Path, *, seed: int, epoch: int) -> TrainingArguments:
+    """Return how to train; after every ``epoch`` steps the held-out batches are scored."""
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=1,
+        per_device_train_batch_size=1,  # what the trainer takes for samples are our batches
+        per_device_eval_batch_size=1,
+        train_sampling_strategy="sequential",
+        warmup_steps=_WARM_UP,  # below 1: a share of all steps
+        eval_strategy="steps",
+        eval_steps=epoch,
+        save_strategy="steps",
+        save_steps=epoch,
+        save_total_limit=2,  # the best and the last
+        load_best_model_at_end=True,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        label_names=["failure"],
+        prediction_loss_only=True,
+        dataloader_pin_memory=False,
+        use_cpu=not torch.cuda.is_available(),
+        seed=seed,
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several would split batches, and their weights
+    return arguments
 
 
-def _shuffle(
-    rows: Rows, lengths: NDArray[np.intp], size: int, rng: np.random.Generator
-) -> list[Rows]:
-    """Return batches of rows of like length, in random order."""
-    batches: list[Rows] = []
-    for bucket in _split(rng.permutation(rows), size * _BUCKET):
-        batches += _split(bucket[np.argsort(lengths[bucket], kind="stable")], size)
-    return [batches[place] for place in rng.permutation(len(batches))]
-
-
-def _split(rows: Rows, size: int) -> Iterator[Rows]:
-    yield from (rows[start : start + size] for start in range(0, len(rows), size))
+def _split(rows: Rows, size: int) -> list[Rows]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _freeze(transformer: Any, frozen_layers: int) -> None:
@@ -302,10 +267,6 @@ def _freeze(transformer: Any, frozen_layers: int) -> None:
         layer = next((int(part) for part in name.split(".") if part.isdigit()), None)
         frozen = "embeddings" in name if layer is None else layer < frozen_layers
         value.requires_grad = not frozen
-
-
-def _trained(module: Any) -> list[Any]:
-    return [value for value in module.parameters() if value.requires_grad]
 
 
 def _has_bfloat16(device: str) -> bool:

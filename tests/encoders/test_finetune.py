@@ -300,10 +300,8 @@ def test_damaged_checkpoint_is_refused(encoder, tmp_path, monkeypatch):
         tune(encoder, tmp_path, progress=interrupt_at(7))
     (weights,) = (tmp_path / "tuned").glob("*/checkpoint-5/model.safetensors")
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(
-        EncoderError,
-        match=r"checkpoint '.*/checkpoint-5' cannot be read .*Remove '.*\.unfinished' to start again",
-    ):
+    message = r"'.*/checkpoint-5' cannot be read .*Remove '.*\.unfinished' to start again"
+    with pytest.raises(EncoderError, match=message):
         tune(encoder, tmp_path)
     shutil.rmtree(weights.parents[1])
     assert tune(encoder, tmp_path).weights.shape == (32, 2)
