@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 import difficulty
 from benchmarks.experiments import Experiment
 from benchmarks.stored import Arrays, digest_of
-from difficulty.cli.console import DEFAULT_CACHE
-from difficulty.cli.shipped import find_encoder, find_recipe
 from difficulty.encoders.base import Encoder
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.difficulty import DifficultyModel
@@ -33,9 +31,11 @@ from difficulty.stages.distil import taught
 from difficulty.stages.run import NamedScores
 from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.stages.tune import tune
+from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
+from difficulty.training.shipped import find_encoder, find_recipe
 
 SPLIT = (0.8, 0.2, 0.0)
 TEACHER = "accurate"

@@ -1,8 +1,4 @@
-"""Export a run to ONNX, check it against the Python model, choose the threshold and write the
-bundle that routers load.
-
-Example: difficulty ship runs/first -o bundles/support-1 --objective quality=0.9
-"""
+"""``difficulty ship``."""
 
 from __future__ import annotations
 
@@ -12,17 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import (
-    DEFAULT_CACHE,
-    CachePath,
-    JsonFlag,
-    OutPath,
-    out,
-    print_json,
-    steps,
-)
-from difficulty.cli.objectives import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
+from difficulty.cli.console import CachePath, JsonFlag, OutPath, out, print_json, steps
+from difficulty.cli.options import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
 from difficulty.errors import RunError
+from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
     from difficulty.export.parity import ParityReport
@@ -32,7 +21,7 @@ if TYPE_CHECKING:
     from difficulty.stages.ship import Shipped
 
 
-def command(
+def ship(
     run: Annotated[Path, typer.Argument(help="Run folder written by 'difficulty train'.")],
     out_path: OutPath,
     objective: Annotated[
@@ -107,7 +96,11 @@ def command(
     cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
 ) -> None:
-    """Run ship."""
+    """Export a run to ONNX, check it against the Python model, choose the threshold and write the
+    bundle that routers load.
+
+    Example: difficulty ship runs/first -o bundles/support-1 --objective quality=0.9
+    """
     from difficulty.bundle.signature import opened
     from difficulty.cli.signing import given_key
     from difficulty.economics import load_prices
