@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from difficulty.errors import InvalidValueError
 from difficulty.events import DecisionEvent
+from difficulty.form import Record
 from difficulty.runtime.log.sinks import Sink
 
 logger = logging.getLogger("difficulty.runtime")
@@ -26,7 +27,7 @@ _TICK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class LogReport:
+class LogReport(Record):
     """What a log took and what it lost, since it was opened; counts are events."""
 
     accepted: int
@@ -37,15 +38,6 @@ class LogReport:
     """Sink to the events that it could not write."""
     pending: int
     """Still waiting in the queue."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "accepted": self.accepted,
-            "dropped": self.dropped,
-            "lost": dict(self.lost),
-            "pending": self.pending,
-        }
 
 
 class _Flush(NamedTuple):
