@@ -17,7 +17,7 @@ Route = Literal["cheap", "frontier"]
 
 @dataclass(frozen=True, kw_only=True)
 class ValidatorRule(Form):
-    """One check of the cheap model's answers; see :mod:`difficulty.runtime.validators`."""
+    """One check of the cheap model's answers; see :mod:`difficulty.gateway.validators`."""
 
     check: Annotated[str, non_empty]
     """Name of a validator: ``json``, ``json_schema``, ``tool_call``, ``regex``, ``non_empty``,

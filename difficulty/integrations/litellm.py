@@ -29,12 +29,11 @@ from typing import Any
 
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import Call, CallRole, FallbackCause
+from difficulty.gateway.requests import Gateway, Routed, Usage, Visit, other
+from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
+from difficulty.gateway.validators import Answer
+from difficulty.gateway.visits import Visits
 from difficulty.route import Route
-from difficulty.runtime.exploration import Routed, other
-from difficulty.runtime.gateway import Gateway, Usage, Visit
-from difficulty.runtime.settings import GatewaySettings, build_gateway, parse_settings
-from difficulty.runtime.validators import Answer
-from difficulty.runtime.visits import Visits
 
 try:
     import litellm

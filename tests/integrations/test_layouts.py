@@ -21,8 +21,7 @@ from google.protobuf import text_format
 
 from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError, InvalidValueError, UnknownNameError
-from difficulty.integrations.container import DOCKERFILE
-from difficulty.integrations.triton import model_config
+from difficulty.integrations.layouts import DOCKERFILE, model_config
 from difficulty.runtime import Router
 from difficulty.runtime.service import request_row, route_rows
 from difficulty.stages.layout import lay_out

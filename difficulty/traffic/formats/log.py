@@ -26,7 +26,7 @@ _MARKS = {"format", "bundle_version", "policy_route", "propensity", "calls"}
 
 
 class LogFormat:
-    """JSON lines written by :class:`difficulty.runtime.log.JsonLinesSink`, one file or a folder of
+    """JSON lines written by :class:`difficulty.gateway.JsonLinesSink`, one file or a folder of
     them.
     """
 

@@ -6,8 +6,7 @@ import threading
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.runtime.log import DecisionLog
-from difficulty.runtime.log.writer import writer_name
+from difficulty.gateway.log import DecisionLog, writer_name
 from tests.events import event_of
 
 

@@ -13,12 +13,44 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from difficulty.errors import InvalidValueError
 from difficulty.events import DecisionEvent
 from difficulty.form import Record
-from difficulty.runtime.log.sinks import Sink
+from difficulty.plugins import resolve
+
+Fsync = Literal["never", "interval", "always"]
+
+SINKS = {
+    "json_lines": "difficulty.gateway.log_files:JsonLinesSink",
+    "opentelemetry": "difficulty.gateway.telemetry:OpenTelemetrySink",
+}
+
+
+class Sink(Protocol):
+    """A place that keeps events."""
+
+    @property
+    def name(self) -> str:
+        """What warnings and counts call it."""
+
+    def write(self, events: Sequence[DecisionEvent]) -> None:
+        """Take a batch, whole or not at all; raise when that is not possible."""
+
+    def sync(self, *, now: bool = False) -> None:
+        """Make durable what is due, or everything; called after every batch, and twice a second
+        without any.
+        """
+
+    def close(self) -> None:
+        """Make everything durable and let go of files."""
+
+
+def build_sink(kind: str, **options: Any) -> Sink:
+    """Return the sink of a name; ``options`` are those of its constructor."""
+    return resolve(kind, SINKS, kind="log sink")(**options)  # type: ignore[no-any-return]
+
 
 logger = logging.getLogger("difficulty.runtime")
 

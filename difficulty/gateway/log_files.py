@@ -1,5 +1,5 @@
 """JSON lines in a folder, one file after another: the log's plain form, which
-:mod:`difficulty.runtime.log.reader` reads back.
+:mod:`difficulty.gateway.log_files` reads back.
 
 Every process writes files of its own, ``<writer>-000001.jsonl`` and so on, and never appends to a
 file it has not made: a line torn by a crash is the last of its file. Numbers, not times, tell the
@@ -17,14 +17,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
-from difficulty.errors import InvalidValueError
+from difficulty.errors import InvalidValueError, LogError, TrafficNotFoundError
 from difficulty.events import DecisionEvent
-from difficulty.runtime.log.sinks import Fsync
-from difficulty.runtime.log.writer import writer_name
+from difficulty.gateway.log import Fsync, writer_name
 
 SUFFIX = ".jsonl"
 
@@ -149,3 +148,86 @@ def _write_all(file: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(file, view) :]
+
+
+class LogReader:
+    """The events of a log, in the order of their writers, each writer's by number; count what is
+    missing.
+
+    Attributes
+    ----------
+    torn : int
+        Files whose last line was cut off, by a crash or because it is being written; that line is
+        passed over.
+    damaged : int
+        Other lines that are no JSON; they are passed over too.
+    missing : int
+        Gaps between the numbers of a writer: events that were dropped or lost, and those of damaged
+        lines. Events lost before the first or after the last that is there leave no gap.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.files = log_files(path)
+        self.torn = 0
+        self.damaged = 0
+        self.missing = 0
+
+    def __iter__(self) -> Iterator[DecisionEvent]:
+        self.torn = self.damaged = self.missing = 0
+        expected: dict[str, int] = {}
+        for path in self.files:
+            for event in self._of(path):
+                if event.writer is not None and event.seq is not None:
+                    self.missing += max(0, event.seq - expected.get(event.writer, event.seq))
+                    expected[event.writer] = event.seq + 1
+                yield event
+
+    def _of(self, path: Path) -> Iterator[DecisionEvent]:
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    form = json.loads(line)
+                except (ValueError, RecursionError):
+                    self._count(line)
+                    continue
+                if not isinstance(form, dict):
+                    raise LogError(
+                        f"{path.name} must hold one decision event a line: got"
+                        f" {type(form).__name__}. Check the file."
+                    )
+                yield DecisionEvent.from_dict(form)
+
+    def _count(self, line: bytes) -> None:
+        if line.endswith(b"\n"):
+            self.damaged += bool(line.strip())
+        else:
+            self.torn += 1
+
+
+def read_log(path: str | Path) -> LogReader:
+    """Return the events of a log, a folder of JSON lines or one such file, to be iterated over.
+
+    Raises
+    ------
+    TrafficNotFoundError
+        If nothing is there.
+    LogError
+        While iterating: if a line is JSON but no event, or an event of a newer format.
+    """
+    return LogReader(Path(path))
+
+
+def log_files(path: Path) -> list[Path]:
+    """Return the files of a log, sorted by name: those of a writer follow each other."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise TrafficNotFoundError(
+            f"no decision log at {str(path)!r}: expected a folder or a file of JSON lines. Check"
+            " the path."
+        )
+    return sorted(
+        file
+        for file in path.iterdir()
+        if file.name.endswith(SUFFIX) and not file.name.startswith(".")
+    )

@@ -15,16 +15,16 @@ from typing import Annotated, Any, Literal, Self
 from difficulty.bundle import load_trust
 from difficulty.errors import InvalidValueError
 from difficulty.form import Form, above, at_least
+from difficulty.gateway.log import DecisionLog, build_sink
+from difficulty.gateway.requests import Decider, Gateway, Redact
 from difficulty.records import Prices
-from difficulty.runtime.gateway import Decider, Gateway, Redact
-from difficulty.runtime.log import DecisionLog, build_sink
 from difficulty.runtime.reload import ReloadingRouter, follow_path
 from difficulty.runtime.router import Router
 
 
 @dataclass(frozen=True, kw_only=True)
 class SinkSettings(Form):
-    """A place of the decision log; see :data:`difficulty.runtime.log.SINKS`."""
+    """A place of the decision log; see :data:`difficulty.gateway.SINKS`."""
 
     kind: str = "json_lines"
     options: dict[str, Any] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import time
 import uuid
 
 from difficulty.events import DecisionEvent, Outcome
-from difficulty.runtime.gateway import Gateway, Visit
+from difficulty.gateway.requests import Gateway, Visit
 
 _SWEEP_S = 60.0
 

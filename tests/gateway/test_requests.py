@@ -4,10 +4,11 @@ import pytest
 
 from difficulty.errors import BundleError
 from difficulty.events import DecisionEvent
+from difficulty.gateway.log import DecisionLog
+from difficulty.gateway.log_files import JsonLinesSink, read_log
+from difficulty.gateway.requests import Gateway, Usage
+from difficulty.gateway.validators import Answer
 from difficulty.records import Prices
-from difficulty.runtime.gateway import Gateway, Usage
-from difficulty.runtime.log import DecisionLog, JsonLinesSink, read_log
-from difficulty.runtime.validators import Answer
 from tests.runtime.conftest import hand_made
 
 PRICES = Prices(

@@ -5,8 +5,8 @@ import pytest
 from difficulty.bundle import read_bundle
 from difficulty.bundle.folder import FolderRegistry
 from difficulty.errors import BundleNotFoundError, FieldError, InvalidValueError, RegistryError
-from difficulty.runtime.log import read_log
-from difficulty.runtime.settings import build_gateway, parse_settings
+from difficulty.gateway.log_files import read_log
+from difficulty.gateway.settings import build_gateway, parse_settings
 from difficulty.stages.thresholds import rechoose
 from tests.journey import DRAWS
 

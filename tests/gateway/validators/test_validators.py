@@ -6,10 +6,9 @@ import time
 import pytest
 
 from difficulty.errors import BundleError, MissingExtraError
+from difficulty.gateway.validators import VALIDATORS, Answer, Asked, Checker, ToolCall
+from difficulty.gateway.validators.structured import _validator_class
 from difficulty.route import ValidatorRule
-from difficulty.runtime.validators import VALIDATORS, Answer, Asked, Checker
-from difficulty.runtime.validators.answer import ToolCall
-from difficulty.runtime.validators.json_schema import _validator_class
 from tests.journey import forget
 
 WEATHER = {

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from difficulty.errors import InvalidValueError, LogError, TrafficNotFoundError
-from difficulty.runtime.log import DecisionLog, JsonLinesSink, read_log
-from difficulty.runtime.log.json_lines import event_line
+from difficulty.gateway.log import DecisionLog
+from difficulty.gateway.log_files import JsonLinesSink, event_line, read_log
 from tests.conftest import REPOSITORY
 from tests.events import event_of
 
@@ -144,7 +144,7 @@ def test_sink_refuses_options_that_break_a_rule(tmp_path, change):
 FORKED = """
 import os, sys
 from pathlib import Path
-from difficulty.runtime.log import DecisionLog, JsonLinesSink
+from difficulty.gateway import DecisionLog, JsonLinesSink
 from tests.events import event_of
 
 # One child a line; it writes until it is killed, and says what it has flushed.

@@ -23,14 +23,58 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from difficulty.bundle.policy import Policy
+from difficulty.bundle.policy import Exploration, Policy
 from difficulty.events import Call, CallRole, Check, DecisionEvent, FallbackCause, Outcome
+from difficulty.gateway.log import DecisionLog
+from difficulty.gateway.validators import Answer, Asked, Checker
 from difficulty.records import Prices
 from difficulty.route import Route
-from difficulty.runtime.exploration import Routed, explore, other
-from difficulty.runtime.log.writer import DecisionLog
 from difficulty.runtime.router import Decision, Router
-from difficulty.runtime.validators import Answer, Asked, Checker
+from difficulty.runtime.rule import Reason
+
+EXPLORED: frozenset[Reason] = frozenset({"above_threshold", "within_threshold", "unfamiliar"})
+"""Reasons whose routes may be exchanged."""
+
+
+class Routed(NamedTuple):
+    """The route taken."""
+
+    route: Route
+    propensity: float
+    """Probability of this route, in (0, 1]."""
+    shadow: bool
+    """Whether the other model is asked too."""
+
+
+def explore(route: Route, reason: Reason, settings: Exploration, *, id: str) -> Routed:
+    """Return the route that a request takes, given the one that the rule named.
+
+    Parameters
+    ----------
+    route, reason : str
+        What the rule says.
+    settings : Exploration
+        Of the policy.
+    id : str
+        Id of the request.
+    """
+    epsilon = settings.epsilon if reason in EXPLORED else 0.0
+    shadow = chance("shadow", settings.seed, id) < settings.shadow
+    if chance("explore", settings.seed, id) < epsilon:
+        return Routed(other(route), epsilon, shadow)
+    return Routed(route, 1.0 - epsilon, shadow)
+
+
+def other(route: Route) -> Route:
+    """Return the other one of the two."""
+    return "frontier" if route == "cheap" else "cheap"
+
+
+def chance(purpose: str, seed: int, id: str) -> float:
+    """Return a number in [0, 1) that depends on nothing but the arguments."""
+    digest = sha256(f"{purpose}:{seed}:{id}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
 
 logger = logging.getLogger("difficulty.runtime")
 
@@ -76,7 +120,7 @@ class Visit:
     reason: str
     """The decision's, or ``gateway`` where the gateway took another route by a rule of its own."""
     number: str = ""
-    """Where :class:`difficulty.runtime.visits.Visits` keeps it."""
+    """Where :class:`difficulty.gateway.visits.Visits` keeps it."""
 
     @property
     def route(self) -> Route:
