@@ -1,6 +1,9 @@
 """Fine-tuning an encoder. What needs torch runs on a BERT of two layers with random weights."""
 
 import importlib.util
+import json
+import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,13 +11,13 @@ import pytest
 
 from difficulty.encoders import finetune as module
 from difficulty.encoders.finetune import TuningData, TuningSettings, finetune
-from difficulty.encoders.sentence import find_source
+from difficulty.encoders.sentence import find_source, load_sentence_encoder
 from difficulty.encoders.transformer import Frame
 from difficulty.errors import EncoderError, MissingExtraError, TooFewSamplesError
 from difficulty.metrics import auroc
-from tests.encoders import SPECIAL, write_sentence_encoder
 from tests.fakes import write_transformer
 from tests.journey import forget
+from tests.tiny_bert import SPECIAL, write_sentence_encoder
 
 N_WORDS = 8
 SETTINGS = TuningSettings(
@@ -100,7 +103,7 @@ def test_too_few_samples_are_refused(tmp_path, unseen):
         match=rf"at least 20 samples to train on .* got {400 - unseen} and {unseen}\. Use recipe",
     ):
         tune(untrained(tmp_path / "encoder"), tmp_path / "cache", made_up(unseen=unseen))
-    assert list((tmp_path / "cache" / "tuned").iterdir()) == []
+    assert not (tmp_path / "cache" / "tuned").exists()
 
 
 def test_samples_without_an_outcome_do_not_count(tmp_path):
@@ -112,6 +115,7 @@ def test_samples_without_an_outcome_do_not_count(tmp_path):
 
 def test_missing_torch_is_said(tmp_path, monkeypatch):
     forget(monkeypatch, "torch")
+    monkeypatch.delitem(sys.modules, "difficulty.encoders.trainer", raising=False)
     with pytest.raises(MissingExtraError, match="fine-tuning needs"):
         tune(untrained(tmp_path / "encoder"), tmp_path / "cache")
 
@@ -132,28 +136,35 @@ def encoder(tmp_path_factory):
     )
 
 
-def trainer_of(folder, data, cache, **settings):
-    """Return a trainer that has trained, and the losses on held-out samples after each epoch."""
+def train(folder, data, cache, **settings):
+    """Return a trained model, and the losses on held-out samples after each epoch."""
+    from difficulty.encoders import trainer
+
+    settings = replace(SETTINGS, **settings)
+    model = trainer.train(
+        folder, data, cache, settings=settings, frame=FRAME, seed=0, say=lambda _: None
+    )
+    state = json.loads((trainer.last_checkpoint(cache) / "trainer_state.json").read_text())
+    return model.eval(), [entry["eval_loss"] for entry in state["log_history"]]
+
+
+def batch_of(data, rows):
+    from difficulty.encoders.trainer import Batches
+
+    return Batches(data, FRAME)([(rows, np.full(len(rows), 1 / len(rows)))])
+
+
+def logits_of(model, data, rows):
     import torch
 
-    rows, unseen = np.flatnonzero(~data.unseen), np.flatnonzero(data.unseen)
-    trainer = module._Trainer(
-        folder, data, rows, settings=replace(SETTINGS, **settings), frame=FRAME, seed=0
-    )
-    before = {name: value.detach().clone() for name, value in trainer.encoder.named_parameters()}
-    trainer.run(unseen, cache / "checkpoint.pt", lambda _: None)
-    return trainer, before, torch.load(cache / "checkpoint.pt", weights_only=True)["losses"]
+    batch = batch_of(data, rows)
+    with torch.no_grad():
+        return model.outcome_head(model.embed(batch["input_ids"], batch["attention_mask"])).numpy()
 
 
-def logits_of(trainer, rows):
-    trainer.encoder.eval()
-    with trainer.torch.no_grad():
-        return trainer.outcome_head(trainer._embed(rows)).numpy()
-
-
-def held_out_auroc(trainer, data):
+def held_out_auroc(model, data):
     rows = np.flatnonzero(data.unseen)
-    return auroc(logits_of(trainer, rows)[:, 0], data.failure[rows, 0])
+    return auroc(logits_of(model, data, rows)[:, 0], data.failure[rows, 0])
 
 
 @pytest.mark.slow
@@ -166,11 +177,10 @@ def test_tuning_learns_what_heads_on_frozen_embeddings_cannot(tmp_path):
     data = replace(made_up(1_200, unseen=300), tasks=[None] * 1_200)
     found = {}
     for frozen in (0, 2):
-        (cache := tmp_path / str(frozen)).mkdir()
-        trainer, _, losses = trainer_of(
-            folder, data, cache, epochs=8, learning_rate=2e-3, frozen_layers=frozen
+        model, losses = train(
+            folder, data, tmp_path / str(frozen), epochs=8, learning_rate=2e-3, frozen_layers=frozen
         )
-        found[frozen] = held_out_auroc(trainer, data), min(losses)
+        found[frozen] = held_out_auroc(model, data), min(losses)
     assert found[0][0] > 0.85, found
     assert found[2][0] < 0.6, found
     assert found[0][1] < 0.7 * found[2][1], found
@@ -181,11 +191,10 @@ def test_tuning_learns_what_heads_on_frozen_embeddings_cannot(tmp_path):
 @pytest.mark.parametrize("frozen", [0, 1, 2])
 def test_frozen_layers_do_not_move(encoder, tmp_path, frozen):
     """Token embeddings never do."""
-    trainer, before, _ = trainer_of(
-        encoder, made_up(200, unseen=50), tmp_path, epochs=1, frozen_layers=frozen
-    )
+    model, _ = train(encoder, made_up(200, unseen=50), tmp_path, epochs=1, frozen_layers=frozen)
+    before = dict(load_sentence_encoder(encoder).named_parameters())
     moved = {
-        name for name, value in trainer.encoder.named_parameters() if not value.equal(before[name])
+        name for name, value in model.encoder.named_parameters() if not value.equal(before[name])
     }
     layers = {int(name.split("layer.")[1].split(".")[0]) for name in moved if "layer." in name}
     assert layers == set(range(frozen, 2))
@@ -199,10 +208,11 @@ def test_best_epoch_is_kept(encoder, tmp_path):
     held-out samples.
     """
     data = made_up(200, unseen=50)
-    trainer, _, losses = trainer_of(encoder, data, tmp_path, epochs=4, learning_rate=0.05)
+    model, losses = train(encoder, data, tmp_path, epochs=4, learning_rate=0.05)
     assert len(losses) == 4
     assert max(losses) > min(losses)
-    assert trainer._loss_of(np.flatnonzero(data.unseen)) == pytest.approx(min(losses), rel=1e-5)
+    batch = batch_of(data, np.flatnonzero(data.unseen))
+    assert model(**batch)["loss"].item() == pytest.approx(min(losses), rel=1e-5)
 
 
 class Interrupted(Exception):
@@ -230,10 +240,11 @@ def test_interrupted_run_goes_on_to_the_same_weights(encoder, whole, tmp_path, m
     """With dropout, in the first epoch and in the second, and between them; before the first
     checkpoint it starts again.
     """
-    monkeypatch.setattr(module, "_SAVE_EVERY", 5)
+    monkeypatch.setattr("difficulty.encoders.trainer._SAVE_EVERY", 5)
     with pytest.raises(Interrupted):
         tune(encoder, tmp_path, progress=interrupt_at(step))
-    assert [path.suffix for path in (tmp_path / "tuned").iterdir()] == ([".pt"] if step > 5 else [])
+    assert [path.suffix for path in (tmp_path / "tuned").iterdir()] == [".unfinished"]
+    assert bool(list((tmp_path / "tuned").glob("*/checkpoint-*"))) == (step > 5)
     told = []
     again = tune(encoder, tmp_path, progress=told.append)
     assert len(told) < 38 or step == 3
@@ -284,17 +295,15 @@ def test_finished_encoder_is_used_again(encoder, tmp_path):
 @pytest.mark.slow
 @with_torch
 def test_damaged_checkpoint_is_refused(encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_SAVE_EVERY", 5)
+    monkeypatch.setattr("difficulty.encoders.trainer._SAVE_EVERY", 5)
     with pytest.raises(Interrupted):
         tune(encoder, tmp_path, progress=interrupt_at(7))
-    (checkpoint,) = (tmp_path / "tuned").iterdir()
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(
-        EncoderError,
-        match=r"checkpoint '.*\.unfinished\.pt' cannot be read .*Remove it to start again",
-    ):
+    (weights,) = (tmp_path / "tuned").glob("*/checkpoint-5/model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    message = r"'.*/checkpoint-5' cannot be read .*Remove '.*\.unfinished' to start again"
+    with pytest.raises(EncoderError, match=message):
         tune(encoder, tmp_path)
-    checkpoint.unlink()
+    shutil.rmtree(weights.parents[1])
     assert tune(encoder, tmp_path).weights.shape == (32, 2)
 
 
@@ -307,12 +316,12 @@ def test_converted_encoder_with_its_heads_gives_the_trainers_logits(
     """In float32 arithmetic, so that nothing but the conversion is between them; the first word
     decides, so that logits differ soon.
     """
-    monkeypatch.setattr(module, "_has_bfloat16", lambda *_: False)
+    monkeypatch.setattr("difficulty.encoders.trainer._has_bfloat16", lambda _: False)
     data = made_up()
     data.failure[:, 0] = [words[0] % 2 for words in data.ids]
     tuned = tune(encoder, tmp_path / "cache", data, precision=precision)
-    trainer, _, _ = trainer_of(encoder, data, tmp_path)
-    expected = logits_of(trainer, np.arange(len(data.ids)))
+    model, _ = train(encoder, data, tmp_path / "again")
+    expected = logits_of(model, data, np.arange(len(data.ids)))
     found = tuned.encoder.encode(data.ids) @ tuned.weights + tuned.bias
     assert expected[:, 0].std() > 0.5
     assert found == pytest.approx(expected, abs=tolerance)
