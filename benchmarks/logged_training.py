@@ -37,9 +37,9 @@ from difficulty.model.combination import Scores
 from difficulty.recipe import Recipe
 from difficulty.stages.assemble import build_model, known_tasks
 from difficulty.stages.ingest import ingest
-from difficulty.stages.material import Material, gather
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic, pa, pq
+from difficulty.training.material import Material, gather
 from difficulty.training.shipped import find_encoder, find_recipe
 
 FloatArray = NDArray[np.float64]

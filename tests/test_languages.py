@@ -22,10 +22,10 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.service import RequestRow, route_rows
 from difficulty.stages.ingest import ingest
 from difficulty.stages.route import score_rows
-from difficulty.stages.run import Run
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.stages.verify import verify
+from difficulty.training.run import Run
 from difficulty.training.shipped import find_encoder, shipped_file
 from tests.fakes import transformer_graph
 from tests.journey import write_rows

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from difficulty.export.parity import ParityReport
     from difficulty.recipe import PolicySettings
     from difficulty.records import Estimate, OperatingPoint
-    from difficulty.stages.run import Run
     from difficulty.stages.ship import Shipped
+    from difficulty.training.run import Run
 
 
 def ship(
@@ -105,8 +105,8 @@ def ship(
     from difficulty.cli.signing import given_key
     from difficulty.economics import load_prices
     from difficulty.stages.early import exit_sentences
-    from difficulty.stages.run import Run
     from difficulty.stages.ship import ship
+    from difficulty.training.run import Run
 
     price_list = load_prices(prices) if prices else None
     finished = Run.read(run)

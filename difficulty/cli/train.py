@@ -77,8 +77,8 @@ def train(
     from difficulty.cli.train import search_table
     from difficulty.recipe import parse_recipe
     from difficulty.report.console import evaluation_table
-    from difficulty.stages.run import Run
     from difficulty.stages.train import train
+    from difficulty.training.run import Run
     from difficulty.training.shipped import find_encoder, find_recipe
 
     start = Run.read(start_from) if start_from else None

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.stages.run import Run
+from difficulty.training.run import Run
 from difficulty.training.shipped import find_recipe
 from tests.journey import sample_rows, write_recipe, write_rows
 

@@ -14,7 +14,7 @@ from difficulty.encoders.static import StaticEncoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import EncoderError
 from difficulty.recipe import FeatureSettings
-from difficulty.stages.run import Run
+from difficulty.training.run import Run
 from difficulty.training.shipped import find_encoder
 from tests.conftest import REPOSITORY
 from tests.fakes import load_transformer, write_transformer
