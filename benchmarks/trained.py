@@ -112,7 +112,7 @@ class Training:
                 encoder=self.encoder,
                 more_labels=False,
                 unseen_tasks=False,
-                n_draws=N_DRAWS,
+                draws=N_DRAWS,
             )
             return _read(run)
 

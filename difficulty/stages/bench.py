@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from difficulty.diagnostics.learning_curve import HeldOut
 from difficulty.encoders.base import Encoder
-from difficulty.metrics import affordable_draws, rank_within
+from difficulty.metrics import Resampling, rank_within
 from difficulty.metrics.arrays import FloatArray
-from difficulty.metrics.bootstrap import weight_blocks
 from difficulty.model.channels import Channel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
@@ -151,13 +150,9 @@ class Bench:
         """Return the figure and its bootstrap draws, which are the same for every score."""
         known = np.flatnonzero(~np.isnan(self.held_out.outcome))
         statistic = self.held_out.statistic(rank_within(score, self.fold), known)
-        weight, n_draws = self.held_out.weight, affordable_draws(len(score), N_DRAWS)
-        blocks = weight_blocks(
-            self.held_out.groups, n_draws=n_draws, rng=np.random.default_rng(self.seed)
-        )
-        return float(statistic(weight)), np.concatenate(
-            [statistic(block * weight) for block in blocks]
-        )
+        resampling = Resampling(N_DRAWS, self.seed).affordable(len(score))
+        draws, weight = resampling.of(self.held_out.groups), self.held_out.weight
+        return float(statistic(weight)), draws.values(statistic, weight)
 
     def _logits_of(
         self, candidate: Candidate, channel: Channel, data: LabelledTokens

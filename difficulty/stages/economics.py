@@ -16,12 +16,13 @@ from difficulty.economics.analysis import MAIN_PLAN
 from difficulty.economics.basis import Basis, Counted
 from difficulty.economics.prices import PriceList
 from difficulty.errors import TooFewSamplesError
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.recipe import LabelSettings
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.evaluate import label_settings, training_splits, weighed
 from difficulty.stages.priced import Question, analysed, economics_of
 from difficulty.stages.scores import score_traffic
-from difficulty.stages.scoring import judged
+from difficulty.stages.scoring import scored_traffic, under_policy
 from difficulty.traffic.table import Traffic
 
 _CHARACTERS_A_TOKEN = 4.0
@@ -62,21 +63,37 @@ def _ranked(
         )
     picked, notes = weighed(traffic.select(rows), label_settings(bundle))
     scores = score_traffic(Scorer.from_bundle(bundle), picked)
-    scored = judged(
+    scored = under_policy(
+        scored_traffic(
+            picked,
+            scores.outputs,
+            scores.totals,
+            target=bundle.manifest.target,
+            prices=None,
+            sliced=False,
+        ),
         picked,
-        scores.outputs,
-        scores.totals,
-        target=bundle.manifest.target,
-        prices=None,
-        policy=bundle.policy,
+        bundle.policy,
+        familiarity=scores.outputs.get("familiarity"),
     )
     made = economics_of(scored, picked, traffic, bundle.policy, prices, question)
     return replace(made, notes=(_which(len(rows), len(traffic), splits), *notes, *made.notes))
 
 
 def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Economics:
+    if not len(traffic):
+        raise TooFewSamplesError("economics needs requests: got none. Pass other traffic.")
     picked, notes = weighed(traffic, LabelSettings())
-    plans = {MAIN_PLAN: np.full(len(traffic), question.share)}
+    plans = {MAIN_PLAN: np.full(len(traffic), 1.0 - question.share)}
+    unknown = np.full(len(traffic), np.nan)
+    alike = ScoredTraffic(
+        difficulty_score=np.zeros(len(traffic)),
+        outcomes=picked.outcomes,
+        groups=np.asarray(picked.split_groups),
+        tasks=picked.tasks,
+        cheap_cost=unknown,
+        frontier_cost=unknown,
+    )
     characters = [
         sum(len(message["content"]) for message in messages) for messages in traffic.messages()
     ]
@@ -92,7 +109,9 @@ def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Econo
             )
         }
     )
-    made = analysed(picked, traffic, plans, counted, prices, question, hard_share=None, basis=basis)
+    made = analysed(
+        alike, picked, traffic, plans, counted, prices, question, hard_share=None, basis=basis
+    )
     return replace(made, notes=(*notes, *made.notes))
 
 

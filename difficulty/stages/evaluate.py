@@ -16,8 +16,8 @@ from difficulty.bundle import Bundle, Policy, read_bundle
 from difficulty.economics import PriceList
 from difficulty.errors import RunError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
-from difficulty.evaluation.scored import Judged
-from difficulty.metrics.bootstrap import affordable_draws
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import LabelSettings
 from difficulty.records import Estimate, Prices
 from difficulty.report.extras import Extras
@@ -35,7 +35,7 @@ from difficulty.stages.report import (
     write_report,
 )
 from difficulty.stages.scores import score_traffic
-from difficulty.stages.scoring import judged, tokenize
+from difficulty.stages.scoring import scored_traffic, tokenize, under_policy
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Traffic
 from difficulty.training.diagnosis import with_suspicion
@@ -66,8 +66,7 @@ def evaluate_scorer(
     *,
     prices: PriceList | None = None,
     cache: Path | None = None,
-    n_draws: int = 1000,
-    seed: int = 0,
+    resampling: Resampling = STANDARD,
     show_texts: bool = False,
     economics: Path | None = None,
     progress: Callable[[str], None] | None = None,
@@ -104,11 +103,9 @@ def evaluate_scorer(
         else _of_run(scorer_path, traffic, per_token, cache)
     )
     say(f"judging {len(made.held_out):,} samples")
-    rng = np.random.default_rng(seed)
     evaluation = evaluate(
         made.held_out,
-        n_draws=n_draws,
-        rng=rng,
+        resampling,
         task_means=made.task_means,
         others=made.others,
         provenance=made.provenance,
@@ -123,7 +120,7 @@ def evaluate_scorer(
     money = (
         read_economics(economics)
         if economics
-        else _economics(made, traffic, prices, out, n_draws=n_draws, seed=seed)
+        else _economics(made, traffic, prices, out, resampling)
     )
     extras = replace(
         made.extras,
@@ -146,30 +143,24 @@ def evaluate_scorer(
 
 
 def _economics(
-    made: _Material,
-    traffic: Traffic,
-    prices: PriceList | None,
-    out: Path,
-    *,
-    n_draws: int,
-    seed: int,
+    made: _Material, traffic: Traffic, prices: PriceList | None, out: Path, resampling: Resampling
 ) -> dict[str, Any] | None:
     """Write ``economics.json`` and return what it holds; ``None`` where the price list has no more
     than what tokens cost.
     """
     if prices is None or not prices.compares_hosting:
         return None
-    question = Question(n_draws=affordable_draws(len(made.held_out), n_draws), seed=seed)
-    found = economics_of(made.held_out, made.picked, traffic, made.policy, prices, question)
-    write_economics(found, out / "economics.json")
-    return found.as_dict()
+    question = Question(resampling=resampling)
+    economics = economics_of(made.held_out, made.picked, traffic, made.policy, prices, question)
+    write_economics(economics, out / "economics.json")
+    return economics.as_dict()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Material:
     """What an evaluation needs."""
 
-    held_out: Judged
+    held_out: ScoredTraffic
     task_means: TaskMeans | None = None
     others: dict[str, NDArray[np.float64]] | None = None
     note: str
@@ -197,7 +188,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
     model, gains, left_out = run.model, run.lineage["task_gains"], len(traffic) - len(new)
     outputs = model.predict(tokens.ids, tokens.tasks).by_name()
-    held_out = judged(picked, outputs, tokens.totals, target=model.target, prices=prices)
+    held_out = scored_traffic(picked, outputs, tokens.totals, target=model.target, prices=prices)
     suspicious = sum(name in run.suspicious for name in picked.ids) if own else None
     return _Material(
         held_out=with_suspicion(held_out, picked.ids, run.suspicious) if suspicious else held_out,
@@ -254,13 +245,13 @@ def _of_bundle(
         for sentence in exit_sentences(early, judged="judged")
     ]
     return _Material(
-        held_out=judged(
+        held_out=under_policy(
+            scored_traffic(
+                picked, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices
+            ),
             picked,
-            scores.outputs,
-            scores.totals,
-            target=bundle.manifest.target,
-            prices=prices,
-            policy=policy,
+            policy,
+            familiarity=scores.outputs.get("familiarity"),
         ),
         others=scores.untold,
         notes=(*_notes(logged), *scores.reading.notes, *said),

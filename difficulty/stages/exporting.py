@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from difficulty.bundle.store import EARLY_GRAPH
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RunError
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.early import build_early_graph
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.export.ladder import Rung, can_be_int8, ladder
@@ -32,7 +33,6 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import tokenize
-from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.training.run import Run
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]
@@ -237,7 +237,7 @@ class _Gate:
         """
         point, data = choose(served)
         cut = np.full(len(compared.names), point.threshold)
-        cut[: len(data.score)] = data.cut(point.threshold, point.task_thresholds)
+        cut[: len(data)] = data.cuts(point)
         return point, cut
 
     def _compare(

@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 
-import numpy as np
-
 from difficulty.bundle import Chosen, Policy
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.suite import golden_requests
+from difficulty.metrics import Resampling
 from difficulty.records import OperatingPoint
 from difficulty.runtime.early import EarlyScorer
 from difficulty.runtime.golden import golden_rows
@@ -19,12 +19,11 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.thresholds.objective import parse_objective
 from difficulty.thresholds.per_task import choose_per_task
 from difficulty.thresholds.point import EXPECTED, choose
-from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.traffic.table import Traffic
 
 
-def choose_point(
-    data: ScoredTraffic, objective: str, *, per_task: bool, n_draws: int, rng: np.random.Generator
+def chosen_point(
+    data: ScoredTraffic, objective: str, resampling: Resampling, *, per_task: bool
 ) -> OperatingPoint:
     """Return the operating point that meets an objective, over all requests or in each task.
 
@@ -33,9 +32,8 @@ def choose_point(
     NotAttainableError
         If no threshold meets it.
     """
-    return (choose_per_task if per_task else choose)(
-        data, parse_objective(objective), n_draws=n_draws, rng=rng
-    )
+    choose_point = choose_per_task if per_task else choose
+    return choose_point(data, parse_objective(objective), resampling)
 
 
 def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:

@@ -19,8 +19,9 @@ from difficulty.economics.conditions import Answers
 from difficulty.economics.prices import PriceList
 from difficulty.economics.usage import Arrivals, Requests, Volume
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.metrics.routing import sent_at_share
 from difficulty.stages.scoring import catch_rate
 from difficulty.storage import whole_file
@@ -41,16 +42,14 @@ class Question:
         What only the team can say; a catch rate that is not given is the policy's.
     today : date or None
         Day on which prices are looked at; today when not given.
-    n_draws, seed : int
-        Bootstrap draws, and their seed.
+    resampling : Resampling
     """
 
     share: float = 0.3
     volume: Volume | None = None
     answers: Answers = Answers()
     today: date | None = None
-    n_draws: int = 1000
-    seed: int = 0
+    resampling: Resampling = STANDARD
 
     def __post_init__(self) -> None:
         if not 0.0 < self.share <= 1.0:
@@ -63,7 +62,7 @@ class Question:
 
 
 def economics_of(
-    scored: Judged,
+    scored: ScoredTraffic,
     picked: Traffic,
     whole: Traffic,
     policy: Policy | None,
@@ -74,7 +73,7 @@ def economics_of(
 
     Parameters
     ----------
-    scored : Judged
+    scored : ScoredTraffic
         Scores and outcomes of the requests, with the policy's routes.
     picked : Traffic
         The same requests.
@@ -85,16 +84,17 @@ def economics_of(
     prices : PriceList
     question : Question
     """
-    sent = scored.sent
-    plans = {MAIN_PLAN: 1.0 - _sent_of_simplest(scored, question.share)}
-    if sent is not None:
-        plans["policy"] = 1.0 - sent
+    requests = scored.outcomes.weight * scored.outcomes.per_request
+    share = sent_at_share(scored.difficulty_score, 1.0 - question.share, weight=requests)
+    plans = {MAIN_PLAN: share} | ({} if scored.sent is None else {"policy": scored.sent})
     answers = question.answers
     if answers.catch_rate is None and policy:
         answers = replace(answers, catch_rate=catch_rate(policy.fallback))
     hard = float(np.mean([task in policy.hard_tasks for task in scored.tasks])) if policy else None
+    assert scored.n_tokens is not None
     counted = Counted(scored.n_tokens.astype(np.float64), "by the scorer's tokenizer")
     return analysed(
+        scored,
         picked,
         whole,
         plans,
@@ -107,6 +107,7 @@ def economics_of(
 
 
 def analysed(
+    scored: ScoredTraffic,
     picked: Traffic,
     whole: Traffic,
     plans: dict[str, FloatArray],
@@ -117,30 +118,22 @@ def analysed(
     hard_share: float | None,
     basis: Basis,
 ) -> Economics:
-    """Return the economics of plans: which requests of ``picked`` are kept; ``whole`` is the
+    """Return the economics of plans: which requests of ``picked`` are sent; ``whole`` is the
     traffic they were picked from.
     """
-    tokens, found = fill_tokens(picked.tokens, counted, prices.traffic)
-    requests = Requests(
-        tokens=tokens, outcomes=picked.outcomes, groups=np.asarray(picked.split_groups), plans=plans
-    )
+    tokens, filled = fill_tokens(picked.tokens, counted, prices.traffic)
+    requests = Requests(scored=scored, tokens=tokens, plans=plans)
     setting = Setting(
         share=question.share,
         answers=question.answers,
         volume=question.volume,
         arrivals=Arrivals.of(whole.column("timestamp"), whole.split_groups),
         hard_share=hard_share,
-        basis=basis.with_(assumed=found.assumed, missing=found.missing),
+        basis=basis.with_(assumed=filled.assumed, missing=filled.missing),
         notes=_routed_already(whole),
         today=question.today or datetime.now(UTC).date(),
     )
-    return analyse(
-        requests,
-        prices,
-        setting,
-        n_draws=question.n_draws,
-        rng=np.random.default_rng(question.seed),
-    )
+    return analyse(requests, prices, setting, question.resampling)
 
 
 def write_economics(economics: Economics, path: Path) -> None:
@@ -149,16 +142,6 @@ def write_economics(economics: Economics, path: Path) -> None:
         file.write(
             json.dumps(economics.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         )
-
-
-def _sent_of_simplest(scored: Judged, share: float) -> FloatArray:
-    """Return the probability that each request goes to the frontier model when the simplest
-    ``share`` by score is kept.
-    """
-    outcomes = scored.outcomes
-    return sent_at_share(
-        scored.difficulty_score, 1.0 - share, weight=outcomes.weight * outcomes.per_request
-    )
 
 
 def _routed_already(traffic: Traffic) -> tuple[str, ...]:

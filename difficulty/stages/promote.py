@@ -24,14 +24,15 @@ from difficulty.bundle.store import copy_bundle
 from difficulty.bundle.trust import read_trusted
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.figures import Contender, Paired, compare_pair
+from difficulty.evaluation.pairs import Contender, Paired, compare_pair
+from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.reload import checked_router
 from difficulty.runtime.router import Request
 from difficulty.stages.evaluate import label_settings, training_splits, weighed
 from difficulty.stages.scores import score_traffic
-from difficulty.stages.scoring import catch_rate, judged
+from difficulty.stages.scoring import catch_rate, scored_traffic
 from difficulty.traffic.table import Traffic
 
 
@@ -130,8 +131,7 @@ def promote(
     settings: PromotionSettings | None = None,
     trust: Trust | None = None,
     prices: Prices | None = None,
-    n_draws: int = 1000,
-    seed: int = 0,
+    resampling: Resampling = STANDARD,
     progress: Callable[[str], None] | None = None,
 ) -> Promotion:
     """Compare the challenger with the champion and make it the champion if the gate holds.
@@ -148,9 +148,8 @@ def promote(
         Whose signature both must bear.
     prices : Prices, optional
         For the costs.
-    n_draws : int, default 1000
-        Bootstrap draws of the intervals.
-    seed : int, default 0
+    resampling : Resampling
+        Of the intervals.
     progress : callable, optional
         Told what is being done, in a few words.
 
@@ -182,15 +181,13 @@ def promote(
             " Pass a traffic file."
         )
     say("comparing the bundles")
-    rng = np.random.default_rng(seed)
     comparison = compare(
         new,
         old,
         Traffic.read(traffic_path),
         settings=settings,
         prices=prices,
-        n_draws=n_draws,
-        rng=rng,
+        resampling=resampling,
     )
     if not comparison.refusals:
         registry.promote(challenger, replacing=champion, notes=_notes(comparison))
@@ -204,8 +201,7 @@ def compare(
     *,
     settings: PromotionSettings | None = None,
     prices: Prices | None = None,
-    n_draws: int = 1000,
-    rng: np.random.Generator,
+    resampling: Resampling = STANDARD,
 ) -> Comparison:
     """Judge two bundles on the samples that neither was made from.
 
@@ -226,8 +222,8 @@ def compare(
         )
     picked, logged = weighed(traffic.select(rows), label_settings(challenger))
     caught = catch_rate(champion.policy.fallback)
-    pair = [_contender(bundle, picked, prices, caught) for bundle in (challenger, champion)]
-    figures = compare_pair(*pair, n_draws=n_draws, rng=rng)
+    new, old = (_contender(bundle, picked, prices, caught) for bundle in (challenger, champion))
+    figures = compare_pair(new, old, resampling)
     return Comparison(figures, len(rows), gate(figures, settings), [*notes, *logged])
 
 
@@ -324,10 +320,15 @@ def _contender(
         [decision.route == "frontier" for decision in router.decide_many(requests)],
         dtype=np.float64,
     )
-    made = judged(
-        traffic, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices
+    scored = scored_traffic(
+        traffic,
+        scores.outputs,
+        scores.totals,
+        target=bundle.manifest.target,
+        prices=prices,
+        sliced=False,
     )
-    return Contender(judged=replace(made, catch_rate=caught), sent=sent)
+    return Contender(scored=replace(scored, catch_rate=caught), sent=sent)
 
 
 def _notes(comparison: Comparison) -> dict[str, str]:

@@ -14,7 +14,7 @@ from difficulty.bundle import Policy
 from difficulty.economics.account import FORMAT
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import Mistake, Mistakes, worst_mistakes
 from difficulty.records import Estimate
 from difficulty.report.extras import Chosen, Extras, Suspects
@@ -92,9 +92,9 @@ def suspects_of(lineage: Mapping[str, Any]) -> Suspects | None:
     )
 
 
-def mistakes_of(judged: Judged, traffic: Traffic, *, show_texts: bool) -> Mistakes | None:
+def mistakes_of(scored: ScoredTraffic, traffic: Traffic, *, show_texts: bool) -> Mistakes | None:
     """Return the worst mistakes; without ``show_texts`` no text is read."""
-    mistakes = worst_mistakes(judged, traffic.ids)
+    mistakes = worst_mistakes(scored, traffic.ids)
     if mistakes is None or not show_texts:
         return mistakes
     return replace(

@@ -4,8 +4,8 @@ judge scores.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 
 from difficulty.bundle.policy import Fallback, Policy
 from difficulty.economics import request_costs
-from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.scripts import traffic_labels
 from difficulty.model.combination import Target
 from difficulty.records import Prices
 from difficulty.runtime.rule import TaskRules, before_scoring
-from difficulty.stages.slicing import traffic_labels
 from difficulty.text import TextView
-from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 
 FloatArray = NDArray[np.float64]
-_BAND_EDGES = [0.05, 0.2, 0.5]
 
 
 class Tokenized(NamedTuple):
@@ -93,72 +91,53 @@ def rule_tokens(traffic: Traffic, totals: NDArray[np.int64]) -> FloatArray:
 
 def scored_traffic(
     traffic: Traffic,
-    outputs: dict[str, NDArray[np.floating]],
-    totals: NDArray[np.int64],
-    *,
-    rules: TaskRules,
-    prices: Prices | None,
-    catch_rate: float | None,
-) -> ScoredTraffic:
-    """Return what thresholds are chosen on."""
-    cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
-    return ScoredTraffic(
-        score=outputs["difficulty_score"].astype(np.float64),
-        fixed=fixed_routes(
-            rules, traffic.tasks, rule_tokens(traffic, totals), outputs.get("familiarity")
-        ),
-        outcomes=traffic.outcomes,
-        groups=np.asarray(traffic.split_groups),
-        cheap_cost=cheap_cost,
-        frontier_cost=frontier_cost,
-        tasks=traffic.tasks,
-        catch_rate=catch_rate,
-    )
-
-
-def judged(
-    traffic: Traffic,
-    outputs: dict[str, NDArray[np.floating]],
+    outputs: Mapping[str, NDArray[np.floating]],
     totals: NDArray[np.int64],
     *,
     target: Target,
     prices: Prices | None,
-    policy: Policy | None = None,
-) -> Judged:
-    """Return what evaluation judges; with a ``policy`` by its whole rule, the task rules before the
-    score.
-    """
-    cheap_cost, frontier_cost = request_costs(traffic.tokens, prices)
-    p_frontier, familiarity = outputs.get("p_frontier_fails"), outputs.get("familiarity")
-    return Judged(
-        difficulty_score=outputs["difficulty_score"].astype(np.float64),
-        p_cheap_fails=outputs["p_cheap_fails"].astype(np.float64),
-        p_frontier_fails=None if p_frontier is None else p_frontier.astype(np.float64),
-        outcomes=traffic.outcomes,
-        groups=np.asarray(traffic.split_groups),
-        tasks=traffic.tasks,
-        n_tokens=totals,
-        cheap_cost=cheap_cost,
-        frontier_cost=frontier_cost,
+    sliced: bool = True,
+) -> ScoredTraffic:
+    """Return scored traffic before any policy, with the kinds of slices where they are wanted."""
+    return ScoredTraffic.of(
+        traffic,
+        outputs,
+        totals,
+        costs=request_costs(traffic.tokens, prices),
         target=target,
-        threshold=policy.threshold if policy else None,
-        fixed=fixed_routes(policy, traffic.tasks, rule_tokens(traffic, totals), familiarity)
-        if policy
-        else None,
-        task_thresholds=policy.task_thresholds if policy else {},
-        catch_rate=catch_rate(policy.fallback) if policy else None,
-        labels=traffic_labels(traffic)
-        | ({} if familiarity is None else {"familiarity": _bands(familiarity)}),
+        labels=traffic_labels(traffic) if sliced else None,
     )
+
+
+def under_rules(
+    scored: ScoredTraffic,
+    traffic: Traffic,
+    rules: TaskRules,
+    *,
+    familiarity: NDArray[np.floating] | None,
+    catch_rate: float | None,
+) -> ScoredTraffic:
+    """Return scored traffic with the routes that rules give without the score."""
+    assert scored.n_tokens is not None
+    tokens = rule_tokens(traffic, scored.n_tokens)
+    fixed = fixed_routes(rules, traffic.tasks, tokens, familiarity)
+    return replace(scored, fixed=fixed, catch_rate=catch_rate)
+
+
+def under_policy(
+    scored: ScoredTraffic,
+    traffic: Traffic,
+    policy: Policy,
+    *,
+    familiarity: NDArray[np.floating] | None,
+) -> ScoredTraffic:
+    """Return scored traffic as a policy routes it: its rules first, then its thresholds."""
+    ruled = under_rules(
+        scored, traffic, policy, familiarity=familiarity, catch_rate=catch_rate(policy.fallback)
+    )
+    return replace(ruled, threshold=policy.threshold, task_thresholds=policy.task_thresholds)
 
 
 def catch_rate(fallback: Fallback) -> float | None:
     """Return the share of failing answers that is caught; none where there is no fallback."""
     return fallback.catch_rate if fallback.on_validation_failure else 0.0
-
-
-def _bands(familiarity: NDArray[np.floating]) -> list[str]:
-    """Return the band of each request, the least familiar first by name."""
-    places = np.searchsorted(_BAND_EDGES, familiarity, side="right")
-    names = [f"{low:.2f}-{high:.2f}" for low, high in pairwise([0.0, *_BAND_EDGES, 1.0])]
-    return [names[place] for place in places]

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
@@ -21,19 +19,20 @@ from difficulty.bundle.store import EARLY_GRAPH
 from difficulty.diagnostics.signal import WEAK, Signal
 from difficulty.errors import BundleError, NoSignalError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.parity import ParityReport
+from difficulty.metrics import Resampling
 from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
 from difficulty.stages.early import both_scores, choose_exits, judge_exits, unfit
 from difficulty.stages.exporting import Student, export, student_of
-from difficulty.stages.policy import choose_point, chosen_by, policy_files
+from difficulty.stages.policy import chosen_by, chosen_point, policy_files
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import reading_notes
 from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.stages.scoring import judged, scored_traffic
-from difficulty.thresholds.policy_curve import ScoredTraffic
+from difficulty.stages.scoring import scored_traffic, under_policy, under_rules
 from difficulty.training.diagnosis import label_notes, with_suspicion
 from difficulty.training.run import Run, library_versions
 
@@ -65,7 +64,7 @@ def ship(
     today: date | None = None,
     cache: Path | None = None,
     sign_with: SigningKey | None = None,
-    n_draws: int = 1000,
+    draws: int = 1000,
     progress: Callable[[str], None] | None = None,
 ) -> Shipped:
     """Export a run, check it, choose its threshold and write the bundle; nothing is written when a
@@ -100,7 +99,7 @@ def ship(
         Where embeddings of slow encoders are kept; without it they are computed again.
     sign_with : SigningKey, optional
         Key to sign the bundle with; tried before anything else is done.
-    n_draws : int, default 1000
+    draws : int, default 1000
         Bootstrap draws of the intervals.
     progress : callable, optional
         Told what is being done, in a few words.
@@ -126,27 +125,26 @@ def ship(
     if not allow_no_signal:
         _check_signal(run)
     recipe, rules = run.recipe, policy or run.recipe.policy
+    resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
 
     def choose(served: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
-        data = scored_traffic(
+        data = under_rules(
+            scored_traffic(
+                run.calibration,
+                served.outputs,
+                served.totals,
+                target=run.model.target,
+                prices=prices,
+                sliced=False,
+            ),
             run.calibration,
-            served.outputs,
-            served.totals,
-            rules=rules,
-            prices=prices,
+            rules,
+            familiarity=served.outputs.get("familiarity"),
             catch_rate=rules.catch_rate,
         )
-        return (
-            choose_point(
-                data,
-                objective or rules.objective,
-                per_task=rules.per_task,
-                n_draws=n_draws,
-                rng=np.random.default_rng(recipe.seed),
-            ),
-            data,
-        )
+        wanted = objective or rules.objective
+        return chosen_point(data, wanted, resampling, per_task=rules.per_task), data
 
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
@@ -161,7 +159,7 @@ def ship(
         bundle_policy, notes = replace(bundle_policy, early=found), (*notes, *exit_notes)
     leaving = student if bundle_policy.early else None
     say("judging the test samples")
-    evaluation = _evaluate(run, scorer, bundle_policy, leaving, prices=prices, n_draws=n_draws)
+    evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
     evaluation = evaluation.descending_from(
         _judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     )
@@ -252,19 +250,21 @@ def _evaluate(
     scorer: Scorer,
     policy: Policy,
     leaving: Student | None,
+    resampling: Resampling,
     *,
     prices: Prices | None,
-    n_draws: int,
 ) -> Evaluation:
     scores = score_traffic(
         scorer, run.test, without_task=True, early=leaving.scorer if leaving else None
     )
     target = run.model.target
-    held_out = judged(
-        run.test, scores.outputs, scores.totals, target=target, prices=prices, policy=policy
+    held_out = under_policy(
+        scored_traffic(run.test, scores.outputs, scores.totals, target=target, prices=prices),
+        run.test,
+        policy,
+        familiarity=scores.outputs.get("familiarity"),
     )
     gains = run.lineage["task_gains"]
-    rng = np.random.default_rng(run.recipe.seed)
     means = TaskMeans(**gains) if gains else None
     held_out = with_suspicion(held_out, run.test.ids, run.suspicious)
     notes = [
@@ -272,14 +272,13 @@ def _evaluate(
         *reading_notes(run.lineage),
         *label_notes(run.lineage),
     ]
-    found = evaluate(
-        held_out, n_draws=n_draws, rng=rng, task_means=means, others=scores.untold
-    ).noting(notes)
-    return (
-        found.leaving_early(judge_exits(policy.early, both_scores(scores, run.test, policy)))
-        if policy.early
-        else found
+    evaluation = evaluate(held_out, resampling, task_means=means, others=scores.untold).noting(
+        notes
     )
+    if not policy.early:
+        return evaluation
+    exits = judge_exits(policy.early, both_scores(scores, run.test, policy))
+    return evaluation.leaving_early(exits)
 
 
 def _judged_by(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:

@@ -12,13 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.evaluation import Evaluation, metrics_text
 from difficulty.evaluation.result import without_threshold
+from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import ExportSettings
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.report.wording import as_text
@@ -26,12 +25,11 @@ from difficulty.runtime.early import EarlyScorer
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.early import both_scores, choose_exits, exit_sentences, judge_exits, unfit
 from difficulty.stages.evaluate import label_settings, training_splits, weighed
-from difficulty.stages.policy import choose_point, chosen_by, policy_files
+from difficulty.stages.policy import chosen_by, chosen_point, policy_files
 from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.stages.scoring import scored_traffic
+from difficulty.stages.scoring import scored_traffic, under_rules
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
-from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.traffic.table import Traffic
 
 
@@ -58,8 +56,7 @@ def rechoose(
     prices: Prices | None = None,
     sign_with: SigningKey | None = None,
     today: date | None = None,
-    n_draws: int = 1000,
-    seed: int = 0,
+    resampling: Resampling = STANDARD,
 ) -> Rechosen:
     """Choose a bundle's thresholds on labelled traffic and write a new bundle with the same scorer.
 
@@ -86,14 +83,23 @@ def rechoose(
     small = EarlyScorer.from_bundle(old)
     scores = score_traffic(scorer, traffic, without_task=small is not None, early=small)
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
-    data = scored_traffic(
-        traffic, scores.outputs, scores.totals, rules=old.policy, prices=prices, catch_rate=rate
+    data = under_rules(
+        scored_traffic(
+            traffic,
+            scores.outputs,
+            scores.totals,
+            target=old.manifest.target,
+            prices=prices,
+            sliced=False,
+        ),
+        traffic,
+        old.policy,
+        familiarity=scores.outputs.get("familiarity"),
+        catch_rate=rate,
     )
-    point = choose_point(
-        data, objective, per_task=per_task, n_draws=n_draws, rng=np.random.default_rng(seed)
-    )
-    before = _old_point(old.policy, data, n_draws=n_draws, rng=np.random.default_rng(seed))
-    moved = changes(data, before, point, n_draws=n_draws, rng=np.random.default_rng(seed))
+    point = chosen_point(data, objective, resampling, per_task=per_task)
+    before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
+    moved = changes(data, before, point, resampling)
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
     early, early_notes = _exits(old, policy, scores, traffic) if small else (None, ())
     policy, notes = replace(policy, early=early), (*notes, *early_notes)
@@ -136,16 +142,6 @@ def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
     """
     splits = training_splits(bundle, traffic)
     return traffic if splits is None else traffic.select(splits == "calibration")
-
-
-def _old_point(
-    policy: Policy, data: ScoredTraffic, *, n_draws: int, rng: np.random.Generator
-) -> OperatingPoint:
-    """Return what the new traffic says of the old thresholds."""
-    objective, own = policy.chosen.objective, policy.task_thresholds
-    return operating_point(
-        data, policy.threshold, objective=objective, task_thresholds=own, n_draws=n_draws, rng=rng
-    )
 
 
 def _policy(

@@ -22,6 +22,7 @@ from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
+from difficulty.metrics import Resampling
 from difficulty.model.channels import TunedChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.early import EarlyModel, fit_early, save_early
@@ -32,7 +33,7 @@ from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import Reading, reading_of
-from difficulty.stages.scoring import judged
+from difficulty.stages.scoring import scored_traffic
 from difficulty.stages.tune import tune
 from difficulty.storage import whole_folder
 from difficulty.traffic.split import ASIDE
@@ -110,7 +111,7 @@ def train(
     more_labels: bool = True,
     unseen_tasks: bool = True,
     tracker: Tracker | None = None,
-    n_draws: int = 1000,
+    draws: int = 1000,
     progress: Progress | None = None,
 ) -> tuple[Run, Evaluation]:
     """Fit a difficulty model and judge it on held-out requests.
@@ -142,7 +143,7 @@ def train(
         to say anything.
     tracker : Tracker, optional
         Told about the finished run.
-    n_draws : int, default 1000
+    draws : int, default 1000
         Bootstrap draws of the test metrics.
     progress : callable, optional
         Told what is being done, in a few words.
@@ -179,7 +180,7 @@ def train(
     with TemporaryDirectory(prefix="difficulty-") as scratch:
         fitted = _fit(material, cache or Path(scratch), say)
         say("judging the test samples")
-        evaluation = _evaluate(material, fitted, n_draws=n_draws)
+        evaluation = _evaluate(material, fitted, Resampling(draws, recipe.seed))
         curve = _curve(material, fitted, say) if more_labels else None
         advice = _advice(material, fitted, say) if unseen_tasks else None
         lineage = _lineage(material, fitted, advice)
@@ -246,7 +247,7 @@ def _unfitted(material: Material, encoder: Encoder, tuned: TunedChannel | None) 
     )
 
 
-def _evaluate(material: Material, fitted: _Fitted, *, n_draws: int) -> Evaluation:
+def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Evaluation:
     """Judge the test samples, or refuse when there are none."""
     rows, traffic, model = material.rows("test"), material.traffic, fitted.model
     if not len(rows):
@@ -261,7 +262,7 @@ def _evaluate(material: Material, fitted: _Fitted, *, n_draws: int) -> Evaluatio
         if model.task_channels
         else None
     )
-    held_out = judged(
+    held_out = scored_traffic(
         traffic.select(rows),
         outputs,
         material.tokens.totals[rows],
@@ -271,10 +272,7 @@ def _evaluate(material: Material, fitted: _Fitted, *, n_draws: int) -> Evaluatio
     held_out = with_suspicion(
         held_out, [traffic.ids[row] for row in rows], fitted.labels.ids(GROUPS)
     )
-    rng = np.random.default_rng(material.recipe.seed)
-    evaluation = evaluate(
-        held_out, n_draws=n_draws, rng=rng, task_means=_task_means(material), others=others
-    )
+    evaluation = evaluate(held_out, resampling, task_means=_task_means(material), others=others)
     logged = material.logged.notes if material.logged else ()
     return evaluation.noting([*logged, *fitted.reading.notes, *label_notes(fitted.checked)])
 

@@ -29,7 +29,7 @@ from difficulty.diagnostics.unfamiliar import (
     lift_of,
     no_advice,
 )
-from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.channels import TunedChannel
 from difficulty.model.combination import Target
@@ -195,15 +195,17 @@ def label_notes(lineage: Mapping[str, Any]) -> list[str]:
     return [note for note in (*found, *(f"Suspicious labels: {why}." for why in groups)) if note]
 
 
-def with_suspicion(judged: Judged, ids: Collection[str], suspicious: Collection[str]) -> Judged:
+def with_suspicion(
+    scored: ScoredTraffic, ids: Collection[str], suspicious: Collection[str]
+) -> ScoredTraffic:
     """Return what is judged with slices for suspicious groups and the rest; unchanged where no
     sample is suspicious.
     """
     names = ["suspicious" if name in suspicious else "not suspicious" for name in ids]
     return (
-        replace(judged, labels={**judged.labels, "labels": names})
+        replace(scored, labels={**scored.labels, "labels": names})
         if "suspicious" in names
-        else judged
+        else scored
     )
 
 

@@ -10,6 +10,7 @@ from difficulty.economics import load_price_list
 from difficulty.economics.conditions import Answers
 from difficulty.economics.usage import Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError, TrafficNotFoundError
+from difficulty.metrics import Resampling
 from difficulty.stages import economics as stage
 from difficulty.stages.economics import weigh_up
 from difficulty.stages.evaluate import evaluate_scorer
@@ -20,7 +21,7 @@ from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows
 from tests.stages.test_evaluate import subset
 
-QUESTION = Question(n_draws=DRAWS, today=date(2026, 11, 20), volume=Volume(2e6, 2e6))
+QUESTION = Question(resampling=Resampling(DRAWS), today=date(2026, 11, 20), volume=Volume(2e6, 2e6))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_policy_is_what_evaluation_judges(journey, ranked, tmp_path):
     finds.
     """
     figures = evaluate_scorer(
-        journey.bundle, journey.traffic, tmp_path / "out", n_draws=DRAWS
+        journey.bundle, journey.traffic, tmp_path / "out", resampling=Resampling(DRAWS)
     ).evaluation.overall
     assert ranked.plans["policy"]["kept_share"].value == pytest.approx(
         1.0 - figures["frontier_share"].value
