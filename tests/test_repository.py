@@ -26,6 +26,7 @@ GROUND = {
     "plugins",
     "recipe",
     "records",
+    "request",
     "route",
     "storage",
     "text",
