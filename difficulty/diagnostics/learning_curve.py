@@ -20,7 +20,7 @@ from difficulty.errors import InvalidValueError
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import Resampling
-from difficulty.metrics.curve import Ranking, area, auroc_of, gap_curve
+from difficulty.metrics.ranking import Ranking, area, auroc_of, gap_curve
 
 EXPONENTS = np.linspace(0.1, 0.6, 6)
 LEAST_POINTS = 3

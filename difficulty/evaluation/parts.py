@@ -17,8 +17,8 @@ import numpy as np
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray, Ratio, divide
 from difficulty.metrics.bootstrap import GroupDraws
-from difficulty.metrics.curve import Ranking, ranked_area, ranked_crossing
 from difficulty.metrics.probability import equal_mass_bins
+from difficulty.metrics.ranking import Ranking, ranked_area, ranked_crossing
 
 Draws = dict[str, FloatArray]
 _N_BINS = 15

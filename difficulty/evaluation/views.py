@@ -15,8 +15,8 @@ from difficulty.evaluation.figures import Columns
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.tradeoff import Band
 from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.curve import Ranking
 from difficulty.metrics.probability import equal_mass_bins
+from difficulty.metrics.ranking import Ranking
 
 _N_BINS = 15
 _HISTOGRAM_BINS = 40

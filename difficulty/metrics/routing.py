@@ -1,6 +1,4 @@
-"""What routing does to requests: who is sent when a share of them is, and what becomes of a request
-that is kept where validation catches failures.
-"""
+"""Who is sent to the frontier model at a share, and what becomes of those that are kept."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray, column, weights
-from difficulty.metrics.curve import Ranking
+from difficulty.metrics.ranking import Ranking
 
 
 def sent_at_share(score: ArrayLike, share: float, *, weight: ArrayLike | None = None) -> FloatArray:
@@ -43,10 +41,7 @@ def sent_at_share(score: ArrayLike, share: float, *, weight: ArrayLike | None = 
     ends = ranking.sums(weight[ranking.order])
     size = np.diff(ends)
     taken = np.clip(share * ends[-1] - ends[:-1], 0.0, size)
-    part = np.divide(taken, size, out=np.zeros_like(size), where=size > 0)
-    sent = np.empty(len(score))
-    sent[ranking.order] = np.repeat(part, np.diff(np.append(-1, ranking.ends)))
-    return sent
+    return ranking.spread(np.divide(taken, size, out=np.zeros_like(size), where=size > 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +98,8 @@ def kept_with_fallback(
         raise InvalidValueError(
             "catch_rate", catch_rate, rule="be in [0, 1]", hint="It is a share, not a percentage."
         )
-    # The frontier model is never asked: its unknown quality and cost do not matter.
     if catch_rate == 0.0:
+        # The frontier model is never asked, so its unknown (NaN) quality and cost must not enter.
         return Kept(np.where(np.isnan(failure), np.nan, 0.0), cheap_quality, failure, cheap_cost)
     caught = catch_rate * failure
     return Kept(

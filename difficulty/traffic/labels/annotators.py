@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.ranking import krippendorff_alpha, pair_agreement
+from difficulty.metrics.agreement import krippendorff_alpha, pair_agreement
 from difficulty.traffic.labels import SourceReport, known
 from difficulty.traffic.labels.rowwise import Fields, Request, join, without
 from difficulty.traffic.readers import RawRow

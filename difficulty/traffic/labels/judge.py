@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.ranking import krippendorff_alpha
+from difficulty.metrics.agreement import krippendorff_alpha
 from difficulty.traffic.labels import SourceReport, known
 from difficulty.traffic.labels.rowwise import Fields, Request, given, join, refuse_beside, without
 from difficulty.traffic.readers import RawRow
