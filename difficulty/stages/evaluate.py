@@ -313,10 +313,7 @@ def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None
     manifest = bundle.manifest
     if traffic.data_hash != manifest.training_data:
         return None
-    return traffic.splits(
-        (manifest.split["fit"], manifest.split["calibration"], manifest.split["test"]),
-        manifest.split["seed"],
-    )
+    return traffic.splits(manifest.split.fractions, manifest.split.seed)
 
 
 def _check_some(n: int, n_all: int) -> None:
