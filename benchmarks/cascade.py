@@ -31,14 +31,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import Chosen, Policy
-from difficulty.export.early import build_early_graph
+from difficulty.early_exit.student_graph import build_early_graph
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.features.transformer import TransformerEncoder
 from difficulty.runtime import Request, Router
-from difficulty.runtime.early import EarlyScorer
+from difficulty.runtime.scorer import EarlyScorer
 from difficulty.runtime.graph import load_session
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.early import BothScores, choose_exits, judge_exits
+from difficulty.stages.early_exit import BothScores, choose_exits, judge_exits
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.traffic.table import Traffic

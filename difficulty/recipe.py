@@ -10,7 +10,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from difficulty.errors import RecipeError
 
@@ -159,6 +167,14 @@ class FeatureSettings(_Settings):
     neighbours: NeighbourSettings | Literal[False] = False
     length: LengthSettings | Literal[False] = False
     tasks: TaskSettings | Literal[False] = TaskSettings()
+    extra: dict[str, dict[str, Any]] = {}
+    """Channels of other packages, by name, each with its own settings."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``extra`` out where there is nothing in it, as in recipes of earlier versions."""
+        form: dict[str, Any] = write(self)
+        return form if self.extra else {key: form[key] for key in form if key != "extra"}
 
     @model_validator(mode="after")
     def _some(self) -> FeatureSettings:

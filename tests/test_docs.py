@@ -33,7 +33,7 @@ from difficulty.events import Call, DecisionEvent
 from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve
 from difficulty.recipe import Recipe
 from difficulty.runtime import Decision, Request, Router, Scorer
-from difficulty.runtime.early import EarlyScorer
+from difficulty.runtime.scorer import EarlyScorer
 from difficulty.text import TextView
 from difficulty.thresholds import OBJECTIVES
 from difficulty.tokens import RequestTokenizer

@@ -110,8 +110,8 @@ def command(
     """Run ship."""
     from difficulty.bundle.signature import opened
     from difficulty.cli.signing import given_key
+    from difficulty.early_exit.cut_offs import exit_sentences
     from difficulty.economics import load_prices
-    from difficulty.stages.early import exit_sentences
     from difficulty.stages.run import Run
     from difficulty.stages.ship import ship
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
@@ -29,6 +29,9 @@ from difficulty.errors import EncoderError, InvalidValueError
 from difficulty.features.cache import DiskCache, MemoryCache, VectorCache, key_of
 from difficulty.features.encoder import Encoder, FloatArray, read_card, read_files
 from difficulty.tokens import pad
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
 
 ENCODER_FILES = ("encoder.onnx", "tokenizer.json")
 _BATCH_TOKENS = 8_192
@@ -77,6 +80,34 @@ class Frame:
             else [*ids[: self.head], *ids[len(ids) - self.room // 2 :]]
         )
         return [*self.prefix, *text, *self.suffix]
+
+    def export(self, requests: RequestTensors) -> tuple[Tensor, Tensor]:
+        """Return the ids that the encoder reads and their mask: a call, done to a batch.
+
+        Of column ``p`` of the result, ``place = p - len(prefix)`` is the place in what is kept of
+        the text: that id of the text, the task's id skipped, or where the text is too long and
+        the place past the head, as many ids later as are left out.
+        """
+        before, after = len(self.prefix), len(self.suffix)
+        tokens = requests.ids.shape().take([1])
+        width = tokens + [before + after]
+        columns = requests.graph.constant(list(range(self.max_tokens)))
+        place = (requests.graph("Slice", columns, [0], width) - [before]).widen(0)
+        length = requests.mask.sum(1, keepdims=True).cast(np.int64)
+        kept = length.at_most([self.room])
+        left_out = (length - kept) * (place >= [self.head]).cast(np.int64)
+        source = place + left_out
+        if requests.task:
+            has_task = (requests.task > 0).cast(np.int64)
+            source = source + has_task.widen(1)
+        last = tokens - [1]
+        ids = requests.ids.take_along(source.at_most(last).at_least([0]), axis=1)
+        ids = (place < kept).where(ids, [0])
+        for number, token in enumerate(self.suffix):
+            ids = place.equals(kept + [number]).where([token], ids)
+        for number, token in enumerate(self.prefix):
+            ids = place.equals([number - before]).where([token], ids)
+        return ids, (place < kept + [after]).cast(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +207,11 @@ class TransformerEncoder:
         for place, row in enumerate(ids):
             found[place] = vectors[key_of(self.frame(row))]
         return found
+
+    def export(self, requests: RequestTensors) -> Tensor:
+        """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
+        ids, mask = self.frame.export(requests)
+        return requests.graph.inline(self.graph, input_ids=ids, attention_mask=mask)
 
     def _run(self, rows: list[list[int]]) -> NDArray[np.float32]:
         input_ids, mask = pad(rows)

@@ -119,13 +119,10 @@ def _changes(
 
 def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -> Candidate:
     base = recipe.features
-    form: dict[str, Any] = {
-        "finetune": False,
-        "encoder": changed.get("encoder", base.encoder),
-        "transformer": base.transformer,
-    }
-    form["length"] = base.length
-    form["encoder_sha256"] = None if "encoder" in changed else base.encoder_sha256
+    # what is no part of a step, the length and channels of other packages, stays as it is
+    form: dict[str, Any] = base.model_dump() | {"finetune": False}
+    if "encoder" in changed:
+        form |= {"encoder": changed["encoder"], "encoder_sha256": None}
     for section in ("ngrams", "embedding", "neighbours"):
         own = {
             key.split(".")[1]: value

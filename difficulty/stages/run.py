@@ -36,13 +36,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.early_exit.student import EarlyModel, load_early
 from difficulty.errors import RunError
 from difficulty.features.encoder import Encoder, load_encoder
 from difficulty.features.transformer import kept_on_disk
 from difficulty.labels.suspicion import read_suspicious
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.early import EarlyModel, load_early
 from difficulty.model.store import load_model
 from difficulty.recipe import Recipe, parse_recipe
 from difficulty.text import TextView

@@ -26,6 +26,7 @@ from difficulty.bundle import (
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.early_exit.cut_offs import unfit
 from difficulty.errors import BundleError, NoSignalError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
 from difficulty.evaluation.signal import WEAK, Signal
@@ -34,7 +35,7 @@ from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
-from difficulty.stages.early import both_scores, choose_exits, judge_exits, unfit
+from difficulty.stages.early_exit import both_scores, choose_exits, judge_exits
 from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.labels import label_notes, with_suspicion
 from difficulty.stages.lineage import library_versions

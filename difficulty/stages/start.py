@@ -1,7 +1,7 @@
 """Warm start: training for a new model pair from a finished run, so that few labels go further.
 
 The run lends what its channels learned of the texts, and its heads; see
-``difficulty.model.warm_start``. Both sides read the same vectors, so encoder, features and text
+``difficulty.model.difficulty``. Both sides read the same vectors, so encoder, features and text
 settings must be the run's. Requests that the run saw are set aside: its heads know them by heart,
 and figures measured on them would flatter.
 """
@@ -45,14 +45,14 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
         ours, theirs = (getattr(one, section).model_dump() for one in (recipe, start.recipe))
         differing = sorted(
             key
-            for key in ours
-            if ours[key] != theirs[key] and (section, key) != ("features", "encoder")
+            for key in ours.keys() | theirs.keys()
+            if ours.get(key) != theirs.get(key) and (section, key) != ("features", "encoder")
         )
         if differing:
             key = differing[0]
             raise RunError(
-                f"a warm start needs {section}.{key} as in the run, {theirs[key]!r}: got"
-                f" {ours[key]!r}. Use the run's recipe, or train without --start-from."
+                f"a warm start needs {section}.{key} as in the run, {theirs.get(key)!r}: got"
+                f" {ours.get(key)!r}. Use the run's recipe, or train without --start-from."
             )
 
 

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from difficulty.channels import Channel
+from difficulty.early_exit.student import EarlyModel, fit_early, save_early
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.learning_curve import LearningCurve
@@ -22,12 +24,9 @@ from difficulty.evaluation.unfamiliar import FamiliarityAdvice
 from difficulty.features.encoder import Encoder
 from difficulty.features.transformer import TransformerEncoder
 from difficulty.labels import LabelReport
-from difficulty.model.channels import TunedChannel
-from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.early import EarlyModel, fit_early, save_early
+from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
-from difficulty.model.warm_start import continued
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.labels import (
@@ -229,7 +228,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     )
 
 
-def _unfitted(material: Material, encoder: Encoder, tuned: TunedChannel | None) -> DifficultyModel:
+def _unfitted(material: Material, encoder: Encoder, tuned: Channel | None) -> DifficultyModel:
     """Return the model that is to be fitted: the recipe's, or one that starts from another
     run's.
     """

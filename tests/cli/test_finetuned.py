@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.model.channels import TunedChannel
+from difficulty.channels.tuned import TunedChannel
 from difficulty.stages.run import Run
 from difficulty.traffic.table import Traffic
 from tests.encoders import write_sentence_encoder

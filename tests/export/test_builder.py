@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from difficulty.errors import InvalidValueError
-from difficulty.export.builder import GraphBuilder
+from difficulty.tensors import GraphBuilder
 
 PAIR = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])
 

@@ -5,11 +5,11 @@ import onnxruntime as ort
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.export.early import build_early_graph
+from difficulty.early_exit.student_graph import build_early_graph
 from difficulty.export.graph import task_ids
-from difficulty.model.channels import EmbeddingChannel
+from difficulty.channels.embedding import EmbeddingChannel
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.early import fit_early, load_early, save_early
+from difficulty.early_exit.student import fit_early, load_early, save_early
 from difficulty.tokens import pad
 from tests.export.test_graph import MODELS, NASTY
 from tests.fakes import (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from difficulty.errors import InvalidValueError
-from difficulty.export.builder import GraphBuilder
+from difficulty.tensors import GraphBuilder
 from difficulty.export.encoders import Inputs, embedding
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.tokens import pad

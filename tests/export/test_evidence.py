@@ -9,8 +9,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from difficulty.export.builder import GraphBuilder
-from difficulty.export.evidence import Affine, Evidence, pieces
+from difficulty.tensors import GraphBuilder
+from difficulty.export.readout import Affine, Evidence, pieces
 
 
 def run(graph, value, *, width):

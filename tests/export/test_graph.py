@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.model.channels import EmbeddingChannel, NgramChannel
+from difficulty.channels.embedding import EmbeddingChannel
+from difficulty.channels.ngrams import NgramChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.tokens import pad
 from tests.fakes import (
@@ -156,9 +157,9 @@ def test_cases_cover_what_they_name(encoder):
     """
     plain, pieces = fit_model(encoder), fit_model(encoder, n_calibration=1_100)
     assert (
-        len(plain.blind_.cheap.calibrator.knots) == len(plain.blind_.frontier.calibrator.knots) == 2
+        len(plain.without_task_.cheap.calibrator.knots) == len(plain.without_task_.frontier.calibrator.knots) == 2
     )
-    assert len(pieces.blind_.cheap.calibrator.knots) > 2
+    assert len(pieces.without_task_.cheap.calibrator.knots) > 2
     session = session_of(fit_model(encoder, target="failure", frontier=False))
     found = run(session, NASTY)
     assert list(found) == ["difficulty_score", "p_cheap_fails", "familiarity"]
@@ -176,7 +177,7 @@ def test_one_outcome_in_pieces_and_the_other_not(encoder):
         labelled_tokens(), calibration
     )
     assert (
-        len(model.blind_.cheap.calibrator.knots) > len(model.blind_.frontier.calibrator.knots) == 2
+        len(model.without_task_.cheap.calibrator.knots) > len(model.without_task_.frontier.calibrator.knots) == 2
     )
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 
@@ -202,7 +203,7 @@ def test_graph_of_votes_alone_agrees(encoder):
     model = DifficultyModel(
         [NgramChannel(len(VOCABULARY), buckets=64), EmbeddingChannel(encoder)]
     ).fit(votes, votes)
-    assert model.blind_.gain is not None
+    assert model.without_task_.gain is not None
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 
 

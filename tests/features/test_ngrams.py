@@ -3,7 +3,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from difficulty.errors import InvalidValueError
-from difficulty.features.ngrams import NgramFeatures
+from difficulty.channels.ngrams import NgramFeatures
 from tests.fakes import random_ids
 
 

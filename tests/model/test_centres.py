@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.model import centres
-from difficulty.model.centres import unit_centres
+from difficulty.channels.neighbours import unit_centres
 
 
 def around(directions, n, *, seed=0):

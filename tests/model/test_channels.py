@@ -3,17 +3,13 @@
 import numpy as np
 import pytest
 
-from difficulty.model.channels import (
-    EmbeddingChannel,
-    EmbeddingTaskChannel,
-    LengthChannel,
-    NeighbourChannel,
-    NgramChannel,
-    NgramTaskChannel,
-    TaskGuessChannel,
-    embeddings_of,
-    task_channels_of,
-)
+from difficulty.channels import task_channels_of
+from difficulty.channels.embedding import EmbeddingChannel
+from difficulty.channels.length import LengthChannel
+from difficulty.channels.neighbours import NeighbourChannel
+from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.task_columns import TaskChannel
+from difficulty.channels.task_guess import TaskGuessChannel
 from tests.fakes import VOCABULARY, load_encoder, random_ids
 
 
@@ -25,7 +21,7 @@ def encoder(tmp_path):
 def test_task_column_stands_beside_n_grams_of_unit_length():
     """The n-grams are those without the task; a task that has no column adds nothing."""
     ngrams = NgramChannel(len(VOCABULARY), buckets=64)
-    channel = NgramTaskChannel(ngrams, ["code", "chat"])
+    channel = TaskChannel(ngrams, ["code", "chat"])
     ids = [[1, 2, 3], [4, 5], [1, 9], [7]]
     tasks = ["chat", "unknown", None, "code"]
     prepared = channel.prepare(ids, tasks)
@@ -48,7 +44,7 @@ def test_task_channel_needs_tasks_and_n_grams(encoder):
 
 
 def test_task_column_stands_beside_embeddings(encoder):
-    channel = EmbeddingTaskChannel(EmbeddingChannel(encoder, strength=0.7), ["code", "chat"])
+    channel = TaskChannel(EmbeddingChannel(encoder, strength=0.7), ["code", "chat"])
     ids = [[1, 2], [3], [4]]
     prepared = channel.prepare(ids, ["chat", None, "unknown"])
     assert channel.transform(prepared, channel.fit(prepared)).tolist() == prepared.tolist()

@@ -6,12 +6,14 @@ from scipy.special import expit, logit
 
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics import auroc
-from difficulty.model.channels import EmbeddingChannel, NgramChannel, NgramTaskChannel
+from difficulty.channels.embedding import EmbeddingChannel
+from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.task_columns import TaskChannel
 from difficulty.model.combination import Combination, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
-from difficulty.model.heads import LinearHead
+from difficulty.channels.heads import LinearHead
 from difficulty.model.labelled import LabelledTokens
-from difficulty.model.stacking import GainWeights
+from difficulty.model.combination import GainWeights
 from tests.fakes import (
     UNKNOWN,
     VOCABULARY,
@@ -45,7 +47,7 @@ def by_hand(target="benefit"):
     same = LinearHead(np.array([1.0]), 0.0)
     model.fitted_ = {"count": FittedChannel(None, cheap, frontier)}
     gain = GainWeights(np.array([1.5]), 0.05) if target == "benefit" else None
-    model.blind_ = Combination(cheap=OutcomeModel(same), frontier=OutcomeModel(same), gain=gain)
+    model.without_task_ = Combination(cheap=OutcomeModel(same), frontier=OutcomeModel(same), gain=gain)
     model.familiarity_ = None
     return model
 
@@ -214,10 +216,10 @@ def test_too_few_known_tasks_leave_the_informed_score_out():
     data = labelled_tokens()
     few = replace(data, tasks=["hard"] * 10 + [None] * (len(data) - 10))
     ngrams = NgramChannel(len(VOCABULARY), buckets=64)
-    model = DifficultyModel([ngrams], task_channels=[NgramTaskChannel(ngrams, ["hard"])]).fit(
+    model = DifficultyModel([ngrams], task_channels=[TaskChannel(ngrams, ["hard"])]).fit(
         few, few
     )
-    assert model.informed_ is None
+    assert model.with_task_ is None
     ids = random_ids(np.random.default_rng(0), 5)
     assert (
         model.predict(ids, ["hard"] * 5).difficulty_score.tolist()
@@ -269,8 +271,8 @@ def test_score_where_the_task_is_known_is_half_way_between_both():
         [channel.prepare(fresh.ids, fresh.tasks) for channel in model.all_channels]
     )
     n = len(model.channels)
-    blind = model.blind_.gain(logits[slice(None), list(range(n))].differences)
-    told = model.told_.gain(logits[slice(None), model._told].differences)
+    blind = model.without_task_.gain(logits[slice(None), list(range(n))].differences)
+    told = model.beside_task_.gain(logits[slice(None), model._beside_task].differences)
     known = model.tasks.known(fresh.tasks, len(fresh))
     score, blind, told = (
         model.predict(fresh.ids, fresh.tasks).difficulty_score[known],

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from difficulty.model.held_out import held_out
+from difficulty.channels.tuned import held_out
 
 GROUPS = [f"group {number}" for number in range(4_000)]
 

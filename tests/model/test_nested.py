@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from difficulty.metrics import auroc, rank_within
-from difficulty.model.channels import NgramChannel, NgramTaskChannel
+from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.task_columns import TaskChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.nested import nested_logits, nested_scores
 from tests.fakes import VOCABULARY, labelled_tokens, with_tasks
@@ -73,7 +74,7 @@ def test_scores_without_a_frontier_outcome():
 def test_scores_are_told_the_task_where_it_is_known():
     data = with_tasks(labelled_tokens(N), seed=2)
     ngrams = NgramChannel(len(VOCABULARY), buckets=256)
-    beside = NgramTaskChannel(ngrams, ["easy", "hard", "middle"])
+    beside = TaskChannel(ngrams, ["easy", "hard", "middle"])
     model = DifficultyModel([ngrams], task_channels=[beside])
     scores = nested_scores(
         model, {one.name: logits_of(data, one) for one in (ngrams, beside)}, data, folds()

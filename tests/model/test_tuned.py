@@ -10,11 +10,14 @@ import pytest
 
 from difficulty.errors import RunError
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.model.channels import LengthChannel, NgramChannel, TunedChannel, task_channels_of
+from difficulty.channels import task_channels_of
+from difficulty.channels.length import LengthChannel
+from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.tuned import TunedChannel
 from difficulty.model.combination import fit_combination
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.heads import LinearHead
-from difficulty.model.stacking import GainWeights
+from difficulty.channels.heads import LinearHead
+from difficulty.model.combination import GainWeights
 from difficulty.model.store import load_model, save_model
 from difficulty.tokens import pad
 from tests.fakes import (
@@ -105,7 +108,7 @@ def test_combination_is_fitted_on_held_out_samples_alone(encoder):
     expected = fit_combination(
         logits[rows, [0, 1]], FIT.outcomes[rows], target="benefit", start=even, prior=even.weights
     )
-    assert weights_of(model.blind_) == pytest.approx(weights_of(expected))
+    assert weights_of(model.without_task_) == pytest.approx(weights_of(expected))
 
 
 def test_outcomes_that_the_encoder_saw_do_not_combine_it(encoder, monkeypatch):
@@ -119,7 +122,7 @@ def test_outcomes_that_the_encoder_saw_do_not_combine_it(encoder, monkeypatch):
         lambda self, prepared, data, rows: kept(prepared, FIT, rows),
     )
     plain, seen, unseen = (
-        weights_of(tuned_model(encoder, data).blind_)
+        weights_of(tuned_model(encoder, data).without_task_)
         for data in (FIT, with_changed_outcomes(FIT, SEEN), with_changed_outcomes(FIT, ~SEEN))
     )
     assert seen == plain
@@ -140,8 +143,8 @@ def test_combination_where_the_task_is_known_is_fitted_on_held_out_samples_alone
         tuned_model(encoder, data, calibration, tasks=TASKS)
         for data in (fit, with_changed_outcomes(fit, SEEN), with_changed_outcomes(fit, ~SEEN))
     ]
-    assert [channel.name for channel in models[0].told_channels] == ["ngrams+task", "tuned"]
-    plain, seen, unseen = (weights_of(model.informed_) for model in models)
+    assert [channel.name for channel in models[0].channels_beside_task] == ["ngrams+task", "tuned"]
+    plain, seen, unseen = (weights_of(model.with_task_) for model in models)
     assert seen == plain
     assert np.abs(np.subtract(unseen, plain)).max() > 0.01
 
@@ -172,7 +175,7 @@ def test_out_of_fold_scores_of_held_out_samples_are_the_models_own(encoder):
         [channel.prepare(FIT.ids) for channel in model.channels], FIT
     )
     assert model.out_of_fold_.fold.tolist() == fold.tolist()
-    expected = model.blind_.scores(logits).difficulty_score
+    expected = model.without_task_.scores(logits).difficulty_score
     assert model.out_of_fold_.scores.difficulty_score[~SEEN] == pytest.approx(expected[~SEEN])
 
 
@@ -254,7 +257,7 @@ def test_length_is_not_taken_to_know_as_much_as_a_tuned_encoder(encoder):
         rng=np.random.default_rng(7),
     )
     unknown = replace(FIT.outcomes, frontier_quality=np.full(len(FIT), np.nan))
-    assert model.fit(replace(FIT, outcomes=unknown), CALIBRATION).blind_.gain.weights.tolist() == [
+    assert model.fit(replace(FIT, outcomes=unknown), CALIBRATION).without_task_.gain.weights.tolist() == [
         0.5,
         0.5,
         0.0,

@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from difficulty.bundle import Policy, read_bundle
-from difficulty.export.builder import GraphBuilder
+from difficulty.tensors import GraphBuilder
 from difficulty.runtime import Router, Scorer
-from difficulty.runtime.early import EarlyScorer
+from difficulty.runtime.scorer import EarlyScorer
 from difficulty.runtime.graph import load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer

@@ -12,7 +12,7 @@ from difficulty.bundle import Policy
 from difficulty.bundle.policy import Early
 from difficulty.errors import BundleError, FieldError, ScoringError
 from difficulty.runtime import Request, Router
-from difficulty.runtime.early import EarlyScorer, exit_early, exits
+from difficulty.runtime.scorer import EarlyScorer, exit_early, exits
 from difficulty.runtime.golden import check_golden, golden_rows
 from tests.data.make_bundle import POLICY
 from tests.runtime.conftest import first_id_graph, hand_made, hand_made_early

@@ -10,7 +10,7 @@ import pytest
 from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError, ParityError, RunError
 from difficulty.evaluation.result import read_metrics
-from difficulty.model.heads import LinearHead
+from difficulty.channels.heads import LinearHead
 from difficulty.runtime import Request, Router
 from difficulty.stages import exporting
 from difficulty.stages.evaluate import evaluate_scorer

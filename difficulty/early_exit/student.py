@@ -24,12 +24,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.linear_model import Ridge
 
+from difficulty.channels import Channel, Tasks
+from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.errors import InvalidValueError, RunError
-from difficulty.model.channels import Channel, NgramChannel
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.heads import LinearHead, Matrix
-from difficulty.model.labelled import Tasks
 
 FloatArray = NDArray[np.float64]
 _PENALTY = 0.3
@@ -37,6 +36,8 @@ _PENALTY = 0.3
 than its error.
 """
 _EDGE = 1e-6
+_STORED_NAMES = ("blind", "informed")
+"""Of the heads without and with a task, in early.npz since its first version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +60,22 @@ class OwnPart:
 
 @dataclass(frozen=True, slots=True)
 class EarlyModel:
-    """The heads that guess the rest of the logit from weighted n-grams; ``informed`` has further
+    """The heads that guess the rest of the logit from weighted n-grams; ``with_task`` has further
     columns for the tasks.
     """
 
-    blind: LinearHead
-    informed: LinearHead | None
+    without_task: LinearHead
+    with_task: LinearHead | None
 
     def predict(
         self, model: DifficultyModel, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
     ) -> FloatArray:
         """Return early scores of tokenized requests; ``model`` is the one that was copied."""
-        blind = _scores(model, model.blind_, self.blind, ids, None)
-        if self.informed is None or model.informed_ is None or model.tasks is None or tasks is None:
-            return blind
+        scores = _scores(model, model.without_task_, self.without_task, ids, None)
+        if self.with_task is None or model.with_task_ is None or not model.tasks or tasks is None:
+            return scores
         known = model.tasks.known(tasks, len(ids))
-        return np.where(known, _scores(model, model.informed_, self.informed, ids, tasks), blind)
+        return np.where(known, _scores(model, model.with_task_, self.with_task, ids, tasks), scores)
 
 
 def fit_early(
@@ -87,15 +88,29 @@ def fit_early(
     InvalidValueError
         If the model's first channel is not n-grams.
     """
-    blind = _fit(model, model.blind_, model.predict(ids).difficulty_score, ids, None)
-    if model.informed_ is None or model.tasks is None or tasks is None:
-        return EarlyModel(blind, None)
+    head = _fit(model, model.without_task_, model.predict(ids).difficulty_score, ids, None)
+    if model.with_task_ is None or model.tasks is None or tasks is None:
+        return EarlyModel(head, None)
     rows = np.flatnonzero(model.tasks.known(tasks, len(ids))).tolist()
-    known, told = [ids[row] for row in rows], [tasks[row] for row in rows]
-    return EarlyModel(
-        blind,
-        _fit(model, model.informed_, model.predict(known, told).difficulty_score, known, told),
-    )
+    ids, tasks = [ids[row] for row in rows], [tasks[row] for row in rows]
+    score = model.predict(ids, tasks).difficulty_score
+    return EarlyModel(head, _fit(model, model.with_task_, score, ids, tasks))
+
+
+def light_channel(model: DifficultyModel) -> Channel:
+    """Return the channel that a student reads: the model's first.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is not n-grams, or costs as much as the model.
+    """
+    first = model.channels[0]
+    if not first.is_light:
+        raise InvalidValueError(
+            "first channel", first.name, rule="be ngrams, for a student to read"
+        )
+    return first
 
 
 def own_part(combination: Combination, column: int) -> OwnPart:
@@ -114,7 +129,7 @@ def own_part(combination: Combination, column: int) -> OwnPart:
 
 def save_early(early: EarlyModel, path: Path) -> None:
     """Write a student as :func:`load_early` reads it."""
-    heads = {"blind": early.blind, "informed": early.informed}
+    heads = dict(zip(_STORED_NAMES, (early.without_task, early.with_task), strict=True))
     arrays = {f"{name}.coefficients": head.coefficients for name, head in heads.items() if head}
     arrays |= {
         f"{name}.intercept": np.array(head.intercept) for name, head in heads.items() if head
@@ -136,7 +151,7 @@ def load_early(path: Path) -> EarlyModel:
                 LinearHead(arrays[f"{name}.coefficients"], float(arrays[f"{name}.intercept"]))
                 if f"{name}.intercept" in arrays
                 else None
-                for name in ("blind", "informed")
+                for name in _STORED_NAMES
             ]
     except (ValueError, OSError, KeyError) as error:
         raise RunError(
@@ -182,11 +197,7 @@ def _read(
     """Return the vectors that the student reads, with task columns where tasks are given, and what
     the n-gram heads add to the logit.
     """
-    first = model.channels[0]
-    if not isinstance(first, NgramChannel):
-        raise InvalidValueError(
-            "first channel", first.name, rule="be ngrams, for a student to read"
-        )
+    first = light_channel(model)
     vectors, own = _own(model, first, own_part(combination, 0), ids, None)
     beside = model.task_channel_of(first)
     if tasks is None or beside is None:
@@ -203,7 +214,5 @@ def _own(
     tasks: Tasks | None,
 ) -> tuple[Matrix, FloatArray]:
     """Return a channel's vectors, and what its heads add."""
-    fitted = model.fitted_[channel.name]
-    vectors = channel.transform(channel.prepare(ids, tasks), fitted.state)
-    frontier = fitted.frontier.logits(vectors) if fitted.frontier else 0.0
-    return vectors, part(fitted.cheap.logits(vectors), frontier)
+    fitted, prepared = model.fitted_[channel.name], channel.prepare(ids, tasks)
+    return channel.transform(prepared, fitted.state), part(*fitted.logits(channel, prepared))

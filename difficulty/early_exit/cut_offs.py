@@ -10,6 +10,7 @@ that fails, needs no correction for having tested many. Nothing of the outcomes 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +24,19 @@ from difficulty.records import Estimate
 from difficulty.thresholds.certify import binomial_p_value, exact_interval
 
 FloatArray = NDArray[np.float64]
+CONFIDENCE = 0.95
+KINDS = {"with_task": "with a known task", "without_task": "without a known task"}
+"""Kinds of requests, which have cut-offs of their own, and what sentences call them."""
 _EDGE = 1e-6
 _ROUNDING = 1.0 + 1e-9
+
+
+class BothScores(NamedTuple):
+    """Early score, score and group of n requests that need a score, arrays of shape (n,)."""
+
+    early: FloatArray
+    score: FloatArray
+    groups: NDArray[np.str_]
 
 
 class Width(NamedTuple):
@@ -34,6 +46,18 @@ class Width(NamedTuple):
     high: float
     figures: dict[str, Estimate]
     """See :func:`figures_of_exit`."""
+
+
+def unfit(*, task_thresholds: Mapping[str, float], min_familiarity: float) -> str | None:
+    """Return why a policy cannot have early exit; ``None`` where it can."""
+    if task_thresholds:
+        return "no early exit: its cut-offs belong to one threshold, and tasks have their own"
+    if min_familiarity > 0:
+        return (
+            "no early exit: only the scorer says how familiar a request is, and min_familiarity"
+            " asks for that"
+        )
+    return None
 
 
 def choose_cut_offs(
@@ -113,6 +137,22 @@ def figures_of_exit(
         name: _share(int(count), n)
         for name, count in (("asked", n - leaves.sum()), ("changed", changed.sum()))
     }
+
+
+def exit_sentences(figures: Mapping[str, Mapping[str, Estimate]], *, judged: str) -> list[str]:
+    """Return a sentence for each kind of request."""
+    return [
+        f"of {part['asked'].n:,} {judged} requests {KINDS[kind]} the scorer is asked about"
+        f" {_percent(part['asked'])}, and early exit changes {_percent(part['changed'])} of the"
+        " decisions"
+        for kind, part in figures.items()
+    ]
+
+
+def _percent(share: Estimate) -> str:
+    if share.value is None or share.low is None or share.high is None:
+        return "an unknown share"
+    return f"{share.value:.2%} ({share.low:.2%} to {share.high:.2%})"
 
 
 def _share(count: int, n: int) -> Estimate:
