@@ -27,8 +27,7 @@ from scipy.stats import t as student
 from benchmarks.protocol import BenchmarkSet, FloatArray, apgr, read_traffic
 from benchmarks.recipes import Trainer
 from difficulty.cli.shipped import find_recipe
-from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.difficulty import continued
+from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.scoring import Tokenized
 from difficulty.traffic.table import Traffic

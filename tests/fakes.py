@@ -243,8 +243,8 @@ def fit_dense_model(encoder, *, with_task=True, n_calibration=150):
     """Return a model with every channel: embeddings as they are, as shares of centres and as a
     guess of the task, n-grams, length.
 
-    Without ``with_task`` the traffic has no tasks, so there is neither a guess nor a channel that is
-    told the task.
+    Without ``with_task`` the traffic has no tasks, so there is neither a guess nor a channel that
+    reads the task.
     """
     fit, calibration = labelled_tokens(300), labelled_tokens(n_calibration, seed=1)
     tasks = ["easy", "hard", "middle"] if with_task else []

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from difficulty.errors import InvalidValueError
 from difficulty.channels.ngrams import NgramFeatures
+from difficulty.errors import InvalidValueError
 from tests.fakes import random_ids
 
 

@@ -1,10 +1,16 @@
-"""Centres: few unit vectors for many embeddings."""
+"""Neighbours: few unit vectors for many embeddings, and how near a request is to each."""
 
 import numpy as np
 import pytest
 
-from difficulty.model import centres
-from difficulty.channels.neighbours import unit_centres
+from difficulty.channels import neighbours
+from difficulty.channels.neighbours import NeighbourChannel, unit_centres
+from tests.fakes import load_encoder, random_ids
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    return load_encoder(tmp_path / "encoder")
 
 
 def around(directions, n, *, seed=0):
@@ -52,5 +58,22 @@ def test_order_of_the_rows_changes_nothing_and_large_traffic_is_sampled(monkeypa
         unit_centres(rows[::-1], most=5, seed=0).tolist()
         == unit_centres(rows, most=5, seed=0).tolist()
     )
-    monkeypatch.setattr(centres, "_MOST_ROWS", 60)
+    monkeypatch.setattr(neighbours, "_MOST_ROWS", 60)
     assert unit_centres(rows, most=50, seed=0).shape == (3, 3)
+
+
+def test_shares_of_centres_by_hand(encoder):
+    """Cosines 1 and 0, sharpness ln 3: shares 3/4 and 1/4."""
+    channel = NeighbourChannel(encoder, sharpness=np.log(3))
+    assert channel.transform(np.array([[1.0, 0.0]]), np.eye(2))[0] == pytest.approx([0.75, 0.25])
+
+
+def test_shares_add_up_to_one_and_follow_the_nearest_centre(encoder):
+    channel = NeighbourChannel(encoder, centres=7)
+    prepared = channel.prepare(random_ids(np.random.default_rng(3), 200))
+    centres = channel.fit(prepared)
+    shares = channel.transform(prepared, centres)
+    assert centres.shape == (7, encoder.dim)
+    assert shares.sum(axis=1) == pytest.approx(1.0)
+    assert shares.argmax(axis=1).tolist() == (prepared @ centres.T).argmax(axis=1).tolist()
+    assert channel.fit(prepared).tolist() == centres.tolist()

@@ -5,8 +5,7 @@ import onnx
 import pytest
 
 from difficulty.cli.shipped import find_encoder
-from difficulty.features.quantise import can_be_int8, ladder
-from difficulty.features.quantise import quantisable, quantise_graph
+from difficulty.features.quantise import can_be_int8, ladder, quantisable, quantise_graph
 from difficulty.recipe import FeatureSettings
 from tests.fakes import load_transformer, random_ids
 

@@ -4,13 +4,14 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from difficulty.errors import InvalidValueError
-from difficulty.early_exit.student_graph import build_early_graph
-from difficulty.export.graph import task_ids
 from difficulty.channels.embedding import EmbeddingChannel
-from difficulty.model.difficulty import DifficultyModel
 from difficulty.early_exit.student import fit_early, load_early, save_early
+from difficulty.early_exit.student_graph import build_early_graph
+from difficulty.errors import InvalidValueError
+from difficulty.export.graph import task_ids
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.tokens import pad
+from tests.channels.test_tuned import CALIBRATION, FIT, TASKS, tuned_model
 from tests.export.test_graph import MODELS, NASTY
 from tests.fakes import (
     fit_model,
@@ -20,7 +21,6 @@ from tests.fakes import (
     random_ids,
     with_tasks,
 )
-from tests.model.test_tuned import CALIBRATION, FIT, TASKS, tuned_model
 
 TOLERANCE = 1e-5
 
@@ -58,7 +58,7 @@ def test_graph_reads_the_task_that_stands_before_the_text(student):
         np.testing.assert_allclose(
             run(session, [[number, *row] for row in ids]), told, atol=TOLERANCE
         )
-    assert (early.informed is not None) == bool(known)
+    assert (early.with_task is not None) == bool(known)
 
 
 def test_student_is_nearer_to_the_score_than_its_mean(student):
@@ -123,4 +123,4 @@ def test_student_of_a_tuned_model_is_exported(tmp_path):
             run(session, [[number, *row] for row in ids]), told, atol=TOLERANCE
         )
     np.testing.assert_allclose(run(session, ids), early.predict(model, ids), atol=TOLERANCE)
-    assert early.informed is not None
+    assert early.with_task is not None

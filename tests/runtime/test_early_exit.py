@@ -12,8 +12,8 @@ from difficulty.bundle import Policy
 from difficulty.bundle.policy import Early
 from difficulty.errors import BundleError, FieldError, ScoringError
 from difficulty.runtime import Request, Router
-from difficulty.runtime.scorer import EarlyScorer, exit_early, exits
 from difficulty.runtime.golden import check_golden, golden_rows
+from difficulty.runtime.scorer import EarlyScorer, exit_early, exits
 from tests.data.make_bundle import POLICY
 from tests.runtime.conftest import first_id_graph, hand_made, hand_made_early
 
@@ -81,10 +81,10 @@ def test_single_decisions_and_batches_agree():
 def test_requests_with_a_known_task_have_cut_offs_of_their_own():
     """Without any the scorer decides them all."""
     early = Early.parse({**EARLY, "with_task": {**CUT, "low": 0.55}})
-    for informed, verdict in ((True, "cheap"), (False, None)):
-        found = exit_early(early, 0.5, informed=informed)
+    for with_task, verdict in ((True, "cheap"), (False, None)):
+        found = exit_early(early, 0.5, with_task=with_task)
         assert (found.route if found else None) == verdict
-    assert exit_early(Early.parse({**EARLY, "without_task": None}), 0.0, informed=False) is None
+    assert exit_early(Early.parse({**EARLY, "without_task": None}), 0.0, with_task=False) is None
     router = early_router()
     router.scorer.task_ids = {"code": 20}
     assert [

@@ -7,22 +7,21 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper
 
-from difficulty.tensors import GraphBuilder
 from difficulty.export.readout import Affine, Evidence, pieces
+from difficulty.tensors import GraphBuilder
 
 
-def run(graph, value, *, width):
-    """Return what maps rows of ``x`` to the tensor ``value``."""
-    graph("Identity", value, output="y")
-    x, y = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", columns])
-        for name, columns in (("x", width), ("y", "columns"))
-    )
-    session = ort.InferenceSession(
-        graph.build([x], [y], name="test").SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+def pair():
+    """Return the input of a new graph, two columns."""
+    return GraphBuilder().input("x", np.float32, ["n", 2])
+
+
+def run(value):
+    """Return what maps rows of ``x`` to a tensor."""
+    value.graph.output(value, "y", ["n", "columns"])
+    content = value.graph.build("test").SerializeToString()
+    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
     return lambda rows: session.run(None, {"x": np.array(rows, dtype=np.float32)})[0]
 
 
@@ -39,17 +38,14 @@ def test_affine_then_is_the_product():
 
 
 def test_evidence_reads_each_part_where_it_stands():
-    graph, evidence = GraphBuilder(), Evidence()
-    evidence.add("first", "x", 2)
-    evidence.add("second", graph("Mul", "x", graph.constant(np.float32(10))), 2)
+    x, evidence = pair(), Evidence()
+    evidence.add("first", x, 2)
+    evidence.add("second", x * 10, 2)
     function = Affine(
         {"second": np.array([[1.0], [0.0]]), "first": np.array([[0.0], [1.0]])}, np.array([0.25])
     )
     assert evidence.column("second", 1) == 3
-    assert run(graph, evidence.affine(graph, function), width=2)([[1, 2], [3, 4]]).tolist() == [
-        [12.25],
-        [34.25],
-    ]
+    assert run(evidence.affine(function))([[1, 2], [3, 4]]).tolist() == [[12.25], [34.25]]
 
 
 @pytest.mark.parametrize(
@@ -57,8 +53,7 @@ def test_evidence_reads_each_part_where_it_stands():
     [(-1.0, 0.0), (0.25, 0.0), (0.5, 0.4), (0.75, 0.8), (0.875, 0.9), (1.0, 1.0), (2.0, 1.0)],
 )
 def test_pieces_are_linear_between_knots_and_level_outside(value, expected):
-    graph = GraphBuilder()
-    one = SimpleNamespace(knots=np.array([0.25, 0.75, 1.0]), values=np.array([0.0, 0.8, 1.0]))
-    other = SimpleNamespace(knots=np.array([0.0, 1.0]), values=np.array([0.0, 1.0]))
-    found = run(graph, pieces(graph, "x", 2, [(1, one), (0, other)]), width=2)([[0.5, value]])
-    assert found == pytest.approx(np.array([[expected, 0.5]]), abs=1e-6)
+    bent = SimpleNamespace(knots=np.array([0.25, 0.75, 1.0]), values=np.array([0.0, 0.8, 1.0]))
+    straight = SimpleNamespace(knots=np.array([0.0, 1.0]), values=np.array([0.0, 1.0]))
+    both = run(pieces(pair(), 2, [(1, bent), (0, straight)]))([[0.5, value]])
+    assert both == pytest.approx(np.array([[expected, 0.5]]), abs=1e-6)

@@ -6,9 +6,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from difficulty.channels.heads import LinearHead, fit_head
 from difficulty.errors import TooFewSamplesError
 from difficulty.metrics import auroc
-from difficulty.channels.heads import LinearHead, fit_head
 
 RNG = np.random.default_rng(11)
 VECTORS = RNG.normal(3.0, [1.0, 20.0, 0.01], size=(200, 3))

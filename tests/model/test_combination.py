@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from difficulty.model.combination import GainWeights, fit_gain_weights, fit_outcome_stack, fold_numbers
+from difficulty.model.combination import (
+    GainWeights,
+    fit_gain_weights,
+    fit_outcome_stack,
+    fold_numbers,
+)
 
 
 def test_gain_by_hand():

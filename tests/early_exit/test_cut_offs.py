@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from difficulty.early_exit.cut_offs import choose_cut_offs, figures_of_exit
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.thresholds.certify import exact_interval
-from difficulty.early_exit.cut_offs import choose_cut_offs, figures_of_exit
 
 
 def alone(n):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from difficulty.bundle import read_bundle
+from difficulty.channels.heads import LinearHead
 from difficulty.errors import BundleError, ParityError, RunError
 from difficulty.evaluation.result import read_metrics
-from difficulty.channels.heads import LinearHead
 from difficulty.runtime import Request, Router
 from difficulty.stages import exporting
 from difficulty.stages.evaluate import evaluate_scorer
@@ -157,8 +157,8 @@ def test_run_without_a_student_is_refused_early_exit(journey, tmp_path):
 
 def test_early_graph_that_differs_is_not_shipped(run_folder, tmp_path, monkeypatch):
     def tampered(model, early):
-        wrong = LinearHead(early.blind.coefficients, early.blind.intercept + 0.1)
-        return original(model, type(early)(wrong, early.informed))
+        wrong = LinearHead(early.without_task.coefficients, early.without_task.intercept + 0.1)
+        return original(model, type(early)(wrong, early.with_task))
 
     original = exporting.build_early_graph
     monkeypatch.setattr(exporting, "build_early_graph", tampered)
