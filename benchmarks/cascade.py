@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Chosen, Policy
 from difficulty.early_exit.student_graph import build_early_graph
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.runtime import Request, Router
-from difficulty.runtime.graph import load_session
 from difficulty.runtime.scorer import EarlyScorer, Scorer
+from difficulty.runtime.session import load_session
 from difficulty.stages.early_exit import BothScores, choose_exits, judge_exits
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized, tokenize

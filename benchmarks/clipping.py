@@ -22,11 +22,11 @@ import numpy as np
 
 from benchmarks.repetitions import Repeated, root_mean_squares, surroundings, table, write
 from benchmarks.simulated_logs import Policy, with_columns
-from difficulty.metrics.ratios import ratio
+from difficulty.metrics.arrays import ratio
 from difficulty.recipe import LabelSettings
 from difficulty.stages.ingest import ingest
-from difficulty.traffic.columns import pa, pq
 from difficulty.traffic.logged import weigh_logged
+from difficulty.traffic.table import pa, pq
 
 FAILS = 0.3
 SMALLEST = (0.1, 0.05, 0.02, 0.005)

@@ -28,11 +28,10 @@ from difficulty.evaluation.figures import (
     routed_at,
     values_of,
 )
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.routed import routed_figures
+from difficulty.evaluation.scored import Judged, routed_figures
 from difficulty.metrics import percentile_interval
+from difficulty.metrics.arrays import ratio
 from difficulty.metrics.bootstrap import GroupDraws
-from difficulty.metrics.ratios import ratio
 from difficulty.traffic.outcomes import Outcomes
 
 __all__ = ["Coverage", "coverage", "main", "simulated"]

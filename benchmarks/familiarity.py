@@ -35,7 +35,7 @@ from benchmarks.protocol import (
 )
 from benchmarks.recipes import Trainer
 from difficulty.cli.shipped import find_recipe
-from difficulty.evaluation.unfamiliar import BOUNDS, FamiliarityAdvice
+from difficulty.diagnostics.unfamiliar import BOUNDS, FamiliarityAdvice
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.unseen_tasks import familiarity_advice

@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 from litellm.router_strategy.complexity_router.complexity_router import ComplexityRouter
 
+from difficulty.gateway.settings import build_gateway, parse_settings
 from difficulty.integrations.litellm import DifficultyHandler
-from difficulty.runtime.settings import build_gateway, parse_settings
 from examples.litellm.client import Reply, body_of
 from examples.litellm.proxy import proxy, upstreams
 from examples.litellm.run import timed, write_config

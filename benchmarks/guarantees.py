@@ -16,7 +16,7 @@ Which score: ``risk`` is judged on ``p_cheap_fails``, the score of the target ``
 ``difficulty_score`` of the target ``benefit``; ``missed`` on the latter. Level 0.25 on MMLU was
 given beforehand; the other levels are attainable ones: what the 70 % of the requests with the
 lowest scores lose, rounded up to 0.01. Where testing starts (``STARTS`` in
-``difficulty/thresholds/certify.py``) was chosen among four layouts on draws from MMLU; they
+``difficulty/thresholds/promises.py``) was chosen among four layouts on draws from MMLU; they
 differed little, and none can change how often a promise is broken.
 """
 
@@ -36,8 +36,8 @@ from benchmarks.protocol import FloatArray
 from benchmarks.recipes import Trainer, score_fold
 from difficulty.cli.shipped import find_recipe
 from difficulty.errors import NotAttainableError
-from difficulty.thresholds.curve import PolicyCurve, ScoredTraffic
 from difficulty.thresholds.objective import Objective
+from difficulty.thresholds.policy_curve import PolicyCurve, ScoredTraffic
 from difficulty.traffic.outcomes import Outcomes
 
 DELTA = 0.1

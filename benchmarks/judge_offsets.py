@@ -27,9 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.repetitions import Repeated, mean_of, surroundings, table, write
-from difficulty.traffic.labels.judge import JudgeScores
-from difficulty.traffic.labels.offsets import PRIOR_SCORES
-from difficulty.traffic.readers.raw import RawRow
+from difficulty.traffic.labels.judge import PRIOR_SCORES, JudgeScores
+from difficulty.traffic.readers import RawRow
 
 FloatArray = NDArray[np.float64]
 NOISE, OFFSETS, SCATTER, BETTER = 0.15, 0.1, 0.1, 0.1

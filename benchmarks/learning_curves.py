@@ -102,7 +102,7 @@ def main() -> None:
         }
     recipe = find_recipe(arguments.recipe)
     trainer = Trainer.of(recipe)
-    results = {"recipe": recipe.model_dump(mode="json"), "sets": {}}
+    results = {"recipe": recipe.as_dict(), "sets": {}}
     for name in arguments.sets or sources:
         results["sets"][name] = curves_of(
             name, sources[name], trainer, sizes=arguments.sizes, seeds=arguments.seeds

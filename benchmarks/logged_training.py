@@ -22,7 +22,7 @@ import argparse
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,16 +32,15 @@ from numpy.typing import NDArray
 from benchmarks.repetitions import mean_of, surroundings, table, write
 from benchmarks.simulated_logs import Policy
 from difficulty.cli.shipped import find_encoder, find_recipe
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.metrics import auroc, brier, expected_calibration_error
 from difficulty.model.combination import Scores
 from difficulty.recipe import Recipe
 from difficulty.stages.assemble import build_model, known_tasks
 from difficulty.stages.ingest import ingest
 from difficulty.stages.material import Material, gather
-from difficulty.traffic.columns import pa, pq
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import Traffic, pa, pq
 
 FloatArray = NDArray[np.float64]
 Figures = dict[str, float]
@@ -112,8 +111,8 @@ class Experiment:
         splits.
         """
         labels = {"accept_selection_bias": True}
-        recipe = self.recipe.model_copy(update={"target": "failure", "seed": seed})
-        accepting = recipe.model_copy(update={"labels": recipe.labels.model_copy(update=labels)})
+        recipe = replace(self.recipe, target="failure", seed=seed)
+        accepting = replace(recipe, labels=replace(recipe.labels, **labels))
         known, unknown = (
             self.policy.log(self.requests, np.random.default_rng(seed), propensity=written)
             for written in (True, False)

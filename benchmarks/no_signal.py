@@ -30,8 +30,8 @@ from benchmarks.protocol import read_traffic
 from benchmarks.shares import Share
 from benchmarks.trained import Training, changed
 from difficulty.cli.shipped import find_recipe
+from difficulty.diagnostics.signal import Signal
 from difficulty.errors import TooFewSamplesError, TrafficError
-from difficulty.evaluation.signal import Signal
 from difficulty.traffic.table import Traffic
 
 HERMES_PRO = "bfcl__hermes-2-pro-llama-3-8b__gpt-4-0125-preview"

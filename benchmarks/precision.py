@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.features.encoder import Encoder, load_encoder
-from difficulty.features.sentence import prepare
-from difficulty.features.transformer import kept_on_disk
+from difficulty.encoders.base import Encoder, load_encoder
+from difficulty.encoders.sentence import prepare
+from difficulty.encoders.transformer import kept_on_disk
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized, tokenize
-from difficulty.thresholds.certify import exact_interval
+from difficulty.thresholds.promises import exact_interval
 
 SHARES = (0.1, 0.3, 0.5)
 

@@ -8,6 +8,7 @@ nothing else is chosen. Everything that knows how a model is made from a recipe 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +22,12 @@ from benchmarks.experiments import Experiment
 from benchmarks.stored import Arrays, digest_of
 from difficulty.cli.console import DEFAULT_CACHE
 from difficulty.cli.shipped import find_encoder, find_recipe
+from difficulty.encoders.base import Encoder
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.features.encoder import Encoder
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.recipe import Recipe
-from difficulty.runtime.graph import load_session
 from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.session import load_session
 from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.distil import taught
 from difficulty.stages.run import NamedScores
@@ -203,6 +204,6 @@ def digest_of_recipe(recipe: Recipe) -> str:
     ]
     recipes = [recipe, find_recipe(TEACHER)] if recipe.distil else [recipe]
     return digest_of(
-        [*(one.model_dump_json() for one in recipes), str(SPLIT)],
+        [*(json.dumps(one.as_dict()) for one in recipes), str(SPLIT)],
         *(path.read_bytes() for path in paths),
     )

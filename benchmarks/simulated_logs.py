@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.traffic.columns import SCHEMA, pa
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import SCHEMA, Traffic, pa
 
 __all__ = ["Policy", "with_columns"]
 

@@ -47,7 +47,7 @@ from benchmarks.protocol import (
 from benchmarks.shares import Share
 from benchmarks.trained import TrainedRun, Training, changed
 from difficulty.cli.shipped import find_recipe, shipped_file
-from difficulty.labels import Model
+from difficulty.diagnostics.suspicion import Model
 from difficulty.metrics import percentile_interval
 from difficulty.traffic.table import Traffic
 

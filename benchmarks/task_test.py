@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.shares import Share
-from difficulty.labels import outlying_tasks
+from difficulty.diagnostics.broken_tasks import outlying_tasks
 from difficulty.traffic.outcomes import Outcomes
 
 N_SAMPLES = 60

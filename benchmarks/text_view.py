@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.protocol import BenchmarkSet, apgr, difference, draw, estimate
 from difficulty.cli.shipped import find_encoder, find_recipe
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 from difficulty.stages.assemble import build_model

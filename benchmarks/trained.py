@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 
 from difficulty.cli.shipped import find_encoder
-from difficulty.features.encoder import Encoder
-from difficulty.labels import Model
-from difficulty.labels.suspicion import Scope
+from difficulty.diagnostics.suspicion import Model, Scope
+from difficulty.encoders.base import Encoder
 from difficulty.recipe import Recipe
 from difficulty.stages.run import Run
 from difficulty.stages.scoring import tokenize
 from difficulty.stages.train import train
-from difficulty.traffic.columns import SCHEMA, pa, pq
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import SCHEMA, Traffic, pa, pq
 
 N_DRAWS = 20
 """Of the test metrics that training writes; nothing here reads their intervals."""
@@ -102,8 +100,8 @@ class Training:
             If training refuses the traffic.
         """
         weights = {"row_weight": row_weight, "group_weight": group_weight}
-        labels = self.recipe.labels.model_copy(update=weights)
-        recipe = self.recipe.model_copy(update={"seed": seed, "labels": labels})
+        labels = replace(self.recipe.labels, **weights)
+        recipe = replace(self.recipe, seed=seed, labels=labels)
         with TemporaryDirectory() as scratch:
             path, out = Path(scratch) / "traffic.parquet", Path(scratch) / "run"
             traffic.write(path)

@@ -73,11 +73,7 @@ def main() -> None:
         name: arguments.routellm / "routellm" / "evals" / name for name in ("mmlu", "gsm8k")
     }
     pairs = {name: read_pair(source, trainer) for name, source in sources.items()}
-    results = {
-        "recipe": trainer.recipe.model_dump(mode="json"),
-        "seeds": arguments.seeds,
-        "ways": [],
-    }
+    results = {"recipe": trainer.recipe.as_dict(), "seeds": arguments.seeds, "ways": []}
     for start, new, sizes in WAYS:
         print(f"{start} -> {new} ...", flush=True)
         drawn = drawn_by_seed(pairs[start], pairs[new], sizes, trainer, seeds=arguments.seeds)

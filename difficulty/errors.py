@@ -35,12 +35,15 @@ class FieldError(DifficultyError, ValueError):
         Names and positions that lead to the field; empty where the whole is wrong.
     file : str, optional
         Name of the file, where known.
+    advice : str, optional
+        What to do about it, as a sentence.
     """
 
-    def __init__(self, problem: str, *, where: tuple[object, ...] = (), file: str = "") -> None:
-        super().__init__(
-            f"{file and f'{file}: '}{'.'.join(map(str, where)) or 'content'} {problem}."
-        )
+    def __init__(
+        self, problem: str, *, where: tuple[object, ...] = (), file: str = "", advice: str = ""
+    ) -> None:
+        subject = ".".join(map(str, where)) or "content"
+        super().__init__(f"{file and f'{file}: '}{subject} {problem}.{advice and f' {advice}'}")
         self.problem = problem
         self.where = where
 

@@ -1,9 +1,8 @@
 """Forms: frozen records read from a file, whose fields are checked against their annotations.
 
-A small part of what pydantic does for recipes and settings, for the few records that every router
-reads when it starts: importing pydantic and building its classes takes longer than all the rest
-that this package adds to such a start. Stricter too: a number is not read from a string, nor a
-truth value as a number.
+One way to check what people and other programs write: recipes, settings, price lists, policies,
+manifests, journals. Stricter than what JSON and TOML readers usually are: a number is not read from
+a string, nor a truth value as a number.
 
     @dataclass(frozen=True, kw_only=True)
     class Ticket(Form):
@@ -16,8 +15,9 @@ truth value as a number.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import date, datetime
 from functools import cache
@@ -35,7 +35,7 @@ from typing import (
     get_type_hints,
 )
 
-from difficulty.errors import FieldError
+from difficulty.errors import DifficultyError, FieldError, InvalidValueError
 
 _Reader = Callable[[Any], Any]
 """From what stands in the file to the field's value; raises ``FieldError``."""
@@ -51,17 +51,27 @@ class Rule(NamedTuple):
 
 def at_least(low: float) -> Rule:
     """Return the rule of a smallest number."""
-    return Rule(f"be at least {low:g}", lambda value: value >= low)
+    return Rule(f"be at least {low}", lambda value: value >= low)
+
+
+def at_most(high: float) -> Rule:
+    """Return the rule of a largest number."""
+    return Rule(f"be at most {high}", lambda value: value <= high)
 
 
 def above(low: float) -> Rule:
     """Return the rule of a number that must be exceeded."""
-    return Rule(f"be above {low:g}", lambda value: value > low)
+    return Rule(f"be above {low}", lambda value: value > low)
+
+
+def below(high: float) -> Rule:
+    """Return the rule of a number that must not be reached."""
+    return Rule(f"be below {high}", lambda value: value < high)
 
 
 def between(low: float, high: float) -> Rule:
     """Return the rule of a range, both ends in it."""
-    return Rule(f"be in [{low:g}, {high:g}]", lambda value: low <= value <= high)
+    return Rule(f"be in [{low}, {high}]", lambda value: low <= value <= high)
 
 
 def matching(pattern: str, *, text: str) -> Rule:
@@ -69,7 +79,19 @@ def matching(pattern: str, *, text: str) -> Rule:
     return Rule(text, re.compile(pattern).fullmatch)  # type: ignore[arg-type]
 
 
+finite = Rule("be a finite number", math.isfinite)
 non_empty = Rule("be a non-empty string", bool)
+
+Share = Annotated[float, between(0, 1)]
+Sha256 = Annotated[str, matching("[0-9a-f]{64}", text="be a sha256 as 64 hexadecimal digits")]
+
+
+class _RuleError(FieldError):
+    """A value breaks a rule by itself, rather than in one of its parts."""
+
+    def __init__(self, rule: str, value: object) -> None:
+        super().__init__(f"must {rule}: got {value!r:.80}")
+        self.rule = rule
 
 
 class Form:
@@ -77,11 +99,12 @@ class Form:
 
     Building one checks every field, also with :func:`dataclasses.replace`, and turns what JSON and
     TOML hold into what the annotation says: lists into tuples, ISO 8601 strings into dates, strings
-    into paths, objects into forms.
+    into paths, objects into forms. A subclass checks fields against each other in its own
+    ``__post_init__``, after this one.
     """
 
     def __post_init__(self) -> None:
-        for name, read in _readers(type(self)).items():  # type: ignore[arg-type]  # mypy takes the class for an instance
+        for name, read in _readers(type(self)).items():  # type: ignore[arg-type]  # a class, not an instance
             object.__setattr__(self, name, _within(name, read, getattr(self, name)))
 
     @classmethod
@@ -96,26 +119,73 @@ class Form:
         if isinstance(content, cls):
             return content
         if not isinstance(content, Mapping):
-            raise _refusal("be an object", content)
-        known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
+            raise _RuleError("be a section", content)
+        own = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
         for name, value in content.items():
-            if name not in known:
-                raise FieldError(
-                    f"is not a field that this version knows: got {value!r:.80}", where=(str(name),)
-                )
-        for name, field in known.items():
-            if (
-                name not in content
-                and field.default is MISSING
-                and field.default_factory is MISSING
-            ):
+            if name not in own:
+                problem = f"is not a field that this version knows: got {value!r:.80}"
+                raise FieldError(f"{problem}. {_nearest(str(name), own)}", where=(str(name),))
+        for name, field in own.items():
+            if name not in content and field.default is field.default_factory is MISSING:
                 raise FieldError("is missing", where=(name,))
         return cls(**content)
+
+    @classmethod
+    def parse_from(
+        cls,
+        source: str,
+        content: object,
+        *,
+        error: type[DifficultyError] | None = None,
+        advice: str = "",
+    ) -> Self:
+        """Return the form that a file holds; where it is refused, the message names the file.
+
+        Parameters
+        ----------
+        source : str
+            What the content stands in, as messages call it.
+        content : object
+        error : type, optional
+            What callers expect to be raised; default: ``FieldError``.
+        advice : str
+            Ends the message: what to do about the file.
+        """
+        try:
+            return cls.parse(content)
+        except FieldError as refusal:
+            named = FieldError(refusal.problem, where=refusal.where, file=source, advice=advice)
+            raise (error(str(named)) if error else named) from refusal
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form, fields in the order of the class, perhaps without some."""
         names = [field.name for field in fields(self) if field.name not in without]  # type: ignore[arg-type]
         return {name: _plain(getattr(self, name)) for name in names}
+
+
+def read_toml(path: Path, subject: str) -> dict[str, Any]:
+    """Read a TOML file; ``subject`` is how messages call it.
+
+    Raises
+    ------
+    InvalidValueError
+        If it is missing or no TOML.
+    """
+    import tomllib  # here, because a router has no TOML to read and need not wait for it
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        rule, hint = "be a readable TOML file", f"{error}."
+        raise InvalidValueError(subject, str(path), rule=rule, hint=hint) from error
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """Name the field that was probably meant, or else all there are."""
+    from difflib import get_close_matches  # here, as only a refusal needs it
+
+    near = get_close_matches(name, names, n=1)
+    return f"Perhaps {near[0]!r} is meant" if near else f"Known: {', '.join(sorted(names))}"
 
 
 def _plain(value: Any) -> Any:
@@ -150,10 +220,6 @@ def _within(name: object, read: _Reader, value: Any) -> Any:
         raise error.inside(name) from error.__cause__
 
 
-def _refusal(rule: str, value: object) -> FieldError:
-    return FieldError(f"must {rule}: got {value!r:.80}")
-
-
 def _reader(hint: Any) -> _Reader:
     """Return what reads the values of an annotation."""
     kind, parts = get_origin(hint), get_args(hint)
@@ -164,10 +230,10 @@ def _reader(hint: Any) -> _Reader:
     if kind is Literal:
         return _one_of(parts)
     if kind in (Union, UnionType):
-        (some,) = (part for part in parts if part is not NoneType)
-        return _optional(_reader(some))
+        readers = [_reader(part) for part in parts if part is not NoneType]
+        return _either(readers, optional=NoneType in parts)
     if kind is tuple:
-        return _items(_reader(parts[0]))
+        return _items(_reader(parts[0]), n=None if parts[-1] is Ellipsis else len(parts))
     if kind is dict:
         return _entries(_reader(parts[1]))
     return hint.parse  # type: ignore[no-any-return]  # of another form
@@ -175,32 +241,53 @@ def _reader(hint: Any) -> _Reader:
 
 def _ruled(read: _Reader, rules: tuple[Rule, ...]) -> _Reader:
     def ruled(value: Any) -> Any:
-        found = read(value)
+        result = read(value)
         for rule in rules:
-            if not rule.holds(found):
-                raise _refusal(rule.text, value)
-        return found
+            if not rule.holds(result):
+                raise _RuleError(rule.text, value)
+        return result
 
     return ruled
 
 
 def _one_of(choices: tuple[Any, ...]) -> _Reader:
+    texts = ("false" if choice is False else repr(choice) for choice in choices)
+    rule = f"be {' or '.join(texts)}"
+
     def one_of(value: Any) -> Any:
-        if value not in choices:
-            raise _refusal(f"be {' or '.join(map(repr, choices))}", value)
+        # the type as well, because 0 == False
+        if not any(value == choice and type(value) is type(choice) for choice in choices):
+            raise _RuleError(rule, value)
         return value
 
     return one_of
 
 
-def _optional(read: _Reader) -> _Reader:
-    return lambda value: None if value is None else read(value)
+def _either(readers: Sequence[_Reader], *, optional: bool) -> _Reader:
+    def either(value: Any) -> Any:
+        if optional and value is None:
+            return None
+        refusals: list[FieldError] = []
+        for read in readers:
+            try:
+                return read(value)
+            except FieldError as refusal:
+                refusals.append(refusal)
+        # A value that is of the right kind as a whole, with something wrong in it, was meant so.
+        inner = [refusal for refusal in refusals if not isinstance(refusal, _RuleError)]
+        if inner:
+            raise inner[0]
+        raise _RuleError(" or ".join(refusal.rule for refusal in refusals), value)  # type: ignore[attr-defined]
+
+    return either
 
 
-def _items(read: _Reader) -> _Reader:
+def _items(read: _Reader, *, n: int | None) -> _Reader:
+    rule = "be a list" if n is None else f"be a list of {n}"
+
     def items(value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            raise _refusal("be a list", value)
+        if not isinstance(value, list | tuple) or n not in (None, len(value)):
+            raise _RuleError(rule, value)
         return tuple(_within(index, read, item) for index, item in enumerate(value))
 
     return items
@@ -209,7 +296,7 @@ def _items(read: _Reader) -> _Reader:
 def _entries(read: _Reader) -> _Reader:
     def entries(value: Any) -> Any:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            raise _refusal("be an object", value)
+            raise _RuleError("be a section", value)
         return {key: _within(key, read, item) for key, item in value.items()}
 
     return entries
@@ -218,7 +305,7 @@ def _entries(read: _Reader) -> _Reader:
 def _typed(rule: str, *kinds: type) -> _Reader:
     def typed(value: Any) -> Any:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise _refusal(rule, value)
+            raise _RuleError(rule, value)
         return value
 
     return typed
@@ -227,11 +314,12 @@ def _typed(rule: str, *kinds: type) -> _Reader:
 def _iso(rule: str, kind: type[date]) -> _Reader:
     def iso(value: Any) -> Any:
         try:
-            return (
-                kind.fromisoformat(value) if isinstance(value, str) else _typed(rule, kind)(value)
-            )
+            day = kind.fromisoformat(value) if isinstance(value, str) else value
         except ValueError as error:
-            raise _refusal(rule, value) from error
+            raise _RuleError(rule, value) from error
+        if type(day) is not kind:  # exactly: a datetime is a date too
+            raise _RuleError(rule, value)
+        return day
 
     return iso
 

@@ -9,9 +9,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from difficulty.errors import InvalidValueError
+from difficulty.form import Form, Rule
 from difficulty.route import Route
 
 Preference = Literal["cheap", "tie", "frontier"]
@@ -185,25 +186,21 @@ class OperatingPoint:
         return form
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
+UsdPerMillion = Annotated[
+    float, Rule("be 0 or more USD per million tokens", lambda price: 0 <= price < math.inf)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices(Form):
     """What the two models cost, in USD per million tokens, on a date."""
 
     date: str
     """ISO date of the price list."""
-    cheap_input: float
-    cheap_output: float
-    frontier_input: float
-    frontier_output: float
-
-    def __post_init__(self) -> None:
-        for name in ("cheap_input", "cheap_output", "frontier_input", "frontier_output"):
-            _check(
-                getattr(self, name),
-                f"price {name}",
-                "be 0 or more USD per million tokens",
-                lambda value: 0 <= value < math.inf,
-            )
+    cheap_input: UsdPerMillion
+    cheap_output: UsdPerMillion
+    frontier_input: UsdPerMillion
+    frontier_output: UsdPerMillion
 
 
 def _plain(value: Any) -> Any:

@@ -1,9 +1,43 @@
-"""The two routes a request can take; in a module of its own, because routers need no other
-record.
+"""What a recipe and a bundle both say of the rule: routes, tasks, checks of answers.
+
+In a module of its own, because routers need no other record.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from difficulty.errors import FieldError
+from difficulty.form import Form, non_empty
 
 Route = Literal["cheap", "frontier"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidatorRule(Form):
+    """One check of the cheap model's answers; see :mod:`difficulty.gateway.validators`."""
+
+    check: Annotated[str, non_empty]
+    """Name of a validator: ``json``, ``json_schema``, ``tool_call``, ``regex``, ``non_empty``,
+    ``refusal`` or ``python``."""
+    tasks: tuple[str, ...] = ()
+    """Tasks whose answers are checked; empty for every request, also those without a task."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The validator's own options."""
+
+
+def check_tasks(easy: Iterable[str], hard: Iterable[str]) -> None:
+    """Refuse a task that is both easy and hard.
+
+    Raises
+    ------
+    FieldError
+        If there is one.
+    """
+    both = sorted({*easy} & {*hard})
+    if both:
+        raise FieldError(
+            f"must say of a task that it is easy or hard, not both: got {', '.join(both)}"
+        )

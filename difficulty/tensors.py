@@ -25,7 +25,7 @@ from onnx import helper, numpy_helper
 from difficulty.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from difficulty.features.encoder import Encoder
+    from difficulty.encoders.base import Encoder
 
 Operand: TypeAlias = "Tensor | NDArray[Any] | list[int] | float"
 """A number counts as a scalar of the other side's type, a list as a vector of int64."""

@@ -20,10 +20,10 @@ from difficulty.channels.neighbours import NeighbourChannel
 from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.task_columns import TaskChannel
 from difficulty.channels.task_guess import TaskGuessChannel
-from difficulty.features import encoder as encoders
-from difficulty.features.quantise import quantise_graph
-from difficulty.features.static import StaticEncoder, quantise_rows
-from difficulty.features.transformer import ENCODER_FILES, TransformerEncoder
+from difficulty.encoders import base as encoders
+from difficulty.encoders.quantise import quantise_graph
+from difficulty.encoders.static import StaticEncoder, quantise_rows
+from difficulty.encoders.transformer import ENCODER_FILES, TransformerEncoder
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes

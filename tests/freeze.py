@@ -45,6 +45,14 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?!\w)")
 _MASKS = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|\+00:00)", "<time>"),
     (rf'("(?:difficulty|{"|".join(_LIBRARIES)})": )"[\w.+]+"', r'\1"<version>"'),
+    (r"(<dt>(?:libraries|judged with), [\w-]+</dt><dd>)[^<]+", r"\1<version>"),
+    (
+        r'("judged_on": "|<dt>judged on</dt><dd>|requests of traffic\.parquet, )[\d-]{10}',
+        r"\1<today>",
+    ),
+)
+_WITH_TIME_OR_PATH = re.compile(
+    r"(?:run|manifest|policy|metrics|economics|summary)\.json|\.md|\.html|\.txt"
 )
 _COMMAND = "from difficulty.cli import main; main()"
 
@@ -77,9 +85,7 @@ def this_machine():
     """Return what the last digits of a float depend on: the processor and the libraries."""
     lines = []
     if (table := Path("/proc/cpuinfo")).is_file():
-        lines = [
-            line for line in table.read_text().splitlines() if re.match("model name|flags", line)
-        ]
+        lines = re.findall("^(?:model name|flags).*", table.read_text(), flags=re.MULTILINE)
     digest = hashlib.sha256("\n".join(lines[:2]).encode()).hexdigest()[:16]
     libraries = {name: version(name) for name in (*_LIBRARIES, "pyarrow")}
     return {"processor": f"{platform.machine()} {digest}", **libraries}
@@ -93,7 +99,25 @@ def digests_of(folder):
 
 def outlines_of(folder):
     """Return each file as text."""
-    return {name: _outline(folder, name) for name in names_in(folder)}
+    return {name: outline_of(folder, name) for name in names_in(folder)}
+
+
+def outline_of(folder, name):
+    """Return a file as text: arrays and graphs by their shapes, sums and some entries."""
+    path = folder / name
+    match path.suffix:
+        case ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return "\n".join(_array_line(key, arrays[key]) for key in arrays.files)
+        case ".onnx":
+            return _graph_outline(onnx.load(path))
+        case ".parquet":
+            table = pyarrow.parquet.read_table(path)
+            rows = json.dumps(table.to_pylist(), default=str).encode()
+            return f"{table.schema.to_string()}\nrows {hashlib.sha256(rows).hexdigest()}"
+        case _ if path.stat().st_size > 300_000:
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _masked_bytes(folder, name).decode()
 
 
 def first_difference(name, before, after, *, same_machine):
@@ -160,23 +184,6 @@ def _first_place(old, new, relative, absolute):
     return None if old[old_at:] == new[new_at:] else old_at
 
 
-def _outline(folder, name):
-    path = folder / name
-    match path.suffix:
-        case ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return "\n".join(_array_line(key, arrays[key]) for key in arrays.files)
-        case ".onnx":
-            return _graph_outline(onnx.load(path))
-        case ".parquet":
-            table = pyarrow.parquet.read_table(path)
-            rows = json.dumps(table.to_pylist(), default=str).encode()
-            return f"{table.schema.to_string()}\nrows {hashlib.sha256(rows).hexdigest()}"
-        case _ if path.stat().st_size > 300_000:
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-    return _masked_bytes(folder, name).decode()
-
-
 def _array_line(name, array):
     head = f"{name} {array.dtype} {array.shape}"
     if array.dtype.kind != "f":
@@ -210,13 +217,10 @@ def _tensor_line(tensor):
 def _masked_bytes(folder, name):
     """Return a file's bytes, without what two runs of the same code differ in where it is text."""
     content = (folder / name).read_bytes()
-    if not re.search(
-        r"(run|manifest|policy|metrics|economics|summary)\.json|\.md|\.html|\.txt", name
-    ):
+    if not _WITH_TIME_OR_PATH.search(name):
         return content
     text = content.decode().replace(str(folder), "<out>")
-    for literal, mask in _dates_of(folder).items():
-        text = text.replace(literal, mask)
+    text = text.replace(_review_date(folder), "<review date>")
     for pattern, mask in _MASKS:
         text = re.sub(pattern, mask, text)
     if name.endswith("manifest.json"):  # of files with a time in them; each is compared by itself
@@ -225,13 +229,10 @@ def _masked_bytes(folder, name):
     return text.encode()
 
 
-def _dates_of(folder):
-    """Return the day of shipping and the day of review, 91 days later, with their masks."""
-    created = json.loads((folder / "sample-1/manifest.json").read_text(encoding="utf-8"))["created"]
-    shipped = date.fromisoformat(created[:10])
-    review = shipped + timedelta(days=91)
-    judged = f'"judged_on": "{shipped}"'
-    return {judged: '"judged_on": "<shipped>"', str(review): "<review>"}
+def _review_date(folder):
+    """Return the day 91 days after shipping, as the recipe asks."""
+    manifest = json.loads((folder / "sample-1/manifest.json").read_text(encoding="utf-8"))
+    return str(date.fromisoformat(manifest["created"][:10]) + timedelta(days=91))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 
 from difficulty.cli.shipped import find_encoder
-from difficulty.features.static import StaticEncoder, quantise_rows
+from difficulty.encoders.static import StaticEncoder, quantise_rows
 from difficulty.recipe import parse_recipe
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship

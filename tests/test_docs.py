@@ -14,24 +14,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import typer
-from pydantic import BaseModel
 
-from difficulty.bundle import (
-    Chosen,
-    Exploration,
-    Fallback,
-    FileEntry,
-    Manifest,
-    Policy,
-    ValidatorRule,
-)
+from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy
 from difficulty.bundle.policy import CutOffs, Early
 from difficulty.cli.app import build_app
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import FIGURES
 from difficulty.events import Call, DecisionEvent
+from difficulty.form import Form
 from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve
 from difficulty.recipe import Recipe
+from difficulty.route import ValidatorRule
 from difficulty.runtime import Decision, Request, Router, Scorer
 from difficulty.runtime.scorer import EarlyScorer
 from difficulty.text import TextView
@@ -256,23 +249,23 @@ def test_page_has_a_row_for_every_field(page, name):
 
 def recipe_keys(model=Recipe, prefix=""):
     """Yield each key of a recipe with its default as TOML; sections have none."""
-    for name, field in model.model_fields.items():
-        inner = [
-            kind
-            for kind in (field.annotation, *typing.get_args(field.annotation))
-            if _is_section(kind)
-        ]
+    hints = typing.get_type_hints(model)
+    for name, field in model.__dataclass_fields__.items():
+        inner = [kind for kind in (hints[name], *typing.get_args(hints[name])) if _is_section(kind)]
         yield from (
             recipe_keys(inner[0], f"{prefix}{name}.") if inner else [(prefix + name, _toml(field))]
         )
 
 
 def _is_section(kind):
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+    return isinstance(kind, type) and issubclass(kind, Form)
 
 
 def _toml(field):
-    return "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+    if not _has_default(field):
+        return "required"
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return f"`{json.dumps(default)}`"
 
 
 @pytest.mark.parametrize(("key", "default"), list(recipe_keys()))

@@ -14,13 +14,13 @@ from tokenizers.trainers import BpeTrainer
 
 from difficulty.bundle import Bundle
 from difficulty.cli.shipped import find_encoder, shipped_file
+from difficulty.encoders.base import write_card
+from difficulty.encoders.transformer import ENCODER_FILES
 from difficulty.export.suite import golden_requests
-from difficulty.features.encoder import write_card
-from difficulty.features.transformer import ENCODER_FILES
 from difficulty.recipe import parse_recipe
 from difficulty.runtime import Request, Router
-from difficulty.runtime.requests import RequestRow, route_rows
 from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.service import RequestRow, route_rows
 from difficulty.stages.ingest import ingest
 from difficulty.stages.route import score_rows
 from difficulty.stages.run import Run

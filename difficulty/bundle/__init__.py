@@ -2,10 +2,18 @@
 lab code, no pickle.
 """
 
-from difficulty.bundle.manifest import BUNDLE_FORMAT, FileEntry, Manifest
-from difficulty.bundle.policy import Chosen, Exploration, Fallback, Policy, ValidatorRule
+from difficulty.bundle.policy import (
+    BUNDLE_FORMAT,
+    Chosen,
+    Exploration,
+    Fallback,
+    FileEntry,
+    Manifest,
+    Policy,
+)
 from difficulty.bundle.store import Bundle, read_bundle, write_bundle
 from difficulty.bundle.trust import Trust, load_trust
+from difficulty.route import ValidatorRule
 
 __all__ = [
     "BUNDLE_FORMAT",

@@ -18,41 +18,79 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from difficulty.bundle.lock import locked
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name, checked
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
 from difficulty.errors import PromotedMeanwhileError, RegistryError
+from difficulty.form import Form
+from difficulty.storage import whole_file
+
+_WAIT_S = 30.0
+_PAUSE_S = 0.05
+
+
+@contextmanager
+def locked(path: Path, *, wait_s: float = _WAIT_S) -> Iterator[None]:
+    """Hold a lock file while the block runs.
+
+    A lock whose holder was killed is free at once: it belongs to the open file, not to the file's
+    being there. The file stays.
+
+    Raises
+    ------
+    RegistryError
+        If another process holds it for longer than ``wait_s`` seconds.
+    """
+    import fcntl  # POSIX
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        end = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise RegistryError(
+                        f"another process holds {str(path)!r} for more than {wait_s:g} s. Try"
+                        " again."
+                    ) from None
+                time.sleep(_PAUSE_S)
+        yield
+    finally:
+        os.close(handle)
+
 
 JOURNAL_FORMAT = 1
 
+_Kind: TypeAlias = Literal["published", "promoted", "rolled back"]
 
-class Event(BaseModel):
+
+@dataclass(frozen=True, kw_only=True)
+class Event(Form):
     """One change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     at: datetime
-    event: Literal["published", "promoted", "rolled back"]
+    event: _Kind
     version: int
     """The version that was published, or that is the champion from now on."""
     bundle: str = ""
     digest: str = ""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = field(default_factory=dict)
     """Of a publication: lineage and figures; of a promotion: what it was decided by."""
 
 
-class Journal(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Journal(Form):
     """All changes of one name, and what follows from them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = JOURNAL_FORMAT
     name: str
@@ -96,10 +134,7 @@ class Journal(BaseModel):
 
     def with_event(self, event: Event) -> Journal:
         """Return the journal with one more change."""
-        return self.model_copy(update={"events": (*self.events, event)})
-
-
-_Kind: TypeAlias = Literal["published", "promoted", "rolled back"]
+        return replace(self, events=(*self.events, event))
 
 
 class FolderRegistry:
@@ -242,14 +277,9 @@ class FolderRegistry:
         )
 
     def _write(self, journal: Journal) -> None:
-        home = self.folder / journal.name
-        scratch = home / "journal.json.new"
-        with scratch.open("w", encoding="utf-8") as file:
-            file.write(journal.model_dump_json(indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, home / "journal.json")
-        _sync(home)
+        with whole_file(self.folder / journal.name / "journal.json", durable=True) as file:
+            json.dump(journal.as_dict(), file, indent=1, ensure_ascii=False)
+            file.write("\n")
 
 
 def _parsed(form: Any, path: Path) -> Journal:
@@ -259,15 +289,8 @@ def _parsed(form: Any, path: Path) -> Journal:
             f"journal format {found} is newer than this version reads (1 to {JOURNAL_FORMAT})."
             " Upgrade difficulty."
         )
-    try:
-        return Journal.model_validate(form)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise RegistryError(
-            f"{str(path)!r}: {where}: {first['msg']}; got {first['input']!r:.80}. Restore it from a"
-            " copy."
-        ) from error
+    advice = "Restore it from a copy."
+    return Journal.parse_from(repr(str(path)), form, error=RegistryError, advice=advice)
 
 
 def _event(event: _Kind, version: int, **more: Any) -> Event:
@@ -287,12 +310,3 @@ def _keep(bundle: Bundle, folder: Path) -> None:
     kept = folder / _folder_name(bundle.label, bundle.digest)
     if not kept.exists():
         copy_bundle(bundle, kept)
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from difficulty.errors import FieldError
-from difficulty.form import Form, at_least, between, non_empty
-
-Share = Annotated[float, between(0, 1)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ValidatorRule(Form):
-    """One check of the cheap model's answers; see :mod:`difficulty.runtime.validators`."""
-
-    check: Annotated[str, non_empty]
-    """Name of a validator: ``json``, ``non_empty``, ..."""
-    tasks: tuple[str, ...] = ()
-    """Tasks whose answers are checked; empty for every request, also those without a task."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """The validator's own options."""
+from difficulty.form import Form, Sha256, Share, above, at_least, between, non_empty
+from difficulty.route import ValidatorRule, check_tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +143,63 @@ class Policy(Form):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        both = sorted({*self.easy_tasks} & {*self.hard_tasks})
-        if both:
-            raise FieldError(
-                f"must say of a task that it is easy or hard, not both: got {', '.join(both)}"
-            )
+        check_tasks(self.easy_tasks, self.hard_tasks)
+
+
+BUNDLE_FORMAT = 1
+UNSEALED = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry(Form):
+    """Size and hash of one file."""
+
+    sha256: Sha256
+    bytes: Annotated[int, at_least(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Form):
+    """What a bundle is; the fields are specified in ``docs/bundle.md``."""
+
+    format: int = BUNDLE_FORMAT
+    name: Annotated[str, non_empty]
+    version: Annotated[str, non_empty]
+    created: datetime
+    target: Literal["benefit", "failure"]
+    outputs: tuple[str, ...]
+    """Outputs of ``scorer.onnx``, in order."""
+    text_view: int
+    max_chars: Annotated[int, at_least(2)]
+    max_tokens: Annotated[int, at_least(1)]
+    task_ids: dict[str, int] = field(default_factory=dict)
+    """Id that stands before the text's where the request's task is known; not counted in
+    ``max_tokens``.
+    """
+    score_tolerance: Annotated[float, above(0)]
+    """How far another runtime's scores may be from ``golden.jsonl``."""
+    cheap_model: str | None = None
+    frontier_model: str | None = None
+    training_data: str
+    """Hash of the labelled traffic, as ``difficulty ingest`` reports it."""
+    split: dict[str, Any]
+    """Seed and shares of the split, so that evaluation can find the test rows again."""
+    recipe: dict[str, Any]
+    libraries: dict[str, str]
+    files: dict[str, FileEntry]
+    sha256: Sha256 = UNSEALED
+    """Of the manifest itself, these 64 digits being zeros."""
+
+
+def seal(content: bytes) -> bytes:
+    """Put its own hash into the bytes of a manifest whose ``sha256`` is ``UNSEALED``."""
+    before, _, after = content.rpartition(UNSEALED.encode())
+    return before + sha256(content).hexdigest().encode() + after
+
+
+def is_sealed(content: bytes, seal: str) -> bool:
+    """Return whether the bytes of a manifest are those that ``seal`` was taken of."""
+    return (
+        content.count(seal.encode()) == 1
+        and sha256(content.replace(seal.encode(), UNSEALED.encode())).hexdigest() == seal
+    )

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from difficulty.bundle.store import Bundle
 from difficulty.errors import RegistryError
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 

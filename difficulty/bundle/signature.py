@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from difficulty.bundle.store import SIGNATURE, Bundle, read_bundle
 from difficulty.bundle.trust import Trust
 from difficulty.errors import MissingExtraError, SignatureError, SigningKeyError
+from difficulty.storage import move_into_place, scratch_beside
 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _NEW_KEY = "Make one with: openssl ecparam -name prime256v1 -genkey -noout -out private.pem"
@@ -98,10 +99,7 @@ def opened(key: SigningKey) -> SigningKey:
 def sign_folder(folder: Path, key: SigningKey) -> Signer:
     """Sign a folder that is known to hold a whole bundle."""
     model_signing = _model_signing()
-    with (
-        tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch,
-        _usable_key(key) as private_key,
-    ):
+    with scratch_beside(folder) as scratch, _usable_key(key) as private_key:
         config = model_signing.signing.Config()
         try:
             if key.certificate is None:
@@ -122,12 +120,10 @@ def sign_folder(folder: Path, key: SigningKey) -> Signer:
                 paths=[SIGNATURE], ignore_git_paths=False
             )
         )
-        made = Path(scratch) / SIGNATURE
-        config.sign(folder, made)
-        signer = _statement(made.read_bytes()).signer
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(made, folder / SIGNATURE)
+        signature = scratch / SIGNATURE
+        config.sign(folder, signature)
+        signer = _statement(signature.read_bytes()).signer
+        move_into_place(signature, folder / SIGNATURE, durable=True)
     return signer
 
 

@@ -6,17 +6,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from difficulty.bundle.manifest import BUNDLE_FORMAT, UNSEALED, FileEntry, Manifest, is_sealed, seal
-from difficulty.bundle.policy import Policy
-from difficulty.errors import BundleError, BundleNotFoundError, FieldError
+from difficulty.bundle.policy import (
+    BUNDLE_FORMAT,
+    UNSEALED,
+    FileEntry,
+    Manifest,
+    Policy,
+    is_sealed,
+    seal,
+)
+from difficulty.errors import BundleError, BundleNotFoundError
 from difficulty.form import Form
+from difficulty.storage import whole_folder
 from difficulty.text import TEXT_VIEWS
 
 REQUIRED_FILES = (
@@ -117,11 +123,11 @@ def write_bundle(
     }
     checked = _parse(Manifest, {**manifest, "files": entries, "sha256": UNSEALED}, "manifest.json")
     _parse_json(Policy, files["policy.json"], "policy.json")
-    with appearing(folder) as made:
-        _write_all(made, {**files, "manifest.json": seal(_json_bytes(checked))})
+    with whole_folder(folder, durable=True) as unfinished:
+        _write_all(unfinished, {**files, "manifest.json": seal(_json_bytes(checked))})
         if sign:
-            sign(made)
-        written = read_bundle(made)  # what cannot be read back is not shipped
+            sign(unfinished)
+        written = read_bundle(unfinished)  # what cannot be read back is not shipped
     return replace(written, path=folder)
 
 
@@ -138,8 +144,8 @@ def copy_bundle(bundle: Bundle, folder: Path) -> None:
             f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose another"
             " folder."
         )
-    with appearing(folder) as made:
-        _write_all(made, bundle.contents)
+    with whole_folder(folder, durable=True) as unfinished:
+        _write_all(unfinished, bundle.contents)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -261,48 +267,17 @@ def _load_json(content: bytes, name: str) -> Any:
         ) from error
 
 
-def _parse(kind: type[_Form], form: Any, name: str) -> _Form:
-    try:
-        return kind.parse(form)
-    except FieldError as error:
-        raise BundleError(f"{name}: {error} Ship the bundle again.") from error
+def _parse(kind: type[_Form], content: Any, name: str) -> _Form:
+    return kind.parse_from(name, content, error=BundleError, advice="Ship the bundle again.")
 
 
 def _json_bytes(form: Form) -> bytes:
     return (json.dumps(form.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-@contextmanager
-def appearing(folder: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of ``folder`` when the block is done, and goes when
-    it fails.
-    """
-    # here, because routers only read: these two load compression libraries, and the start waits for
-    # them
-    import shutil
-    import tempfile
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        (made := scratch / folder.name).mkdir()
-        made.chmod(0o755)
-        yield made
-        os.rename(made, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
-        _write_synced(folder / name, content)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        (folder / name).write_bytes(content)
 
 
 def _sha256(content: bytes) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from difficulty.errors import FieldError, InvalidValueError
-from difficulty.form import Form
+from difficulty.bundle.store import Bundle, read_bundle
+from difficulty.errors import FieldError
+from difficulty.form import Form, read_toml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +47,27 @@ def load_trust(path: Path) -> Trust:
     FieldError
         If it names nobody, or holds an unknown key.
     """
-    import tomllib  # here, because most routers have no trust file and need not wait for it
-
-    try:
-        form = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidValueError(
-            "trust file", str(path), rule="be a readable TOML file", hint=f"{error}."
-        ) from error
-    try:
-        trust = Trust.parse(form)
-    except FieldError as error:
-        raise FieldError(error.problem, where=error.where, file=path.name) from error
+    trust = Trust.parse_from(path.name, read_toml(path, "trust file"))
     here = {
         name: tuple(path.parent / file for file in getattr(trust, name))
         for name in ("public_keys", "certificates")
     }
     return replace(trust, **here)
+
+
+def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
+    """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
+
+    Raises
+    ------
+    BundleError
+        If either check fails; ``SignatureError`` if it is the signature's.
+    """
+    bundle = read_bundle(folder)
+    if trust is not None:
+        from difficulty.bundle.signature import (
+            verify_signature,
+        )  # here, so that only those who ask for a signature wait for it
+
+        verify_signature(bundle, trust)
+    return bundle

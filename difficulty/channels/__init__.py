@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.errors import InvalidValueError, RecipeError, RunError
+from difficulty.plugins import known_names, resolve
 from difficulty.recipe import FeatureSettings
-from difficulty.registry import known_names, resolve
 
 if TYPE_CHECKING:
     from difficulty.channels.task_columns import TaskChannel
-    from difficulty.features.encoder import Encoder
+    from difficulty.encoders.base import Encoder
     from difficulty.tensors import RequestTensors, Tensor
 
 __all__ = [

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import Matrix
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
 
 if TYPE_CHECKING:

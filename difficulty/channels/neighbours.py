@@ -18,7 +18,7 @@ from sklearn.cluster import KMeans
 
 from difficulty.channels.embedding import EncoderChannel
 from difficulty.channels.heads import Matrix
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class NeighbourChannel(EncoderChannel):
         cls, features: FeatureSettings, encoder: Encoder, tasks: Sequence[str]
     ) -> NeighbourChannel | None:
         """Return it where the recipe has the section."""
-        return cls(encoder, **features.neighbours.model_dump()) if features.neighbours else None
+        return cls(encoder, **features.neighbours.as_dict()) if features.neighbours else None
 
     def settings(self) -> dict[str, Any]:
         """Return most centres and sharpness."""

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from difficulty.channels import Channel, HeadColumns, Tasks
 from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.channels.task_columns import TaskChannel
+from difficulty.encoders.base import Encoder
 from difficulty.errors import InvalidValueError
-from difficulty.features.encoder import Encoder
 from difficulty.recipe import FeatureSettings
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class NgramChannel(Channel):
     ) -> NgramChannel | None:
         """Return it where the recipe has the section."""
         settings = features.ngrams
-        return cls(encoder.vocabulary_size, **settings.model_dump()) if settings else None
+        return cls(encoder.vocabulary_size, **settings.as_dict()) if settings else None
 
     @property
     def vocabulary_size(self) -> int:

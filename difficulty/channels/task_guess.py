@@ -17,7 +17,7 @@ from scipy.special import softmax
 from difficulty.channels import Tasks
 from difficulty.channels.embedding import EncoderChannel
 from difficulty.channels.heads import Matrix, fit_classes
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
 
 if TYPE_CHECKING:

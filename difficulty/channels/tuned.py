@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels.embedding import EncoderChannel
 from difficulty.channels.heads import LinearHead
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
 
 

@@ -45,9 +45,9 @@ def command(
     from difficulty.cli.shipped import find_encoder, find_recipe, shipped_file
     from difficulty.economics import load_price_list
     from difficulty.errors import RunError
-    from difficulty.evaluation import evaluation_table
+    from difficulty.report.console import evaluation_table
     from difficulty.runtime import Request, Router
-    from difficulty.runtime.requests import RequestRow, route_rows
+    from difficulty.runtime.service import RequestRow, route_rows
     from difficulty.stages.evaluate import evaluate_scorer
     from difficulty.stages.ingest import ingest
     from difficulty.stages.ship import ship

@@ -73,9 +73,9 @@ def command(
 ) -> None:
     """Run economics."""
     from difficulty.economics import load_price_list
-    from difficulty.economics.options import Answers
-    from difficulty.economics.table import economics_table
-    from difficulty.economics.volume import parse_volume
+    from difficulty.economics.conditions import Answers
+    from difficulty.economics.usage import parse_volume
+    from difficulty.report.console import economics_table
     from difficulty.stages.economics import weigh_up
     from difficulty.stages.priced import Question, write_economics
 

@@ -90,7 +90,7 @@ def command(
 
 def _print(result: Judgement, out_path: Path) -> None:
     """Print the tables, and what was written where."""
-    from difficulty.evaluation import evaluation_table
+    from difficulty.report.console import evaluation_table
 
     out.print(f"{result.judged:,} samples judged. {result.note}")
     out.print(evaluation_table(result.evaluation))

@@ -14,7 +14,7 @@ import typer
 from difficulty.cli.console import JsonFlag, OutPath, counting, err, out, print_json, shown
 
 if TYPE_CHECKING:
-    from difficulty.traffic.summary import Summary
+    from difficulty.traffic.writer import Summary
 
 
 _MOST_TASKS = 8

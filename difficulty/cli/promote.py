@@ -100,7 +100,7 @@ def _print(name: str, done: Promotion) -> None:
 def _print_comparison(comparison: Comparison) -> None:
     from rich.table import Table
 
-    from difficulty.evaluation import as_text
+    from difficulty.report.wording import as_text
 
     table = Table("", "challenger", "champion", "difference", box=None, pad_edge=False)
     for figure, pair in comparison.figures.items():

@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Run route."""
     from difficulty.runtime import Request, Router
-    from difficulty.runtime.requests import RequestRow, read_requests, route_rows
+    from difficulty.runtime.service import RequestRow, read_requests, route_rows
     from difficulty.stages.route import write_rows
 
     check_one_input(text, input_path)

@@ -32,9 +32,9 @@ def command(
 ) -> None:
     """Run score."""
     from difficulty.bundle import read_bundle
-    from difficulty.runtime.requests import RequestRow, read_requests
     from difficulty.runtime.router import Request
     from difficulty.runtime.scorer import Scorer
+    from difficulty.runtime.service import RequestRow, read_requests
     from difficulty.stages.route import score_rows, write_rows
 
     check_one_input(text, input_path)

@@ -198,7 +198,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate] | None = Non
     """
     from rich.table import Table
 
-    from difficulty.evaluation import as_text
+    from difficulty.report.wording import as_text
     from difficulty.thresholds.point import EXPECTED
 
     out.print(f"threshold {point.threshold:.6g}, chosen by {point.objective}", markup=False)
@@ -248,7 +248,7 @@ def _policy(run: Run, given: Mapping[str, Any]) -> PolicySettings | None:
     from difficulty.recipe import parse_recipe
 
     changes = {name: value for name, value in given.items() if value is not None}
-    recipe = run.recipe.model_dump()
+    recipe = run.recipe.as_dict()
     return (
         parse_recipe({**recipe, "policy": {**recipe["policy"], **changes}}, name="options").policy
         if changes

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from difficulty.cli.console import DEFAULT_CACHE
+from difficulty.encoders.base import Encoder, load_encoder
+from difficulty.encoders.sentence import prepare
+from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RecipeError
-from difficulty.features.encoder import Encoder, load_encoder
-from difficulty.features.sentence import prepare
-from difficulty.features.transformer import kept_on_disk
 from difficulty.recipe import FeatureSettings, Recipe, load_recipe
 
 _PACKAGE = Path(__file__).resolve().parent.parent

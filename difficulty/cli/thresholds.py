@@ -55,7 +55,7 @@ def command(
     from difficulty.bundle.signature import opened
     from difficulty.cli.signing import given_key
     from difficulty.economics import load_prices
-    from difficulty.evaluation import as_text
+    from difficulty.report.wording import as_text
     from difficulty.stages.thresholds import rechoose
 
     price_list = load_prices(prices) if prices else None

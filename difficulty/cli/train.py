@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,18 +81,18 @@ def command(
     """Run train."""
     from difficulty.cli.searched import search_table
     from difficulty.cli.shipped import find_encoder, find_recipe
-    from difficulty.evaluation import evaluation_table
     from difficulty.recipe import parse_recipe
+    from difficulty.report.console import evaluation_table
     from difficulty.stages.run import Run
     from difficulty.stages.train import train
 
     start = Run.read(start_from) if start_from else None
     chosen = start.recipe if start and not recipe else find_recipe(recipe or "fast")
     if target:
-        chosen = parse_recipe({**chosen.model_dump(), "target": target}, name="--target")
+        chosen = parse_recipe({**chosen.as_dict(), "target": target}, name="--target")
     if accept_selection_bias:
-        labels = chosen.labels.model_copy(update={"accept_selection_bias": True})
-        chosen = chosen.model_copy(update={"labels": labels})
+        labels = replace(chosen.labels, accept_selection_bias=True)
+        chosen = replace(chosen, labels=labels)
     tracker = _tracker(tracking_uri, experiment) if tracking else None
     with steps() as say:
         say("finding the encoder")

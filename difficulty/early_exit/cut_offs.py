@@ -21,7 +21,7 @@ from scipy.stats import binom
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.metrics.bootstrap import group_codes
 from difficulty.records import Estimate
-from difficulty.thresholds.certify import binomial_p_value, exact_interval
+from difficulty.thresholds.promises import binomial_p_value, exact_interval
 
 FloatArray = NDArray[np.float64]
 CONFIDENCE = 0.95

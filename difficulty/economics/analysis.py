@@ -2,40 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 
-from difficulty.economics.basis import Basis
-from difficulty.economics.conditions import Findings, check_conditions
-from difficulty.economics.drawn import draw_ratios
-from difficulty.economics.figures import (
+from difficulty.economics.account import Condition, Curve, Economics, Plot, Verdict
+from difficulty.economics.basis import Basis, Known, draw_ratios, interval, known_month
+from difficulty.economics.conditions import (
+    Answers,
+    Findings,
+    Flow,
+    Option,
+    barred_shapes,
+    best_option,
+    check_conditions,
+    options_of,
+)
+from difficulty.economics.monthly import (
     Means,
     flow_of,
     hosting_figures,
     overall_figures,
     plan_figures,
 )
-from difficulty.economics.known import Known, known_month
-from difficulty.economics.options import (
-    Answers,
-    Flow,
-    Option,
-    barred_shapes,
-    best_option,
-    options_of,
-)
-from difficulty.economics.plot import break_even_plot
-from difficulty.economics.prices import PriceList
-from difficulty.economics.result import Economics
-from difficulty.economics.sections import Shape
-from difficulty.economics.usage import Requests, plan_ratios, request_ratios
-from difficulty.economics.verdict import saved_text, verdict_of
-from difficulty.economics.volume import Arrivals, Volume
+from difficulty.economics.prices import PriceList, Shape
+from difficulty.economics.usage import Arrivals, Requests, Volume, plan_ratios, request_ratios
+from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import affordable_draws
 from difficulty.records import Estimate
+
+_POINTS = 61
+_DEFAULT = 1e6
+_BEYOND = 2.0
+
+
+def break_even_plot(options: Mapping[Shape, Option], volume: FloatArray) -> Plot:
+    """Return the curves from no request to twice the month's volume, or the first break-even where
+    that is more.
+
+    The bands hold 95 % of the draws at each volume. Where the cost to keep it is unknown the curves
+    are without it.
+    """
+    net = all(not np.isnan(option.net.cost.fixed).any() for option in options.values())
+    savings = {shape: option.net if net else option.saving for shape, option in options.items()}
+    even = [float(saving.break_even()[0]) for saving in savings.values()]
+    first = min((mark for mark in even if np.isfinite(mark)), default=0.0)
+    top = max(first, float(volume[0])) if np.isfinite(volume[0]) else first
+    volumes = np.linspace(0.0, _BEYOND * (top or _DEFAULT), _POINTS)
+    curves = {
+        shape: _curve(np.stack([saving.at(at) for at in volumes]))
+        for shape, saving in savings.items()
+    }
+    return Plot(tuple(map(float, volumes)), curves, "net_saving" if net else "saving")
+
+
+def _curve(values: FloatArray) -> Curve:
+    """Return value and band from values of shape (n_volumes, 1 + n_draws)."""
+    low, high = np.quantile(values[:, 1:], [0.025, 0.975], axis=1, method="weibull")
+    return Curve(
+        *(
+            tuple(None if np.isnan(number) else float(number) for number in ends)
+            for ends in (values[:, 0], low, high)
+        )
+    )
+
+
+def verdict_of(
+    best: Option | None,
+    volume: FloatArray,
+    conditions: Sequence[Condition],
+    answers: Answers,
+    *,
+    share: float,
+) -> Verdict:
+    """Return the answer.
+
+    ``wait`` where a condition under which it does not pay holds, or the whole interval of the
+    saving is at or below 0; ``build`` where the whole interval is above 0; ``unsure`` else. A
+    tolerated loss of quality decides about quality alone: then it must be kept to for sure, and
+    hard reasoning is told but does not decide.
+    """
+    shape = best.shape if best else None
+    state = {condition.name: condition.state for condition in conditions}
+    tolerated = answers.max_quality_loss is not None
+    holding = [
+        name
+        for name, value in state.items()
+        if value == "holds" and not (name == "hard_reasoning" and tolerated)
+    ]
+    saved = f"with the simplest {share:.0%} on the cheap model {saved_text(best, volume)}"
+    if holding:
+        return Verdict("wait", shape, f"{_holds(holding)}; {saved}")
+    if best is None:
+        return Verdict("unsure", None, saved)
+    low, high = interval(best.net.at(volume))
+    if high <= 0.0:
+        return Verdict("wait", shape, saved)
+    if tolerated and state["quality_loss"] != "does not hold":
+        return Verdict(
+            "unsure",
+            shape,
+            f"whether the tolerated loss of quality is kept to is not sure; {saved}",
+        )
+    return Verdict("build" if low > 0.0 else "unsure", shape, saved)
+
+
+def saved_text(best: Option | None, volume: FloatArray) -> str:
+    """Return what an option saves a month, in words."""
+    if best is None:
+        return "no way to host is left that has a price"
+    net, even = best.net.at(volume), float(best.net.break_even()[0])
+    after = "after the cost to keep it"
+    if np.isnan(net[0]):
+        point = (
+            f"it breaks even at {even:,.0f} requests a month"
+            if np.isfinite(even)
+            else "no break-even can be given"
+        )
+        return f"the saving with {best.shape} {after} is not known; {point}"
+    low, high = interval(net)
+    if high < 0.0:
+        return f"{best.shape} loses {-net[0]:,.0f} [{-high:,.0f}, {-low:,.0f}] USD a month {after}"
+    return f"{best.shape} saves {net[0]:,.0f} [{low:,.0f}, {high:,.0f}] USD a month {after}"
+
+
+def _holds(names: Sequence[str]) -> str:
+    return (
+        f"{', '.join(name.replace('_', ' ') for name in names)}"
+        f" {'holds' if len(names) == 1 else 'hold'}"
+    )
+
 
 MAIN_PLAN = "share"
 OLD_AFTER_DAYS = 180

@@ -1,48 +1,184 @@
 """Price lists: dated TOML files that the user edits.
 
 Two sections are enough for the cost of requests: ``[cheap]`` and ``[frontier]``. Economics reads
-further ones, see :mod:`difficulty.economics.sections`.
+further ones, see :mod:`difficulty.economics.prices`.
 """
 
 from __future__ import annotations
 
-import math
-import tomllib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from pydantic import BaseModel, ValidationError
+import numpy as np
 
-from difficulty.economics.sections import Hosting, Scorer, Team, TrafficShape
-from difficulty.errors import InvalidValueError
-from difficulty.records import Prices
+from difficulty.errors import FieldError
+from difficulty.form import Form, above, at_least, at_most, finite, read_toml
+from difficulty.metrics.arrays import FloatArray
+from difficulty.records import Prices, UsdPerMillion
 
-_MODELS = ("cheap", "frontier")
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "hosting": Hosting,
-    "scorer": Scorer,
-    "team": Team,
-    "traffic": TrafficShape,
-}
-_KEYS = {"date", *_MODELS}
+if TYPE_CHECKING:
+    from difficulty.traffic.table import Tokens
+
+Shape = Literal["own", "cloud", "aggregator", "dedicated"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
+HOURS_A_MONTH = 730.0
+
+Amount = Annotated[float, finite, at_least(0)]
+Positive = Annotated[float, finite, above(0)]
+Count = Annotated[int, at_least(0)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenPrice:
+@dataclass(frozen=True, kw_only=True)
+class Machine(Form):
+    """What one replica of the cheap model serves."""
+
+    input_tokens_per_second: Positive
+    """Prompt tokens that a replica reads a second, with no answer to write."""
+    output_tokens_per_second: Positive
+    """Answer tokens that a replica writes a second, over all requests in its batch."""
+    max_utilisation: Annotated[float, above(0), at_most(1)]
+    """How full a replica may be at the busiest time before another is needed."""
+    min_replicas: Count
+    """Replicas that run whatever the traffic; 0: none in hours without traffic."""
+    usd_per_month: Amount
+    """Fixed cost beside the machines: rack, network, licences, people who run it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnGpu(Machine):
+    """Own GPUs: bought once, powered always."""
+
+    gpus_per_replica: Annotated[int, at_least(1)]
+    usd_per_gpu: Amount
+    """Purchase price with the GPU's part of the server."""
+    months: Positive
+    """Months over which the purchase is written off."""
+    watts_per_gpu: Amount
+    """Mean draw with the GPU's part of the server."""
+    usd_per_kwh: Amount
+    power_overhead: Annotated[float, finite, at_least(1)]
+    """Power of the room over power of the machines (PUE)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudGpu(Machine):
+    """GPUs rented by the hour."""
+
+    gpus_per_replica: Annotated[int, at_least(1)]
+    usd_per_gpu_hour: Amount
+    cold_start_seconds: Amount
+    """How long the first request waits where no replica runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dedicated(Machine):
+    """An endpoint for this team alone, run by a host."""
+
+    usd_per_endpoint_hour: Amount
+    cold_start_seconds: Amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenPrice(Form):
     """What a model costs, in USD per million tokens."""
 
-    reading: float
-    writing: float
+    input: UsdPerMillion
+    output: UsdPerMillion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceList:
+@dataclass(frozen=True, kw_only=True)
+class Aggregator(TokenPrice):
+    """The cheap model by the token."""
+
+    usd_per_month: Amount
+    """Fixed fee."""
+    cold_start_seconds: Amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hosting(Form):
+    """The ways to run the cheap model that are to be compared."""
+
+    own: OwnGpu | None = None
+    cloud: CloudGpu | None = None
+    aggregator: Aggregator | None = None
+    dedicated: Dedicated | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer(Form):
+    """What it takes to score every request."""
+
+    milliseconds_per_request: Amount
+    """Processor time."""
+    cores: Amount
+    """Cores kept running for it all month; 0 where it runs inside the gateway."""
+    usd_per_core_hour: Amount
+
+
+@dataclass(frozen=True, kw_only=True)
+class Team(Form):
+    """What it takes to keep routing: people, labels, judge calls."""
+
+    hours_per_month: Amount
+    usd_per_hour: Amount
+    labels_per_month: Amount
+    usd_per_label: Amount
+    judge_calls_per_month: Amount
+    usd_per_judge_call: Amount
+    setup_hours: Amount
+    """Hours to set it up, once; they count in the payback, not in the saving."""
+    usd_per_lost_answer: Amount | None = None
+    """What it costs when one answer falls from quality 1 to 0; not counted when not given."""
+
+    @property
+    def usd_per_month(self) -> float:
+        """What keeping it costs a month."""
+        labels = (
+            self.labels_per_month * self.usd_per_label
+            + self.judge_calls_per_month * self.usd_per_judge_call
+        )
+        return self.hours_per_month * self.usd_per_hour + labels
+
+    @property
+    def setup_usd(self) -> float:
+        """What setting it up costs, once."""
+        return self.setup_hours * self.usd_per_hour
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrafficShape(Form):
+    """What is known of the traffic beside the traffic file; a count here stands in only where the
+    file has none at all.
+    """
+
+    requests_per_month: Positive | tuple[Positive, Positive] | None = None
+    """A number, or the ends of a range."""
+    peak_to_mean: Annotated[float, finite, at_least(1)] | None = None
+    """Traffic of the busiest hour over that of the mean hour of the month."""
+    active_hours_per_month: Annotated[float, above(0), at_most(HOURS_A_MONTH)] | None = None
+    """Hours in which requests come at all."""
+    prompt_tokens: Amount | None = None
+    cheap_tokens: Amount | None = None
+    frontier_tokens: Amount | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ends = self.requests_per_month
+        if isinstance(ends, tuple) and ends[0] > ends[1]:
+            problem = f"must go from low to high: got {ends[0]:g}, {ends[1]:g}"
+            raise FieldError(problem, where=("requests_per_month",))
+
+
+_ADVICE = "docs/economics.md says what to write; write 0 for what costs nothing."
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceList(Form):
     """A whole price list; what a file does not have is ``None``."""
 
-    name: str
-    """Of the file, for messages."""
     date: date
     cheap: TokenPrice | None = None
     frontier: TokenPrice | None = None
@@ -58,31 +194,29 @@ class PriceList:
             return None
         return Prices(
             date=self.date.isoformat(),
-            cheap_input=self.cheap.reading,
-            cheap_output=self.cheap.writing,
-            frontier_input=self.frontier.reading,
-            frontier_output=self.frontier.writing,
+            cheap_input=self.cheap.input,
+            cheap_output=self.cheap.output,
+            frontier_input=self.frontier.input,
+            frontier_output=self.frontier.output,
         )
 
     @property
     def compares_hosting(self) -> bool:
-        """Whether the list says more than what tokens cost: ways to host, or what routing costs to
-        keep.
-        """
+        """Whether it says more than what tokens cost: ways to host, or what routing costs."""
         return self.hosting != Hosting() or self.team is not None
 
 
 def load_prices(path: Path) -> Prices:
-    """Read what the two models cost: ``date``, and ``input`` and ``output`` in USD per million
-    tokens under ``[cheap]`` and ``[frontier]``.
+    """Read what the two models cost: ``date``, ``[cheap]`` and ``[frontier]``.
 
     The sections that economics reads may stand in the file and are checked as well.
 
     Raises
     ------
     InvalidValueError
-        If the file is missing or no TOML, a price is missing or negative, the date is missing, or a
-        key is unknown.
+        If the file is missing or no TOML.
+    FieldError
+        If a price is missing or negative, the date is missing, or a key is unknown.
     """
     prices = load_price_list(path, both_models=True).per_token
     assert prices is not None  # both were needed
@@ -102,105 +236,27 @@ def load_price_list(path: Path, *, both_models: bool = False) -> PriceList:
     Raises
     ------
     InvalidValueError
-        If the file is missing or no TOML, a price is missing or negative, the date is missing, or a
-        key is unknown.
+        If the file is missing or no TOML.
+    FieldError
+        If a price is missing or negative, the date is missing, or a key is unknown.
     """
-    form = _read(path)
-    _check_keys(path.name, form, _KEYS if both_models else {"date"})
-    parts: dict[str, Any] = {
-        model: _token_price(path.name, model, form[model]) for model in _MODELS if model in form
-    }
-    parts |= {
-        name: _section(path.name, name, kind, form[name])
-        for name, kind in _SECTIONS.items()
-        if name in form
-    }
-    return PriceList(name=path.name, date=_iso_date(path.name, form["date"]), **parts)
+    prices = PriceList.parse_from(path.name, read_toml(path, "price list"), advice=_ADVICE)
+    for model in ("cheap", "frontier") if both_models else ():
+        if getattr(prices, model) is None:
+            raise FieldError("is missing", where=(model,), file=path.name, advice=_ADVICE)
+    return prices
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidValueError(
-            "price list", str(path), rule="be a readable TOML file", hint=f"{error}."
-        ) from error
-
-
-def _check_keys(name: str, form: dict[str, Any], needed: set[str]) -> None:
-    optional = sorted({*_KEYS, *_SECTIONS} - needed)
-    if not needed <= set(form) <= {*needed, *optional}:
-        rule = f"have the keys {', '.join(sorted(needed))} and no others than {', '.join(optional)}"
-        raise InvalidValueError(name, sorted(form), rule=rule)
-
-
-def _token_price(name: str, model: str, section: Any) -> TokenPrice:
-    if not isinstance(section, dict):
-        raise InvalidValueError(
-            f"{name}: {model}", section, rule="be a section with input and output"
-        )
-    if set(section) != {"input", "output"}:
-        raise InvalidValueError(
-            f"{name}: {model}", sorted(section), rule="have the keys input, output and no others"
-        )
-    for kind, price in section.items():
-        if (
-            isinstance(price, bool)
-            or not isinstance(price, int | float)
-            or not 0 <= price < math.inf
-        ):
-            raise InvalidValueError(
-                f"{name}: price {model}_{kind}", price, rule="be 0 or more USD per million tokens"
-            )
-    return TokenPrice(reading=section["input"], writing=section["output"])
-
-
-def _section(name: str, section: str, kind: type[BaseModel], form: Any) -> Any:
-    try:
-        return kind.model_validate(form)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        inner, key = _place(form, problem["loc"])
-        where = f"{name}: " + ".".join([section, *inner])
-        if problem["type"] == "missing":
-            rule = f"have the key {key}"
-            raise InvalidValueError(
-                where, sorted(problem["input"]), rule=rule, hint="Write 0 for what costs nothing."
-            ) from error
-        if problem["type"] == "extra_forbidden":
-            raise InvalidValueError(
-                where, key, rule="have no keys but those of docs/economics.md"
-            ) from error
-        rule = (
-            "be a section"
-            if problem["type"] == "model_type"
-            else problem["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-        )
-        raise InvalidValueError(
-            f"{where}.{key}" if key else where, problem["input"], rule=rule
-        ) from error
-
-
-def _place(form: Any, location: tuple[int | str, ...]) -> tuple[list[str], str]:
-    """Return the sections that a problem lies in and the key it is of; pydantic's names for the
-    kinds of a union are left out.
+def request_costs(tokens: Tokens, prices: Prices | None) -> tuple[FloatArray, FloatArray]:
+    """Return USD per request on the cheap and on the frontier model, arrays of shape (n,); NaN
+    where a count or price is unknown.
     """
-    inner: list[str] = []
-    for part in location[:-1]:
-        if not isinstance(form.get(part), dict):
-            return inner, str(part)
-        inner.append(str(part))
-        form = form[part]
-    return inner, str(location[-1]) if location else ""
-
-
-def _iso_date(name: str, value: object) -> date:
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError:
-        raise InvalidValueError(
-            f"{name}: date",
-            value,
-            rule="be a date like 2026-11-01",
-            hint="A price list needs its date.",
-        ) from None
+    if prices is None:
+        unknown = np.full(len(tokens.prompt), np.nan)
+        return unknown, unknown.copy()
+    million = 1e6
+    cheap = (tokens.prompt * prices.cheap_input + tokens.cheap * prices.cheap_output) / million
+    frontier = (
+        tokens.prompt * prices.frontier_input + tokens.frontier * prices.frontier_output
+    ) / million
+    return cheap, frontier

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from difficulty.errors import TooFewSamplesError
-from difficulty.evaluation.judged import Judged
-from difficulty.metrics.arrays import FloatArray
-from difficulty.metrics.ratios import ratio
+from difficulty.evaluation.scored import Judged
+from difficulty.metrics.arrays import FloatArray, ratio
 from difficulty.metrics.routing import sent_at_share
 
 

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import InvalidValueError, RunError
-from difficulty.evaluation.curve import Curve
 from difficulty.evaluation.findings import Finding
-from difficulty.evaluation.judged import Target
-from difficulty.evaluation.reasons import AT_THRESHOLD
+from difficulty.evaluation.scored import AT_THRESHOLD, Target
+from difficulty.evaluation.tradeoff import Curve
 from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
-from difficulty.files import whole_file
 from difficulty.records import Estimate
+from difficulty.storage import whole_file
 
 FORMAT = 1
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from difficulty.evaluation.judged import Judged
-from difficulty.metrics.arrays import IntArray
+from difficulty.evaluation.scored import Judged
+from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.records import Estimate
 
 Slicer = Callable[[Judged], Sequence[str | None]]
@@ -110,3 +111,175 @@ def _rows_by_name(names: Sequence[str | None]) -> dict[str, IntArray]:
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(ranked)))
     return dict(zip(ranked, np.split(order, ends[:-1]), strict=True))
+
+
+NO_LETTERS = "no letters"
+MIXED = "mixed"
+OTHER_SCRIPT = "other"
+_MOST_CHARS = 1_024
+_CLEAR = 0.8
+"""Share of the letters that one script must have; below it the text is mixed."""
+_SOME = 0.05
+"""Share of kana that makes Han Japanese, and of hangul that makes it Korean: both are written with
+Han between.
+"""
+
+_RANGES = {
+    "latin": ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0xD6), (0xD8, 0xF6),
+    (0xF8, 0x24F), (0x250, 0x2AF),
+              (0x1E00, 0x1EFF), (0x2C60, 0x2C7F), (0xA720, 0xA7FF), (0xFB00, 0xFB06),
+              (0xFF21, 0xFF3A), (0xFF41, 0xFF5A)),
+    "greek": ((0x370, 0x3FF), (0x1F00, 0x1FFF)),
+    "cyrillic": ((0x400, 0x52F), (0x1C80, 0x1C8F), (0x2DE0, 0x2DFF), (0xA640, 0xA69F)),
+    "hebrew": ((0x591, 0x5F4), (0xFB1D, 0xFB4F)),
+    "arabic": ((0x620, 0x65F), (0x66E, 0x6D3), (0x6D5, 0x6EF), (0x6FA, 0x6FF), (0x750, 0x77F),
+    (0x8A0, 0x8FF), (0xFB50, 0xFDFF),
+               (0xFE70, 0xFEFC)),
+    "devanagari": ((0x900, 0x963), (0x970, 0x97F), (0xA8E0, 0xA8FF)),
+    "thai": ((0xE01, 0xE3A), (0xE40, 0xE4E)),
+    "hangul": ((0x1100, 0x11FF), (0x3131, 0x318E), (0xA960, 0xA97C), (0xAC00, 0xD7FB)),
+    "kana": ((0x3041, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF),
+    (0xFF66, 0xFF9F)),
+    "han": ((0x2E80, 0x2FD5), (0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF), (0x20000, 0x323AF)),
+}  # fmt: skip
+SCRIPTS = (*_RANGES, OTHER_SCRIPT, MIXED, NO_LETTERS)
+_LAST_OF_LATIN_1 = 0xFF
+_ASCII_LETTER = re.compile("[A-Za-z]")
+_SPANS = sorted(
+    (low, high, place) for place, spans in enumerate(_RANGES.values()) for low, high in spans
+)
+_STARTS, _ENDS, _SCRIPTS_OF = (
+    np.array(column, dtype=np.uint32) for column in zip(*_SPANS, strict=True)
+)
+
+
+def script_of(text: str) -> str:
+    """Return the script that has at least 80 % of a text's letters.
+
+    Only the first 1,024 characters are looked at. Kana beside Han is ``kana`` (Japanese is written
+    so), hangul beside Han ``hangul``.
+
+    Returns
+    -------
+    str
+        One of ``SCRIPTS``: ``mixed`` where no script has that many, ``other`` for a script without
+        a name of its own here, ``no letters`` where there is none, as in numbers or emoji.
+    """
+    text = text[:_MOST_CHARS]
+    if text.isascii():
+        return "latin" if _ASCII_LETTER.search(text) else NO_LETTERS
+    counts = dict(zip((*_RANGES, OTHER_SCRIPT), _counts(text).tolist(), strict=True))
+    total = sum(counts.values())
+    if not total:
+        return NO_LETTERS
+    for name in ("kana", "hangul"):
+        if counts[name] >= _SOME * (counts[name] + counts["han"]) and counts[name]:
+            counts[name], counts["han"] = counts[name] + counts["han"], 0
+            break
+    name = max(counts, key=counts.__getitem__)
+    return name if counts[name] >= _CLEAR * total else MIXED
+
+
+def _counts(text: str) -> IntArray:
+    """Return the number of letters of each named script, then of all others."""
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    span = np.searchsorted(_STARTS, points, side="right") - 1
+    named = (span >= 0) & (points <= _ENDS[span])
+    others = points[~named & (points > _LAST_OF_LATIN_1)]
+    letters = sum(map(str.isalpha, map(chr, others.tolist())))
+    return np.append(np.bincount(_SCRIPTS_OF[span[named]], minlength=len(_RANGES)), letters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """A request that was routed wrongly.
+
+    Attributes
+    ----------
+    id, task : str or None
+        The request; ``task`` is None where it has none.
+    score, p_cheap_fails : float
+        What the scorer said.
+    cheap_quality, frontier_quality : float or None
+        What happened.
+    by_rule : bool
+        Whether a rule decided and not the score.
+    text : str or None
+        The request; None where texts are not shown.
+    """
+
+    id: str
+    task: str | None
+    score: float
+    p_cheap_fails: float
+    cheap_quality: float | None
+    frontier_quality: float | None
+    by_rule: bool
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistakes:
+    """Both kinds of mistakes, the most confident first.
+
+    Attributes
+    ----------
+    kept, sent : tuple of Mistake
+        Kept on the cheap model although the frontier model was needed; sent to the frontier model
+        although it was not.
+    n_kept, n_sent : int
+        How many there are in all.
+    """
+
+    kept: tuple[Mistake, ...]
+    sent: tuple[Mistake, ...]
+    n_kept: int
+    n_sent: int
+
+
+def worst_mistakes(judged: Judged, ids: Sequence[str], *, most: int = 10) -> Mistakes | None:
+    """Return the mistakes of a routing; None without a threshold.
+
+    Kept requests that needed the frontier model come with the lowest score first, sent requests
+    that did not need it with the highest. Requests of which that is not known are in neither.
+
+    Parameters
+    ----------
+    judged : Judged
+    ids : sequence of n str
+        Id of each request.
+    most : int
+        Mistakes of each kind.
+    """
+    if judged.sent is None:
+        return None
+    score = judged.difficulty_score
+    kept = np.flatnonzero((judged.sent == 0.0) & (judged.needed == 1.0))
+    sent = np.flatnonzero((judged.sent == 1.0) & (judged.needed == 0.0))
+    return Mistakes(
+        kept=_listed(judged, ids, kept[np.argsort(score[kept], kind="stable")][:most]),
+        sent=_listed(judged, ids, sent[np.argsort(-score[sent], kind="stable")][:most]),
+        n_kept=len(kept),
+        n_sent=len(sent),
+    )
+
+
+def _listed(judged: Judged, ids: Sequence[str], rows: IntArray) -> tuple[Mistake, ...]:
+    fixed, outcomes = judged.fixed, judged.outcomes
+    return tuple(
+        Mistake(
+            id=ids[row],
+            task=judged.tasks[row],
+            score=float(judged.difficulty_score[row]),
+            p_cheap_fails=float(judged.p_cheap_fails[row]),
+            cheap_quality=_known(outcomes.cheap_quality, row),
+            frontier_quality=_known(outcomes.frontier_quality, row),
+            by_rule=fixed is not None and not np.isnan(fixed[row]),
+        )
+        for row in rows
+    )
+
+
+def _known(values: FloatArray, row: int) -> float | None:
+    return None if np.isnan(values[row]) else float(values[row])

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.evaluation.band import Band
 from difficulty.evaluation.baselines import Baseline
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.routed import routed_figures
+from difficulty.evaluation.scored import Judged, routed_figures
+from difficulty.evaluation.tradeoff import Band
 from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.metrics.curve import Ranking
 from difficulty.metrics.probability import equal_mass_bins
-from difficulty.metrics.steps import Ranking
 
 _N_BINS = 15
 _HISTOGRAM_BINS = 40

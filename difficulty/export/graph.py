@@ -18,9 +18,9 @@ import onnx
 
 from difficulty.channels import Channel
 from difficulty.channels.heads import LinearHead
+from difficulty.encoders.base import Encoder
 from difficulty.errors import InvalidValueError
 from difficulty.export.readout import Affine, Branch, Evidence, read_familiarity, read_outcomes
-from difficulty.features.encoder import Encoder
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.tensors import GraphBuilder, RequestTensors

@@ -16,23 +16,24 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import json
 import logging
 import os
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import Call, CallRole, FallbackCause
+from difficulty.gateway.requests import Gateway, Routed, Usage, Visit, other
+from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
+from difficulty.gateway.validators import Answer
+from difficulty.gateway.visits import Visits
 from difficulty.route import Route
-from difficulty.runtime.exploration import Routed, other
-from difficulty.runtime.gateway import Gateway, Usage, Visit
-from difficulty.runtime.settings import GatewaySettings, build_gateway, parse_settings
-from difficulty.runtime.validators import Answer
-from difficulty.runtime.visits import Visits
 
 try:
     import litellm
@@ -396,12 +397,17 @@ def _from_environment(name: str, value: Any) -> Any:
     """Return what ``os.environ/NAME`` stands for, as LiteLLM writes it."""
     if not isinstance(value, str) or not value.startswith("os.environ/"):
         return value
-    found = os.environ.get(value.removeprefix("os.environ/"))
-    if found is None:
+    text = os.environ.get(value.removeprefix("os.environ/"))
+    if text is None:
         raise InvalidValueError(
             f"gateway setting {name}", value, rule="name a variable that is set"
         )
-    return found
+    # A variable holds text: for a setting whose default is a number or a truth value, what it
+    # spells.
+    if isinstance(getattr(GatewaySettings, name, None), int | float):
+        with suppress(ValueError):
+            return json.loads(text.lower())
+    return text
 
 
 def _mark(metadata: Any) -> dict[str, Any]:

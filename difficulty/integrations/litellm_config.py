@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,7 +99,7 @@ def proxy_config(
             "log_texts": log_texts,
         }
     if prices is not None:
-        settings["prices"] = asdict(prices)
+        settings["prices"] = prices.as_dict()
     called = _fallbacks(name, mode) if policy.fallback.on_call_failure else {}
     return {
         "model_list": [

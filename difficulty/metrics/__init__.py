@@ -19,7 +19,6 @@ from difficulty.metrics.curve import (
     gap_recovered,
     quality_at_share,
 )
-from difficulty.metrics.fallback import Kept, kept_with_fallback
 from difficulty.metrics.probability import (
     Reliability,
     brier,
@@ -28,7 +27,9 @@ from difficulty.metrics.probability import (
 )
 from difficulty.metrics.ranking import auroc, rank_within
 from difficulty.metrics.routing import (
+    Kept,
     cheap_route_precision,
+    kept_with_fallback,
     risk,
     routing_precision,
     routing_recall,

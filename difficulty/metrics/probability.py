@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.arrays import FloatArray, IntArray, probabilities, weights
-from difficulty.metrics.ratios import Ratio, ratio
-from difficulty.metrics.steps import Ranking
+from difficulty.metrics.arrays import FloatArray, IntArray, Ratio, probabilities, ratio, weights
+from difficulty.metrics.curve import Ranking
 
 
 @dataclass(frozen=True, slots=True, eq=False)

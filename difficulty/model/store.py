@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from difficulty.channels import describe, load_channel, task_channels_of
 from difficulty.channels.heads import LinearHead
+from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
-from difficulty.features.encoder import Encoder
 from difficulty.model.calibration import Calibrator
 from difficulty.model.combination import Combination, GainWeights, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel

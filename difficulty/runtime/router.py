@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from difficulty.bundle import Bundle, Policy
-from difficulty.bundle.trust import Trust
-from difficulty.bundle.trusted import read_trusted
+from difficulty.bundle.trust import Trust, read_trusted
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.route import Route
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of

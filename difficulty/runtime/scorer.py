@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from difficulty.bundle.policy import Early, Policy
 from difficulty.bundle.store import EARLY_GRAPH, Bundle
 from difficulty.errors import BundleError, ScoringError
-from difficulty.runtime.graph import FloatArray, Graph, load_session
 from difficulty.runtime.rule import ABOVE, WITHIN, Verdict
+from difficulty.runtime.session import FloatArray, Graph, load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 

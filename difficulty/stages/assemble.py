@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel, channels_of, task_channels_of
-from difficulty.features.encoder import Encoder
+from difficulty.encoders.base import Encoder
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens

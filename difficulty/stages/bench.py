@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Channel
 from difficulty.channels.embedding import EmbeddingChannel
-from difficulty.evaluation.learning_curve import HeldOut
-from difficulty.features.encoder import Encoder
+from difficulty.diagnostics.learning_curve import HeldOut
+from difficulty.encoders.base import Encoder
 from difficulty.metrics import affordable_draws, rank_within
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import weight_blocks

@@ -9,7 +9,7 @@ more and choose no better, since more candidates mean more luck.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from difficulty.recipe import FeatureSettings, NeighbourSettings, Recipe, SearchSettings
@@ -119,8 +119,7 @@ def _changes(
 
 def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -> Candidate:
     base = recipe.features
-    # what is no part of a step, the length and channels of other packages, stays as it is
-    form: dict[str, Any] = base.model_dump() | {"finetune": False}
+    form: dict[str, Any] = {"finetune": False}
     if "encoder" in changed:
         form |= {"encoder": changed["encoder"], "encoder_sha256": None}
     for section in ("ngrams", "embedding", "neighbours"):
@@ -129,20 +128,17 @@ def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -
             for key, value in changed.items()
             if key.startswith(f"{section}.")
         }
-        form[section] = _section(base, section).model_copy(update=own) if section in step else False
+        form[section] = replace(_section(base, section), **own) if section in step else False
     if "guess" in step:  # the guess is read where embeddings are: beside them, or in their place
         embedding = form["embedding"] or _section(base, "embedding")
-        form["embedding"] = embedding.model_copy(update={"beside_guess": "embedding" in step})
+        form["embedding"] = replace(embedding, beside_guess="embedding" in step)
     form["tasks"] = (
-        _section(base, "tasks").model_copy(update={"guess": "guess" in step})
-        if "tasks" in step
-        else False
+        replace(_section(base, "tasks"), guess="guess" in step) if "tasks" in step else False
     )
-    features = FeatureSettings.model_validate({name: _plain(value) for name, value in form.items()})
+    # what is no part of a step, the length and channels of other packages, stays as it is
+    features = replace(base, **form)
     return Candidate(
-        features=step,
-        changed=changed,
-        recipe=recipe.model_copy(update={"features": features, "search": False}),
+        features=step, changed=changed, recipe=replace(recipe, features=features, search=False)
     )
 
 
@@ -150,7 +146,3 @@ def _section(features: FeatureSettings, name: str) -> Any:
     """Return a section's settings, for neighbours also where the recipe has none."""
     found = getattr(features, name)
     return NeighbourSettings() if name == "neighbours" and not found else found
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump() if hasattr(value, "model_dump") else value

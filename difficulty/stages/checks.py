@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import TooFewSamplesError, TrafficError
-from difficulty.metrics.weights import effective_samples
+from difficulty.metrics.arrays import effective_samples
 from difficulty.model.combination import Target
 from difficulty.traffic.outcomes import Outcomes
 

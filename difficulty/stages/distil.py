@@ -21,8 +21,8 @@ from difficulty.errors import InvalidValueError, RecipeError, RunError, TrafficE
 from difficulty.model.combination import Scores, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
-from difficulty.runtime.requests import read_requests
 from difficulty.runtime.router import Request
+from difficulty.runtime.service import read_requests
 from difficulty.stages.run import NamedScores, Run
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
@@ -141,7 +141,7 @@ def with_unlabelled(
     ----------
     fit : LabelledTokens
     path : Path
-        JSON lines, as :func:`~difficulty.runtime.requests.read_requests` reads them.
+        JSON lines, as :func:`~difficulty.runtime.service.read_requests` reads them.
     teacher : Run
     view, tokenizer
         The student's.

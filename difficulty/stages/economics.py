@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import read_bundle
+from difficulty.economics.account import Economics
 from difficulty.economics.analysis import MAIN_PLAN
 from difficulty.economics.basis import Basis, Counted
 from difficulty.economics.prices import PriceList
-from difficulty.economics.result import Economics
 from difficulty.errors import TooFewSamplesError
 from difficulty.recipe import LabelSettings
 from difficulty.runtime.scorer import Scorer

@@ -17,11 +17,11 @@ from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.economics import PriceList
 from difficulty.errors import RunError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.report import Extras
+from difficulty.evaluation.scored import Judged
 from difficulty.metrics.bootstrap import affordable_draws
 from difficulty.recipe import LabelSettings
 from difficulty.records import Estimate, Prices
+from difficulty.report.extras import Extras
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.early_exit import both_scores, judge_exits
 from difficulty.stages.labels import with_suspicion
@@ -292,7 +292,7 @@ def weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, tuple[s
 
 
 def _weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, LoggedReport | None]:
-    return weigh_logged(traffic, settings.model_copy(update={"accept_selection_bias": True}))
+    return weigh_logged(traffic, replace(settings, accept_selection_bias=True))
 
 
 def _notes(logged: LoggedReport | None) -> tuple[str, ...]:
@@ -303,7 +303,7 @@ def label_settings(bundle: Bundle) -> LabelSettings:
     """Return the label settings of the recipe that a bundle was trained by; bundles from before
     there were any have the defaults.
     """
-    return LabelSettings.model_validate(bundle.manifest.recipe.get("labels", {}))
+    return LabelSettings.parse(bundle.manifest.recipe.get("labels", {}))
 
 
 def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None:

@@ -3,7 +3,7 @@ requests take in serving.
 
 Where the recipe or the caller wants int8, the encoder's float32 weights are made int8 after the
 fact. The score then moves, so what counts is decisions: of the ladder of
-:mod:`difficulty.features.quantise` the first rung ships on which few enough of them change, at the
+:mod:`difficulty.encoders.quantise` the first rung ships on which few enough of them change, at the
 threshold that is chosen on the scores of that very graph.
 """
 
@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 from difficulty.bundle.store import EARLY_GRAPH
 from difficulty.early_exit.student import EarlyModel
 from difficulty.early_exit.student_graph import build_early_graph
+from difficulty.encoders.quantise import Rung, can_be_int8, ladder
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RunError
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.export.parity import ParityReport, check_flips, compare, compare_early
 from difficulty.export.suite import golden_requests
-from difficulty.features.quantise import Rung, can_be_int8, ladder
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.model.combination import Scores
 from difficulty.records import OperatingPoint
-from difficulty.runtime.graph import load_session
 from difficulty.runtime.scorer import EarlyScorer, Scorer
+from difficulty.runtime.session import load_session
 from difficulty.stages.run import Run
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import tokenize
-from difficulty.thresholds.curve import ScoredTraffic
+from difficulty.thresholds.policy_curve import ScoredTraffic
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]
 """From what a graph gives for the calibration requests to the operating point that is chosen on
@@ -245,7 +245,7 @@ class _Gate:
         """Compare a graph with the Python model on every request; the early graph must always agree
         within the recipe's tolerance.
         """
-        settings = self.settings.model_copy(update={"max_score_difference": tolerance})
+        settings = replace(self.settings, max_score_difference=tolerance)
         names, student = list(self.run.calibration.ids), self.student
         served = score_traffic(
             scorer,

@@ -10,15 +10,13 @@ from pathlib import Path
 
 from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
 from difficulty.records import Sample
-from difficulty.traffic.contradictions import Contradictions
-from difficulty.traffic.duplicates import Grouper
-from difficulty.traffic.fingerprint import text_hash
+from difficulty.traffic.duplicates import Contradictions, Grouper
 from difficulty.traffic.formats import AUTO, Format, find_format
 from difficulty.traffic.labels import LabelSource, find_labels
-from difficulty.traffic.readers.raw import RawRow
-from difficulty.traffic.schema import ParsedRow, parse_row
-from difficulty.traffic.summary import Summary, Tally
-from difficulty.traffic.writer import TrafficWriter
+from difficulty.traffic.readers import RawRow
+from difficulty.traffic.rows import ParsedRow, parse_row
+from difficulty.traffic.table import text_hash
+from difficulty.traffic.writer import Summary, Tally, TrafficWriter
 
 _PROGRESS_ROWS = 500
 

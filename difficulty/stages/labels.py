@@ -11,19 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.signal import Signal, SignalPart, measure_signal
-from difficulty.labels import (
+from difficulty.diagnostics.broken_tasks import EVEN, losing_region, outlying_tasks
+from difficulty.diagnostics.signal import Signal, SignalPart, measure_signal
+from difficulty.diagnostics.suspicion import (
     LabelReport,
     Model,
+    Scope,
     SuspiciousGroup,
     SuspiciousLabel,
-    losing_region,
-    outlying_tasks,
     unlikely_labels,
 )
-from difficulty.labels.losing import EVEN
-from difficulty.labels.suspicion import Scope
+from difficulty.evaluation.scored import Judged
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens

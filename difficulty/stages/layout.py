@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from difficulty.bundle import Trust
-from difficulty.bundle.store import appearing
-from difficulty.bundle.trusted import read_trusted
+from difficulty.bundle.trust import read_trusted
 from difficulty.errors import InvalidValueError
 from difficulty.integrations.layouts import LAYOUTS, Layout
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
+from difficulty.storage import whole_folder
 
 
 def lay_out(bundle_path: Path, layout: str, out: Path, *, trust: Trust | None = None) -> str:
@@ -39,6 +39,6 @@ def lay_out(bundle_path: Path, layout: str, out: Path, *, trust: Trust | None = 
     if out.exists():
         raise InvalidValueError("out", str(out), rule="be a new folder", hint="It exists already.")
     bundle = read_trusted(bundle_path, trust)
-    with appearing(out) as folder:
+    with whole_folder(out) as folder:
         chosen.write(bundle, folder)
     return chosen.next_step.format(folder=out)

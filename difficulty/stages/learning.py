@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from difficulty.evaluation.learning_curve import HeldOut, LearningCurve, learning_curve, parts_of
+from difficulty.diagnostics.learning_curve import HeldOut, LearningCurve, learning_curve, parts_of
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens

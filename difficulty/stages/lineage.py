@@ -49,7 +49,7 @@ def lineage_of(
             name: int((splits == name).sum()) for name in ("fit", "calibration", "test", "aside")
         },
         "task_gains": gains,
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.as_dict(),
         "libraries": library_versions(),
     }
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError
-from difficulty.features.encoder import Encoder
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens

@@ -15,10 +15,10 @@ from difficulty.records import OperatingPoint
 from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import EarlyScorer, Scorer
-from difficulty.thresholds.curve import ScoredTraffic
 from difficulty.thresholds.objective import parse_objective
+from difficulty.thresholds.per_task import choose_per_task
 from difficulty.thresholds.point import EXPECTED, choose
-from difficulty.thresholds.tasks import choose_per_task
+from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.traffic.table import Traffic
 
 

@@ -12,19 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from difficulty.bundle import Policy
+from difficulty.economics.account import Economics
 from difficulty.economics.analysis import MAIN_PLAN, Setting, analyse
 from difficulty.economics.basis import Basis, Counted, fill_tokens
-from difficulty.economics.options import Answers
+from difficulty.economics.conditions import Answers
 from difficulty.economics.prices import PriceList
-from difficulty.economics.result import Economics
-from difficulty.economics.usage import Requests
-from difficulty.economics.volume import Arrivals, Volume
+from difficulty.economics.usage import Arrivals, Requests, Volume
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.judged import Judged
-from difficulty.files import whole_file
+from difficulty.evaluation.scored import Judged
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.routing import sent_at_share
 from difficulty.stages.scoring import catch_rate
+from difficulty.storage import whole_file
 from difficulty.traffic.table import Traffic
 
 

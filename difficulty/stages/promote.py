@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, tags_of
 from difficulty.bundle.store import copy_bundle
-from difficulty.bundle.trusted import read_trusted
+from difficulty.bundle.trust import read_trusted
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.paired import Contender, Paired, compare_pair
+from difficulty.evaluation.figures import Contender, Paired, compare_pair
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.reload import checked_router

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.features.encoder import Encoder
-from difficulty.features.transformer import TransformerEncoder
+from difficulty.encoders.base import Encoder
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.runtime.scorer import Encoded
 from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.bundle import Policy
-from difficulty.economics.result import FORMAT
+from difficulty.economics.account import FORMAT
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.mistakes import Mistake, Mistakes, worst_mistakes
-from difficulty.evaluation.report import Chosen, Extras, Suspects, report_html, report_markdown
-from difficulty.files import whole_file
+from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.slices import Mistake, Mistakes, worst_mistakes
 from difficulty.records import Estimate
+from difficulty.report.extras import Chosen, Extras, Suspects
+from difficulty.report.page import report_html, report_markdown
+from difficulty.storage import whole_file
 from difficulty.traffic.table import Traffic
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import ScoringError
-from difficulty.files import whole_file
-from difficulty.runtime.requests import CHUNK, RequestRow, chunks
 from difficulty.runtime.scorer import Score, Scorer
+from difficulty.runtime.service import CHUNK, RequestRow, chunks
+from difficulty.storage import whole_file
 
 
 def score_rows(

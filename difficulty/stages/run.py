@@ -22,11 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -36,19 +32,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.diagnostics.suspicion import read_suspicious
 from difficulty.early_exit.student import EarlyModel, load_early
+from difficulty.encoders.base import Encoder, load_encoder
+from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
-from difficulty.features.encoder import Encoder, load_encoder
-from difficulty.features.transformer import kept_on_disk
-from difficulty.labels.suspicion import read_suspicious
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.store import load_model
 from difficulty.recipe import Recipe, parse_recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.duplicates import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.logged import weigh_logged
-from difficulty.traffic.sketches import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.table import Traffic
 
 RUN_FORMAT = 1
@@ -91,7 +87,7 @@ class Seen:
     texts: NDArray[np.uint64]
     groups: NDArray[np.uint64]
     sketches: NDArray[np.uint8] = field(default_factory=lambda: NO_SKETCHES)
-    """Of the texts, see :mod:`difficulty.traffic.sketches`; runs of earlier versions have none."""
+    """Of the texts, see ``traffic.duplicates``; runs of earlier versions have none."""
 
     @classmethod
     def of(cls, traffic: Traffic) -> Seen:
@@ -275,28 +271,6 @@ def refuse_existing(path: Path, *, what: str) -> None:
         raise RunError(
             f"{what} {str(path)!r} exists already. Choose another folder, or remove it first."
         )
-
-
-@contextmanager
-def new_folder(path: Path, *, what: str) -> Iterator[Path]:
-    """Yield a scratch folder that becomes ``path`` at the end; on an error or Ctrl-C nothing is
-    left.
-
-    Raises
-    ------
-    RunError
-        If something is there already.
-    """
-    refuse_existing(path, what=what)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        os.rename(scratch, path)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
 
 
 def _hashes(names: Iterable[str]) -> NDArray[np.uint64]:

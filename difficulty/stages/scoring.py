@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from difficulty.bundle.policy import Fallback, Policy
 from difficulty.economics import request_costs
-from difficulty.evaluation.judged import Judged
+from difficulty.evaluation.scored import Judged
 from difficulty.model.combination import Target
 from difficulty.records import Prices
 from difficulty.runtime.rule import TaskRules, before_scoring
 from difficulty.stages.slicing import traffic_labels
 from difficulty.text import TextView
-from difficulty.thresholds.curve import ScoredTraffic
+from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError, TooFewSamplesError, UndefinedMetricError
 from difficulty.evaluation.choice import Choice, simplest_near_best
-from difficulty.features.encoder import Encoder
 from difficulty.metrics import percentile_interval
 from difficulty.model.combination import Target, fold_numbers
 from difficulty.model.labelled import LabelledTokens
@@ -115,7 +115,7 @@ def search(
     report = {
         "figure": bench.held_out.figure,
         "seed": recipe.seed,
-        **recipe.search.model_dump(mode="json"),
+        **recipe.search.as_dict(),
         "samples": len(fit),
         "seconds": clock() - began,
         **_results(tried, choice),

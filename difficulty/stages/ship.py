@@ -14,22 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from difficulty.bundle import (
-    BUNDLE_FORMAT,
-    Bundle,
-    Exploration,
-    Fallback,
-    Policy,
-    ValidatorRule,
-    write_bundle,
-)
+from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.diagnostics.signal import WEAK, Signal
 from difficulty.early_exit.cut_offs import unfit
 from difficulty.errors import BundleError, NoSignalError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
-from difficulty.evaluation.signal import WEAK, Signal
 from difficulty.export.parity import ParityReport
 from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
@@ -45,7 +37,7 @@ from difficulty.stages.reading import reading_notes
 from difficulty.stages.run import Run
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import judged, scored_traffic
-from difficulty.thresholds.curve import ScoredTraffic
+from difficulty.thresholds.policy_curve import ScoredTraffic
 
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
 
@@ -186,10 +178,8 @@ def ship(
         name=f"{name}-{version}",
         report=report,
     )
-    asked = {"policy": rules, "export": recipe.export.model_copy(update={"int8": wants_int8})}
-    manifest = _manifest(
-        run, scorer, name=name, version=version, recipe=recipe.model_copy(update=asked)
-    )
+    asked = replace(recipe, policy=rules, export=replace(recipe.export, int8=wants_int8))
+    manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
     return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation, notes)
 
 
@@ -249,9 +239,7 @@ def _policy(
         hard_tasks=rules.hard_tasks,
         min_familiarity=rules.min_familiarity,
         fallback=Fallback(
-            validators=tuple(ValidatorRule(**rule.model_dump()) for rule in rules.validators),
-            streaming=rules.streaming,
-            catch_rate=rules.catch_rate,
+            validators=rules.validators, streaming=rules.streaming, catch_rate=rules.catch_rate
         ),
         exploration=Exploration(epsilon=rules.epsilon, shadow=rules.shadow, seed=run.recipe.seed),
         threshold=point.threshold,
@@ -352,7 +340,7 @@ def _manifest(
         "cheap_model": run.lineage["cheap_model"],
         "frontier_model": run.lineage["frontier_model"],
         "training_data": run.lineage["training_data"],
-        "split": {"seed": recipe.seed, **recipe.split.model_dump()},
-        "recipe": recipe.model_dump(mode="json"),
+        "split": {"seed": recipe.seed, **recipe.split.as_dict()},
+        "recipe": recipe.as_dict(),
         "libraries": library_versions(),
     }

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from difficulty.evaluation.script import script_of
+from difficulty.evaluation.slices import script_of
 from difficulty.traffic.table import Traffic
 
 _INSTRUCTIONS = ("system", "developer")

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
-from difficulty.features.encoder import Encoder
 from difficulty.recipe import Recipe
 from difficulty.stages.run import Run
-from difficulty.traffic.splits import ASIDE
+from difficulty.traffic.split import ASIDE
 from difficulty.traffic.table import Traffic
 
 
@@ -42,7 +42,7 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
             " --start-from."
         )
     for section in ("features", "text"):
-        ours, theirs = (getattr(one, section).model_dump() for one in (recipe, start.recipe))
+        ours, theirs = (getattr(one, section).as_dict() for one in (recipe, start.recipe))
         differing = sorted(
             key
             for key in ours.keys() | theirs.keys()

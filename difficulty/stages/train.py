@@ -15,15 +15,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from difficulty.channels import Channel
+from difficulty.diagnostics.learning_curve import LearningCurve
+from difficulty.diagnostics.signal import Signal
+from difficulty.diagnostics.suspicion import LabelReport
+from difficulty.diagnostics.unfamiliar import FamiliarityAdvice
 from difficulty.early_exit.student import EarlyModel, fit_early, save_early
+from difficulty.encoders.base import Encoder
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
-from difficulty.evaluation.learning_curve import LearningCurve
-from difficulty.evaluation.signal import Signal
-from difficulty.evaluation.unfamiliar import FamiliarityAdvice
-from difficulty.features.encoder import Encoder
-from difficulty.features.transformer import TransformerEncoder
-from difficulty.labels import LabelReport
 from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
@@ -51,14 +51,14 @@ from difficulty.stages.run import (
     NamedScores,
     Run,
     Seen,
-    new_folder,
     refuse_existing,
 )
 from difficulty.stages.scoring import judged
 from difficulty.stages.start import start_lineage
 from difficulty.stages.tune import tune
 from difficulty.stages.unseen_tasks import advice_of_student, familiarity_advice
-from difficulty.traffic.splits import ASIDE
+from difficulty.storage import whole_folder
+from difficulty.traffic.split import ASIDE
 
 Progress = Callable[[str], None]
 
@@ -330,7 +330,8 @@ def _write(
 ) -> None:
     """Write the run folder; it appears when it is whole."""
     names = material.fit_ids
-    with new_folder(out, what="run folder") as folder:
+    refuse_existing(out, what="run folder")  # again: it may have come while the model was trained
+    with whole_folder(out) as folder:
         save_model(fitted.model, folder)
         if early := _early(material, fitted):
             save_early(early, folder / EARLY_FILE)

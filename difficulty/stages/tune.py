@@ -9,9 +9,9 @@ import numpy as np
 
 from difficulty.channels.heads import LinearHead
 from difficulty.channels.tuned import TunedChannel, held_out
+from difficulty.encoders.base import Encoder
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
-from difficulty.features.encoder import Encoder
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 
@@ -44,7 +44,7 @@ def tune(
     RecipeError
         If the encoder is none that can be trained.
     """
-    from difficulty.features.finetune import TuningData, TuningSettings, finetune
+    from difficulty.encoders.finetune import TuningData, TuningSettings, finetune
 
     features = recipe.features
     if not features.finetune or not isinstance(encoder, TransformerEncoder):
@@ -66,7 +66,7 @@ def tune(
         features.encoder,
         data,
         cache,
-        settings=TuningSettings(**features.finetune.model_dump(exclude={"held_out"})),
+        settings=TuningSettings(**features.finetune.as_dict(without={"held_out"})),
         frame=encoder.frame,
         precision=features.transformer.precision,
         seed=recipe.seed,

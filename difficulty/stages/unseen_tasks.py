@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.evaluation.unfamiliar import (
+from difficulty.diagnostics.unfamiliar import (
     FamiliarityAdvice,
     UnseenTasks,
     advise,

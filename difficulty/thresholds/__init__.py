@@ -2,8 +2,8 @@
 
 ``OBJECTIVES`` names the ways to choose one. An objective is a file here and a line in this dict;
 another package adds one through the entry point group ``difficulty.objectives``. It is a function
-of :class:`~difficulty.thresholds.curve.PolicyCurve` and a number, and returns a threshold, or a
-:class:`~difficulty.thresholds.objective.Choice` where it promises something. Its keyword-only
+of :class:`~difficulty.thresholds.policy_curve.PolicyCurve` and a number, and returns a threshold,
+or a :class:`~difficulty.thresholds.objective.Choice` where it promises something. Its keyword-only
 parameters are options that the user may give: ``risk=0.2,delta=0.05``. One with the option
 ``delta`` promises what it finds with confidence ``1 - delta``; where thresholds are chosen per
 task, it sees the samples of one task alone, never pooled ones.
@@ -14,11 +14,11 @@ from typing import Final
 __all__ = ["OBJECTIVES"]
 
 OBJECTIVES: Final = {
-    "cost": "difficulty.thresholds.cost:threshold_for_cost",
-    "mean_quality": "difficulty.thresholds.mean_quality:threshold_for_mean_quality",
-    "missed": "difficulty.thresholds.risk:threshold_for_missed",
-    "quality": "difficulty.thresholds.quality:threshold_for_quality",
-    "risk": "difficulty.thresholds.risk:threshold_for_risk",
-    "share": "difficulty.thresholds.share:threshold_for_share",
-    "utility": "difficulty.thresholds.utility:threshold_for_utility",
+    "cost": "difficulty.thresholds.objectives:threshold_for_cost",
+    "mean_quality": "difficulty.thresholds.objectives:threshold_for_mean_quality",
+    "missed": "difficulty.thresholds.promises:threshold_for_missed",
+    "quality": "difficulty.thresholds.objectives:threshold_for_quality",
+    "risk": "difficulty.thresholds.promises:threshold_for_risk",
+    "share": "difficulty.thresholds.objectives:threshold_for_share",
+    "utility": "difficulty.thresholds.objectives:threshold_for_utility",
 }

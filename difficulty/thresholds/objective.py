@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from difficulty.errors import InvalidValueError, UnknownNameError
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 from difficulty.thresholds import OBJECTIVES
-from difficulty.thresholds.curve import PolicyCurve
+from difficulty.thresholds.policy_curve import PolicyCurve
 
 _EXAMPLES = "For example: share=0.3 or quality=0.9, with options: risk=0.2,delta=0.05."
 

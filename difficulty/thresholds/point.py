@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from difficulty.metrics.arrays import Ratio, ratio
 from difficulty.metrics.bootstrap import affordable_draws, percentile_interval, weight_blocks
-from difficulty.metrics.ratios import Ratio, ratio
 from difficulty.metrics.routing import risk_ratio
 from difficulty.records import Estimate, OperatingPoint
-from difficulty.thresholds.curve import FloatArray, PolicyCurve, ScoredTraffic
 from difficulty.thresholds.objective import Choice, Objective
+from difficulty.thresholds.policy_curve import FloatArray, PolicyCurve, ScoredTraffic
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""

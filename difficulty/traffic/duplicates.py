@@ -4,7 +4,7 @@ same text.
 Every sample gets a key when it comes and keeps it for good, so samples that are added later move
 none of the old ones. Where a sample ties keys together that already exist, it takes the oldest and
 lists the others: the split sets it aside if they fall on different sides
-(:mod:`difficulty.traffic.splits`).
+(:mod:`difficulty.traffic.split`).
 
 Nearly the same means: of the runs of three words in either text, at least three quarters are in
 both, as estimated from MinHash signatures of 128 permutations (standard error 0.04). Candidates
@@ -19,13 +19,15 @@ characters join templates of formal_logic (10 and 6 questions) at the same thres
 estimate and the bands: 105 equal texts, 212 near ones, 13,725 keys, the largest of 5; of the pairs
 at 0.8 and above all were found, of those from 0.75 to 0.8 78 %.
 
-Signatures come from :mod:`difficulty.traffic.signatures`. The LSH tables of the package that makes
+Signatures come from :mod:`difficulty.traffic.duplicates`. The LSH tables of the package that makes
 them keep a set for every bucket (5.8 GB for a million samples); the table here keeps a number (2
 GB).
 """
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -33,9 +35,75 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.errors import MissingExtraError
 from difficulty.records import Sample
-from difficulty.traffic.fingerprint import comparable_text, text_hash
-from difficulty.traffic.signatures import BAND_SIZE, BANDS, N_PERMUTATIONS, THRESHOLD, Signer
+from difficulty.traffic.table import comparable_text, text_hash
+
+N_PERMUTATIONS = 128
+BANDS, BAND_SIZE = 16, 8
+THRESHOLD = 0.75
+"""Share of equal values from which on two texts are nearly the same; chosen as
+:mod:`difficulty.traffic.duplicates` tells.
+"""
+_RUN = 3  # words
+_CHUNK = 16_384  # runs hashed at a time, so that a text of megabytes needs no gigabyte
+_MULTIPLIER = np.uint32(0x02000327)
+# Scripts written without spaces give one word a character: Thai to Lao, Burmese, Khmer, kana, Han.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[^\W{_UNSPACED}]+|\S")
+
+
+class Signer:
+    """Sign texts, each as in any other process."""
+
+    def __init__(self) -> None:
+        try:
+            from datasketch import MinHash
+        except ImportError as error:
+            raise MissingExtraError(
+                "finding near-duplicates", package="datasketch", extra="train"
+            ) from error
+        self._empty = MinHash(num_perm=N_PERMUTATIONS, seed=1, hashfunc=int)
+        self._word_hashes = _WordHashes()
+
+    def sign(self, text: str) -> NDArray[np.uint32] | None:
+        """Return the signature of a text, shape (128,); ``None`` for fewer than three words:
+        nothing can be said of those.
+        """
+        runs = _runs(text, self._word_hashes)
+        if not len(runs):
+            return None
+        sketch = self._empty.copy()
+        for start in range(0, len(runs), _CHUNK):
+            sketch.update_batch(runs[start : start + _CHUNK].tolist())
+        signature: NDArray[np.uint32] = sketch.hashvalues.astype(np.uint32)
+        return signature
+
+
+class _WordHashes(dict[str, int]):
+    """A hash of 32 bits for each word, kept so that a frequent word is hashed once."""
+
+    _MOST = 1 << 20
+
+    def __missing__(self, word: str) -> int:
+        if len(self) >= self._MOST:
+            self.clear()
+        value = self[word] = zlib.crc32(word.encode("utf-8", "replace"))
+        return value
+
+
+def _runs(text: str, word_hashes: _WordHashes) -> NDArray[np.uint32]:
+    """Return the distinct hashes of runs of three words."""
+    words = _WORD.findall(text)
+    hashes = np.array([word_hashes[word] for word in words], dtype=np.uint32)
+    n_runs = len(hashes) - _RUN + 1
+    if n_runs < 1:
+        return np.empty(0, dtype=np.uint32)
+    runs = np.zeros(n_runs, dtype=np.uint32)
+    for offset in range(_RUN):
+        runs = runs * _MULTIPLIER + hashes[offset : offset + n_runs]
+    return np.unique(runs)
+
 
 _MOST_CANDIDATES = 2_000
 
@@ -171,3 +239,81 @@ class NearIndex:
                 bucket[band] = [entries, entry]
             else:
                 entries.append(entry)
+
+
+Sketches = NDArray[np.uint8]
+
+_UNSIGNED = 255
+NO_SKETCHES: Sketches = np.empty((0, N_PERMUTATIONS), dtype=np.uint8)
+
+
+def sketches_of(texts: Iterable[str]) -> Sketches:
+    """Return a sketch of each text, shape (n, 128); a text of fewer than three words has one that
+    is near to none.
+    """
+    signer, unsigned = Signer(), np.full(N_PERMUTATIONS, _UNSIGNED, dtype=np.uint8)
+    rows = [
+        unsigned if (signature := signer.sign(text)) is None else signature.astype(np.uint8)
+        for text in texts
+    ]
+    return np.stack(rows) if rows else NO_SKETCHES
+
+
+def near_any(asked: Sketches, known: Sketches) -> NDArray[np.bool_]:
+    """Return for each of n sketches whether it is near to any that is known, shape (n,).
+
+    Of a template that is known thousands of times the first 2,000 texts are compared in each band.
+    """
+    found = np.zeros(len(asked), dtype=bool)
+    known = known[_is_signed(known)]
+    signed = _is_signed(asked)
+    for start in range(0, N_PERMUTATIONS, BAND_SIZE):
+        ours, theirs = (_bands(rows, start) for rows in (asked, known))
+        order = np.argsort(theirs, kind="stable")
+        low, high = (np.searchsorted(theirs[order], ours, side=side) for side in ("left", "right"))
+        for row in np.flatnonzero((high > low) & signed & ~found):
+            candidates = known[order[low[row] : min(high[row], low[row] + _MOST_CANDIDATES)]]
+            found[row] = bool(((candidates == asked[row]).mean(axis=1) >= THRESHOLD).any())
+    return found
+
+
+def _is_signed(sketches: Sketches) -> NDArray[np.bool_]:
+    signed: NDArray[np.bool_] = (sketches != _UNSIGNED).any(axis=1)
+    return signed
+
+
+def _bands(sketches: Sketches, start: int) -> NDArray[np.uint64]:
+    """Return one band of each sketch as a number; which byte comes first in it does not matter."""
+    return np.ascontiguousarray(sketches[:, start : start + BAND_SIZE]).view(np.uint64).ravel()
+
+
+_OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
+
+
+class Contradictions:
+    """Count the samples of a stream that contradict an earlier one.
+
+    Attributes
+    ----------
+    count : int
+        Samples of which an outcome differs from the one that was known first of the same request
+        and models.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: dict[bytes, tuple[object, ...]] = {}
+
+    def add(self, sample: Sample) -> None:
+        """Look at the next sample."""
+        key, outcomes = _key(sample), tuple(getattr(sample, name) for name in _OUTCOMES)
+        before = self._first.setdefault(key, outcomes)
+        pairs = list(zip(before, outcomes, strict=True))
+        self.count += any(None not in pair and pair[0] != pair[1] for pair in pairs)
+        self._first[key] = tuple(old if old is not None else new for old, new in pairs)
+
+
+def _key(sample: Sample) -> bytes:
+    """Return 16 bytes that stand for the text of all messages and the two models."""
+    text = comparable_text(("user", message.content) for message in sample.messages)
+    return bytes.fromhex(text_hash(f"{sample.cheap_model}\n{sample.frontier_model}\n{text}"))

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import TrafficError
-from difficulty.metrics.weights import effective_samples
+from difficulty.metrics.arrays import effective_samples
 from difficulty.recipe import LabelSettings
 from difficulty.traffic.outcomes import FloatArray
 from difficulty.traffic.table import Traffic

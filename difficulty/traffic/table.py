@@ -5,23 +5,90 @@ samples fit in memory.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from difficulty.errors import TrafficError, TrafficNotFoundError
+from difficulty.errors import MissingExtraError, TrafficError, TrafficNotFoundError
 from difficulty.text import TextView, View
-from difficulty.traffic.columns import ROWS_KEY, SCHEMA, VERSION, VERSION_KEY, pa, pq
-from difficulty.traffic.fingerprint import comparable_text, text_hash
 from difficulty.traffic.outcomes import FloatArray, Outcomes
-from difficulty.traffic.splits import assign_splits
+from difficulty.traffic.split import assign_splits
+
+try:
+    import pyarrow
+    import pyarrow.parquet
+except ImportError as error:  # pragma: no cover - the base install
+    raise MissingExtraError(
+        "working with traffic files", package="pyarrow", extra="train"
+    ) from error
+
+pa, pq = pyarrow, pyarrow.parquet
+
+
+VERSION = 1
+VERSION_KEY = b"difficulty.traffic.version"
+ROWS_KEY = b"difficulty.traffic.rows"
+REJECTED_KEY = b"difficulty.traffic.rejected"
+
+_MESSAGE = pa.struct(
+    [("role", pa.string()), ("content", pa.large_string())]
+)  # large: more than 2 GiB of text in a column
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("messages", pa.list_(_MESSAGE), nullable=False),
+        ("task", pa.string()),
+        ("group", pa.string()),
+        ("timestamp", pa.timestamp("us", tz="UTC")),
+        ("cheap_model", pa.string()),
+        ("frontier_model", pa.string()),
+        ("cheap_quality", pa.float64()),
+        ("frontier_quality", pa.float64()),
+        ("cheap_passed", pa.bool_()),
+        ("preference", pa.string()),
+        ("prompt_tokens", pa.int64()),
+        ("cheap_tokens", pa.int64()),
+        ("frontier_tokens", pa.int64()),
+        ("route", pa.string()),
+        ("propensity", pa.float64()),
+        pa.field("weight", pa.float64(), nullable=False),
+        ("extra", pa.large_string()),
+        pa.field("split_group", pa.string(), nullable=False),
+        pa.field("near_groups", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
+_INSTRUCTIONS = ("system", "developer")
+
+
+def comparable_text(messages: Iterable[tuple[str, str]]) -> str:
+    """Return the text of (role, content) pairs in one case, one Unicode form (NFKC) and with single
+    spaces.
+    """
+    pairs = list(messages)
+    own = [content for role, content in pairs if role not in _INSTRUCTIONS]
+    joined = "\n".join(
+        own if any(part.strip() for part in own) else [content for _, content in pairs]
+    )
+    if not joined.isascii():
+        joined = unicodedata.normalize("NFKC", joined)
+    return " ".join(joined.casefold().split())
+
+
+def text_hash(text: str) -> str:
+    """Return 32 hex digits of BLAKE2b, the same on every machine; ``text`` as
+    :func:`comparable_text` returns it.
+    """
+    return blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
 
 _BATCH_ROWS = 4_096
 _GAIN_OF = {"frontier": 1.0, "tie": 0.0, "cheap": -1.0}
@@ -41,7 +108,7 @@ class Traffic:
     Rows keep the order of the file. All texts stay in Arrow memory until asked for.
     """
 
-    def __init__(self, table: pa.Table, *, factor: FloatArray | None = None) -> None:
+    def __init__(self, table: pyarrow.Table, *, factor: FloatArray | None = None) -> None:
         self._table = table
         self._factor = factor
 
@@ -172,11 +239,11 @@ class Traffic:
     def splits(
         self, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0
     ) -> NDArray[np.str_]:
-        """Return the split of each sample; see :func:`~difficulty.traffic.splits.assign_splits`."""
+        """Return the split of each sample; see :func:`~difficulty.traffic.split.assign_splits`."""
         return assign_splits(self.split_groups, self.near_groups, fractions=fractions, seed=seed)
 
     def column(self, name: str) -> list[Any]:
-        """Return any column of ``difficulty.traffic.columns.SCHEMA`` as a list; ``extra`` as
+        """Return any column of ``difficulty.traffic.table.SCHEMA`` as a list; ``extra`` as
         mappings.
         """
         values = self._list(name)
@@ -229,7 +296,7 @@ class Traffic:
         for batch in self._batches([name]):
             yield from batch.column(0).to_pylist()
 
-    def _batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+    def _batches(self, names: Sequence[str]) -> Iterator[pyarrow.Table]:
         """Yield slices of a fixed number of rows, whatever the row groups of the file."""
         columns = self._table.select(list(names))
         for start in range(0, len(self), _BATCH_ROWS):

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.logged_training import BOTH, PLAIN, WEIGHTED, Experiment, ingested, page
 from benchmarks.simulated_logs import Policy
-from difficulty.features.encoder import load_encoder
+from difficulty.encoders.base import load_encoder
 from difficulty.recipe import parse_recipe
 from tests.journey import RECIPE, SAMPLE
 

@@ -5,7 +5,7 @@ from benchmarks.no_signal import Case, one_round, verdicts
 from benchmarks.protocol import read_traffic
 from benchmarks.trained import Training
 from difficulty.cli.shipped import find_recipe, shipped_file
-from difficulty.evaluation.signal import Signal
+from difficulty.diagnostics.signal import Signal
 
 CASE = Case(source="sample", size=600, shuffled=False, told=True, repeats=2)
 SHUFFLED = Case(source="sample", size=600, shuffled=True, told=False, repeats=2)

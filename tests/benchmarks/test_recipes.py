@@ -1,5 +1,6 @@
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_folds_are_joined_at_their_own_requests():
 def test_key_of_a_recipe_follows_its_settings():
     recipe = find_recipe("fast")
     assert digest_of_recipe(recipe) == digest_of_recipe(find_recipe("fast"))
-    assert digest_of_recipe(recipe.model_copy(update={"seed": 1})) != digest_of_recipe(recipe)
+    assert digest_of_recipe(replace(recipe, seed=1)) != digest_of_recipe(recipe)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from hashlib import sha256
 import pytest
 
 from difficulty.bundle import Manifest
-from difficulty.bundle.manifest import UNSEALED, is_sealed, seal
+from difficulty.bundle.policy import UNSEALED, is_sealed, seal
 from difficulty.errors import FieldError
 from tests.data.make_bundle import manifest_of
 

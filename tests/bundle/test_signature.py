@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from difficulty.bundle import Trust, read_bundle
-from difficulty.bundle.manifest import UNSEALED, seal
+from difficulty.bundle.policy import UNSEALED, seal
 from difficulty.bundle.signature import (
     SigningKey,
     claimed_signer,

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from difficulty.bundle import BUNDLE_FORMAT, read_bundle, write_bundle
-from difficulty.bundle.manifest import UNSEALED, seal
+from difficulty.bundle.policy import UNSEALED, seal
 from difficulty.bundle.store import REQUIRED_FILES
 from difficulty.errors import BundleError, BundleNotFoundError
 from difficulty.stages.verify import verify

@@ -1,6 +1,7 @@
 """Teacher and student on the command line, from traffic to routed requests."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -62,13 +63,7 @@ def test_shipped_student_is_the_recipe_fast_taught():
         "embedding": fast.features.embedding,
     }  # but for the strengths, which change neither
     assert (
-        taught.model_copy(
-            update={
-                "name": "fast",
-                "distil": False,
-                "features": taught.features.model_copy(update=same),
-            }
-        )
+        replace(taught, name="fast", distil=False, features=replace(taught.features, **same))
         == fast
     )
 

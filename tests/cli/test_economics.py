@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from difficulty.economics.sections import SHAPES
+from difficulty.economics.prices import SHAPES
 from tests.conftest import REPOSITORY
 
 PRICES = REPOSITORY / "data" / "prices.example.toml"

@@ -8,8 +8,8 @@ from difficulty.bundle import read_bundle
 from difficulty.channels.tuned import TunedChannel
 from difficulty.stages.run import Run
 from difficulty.traffic.table import Traffic
-from tests.encoders import write_sentence_encoder
 from tests.journey import sample_rows
+from tests.tiny_bert import write_sentence_encoder
 
 with_torch = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("torch", "sentence_transformers")),

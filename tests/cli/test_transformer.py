@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 
 from difficulty.bundle import read_bundle
 from difficulty.cli.shipped import find_encoder
+from difficulty.encoders.static import StaticEncoder
+from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import EncoderError
-from difficulty.features.static import StaticEncoder
-from difficulty.features.transformer import TransformerEncoder
 from difficulty.recipe import FeatureSettings
 from difficulty.stages.run import Run
 from tests.conftest import REPOSITORY
@@ -163,7 +163,7 @@ def test_run_is_the_same_from_an_empty_and_from_a_full_cache(
 
 
 def settings_of(encoder, **choices):
-    return FeatureSettings.model_validate({"encoder": str(encoder), **choices})
+    return FeatureSettings.parse({"encoder": str(encoder), **choices})
 
 
 def test_encoder_is_found_by_folder_and_keeps_its_embeddings(tmp_path):

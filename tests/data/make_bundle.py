@@ -14,9 +14,9 @@ from difficulty.bundle import BUNDLE_FORMAT, Chosen, Policy, write_bundle
 from difficulty.export.graph import build_graph
 from difficulty.export.suite import golden_requests
 from difficulty.runtime.golden import golden_rows
-from difficulty.runtime.graph import load_session
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.session import load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from tests.fakes import fit_model, load_encoder, word_tokenizer

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 from difficulty.economics.analysis import Setting, analyse
-from difficulty.economics.options import Answers
-from difficulty.economics.prices import PriceList, TokenPrice
-from difficulty.economics.sections import (
+from difficulty.economics.conditions import Answers
+from difficulty.economics.prices import (
     Aggregator,
     CloudGpu,
     Hosting,
     OwnGpu,
+    PriceList,
     Scorer,
     Team,
+    TokenPrice,
     TrafficShape,
 )
-from difficulty.economics.usage import Requests
-from difficulty.economics.volume import Arrivals, Volume
+from difficulty.economics.usage import Arrivals, Requests, Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.traffic.outcomes import Outcomes
 from tests.economics.test_costs import tokens
@@ -60,10 +60,9 @@ OWN = OwnGpu(
     power_overhead=1,
 )
 PRICES = PriceList(
-    name="prices.toml",
     date=date(2026, 11, 1),
-    cheap=TokenPrice(reading=0.1, writing=0.3),
-    frontier=TokenPrice(reading=1.0, writing=3.0),
+    cheap=TokenPrice(input=0.1, output=0.3),
+    frontier=TokenPrice(input=1.0, output=3.0),
     hosting=Hosting(aggregator=AGGREGATOR),
     scorer=Scorer(milliseconds_per_request=0, cores=0, usd_per_core_hour=1),
     team=Team(**TEAM),
@@ -192,7 +191,7 @@ def test_no_price_gap_is_wait():
 
 
 def test_free_frontier_model_is_wait():
-    made = economics(replace(PRICES, frontier=TokenPrice(reading=0.0, writing=0.0)))
+    made = economics(replace(PRICES, frontier=TokenPrice(input=0.0, output=0.0)))
     assert made.plans["share"]["fallback_cost"].value == 0.0
     assert made.verdict.answer == "wait"
 
@@ -260,12 +259,8 @@ def test_compliance_excludes_ways_to_host():
 def test_latency_critical_traffic_pays_for_idle_hours():
     """A GPU for 100 of 730 hours saves money, one that is kept warm for the other 630 does not."""
     traffic = TrafficShape(peak_to_mean=8.0, active_hours_per_month=100.0)
-    fast = CLOUD.model_copy(
-        update={
-            "input_tokens_per_second": 1e5,
-            "output_tokens_per_second": 1e5,
-            "usd_per_gpu_hour": 2.0,
-        }
+    fast = replace(
+        CLOUD, input_tokens_per_second=1e5, output_tokens_per_second=1e5, usd_per_gpu_hour=2.0
     )
     prices = replace(PRICES, hosting=Hosting(cloud=fast), cheap=None, traffic=traffic)
     asked, waits, cannot = (
@@ -285,7 +280,7 @@ def test_latency_critical_traffic_pays_for_idle_hours():
 
 
 def test_aggregator_with_cold_starts_is_excluded_where_nobody_can_wait():
-    slow = AGGREGATOR.model_copy(update={"cold_start_seconds": 5.0})
+    slow = replace(AGGREGATOR, cold_start_seconds=5.0)
     made = economics(replace(PRICES, hosting=Hosting(aggregator=slow)), latency_critical=True)
     assert made.barred == {"aggregator": "latency: a cold start takes 5 seconds"}
     assert (state(made, "cold_starts"), made.verdict.answer) == ("holds", "wait")
@@ -318,7 +313,7 @@ def test_volume_is_the_answer_else_the_price_list_else_the_times():
 
 def test_missing_sections_are_named_and_the_rest_goes_on():
     made = economics(
-        PriceList(name="p", date=date(2026, 11, 1), cheap=PRICES.cheap, frontier=PRICES.frontier),
+        PriceList(date=date(2026, 11, 1), cheap=PRICES.cheap, frontier=PRICES.frontier),
         catch_rate=None,
     )
     assert set(made.missing) == {"hosting", "team"}
@@ -337,7 +332,7 @@ def test_missing_sections_are_named_and_the_rest_goes_on():
 
 
 def test_price_list_with_a_date_alone_still_tells_tokens():
-    made = economics(PriceList(name="p", date=date(2026, 11, 1)))
+    made = economics(PriceList(date=date(2026, 11, 1)))
     assert made.overall["frontier_spend"].note == "unknown, as this is missing: frontier_prices"
     assert made.overall["input_tokens_per_month"].value == pytest.approx(1e9)
     assert (made.verdict.answer, made.verdict.shape, made.plot.curves) == ("unsure", None, {})

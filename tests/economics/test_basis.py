@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from difficulty.economics.basis import Basis, Counted, Figure, fill_tokens
-from difficulty.economics.sections import TrafficShape
+from difficulty.economics.prices import TrafficShape
 from tests.economics.test_costs import tokens
 
 COUNTED = Counted(np.array([10.0, 20.0]), "by hand")

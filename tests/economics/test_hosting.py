@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from difficulty.economics.hosting import Load, hosted
-from difficulty.economics.sections import Aggregator, CloudGpu, Dedicated, OwnGpu
+from difficulty.economics.prices import Aggregator, CloudGpu, Dedicated, OwnGpu
 
 MACHINE = {
     "input_tokens_per_second": 1000,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from difficulty.economics.saving import Saving, StepCost
+from difficulty.economics.hosting import Saving, StepCost
 
 GPU = StepCost(
     fixed=100.0, per_request=0.001, per_replica=500.0, replicas_per_request=1e-6, least=1

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from difficulty.economics.volume import Arrivals, Volume, draw_volume, parse_volume
+from difficulty.economics.usage import Arrivals, Volume, draw_volume, parse_volume
 from difficulty.errors import InvalidValueError
 
 START = datetime(2026, 6, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from difficulty.evaluation.mistakes import worst_mistakes
+from difficulty.evaluation.slices import worst_mistakes
 from tests.evaluation.conftest import judged_of
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.judged import Judged
-from difficulty.evaluation.paired import PAIRED, Contender, compare_pair
+from difficulty.evaluation.figures import PAIRED, Contender, compare_pair
+from difficulty.evaluation.scored import Judged
 from difficulty.traffic.outcomes import Outcomes
 
 

@@ -17,7 +17,6 @@ from difficulty.bundle import (
     FileEntry,
     Manifest,
     Policy,
-    ValidatorRule,
     read_bundle,
     write_bundle,
 )
@@ -25,6 +24,7 @@ from difficulty.bundle.policy import CutOffs, Early
 from difficulty.cli.shipped import find_encoder
 from difficulty.export.suite import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
+from difficulty.route import ValidatorRule
 from difficulty.runtime import Request, Router
 from difficulty.stages.policy import policy_files
 from difficulty.stages.ship import ship

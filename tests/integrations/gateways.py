@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from difficulty.cli.app import build_app
+from difficulty.gateway.log_files import read_log
 from difficulty.runtime import Router
-from difficulty.runtime.log import read_log
-from difficulty.runtime.requests import read_requests, route_rows
+from difficulty.runtime.service import read_requests, route_rows
 from tests.journey import write_rows
 
 client, proxies, reports, models = (

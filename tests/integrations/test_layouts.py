@@ -21,10 +21,9 @@ from google.protobuf import text_format
 
 from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError, InvalidValueError, UnknownNameError
-from difficulty.integrations.container import DOCKERFILE
-from difficulty.integrations.triton import model_config
+from difficulty.integrations.layouts import DOCKERFILE, model_config
 from difficulty.runtime import Router
-from difficulty.runtime.requests import request_row, route_rows
+from difficulty.runtime.service import request_row, route_rows
 from difficulty.stages.layout import lay_out
 from tests.conftest import REPOSITORY, require_package, require_program
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from difficulty.bundle import Exploration, read_bundle
+from difficulty.gateway.log_files import read_log
+from difficulty.gateway.requests import explore
 from difficulty.recipe import PolicySettings
-from difficulty.runtime.exploration import explore
-from difficulty.runtime.log import read_log
 from difficulty.stages.ship import ship
 from tests.integrations.gateways import (
     RULES,

@@ -126,3 +126,20 @@ def test_command_prints_yaml_or_json_that_say_the_same(journey, tmp_path):
     plain, machine = (CliRunner().invoke(build_app(), [*words, *more]) for more in ([], ["--json"]))
     assert (plain.exit_code, machine.exit_code) == (0, 0)
     assert yaml.safe_load(plain.stdout) == json.loads(machine.stdout)
+
+
+def test_setting_from_the_environment_is_what_its_variable_spells(journey, monkeypatch):
+    """Numbers and truth values are read, and a secret of digits stays text."""
+    litellm = pytest.importorskip("litellm")
+    from difficulty.integrations.litellm import build_handler
+
+    texts = {"threads": "2", "log_texts": "True", "shadow_timeout_s": "1.5", "salt": "123"}
+    form = {"bundle": str(journey.bundle)} | {name: f"os.environ/D_{name}" for name in texts}
+    for name, text in texts.items():
+        monkeypatch.setenv(f"D_{name}", text)
+    monkeypatch.setattr(litellm, "callback_settings", {"difficulty": form})
+    build_handler.cache_clear()
+    settings = build_handler().settings
+    build_handler.cache_clear()
+    read = (settings.threads, settings.log_texts, settings.shadow_timeout_s, settings.salt)
+    assert read == (2, True, 1.5, "123")

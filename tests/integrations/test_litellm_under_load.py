@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from difficulty.gateway.log_files import read_log
 from difficulty.recipe import PolicySettings
-from difficulty.runtime.log import read_log
 from difficulty.stages.ship import ship
 from tests.integrations.gateways import RULES, Load, decisions_of, known_rows, proxies, write_config
 from tests.journey import DRAWS

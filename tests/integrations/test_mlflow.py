@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from difficulty.errors import MissingExtraError, TrackingError
-from difficulty.evaluation import evaluation_table
 from difficulty.evaluation.result import read_metrics
+from difficulty.report.console import evaluation_table
 from difficulty.stages.run import Run
 from difficulty.stages.train import train
 from difficulty.traffic.table import Traffic

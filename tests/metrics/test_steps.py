@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from difficulty.metrics.steps import area, first_crossing, ranked_area, ranked_crossing
+from difficulty.metrics.curve import area, first_crossing, ranked_area, ranked_crossing
 
 
 def curve(step, part):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from difficulty.metrics.weights import effective_samples
+from difficulty.metrics.arrays import effective_samples
 
 
 @pytest.mark.parametrize(

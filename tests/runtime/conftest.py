@@ -7,8 +7,8 @@ import pytest
 
 from difficulty.bundle import Policy, read_bundle
 from difficulty.runtime import Router, Scorer
-from difficulty.runtime.graph import load_session
 from difficulty.runtime.scorer import EarlyScorer
+from difficulty.runtime.session import load_session
 from difficulty.tensors import GraphBuilder
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.bundle import read_bundle
-from difficulty.bundle.manifest import UNSEALED, seal
+from difficulty.bundle.policy import UNSEALED, seal
 from difficulty.errors import BundleError, InvalidValueError, ScoringError
 from difficulty.runtime import Router, Score, Scorer
-from difficulty.runtime.graph import _MOST_PAIRS, _MOST_ROWS, _batches, load_session
+from difficulty.runtime.session import _MOST_PAIRS, _MOST_ROWS, _batches, load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, pad
 from tests.fakes import word_tokenizer

@@ -8,8 +8,13 @@ from contextlib import contextmanager
 import pytest
 
 from difficulty.runtime import Router
-from difficulty.runtime.requests import RequestRow, request_row, route_rows
-from difficulty.runtime.service import MOST_BYTES, DecisionServer
+from difficulty.runtime.service import (
+    MOST_BYTES,
+    DecisionServer,
+    RequestRow,
+    request_row,
+    route_rows,
+)
 
 FORMS = [
     {

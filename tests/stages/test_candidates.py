@@ -69,4 +69,4 @@ def test_candidate_is_the_recipe_with_its_features_and_no_search():
     assert (plain.tasks.guess, plain.embedding.strength, plain.neighbours) == (False, 0.1, False)
     assert by_name["ngrams"].features.tasks is False
     assert by_name["ngrams + embedding + neighbours"].features.neighbours.sharpness == 10.0
-    assert parse_recipe(guess.model_dump(mode="json"), name="run.json") == guess
+    assert parse_recipe(guess.as_dict(), name="run.json") == guess

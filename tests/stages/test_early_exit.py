@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_budget_that_cannot_be_shown_ships_without_and_says_so(run_folder, tmp_p
     ],
 )
 def test_policy_that_cannot_have_it_ships_without(run_folder, tmp_path, change, said):
-    rules = Run.read(run_folder).recipe.policy.model_copy(update=change)
+    rules = replace(Run.read(run_folder).recipe.policy, **change)
     found = ship(run_folder, tmp_path / "tiny-4", policy=rules, n_draws=DRAWS)
     assert found.bundle.policy.early is None
     assert said in found.notes[0]

@@ -7,8 +7,8 @@ import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.economics import load_price_list
-from difficulty.economics.options import Answers
-from difficulty.economics.volume import Volume
+from difficulty.economics.conditions import Answers
+from difficulty.economics.usage import Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError, TrafficNotFoundError
 from difficulty.stages import economics as stage
 from difficulty.stages.economics import weigh_up
@@ -86,8 +86,8 @@ def test_spend_is_tokens_by_prices_by_volume(journey, prices, at_random):
     spend = (
         2e6
         * (
-            tokens.prompt.mean() * prices.frontier.reading
-            + tokens.frontier.mean() * prices.frontier.writing
+            tokens.prompt.mean() * prices.frontier.input
+            + tokens.frontier.mean() * prices.frontier.output
         )
         / 1e6
     )

@@ -267,7 +267,7 @@ def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
 
 def test_price_list_of_tokens_alone_weighs_nothing_up(journey, tmp_path):
     listed = load_price_list(REPOSITORY / "data" / "prices.example.toml")
-    bare = PriceList(name="bare", date=listed.date, cheap=listed.cheap, frontier=listed.frontier)
+    bare = PriceList(date=listed.date, cheap=listed.cheap, frontier=listed.frontier)
     result = evaluate_scorer(journey.bundle, journey.traffic, tmp_path, prices=bare, n_draws=DRAWS)
     assert (
         set(result.written)

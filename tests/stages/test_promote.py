@@ -15,7 +15,7 @@ from difficulty.errors import (
     TooFewSamplesError,
     TrafficError,
 )
-from difficulty.evaluation.paired import PAIRED, Paired
+from difficulty.evaluation.figures import PAIRED, Paired
 from difficulty.recipe import PromotionSettings
 from difficulty.records import Estimate
 from difficulty.stages.ingest import ingest

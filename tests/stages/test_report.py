@@ -6,7 +6,8 @@ import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.errors import RunError
-from difficulty.evaluation import as_text, read_metrics
+from difficulty.evaluation import read_metrics
+from difficulty.report.wording import as_text
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.report import choice_of, read_economics, suspects_of
 from difficulty.traffic.table import Traffic

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from difficulty.encoders.static import StaticEncoder, quantise_rows
 from difficulty.errors import RecipeError, RunError, TooFewSamplesError
-from difficulty.features.static import StaticEncoder, quantise_rows
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
 from difficulty.stages.assemble import build_model, known_tasks
@@ -158,7 +158,7 @@ def test_search_is_the_same_with_the_same_seed():
     data, recipe = labelled_tokens(400), recipe_with(ngram_strengths=[0.1])
     one, again = (searched(data, recipe=recipe) for _ in range(2))
     assert (one.recipe, one.report) == (again.recipe, again.report)
-    other = searched(data, recipe=recipe.model_copy(update={"seed": 1})).report
+    other = searched(data, recipe=replace(recipe, seed=1)).report
     assert [entry["value"] for entry in other["tried"]] != [
         entry["value"] for entry in one.report["tried"]
     ]

@@ -75,7 +75,7 @@ def test_start_that_saw_every_request_is_refused(start, journey, tmp_path):
 
 
 def test_start_with_another_encoder_is_refused(start, tmp_path):
-    from difficulty.features.encoder import load_encoder
+    from difficulty.encoders.base import load_encoder
 
     other = load_encoder(write_word_encoder(tmp_path / "other", sample_rows(50), dim=12))
     with pytest.raises(

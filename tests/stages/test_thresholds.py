@@ -5,8 +5,8 @@ import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError, NotAttainableError
-from difficulty.evaluation import as_text
 from difficulty.records import Prices
+from difficulty.report.wording import as_text
 from difficulty.runtime import Router
 from difficulty.stages.ingest import ingest
 from difficulty.stages.run import Run

@@ -3,8 +3,8 @@
 import pytest
 
 from difficulty.cli.shipped import find_recipe
+from difficulty.encoders.base import load_encoder
 from difficulty.errors import RecipeError
-from difficulty.features.encoder import load_encoder
 from difficulty.recipe import parse_recipe
 from difficulty.stages.run import Run
 from difficulty.stages.train import train
@@ -15,20 +15,23 @@ OFF = {"embedding": False, "finetune": {}}
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        (
-            {"finetune": {}},
-            r"finetune takes the place of embedding and neighbours: set both to false",
-        ),
+        ({"finetune": {}}, r"embedding and neighbours set to false: finetune takes their place"),
         (
             {**OFF, "neighbours": {}},
-            r"finetune takes the place of embedding and neighbours: set both to false",
+            r"embedding and neighbours set to false: finetune takes their place",
         ),
         (
             {**OFF, "ngrams": False},
-            r"finetune needs ngrams beside it: they score the samples that the encoder saw",
+            r"must hold ngrams beside finetune: they score the samples that the encoder saw",
         ),
-        ({**OFF, "finetune": {"held_out": 0}}, r"features\.finetune\.\S*held_out: .* got 0"),
-        ({**OFF, "finetune": {"epoch": 3}}, r"unknown key 'features\.finetune\.\S*epoch'"),
+        (
+            {**OFF, "finetune": {"held_out": 0}},
+            r"features\.finetune\.held_out must be above 0: got 0",
+        ),
+        (
+            {**OFF, "finetune": {"epoch": 3}},
+            r"features\.finetune\.epoch is not a field .* Perhaps 'epochs' is meant",
+        ),
     ],
     ids=["embedding", "neighbours", "no n-grams", "nothing held out", "misspelt"],
 )

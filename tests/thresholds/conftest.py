@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from difficulty.thresholds.curve import ScoredTraffic
+from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.traffic.outcomes import Outcomes
 
 NAN = float("nan")

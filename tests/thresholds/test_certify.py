@@ -5,7 +5,7 @@ say.
 import numpy as np
 import pytest
 
-from difficulty.thresholds.certify import (
+from difficulty.thresholds.promises import (
     KeptLosses,
     betting_p_value,
     binomial_p_value,

@@ -5,9 +5,9 @@ import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.thresholds import OBJECTIVES
-from difficulty.thresholds.curve import PolicyCurve
 from difficulty.thresholds.objective import Objective, parse_objective
 from difficulty.thresholds.point import changes, choose, operating_point
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, scored
 
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
-from difficulty.thresholds.curve import PolicyCurve
-from difficulty.thresholds.quality import threshold_for_quality
+from difficulty.thresholds.objectives import threshold_for_quality
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, reached, scored
 from tests.thresholds.test_curve import REQUESTS
 

@@ -1,8 +1,8 @@
 import pytest
 
 from difficulty.errors import InvalidValueError, UndefinedMetricError
-from difficulty.thresholds.curve import PolicyCurve
-from difficulty.thresholds.utility import threshold_for_utility
+from difficulty.thresholds.objectives import threshold_for_utility
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, scored
 
 GAINS = {

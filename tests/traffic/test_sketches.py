@@ -5,8 +5,7 @@ them.
 import numpy as np
 import pytest
 
-from difficulty.traffic.duplicates import NearIndex
-from difficulty.traffic.sketches import NO_SKETCHES, near_any, sketches_of
+from difficulty.traffic.duplicates import NO_SKETCHES, NearIndex, near_any, sketches_of
 
 WORDS = (
     "the quick brown fox jumps over a lazy dog while seven ducks watch from the green pond near our"

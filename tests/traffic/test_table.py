@@ -8,8 +8,7 @@ import pytest
 from difficulty.errors import TrafficError, TrafficNotFoundError
 from difficulty.stages.ingest import ingest
 from difficulty.text import TextView
-from difficulty.traffic.columns import SCHEMA
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import SCHEMA, Traffic
 
 ROWS = [
     {

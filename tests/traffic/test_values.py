@@ -5,16 +5,7 @@ from decimal import Decimal
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.traffic.values import (
-    choice,
-    count,
-    flag,
-    moment,
-    number,
-    quality,
-    text,
-    well_formed,
-)
+from difficulty.traffic.rows import choice, count, flag, moment, number, quality, text, well_formed
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Protocol
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
-from difficulty.registry import known_names, resolve
-from difficulty.traffic.readers.raw import RawRow
-
-__all__ = ["AUTO", "FORMATS", "Format", "find_format"]
+from difficulty.plugins import known_names, resolve
+from difficulty.traffic.readers import RawRow, read_rows, readable_files
 
 FORMATS = {
     "log": "difficulty.traffic.formats.log:LogFormat",
-    "native": "difficulty.traffic.formats.native:NativeFormat",
+    "native": "difficulty.traffic.formats:NativeFormat",
     "routellm": "difficulty.traffic.formats.routellm:RouteLLMFormat",
 }
 AUTO = "auto"
@@ -67,3 +65,15 @@ def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
         f"a source must have the layout of its format: found nothing of format {name!r} in"
         f" {str(path)!r}. See docs/traffic.md."
     )
+
+
+class NativeFormat:
+    """Files of any type in ``READERS``, as they are."""
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the readable files; raise ``TrafficError`` when there are none."""
+        return readable_files(path)
+
+    def rows(self, file: Path) -> Iterator[RawRow]:
+        """Yield the rows as they come."""
+        return read_rows(file)

@@ -19,14 +19,14 @@ from typing import Any
 from difficulty.errors import LogError, TrafficError
 from difficulty.events import DecisionEvent
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
-from difficulty.traffic.readers.json_lines import open_bytes
+from difficulty.traffic.readers.text_files import open_bytes
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 _MARKS = {"format", "bundle_version", "policy_route", "propensity", "calls"}
 
 
 class LogFormat:
-    """JSON lines written by :class:`difficulty.runtime.log.JsonLinesSink`, one file or a folder of
+    """JSON lines written by :class:`difficulty.gateway.JsonLinesSink`, one file or a folder of
     them.
     """
 

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from difficulty.errors import TrafficError
 from difficulty.traffic.readers import RawRow, read_rows
-from difficulty.traffic.readers.csv_table import csv_header
-from difficulty.traffic.schema import FIELDS
+from difficulty.traffic.readers.text_files import csv_header
+from difficulty.traffic.rows import FIELDS
 
 _ROOTS = ("routellm/evals", "evals", "")
 _SETS = (

@@ -9,23 +9,37 @@ of group ``difficulty.label_sources``.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from difficulty.errors import InvalidValueError, UnknownNameError
-from difficulty.registry import resolve
-from difficulty.traffic.labels.report import SourceReport
-from difficulty.traffic.readers.raw import RawRow
+from difficulty.plugins import resolve
+from difficulty.traffic.readers import RawRow
 
-__all__ = ["LABELS", "SourceReport", "LabelSource", "find_labels"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReport:
+    """Counts and rates of one source; unknown ones are ``None``."""
+
+    source: str
+    found: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def known(value: float, digits: int = 4) -> float | None:
+    """Return a number for a report; ``None`` for NaN, which JSON has no word for."""
+    return None if math.isnan(value) else round(value, digits)
+
 
 LABELS = {
     "annotators": "difficulty.traffic.labels.annotators:Annotators",
-    "gap": "difficulty.traffic.labels.gap:GapMargin",
+    "gap": "difficulty.traffic.labels.rowwise:GapMargin",
     "judge": "difficulty.traffic.labels.judge:JudgeScores",
-    "preference": "difficulty.traffic.labels.preference:Preferences",
-    "validation": "difficulty.traffic.labels.validation:Validation",
+    "preference": "difficulty.traffic.labels.rowwise:Preferences",
+    "validation": "difficulty.traffic.labels.rowwise:Validation",
 }
 _NEXT_OPTION = re.compile(r",(?=\w+=)")  # a comma inside a value, as in scale=1,10, is not one
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.agreement import krippendorff_alpha, pair_agreement
-from difficulty.traffic.labels.report import SourceReport, known
-from difficulty.traffic.labels.rows import Fields, Request, join, without
-from difficulty.traffic.readers.raw import RawRow
-from difficulty.traffic.values import choice, flag, quality, text
+from difficulty.metrics.ranking import krippendorff_alpha, pair_agreement
+from difficulty.traffic.labels import SourceReport, known
+from difficulty.traffic.labels.rowwise import Fields, Request, join, without
+from difficulty.traffic.readers import RawRow
+from difficulty.traffic.rows import choice, flag, quality, text
 
 _VOTES = {"cheap": -1.0, "tie": 0.0, "frontier": 1.0}
 _OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")

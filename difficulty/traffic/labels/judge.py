@@ -13,14 +13,79 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.agreement import krippendorff_alpha
-from difficulty.traffic.labels.offsets import PRIOR_SCORES, connected_sets, judge_offsets
-from difficulty.traffic.labels.report import SourceReport, known
-from difficulty.traffic.labels.rows import Fields, Request, given, join, refuse_beside, without
-from difficulty.traffic.readers.raw import RawRow
-from difficulty.traffic.values import number, text
+from difficulty.metrics.ranking import krippendorff_alpha
+from difficulty.traffic.labels import SourceReport, known
+from difficulty.traffic.labels.rowwise import Fields, Request, given, join, refuse_beside, without
+from difficulty.traffic.readers import RawRow
+from difficulty.traffic.rows import number, text
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+PRIOR_SCORES = 3.0
+
+
+def judge_offsets(
+    answers: IntArray,
+    judges: IntArray,
+    scores: FloatArray,
+    *,
+    n_judges: int,
+    prior_scores: float = PRIOR_SCORES,
+) -> FloatArray:
+    """Return the offset of each judge by penalised least squares.
+
+    Parameters
+    ----------
+    answers, judges : ndarray of shape (n_scores,)
+        Number of the answer that was judged, and of its judge, both from 0.
+    scores : ndarray of shape (n_scores,)
+        What was given, on one scale.
+    n_judges : int
+        How many judges there are.
+    prior_scores : float, default 3
+        How many further scores of 0 pull each offset to 0; above 0, for the scores leave the mean
+        offset open.
+
+    Returns
+    -------
+    ndarray of shape (n_judges,)
+        In the scale's unit; above 0 for a generous judge.
+    """
+    normal, excess = np.diag(np.full(n_judges, prior_scores)), np.zeros(n_judges)
+    for rows in _rows_by_answer(answers):  # an answer with one score says nothing of its judge
+        who, given = judges[rows], scores[rows]
+        np.add.at(normal, (who, who), 1.0)
+        np.subtract.at(normal, np.ix_(who, who), 1.0 / len(rows))
+        np.add.at(excess, who, given - given.mean())
+    offsets = np.linalg.solve(normal, excess)
+    sets, counts = (
+        connected_sets(answers, judges, n_judges=n_judges),
+        np.bincount(judges, minlength=n_judges),
+    )
+    centres = np.bincount(sets, weights=offsets * counts) / np.maximum(
+        np.bincount(sets, weights=counts), 1.0
+    )
+    return np.asarray(offsets - centres[sets], dtype=np.float64)
+
+
+def connected_sets(answers: IntArray, judges: IntArray, *, n_judges: int) -> IntArray:
+    """Return a number for each judge, the same for judges that a chain of shared answers connects;
+    shape (n_judges,).
+    """
+    leader = np.arange(n_judges)
+    for rows in _rows_by_answer(answers):
+        joined = np.unique(leader[judges[rows]])
+        leader[np.isin(leader, joined)] = joined[0]
+    return np.unique(leader, return_inverse=True)[1]
+
+
+def _rows_by_answer(answers: IntArray) -> list[IntArray]:
+    """Return the rows of each answer that was judged more than once."""
+    order = np.argsort(answers, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(answers[order])) + 1)
+    return [part for part in parts if len(part) > 1]
+
+
 _SIDES = ("cheap", "frontier")
 _RAW = ("judge", "cheap_score", "frontier_score")
 _MOST_LISTED = 100
@@ -59,7 +124,7 @@ class JudgeScores:
     joined by ``id``.
 
     Scores are brought to [0, 1]; each judge's offset is taken off
-    (:mod:`difficulty.traffic.labels.offsets`); the mean of what is left is the quality, cut to [0,
+    (:mod:`difficulty.traffic.labels.judge`); the mean of what is left is the quality, cut to [0,
     1]. All rows are kept in memory, the text of each request once.
 
     Parameters

@@ -9,22 +9,40 @@ cannot be read is a ``TrafficError``.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
-from difficulty.registry import known_names, resolve
-from difficulty.traffic.readers.raw import RawRow
+from difficulty.plugins import known_names, resolve
 
-__all__ = ["READERS", "RawRow", "read_rows", "readable_files"]
+
+class RawRow(NamedTuple):
+    """One row of a source as it came, or the reason why it could not be read."""
+
+    source: str
+    """File the row is from, as the user wrote it; a split of a saved dataset is
+    ``folder:split``.
+    """
+    line: int
+    """Line of a text file where the row begins, or number of the row in a binary one; counted from
+    1.
+    """
+    fields: Mapping[str, Any] | None
+    """Column to value, or ``None`` when the row could not be read."""
+    problem: str = ""
+    """Why the row could not be read, or why a label source refused it: subject, rule, what came."""
+    raw: str = ""
+    """Beginning of a row that could not be read."""
+
 
 READERS = {
-    ".csv": "difficulty.traffic.readers.csv_table:read_csv",
-    ".json": "difficulty.traffic.readers.json_lines:read_json_lines",
-    ".jsonl": "difficulty.traffic.readers.json_lines:read_json_lines",
-    ".ndjson": "difficulty.traffic.readers.json_lines:read_json_lines",
-    ".parquet": "difficulty.traffic.readers.parquet:read_parquet",
+    ".csv": "difficulty.traffic.readers.text_files:read_csv",
+    ".json": "difficulty.traffic.readers.text_files:read_json_lines",
+    ".jsonl": "difficulty.traffic.readers.text_files:read_json_lines",
+    ".ndjson": "difficulty.traffic.readers.text_files:read_json_lines",
+    ".parquet": "difficulty.traffic.readers.columnar:read_parquet",
 }
 _GZIPPED = {".csv", ".json", ".jsonl", ".ndjson"}
 _OWN_NOTES = (".rejects.jsonl", ".summary.json")
@@ -86,7 +104,7 @@ def read_rows(path: Path) -> Iterator[RawRow]:
 
 def _reader(path: Path) -> Callable[[Path], Iterator[RawRow]]:
     if path.is_dir():
-        name = "difficulty.traffic.readers.saved_dataset:read_saved_dataset"
+        name = "difficulty.traffic.readers.columnar:read_saved_dataset"
         reader = resolve("dataset", {"dataset": name}, kind="reader")
     else:
         reader = resolve(_suffix(path), READERS, kind="reader")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from difficulty.errors import TrafficError, TrafficNotFoundError, UnknownNameError
-from difficulty.registry import resolve
+from difficulty.plugins import resolve
 from difficulty.traffic.formats import FORMATS, find_format
 
 

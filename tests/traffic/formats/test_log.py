@@ -2,7 +2,8 @@
 
 import pytest
 
-from difficulty.runtime.log import DecisionLog, JsonLinesSink
+from difficulty.gateway.log import DecisionLog
+from difficulty.gateway.log_files import JsonLinesSink
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.formats import find_format
 from difficulty.traffic.formats.log import LogFormat

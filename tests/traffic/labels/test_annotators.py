@@ -3,7 +3,7 @@
 import pytest
 
 from difficulty.traffic.labels.annotators import Annotators
-from difficulty.traffic.readers.raw import RawRow
+from difficulty.traffic.readers import RawRow
 
 
 def joined(rows):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from difficulty.stages.ingest import ingest
-from difficulty.traffic.labels.judge import JudgeScores
-from difficulty.traffic.labels.offsets import connected_sets, judge_offsets
-from difficulty.traffic.readers.raw import RawRow
+from difficulty.traffic.labels.judge import JudgeScores, connected_sets, judge_offsets
+from difficulty.traffic.readers import RawRow
 from difficulty.traffic.table import Traffic
 
 

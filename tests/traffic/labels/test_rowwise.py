@@ -3,7 +3,7 @@
 import pytest
 
 from difficulty.traffic.labels import find_labels
-from difficulty.traffic.readers.raw import RawRow
+from difficulty.traffic.readers import RawRow
 
 
 def label(text, fields):

@@ -7,7 +7,7 @@ import pytest
 from difficulty.errors import InvalidValueError, UnknownNameError
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.labels import LABELS, find_labels
-from difficulty.traffic.readers.raw import RawRow
+from difficulty.traffic.readers import RawRow
 from difficulty.traffic.table import Traffic
 
 WRITTEN = {"gap": "gap:margin=0.1", "judge": "judge:scale=1,10"}

@@ -1,0 +1,313 @@
+"""Tasks whose failures the other tasks make implausible.
+
+A model trained on a task with broken labels learns them, so no sample of it looks odd beside that
+model's predictions. Other tasks tell: where the cheap model fails often the frontier model does so
+more often too, and tasks scatter around that line. Each task is compared with the line through all
+others, on the logit scale:
+
+    logit(rate of one model) = a + b * logit(rate of the other) + scatter between tasks + binomial
+    noise
+
+The scatter is estimated from the other tasks (Paule-Mandel). The task's failures are judged as
+binomial around a rate that lies as far from the line as Student's t has it, with as many degrees of
+freedom as the other tasks leave; two-sided, corrected for all tasks and both models (Bonferroni).
+The farthest task is set aside and the rest are judged again, so that one broken task does not hide
+another.
+
+Where only the cheap model's outcomes are known, its rate is compared with the mean of the other
+tasks.
+
+References
+----------
+Paule and Mandel (1982), "Consensus values and weighting factors"; Rosner (1983), "Percentage points
+for a generalized ESD many-outlier procedure".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtr, bdtrc, expit, logit
+from scipy.stats import t as student
+
+from difficulty.diagnostics.suspicion import Model, SuspiciousGroup
+from difficulty.traffic.outcomes import Outcomes
+
+FloatArray = NDArray[np.float64]
+
+LEAST_SAMPLES = 20
+"""Samples with known outcomes that a task needs to be judged."""
+LEAST_TASKS = 6
+"""Tasks that are needed to tell what is plausible."""
+MOST_TASKS = 500
+"""Tasks that are judged, the largest first."""
+MOST_FLAGGED = 0.25
+"""Share of the tasks that may be set aside: beyond it there is no rule left to deviate from."""
+_LEAST_SCATTER = 1e-3
+_ROUNDS = 50
+_GRID: FloatArray = np.linspace(-25.0, 25.0, 801)
+"""Where Student's t is summed, in standard deviations."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """Failure rates of tasks on the logit scale, with their binomial variance; half a failure and
+    half a success are added.
+    """
+
+    logit: FloatArray
+    variance: FloatArray
+
+    @classmethod
+    def of(cls, failures: FloatArray, n: FloatArray) -> _Rates:
+        rate = (failures + 0.5) / (n + 1.0)
+        return cls(logit(rate), 1.0 / ((n + 1.0) * rate * (1.0 - rate)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What some tasks make plausible of another."""
+
+    coefficients: FloatArray
+    covariance: FloatArray
+    scatter: float
+    df: int
+
+    def judge(
+        self, row: FloatArray, failures: float, n: int, *, noise: float
+    ) -> tuple[float, float, float]:
+        """Return the expected logit, its standard deviation without binomial noise, and the
+        two-sided p-value of some failures.
+
+        Failures are binomial around a rate whose logit lies as far from the expected one as
+        Student's t has it.
+        """
+        expected = float(row @ self.coefficients)
+        deviation = float(np.sqrt(self.scatter + noise + row @ self.covariance @ row))
+        weight = student.pdf(_GRID, self.df)
+        weight, rate = weight / weight.sum(), expit(expected + deviation * _GRID)
+        at_least = (
+            bdtrc(np.floor(failures) - 1.0, n, rate) if failures >= 1.0 else np.ones(len(rate))
+        )
+        at_most = bdtr(np.ceil(failures), n, rate)
+        return (
+            expected,
+            deviation,
+            min(1.0, 2.0 * min(float(weight @ at_least), float(weight @ at_most))),
+        )
+
+
+def outlying_tasks(
+    tasks: Sequence[str | None], outcomes: Outcomes, *, level: float = 0.005
+) -> list[SuspiciousGroup]:
+    """Return the tasks with implausible failure rates, the least plausible first.
+
+    Parameters
+    ----------
+    tasks : sequence of n str or None
+        Task of each sample; samples without one are left out.
+    outcomes : Outcomes
+        Where both models' outcomes are known of too few tasks, the cheap model's alone are judged.
+    level : float, default 0.005
+        Nominal chance of any finding when no task is an outlier. The scatter is only estimated, so
+        it is somewhat larger where tasks scatter far or with heavy tails: 0.5 to 2 % of 200
+        simulated sets of 12 tasks (``benchmarks/task_test.py``).
+
+    Returns
+    -------
+    list of SuspiciousGroup
+        Empty where fewer than six tasks have 20 samples each.
+    """
+    both = ~np.isnan(outcomes.cheap_failure) & ~np.isnan(outcomes.frontier_failure)
+    found = _Table.of(
+        tasks, both, {"frontier": outcomes.frontier_failure, "cheap": outcomes.cheap_failure}
+    )
+    if len(found.names) < LEAST_TASKS:
+        found = _Table.of(
+            tasks, ~np.isnan(outcomes.cheap_failure), {"cheap": outcomes.cheap_failure}
+        )
+    return found.outliers(level) if len(found.names) >= LEAST_TASKS else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Failures of one or two models in each task."""
+
+    names: list[str]
+    n: FloatArray
+    failures: dict[Model, FloatArray]
+
+    @classmethod
+    def of(
+        cls, tasks: Sequence[str | None], known: NDArray[np.bool_], failure: dict[Model, FloatArray]
+    ) -> _Table:
+        counts = Counter(
+            task for task, kept in zip(tasks, known, strict=True) if kept and task is not None
+        )
+        names = [task for task, n in counts.most_common(MOST_TASKS) if n >= LEAST_SAMPLES]
+        place = {name: index for index, name in enumerate(names)}
+        codes = np.array([place.get(task or "", -1) for task in tasks], dtype=np.int64)
+        rows = np.flatnonzero(known & (codes >= 0))
+
+        def total(values: FloatArray) -> FloatArray:
+            return np.asarray(
+                np.bincount(codes[rows], weights=values[rows], minlength=len(names)),
+                dtype=np.float64,
+            )
+
+        return cls(
+            names,
+            total(np.ones(len(tasks))),
+            {model: total(values) for model, values in failure.items()},
+        )
+
+    def outliers(self, level: float) -> list[SuspiciousGroup]:
+        """Set the farthest task aside for as long as it is implausible beside the rest."""
+        live = list(range(len(self.names)))
+        found: list[SuspiciousGroup] = []
+        while len(live) >= LEAST_TASKS and len(found) < MOST_FLAGGED * len(self.names):
+            worst, task = min(
+                (
+                    (self._judge(model, task, live), task)
+                    for model in self.failures
+                    for task in live
+                ),
+                key=_p_value,
+            )
+            if worst.p_value > level:
+                break
+            found.append(worst)
+            live.remove(task)
+        return found
+
+    def _judge(self, model: Model, task: int, live: list[int]) -> SuspiciousGroup:
+        """Compare one model's rate in a task with what the other live tasks make plausible."""
+        others = np.array([one for one in live if one != task])
+        own, told = _Rates.of(self.failures[model], self.n), self._told(model)
+        line = _line(own, told, others)
+        failures, n = float(self.failures[model][task]), int(self.n[task])
+        noise = float(_told_noise(told, line.coefficients, task))
+        expected, deviation, p_value = line.judge(_row(told, task), failures, n, noise=noise)
+        reach = deviation * float(student.isf(0.025, line.df))
+        return SuspiciousGroup(
+            scope="task",
+            name=self.names[task],
+            model=model,
+            n=n,
+            rate=failures / n,
+            expected=float(expit(expected)),
+            low=float(expit(expected - reach)),
+            high=float(expit(expected + reach)),
+            p_value=min(1.0, p_value * len(live) * len(self.failures)),
+        )
+
+    def _told(self, model: Model) -> _Rates | None:
+        """Return the rates of the other model."""
+        other = [name for name in self.failures if name != model]
+        return _Rates.of(self.failures[other[0]], self.n) if other else None
+
+
+def _p_value(judged: tuple[SuspiciousGroup, int]) -> float:
+    return judged[0].p_value
+
+
+def _row(told: _Rates | None, task: int | NDArray[np.intp]) -> FloatArray:
+    """Return a task's row of the design matrix, or the rows of several."""
+    return (
+        np.ones((*np.shape(task), 1))
+        if told is None
+        else np.stack([np.ones(np.shape(task)), told.logit[task]], axis=-1)
+    )
+
+
+def _told_noise(
+    told: _Rates | None, coefficients: FloatArray, task: int | NDArray[np.intp]
+) -> FloatArray:
+    """Return the variance that the other model's noisy rate brings in."""
+    return (
+        np.zeros(np.shape(task))
+        if told is None
+        else np.asarray(coefficients[1] ** 2 * told.variance[task])
+    )
+
+
+def _line(own: _Rates, told: _Rates | None, tasks: NDArray[np.intp]) -> _Line:
+    """Fit the line and the scatter around it, each given the other, until they settle."""
+    design, y = _row(told, tasks), own.logit[tasks]
+    df = len(y) - design.shape[1]
+    scatter, coefficients, normal = (
+        float(np.var(y)),
+        np.zeros(design.shape[1]),
+        np.eye(design.shape[1]),
+    )
+    for _ in range(_ROUNDS):
+        weight = 1.0 / (scatter + own.variance[tasks] + _told_noise(told, coefficients, tasks))
+        normal = design.T @ (weight[:, None] * design)
+        coefficients = np.asarray(
+            np.linalg.solve(normal, design.T @ (weight * y)), dtype=np.float64
+        )
+        before, excess = scatter, float(weight @ (y - design @ coefficients) ** 2) / df
+        scatter = max(_LEAST_SCATTER, scatter * excess)
+        if abs(scatter - before) < 1e-4 * before:
+            break
+    return _Line(coefficients, np.asarray(np.linalg.inv(normal), dtype=np.float64), scatter, df)
+
+
+EVEN = 0.5
+"""``difficulty_score`` of an expected gain of 0."""
+LEAST_LOSING = 20
+NAME = "samples on which the frontier model is expected to lose"
+_TWICE = 2.0
+"""Out-of-fold predictions count each pair of samples twice, once in either direction: the variance
+of their sum is up to double.
+"""
+
+
+def losing_region(
+    score: FloatArray, outcomes: Outcomes, groups: NDArray[np.str_], *, level: float = 0.01
+) -> SuspiciousGroup | None:
+    """Return the samples with an expected loss as a suspicious group, or ``None`` where they do not
+    really lose.
+
+    Parameters
+    ----------
+    score : ndarray of shape (n,)
+        ``difficulty_score`` for target ``benefit``, predicted without the sample itself.
+    outcomes : Outcomes
+    groups : ndarray of shape (n,)
+        Samples of one group are not independent.
+    level : float, default 0.01
+        Chance of a finding when the frontier model draws level there.
+    """
+    rows = np.flatnonzero(
+        (score < EVEN) & ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality)
+    )
+    if len(rows) < LEAST_LOSING:
+        return None
+    picked = outcomes[rows]
+    failed, plausible = (
+        float(np.average(rate, weights=picked.weight))
+        for rate in (picked.frontier_failure, picked.cheap_failure)
+    )
+    _, codes = np.unique(groups[rows], return_inverse=True)
+    sums = np.bincount(codes, weights=picked.weight * picked.gain)
+    deviation, df = float(np.sqrt(_TWICE * np.sum(sums**2))), len(sums) - 1
+    p_value = float(student.cdf(sums.sum() / deviation, df)) if deviation and df else 1.0
+    if p_value > level:
+        return None
+    reach = float(student.isf(0.025, df)) * deviation / float(picked.weight.sum())
+    return SuspiciousGroup(
+        scope="region",
+        name=NAME,
+        model="frontier",
+        n=len(rows),
+        rate=failed,
+        expected=plausible,
+        low=max(0.0, plausible - reach),
+        high=min(1.0, plausible + reach),
+        p_value=p_value,
+    )

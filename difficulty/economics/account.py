@@ -1,0 +1,118 @@
+"""The outcome of the economics, as ``economics.json`` holds it.
+
+Format 1 is the only one so far; raise ``FORMAT`` when a name changes its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Literal
+
+from difficulty.economics.prices import Shape
+from difficulty.records import Estimate
+
+FORMAT = 1
+State = Literal["holds", "does not hold", "unknown"]
+Answer = Literal["build", "wait", "unsure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition under which routing does not pay."""
+
+    name: str
+    state: State
+    text: str
+    """What was found, with its numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer, and why."""
+
+    answer: Answer
+    shape: Shape | None
+    """The way to host that saves most of those that are allowed."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Saving a month by requests a month, in USD, each of shape (n_volumes,); ``None`` throughout
+    where it is unknown.
+    """
+
+    value: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """The break-even plot: ascending requests a month, and a curve for each way to host."""
+
+    volumes: tuple[float, ...]
+    curves: Mapping[Shape, Curve]
+    measure: Literal["net_saving", "saving"]
+    """``saving`` is without the cost to keep it, where that is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Economics:
+    """Whether routing pays, with every figure behind it.
+
+    Attributes
+    ----------
+    verdict : Verdict
+    share : float
+        Share of the requests that the plan ``share`` keeps on the cheap model.
+    prices_date : date
+        Of the price list.
+    overall : mapping of str to Estimate
+        Figures of the traffic as it is today.
+    plans : mapping of str to mapping of str to Estimate
+        ``share``: the simplest requests are kept; ``policy``, with a bundle: its rule. Names that
+        begin with a way to host are its figures.
+    barred : mapping of Shape to str
+        Ways to host that an answer excludes, and why.
+    conditions : tuple of Condition
+    assumed, missing : mapping of str to str
+        Sentences by the names that notes use.
+    notes : tuple of str
+    plot : Plot
+    """
+
+    verdict: Verdict
+    share: float
+    prices_date: date
+    overall: Mapping[str, Estimate]
+    plans: Mapping[str, Mapping[str, Estimate]]
+    barred: Mapping[Shape, str]
+    conditions: tuple[Condition, ...]
+    assumed: Mapping[str, str]
+    missing: Mapping[str, str]
+    notes: tuple[str, ...]
+    plot: Plot
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return exactly what ``economics.json`` holds."""
+        return {
+            "format": FORMAT,
+            "verdict": asdict(self.verdict),
+            "asked_share": self.share,
+            "prices_date": self.prices_date.isoformat(),
+            "overall": _plain(self.overall),
+            **{name: _plain(figures) for name, figures in self.plans.items()},
+            "barred": dict(self.barred),
+            "conditions": [asdict(condition) for condition in self.conditions],
+            "assumed": dict(self.assumed),
+            "missing": dict(self.missing),
+            "notes": list(self.notes),
+            "plot": asdict(self.plot),
+        }
+
+
+def _plain(figures: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: figure.as_dict() for name, figure in figures.items()}

@@ -1,0 +1,1 @@
+"""Encoders: token ids to unit vectors, by a token table or a transformer, and how each is made."""

@@ -1,0 +1,135 @@
+"""Encoders: what turns token ids into one unit vector a request, kept as a folder that is checked
+when it is read.
+
+Every encoder folder holds ``encoder.json`` (format, kind, hashes, origin) and ``tokenizer.json``;
+the rest depends on the kind: ``static`` adds a token table (:mod:`~difficulty.encoders.static`),
+``transformer`` an ONNX graph (:mod:`~difficulty.encoders.transformer`). Another kind is a class
+with ``load(folder)`` and a line in ``ENCODERS``, or an entry point of the group
+``difficulty.encoders``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.errors import EncoderError
+from difficulty.plugins import resolve
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
+
+ENCODER_FORMAT = 1
+ENCODERS = {
+    "static": "difficulty.encoders.static:StaticEncoder",
+    "transformer": "difficulty.encoders.transformer:TransformerEncoder",
+}
+FloatArray = NDArray[np.float64]
+
+
+class Encoder(Protocol):
+    """Token ids to unit vectors."""
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids."""
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """The ``tokenizer.json`` whose ids are read; the encoder's folder holds it."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 of everything that decides the vectors, in hexadecimal."""
+
+    def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
+        """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens
+        may be all zero.
+        """
+
+    def export(self, requests: RequestTensors) -> Tensor:
+        """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
+
+
+def load_encoder(folder: Path) -> Encoder:
+    """Read an encoder folder of any kind and check its hashes.
+
+    Raises
+    ------
+    EncoderError
+        If a file is missing or damaged, its hash differs, or the format is unknown.
+    UnknownNameError
+        If the kind is unknown.
+    """
+    kind = read_card(folder).get("kind", "static")
+    encoder: Encoder = resolve(kind, ENCODERS, kind="encoder").load(folder)
+    return encoder
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return ``encoder.json``, its format checked."""
+    path = folder / "encoder.json"
+    if not path.is_file():
+        raise EncoderError(
+            f"no encoder at {str(folder)!r}: encoder.json is missing. Name an encoder folder, or"
+            " one of sentence-transformers."
+        )
+    try:
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found, _ = card["format"], dict(card["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise EncoderError(
+            f"encoder file {str(path)!r} cannot be read ({error}). Restore the folder or build it"
+            " again."
+        ) from error
+    if found != ENCODER_FORMAT:
+        raise EncoderError(
+            f"encoder format {found!r} is not the one this version reads ({ENCODER_FORMAT}). Build"
+            " it again."
+        )
+    return card
+
+
+def read_files(folder: Path, names: Iterable[str]) -> tuple[dict[str, bytes], str]:
+    """Return the content of some files of an encoder folder, their hashes checked against the card,
+    and one digest of them all.
+    """
+    hashes, digest, contents = read_card(folder)["sha256"], hashlib.sha256(), {}
+    for name in names:
+        contents[name] = _read_checked(folder / name, hashes.get(name))
+        digest.update(contents[name])
+    return contents, digest.hexdigest()
+
+
+def write_card(folder: Path, names: Iterable[str], **fields: Any) -> None:
+    """Write ``encoder.json`` beside the files it names, with their hashes and some more fields."""
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    card = {"format": ENCODER_FORMAT, **fields, "sha256": hashes}
+    (folder / "encoder.json").write_text(
+        json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+
+
+def _read_checked(path: Path, expected: str | None) -> bytes:
+    if not path.is_file():
+        raise EncoderError(
+            f"encoder file {str(path)!r} is missing. Restore the folder or build it again."
+        )
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise EncoderError(
+            f"encoder file {str(path)!r} was changed: its sha256 is {found}, expected {expected}."
+            " Restore the folder."
+        )
+    return content

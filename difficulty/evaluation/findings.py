@@ -1,0 +1,427 @@
+"""Honesty checks: what a reader has to know before trusting the figures, each a named finding.
+
+A check is a function of :class:`Evidence` that returns a finding, several, or none; ``CHECKS``
+names them in the order in which they are reported. To add one, write the function and add its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+
+from difficulty.errors import InvalidValueError
+from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
+from difficulty.records import Estimate
+
+Severity = Literal["error", "warning", "info"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""The gravest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that a reader has to know before trusting the figures.
+
+    Attributes
+    ----------
+    name : str
+        Name of the check; see ``docs/metrics.md``.
+    severity : {"error", "warning", "info"}
+        ``error``: figures mislead, or routing by this score cannot be justified by them.
+        ``warning``: they hold with a caveat. ``info``: what could not be checked, or was put right.
+    message : str
+        What was found and what to do, in a sentence or two.
+    numbers : mapping of str to number
+        What it rests on.
+    """
+
+    name: str
+    severity: Severity
+    message: str
+    numbers: Mapping[str, float | int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise InvalidValueError(
+                "severity", self.severity, rule=f"be one of {', '.join(SEVERITIES)}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self) | {"numbers": dict(self.numbers)}
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> Finding:
+        """Return the finding that :meth:`as_dict` wrote."""
+        return cls(**form)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What is known of where the judged requests come from; counts are requests of the traffic
+    file.
+
+    Attributes
+    ----------
+    requests : int
+        All requests of the file, before any was left out.
+    own_traffic : bool
+        Whether the file is the traffic that the scorer was trained on.
+    seen : mapping of str to int, or None
+        Requests left out because fitting or calibration saw them, by how that is known: ``same
+        text``, ``same group``, ... None: not known, because a bundle remembers no samples.
+    same_ids : int or None
+        Judged requests that bear the id of a sample that training saw.
+    threshold_rows : int or None
+        Judged requests that are known to be among those on which the threshold was chosen; None:
+        nothing is known, or no threshold.
+    suspicious : int or None
+        Judged requests in tasks or regions with suspicious labels, by the check at training; None:
+        not known.
+    selected : int
+        Outcomes that were seen only where an unknown policy chose to look.
+    certain : int
+        Requests whose route was certain, so that the other model's outcome could not be seen.
+    """
+
+    requests: int
+    own_traffic: bool
+    seen: Mapping[str, int] | None = None
+    same_ids: int | None = None
+    threshold_rows: int | None = None
+    suspicious: int | None = None
+    selected: int = 0
+    certain: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """What a check may look at.
+
+    Attributes
+    ----------
+    judged : Judged
+    overall : mapping of str to Estimate
+        Figures of all judged requests.
+    counts : mapping of str to int
+        ``counts`` of the evaluation.
+    provenance : Provenance or None
+        None where the caller knows nothing of the traffic, as in training, which judges its own
+        test split.
+    """
+
+    judged: Judged
+    overall: Mapping[str, Estimate]
+    counts: Mapping[str, int]
+    provenance: Provenance | None = None
+
+
+def failing(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return the errors and warnings: those that ``--strict`` does not let pass."""
+    return tuple(finding for finding in findings if finding.severity != "info")
+
+
+FEW_GROUPS = 40
+MANY_SUSPICIOUS = 0.01
+"""Share of judged requests with suspicious labels from which on it is worth a warning."""
+
+
+def few_samples(evidence: Evidence) -> Finding | None:
+    """There are too few requests, groups, or requests of one outcome, for the intervals to be
+    relied on.
+    """
+    needed = evidence.judged.needed
+    numbers = {
+        "requests": evidence.counts["requests"],
+        "groups": evidence.counts["groups"],
+        "needed": int(np.nansum(needed)),
+        "not_needed": int(np.nansum(1.0 - needed)),
+    }
+    least = {
+        "requests": LEAST_REQUESTS,
+        "groups": FEW_GROUPS,
+        "needed": LEAST_OUTCOMES,
+        "not_needed": LEAST_OUTCOMES,
+    }
+    words = {
+        "needed": "requests that needed the frontier model",
+        "not_needed": "requests that did not need it",
+    }
+    short = [
+        f"{numbers[name]:,} {words.get(name, name)} ({least[name]} are needed)"
+        for name in least
+        if numbers[name] < least[name]
+    ]
+    if not short:
+        return None
+    return Finding(
+        name="few_samples",
+        severity="warning",
+        message=(
+            f"Too few to judge by: {', '.join(short)}. Intervals are wide, and may still be too"
+            " narrow. Add labelled requests."
+        ),
+        numbers=numbers,
+    )
+
+
+def frontier_not_better(evidence: Evidence) -> Finding | None:
+    """The frontier model is not clearly better than the cheap one, so that there is little to route
+    for.
+    """
+    gap = evidence.overall.get("gap")
+    if gap is None or gap.value is None or (gap.low is not None and gap.low > 0.0):
+        return None
+    if gap.low is None or gap.high is None:
+        return None
+    worse = gap.high <= 0.0
+    told = "is not better than the cheap one" if worse else "may not be better than the cheap one"
+    return Finding(
+        name="frontier_not_better",
+        severity="error" if worse else "warning",
+        message=(
+            f"The frontier model {told}: the mean difference in quality is {gap.value:.3f}"
+            f" [{gap.low:.3f}, {gap.high:.3f}]. "
+        )
+        + (
+            "Check that the two quality columns are not swapped, else keep everything on the cheap"
+            " model."
+            if worse
+            else "Add labels."
+        ),
+        numbers={"gap": gap.value, "low": gap.low, "high": gap.high, "requests": gap.n},
+    )
+
+
+def suspicious_labels(evidence: Evidence) -> Finding | None:
+    """A share of the judged requests lies in tasks or regions whose labels training found
+    suspicious.
+    """
+    count = evidence.provenance.suspicious if evidence.provenance else None
+    n = len(evidence.judged)
+    if not count or count < MANY_SUSPICIOUS * n:
+        return None
+    return Finding(
+        name="suspicious_labels",
+        severity="warning",
+        message=(
+            f"{count:,} of {n:,} judged requests ({count / n:.1%}) are in tasks or regions whose"
+            " labels training found suspicious: compare the figures with and without them (slices,"
+            " labels), and look at suspicious.jsonl in the run."
+        ),
+        numbers={"suspicious": count, "share": count / n, "requests": n},
+    )
+
+
+def selection_bias(evidence: Evidence) -> list[Finding]:
+    """Logged outcomes were seen only where a policy chose to look."""
+    known, found = evidence.provenance, []
+    if known and known.selected:
+        found.append(
+            Finding(
+                name="selection_bias",
+                severity="error",
+                message=(
+                    f"{known.selected:,} outcomes were seen only where an unknown policy chose to"
+                    " look: figures hold for what it let through, not for all requests. Log the"
+                    " propensity of the route, or add outcomes of both models."
+                ),
+                numbers={"selected": known.selected, "requests": len(evidence.judged)},
+            )
+        )
+    if known and known.certain:
+        found.append(
+            Finding(
+                name="selection_bias",
+                severity="warning",
+                message=(
+                    f"On {known.certain:,} requests the route was certain, and the other model's"
+                    " outcome could not be seen: no weight makes up for that. Send a small share"
+                    " of every kind of request each way."
+                ),
+                numbers={"certain": known.certain, "requests": len(evidence.judged)},
+            )
+        )
+    return found
+
+
+def training_overlap(evidence: Evidence) -> Finding | None:
+    """The traffic holds requests that training saw; they were left out of every figure."""
+    known = evidence.provenance
+    if known is None or not known.seen or not (left_out := sum(known.seen.values())):
+        return None
+    told = ", ".join(f"{count:,} {name}" for name, count in known.seen.items() if count)
+    advice = (
+        "It is the traffic of the training."
+        if known.own_traffic
+        else "Traffic to judge by should hold none: see how it was drawn."
+    )
+    return Finding(
+        name="training_overlap",
+        severity="info" if known.own_traffic else "warning",
+        message=(
+            f"{left_out:,} of {known.requests:,} requests were seen in training ({told}) and are"
+            f" left out of every figure. {advice}"
+        ),
+        numbers={
+            "left_out": left_out,
+            "requests": known.requests,
+            **{name.replace(" ", "_"): count for name, count in known.seen.items()},
+        },
+    )
+
+
+def same_ids(evidence: Evidence) -> Finding | None:
+    """Judged requests bear ids of training samples, though their texts differ: the same request,
+    edited, or ids that are not unique.
+    """
+    known = evidence.provenance
+    if known is None or not known.same_ids:
+        return None
+    return Finding(
+        name="same_ids",
+        severity="warning",
+        message=(
+            f"{known.same_ids:,} judged requests bear the id of a training sample with another"
+            " text. If they are the same requests, edited, leave them out; if not, give requests"
+            " ids that are unique across files."
+        ),
+        numbers={"same_ids": known.same_ids, "requests": len(evidence.judged)},
+    )
+
+
+def threshold_on_judged_data(evidence: Evidence) -> Finding | None:
+    """The threshold was chosen on requests that are judged, so that what it does looks better than
+    it is.
+    """
+    known = evidence.provenance
+    if known is None or not known.threshold_rows:
+        return None
+    return Finding(
+        name="threshold_on_judged_data",
+        severity="error",
+        message=(
+            f"The threshold was chosen on {known.threshold_rows:,} of the {len(evidence.judged):,}"
+            " judged requests: figures at the threshold flatter it. Judge on other traffic."
+        ),
+        numbers={"threshold_rows": known.threshold_rows, "requests": len(evidence.judged)},
+    )
+
+
+def overlap_unknown(evidence: Evidence) -> Finding | None:
+    """A bundle holds no samples, so that it cannot tell which requests of other traffic were used
+    in training.
+    """
+    known = evidence.provenance
+    if known is None or known.seen is not None:
+        return None
+    return Finding(
+        name="overlap_unknown",
+        severity="info",
+        message=(
+            "Whether training, or the choice of the threshold, saw some of these requests is not"
+            " known: a bundle remembers no samples. Evaluate the run to find out."
+        ),
+        numbers={"requests": known.requests},
+    )
+
+
+CHANCE = 0.5
+LARGEST_ECE = 0.05
+
+
+def equal_scores(evidence: Evidence) -> Finding | None:
+    """All scores are equal, so every request that no other rule settles goes the same way."""
+    score = evidence.judged.difficulty_score
+    if len(score) < 2 or np.ptp(score) > 0.0:
+        return None
+    return Finding(
+        name="equal_scores",
+        severity="error",
+        message=(
+            f"All {len(score):,} scores are {score[0]:.4g}: the score cannot tell requests apart,"
+            " and a threshold keeps or sends all of them. Train again on traffic that resembles"
+            " this."
+        ),
+        numbers={"score": float(score[0]), "requests": len(score)},
+    )
+
+
+def no_signal(evidence: Evidence) -> Finding | None:
+    """The score cannot be told from chance: the interval of APGR or, without frontier outcomes, of
+    AUROC reaches down to 1/2.
+    """
+    if equal_scores(evidence):
+        return None
+    name = "apgr" if evidence.overall["apgr"].value is not None else "auroc"
+    figure = evidence.overall[name]
+    if figure.value is None or figure.low is None or figure.low > CHANCE:
+        return None
+    return Finding(
+        name="no_signal",
+        severity="error",
+        message=(
+            f"The score cannot be told from chance: {name.upper()} is {figure.value:.3f}, its"
+            f" interval reaches down to {figure.low:.3f}, and chance has 0.5. Judge it on more"
+            " traffic, or check that labels and requests belong together."
+        ),
+        numbers={name: figure.value, "low": figure.low, "requests": figure.n},
+    )
+
+
+def calibration_off(evidence: Evidence) -> list[Finding]:
+    """A probability does not match the frequency of failures: ECE is clearly above 0.05."""
+    found = []
+    for name, output in (("ece", "p_cheap_fails"), ("ece_frontier", "p_frontier_fails")):
+        figure = evidence.overall.get(name)
+        if (
+            figure is None
+            or figure.value is None
+            or figure.low is None
+            or figure.low <= LARGEST_ECE
+        ):
+            continue
+        found.append(
+            Finding(
+                name="calibration_off",
+                severity="warning",
+                message=(
+                    f"{output} is off by {figure.value:.3f} on average (ECE, at least"
+                    f" {figure.low:.3f}; up to {LARGEST_ECE:g} is fine): do not read it as a"
+                    " probability on this traffic. Calibrate again by training on traffic like"
+                    " this."
+                ),
+                numbers={name: figure.value, "low": figure.low, "requests": figure.n},
+            )
+        )
+    return found
+
+
+Check = Callable[[Evidence], Finding | Iterable[Finding] | None]
+
+CHECKS: Final[dict[str, Check]] = {
+    "training_overlap": training_overlap,
+    "same_ids": same_ids,
+    "threshold_on_judged_data": threshold_on_judged_data,
+    "selection_bias": selection_bias,
+    "equal_scores": equal_scores,
+    "no_signal": no_signal,
+    "frontier_not_better": frontier_not_better,
+    "suspicious_labels": suspicious_labels,
+    "calibration_off": calibration_off,
+    "few_samples": few_samples,
+    "overlap_unknown": overlap_unknown,
+}
+
+
+def findings_of(evidence: Evidence) -> tuple[Finding, ...]:
+    """Return what all checks found, the gravest first."""
+    found: list[Finding] = []
+    for check in CHECKS.values():
+        result = check(evidence)
+        found += [] if result is None else [result] if isinstance(result, Finding) else result
+    return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))

@@ -1,0 +1,245 @@
+"""The decision log: a bounded queue and one thread, so that no request ever waits for a disk or
+fails because of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, Protocol
+
+from difficulty.errors import InvalidValueError
+from difficulty.events import DecisionEvent
+from difficulty.plugins import resolve
+
+Fsync = Literal["never", "interval", "always"]
+
+SINKS = {
+    "json_lines": "difficulty.gateway.log_files:JsonLinesSink",
+    "opentelemetry": "difficulty.gateway.telemetry:OpenTelemetrySink",
+}
+
+
+class Sink(Protocol):
+    """A place that keeps events."""
+
+    @property
+    def name(self) -> str:
+        """What warnings and counts call it."""
+
+    def write(self, events: Sequence[DecisionEvent]) -> None:
+        """Take a batch, whole or not at all; raise when that is not possible."""
+
+    def sync(self, *, now: bool = False) -> None:
+        """Make durable what is due, or everything; called after every batch, and twice a second
+        without any.
+        """
+
+    def close(self) -> None:
+        """Make everything durable and let go of files."""
+
+
+def build_sink(kind: str, **options: Any) -> Sink:
+    """Return the sink of a name; ``options`` are those of its constructor."""
+    return resolve(kind, SINKS, kind="log sink")(**options)  # type: ignore[no-any-return]
+
+
+logger = logging.getLogger("difficulty.runtime")
+
+_BATCH = 512
+_TICK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """What a log took and what it lost, since it was opened; counts are events."""
+
+    accepted: int
+    """Put into the queue."""
+    dropped: int
+    """Refused because the queue was full, or the log closed."""
+    lost: dict[str, int]
+    """Sink to the events that it could not write."""
+    pending: int
+    """Still waiting in the queue."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "accepted": self.accepted,
+            "dropped": self.dropped,
+            "lost": dict(self.lost),
+            "pending": self.pending,
+        }
+
+
+class _Flush(NamedTuple):
+    """A request to write everything that came before it."""
+
+    done: threading.Event
+
+
+class DecisionLog:
+    """Write events to sinks from a thread of its own.
+
+    ``write`` neither waits nor raises. Each event gets the next number of this writer, also one
+    that is dropped, so a reader sees from the gap that something is missing. A sink that fails is
+    warned of once, counted, and tried again with the next batch.
+
+    Parameters
+    ----------
+    sinks : sequence of Sink
+        Each gets every event, in order.
+    capacity : int, default 10_000
+        Events that may wait; more are dropped.
+    writer : str, optional
+        Name of this writer; default: :func:`writer_name`.
+
+    Examples
+    --------
+    >>> log = DecisionLog([JsonLinesSink(Path("decisions"))])  # doctest: +SKIP
+    >>> log.write(event)  # doctest: +SKIP
+    True
+    """
+
+    def __init__(
+        self, sinks: Sequence[Sink], *, capacity: int = 10_000, writer: str | None = None
+    ) -> None:
+        if capacity < 1:
+            raise InvalidValueError("capacity", capacity, rule="be 1 or more")
+        self.writer = writer or writer_name()
+        self._sinks = list(sinks)
+        self._queue: queue.Queue[DecisionEvent | _Flush | None] = queue.Queue(capacity)
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._accepted = 0
+        self._dropped = 0
+        self._lost = dict.fromkeys((sink.name for sink in self._sinks), 0)
+        self._failing: set[str] = set()
+        self._full = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="difficulty-log", daemon=True)
+        self._thread.start()
+
+    def write(self, event: DecisionEvent) -> bool:
+        """Hand an event to the thread; ``False`` when it was dropped. Safe to call from several
+        threads.
+        """
+        with self._lock:  # numbers follow the order of the queue
+            numbered = replace(event, seq=next(self._numbers), writer=self.writer)
+            if not self._closed:
+                try:
+                    self._queue.put_nowait(numbered)
+                except queue.Full:
+                    pass
+                else:
+                    self._accepted += 1
+                    self._full = False
+                    return True
+            self._dropped += 1
+            first, self._full = not self._full, True
+        if first:
+            logger.warning(
+                "decision log: the queue is full or closed, events are dropped and counted until"
+                " there is room"
+            )
+        return False
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until what was written so far has reached the sinks and was synced; ``False`` after
+        ``timeout`` seconds.
+        """
+        request, until = _Flush(threading.Event()), time.monotonic() + timeout
+        try:
+            self._queue.put(request, timeout=timeout)
+        except queue.Full:
+            return False
+        return request.done.wait(max(0.0, until - time.monotonic()))
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Write what waits and close the sinks; ``False`` when that takes longer than ``timeout``
+        seconds. May be called twice.
+        """
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if not closed:
+            try:
+                self._queue.put(None, timeout=timeout)
+            except queue.Full:
+                return False
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def report(self) -> LogReport:
+        """Return what was taken and lost so far."""
+        with self._lock:
+            return LogReport(self._accepted, self._dropped, dict(self._lost), self._queue.qsize())
+
+    def _run(self) -> None:
+        while True:
+            batch = self._batch()
+            events = [item for item in batch if isinstance(item, DecisionEvent)]
+            flushes = [item for item in batch if isinstance(item, _Flush)]
+            for sink in self._sinks:
+                self._serve(sink, events, now=bool(flushes), last=None in batch)
+            for flush in flushes:
+                flush.done.set()
+            if None in batch:
+                return
+
+    def _batch(self) -> list[DecisionEvent | _Flush | None]:
+        """Wait for something, then take what is there without waiting, up to the end; nothing after
+        half a second of silence.
+        """
+        batch: list[DecisionEvent | _Flush | None] = []
+        try:
+            batch.append(self._queue.get(timeout=_TICK_S))
+            while len(batch) < _BATCH and batch[-1] is not None:
+                batch.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        return batch
+
+    def _serve(self, sink: Sink, events: list[DecisionEvent], *, now: bool, last: bool) -> None:
+        """Give a batch to a sink; one that fails harms neither the thread nor the other sinks."""
+        unwritten = len(events)
+        try:
+            if events:
+                sink.write(events)
+            unwritten = 0
+            sink.sync(now=now)
+            if last:
+                sink.close()
+        except Exception as error:
+            with self._lock:
+                self._lost[sink.name] += unwritten
+            if sink.name not in self._failing:
+                self._failing.add(sink.name)
+                logger.warning(
+                    "decision log: %s cannot be written (%s); events are lost and counted until"
+                    " it can",
+                    sink.name,
+                    error,
+                )
+        else:
+            if events and sink.name in self._failing:
+                self._failing.discard(sink.name)
+                logger.warning(
+                    "decision log: %s is written again; %d events were lost so far",
+                    sink.name,
+                    self._lost[sink.name],
+                )
+
+
+def writer_name() -> str:
+    """Return a name for a writer that no other process has: time, process, chance. It sorts by
+    time; order within it is by number.
+    """
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -1,0 +1,163 @@
+"""The settings of a gateway: which bundle, where the log goes, what it may keep. Read once, at the
+edge; unknown keys fail.
+
+They belong to the deployment, not to the bundle: paths, secrets, and what code may run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from difficulty.bundle import load_trust
+from difficulty.errors import InvalidValueError
+from difficulty.form import Form, above, at_least
+from difficulty.gateway.log import DecisionLog, build_sink
+from difficulty.gateway.requests import Decider, Gateway, Redact
+from difficulty.records import Prices
+from difficulty.runtime.reload import ReloadingRouter, follow_path
+from difficulty.runtime.router import Router
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkSettings(Form):
+    """A place of the decision log; see :data:`difficulty.gateway.SINKS`."""
+
+    kind: str = "json_lines"
+    options: dict[str, Any] = field(default_factory=dict)
+    """The sink's own; in a file they stand beside ``kind``."""
+
+    @classmethod
+    def parse(cls, content: object) -> Self:
+        """Return the settings that a section holds; what is not ``kind`` is an option."""
+        if isinstance(content, Mapping):
+            options = {name: value for name, value in content.items() if name != "kind"}
+            return cls(kind=content.get("kind", "json_lines"), options=options)
+        return super().parse(content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings(Form):
+    """What a deployment decides."""
+
+    bundle: Path
+    follow: bool = False
+    """Whether to take up a bundle that comes to the same path later, once it has passed every
+    check.
+    """
+    follow_interval_s: Annotated[float, above(0)] = 5.0
+    """Seconds between two looks at that path, or that registry."""
+    registry: str | None = None
+    """Registry whose champion of ``name`` is followed; ``bundle`` is then the folder where versions
+    are kept once they were fetched.
+    """
+    name: str | None = None
+    """Name in the registry."""
+    trust: Path | None = None
+    """Trust file: whose signature the bundle must bear."""
+    threads: Annotated[int, at_least(1)] = 1
+    """Threads ONNX Runtime may use for one request."""
+    mode: Literal["hook", "auto_router"] = "hook"
+    """Who names the model: a hook before the call, or the gateway's own router, which asks for
+    it.
+    """
+    models: tuple[str, ...] = ("auto",)
+    """Model names that are routed; requests for any other are left alone."""
+    cheap: str = "cheap"
+    """What the gateway calls the cheap model."""
+    frontier: str = "frontier"
+    log: tuple[SinkSettings, ...] = ()
+    log_capacity: Annotated[int, at_least(1)] = 10_000
+    """Events that may wait to be written; more are dropped and counted."""
+    log_texts: bool = False
+    """Whether the log keeps messages; it has to, if it is to teach."""
+    redact: str | None = None
+    """Function ``package.module:name`` that changes messages before they are logged."""
+    salt: str = ""
+    """Secret that conversations and users are hashed with; without one they are not logged."""
+    prices: Prices | None = None
+    allowed: tuple[str, ...] = ()
+    """Packages whose functions the policy's ``python`` validators may call."""
+    validation_timeout_s: Annotated[float, above(0)] = 1.0
+    """Most time that your own functions get for one answer; after that nothing is known of it."""
+    shadow_timeout_s: Annotated[float, above(0)] = 60.0
+    most_shadows: Annotated[int, at_least(1)] = 50
+    """Shadow calls under way at once; more are left out and noted as skipped."""
+
+
+def parse_settings(content: Mapping[str, Any]) -> GatewaySettings:
+    """Check settings.
+
+    Raises
+    ------
+    FieldError
+        If a key is missing, unknown, or of a value that is not allowed.
+    """
+    return GatewaySettings.parse_from("gateway settings", content)
+
+
+def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -> Gateway:
+    """Load the bundle and open the log; ``router`` takes the place of the bundle where it is given.
+
+    Raises
+    ------
+    BundleError
+        If anything about the bundle is wrong.
+    InvalidValueError
+        If the function for redaction cannot be imported, or a sink does not take its options.
+    """
+    trust = load_trust(settings.trust) if settings.trust else None
+    if router is None and (settings.follow or settings.registry):
+        locate = _champion(settings) if settings.registry else follow_path(settings.bundle)
+        router = ReloadingRouter(
+            locate, interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust
+        ).start()
+    return Gateway(
+        router or Router.load(settings.bundle, threads=settings.threads, trust=trust),
+        log=_log(settings),
+        prices=settings.prices,
+        texts=settings.log_texts,
+        redact=_function(settings.redact) if settings.redact else None,
+        salt=settings.salt,
+        allowed=settings.allowed,
+    )
+
+
+def _champion(settings: GatewaySettings) -> Callable[[], Path]:
+    from difficulty.bundle.registry import follow_alias, open_registry
+
+    if settings.name is None:
+        raise InvalidValueError(
+            "gateway setting name",
+            None,
+            rule="say what the bundle is published under, beside registry",
+        )
+    return follow_alias(open_registry(settings.registry or ""), settings.name, settings.bundle)
+
+
+def _log(settings: GatewaySettings) -> DecisionLog | None:
+    if not settings.log:
+        return None
+    try:
+        sinks = [build_sink(sink.kind, **sink.options) for sink in settings.log]
+    except TypeError as error:
+        raise InvalidValueError(
+            "gateway setting log",
+            [sink.kind for sink in settings.log],
+            rule="fit",
+            hint=f"{error}.",
+        ) from error
+    return DecisionLog(sinks, capacity=settings.log_capacity)
+
+
+def _function(path: str) -> Redact:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidValueError(
+            "gateway setting redact", path, rule="be package.module:name", hint=f"{error}."
+        ) from error

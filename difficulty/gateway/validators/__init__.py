@@ -1,0 +1,189 @@
+"""The validators that a policy names, built once and run on each answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from difficulty.errors import BundleError, DifficultyError, MissingExtraError
+from difficulty.events import Check
+from difficulty.plugins import resolve
+from difficulty.route import ValidatorRule
+
+
+class ToolCall(NamedTuple):
+    """A call that the model asks for."""
+
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of a model."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+
+    @classmethod
+    def of(cls, response: Mapping[str, Any]) -> Answer:
+        """Read the first choice of an OpenAI chat completion; one without choices, or without
+        content, is an empty answer.
+        """
+        choices = response.get("choices")
+        first = choices[0] if isinstance(choices, Sequence) and choices else None
+        if not isinstance(first, Mapping):
+            return cls()
+        message = first.get("message")
+        message = message if isinstance(message, Mapping) else {}
+        calls = message.get("tool_calls")
+        return cls(
+            _text(message.get("content")),
+            tuple(map(_tool_call, calls)) if isinstance(calls, Sequence) else (),
+            first.get("finish_reason"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the request asked for, as far as validators need it."""
+
+    task: str | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: Any = None
+    response_format: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any], *, task: str | None = None) -> Asked:
+        """Read an OpenAI chat completion request; what has not the expected form counts as not
+        given.
+        """
+        tools, form = request.get("tools"), request.get("response_format")
+        return cls(
+            task,
+            tuple(tool for tool in tools if isinstance(tool, Mapping))
+            if isinstance(tools, Sequence)
+            else (),
+            request.get("tool_choice"),
+            form if isinstance(form, Mapping) else {},
+        )
+
+
+class Verdict(NamedTuple):
+    """What a validator says."""
+
+    passed: bool
+    detail: str = ""
+    """Why not, without the user's text."""
+
+
+class Validator(Protocol):
+    """A check of answers."""
+
+    def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
+        """Return the verdict; ``None`` where this check has nothing to say of such an answer."""
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence):
+        return "".join(
+            part["text"]
+            for part in content
+            if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+        )
+    return ""
+
+
+def _tool_call(call: Any) -> ToolCall:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    function = function if isinstance(function, Mapping) else {}
+    return ToolCall(str(function.get("name") or ""), str(function.get("arguments") or ""))
+
+
+logger = logging.getLogger("difficulty.runtime")
+
+VALIDATORS = {
+    "json": "difficulty.gateway.validators.structured:JsonText",
+    "json_schema": "difficulty.gateway.validators.structured:JsonSchema",
+    "non_empty": "difficulty.gateway.validators.texts:NonEmpty",
+    "python": "difficulty.gateway.validators.texts:PythonFunction",
+    "refusal": "difficulty.gateway.validators.texts:Refusal",
+    "regex": "difficulty.gateway.validators.texts:Pattern",
+    "tool_call": "difficulty.gateway.validators.structured:OfferedTool",
+}
+
+
+class _Rule(NamedTuple):
+    name: str
+    tasks: frozenset[str]
+    validator: Validator
+
+
+class Checker:
+    """Run a policy's validators.
+
+    Parameters
+    ----------
+    rules : sequence of ValidatorRule
+        Of the policy.
+    allowed : sequence of str
+        Packages whose functions ``python`` validators may call: a bundle alone cannot make a router
+        run code.
+
+    Raises
+    ------
+    BundleError
+        If a rule names an unknown validator, or gives it options that it does not take.
+    MissingExtraError
+        If a validator needs a package that is not installed.
+    """
+
+    def __init__(self, rules: Sequence[ValidatorRule], *, allowed: Sequence[str] = ()) -> None:
+        self._rules = [
+            _Rule(rule.check, frozenset(rule.tasks), _build(rule, allowed)) for rule in rules
+        ]
+        self.slow = any(rule.check == "python" for rule in rules)
+        """Whether checks may take their time, so that an event loop should not wait for them."""
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def __call__(self, answer: Answer, asked: Asked) -> tuple[Check, ...]:
+        """Return what each validator says that has something to say; one that fails itself knows
+        nothing of the answer.
+        """
+        found = []
+        for rule in self._rules:
+            if rule.tasks and asked.task not in rule.tasks:
+                continue
+            try:
+                verdict: Verdict | None = rule.validator(answer, asked)
+            except Exception as error:
+                logger.warning("validator %s failed: %s", rule.name, error)
+                found.append(Check(name=rule.name, passed=None, detail=type(error).__name__))
+            else:
+                found += (
+                    [Check(name=rule.name, passed=verdict.passed, detail=verdict.detail)]
+                    if verdict
+                    else []
+                )
+        return tuple(found)
+
+
+def _build(rule: ValidatorRule, allowed: Sequence[str]) -> Validator:
+    options = rule.options | ({"allowed": allowed} if rule.check == "python" else {})
+    try:
+        return resolve(rule.check, VALIDATORS, kind="validator")(**options)  # type: ignore[no-any-return]
+    except MissingExtraError:
+        raise
+    except (DifficultyError, TypeError) as error:
+        raise BundleError(
+            f"policy.json: validator {rule.check!r} cannot be built: {error} Correct the policy's"
+            " validators."
+        ) from error

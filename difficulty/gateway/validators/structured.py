@@ -1,0 +1,250 @@
+"""Validator ``json``: the answer is JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from difficulty.errors import InvalidValueError, MissingExtraError
+from difficulty.gateway.validators import Answer, Asked, ToolCall, Verdict
+from difficulty.gateway.validators.texts import search
+
+_LONGEST = 1_000_000
+
+
+class JsonText:
+    """Fail answers that are not one JSON value.
+
+    Parameters
+    ----------
+    only_when_asked : bool, default False
+        Say nothing of requests whose ``response_format`` does not ask for JSON.
+    fenced : bool, default False
+        Accept a Markdown code fence around it.
+    """
+
+    def __init__(self, *, only_when_asked: bool = False, fenced: bool = False) -> None:
+        self.only_when_asked = only_when_asked
+        self.fenced = fenced
+
+    def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
+        """Return whether the text parses; ``None`` for tool calls without text."""
+        if not applies(answer, asked, only_when_asked=self.only_when_asked):
+            return None
+        try:
+            parse_json(answer.text, fenced=self.fenced)
+        except ValueError as error:
+            return Verdict(False, str(error))
+        return Verdict(True)
+
+
+def applies(answer: Answer, asked: Asked, *, only_when_asked: bool) -> bool:
+    """Return whether an answer has to be JSON."""
+    if answer.tool_calls and not answer.text:
+        return False
+    return not only_when_asked or asked.response_format.get("type") in (
+        "json_object",
+        "json_schema",
+    )
+
+
+def parse_json(text: str, *, fenced: bool = False) -> Any:
+    """Return the value of strict JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is none; the message holds nothing of the text.
+    """
+    if len(text) > _LONGEST:
+        raise ValueError(f"longer than {_LONGEST:,} characters")
+    if (
+        fenced
+        and (inner := text.strip()).startswith("```")
+        and inner.endswith("```")
+        and "\n" in inner
+    ):
+        text = inner.partition("\n")[2].removesuffix("```")
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON at character {error.pos}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+class JsonSchema:
+    """Fail answers that do not conform to a JSON schema (draft 2020-12).
+
+    Parameters
+    ----------
+    schema : mapping, optional
+        Default: the schema in the request's ``response_format``; requests without one are not
+        judged.
+    fenced : bool, default False
+        Accept a Markdown code fence around the JSON.
+    """
+
+    def __init__(self, *, schema: Mapping[str, Any] | None = None, fenced: bool = False) -> None:
+        self._kind = _validator_class()
+        self.fenced = fenced
+        self._own = None if schema is None else self._validator(schema)
+
+    def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
+        """Return whether the text conforms."""
+        if not applies(answer, asked, only_when_asked=False):
+            return None
+        validator = self._own
+        if validator is None:
+            schema = _asked_schema(asked)
+            if schema is None:
+                return None
+            validator = self._validator(schema)
+        try:
+            value = parse_json(answer.text, fenced=self.fenced)
+        except ValueError as error:
+            return Verdict(False, str(error))
+        problem = next(validator.iter_errors(value), None)
+        return (
+            Verdict(True)
+            if problem is None
+            else Verdict(False, f"{problem.validator} at {problem.json_path:.100}")
+        )
+
+    def _validator(self, schema: Mapping[str, Any]) -> Any:
+        from jsonschema.exceptions import SchemaError
+        from referencing import Registry
+
+        try:
+            self._kind.check_schema(schema)
+        except SchemaError as error:
+            raise InvalidValueError(
+                "schema", dict(schema), rule="be a JSON schema", hint=f"{error.message:.200}"
+            ) from error
+        return self._kind(
+            schema, registry=Registry()
+        )  # an empty registry: references are not fetched
+
+
+def _asked_schema(asked: Asked) -> Mapping[str, Any] | None:
+    form = asked.response_format.get("json_schema")
+    schema = form.get("schema") if isinstance(form, Mapping) else None
+    return schema if isinstance(schema, Mapping) else None
+
+
+@lru_cache(maxsize=1)
+def _validator_class() -> Any:
+    """Return the validator of the draft with its two pattern keywords on the clock."""
+    try:
+        from jsonschema import Draft202012Validator, ValidationError
+        from jsonschema.validators import extend
+    except ImportError as error:
+        raise MissingExtraError(
+            "the json_schema validator", package="jsonschema", extra="gateway"
+        ) from error
+
+    def pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
+        if validator.is_type(instance, "string") and not search(pattern, instance):
+            yield ValidationError("the pattern does not match")
+
+    def pattern_properties(
+        validator: Any, patterns: Mapping[str, Any], instance: Any, schema: Any
+    ) -> Iterator[Any]:
+        if validator.is_type(instance, "object"):
+            for expression, part in patterns.items():
+                for key, value in instance.items():
+                    if search(expression, key):
+                        yield from validator.descend(value, part, path=key, schema_path=expression)
+
+    return extend(
+        Draft202012Validator, {"pattern": pattern, "patternProperties": pattern_properties}
+    )
+
+
+_TYPES: dict[str, Any] = {
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: (
+        not isinstance(value, bool)
+        and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+    ),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+    "null": lambda value: value is None,
+}
+
+
+class OfferedTool:
+    """Fail calls of tools that were not offered, and calls whose arguments are no JSON object, lack
+    a required one or have another type.
+
+    Of the tool's schema the names, ``required``, and the ``type`` and ``enum`` of the arguments
+    themselves are read; what is inside nested arguments is not. An answer without a call fails only
+    where ``tool_choice`` asked for one.
+    """
+
+    def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
+        """Return whether every call fits; ``None`` where none was made or wanted."""
+        offered = {
+            str(tool["function"].get("name")): tool["function"]
+            for tool in asked.tools
+            if isinstance(tool.get("function"), Mapping)
+        }
+        if not answer.tool_calls:
+            wanted = offered and (
+                asked.tool_choice == "required" or isinstance(asked.tool_choice, Mapping)
+            )
+            return Verdict(False, "no tool call, though one was required") if wanted else None
+        for call in answer.tool_calls:
+            if problem := _problem(call, offered):
+                return Verdict(False, problem)
+        return Verdict(True)
+
+
+def _problem(call: ToolCall, offered: Mapping[str, Any]) -> str:
+    """Return what is wrong with a call, or an empty string."""
+    if call.name not in offered:
+        return "a tool that was not offered"
+    try:
+        arguments = parse_json(call.arguments or "{}")
+    except ValueError as error:
+        return f"arguments are {error}"
+    if not isinstance(arguments, dict):
+        return "arguments are no object"
+    parameters = offered[call.name].get("parameters")
+    return _mismatch(arguments, parameters) if isinstance(parameters, Mapping) else ""
+
+
+def _mismatch(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> str:
+    required, properties = parameters.get("required") or (), parameters.get("properties") or {}
+    missing = [name for name in required if name not in arguments]
+    if missing:
+        return f"required argument {missing[0]!r:.60} is missing"
+    if parameters.get("additionalProperties") is False and (
+        unknown := sorted({*arguments} - {*properties})
+    ):
+        return f"unknown argument {unknown[0]!r:.60}"
+    for name, value in arguments.items():
+        form = properties.get(name)
+        if isinstance(form, Mapping) and not _fits(value, form):
+            return f"argument {name!r:.60} has another type"
+    return ""
+
+
+def _fits(value: Any, form: Mapping[str, Any]) -> bool:
+    kinds = form.get("type")
+    known = [
+        _TYPES[kind]
+        for kind in ([kinds] if isinstance(kinds, str) else kinds or ())
+        if kind in _TYPES
+    ]
+    if known and not any(fits(value) for fits in known):
+        return False
+    return "enum" not in form or value in form["enum"]

@@ -1,0 +1,95 @@
+"""Write a file or a folder whole or not at all.
+
+What is new is put together in a hidden scratch folder beside its place and takes it in one step, so
+a reader sees what was there before, or all of the new. An error or Ctrl-C leaves nothing behind; a
+process that is killed leaves at most the scratch folder, whose name begins with a dot.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def scratch_beside(place: Path) -> Iterator[Path]:
+    """Give an empty hidden folder beside ``place``, which goes with all that is still in it.
+
+    What is finished is moved out of it; beside its place, because a move to another file system is
+    not one step.
+    """
+    # Here, because routers only read: these load compression libraries, and their start would wait.
+    import shutil
+    import tempfile
+
+    place.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: Path, *, errors: str = "strict", durable: bool = False) -> Iterator[IO[str]]:
+    """Open a UTF-8 text file that takes its place only when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made where it is missing; a file that is there is replaced.
+    errors : str
+        What becomes of lone surrogates, as ``open`` takes it.
+    durable : bool
+        Whether it must outlast a power cut once the block is done.
+    """
+    with scratch_beside(path) as scratch:
+        with (scratch / path.name).open("w", encoding="utf-8", errors=errors, newline="\n") as file:
+            yield file
+        (scratch / path.name).chmod(0o644)
+        move_into_place(scratch / path.name, path, durable=durable)
+
+
+@contextmanager
+def whole_folder(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give an empty folder that takes its place only when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        Must not exist; the folder around it is made where it is missing.
+    durable : bool
+        Whether its files must outlast a power cut once the block is done.
+    """
+    with scratch_beside(path) as scratch:
+        folder = scratch / path.name
+        folder.mkdir()
+        folder.chmod(0o755)  # also where the umask would hide what others are to read
+        yield folder
+        if durable:
+            for part in (*folder.rglob("*"), folder):
+                _sync(part)
+        os.rename(folder, path)  # never replaces a folder that holds something
+        if durable:
+            _sync(path.parent)
+
+
+def move_into_place(finished: Path, path: Path, *, durable: bool = False) -> None:
+    """Move a finished file from a scratch folder to its place, over what is there."""
+    if durable:
+        _sync(finished)
+    os.replace(finished, path)
+    if durable:
+        _sync(path.parent)  # the name is the folder's to keep
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold a file's content, or a folder's names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

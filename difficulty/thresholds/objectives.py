@@ -1,0 +1,201 @@
+"""Objective ``share``: as much frontier as a budget allows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
+from difficulty.thresholds.policy_curve import PolicyCurve
+
+
+def threshold_for_share(curve: PolicyCurve, share: float) -> float:
+    """Return the lowest threshold that sends at most ``share`` of the requests to the frontier
+    model.
+
+    Requests tied at the cut all stay cheap, so the share reached can be below ``share``.
+
+    Raises
+    ------
+    InvalidValueError
+        If ``share`` is not in [0, 1].
+    NotAttainableError
+        If the requests that the task rules send to the frontier model are more than that.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise InvalidValueError(
+            "share", share, rule="be in [0, 1]", hint="Shares are fractions, not percentages."
+        )
+    allowed = np.flatnonzero(curve.frontier_share <= share + 1e-12)
+    if not len(allowed):
+        least = (
+            np.ceil(1000.0 * curve.frontier_share[0]) / 1000.0
+        )  # rounded up, so that it can be reached
+        raise NotAttainableError(
+            f"a frontier share of at most {share:g} cannot be reached: tasks that always go to the"
+            f" frontier model are {least:.3f} of the requests. Nearest: share={least:.3f}. Ask for"
+            " that, or take tasks out of hard_tasks."
+        )
+    return float(curve.thresholds[allowed[-1]])
+
+
+def threshold_for_cost(curve: PolicyCurve, most: float) -> float:
+    """Return the lowest threshold whose routing costs at most ``most`` USD per 1,000 requests.
+
+    Raises
+    ------
+    InvalidValueError
+        If ``most`` is no amount of money.
+    UndefinedMetricError
+        If the cost of no request is known.
+    NotAttainableError
+        If every threshold costs more.
+    """
+    if not 0.0 <= most < math.inf:
+        raise InvalidValueError("cost", most, rule="be 0 or more USD per 1,000 requests")
+    need_costs(curve, "cost")
+    allowed = np.flatnonzero(curve.cost <= most * (1.0 + 1e-12))
+    if not len(allowed):
+        least = _rounded_up(float(curve.cost.min()))
+        raise NotAttainableError(
+            f"a cost of at most {most:g} USD per 1,000 requests cannot be reached: the least along"
+            f" the curve is {curve.cost.min():.4g}. Nearest: cost={least:g}."
+        )
+    return float(curve.thresholds[allowed[-1]])
+
+
+def need_costs(curve: PolicyCurve, objective: str) -> None:
+    """Refuse a curve of which no cost is known.
+
+    Raises
+    ------
+    UndefinedMetricError
+        If it is.
+    """
+    if np.isnan(curve.cost).any():
+        raise UndefinedMetricError(
+            f"objective {objective} needs prices, and samples with the token counts of both models:"
+            " got none. Pass --prices, and traffic with prompt_tokens, cheap_tokens and"
+            " frontier_tokens."
+        )
+
+
+def _rounded_up(amount: float) -> float:
+    """Return an amount with three digits that is not below it, so that it can be asked for."""
+    unit = 10.0 ** (math.floor(math.log10(amount)) - 2) if amount > 1e-9 else 1e-9
+    return math.ceil(amount / unit) * unit
+
+
+def threshold_for_mean_quality(curve: PolicyCurve, target: float) -> float:
+    """Return the highest threshold whose routing has a mean quality of at least ``target``, in the
+    label source's unit.
+
+    Raises
+    ------
+    InvalidValueError
+        If ``target`` is not in [0, 1].
+    UndefinedMetricError
+        If of no request both qualities are known.
+    NotAttainableError
+        If no threshold reaches it.
+    """
+    if not 0.0 <= target <= 1.0:
+        raise InvalidValueError(
+            "mean_quality",
+            target,
+            rule="be in [0, 1]",
+            hint="It is the mean quality of all answers.",
+        )
+    if np.isnan(curve.quality).any():
+        raise UndefinedMetricError(
+            "objective mean_quality needs samples with both qualities known: got none. Use the"
+            " objective share, or add frontier_quality to the traffic."
+        )
+    enough = np.flatnonzero(curve.quality >= target - 1e-12)
+    if not len(enough):
+        most = float(
+            np.floor(1000.0 * curve.quality.max()) / 1000.0
+        )  # rounded down, so that it can be reached
+        raise NotAttainableError(
+            f"a mean quality of {target:g} cannot be reached: the most along the curve is"
+            f" {curve.quality.max():.4f}. Nearest: mean_quality={most:.3f}."
+        )
+    return float(curve.thresholds[enough[0]])
+
+
+def threshold_for_quality(curve: PolicyCurve, target: float) -> float:
+    """Return the highest threshold whose routing recovers at least ``target`` of the gap between
+    cheap and frontier quality.
+
+    Raises
+    ------
+    InvalidValueError
+        If ``target`` is not in (0, 1].
+    UndefinedMetricError
+        If no gain is known, or the frontier model is not better than the cheap one.
+    NotAttainableError
+        If no threshold reaches it.
+    """
+    if not 0.0 < target <= 1.0:
+        raise InvalidValueError(
+            "quality",
+            target,
+            rule="be in (0, 1]",
+            hint="It is the share of the quality gap to recover.",
+        )
+    if np.isnan(curve.gap_recovered).any():
+        raise UndefinedMetricError(
+            "objective quality needs samples with both outcomes known and a frontier model that is"
+            " better: got no such gap. Use the objective share, or add frontier_quality to the"
+            " traffic."
+        )
+    enough = np.flatnonzero(curve.gap_recovered >= target - 1e-12)
+    if not len(enough):
+        most = float(
+            np.floor(1000.0 * curve.gap_recovered.max()) / 1000.0
+        )  # rounded down, so that it can be reached
+        nearest = (
+            f"Nearest: quality={most:.3f}. Ask for that, or take tasks out of easy_tasks."
+            if most > 0
+            else "Take tasks out of easy_tasks."
+        )
+        raise NotAttainableError(
+            f"recovering {target:g} of the quality gap cannot be reached: the most is {most:.3f},"
+            f" as tasks that always go to the cheap model lose the rest. {nearest}"
+        )
+    return float(curve.thresholds[enough[0]])
+
+
+def threshold_for_utility(curve: PolicyCurve, value: float) -> float:
+    """Return the threshold with the largest ``value * quality - cost`` of a request; of several,
+    the highest.
+
+    Parameters
+    ----------
+    curve : PolicyCurve
+    value : float
+        What an answer of quality 1 is worth above one of quality 0, in USD; 0 or more.
+
+    Raises
+    ------
+    InvalidValueError
+        If ``value`` is no amount of money.
+    UndefinedMetricError
+        If quality or cost of no request is known.
+    """
+    if not 0.0 <= value < math.inf:
+        raise InvalidValueError(
+            "utility",
+            value,
+            rule="be 0 or more USD",
+            hint="It is what a right answer is worth above a wrong one.",
+        )
+    need_costs(curve, "utility")
+    if np.isnan(curve.quality).any():
+        raise UndefinedMetricError(
+            "objective utility needs samples with both qualities known: got none. Add"
+            " frontier_quality to the traffic."
+        )
+    utility = value * curve.quality - curve.cost / 1000.0
+    return float(curve.thresholds[np.argmax(utility >= utility.max() - 1e-15)])

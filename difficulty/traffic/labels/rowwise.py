@@ -1,0 +1,318 @@
+"""What label sources do with raw rows: change them one by one, or join those of one request."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, ClassVar, TypeAlias
+
+from difficulty.errors import InvalidValueError
+from difficulty.traffic.labels import SourceReport
+from difficulty.traffic.readers import RawRow
+from difficulty.traffic.rows import choice, number, quality, text
+
+Fields: TypeAlias = Mapping[str, Any]
+_REQUEST = ("messages", "prompt")
+_PAIR = ("cheap_model", "frontier_model")
+
+
+def given(value: Any) -> bool:
+    """Return whether a raw value says anything: neither null nor empty."""
+    return value is not None and value != ""
+
+
+def without(fields: Fields, *names: str) -> dict[str, Any]:
+    """Return the columns but those named: a raw column that became an outcome is not kept beside
+    it.
+    """
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+def refuse_beside(fields: Fields, raw: str, outcome: str) -> None:
+    """Refuse a row that has a raw column and the outcome it would become: they may not agree."""
+    if given(fields.get(outcome)):
+        raise InvalidValueError(
+            raw,
+            fields[raw],
+            rule=f"not stand beside {outcome}",
+            hint="Leave one of the two columns out.",
+        )
+
+
+def changed(rows: Iterable[RawRow], change: Callable[[Fields], Fields]) -> Iterator[RawRow]:
+    """Change the columns of each row; a row that ``change`` refuses goes on with the reason."""
+    for row in rows:
+        if row.fields is None or row.problem:
+            yield row
+            continue
+        try:
+            yield row._replace(fields=change(row.fields))
+        except InvalidValueError as error:
+            yield row._replace(problem=str(error))
+
+
+@dataclass(slots=True)
+class Request:
+    """The rows of one request: the first as it came, of the others only what their source reads."""
+
+    row: RawRow
+    labels: list[Fields] = field(default_factory=list)
+    lines: list[tuple[str, int]] = field(default_factory=list)
+    digest: bytes = b""
+
+
+def join(
+    rows: Iterable[RawRow], read: Callable[[Fields], Fields], refused: list[RawRow]
+) -> list[Request]:
+    """Read all rows and return the requests in the order of their first rows; rows that are refused
+    go to ``refused``.
+
+    Rows of one ``id`` are one request. A later one may leave the request out; what it says of it
+    must be the same. A row without an id is a request of its own.
+
+    Parameters
+    ----------
+    rows : iterable of RawRow
+    read : callable
+        From the columns of a row to its labels; raises ``InvalidValueError`` for what cannot be.
+    refused : list
+        Takes the rows that cannot be read or break a rule, each with its problem.
+    """
+    found: dict[Any, Request] = {}
+    for row in rows:
+        if row.fields is None or row.problem:
+            refused.append(row)
+            continue
+        try:
+            _add(found, row, row.fields, read)
+        except InvalidValueError as error:
+            refused.append(row._replace(problem=str(error)))
+    return list(found.values())
+
+
+def _add(
+    found: dict[Any, Request], row: RawRow, fields: Fields, read: Callable[[Fields], Fields]
+) -> None:
+    labels = read(fields)
+    own_id = text(fields.get("id"), "id")
+    request = found.setdefault(
+        (row.source, row.line) if own_id is None else own_id, Request(row, digest=_digest(fields))
+    )
+    if request.labels:
+        _check_same(request, fields)
+    request.labels.append(labels)
+    request.lines.append((row.source, row.line))
+
+
+def _check_same(request: Request, fields: Fields) -> None:
+    """Refuse a row that has the id of another request, or of another pair of models."""
+    first = request.row.fields or {}
+    place = f"Line {request.row.line} of {request.row.source} has the id first."
+    if any(given(fields.get(name)) for name in _REQUEST) and _digest(fields) != request.digest:
+        raise InvalidValueError(
+            "id", fields["id"], rule="name one request: this row has other messages", hint=place
+        )
+    for name in _PAIR:
+        if given(fields.get(name)) and fields[name] != first.get(name):
+            raise InvalidValueError(
+                name,
+                fields[name],
+                rule=f"be that of the first row of id {fields['id']!r}",
+                hint=place,
+            )
+
+
+def _digest(fields: Fields) -> bytes:
+    form = json.dumps([fields.get(name) or None for name in _REQUEST], sort_keys=True, default=str)
+    return blake2b(form.encode(), digest_size=16).digest()
+
+
+_TIES = ("tie", "tie (bothbad)", "both", "neither", "both bad", "draw")
+_SEATS = {"a": "model_a", "model_a": "model_a", "b": "model_b", "model_b": "model_b"}
+
+
+class Preferences:
+    """Read ``winner``: ``cheap``, ``frontier``, a tie, a model's name, or ``model_a`` / ``model_b``
+    beside columns of these names.
+
+    Which model is the cheap one is read from the row's ``cheap_model`` and ``frontier_model``, else
+    from the options. A comparison of other models is refused. Both bad is a tie too: neither answer
+    is worth more than the other.
+
+    Parameters
+    ----------
+    cheap, frontier : str, optional
+        Names of the two models, for rows that do not have them.
+    """
+
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"cheap": str, "frontier": str}
+
+    def __init__(self, *, cheap: str | None = None, frontier: str | None = None) -> None:
+        self._pair = {"cheap": cheap, "frontier": frontier}
+        self._votes: Counter[str] = Counter()
+
+    def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
+        """Yield the rows with their winners as preferences."""
+        return changed(rows, self._labelled)
+
+    def report(self) -> SourceReport:
+        """Return how often either model won."""
+        warnings = () if self._votes else ("no row has a column winner with a vote",)
+        return SourceReport(
+            source="preference", found=dict(sorted(self._votes.items())), warnings=warnings
+        )
+
+    def _labelled(self, fields: Fields) -> Fields:
+        winner = fields.get("winner")
+        if not given(winner):
+            return without(fields, "winner")
+        refuse_beside(fields, "winner", "preference")
+        pair = {side: fields.get(f"{side}_model") or name for side, name in self._pair.items()}
+        vote = _vote(str(winner).strip(), fields, pair)
+        self._votes[vote] += 1
+        named = {f"{side}_model": name for side, name in pair.items() if name}
+        return without(fields, "winner", "model_a", "model_b") | named | {"preference": vote}
+
+
+def _vote(winner: str, fields: Fields, pair: Mapping[str, str | None]) -> str:
+    """Return cheap, tie or frontier."""
+    seats = {seat: fields.get(seat) for seat in ("model_a", "model_b") if given(fields.get(seat))}
+    if seats and {*seats.values()} != {*pair.values()}:
+        hint = (
+            "Name both: --labels preference:cheap=NAME,frontier=NAME; leave out comparisons of"
+            " other models."
+        )
+        raise InvalidValueError(
+            "model_a and model_b",
+            tuple(seats.values()),
+            rule="be the cheap and the frontier model",
+            hint=hint,
+        )
+    if winner.lower() in _TIES:
+        return "tie"
+    name = seats.get(_SEATS.get(winner.lower(), ""), winner)
+    found = [side for side, model in pair.items() if name == model or str(name).lower() == side]
+    if len(found) != 1:
+        known = ", ".join(
+            map(str, dict.fromkeys(["cheap", "frontier", "tie", *filter(None, pair.values())]))
+        )
+        raise InvalidValueError(
+            "winner", winner, rule=f"be one of {known}, or model_a or model_b beside those columns"
+        )
+    return found[0]
+
+
+_RULE = "be in (0, 1]"
+_ROUNDING = 1e-9  # 0.8 - 0.7 is a little below 0.1
+
+
+class GapMargin:
+    """Mark a request as a tie where the two qualities differ by less than a margin and nobody
+    voted.
+
+    The qualities stay as they are, and so does what is learned of either model alone; only the gain
+    becomes 0. A difference equal to the margin is no tie.
+
+    Parameters
+    ----------
+    margin : float
+        In quality units, in (0, 1].
+    """
+
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
+        "margin": lambda text: number(text, "margin", rule=_RULE)
+    }
+
+    def __init__(self, *, margin: float | None = None) -> None:
+        if margin is None or not 0.0 < margin <= 1.0:
+            raise InvalidValueError(
+                "margin", margin, rule=_RULE, hint="Write for example: gap:margin=0.1."
+            )
+        self._margin = margin
+        self._both = self._ties = self._close = 0
+
+    def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
+        """Yield the rows, those with a small gap as ties."""
+        return changed(rows, self._labelled)
+
+    def report(self) -> SourceReport:
+        """Return how many rows have both qualities, how many of those have equal ones, and how many
+        more became ties.
+        """
+        found = {
+            "margin": self._margin,
+            "both_qualities": self._both,
+            "equal": self._ties,
+            "within_margin": self._close,
+        }
+        warnings = () if self._both else ("no row has both qualities: the margin changed nothing",)
+        return SourceReport(source="gap", found=found, warnings=warnings)
+
+    def _labelled(self, fields: Fields) -> Fields:
+        cheap, frontier = (
+            quality(fields.get(name), name) for name in ("cheap_quality", "frontier_quality")
+        )
+        if cheap is None or frontier is None:
+            return fields
+        self._both += 1
+        if cheap == frontier:
+            self._ties += 1
+            return fields
+        if given(fields.get("preference")) or abs(frontier - cheap) >= self._margin - _ROUNDING:
+            return fields
+        self._close += 1
+        return {**fields, "preference": "tie"}
+
+
+_PASSED = ("passed", "pass", "ok", "valid", "success", "true", "1", "1.0")
+_FAILED = ("failed", "fail", "error", "invalid", "failure", "false", "0", "0.0")
+
+
+class Validation:
+    """Read ``validation``, the verdict on the answer of the model in ``route``; without a route, on
+    the cheap model's.
+
+    A verdict on the cheap answer becomes ``cheap_passed``; one on the frontier answer
+    ``frontier_quality``, 1 or 0. Of a request whose cheap answer failed and that then went to the
+    frontier model, write the route that was chosen first: cheap.
+    """
+
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
+
+    def __init__(self) -> None:
+        self._verdicts: Counter[str] = Counter()
+
+    def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
+        """Yield the rows with their verdicts as outcomes."""
+        return changed(rows, self._labelled)
+
+    def report(self) -> SourceReport:
+        """Return how many verdicts there were of each kind."""
+        warnings = () if self._verdicts else ("no row has a column validation with a verdict",)
+        return SourceReport(
+            source="validation", found=dict(sorted(self._verdicts.items())), warnings=warnings
+        )
+
+    def _labelled(self, fields: Fields) -> Fields:
+        verdict = fields.get("validation")
+        if not given(verdict):
+            return without(fields, "validation")
+        passed, frontier = _passed(verdict), choice(fields.get("route")) == "frontier"
+        outcome = "frontier_quality" if frontier else "cheap_passed"
+        refuse_beside(fields, "validation", outcome)
+        self._verdicts[
+            f"{'frontier' if frontier else 'cheap'} {'passed' if passed else 'failed'}"
+        ] += 1
+        return without(fields, "validation") | {outcome: float(passed) if frontier else passed}
+
+
+def _passed(verdict: Any) -> bool:
+    word = str(verdict).strip().lower()
+    if word in _PASSED or word in _FAILED:
+        return word in _PASSED
+    raise InvalidValueError(
+        "validation", verdict, rule=f"be one of {', '.join((*_PASSED, *_FAILED))}, or null"
+    )

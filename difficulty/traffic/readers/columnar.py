@@ -1,0 +1,88 @@
+"""Parquet, in batches. A null is unknown; a NaN is a value, and is judged as one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from difficulty.errors import MissingExtraError, TrafficError
+from difficulty.traffic.readers import RawRow
+from difficulty.traffic.table import VERSION_KEY, pa, pq
+
+_BATCH_ROWS = 512
+
+
+def read_parquet(path: Path) -> Iterator[RawRow]:
+    """Yield one row a record. A file that ``ingest`` wrote gives its samples back as they came
+    in.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            ingested = VERSION_KEY in (file.schema_arrow.metadata or {}) or VERSION_KEY in (
+                file.metadata.metadata or {}
+            )
+            number = 0
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                for fields in plain_rows(batch):
+                    number += 1
+                    yield RawRow(str(path), number, _before_ingest(fields) if ingested else fields)
+    except pa.ArrowException as error:
+        raise TrafficError(
+            f"{path} must be a Parquet file: {error}. Check that the file is complete."
+        ) from error
+
+
+def plain_rows(batch: Any) -> list[dict[str, Any]]:
+    """Return the rows of an Arrow batch; times in nanoseconds, which Python has none of, become
+    microseconds.
+    """
+    fields = [
+        field.with_type(pa.timestamp("us", tz=field.type.tz))
+        if pa.types.is_timestamp(field.type)
+        else field
+        for field in batch.schema
+    ]
+    return list(batch.cast(pa.schema(fields), safe=False).to_pylist())
+
+
+def _before_ingest(fields: dict[str, Any]) -> dict[str, Any]:
+    """Undo what the writer adds: groups are found again, and unknown columns stand beside the
+    others.
+    """
+    extra = json.loads(fields.pop("extra", None) or "{}")
+    fields.pop("split_group", None)
+    fields.pop("near_groups", None)
+    return {**extra, **fields}
+
+
+def read_saved_dataset(path: Path) -> Iterator[RawRow]:
+    """Yield the rows of every split, in order; images and audio in other columns are not
+    decoded.
+    """
+    for source, dataset in _splits(path):
+        number = 0
+        # The Arrow form leaves media columns as stored bytes, and the files stay memory-mapped.
+        for batch in dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS):
+            for fields in plain_rows(batch):
+                number += 1
+                yield RawRow(source, number, fields)
+
+
+def _splits(path: Path) -> list[tuple[str, Any]]:
+    try:
+        from datasets import DatasetDict, load_from_disk
+    except ImportError as error:
+        raise MissingExtraError(
+            "reading a saved dataset", package="datasets", extra="train"
+        ) from error
+    try:
+        loaded = load_from_disk(str(path))
+    except Exception as error:  # the library raises whatever its readers meet in a damaged folder
+        raise TrafficError(
+            f"{path} must be a folder saved by the datasets library: {error}. Save it again."
+        ) from error
+    if isinstance(loaded, DatasetDict):
+        return [(f"{path}:{name}", split) for name, split in loaded.items()]
+    return [(str(path), loaded)]

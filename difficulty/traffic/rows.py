@@ -1,0 +1,253 @@
+"""From a raw row to a checked :class:`~difficulty.records.Sample`, by the traffic contract of
+``docs/traffic.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields as record_fields
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from numbers import Real
+from typing import Any, NamedTuple
+
+from difficulty.errors import InvalidValueError
+from difficulty.records import Message, Sample
+from difficulty.text import message_text
+
+_FLAGS = {"true": True, "false": False, "1": True, "0": False}
+_LARGEST_COUNT = 2**53  # largest integer that floats, and so arrays with NaN, hold exactly
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def well_formed(value: str) -> str:
+    """Return ``value`` with lone surrogates as U+FFFD: no file can hold them."""
+    return value if value.isascii() else _LONE_SURROGATE.sub("\ufffd", value)
+
+
+def text(value: Any, subject: str) -> str | None:
+    """Return a string; whole numbers are accepted, since ids often are."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is None or isinstance(value, str):
+        return well_formed(value) if value else None
+    raise InvalidValueError(subject, value, rule="be a string or null")
+
+
+def number(value: Any, subject: str, *, rule: str) -> float | None:
+    """Return a float that is not NaN; ``rule`` is what the error says of the field."""
+    if value is None or value == "":
+        return None
+    found = _as_float(value)
+    if found is None:
+        raise InvalidValueError(subject, value, rule=rule)
+    if math.isnan(found):
+        raise InvalidValueError(subject, value, rule=rule, hint="Write null where it is unknown.")
+    return found
+
+
+def quality(value: Any, subject: str) -> float | None:
+    """Return a quality in [0, 1]; a boolean verdict is 1 or 0."""
+    rule = "be in [0, 1] or null"
+    spelled = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else value
+    if isinstance(spelled, bool):
+        return float(spelled)
+    found = number(value, subject, rule=rule)
+    if found is not None and not 0.0 <= found <= 1.0:
+        raise InvalidValueError(subject, value, rule=rule, hint="Scale the scores to [0, 1].")
+    return found
+
+
+def count(value: Any, subject: str) -> int | None:
+    """Return a whole number of tokens."""
+    rule = "be a whole number, 0 or more, or null"
+    found = number(value, subject, rule=rule)
+    if found is None:
+        return None
+    if not (0 <= found <= _LARGEST_COUNT and found == int(found)):
+        raise InvalidValueError(subject, value, rule=rule)
+    return int(found)
+
+
+def flag(value: Any, subject: str) -> bool | None:
+    """Return a boolean; ``true``, ``false``, ``1`` and ``0`` in any case."""
+    if value is None or value == "" or isinstance(value, bool):
+        return None if value == "" else value
+    known = _FLAGS.get(
+        str(value).strip().lower().removesuffix(".0")
+    )  # 1.0: a column of booleans with gaps, as pandas writes it
+    if known is None:
+        raise InvalidValueError(subject, value, rule="be true, false or null")
+    return known
+
+
+def choice(value: Any) -> Any:
+    """Return a word in lower case; whether it is one of the known ones is for the record to say."""
+    return (value.strip().lower() or None) if isinstance(value, str) else value
+
+
+def moment(value: Any, subject: str) -> datetime | None:
+    """Return a time with a zone; one without is taken as UTC."""
+    if value is None or value == "":
+        return None
+    try:
+        found = _as_datetime(value)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        rule = "be ISO 8601 or null"
+        raise InvalidValueError(
+            subject, value, rule=rule, hint="Write it as '2026-01-31T12:00:00Z'."
+        ) from error
+
+
+def _as_datetime(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time())
+    if not isinstance(value, str):
+        raise ValueError("not a time")
+    return datetime.fromisoformat(value.strip())
+
+
+def _as_float(value: Any) -> float | None:
+    if not (isinstance(value, str | Decimal) or _is_real(value)):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+FIELDS = frozenset({field.name for field in record_fields(Sample)} - {"extra"})
+"""Columns this package knows, beside ``prompt``."""
+
+
+class ParsedRow(NamedTuple):
+    """A sample, and what had to be done to get it."""
+
+    sample: Sample
+    generated_id: bool
+    """Whether the row had no id of its own."""
+    repaired: int
+    """Messages in which a lone surrogate became U+FFFD."""
+
+
+def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
+    """Check one raw row.
+
+    Parameters
+    ----------
+    row : mapping of str to object
+        Column to value, as a reader gives it: JSON values, or strings from CSV.
+    default_id : str
+        Id of a row that has none.
+
+    Returns
+    -------
+    ParsedRow
+        Its ``sample.extra`` holds the columns that are not in the contract.
+
+    Raises
+    ------
+    InvalidValueError
+        If the row breaks a rule of the contract.
+    """
+    own_id = text(row.get("id"), "id")
+    messages, taken = _messages(row)
+    whole = tuple(
+        Message(well_formed(message.role), well_formed(message.content)) for message in messages
+    )
+    weight = number(row.get("weight"), "weight", rule="be a finite number above 0")
+    sample = Sample(
+        id=own_id or default_id,
+        messages=whole,
+        timestamp=moment(row.get("timestamp"), "timestamp"),
+        cheap_quality=quality(row.get("cheap_quality"), "cheap_quality"),
+        frontier_quality=quality(row.get("frontier_quality"), "frontier_quality"),
+        cheap_passed=flag(row.get("cheap_passed"), "cheap_passed"),
+        preference=choice(row.get("preference")),
+        route=choice(row.get("route")),
+        propensity=number(
+            row.get("propensity"),
+            "propensity",
+            rule="be in (0, 1] or null: the probability of the route taken",
+        ),
+        weight=1.0 if weight is None else weight,
+        extra={name: value for name, value in row.items() if name not in FIELDS and name != taken},
+        **{
+            name: text(row.get(name), name)
+            for name in ("task", "group", "cheap_model", "frontier_model")
+        },  # type: ignore[arg-type]
+        **{
+            name: count(row.get(name), name)
+            for name in ("prompt_tokens", "cheap_tokens", "frontier_tokens")
+        },  # type: ignore[arg-type]
+    )
+    return ParsedRow(
+        sample, own_id is None, sum(old != new for old, new in zip(messages, whole, strict=True))
+    )
+
+
+def broken_rule(reason: str) -> str:
+    """Return the rule without the value that broke it, so that reasons can be counted."""
+    return reason.partition(": got ")[0]
+
+
+def _messages(row: Mapping[str, Any]) -> tuple[list[Message], str]:
+    """Return the messages of a row and the column they were taken from."""
+    given = row.get("messages")
+    if given is None or given == "":
+        return _prompt(row.get("prompt")), "prompt"
+    if isinstance(given, str):
+        given = _from_json(given)
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise InvalidValueError("messages", _short(given), rule=_LIST_RULE)
+    return [_message(message) for message in given], "messages"
+
+
+_LIST_RULE = "be a list of {role, content}, or that list as JSON text"
+
+
+def _prompt(prompt: Any) -> list[Message]:
+    if isinstance(prompt, str):
+        return [Message("user", prompt)]
+    hint = (
+        "Name the column of the request 'messages' or 'prompt'."
+        if prompt is None
+        else "A list of messages belongs in 'messages'."
+    )
+    raise InvalidValueError(
+        "messages or prompt", _short(prompt), rule="be given, prompt as a string", hint=hint
+    )
+
+
+def _from_json(given: str) -> Any:
+    try:
+        return json.loads(given)
+    except (ValueError, RecursionError) as error:
+        raise InvalidValueError(
+            "messages", _short(given), rule=_LIST_RULE, hint="Plain text belongs in 'prompt'."
+        ) from error
+
+
+def _message(raw: Any) -> Message:
+    if not isinstance(raw, Mapping):
+        raise InvalidValueError("a message", _short(raw), rule="be an object with role and content")
+    role = raw.get("role")
+    if not isinstance(role, str) or not role:
+        raise InvalidValueError(
+            "the role of a message", _short(role), rule="be a string such as 'user'"
+        )
+    return Message(role, message_text(raw))
+
+
+def _short(value: Any) -> Any:
+    return value[:80] if isinstance(value, str) else value

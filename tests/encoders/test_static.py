@@ -1,0 +1,131 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from difficulty.encoders.static import StaticEncoder, quantise_rows
+from difficulty.errors import EncoderError, InvalidValueError
+from difficulty.tokens import RequestTokenizer
+from tests.conftest import REPOSITORY
+from tests.fakes import load_encoder, write_card, write_encoder
+
+
+def encoder_of(table, scale):
+    return StaticEncoder(
+        table=np.array(table, dtype=np.int8),
+        scale=np.array(scale, dtype=np.float32),
+        tokenizer_path=Path("none"),
+        digest="none",
+    )
+
+
+def test_quantised_rows_by_hand():
+    """The largest entry of a row becomes 127 or -127; a row of zeros keeps scale 1."""
+    table, scale = quantise_rows(np.array([[0.5, -2.0], [0.0, 0.0]]))
+    assert table.tolist() == [[32, -127], [0, 0]]
+    assert table.dtype == np.int8
+    assert scale == pytest.approx([2 / 127, 1.0])
+
+
+@given(
+    arrays(
+        np.float64, (3, 5), elements=st.integers(-10_000, 10_000).map(lambda number: number / 1_000)
+    )
+)
+def test_quantised_rows_are_off_by_half_a_step_at_most(vectors):
+    table, scale = quantise_rows(vectors)
+    assert np.all(
+        np.abs(table * scale[:, None].astype(np.float64) - vectors) <= 0.501 * scale[:, None]
+    )
+
+
+def test_embedding_by_hand():
+    """Vectors (10, 0) and (0, 3 * 10) sum to a multiple of (1, 3)."""
+    encoder = encoder_of([[10, 0], [0, 10]], [1.0, 3.0])
+    assert encoder.encode([[0, 1]])[0] == pytest.approx(np.array([1, 3]) / np.sqrt(10))
+    assert encoder.encode([[0, 0, 1]])[0] == pytest.approx(np.array([2, 3]) / np.sqrt(13))
+
+
+def test_embedding_of_no_tokens_or_of_opposite_ones_is_zero():
+    encoder = encoder_of([[10, 0], [-10, 0]], [1.0, 1.0])
+    assert encoder.encode([[], [0, 1]]).tolist() == [[0, 0], [0, 0]]
+    assert encoder.encode([]).shape == (0, encoder.dim) == (0, 2)
+
+
+def test_encoder_is_read_back_as_written(tmp_path):
+    encoder = load_encoder(tmp_path / "encoder", dim=8)
+    assert encoder.table.shape == (200, 8)
+    assert np.linalg.norm(encoder.encode([[1, 2], [3]]), axis=1) == pytest.approx([1, 1])
+    assert RequestTokenizer.from_file(encoder.tokenizer_path).vocabulary_size == len(encoder.table)
+
+
+def test_encoder_digest_depends_on_the_files_alone(tmp_path):
+    one, same, other = (
+        load_encoder(tmp_path / name, seed=seed) for name, seed in [("a", 0), ("b", 0), ("c", 1)]
+    )
+    assert one.digest == same.digest != other.digest
+
+
+def test_encoder_folder_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(EncoderError, match=r"no encoder at .*: encoder\.json is missing"):
+        StaticEncoder.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["table.npz", "tokenizer.json"])
+def test_encoder_with_a_changed_byte_is_refused(tmp_path, name):
+    path = write_encoder(tmp_path) / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(EncoderError, match=f"{name}' was changed: its sha256 is"):
+        StaticEncoder.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["table.npz", "tokenizer.json"])
+def test_encoder_with_a_missing_file_is_refused(tmp_path, name):
+    (write_encoder(tmp_path) / name).unlink()
+    with pytest.raises(EncoderError, match=f"{name}' is missing"):
+        StaticEncoder.load(tmp_path)
+
+
+def test_encoder_of_another_format_is_refused(tmp_path):
+    write_card(write_encoder(tmp_path), format=2)
+    with pytest.raises(
+        EncoderError, match=r"encoder format 2 is not the one this version reads \(1\)"
+    ):
+        StaticEncoder.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"format": 1}', '{"format": 1, "sha256": "none"}', '{"sha256": {}}']
+)
+def test_encoder_with_a_damaged_card_is_refused(tmp_path, content):
+    (write_encoder(tmp_path) / "encoder.json").write_text(content)
+    with pytest.raises(EncoderError, match=r"encoder\.json"):
+        StaticEncoder.load(tmp_path)
+
+
+def test_encoder_needs_one_scale_a_row():
+    with pytest.raises(InvalidValueError, match="encoder table must have one scale a row"):
+        encoder_of([[1, 2]], [1.0, 1.0])
+
+
+def test_shipped_encoder_knows_what_is_alike():
+    """The hashes of the files in the repository are those of the card, and the table has a row for
+    every id.
+    """
+    folder = REPOSITORY / "models" / "static-minilm-256"
+    encoder = StaticEncoder.load(folder)
+    tokenizer = RequestTokenizer.from_file(folder / "tokenizer.json")
+    assert encoder.dim == 256
+    assert len(encoder.table) >= tokenizer.vocabulary_size
+    near, far = (
+        encoder.encode(
+            [tokenizer.encode(text).ids for text in ("a small dog", "integrate by parts")]
+        )
+        @ encoder.encode([tokenizer.encode("the little puppy").ids]).T
+    )
+    assert near > far + 0.2

@@ -1,0 +1,177 @@
+"""What a gateway does around a decision, with calls that were made up."""
+
+import pytest
+
+from difficulty.errors import BundleError
+from difficulty.events import DecisionEvent
+from difficulty.gateway.log import DecisionLog
+from difficulty.gateway.log_files import JsonLinesSink, read_log
+from difficulty.gateway.requests import Gateway, Usage
+from difficulty.gateway.validators import Answer
+from difficulty.records import Prices
+from tests.runtime.conftest import hand_made
+
+PRICES = Prices(
+    date="2026-11-01", cheap_input=1.0, cheap_output=2.0, frontier_input=10.0, frontier_output=20.0
+)
+CHECKED = {"fallback": {"validators": [{"check": "non_empty"}]}}
+
+
+def body(text="w7", **changes):
+    return {"model": "auto", "messages": [{"role": "user", "content": text}], **changes}
+
+
+def gateway_of(policy=None, **options):
+    return Gateway(hand_made(policy), **options)
+
+
+def test_visit_takes_the_route_of_the_rule():
+    """Word 7 scores 0.035 and stays cheap, word 199 scores 0.995 and does not; the threshold is
+    0.6.
+    """
+    gateway = gateway_of()
+    assert [gateway.open(body(text), id=text).route for text in ("w7", "w199")] == [
+        "cheap",
+        "frontier",
+    ]
+    assert (
+        gateway.open(body("w199"), id="r", task="classify", tokens=3).decision.reason == "easy_task"
+    )
+
+
+def test_cheap_answer_that_fails_falls_back_and_both_calls_are_paid_for():
+    """10 in and 5 out: cheap 20e-6 USD, frontier 200e-6 USD."""
+    gateway = gateway_of(CHECKED, prices=PRICES)
+    visit = gateway.open(body(), id="r1")
+    first = gateway.note(visit, "answer", answer=Answer(""), usage=Usage(10, 5), latency_ms=3.0)
+    assert gateway.falls_back(visit, first)
+    gateway.note(visit, "fallback", answer=Answer("Yes"), usage=Usage(10, 5))
+    event = gateway.close(visit)
+    assert [(call.role, call.side, call.model, call.passed) for call in event.calls] == [
+        ("answer", "cheap", "cheap-8b", False),
+        ("fallback", "frontier", "frontier", True),
+    ]
+    assert event.fallback == "validation"
+    assert event.cost_usd == pytest.approx(220e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "policy", "answer"),
+    [
+        ("w7", CHECKED, Answer("Yes")),
+        ("w7", None, Answer("")),
+        ("w199", CHECKED, Answer("")),
+        ("w7", {"fallback": {**CHECKED["fallback"], "on_validation_failure": False}}, Answer("")),
+    ],
+    ids=["passed", "no validators", "frontier route", "switched off"],
+)
+def test_nothing_falls_back_without_a_failed_cheap_answer(text, policy, answer):
+    gateway = gateway_of(policy)
+    visit = gateway.open(body(text), id="r1")
+    assert not gateway.falls_back(visit, gateway.note(visit, "answer", answer=answer))
+    assert gateway.close(visit).fallback is None
+
+
+def test_explored_visit_takes_the_other_route_and_says_how_probable_that_was():
+    gateway = gateway_of({"exploration": {"epsilon": 0.5}})
+    events = [gateway.close(gateway.open(body(), id=f"r{number}")) for number in range(50)]
+    assert {event.policy_route for event in events} == {"cheap"}
+    assert {event.route for event in events} == {"cheap", "frontier"}
+    assert {event.propensity for event in events} == {0.5}
+
+
+def test_events_reach_the_log_complete(tmp_path):
+    log = DecisionLog([JsonLinesSink(tmp_path)])
+    gateway = gateway_of(log=log, texts=True, salt="secret")
+    events = [
+        gateway.close(gateway.open(body(f"w{n}"), id=f"r{n}", group="user-1"), "failed")
+        for n in range(10)
+    ]
+    assert log.close()
+    logged = list(read_log(tmp_path))
+    assert [event.id for event in logged] == [event.id for event in events]
+    assert logged[3].messages == ({"role": "user", "content": "w3"},)
+    assert logged[3].outcome == "failed"
+    assert isinstance(logged[3], DecisionEvent)
+
+
+def test_texts_and_groups_are_not_kept_unless_asked_for():
+    event = gateway_of().close(gateway_of().open(body(), id="r1", group="user-1"))
+    assert (event.messages, event.group) == (None, None)
+
+
+def test_groups_are_hashed_with_the_salt():
+    groups = {
+        salt: gateway_of(salt=salt)
+        .close(gateway_of(salt=salt).open(body(), id="r", group="user-1"))
+        .group
+        for salt in ("a", "b", "a ")
+    }
+    assert len(set(groups.values())) == 3
+    assert all(group and "user" not in group for group in groups.values())
+
+
+def test_redaction_changes_what_is_logged_and_its_failure_leaves_the_text_out(caplog):
+    def redact(messages):
+        return [
+            message | {"content": message["content"].replace("w7", "[word]")}
+            for message in messages
+        ]
+
+    assert gateway_of(texts=True, redact=redact).open(body(), id="r").messages == (
+        {"role": "user", "content": "[word]"},
+    )
+    assert (
+        gateway_of(texts=True, redact=lambda messages: 1 / 0).open(body(), id="r").messages is None
+    )
+    assert "redaction failed (ZeroDivisionError)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [None, [], "w7", [7], {"role": "user"}, [{"role": "user", "content": [{"type": "image_url"}]}]],
+)
+def test_request_with_strange_messages_is_routed(messages):
+    """Without text to score it goes to the frontier model; nothing raises."""
+    visit = gateway_of(texts=True).open({"messages": messages}, id="r")
+    assert visit.route == ("cheap" if messages == "w7" else "frontier")
+
+
+def test_gateway_refuses_a_policy_whose_validators_cannot_be_built():
+    with pytest.raises(BundleError, match="validator 'mood'"):
+        gateway_of({"fallback": {"validators": [{"check": "mood"}]}})
+
+
+def test_policy_that_comes_later_brings_its_validators(caplog):
+    """A router that exchanges its bundle: the new policy's validators are built; where they cannot
+    be, requests go on unchecked.
+    """
+    gateway = gateway_of()
+    gateway.router = hand_made(CHECKED)
+    visit = gateway.open(body(), id="r")
+    assert gateway.note(visit, "answer", answer=Answer("")).passed is False
+    gateway.router = hand_made({"fallback": {"validators": [{"check": "mood"}]}})
+    visit = gateway.open(body(), id="r")
+    assert gateway.note(visit, "answer", answer=Answer("")).passed is None
+    assert "cannot be built" in caplog.text
+
+
+def test_decision_and_policy_are_of_one_bundle():
+    """A bundle that is exchanged while a request is decided does not mix its policy into that
+    request.
+    """
+
+    class Exchanging:
+        """Another router each time it is asked."""
+
+        def __init__(self):
+            self.routers = iter([hand_made(), hand_made(), hand_made(CHECKED)])
+
+        @property
+        def current(self):
+            return next(self.routers)
+
+    gateway = Gateway(Exchanging())
+    visit = gateway.open(body(), id="r")
+    assert visit.policy.fallback.validators == ()
+    assert gateway.open(body(), id="r").policy.fallback.validators != ()

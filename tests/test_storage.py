@@ -1,0 +1,88 @@
+"""Files and folders appear whole, or nothing does."""
+
+import os
+
+import pytest
+
+from difficulty.storage import move_into_place, scratch_beside, whole_file, whole_folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_takes_its_place_at_the_end_and_others_can_read_it(tmp_path):
+    with whole_file(tmp_path / "new" / "out.jsonl") as file:
+        file.write("x\n")
+        assert not (tmp_path / "new" / "out.jsonl").exists()
+    assert (tmp_path / "new" / "out.jsonl").read_bytes() == b"x\n"
+    assert (tmp_path / "new" / "out.jsonl").stat().st_mode & 0o777 == 0o644
+    assert names(tmp_path / "new") == ["out.jsonl"]
+
+
+def test_old_file_stays_when_writing_fails(tmp_path):
+    (tmp_path / "out.jsonl").write_text("old")
+    with pytest.raises(UnicodeEncodeError), whole_file(tmp_path / "out.jsonl") as file:
+        file.write("\ud800")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.jsonl", "old")]
+
+
+def test_lone_surrogates_are_written_as_asked(tmp_path):
+    with whole_file(tmp_path / "out.txt", errors="replace") as file:
+        file.write("a\ud800")
+    assert (tmp_path / "out.txt").read_text() == "a?"
+
+
+def test_folder_takes_its_place_at_the_end_and_others_can_read_it(tmp_path):
+    with whole_folder(tmp_path / "deep" / "run") as folder:
+        (folder / "a").write_text("x")
+        assert not (tmp_path / "deep" / "run").exists()
+    assert (tmp_path / "deep" / "run" / "a").read_text() == "x"
+    assert (tmp_path / "deep" / "run").stat().st_mode & 0o777 == 0o755
+    assert names(tmp_path / "deep") == ["run"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_folder_that_is_not_finished_leaves_nothing(tmp_path, error):
+    def write():
+        with whole_folder(tmp_path / "run") as folder:
+            (folder / "a").write_text("x")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert names(tmp_path) == []
+
+
+def test_folder_that_holds_something_is_never_replaced(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "old").touch()
+    with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "run"):
+        pass
+    assert (names(tmp_path), names(tmp_path / "run")) == (["run"], ["old"])
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_must_outlast_a_power_cut_is_synced_before_it_takes_its_place(
+    tmp_path, monkeypatch, durable
+):
+    steps = []
+    monkeypatch.setattr(os, "fsync", lambda _: steps.append("fsync"))
+    for name in ("rename", "replace"):
+        act = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *paths, act=act: (steps.append("move"), act(*paths)))
+    with whole_folder(tmp_path / "run", durable=durable) as folder:
+        (folder / "a").touch()
+    with whole_file(tmp_path / "b", durable=durable):
+        pass
+    synced = ["fsync", "fsync", "move", "fsync", "fsync", "move", "fsync"]
+    assert steps == (synced if durable else ["move", "move"])
+
+
+def test_scratch_goes_with_what_was_not_moved_out_of_it(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with scratch_beside(tmp_path / "a") as scratch:
+        for name in ("a", "b"):
+            (scratch / name).write_text("new")
+        move_into_place(scratch / "a", tmp_path / "a")
+    assert (names(tmp_path), (tmp_path / "a").read_text()) == (["a"], "new")

@@ -1,0 +1,147 @@
+import re
+
+import numpy as np
+import pytest
+
+from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
+from difficulty.thresholds.policy_curve import PolicyCurve
+from difficulty.thresholds.promises import threshold_for_missed, threshold_for_risk
+from tests.thresholds.conftest import NAN, scored
+
+
+def failing(n=2000, *, seed=0, **more):
+    """Return requests of which the cheap model fails a share that is its score, and the frontier
+    model none.
+    """
+    rng = np.random.default_rng(seed)
+    score = rng.random(n)
+    cheap = (rng.random(n) >= score).astype(float)
+    return scored(score, cheap=cheap, gain=1.0 - cheap, **more)
+
+
+def kept(traffic, choice):
+    return traffic.sent(choice.threshold) == 0
+
+
+def test_risk_is_kept_with_little_to_spare():
+    """With failures as likely as the score, a risk of 0.2 allows a threshold of 0.4; what is found
+    is a little below it.
+    """
+    traffic = failing()
+    choice = threshold_for_risk(PolicyCurve.of(traffic), 0.2)
+    assert 0.33 < choice.threshold < 0.4
+    assert (
+        "with confidence 0.9, the cheap model fails at most 0.2 of the kept requests"
+        in choice.guarantee
+    )
+    assert "exact binomial test" in " ".join(choice.assumed)
+
+
+def test_more_confidence_keeps_less():
+    curve = PolicyCurve.of(failing())
+    assert (
+        threshold_for_risk(curve, 0.2, delta=0.01).threshold
+        < threshold_for_risk(curve, 0.2, delta=0.3).threshold
+    )
+
+
+def test_caught_failures_are_no_risk():
+    """A validator that catches half of the failures allows twice the failures."""
+    traffic = failing(catch_rate=0.5)
+    choice = threshold_for_risk(PolicyCurve.of(traffic), 0.2)
+    assert 0.66 < choice.threshold < 0.8
+    assert "unnoticed" in choice.guarantee
+
+
+def test_missed_counts_only_what_the_frontier_would_have_done_better():
+    """Requests that both models fail are a risk, but nothing is missed by keeping them."""
+    rng = np.random.default_rng(0)
+    score = rng.random(1000)
+    both_fail = rng.random(1000) < 0.5
+    traffic = scored(score, cheap=np.where(both_fail, 0.0, 1.0), gain=np.zeros(1000))
+    assert kept(traffic, threshold_for_missed(PolicyCurve.of(traffic), 0.05)).all()
+    with pytest.raises(NotAttainableError, match="risk of at most 0.05"):
+        threshold_for_risk(PolicyCurve.of(traffic), 0.05)
+
+
+def test_easy_tasks_count_among_the_kept():
+    """Requests that always stay cheap and always fail use up the risk."""
+    traffic = failing(fixed=np.r_[np.zeros(100), np.full(1900, NAN)])
+    traffic.outcomes.cheap_quality[:100] = 0.0
+    free = threshold_for_risk(PolicyCurve.of(failing()), 0.4).threshold
+    assert threshold_for_risk(PolicyCurve.of(traffic), 0.4).threshold < free
+
+
+def test_unknown_outcomes_take_no_part_and_are_told():
+    traffic = failing()
+    traffic.outcomes.cheap_quality[::4] = NAN
+    choice = threshold_for_risk(PolicyCurve.of(traffic), 0.2)
+    assert 0.3 < choice.threshold < 0.4
+    assert any("500 samples without a known outcome" in sentence for sentence in choice.assumed)
+    assert "1,500 samples" in choice.guarantee
+
+
+def test_groups_are_tested_as_wholes():
+    """Four hundred conversations of five requests tell less than 2,000 requests."""
+    grouped = failing(groups=np.repeat(np.arange(400), 5).astype(str))
+    choice = threshold_for_risk(PolicyCurve.of(grouped), 0.3)
+    assert choice.threshold < threshold_for_risk(PolicyCurve.of(failing()), 0.3).threshold
+    assert any("betting on whole groups" in sentence for sentence in choice.assumed)
+
+
+def test_too_few_samples_are_told_how_many_are_needed():
+    """Thirty samples show little; the number that the message names is about what it takes."""
+    with pytest.raises(
+        NotAttainableError,
+        match=r"risk of at most 0\.05 with confidence 0\.9 cannot be shown .* on 30 samples",
+    ) as caught:
+        threshold_for_risk(PolicyCurve.of(failing(30)), 0.05)
+    needed = int(re.search(r"About ([\d,]+) samples", str(caught.value))[1].replace(",", ""))
+    assert needed > 60
+    assert caught.value.exit_code == 1
+
+
+def test_risk_below_the_lowest_of_the_curve_names_the_nearest():
+    """No number of samples would do; the nearest level that is named can be asked for."""
+    curve = PolicyCurve.of(
+        scored(np.linspace(0.1, 0.9, 400), cheap=[0, 1] * 200, gain=[1, 0] * 200)
+    )
+    with pytest.raises(
+        NotAttainableError,
+        match="No number of samples would: the lowest risk along the curve is 0.500",
+    ) as caught:
+        threshold_for_risk(curve, 0.2)
+    nearest = float(re.search(r"Nearest: risk=(\d\.\d+),", str(caught.value))[1])
+    assert 0.5 < nearest < 0.6
+    assert threshold_for_risk(curve, nearest).guarantee
+
+
+@pytest.mark.parametrize(
+    ("alpha", "delta"),
+    [(0.0, 0.1), (1.0, 0.1), (20, 0.1), (NAN, 0.1), (0.2, 0.0), (0.2, 1.0), (0.2, 10)],
+)
+def test_risk_and_confidence_are_shares(alpha, delta):
+    with pytest.raises(InvalidValueError, match=r"risk must be in \(0, 1\)"):
+        threshold_for_risk(PolicyCurve.of(failing(50)), alpha, delta=delta)
+
+
+def test_risk_needs_outcomes():
+    with pytest.raises(
+        UndefinedMetricError,
+        match="objective risk needs samples with an outcome of the cheap model",
+    ):
+        threshold_for_risk(PolicyCurve.of(scored([0.2, 0.8])), 0.2)
+
+
+def test_promise_is_broken_no_more_often_than_it_says():
+    """300 draws from traffic whose true risk at every threshold is known: half of it. At most delta
+    0.1 and 3 standard errors are above.
+    """
+    broken = []
+    for seed in range(300):
+        traffic = failing(400, seed=seed)
+        try:
+            broken.append(threshold_for_risk(PolicyCurve.of(traffic), 0.25).threshold / 2 > 0.25)
+        except NotAttainableError:
+            broken.append(False)
+    assert np.mean(broken) <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / 300)

@@ -1,0 +1,153 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from difficulty.errors import InvalidValueError
+from difficulty.records import Message
+from difficulty.traffic.rows import FIELDS, broken_rule, parse_row
+
+USER = [{"role": "user", "content": "Hi"}]
+
+
+def parsed(**fields):
+    return parse_row({"messages": USER, "cheap_quality": 1, **fields}, default_id="file-1")
+
+
+def test_a_row_becomes_a_sample_with_every_field():
+    row = {
+        "id": "a", "messages": USER, "task": "classify", "group": 7,
+        "timestamp": "2026-01-31T12:00:00Z", "cheap_model": "c",
+        "frontier_model": "f", "cheap_quality": "0.5", "frontier_quality": 1,
+        "cheap_passed": "false", "preference": "Tie",
+        "prompt_tokens": "12", "cheap_tokens": 3.0, "frontier_tokens": None, "route": "cheap",
+        "propensity": 0.9, "weight": 2,
+        "team": "billing",
+    }  # fmt: skip
+    sample = parse_row(row, default_id="x").sample
+    assert (
+        sample.id,
+        sample.group,
+        sample.cheap_quality,
+        sample.cheap_passed,
+        sample.preference,
+    ) == ("a", "7", 0.5, False, "tie")
+    assert (sample.prompt_tokens, sample.cheap_tokens, sample.frontier_tokens, sample.weight) == (
+        12,
+        3,
+        None,
+        2.0,
+    )
+    assert sample.extra == {"team": "billing"}
+    assert set(row) - {"team"} == FIELDS
+
+
+def test_a_prompt_is_one_user_message():
+    row = parse_row({"prompt": "Hi", "cheap_passed": True}, default_id="file-1")
+    assert row.sample.messages == (Message("user", "Hi"),)
+    assert row.generated_id
+    assert row.sample.id == "file-1"
+    assert not row.sample.extra
+
+
+def test_messages_win_over_a_prompt_which_stays_aside():
+    assert parsed(prompt="other").sample.extra == {"prompt": "other"}
+
+
+def test_messages_may_be_json_text():
+    assert parsed(messages=json.dumps(USER)).sample.messages == (Message("user", "Hi"),)
+
+
+def test_parts_null_content_and_tool_calls_become_text_in_order():
+    messages = [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "Look"},
+                {"type": "image_url", "image_url": {}},
+                {"type": "text", "text": "here"},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"function": {"name": "find", "arguments": '{"a": 1}'}}],
+        },
+        {"role": "tool", "content": ""},
+    ]
+    assert parsed(messages=messages).sample.messages == (
+        Message("user", "Look\nhere"),
+        Message("assistant", 'find({"a": 1})'),
+        Message("tool", ""),
+    )
+
+
+def test_lone_surrogates_are_repaired_and_counted():
+    row = parsed(
+        messages=[{"role": "user", "content": "a\ud83db"}, {"role": "user", "content": "fine"}]
+    )
+    assert row.repaired == 1
+    assert row.sample.messages[0].content == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"messages": [{"role": "user", "content": None}]}, "messages must hold some text"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+            "messages must hold some text",
+        ),
+        ({"messages": []}, "messages must hold some text"),
+        ({"messages": [{"role": "user", "content": 5}]}, "message content must be"),
+        ({"messages": [{"content": "Hi"}]}, "the role of a message must be a string"),
+        (
+            {"messages": [{"role": "user", "content": "Hi", "tool_calls": 5}]},
+            "tool_calls must be a list",
+        ),
+        ({"messages": ["Hi"]}, "a message must be an object"),
+        ({"messages": "Hi"}, "Plain text belongs in 'prompt'"),
+        ({"messages": "5"}, "messages must be a list"),
+        ({"messages": None}, "messages or prompt must be given"),
+        ({"messages": None, "prompt": USER}, "A list of messages belongs in 'messages'"),
+        ({"cheap_quality": 1.5}, "cheap_quality must be in"),
+        ({"frontier_quality": float("nan")}, "Write null where it is unknown"),
+        ({"cheap_quality": None}, "outcomes must name at least one"),
+        ({"preference": "both"}, "preference must be"),
+        ({"route": "local"}, "route must be"),
+        ({"propensity": 0}, "propensity must be in"),
+        ({"weight": 0}, "weight must be a finite number above 0"),
+        ({"cheap_tokens": -1}, "cheap_tokens must be"),
+        ({"task": ["a"]}, "task must be a string"),
+        ({"timestamp": "soon"}, "timestamp must be ISO 8601"),
+    ],
+)
+def test_a_bad_row_says_which_rule_it_breaks(fields, reason):
+    with pytest.raises(InvalidValueError, match=reason):
+        parsed(**fields)
+
+
+def test_broken_rule_is_the_reason_without_the_value():
+    assert broken_rule("weight must be above 0: got 0.") == "weight must be above 0"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "text", "tool_calls"]), inner, max_size=4
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(FIELDS | {"prompt", "other"})), json_values))
+def test_any_row_is_a_sample_or_is_refused(row):
+    try:
+        sample = parse_row(row, default_id="x").sample
+    except InvalidValueError:
+        return
+    assert sample.has_outcome
