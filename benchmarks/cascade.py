@@ -38,9 +38,9 @@ from difficulty.runtime import Request, Router
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.early_exit import BothScores, choose_exits, judge_exits
-from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import Run
 
 KINDS = ("with_task", "without_task")
 DRAWS = 2_000

@@ -34,12 +34,12 @@ from benchmarks.protocol import (
     recovered_curve,
 )
 from benchmarks.recipes import Trainer
-from difficulty.cli.shipped import find_recipe
 from difficulty.diagnostics.unfamiliar import BOUNDS, FamiliarityAdvice
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.stages.assemble import build_model, known_tasks, labelled
-from difficulty.stages.unseen_tasks import familiarity_advice
 from difficulty.traffic.table import Traffic
+from difficulty.training.diagnosis import familiarity_advice
+from difficulty.training.shipped import find_recipe
 
 __all__ = ["as_markdown", "costs", "main", "measured", "recovered_at"]
 

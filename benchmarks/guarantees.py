@@ -34,11 +34,11 @@ from scipy.stats import beta
 from benchmarks.experiments import Experiment, experiments
 from benchmarks.protocol import FloatArray
 from benchmarks.recipes import Trainer, score_fold
-from difficulty.cli.shipped import find_recipe
 from difficulty.errors import NotAttainableError
 from difficulty.thresholds.objective import Objective
 from difficulty.thresholds.policy_curve import PolicyCurve, ScoredTraffic
 from difficulty.traffic.outcomes import Outcomes
+from difficulty.training.shipped import find_recipe
 
 DELTA = 0.1
 GIVEN_LEVEL = 0.25

@@ -36,7 +36,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.latency_report import as_markdown, plot
 from benchmarks.peer_environments import Peer
-from difficulty.cli.shipped import shipped_file
+from difficulty.training.shipped import shipped_file
 
 LENGTHS = (16, 64, 256, 512)
 CONTENDERS = Path(__file__).parent / "contenders"

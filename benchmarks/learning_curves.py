@@ -42,12 +42,12 @@ from benchmarks.protocol import (
     user_texts,
 )
 from benchmarks.recipes import Trainer
-from difficulty.cli.shipped import find_recipe
 from difficulty.evaluation import TaskMeans
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.bootstrap import weight_blocks
 from difficulty.stages.scoring import Tokenized
 from difficulty.traffic.table import Traffic
+from difficulty.training.shipped import find_recipe
 
 SIZES = (200, 500, 1500, 5000)
 OURS = ("text only", "task told")

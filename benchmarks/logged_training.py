@@ -31,16 +31,16 @@ from numpy.typing import NDArray
 
 from benchmarks.repetitions import mean_of, surroundings, table, write
 from benchmarks.simulated_logs import Policy
-from difficulty.cli.shipped import find_encoder, find_recipe
 from difficulty.encoders.base import Encoder
 from difficulty.metrics import auroc, brier, expected_calibration_error
 from difficulty.model.combination import Scores
 from difficulty.recipe import Recipe
 from difficulty.stages.assemble import build_model, known_tasks
 from difficulty.stages.ingest import ingest
-from difficulty.stages.material import Material, gather
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic, pa, pq
+from difficulty.training.material import Material, gather
+from difficulty.training.shipped import find_encoder, find_recipe
 
 FloatArray = NDArray[np.float64]
 Figures = dict[str, float]

@@ -29,10 +29,10 @@ from benchmarks.experiments import TITLES
 from benchmarks.protocol import read_traffic
 from benchmarks.shares import Share
 from benchmarks.trained import Training, changed
-from difficulty.cli.shipped import find_recipe
 from difficulty.diagnostics.signal import Signal
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.traffic.table import Traffic
+from difficulty.training.shipped import find_recipe
 
 HERMES_PRO = "bfcl__hermes-2-pro-llama-3-8b__gpt-4-0125-preview"
 HERMES_THETA = "bfcl__hermes-2-theta-llama-3-8b__claude-3-5-sonnet-20240620"

@@ -38,7 +38,7 @@ from benchmarks.plots import plot_apgr, plot_curves
 from benchmarks.protocol import N_DRAWS
 from benchmarks.report import as_markdown
 from difficulty import __version__
-from difficulty.cli.shipped import find_recipe
+from difficulty.training.shipped import find_recipe
 
 RECIPES = ("fast", "accurate", "finetuned", "distilled")
 

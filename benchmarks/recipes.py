@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 import difficulty
 from benchmarks.experiments import Experiment
 from benchmarks.stored import Arrays, digest_of
-from difficulty.cli.console import DEFAULT_CACHE
-from difficulty.cli.shipped import find_encoder, find_recipe
 from difficulty.encoders.base import Encoder
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.difficulty import DifficultyModel
@@ -29,13 +27,15 @@ from difficulty.recipe import Recipe
 from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.assemble import build_model, known_tasks, labelled
-from difficulty.stages.distil import taught
-from difficulty.stages.run import NamedScores
 from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.stages.tune import tune
+from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
+from difficulty.training.distil import taught
+from difficulty.training.run import NamedScores
+from difficulty.training.shipped import find_encoder, find_recipe
 
 SPLIT = (0.8, 0.2, 0.0)
 TEACHER = "accurate"

@@ -46,10 +46,10 @@ from benchmarks.protocol import (
 )
 from benchmarks.shares import Share
 from benchmarks.trained import TrainedRun, Training, changed
-from difficulty.cli.shipped import find_recipe, shipped_file
 from difficulty.diagnostics.suspicion import Model
 from difficulty.metrics import percentile_interval
 from difficulty.traffic.table import Traffic
+from difficulty.training.shipped import find_recipe, shipped_file
 
 SAMPLE = "the synthetic sample"
 ROW_WEIGHT = 0.3

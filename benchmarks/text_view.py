@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.protocol import BenchmarkSet, apgr, difference, draw, estimate
-from difficulty.cli.shipped import find_encoder, find_recipe
 from difficulty.encoders.base import Encoder
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
@@ -26,6 +25,7 @@ from difficulty.stages.assemble import build_model
 from difficulty.text import TextView, render
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
+from difficulty.training.shipped import find_encoder, find_recipe
 
 MOST_REQUESTS = 3_000
 LIMITS = (64, 128)

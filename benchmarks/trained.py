@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.cli.shipped import find_encoder
 from difficulty.diagnostics.suspicion import Model, Scope
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import Recipe
-from difficulty.stages.run import Run
 from difficulty.stages.scoring import tokenize
 from difficulty.stages.train import train
 from difficulty.traffic.table import SCHEMA, Traffic, pa, pq
+from difficulty.training.run import Run
+from difficulty.training.shipped import find_encoder
 
 N_DRAWS = 20
 """Of the test metrics that training writes; nothing here reads their intervals."""

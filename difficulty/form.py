@@ -94,7 +94,18 @@ class _RuleError(FieldError):
         self.rule = rule
 
 
-class Form:
+class Record:
+    """Base of a dataclass whose JSON form comes from its fields."""
+
+    __slots__ = ()
+
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return the JSON form, fields in the order of the class, perhaps without some."""
+        names = [field.name for field in fields(self) if field.name not in without]  # type: ignore[arg-type]
+        return {name: _plain(getattr(self, name)) for name in names}
+
+
+class Form(Record):
     """Base of a form; a subclass is a frozen dataclass of keyword-only fields.
 
     Building one checks every field, also with :func:`dataclasses.replace`, and turns what JSON and
@@ -157,11 +168,6 @@ class Form:
             named = FieldError(refusal.problem, where=refusal.where, file=source, advice=advice)
             raise (error(str(named)) if error else named) from refusal
 
-    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
-        """Return the JSON form, fields in the order of the class, perhaps without some."""
-        names = [field.name for field in fields(self) if field.name not in without]  # type: ignore[arg-type]
-        return {name: _plain(getattr(self, name)) for name in names}
-
 
 def read_toml(path: Path, subject: str) -> dict[str, Any]:
     """Read a TOML file; ``subject`` is how messages call it.
@@ -189,7 +195,7 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Form):
+    if isinstance(value, Record):
         return value.as_dict()
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

@@ -6,13 +6,13 @@ Missing is never zero: an outcome that is not known is ``None`` here and NaN in 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
 from difficulty.errors import InvalidValueError
-from difficulty.form import Form, Rule
+from difficulty.form import Form, Record, Rule
 from difficulty.route import Route
 
 Preference = Literal["cheap", "tie", "frontier"]
@@ -116,7 +116,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(Record):
     """A number with its interval: the form of every figure in ``metrics.json``."""
 
     value: float | None
@@ -127,19 +127,14 @@ class Estimate:
     """Number of samples behind the value."""
     note: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form; ``note`` appears only when there is one."""
-        form: dict[str, Any] = {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "n": self.n,
-        }
-        return form | {"note": self.note} if self.note else form
+        # By name, because slots make the class anew and a bare super() knows only the first one.
+        return super(Estimate, self).as_dict(without=without if self.note else {"note"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperatingPoint:
+class OperatingPoint(Record):
     """A threshold with what to expect of it; a request goes to the frontier model when
     ``difficulty_score > threshold``.
     """
@@ -178,13 +173,6 @@ class OperatingPoint:
                     "threshold", value, rule="be a probability in [0, 1]", hint=hint
                 )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        form: dict[str, Any] = {}
-        for item in fields(self):
-            form[item.name] = _plain(getattr(self, item.name))
-        return form
-
 
 UsdPerMillion = Annotated[
     float, Rule("be 0 or more USD per million tokens", lambda price: 0 <= price < math.inf)
@@ -201,19 +189,6 @@ class Prices(Form):
     cheap_output: UsdPerMillion
     frontier_input: UsdPerMillion
     frontier_output: UsdPerMillion
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold."""
-    if isinstance(value, Estimate):
-        return value.as_dict()
-    return (
-        dict(value)
-        if isinstance(value, Mapping)
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-    )
 
 
 def _check(value: Any, subject: str, rule: str, holds: Any) -> None:

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+DEFAULT_CACHE = Path.home() / ".cache" / "difficulty"
+"""Where converted encoders and embeddings are kept, unless the user names another folder."""
+
 
 @contextmanager
 def scratch_beside(place: Path) -> Iterator[Path]:

@@ -15,12 +15,12 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 
-from difficulty.cli.shipped import find_encoder
 from difficulty.encoders.static import StaticEncoder, quantise_rows
 from difficulty.recipe import parse_recipe
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
+from difficulty.training.shipped import find_encoder
 from tests.fakes import write_card, write_transformer
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample.jsonl.gz"

@@ -13,7 +13,6 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from difficulty.bundle import Bundle
-from difficulty.cli.shipped import find_encoder, shipped_file
 from difficulty.encoders.base import write_card
 from difficulty.encoders.transformer import ENCODER_FILES
 from difficulty.export.suite import golden_requests
@@ -23,10 +22,11 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.service import RequestRow, route_rows
 from difficulty.stages.ingest import ingest
 from difficulty.stages.route import score_rows
-from difficulty.stages.run import Run
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.stages.verify import verify
+from difficulty.training.run import Run
+from difficulty.training.shipped import find_encoder, shipped_file
 from tests.fakes import transformer_graph
 from tests.journey import write_rows
 

@@ -10,7 +10,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from difficulty.stages.run import Run
+from difficulty.training.run import Run
 from tests.conftest import REPOSITORY
 from tests.data.make_run import BUNDLE, RUN, decisions_of, scores_of, ship
 from tests.freeze import first_difference, outline_of, run_command, this_machine

@@ -8,7 +8,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace
 from tokenizers.processors import TemplateProcessing
 
 import difficulty.wordpiece
-from difficulty.cli.shipped import shipped_file
+from difficulty.training.shipped import shipped_file
 from difficulty.wordpiece import WordIds
 from tests.fakes import word_tokenizer
 

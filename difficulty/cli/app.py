@@ -15,27 +15,28 @@ from rich.logging import RichHandler
 from difficulty.cli.console import err
 from difficulty.errors import DifficultyError, MissingExtraError
 
-COMMANDS = (
-    "demo",
-    "ingest",
-    "train",
-    "evaluate",
-    "ship",
-    "thresholds",
-    "economics",
-    "sign",
-    "verify",
-    "publish",
-    "promote",
-    "rollback",
-    "versions",
-    "fetch",
-    "score",
-    "route",
-    "serve",
-    "layout",
-    "litellm-config",
-)
+COMMANDS = {
+    "demo": "demo",
+    "ingest": "ingest",
+    "train": "train",
+    "evaluate": "evaluate",
+    "ship": "ship",
+    "thresholds": "thresholds",
+    "economics": "economics",
+    "sign": "signing",
+    "verify": "signing",
+    "publish": "publishing",
+    "promote": "publishing",
+    "rollback": "publishing",
+    "versions": "publishing",
+    "fetch": "publishing",
+    "score": "scoring",
+    "route": "scoring",
+    "serve": "serving",
+    "layout": "serving",
+    "litellm-config": "serving",
+}
+"""Each command and the module of this room that holds it, as a function of the command's name."""
 HELP = "Learned difficulty scores for routing LLM requests between a cheap and a frontier model."
 _INTERRUPTED = 130
 
@@ -50,9 +51,9 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
-    for name in COMMANDS:
-        module = import_module(f"difficulty.cli.{name.replace('-', '_')}")
-        app.command(name, help=module.__doc__)(module.command)
+    for name, place in COMMANDS.items():
+        module = import_module(f"difficulty.cli.{place}")
+        app.command(name)(getattr(module, name.replace("-", "_")))
     return app
 
 

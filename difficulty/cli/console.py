@@ -27,7 +27,6 @@ CachePath = Annotated[
         help="Where converted encoders and embeddings are kept.",
     ),
 ]
-DEFAULT_CACHE = Path.home() / ".cache" / "difficulty"
 
 
 def print_json(form: Any) -> None:

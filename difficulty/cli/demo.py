@@ -1,8 +1,4 @@
-"""The whole journey on the shipped sample traffic: ingest, train, ship, evaluate, verify and route,
-in under a minute.
-
-Example: difficulty demo -o demo-out
-"""
+"""``difficulty demo``."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import typer
 
 from difficulty.cli.console import out, steps
 from difficulty.cli.ingest import print_summary
-from difficulty.cli.route import print_decision
+from difficulty.cli.scoring import print_decision
 from difficulty.cli.ship import print_parity, print_point
 
 _REQUESTS = (
@@ -36,13 +32,16 @@ _REQUESTS = (
 )
 
 
-def command(
+def demo(
     out_path: Annotated[
         Path, typer.Option("--out", "-o", help="Folder to write; must not exist.")
     ] = Path("demo-out"),
 ) -> None:
-    """Run the demo."""
-    from difficulty.cli.shipped import find_encoder, find_recipe, shipped_file
+    """The whole journey on the shipped sample traffic: ingest, train, ship, evaluate, verify and
+    route, in under a minute.
+
+    Example: difficulty demo -o demo-out
+    """
     from difficulty.economics import load_price_list
     from difficulty.errors import RunError
     from difficulty.report.console import evaluation_table
@@ -53,6 +52,7 @@ def command(
     from difficulty.stages.ship import ship
     from difficulty.stages.train import train
     from difficulty.stages.verify import verify
+    from difficulty.training.shipped import find_encoder, find_recipe, shipped_file
 
     if out_path.exists():
         raise RunError(

@@ -1,9 +1,4 @@
-"""Say whether routing pays for this team: spend today, savings under four ways to host, break-even,
-and when it does not pay.
-
-Example: difficulty economics --traffic traffic.parquet --prices prices.toml --bundle
-bundles/support-1 --requests-per-month 200000-300000
-"""
+"""``difficulty economics``."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ import typer
 from difficulty.cli.console import JsonFlag, out, print_json, steps
 
 
-def command(
+def economics(
     traffic: Annotated[Path, typer.Option(help="File written by 'difficulty ingest'.")],
     prices: Annotated[
         Path, typer.Option(help="Price list (TOML); data/prices.example.toml is one to fill in.")
@@ -71,7 +66,12 @@ def command(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Run economics."""
+    """Say whether routing pays for this team: spend today, savings under four ways to host,
+    break-even, and when it does not pay.
+
+    Example: difficulty economics --traffic traffic.parquet --prices prices.toml --bundle
+    bundles/support-1 --requests-per-month 200000-300000
+    """
     from difficulty.economics import load_price_list
     from difficulty.economics.conditions import Answers
     from difficulty.economics.usage import parse_volume

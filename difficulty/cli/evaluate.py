@@ -1,8 +1,4 @@
-"""Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and beside
-baselines, and a report of it.
-
-Example: difficulty evaluate bundles/support-1 traffic.parquet -o report
-"""
+"""``difficulty evaluate``."""
 
 from __future__ import annotations
 
@@ -11,21 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from difficulty.cli.console import (
-    DEFAULT_CACHE,
-    CachePath,
-    JsonFlag,
-    OutPath,
-    out,
-    print_json,
-    steps,
-)
+from difficulty.cli.console import CachePath, JsonFlag, OutPath, out, print_json, steps
+from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
     from difficulty.stages.evaluate import Judgement
 
 
-def command(
+def evaluate(
     scorer: Annotated[Path, typer.Argument(help="Run or bundle folder.")],
     traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
     out_path: OutPath,
@@ -53,7 +42,11 @@ def command(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Run evaluate."""
+    """Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and
+    beside baselines, and a report of it.
+
+    Example: difficulty evaluate bundles/support-1 traffic.parquet -o report
+    """
     from difficulty.economics import load_price_list
     from difficulty.evaluation.findings import failing
     from difficulty.stages.evaluate import evaluate_scorer

@@ -1,7 +1,4 @@
-"""Read labelled traffic in any supported format, check it, and write it where training reads it.
-
-Example: difficulty ingest logs/*.jsonl.gz -o traffic.parquet
-"""
+"""``difficulty ingest``."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ _OUTCOMES = {
 }
 
 
-def command(
+def ingest(
     sources: Annotated[
         list[Path],
         typer.Argument(
@@ -56,7 +53,11 @@ def command(
     ] = True,
     json: JsonFlag = False,
 ) -> None:
-    """Run ingest."""
+    """Read labelled traffic in any supported format, check it, and write it where training reads
+    it.
+
+    Example: difficulty ingest logs/*.jsonl.gz -o traffic.parquet
+    """
     from difficulty.stages.ingest import ingest
     from difficulty.traffic.writer import rejects_path
 

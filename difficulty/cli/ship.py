@@ -1,8 +1,4 @@
-"""Export a run to ONNX, check it against the Python model, choose the threshold and write the
-bundle that routers load.
-
-Example: difficulty ship runs/first -o bundles/support-1 --objective quality=0.9
-"""
+"""``difficulty ship``."""
 
 from __future__ import annotations
 
@@ -12,27 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import (
-    DEFAULT_CACHE,
-    CachePath,
-    JsonFlag,
-    OutPath,
-    out,
-    print_json,
-    steps,
-)
-from difficulty.cli.objectives import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
+from difficulty.cli.console import CachePath, JsonFlag, OutPath, out, print_json, steps
+from difficulty.cli.options import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
 from difficulty.errors import RunError
+from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
     from difficulty.export.parity import ParityReport
     from difficulty.recipe import PolicySettings
     from difficulty.records import Estimate, OperatingPoint
-    from difficulty.stages.run import Run
     from difficulty.stages.ship import Shipped
+    from difficulty.training.run import Run
 
 
-def command(
+def ship(
     run: Annotated[Path, typer.Argument(help="Run folder written by 'difficulty train'.")],
     out_path: OutPath,
     objective: Annotated[
@@ -107,13 +96,17 @@ def command(
     cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
 ) -> None:
-    """Run ship."""
+    """Export a run to ONNX, check it against the Python model, choose the threshold and write the
+    bundle that routers load.
+
+    Example: difficulty ship runs/first -o bundles/support-1 --objective quality=0.9
+    """
     from difficulty.bundle.signature import opened
     from difficulty.cli.signing import given_key
     from difficulty.early_exit.cut_offs import exit_sentences
     from difficulty.economics import load_prices
-    from difficulty.stages.run import Run
     from difficulty.stages.ship import ship
+    from difficulty.training.run import Run
 
     price_list = load_prices(prices) if prices else None
     finished = Run.read(run)

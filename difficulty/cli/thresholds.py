@@ -1,9 +1,4 @@
-"""Choose a bundle's threshold again on new labelled traffic, without training, and write the next
-version.
-
-Example: difficulty thresholds bundles/support-1 traffic.parquet --objective share=0.2 -o
-bundles/support-2
-"""
+"""``difficulty thresholds``."""
 
 from __future__ import annotations
 
@@ -13,7 +8,7 @@ from typing import Annotated
 import typer
 
 from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
-from difficulty.cli.objectives import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
+from difficulty.cli.options import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
 from difficulty.cli.ship import print_promise
 
 _WIDTH = 120
@@ -22,7 +17,7 @@ compared.
 """
 
 
-def command(
+def thresholds(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     traffic: Annotated[
         Path,
@@ -48,7 +43,12 @@ def command(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Run thresholds."""
+    """Choose a bundle's threshold again on new labelled traffic, without training, and write the
+    next version.
+
+    Example: difficulty thresholds bundles/support-1 traffic.parquet --objective share=0.2 -o
+    bundles/support-2
+    """
     from rich.table import Table
     from rich.text import Text
 

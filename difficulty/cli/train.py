@@ -1,35 +1,27 @@
-"""Fit a difficulty model on ingested traffic and judge it on held-out requests.
-
-Example: difficulty train traffic.parquet -o runs/first
-"""
+"""``difficulty train``."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from difficulty.cli.console import (
-    DEFAULT_CACHE,
-    CachePath,
-    JsonFlag,
-    OutPath,
-    err,
-    out,
-    print_json,
-    steps,
-)
+from difficulty.cli.console import CachePath, JsonFlag, OutPath, err, out, print_json, steps
+from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
     from difficulty.stages.train import Tracker
 
 
-def command(
+def train(
     traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
     out_path: OutPath,
     recipe: Annotated[
@@ -78,13 +70,16 @@ def command(
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "difficulty",
     json: JsonFlag = False,
 ) -> None:
-    """Run train."""
-    from difficulty.cli.searched import search_table
-    from difficulty.cli.shipped import find_encoder, find_recipe
+    """Fit a difficulty model on ingested traffic and judge it on held-out requests.
+
+    Example: difficulty train traffic.parquet -o runs/first
+    """
+    from difficulty.cli.train import search_table
     from difficulty.recipe import parse_recipe
     from difficulty.report.console import evaluation_table
-    from difficulty.stages.run import Run
     from difficulty.stages.train import train
+    from difficulty.training.run import Run
+    from difficulty.training.shipped import find_encoder, find_recipe
 
     start = Run.read(start_from) if start_from else None
     chosen = start.recipe if start and not recipe else find_recipe(recipe or "fast")
@@ -167,3 +162,47 @@ def _tracker(uri: str, experiment: str) -> Tracker:
     return MlflowTracker(
         uri, experiment=experiment, artifacts=Path("mlruns") if uri.startswith("sqlite:") else None
     )
+
+
+def search_table(report: Mapping[str, Any], *, most: int = 8) -> RenderableType:
+    """Return a search's report as a table of the best candidates and the chosen one, with a line on
+    what was left untried.
+
+    Parameters
+    ----------
+    report : mapping
+        ``search`` of run.json.
+    most : int, default 8
+        Candidates shown.
+    """
+    ranked = sorted(report["tried"], key=lambda entry: entry["behind_best"])
+    shown = [entry for place, entry in enumerate(ranked) if place < most or entry["chosen"]]
+    figure = report["figure"].upper()
+    table = Table(
+        "tried",
+        f"inner {figure}",
+        "behind the best (standard error)",
+        title="search",
+        title_justify="left",
+    )
+    for entry in shown:
+        value = f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+        behind = (
+            "best"
+            if entry["name"] == report["best"]
+            else f"{entry['behind_best']:.3f} ({entry['standard_error']:.3f})"
+        )
+        name = f"{entry['name']}{'  <- chosen' if entry['chosen'] else ''}"
+        table.add_row(Text(name), Text(value), behind, style="bold" if entry["chosen"] else None)
+    tried, untried = len(ranked), report["untried"]
+    counted = (
+        f"{tried} candidates tried in {report['seconds']:.0f} s; chosen is the simplest within one"
+        " standard error of the best."
+    )
+    missed = (
+        f" Left untried for want of time ({report['minutes']:g} minutes): {len(untried)}, see"
+        " run.json."
+        if untried
+        else ""
+    )
+    return Group(table, Text(counted + missed), Text(report["note"]))

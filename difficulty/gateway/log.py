@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from difficulty.errors import InvalidValueError
 from difficulty.events import DecisionEvent
+from difficulty.form import Record
 from difficulty.plugins import resolve
 
 Fsync = Literal["never", "interval", "always"]
@@ -58,7 +59,7 @@ _TICK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class LogReport:
+class LogReport(Record):
     """What a log took and what it lost, since it was opened; counts are events."""
 
     accepted: int
@@ -69,15 +70,6 @@ class LogReport:
     """Sink to the events that it could not write."""
     pending: int
     """Still waiting in the queue."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "accepted": self.accepted,
-            "dropped": self.dropped,
-            "lost": dict(self.lost),
-            "pending": self.pending,
-        }
 
 
 class _Flush(NamedTuple):

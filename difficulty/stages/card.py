@@ -10,8 +10,8 @@ from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
-from difficulty.stages.labels import label_notes
 from difficulty.stages.reading import reading_notes
+from difficulty.training.diagnosis import label_notes
 
 _SHOWN = {
     "apgr": "APGR",

@@ -24,7 +24,6 @@ from difficulty.records import Estimate, Prices
 from difficulty.report.extras import Extras
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.early_exit import both_scores, judge_exits
-from difficulty.stages.labels import with_suspicion
 from difficulty.stages.priced import Question, economics_of, write_economics
 from difficulty.stages.provenance import judged_by, provenance_of_bundle, provenance_of_run
 from difficulty.stages.reading import reading_of
@@ -35,11 +34,12 @@ from difficulty.stages.report import (
     suspects_of,
     write_report,
 )
-from difficulty.stages.run import Run
 from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import judged, tokenize
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Traffic
+from difficulty.training.diagnosis import with_suspicion
+from difficulty.training.run import Run
 
 _OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is judged."
 _OTHER_TRAFFIC = (

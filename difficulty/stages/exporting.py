@@ -29,10 +29,10 @@ from difficulty.model.combination import Scores
 from difficulty.records import OperatingPoint
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
-from difficulty.stages.run import Run
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import tokenize
 from difficulty.thresholds.policy_curve import ScoredTraffic
+from difficulty.training.run import Run
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]
 """From what a graph gives for the calibration requests to the operating point that is chosen on

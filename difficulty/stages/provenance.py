@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from difficulty.bundle import Policy
 from difficulty.evaluation import Provenance
 from difficulty.records import Prices
-from difficulty.stages.lineage import library_versions
 from difficulty.stages.policy import hash_of_texts
-from difficulty.stages.run import Overlap, Run
 from difficulty.traffic.logged import LoggedReport
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import Overlap, Run, library_versions
 
 
 def provenance_of_run(

@@ -25,7 +25,7 @@ from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.bench import Bench, Builder, Tried
 from difficulty.stages.candidates import Candidate, candidates_of
-from difficulty.stages.learning import held_out_of
+from difficulty.training.diagnosis import held_out_of
 
 _NOTE = (
     "These figures chose the recipe, and the best of several is partly luck: they are optimistic."

@@ -29,15 +29,14 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
 from difficulty.stages.early_exit import both_scores, choose_exits, judge_exits
 from difficulty.stages.exporting import Student, export, student_of
-from difficulty.stages.labels import label_notes, with_suspicion
-from difficulty.stages.lineage import library_versions
 from difficulty.stages.policy import choose_point, chosen_by, policy_files
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import reading_notes
-from difficulty.stages.run import Run
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import judged, scored_traffic
 from difficulty.thresholds.policy_curve import ScoredTraffic
+from difficulty.training.diagnosis import label_notes, with_suspicion
+from difficulty.training.run import Run, library_versions
 
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
 

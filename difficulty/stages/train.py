@@ -29,36 +29,36 @@ from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.assemble import build_model, known_tasks, labelled
-from difficulty.stages.labels import (
+from difficulty.stages.provenance import judged_by
+from difficulty.stages.reading import Reading, reading_of
+from difficulty.stages.scoring import judged
+from difficulty.stages.tune import tune
+from difficulty.storage import whole_folder
+from difficulty.traffic.split import ASIDE
+from difficulty.training.diagnosis import (
     GROUPS,
+    advice_of_student,
     check_labels,
     down_weighted,
+    familiarity_advice,
     label_lineage,
     label_notes,
+    measured_curve,
     signal_of,
     unseen_scores,
     with_suspicion,
 )
-from difficulty.stages.learning import measured_curve
-from difficulty.stages.lineage import lineage_of
-from difficulty.stages.material import Material, gather
-from difficulty.stages.provenance import judged_by
-from difficulty.stages.reading import Reading, reading_of
-from difficulty.stages.run import (
+from difficulty.training.material import Material, gather, start_lineage
+from difficulty.training.run import (
     CURVE_FILE,
     EARLY_FILE,
     OUT_OF_FOLD_FILE,
     NamedScores,
     Run,
     Seen,
+    lineage_of,
     refuse_existing,
 )
-from difficulty.stages.scoring import judged
-from difficulty.stages.start import start_lineage
-from difficulty.stages.tune import tune
-from difficulty.stages.unseen_tasks import advice_of_student, familiarity_advice
-from difficulty.storage import whole_folder
-from difficulty.traffic.split import ASIDE
 
 Progress = Callable[[str], None]
 

@@ -4,8 +4,8 @@ import pytest
 from benchmarks.no_signal import Case, one_round, verdicts
 from benchmarks.protocol import read_traffic
 from benchmarks.trained import Training
-from difficulty.cli.shipped import find_recipe, shipped_file
 from difficulty.diagnostics.signal import Signal
+from difficulty.training.shipped import find_recipe, shipped_file
 
 CASE = Case(source="sample", size=600, shuffled=False, told=True, repeats=2)
 SHUFFLED = Case(source="sample", size=600, shuffled=True, told=False, repeats=2)

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.experiments import Experiment
 from benchmarks.protocol import read_traffic
 from benchmarks.recipes import Trainer, digest_of_recipe, joined, score_fold
-from difficulty.cli.shipped import find_recipe
+from difficulty.training.shipped import find_recipe
 from tests.conftest import REPOSITORY
 
 

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.protocol import read_traffic
 from benchmarks.suspicious import SAMPLE, Found, Judge, OnMmlu, OnSample, as_markdown, turned
 from benchmarks.trained import Training, changed
-from difficulty.cli.shipped import find_recipe, shipped_file
+from difficulty.training.shipped import find_recipe, shipped_file
 
 
 @pytest.fixture(scope="module")

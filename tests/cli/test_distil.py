@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.cli.shipped import find_recipe
-from difficulty.stages.run import Run
+from difficulty.training.run import Run
+from difficulty.training.shipped import find_recipe
 from tests.journey import sample_rows, write_recipe, write_rows
 
 DISTIL = "[distil]\nshare = 0.5\n"

@@ -6,8 +6,8 @@ import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.channels.tuned import TunedChannel
-from difficulty.stages.run import Run
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import Run
 from tests.journey import sample_rows
 from tests.tiny_bert import write_sentence_encoder
 

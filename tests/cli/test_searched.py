@@ -3,7 +3,7 @@ import json
 
 from rich.console import Console
 
-from difficulty.cli.searched import search_table
+from difficulty.cli.train import search_table
 from tests.journey import write_recipe
 
 

@@ -10,12 +10,12 @@ import pytest
 from tokenizers import Tokenizer
 
 from difficulty.bundle import read_bundle
-from difficulty.cli.shipped import find_encoder
 from difficulty.encoders.static import StaticEncoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import EncoderError
 from difficulty.recipe import FeatureSettings
-from difficulty.stages.run import Run
+from difficulty.training.run import Run
+from difficulty.training.shipped import find_encoder
 from tests.conftest import REPOSITORY
 from tests.fakes import load_transformer, write_transformer
 from tests.journey import timeless_metrics

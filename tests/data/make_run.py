@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from difficulty.stages.run import Run
+from difficulty.training.run import Run
 from tests.fakes import write_transformer
 from tests.freeze import run_command, this_machine
 from tests.journey import sample_rows, write_rows

@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 import pytest
 
-from difficulty.cli.shipped import find_encoder
 from difficulty.encoders.quantise import can_be_int8, ladder, quantisable, quantise_graph
 from difficulty.recipe import FeatureSettings
+from difficulty.training.shipped import find_encoder
 from tests.fakes import load_transformer, random_ids
 
 IDS = random_ids(np.random.default_rng(0), 40)

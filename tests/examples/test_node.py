@@ -21,7 +21,6 @@ from difficulty.bundle import (
     write_bundle,
 )
 from difficulty.bundle.policy import CutOffs, Early
-from difficulty.cli.shipped import find_encoder
 from difficulty.export.suite import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
 from difficulty.route import ValidatorRule
@@ -29,6 +28,7 @@ from difficulty.runtime import Request, Router
 from difficulty.stages.policy import policy_files
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
+from difficulty.training.shipped import find_encoder
 from tests.conftest import REPOSITORY
 from tests.fakes import load_transformer
 from tests.journey import DRAWS, RECIPE, sample_rows

@@ -10,9 +10,9 @@ from rich.console import Console
 from difficulty.errors import MissingExtraError, TrackingError
 from difficulty.evaluation.result import read_metrics
 from difficulty.report.console import evaluation_table
-from difficulty.stages.run import Run
 from difficulty.stages.train import train
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import Run
 from tests.journey import forget, recipe_of
 
 MlflowException = pytest.importorskip("mlflow.exceptions").MlflowException

@@ -15,10 +15,10 @@ from difficulty.evaluation.result import read_metrics
 from difficulty.runtime import Request, Router
 from difficulty.stages import exporting
 from difficulty.stages.evaluate import evaluate_scorer
-from difficulty.stages.run import EARLY_FILE, Run
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.stages.verify import verify
+from difficulty.training.run import EARLY_FILE, Run
 from tests.bundle.test_store import rewrite_manifest
 from tests.journey import DRAWS, train_with_transformer
 

@@ -12,10 +12,10 @@ from difficulty.stages.economics import weigh_up
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.priced import Question
-from difficulty.stages.run import Run
 from difficulty.stages.scoring import tokenize
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import Run
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows
 

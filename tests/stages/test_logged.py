@@ -11,11 +11,11 @@ from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.evaluation import read_metrics
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.run import Run
 from difficulty.stages.scoring import tokenize
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import Run
 from tests.journey import train_on, write_rows
 from tests.logs import complete_rows, logged_rows
 

@@ -9,9 +9,9 @@ from difficulty.stages.reading import (
     reading_of,
     reading_of_counts,
 )
-from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer
+from difficulty.training.run import Run
 from tests.fakes import load_encoder, load_transformer, word_tokenizer
 
 WHOLE = {

@@ -13,12 +13,12 @@ from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
 from difficulty.stages.assemble import build_model, known_tasks
 from difficulty.stages.ingest import ingest
-from difficulty.stages.run import Run
 from difficulty.stages.search import search
-from difficulty.stages.start import check_start
 from difficulty.stages.train import train
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
+from difficulty.training.material import check_start
+from difficulty.training.run import Run
 from tests.fakes import labelled_tokens, with_tasks
 from tests.journey import RECIPE, recipe_of, sample_rows, write_rows
 

@@ -19,12 +19,12 @@ from difficulty.recipe import PolicySettings
 from difficulty.records import Prices
 from difficulty.runtime import Request, Router
 from difficulty.stages import ship as ship_module
-from difficulty.stages.run import Run
 from difficulty.stages.ship import bundle_name, ship
 from difficulty.stages.verify import verify
 from difficulty.thresholds.point import EXPECTED
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import Run
 from tests.journey import DRAWS
 
 CONTRACT = (

@@ -9,9 +9,9 @@ from difficulty.records import Prices
 from difficulty.report.wording import as_text
 from difficulty.runtime import Router
 from difficulty.stages.ingest import ingest
-from difficulty.stages.run import Run
 from difficulty.stages.thresholds import rechoose
 from difficulty.stages.verify import verify
+from difficulty.training.run import Run
 from tests.journey import DRAWS
 
 PRICES = Prices(

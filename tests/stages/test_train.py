@@ -7,9 +7,9 @@ from difficulty.errors import RecipeError, RunError, TooFewSamplesError, Traffic
 from difficulty.recipe import parse_recipe
 from difficulty.stages import train as train_module
 from difficulty.stages.ingest import ingest
-from difficulty.stages.run import Run, Seen
 from difficulty.stages.ship import ship
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import Run, Seen
 from tests.journey import RECIPE, sample_rows, timeless_metrics, train_on, write_rows
 
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")

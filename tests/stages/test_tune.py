@@ -2,12 +2,12 @@
 
 import pytest
 
-from difficulty.cli.shipped import find_recipe
 from difficulty.encoders.base import load_encoder
 from difficulty.errors import RecipeError
 from difficulty.recipe import parse_recipe
-from difficulty.stages.run import Run
 from difficulty.stages.train import train
+from difficulty.training.run import Run
+from difficulty.training.shipped import find_recipe
 
 OFF = {"embedding": False, "finetune": {}}
 

@@ -14,12 +14,12 @@ from difficulty.model.combination import Scores
 from difficulty.model.difficulty import OutOfFold
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
-from difficulty.stages.distil import check_teacher, soft_failures, taught, with_unlabelled
 from difficulty.stages.ingest import ingest
-from difficulty.stages.run import NamedScores, Run
 from difficulty.stages.train import train
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
+from difficulty.training.distil import check_teacher, soft_failures, taught, with_unlabelled
+from difficulty.training.run import NamedScores, Run
 from tests.fakes import word_tokenizer, write_card
 from tests.journey import DRAWS, recipe_of, write_rows
 

@@ -23,11 +23,11 @@ from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 from difficulty.runtime.router import Request
 from difficulty.runtime.service import read_requests
-from difficulty.stages.run import NamedScores, Run
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import NamedScores, Run
 
 FloatArray = NDArray[np.float64]
 

@@ -23,8 +23,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,12 +34,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty import __version__
 from difficulty.diagnostics.suspicion import read_suspicious
 from difficulty.early_exit.student import EarlyModel, load_early
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
-from difficulty.model.combination import Scores
+from difficulty.evaluation import TaskMeans
+from difficulty.model.combination import Scores, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.store import load_model
 from difficulty.recipe import Recipe, parse_recipe
@@ -276,3 +280,51 @@ def refuse_existing(path: Path, *, what: str) -> None:
 def _hashes(names: Iterable[str]) -> NDArray[np.uint64]:
     digests = b"".join(hashlib.sha256(name.encode()).digest()[:8] for name in names)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "tokenizers", "onnx", "onnxruntime")
+
+
+def lineage_of(
+    traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, target: Target
+) -> dict[str, Any]:
+    """Return what ``run.json`` says of every run: the pair, the samples, the mean gain of each
+    task, the recipe and the libraries.
+    """
+    pair = traffic.model_pair or (None, None)
+    fitted = np.flatnonzero(splits == "fit")
+    outcomes = traffic.outcomes[fitted]
+    gains = (
+        asdict(
+            TaskMeans.fit(
+                [traffic.tasks[row] for row in fitted], outcomes.gain, weight=outcomes.weight
+            )
+        )
+        if target == "benefit"
+        else None
+    )
+    return {
+        "format": RUN_FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "target": target,
+        "cheap_model": pair[0],
+        "frontier_model": pair[1],
+        "training_data": traffic.data_hash,
+        "samples": {
+            name: int((splits == name).sum()) for name in ("fit", "calibration", "test", "aside")
+        },
+        "task_gains": gains,
+        "recipe": recipe.as_dict(),
+        "libraries": library_versions(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that shaped a run."""
+    found = {"difficulty": __version__}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

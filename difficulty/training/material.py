@@ -7,28 +7,155 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.encoders.base import Encoder
-from difficulty.errors import RecipeError
+from difficulty.errors import RecipeError, RunError, TooFewSamplesError, TrafficError
+from difficulty.metrics.arrays import effective_samples
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.assemble import build_model, known_tasks, labelled
-from difficulty.stages.checks import check_outcomes, target_of
-from difficulty.stages.distil import check_teacher, taught, with_unlabelled
-from difficulty.stages.run import Run
 from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.stages.search import search
-from difficulty.stages.start import check_start, without_seen
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
+from difficulty.traffic.outcomes import Outcomes
+from difficulty.traffic.split import ASIDE
 from difficulty.traffic.table import Traffic
+from difficulty.training.distil import check_teacher, taught, with_unlabelled
+from difficulty.training.run import Run
+
+NEEDED = {"fit": 60, "calibration": 20}
+"""Samples with a known outcome that each split needs."""
+LEAST_OF_EACH = 5
+
+
+def target_of(
+    wanted: Literal["auto", "benefit", "failure"], outcomes: Outcomes, splits: NDArray[np.str_]
+) -> Target:
+    """Return the target: benefit where both outcomes are known of enough samples to learn from."""
+    if wanted != "auto":
+        return wanted
+    known = ~np.isnan(outcomes.gain)
+    enough = all(int(known[splits == split].sum()) >= least for split, least in NEEDED.items())
+    return "benefit" if enough else "failure"
+
+
+def check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None:
+    """Refuse traffic that nothing can be learned from."""
+    known = outcomes.gain if target == "benefit" else outcomes.cheap_failure
+    needed = "both outcomes" if target == "benefit" else "the cheap model's outcome"
+    for split, least in NEEDED.items():
+        n = int((~np.isnan(known[splits == split])).sum())
+        if n < least:
+            raise TooFewSamplesError(
+                f"training needs at least {least} {split} samples with {needed} known, about 200 in"
+                f" all: got {n} of {len(known):,}. Add labels."
+            )
+        worth = effective_samples(outcomes.weight[(splits == split) & ~np.isnan(known)])
+        if worth < least:
+            raise TooFewSamplesError(
+                f"training needs {split} samples worth at least {least} equally weighted ones: got"
+                f" {n:,} worth {worth:.0f}, so uneven are their weights. Lower"
+                " labels.largest_weight, check the column weight, or log more traffic."
+            )
+    failure = outcomes.cheap_failure[splits == "fit"]
+    failed, fine = int((failure > 0).sum()), int((failure < 1).sum())
+    if len(np.unique(known[(splits == "fit") & ~np.isnan(known)])) < 2:
+        what = "gain of the frontier model" if target == "benefit" else "outcome of the cheap model"
+        raise TooFewSamplesError(
+            f"training needs samples that differ: every known {what} is equal. Check the outcome"
+            " columns."
+        )
+    if min(failed, fine) < LEAST_OF_EACH:
+        what = "failures" if failed < fine else "good answers"
+        raise TooFewSamplesError(
+            f"training needs at least {LEAST_OF_EACH} failures and {LEAST_OF_EACH} good answers of"
+            f" the cheap model among the fit samples: got {min(failed, fine)} {what}. Add labels,"
+            " or check the column cheap_quality."
+        )
+    if target == "benefit":
+        _check_gap(outcomes)
+
+
+def _check_gap(outcomes: Outcomes) -> None:
+    known = ~np.isnan(outcomes.gain)
+    gap = float(np.average(outcomes.gain[known], weights=outcomes.weight[known]))
+    if gap <= 0:
+        raise TrafficError(
+            "the frontier model must be better than the cheap one for routing to pay: its mean"
+            f" quality is {-gap:.3f} lower. Check that the two quality columns are not swapped; if"
+            " they are right, send everything to the cheap model."
+        )
+
+
+def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
+    """Refuse a run whose vectors are not those of the recipe.
+
+    Raises
+    ------
+    RunError
+        If the encoder (and with it the vocabulary), the features or the text settings differ, or
+        the recipe searches for features.
+    """
+    if recipe.search:
+        raise RunError(
+            "a warm start keeps the features of the run: got a recipe that searches for features."
+            " Leave the recipe out."
+        )
+    if start.encoder.digest != encoder.digest:
+        raise RunError(
+            f"a warm start needs the encoder of the run, {start.encoder.digest[:12]}: got"
+            f" {encoder.digest[:12]}. Name the run's encoder folder in the recipe, or train without"
+            " --start-from."
+        )
+    for section in ("features", "text"):
+        ours, theirs = (getattr(one, section).as_dict() for one in (recipe, start.recipe))
+        differing = sorted(
+            key
+            for key in ours.keys() | theirs.keys()
+            if ours.get(key) != theirs.get(key) and (section, key) != ("features", "encoder")
+        )
+        if differing:
+            key = differing[0]
+            raise RunError(
+                f"a warm start needs {section}.{key} as in the run, {theirs.get(key)!r}: got"
+                f" {ours.get(key)!r}. Use the run's recipe, or train without --start-from."
+            )
+
+
+def without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDArray[np.str_]:
+    """Return the splits with every request set aside that the run was fitted or calibrated on.
+
+    Raises
+    ------
+    RunError
+        If it saw them all.
+    """
+    seen = start.seen.holds(traffic)
+    if seen.all():
+        raise RunError(
+            f"a warm start needs requests that the run did not see: it saw all {len(traffic):,}."
+            " Label others for the new pair, for example those of"
+            f" {str(start.folder / 'test.parquet')!r}."
+        )
+    return np.where(seen, ASIDE, splits)
+
+
+def start_lineage(start: Run, traffic: Traffic) -> dict[str, Any]:
+    """Return what the new run remembers of the one it started from."""
+    kept = {
+        name: start.lineage[name]
+        for name in ("created", "cheap_model", "frontier_model", "training_data", "samples")
+    }
+    return kept | {"run": str(start.folder), "seen": int(start.seen.holds(traffic).sum())}
+
 
 Progress = Callable[[str], None]
 

@@ -6,9 +6,9 @@ import pytest
 from difficulty.channels.embedding import EmbeddingChannel
 from difficulty.channels.ngrams import NgramChannel
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.stages.run import Run
 from difficulty.stages.train import train
-from difficulty.stages.unseen_tasks import familiarity_advice
+from difficulty.training.diagnosis import familiarity_advice
+from difficulty.training.run import Run
 from tests.fakes import VOCABULARY, labelled_tokens, load_encoder
 
 

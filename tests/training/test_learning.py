@@ -1,8 +1,8 @@
 import json
 
-from difficulty.stages.learning import measured_curve
-from difficulty.stages.run import Run
 from difficulty.stages.train import train
+from difficulty.training.diagnosis import measured_curve
+from difficulty.training.run import Run
 from tests.fakes import fit_model, labelled_tokens
 
 

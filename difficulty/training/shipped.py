@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from difficulty.cli.console import DEFAULT_CACHE
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.sentence import prepare
 from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RecipeError
 from difficulty.recipe import FeatureSettings, Recipe, load_recipe
+from difficulty.storage import DEFAULT_CACHE
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 

@@ -10,8 +10,8 @@ import pytest
 from difficulty.errors import NoSignalError, TooFewSamplesError
 from difficulty.evaluation import read_metrics
 from difficulty.stages.ingest import ingest
-from difficulty.stages.run import Run
 from difficulty.stages.ship import ship
+from difficulty.training.run import Run
 from tests.journey import sample_rows, train_on, write_rows
 
 TASKS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa")

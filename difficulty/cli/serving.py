@@ -1,8 +1,4 @@
-"""Print a complete configuration of a LiteLLM proxy that routes by a bundle.
-
-Example: difficulty litellm-config bundles/support-1 --cheap hosted_vllm/hermes-8b --frontier
-openai/gpt-5 --log decisions > proxy.yaml
-"""
+"""Bundles into production: ``serve``, ``layout``, ``litellm-config``."""
 
 from __future__ import annotations
 
@@ -11,10 +7,61 @@ from typing import Annotated
 
 import typer
 
-from difficulty.cli.console import JsonFlag, out, print_json
+from difficulty.cli.console import JsonFlag, OutPath, out, print_json
+from difficulty.cli.signing import TrustPath, given_trust
 
 
-def command(
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    trust: TrustPath = None,
+    json: JsonFlag = False,
+) -> None:
+    """Serve decisions over HTTP: POST /decide with one request or a list of them, GET /health. No
+    accounts, no encryption.
+
+    Example: difficulty serve bundles/support-1 --port 8080
+    """
+    from difficulty.runtime import Router
+    from difficulty.runtime.service import DecisionServer
+
+    router = Router.load(bundle, trust=given_trust(None, None, None, trust))
+    with DecisionServer(router, host=host, port=port) as server:
+        address = f"http://{host}:{server.server_port}/decide"
+        if json:
+            print_json({"bundle": router.version, "address": address})
+        else:
+            out.print(f"{router.version} on {address}", markup=False)
+        server.serve_forever()
+
+
+def layout(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    layout: Annotated[
+        str, typer.Option("--for", help="What will serve it: mlflow, triton or container.")
+    ],
+    out_path: OutPath,
+    trust: TrustPath = None,
+    json: JsonFlag = False,
+) -> None:
+    """Write a bundle as the folder that another serving system expects: an MLflow model, a Triton
+    model repository, a container's files.
+
+    Example: difficulty layout bundles/support-1 --for mlflow -o served/support
+    """
+    from difficulty.stages.layout import lay_out
+
+    next_step = lay_out(bundle, layout, out_path, trust=given_trust(None, None, None, trust))
+    if json:
+        print_json({"layout": layout, "path": str(out_path), "serve": next_step})
+    else:
+        out.print(f"wrote {out_path}\nserve it with: {next_step}", markup=False)
+
+
+def litellm_config(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder, where the proxy runs.")],
     cheap: Annotated[
         str,
@@ -68,7 +115,11 @@ def command(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Run litellm-config."""
+    """Print a complete configuration of a LiteLLM proxy that routes by a bundle.
+
+    Example: difficulty litellm-config bundles/support-1 --cheap hosted_vllm/hermes-8b --frontier
+    openai/gpt-5 --log decisions > proxy.yaml
+    """
     from difficulty.bundle import read_bundle
     from difficulty.economics import load_prices
     from difficulty.integrations.litellm_config import Upstream, proxy_config, to_yaml

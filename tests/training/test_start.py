@@ -4,9 +4,9 @@ import pytest
 
 from difficulty.errors import RunError
 from difficulty.stages.ingest import ingest
-from difficulty.stages.run import Run
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
+from difficulty.training.run import Run
 from tests.journey import DRAWS, recipe_of, sample_rows, write_rows, write_word_encoder
 
 

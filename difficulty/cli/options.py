@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 OBJECTIVE_HELP = (
     "share=X, cost=USD: at most, of the requests, for 1,000 of them; quality=X, mean_quality=X: at"
     " least, of the gap, of all answers; utility=USD: a right answer is worth that; risk=X,"
@@ -15,3 +19,13 @@ CATCH_RATE_HELP = (
     "Share of the cheap model's failures that your validation catches; quality, risk and cost then"
     " reckon with the fallback."
 )
+
+RegistryAddress = Annotated[
+    str,
+    typer.Option(
+        "--registry",
+        envvar="DIFFICULTY_REGISTRY",
+        help="A folder, or the address of an MLflow server or store: http://..., sqlite:///...",
+    ),
+]
+BundleName = Annotated[str, typer.Argument(help="Name that bundles are published under.")]
