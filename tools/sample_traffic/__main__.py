@@ -1,4 +1,4 @@
-"""Write the sample traffic again: ``python -m difficulty.traffic.sample_traffic -o
+"""Write the sample traffic again: ``python -m tools.sample_traffic -o
 data/sample.jsonl.gz``.
 """
 
@@ -8,14 +8,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from difficulty.traffic.generator import SAMPLE_SEED, SAMPLE_SIZE, write_sample
+from tools.sample_traffic.generator import SAMPLE_SEED, SAMPLE_SIZE, write_sample
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the file; nothing is printed unless something is wrong."""
     parser = argparse.ArgumentParser(
-        prog="python -m difficulty.traffic.sample_traffic",
-        description="Write synthetic labelled traffic.",
+        prog="python -m tools.sample_traffic", description="Write synthetic labelled traffic."
     )
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="file to write, JSON lines packed with gzip"

@@ -3,5 +3,5 @@ made of them.
 
 ``pen`` fills templates, ``writers`` hold one function a task, ``dressing`` adds what surrounds a
 request, ``outcomes`` decides who answers it well. The texts stand in ``words/*.toml``.
-:mod:`difficulty.traffic.generator` puts them together.
+:mod:`tools.sample_traffic.generator` puts them together.
 """

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from difficulty.errors import InvalidValueError
-from difficulty.traffic.sample_traffic.dressing import dress, send_again
-from difficulty.traffic.sample_traffic.outcomes import draw_outcome
-from difficulty.traffic.sample_traffic.pen import Pen
-from difficulty.traffic.sample_traffic.request import Request
-from difficulty.traffic.sample_traffic.writers import about_some_topic, write
+from tools.sample_traffic.dressing import dress, send_again
+from tools.sample_traffic.outcomes import draw_outcome
+from tools.sample_traffic.pen import Pen
+from tools.sample_traffic.request import Request
+from tools.sample_traffic.writers import about_some_topic, write
 
 SAMPLE_SIZE = 5000
 SAMPLE_SEED = 2026

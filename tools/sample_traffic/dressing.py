@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from difficulty.records import Message
-from difficulty.traffic.sample_traffic.outcomes import HIDDEN_SD
-from difficulty.traffic.sample_traffic.passages import lines
-from difficulty.traffic.sample_traffic.pen import Pen, Slots, sentences, words
-from difficulty.traffic.sample_traffic.request import Draft, Request, Traits
+from tools.sample_traffic.outcomes import HIDDEN_SD
+from tools.sample_traffic.passages import lines
+from tools.sample_traffic.pen import Pen, Slots, sentences, words
+from tools.sample_traffic.request import Draft, Request, Traits
 
 IMPOSSIBLE_SHARE = 0.08
 """Share of requests that no model can answer as they stand."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from difficulty.traffic.sample_traffic.pen import Pen, sentences, words
+from tools.sample_traffic.pen import Pen, sentences, words
 
 
 def message(pen: Pen, *, irony: bool = False) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from difficulty.traffic.sample_traffic.request import Request, Traits
+from tools.sample_traffic.request import Request, Traits
 
 HIDDEN_SD = 0.18
 """Standard deviation of the part of the difficulty that nothing in the text shows; both models feel

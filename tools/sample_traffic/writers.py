@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from difficulty.traffic.sample_traffic.passages import clauses, lines, message, notes, record
-from difficulty.traffic.sample_traffic.pen import Pen, words
-from difficulty.traffic.sample_traffic.request import Draft, Load
+from tools.sample_traffic.passages import clauses, lines, message, notes, record
+from tools.sample_traffic.pen import Pen, words
+from tools.sample_traffic.request import Draft, Load
 
 LANGUAGE_SHARE = 0.08
 """Share of requests in other languages than English."""

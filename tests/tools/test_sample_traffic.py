@@ -16,7 +16,8 @@ import pytest
 
 from difficulty.errors import InvalidValueError
 from difficulty.records import Message, Prices, Sample
-from difficulty.traffic.generator import (
+from tools.sample_traffic.__main__ import main
+from tools.sample_traffic.generator import (
     SAMPLE_SEED,
     SAMPLE_SIZE,
     TASK_SHARES,
@@ -24,16 +25,15 @@ from difficulty.traffic.generator import (
     generate,
     write_sample,
 )
-from difficulty.traffic.sample_traffic.__main__ import main
-from difficulty.traffic.sample_traffic.outcomes import (
+from tools.sample_traffic.outcomes import (
     CHEAP,
     FRONTIER,
     chance_right,
     draw_outcome,
     visible_difficulty,
 )
-from difficulty.traffic.sample_traffic.pen import Pen, sentences
-from difficulty.traffic.sample_traffic.request import TASKS, Load, Traits
+from tools.sample_traffic.pen import Pen, sentences
+from tools.sample_traffic.request import TASKS, Load, Traits
 
 DATA = Path(__file__).parents[2] / "data"
 
