@@ -31,6 +31,7 @@ __all__ = [
     "Tasks",
     "channels_of",
     "describe",
+    "kinds_of",
     "load_channel",
     "task_channels_of",
 ]
@@ -198,6 +199,24 @@ class Channel:
         return HeadColumns(self.export_vectors(requests, state), weights, bias)
 
 
+def kinds_of(features: FeatureSettings) -> list[type[Channel]]:
+    """Return the kinds that a recipe may use: all of this package, and those that it names.
+
+    Raises
+    ------
+    UnknownNameError
+        If ``features.extra`` names a kind that is not installed.
+    RecipeError
+        If it names one that has a section of its own.
+    """
+    if shipped := sorted(features.extra.keys() & CHANNELS.keys()):
+        raise RecipeError(
+            f"features.extra is for channels of other packages: got {shipped[0]!r}, which has a"
+            " section of its own under features."
+        )
+    return [_kind(name) for name in (*CHANNELS, *sorted(features.extra))]
+
+
 def channels_of(
     features: FeatureSettings,
     encoder: Encoder,
@@ -218,20 +237,13 @@ def channels_of(
 
     Raises
     ------
-    UnknownNameError
-        If ``features.extra`` names a kind that is not installed.
-    RecipeError
-        If it names one that has a section of its own.
+    UnknownNameError, RecipeError
+        See :func:`kinds_of`.
     """
-    if shipped := sorted(features.extra.keys() & CHANNELS.keys()):
-        raise RecipeError(
-            f"features.extra is for channels of other packages: got {shipped[0]!r}, which has a"
-            " section of its own under features."
-        )
     by_name = {channel.name: channel for channel in ready}
     channels = [
-        by_name.get(name) or _kind(name).from_features(features, encoder, tasks)
-        for name in (*CHANNELS, *sorted(features.extra))
+        by_name.get(kind.name) or kind.from_features(features, encoder, tasks)
+        for kind in kinds_of(features)
     ]
     return [channel for channel in channels if channel]
 
@@ -286,4 +298,6 @@ def load_channel(entry: Mapping[str, Any], encoder: Encoder | None) -> Channel:
 
 def _kind(name: str) -> type[Channel]:
     kind: type[Channel] = resolve(name, CHANNELS, kind="channel")
+    if kind.name != name:  # else its settings would be looked for under another name
+        raise InvalidValueError("name of a channel", kind.name, rule=f"be as registered, {name!r}")
     return kind

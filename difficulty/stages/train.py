@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from difficulty.channels import Channel
+from difficulty.channels import Channel, kinds_of
 from difficulty.diagnostics.learning_curve import LearningCurve
 from difficulty.diagnostics.signal import Signal
 from difficulty.diagnostics.suspicion import LabelReport
@@ -162,7 +162,10 @@ def train(
     RunError
         If the run folder exists already, or the run to start from has another encoder, other
         features or another text view.
+    RecipeError, UnknownNameError
+        If the recipe names a channel that is not installed, or gives it what it does not take.
     """
+    kinds_of(recipe.features)  # an unknown one is refused before anything is read
     say = progress or (lambda _: None)
     refuse_existing(out, what="run folder")
     material = gather(
