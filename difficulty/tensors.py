@@ -15,7 +15,7 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import onnx
@@ -23,9 +23,6 @@ from numpy.typing import DTypeLike, NDArray
 from onnx import helper, numpy_helper
 
 from difficulty.errors import InvalidValueError
-
-if TYPE_CHECKING:
-    from difficulty.encoders.base import Encoder
 
 Operand: TypeAlias = "Tensor | NDArray[Any] | list[int] | float"
 """A number counts as a scalar of the other side's type, a list as a vector of int64."""
@@ -284,6 +281,17 @@ class GraphBuilder:
         return self.constant(np.asarray(value, scalar) if isinstance(value, int | float) else value)
 
 
+class ExportedEncoder(Protocol):
+    """What a graph needs of an encoder."""
+
+    @property
+    def digest(self) -> str:
+        """Tells encoders apart."""
+
+    def export(self, requests: RequestTensors) -> Tensor:
+        """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
+
+
 class RequestTensors:
     """What encoders and channels read of a batch of requests.
 
@@ -303,7 +311,12 @@ class RequestTensors:
     """
 
     def __init__(
-        self, graph: GraphBuilder, *, vocabulary: int, n_tasks: int, encoder: Encoder | None = None
+        self,
+        graph: GraphBuilder,
+        *,
+        vocabulary: int,
+        n_tasks: int,
+        encoder: ExportedEncoder | None = None,
     ) -> None:
         """Take padding and the task off the ids: to a table both are rows past the vocabulary.
 
@@ -334,7 +347,7 @@ class RequestTensors:
             [values, np.zeros((self.n_blank, *values.shape[1:]), dtype=values.dtype)]
         )
 
-    def embed(self, encoder: Encoder) -> Tensor:
+    def embed(self, encoder: ExportedEncoder) -> Tensor:
         """Return unit vectors of shape (batch, dim); channels that ask for the same share them."""
         if encoder.digest not in self._embeddings:
             self._embeddings[encoder.digest] = (self._encoder or encoder).export(self)
