@@ -28,13 +28,12 @@ from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import Reading, reading_of
 from difficulty.stages.scoring import judged
-from difficulty.stages.tune import tune
 from difficulty.storage import whole_folder
 from difficulty.traffic.split import ASIDE
+from difficulty.training.assemble import build_model, known_tasks, labelled, tune
 from difficulty.training.diagnosis import (
     GROUPS,
     advice_of_student,

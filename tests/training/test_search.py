@@ -11,14 +11,14 @@ from difficulty.encoders.static import StaticEncoder, quantise_rows
 from difficulty.errors import RecipeError, RunError, TooFewSamplesError
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
-from difficulty.stages.assemble import build_model, known_tasks
 from difficulty.stages.ingest import ingest
-from difficulty.stages.search import search
 from difficulty.stages.train import train
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
+from difficulty.training.assemble import build_model, known_tasks
 from difficulty.training.material import check_start
 from difficulty.training.run import Run
+from difficulty.training.search import search
 from tests.fakes import labelled_tokens, with_tasks
 from tests.journey import RECIPE, recipe_of, sample_rows, write_rows
 
@@ -363,5 +363,5 @@ def test_a_warm_start_does_not_search(auto_run):
     "section", [{"distil": {}}, {"features": {"embedding": False, "finetune": {}}}]
 )
 def test_recipe_searches_alone(section):
-    with pytest.raises(RecipeError, match=r"must hold search without features\.finetune and distil"):
+    with pytest.raises(RecipeError, match=r"hold search without features\.finetune and distil"):
         parse_recipe({"name": "auto", "search": {}, **section}, name="auto.toml")
