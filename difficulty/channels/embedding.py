@@ -26,6 +26,7 @@ class EncoderChannel(Channel):
 
     def __init__(self, encoder: Encoder, *, strength: float) -> None:
         self.encoder = encoder
+        self.vocabulary_size = encoder.vocabulary_size
         self.strength = strength
 
     def prepare(

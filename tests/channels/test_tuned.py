@@ -33,7 +33,7 @@ SHARE = 0.3
 TOLERANCE = 1e-5
 TASKS = ["easy", "hard", "middle"]
 FIT, CALIBRATION = labelled_tokens(400), labelled_tokens(150, seed=1)
-SEEN = ~TunedChannel(None, held_out=SHARE).unseen(FIT.groups)
+SEEN = ~held_out(FIT.groups, SHARE)
 GROUPS = [f"group {number}" for number in range(4_000)]
 
 
