@@ -63,6 +63,7 @@ class NeighbourChannel(EncoderChannel):
 
     def fit(self, prepared: Matrix) -> FloatArray:
         """Return the centres, unit vectors of shape (n_centres, dim)."""
+        # one seed for all: equal traffic has equal centres, whatever the recipe deals by chance
         return unit_centres(np.asarray(prepared), most=self.centres, seed=0)
 
     def transform(self, prepared: Matrix, state: FloatArray) -> FloatArray:

@@ -74,8 +74,8 @@ class EarlyModel:
         scores = _scores(model, model.without_task_, self.without_task, ids, None)
         if self.with_task is None or model.with_task_ is None or not model.tasks or tasks is None:
             return scores
-        known = model.tasks.known(tasks, len(ids))
-        return np.where(known, _scores(model, model.with_task_, self.with_task, ids, tasks), scores)
+        with_task = _scores(model, model.with_task_, self.with_task, ids, tasks)
+        return np.where(model.tasks.known(tasks, len(ids)), with_task, scores)
 
 
 def fit_early(
@@ -117,14 +117,11 @@ def own_part(combination: Combination, column: int) -> OwnPart:
     """Return what a channel adds to the logit of a combination's score; ``column`` is its place
     among those that the combination reads.
     """
-    if combination.gain is not None:
-        return OwnPart(
-            float(2.0 * combination.score_calibrator.slope * combination.gain.weights[column]), True
-        )
-    return OwnPart(
-        float(combination.cheap.calibrator.slope * combination.cheap.stack.coefficients[column]),
-        False,
-    )
+    gain, cheap = combination.gain, combination.cheap
+    if gain is not None:
+        # the score's calibrator reads twice the gain
+        return OwnPart(float(2.0 * combination.score_calibrator.slope * gain.weights[column]), True)
+    return OwnPart(float(cheap.calibrator.slope * cheap.stack.coefficients[column]), False)
 
 
 def save_early(early: EarlyModel, path: Path) -> None:

@@ -108,6 +108,7 @@ class Branch:
         weights, bias = np.zeros((len(self.logits.bias), width)), np.zeros(width)
         for column, outcome in enumerate(models):
             slope = outcome.calibrator.slope
+            # logits stand channel by channel, in each as the outcomes stand here
             weights[column::width, column] = slope * outcome.stack.coefficients
             bias[column] = slope * outcome.stack.intercept + outcome.calibrator.intercept
         return self.logits.then(weights, bias)
@@ -127,6 +128,7 @@ def read_outcomes(
         Of shape (batch,), 0 to ``n_tasks``: above 0 the second branch is read, which knows as many
         outcomes as the first.
     """
+    # one sigmoid gives the outcomes and, where a gain is read from them, every channel's own
     gains = [branch for branch in branches if branch.combination.gain is not None]
     first = Affine.side_by_side(
         [*(branch.stack() for branch in branches), *(branch.logits for branch in gains)]
@@ -136,6 +138,7 @@ def read_outcomes(
     columns = np.arange(len(branches) * n_outcomes).reshape(len(branches), n_outcomes)
     joined, total = [values], width
     calibrators = [outcome.calibrator for branch in branches for outcome in branch.models]
+    # a calibrator with two knots is the sigmoid alone
     if any(len(calibrator.knots) > 2 for calibrator in calibrators):
         joined.append(pieces(values, width, list(enumerate(calibrators))))
         columns = columns + width

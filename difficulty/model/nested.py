@@ -73,14 +73,15 @@ def nested_logits(channel: Channel, data: LabelledTokens, fold: NDArray[np.int64
     n_folds = int(fold.max()) + 1
     cheap = np.zeros((n_folds, len(data)), dtype=np.float32)
     frontier = np.zeros_like(cheap)
-    for one, other in combinations_with_replacement(range(n_folds), 2):
-        seen = np.flatnonzero((fold != one) & (fold != other))
+    for left, right in combinations_with_replacement(range(n_folds), 2):
+        # heads that saw neither fold serve both ways round, which halves the fits
+        seen = np.flatnonzero((fold != left) & (fold != right))
         own = channel.fit(prepared[seen]) if state is None else state
         vectors = channel.transform(prepared[seen], own)
         heads = _heads(
             vectors, data.outcomes[seen], strength=channel.strength, frontier_known=frontier_known
         )
-        for row, asked in {(one, other), (other, one)}:
+        for row, asked in {(left, right), (right, left)}:
             rows = np.flatnonzero(fold == asked)
             asked_vectors = channel.transform(prepared[rows], own)
             cheap[row, rows] = heads[0].logits(asked_vectors)
@@ -113,9 +114,9 @@ def nested_scores(
     _score_into(without_task, channels, data.outcomes, fold, everything, target=model.target)
     if model.tasks is None:
         return NestedScores(without_task, None)
-    beside, known = without_task.copy(), model.tasks.known(data.tasks, len(data))
+    beside, with_task = without_task.copy(), model.tasks.known(data.tasks, len(data))
     channels = [logits[channel.name] for channel in model.channels_beside_task]
-    _score_into(beside, channels, data.outcomes, fold, known, target=model.target)
+    _score_into(beside, channels, data.outcomes, fold, with_task, target=model.target)
     return NestedScores(without_task, (without_task + beside) / 2.0)
 
 

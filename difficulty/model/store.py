@@ -45,14 +45,14 @@ def save_model(model: DifficultyModel, folder: Path) -> None:
     for name, attribute in _COMBINATIONS.items():
         _put_combination(arrays, name, getattr(model, attribute))
     _put_familiarity(arrays, model.familiarity_)
-    form = {
+    content = {
         "format": MODEL_FORMAT,
         "target": model.target,
         "tasks": list(model.tasks.tasks) if model.tasks else [],
         "channels": [describe(channel) for channel in model.channels],
     }
     (folder / "model.json").write_text(
-        json.dumps(form, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     np.savez_compressed(folder / "model.npz", **arrays)  # type: ignore[arg-type]
 
@@ -76,11 +76,13 @@ def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyMod
         raise RunError(
             f"no model in {str(folder)!r}: model.json or model.npz is missing. Train again."
         )
-    form = _read_form(folder / "model.json")
+    content = _read_json(folder / "model.json")
     arrays = _read_arrays(folder / "model.npz")
-    channels = [load_channel(entry, encoder) for entry in form["channels"]]
+    channels = [load_channel(entry, encoder) for entry in content["channels"]]
     model = DifficultyModel(
-        channels, task_channels=task_channels_of(channels, form["tasks"]), target=form["target"]
+        channels,
+        task_channels=task_channels_of(channels, content["tasks"]),
+        target=content["target"],
     )
     model.fitted_ = {
         channel.name: _get_channel(arrays, channel.name) for channel in model.all_channels
@@ -95,20 +97,20 @@ def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyMod
     return model
 
 
-def _read_form(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = form["format"]
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        number = content["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"model file {str(path)!r} cannot be read ({error}). Train again."
         ) from error
-    if found != MODEL_FORMAT:
+    if number != MODEL_FORMAT:
         raise RunError(
-            f"model format {found!r} is not the one this version reads ({MODEL_FORMAT}). Train"
+            f"model format {number!r} is not the one this version reads ({MODEL_FORMAT}). Train"
             " again."
         )
-    return form
+    return content
 
 
 def _read_arrays(path: Path) -> Arrays:

@@ -130,15 +130,14 @@ def export(
     gate, budget = _Gate(run, student), run.recipe.export.int8_flips
     for rung in gate.rungs() if int8 else ():
         say(f"trying {rung}")
-        if found := gate.lossy(rung, choose, min_familiarity=min_familiarity, budget=budget):
-            return found
+        if exported := gate.lossy(rung, choose, min_familiarity=min_familiarity, budget=budget):
+            return exported
     say("comparing the graph with the Python model")
-    exported = gate.exact(choose)
     note = (
         "the encoder stays float32: every int8 form of it that was tried changes more than"
         f" {budget:.2%} of the decisions"
     )
-    return exported._replace(notes=(note,)) if int8 else exported
+    return gate.exact(choose)._replace(notes=(note,) if int8 else ())
 
 
 class _Suite(NamedTuple):
@@ -293,8 +292,8 @@ class _Gate:
         tasks = [task if row else None for row in ids]
         served = [run.tokenizer.encode(text).ids for text in texts.values()]
         read = [
-            [self.task_ids[told], *row] if told else row
-            for told, row in zip(tasks, served, strict=True)
+            [self.task_ids[name], *row] if name else row
+            for name, row in zip(tasks, served, strict=True)
         ]
         return _Suite(list(texts), ids, tasks, read)
 

@@ -107,7 +107,7 @@ def search(
             list(fit.groups), folds=recipe.search.folds, rng=np.random.default_rng(recipe.seed)
         ),
         held_out=held_out_of(fit, target=target),
-        read=lambda one: fit if one is encoder else read(one),
+        read=lambda other: fit if other is encoder else read(other),
         build=build,
         find=_finder(recipe, encoder, find),
         clock=clock,
@@ -121,12 +121,14 @@ def search(
         say=progress or (lambda _: None),
     )
     try:
-        choice = simplest_near_best([one.value for one in tried], [one.draws for one in tried])
+        choice = simplest_near_best(
+            [judged.value for judged in tried], [judged.draws for judged in tried]
+        )
     except UndefinedMetricError as error:
         raise TooFewSamplesError(
             f"a search cannot judge by these fit samples: {error} Add labels, or leave search out."
         ) from error
-    names = {one.candidate.name for one in tried}
+    names = {judged.candidate.name for judged in tried}
     untried = [candidate.name for candidate in candidates if candidate.name not in names]
     report = {
         "figure": bench.held_out.figure,
@@ -180,24 +182,24 @@ def _finder(
 def _results(tried: Sequence[Tried], choice: Choice) -> dict[str, Any]:
     """Return the candidates as JSON, the simplest first."""
     entries = []
-    for place, one in enumerate(tried):
-        low, high = percentile_interval(one.draws)
+    for place, judged in enumerate(tried):
+        low, high = percentile_interval(judged.draws)
         entry = {
-            "name": one.candidate.name,
-            "features": list(one.candidate.features),
-            "changed": one.candidate.changed,
-            "value": one.value,
+            "name": judged.candidate.name,
+            "features": list(judged.candidate.features),
+            "changed": judged.candidate.changed,
+            "value": judged.value,
             "low": low,
             "high": high,
-            "with_task": one.with_task,
-            "without_task": one.without_task,
+            "with_task": judged.with_task,
+            "without_task": judged.without_task,
             "behind_best": float(choice.behind[place]),
             "standard_error": float(choice.standard_error[place]),
-            "seconds": one.seconds,
+            "seconds": judged.seconds,
             "chosen": place == choice.chosen,
         }
         entries.append(entry)
-    names = [one.candidate.name for one in tried]
+    names = [entry["name"] for entry in entries]
     return {"chosen": names[choice.chosen], "best": names[choice.best], "tried": entries}
 
 
@@ -316,8 +318,9 @@ class Bench:
 
     def _figure(self, score: FloatArray) -> tuple[float, FloatArray]:
         """Return the figure and its bootstrap draws, which are the same for every score."""
-        known = np.flatnonzero(~np.isnan(self.held_out.outcome))
-        statistic = self.held_out.statistic(rank_within(score, self.fold), known)
+        rows = np.flatnonzero(~np.isnan(self.held_out.outcome))
+        # heads of different folds differ, so scores are ranked inside each
+        statistic = self.held_out.statistic(rank_within(score, self.fold), rows)
         weight, n_draws = self.held_out.weight, affordable_draws(len(score), N_DRAWS)
         blocks = weight_blocks(
             self.held_out.groups, n_draws=n_draws, rng=np.random.default_rng(self.seed)
@@ -347,14 +350,14 @@ class Bench:
         """Return how long a channel is expected to take: as its kind did, else by what it stands
         beside or by embeddings, else as the slowest.
         """
-        known, plain = self._seconds_of, channel.name.removesuffix("+task")
-        if channel.name in known:
-            return known[channel.name]
-        if channel.is_light and plain in known:
-            return known[plain]  # columns of tasks cost nothing beside n-grams
-        if EmbeddingChannel.name in known:
-            return _SLOWER_THAN_EMBEDDINGS * known[EmbeddingChannel.name]
-        return max(known.values(), default=0.0)
+        seconds, plain = self._seconds_of, channel.name.removesuffix("+task")
+        if channel.name in seconds:
+            return seconds[channel.name]
+        if channel.is_light and plain in seconds:
+            return seconds[plain]  # columns of tasks cost nothing beside n-grams
+        if EmbeddingChannel.name in seconds:
+            return _SLOWER_THAN_EMBEDDINGS * seconds[EmbeddingChannel.name]
+        return max(seconds.values(), default=0.0)
 
     def _embedding_seconds(self, candidate: Candidate) -> float:
         """Return how long a new encoder needs for all samples, from some of them; embeddings are
@@ -365,10 +368,10 @@ class Bench:
             return 0.0
         if name not in self._embedding:
             encoder, data = self._prepared(candidate.recipe)
-            some = data.ids[:: max(1, len(data) // _PROBE)]
+            probe = data.ids[:: max(1, len(data) // _PROBE)]
             began = self.clock()
-            encoder.encode(some)
-            self._embedding[name] = (self.clock() - began) * len(data) / len(some)
+            encoder.encode(probe)
+            self._embedding[name] = (self.clock() - began) * len(data) / len(probe)
         return self._embedding[name]
 
     def _model(self, candidate: Candidate) -> DifficultyModel:

@@ -24,8 +24,8 @@ def test_counts_of_one_token_hold_no_bigram_and_of_none_nothing():
 
 
 def test_counts_of_no_request_have_the_right_width():
-    features = NgramChannel(4, buckets=10)
-    assert features.prepare([]).shape == (0, features.dim) == (0, 14)
+    channel = NgramChannel(4, buckets=10)
+    assert channel.prepare([]).shape == (0, channel.dim) == (0, 14)
 
 
 def test_bigrams_that_share_a_bucket_are_counted_together():
@@ -34,36 +34,36 @@ def test_bigrams_that_share_a_bucket_are_counted_together():
 
 def test_inverse_frequency_by_hand():
     """Of three requests, id 0 is in all, id 1 in one, id 2 in none."""
-    features = NgramChannel(3, buckets=1)
-    idf = features.fit(features.prepare([[0], [0], [0, 1, 1]]))
+    channel = NgramChannel(3, buckets=1)
+    idf = channel.fit(channel.prepare([[0], [0], [0, 1, 1]]))
     assert idf == pytest.approx([0.0, np.log(4 / 2), 0.0, np.log(4 / 2)])
 
 
 def test_weights_by_hand():
     """Counts 2 and 1 with inverse frequencies 1 and 3 give (1 + ln 2, 3), brought to length 1."""
-    features = NgramChannel(2, buckets=1)
-    weighted = features.transform(
-        features.prepare([[0, 1, 0]]), np.array([1.0, 3.0, 0.0])
-    ).toarray()[0]
+    channel = NgramChannel(2, buckets=1)
+    weighted = channel.transform(channel.prepare([[0, 1, 0]]), np.array([1.0, 3.0, 0.0])).toarray()[
+        0
+    ]
     raw = np.array([1 + np.log(2), 3.0, 0.0])
     assert weighted == pytest.approx(raw / np.hypot(raw[0], raw[1]))
 
 
 def test_request_of_boilerplate_alone_is_all_zero():
     """What every request carries says nothing; nothing is divided by zero."""
-    features = NgramChannel(3, buckets=1)
-    counts = features.prepare([[0, 1], [0, 1]])
+    channel = NgramChannel(3, buckets=1)
+    counts = channel.prepare([[0, 1], [0, 1]])
     assert (
-        features.transform(counts, features.fit(counts)).toarray().tolist()
+        channel.transform(counts, channel.fit(counts)).toarray().tolist()
         == np.zeros((2, 4)).tolist()
     )
 
 
 def test_weights_are_those_of_scikit_learn_without_its_added_one():
     ids = random_ids(np.random.default_rng(3), 40, longest=12)
-    features = NgramChannel(200, buckets=1 << 22)
-    counts = features.prepare(ids)
-    found = features.transform(counts, features.fit(counts)).toarray()
+    channel = NgramChannel(200, buckets=1 << 22)
+    counts = channel.prepare(ids)
+    found = channel.transform(counts, channel.fit(counts)).toarray()
 
     reference = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"\d+").fit(
         " ".join(map(str, row)) for row in ids
@@ -71,7 +71,7 @@ def test_weights_are_those_of_scikit_learn_without_its_added_one():
     reference.idf_ = reference.idf_ - 1.0
     expected = reference.transform(" ".join(map(str, row)) for row in ids).toarray()
     columns = [
-        features.prepare([[int(one) for one in term.split()]]).indices.max()
+        channel.prepare([[int(one) for one in term.split()]]).indices.max()
         for term in reference.get_feature_names_out()
     ]
     assert len(set(columns)) == len(columns), (
