@@ -3,7 +3,7 @@ requests take in serving.
 
 Where the recipe or the caller wants int8, the encoder's float32 weights are made int8 after the
 fact. The score then moves, so what counts is decisions: of the ladder of
-:mod:`difficulty.export.ladder` the first rung ships on which few enough of them change, at the
+:mod:`difficulty.encoders.quantise` the first rung ships on which few enough of them change, at the
 threshold that is chosen on the scores of that very graph.
 """
 
@@ -17,19 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.early_exit.student import EarlyModel
+from difficulty.early_exit.student_graph import build_early_graph
+from difficulty.encoders.quantise import Rung, can_be_int8, ladder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RunError
 from difficulty.evaluation.scored import ScoredTraffic
-from difficulty.export.early import build_early_graph
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.export.ladder import Rung, can_be_int8, ladder
 from difficulty.export.parity import ParityReport, check_flips, compare, compare_early
 from difficulty.export.suite import golden_requests
 from difficulty.model.combination import Scores
-from difficulty.model.early import EarlyModel
 from difficulty.records import OperatingPoint
-from difficulty.runtime.early import EarlyScorer
-from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import tokenize
@@ -131,15 +130,14 @@ def export(
     gate, budget = _Gate(run, student), run.recipe.export.int8_flips
     for rung in gate.rungs() if int8 else ():
         say(f"trying {rung}")
-        if found := gate.lossy(rung, choose, min_familiarity=min_familiarity, budget=budget):
-            return found
+        if exported := gate.lossy(rung, choose, min_familiarity=min_familiarity, budget=budget):
+            return exported
     say("comparing the graph with the Python model")
-    exported = gate.exact(choose)
     note = (
         "the encoder stays float32: every int8 form of it that was tried changes more than"
         f" {budget:.2%} of the decisions"
     )
-    return exported._replace(notes=(note,)) if int8 else exported
+    return gate.exact(choose)._replace(notes=(note,) if int8 else ())
 
 
 class _Suite(NamedTuple):
@@ -294,8 +292,8 @@ class _Gate:
         tasks = [task if row else None for row in ids]
         served = [run.tokenizer.encode(text).ids for text in texts.values()]
         read = [
-            [self.task_ids[told], *row] if told else row
-            for told, row in zip(tasks, served, strict=True)
+            [self.task_ids[name], *row] if name else row
+            for name, row in zip(tasks, served, strict=True)
         ]
         return _Suite(list(texts), ids, tasks, read)
 

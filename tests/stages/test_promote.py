@@ -15,7 +15,7 @@ from difficulty.errors import (
     TooFewSamplesError,
     TrafficError,
 )
-from difficulty.evaluation.figures import PAIRED, Paired
+from difficulty.evaluation.pairs import PAIRED, Paired
 from difficulty.metrics import Resampling
 from difficulty.recipe import PromotionSettings
 from difficulty.records import Estimate
@@ -180,7 +180,7 @@ def test_figures_are_those_of_the_routers_own_decisions(versions, recent):
     one, other = read_bundle(versions[1]), read_bundle(versions[2])
     traffic = Traffic.read(recent)
     found = compare(
-        one, other, traffic, settings=OPEN, resampling=Resampling(20), rng=np.random.default_rng(0)
+        one, other, traffic, settings=OPEN, resampling=Resampling(20)
     ).figures
     from difficulty.runtime import Request, Router
 
@@ -213,7 +213,7 @@ def test_of_the_training_traffic_only_test_samples_count(journey, versions):
         TooFewSamplesError,
         match=r"comparing needs 200 samples that neither bundle was made from: got 151 of 800",
     ):
-        compare(one, other, traffic, rng=np.random.default_rng(0))
+        compare(one, other, traffic)
     found = compare(
         one,
         other,
@@ -238,7 +238,7 @@ def test_traffic_that_a_threshold_was_chosen_on_is_refused(journey, recent, tmp_
         TrafficError, match="the threshold of challenger small-4 was chosen on this very traffic"
     ):
         compare(
-            rechosen, read_bundle(versions[1]), Traffic.read(recent), rng=np.random.default_rng(0)
+            rechosen, read_bundle(versions[1]), Traffic.read(recent)
         )
 
 
