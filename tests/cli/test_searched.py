@@ -4,35 +4,46 @@ import json
 from rich.console import Console
 
 from difficulty.cli.train import search_table
+from difficulty.recipe import SearchSettings
+from difficulty.training.record import CandidateRecord, SearchRecord
 from tests.journey import write_recipe
 
 
 def entry(name, value, *, chosen=False):
     """Return a candidate of a report whose best one has 0.7."""
-    figures = {
-        "value": value,
-        "low": 0.5,
-        "high": 0.9,
-        "behind_best": 0.7 - value,
-        "standard_error": 0.01,
-    }
-    return {"name": name, "chosen": chosen, **figures}
+    return CandidateRecord(
+        name=name,
+        features=(name,),
+        changed={},
+        value=value,
+        low=0.5,
+        high=0.9,
+        with_task=value,
+        without_task=value,
+        behind_best=0.7 - value,
+        standard_error=0.01,
+        seconds=5.0,
+        chosen=chosen,
+    )
 
 
-REPORT = {
-    "figure": "apgr",
-    "minutes": 0.5,
-    "seconds": 31.4,
-    "best": "rich",
-    "tried": [
+REPORT = SearchRecord(
+    figure="apgr",
+    seed=0,
+    **SearchSettings(minutes=0.5).as_dict(),
+    samples=600,
+    seconds=31.4,
+    chosen="simple",
+    best="rich",
+    tried=(
         entry("plain", 0.6),
         entry("simple", 0.69, chosen=True),
         entry("middle", 0.695),
         entry("rich", 0.7),
-    ],
-    "untried": ["richer"],
-    "note": "Optimistic.",
-}
+    ),
+    untried=("richer",),
+    note="Optimistic.",
+)
 
 
 def shown(report, **options):
