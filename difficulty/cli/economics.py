@@ -77,8 +77,7 @@ def economics(
     from difficulty.economics.usage import parse_volume
     from difficulty.metrics import Resampling
     from difficulty.report.console import economics_table
-    from difficulty.stages.economics import weigh_up
-    from difficulty.stages.priced import Question, write_economics
+    from difficulty.stages.economics import Question, weigh_up, write_economics
 
     answers = Answers(
         catch_rate=catch_rate,

@@ -31,7 +31,7 @@ from difficulty.records import OperatingPoint
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.stages.scoring import tokenize
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]
@@ -256,7 +256,7 @@ class _Gate:
         parts = [_compared(names, self.python, served.outputs)]
         if student and served.early:
             report = report.joined(
-                self._early(names, self.tokens.ids, self.tokens.tasks, served.early.told)
+                self._early(names, self.tokens.ids, self.tokens.tasks, served.early.with_task)
             )
         for suite, python in zip(self.suites, self.suite_scores, strict=True):
             shipped = scorer.score_many(suite.read)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -28,11 +27,15 @@ from difficulty.evaluation.pairs import Contender, Paired, compare_pair
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
-from difficulty.request import Request
 from difficulty.runtime.reload import checked_router
-from difficulty.stages.evaluate import label_settings, training_splits, weighed
-from difficulty.stages.scores import score_traffic
-from difficulty.stages.scoring import catch_rate, scored_traffic
+from difficulty.stages.judging import (
+    catch_rate,
+    hash_of_texts,
+    label_settings,
+    serve,
+    training_splits,
+    weighed,
+)
 from difficulty.traffic.table import Traffic
 
 
@@ -224,7 +227,9 @@ def compare(
     caught = catch_rate(champion.policy.fallback)
     new, old = (_contender(bundle, picked, prices, caught) for bundle in (challenger, champion))
     figures = compare_pair(new, old, resampling)
-    return Comparison(figures, len(rows), gate(figures, settings), [*notes, *logged])
+    return Comparison(
+        figures, len(rows), gate(figures, settings), [*notes, *(logged.notes if logged else ())]
+    )
 
 
 def gate(figures: dict[str, Paired], settings: PromotionSettings) -> list[str]:
@@ -282,9 +287,9 @@ def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list
     say of them.
     """
     wanted, notes = np.ones(len(traffic), dtype=bool), []
-    calibrated_on = sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest()
+    chosen_on = hash_of_texts(traffic)
     for who, bundle in bundles.items():
-        if bundle.policy.chosen.calibration_data == calibrated_on:
+        if bundle.policy.chosen.calibration_data == chosen_on:
             raise TrafficError(
                 f"the threshold of {who} {bundle.label} was chosen on this very traffic. Pass"
                 " traffic that is newer."
@@ -306,29 +311,15 @@ def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list
 def _contender(
     bundle: Bundle, traffic: Traffic, prices: Prices | None, caught: float | None
 ) -> Contender:
-    """Let a bundle's router decide on every request, by its own policy; what validation catches is
-    taken to be the same for both.
+    """Decide every request as the bundle's router would; what validation catches is taken to be the
+    same for both.
     """
     router = checked_router(bundle)
-    scores = score_traffic(router.scorer, traffic)
-    own = traffic.tokens.prompt
-    requests = [
-        Request(messages, task, None if np.isnan(tokens) else int(tokens))
-        for messages, task, tokens in zip(traffic.messages(), traffic.tasks, own, strict=True)
-    ]
-    sent = np.array(
-        [decision.route == "frontier" for decision in router.decide_many(requests)],
-        dtype=np.float64,
+    target = bundle.manifest.target
+    served = serve(router.scorer, traffic, prices, target=target, early=router.early)
+    return Contender(
+        scored=replace(served.scored, catch_rate=caught), sent=served.decisions(bundle.policy)
     )
-    scored = scored_traffic(
-        traffic,
-        scores.outputs,
-        scores.totals,
-        target=bundle.manifest.target,
-        prices=prices,
-        sliced=False,
-    )
-    return Contender(scored=replace(scored, catch_rate=caught), sent=sent)
 
 
 def _notes(comparison: Comparison) -> dict[str, str]:

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
-from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
 from difficulty.diagnostics.signal import WEAK
-from difficulty.early_exit.cut_offs import unfit
 from difficulty.errors import BundleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
 from difficulty.evaluation.scored import ScoredTraffic
@@ -27,12 +25,17 @@ from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
-from difficulty.stages.early_exit import both_scores, choose_exits, judge_exits
+from difficulty.stages.choosing import (
+    both_scores,
+    choose_exits,
+    chosen_by,
+    chosen_point,
+    judge_exits,
+    policy_files,
+)
 from difficulty.stages.exporting import Student, export, student_of
-from difficulty.stages.policy import chosen_by, chosen_point, policy_files
-from difficulty.stages.provenance import judged_by
-from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.stages.scoring import scored_traffic, under_policy, under_rules
+from difficulty.stages.judging import Served, judged_by, serve
+from difficulty.stages.scores import TrafficScores
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.record import library_versions
 from difficulty.training.run import Run
@@ -129,35 +132,26 @@ def ship(
     resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
 
-    def choose(served: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
-        data = under_rules(
-            scored_traffic(
-                run.calibration,
-                served.outputs,
-                served.totals,
-                target=run.model.target,
-                prices=prices,
-                sliced=False,
-            ),
-            run.calibration,
-            rules,
-            familiarity=served.outputs.get("familiarity"),
-            catch_rate=rules.catch_rate,
-        )
+    def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
+        served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
+        table = served.under(rules, catch_rate=rules.catch_rate)
         wanted = objective or rules.objective
-        return chosen_point(data, wanted, resampling, per_task=rules.per_task), data
+        return chosen_point(table, wanted, resampling, per_task=rules.per_task), table
 
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
-    graph, scorer, served, point, report, notes = export(
+    graph, scorer, scores, point, report, notes = export(
         run, student, choose, int8=wants_int8, min_familiarity=rules.min_familiarity, say=say
     )
     bundle_policy = _policy(
         run, rules, point, models=models, today=today or datetime.now(UTC).date()
     )
     if student:
-        found, exit_notes = _exits(run, served, bundle_policy)
-        bundle_policy, notes = replace(bundle_policy, early=found), (*notes, *exit_notes)
+        served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
+        cuts, why_not = choose_exits(
+            bundle_policy, both_scores(served, bundle_policy), budget=recipe.export.early_budget
+        )
+        bundle_policy, notes = replace(bundle_policy, early=cuts), (*notes, *why_not)
     leaving = student if bundle_policy.early else None
     say("judging the test samples")
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
@@ -182,8 +176,8 @@ def ship(
 
 def bundle_name(out: Path) -> tuple[str, str]:
     """Return name and version of a folder named ``<name>-<version>``."""
-    found = _NAME.match(out.name)
-    if not found:
+    named = _NAME.match(out.name)
+    if not named:
         raise BundleError(
             "a bundle folder must be named <name>-<version>, for example support-1: got"
             f" {out.name!r}. Choose such a name."
@@ -193,7 +187,7 @@ def bundle_name(out: Path) -> tuple[str, str]:
             f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose a new"
             " version."
         )
-    return found["name"], found["version"]
+    return named["name"], named["version"]
 
 
 def _check_signal(run: Run) -> None:
@@ -208,18 +202,6 @@ def _check_signal(run: Run) -> None:
             f" {signal.p_value:.2g}. Check that the labels belong to the requests, add labels, or"
             " insist with --allow-no-signal."
         )
-
-
-def _exits(run: Run, served: TrafficScores, policy: Policy) -> tuple[Early | None, tuple[str, ...]]:
-    """Choose where requests leave early on the calibration requests, and say why where they do
-    not.
-    """
-    if problem := unfit(
-        task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity
-    ):
-        return None, (problem,)
-    scores = both_scores(served, run.calibration, policy)
-    return choose_exits(scores, threshold=policy.threshold, budget=run.recipe.export.early_budget)
 
 
 def _policy(
@@ -257,25 +239,22 @@ def _evaluate(
     *,
     prices: Prices | None,
 ) -> Evaluation:
-    scores = score_traffic(
-        scorer, run.test, without_task=True, early=leaving.scorer if leaving else None
-    )
-    target = run.model.target
-    held_out = under_policy(
-        scored_traffic(run.test, scores.outputs, scores.totals, target=target, prices=prices),
+    served = serve(
+        scorer,
         run.test,
-        policy,
-        familiarity=scores.outputs.get("familiarity"),
+        prices,
+        target=run.model.target,
+        early=leaving.scorer if leaving else None,
+        without_task=True,
+        sliced=True,
     )
-    held_out = with_suspicion(held_out, run.test.ids, run.suspicious)
-    record = run.record
+    held_out = with_suspicion(served.under_policy(policy), run.test.ids, run.suspicious)
     evaluation = evaluate(
-        held_out, resampling, task_means=record.task_gains, others=scores.untold
-    ).noting(record.notes)
+        held_out, resampling, task_means=run.record.task_gains, others=served.others
+    ).noting(run.record.notes)
     if not policy.early:
         return evaluation
-    exits = judge_exits(policy.early, both_scores(scores, run.test, policy))
-    return evaluation.leaving_early(exits)
+    return evaluation.leaving_early(judge_exits(policy.early, both_scores(served, policy)))
 
 
 def _judged_by(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.early_exit.cut_offs import exit_sentences, unfit
+from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.evaluation import Evaluation, metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.metrics.bootstrap import STANDARD, Resampling
@@ -23,11 +23,15 @@ from difficulty.recipe import ExportSettings
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.report.wording import as_text
 from difficulty.runtime.scorer import EarlyScorer, Scorer
-from difficulty.stages.early_exit import both_scores, choose_exits, judge_exits
-from difficulty.stages.evaluate import label_settings, training_splits, weighed
-from difficulty.stages.policy import chosen_by, chosen_point, policy_files
-from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.stages.scoring import scored_traffic, under_rules
+from difficulty.stages.choosing import (
+    both_scores,
+    choose_exits,
+    chosen_by,
+    chosen_point,
+    judge_exits,
+    policy_files,
+)
+from difficulty.stages.judging import Served, label_settings, serve, training_splits, weighed
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.traffic.table import Traffic
@@ -78,31 +82,25 @@ def rechoose(
     name, version = bundle_name(out)
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     old = read_bundle(bundle_path)
-    traffic, notes = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
-    scorer = Scorer.from_bundle(old)
-    small = EarlyScorer.from_bundle(old)
-    scores = score_traffic(scorer, traffic, without_task=small is not None, early=small)
-    rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
-    data = under_rules(
-        scored_traffic(
-            traffic,
-            scores.outputs,
-            scores.totals,
-            target=old.manifest.target,
-            prices=prices,
-            sliced=False,
-        ),
+    traffic, logged = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
+    scorer, small = Scorer.from_bundle(old), EarlyScorer.from_bundle(old)
+    served = serve(
+        scorer,
         traffic,
-        old.policy,
-        familiarity=scores.outputs.get("familiarity"),
-        catch_rate=rate,
+        prices,
+        target=old.manifest.target,
+        without_task=small is not None,
+        early=small,
     )
+    rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
+    data = served.under(old.policy, catch_rate=rate)
     point = chosen_point(data, objective, resampling, per_task=per_task)
     before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
     moved = changes(data, before, point, resampling)
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
-    early, early_notes = _exits(old, policy, scores, traffic) if small else (None, ())
-    policy, notes = replace(policy, early=early), (*notes, *early_notes)
+    early, early_notes = _exits(old, policy, served) if small else (None, ())
+    notes = (*(logged.notes if logged else ()), *early_notes)
+    policy = replace(policy, early=early)
     files = {
         **old.files,
         **policy_files(scorer, policy, version=f"{name}-{version}", early=small),
@@ -119,21 +117,15 @@ def rechoose(
     return Rechosen(written, before, point, moved, early_notes)
 
 
-def _exits(
-    old: Bundle, policy: Policy, scores: TrafficScores, traffic: Traffic
-) -> tuple[Early | None, tuple[str, ...]]:
+def _exits(old: Bundle, policy: Policy, served: Served) -> tuple[Early | None, tuple[str, ...]]:
     """Choose cut-offs for the new threshold with the old budget, and say what they do to the
     traffic that chose them.
     """
-    if problem := unfit(
-        task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity
-    ):
-        return None, (problem,)
-    both = both_scores(scores, traffic, policy)
+    both = both_scores(served, policy)
     budget = old.policy.early.budget if old.policy.early else ExportSettings().early_budget
-    early, notes = choose_exits(both, threshold=policy.threshold, budget=budget)
-    said = exit_sentences(judge_exits(early, both), judged="such") if early else []
-    return early, (*notes, *said)
+    early, notes = choose_exits(policy, both, budget=budget)
+    sentences = exit_sentences(judge_exits(early, both), judged="such") if early else []
+    return early, (*notes, *sentences)
 
 
 def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:

@@ -25,14 +25,14 @@ from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.scripts import traffic_labels
 from difficulty.metrics import Resampling
 from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.store import save_model
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.stages.provenance import judged_by
-from difficulty.stages.reading import Reading, reading_of
-from difficulty.stages.scoring import scored_traffic
+from difficulty.stages.judging import judged_by
 from difficulty.storage import whole_folder
 from difficulty.traffic.split import ASIDE
 from difficulty.training.assemble import build_model, known_tasks, labelled, tune
@@ -48,6 +48,7 @@ from difficulty.training.diagnosis import (
     with_suspicion,
 )
 from difficulty.training.material import Material, gather, start_record
+from difficulty.training.reading import ReadCounts, Reading, reading_of
 from difficulty.training.record import RunRecord, SplitSamples, library_versions, notes_of
 from difficulty.training.run import (
     CURVE_FILE,
@@ -214,7 +215,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         say("fitting with less weight on suspicious labels")
         model = _unfitted(material, encoder, tuned).fit(weighted, material.calibration)
     signal = signal_of(unseen_scores(model, tokens, splits), traffic, target=target)
-    reading = reading_of(tokens, material.tokenizer, encoder)
+    reading = reading_of(ReadCounts.of(tokens, material.tokenizer), material.tokenizer, encoder)
     return _Fitted(
         model=model,
         encoder=encoder,
@@ -257,12 +258,14 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
         if model.task_channels
         else None
     )
-    held_out = scored_traffic(
-        traffic.select(rows),
+    test, unpriced = traffic.select(rows), np.full(len(rows), np.nan)
+    held_out = ScoredTraffic.of(
+        test,
         outputs,
-        material.tokens.totals[rows],
+        picked.totals,
+        costs=(unpriced, unpriced),
         target=material.target,
-        prices=None,
+        labels=traffic_labels(test),
     )
     held_out = with_suspicion(
         held_out, [traffic.ids[row] for row in rows], fitted.labels.ids(GROUPS)

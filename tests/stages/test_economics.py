@@ -12,10 +12,10 @@ from difficulty.economics.usage import Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError, TrafficNotFoundError
 from difficulty.metrics import Resampling
 from difficulty.stages import economics as stage
-from difficulty.stages.economics import weigh_up
+from difficulty.stages import judging
+from difficulty.stages.economics import Question, weigh_up, write_economics
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.priced import Question, write_economics
 from difficulty.traffic.table import Traffic
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows
@@ -181,7 +181,7 @@ def test_file_holds_the_same_numbers(ranked, tmp_path):
 def test_bad_input_is_refused(journey, prices, tmp_path, monkeypatch):
     with pytest.raises(TrafficNotFoundError):
         weigh_up(tmp_path / "none.parquet", prices, QUESTION)
-    monkeypatch.setattr(stage, "training_splits", lambda _, traffic: np.full(len(traffic), "fit"))
+    monkeypatch.setattr(judging, "training_splits", lambda _, traffic: np.full(len(traffic), "fit"))
     with pytest.raises(
         TooFewSamplesError, match="requests that training did not see: all 800 were seen"
     ):

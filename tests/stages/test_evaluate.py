@@ -9,13 +9,12 @@ from difficulty.evaluation.result import read_metrics
 from difficulty.metrics import Resampling
 from difficulty.runtime import Router
 from difficulty.stages import evaluate as evaluate_module
-from difficulty.stages.economics import weigh_up
+from difficulty.stages.economics import Question, weigh_up
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.priced import Question
-from difficulty.stages.scoring import tokenize
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows

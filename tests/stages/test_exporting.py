@@ -9,9 +9,9 @@ import pytest
 from difficulty.errors import RunError
 from difficulty.runtime import Request, Router
 from difficulty.stages import exporting
-from difficulty.stages.scoring import tokenize
 from difficulty.stages.ship import ship
 from difficulty.stages.verify import verify
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 from tests.journey import DRAWS, train_with_transformer
 

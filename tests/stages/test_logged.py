@@ -12,10 +12,10 @@ from difficulty.evaluation import read_metrics
 from difficulty.metrics import Resampling
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.scoring import tokenize
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 from tests.journey import train_on, write_rows
 from tests.logs import complete_rows, logged_rows

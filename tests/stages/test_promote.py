@@ -179,9 +179,7 @@ def test_figures_are_those_of_the_routers_own_decisions(versions, recent):
     """
     one, other = read_bundle(versions[1]), read_bundle(versions[2])
     traffic = Traffic.read(recent)
-    found = compare(
-        one, other, traffic, settings=OPEN, resampling=Resampling(20)
-    ).figures
+    found = compare(one, other, traffic, settings=OPEN, resampling=Resampling(20)).figures
     from difficulty.runtime import Request, Router
 
     rows = zip(traffic.messages(), traffic.tasks, traffic.tokens.prompt, strict=True)
@@ -220,7 +218,6 @@ def test_of_the_training_traffic_only_test_samples_count(journey, versions):
         traffic,
         settings=PromotionSettings(least_samples=100),
         resampling=Resampling(10),
-        rng=np.random.default_rng(0),
     )
     assert found.n == 151
     assert "was trained on this traffic: only its test samples count" in found.notes[0]
@@ -237,9 +234,7 @@ def test_traffic_that_a_threshold_was_chosen_on_is_refused(journey, recent, tmp_
     with pytest.raises(
         TrafficError, match="the threshold of challenger small-4 was chosen on this very traffic"
     ):
-        compare(
-            rechosen, read_bundle(versions[1]), Traffic.read(recent)
-        )
+        compare(rechosen, read_bundle(versions[1]), Traffic.read(recent))
 
 
 def test_gate_comes_from_the_recipe_of_the_bundle(versions):

@@ -7,8 +7,8 @@ from difficulty.errors import RunError
 from difficulty.evaluation import read_metrics
 from difficulty.metrics import Resampling
 from difficulty.report.wording import as_text
-from difficulty.stages.evaluate import evaluate_scorer
-from difficulty.stages.report import choice_of, read_economics, suspects_of
+from difficulty.stages.economics import read_economics
+from difficulty.stages.evaluate import choice_of, evaluate_scorer, suspects_of
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run
 from tests.journey import DRAWS
