@@ -29,7 +29,7 @@ from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.errors import InvalidValueError, RunError
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.store import get_head, read_arrays
+from difficulty.model.saved_model import get_head, read_arrays
 
 FloatArray = NDArray[np.float64]
 _PENALTY = 0.3

@@ -26,7 +26,7 @@ from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
 from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
-from difficulty.model.store import save_model
+from difficulty.model.saved_model import save_model
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import Reading, reading_of

@@ -43,7 +43,7 @@ from difficulty.errors import RunError
 from difficulty.evaluation import TaskMeans
 from difficulty.model.combination import Scores, Target
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.store import load_model
+from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe, parse_recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer

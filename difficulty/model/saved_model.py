@@ -21,7 +21,7 @@ from difficulty.channels.heads import LinearHead
 from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
 from difficulty.model.calibration import Calibrator
-from difficulty.model.combination import Combination, GainWeights, OutcomeModel
+from difficulty.model.combination import Combination, GainWeights, OutcomeStack
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
 
@@ -204,15 +204,15 @@ def _get_percentile(arrays: Arrays, name: str) -> Percentile:
     return Percentile(arrays[f"{name}.knots"], arrays[f"{name}.values"])
 
 
-def _put_outcome(arrays: Arrays, name: str, outcome: OutcomeModel | None) -> None:
+def _put_outcome(arrays: Arrays, name: str, outcome: OutcomeStack | None) -> None:
     if outcome is not None:
         _put_head(arrays, f"{name}.stack", outcome.stack)
         _put_calibrator(arrays, name, outcome.calibrator)
 
 
-def _get_outcome(arrays: Arrays, name: str) -> OutcomeModel | None:
+def _get_outcome(arrays: Arrays, name: str) -> OutcomeStack | None:
     stack = get_head(arrays, f"{name}.stack")
-    return OutcomeModel(stack, _get_calibrator(arrays, name)) if stack else None
+    return OutcomeStack(stack, _get_calibrator(arrays, name)) if stack else None
 
 
 def _put_calibrator(arrays: Arrays, name: str, calibrator: Calibrator) -> None:
