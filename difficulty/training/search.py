@@ -10,7 +10,7 @@ therefore optimistic: what a run reports is measured on the test samples, which 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from difficulty.model.nested import NestedLogits, nested_logits, nested_scores
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.training.candidates import Candidate, candidates_of
 from difficulty.training.diagnosis import held_out_of
+from difficulty.training.record import CandidateRecord, SearchRecord
 
 Builder = Callable[[Recipe, Encoder, LabelledTokens], DifficultyModel]
 """Returns the unfitted model of a recipe, for some fit samples."""
@@ -55,7 +56,7 @@ class Searched:
 
     recipe: Recipe
     encoder: Encoder
-    report: dict[str, Any]
+    report: SearchRecord
 
 
 def search(
@@ -130,16 +131,18 @@ def search(
         ) from error
     names = {judged.candidate.name for judged in tried}
     untried = [candidate.name for candidate in candidates if candidate.name not in names]
-    report = {
-        "figure": bench.held_out.figure,
-        "seed": recipe.seed,
+    report = SearchRecord(
+        figure=bench.held_out.figure,
+        seed=recipe.seed,
         **recipe.search.as_dict(),
-        "samples": len(fit),
-        "seconds": clock() - began,
-        **_results(tried, choice),
-        "untried": untried,
-        "note": _NOTE,
-    }
+        samples=len(fit),
+        seconds=clock() - began,
+        chosen=tried[choice.chosen].candidate.name,
+        best=tried[choice.best].candidate.name,
+        tried=tuple(_records(tried, choice)),
+        untried=tuple(untried),
+        note=_NOTE,
+    )
     chosen = tried[choice.chosen].candidate.recipe
     return Searched(recipe=chosen, encoder=bench.encoder(chosen), report=report)
 
@@ -179,28 +182,24 @@ def _finder(
     )
 
 
-def _results(tried: Sequence[Tried], choice: Choice) -> dict[str, Any]:
-    """Return the candidates as JSON, the simplest first."""
-    entries = []
+def _records(tried: Sequence[Tried], choice: Choice) -> Iterator[CandidateRecord]:
+    """Yield what run.json holds of the candidates, the simplest first."""
     for place, judged in enumerate(tried):
         low, high = percentile_interval(judged.draws)
-        entry = {
-            "name": judged.candidate.name,
-            "features": list(judged.candidate.features),
-            "changed": judged.candidate.changed,
-            "value": judged.value,
-            "low": low,
-            "high": high,
-            "with_task": judged.with_task,
-            "without_task": judged.without_task,
-            "behind_best": float(choice.behind[place]),
-            "standard_error": float(choice.standard_error[place]),
-            "seconds": judged.seconds,
-            "chosen": place == choice.chosen,
-        }
-        entries.append(entry)
-    names = [entry["name"] for entry in entries]
-    return {"chosen": names[choice.chosen], "best": names[choice.best], "tried": entries}
+        yield CandidateRecord(
+            name=judged.candidate.name,
+            features=judged.candidate.features,
+            changed=judged.candidate.changed,
+            value=judged.value,
+            low=low,
+            high=high,
+            with_task=judged.with_task,
+            without_task=judged.without_task,
+            behind_best=float(choice.behind[place]),
+            standard_error=float(choice.standard_error[place]),
+            seconds=judged.seconds,
+            chosen=place == choice.chosen,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
