@@ -44,6 +44,7 @@ PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
 STAGES = ("distil", "scoring", "train", "tune")
 DECIDING = (
+    "encoders",
     "features",
     "metrics",
     "model",
