@@ -35,7 +35,7 @@ from difficulty.stages.reading import Reading, reading_of
 from difficulty.stages.scoring import judged
 from difficulty.stages.tune import tune
 from difficulty.storage import whole_folder
-from difficulty.traffic.split import ASIDE
+from difficulty.traffic.table import ASIDE
 from difficulty.training.diagnosis import (
     GROUPS,
     advice_of_student,

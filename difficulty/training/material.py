@@ -26,8 +26,7 @@ from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.split import ASIDE
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import ASIDE, Traffic
 from difficulty.training.distil import check_teacher, taught, with_unlabelled
 from difficulty.training.run import Run
 
