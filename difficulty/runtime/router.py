@@ -6,14 +6,15 @@ import logging
 import math
 import threading
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.trust import Trust, read_trusted
 from difficulty.errors import InvalidValueError, ScoringError
+from difficulty.form import Record
 from difficulty.request import Messages, Request
 from difficulty.route import Route
 from difficulty.runtime.early import EarlyScorer, exit_early, exits
@@ -31,7 +32,7 @@ ScoredBy = Literal["scorer", "early"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Record):
     """Where a request goes, and why."""
 
     route: Route
@@ -65,10 +66,6 @@ class Decision:
     """
     error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 class Router:
