@@ -56,7 +56,7 @@ def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
     if not path.exists():
         raise TrafficNotFoundError(f"traffic source must exist: got {str(path)!r}. Check the path.")
     # Native last: it reads any file, also those that another format understands better.
-    names = sorted(known_names(FORMATS, kind="format"), key=lambda name: name == "native")
+    names = sorted(known_names(FORMATS, kind="format"), key=lambda known: known == "native")
     for candidate in names if name == AUTO else [name]:
         layout: Format = resolve(candidate, FORMATS, kind="format")()
         if files := layout.files(path):
