@@ -43,7 +43,6 @@ TEACHER = "accurate"
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
 DECIDING = (
-    "channels",
     "encoders",
     "features",
     "metrics",
