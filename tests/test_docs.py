@@ -25,7 +25,7 @@ from difficulty.form import Form
 from difficulty.recipe import Recipe
 from difficulty.route import ValidatorRule
 from difficulty.runtime import Decision, Request, Router, Scorer
-from difficulty.runtime.early import EarlyScorer
+from difficulty.runtime.scorer import EarlyScorer
 from difficulty.text import TextView
 from difficulty.thresholds import OBJECTIVES
 from difficulty.tokens import RequestTokenizer

@@ -34,6 +34,7 @@ GROUND = {
 }
 """Words that both halves share."""
 LAB = (
+    "tensors",
     "traffic",
     "encoders",
     "channels",
@@ -66,12 +67,19 @@ PARITY_GATE = "export/parity.py"
 """The one module of the lab that asks the router side: whether it scores as Python does."""
 
 MAY_NAME = {
-    "onnx": ["export/", "encoders/quantise.py", "encoders/sentence.py"],
+    "onnx": [
+        "tensors.py",
+        "export/graph.py",
+        "early_exit/student_graph.py",
+        "encoders/quantise.py",
+        "encoders/sentence.py",
+    ],
     "onnxruntime": ["runtime/", "encoders/transformer.py"],
     "tokenizers": ["tokens.py", "runtime/scorer.py", "encoders/sentence.py"],
-    "sklearn": ["channels/", "model/", "evaluation/", "thresholds/"],
+    "sklearn": ["channels/", "early_exit/", "model/", "evaluation/", "thresholds/"],
     "scipy": [
         "channels/",
+        "early_exit/",
         "encoders/",
         "diagnostics/",
         "model/",

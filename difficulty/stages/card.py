@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from difficulty.bundle import Policy
+from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
-from difficulty.stages.early import exit_sentences
 from difficulty.training.record import RunRecord
 
 _SHOWN = {
