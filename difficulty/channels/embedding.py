@@ -58,7 +58,7 @@ class EmbeddingChannel(EncoderChannel):
     ) -> EmbeddingChannel | None:
         """Return it where the recipe has embeddings, unless a guess of the task reads them."""
         settings = features.embedding
-        # beside a guess that is read from them, embeddings as they are bring little
+        # a guess of the task takes their place, unless the recipe wants both
         guessed = bool(tasks and features.tasks and features.tasks.guess)
         if not settings or (guessed and not settings.beside_guess):
             return None

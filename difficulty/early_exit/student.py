@@ -29,6 +29,7 @@ from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.errors import InvalidValueError, RunError
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.saved_model import get_head, read_arrays
 
 FloatArray = NDArray[np.float64]
 _PENALTY = 0.3
@@ -142,18 +143,8 @@ def load_early(path: Path) -> EarlyModel:
     RunError
         If the file is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            heads = [
-                LinearHead(arrays[f"{name}.coefficients"], float(arrays[f"{name}.intercept"]))
-                if f"{name}.intercept" in arrays
-                else None
-                for name in _STORED_NAMES
-            ]
-    except (ValueError, OSError, KeyError) as error:
-        raise RunError(
-            f"model file {str(path)!r} cannot be read ({error}). Train again."
-        ) from error
+    arrays = read_arrays(path)
+    heads = [get_head(arrays, name) for name in _STORED_NAMES]
     if heads[0] is None:
         raise RunError(
             f"model file {str(path)!r} lacks the head for requests without a task. Train again."

@@ -20,7 +20,7 @@ from difficulty.channels import Channel
 from difficulty.channels.heads import LinearHead
 from difficulty.encoders.base import Encoder
 from difficulty.errors import InvalidValueError
-from difficulty.export.readout import Affine, Branch, Evidence, read_familiarity, read_outcomes
+from difficulty.export.readout import Affine, Branch, HeadEvidence, read_familiarity, read_outcomes
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.tensors import GraphBuilder, RequestTensors
@@ -33,7 +33,7 @@ def build_graph(model: DifficultyModel, *, encoder: Encoder | None = None) -> on
     """Return the ONNX form of a fitted model; ``encoder`` takes the place of the model's own, which
     reads the same ids.
     """
-    graph, evidence = GraphBuilder(), Evidence()
+    graph, evidence = GraphBuilder(), HeadEvidence()
     requests = requests_of(graph, model, encoder=encoder)
     if requests.task:
         n_tasks = requests.n_blank - 1
@@ -83,7 +83,7 @@ def _vocabulary_size(model: DifficultyModel) -> int:
 
 
 def _add_channels(
-    model: DifficultyModel, requests: RequestTensors, evidence: Evidence
+    model: DifficultyModel, requests: RequestTensors, evidence: HeadEvidence
 ) -> tuple[dict[str, Affine], int | None]:
     """Add what the heads on every channel read; return their logits by channel, and the column of
     the wording.
@@ -111,7 +111,9 @@ def _add_channels(
     return logits, wording
 
 
-def _add_topic(model: DifficultyModel, requests: RequestTensors, evidence: Evidence) -> int | None:
+def _add_topic(
+    model: DifficultyModel, requests: RequestTensors, evidence: HeadEvidence
+) -> int | None:
     """Add the cosine with the nearest centre; return its column."""
     encoder = next((channel.encoder for channel in model.channels if channel.encoder), None)
     if encoder is None or not model.familiarity_ or not model.familiarity_.topic:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.model.calibration import Calibrator
-from difficulty.model.combination import Combination, OutcomeModel
+from difficulty.model.combination import Combination, OutcomeStack
 from difficulty.model.familiarity import Familiarity, Percentile
 from difficulty.tensors import Tensor
 
@@ -55,7 +55,7 @@ class Affine:
         return Affine(parts, self.bias @ weights + bias)
 
 
-class Evidence:
+class HeadEvidence:
     """Tensors of shape (batch, columns), by name."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Branch:
     logits: Affine
 
     @property
-    def models(self) -> list[OutcomeModel]:
+    def models(self) -> list[OutcomeStack]:
         """The outcomes, cheap first."""
         cheap, frontier = self.combination.cheap, self.combination.frontier
         return [cheap, frontier] if frontier else [cheap]
@@ -115,13 +115,13 @@ class Branch:
 
 
 def read_outcomes(
-    evidence: Evidence, branches: Sequence[Branch], task: Tensor | None, *, n_tasks: int
+    evidence: HeadEvidence, branches: Sequence[Branch], task: Tensor | None, *, n_tasks: int
 ) -> dict[str, Tensor]:
     """Return the outputs by name, each of shape (batch,).
 
     Parameters
     ----------
-    evidence : Evidence
+    evidence : HeadEvidence
     branches : sequence of one or two Branch
         For requests without and with a known task.
     task : Tensor or None
@@ -157,14 +157,14 @@ def read_outcomes(
 
 
 def read_familiarity(
-    familiarity: Familiarity, evidence: Evidence, *, topic: int | None, wording: int | None
+    familiarity: Familiarity, evidence: HeadEvidence, *, topic: int | None, wording: int | None
 ) -> Tensor:
     """Return the percentile of the smaller of the measures' percentiles, of shape (batch,).
 
     Parameters
     ----------
     familiarity : Familiarity
-    evidence : Evidence
+    evidence : HeadEvidence
     topic, wording : int or None
         Columns with the cosine and with the mean log share of pairs above that of the rarest.
     """

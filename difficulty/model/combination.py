@@ -106,7 +106,7 @@ class GainWeights:
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeModel:
+class OutcomeStack:
     """Combination of the channels' logits of one outcome, and its calibration."""
 
     stack: LinearHead
@@ -118,9 +118,9 @@ class OutcomeModel:
 
     def calibrated(
         self, logits: FloatArray, failure: FloatArray, weight: FloatArray
-    ) -> OutcomeModel:
+    ) -> OutcomeStack:
         """Return the same combination, calibrated on held-out requests."""
-        return OutcomeModel(self.stack, fit_calibrator(self.stack.logits(logits), failure, weight))
+        return OutcomeStack(self.stack, fit_calibrator(self.stack.logits(logits), failure, weight))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class Combination:
 
     Attributes
     ----------
-    cheap, frontier : OutcomeModel
+    cheap, frontier : OutcomeStack
         ``frontier`` is ``None`` when no frontier outcome is known.
     gain : GainWeights or None
         For target ``benefit``; for ``failure`` the score is P(cheap fails).
@@ -137,8 +137,8 @@ class Combination:
         Maps twice the gain to ``difficulty_score``.
     """
 
-    cheap: OutcomeModel
-    frontier: OutcomeModel | None
+    cheap: OutcomeStack
+    frontier: OutcomeStack | None
     gain: GainWeights | None
     score_calibrator: Calibrator = field(default_factory=Calibrator)
 
@@ -161,7 +161,7 @@ class Combination:
             among[columns] = weights
             return among
 
-        def outcome(model: OutcomeModel) -> OutcomeModel:
+        def outcome(model: OutcomeStack) -> OutcomeStack:
             return replace(
                 model, stack=replace(model.stack, coefficients=wide(model.stack.coefficients))
             )
@@ -194,9 +194,9 @@ def mean_of(first: Combination, second: Combination) -> Combination:
     outcomes; it is not calibrated.
     """
 
-    def outcome(left: OutcomeModel, right: OutcomeModel) -> OutcomeModel:
+    def outcome(left: OutcomeStack, right: OutcomeStack) -> OutcomeStack:
         stacks = left.stack, right.stack
-        return OutcomeModel(
+        return OutcomeStack(
             LinearHead(
                 np.mean([stack.coefficients for stack in stacks], axis=0),
                 float(np.mean([stack.intercept for stack in stacks])),
@@ -237,8 +237,8 @@ def fit_combination(
     """
     weight = outcomes.weight
 
-    def outcome(of_heads: FloatArray, failure: FloatArray) -> OutcomeModel:
-        return OutcomeModel(fit_outcome_stack(of_heads, failure, weight, prior=prior))
+    def outcome(of_heads: FloatArray, failure: FloatArray) -> OutcomeStack:
+        return OutcomeStack(fit_outcome_stack(of_heads, failure, weight, prior=prior))
 
     frontier = gain = None
     if not np.isnan(outcomes.frontier_failure).all():

@@ -423,7 +423,7 @@ class DifficultyModel:
             earlier = start or (self.fitted_.get(channel.name) if channel.fits_once else None)
             state = earlier.state if earlier else None
             state = channel.fit(matrix[rows]) if state is None else state
-            fitted[channel.name] = _fit_heads(channel, matrix, data, rows, state, start)
+            fitted[channel.name] = fit_heads(channel, matrix, data, rows, state, start)
         return fitted
 
     def _logits(
@@ -483,7 +483,7 @@ def continued(
     )
 
 
-def _fit_heads(
+def fit_heads(
     channel: Channel,
     prepared: Matrix,
     data: LabelledTokens,

@@ -39,7 +39,7 @@ from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.store import load_model
+from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer

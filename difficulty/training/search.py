@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -226,66 +226,41 @@ class Tried:
     seconds: float
 
 
+@dataclass(kw_only=True)
 class Bench:
-    """Judges candidates by nested folds of the fit samples.
+    """Judges candidates on the same samples, folds and draws; what they share is computed once."""
 
-    Parameters
-    ----------
-    fold : ndarray of shape (n,)
-        Fold of each fit sample.
-    held_out : HeldOut
-        What happened to the fit samples, and the figure.
-    read : callable
-        From an encoder to the n fit samples, tokenized for it.
-    build : callable
-        From recipe, encoder and fit samples to an unfitted model.
-    find : callable
-        From features to the encoder that they name.
-    clock : callable
-        Seconds.
-    seed : int
-        Of the draws.
-    """
-
-    def __init__(
-        self,
-        *,
-        fold: NDArray[np.int64],
-        held_out: HeldOut,
-        read: Callable[[Encoder], LabelledTokens],
-        build: Builder,
-        find: Callable[[FeatureSettings], Encoder],
-        clock: Callable[[], float],
-        seed: int,
-    ) -> None:
-        self.fold = fold
-        self.held_out = held_out
-        self.read, self.build, self.find, self.clock = read, build, find, clock
-        self.seed = seed
-        self._encoders: dict[str, tuple[Encoder, LabelledTokens]] = {}
-        self._logits: dict[tuple[Any, ...], NestedLogits] = {}
-        self._seconds_of: dict[str, float] = {}
-        self._embedding: dict[str, float] = {}
-        self._judging = 0.0
+    fold: NDArray[np.int64]
+    """Of each of the n fit samples."""
+    held_out: HeldOut
+    """What happened to them, and the figure."""
+    read: Callable[[Encoder], LabelledTokens]
+    """From an encoder to the fit samples, tokenized for it."""
+    build: Builder
+    find: Callable[[FeatureSettings], Encoder]
+    clock: Callable[[], float]
+    seed: int
+    """Of the draws."""
+    _encoders: dict[str, tuple[Encoder, LabelledTokens]] = field(default_factory=dict)
+    _logits: dict[tuple[Any, ...], NestedLogits] = field(default_factory=dict)
+    _seconds_of: dict[str, float] = field(default_factory=dict)
+    _embedding: dict[str, float] = field(default_factory=dict)
+    _judging: float = 0.0
 
     def encoder(self, recipe: Recipe) -> Encoder:
         """Return the encoder of a candidate's recipe."""
         return self._prepared(recipe)[0]
 
     def expected_seconds(self, candidate: Candidate) -> float:
-        """Return how long a candidate is expected to take: fitting its new channels, judging, and
-        embedding with a new encoder.
+        """Return how long fitting its new channels, judging and embedding with a new encoder may
+        take.
         """
-        new = [
-            channel
+        new = (
+            self._fitting_seconds(channel)
             for channel in self._model(candidate).all_channels
             if self._key(candidate, channel) not in self._logits
-        ]
-        return (
-            sum(map(self._fitting_seconds, new))
-            + self._judging
-            + self._embedding_seconds(candidate)
         )
+        return sum(new) + self._judging + self._embedding_seconds(candidate)
 
     def judge(self, candidate: Candidate) -> Tried:
         """Return the figure of a candidate, fitting the channels that no candidate before it

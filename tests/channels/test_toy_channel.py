@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError, RecipeError, RunError, UnknownNameError
-from difficulty.model.store import save_model
+from difficulty.model.saved_model import save_model
 from difficulty.recipe import parse_recipe
 from difficulty.runtime import Router
 from difficulty.stages.ship import ship

@@ -18,7 +18,7 @@ from difficulty.errors import RunError
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.combination import GainWeights, fit_combination
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.store import load_model, save_model
+from difficulty.model.saved_model import load_model, save_model
 from difficulty.tokens import pad
 from tests.fakes import (
     VOCABULARY,

@@ -21,7 +21,7 @@ from difficulty.channels.heads import LinearHead
 from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
 from difficulty.model.calibration import Calibrator
-from difficulty.model.combination import Combination, GainWeights, OutcomeModel
+from difficulty.model.combination import Combination, GainWeights, OutcomeStack
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
 
@@ -77,7 +77,7 @@ def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyMod
             f"no model in {str(folder)!r}: model.json or model.npz is missing. Train again."
         )
     content = _read_json(folder / "model.json")
-    arrays = _read_arrays(folder / "model.npz")
+    arrays = read_arrays(folder / "model.npz")
     channels = [load_channel(entry, encoder) for entry in content["channels"]]
     model = DifficultyModel(
         channels,
@@ -113,7 +113,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_arrays(path: Path) -> Arrays:
+def read_arrays(path: Path) -> Arrays:
+    """Return the arrays of an npz file; a damaged one is refused with ``RunError``."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
@@ -125,23 +126,22 @@ def _read_arrays(path: Path) -> Arrays:
 
 def _put_head(arrays: Arrays, name: str, head: LinearHead | None) -> None:
     if head is not None:
-        arrays[f"{name}.coefficients"], arrays[f"{name}.intercept"] = (
-            head.coefficients,
-            np.array(head.intercept),
-        )
+        arrays[f"{name}.coefficients"] = head.coefficients
+        arrays[f"{name}.intercept"] = np.array(head.intercept)
 
 
-def _get_head(arrays: Arrays, name: str) -> LinearHead | None:
+def get_head(arrays: Arrays, name: str) -> LinearHead | None:
+    """Return the head that stands under a name; ``None`` where there is none."""
     if f"{name}.coefficients" not in arrays:
         return None
     return LinearHead(arrays[f"{name}.coefficients"], float(arrays[f"{name}.intercept"]))
 
 
 def _get_channel(arrays: Arrays, name: str) -> FittedChannel:
-    cheap = _get_head(arrays, f"{name}.cheap")
+    cheap = get_head(arrays, f"{name}.cheap")
     if cheap is None:
         raise RunError(f"model.npz lacks the head {name}.cheap. Train again.")
-    return FittedChannel(arrays.get(f"{name}.state"), cheap, _get_head(arrays, f"{name}.frontier"))
+    return FittedChannel(arrays.get(f"{name}.state"), cheap, get_head(arrays, f"{name}.frontier"))
 
 
 def _put_combination(arrays: Arrays, name: str, combination: Combination | None) -> None:
@@ -186,18 +186,11 @@ def _put_familiarity(arrays: Arrays, familiarity: Familiarity | None) -> None:
 def _get_familiarity(arrays: Arrays) -> Familiarity | None:
     if "familiarity.knots" not in arrays:
         return None
-    centres, log_share = (
-        arrays.get("familiarity.topic.centres"),
-        arrays.get("familiarity.wording.log_share"),
-    )
-    topic = (
-        None if centres is None else (Topic(centres), _get_percentile(arrays, "familiarity.topic"))
-    )
-    wording = (
-        None
-        if log_share is None
-        else (Wording(log_share), _get_percentile(arrays, "familiarity.wording"))
-    )
+    topic = wording = None
+    if (centres := arrays.get("familiarity.topic.centres")) is not None:
+        topic = Topic(centres), _get_percentile(arrays, "familiarity.topic")
+    if (log_share := arrays.get("familiarity.wording.log_share")) is not None:
+        wording = Wording(log_share), _get_percentile(arrays, "familiarity.wording")
     if topic is None and wording is None:
         raise RunError("model.npz has a familiarity without a measure. Train again.")
     return Familiarity(topic, wording, _get_percentile(arrays, "familiarity"))
@@ -211,15 +204,15 @@ def _get_percentile(arrays: Arrays, name: str) -> Percentile:
     return Percentile(arrays[f"{name}.knots"], arrays[f"{name}.values"])
 
 
-def _put_outcome(arrays: Arrays, name: str, outcome: OutcomeModel | None) -> None:
+def _put_outcome(arrays: Arrays, name: str, outcome: OutcomeStack | None) -> None:
     if outcome is not None:
         _put_head(arrays, f"{name}.stack", outcome.stack)
         _put_calibrator(arrays, name, outcome.calibrator)
 
 
-def _get_outcome(arrays: Arrays, name: str) -> OutcomeModel | None:
-    stack = _get_head(arrays, f"{name}.stack")
-    return OutcomeModel(stack, _get_calibrator(arrays, name)) if stack else None
+def _get_outcome(arrays: Arrays, name: str) -> OutcomeStack | None:
+    stack = get_head(arrays, f"{name}.stack")
+    return OutcomeStack(stack, _get_calibrator(arrays, name)) if stack else None
 
 
 def _put_calibrator(arrays: Arrays, name: str, calibrator: Calibrator) -> None:
