@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.experiments import TITLES
-from benchmarks.protocol import read_traffic
-from benchmarks.shares import Share
-from benchmarks.trained import Training, changed
+from benchmarks.lib.experiments import TITLES
+from benchmarks.lib.protocol import read_traffic
+from benchmarks.lib.shares import Share
+from benchmarks.lib.trained import Training, changed
 from difficulty.diagnostics.signal import Signal
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.traffic.table import Traffic

@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.experiments import TITLES
-from benchmarks.protocol import (
+from benchmarks.lib.experiments import TITLES
+from benchmarks.lib.protocol import (
     BROKEN,
     N_DRAWS,
     BenchmarkSet,
@@ -44,8 +44,8 @@ from benchmarks.protocol import (
     draw,
     read_traffic,
 )
-from benchmarks.shares import Share
-from benchmarks.trained import TrainedRun, Training, changed
+from benchmarks.lib.shares import Share
+from benchmarks.lib.trained import TrainedRun, Training, changed
 from difficulty.diagnostics.suspicion import Model
 from difficulty.metrics import percentile_interval
 from difficulty.traffic.table import Traffic

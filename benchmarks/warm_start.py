@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from benchmarks.protocol import BenchmarkSet, FloatArray, apgr, read_traffic
-from benchmarks.recipes import Trainer
+from benchmarks.lib.protocol import BenchmarkSet, FloatArray, apgr, read_traffic
+from benchmarks.lib.recipes import Trainer
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.warm_start import continued
 from difficulty.stages.assemble import build_model, known_tasks, labelled

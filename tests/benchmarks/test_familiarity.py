@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.familiarity import as_markdown, measured, recovered_at
-from benchmarks.protocol import BenchmarkSet, read_traffic
+from benchmarks.lib.protocol import BenchmarkSet, read_traffic
 from tests.conftest import REPOSITORY
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from benchmarks.lib.protocol import read_traffic
+from benchmarks.lib.trained import Training
 from benchmarks.no_signal import Case, one_round, verdicts
-from benchmarks.protocol import read_traffic
-from benchmarks.trained import Training
 from difficulty.diagnostics.signal import Signal
 from difficulty.training.shipped import find_recipe, shipped_file
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.experiments import Experiment
-from benchmarks.protocol import read_traffic
-from benchmarks.recipes import Trainer, digest_of_recipe, joined, score_fold
+from benchmarks.lib.experiments import Experiment
+from benchmarks.lib.protocol import read_traffic
+from benchmarks.lib.recipes import Trainer, digest_of_recipe, joined, score_fold
 from difficulty.training.shipped import find_recipe
 from tests.conftest import REPOSITORY
 

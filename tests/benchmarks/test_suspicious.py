@@ -3,9 +3,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from benchmarks.protocol import read_traffic
+from benchmarks.lib.protocol import read_traffic
+from benchmarks.lib.trained import Training, changed
 from benchmarks.suspicious import SAMPLE, Found, Judge, OnMmlu, OnSample, as_markdown, turned
-from benchmarks.trained import Training, changed
 from difficulty.training.shipped import find_recipe, shipped_file
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import difficulty
-from benchmarks.experiments import Experiment
-from benchmarks.stored import Arrays, digest_of
+from benchmarks.lib.experiments import Experiment
+from benchmarks.lib.stored import Arrays, digest_of
 from difficulty.encoders.base import Encoder
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.difficulty import DifficultyModel
@@ -42,18 +42,10 @@ TEACHER = "accurate"
 """Recipe that a distilled one learns from."""
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
-STAGES = ("distil", "scoring", "train", "tune")
-DECIDING = (
-    "features",
-    "metrics",
-    "model",
-    "traffic",
-    "recipe.py",
-    "text.py",
-    "tokens.py",
-    *(f"stages/{name}.py" for name in STAGES),
-)
-"""Parts of the package that decide a score."""
+SPARED = ("bundle", "cli", "economics", "gateway", "integrations", "report", "thresholds")
+"""Rooms that read scores and decide none: a change there keeps the scores that are stored. Named
+are these and not the deciding ones, so that a room that is new makes scores come about again.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,10 +189,8 @@ def digest_of_recipe(recipe: Recipe) -> str:
     package = Path(difficulty.__file__).parent
     paths = [
         path
-        for part in DECIDING
-        for path in (
-            [package / part] if part.endswith(".py") else sorted((package / part).rglob("*.py"))
-        )
+        for path in sorted(package.rglob("*.py"))
+        if path.relative_to(package).parts[0] not in SPARED
     ]
     recipes = [recipe, find_recipe(TEACHER)] if recipe.distil else [recipe]
     return digest_of(
