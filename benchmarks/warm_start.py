@@ -26,8 +26,7 @@ from scipy.stats import t as student
 
 from benchmarks.lib.protocol import BenchmarkSet, FloatArray, apgr, read_traffic
 from benchmarks.lib.recipes import Trainer
-from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.warm_start import continued
+from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.scoring import Tokenized
 from difficulty.traffic.table import Traffic

@@ -103,8 +103,8 @@ def ship(
     """
     from difficulty.bundle.signature import opened
     from difficulty.cli.signing import given_key
+    from difficulty.early_exit.cut_offs import exit_sentences
     from difficulty.economics import load_prices
-    from difficulty.stages.early import exit_sentences
     from difficulty.stages.ship import ship
     from difficulty.training.run import Run
 

@@ -14,13 +14,16 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError
 from difficulty.plugins import resolve
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
 
 ENCODER_FORMAT = 1
 ENCODERS = {
@@ -53,6 +56,9 @@ class Encoder(Protocol):
         """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens
         may be all zero.
         """
+
+    def export(self, requests: RequestTensors) -> Tensor:
+        """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
 
 
 def load_encoder(folder: Path) -> Encoder:

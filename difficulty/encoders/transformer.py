@@ -22,7 +22,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -31,6 +31,9 @@ from numpy.typing import NDArray
 from difficulty.encoders.base import Encoder, FloatArray, read_card, read_files
 from difficulty.errors import EncoderError, InvalidValueError
 from difficulty.tokens import pad
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
 
 Vector = NDArray[np.float32]
 _MOST_KEYS = 500
@@ -191,6 +194,34 @@ class Frame:
         )
         return [*self.prefix, *text, *self.suffix]
 
+    def export(self, requests: RequestTensors) -> tuple[Tensor, Tensor]:
+        """Return the ids that the encoder reads and their mask: a call, done to a batch.
+
+        Of column ``p`` of the result, ``place = p - len(prefix)`` is the place in what is kept of
+        the text: that id of the text, the task's id skipped, or where the text is too long and
+        the place past the head, as many ids later as are left out.
+        """
+        before, after = len(self.prefix), len(self.suffix)
+        tokens = requests.ids.shape().take([1])
+        width = tokens + [before + after]
+        columns = requests.graph.constant(list(range(self.max_tokens)))
+        place = (requests.graph("Slice", columns, [0], width) - [before]).widen(0)
+        length = requests.mask.sum(1, keepdims=True).cast(np.int64)
+        kept = length.at_most([self.room])
+        left_out = (length - kept) * (place >= [self.head]).cast(np.int64)
+        source = place + left_out
+        if requests.task:
+            has_task = (requests.task > 0).cast(np.int64)
+            source = source + has_task.widen(1)
+        last = tokens - [1]
+        ids = requests.ids.take_along(source.at_most(last).at_least([0]), axis=1)
+        ids = (place < kept).where(ids, [0])
+        for number, token in enumerate(self.suffix):
+            ids = place.equals(kept + [number]).where([token], ids)
+        for number, token in enumerate(self.prefix):
+            ids = place.equals([number - before]).where([token], ids)
+        return ids, (place < kept + [after]).cast(np.int64)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformerEncoder:
@@ -289,6 +320,11 @@ class TransformerEncoder:
         for place, row in enumerate(ids):
             found[place] = vectors[key_of(self.frame(row))]
         return found
+
+    def export(self, requests: RequestTensors) -> Tensor:
+        """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
+        ids, mask = self.frame.export(requests)
+        return requests.graph.inline(self.graph, input_ids=ids, attention_mask=mask)
 
     def _run(self, rows: list[list[int]]) -> NDArray[np.float32]:
         input_ids, mask = pad(rows)

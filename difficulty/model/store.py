@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,27 +16,19 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.channels import describe, load_channel, task_channels_of
+from difficulty.channels.heads import LinearHead
 from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
 from difficulty.model.calibration import Calibrator
-from difficulty.model.channels import (
-    Channel,
-    EmbeddingChannel,
-    LengthChannel,
-    NeighbourChannel,
-    NgramChannel,
-    TaskGuessChannel,
-    TunedChannel,
-    task_channels_of,
-)
-from difficulty.model.combination import Combination, OutcomeModel
+from difficulty.model.combination import Combination, GainWeights, OutcomeModel
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
-from difficulty.model.heads import LinearHead
-from difficulty.model.stacking import GainWeights
 
 MODEL_FORMAT = 2
 Arrays = dict[str, NDArray[Any]]
+# by the names that they have in model.npz since its first version
+_COMBINATIONS = {"blind": "without_task_", "informed": "with_task_", "told": "beside_task_"}
 
 
 def save_model(model: DifficultyModel, folder: Path) -> None:
@@ -51,15 +42,14 @@ def save_model(model: DifficultyModel, folder: Path) -> None:
             arrays[f"{channel.name}.state"] = fitted.state
         _put_head(arrays, f"{channel.name}.cheap", fitted.cheap)
         _put_head(arrays, f"{channel.name}.frontier", fitted.frontier)
-    _put_combination(arrays, "blind", model.blind_)
-    _put_combination(arrays, "informed", model.informed_)
-    _put_combination(arrays, "told", model.told_)
+    for name, attribute in _COMBINATIONS.items():
+        _put_combination(arrays, name, getattr(model, attribute))
     _put_familiarity(arrays, model.familiarity_)
     form = {
         "format": MODEL_FORMAT,
         "target": model.target,
         "tasks": list(model.tasks.tasks) if model.tasks else [],
-        "channels": [_describe(channel) for channel in model.channels],
+        "channels": [describe(channel) for channel in model.channels],
     }
     (folder / "model.json").write_text(
         json.dumps(form, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -88,23 +78,19 @@ def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyMod
         )
     form = _read_form(folder / "model.json")
     arrays = _read_arrays(folder / "model.npz")
-    channels = [_build(entry, encoder) for entry in form["channels"]]
+    channels = [load_channel(entry, encoder) for entry in form["channels"]]
     model = DifficultyModel(
         channels, task_channels=task_channels_of(channels, form["tasks"]), target=form["target"]
     )
     model.fitted_ = {
         channel.name: _get_channel(arrays, channel.name) for channel in model.all_channels
     }
-    blind = _get_combination(arrays, "blind")
-    if blind is None:
+    for name, attribute in _COMBINATIONS.items():
+        setattr(model, attribute, _get_combination(arrays, name))
+    if model.without_task_ is None:
         raise RunError(
             f"the model in {str(folder)!r} has no head for the cheap model. Train again."
         )
-    model.blind_, model.informed_, model.told_ = (
-        blind,
-        _get_combination(arrays, "informed"),
-        _get_combination(arrays, "told"),
-    )
     model.familiarity_ = _get_familiarity(arrays)
     return model
 
@@ -133,57 +119,6 @@ def _read_arrays(path: Path) -> Arrays:
         raise RunError(
             f"model file {str(path)!r} cannot be read ({error}). Train again."
         ) from error
-
-
-def _describe(channel: Channel) -> dict[str, Any]:
-    common = {"name": channel.name, "strength": channel.strength}
-    if isinstance(channel, NgramChannel):
-        return common | {
-            "vocabulary_size": channel.features.vocabulary_size,
-            "buckets": channel.features.buckets,
-        }
-    if isinstance(channel, LengthChannel):
-        return common
-    if not isinstance(
-        channel, EmbeddingChannel | NeighbourChannel | TaskGuessChannel | TunedChannel
-    ):
-        raise RunError(
-            f"the channel {channel.name!r} cannot be saved. Known: embedding, length, neighbours,"
-            " ngrams, task guess, tuned."
-        )
-    common["encoder_digest"] = channel.encoder.digest
-    if isinstance(channel, NeighbourChannel):
-        return common | {"centres": channel.centres, "sharpness": channel.sharpness}
-    if isinstance(channel, TunedChannel):
-        return common | {"held_out": channel.held_out}
-    if isinstance(channel, TaskGuessChannel):
-        return common | {"guess_strength": channel.guess_strength, "tasks": list(channel.tasks)}
-    return common
-
-
-def _build(entry: Mapping[str, Any], encoder: Encoder | None) -> Channel:
-    settings = {
-        key: value
-        for key, value in entry.items()
-        if key not in ("name", "encoder_digest", "vocabulary_size", "tasks")
-    }
-    if entry["name"] == NgramChannel.name:
-        return NgramChannel(entry["vocabulary_size"], **settings)
-    if entry["name"] == LengthChannel.name:
-        return LengthChannel(**settings)
-    if encoder is None or encoder.digest != entry["encoder_digest"]:
-        found = encoder.digest[:12] if encoder else None
-        raise RunError(
-            f"the model was fitted with encoder {entry['encoder_digest'][:12]}: got {found}."
-            " Restore the encoder folder."
-        )
-    if entry["name"] == TaskGuessChannel.name:
-        return TaskGuessChannel(encoder, entry["tasks"], **settings)
-    if entry["name"] == TunedChannel.name:
-        return TunedChannel(encoder, held_out=entry["held_out"])
-    if entry["name"] == NeighbourChannel.name:
-        return NeighbourChannel(encoder, **settings)
-    return EmbeddingChannel(encoder, **settings)
 
 
 def _put_head(arrays: Arrays, name: str, head: LinearHead | None) -> None:

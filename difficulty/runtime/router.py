@@ -15,9 +15,8 @@ from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.trust import Trust, read_trusted
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.route import Route
-from difficulty.runtime.early import EarlyScorer, exit_early, exits
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
-from difficulty.runtime.scorer import Score, Scorer
+from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, exit_early, exits
 
 if TYPE_CHECKING:
     from difficulty.runtime.waiting import WaitingByLoop
@@ -221,7 +220,7 @@ class Router:
             return
         for look, score in zip(looks, scores, strict=True):
             if math.isfinite(score) and (
-                verdict := exit_early(self._exits, score, informed=look.informed)
+                verdict := exit_early(self._exits, score, with_task=look.informed)
             ):
                 look.verdict, look.early_score = verdict, score
 

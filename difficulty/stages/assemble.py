@@ -8,17 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.channels import Channel, channels_of, task_channels_of
 from difficulty.encoders.base import Encoder
-from difficulty.model.channels import (
-    Channel,
-    EmbeddingChannel,
-    LengthChannel,
-    NeighbourChannel,
-    NgramChannel,
-    TaskGuessChannel,
-    TunedChannel,
-    task_channels_of,
-)
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
@@ -33,39 +24,18 @@ def build_model(
     target: Target,
     *,
     tasks: Sequence[str] = (),
-    tuned: TunedChannel | None = None,
+    tuned: Channel | None = None,
 ) -> DifficultyModel:
     """Return the unfitted model of a recipe; ``tasks`` are those it is to know, ``tuned`` its
     fine-tuned encoder where it has one.
     """
-    features = recipe.features
-    channels: list[Channel] = []
-    if features.ngrams:
-        channels.append(
-            NgramChannel(
-                encoder.vocabulary_size,
-                buckets=features.ngrams.buckets,
-                strength=features.ngrams.strength,
-            )
-        )
-    if tuned:
-        channels.append(tuned)
-    guess = features.embedding and tasks and features.tasks and features.tasks.guess
-    if guess:
-        channels.append(TaskGuessChannel(encoder, tasks))
-    if features.embedding and (features.embedding.beside_guess or not guess):
-        channels.append(EmbeddingChannel(encoder, strength=features.embedding.strength))
-    if features.neighbours:
-        channels.append(NeighbourChannel(encoder, **features.neighbours.as_dict()))
-    if features.length:
-        channels.append(LengthChannel(strength=features.length.strength))
-    rng = np.random.default_rng(recipe.seed)
+    channels = channels_of(recipe.features, encoder, tasks, ready=[tuned] if tuned else [])
     return DifficultyModel(
         channels,
         task_channels=task_channels_of(channels, tasks),
         target=target,
         folds=recipe.folds,
-        rng=rng,
+        rng=np.random.default_rng(recipe.seed),
     )
 
 

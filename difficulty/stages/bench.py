@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.channels import Channel
+from difficulty.channels.embedding import EmbeddingChannel
 from difficulty.diagnostics.learning_curve import HeldOut
 from difficulty.encoders.base import Encoder
 from difficulty.metrics import affordable_draws, rank_within
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import weight_blocks
-from difficulty.model.channels import Channel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.nested import NestedLogits, nested_logits, nested_scores
@@ -45,7 +46,7 @@ class Tried:
         Mean of ``without_task`` and ``with_task``; where the candidate reads no tasks they are the
         same.
     without_task, with_task : float
-        The figure when no task is told, and when it is told where it is known.
+        The figure as if no task were known, and when tasks are read where they are known.
     draws : ndarray of shape (n_draws,)
         ``value`` in each bootstrap draw.
     seconds : float
@@ -110,7 +111,7 @@ class Bench:
         embedding with a new encoder.
         """
         new = [
-            channel.name
+            channel
             for channel in self._model(candidate).all_channels
             if self._key(candidate, channel) not in self._logits
         ]
@@ -132,18 +133,18 @@ class Bench:
         }
         fitted = self.clock()
         scores = nested_scores(model, logits, data, self.fold)
-        blind, blind_draws = self._figure(scores.blind)
-        told, told_draws = (
-            (blind, blind_draws) if scores.told is None else self._figure(scores.told)
-        )
+        without_task, draws = self._figure(scores.without_task)
+        with_task, draws_with_task = without_task, draws
+        if scores.with_task is not None:
+            with_task, draws_with_task = self._figure(scores.with_task)
         done = self.clock()
         self._judging = max(self._judging, done - fitted)
         return Tried(
             candidate=candidate,
-            value=(blind + told) / 2.0,
-            without_task=blind,
-            with_task=told,
-            draws=(blind_draws + told_draws) / 2.0,
+            value=(without_task + with_task) / 2.0,
+            without_task=without_task,
+            with_task=with_task,
+            draws=(draws + draws_with_task) / 2.0,
             seconds=done - began,
         )
 
@@ -172,36 +173,22 @@ class Bench:
         return self._logits[key]
 
     def _key(self, candidate: Candidate, channel: Channel) -> tuple[Any, ...]:
-        """Return what a channel's logits depend on; the whole of the features where that is not
-        known.
-        """
-        features = candidate.recipe.features
-        strength = features.embedding.strength if features.embedding else None
-        settings = {
-            "ngrams": features.ngrams,
-            "ngrams+task": features.ngrams,
-            "embedding": strength,
-            "embedding+task": strength,
-            "neighbours": features.neighbours,
-            "task guess": None,
-            "length": features.length,
-        }
-        return features.encoder, channel.name, settings.get(channel.name, features)
+        """Return what a channel's logits depend on."""
+        encoder = candidate.recipe.features.encoder
+        return encoder, channel.name, channel.strength, repr(channel.settings())
 
-    def _fitting_seconds(self, name: str) -> float:
-        """Return how long a channel is expected to take: as its kind did, else by n-grams or
-        embeddings, else as the slowest.
+    def _fitting_seconds(self, channel: Channel) -> float:
+        """Return how long a channel is expected to take: as its kind did, else by what it stands
+        beside or by embeddings, else as the slowest.
         """
-        known = self._seconds_of
-        if name in known:
-            return known[name]
-        if name.startswith("ngrams") and "ngrams" in known:
-            return known["ngrams"]
-        return (
-            _SLOWER_THAN_EMBEDDINGS * known["embedding"]
-            if "embedding" in known
-            else max(known.values(), default=0.0)
-        )
+        known, plain = self._seconds_of, channel.name.removesuffix("+task")
+        if channel.name in known:
+            return known[channel.name]
+        if channel.is_light and plain in known:
+            return known[plain]  # columns of tasks cost nothing beside n-grams
+        if EmbeddingChannel.name in known:
+            return _SLOWER_THAN_EMBEDDINGS * known[EmbeddingChannel.name]
+        return max(known.values(), default=0.0)
 
     def _embedding_seconds(self, candidate: Candidate) -> float:
         """Return how long a new encoder needs for all samples, from some of them; embeddings are

@@ -119,13 +119,9 @@ def _changes(
 
 def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -> Candidate:
     base = recipe.features
-    form: dict[str, Any] = {
-        "finetune": False,
-        "encoder": changed.get("encoder", base.encoder),
-        "transformer": base.transformer,
-    }
-    form["length"] = base.length
-    form["encoder_sha256"] = None if "encoder" in changed else base.encoder_sha256
+    form: dict[str, Any] = {"finetune": False}
+    if "encoder" in changed:
+        form |= {"encoder": changed["encoder"], "encoder_sha256": None}
     for section in ("ngrams", "embedding", "neighbours"):
         own = {
             key.split(".")[1]: value
@@ -139,7 +135,8 @@ def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -
     form["tasks"] = (
         replace(_section(base, "tasks"), guess="guess" in step) if "tasks" in step else False
     )
-    features = FeatureSettings(**form)
+    # what is no part of a step, the length and channels of other packages, stays as it is
+    features = replace(base, **form)
     return Candidate(
         features=step, changed=changed, recipe=replace(recipe, features=features, search=False)
     )

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from difficulty.bundle import Policy
+from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
-from difficulty.stages.early import exit_sentences
 from difficulty.stages.reading import reading_notes
 from difficulty.training.diagnosis import label_notes
 

@@ -3,7 +3,7 @@ requests take in serving.
 
 Where the recipe or the caller wants int8, the encoder's float32 weights are made int8 after the
 fact. The score then moves, so what counts is decisions: of the ladder of
-:mod:`difficulty.export.ladder` the first rung ships on which few enough of them change, at the
+:mod:`difficulty.encoders.quantise` the first rung ships on which few enough of them change, at the
 threshold that is chosen on the scores of that very graph.
 """
 
@@ -17,18 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.early_exit.student import EarlyModel
+from difficulty.early_exit.student_graph import build_early_graph
+from difficulty.encoders.quantise import Rung, can_be_int8, ladder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RunError
-from difficulty.export.early import build_early_graph
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.export.ladder import Rung, can_be_int8, ladder
 from difficulty.export.parity import ParityReport, check_flips, compare, compare_early
 from difficulty.export.suite import golden_requests
 from difficulty.model.combination import Scores
-from difficulty.model.early import EarlyModel
 from difficulty.records import OperatingPoint
-from difficulty.runtime.early import EarlyScorer
-from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import tokenize

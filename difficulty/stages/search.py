@@ -20,9 +20,8 @@ from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError, TooFewSamplesError, UndefinedMetricError
 from difficulty.evaluation.choice import Choice, simplest_near_best
 from difficulty.metrics import percentile_interval
-from difficulty.model.combination import Target
+from difficulty.model.combination import Target, fold_numbers
 from difficulty.model.labelled import LabelledTokens
-from difficulty.model.stacking import fold_numbers
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.bench import Bench, Builder, Tried
 from difficulty.stages.candidates import Candidate, candidates_of

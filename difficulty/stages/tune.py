@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from difficulty.channels.heads import LinearHead
+from difficulty.channels.tuned import TunedChannel, held_out
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
-from difficulty.model.channels import TunedChannel
-from difficulty.model.heads import LinearHead
-from difficulty.model.held_out import held_out
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 

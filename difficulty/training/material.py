@@ -119,14 +119,14 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
         ours, theirs = (getattr(one, section).as_dict() for one in (recipe, start.recipe))
         differing = sorted(
             key
-            for key in ours
-            if ours[key] != theirs[key] and (section, key) != ("features", "encoder")
+            for key in ours.keys() | theirs.keys()
+            if ours.get(key) != theirs.get(key) and (section, key) != ("features", "encoder")
         )
         if differing:
             key = differing[0]
             raise RunError(
-                f"a warm start needs {section}.{key} as in the run, {theirs[key]!r}: got"
-                f" {ours[key]!r}. Use the run's recipe, or train without --start-from."
+                f"a warm start needs {section}.{key} as in the run, {theirs.get(key)!r}: got"
+                f" {ours.get(key)!r}. Use the run's recipe, or train without --start-from."
             )
 
 

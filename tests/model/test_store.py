@@ -54,24 +54,24 @@ def test_model_read_back_gives_the_same_scores_to_the_last_bit(encoder, tmp_path
     }
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["tasks told", "no tasks"])
-def test_model_on_a_transformer_is_read_back_whole(tmp_path, told):
+@pytest.mark.parametrize("with_task", [True, False], ids=["tasks known", "no tasks"])
+def test_model_on_a_transformer_is_read_back_whole(tmp_path, with_task):
     """Embeddings as they are, beside the task, as shares of centres and as a guess: settings,
     centres and scores.
     """
     encoder = load_transformer(tmp_path / "encoder")
-    model = fit_dense_model(encoder, told=told)
+    model = fit_dense_model(encoder, with_task=with_task)
     save_model(model, tmp_path)
     again = load_model(tmp_path, encoder=encoder)
     names = [channel.name for channel in again.all_channels]
-    tasks = ["task guess", "ngrams+task", "embedding+task"] if told else []
+    tasks = ["task guess", "ngrams+task", "embedding+task"] if with_task else []
     assert sorted(names) == sorted(["ngrams", "embedding", "neighbours", "length", *tasks])
     assert names == [channel.name for channel in model.all_channels]
     neighbours = next(channel for channel in again.channels if channel.name == "neighbours")
     assert (neighbours.centres, neighbours.sharpness, neighbours.strength) == (6, 10.0, 0.1)
     assert again.fitted_["neighbours"].state.tolist() == model.fitted_["neighbours"].state.tolist()
-    told_tasks = (["easy", None, "hard"] * len(IDS))[: len(IDS)]
-    before, after = (one.predict(IDS, told_tasks).by_name() for one in (model, again))
+    tasks_of_ids = (["easy", None, "hard"] * len(IDS))[: len(IDS)]
+    before, after = (one.predict(IDS, tasks_of_ids).by_name() for one in (model, again))
     assert {name: values.tolist() for name, values in after.items()} == {
         name: values.tolist() for name, values in before.items()
     }
@@ -79,7 +79,7 @@ def test_model_on_a_transformer_is_read_back_whole(tmp_path, told):
 
 def test_model_with_the_same_graph_in_another_frame_is_refused(tmp_path):
     """What the encoder reads of a request decides its vectors as much as its weights do."""
-    save_model(fit_dense_model(load_transformer(tmp_path / "encoder"), told=False), tmp_path)
+    save_model(fit_dense_model(load_transformer(tmp_path / "encoder"), with_task=False), tmp_path)
     with pytest.raises(
         RunError, match="the model was fitted with encoder [0-9a-f]{12}: got [0-9a-f]{12}"
     ):

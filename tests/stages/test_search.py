@@ -363,5 +363,5 @@ def test_a_warm_start_does_not_search(auto_run):
     "section", [{"distil": {}}, {"features": {"embedding": False, "finetune": {}}}]
 )
 def test_recipe_searches_alone(section):
-    with pytest.raises(RecipeError, match="search goes together with neither"):
+    with pytest.raises(RecipeError, match=r"must hold search without features\.finetune and distil"):
         parse_recipe({"name": "auto", "search": {}, **section}, name="auto.toml")
