@@ -47,8 +47,8 @@ def main() -> None:
 
 
 def rooms() -> list[str]:
-    """Return the folders of the package, which are its rooms."""
-    return sorted({room_of(path) for path in SOURCES if "/" in path})
+    """Return the rooms: folders, and modules at the top that are not of the ground floor."""
+    return sorted({room_of(path) for path in SOURCES if "/" in path or room_of(path) not in GROUND})
 
 
 def room_imports() -> dict[str, set[str]]:
@@ -188,7 +188,8 @@ def _arrow(room: str, below: str, tops: Mapping[str, int], columns: Mapping[str,
 
 def _summary(room: str) -> str:
     """Return the first sentence of the room's docstring."""
-    doc = ast.get_docstring(SOURCES[f"{room}/__init__.py"]) or ""
+    source = SOURCES.get(f"{room}/__init__.py") or SOURCES[f"{room}.py"]
+    doc = ast.get_docstring(source) or ""
     return (
         " ".join(doc.partition("\n\n")[0].split())
         .partition(". ")[0]
