@@ -11,7 +11,8 @@ PROGRAMS = {path.stem for path in FOLDER.glob("*.py")}
 
 def test_index_has_a_row_and_a_command_for_every_program():
     assert set(re.findall(r"^\| `(\w+)` \|", INDEX, flags=re.MULTILINE)) == PROGRAMS
-    assert set(re.findall(r"\| `(?!python )(\w+) [^`]*` \|$", INDEX, flags=re.MULTILINE)) == PROGRAMS
+    commands = re.findall(r"\| `(?!python )(\w+) [^`]*` \|$", INDEX, flags=re.MULTILINE)
+    assert {*commands} == PROGRAMS
 
 
 def test_index_links_every_result_and_nothing_that_is_not_there():
