@@ -21,7 +21,7 @@ test: .venv/.ready  ## Run the tests; pass pytest options as ARGS="-k curve".
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-fast: .venv/.ready  ## Run what your changes touch and no process, browser or proxy; without a change all such tests.
-	OMP_NUM_THREADS=1 .venv/bin/python -m tools.test_fast -q -n $(WORKERS) --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m tools.quick_tests -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 coverage: .venv/.ready  ## Run the tests and print the share of lines that they run, the total last.
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS) --dist loadfile \
@@ -38,9 +38,10 @@ check: .venv/.ready  ## Check format, lint and types: what CI runs before the te
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-fix: .venv/.ready  ## Format, and repair what ruff can.
+fix: .venv/.ready  ## Format, repair what ruff can, and draw the picture of the rooms again.
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+	.venv/bin/python -m tools.draw_rooms
 
 clean:  ## Remove environments, caches and what the demo wrote.
 	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-benchmark demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
