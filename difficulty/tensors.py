@@ -14,7 +14,7 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -28,69 +28,45 @@ Operand: TypeAlias = "Tensor | NDArray[Any] | list[int] | float"
 """A number counts as a scalar of the other side's type, a list as a vector of int64."""
 
 
-class Tensor:
-    """A value of a graph under construction.
+def _operator(op: str, dtype: DTypeLike | None = None) -> Callable[[Tensor, Operand], Tensor]:
+    return lambda left, right: left.graph(op, left, right, dtype=dtype)
 
-    Parameters
-    ----------
-    graph : GraphBuilder
-    name : str
-        What nodes call it.
-    dtype : dtype
-        Of its elements, as numpy has it.
-    """
+
+def _reduction(op: str) -> Callable[[Tensor, int], Tensor]:
+    return lambda tensor, axis: tensor.graph(op, tensor, axes=[axis], keepdims=1)
+
+
+class Tensor:
+    """A value of a graph under construction; ``name`` is what nodes call it, ``dtype`` numpy's."""
 
     def __init__(self, graph: GraphBuilder, name: str, dtype: DTypeLike) -> None:
         self.graph = graph
         self.name = name
         self.dtype = np.dtype(dtype)
 
-    def __add__(self, other: Operand) -> Tensor:
-        return self.graph("Add", self, other)
-
-    def __sub__(self, other: Operand) -> Tensor:
-        return self.graph("Sub", self, other)
-
-    def __mul__(self, other: Operand) -> Tensor:
-        return self.graph("Mul", self, other)
-
-    def __truediv__(self, other: Operand) -> Tensor:
-        return self.graph("Div", self, other)
-
-    def __mod__(self, other: Operand) -> Tensor:
-        return self.graph("Mod", self, other)
-
-    def __pow__(self, other: Operand) -> Tensor:
-        return self.graph("Pow", self, other)
-
-    def __matmul__(self, other: Operand) -> Tensor:
-        return self.graph("MatMul", self, other)
-
-    def __lt__(self, other: Tensor | list[int] | float) -> Tensor:
-        return self.graph("Less", self, other, dtype=np.bool_)
-
-    def __gt__(self, other: Tensor | list[int] | float) -> Tensor:
-        return self.graph("Greater", self, other, dtype=np.bool_)
-
-    def __ge__(self, other: Tensor | list[int] | float) -> Tensor:
-        return self.graph("GreaterOrEqual", self, other, dtype=np.bool_)
-
-    def equals(self, other: Operand) -> Tensor:
-        """Return where both are equal; ``==`` stays the comparison of the Python objects."""
-        return self.graph("Equal", self, other, dtype=np.bool_)
+    __add__ = _operator("Add")
+    __sub__ = _operator("Sub")
+    __mul__ = _operator("Mul")
+    __truediv__ = _operator("Div")
+    __mod__ = _operator("Mod")
+    __pow__ = _operator("Pow")
+    __matmul__ = _operator("MatMul")
+    __lt__ = _operator("Less", np.bool_)
+    __gt__ = _operator("Greater", np.bool_)
+    __ge__ = _operator("GreaterOrEqual", np.bool_)
+    # not __eq__: tensors are compared, and hashed, as the Python objects they are
+    equals = _operator("Equal", np.bool_)
+    at_least = _operator("Max")
+    at_most = _operator("Min")
+    # along an axis, which stays with length 1
+    max = _reduction("ReduceMax")
+    min = _reduction("ReduceMin")
+    norm = _reduction("ReduceL2")
 
     def where(self, chosen: Operand, other: Operand) -> Tensor:
         """Return ``chosen`` where this condition holds, ``other`` elsewhere."""
         branches = [side for side in (chosen, other) if isinstance(side, Tensor)]
         return self.graph("Where", self, chosen, other, dtype=branches[0].dtype)
-
-    def at_least(self, low: Operand) -> Tensor:
-        """Return the larger of both, element by element."""
-        return self.graph("Max", self, low)
-
-    def at_most(self, high: Operand) -> Tensor:
-        """Return the smaller of both, element by element."""
-        return self.graph("Min", self, high)
 
     def clip(self, low: float, high: float) -> Tensor:
         """Return the values cut to [low, high]."""
@@ -107,18 +83,6 @@ class Tensor:
     def sum(self, axis: int, *, keepdims: bool = False) -> Tensor:
         """Return the sum along an axis."""
         return self.graph("ReduceSum", self, [axis], keepdims=int(keepdims))
-
-    def max(self, axis: int) -> Tensor:
-        """Return the largest along an axis, which stays with length 1."""
-        return self.graph("ReduceMax", self, axes=[axis], keepdims=1)
-
-    def min(self, axis: int) -> Tensor:
-        """Return the smallest along an axis, which stays with length 1."""
-        return self.graph("ReduceMin", self, axes=[axis], keepdims=1)
-
-    def norm(self, axis: int) -> Tensor:
-        """Return the Euclidean length along an axis, which stays with length 1."""
-        return self.graph("ReduceL2", self, axes=[axis], keepdims=1)
 
     def affine(self, weights: NDArray[Any], bias: NDArray[Any]) -> Tensor:
         """Return ``x @ weights + bias`` in one node; x has shape (batch, in)."""
@@ -295,17 +259,24 @@ class ExportedEncoder(Protocol):
 class RequestTensors:
     """What encoders and channels read of a batch of requests.
 
+    To a table, padding and the task's id are rows past the vocabulary; to an encoder, masked.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+    vocabulary, n_tasks : int
+        Number of token ids, and of tasks, whose ids follow.
+    encoder : ExportedEncoder, optional
+        Takes the place of the one that channels ask for; it reads the same ids.
+
     Attributes
     ----------
-    ids : Tensor
-        int64, (batch, tokens).
-    mask : Tensor
-        float32, (batch, tokens); 0 for padding and for the task's id.
-    task : Tensor or None
-        int64, (batch,): 0 where the task is not known, else its place in the list, from 1.
-    rows : Tensor
-        int64, (batch, 1, tokens): rows of tables by token; padding and the task's id are past the
-        vocabulary.
+    ids, mask : Tensor of shape (batch, tokens)
+        int64, and float32: 0 for padding and for the task's id.
+    task : Tensor of shape (batch,) or None
+        int64: 0 where the task is not known, else its place in the list, from 1.
+    rows : Tensor of shape (batch, 1, tokens)
+        int64: rows of tables by token.
     n_blank : int
         Rows of nothing that a table has past the vocabulary's.
     """
@@ -318,10 +289,6 @@ class RequestTensors:
         n_tasks: int,
         encoder: ExportedEncoder | None = None,
     ) -> None:
-        """Take padding and the task off the ids: to a table both are rows past the vocabulary.
-
-        ``encoder`` takes the place of the one that channels ask for; it reads the same ids.
-        """
         self.graph = graph
         self.n_blank = n_tasks + 1
         self._encoder = encoder

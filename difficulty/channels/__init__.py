@@ -76,6 +76,8 @@ class Channel:
         Inverse regularisation of the heads on these vectors.
     encoder : Encoder or None
         Whose embeddings it reads.
+    vocabulary_size : int or None
+        Number of token ids; ``None`` where any will do.
     heads : pair of LinearHead, optional
         Fitted when the channel was made, cheap first; others are fitted with the model.
     """
@@ -84,6 +86,7 @@ class Channel:
     strength: float = 1.0
     encoder: Encoder | None = None
     heads: tuple[LinearHead, LinearHead | None] | None = None
+    vocabulary_size: int | None = None
 
     reads_embeddings = False
     """Whether the first argument of the constructor is an encoder."""
@@ -127,25 +130,21 @@ class Channel:
     ) -> Self | None:
         """Return the channel that a recipe asks for; ``None`` where it wants none.
 
-        Kinds of other packages stand under ``extra`` by name, with their constructor's arguments.
+        By default what stands under the kind's name, there or in ``extra``, goes to :meth:`load`.
 
         Raises
         ------
         RecipeError
             If the constructor does not take the settings.
         """
-        settings = features.extra.get(cls.name)
+        section = getattr(features, cls.name, None)
+        settings = section.as_dict() if section else features.extra.get(cls.name)
         try:
             return None if settings is None else cls.load(settings, encoder)
         except TypeError as error:
             raise RecipeError(
                 f"features.extra.{cls.name} is not what it takes: {error}."
             ) from error
-
-    @property
-    def vocabulary_size(self) -> int | None:
-        """Number of token ids; ``None`` where any will do."""
-        return self.encoder.vocabulary_size if self.encoder else None
 
     def with_tasks(self, tasks: Sequence[str]) -> TaskChannel | None:
         """Return the channel with task columns that stands beside it, where there is one."""
@@ -209,9 +208,10 @@ def kinds_of(features: FeatureSettings) -> list[type[Channel]]:
     RecipeError
         If it names one that has a section of its own.
     """
-    if shipped := sorted(features.extra.keys() & CHANNELS.keys()):
+    taken = sorted(name for name in features.extra if name in CHANNELS or hasattr(features, name))
+    if taken:
         raise RecipeError(
-            f"features.extra is for channels of other packages: got {shipped[0]!r}, which has a"
+            f"features.extra is for channels of other packages: got {taken[0]!r}, which has a"
             " section of its own under features."
         )
     return [_kind(name) for name in (*CHANNELS, *sorted(features.extra))]

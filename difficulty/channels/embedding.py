@@ -26,6 +26,7 @@ class EncoderChannel(Channel):
 
     def __init__(self, encoder: Encoder, *, strength: float) -> None:
         self.encoder = encoder
+        self.vocabulary_size = encoder.vocabulary_size
         self.strength = strength
 
     def prepare(
@@ -57,6 +58,7 @@ class EmbeddingChannel(EncoderChannel):
     ) -> EmbeddingChannel | None:
         """Return it where the recipe has embeddings, unless a guess of the task reads them."""
         settings = features.embedding
+        # a guess of the task takes their place, unless the recipe wants both
         guessed = bool(tasks and features.tasks and features.tasks.guess)
         if not settings or (guessed and not settings.beside_guess):
             return None

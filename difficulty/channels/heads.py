@@ -64,19 +64,20 @@ def fit_head(
     TooFewSamplesError
         If no outcome is known.
     """
-    known = np.flatnonzero(~np.isnan(failure))
-    if not len(known):
+    with_outcome = np.flatnonzero(~np.isnan(failure))
+    if not len(with_outcome):
         raise TooFewSamplesError(
             "a head needs outcomes: got none that are known. Add cheap_quality or cheap_passed to"
             " the traffic."
         )
-    rows, labels, weights = _hard_labels(failure[known], weight[known])
+    vectors, failure, weight = vectors[with_outcome], failure[with_outcome], weight[with_outcome]
+    rows, labels, weights = _hard_labels(failure, weight)
     dim = int(vectors.shape[1])
     if len(np.unique(labels)) < 2:
-        rate = (np.dot(failure[known], weight[known]) + 0.5) / (weight[known].sum() + 1.0)
+        rate = (np.dot(failure, weight) + 0.5) / (weight.sum() + 1.0)
         return LinearHead(np.zeros(dim), float(logit(rate)))
-    mean, deviation = _scaling(vectors[known])
-    scaled = vectors[known] if sp.issparse(vectors) else (vectors[known] - mean) / deviation
+    mean, deviation = _scaling(vectors)
+    scaled = vectors if sp.issparse(vectors) else (vectors - mean) / deviation
     used = _occurring(scaled)
     design = scaled[:, used]
     if start is None:
@@ -85,12 +86,13 @@ def fit_head(
         )
         learned, multiple, intercept = model.coef_[0], 0.0, float(model.intercept_[0])
     else:
-        earlier = np.asarray(vectors[known] @ start.coefficients, dtype=np.float64)
+        earlier = np.asarray(vectors @ start.coefficients, dtype=np.float64)
         learned, multiple, intercept = _fit_beside(earlier, design, rows, labels, weights, strength)
     coefficients = np.zeros(dim)
     coefficients[used] = learned / deviation[used]
-    kept = multiple * start.coefficients if start else 0.0
-    return LinearHead(coefficients + kept, intercept - float(mean @ coefficients))
+    of_start = multiple * start.coefficients if start else 0.0
+    # what standardising took off every column goes into the intercept
+    return LinearHead(coefficients + of_start, intercept - float(mean @ coefficients))
 
 
 def fit_classes(
@@ -164,6 +166,7 @@ def _fit_beside(
     logits, and the intercept.
     """
     deviation = float(earlier.std())
+    # all columns share one strength: scaling this one gives the multiple a strength of its own
     scale = np.sqrt(_START_STRENGTH / strength) / deviation if deviation > 1e-9 else 0.0
     column = (scale * earlier)[:, None]
     beside = (
@@ -171,10 +174,11 @@ def _fit_beside(
         if isinstance(design, np.ndarray)
         else sp.csr_array(sp.hstack([design, column], format="csr"))
     )
-    found = _penalised_logistic(
+    *learned, multiple, intercept = _penalised_logistic(
         beside[rows], labels, weights, offset=earlier[rows], strength=strength
     )
-    return found[:-2], 1.0 + scale * float(found[-2]), float(found[-1])
+    # the earlier logits are the offset, so the column's weight is what the multiple is above 1
+    return np.array(learned), 1.0 + scale * float(multiple), float(intercept)
 
 
 def _penalised_logistic(

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import Matrix
-from difficulty.encoders.base import Encoder
-from difficulty.recipe import FeatureSettings
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -30,13 +28,6 @@ class LengthChannel(Channel):
 
     def __init__(self, *, strength: float = 1.0) -> None:
         self.strength = strength
-
-    @classmethod
-    def from_features(
-        cls, features: FeatureSettings, encoder: Encoder, tasks: Sequence[str]
-    ) -> LengthChannel | None:
-        """Return it where the recipe has the section."""
-        return cls(strength=features.length.strength) if features.length else None
 
     def prepare(
         self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None

@@ -8,7 +8,6 @@ single request is in the scorer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from sklearn.cluster import KMeans
 from difficulty.channels.embedding import EncoderChannel
 from difficulty.channels.heads import Matrix
 from difficulty.encoders.base import Encoder
-from difficulty.recipe import FeatureSettings
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -59,19 +57,13 @@ class NeighbourChannel(EncoderChannel):
         self.centres = centres
         self.sharpness = sharpness
 
-    @classmethod
-    def from_features(
-        cls, features: FeatureSettings, encoder: Encoder, tasks: Sequence[str]
-    ) -> NeighbourChannel | None:
-        """Return it where the recipe has the section."""
-        return cls(encoder, **features.neighbours.as_dict()) if features.neighbours else None
-
     def settings(self) -> dict[str, Any]:
         """Return most centres and sharpness."""
         return {"centres": self.centres, "sharpness": self.sharpness}
 
     def fit(self, prepared: Matrix) -> FloatArray:
         """Return the centres, unit vectors of shape (n_centres, dim)."""
+        # one seed for all: equal traffic has equal centres, whatever the recipe deals by chance
         return unit_centres(np.asarray(prepared), most=self.centres, seed=0)
 
     def transform(self, prepared: Matrix, state: FloatArray) -> FloatArray:

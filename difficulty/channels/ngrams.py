@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel, HeadColumns, Tasks
-from difficulty.channels.heads import LinearHead, Matrix
+from difficulty.channels.heads import LinearHead
 from difficulty.channels.task_columns import TaskChannel
 from difficulty.encoders.base import Encoder
 from difficulty.errors import InvalidValueError
@@ -37,8 +37,8 @@ _MOST_TOKENS = 16_384
 """Longest request that a graph can count n-grams of."""
 
 
-class NgramFeatures:
-    """Sparse n-gram vectors of token ids.
+class NgramChannel(Channel):
+    """Sparse n-gram vectors of token ids; the state is the inverse document frequencies.
 
     Parameters
     ----------
@@ -46,54 +46,8 @@ class NgramFeatures:
         Number of token ids; unigrams take the first ``vocabulary_size`` columns.
     buckets : int, default 65536
         Number of columns that bigrams are hashed into.
+    strength : float, default 0.3
     """
-
-    def __init__(self, vocabulary_size: int, *, buckets: int = 65_536) -> None:
-        if buckets < 1:
-            raise InvalidValueError("buckets", buckets, rule="be at least 1")
-        self.vocabulary_size = vocabulary_size
-        self.buckets = buckets
-
-    @property
-    def dim(self) -> int:
-        """Number of columns."""
-        return self.vocabulary_size + self.buckets
-
-    def counts(self, ids: Sequence[Sequence[int]]) -> sp.csr_array:
-        """Return how often each n-gram occurs, sparse of shape (n_requests, dim)."""
-        columns = [self._columns(np.asarray(row, dtype=np.int64)) for row in ids]
-        ends = np.cumsum([0, *map(len, columns)])
-        flat = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
-        matrix = sp.csr_array((np.ones(len(flat)), flat, ends), shape=(len(columns), self.dim))
-        matrix.sum_duplicates()
-        return matrix
-
-    def inverse_frequencies(self, counts: sp.csr_array) -> FloatArray:
-        """Return ``ln((1 + n) / (1 + df))`` of each column, of shape (dim,); columns that do not
-        occur carry 0.
-        """
-        seen = np.bincount(counts.indices, minlength=self.dim)
-        return np.where(seen > 0, np.log((1.0 + counts.shape[0]) / (1.0 + seen)), 0.0)
-
-    def weigh(self, counts: sp.csr_array, inverse_frequencies: FloatArray) -> sp.csr_array:
-        """Return ``(1 + ln count) * inverse frequency``, each row brought to length 1 (or left all
-        zero).
-        """
-        values = (1.0 + np.log(counts.data)) * inverse_frequencies[counts.indices]
-        row_of = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-        lengths = np.sqrt(np.bincount(row_of, weights=values**2, minlength=counts.shape[0]))
-        scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-        return sp.csr_array(
-            (values * scale[row_of], counts.indices, counts.indptr), shape=counts.shape
-        )
-
-    def _columns(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
-        hashed = (row[:-1] * LEFT_MULTIPLIER + row[1:] * RIGHT_MULTIPLIER) % self.buckets
-        return np.concatenate([row, self.vocabulary_size + hashed])
-
-
-class NgramChannel(Channel):
-    """Token n-grams; its state is the inverse document frequencies."""
 
     name = "ngrams"
     is_light = True
@@ -102,7 +56,10 @@ class NgramChannel(Channel):
     def __init__(
         self, vocabulary_size: int, *, buckets: int = 65_536, strength: float = 0.3
     ) -> None:
-        self.features = NgramFeatures(vocabulary_size, buckets=buckets)
+        if buckets < 1:
+            raise InvalidValueError("buckets", buckets, rule="be at least 1")
+        self.vocabulary_size: int = vocabulary_size
+        self.buckets = buckets
         self.strength = strength
 
     @classmethod
@@ -114,31 +71,43 @@ class NgramChannel(Channel):
         return cls(encoder.vocabulary_size, **settings.as_dict()) if settings else None
 
     @property
-    def vocabulary_size(self) -> int:
-        """Number of token ids."""
-        return self.features.vocabulary_size
+    def dim(self) -> int:
+        """Number of columns."""
+        return self.vocabulary_size + self.buckets
 
     def settings(self) -> dict[str, Any]:
         """Return the numbers of token ids and of buckets."""
-        return {"vocabulary_size": self.vocabulary_size, "buckets": self.features.buckets}
+        return {"vocabulary_size": self.vocabulary_size, "buckets": self.buckets}
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> sp.csr_array:
-        """Return n-gram counts."""
-        return self.features.counts(ids)
+        """Return how often each n-gram occurs, sparse of shape (n_requests, dim)."""
+        columns = [self._columns(np.asarray(row, dtype=np.int64)) for row in ids]
+        ends = np.cumsum([0, *map(len, columns)])
+        flat = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
+        counts = sp.csr_array((np.ones(len(flat)), flat, ends), shape=(len(columns), self.dim))
+        counts.sum_duplicates()
+        return counts
 
-    def fit(self, prepared: Matrix) -> FloatArray:
-        """Return the inverse document frequencies."""
-        return self.features.inverse_frequencies(prepared)
+    def fit(self, prepared: sp.csr_array) -> FloatArray:
+        """Return ``ln((1 + n) / (1 + df))`` of each column; those that do not occur carry 0."""
+        seen = np.bincount(prepared.indices, minlength=self.dim)
+        return np.where(seen > 0, np.log((1.0 + prepared.shape[0]) / (1.0 + seen)), 0.0)
 
-    def transform(self, prepared: Matrix, state: FloatArray) -> sp.csr_array:
-        """Return weighted n-grams of unit length."""
-        return self.features.weigh(prepared, state)
+    def transform(self, prepared: sp.csr_array, state: FloatArray) -> sp.csr_array:
+        """Return ``(1 + ln count) * inverse frequency``, rows of length 1 unless all zero."""
+        values = (1.0 + np.log(prepared.data)) * state[prepared.indices]
+        row_of = np.repeat(np.arange(prepared.shape[0]), np.diff(prepared.indptr))
+        lengths = np.sqrt(np.bincount(row_of, weights=values**2, minlength=prepared.shape[0]))
+        scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        return sp.csr_array(
+            (values * scale[row_of], prepared.indices, prepared.indptr), shape=prepared.shape
+        )
 
     def with_tasks(self, tasks: Sequence[str]) -> TaskChannel:
         """Return n-grams with task columns."""
         return TaskChannel(self, tasks)
 
-    def pair_counts(self, prepared: Matrix) -> sp.csr_array:
+    def pair_counts(self, prepared: sp.csr_array) -> sp.csr_array:
         """Return the counts of bigrams."""
         return sp.csr_array(prepared[:, self.vocabulary_size :])
 
@@ -179,6 +148,10 @@ class NgramChannel(Channel):
             wording=n_heads if pairs else None,
         )
 
+    def _columns(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        hashed = (row[:-1] * LEFT_MULTIPLIER + row[1:] * RIGHT_MULTIPLIER) % self.buckets
+        return np.concatenate([row, self.vocabulary_size + hashed])
+
     def _rows(self, requests: RequestTensors) -> Tensor:
         """Return the table's rows of the unigrams and of the bigrams, int64 of shape (batch, 2,
         tokens).
@@ -189,7 +162,7 @@ class NgramChannel(Channel):
         left, nothing = requests.rows, self.vocabulary_size + requests.n_blank - 1
         right = left.pad([0, 0, 0, 0, 0, 1], nothing).cut(1, None, axis=2)
         mixed = left * LEFT_MULTIPLIER + right * RIGHT_MULTIPLIER
-        hashed = mixed % self.features.buckets + (nothing + 1)
+        hashed = mixed % self.buckets + (nothing + 1)
         whole = left.at_least(right) < self.vocabulary_size
         return requests.graph.concat([left, whole.where(hashed, nothing)], axis=1)
 

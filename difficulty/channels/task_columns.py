@@ -33,7 +33,7 @@ class TaskColumns:
         columns = np.array(
             [self._column_of.get(task or "", -1) for task in tasks or [None] * n], dtype=np.int64
         )
-        rows = np.flatnonzero(columns >= 0)
+        rows = np.flatnonzero(columns >= 0)  # others have no mark at all
         return sp.csr_array((np.ones(len(rows)), (rows, columns[rows])), shape=(n, len(self.tasks)))
 
 

@@ -8,8 +8,8 @@ judging or combining it; only samples of held-out groups count there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from difficulty.channels.embedding import EncoderChannel
 from difficulty.channels.heads import LinearHead
 from difficulty.encoders.base import Encoder
-from difficulty.recipe import FeatureSettings
 
 
 class TunedChannel(EncoderChannel):
@@ -42,24 +41,12 @@ class TunedChannel(EncoderChannel):
         encoder: Encoder,
         *,
         held_out: float,
+        strength: float = 1.0,
         heads: tuple[LinearHead, LinearHead | None] | None = None,
     ) -> None:
-        super().__init__(encoder, strength=1.0)
+        super().__init__(encoder, strength=strength)
         self.held_out = held_out
         self.heads = heads
-
-    @classmethod
-    def load(cls, settings: Mapping[str, Any], encoder: Encoder | None) -> Self:
-        """Return the channel without its heads, which the model holds."""
-        assert encoder
-        return cls(encoder, held_out=settings["held_out"])
-
-    @classmethod
-    def from_features(
-        cls, features: FeatureSettings, encoder: Encoder, tasks: Sequence[str]
-    ) -> TunedChannel | None:
-        """Return nothing: settings alone do not train an encoder."""
-        return None
 
     def settings(self) -> dict[str, Any]:
         """Return the share that was held out."""

@@ -135,7 +135,7 @@ def ship(
             sign_with=key,
             progress=say,
         )
-    parity = shipped.parity
+    parity, advice = shipped.parity, finished.record.familiarity
     if json:
         print_json(
             {
@@ -151,7 +151,7 @@ def ship(
                     name: estimate.as_dict()
                     for name, estimate in shipped.evaluation.overall.items()
                 },
-                "familiarity": finished.lineage.get("familiarity"),
+                "familiarity": advice.as_dict() if advice else None,
                 "early": _early_form(shipped),
             }
         )
@@ -160,8 +160,8 @@ def ship(
     print_point(shipped.point, shipped.evaluation.overall)
     for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
         out.print(sentence, markup=False)
-    if advice := finished.lineage.get("familiarity"):
-        out.print(advice["sentence"], markup=False)
+    if advice:
+        out.print(advice.sentence, markup=False)
     out.print(f"wrote {out_path}", markup=False)
 
 
@@ -227,13 +227,13 @@ def _min_familiarity(run: Run, given: str | None) -> float | str | None:
     """
     if given != "recommended":
         return given
-    advice = run.lineage.get("familiarity")
+    advice = run.record.familiarity
     if not advice:
         raise RunError(
             "a recommended min_familiarity needs a run in which tasks were left out:"
             f" {str(run.folder)!r} is none. Train without --no-unseen-tasks, or pass a number."
         )
-    return float(advice["recommended"])
+    return advice.recommended
 
 
 def _policy(run: Run, given: Mapping[str, Any]) -> PolicySettings | None:

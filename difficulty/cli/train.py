@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,10 @@ from difficulty.cli.console import CachePath, JsonFlag, OutPath, err, out, print
 from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
+    from difficulty.evaluation import Evaluation
     from difficulty.stages.train import Tracker
+    from difficulty.training.record import SearchRecord
+    from difficulty.training.run import Run
 
 
 def train(
@@ -74,9 +77,7 @@ def train(
 
     Example: difficulty train traffic.parquet -o runs/first
     """
-    from difficulty.cli.train import search_table
     from difficulty.recipe import parse_recipe
-    from difficulty.report.console import evaluation_table
     from difficulty.stages.train import train
     from difficulty.training.run import Run
     from difficulty.training.shipped import find_encoder, find_recipe
@@ -111,42 +112,51 @@ def train(
             tracker=tracker,
             progress=say,
         )
+    record = run.record
     if json:
-        form = {
+        form: dict[str, Any] = {
             "run": str(run.folder),
             "target": run.model.target,
-            "samples": run.lineage["samples"],
+            "samples": record.samples.as_dict(),
             "metrics": evaluation.as_dict(),
         }
-        form |= {name: run.lineage[name] for name in ("reading", "familiarity", "search")}
-        print_json(form | {"learning_curve": run.learning_curve})
+        for name in ("reading", "familiarity", "search"):
+            form[name] = part.as_dict() if (part := getattr(record, name)) else None
+        curve = run.learning_curve
+        print_json(form | {"learning_curve": curve.as_dict() if curve else None})
         return
-    samples = run.lineage["samples"]
+    _print_run(run, evaluation, start_from)
+
+
+def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> None:
+    """Print what became of the samples, the test figures, and what is to be known of them."""
+    from difficulty.report.console import evaluation_table
+
+    record, samples = run.record, run.record.samples
     out.print(
-        f"target {run.model.target}; {samples['fit']:,} fit, {samples['calibration']:,}"
-        f" calibration, {samples['test']:,} test samples"
+        f"target {run.model.target}; {samples.fit:,} fit, {samples.calibration:,}"
+        f" calibration, {samples.test:,} test samples"
     )
-    if samples["aside"]:
-        seen = f", or seen by {start_from}" if start else ""
+    if samples.aside:
+        seen = f", or seen by {start_from}" if start_from else ""
         out.print(
-            f"{samples['aside']:,} samples set aside: near-duplicates of samples in two"
-            f" splits{seen}",
+            f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}",
             markup=False,
         )
-    for note in (run.lineage["logged"] or {}).get("notes", ()):
+    for note in record.logged.notes if record.logged else ():
         err.print(f"warning: {note}", markup=False)
-    if run.lineage["search"]:
-        out.print(search_table(run.lineage["search"]))
+    if record.search:
+        out.print(search_table(record.search))
     out.print(evaluation_table(evaluation))
-    if run.learning_curve:
-        out.print(run.learning_curve["sentence"], markup=False)
-    if advice := run.lineage["familiarity"]:
-        out.print(advice["sentence"], markup=False)
-    if any(found := run.lineage["labels"]["suspicious"].values()):
-        tasks, regions, rows = found
+    if curve := run.learning_curve:
+        out.print(curve.sentence, markup=False)
+    if record.familiarity:
+        out.print(record.familiarity.sentence, markup=False)
+    if record.labels and any(record.labels.suspicious.as_dict().values()):
+        suspicious = record.labels.suspicious
         out.print(
-            f"suspicious labels: {tasks:,} samples by their task, {regions:,} by region, {rows:,}"
-            " by themselves: suspicious.jsonl"
+            f"suspicious labels: {suspicious.task:,} samples by their task, {suspicious.region:,}"
+            f" by region, {suspicious.row:,} by themselves: suspicious.jsonl"
         )
     out.print(f"wrote {run.folder}", markup=False)
 
@@ -164,20 +174,19 @@ def _tracker(uri: str, experiment: str) -> Tracker:
     )
 
 
-def search_table(report: Mapping[str, Any], *, most: int = 8) -> RenderableType:
+def search_table(report: SearchRecord, *, most: int = 8) -> RenderableType:
     """Return a search's report as a table of the best candidates and the chosen one, with a line on
     what was left untried.
 
     Parameters
     ----------
-    report : mapping
-        ``search`` of run.json.
+    report : SearchRecord
     most : int, default 8
         Candidates shown.
     """
-    ranked = sorted(report["tried"], key=lambda entry: entry["behind_best"])
-    shown = [entry for place, entry in enumerate(ranked) if place < most or entry["chosen"]]
-    figure = report["figure"].upper()
+    ranked = sorted(report.tried, key=lambda entry: entry.behind_best)
+    shown = [entry for place, entry in enumerate(ranked) if place < most or entry.chosen]
+    figure = report.figure.upper()
     table = Table(
         "tried",
         f"inner {figure}",
@@ -186,23 +195,23 @@ def search_table(report: Mapping[str, Any], *, most: int = 8) -> RenderableType:
         title_justify="left",
     )
     for entry in shown:
-        value = f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+        value = f"{entry.value:.3f} [{entry.low:.3f}, {entry.high:.3f}]"
         behind = (
             "best"
-            if entry["name"] == report["best"]
-            else f"{entry['behind_best']:.3f} ({entry['standard_error']:.3f})"
+            if entry.name == report.best
+            else f"{entry.behind_best:.3f} ({entry.standard_error:.3f})"
         )
-        name = f"{entry['name']}{'  <- chosen' if entry['chosen'] else ''}"
-        table.add_row(Text(name), Text(value), behind, style="bold" if entry["chosen"] else None)
-    tried, untried = len(ranked), report["untried"]
+        name = f"{entry.name}{'  <- chosen' if entry.chosen else ''}"
+        table.add_row(Text(name), Text(value), behind, style="bold" if entry.chosen else None)
+    tried, untried = len(ranked), report.untried
     counted = (
-        f"{tried} candidates tried in {report['seconds']:.0f} s; chosen is the simplest within one"
+        f"{tried} candidates tried in {report.seconds:.0f} s; chosen is the simplest within one"
         " standard error of the best."
     )
     missed = (
-        f" Left untried for want of time ({report['minutes']:g} minutes): {len(untried)}, see"
+        f" Left untried for want of time ({report.minutes:g} minutes): {len(untried)}, see"
         " run.json."
         if untried
         else ""
     )
-    return Group(table, Text(counted + missed), Text(report["note"]))
+    return Group(table, Text(counted + missed), Text(report.note))

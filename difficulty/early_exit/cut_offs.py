@@ -28,6 +28,7 @@ CONFIDENCE = 0.95
 KINDS = {"with_task": "with a known task", "without_task": "without a known task"}
 """Kinds of requests, which have cut-offs of their own, and what sentences call them."""
 _EDGE = 1e-6
+# a request as far off as the cut-off itself has to stay inside, whatever rounding does
 _ROUNDING = 1.0 + 1e-9
 
 
@@ -99,6 +100,7 @@ def choose_cut_offs(
     tested = _one_of_each(groups)
     allowed = _most_changes(len(tested), budget, 1.0 - confidence)
     if allowed < 0:
+        # n requests without a change happen with probability (1 - budget)^n at the budget
         least = int(np.ceil(np.log(1.0 - confidence) / np.log(1.0 - budget)))
         raise NotAttainableError(
             f"early exit that changes at most {budget:g} of the decisions with confidence"
@@ -108,6 +110,7 @@ def choose_cut_offs(
     wrong = np.sort(distance[tested][changes[tested]])[::-1]
     width = float(wrong[allowed]) * _ROUNDING if len(wrong) > allowed else 0.0
     low, high = (float(expit(middle + side * width)) for side in (-1, 1))
+    # a threshold on the edge was moved for its logit, and must not end up outside
     low, high = min(low, threshold), max(high, threshold)
     figures = figures_of_exit(early, score, threshold=threshold, low=low, high=high)
     if figures["asked"].value == 1.0:

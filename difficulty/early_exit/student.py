@@ -29,6 +29,7 @@ from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.errors import InvalidValueError, RunError
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.saved_model import get_head, read_arrays
 
 FloatArray = NDArray[np.float64]
 _PENALTY = 0.3
@@ -74,8 +75,8 @@ class EarlyModel:
         scores = _scores(model, model.without_task_, self.without_task, ids, None)
         if self.with_task is None or model.with_task_ is None or not model.tasks or tasks is None:
             return scores
-        known = model.tasks.known(tasks, len(ids))
-        return np.where(known, _scores(model, model.with_task_, self.with_task, ids, tasks), scores)
+        with_task = _scores(model, model.with_task_, self.with_task, ids, tasks)
+        return np.where(model.tasks.known(tasks, len(ids)), with_task, scores)
 
 
 def fit_early(
@@ -117,14 +118,11 @@ def own_part(combination: Combination, column: int) -> OwnPart:
     """Return what a channel adds to the logit of a combination's score; ``column`` is its place
     among those that the combination reads.
     """
-    if combination.gain is not None:
-        return OwnPart(
-            float(2.0 * combination.score_calibrator.slope * combination.gain.weights[column]), True
-        )
-    return OwnPart(
-        float(combination.cheap.calibrator.slope * combination.cheap.stack.coefficients[column]),
-        False,
-    )
+    gain, cheap = combination.gain, combination.cheap
+    if gain is not None:
+        # the score's calibrator reads twice the gain
+        return OwnPart(float(2.0 * combination.score_calibrator.slope * gain.weights[column]), True)
+    return OwnPart(float(cheap.calibrator.slope * cheap.stack.coefficients[column]), False)
 
 
 def save_early(early: EarlyModel, path: Path) -> None:
@@ -145,18 +143,8 @@ def load_early(path: Path) -> EarlyModel:
     RunError
         If the file is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            heads = [
-                LinearHead(arrays[f"{name}.coefficients"], float(arrays[f"{name}.intercept"]))
-                if f"{name}.intercept" in arrays
-                else None
-                for name in _STORED_NAMES
-            ]
-    except (ValueError, OSError, KeyError) as error:
-        raise RunError(
-            f"model file {str(path)!r} cannot be read ({error}). Train again."
-        ) from error
+    arrays = read_arrays(path)
+    heads = [get_head(arrays, name) for name in _STORED_NAMES]
     if heads[0] is None:
         raise RunError(
             f"model file {str(path)!r} lacks the head for requests without a task. Train again."

@@ -20,7 +20,7 @@ from difficulty.channels import Channel
 from difficulty.channels.heads import LinearHead
 from difficulty.encoders.base import Encoder
 from difficulty.errors import InvalidValueError
-from difficulty.export.readout import Affine, Branch, Evidence, read_familiarity, read_outcomes
+from difficulty.export.readout import Affine, Branch, HeadEvidence, read_familiarity, read_outcomes
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.tensors import GraphBuilder, RequestTensors
@@ -33,12 +33,13 @@ def build_graph(model: DifficultyModel, *, encoder: Encoder | None = None) -> on
     """Return the ONNX form of a fitted model; ``encoder`` takes the place of the model's own, which
     reads the same ids.
     """
-    graph, evidence = GraphBuilder(), Evidence()
+    graph, evidence = GraphBuilder(), HeadEvidence()
     requests = requests_of(graph, model, encoder=encoder)
     if requests.task:
         n_tasks = requests.n_blank - 1
-        known = graph.constant(np.eye(n_tasks + 1, dtype=np.float32)[:, 1:])
-        evidence.add(_TASK, known.take(requests.task), n_tasks)
+        # the row of a request without a known task is all zero
+        marks = graph.constant(np.eye(n_tasks + 1, dtype=np.float32)[:, 1:])
+        evidence.add(_TASK, marks.take(requests.task), n_tasks)
     logits, wording = _add_channels(model, requests, evidence)
     topic = _add_topic(model, requests, evidence)
     branches = [_branch(model.without_task_, logits, model.channels)]
@@ -82,7 +83,7 @@ def _vocabulary_size(model: DifficultyModel) -> int:
 
 
 def _add_channels(
-    model: DifficultyModel, requests: RequestTensors, evidence: Evidence
+    model: DifficultyModel, requests: RequestTensors, evidence: HeadEvidence
 ) -> tuple[dict[str, Affine], int | None]:
     """Add what the heads on every channel read; return their logits by channel, and the column of
     the wording.
@@ -96,21 +97,23 @@ def _add_channels(
         with_task = model.fitted_[beside.name].heads if beside else []
         # heads beside the task read the same columns, and a part for the task that is the last
         start = -len(beside.columns.tasks) if beside else None
-        read = heads + [LinearHead(one.coefficients[:start], one.intercept) for one in with_task]
-        found = channel.export_heads(requests, state, read, common[0].log_share if common else None)
-        evidence.add(channel.name, found.columns, len(found.weights))
-        if found.wording is not None:
-            wording = evidence.column(channel.name, found.wording)
+        read = heads + [LinearHead(head.coefficients[:start], head.intercept) for head in with_task]
+        log_share = common[0].log_share if common else None
+        columns, weights, bias, place = channel.export_heads(requests, state, read, log_share)
+        evidence.add(channel.name, columns, len(weights))
+        wording = wording if place is None else evidence.column(channel.name, place)
         n = len(heads)
-        logits[channel.name] = Affine({channel.name: found.weights[:, :n]}, found.bias[:n])
+        logits[channel.name] = Affine({channel.name: weights[:, :n]}, bias[:n])
         if beside:
             shifts = np.stack([head.coefficients[start:] for head in with_task], axis=1)
-            parts = {channel.name: found.weights[:, n:], _TASK: shifts}
-            logits[beside.name] = Affine(parts, found.bias[n:])
+            parts = {channel.name: weights[:, n:], _TASK: shifts}
+            logits[beside.name] = Affine(parts, bias[n:])
     return logits, wording
 
 
-def _add_topic(model: DifficultyModel, requests: RequestTensors, evidence: Evidence) -> int | None:
+def _add_topic(
+    model: DifficultyModel, requests: RequestTensors, evidence: HeadEvidence
+) -> int | None:
     """Add the cosine with the nearest centre; return its column."""
     encoder = next((channel.encoder for channel in model.channels if channel.encoder), None)
     if encoder is None or not model.familiarity_ or not model.familiarity_.topic:

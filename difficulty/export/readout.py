@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.model.calibration import Calibrator
-from difficulty.model.combination import Combination, OutcomeModel
+from difficulty.model.combination import Combination, OutcomeStack
 from difficulty.model.familiarity import Familiarity, Percentile
 from difficulty.tensors import Tensor
 
@@ -55,7 +55,7 @@ class Affine:
         return Affine(parts, self.bias @ weights + bias)
 
 
-class Evidence:
+class HeadEvidence:
     """Tensors of shape (batch, columns), by name."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Branch:
     logits: Affine
 
     @property
-    def models(self) -> list[OutcomeModel]:
+    def models(self) -> list[OutcomeStack]:
         """The outcomes, cheap first."""
         cheap, frontier = self.combination.cheap, self.combination.frontier
         return [cheap, frontier] if frontier else [cheap]
@@ -108,25 +108,27 @@ class Branch:
         weights, bias = np.zeros((len(self.logits.bias), width)), np.zeros(width)
         for column, outcome in enumerate(models):
             slope = outcome.calibrator.slope
+            # logits stand channel by channel, in each as the outcomes stand here
             weights[column::width, column] = slope * outcome.stack.coefficients
             bias[column] = slope * outcome.stack.intercept + outcome.calibrator.intercept
         return self.logits.then(weights, bias)
 
 
 def read_outcomes(
-    evidence: Evidence, branches: Sequence[Branch], task: Tensor | None, *, n_tasks: int
+    evidence: HeadEvidence, branches: Sequence[Branch], task: Tensor | None, *, n_tasks: int
 ) -> dict[str, Tensor]:
     """Return the outputs by name, each of shape (batch,).
 
     Parameters
     ----------
-    evidence : Evidence
+    evidence : HeadEvidence
     branches : sequence of one or two Branch
         For requests without and with a known task.
     task : Tensor or None
         Of shape (batch,), 0 to ``n_tasks``: above 0 the second branch is read, which knows as many
         outcomes as the first.
     """
+    # one sigmoid gives the outcomes and, where a gain is read from them, every channel's own
     gains = [branch for branch in branches if branch.combination.gain is not None]
     first = Affine.side_by_side(
         [*(branch.stack() for branch in branches), *(branch.logits for branch in gains)]
@@ -136,6 +138,7 @@ def read_outcomes(
     columns = np.arange(len(branches) * n_outcomes).reshape(len(branches), n_outcomes)
     joined, total = [values], width
     calibrators = [outcome.calibrator for branch in branches for outcome in branch.models]
+    # a calibrator with two knots is the sigmoid alone
     if any(len(calibrator.knots) > 2 for calibrator in calibrators):
         joined.append(pieces(values, width, list(enumerate(calibrators))))
         columns = columns + width
@@ -154,14 +157,14 @@ def read_outcomes(
 
 
 def read_familiarity(
-    familiarity: Familiarity, evidence: Evidence, *, topic: int | None, wording: int | None
+    familiarity: Familiarity, evidence: HeadEvidence, *, topic: int | None, wording: int | None
 ) -> Tensor:
     """Return the percentile of the smaller of the measures' percentiles, of shape (batch,).
 
     Parameters
     ----------
     familiarity : Familiarity
-    evidence : Evidence
+    evidence : HeadEvidence
     topic, wording : int or None
         Columns with the cosine and with the mean log share of pairs above that of the rarest.
     """

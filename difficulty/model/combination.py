@@ -106,7 +106,7 @@ class GainWeights:
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeModel:
+class OutcomeStack:
     """Combination of the channels' logits of one outcome, and its calibration."""
 
     stack: LinearHead
@@ -118,9 +118,9 @@ class OutcomeModel:
 
     def calibrated(
         self, logits: FloatArray, failure: FloatArray, weight: FloatArray
-    ) -> OutcomeModel:
+    ) -> OutcomeStack:
         """Return the same combination, calibrated on held-out requests."""
-        return OutcomeModel(self.stack, fit_calibrator(self.stack.logits(logits), failure, weight))
+        return OutcomeStack(self.stack, fit_calibrator(self.stack.logits(logits), failure, weight))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class Combination:
 
     Attributes
     ----------
-    cheap, frontier : OutcomeModel
+    cheap, frontier : OutcomeStack
         ``frontier`` is ``None`` when no frontier outcome is known.
     gain : GainWeights or None
         For target ``benefit``; for ``failure`` the score is P(cheap fails).
@@ -137,8 +137,8 @@ class Combination:
         Maps twice the gain to ``difficulty_score``.
     """
 
-    cheap: OutcomeModel
-    frontier: OutcomeModel | None
+    cheap: OutcomeStack
+    frontier: OutcomeStack | None
     gain: GainWeights | None
     score_calibrator: Calibrator = field(default_factory=Calibrator)
 
@@ -161,7 +161,7 @@ class Combination:
             among[columns] = weights
             return among
 
-        def outcome(model: OutcomeModel) -> OutcomeModel:
+        def outcome(model: OutcomeStack) -> OutcomeStack:
             return replace(
                 model, stack=replace(model.stack, coefficients=wide(model.stack.coefficients))
             )
@@ -194,27 +194,24 @@ def mean_of(first: Combination, second: Combination) -> Combination:
     outcomes; it is not calibrated.
     """
 
-    def outcome(one: OutcomeModel, other: OutcomeModel) -> OutcomeModel:
-        stacks = one.stack, other.stack
-        return OutcomeModel(
+    def outcome(left: OutcomeStack, right: OutcomeStack) -> OutcomeStack:
+        stacks = left.stack, right.stack
+        return OutcomeStack(
             LinearHead(
                 np.mean([stack.coefficients for stack in stacks], axis=0),
                 float(np.mean([stack.intercept for stack in stacks])),
             )
         )
 
-    gains = [one.gain for one in (first, second) if one.gain]
-    gain = (
-        GainWeights(
-            np.mean([one.weights for one in gains], axis=0),
-            float(np.mean([one.intercept for one in gains])),
+    frontier = gain = None
+    if first.frontier and second.frontier:
+        frontier = outcome(first.frontier, second.frontier)
+    if first.gain and second.gain:
+        gains = first.gain, second.gain
+        gain = GainWeights(
+            np.mean([gain.weights for gain in gains], axis=0),
+            float(np.mean([gain.intercept for gain in gains])),
         )
-        if gains
-        else None
-    )
-    frontier = (
-        outcome(first.frontier, second.frontier) if first.frontier and second.frontier else None
-    )
     return Combination(cheap=outcome(first.cheap, second.cheap), frontier=frontier, gain=gain)
 
 
@@ -239,23 +236,17 @@ def fit_combination(
         The same of each outcome's weights.
     """
     weight = outcomes.weight
-    no_frontier = np.isnan(outcomes.frontier_failure).all()
-    frontier = (
-        None
-        if no_frontier
-        else OutcomeModel(
-            fit_outcome_stack(logits.frontier, outcomes.frontier_failure, weight, prior=prior)
-        )
-    )
-    return Combination(
-        cheap=OutcomeModel(
-            fit_outcome_stack(logits.cheap, outcomes.cheap_failure, weight, prior=prior)
-        ),
-        frontier=frontier,
-        gain=fit_gain_weights(logits.differences, outcomes.gain, weight, start=start)
-        if target == "benefit"
-        else None,
-    )
+
+    def outcome(of_heads: FloatArray, failure: FloatArray) -> OutcomeStack:
+        return OutcomeStack(fit_outcome_stack(of_heads, failure, weight, prior=prior))
+
+    frontier = gain = None
+    if not np.isnan(outcomes.frontier_failure).all():
+        frontier = outcome(logits.frontier, outcomes.frontier_failure)
+    if target == "benefit":
+        gain = fit_gain_weights(logits.differences, outcomes.gain, weight, start=start)
+    cheap = outcome(logits.cheap, outcomes.cheap_failure)
+    return Combination(cheap=cheap, frontier=frontier, gain=gain)
 
 
 def fit_outcome_stack(
@@ -272,12 +263,13 @@ def fit_outcome_stack(
     prior : ndarray of shape (n_heads,), optional
         Weights to shrink towards, instead of 1 for the first head alone.
     """
-    known = ~np.isnan(failure)
-    x, y, w = logits[known], failure[known], weight[known]
+    with_outcome = ~np.isnan(failure)
+    x, y, w = logits[with_outcome], failure[with_outcome], weight[with_outcome]
     if len(np.unique(y)) < 2:
         return fit_head(logits, failure, weight, strength=1.0)
     rate = np.average(y, weights=w)
     towards = np.eye(1, x.shape[1])[0] if prior is None else prior
+    # what so many samples would tell of each weight: the curvature of the loss at their rate
     information = _PRIOR_SAMPLES * rate * (1.0 - rate) * x.var(axis=0)
 
     def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
@@ -287,8 +279,9 @@ def fit_outcome_stack(
         return float(misfit), np.append(x.T @ residual + information * away, residual.sum())
 
     bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
-    found = minimize(loss, np.append(towards, 0.0), jac=True, method="L-BFGS-B", bounds=bounds).x
-    return LinearHead(found[:-1], float(found[-1]))
+    start = np.append(towards, 0.0)
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return LinearHead(fitted[:-1], float(fitted[-1]))
 
 
 def fit_gain_weights(
@@ -315,14 +308,15 @@ def fit_gain_weights(
         Those it shrinks towards when nothing is learned (no known gain, or no head with a positive
         weight).
     """
-    known = ~np.isnan(gain)
-    x, y, w = differences[known], gain[known], weight[known]
+    with_gain = ~np.isnan(gain)
+    x, y, w = differences[with_gain], gain[with_gain], weight[with_gain]
     fallback = start or GainWeights(np.eye(1, differences.shape[1])[0], 0.0)
     if len(y) < 2:
         return fallback
     x_mean, y_mean = np.average(x, axis=0, weights=w), np.average(y, weights=w)
     prior = np.sqrt(_PRIOR_SAMPLES * np.average((x - x_mean) ** 2, axis=0, weights=w))
     root = np.sqrt(w)
+    # the prior as more rows: each says what it would have a weight be
     design = np.vstack([root[:, None] * (x - x_mean), np.diag(prior)])
     weights = nnls(design, np.r_[root * (y - y_mean), prior * fallback.weights])[0]
     return GainWeights(weights, float(y_mean - x_mean @ weights)) if weights.any() else fallback

@@ -155,13 +155,11 @@ class DifficultyModel:
         """Fit heads and combinations on ``fit``, calibrators on ``calibration``; the two share no
         group.
         """
-        self.fitted_ = {}
-        prepared = [channel.prepare(fit.ids, fit.tasks) for channel in self.all_channels]
+        self.fitted_ = {}  # what is learned once is looked for here, and not to be an earlier fit's
+        prepared = self._prepare(fit.ids, fit.tasks)
         self.fitted_ = self._fit_channels(prepared, fit, np.arange(len(fit)))
         logits, fold = self._out_of_fold(prepared, fit)
-        held_out = self._logits(
-            [channel.prepare(calibration.ids, calibration.tasks) for channel in self.all_channels]
-        )
+        held_out = self._logits(self._prepare(calibration.ids, calibration.tasks))
         start, columns = self.start, self._without_task
         combining = np.flatnonzero(self._unseen(fit.groups))
         without_task = self._combine(
@@ -180,7 +178,7 @@ class DifficultyModel:
         """Return the scores of tokenized requests; ``tasks`` holds a name for each request, or
         ``None`` where it is not known.
         """
-        prepared = [channel.prepare(ids, tasks) for channel in self.all_channels]
+        prepared = self._prepare(ids, tasks)
         logits = self._logits(prepared)
         familiarity = self.familiarity_(*self._known_by(prepared)) if self.familiarity_ else None
         return replace(self._combined(logits, tasks, len(ids)), familiarity=familiarity)
@@ -209,8 +207,7 @@ class DifficultyModel:
         ------
         ndarray of shape (n,)
         """
-        prepared = [channel.prepare(fit.ids, fit.tasks) for channel in self.all_channels]
-        asked = [channel.prepare(ids, tasks) for channel in self.all_channels]
+        prepared, asked = self._prepare(fit.ids, fit.tasks), self._prepare(ids, tasks)
         for rows in parts:
             logits = self._logits(asked, self._fit_channels(prepared, fit, rows))
             yield self._combined(logits, tasks, len(ids)).difficulty_score
@@ -255,6 +252,9 @@ class DifficultyModel:
                 scores, familiarity=familiarity(*self._known_by(asked)) if familiarity else None
             )
 
+    def _prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None) -> list[Matrix]:
+        return [channel.prepare(ids, tasks) for channel in self.all_channels]
+
     def _combined(self, logits: Logits, tasks: Tasks | None, n: int) -> Scores:
         """Return the scores of the ``n`` requests whose logits these are, without familiarity."""
         without_task = self.without_task_.scores(logits[slice(None), self._without_task])
@@ -271,7 +271,7 @@ class DifficultyModel:
         return fit_familiarity(
             self._known_by(prepared),
             self._known_by(held_out),
-            centres=next((found for found in centres if found is not None), None),
+            centres=next((each for each in centres if each is not None), None),
             seed=0,
         )
 
@@ -367,15 +367,15 @@ class DifficultyModel:
         A tuned encoder is combined on few samples, and is no worse than the n-grams beside it; the
         length alone knows little.
         """
-        read, known = logits[rows, columns], outcomes[rows]
+        read, outcomes, target = logits[rows, columns], outcomes[rows], self.target
         if not self._learned_apart:
             return fit_combination(
-                read, known, target=self.target, start=start.gain if start else None
+                read, outcomes, target=target, start=start.gain if start else None
             )
         alike = np.array([float(self.all_channels[column].stands_alone) for column in columns])
         alike /= alike.sum()
         return fit_combination(
-            read, known, target=self.target, start=GainWeights(alike, 0.0), prior=alike
+            read, outcomes, target=target, start=GainWeights(alike, 0.0), prior=alike
         )
 
     def _scores_of_unseen(self, logits: Logits, fit: LabelledTokens) -> Scores:
@@ -423,7 +423,7 @@ class DifficultyModel:
             earlier = start or (self.fitted_.get(channel.name) if channel.fits_once else None)
             state = earlier.state if earlier else None
             state = channel.fit(matrix[rows]) if state is None else state
-            fitted[channel.name] = _fit_heads(channel, matrix, data, rows, state, start)
+            fitted[channel.name] = fit_heads(channel, matrix, data, rows, state, start)
         return fitted
 
     def _logits(
@@ -483,7 +483,7 @@ def continued(
     )
 
 
-def _fit_heads(
+def fit_heads(
     channel: Channel,
     prepared: Matrix,
     data: LabelledTokens,

@@ -54,12 +54,12 @@ class Percentile:
         up float32 rounding.
         """
         quantiles = np.quantile(raw, _SHARES)
-        kept = [len(_SHARES) - 1]
+        places = [len(_SHARES) - 1]
         for place in range(len(_SHARES) - 2, -1, -1):
-            if quantiles[kept[-1]] - quantiles[place] >= least_step:
-                kept.append(place)
-        knots, values = quantiles[kept[::-1]], _SHARES[kept[::-1]]
-        if values[0] > 0.0:
+            if quantiles[places[-1]] - quantiles[place] >= least_step:
+                places.append(place)
+        knots, values = quantiles[places[::-1]], _SHARES[places[::-1]]
+        if values[0] > 0.0:  # the lowest shares had no room, and the map has to start at 0
             knots, values = np.r_[knots[0] - least_step, knots], np.r_[0.0, values]
         return cls(knots, values)
 

@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel
-from difficulty.channels.heads import LinearHead, Matrix, fit_head
 from difficulty.model.combination import Logits, Target, fit_gain_weights, fit_outcome_stack
-from difficulty.model.difficulty import LEAST_WITH_TASK, DifficultyModel
+from difficulty.model.difficulty import LEAST_WITH_TASK, DifficultyModel, fit_heads
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
 
@@ -69,23 +68,17 @@ def nested_logits(channel: Channel, data: LabelledTokens, fold: NDArray[np.int64
     """
     prepared = channel.prepare(data.ids, data.tasks)
     state = channel.fit(prepared) if channel.fits_once else None
-    frontier_known = not np.isnan(data.outcomes.frontier_failure).all()
     n_folds = int(fold.max()) + 1
     cheap = np.zeros((n_folds, len(data)), dtype=np.float32)
     frontier = np.zeros_like(cheap)
-    for one, other in combinations_with_replacement(range(n_folds), 2):
-        seen = np.flatnonzero((fold != one) & (fold != other))
+    for left, right in combinations_with_replacement(range(n_folds), 2):
+        # heads that saw neither fold serve both ways round, which halves the fits
+        seen = np.flatnonzero((fold != left) & (fold != right))
         own = channel.fit(prepared[seen]) if state is None else state
-        vectors = channel.transform(prepared[seen], own)
-        heads = _heads(
-            vectors, data.outcomes[seen], strength=channel.strength, frontier_known=frontier_known
-        )
-        for row, asked in {(one, other), (other, one)}:
+        fitted = fit_heads(channel, prepared, data, seen, own, None)
+        for row, asked in {(left, right), (right, left)}:
             rows = np.flatnonzero(fold == asked)
-            asked_vectors = channel.transform(prepared[rows], own)
-            cheap[row, rows] = heads[0].logits(asked_vectors)
-            if heads[1]:
-                frontier[row, rows] = heads[1].logits(asked_vectors)
+            cheap[row, rows], frontier[row, rows] = fitted.logits(channel, prepared[rows])
     return NestedLogits(cheap, frontier)
 
 
@@ -113,22 +106,10 @@ def nested_scores(
     _score_into(without_task, channels, data.outcomes, fold, everything, target=model.target)
     if model.tasks is None:
         return NestedScores(without_task, None)
-    beside, known = without_task.copy(), model.tasks.known(data.tasks, len(data))
+    beside, with_task = without_task.copy(), model.tasks.known(data.tasks, len(data))
     channels = [logits[channel.name] for channel in model.channels_beside_task]
-    _score_into(beside, channels, data.outcomes, fold, known, target=model.target)
+    _score_into(beside, channels, data.outcomes, fold, with_task, target=model.target)
     return NestedScores(without_task, (without_task + beside) / 2.0)
-
-
-def _heads(
-    vectors: Matrix, outcomes: Outcomes, *, strength: float, frontier_known: bool
-) -> tuple[LinearHead, LinearHead | None]:
-    cheap = fit_head(vectors, outcomes.cheap_failure, outcomes.weight, strength=strength)
-    frontier = (
-        fit_head(vectors, outcomes.frontier_failure, outcomes.weight, strength=strength)
-        if frontier_known
-        else None
-    )
-    return cheap, frontier
 
 
 def _score_into(

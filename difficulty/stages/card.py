@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from difficulty.bundle import Policy
 from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
-from difficulty.stages.reading import reading_notes
-from difficulty.training.diagnosis import label_notes
+from difficulty.training.record import RunRecord
 
 _SHOWN = {
     "apgr": "APGR",
@@ -29,17 +25,13 @@ _SHOWN = {
 
 
 def bundle_card(
-    name: str,
-    lineage: Mapping[str, Any],
-    policy: Policy,
-    evaluation: Evaluation,
-    report: ParityReport,
+    name: str, record: RunRecord, policy: Policy, evaluation: Evaluation, report: ParityReport
 ) -> str:
     """Return the card in Markdown."""
-    samples = lineage["samples"]
+    samples = record.samples
     meaning = (
         "(1 + expected gain of the frontier model) / 2"
-        if lineage["target"] == "benefit"
+        if record.target == "benefit"
         else "P(the cheap model fails)"
     )
     lines = [
@@ -87,13 +79,12 @@ def bundle_card(
         *_early(policy, evaluation),
         "## Made from",
         "",
-        f"- recipe `{lineage['recipe']['name']}`, traffic sha256 `{lineage['training_data']}`",
+        f"- recipe `{record.recipe.name}`, traffic sha256 `{record.training_data}`",
         (
-            f"- {samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,}"
-            f" test samples, {samples['aside']:,} aside"
+            f"- {samples.fit:,} fit, {samples.calibration:,} calibration, {samples.test:,}"
+            f" test samples, {samples.aside:,} aside"
         ),
-        *(f"- {sentence}" for sentence in (lineage.get("logged") or {}).get("notes", ())),
-        *(f"- {sentence}" for sentence in (*reading_notes(lineage), *label_notes(lineage))),
+        *(f"- {sentence}" for sentence in record.notes),
         (
             "- exported graph against the Python model: largest difference"
             f" {report.max_difference:.2g} on {report.n:,} requests, {report.flips} decisions"
@@ -109,7 +100,7 @@ def bundle_card(
             "Scores hold for traffic like that it was trained on. They say little about kinds of"
             " requests it never saw."
         ),
-        *([advice["sentence"]] if (advice := lineage.get("familiarity")) else []),
+        *([record.familiarity.sentence] if record.familiarity else []),
         "",
     ]
     return "\n".join(lines)

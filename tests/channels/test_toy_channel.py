@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError, RecipeError, RunError, UnknownNameError
-from difficulty.model.store import save_model
+from difficulty.model.saved_model import save_model
 from difficulty.recipe import parse_recipe
 from difficulty.runtime import Router
 from difficulty.stages.ship import ship
@@ -146,10 +146,11 @@ def test_search_keeps_the_channels_in_every_candidate(installed, journey, tmp_pa
     [
         ({"no such kind": {}}, UnknownNameError, r"unknown channel 'no such kind'\. Known: .*rare"),
         ({"ngrams": {}}, RecipeError, "'ngrams', which has a section of its own under features"),
+        ({"encoder": {}}, RecipeError, "'encoder', which has a section of its own"),
         ({"rare": {"last": 3}}, RecipeError, r"features\.extra\.rare is not what it takes: .*last"),
         ({"misnamed": {}}, InvalidValueError, "name of a channel must be as registered"),
     ],
-    ids=["unknown", "shipped", "settings", "name"],
+    ids=["unknown", "shipped", "taken", "settings", "name"],
 )
 def test_what_cannot_be_made_is_refused(installed, journey, tmp_path, extra, error, message):
     features = FEATURES | {"extra": extra}

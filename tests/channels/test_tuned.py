@@ -18,7 +18,7 @@ from difficulty.errors import RunError
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.combination import GainWeights, fit_combination
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.store import load_model, save_model
+from difficulty.model.saved_model import load_model, save_model
 from difficulty.tokens import pad
 from tests.fakes import (
     VOCABULARY,
@@ -33,7 +33,7 @@ SHARE = 0.3
 TOLERANCE = 1e-5
 TASKS = ["easy", "hard", "middle"]
 FIT, CALIBRATION = labelled_tokens(400), labelled_tokens(150, seed=1)
-SEEN = ~TunedChannel(None, held_out=SHARE).unseen(FIT.groups)
+SEEN = ~held_out(FIT.groups, SHARE)
 GROUPS = [f"group {number}" for number in range(4_000)]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from difficulty.export.readout import Affine, Evidence, pieces
+from difficulty.export.readout import Affine, HeadEvidence, pieces
 from difficulty.tensors import GraphBuilder
 
 
@@ -38,7 +38,7 @@ def test_affine_then_is_the_product():
 
 
 def test_evidence_reads_each_part_where_it_stands():
-    x, evidence = pair(), Evidence()
+    x, evidence = pair(), HeadEvidence()
     evidence.add("first", x, 2)
     evidence.add("second", x * 10, 2)
     function = Affine(

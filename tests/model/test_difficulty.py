@@ -10,7 +10,7 @@ from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.task_columns import TaskChannel
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics import auroc
-from difficulty.model.combination import Combination, GainWeights, OutcomeModel
+from difficulty.model.combination import Combination, GainWeights, OutcomeStack
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.labelled import LabelledTokens
 from tests.fakes import (
@@ -47,7 +47,7 @@ def by_hand(target="benefit"):
     model.fitted_ = {"count": FittedChannel(None, cheap, frontier)}
     gain = GainWeights(np.array([1.5]), 0.05) if target == "benefit" else None
     model.without_task_ = Combination(
-        cheap=OutcomeModel(same), frontier=OutcomeModel(same), gain=gain
+        cheap=OutcomeStack(same), frontier=OutcomeStack(same), gain=gain
     )
     model.familiarity_ = None
     return model

@@ -5,7 +5,7 @@ import pytest
 
 from difficulty.errors import RunError
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.store import load_model, save_model
+from difficulty.model.saved_model import load_model, save_model
 from tests.fakes import (
     CountChannel,
     fit_dense_model,

@@ -21,7 +21,7 @@ from difficulty.channels.heads import LinearHead
 from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
 from difficulty.model.calibration import Calibrator
-from difficulty.model.combination import Combination, GainWeights, OutcomeModel
+from difficulty.model.combination import Combination, GainWeights, OutcomeStack
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
 from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
 
@@ -45,14 +45,14 @@ def save_model(model: DifficultyModel, folder: Path) -> None:
     for name, attribute in _COMBINATIONS.items():
         _put_combination(arrays, name, getattr(model, attribute))
     _put_familiarity(arrays, model.familiarity_)
-    form = {
+    content = {
         "format": MODEL_FORMAT,
         "target": model.target,
         "tasks": list(model.tasks.tasks) if model.tasks else [],
         "channels": [describe(channel) for channel in model.channels],
     }
     (folder / "model.json").write_text(
-        json.dumps(form, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     np.savez_compressed(folder / "model.npz", **arrays)  # type: ignore[arg-type]
 
@@ -76,11 +76,13 @@ def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyMod
         raise RunError(
             f"no model in {str(folder)!r}: model.json or model.npz is missing. Train again."
         )
-    form = _read_form(folder / "model.json")
-    arrays = _read_arrays(folder / "model.npz")
-    channels = [load_channel(entry, encoder) for entry in form["channels"]]
+    content = _read_json(folder / "model.json")
+    arrays = read_arrays(folder / "model.npz")
+    channels = [load_channel(entry, encoder) for entry in content["channels"]]
     model = DifficultyModel(
-        channels, task_channels=task_channels_of(channels, form["tasks"]), target=form["target"]
+        channels,
+        task_channels=task_channels_of(channels, content["tasks"]),
+        target=content["target"],
     )
     model.fitted_ = {
         channel.name: _get_channel(arrays, channel.name) for channel in model.all_channels
@@ -95,23 +97,24 @@ def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyMod
     return model
 
 
-def _read_form(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = form["format"]
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        number = content["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"model file {str(path)!r} cannot be read ({error}). Train again."
         ) from error
-    if found != MODEL_FORMAT:
+    if number != MODEL_FORMAT:
         raise RunError(
-            f"model format {found!r} is not the one this version reads ({MODEL_FORMAT}). Train"
+            f"model format {number!r} is not the one this version reads ({MODEL_FORMAT}). Train"
             " again."
         )
-    return form
+    return content
 
 
-def _read_arrays(path: Path) -> Arrays:
+def read_arrays(path: Path) -> Arrays:
+    """Return the arrays of an npz file; a damaged one is refused with ``RunError``."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
@@ -123,23 +126,22 @@ def _read_arrays(path: Path) -> Arrays:
 
 def _put_head(arrays: Arrays, name: str, head: LinearHead | None) -> None:
     if head is not None:
-        arrays[f"{name}.coefficients"], arrays[f"{name}.intercept"] = (
-            head.coefficients,
-            np.array(head.intercept),
-        )
+        arrays[f"{name}.coefficients"] = head.coefficients
+        arrays[f"{name}.intercept"] = np.array(head.intercept)
 
 
-def _get_head(arrays: Arrays, name: str) -> LinearHead | None:
+def get_head(arrays: Arrays, name: str) -> LinearHead | None:
+    """Return the head that stands under a name; ``None`` where there is none."""
     if f"{name}.coefficients" not in arrays:
         return None
     return LinearHead(arrays[f"{name}.coefficients"], float(arrays[f"{name}.intercept"]))
 
 
 def _get_channel(arrays: Arrays, name: str) -> FittedChannel:
-    cheap = _get_head(arrays, f"{name}.cheap")
+    cheap = get_head(arrays, f"{name}.cheap")
     if cheap is None:
         raise RunError(f"model.npz lacks the head {name}.cheap. Train again.")
-    return FittedChannel(arrays.get(f"{name}.state"), cheap, _get_head(arrays, f"{name}.frontier"))
+    return FittedChannel(arrays.get(f"{name}.state"), cheap, get_head(arrays, f"{name}.frontier"))
 
 
 def _put_combination(arrays: Arrays, name: str, combination: Combination | None) -> None:
@@ -184,18 +186,11 @@ def _put_familiarity(arrays: Arrays, familiarity: Familiarity | None) -> None:
 def _get_familiarity(arrays: Arrays) -> Familiarity | None:
     if "familiarity.knots" not in arrays:
         return None
-    centres, log_share = (
-        arrays.get("familiarity.topic.centres"),
-        arrays.get("familiarity.wording.log_share"),
-    )
-    topic = (
-        None if centres is None else (Topic(centres), _get_percentile(arrays, "familiarity.topic"))
-    )
-    wording = (
-        None
-        if log_share is None
-        else (Wording(log_share), _get_percentile(arrays, "familiarity.wording"))
-    )
+    topic = wording = None
+    if (centres := arrays.get("familiarity.topic.centres")) is not None:
+        topic = Topic(centres), _get_percentile(arrays, "familiarity.topic")
+    if (log_share := arrays.get("familiarity.wording.log_share")) is not None:
+        wording = Wording(log_share), _get_percentile(arrays, "familiarity.wording")
     if topic is None and wording is None:
         raise RunError("model.npz has a familiarity without a measure. Train again.")
     return Familiarity(topic, wording, _get_percentile(arrays, "familiarity"))
@@ -209,15 +204,15 @@ def _get_percentile(arrays: Arrays, name: str) -> Percentile:
     return Percentile(arrays[f"{name}.knots"], arrays[f"{name}.values"])
 
 
-def _put_outcome(arrays: Arrays, name: str, outcome: OutcomeModel | None) -> None:
+def _put_outcome(arrays: Arrays, name: str, outcome: OutcomeStack | None) -> None:
     if outcome is not None:
         _put_head(arrays, f"{name}.stack", outcome.stack)
         _put_calibrator(arrays, name, outcome.calibrator)
 
 
-def _get_outcome(arrays: Arrays, name: str) -> OutcomeModel | None:
-    stack = _get_head(arrays, f"{name}.stack")
-    return OutcomeModel(stack, _get_calibrator(arrays, name)) if stack else None
+def _get_outcome(arrays: Arrays, name: str) -> OutcomeStack | None:
+    stack = get_head(arrays, f"{name}.stack")
+    return OutcomeStack(stack, _get_calibrator(arrays, name)) if stack else None
 
 
 def _put_calibrator(arrays: Arrays, name: str, calibrator: Calibrator) -> None:

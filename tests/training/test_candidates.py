@@ -1,5 +1,5 @@
 from difficulty.recipe import parse_recipe
-from difficulty.stages.candidates import candidates_of
+from difficulty.training.candidates import candidates_of
 
 SEARCH = {"ngram_strengths": [0.3, 1.0], "embedding_strengths": [], "neighbour_sharpness": [10.0]}
 

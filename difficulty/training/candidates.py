@@ -71,16 +71,16 @@ def candidates_of(recipe: Recipe, *, tasks: bool) -> list[Candidate]:
         Whether the traffic names tasks to learn from.
     """
     assert recipe.search
-    found = []
+    candidates = []
     for encoder in dict.fromkeys([recipe.features.encoder, *recipe.search.encoders]):
         other = {} if encoder == recipe.features.encoder else {"encoder": encoder}
         for step in _LADDER:
             if _open(step, recipe, tasks=tasks) and (not other or _DENSE & {*step}):
-                found += [
+                candidates += [
                     _candidate(recipe, step, other | change)
                     for change in _changes(step, recipe.features, recipe.search)
                 ]
-    return found
+    return candidates
 
 
 def _open(step: tuple[str, ...], recipe: Recipe, *, tasks: bool) -> bool:
@@ -90,10 +90,7 @@ def _open(step: tuple[str, ...], recipe: Recipe, *, tasks: bool) -> bool:
         "ngrams": bool(features.ngrams),
         "embedding": bool(features.embedding),
         "tasks": bool(features.tasks) and tasks,
-        "guess": bool(features.embedding)
-        and bool(features.tasks)
-        and tasks
-        and bool(features.tasks and features.tasks.guess),
+        "guess": bool(features.embedding and features.tasks and features.tasks.guess) and tasks,
         "neighbours": bool(search and search.neighbour_sharpness),
     }
     return all(allowed[kind] for kind in step)
@@ -119,24 +116,24 @@ def _changes(
 
 def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -> Candidate:
     base = recipe.features
-    form: dict[str, Any] = {"finetune": False}
+    sections: dict[str, Any] = {"finetune": False}
     if "encoder" in changed:
-        form |= {"encoder": changed["encoder"], "encoder_sha256": None}
+        sections |= {"encoder": changed["encoder"], "encoder_sha256": None}
     for section in ("ngrams", "embedding", "neighbours"):
         own = {
             key.split(".")[1]: value
             for key, value in changed.items()
             if key.startswith(f"{section}.")
         }
-        form[section] = replace(_section(base, section), **own) if section in step else False
+        sections[section] = replace(_section(base, section), **own) if section in step else False
     if "guess" in step:  # the guess is read where embeddings are: beside them, or in their place
-        embedding = form["embedding"] or _section(base, "embedding")
-        form["embedding"] = replace(embedding, beside_guess="embedding" in step)
-    form["tasks"] = (
+        embedding = sections["embedding"] or _section(base, "embedding")
+        sections["embedding"] = replace(embedding, beside_guess="embedding" in step)
+    sections["tasks"] = (
         replace(_section(base, "tasks"), guess="guess" in step) if "tasks" in step else False
     )
     # what is no part of a step, the length and channels of other packages, stays as it is
-    features = replace(base, **form)
+    features = replace(base, **sections)
     return Candidate(
         features=step, changed=changed, recipe=replace(recipe, features=features, search=False)
     )
@@ -144,5 +141,5 @@ def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -
 
 def _section(features: FeatureSettings, name: str) -> Any:
     """Return a section's settings, for neighbours also where the recipe has none."""
-    found = getattr(features, name)
-    return NeighbourSettings() if name == "neighbours" and not found else found
+    settings = getattr(features, name)
+    return NeighbourSettings() if name == "neighbours" and not settings else settings
