@@ -101,7 +101,7 @@ MAY_NAME = {
     "typer": ["cli/"],
     "rich": ["cli/", "report/console.py"],
     "jinja2": ["report/page.py"],
-    "torch": ["encoders/sentence.py", "encoders/finetune.py", "encoders/trainer.py"],
+    "torch": ["encoders/sentence.py", "encoders/trainer.py"],
     "sentence_transformers": ["encoders/sentence.py"],
     "transformers": ["encoders/sentence.py", "encoders/trainer.py"],
     "accelerate": ["encoders/trainer.py"],

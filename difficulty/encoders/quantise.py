@@ -65,12 +65,12 @@ def quantisable(model: onnx.ModelProto) -> list[str]:
     none where they are int8 already.
     """
     constants = _Writer({item.name: item for item in model.graph.initializer})
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for node in model.graph.node:
         weights = constants.constant(name := _weights_of(node))
         if weights is not None and _is_quantisable(node, weights):
-            found[name] = None
-    return list(found)
+            names[name] = None
+    return list(names)
 
 
 class Rung(NamedTuple):
@@ -180,13 +180,13 @@ class _Writer:
     def model(self, old: onnx.ModelProto) -> onnx.ModelProto:
         """Return the finished graph, without the constants that nothing reads."""
         used = {name for node in self.nodes for name in node.input}
-        kept = [item for name, item in self._old.items() if name in used]
+        still_read = [item for name, item in self._old.items() if name in used]
         graph = helper.make_graph(
             self.nodes,
             old.graph.name,
             old.graph.input,
             old.graph.output,
-            initializer=[*kept, *self._new.values()],
+            initializer=[*still_read, *self._new.values()],
         )
         model = helper.make_model(graph, opset_imports=old.opset_import, producer_name="difficulty")
         model.ir_version = old.ir_version

@@ -107,25 +107,25 @@ class DiskCache:
             store.execute(
                 "INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT * FROM about)", (dim,)
             )
-            found = store.execute("SELECT dim FROM about").fetchone()[0]
-        if found != dim:
+            stored = store.execute("SELECT dim FROM about").fetchone()[0]
+        if stored != dim:
             raise EncoderError(
-                f"embedding cache {str(self.path)!r} holds vectors of {found} numbers, the encoder"
+                f"embedding cache {str(self.path)!r} holds vectors of {stored} numbers, the encoder"
                 f" gives {dim}. Remove the file, or name another cache folder."
             )
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
         """Return those that are known."""
-        found: dict[bytes, Vector] = {}
+        vectors: dict[bytes, Vector] = {}
         with self._open() as store:
             for start in range(0, len(keys), _MOST_KEYS):
-                some = keys[start : start + _MOST_KEYS]
-                marks = ",".join("?" * len(some))
+                chunk = keys[start : start + _MOST_KEYS]
+                marks = ",".join("?" * len(chunk))
                 for key, vector in store.execute(
-                    f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some
+                    f"SELECT key, vector FROM vectors WHERE key IN ({marks})", chunk
                 ):
-                    found[key] = np.frombuffer(vector, dtype="<f4")
-        return found
+                    vectors[key] = np.frombuffer(vector, dtype="<f4")
+        return vectors
 
     def add(self, vectors: Mapping[bytes, Vector]) -> None:
         """Keep some, in one transaction."""
@@ -316,10 +316,10 @@ class TransformerEncoder:
             vectors |= batch
             if self.progress:
                 self.progress(len(vectors), len(framed))
-        found = np.zeros((len(ids), self.dim))
+        embeddings = np.zeros((len(ids), self.dim))
         for place, row in enumerate(ids):
-            found[place] = vectors[key_of(self.frame(row))]
-        return found
+            embeddings[place] = vectors[key_of(self.frame(row))]
+        return embeddings
 
     def export(self, requests: RequestTensors) -> Tensor:
         """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
@@ -328,10 +328,10 @@ class TransformerEncoder:
 
     def _run(self, rows: list[list[int]]) -> NDArray[np.float32]:
         input_ids, mask = pad(rows)
-        found: Any = self.session.run(
+        vectors: Any = self.session.run(
             ["embedding"], {"input_ids": input_ids, "attention_mask": mask}
         )[0]
-        return np.asarray(found, dtype=np.float32)
+        return np.asarray(vectors, dtype=np.float32)
 
 
 def kept_on_disk(
