@@ -161,10 +161,10 @@ def judged(
     picked = new.tokens.at(asked)
     return {
         known: {
-            name: value_of(model.predict(picked.ids, told).difficulty_score, new.data, asked)
+            name: value_of(model.predict(picked.ids, tasks).difficulty_score, new.data, asked)
             for name, model in models.items()
         }
-        for known, told in zip(KNOWN, (None, picked.tasks), strict=True)
+        for known, tasks in zip(KNOWN, (None, picked.tasks), strict=True)
     }
 
 

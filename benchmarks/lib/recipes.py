@@ -148,17 +148,18 @@ def score_fold(experiment: Experiment, trainer: Trainer, number: int) -> Arrays:
         model = trainer.fit(others, trainer.tokenize(others), np.full(len(others), True))
     trained = time.process_time()
     picked = tokens.at(rows)
-    blind, told = model.predict(picked.ids), model.predict(picked.ids, picked.tasks)
+    without_task = model.predict(picked.ids)
+    with_task = model.predict(picked.ids, picked.tasks)
     scored = time.process_time()
     few = rows[:PARITY_SAMPLE]
     return {
-        "score": blind.difficulty_score,
-        "score_task": told.difficulty_score,
-        "p_cheap_fails": blind.p_cheap_fails,
-        "p_cheap_fails_task": told.p_cheap_fails,
+        "score": without_task.difficulty_score,
+        "score_task": with_task.difficulty_score,
+        "p_cheap_fails": without_task.p_cheap_fails,
+        "p_cheap_fails_task": with_task.p_cheap_fails,
         "familiarity": np.full(len(rows), np.nan)
-        if blind.familiarity is None
-        else blind.familiarity,
+        if without_task.familiarity is None
+        else without_task.familiarity,
         "parity": trainer.parity(model, experiment.judged.select(few), tokens.at(few)),
         "train_s": np.array(trained - start),
         "score_s": np.array((scored - trained) / 2),  # scored twice, without and with the task
@@ -174,8 +175,8 @@ def joined(name: str, fold: NDArray[np.int64], parts: Sequence[Arrays]) -> Array
         whole = np.full(len(fold), np.nan)
         for number, part in zip(np.unique(fold), parts, strict=True):
             whole[fold == number] = part[what]
-        kind, told = what.removesuffix("_task"), what.endswith("_task")
-        arrays[f"{kind}__{name}_task" if told else f"{kind}__{name}"] = whole
+        kind, with_task = what.removesuffix("_task"), what.endswith("_task")
+        arrays[f"{kind}__{name}_task" if with_task else f"{kind}__{name}"] = whole
     for what in ("train_s", "score_s"):
         arrays |= dict.fromkeys(
             (f"{what}__{name}", f"{what}__{name}_task"), np.array([part[what] for part in parts])

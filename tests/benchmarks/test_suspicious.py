@@ -71,9 +71,9 @@ def test_factor_on_rows_changes_the_scores(traffic, training):
     plain, again, weighted = (
         training.run(noisy, seed=0, row_weight=factor) for factor in (1.0, 1.0, 0.3)
     )
-    np.testing.assert_array_equal(plain.told, again.told)
+    np.testing.assert_array_equal(plain.with_task, again.with_task)
     assert plain.ids == weighted.ids
-    assert np.abs(plain.told - weighted.told).max() > 0.001
+    assert np.abs(plain.with_task - weighted.with_task).max() > 0.001
 
 
 def test_page_has_a_line_for_each_kind_of_traffic_and_each_comparison(traffic, training):
