@@ -121,6 +121,7 @@ def test_peer_that_fails_says_why(peer, tmp_path):
         peer.run(tmp_path / "problem", tmp_path / "out.npz")
 
 
+@pytest.mark.long
 def test_peer_that_cannot_be_installed_says_why(peer, tmp_path):
     """An unreadable pin, so that no index is asked."""
     peer.pins.write_text("not a requirement\n")

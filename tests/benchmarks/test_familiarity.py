@@ -8,6 +8,8 @@ from benchmarks.familiarity import as_markdown, measured, recovered_at
 from benchmarks.lib.protocol import BenchmarkSet, read_traffic
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.long
+
 
 def outcomes(gain):
     n, gain = len(gain), np.array(gain)

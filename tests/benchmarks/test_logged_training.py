@@ -11,6 +11,8 @@ from difficulty.encoders.base import load_encoder
 from difficulty.recipe import parse_recipe
 from tests.journey import RECIPE, SAMPLE
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def found(journey, tmp_path_factory):

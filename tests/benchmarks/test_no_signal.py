@@ -7,6 +7,8 @@ from benchmarks.no_signal import Case, one_round, verdicts
 from difficulty.diagnostics.signal import Signal
 from difficulty.training.shipped import find_recipe, shipped_file
 
+pytestmark = pytest.mark.long
+
 CASE = Case(source="sample", size=600, shuffled=False, with_task=True, repeats=2)
 SHUFFLED = Case(source="sample", size=600, shuffled=True, with_task=False, repeats=2)
 

@@ -8,6 +8,8 @@ from benchmarks.lib.trained import Training, changed
 from benchmarks.suspicious import SAMPLE, Found, Judge, OnMmlu, OnSample, as_markdown, turned
 from difficulty.training.shipped import find_recipe, shipped_file
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def traffic():

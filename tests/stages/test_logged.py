@@ -19,6 +19,8 @@ from difficulty.training.run import Run
 from tests.journey import train_on, write_rows
 from tests.logs import complete_rows, logged_rows
 
+pytestmark = pytest.mark.long
+
 ACCEPTED = {"accept_selection_bias": True}
 
 
