@@ -48,6 +48,7 @@ def experiment(tmp_path_factory):
     return Experiment("sample", "Sample", read_traffic(path))
 
 
+@pytest.mark.long
 def test_fold_is_scored_by_the_others_with_and_without_the_task(experiment):
     """Its exported graph agrees with it, the task changes some scores, and a second run gives the
     same ones.
