@@ -11,7 +11,7 @@ import typer
 from difficulty.cli.console import JsonFlag, OutPath, counting, err, out, print_json, shown
 
 if TYPE_CHECKING:
-    from difficulty.traffic.writer import Summary
+    from difficulty.traffic.summary import Summary
 
 
 _MOST_TASKS = 8

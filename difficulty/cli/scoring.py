@@ -33,9 +33,8 @@ def score(
     Example: difficulty score bundles/support-1 "Plan a three-day trip with two children"
     """
     from difficulty.bundle import read_bundle
-    from difficulty.runtime.router import Request
+    from difficulty.request import Request, RequestRow, read_requests
     from difficulty.runtime.scorer import Scorer
-    from difficulty.runtime.service import RequestRow, read_requests
     from difficulty.stages.route import score_rows, write_rows
 
     check_one_input(text, input_path)
@@ -113,8 +112,9 @@ def route(
     Example: difficulty route bundles/support-1 "Which label fits: invoice or complaint?" --task
     classify
     """
-    from difficulty.runtime import Request, Router
-    from difficulty.runtime.service import RequestRow, read_requests, route_rows
+    from difficulty.request import Request, RequestRow, read_requests
+    from difficulty.runtime import Router
+    from difficulty.runtime.service import route_rows
     from difficulty.stages.route import write_rows
 
     check_one_input(text, input_path)
