@@ -63,38 +63,25 @@ class BreakEvenPlot(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Economics(Record):
-    """Whether routing pays, with every figure behind it.
-
-    Attributes
-    ----------
-    verdict : PayVerdict
-    share : float
-        Share of the requests that the plan ``share`` keeps on the cheap model.
-    prices_date : date
-        Of the price list.
-    overall : mapping of str to Estimate
-        Figures of the traffic as it is today.
-    plans : mapping of str to mapping of str to Estimate
-        ``share``: the simplest requests are kept; ``policy``, with a bundle: its rule. Names that
-        begin with a way to host are its figures.
-    barred : mapping of Shape to str
-        Ways to host that an answer excludes, and why.
-    conditions : tuple of Condition
-    assumed, missing : mapping of str to str
-        Sentences by the names that notes use.
-    notes : tuple of str
-    plot : BreakEvenPlot
-    """
+    """Whether routing pays, with every figure behind it, in the order of ``economics.json``."""
 
     verdict: PayVerdict
     share: float
+    """Share of the requests that the plan ``share`` keeps on the cheap model."""
     prices_date: date
     overall: Mapping[str, Estimate]
+    """Figures of the traffic as it is today."""
     plans: Mapping[str, Mapping[str, Estimate]]
+    """``share``: the simplest requests are kept; ``policy``, with a bundle: its rule. Names that
+    begin with a way to host are its figures.
+    """
     barred: Mapping[Shape, str]
+    """Ways to host that an answer excludes, and why."""
     conditions: tuple[Condition, ...]
     assumed: Mapping[str, str]
+    """Sentences by the names that notes use."""
     missing: Mapping[str, str]
+    """The same of what is missing."""
     notes: tuple[str, ...]
     plot: BreakEvenPlot
 

@@ -145,32 +145,21 @@ OLD_AFTER_DAYS = 180
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What is asked, beside requests and prices.
-
-    Attributes
-    ----------
-    share : float
-        Share of the requests that the plan ``share`` keeps, in (0, 1].
-    answers : Answers
-    volume : Volume or None
-        Requests a month as the user says; without, the price list's, else what the times of the
-        requests give.
-    arrivals : Arrivals
-        What the times of the requests say.
-    hard_share : float or None
-        Share of the requests whose task the policy always sends to the frontier model.
-    basis : Basis
-        What was assumed, or is missing, so far.
-    notes : tuple of str
-    today : date
-    """
+    """What is asked, beside requests and prices."""
 
     share: float
+    """Share of the requests that the plan ``share`` keeps, in (0, 1]."""
     answers: Answers
     volume: Volume | None
+    """Requests a month as the user says; without, the price list's, else what the times of the
+    requests give.
+    """
     arrivals: Arrivals
+    """What the times of the requests say."""
     hard_share: float | None = None
+    """Share of the requests whose task the policy always sends to the frontier model."""
     basis: Basis = Basis()
+    """What was assumed, or is missing, so far."""
     notes: tuple[str, ...] = ()
     today: date
 
@@ -178,18 +167,10 @@ class Setting:
 def analyse(
     requests: Requests, prices: PriceList, setting: Setting, resampling: Resampling
 ) -> Economics:
-    """Return the economics of routing.
+    """Return the economics of routing requests that training did not see.
 
-    Parameters
-    ----------
-    requests : Requests
-        Requests that training did not see, with the plans; the plan ``share`` decides.
-    prices : PriceList
-        What the file has; figures that need more are unknown and say what is missing.
-    setting : Setting
-        What is asked.
-    resampling : Resampling
-        Draws of whole groups, and of a month's volume.
+    The plan ``share`` decides. Figures that need more than the price list has are unknown and say
+    what is missing.
     """
     resampling = resampling.affordable(len(requests.scored))
     # One stream for both: the volume is drawn after the groups.

@@ -159,27 +159,20 @@ ASSUMED_PEAK = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Month:
-    """Prices and the month.
-
-    Attributes
-    ----------
-    prices : PriceList
-        With the aggregator that ``[cheap]`` stands for.
-    volume : ndarray of shape (1 + n_draws,)
-        Requests a month; NaN where unknown.
-    peak_to_mean, active_hours : float
-        Traffic of the busiest hour over that of the mean hour; hours in which requests come.
-    scorer_per_request, scorer_fixed : float
-        USD a request, and USD a month, for scoring.
-    basis : Basis
-    """
+    """Prices and the month."""
 
     prices: PriceList
+    """With the aggregator that ``[cheap]`` stands for."""
     volume: FloatArray
+    """Requests a month, shape (1 + n_draws,); NaN where unknown."""
     peak_to_mean: float
+    """Traffic of the busiest hour over that of the mean hour."""
     active_hours: float
+    """Hours in which requests come."""
     scorer_per_request: float
+    """USD a request for scoring."""
     scorer_fixed: float
+    """USD a month for scoring."""
     basis: Basis
 
     @property
@@ -209,20 +202,16 @@ def month_of(
     the traffic's, ``chance`` spreads the draws over its range.
     """
     if prices.frontier is None:
-        basis = basis.with_(
-            missing={
-                "frontier_prices": "[frontier] of the price list: what the frontier model costs"
-            }
-        )
+        why = "[frontier] of the price list: what the frontier model costs"
+        basis = basis.with_(missing={"frontier_prices": why})
     hosting, basis = _hosting(prices, basis)
     requests, basis = _volume(prices.traffic, arrivals, volume, basis)
     peak, basis = _peak(prices.traffic, arrivals, basis)
     active, basis = _active_hours(prices.traffic, basis)
     per_request, fixed, basis = _scorer(prices, basis)
     if prices.team is None:
-        basis = basis.with_(
-            missing={"team": "[team] of the price list: what it costs to keep routing"}
-        )
+        why = "[team] of the price list: what it costs to keep routing"
+        basis = basis.with_(missing={"team": why})
     return Month(
         prices=replace(prices, hosting=hosting),
         volume=draw_volume(requests, chance),
@@ -240,23 +229,12 @@ def _hosting(prices: PriceList, basis: Basis) -> tuple[Hosting, Basis]:
     if hosting.aggregator is None and cheap is not None:
         section = Aggregator(**cheap.as_dict(), usd_per_month=0.0, cold_start_seconds=0.0)
         hosting = replace(hosting, aggregator=section)
-        basis = basis.with_(
-            assumed={
-                "aggregator": (
-                    "the prices of [cheap] by the token, without a fixed fee and without cold"
-                    " starts"
-                )
-            }
-        )
+        terms = "the prices of [cheap] by the token, without a fixed fee and without cold starts"
+        basis = basis.with_(assumed={"aggregator": terms})
     absent = [shape for shape in SHAPES if getattr(hosting, shape) is None]
     if absent:
-        basis = basis.with_(
-            missing={
-                "hosting": (
-                    f"[hosting.{'], [hosting.'.join(absent)}] of the price list: not compared"
-                )
-            }
-        )
+        sections = f"[hosting.{'], [hosting.'.join(absent)}] of the price list"
+        basis = basis.with_(missing={"hosting": f"{sections}: not compared"})
     return hosting, basis
 
 
@@ -303,12 +281,7 @@ def _active_hours(listed: TrafficShape, basis: Basis) -> tuple[float, Basis]:
 def _scorer(prices: PriceList, basis: Basis) -> tuple[float, float, Basis]:
     scorer = prices.scorer
     if scorer is None:
-        return (
-            0.0,
-            0.0,
-            basis.with_(
-                assumed={"scorer": "scoring costs nothing, as [scorer] is not in the price list"}
-            ),
-        )
+        sentence = "scoring costs nothing, as [scorer] is not in the price list"
+        return 0.0, 0.0, basis.with_(assumed={"scorer": sentence})
     per_request = scorer.milliseconds_per_request / 3.6e6 * scorer.usd_per_core_hour
     return per_request, scorer.cores * HOURS_A_MONTH * scorer.usd_per_core_hour, basis

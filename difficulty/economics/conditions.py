@@ -165,40 +165,28 @@ def _option(shape: Shape, flow: Flow, section: object, *, keep_warm: bool) -> Op
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Facts:
-    """What the conditions are checked on; arrays of shape (1 + n_draws,), NaN where unknown.
-
-    Attributes
-    ----------
-    volume : ndarray
-        Requests a month.
-    share : float
-        Share of the requests that is to be kept.
-    quality_loss : ndarray
-        Fall of the mean quality over all requests.
-    gain_free_share : ndarray
-        Share of the requests that the frontier model answers no better or, where its answers are
-        unknown, that the cheap one passes.
-    gain_free_words : str
-        Which of the two it is.
-    hard_share : float or None
-        Share of the requests whose task the policy always sends to the frontier model.
-    options : mapping of Shape to Option
-        Ways to host, as the answers ask for.
-    relaxed : mapping of Shape to Option
-        The same if requests could wait for cold starts.
-    best : Option or None
-        The one that saves most.
-    """
+    """What the conditions are checked on; arrays of shape (1 + n_draws,), NaN where unknown."""
 
     volume: FloatArray
+    """Requests a month."""
     share: float
+    """Share of the requests that is to be kept."""
     quality_loss: FloatArray
+    """Fall of the mean quality over all requests."""
     gain_free_share: FloatArray
+    """Share of the requests that the frontier model answers no better or, where its answers are
+    unknown, that the cheap one passes.
+    """
     gain_free_words: str
+    """Which of the two it is."""
     hard_share: float | None
+    """Share of the requests whose task the policy always sends to the frontier model."""
     options: Mapping[Shape, Option]
+    """Ways to host, as the answers ask for."""
     relaxed: Mapping[Shape, Option]
+    """The same if requests could wait for cold starts."""
     best: Option | None
+    """The one that saves most."""
 
     def paying(self, options: Mapping[Shape, Option], barred: Mapping[Shape, str]) -> list[Shape]:
         """Return the ways to host that save something and are not barred."""

@@ -15,20 +15,15 @@ from difficulty.metrics.arrays import FloatArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidateChoice:
-    """Which candidate was chosen, and why.
-
-    Attributes
-    ----------
-    best, chosen : int
-        Places of the candidate with the highest value and of the chosen one.
-    behind, standard_error : ndarray of shape (n_candidates,)
-        How far each is behind the best, and the standard error of that.
-    """
+    """Which candidate was chosen, and why; arrays of shape (n_candidates,)."""
 
     best: int
+    """Place of the candidate with the highest value."""
     chosen: int
     behind: FloatArray
+    """How far each is behind the best."""
     standard_error: FloatArray
+    """Of that."""
 
 
 def simplest_near_best(values: Sequence[float], draws: Sequence[FloatArray]) -> CandidateChoice:

@@ -25,25 +25,18 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding(Record):
-    """Something that a reader has to know before trusting the figures.
-
-    Attributes
-    ----------
-    name : str
-        Name of the check; see ``docs/metrics.md``.
-    severity : {"error", "warning", "info"}
-        ``error``: figures mislead, or routing by this score cannot be justified by them.
-        ``warning``: they hold with a caveat. ``info``: what could not be checked, or was put right.
-    message : str
-        What was found and what to do, in a sentence or two.
-    numbers : mapping of str to number
-        What it rests on.
-    """
+    """Something that a reader has to know before trusting the figures."""
 
     name: str
+    """Name of the check; see ``docs/metrics.md``."""
     severity: Severity
+    """``error``: figures mislead, or routing by this score cannot be justified by them.
+    ``warning``: they hold with a caveat. ``info``: what could not be checked, or was put right.
+    """
     message: str
+    """What was found and what to do, in a sentence or two."""
     numbers: Mapping[str, float | int] = field(default_factory=dict)
+    """What it rests on."""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
@@ -56,60 +49,45 @@ class Finding(Record):
 class Provenance:
     """What is known of where the judged requests come from; counts are requests of the traffic
     file.
-
-    Attributes
-    ----------
-    requests : int
-        All requests of the file, before any was left out.
-    own_traffic : bool
-        Whether the file is the traffic that the scorer was trained on.
-    seen : mapping of str to int, or None
-        Requests left out because fitting or calibration saw them, by how that is known: ``same
-        text``, ``same group``, ... None: not known, because a bundle remembers no samples.
-    same_ids : int or None
-        Judged requests that bear the id of a sample that training saw.
-    threshold_rows : int or None
-        Judged requests that are known to be among those on which the threshold was chosen; None:
-        nothing is known, or no threshold.
-    suspicious : int or None
-        Judged requests in tasks or regions with suspicious labels, by the check at training; None:
-        not known.
-    selected : int
-        Outcomes that were seen only where an unknown policy chose to look.
-    certain : int
-        Requests whose route was certain, so that the other model's outcome could not be seen.
     """
 
     requests: int
+    """All requests of the file, before any was left out."""
     own_traffic: bool
+    """Whether the file is the traffic that the scorer was trained on."""
     seen: Mapping[str, int] | None = None
+    """Requests left out because fitting or calibration saw them, by how that is known: ``same
+    text``, ``same group``, ... ``None``: not known, because a bundle remembers no samples.
+    """
     same_ids: int | None = None
+    """Judged requests that bear the id of a sample that training saw."""
     threshold_rows: int | None = None
+    """Judged requests that are known to be among those on which the threshold was chosen; ``None``:
+    nothing is known, or no threshold.
+    """
     suspicious: int | None = None
+    """Judged requests in tasks or regions with suspicious labels, by the check at training;
+    ``None``: not known.
+    """
     selected: int = 0
+    """Outcomes that were seen only where an unknown policy chose to look."""
     certain: int = 0
+    """Requests whose route was certain, so that the other model's outcome could not be seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
-    """What a check may look at.
-
-    Attributes
-    ----------
-    scored : ScoredTraffic
-    overall : mapping of str to Estimate
-        Figures of all judged requests.
-    counts : mapping of str to int
-        ``counts`` of the evaluation.
-    provenance : Provenance or None
-        None where the caller knows nothing of the traffic, as in training, which judges its own
-        test split.
-    """
+    """What a check may look at."""
 
     scored: ScoredTraffic
     overall: Mapping[str, Estimate]
+    """Figures of all judged requests."""
     counts: Mapping[str, int]
+    """``counts`` of the evaluation."""
     provenance: Provenance | None = None
+    """``None`` where the caller knows nothing of the traffic, as in training, which judges its own
+    test split.
+    """
 
 
 def failing(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

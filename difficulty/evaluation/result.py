@@ -35,61 +35,43 @@ _FIXED = ("always_cheap", "always_frontier")
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Record):
-    """Every figure of one evaluation, each with its 95 % interval.
-
-    Attributes
-    ----------
-    target : {"benefit", "failure"}
-        What the score predicts.
-    threshold : float or None
-        Where the routing figures were taken.
-    overall : mapping of str to Estimate
-        Figures of all requests, by flat name.
-    slices : mapping of str to mapping of str to mapping of str to Estimate
-        Kind of slice, then slice, then figure.
-    baselines : mapping of str to mapping of str to Estimate
-        Baseline, then figure; ``apgr_difference`` and ``quality_difference`` are the score's figure
-        minus the baseline's, on the same draws.
-    counts : mapping of str to int
-        How many requests were judged and what is known of them.
-    notes : tuple of str
-        What a reader has to know.
-    n_draws : int
-        Bootstrap draws behind the intervals.
-    curve : Curve or None
-        The routing figures at many thresholds, the operating one among them.
-    baseline_curves : mapping of str to mapping of str to tuple of float
-        ``score`` or baseline, then ``frontier_share``, ``quality``, ``cost``: columns along the
-        share.
-    calibration : mapping of str to CalibrationBins
-        Reliability bins of ``p_cheap_fails`` and ``p_frontier_fails``.
-    histogram : Histogram or None
-        Scores by outcome.
-    findings : tuple of Finding
-        What the honesty checks found, the gravest first.
-    lineage : mapping of str to object
-        What was judged by what.
-    early : mapping of str to mapping of str to Estimate
-        Where a bundle has early exit: kind of request, ``with_task`` or ``without_task``, then
-        ``asked``, the share that the scorer is asked about, and ``changed``, the share of decisions
-        that differ from the scorer's. All other figures are the scorer's.
-    """
+    """Every figure of one evaluation, each with its 95 % interval, in the order of metrics.json."""
 
     target: Target
+    """What the score predicts."""
     threshold: float | None
+    """Where the routing figures were taken."""
     n_draws: int
+    """Bootstrap draws behind the intervals."""
     counts: Mapping[str, int]
+    """How many requests were judged and what is known of them."""
     notes: tuple[str, ...]
+    """What a reader has to know."""
     findings: tuple[Finding, ...] = ()
+    """What the honesty checks found, the gravest first."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    """What was judged by what."""
     overall: Estimates
+    """Figures of all requests, by flat name."""
     slices: Mapping[str, Mapping[str, Estimates]]
+    """Kind of slice, then slice, then figure."""
     baselines: Mapping[str, Estimates]
+    """Baseline, then figure; ``apgr_difference`` and ``quality_difference`` are the score's figure
+    minus the baseline's, on the same draws.
+    """
     curve: Curve | None = None
+    """The routing figures at many thresholds, the operating one among them."""
     baseline_curves: Mapping[str, AlongShare] = field(default_factory=dict)
+    """``score`` or baseline, then columns along the share."""
     calibration: Mapping[str, CalibrationBins] = field(default_factory=dict)
+    """Reliability bins of ``p_cheap_fails`` and ``p_frontier_fails``."""
     histogram: Histogram | None = None
+    """Scores by outcome."""
     early: Mapping[str, Estimates] = field(default_factory=dict)
+    """Where a bundle has early exit: kind of request, ``with_task`` or ``without_task``, then
+    ``asked``, the share that the scorer is asked about, and ``changed``, the share of decisions
+    that differ from the scorer's. All other figures are the scorer's.
+    """
 
     def noting(self, notes: Sequence[str]) -> Evaluation:
         """Return the same figures with more notes."""
@@ -178,9 +160,8 @@ def metrics_text(evaluation: Evaluation) -> str:
 
 def write_metrics(evaluation: Evaluation, path: Path) -> None:
     """Write metrics.json; a reader sees the old file or the whole new one, never a part."""
-    text = metrics_text(evaluation)
     with whole_file(path) as file:
-        file.write(text)
+        file.write(metrics_text(evaluation))
 
 
 def read_metrics(path: Path) -> Evaluation:
