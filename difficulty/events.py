@@ -151,8 +151,9 @@ class DecisionEvent:
             for call in self.calls
             if call.role != "shadow" and (call.error is None or call.cost_usd is not None)
         ]
-        known = [cost for cost in costs if cost is not None]
-        return math.fsum(known) if known and len(known) == len(costs) else None
+        if not costs or None in costs:
+            return None
+        return math.fsum(cost or 0.0 for cost in costs)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

@@ -197,8 +197,10 @@ class FeatureSettings(Form):
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form; an empty ``extra`` is left out, as recipes never had it before."""
-        form = super().as_dict(without=without)
-        return form if self.extra else {name: form[name] for name in form if name != "extra"}
+        settings = super().as_dict(without=without)
+        if not self.extra:
+            settings.pop("extra", None)
+        return settings
 
 
 @dataclass(frozen=True, kw_only=True)

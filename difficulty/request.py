@@ -103,10 +103,10 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _row(line: bytes, number: int) -> RequestRow:
     try:
-        form = json.loads(line)
+        content = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
         return _unreadable(str(number), number, f"must be a JSON object: {error}")
-    return request_row(form, number)
+    return request_row(content, number)
 
 
 def _unreadable(name: str, number: int, problem: str) -> RequestRow:

@@ -260,8 +260,8 @@ def losing_region(
     level : float, default 0.01
         Chance of a finding when the frontier model draws level there.
     """
-    known = ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality)
-    rows = np.flatnonzero((score < EVEN) & known)
+    comparable = ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality)
+    rows = np.flatnonzero((score < EVEN) & comparable)
     if len(rows) < LEAST_LOSING:
         return None
     picked = outcomes[rows]

@@ -210,11 +210,11 @@ class HeldOut:
     weight: FloatArray
     groups: NDArray[np.str_]
 
-    def statistic(self, score: FloatArray, known: NDArray[np.intp]) -> Statistic:
+    def statistic(self, score: FloatArray, rows: NDArray[np.intp]) -> Statistic:
         """Return the figure of a score on the requests with a known outcome, as a function of the
         weights of all.
         """
-        ranking = Ranking.of(score[known]).at(known)
+        ranking = Ranking.of(score[rows]).at(rows)
         ranked = self.outcome[ranking.order]
         if self.figure == "apgr":
             return lambda weight: area(*gap_curve(ranking, ranked, weight))
@@ -272,8 +272,8 @@ def learning_curve(
     n_draws : int, default 1000
         Bootstrap draws.
     """
-    known = np.flatnonzero(~np.isnan(held_out.outcome))
-    statistics = [[held_out.statistic(score, known) for score in of_size] for of_size in scores]
+    rows = np.flatnonzero(~np.isnan(held_out.outcome))
+    statistics = [[held_out.statistic(score, rows) for score in of_size] for of_size in scores]
     measured = [
         np.array([float(statistic(held_out.weight)) for statistic in of_size])
         for of_size in statistics

@@ -97,8 +97,8 @@ class Lift(SavedForm):
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form; numbers that are not defined are null."""
-        form = super().as_dict(without=without)
-        return {name: None if np.isnan(value) else value for name, value in form.items()}
+        numbers = super().as_dict(without=without)
+        return {name: None if np.isnan(value) else value for name, value in numbers.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,11 +187,11 @@ def lift_of(score: FloatArray, outcome: FloatArray, weight: FloatArray, fold: In
     """Return the lift of a score; NaN where no outcome is known. All arrays have the shape (n,),
     unknown outcomes are NaN.
     """
-    known = ~np.isnan(outcome)
-    if not known.any():
+    rows = np.flatnonzero(~np.isnan(outcome))
+    if not len(rows):
         return float("nan")
-    rank = rank_within(score[known], fold[known])
-    return float(_lifts(rank, outcome[known], fold[known], weight[known][None, :])[0])
+    rank = rank_within(score[rows], fold[rows])
+    return float(_lifts(rank, outcome[rows], fold[rows], weight[rows][None, :])[0])
 
 
 def _below_bounds(

@@ -139,7 +139,7 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
     inverse = np.divide(1.0, log.propensity, out=np.ones(len(traffic)), where=weighted)
     factor = _scaled(np.minimum(inverse, settings.largest_weight), weighted, traffic, log)
     traffic = traffic.weighed(factor)
-    rows_of, weight = _known(traffic.outcomes), traffic.outcomes.weight
+    rows_of, weight = _seen(traffic.outcomes), traffic.outcomes.weight
     return traffic, LoggedReport(
         weighted=int(weighted.sum()),
         clipped=int((inverse > settings.largest_weight).sum()),
@@ -167,13 +167,13 @@ class _Log:
     @classmethod
     def of(cls, traffic: Traffic) -> _Log:
         route = np.array([name or "" for name in traffic.column("route")])
-        known = _known(traffic.outcomes)
+        seen = _seen(traffic.outcomes)
         return cls(
             route == "cheap",
             route == "frontier",
             np.array(traffic.column("propensity"), dtype=np.float64),
-            known["cheap"],
-            known["frontier"],
+            seen["cheap"],
+            seen["frontier"],
             ~np.isnan(traffic.outcomes.preferred_gain),
         )
 
@@ -198,8 +198,8 @@ class _Log:
         """
         sides = ((self.cheap, self.cheap_known), (self.frontier, self.frontier_known))
         return any(
-            _share(known, rows & ~called) < _SELECTED * _share(known, rows & called)
-            for called, known in sides
+            _share(seen, rows & ~called) < _SELECTED * _share(seen, rows & called)
+            for called, seen in sides
         )
 
     def fallbacks(self, rows: BoolArray) -> BoolArray:
@@ -210,8 +210,8 @@ class _Log:
         return both & self.cheap if not (both & self.frontier).any() else np.zeros_like(both)
 
 
-def _share(known: BoolArray, rows: BoolArray) -> float:
-    return float(known[rows].mean()) if rows.any() else 0.0
+def _share(seen: BoolArray, rows: BoolArray) -> float:
+    return float(seen[rows].mean()) if rows.any() else 0.0
 
 
 def _scaled(inverse: FloatArray, weighted: BoolArray, traffic: Traffic, log: _Log) -> FloatArray:
@@ -228,7 +228,7 @@ def _scaled(inverse: FloatArray, weighted: BoolArray, traffic: Traffic, log: _Lo
     return factor
 
 
-def _known(outcomes: Outcomes) -> dict[str, BoolArray]:
+def _seen(outcomes: Outcomes) -> dict[str, BoolArray]:
     """Return where the outcome of each model is known."""
     return {
         "cheap": ~np.isnan(outcomes.cheap_quality),

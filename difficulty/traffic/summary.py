@@ -116,7 +116,7 @@ class Tally:
     unknown_policy: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
-    known: Counter[str] = field(default_factory=Counter)
+    filled: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     model_pairs: Counter[str] = field(default_factory=Counter)
     columns: dict[str, None] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class Tally:
         self.repaired_messages += row.repaired
         self.cut += _VIEW([{"content": message.content} for message in sample.messages]).truncated
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
-        self.known.update(
+        self.filled.update(
             name for name in (*OUTCOMES, *TOKEN_COUNTS) if getattr(sample, name) is not None
         )
         self.tasks[sample.task or ""] += 1
@@ -154,7 +154,7 @@ class Tally:
             self.frontier.add(sample.frontier_quality)
         gain = GAIN_OF_VOTE.get(sample.preference or "")
         if cheap is not None and sample.frontier_quality is not None:
-            self.known["both"] += 1
+            self.filled["both"] += 1
             gain = 0.0 if sample.preference == "tie" else sample.frontier_quality - cheap
         self.unknown_policy += (
             sample.route is not None and sample.propensity is None and gain is None
@@ -190,8 +190,8 @@ class Tally:
             generated_ids=self.generated_ids,
             repaired_messages=self.repaired_messages,
             cut=self.cut,
-            known_outcomes={name: self.known[name] for name in (*OUTCOMES, "both")},
-            known_tokens={name: self.known[name] for name in TOKEN_COUNTS},
+            known_outcomes={name: self.filled[name] for name in (*OUTCOMES, "both")},
+            known_tokens={name: self.filled[name] for name in TOKEN_COUNTS},
             cheap_quality=self.cheap.mean,
             frontier_quality=self.frontier.mean,
             frontier_better=shares["frontier"],

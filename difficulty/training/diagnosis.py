@@ -113,13 +113,13 @@ def check_labels(
     Tasks and regions are judged on the fit and calibration samples alone; test samples belong to
     one by their task or score, whatever their labels.
     """
-    outcomes, known = traffic.outcomes, np.flatnonzero(~np.isnan(unseen.score))
+    outcomes, scored = traffic.outcomes, np.flatnonzero(~np.isnan(unseen.score))
     learned = np.flatnonzero((splits == "fit") | (splits == "calibration"))
     outliers = outlying_tasks([traffic.tasks[row] for row in learned], outcomes[learned])
     names = {group.name for group in outliers}
     in_task = np.array([task in names for task in traffic.tasks], dtype=bool)
     members = [
-        (group, known[[traffic.tasks[row] == group.name for row in known]]) for group in outliers
+        (group, scored[[traffic.tasks[row] == group.name for row in scored]]) for group in outliers
     ]
     # A broken task would make a losing region of its own.
     rest = learned[~in_task[learned]]
@@ -129,14 +129,14 @@ def check_labels(
         else None
     )
     if region:
-        members.append((region, known[~in_task[known] & (unseen.score[known] < EVEN)]))
+        members.append((region, scored[~in_task[scored] & (unseen.score[scored] < EVEN)]))
     lister = _Lister(traffic, splits)
     labels = [label for group, rows in members for label in lister.of_group(group, rows)]
     listed: set[tuple[str, Model]] = {(label.id, label.model) for label in labels}
     single = [label for label in lister.single(unseen) if (label.id, label.model) not in listed]
     single.sort(key=lambda label: label.label_quality)
     return LabelReport(
-        groups=tuple(group for group, _ in members), labels=(*labels, *single), checked=len(known)
+        groups=tuple(group for group, _ in members), labels=(*labels, *single), checked=len(scored)
     )
 
 

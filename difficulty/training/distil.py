@@ -153,7 +153,7 @@ def with_unlabelled(
     TrafficError
         If the file holds no request that can be used.
     """
-    requests = _new_requests(path, view, taken={known.text for known in labelled.views(view)})
+    requests = _new_requests(path, view, taken={read.text for read in labelled.views(view)})
     if not requests:
         raise TrafficError(
             f"{path.name} must hold requests that are not among the labelled ones: got none. Check"

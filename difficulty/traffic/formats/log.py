@@ -101,7 +101,7 @@ def _first_line(file: Path) -> bytes:
 
 def _is_event(line: bytes) -> bool:
     try:
-        form = json.loads(line)
+        event = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return isinstance(form, dict) and form.keys() >= _MARKS
+    return isinstance(event, dict) and event.keys() >= _MARKS

@@ -59,14 +59,16 @@ def _read(fields: Fields) -> Fields:
     vote = choice(fields.get("preference"))
     if vote is not None and vote not in GAIN_OF_VOTE:
         raise InvalidValueError("preference", vote, rule="be 'cheap', 'tie', 'frontier' or null")
-    outcomes = {
+    labels = {
+        "annotator": text(fields.get("annotator"), "annotator"),
         "cheap_quality": quality(fields.get("cheap_quality"), "cheap_quality"),
         "frontier_quality": quality(fields.get("frontier_quality"), "frontier_quality"),
         "cheap_passed": None if passed is None else float(passed),
         "preference": None if vote is None else GAIN_OF_VOTE[vote],
     }
-    known = {name: value for name, value in outcomes.items() if value is not None}
-    return {"annotator": text(fields.get("annotator"), "annotator")} | known
+    return {
+        name: value for name, value in labels.items() if value is not None or name == "annotator"
+    }
 
 
 def _heard_twice(request: LabelledRequest) -> list[RawRow]:

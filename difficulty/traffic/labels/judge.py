@@ -67,10 +67,10 @@ def judge_offsets(
     for rows in np.split(order, np.flatnonzero(np.diff(answers[order])) + 1):
         if len(rows) < 2:  # an answer with one score says nothing of its judge
             continue
-        who, given = judges[rows], scores[rows]
+        who, marks = judges[rows], scores[rows]
         np.add.at(normal, (who, who), 1.0)
         np.subtract.at(normal, np.ix_(who, who), 1.0 / len(rows))
-        np.add.at(excess, who, given - given.mean())
+        np.add.at(excess, who, marks - marks.mean())
     offsets = np.linalg.solve(normal, excess)
     # The prior pulled each set of judges as a whole; its mean offset is taken to be 0.
     sets = judge_sets(answers, judges, n_judges=n_judges)

@@ -122,8 +122,8 @@ def _check_same(request: LabelledRequest, fields: Fields) -> None:
 
 
 def _digest(fields: Fields) -> bytes:
-    form = json.dumps([fields.get(name) or None for name in _REQUEST], sort_keys=True, default=str)
-    return blake2b(form.encode(), digest_size=16).digest()
+    said = json.dumps([fields.get(name) or None for name in _REQUEST], sort_keys=True, default=str)
+    return blake2b(said.encode(), digest_size=16).digest()
 
 
 _TIES = ("tie", "tie (bothbad)", "both", "neither", "both bad", "draw")
