@@ -51,6 +51,7 @@ class SplitSettings(Form):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # Shares such as 0.7, 0.2 and 0.1 do not add up to 1 exactly.
         if abs(sum(self.fractions) - 1.0) > 1e-9:
             shares = ", ".join(f"{share:g}" for share in self.fractions)
             raise FieldError(f"must have fit, calibration and test add up to 1: got {shares}")

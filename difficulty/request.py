@@ -78,6 +78,7 @@ def request_row(form: object, number: int) -> RequestRow:
     if not isinstance(form, dict):
         problem = f"must be a JSON object: got {type(form).__name__}"
         return _unreadable(str(number), number, problem)
+    # An id of 0 is one.
     name = str(number if form.get("id") in (None, "") else form["id"])
     messages = form.get("prompt") if form.get("messages") is None else form["messages"]
     if not isinstance(messages, str | list):

@@ -29,8 +29,8 @@ from difficulty.metrics.ranking import rank_within
 
 CLEAR = 0.025
 WEAK = 0.1
+# Times the variance of out-of-fold sums; see above.
 _OUT_OF_FOLD = 2.0
-"""Times the variance of out-of-fold sums; see above."""
 
 Verdict: TypeAlias = Literal["clear", "weak", "none"]
 
@@ -122,8 +122,10 @@ def measure_signal(parts: Sequence[SignalPart]) -> Signal:
         total += float(sums.sum())
         variance += float(np.sum(sums**2)) * (1.0 if part.fold is None else _OUT_OF_FOLD)
         n, n_groups = n + len(rows), n_groups + len(sums)
+    # Nothing varies: no test can tell.
     if variance <= 0.0 or n_groups < 2:
         return Signal(n=n, p_value=1.0)
+    # One-sided: a score that orders requests the wrong way is no signal either.
     return Signal(n=n, p_value=float(student.sf(total / np.sqrt(variance), n_groups - 1)))
 
 
@@ -133,6 +135,7 @@ def _sums_of_groups(part: SignalPart, rows: IntArray) -> FloatArray:
     """
     fold = np.zeros(len(rows), dtype=np.intp) if part.fold is None else part.fold[rows]
     weight = part.weight[rows]
+    # Ranks, because scores of two folds differ by an offset that says nothing.
     rank = _centred(rank_within(part.score[rows], fold), weight, fold)
     product = weight * rank * _centred(part.outcome[rows], weight, fold)
     _, codes = np.unique(part.groups[rows], return_inverse=True)

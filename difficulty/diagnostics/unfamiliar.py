@@ -36,8 +36,8 @@ from difficulty.metrics.ranking import rank_within
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 WORTHWHILE = 0.5
 _LEAST_REQUESTS = 100
+# Below either an interval from drawing tasks is too narrow to be believed, so there is none.
 _LEAST_TASKS = 8
-"""Below either an interval from drawing tasks is too narrow to be believed, so there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +211,7 @@ def _below_bounds(
 
 def _lift(unseen: UnseenTasks, below: float, *, rng: np.random.Generator, n_draws: int) -> Lift:
     n, tasks = len(unseen.score), len(np.unique(unseen.tasks))
+    # Neither too few requests nor too few tasks: it is tasks that are drawn.
     if n < _LEAST_REQUESTS or tasks < _LEAST_TASKS:
         return Lift(
             below=below, n=n, tasks=tasks, gain=np.nan, value=np.nan, low=np.nan, high=np.nan
@@ -232,6 +233,7 @@ def _lifts(rank: FloatArray, outcome: FloatArray, fold: IntArray, weight: FloatA
     """Return the lift for each row of weights of shape (n_draws, n): covariances of rank and
     outcome inside the folds, pooled.
     """
+    # One matrix product a sum, for all draws and folds at once.
     inside = (fold[:, None] == np.unique(fold)[None, :]).astype(np.float64)
     size, ranks, outcomes, products = (
         weight @ (inside * values[:, None])

@@ -136,7 +136,9 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
     fallbacks = log.fallbacks(weighted | unknown)
     if fallbacks.any():
         traffic = traffic.without_frontier_outcome(fallbacks)
+    # 1 for rows that no policy selected, so that their weights stay.
     inverse = np.divide(1.0, log.propensity, out=np.ones(len(traffic)), where=weighted)
+    # Cut before scaling: the mean of 1 is that of the weights that are used.
     factor = _scaled(np.minimum(inverse, settings.largest_weight), weighted, traffic, log)
     traffic = traffic.weighed(factor)
     rows_of, weight = _seen(traffic.outcomes), traffic.outcomes.weight
@@ -206,6 +208,8 @@ class _Log:
         """Return the rows of the cheap route whose frontier outcome was seen because the cheap one
         had failed.
         """
+        # A row of the frontier route with both outcomes shows that both models were looked at for
+        # another reason than a failed answer.
         both = self.cheap_known & self.frontier_known & rows
         return both & self.cheap if not (both & self.frontier).any() else np.zeros_like(both)
 
@@ -218,6 +222,8 @@ def _scaled(inverse: FloatArray, weighted: BoolArray, traffic: Traffic, log: _Lo
     """Return the weights with a mean of 1 over the rows of each route, or over all where some know
     both outcomes.
     """
+    # Where no row knows both outcomes, cheap and frontier figures come from different rows: each
+    # has a mean weight of its own.
     apart = bool(np.isnan(traffic.outcomes.gain[weighted]).all())
     factor = np.ones(len(inverse))
     for rows in (log.cheap & weighted, log.frontier & weighted) if apart else (weighted,):

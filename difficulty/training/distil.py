@@ -58,6 +58,7 @@ def check_teacher(
                 "unlabelled requests need a teacher: pass --teacher RUN with recipe distilled."
             )
         return
+    # Same traffic, seed and split: the teacher's test samples are then the student's.
     theirs = teacher.recipe
     if teacher.record.training_data != traffic.data_hash or (theirs.seed, theirs.split) != (
         recipe.seed,
@@ -196,6 +197,7 @@ def soft_failures(scores: Scores, target: Target) -> FloatArray:
         return np.stack([cheap, np.full(len(cheap), np.nan)], axis=1)
     if target == "failure":
         return np.stack([cheap, scores.p_frontier_fails], axis=1)
+    # difficulty_score is 1/2 + gain / 2.
     half = scores.difficulty_score - 0.5
     middle = np.clip((cheap + scores.p_frontier_fails) / 2.0, np.abs(half), 1.0 - np.abs(half))
     return np.stack([middle + half, middle - half], axis=1)

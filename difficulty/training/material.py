@@ -32,8 +32,8 @@ from difficulty.training.record import SearchRecord, StartRecord
 from difficulty.training.run import Run
 from difficulty.training.search import search
 
+# Samples with a known outcome that each split needs.
 _NEEDED = {"fit": 60, "calibration": 20}
-"""Samples with a known outcome that each split needs."""
 _LEAST_OF_EACH = 5
 
 Progress = Callable[[str], None]
@@ -151,6 +151,7 @@ def _without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDA
             " Label others for the new pair, for example those of"
             f" {str(start.folder / 'test.parquet')!r}."
         )
+    # Set aside, not dropped: rows keep their numbers.
     return np.where(seen, ASIDE, splits)
 
 
@@ -250,6 +251,7 @@ def gather(
     """Read traffic and make it what a recipe's model is trained on; the parameters are those of
     :func:`~difficulty.stages.train.train`.
     """
+    # Everything that can be refused is refused before the traffic is read, which may take minutes.
     if start and recipe.features.finetune:
         raise RecipeError(
             "a fine-tuned encoder cannot start from another run. Leave out --start-from, or use"
@@ -260,11 +262,13 @@ def gather(
     progress("reading traffic")
     read = Traffic.read(traffic_path)
     check_teacher(recipe, teacher, read, unlabelled)
+    # Before the split: what selects outcomes is a property of all rows.
     traffic, logged = weigh_logged(read, recipe.labels)
     splits = traffic.splits(recipe.split.fractions, recipe.seed)
     splits = _without_seen(splits, traffic, start) if start else splits
     target = _choose_target(recipe.target, traffic.outcomes, splits)
     _check_outcomes(traffic.outcomes, splits, target)
+    # By the fit samples alone: calibration and test must not choose the features they judge.
     recipe, encoder, searched = _search(
         recipe, encoder, find, traffic, splits == "fit", target=target, progress=progress
     )

@@ -70,6 +70,7 @@ def find_encoder(
         If there is none, or it is damaged.
     """
     name, cache = features.encoder, cache or DEFAULT_CACHE
+    # A shipped encoder goes before a folder of its name in the working directory.
     for folder in (shipped_file(f"models/{name}"), Path(name)):
         if (folder / "encoder.json").is_file():
             return kept_on_disk(load_encoder(folder), cache, progress)

@@ -93,6 +93,7 @@ def _heard_twice(request: LabelledRequest) -> list[RawRow]:
 def _combined(request: LabelledRequest) -> dict[str, Any]:
     """Return the first row's columns with the outcomes of all."""
     columns = without(request.row.fields or {}, "annotator", *OUTCOMES)
+    # A request that one person labelled is a sample like any other.
     if len(request.labels) > 1:
         columns["n_annotators"] = len(request.labels)
     said = {name: [row[name] for row in request.labels if name in row] for name in OUTCOMES}
@@ -109,6 +110,7 @@ def _combined(request: LabelledRequest) -> dict[str, Any]:
 
 def _passed(verdicts: Sequence[float], mean: float, known: Mapping[str, Any]) -> dict[str, Any]:
     if len(set(verdicts)) == 1:
+        # Agreed: it stays a verdict.
         return {"cheap_passed": bool(mean)}
     return {} if "cheap_quality" in known else {"cheap_quality": mean}
 

@@ -15,6 +15,7 @@ from difficulty.traffic.readers import RawRow
 from difficulty.traffic.rows import choice, number, quality, text
 
 Fields: TypeAlias = Mapping[str, Any]
+# Columns that hold the request; a later row of it may leave them out.
 _REQUEST = ("messages", "prompt")
 _PAIR = ("cheap_model", "frontier_model")
 
@@ -95,6 +96,7 @@ def _add(
     fields: Fields,
     read: Callable[[Fields], Fields],
 ) -> None:
+    # Read first: a row that is refused must not open a request.
     labels = read(fields)
     own_id = text(fields.get("id"), "id")
     key = (row.source, row.line) if own_id is None else own_id
@@ -127,6 +129,7 @@ def _digest(fields: Fields) -> bytes:
 
 
 _TIES = ("tie", "tie (bothbad)", "both", "neither", "both bad", "draw")
+# As arenas write it: winner names a seat, two columns say who sat there.
 _SEATS = {"a": "model_a", "model_a": "model_a", "b": "model_b", "model_b": "model_b"}
 
 
@@ -179,6 +182,7 @@ def _vote(winner: str, fields: Fields, pair: Mapping[str, str | None]) -> str:
         for seat in ("model_a", "model_b")
         if says_something(fields.get(seat))
     }
+    # A comparison of other models says nothing of these two.
     if seats and {*seats.values()} != {*pair.values()}:
         rule, hint = (
             "be the cheap and the frontier model",
