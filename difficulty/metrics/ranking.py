@@ -176,11 +176,9 @@ def ranked_crossing(sent: FloatArray, upto: FloatArray, level: float) -> FloatAr
         the weights.
     """
     total, last = sent[..., -1], upto[..., -1]
-    target = level * last
+    target = level * last  # instead of dividing every step, as first_crossing needs it
     reached = upto >= (target - _ROUNDING * np.abs(last))[:, None]
     place = reached.argmax(axis=-1)
-    # Steps are not divided by their sums, as first_crossing wants them: the level is scaled
-    # instead.
     rows = np.arange(len(sent))
     defined = reached[rows, place] & (last > _ROUNDING * total)
     x_0, y_0 = (np.where(place > 0, sums[rows, place - 1], 0.0) for sums in (sent, upto))
