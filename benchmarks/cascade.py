@@ -133,20 +133,22 @@ def both(run: Run, scorer: Scorer, early: EarlyScorer, traffic: Traffic) -> dict
     )
     known = np.array([task in scorer.task_ids for task in tokens.tasks])
     found = {}
-    for kind, told, rows in (
+    for kind, with_task, rows in (
         ("with_task", True, np.flatnonzero(known)),
         ("without_task", False, np.arange(len(traffic))),
     ):
         if len(rows):
             picked = tokens.at(rows)
-            guessed = early.score_many(_read(scorer, picked, told)).astype(np.float64)
-            score = run.model.predict(picked.ids, picked.tasks if told else None).difficulty_score
+            guessed = early.score_many(_read(scorer, picked, with_task)).astype(np.float64)
+            score = run.model.predict(
+                picked.ids, picked.tasks if with_task else None
+            ).difficulty_score
             found[kind] = BothScores(guessed, score, groups[rows])
     return found
 
 
-def _read(scorer: Scorer, tokens: Tokenized, told: bool) -> list[list[int]]:
-    if not told:
+def _read(scorer: Scorer, tokens: Tokenized, with_task: bool) -> list[list[int]]:
+    if not with_task:
         return list(tokens.ids)
     return [
         [scorer.task_ids[task or ""], *ids]

@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from benchmarks.experiments import Experiment, experiments
-from benchmarks.protocol import FloatArray
-from benchmarks.recipes import Trainer, score_fold
+from benchmarks.lib.experiments import Experiment, experiments
+from benchmarks.lib.protocol import FloatArray
+from benchmarks.lib.recipes import Trainer, score_fold
 from difficulty.errors import NotAttainableError
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.thresholds.objective import Objective

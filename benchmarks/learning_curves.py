@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.protocol import (
+from benchmarks.lib.protocol import (
     FOLDS,
     BenchmarkSet,
     Estimate,
@@ -41,7 +41,7 @@ from benchmarks.protocol import (
     read_traffic,
     user_texts,
 )
-from benchmarks.recipes import Trainer
+from benchmarks.lib.recipes import Trainer
 from difficulty.evaluation import TaskMeans
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.bootstrap import Resampling

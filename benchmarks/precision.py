@@ -82,7 +82,7 @@ def _compare(model: DifficultyModel, exact: Encoder, tokens: Tokenized) -> Itera
         for holder in (channel, getattr(channel, "embedding", None)):
             if hasattr(holder, "encoder"):
                 holder.encoder = exact  # type: ignore[union-attr]
-    for told, (one, other) in zip(
+    for with_task, (one, other) in zip(
         (True, False), zip(before, _scores(model, tokens), strict=True), strict=True
     ):
         difference = np.abs(one - other)
@@ -91,7 +91,7 @@ def _compare(model: DifficultyModel, exact: Encoder, tokens: Tokenized) -> Itera
             changed = int(((one > threshold) != (other > threshold)).sum())
             low, high = exact_interval(changed, len(one))
             yield {
-                "task": "told" if told else "not told",
+                "task": "told" if with_task else "not told",
                 "share": share,
                 "mean_difference": float(difference.mean()),
                 "max_difference": float(difference.max()),

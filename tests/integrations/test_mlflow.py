@@ -16,9 +16,12 @@ from difficulty.training.run import Run
 from tests.journey import forget, recipe_of
 
 MlflowException = pytest.importorskip("mlflow.exceptions").MlflowException
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+    ),
+]
 
 
 def type_of_tracker():

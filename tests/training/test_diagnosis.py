@@ -136,6 +136,7 @@ def test_sound_labels_have_no_suspicious_group(journey):
     assert "labels" not in read_metrics(journey.run / "metrics.json").slices
 
 
+@pytest.mark.long
 def test_turned_labels_are_listed_more_often_than_others(journey, tmp_path):
     """One in ten cheap outcomes turned round, three times: the lists hold them several times as
     often as chance would.

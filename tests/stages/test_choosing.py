@@ -16,6 +16,7 @@ from difficulty.metrics import Resampling
 from difficulty.runtime import Request, Router
 from difficulty.stages import exporting
 from difficulty.stages.evaluate import evaluate_scorer
+from difficulty.stages.judging import serve
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.stages.verify import verify
@@ -237,3 +238,14 @@ def test_cut_offs_without_the_graph_are_refused(shipped, tmp_path):
         ),
     ):
         read_bundle(copied)
+
+
+def test_decisions_worked_out_from_scores_leave_early_as_the_router_does(shipped, run_folder):
+    """With early exit some of them differ from what the score says."""
+    bundle, traffic = shipped.bundle, Run.read(run_folder).test
+    router = Router.from_bundle(bundle)
+    served = serve(router.scorer, traffic, target=bundle.manifest.target, early=router.early)
+    decisions = router.decide_many(requests_of(traffic))
+    assert "early" in {decision.scored_by for decision in decisions}
+    expected = [decision.route == "frontier" for decision in decisions]
+    assert served.decisions(bundle.policy).tolist() == expected

@@ -49,9 +49,9 @@ class TrainedRun:
     """The report of suspicious labels, one entry a label."""
     ids: list[str]
     """The test samples."""
-    told: np.ndarray
-    """``difficulty_score`` of the test samples, their tasks told; shape (n,)."""
-    blind: np.ndarray
+    with_task: np.ndarray
+    """``difficulty_score`` of the test samples, with their tasks; shape (n,)."""
+    without_task: np.ndarray
     """The same on the text alone."""
     p_cheap_fails: np.ndarray
 
@@ -111,7 +111,8 @@ class Training:
 
 def _read(run: Run) -> TrainedRun:
     tokens = tokenize(run.test, view=run.view, tokenizer=run.tokenizer)
-    told, blind = run.model.predict(tokens.ids, tokens.tasks), run.model.predict(tokens.ids)
+    with_task = run.model.predict(tokens.ids, tokens.tasks)
+    without_task = run.model.predict(tokens.ids)
     lines = (run.folder / "suspicious.jsonl").read_text(encoding="ascii").splitlines()
     labels, signal = run.record.labels, run.record.signal
     assert labels  # only runs of earlier versions lack either
@@ -121,7 +122,7 @@ def _read(run: Run) -> TrainedRun:
         signal=signal,
         suspicious=[json.loads(line) for line in lines],
         ids=run.test.ids,
-        told=told.difficulty_score,
-        blind=blind.difficulty_score,
-        p_cheap_fails=told.p_cheap_fails,
+        with_task=with_task.difficulty_score,
+        without_task=without_task.difficulty_score,
+        p_cheap_fails=with_task.p_cheap_fails,
     )
