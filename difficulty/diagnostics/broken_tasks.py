@@ -258,7 +258,6 @@ def losing_region(
     ----------
     score : ndarray of shape (n,)
         ``difficulty_score`` for target ``benefit``, predicted without the sample itself.
-    outcomes : Outcomes
     groups : ndarray of shape (n,)
         Samples of one group are not independent.
     level : float, default 0.01

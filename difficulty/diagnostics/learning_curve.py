@@ -199,7 +199,6 @@ class HeldOut:
 
     Attributes
     ----------
-    figure : {"apgr", "auroc"}
     outcome : ndarray of shape (n,)
         For ``apgr`` the gain, for ``auroc`` 0 or 1; NaN where unknown.
     weight, groups : ndarray of shape (n,)
@@ -270,7 +269,6 @@ def learning_curve(
         What happened to the n held-out samples.
     labels : int
         Labelled requests in all.
-    rng : numpy.random.Generator
     n_draws : int, default 1000
         Bootstrap draws.
     """

@@ -147,7 +147,6 @@ class LabelReport:
 
     Attributes
     ----------
-    groups : tuple of SuspiciousGroup
     labels : tuple of SuspiciousLabel
         Those of groups first, then single ones by ``label_quality``.
     checked : int

@@ -147,7 +147,6 @@ def advise(
 
     Parameters
     ----------
-    unseen : UnseenTasks
     known_lift : float
         Lift on requests of known tasks, that were scored without having been seen.
     known_familiarity : ndarray of shape (n_calibration,)
@@ -155,7 +154,6 @@ def advise(
         recommendation costs.
     rng : numpy.random.Generator
         Draws tasks.
-    n_draws : int
     """
     unseen = unseen[~np.isnan(unseen.outcome)]
     if known_lift <= 0.0:

@@ -113,7 +113,6 @@ def train(
         Traffic that ``ingest`` wrote.
     out : Path
         Run folder to write; it appears when everything is done.
-    recipe : Recipe
     encoder : Encoder
         The encoder that the recipe names.
     find : callable, optional

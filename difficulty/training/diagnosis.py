@@ -149,10 +149,8 @@ def down_weighted(
 
     Parameters
     ----------
-    fit : LabelledTokens
     ids : collection of n str
         Id of each fit sample, in order.
-    report : LabelReport
     settings : LabelSettings
         Factors for samples of suspicious groups and for single ones; a sample that is both has the
         smaller one.
@@ -323,7 +321,6 @@ def advise_familiarity(
     model : DifficultyModel
         Fitted on ``fit`` and calibrated on ``calibration``, just now: its out-of-fold scores say
         what the score carries on known tasks.
-    fit, calibration : LabelledTokens
     seed : int
         Of the groups of tasks, the draws and the samples.
     """

@@ -137,10 +137,8 @@ def with_unlabelled(
 
     Parameters
     ----------
-    fit : LabelledTokens
     path : Path
         JSON lines, as :func:`~difficulty.request.read_requests` reads them.
-    teacher : Run
     view, tokenizer
         The student's.
     labelled : Traffic

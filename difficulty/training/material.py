@@ -185,7 +185,6 @@ class Material:
         Of the traffic as it was read.
     splits : ndarray of shape (n,)
         Split of each sample.
-    target : {"benefit", "failure"}
     tokens : Tokenized
         Token ids of all samples.
     fit, calibration : LabelledTokens
@@ -195,7 +194,6 @@ class Material:
         How logged samples were weighted.
     searched : SearchRecord or None
         What a search tried.
-    start, teacher : Run or None
     """
 
     recipe: Recipe

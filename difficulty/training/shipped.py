@@ -58,7 +58,6 @@ def find_encoder(
 
     Parameters
     ----------
-    features : FeatureSettings
     cache : Path, optional
         Where converted encoders and embeddings are kept; by default ``~/.cache/difficulty``.
     progress : callable, optional
