@@ -14,7 +14,7 @@ from difficulty.metrics.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class CandidateChoice:
     """Which candidate was chosen, and why.
 
     Attributes
@@ -31,7 +31,7 @@ class Choice:
     standard_error: FloatArray
 
 
-def simplest_near_best(values: Sequence[float], draws: Sequence[FloatArray]) -> Choice:
+def simplest_near_best(values: Sequence[float], draws: Sequence[FloatArray]) -> CandidateChoice:
     """Choose the first candidate that is no more than one standard error behind the best.
 
     The error is that of the difference: candidates are judged on the same samples, and what is luck
@@ -64,4 +64,4 @@ def simplest_near_best(values: Sequence[float], draws: Sequence[FloatArray]) -> 
         )
     best = int(value.argmax())
     behind, error = value[best] - value, (drawn[best] - drawn).std(axis=1, ddof=1)
-    return Choice(best, int(np.flatnonzero(behind <= error)[0]), behind, error)
+    return CandidateChoice(best, int(np.flatnonzero(behind <= error)[0]), behind, error)

@@ -191,6 +191,7 @@ def _resampled(
     for key, theirs in figures.items():
         if key[0] == "baseline":
             for ours, other in zip(figures["overall",], theirs, strict=True):
+                # On the same draws: what is luck for one is mostly luck for the other.
                 both = [name for name in _COMPARED if name in ours and name in other]
                 other |= {f"{name}_difference": ours[name] - other[name] for name in both}
     points, resampled = ({key: both[side] for key, both in figures.items()} for side in (0, 1))
@@ -217,6 +218,7 @@ def _estimate(
     if np.isnan(value):
         return Estimate(value=None, n=n, note=why_undefined(name, n=n, routed=routed))
     low, high = (
+        # Noise only ever adds to ECE, so its draws lie above it.
         debiased_interval(value, draws[name])
         if name.startswith("ece")
         else percentile_interval(draws[name])

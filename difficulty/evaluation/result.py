@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.scored import Target
 from difficulty.evaluation.tradeoff import Curve
 from difficulty.evaluation.views import AlongShare, CalibrationBins, Histogram
+from difficulty.form import Record
 from difficulty.records import Estimate
 from difficulty.storage import whole_file
 
@@ -32,8 +33,8 @@ _FIXED = ("always_cheap", "always_frontier")
 """Baselines whose figures no threshold changes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Record):
     """Every figure of one evaluation, each with its 95 % interval.
 
     Attributes
@@ -76,62 +77,27 @@ class Evaluation:
 
     target: Target
     threshold: float | None
+    n_draws: int
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    lineage: Mapping[str, Any] = field(default_factory=dict)
     overall: Estimates
     slices: Mapping[str, Mapping[str, Estimates]]
     baselines: Mapping[str, Estimates]
-    counts: Mapping[str, int]
-    notes: tuple[str, ...]
-    n_draws: int
     curve: Curve | None = None
     baseline_curves: Mapping[str, AlongShare] = field(default_factory=dict)
     calibration: Mapping[str, CalibrationBins] = field(default_factory=dict)
     histogram: Histogram | None = None
-    findings: tuple[Finding, ...] = ()
-    lineage: Mapping[str, Any] = field(default_factory=dict)
     early: Mapping[str, Estimates] = field(default_factory=dict)
 
     def noting(self, notes: Sequence[str]) -> Evaluation:
         """Return the same figures with more notes."""
         return replace(self, notes=(*self.notes, *notes))
 
-    def leaving_early(self, early: Mapping[str, Estimates]) -> Evaluation:
-        """Return the same figures with what early exit does to them."""
-        return replace(self, early=early)
-
-    def descending_from(self, lineage: Mapping[str, Any]) -> Evaluation:
-        """Return the same figures with what was judged by what."""
-        return replace(self, lineage=lineage)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return exactly what metrics.json holds."""
-        return {
-            "format": FORMAT,
-            "target": self.target,
-            "threshold": self.threshold,
-            "n_draws": self.n_draws,
-            "counts": dict(self.counts),
-            "notes": list(self.notes),
-            "findings": [finding.as_dict() for finding in self.findings],
-            "lineage": dict(self.lineage),
-            "overall": _plain(self.overall),
-            "slices": {
-                kind: {name: _plain(part) for name, part in parts.items()}
-                for kind, parts in self.slices.items()
-            },
-            "baselines": {name: _plain(part) for name, part in self.baselines.items()},
-            "curve": self.curve.as_dict() if self.curve else None,
-            "baseline_curves": {
-                name: {key: list(part) for key, part in columns.items()}
-                for name, columns in self.baseline_curves.items()
-            },
-            "calibration": {name: bins.as_dict() for name, bins in self.calibration.items()},
-            "histogram": self.histogram.as_dict() if self.histogram else None,
-            **(
-                {"early": {kind: _plain(part) for kind, part in self.early.items()}}
-                if self.early
-                else {}
-            ),
-        }
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return exactly what metrics.json holds; ``early`` only where there is some."""
+        return {"format": FORMAT} | super().as_dict(without=without if self.early else {"early"})
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> Evaluation:
@@ -199,6 +165,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
 
 def metrics_text(evaluation: Evaluation) -> str:
     """Return metrics.json as text: one line an entry, and one line a column of numbers."""
+    # An indented file has a line for each of some thousand numbers; a column is read as one.
     text = json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     return (
         _NUMBERS.sub(
@@ -252,14 +219,10 @@ def _optional(form: Mapping[str, Any]) -> dict[str, Any]:
             for name, bins in form.get("calibration", {}).items()
         },
         "histogram": Histogram.from_dict(histogram) if histogram else None,
-        "findings": tuple(Finding.from_dict(finding) for finding in form.get("findings", ())),
+        "findings": tuple(Finding(**finding) for finding in form.get("findings", ())),
         "lineage": form.get("lineage", {}),
         "early": {kind: _estimates(part) for kind, part in form.get("early", {}).items()},
     }
-
-
-def _plain(estimates: Estimates) -> dict[str, dict[str, Any]]:
-    return {name: estimate.as_dict() for name, estimate in estimates.items()}
 
 
 def _estimates(form: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:

@@ -106,6 +106,7 @@ def _rows_by_name(names: Sequence[str | None]) -> dict[str, IntArray]:
     ranked = [
         name for name, _ in sorted(Counter(filled).items(), key=lambda item: (-item[1], item[0]))
     ]
+    # A free-text column would else make a slice of every request.
     if len(ranked) > MOST_SLICES:
         ranked = [*ranked[: MOST_SLICES - 1], OTHER]
     code = {name: index for index, name in enumerate(ranked)}

@@ -43,6 +43,7 @@ from difficulty.traffic.table import Traffic
 from difficulty.traffic.tokenized import tokenize
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.reading import ReadCounts, reading_of
+from difficulty.training.record import notes_of
 from difficulty.training.run import Overlap, Run
 
 _NEEDS = "evaluation needs samples"
@@ -116,10 +117,8 @@ def evaluate_scorer(
         others=material.others,
         provenance=material.provenance,
     )
-    evaluation = (
-        evaluation.noting(material.notes)
-        .leaving_early(material.early)
-        .descending_from(material.lineage)
+    evaluation = replace(
+        evaluation.noting(material.notes), early=material.early, lineage=material.lineage
     )
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
@@ -194,6 +193,7 @@ class _Material:
 
 def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | None) -> _Material:
     run = Run.read(path, cache=cache)
+    # Near-duplicates are searched for only in traffic that was not ingested with the run's.
     own = traffic.data_hash == run.record.training_data
     overlap = run.seen.look_up(traffic, ingested_together=own)
     new = np.flatnonzero(~overlap.any)
@@ -219,7 +219,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
             if model.task_channels
             else None
         ),
-        notes=(*(logged.notes if logged else ()), *reading.notes),
+        notes=(*notes_of(logged), *reading.notes),
         note=(
             f"{left_out:,} samples whose text or group training saw are left out."
             if left_out

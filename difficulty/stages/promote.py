@@ -37,6 +37,7 @@ from difficulty.stages.judging import (
     weighed,
 )
 from difficulty.traffic.table import Traffic
+from difficulty.training.record import notes_of
 
 
 class Comparison(NamedTuple):
@@ -224,12 +225,11 @@ def compare(
             " promotion.least_samples in the recipe."
         )
     picked, logged = weighed(traffic.select(rows), label_settings(challenger))
+    # A bundle that claims a better validator must not win by the claim.
     caught = catch_rate(champion.policy.fallback)
     new, old = (_contender(bundle, picked, prices, caught) for bundle in (challenger, champion))
     figures = compare_pair(new, old, resampling)
-    return Comparison(
-        figures, len(rows), gate(figures, settings), [*notes, *(logged.notes if logged else ())]
-    )
+    return Comparison(figures, len(rows), gate(figures, settings), [*notes, *notes_of(logged)])
 
 
 def gate(figures: dict[str, Paired], settings: PromotionSettings) -> list[str]:

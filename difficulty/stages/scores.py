@@ -97,6 +97,7 @@ def score_traffic(
                     without_task=without_task and bool(scorer.task_ids),
                 )
             )
+            # Tokenizing runs ahead of scoring by a few parts only, so that memory stays bounded.
             if len(waiting) > _MOST_WAITING:
                 parts.append(waiting.popleft().result())
                 if progress:

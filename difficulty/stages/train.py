@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -177,7 +177,7 @@ def train(
         curve = _curve(material, fitted, say) if more_labels else None
         advice = _advice(material, fitted, say) if unseen_tasks else None
         record = _record(material, fitted, advice)
-        evaluation = evaluation.descending_from(_judged_by(record))
+        evaluation = replace(evaluation, lineage=_judged_by(record))
         _write(out, material, fitted, evaluation, curve, record)
     run = Run.read(out)
     if tracker:

@@ -29,6 +29,7 @@ def threshold_for_share(curve: PolicyCurve, share: float) -> float:
             "share", share, rule="be in [0, 1]", hint="Shares are fractions, not percentages."
         )
     reached = curve.figure("frontier_share")
+    # Sums of weights round: a share of exactly 0.3 must meet share=0.3.
     allowed = np.flatnonzero(reached <= share + 1e-12)
     if not len(allowed):
         least = np.ceil(1000.0 * reached[0]) / 1000.0  # rounded up, so that it can be reached

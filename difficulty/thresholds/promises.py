@@ -65,6 +65,7 @@ class KeptLosses:
         """Rows of one request of each group, ascending; which one does not depend on its
         outcome.
         """
+        # Not the first by score: that would always be the one that is kept soonest.
         order = _shuffled(len(self))
         _, first = np.unique(group_codes(self.groups)[order], return_index=True)
         return np.sort(order[first])
@@ -84,6 +85,7 @@ class KeptLosses:
         """Return the p-value of "the first ``kept`` requests lose more than ``alpha`` on average",
         for each entry of ``kept``.
         """
+        # No loss can be larger than its unit, as where validation catches most failures.
         if alpha >= self.unit:
             return np.zeros(len(kept))
         if not self.is_exact:
@@ -186,6 +188,7 @@ def rejected(losses: KeptLosses, allowed: IntArray, *, alpha: float, delta: floa
     for number, p_value, level in zip(
         kept.tolist(), losses.p_values(kept, alpha=alpha, delta=delta), levels, strict=True
     ):
+        # Fixed sequence with fallback: a rejection hands its level on, a failure loses it.
         passed_on = passed_on + level if p_value <= passed_on + level else 0.0
         if passed_on > 0.0:
             rejections.append(number)
