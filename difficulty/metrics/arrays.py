@@ -131,7 +131,6 @@ def divide(numerator: FloatArray, denominator: FloatArray, *, total: FloatArray)
     """
     denominator = np.asarray(denominator, dtype=np.float64)
     quotient = np.full(denominator.shape, np.nan)
-    # Relative to the weights: 1e-12 is nothing among a thousand requests and much among weights of
-    # 1e-9.
+    # Relative to their sum, since weights may be of any size.
     np.divide(numerator, denominator, out=quotient, where=denominator > 1e-12 * total)
     return quotient
