@@ -37,9 +37,9 @@ from difficulty.export.graph import build_graph, task_ids
 from difficulty.runtime import Request, Router
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
-from difficulty.stages.early_exit import BothScores, choose_exits, judge_exits
-from difficulty.stages.scoring import Tokenized, tokenize
+from difficulty.stages.choosing import BothScores, choose_exits, judge_exits
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import Tokenized, tokenize
 from difficulty.training.run import Run
 
 KINDS = ("with_task", "without_task")

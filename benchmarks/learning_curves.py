@@ -44,9 +44,9 @@ from benchmarks.lib.protocol import (
 from benchmarks.lib.recipes import Trainer
 from difficulty.evaluation import TaskMeans
 from difficulty.metrics import percentile_interval
-from difficulty.metrics.bootstrap import weight_blocks
-from difficulty.stages.scoring import Tokenized
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import Tokenized
 from difficulty.training.shipped import find_recipe
 
 SIZES = (200, 500, 1500, 5000)
@@ -209,7 +209,7 @@ def figures_of(
             method: np.stack([statistic(block) for statistic in each])
             for method, each in statistics.items()
         }
-        for block in weight_blocks(data.groups, n_draws=N_DRAWS, rng=rng)
+        for block in Resampling(N_DRAWS).of(data.groups, rng=rng).blocks()
     ]
     drawn = {
         method: np.concatenate([block[method] for block in blocks], axis=1) for method in statistics

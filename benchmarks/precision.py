@@ -26,8 +26,8 @@ from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.sentence import prepare
 from difficulty.encoders.transformer import kept_on_disk
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.thresholds.promises import exact_interval
+from difficulty.traffic.tokenized import Tokenized, tokenize
 from difficulty.training.run import Run
 
 SHARES = (0.1, 0.3, 0.5)

@@ -20,7 +20,7 @@ from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest
 from difficulty.bundle.policy import CutOffs, Early
 from difficulty.cli.app import build_app
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation import FIGURES
+from difficulty.evaluation import REPORTED
 from difficulty.events import Call, DecisionEvent
 from difficulty.form import Form
 from difficulty.recipe import Recipe
@@ -235,7 +235,7 @@ FIELDS = [
         for kind in (DecisionEvent, Call)
         for name in kind.__dataclass_fields__
     ),
-    *(("metrics.md", name) for name in FIGURES),
+    *(("metrics.md", name) for name in REPORTED),
     *(("thresholds.md", name) for name in OBJECTIVES),
 ]
 

@@ -26,11 +26,11 @@ from difficulty.model.difficulty import DifficultyModel
 from difficulty.recipe import Recipe
 from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.session import load_session
-from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import Tokenized, tokenize
 from difficulty.training.assemble import build_model, known_tasks, labelled, tune
 from difficulty.training.distil import with_opinion
 from difficulty.training.run import NamedScores

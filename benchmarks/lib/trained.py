@@ -15,9 +15,9 @@ from difficulty.diagnostics.signal import Signal
 from difficulty.diagnostics.suspicion import LabelSummary, Model, Scope
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import Recipe
-from difficulty.stages.scoring import tokenize
 from difficulty.stages.train import train
 from difficulty.traffic.table import SCHEMA, Traffic, pa, pq
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 from difficulty.training.shipped import find_encoder
 
@@ -104,7 +104,7 @@ class Training:
                 encoder=self.encoder,
                 more_labels=False,
                 unseen_tasks=False,
-                n_draws=N_DRAWS,
+                draws=N_DRAWS,
             )
             return _read(run)
 

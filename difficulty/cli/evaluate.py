@@ -49,6 +49,7 @@ def evaluate(
     """
     from difficulty.economics import load_price_list
     from difficulty.evaluation.findings import failing
+    from difficulty.metrics import Resampling
     from difficulty.stages.evaluate import evaluate_scorer
 
     price_list = load_price_list(prices, both_models=True) if prices else None
@@ -60,8 +61,7 @@ def evaluate(
             out_path,
             prices=price_list,
             cache=cache,
-            n_draws=draws,
-            seed=seed,
+            resampling=Resampling(draws, seed),
             show_texts=show_texts,
             economics=economics,
             progress=say,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from difficulty.evaluation.result import Estimates, Evaluation
-from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
+from difficulty.evaluation.views import AlongShare, CalibrationBins, Histogram
 from difficulty.records import Estimate
 from difficulty.report.blocks import Block, Paragraph, Picture, Row, Section, Table
 from difficulty.report.extras import Extras
@@ -118,7 +118,7 @@ def _tradeoff_picture(evaluation: Evaluation, along: str, *, ruled: bool) -> Pic
     )
 
 
-def _others(evaluation: Evaluation, along: str, *, with_score: bool) -> dict[str, Columns]:
+def _others(evaluation: Evaluation, along: str, *, with_score: bool) -> dict[str, AlongShare]:
     """Return the curves beside the router's; that of the score alone only where rules make the
     router another one.
     """

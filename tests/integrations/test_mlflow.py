@@ -46,7 +46,7 @@ def store(journey, tmp_path_factory):
         recipe=recipe,
         encoder=run.encoder,
         tracker=tracker,
-        n_draws=5,
+        draws=5,
     )
     experiment = tracker.client.get_experiment_by_name("tests")
     (recorded,) = tracker.client.search_runs([experiment.experiment_id])
