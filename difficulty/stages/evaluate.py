@@ -20,7 +20,7 @@ from difficulty.evaluation.scored import Judged
 from difficulty.metrics.bootstrap import affordable_draws
 from difficulty.recipe import LabelSettings
 from difficulty.records import Estimate, Prices
-from difficulty.report.extras import Extras
+from difficulty.report.blocks import Extras
 from difficulty.runtime.early import EarlyScorer, exits
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.early import both_scores, exit_sentences, judge_exits

@@ -17,7 +17,7 @@ from difficulty.evaluation import Evaluation
 from difficulty.evaluation.scored import Judged
 from difficulty.evaluation.slices import Mistake, Mistakes, worst_mistakes
 from difficulty.records import Estimate
-from difficulty.report.extras import Chosen, Extras, Suspects
+from difficulty.report.blocks import Chosen, Extras, Suspects
 from difficulty.report.page import report_html, report_markdown
 from difficulty.storage import whole_file
 from difficulty.traffic.table import Traffic

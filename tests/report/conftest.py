@@ -8,7 +8,7 @@ import pytest
 from difficulty.evaluation import evaluate
 from difficulty.evaluation.slices import worst_mistakes
 from difficulty.records import Estimate
-from difficulty.report.extras import Chosen, Extras, Suspects
+from difficulty.report.blocks import Chosen, Extras, Suspects
 from tests.evaluation.conftest import four, judged_of, many
 
 __all__ = ["HOSTILE", "four", "judge", "many", "many_judged"]

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from difficulty.report.extras import Extras
+from difficulty.report.blocks import Extras
 from difficulty.report.page import report_markdown
 from difficulty.report.wording import as_text
 from tests.report.conftest import HOSTILE, judge

@@ -1,7 +1,7 @@
 import pytest
 
 from difficulty.records import Estimate
-from difficulty.report.wording import estimate_text
+from difficulty.report.wording import amount_text
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ from difficulty.report.wording import estimate_text
     ],
 )
 def test_estimate_is_written_for_people(estimate, text):
-    assert estimate_text(estimate) == text
+    assert amount_text(estimate) == text
 
 
 def test_ends_are_left_out_when_asked():
-    assert estimate_text(Estimate(value=5.0, low=1.0, high=9.0), ends=False) == "5.00"
+    assert amount_text(Estimate(value=5.0, low=1.0, high=9.0), ends=False) == "5.00"
