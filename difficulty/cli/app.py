@@ -22,7 +22,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "ship": "ship",
     "thresholds": "thresholds",
-    "economics": "economics",
+    "economics": "evaluate",
     "sign": "signing",
     "verify": "signing",
     "publish": "publishing",
@@ -64,9 +64,8 @@ def main() -> None:
         format="%(message)s",
         handlers=[RichHandler(console=err, show_path=False, show_time=False)],
     )
-    logging.getLogger("difficulty.runtime").setLevel(
-        logging.ERROR
-    )  # rows that cannot be scored are in the output, with their errors
+    # Rows that cannot be scored are in the output, with their errors.
+    logging.getLogger("difficulty.runtime").setLevel(logging.ERROR)
     try:
         build_app()()  # usage errors and typer.Exit become exit codes in here
     except DifficultyError as error:
@@ -77,11 +76,8 @@ def main() -> None:
             raise
         _stop(str(MissingExtraError("this command", package=package, extra="train")), code=2)
     except OSError as error:
-        _stop(
-            f"{error.filename or 'a file'}: {error.strerror or error}. Check the path and its"
-            " permissions.",
-            code=2,
-        )
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        _stop(f"{what}. Check the path and its permissions.", code=2)
     except SystemExit as stopped:
         if stopped.code == _INTERRUPTED:
             err.print("stopped; nothing was written")

@@ -14,15 +14,27 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from difficulty.cli.console import CachePath, JsonFlag, OutPath, err, out, print_json, steps
+from difficulty.cli.console import (
+    CachePath,
+    JsonFlag,
+    OutPath,
+    TrafficPath,
+    out,
+    print_json,
+    say,
+    steps,
+    warn,
+)
 from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
+    from difficulty.evaluation import Evaluation
     from difficulty.stages.train import Tracker
+    from difficulty.training.run import Run
 
 
 def train(
-    traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
+    traffic: TrafficPath,
     out_path: OutPath,
     recipe: Annotated[
         str | None, typer.Option(help="A shipped recipe's name, or a TOML file; default: fast.")
@@ -74,34 +86,29 @@ def train(
 
     Example: difficulty train traffic.parquet -o runs/first
     """
-    from difficulty.cli.train import search_table
     from difficulty.recipe import parse_recipe
-    from difficulty.report.console import evaluation_table
     from difficulty.stages.train import train
     from difficulty.training.run import Run
     from difficulty.training.shipped import find_encoder, find_recipe
 
     start = Run.read(start_from) if start_from else None
-    chosen = start.recipe if start and not recipe else find_recipe(recipe or "fast")
+    from_start = start if not recipe else None  # a recipe of its own has an encoder of its own
+    chosen = from_start.recipe if from_start else find_recipe(recipe or "fast")
     if target:
         chosen = parse_recipe({**chosen.as_dict(), "target": target}, name="--target")
     if accept_selection_bias:
         labels = replace(chosen.labels, accept_selection_bias=True)
         chosen = replace(chosen, labels=labels)
     tracker = _tracker(tracking_uri, experiment) if tracking else None
-    with steps() as say:
-        say("finding the encoder")
-        encoder = (
-            start.encoder
-            if start and not recipe
-            else find_encoder(chosen.features, cache=cache, progress=_embedding(say))
-        )
+    with steps() as show:
+        show("finding the encoder")
+        find = partial(find_encoder, cache=cache, progress=_embedding(show))
         run, evaluation = train(
             traffic,
             out_path,
             recipe=chosen,
-            encoder=encoder,
-            find=partial(find_encoder, cache=cache, progress=_embedding(say)),
+            encoder=from_start.encoder if from_start else find(chosen.features),
+            find=find,
             start=start,
             teacher=Run.read(teacher) if teacher else None,
             unlabelled=unlabelled,
@@ -109,100 +116,96 @@ def train(
             more_labels=more_labels,
             unseen_tasks=unseen_tasks,
             tracker=tracker,
-            progress=say,
+            progress=show,
         )
     if json:
-        form = {
+        entries = {
             "run": str(run.folder),
             "target": run.model.target,
             "samples": run.lineage["samples"],
             "metrics": evaluation.as_dict(),
         }
-        form |= {name: run.lineage[name] for name in ("reading", "familiarity", "search")}
-        print_json(form | {"learning_curve": run.learning_curve})
-        return
-    samples = run.lineage["samples"]
-    out.print(
+        entries |= {name: run.lineage[name] for name in ("reading", "familiarity", "search")}
+        print_json(entries | {"learning_curve": run.learning_curve})
+    else:
+        _print_run(run, evaluation, start_from)
+
+
+def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> None:
+    from difficulty.report.console import evaluation_table
+
+    samples, logged = run.lineage["samples"], run.lineage["logged"]
+    say(
         f"target {run.model.target}; {samples['fit']:,} fit, {samples['calibration']:,}"
         f" calibration, {samples['test']:,} test samples"
     )
     if samples["aside"]:
-        seen = f", or seen by {start_from}" if start else ""
-        out.print(
+        seen = f", or seen by {start_from}" if start_from else ""
+        say(
             f"{samples['aside']:,} samples set aside: near-duplicates of samples in two"
-            f" splits{seen}",
-            markup=False,
+            f" splits{seen}"
         )
-    for note in (run.lineage["logged"] or {}).get("notes", ()):
-        err.print(f"warning: {note}", markup=False)
+    for note in (logged or {}).get("notes", ()):
+        warn(note)
     if run.lineage["search"]:
         out.print(search_table(run.lineage["search"]))
     out.print(evaluation_table(evaluation))
     if run.learning_curve:
-        out.print(run.learning_curve["sentence"], markup=False)
+        say(run.learning_curve["sentence"])
     if advice := run.lineage["familiarity"]:
-        out.print(advice["sentence"], markup=False)
-    if any(found := run.lineage["labels"]["suspicious"].values()):
-        tasks, regions, rows = found
-        out.print(
+        say(advice["sentence"])
+    if any(suspicious := run.lineage["labels"]["suspicious"].values()):
+        tasks, regions, rows = suspicious
+        say(
             f"suspicious labels: {tasks:,} samples by their task, {regions:,} by region, {rows:,}"
             " by themselves: suspicious.jsonl"
         )
-    out.print(f"wrote {run.folder}", markup=False)
+    say(f"wrote {run.folder}")
 
 
-def _embedding(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    return lambda done, total: say(f"embedding: {done:,} of {total:,} requests")
+def _embedding(show: Callable[[str], None]) -> Callable[[int, int], None]:
+    return lambda done, total: show(f"embedding: {done:,} of {total:,} requests")
 
 
 def _tracker(uri: str, experiment: str) -> Tracker:
     from difficulty.integrations.mlflow import MlflowTracker
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes
-    return MlflowTracker(
-        uri, experiment=experiment, artifacts=Path("mlruns") if uri.startswith("sqlite:") else None
-    )
+    # MLflow logs each table that it makes in a new store.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    artifacts = Path("mlruns") if uri.startswith("sqlite:") else None
+    return MlflowTracker(uri, experiment=experiment, artifacts=artifacts)
 
 
 def search_table(report: Mapping[str, Any], *, most: int = 8) -> RenderableType:
-    """Return a search's report as a table of the best candidates and the chosen one, with a line on
-    what was left untried.
-
-    Parameters
-    ----------
-    report : mapping
-        ``search`` of run.json.
-    most : int, default 8
-        Candidates shown.
+    """Return a search's report (``search`` of run.json) as a table of the ``most`` best candidates
+    and the chosen one, with a line on what was left untried.
     """
-    ranked = sorted(report["tried"], key=lambda entry: entry["behind_best"])
-    shown = [entry for place, entry in enumerate(ranked) if place < most or entry["chosen"]]
-    figure = report["figure"].upper()
+    ranked = sorted(report["tried"], key=lambda candidate: candidate["behind_best"])
     table = Table(
         "tried",
-        f"inner {figure}",
+        f"inner {report['figure'].upper()}",
         "behind the best (standard error)",
         title="search",
         title_justify="left",
     )
-    for entry in shown:
-        value = f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+    for place, candidate in enumerate(ranked):
+        if place >= most and not candidate["chosen"]:
+            continue
+        value = f"{candidate['value']:.3f} [{candidate['low']:.3f}, {candidate['high']:.3f}]"
         behind = (
             "best"
-            if entry["name"] == report["best"]
-            else f"{entry['behind_best']:.3f} ({entry['standard_error']:.3f})"
+            if candidate["name"] == report["best"]
+            else f"{candidate['behind_best']:.3f} ({candidate['standard_error']:.3f})"
         )
-        name = f"{entry['name']}{'  <- chosen' if entry['chosen'] else ''}"
-        table.add_row(Text(name), Text(value), behind, style="bold" if entry["chosen"] else None)
-    tried, untried = len(ranked), report["untried"]
-    counted = (
-        f"{tried} candidates tried in {report['seconds']:.0f} s; chosen is the simplest within one"
-        " standard error of the best."
+        mark, style = ("  <- chosen", "bold") if candidate["chosen"] else ("", None)
+        table.add_row(Text(f"{candidate['name']}{mark}"), Text(value), behind, style=style)
+    text = (
+        f"{len(ranked)} candidates tried in {report['seconds']:.0f} s; chosen is the simplest"
+        " within one standard error of the best."
     )
-    missed = (
-        f" Left untried for want of time ({report['minutes']:g} minutes): {len(untried)}, see"
-        " run.json."
-        if untried
-        else ""
-    )
-    return Group(table, Text(counted + missed), Text(report["note"]))
+    if report["untried"]:
+        text += (
+            f" Left untried for want of time ({report['minutes']:g} minutes):"
+            f" {len(report['untried'])}, see run.json."
+        )
+    return Group(table, Text(text), Text(report["note"]))
