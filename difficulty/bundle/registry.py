@@ -10,7 +10,7 @@ calibration and thresholds. Another store is a class with these methods and one 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -99,33 +99,27 @@ def open_registry(address: str) -> Registry:
         If the address has a scheme that no registry knows.
     """
     parts = urlsplit(address)
-    scheme = parts.scheme.partition("+")[0]
+    scheme, place = parts.scheme.partition("+")[0], address
     if len(scheme) <= 1:  # none, or the drive of a path
-        return _opened("file", address)
-    if scheme == "file":
-        return _opened("file", unquote(parts.path))
-    return _opened(scheme, address)
+        scheme = "file"
+    elif scheme == "file":
+        place = unquote(parts.path)
+    return resolve(scheme, REGISTRIES, kind="registry")(place)  # type: ignore[no-any-return]
 
 
 def follow_alias(
-    registry: Registry, name: str, kept: str | Path, *, alias: str = CHAMPION
+    registry: Registry, name: str, cache: str | Path, *, alias: str = CHAMPION
 ) -> Callable[[], Path]:
     """Return what finds the bundle of an alias, for :class:`difficulty.runtime.ReloadingRouter`.
 
-    Parameters
-    ----------
-    registry : Registry
-    name : str
-        Name that the bundle was published under.
-    kept : str or Path
-        Folder where fetched bundles are kept, each under its own name; with the registry out of
-        reach, routers go on with what is loaded.
-    alias : str, default "champion"
+    Fetched bundles stay in the folder ``cache``, each under its own name; with the registry out of
+    reach, routers go on with what is loaded.
     """
 
     def locate() -> Path:
         version = registry.find(name, alias)
-        folder = Path(kept) / f"{name}-{version.number}-{version.digest[:12]}"
+        # The hash is part of the name: a registry made anew begins to count at 1 again.
+        folder = Path(cache) / f"{name}-{version.number}-{version.digest[:12]}"
         return folder if folder.is_dir() else registry.fetch(version, folder)
 
     return locate
@@ -181,6 +175,19 @@ def tags_of(bundle: Bundle) -> dict[str, str]:
     }
 
 
-def _opened(scheme: str, place: str) -> Registry:
-    registry: Registry = resolve(scheme, REGISTRIES, kind="registry")(place)
-    return registry
+def figure_tags(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return a bundle's test figures as tags of its version."""
+    return {f"metric.{name}": f"{value:.6g}" for name, value in metrics.items()}
+
+
+def no_version(name: str, reference: str, listed: Iterable[object]) -> RegistryError:
+    """Return the error that a name has no such version or alias; ``listed`` are those it has."""
+    known = ", ".join(map(str, listed)) or "none"
+    return RegistryError(f"{name!r} has no version or alias {reference!r}. Known: {known}.")
+
+
+def no_champion_before(name: str) -> RegistryError:
+    """Return the error that there is nothing to roll back to."""
+    return RegistryError(
+        f"{name!r} has no champion before the present one. Promote a version instead."
+    )

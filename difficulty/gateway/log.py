@@ -1,5 +1,6 @@
 """The decision log: a bounded queue and one thread, so that no request ever waits for a disk or
-fails because of it.
+fails because of it. Other packages add sinks through entry points of the group
+``difficulty.log_sinks``.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ def build_sink(kind: str, **options: Any) -> Sink:
 
 logger = logging.getLogger("difficulty.runtime")
 
-_BATCH = 512
+_MOST_AT_ONCE = 512
 _TICK_S = 0.5
+"""Longest silence before sinks are asked to sync what is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,8 @@ class _Flush(NamedTuple):
 class DecisionLog:
     """Write events to sinks from a thread of its own.
 
-    ``write`` neither waits nor raises. Each event gets the next number of this writer, also one
-    that is dropped, so a reader sees from the gap that something is missing. A sink that fails is
-    warned of once, counted, and tried again with the next batch.
+    ``write`` neither waits nor raises. A sink that fails is warned of once, counted, and tried
+    again with the next batch.
 
     Parameters
     ----------
@@ -125,6 +126,7 @@ class DecisionLog:
         threads.
         """
         with self._lock:  # numbers follow the order of the queue
+            # One that is dropped gets a number too: readers see from the gap that it is missing.
             numbered = replace(event, seq=next(self._numbers), writer=self.writer)
             if not self._closed:
                 try:
@@ -136,8 +138,8 @@ class DecisionLog:
                     self._full = False
                     return True
             self._dropped += 1
-            first, self._full = not self._full, True
-        if first:
+            is_first, self._full = not self._full, True
+        if is_first:
             logger.warning(
                 "decision log: the queue is full or closed, events are dropped and counted until"
                 " there is room"
@@ -193,7 +195,7 @@ class DecisionLog:
         batch: list[DecisionEvent | _Flush | None] = []
         try:
             batch.append(self._queue.get(timeout=_TICK_S))
-            while len(batch) < _BATCH and batch[-1] is not None:
+            while len(batch) < _MOST_AT_ONCE and batch[-1] is not None:
                 batch.append(self._queue.get_nowait())
         except queue.Empty:
             pass
@@ -205,7 +207,7 @@ class DecisionLog:
         try:
             if events:
                 sink.write(events)
-            unwritten = 0
+            unwritten = 0  # an error of sync or close loses no event that was written
             sink.sync(now=now)
             if last:
                 sink.close()

@@ -1,5 +1,4 @@
-"""JSON lines in a folder, one file after another: the log's plain form, which
-:mod:`difficulty.gateway.log_files` reads back.
+"""JSON lines in a folder, one file after another: the log's plain form, written and read back.
 
 Every process writes files of its own, ``<writer>-000001.jsonl`` and so on, and never appends to a
 file it has not made: a line torn by a crash is the last of its file. Numbers, not times, tell the
@@ -63,19 +62,16 @@ class JsonLinesSink:
             raise InvalidValueError("fsync", fsync, rule=f"be one of {', '.join(get_args(Fsync))}")
         self.folder = Path(path)
         self.name = f"json_lines {str(path)!r}"
-        self.max_bytes = max_bytes
-        self.max_files = max_files
-        self.fsync = fsync
-        self.interval_s = interval_s
-        self._file = -1
-        self._size = 0
-        self._number = 0
+        self.max_bytes, self.max_files = max_bytes, max_files
+        self.fsync, self.interval_s = fsync, interval_s
+        self._file, self._size, self._number = -1, 0, 0
         self._prefix = writer_name()
         self._unsynced = False
         self._synced_at = time.monotonic()
 
     def write(self, events: Sequence[DecisionEvent]) -> None:
         """Append a batch; on an error the file is as it was, or is given up for the next one."""
+        # One write a batch: a process that dies between two leaves no half batch.
         lines = b"".join(map(event_line, events))
         if self._file >= 0 and self._size and self._size + len(lines) > self.max_bytes:
             self._finish()
@@ -132,9 +128,9 @@ class JsonLinesSink:
             self._file, self._unsynced = -1, False
 
     def _delete_oldest(self, *, keep: Path) -> None:
-        found = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path != keep)
-        for path in found[: max(0, len(found) + 1 - self.max_files)]:
-            path.unlink(missing_ok=True)
+        others = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path != keep)
+        for path in others[: max(0, len(others) + 1 - self.max_files)]:
+            path.unlink(missing_ok=True)  # another process may have been first
 
 
 def event_line(event: DecisionEvent) -> bytes:
@@ -147,7 +143,7 @@ def event_line(event: DecisionEvent) -> bytes:
 def _write_all(file: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
-        view = view[os.write(file, view) :]
+        view = view[os.write(file, view) :]  # may take only a part, as on a disk that fills up
 
 
 class LogReader:
@@ -168,40 +164,34 @@ class LogReader:
 
     def __init__(self, path: Path) -> None:
         self.files = log_files(path)
-        self.torn = 0
-        self.damaged = 0
-        self.missing = 0
+        self.torn = self.damaged = self.missing = 0
 
     def __iter__(self) -> Iterator[DecisionEvent]:
         self.torn = self.damaged = self.missing = 0
-        expected: dict[str, int] = {}
+        expected: dict[str, int] = {}  # writer to its next number
         for path in self.files:
-            for event in self._of(path):
+            for event in self._events(path):
                 if event.writer is not None and event.seq is not None:
                     self.missing += max(0, event.seq - expected.get(event.writer, event.seq))
                     expected[event.writer] = event.seq + 1
                 yield event
 
-    def _of(self, path: Path) -> Iterator[DecisionEvent]:
+    def _events(self, path: Path) -> Iterator[DecisionEvent]:
         with path.open("rb") as file:
             for line in file:
                 try:
-                    form = json.loads(line)
+                    entries = json.loads(line)
                 except (ValueError, RecursionError):
-                    self._count(line)
+                    is_whole = line.endswith(b"\n")
+                    self.torn += not is_whole
+                    self.damaged += is_whole and bool(line.strip())
                     continue
-                if not isinstance(form, dict):
+                if not isinstance(entries, dict):
                     raise LogError(
                         f"{path.name} must hold one decision event a line: got"
-                        f" {type(form).__name__}. Check the file."
+                        f" {type(entries).__name__}. Check the file."
                     )
-                yield DecisionEvent.from_dict(form)
-
-    def _count(self, line: bytes) -> None:
-        if line.endswith(b"\n"):
-            self.damaged += bool(line.strip())
-        else:
-            self.torn += 1
+                yield DecisionEvent.from_dict(entries)
 
 
 def read_log(path: str | Path) -> LogReader:

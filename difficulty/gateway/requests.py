@@ -47,19 +47,11 @@ class Routed(NamedTuple):
 
 
 def explore(route: Route, reason: Reason, settings: Exploration, *, id: str) -> Routed:
-    """Return the route that a request takes, given the one that the rule named.
-
-    Parameters
-    ----------
-    route, reason : str
-        What the rule says.
-    settings : Exploration
-        Of the policy.
-    id : str
-        Id of the request.
-    """
+    """Return the route that the request ``id`` takes, given the one that the rule named."""
     epsilon = settings.epsilon if reason in EXPLORED else 0.0
     shadow = chance("shadow", settings.seed, id) < settings.shadow
+    # A hash, not a generator: the same request takes the same route in every process, and chance
+    # for one purpose says nothing of chance for the other.
     if chance("explore", settings.seed, id) < epsilon:
         return Routed(other(route), epsilon, shadow)
     return Routed(route, 1.0 - epsilon, shadow)
@@ -160,14 +152,10 @@ class Gateway:
         allowed: Sequence[str] = (),
     ) -> None:
         self.router = router
-        self.log = log
-        self.prices = prices
-        self.texts = texts
-        self.redact = redact
-        self.salt = salt
+        self.log, self.prices, self.salt = log, prices, salt
+        self.texts, self.redact = texts, redact
         self.allowed = tuple(allowed)
-        policy = router.current.policy
-        self._checker = _Built(policy, Checker(policy.fallback.validators, allowed=self.allowed))
+        self._validators = self._build(router.current.policy)
 
     def open(
         self,
@@ -194,10 +182,8 @@ class Gateway:
             Conversation or user; logged as a salted hash.
         """
         when, started = datetime.now(UTC), time.perf_counter()
-        router, messages = (
-            self.router.current,
-            body.get("messages"),
-        )  # decision and policy of one bundle, whatever is exchanged meanwhile
+        # Decision and policy come from one bundle, whatever is exchanged meanwhile.
+        router, messages = self.router.current, body.get("messages")
         decision = router.decide([] if messages is None else messages, task, tokens=tokens)
         return Visit(
             id=id,
@@ -209,8 +195,8 @@ class Gateway:
             policy=router.policy,
             reason=decision.reason,
             decision_ms=(time.perf_counter() - started) * 1000,
-            group=self._hashed(group),
-            messages=self._kept(messages),
+            group=self._hash(group),
+            messages=self._loggable(messages),
             streamed=bool(body.get("stream")),
         )
 
@@ -226,7 +212,7 @@ class Gateway:
         side: Route | None = None,
     ) -> Call:
         """Note a call of a model, and check its answer where there is one."""
-        called = side or _side(visit, role)
+        called = side or _called_side(visit, role)
         call = Call(
             role=role,
             side=called,
@@ -245,7 +231,7 @@ class Gateway:
         """Return what the policy's validators say of an answer."""
         return self._checker_of(visit.policy)(answer, visit.asked)
 
-    def slow(self, visit: Visit) -> bool:
+    def is_slow(self, visit: Visit) -> bool:
         """Return whether checking may take its time, so that an event loop should not wait for
         it.
         """
@@ -255,13 +241,8 @@ class Gateway:
         """Return whether the frontier model is to be called because the cheap answer failed
         validation, and note that.
         """
-        fails = (
-            call.side == "cheap"
-            and call.role == "answer"
-            and call.error is None
-            and call.passed is False
-        )
-        if fails and visit.policy.fallback.on_validation_failure:
+        is_cheap_answer = call.side == "cheap" and call.role == "answer" and call.error is None
+        if is_cheap_answer and call.passed is False and visit.policy.fallback.on_validation_failure:
             visit.fallback = "validation"
         return visit.fallback == "validation"
 
@@ -276,49 +257,45 @@ class Gateway:
         """Return the validators of a policy; those of a bundle that was loaded meanwhile are built
         with the first request.
         """
-        built = self._checker
-        if built.policy is not policy:
+        validators = self._validators  # read once: another thread may put others in its place
+        if validators.policy is not policy:
             try:
-                built = _Built(policy, Checker(policy.fallback.validators, allowed=self.allowed))
+                validators = self._build(policy)
             except Exception as error:
                 logger.warning(
                     "the validators of the new policy cannot be built, so no answer is checked: %s",
                     error,
                 )
-                built = _Built(policy, Checker(()))
-            self._checker = built
-        return built.checker
+                validators = _Validators(policy, Checker(()))
+            self._validators = validators
+        return validators.checker
+
+    def _build(self, policy: Policy) -> _Validators:
+        return _Validators(policy, Checker(policy.fallback.validators, allowed=self.allowed))
 
     def _cost(self, side: Route, usage: Usage) -> float | None:
         if self.prices is None or usage.prompt is None or usage.completion is None:
             return None
-        prices = self.prices
-        per_input, per_output = (
-            (prices.cheap_input, prices.cheap_output)
-            if side == "cheap"
-            else (prices.frontier_input, prices.frontier_output)
-        )
-        return (usage.prompt * per_input + usage.completion * per_output) / 1e6
+        per_input: float = getattr(self.prices, f"{side}_input")
+        per_output: float = getattr(self.prices, f"{side}_output")
+        return (usage.prompt * per_input + usage.completion * per_output) / 1e6  # per million
 
-    def _hashed(self, group: str | None) -> str | None:
+    def _hash(self, group: str | None) -> str | None:
         if not group or not self.salt:
             return None
-        return hmac.new(
-            self.salt.encode(), group.encode("utf-8", "surrogatepass"), sha256
-        ).hexdigest()[:16]
+        named = group.encode("utf-8", "surrogatepass")
+        return hmac.new(self.salt.encode(), named, sha256).hexdigest()[:16]
 
-    def _kept(self, messages: Any) -> tuple[Mapping[str, Any], ...] | None:
-        if (
-            not self.texts
-            or not isinstance(messages, Sequence)
-            or isinstance(messages, str | bytes)
-        ):
+    def _loggable(self, messages: Any) -> tuple[Mapping[str, Any], ...] | None:
+        """Return the messages as the log may hold them; ``None`` where it may not."""
+        is_list = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
+        if not self.texts or not is_list:
             return None
-        kept = tuple(message for message in messages if isinstance(message, Mapping))
+        whole = tuple(message for message in messages if isinstance(message, Mapping))
         if self.redact is None:
-            return kept
+            return whole
         try:
-            return tuple(self.redact(kept))
+            return tuple(self.redact(whole))
         except Exception as error:
             logger.warning(
                 "redaction failed (%s), the messages of this request are not logged",
@@ -327,8 +304,8 @@ class Gateway:
             return None
 
 
-class _Built(NamedTuple):
-    """Validators, and the policy they are of."""
+class _Validators(NamedTuple):
+    """Validators, and the policy they are of: exchanged in one step."""
 
     policy: Policy
     checker: Checker
@@ -367,8 +344,7 @@ def event_of(visit: Visit, outcome: Outcome) -> DecisionEvent:
     )
 
 
-def _side(visit: Visit, role: CallRole) -> Route:
-    """Return which model a role calls."""
+def _called_side(visit: Visit, role: CallRole) -> Route:
     if role == "fallback":
         return "frontier"
     return visit.route if role == "answer" else other(visit.route)

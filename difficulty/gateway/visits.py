@@ -9,6 +9,7 @@ from difficulty.events import DecisionEvent, Outcome
 from difficulty.gateway.requests import Gateway, Visit
 
 _SWEEP_S = 60.0
+"""Least time between two looks for visits that nobody closed."""
 
 
 class Visits:
@@ -56,7 +57,6 @@ class Visits:
         if now - self._swept < min(_SWEEP_S, self.patience_s):
             return
         self._swept = now
-        for visit in [
-            visit for visit in self._open.values() if now - visit.started > self.patience_s
-        ]:
-            self.close(visit, "abandoned")
+        for visit in list(self._open.values()):
+            if now - visit.started > self.patience_s:
+                self.close(visit, "abandoned")

@@ -300,7 +300,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """
         form = response if isinstance(response, dict) else response.model_dump()
         answer, usage, latency_ms = Answer.of(form), _usage(form), _ms(since)
-        if not self.gateway.slow(visit):
+        if not self.gateway.is_slow(visit):
             return self.gateway.note(visit, role, answer=answer, usage=usage, latency_ms=latency_ms)
         asking = asyncio.to_thread(self.gateway.checks, visit, answer)
         try:

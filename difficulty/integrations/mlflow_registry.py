@@ -21,7 +21,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name, checked
+from difficulty.bundle.registry import (
+    CHALLENGER,
+    CHAMPION,
+    Version,
+    check_name,
+    checked,
+    figure_tags,
+    no_champion_before,
+    no_version,
+)
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
 from difficulty.errors import MissingExtraError, PromotedMeanwhileError, RegistryError
 
@@ -31,6 +40,7 @@ try:
 except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("an MLflow registry", package="mlflow", extra="track") from error
 
+from difficulty.integrations.mlflow import find_experiment, recorded_run
 
 _FOLDER = "bundle"
 _EXPERIMENT = "difficulty-bundles"
@@ -46,6 +56,7 @@ environment says nothing else.
 """
 _CONNECT_S = 5.0
 _STALE_S = 20.0
+"""A promotion takes a second; a lock that is older is a dead process's."""
 
 
 class MlflowRegistry:
@@ -75,10 +86,8 @@ class MlflowRegistry:
         check_name("name", name)
         with self._asking():
             self._ensure(name)
-            version = next(
-                (known for known in self._versions(name) if known.digest == bundle.digest), None
-            )
-            version = version or self._add(bundle, name, tags=tags, metrics=metrics)
+            same = (each for each in self._versions(name) if each.digest == bundle.digest)
+            version = next(same, None) or self._add(bundle, name, tags=tags, metrics=metrics)
             self.client.set_registered_model_alias(name, CHALLENGER, str(version.number))
         return version
 
@@ -91,21 +100,12 @@ class MlflowRegistry:
             If there is none, or the server does not answer.
         """
         with self._asking():
-            number = self._aliases(name).get(reference, reference)
-            found = next(
-                (version for version in self._versions(name) if str(version.number) == number), None
-            )
-            if found:
-                return found
-            known = ", ".join(
-                [
-                    *sorted(self._aliases(name)),
-                    *(str(version.number) for version in self._versions(name)),
-                ]
-            )
-        raise RegistryError(
-            f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}."
-        )
+            aliases = self._aliases(name)
+            versions = {str(version.number): version for version in self._versions(name)}
+        number = aliases.get(reference, reference)
+        if number in versions:
+            return versions[number]
+        raise no_version(name, reference, [*sorted(aliases), *versions])
 
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
@@ -146,9 +146,9 @@ class MlflowRegistry:
         expected = replacing.number if replacing else None
         with self._asking(), self._alone(name):
             champion = self._aliases(name).get(CHAMPION)
-            found = int(champion) if champion else None
-            if found != expected:
-                raise PromotedMeanwhileError(name, expected=expected, found=found)
+            present = int(champion) if champion else None
+            if present != expected:
+                raise PromotedMeanwhileError(name, expected=expected, found=present)
             for key, value in notes.items():
                 self.client.set_model_version_tag(name, number, f"promotion.{key}", value)
             line = [*self._line(name), number][-_LONGEST_LINE:]
@@ -174,10 +174,7 @@ class MlflowRegistry:
             with self._alone(name):
                 line = self._line(name)
                 if len(line) < 2:
-                    raise RegistryError(
-                        f"{name!r} has no champion before the present one. Promote a version"
-                        " instead."
-                    )
+                    raise no_champion_before(name)
                 left, before = self.find(name, line[-1]), self.find(name, line[-2])
                 self.client.set_registered_model_alias(name, CHAMPION, str(before.number))
                 self.client.set_registered_model_tag(name, _LINE, ",".join(line[:-1]))
@@ -197,42 +194,31 @@ class MlflowRegistry:
     ) -> Version:
         """Upload a bundle and register it; until the last step there is no version."""
         client = self.client
-        run = client.create_run(
-            self._experiment(), run_name=bundle.label, tags=dict(tags)
-        ).info.run_id
-        try:
+        experiment = find_experiment(client, _EXPERIMENT)
+        with (
+            recorded_run(client, experiment, name=bundle.label, tags=tags) as run,
+            TemporaryDirectory() as scratch,
+        ):
             for key, value in metrics.items():
                 client.log_metric(run, key, value)
-            with TemporaryDirectory() as scratch:
-                copy_bundle(bundle, Path(scratch) / _FOLDER)
-                client.log_artifacts(run, str(Path(scratch) / _FOLDER), _FOLDER)
-        except BaseException:
-            client.set_terminated(run, status="FAILED")
-            raise
-        client.set_terminated(run)
+            copy_bundle(bundle, Path(scratch) / _FOLDER)
+            client.log_artifacts(run, str(Path(scratch) / _FOLDER), _FOLDER)
         source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}"
-        figures = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
+        tags = {**tags, **figure_tags(metrics)}
+        # Without waiting: that polls for minutes, and a version of ours is ready at once.
         return _version(
-            client.create_model_version(
-                name, source, run_id=run, tags={**tags, **figures}, await_creation_for=0
-            )
+            client.create_model_version(name, source, run_id=run, tags=tags, await_creation_for=0)
         )
-
-    def _experiment(self) -> str:
-        found = self.client.get_experiment_by_name(_EXPERIMENT)
-        return str(found.experiment_id if found else self.client.create_experiment(_EXPERIMENT))
 
     def _versions(self, name: str) -> list[Version]:
         """Return the versions of a name that are bundles, in order."""
-        found, token = [], None
+        query, versions, token = f"name = '{check_name('name', name)}'", [], None
         while True:
-            page = self.client.search_model_versions(
-                f"name = '{check_name('name', name)}'", page_token=token
-            )
-            found += [_version(item) for item in page if "bundle_sha256" in item.tags]
+            page = self.client.search_model_versions(query, page_token=token)
+            versions += [_version(item) for item in page if "bundle_sha256" in item.tags]
             token = page.token
             if not token:
-                return sorted(found, key=lambda version: version.number)
+                return sorted(versions, key=lambda version: version.number)
 
     def _model(self, name: str) -> Any:
         try:
@@ -266,11 +252,11 @@ class MlflowRegistry:
         name.
         """
         lock = f"{name}.promotion-lock"
-        end, seen = time.monotonic() + _STALE_S, None
-        while not self._made(lock):
-            holder = self._made_at(lock)
-            if holder != seen:
-                end, seen = time.monotonic() + _STALE_S, holder
+        end, last_holder = time.monotonic() + _STALE_S, None
+        while not self._take(lock):
+            holder = self._taken_at(lock)
+            if holder != last_holder:  # by our clock alone: the server's may be another
+                end, last_holder = time.monotonic() + _STALE_S, holder
             elif time.monotonic() > end:  # its holder was killed
                 self._remove(lock)
             time.sleep(0.1)
@@ -279,7 +265,7 @@ class MlflowRegistry:
         finally:
             self._remove(lock)
 
-    def _made(self, lock: str) -> bool:
+    def _take(self, lock: str) -> bool:
         try:
             self.client.create_registered_model(
                 lock, description="Held while a champion changes; gone after that."
@@ -290,7 +276,7 @@ class MlflowRegistry:
             raise
         return True
 
-    def _made_at(self, lock: str) -> int | None:
+    def _taken_at(self, lock: str) -> int | None:
         try:
             return int(self.client.get_registered_model(lock).creation_timestamp)
         except MlflowException:
@@ -306,8 +292,9 @@ class MlflowRegistry:
     @contextmanager
     def _asking(self) -> Iterator[None]:
         """Ask with little patience, and say what MLflow says in our words."""
-        given = {name: value for name, value in _WHILE_ASKING.items() if name not in os.environ}
-        os.environ.update(given)
+        # Through the environment, for MLflow's client takes none of this as an argument.
+        unset = {name: value for name, value in _WHILE_ASKING.items() if name not in os.environ}
+        os.environ.update(unset)
         try:
             yield
         except MlflowException as error:
@@ -316,7 +303,7 @@ class MlflowRegistry:
                 " Check the server."
             ) from error
         finally:
-            for name in given:
+            for name in unset:
                 os.environ.pop(name, None)
 
 

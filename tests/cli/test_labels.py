@@ -5,7 +5,7 @@ signal when it is to be shipped.
 import json
 
 from tests.journey import write_rows
-from tests.stages.test_labels import shuffled_rows
+from tests.training.test_diagnosis import shuffled_rows
 
 
 def test_pure_noise_is_told_after_training_and_refused_by_ship_with_exit_code_1(

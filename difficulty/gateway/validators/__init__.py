@@ -1,4 +1,7 @@
-"""The validators that a policy names, built once and run on each answer."""
+"""The validators that a policy names, built once and run on each answer.
+
+Other packages add validators through entry points of the group ``difficulty.validators``.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,7 @@ class Answer:
         first = choices[0] if isinstance(choices, Sequence) and choices else None
         if not isinstance(first, Mapping):
             return cls()
-        message = first.get("message")
-        message = message if isinstance(message, Mapping) else {}
+        message = _mapping(first.get("message"))
         calls = message.get("tool_calls")
         return cls(
             _text(message.get("content")),
@@ -62,14 +64,13 @@ class Asked:
         """Read an OpenAI chat completion request; what has not the expected form counts as not
         given.
         """
-        tools, form = request.get("tools"), request.get("response_format")
+        tools = request.get("tools")
+        offered = tools if isinstance(tools, Sequence) else ()
         return cls(
             task,
-            tuple(tool for tool in tools if isinstance(tool, Mapping))
-            if isinstance(tools, Sequence)
-            else (),
+            tuple(tool for tool in offered if isinstance(tool, Mapping)),
             request.get("tool_choice"),
-            form if isinstance(form, Mapping) else {},
+            _mapping(request.get("response_format")),
         )
 
 
@@ -88,6 +89,10 @@ class Validator(Protocol):
         """Return the verdict; ``None`` where this check has nothing to say of such an answer."""
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
@@ -101,8 +106,7 @@ def _text(content: Any) -> str:
 
 
 def _tool_call(call: Any) -> ToolCall:
-    function = call.get("function") if isinstance(call, Mapping) else None
-    function = function if isinstance(function, Mapping) else {}
+    function = _mapping(_mapping(call).get("function"))
     return ToolCall(str(function.get("name") or ""), str(function.get("arguments") or ""))
 
 
@@ -158,7 +162,7 @@ class Checker:
         """Return what each validator says that has something to say; one that fails itself knows
         nothing of the answer.
         """
-        found = []
+        checks = []
         for rule in self._rules:
             if rule.tasks and asked.task not in rule.tasks:
                 continue
@@ -166,14 +170,14 @@ class Checker:
                 verdict: Verdict | None = rule.validator(answer, asked)
             except Exception as error:
                 logger.warning("validator %s failed: %s", rule.name, error)
-                found.append(Check(name=rule.name, passed=None, detail=type(error).__name__))
+                # By its type alone: the message may hold the user's text.
+                checks.append(Check(name=rule.name, passed=None, detail=type(error).__name__))
             else:
-                found += (
-                    [Check(name=rule.name, passed=verdict.passed, detail=verdict.detail)]
-                    if verdict
-                    else []
-                )
-        return tuple(found)
+                if verdict:
+                    checks.append(
+                        Check(name=rule.name, passed=verdict.passed, detail=verdict.detail)
+                    )
+        return tuple(checks)
 
 
 def _build(rule: ValidatorRule, allowed: Sequence[str]) -> Validator:

@@ -1,8 +1,9 @@
-"""Validator ``json``: the answer is JSON."""
+"""Validators of structure: ``json``, ``json_schema`` and ``tool_call``."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -12,6 +13,8 @@ from difficulty.gateway.validators import Answer, Asked, ToolCall, Verdict
 from difficulty.gateway.validators.texts import search
 
 _LONGEST = 1_000_000
+_FENCE = re.compile(r"```[^\n]*\n(.*)```", re.DOTALL)
+_ASKS_FOR_JSON = ("json_object", "json_schema")
 
 
 class JsonText:
@@ -44,10 +47,7 @@ def applies(answer: Answer, asked: Asked, *, only_when_asked: bool) -> bool:
     """Return whether an answer has to be JSON."""
     if answer.tool_calls and not answer.text:
         return False
-    return not only_when_asked or asked.response_format.get("type") in (
-        "json_object",
-        "json_schema",
-    )
+    return not only_when_asked or asked.response_format.get("type") in _ASKS_FOR_JSON
 
 
 def parse_json(text: str, *, fenced: bool = False) -> Any:
@@ -60,16 +60,12 @@ def parse_json(text: str, *, fenced: bool = False) -> Any:
     """
     if len(text) > _LONGEST:
         raise ValueError(f"longer than {_LONGEST:,} characters")
-    if (
-        fenced
-        and (inner := text.strip()).startswith("```")
-        and inner.endswith("```")
-        and "\n" in inner
-    ):
-        text = inner.partition("\n")[2].removesuffix("```")
+    if fenced and (fence := _FENCE.fullmatch(text.strip())):
+        text = fence[1]
     try:
         return json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as error:
+        # Without its cause, which holds the text.
         raise ValueError(f"not JSON at character {error.pos}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -127,14 +123,12 @@ class JsonSchema:
             raise InvalidValueError(
                 "schema", dict(schema), rule="be a JSON schema", hint=f"{error.message:.200}"
             ) from error
-        return self._kind(
-            schema, registry=Registry()
-        )  # an empty registry: references are not fetched
+        return self._kind(schema, registry=Registry())  # an empty one: no reference is fetched
 
 
 def _asked_schema(asked: Asked) -> Mapping[str, Any] | None:
-    form = asked.response_format.get("json_schema")
-    schema = form.get("schema") if isinstance(form, Mapping) else None
+    named = asked.response_format.get("json_schema")
+    schema = named.get("schema") if isinstance(named, Mapping) else None
     return schema if isinstance(schema, Mapping) else None
 
 
@@ -198,14 +192,13 @@ class OfferedTool:
             if isinstance(tool.get("function"), Mapping)
         }
         if not answer.tool_calls:
-            wanted = offered and (
-                asked.tool_choice == "required" or isinstance(asked.tool_choice, Mapping)
-            )
-            return Verdict(False, "no tool call, though one was required") if wanted else None
-        for call in answer.tool_calls:
-            if problem := _problem(call, offered):
-                return Verdict(False, problem)
-        return Verdict(True)
+            choice = asked.tool_choice
+            is_required = choice == "required" or isinstance(choice, Mapping)
+            if not (offered and is_required):
+                return None
+            return Verdict(False, "no tool call, though one was required")
+        problem = next(filter(None, (_problem(call, offered) for call in answer.tool_calls)), "")
+        return Verdict(not problem, problem)
 
 
 def _problem(call: ToolCall, offered: Mapping[str, Any]) -> str:
@@ -232,19 +225,16 @@ def _mismatch(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> str:
     ):
         return f"unknown argument {unknown[0]!r:.60}"
     for name, value in arguments.items():
-        form = properties.get(name)
-        if isinstance(form, Mapping) and not _fits(value, form):
+        schema = properties.get(name)
+        if isinstance(schema, Mapping) and not _fits(value, schema):
             return f"argument {name!r:.60} has another type"
     return ""
 
 
-def _fits(value: Any, form: Mapping[str, Any]) -> bool:
-    kinds = form.get("type")
-    known = [
-        _TYPES[kind]
-        for kind in ([kinds] if isinstance(kinds, str) else kinds or ())
-        if kind in _TYPES
-    ]
-    if known and not any(fits(value) for fits in known):
+def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    kinds = schema.get("type") or ()
+    listed = [kinds] if isinstance(kinds, str) else kinds
+    checks = [_TYPES[kind] for kind in listed if kind in _TYPES]
+    if checks and not any(check(value) for check in checks):
         return False
-    return "enum" not in form or value in form["enum"]
+    return "enum" not in schema or value in schema["enum"]
