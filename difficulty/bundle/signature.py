@@ -88,9 +88,8 @@ def opened(key: SigningKey) -> SigningKey:
     """Return a key that was tried and asks for no password again: to find out before long work that
     it cannot be used.
     """
-    password = (
-        key.ask_password() if key.ask_password and _is_encrypted(_content(key.private_key)) else ""
-    )
+    is_asked = key.ask_password and _is_encrypted(_content(key.private_key))
+    password = key.ask_password() if key.ask_password and is_asked else ""
     tried = replaced(key, ask_password=lambda: password)
     with _usable_key(tried):
         return tried
@@ -188,20 +187,16 @@ class _Statement(NamedTuple):
 def _statement(signature: bytes) -> _Statement:
     """Read a signature file without checking it."""
     try:
-        form = json.loads(signature)
-        said = json.loads(_from_base64(form["dsseEnvelope"]["payload"]))
-        resources = said["predicate"]["resources"]
+        envelope = json.loads(signature)
+        statement = json.loads(_from_base64(envelope["dsseEnvelope"]["payload"]))
+        resources = statement["predicate"]["resources"]
         if any(item["algorithm"] != "sha256" for item in resources):
             raise ValueError("hashes must be sha256 of whole files")
         hashes = {str(item["name"]): str(item["digest"]) for item in resources}
-        return _Statement(
-            _signer(form["verificationMaterial"]), str(said["subject"][0]["name"]), hashes
-        )
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-    ) as error:  # whatever may be wrong with bytes that anyone may have written
+        signer = _signer(envelope["verificationMaterial"])
+        return _Statement(signer, str(statement["subject"][0]["name"]), hashes)
+    # Whatever may be wrong with bytes that anyone may have written.
+    except (ValueError, LookupError, TypeError) as error:
         raise SignatureError(
             f"bundle file {SIGNATURE} is no signature of a model ({error!r:.120}). Sign the bundle"
             " again."
@@ -222,23 +217,16 @@ def _from_base64(text: str) -> bytes:
 
 def _check_files(bundle: Bundle, statement: _Statement) -> None:
     """Refuse files that are not those that were signed, and name one."""
-    found = bundle.hashes
-    wrong = [
-        name
-        for name in {*found, *statement.hashes}
-        if found.get(name) != statement.hashes.get(name)
-    ]
-    wrong.sort(key=lambda name: (name == "manifest.json", name))  # it changes with every other file
+    hashes, signed = bundle.hashes, statement.hashes
+    wrong = [name for name in {*hashes, *signed} if hashes.get(name) != signed.get(name)]
     if not wrong:
         return
-    name, others = wrong[0], f" (nor are {len(wrong) - 1} others)" if len(wrong) > 1 else ""
-    problem = (
-        "is missing"
-        if name not in found
-        else "was not signed"
-        if name not in statement.hashes
-        else "is not what was signed"
-    )
+    # The manifest last: it changes with every other file.
+    name = min(wrong, key=lambda name: (name == "manifest.json", name))
+    others = f" (nor are {len(wrong) - 1} others)" if len(wrong) > 1 else ""
+    problem = "is not what was signed" if name in signed else "was not signed"
+    if name not in hashes:
+        problem = "is missing"
     raise SignatureError(
         f"bundle file {name} {problem}{others}: the signature is that of {statement.name}. Copy the"
         " folder again, or sign it again."

@@ -107,10 +107,7 @@ def write_bundle(
         If the folder exists, a required file is missing, or a field is wrong.
     """
     if folder.exists():
-        raise BundleError(
-            f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose a new"
-            " version."
-        )
+        raise _exists(folder, "choose a new version")
     missing = sorted({*REQUIRED_FILES} - {*files})
     if missing:
         raise BundleError(
@@ -140,12 +137,15 @@ def copy_bundle(bundle: Bundle, folder: Path) -> None:
         If the folder exists.
     """
     if folder.exists():
-        raise BundleError(
-            f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose another"
-            " folder."
-        )
+        raise _exists(folder, "choose another folder")
     with whole_folder(folder, durable=True) as unfinished:
         _write_all(unfinished, bundle.contents)
+
+
+def _exists(folder: Path, advice: str) -> BundleError:
+    return BundleError(
+        f"bundle {str(folder)!r} exists already. Bundles are never overwritten: {advice}."
+    )
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -187,19 +187,20 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def _read_manifest(content: bytes) -> Manifest:
-    form = _load_json(content, "manifest.json")
-    found = form.get("format") if isinstance(form, dict) else None
-    if isinstance(found, int) and found > BUNDLE_FORMAT:
+    entries = _load_json(content, "manifest.json")
+    number = entries.get("format") if isinstance(entries, dict) else None
+    # The format first: of a newer one, no other check would say what is wrong.
+    if isinstance(number, int) and number > BUNDLE_FORMAT:
         raise BundleError(
-            f"bundle format {found} is newer than this runtime reads (1 to {BUNDLE_FORMAT})."
+            f"bundle format {number} is newer than this runtime reads (1 to {BUNDLE_FORMAT})."
             " Upgrade difficulty or export again."
         )
-    if found != BUNDLE_FORMAT:
+    if number != BUNDLE_FORMAT:
         raise BundleError(
-            f"manifest.json must name the bundle format (1 to {BUNDLE_FORMAT}): got {found!r}. Ship"
-            " the bundle again."
+            f"manifest.json must name the bundle format (1 to {BUNDLE_FORMAT}): got {number!r}."
+            " Ship the bundle again."
         )
-    manifest = _parse(Manifest, form, "manifest.json")
+    manifest = _parse(Manifest, entries, "manifest.json")
     if not is_sealed(content, manifest.sha256):
         raise BundleError(
             "bundle file manifest.json was changed: its hash is not its own. Copy the folder again,"
@@ -213,14 +214,14 @@ def _read_manifest(content: bytes) -> Manifest:
     return manifest
 
 
-def _check_names(found: set[str], manifest: Manifest) -> None:
+def _check_names(names: set[str], manifest: Manifest) -> None:
     listed = {*manifest.files}
-    missing = sorted(({*REQUIRED_FILES} | listed) - found)
+    missing = sorted(({*REQUIRED_FILES} | listed) - names)
     if missing:
         raise BundleError(
             f"bundle file {missing[0]} is missing. Copy the whole folder, or ship it again."
         )
-    unlisted = sorted({*REQUIRED_FILES} - listed) + sorted(found - listed - _UNHASHED)
+    unlisted = sorted({*REQUIRED_FILES} - listed) + sorted(names - listed - _UNHASHED)
     if unlisted:
         raise BundleError(
             f"bundle file {unlisted[0]} is not in the manifest. Remove it, or ship the bundle"
@@ -228,13 +229,15 @@ def _check_names(found: set[str], manifest: Manifest) -> None:
         )
 
 
-def _read_checked(path: Path, entry: FileEntry) -> bytes:
+def _read_plain(path: Path, advice: str) -> bytes:
+    """Read a file that is no link: a link may point out of the folder, and change with its aim."""
     if path.is_symlink() or not path.is_file():
-        raise BundleError(
-            f"bundle file {path.name} must be a plain file. Copy the whole folder, or ship it"
-            " again."
-        )
-    content = path.read_bytes()
+        raise BundleError(f"bundle file {path.name} must be a plain file. {advice}")
+    return path.read_bytes()
+
+
+def _read_checked(path: Path, entry: FileEntry) -> bytes:
+    content = _read_plain(path, "Copy the whole folder, or ship it again.")
     if len(content) != entry.bytes or _sha256(content) != entry.sha256:
         raise BundleError(
             f"bundle file {path.name} was changed: its hash is not the manifest's. Copy the folder"
@@ -244,14 +247,9 @@ def _read_checked(path: Path, entry: FileEntry) -> bytes:
 
 
 def _read_signature(path: Path) -> bytes | None:
-    if not path.is_symlink() and not path.exists():
+    if not path.is_symlink() and not path.exists():  # a link to nothing is not nothing
         return None
-    if path.is_symlink() or not path.is_file():
-        raise BundleError(
-            f"bundle file {path.name} must be a plain file. Copy the whole folder, or sign the"
-            " bundle again."
-        )
-    return path.read_bytes()
+    return _read_plain(path, "Copy the whole folder, or sign the bundle again.")
 
 
 def _parse_json(kind: type[_Form], content: bytes, name: str) -> _Form:

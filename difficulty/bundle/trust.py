@@ -65,9 +65,8 @@ def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
     """
     bundle = read_bundle(folder)
     if trust is not None:
-        from difficulty.bundle.signature import (
-            verify_signature,
-        )  # here, so that only those who ask for a signature wait for it
+        # Here, so that only those who ask for a signature wait for it.
+        from difficulty.bundle.signature import verify_signature
 
         verify_signature(bundle, trust)
     return bundle

@@ -220,7 +220,10 @@ def _least_familiarity(run: Run, asked: str | None) -> float | str | None:
     recommendation.
     """
     if asked != "recommended":
-        return asked  # a number is read with the rest of the policy
+        try:
+            return None if asked is None else float(asked)
+        except ValueError:
+            return asked  # refused by the policy, in its words
     advice = run.lineage.get("familiarity")
     if not advice:
         raise RunError(

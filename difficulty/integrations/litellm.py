@@ -106,8 +106,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """
         if call_type not in _ROUTED_CALLS or data.get("model") not in self.settings.models:
             return None
-        metadata = data.get("metadata")
-        metadata = data["metadata"] = metadata if isinstance(metadata, dict) else {}
+        if not isinstance(data.get("metadata"), dict):
+            data["metadata"] = {}
+        metadata = data["metadata"]
         visit = self.gateway.open(
             data,
             id=str(data.get("litellm_call_id") or uuid.uuid4()),
@@ -147,13 +148,13 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         visit = self._visit(data.get("metadata"))
         if visit is None:
             return None
-        self._overruled(visit, response)
-        call = await self._noted(visit, _role(visit), response, since=visit.started)
-        replaced = None
+        self._follow_overruling(visit, response)
+        call = await self._note(visit, _role(visit), response, since=visit.started)
+        replacement = None
         if self.gateway.falls_back(visit, call):
-            replaced = await self._fall_back(visit, data)
+            replacement = await self._fall_back(visit, data)
         self._end(visit, data)
-        return replaced
+        return replacement
 
     async def async_post_call_failure_hook(
         self,
@@ -180,18 +181,18 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             async for chunk in response:
                 yield chunk
             return
-        self._overruled(visit, response)
-        held = (
-            visit.policy.fallback.streaming == "buffer"
-            and visit.route == "cheap"
-            and visit.fallback is None
+        self._follow_overruling(visit, response)
+        # What the frontier model says is never replaced, so it need not be held back.
+        is_checked = visit.route == "cheap" and visit.fallback is None
+        chunks = (
+            self._held_back(visit, response, request_data)
+            if is_checked and visit.policy.fallback.streaming == "buffer"
+            else self._passed_on(visit, response)
         )
         try:
-            async for chunk in (
-                self._held(visit, response, request_data) if held else self._passed(visit, response)
-            ):
+            async for chunk in chunks:
                 yield chunk
-        except (GeneratorExit, asyncio.CancelledError):
+        except (GeneratorExit, asyncio.CancelledError):  # the client hung up
             self.visits.close(visit, "abandoned")
             raise
         except Exception as error:
@@ -214,23 +215,25 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             f"x-difficulty-{name}": str(mark[name]) for name in _HEADERS if mark.get(name)
         } or None
 
-    async def _passed(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
+    async def _passed_on(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
         chunks: list[Any] = []
         async for chunk in response:
             chunks.append(chunk)
             yield chunk
         visit.ended = time.perf_counter()
-        await self._noted(visit, _role(visit), _assembled(chunks), since=visit.started)
+        await self._note(visit, _role(visit), _assemble(chunks), since=visit.started)
 
-    async def _held(self, visit: Visit, response: Any, data: dict[str, Any]) -> AsyncIterator[Any]:
+    async def _held_back(
+        self, visit: Visit, response: Any, data: dict[str, Any]
+    ) -> AsyncIterator[Any]:
         chunks = [chunk async for chunk in response]
-        call = await self._noted(visit, "answer", _assembled(chunks), since=visit.started)
+        call = await self._note(visit, "answer", _assemble(chunks), since=visit.started)
         if self.gateway.falls_back(visit, call):
             since, chunks = time.perf_counter(), []
             async for chunk in await self._call("frontier", data, stream=True):
                 chunks.append(chunk)
                 yield chunk
-            await self._noted(visit, "fallback", _assembled(chunks), since=since)
+            await self._note(visit, "fallback", _assemble(chunks), since=since)
             return
         for chunk in chunks:
             yield chunk
@@ -250,7 +253,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
                 type(error).__name__,
             )
             return None
-        await self._noted(visit, "fallback", response, since=since)
+        await self._note(visit, "fallback", response, since=since)
         return response
 
     async def _shadow(self, visit: Visit, data: dict[str, Any]) -> None:
@@ -260,7 +263,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             response = await asyncio.wait_for(
                 self._call(side, data), self.settings.shadow_timeout_s
             )
-            await self._noted(visit, "shadow", response, since=since)
+            await self._note(visit, "shadow", response, since=since)
         except asyncio.CancelledError:
             self.gateway.note(visit, "shadow", error="cancelled")
             raise
@@ -277,10 +280,11 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
 
         if llm_router is None:
             raise RuntimeError("the proxy has no models")
-        asked = (data.get("proxy_server_request") or {}).get("body") or {}
+        # By the names of the client's body: LiteLLM has put more into ``data`` by now.
+        body = (data.get("proxy_server_request") or {}).get("body") or {}
         options = {
             name: data[name]
-            for name in ("messages", *asked)
+            for name in ("messages", *body)
             if name in data and name not in _NOT_PASSED_ON
         }
         metadata = {
@@ -294,12 +298,12 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             model=self._groups[side], metadata=metadata, stream=stream, **options
         )
 
-    async def _noted(self, visit: Visit, role: CallRole, response: Any, *, since: float) -> Call:
+    async def _note(self, visit: Visit, role: CallRole, response: Any, *, since: float) -> Call:
         """Note a call with its answer; your own functions are asked in another thread, for a
         bounded time.
         """
-        form = response if isinstance(response, dict) else response.model_dump()
-        answer, usage, latency_ms = Answer.of(form), _usage(form), _ms(since)
+        body = response if isinstance(response, dict) else response.model_dump()
+        answer, usage, latency_ms = Answer.of(body), _usage(body), _ms(since)
         if not self.gateway.is_slow(visit):
             return self.gateway.note(visit, role, answer=answer, usage=usage, latency_ms=latency_ms)
         asking = asyncio.to_thread(self.gateway.checks, visit, answer)
@@ -322,26 +326,23 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         visit.ended = visit.ended or time.perf_counter()
         mark = _mark(data.get("metadata"))
         mark |= {"route": visit.route, "reason": visit.reason, "fallback": visit.fallback or ""}
-        if (
-            not visit.routed.shadow or visit.fallback is not None
-        ):  # after a fallback both models were called already
+        # After a fallback both models were called already.
+        if not visit.routed.shadow or visit.fallback is not None:
             self.visits.close(visit)
         elif len(self._shadows) >= self.settings.most_shadows:
             self.gateway.note(visit, "shadow", error="skipped")
             self.visits.close(visit)
         else:
             task = asyncio.create_task(self._shadow(visit, data))
-            self._shadows.add(task)
+            self._shadows.add(task)  # asyncio itself keeps no task alive
             task.add_done_callback(self._shadows.discard)
 
-    def _overruled(self, visit: Visit, response: Any) -> None:
+    def _follow_overruling(self, visit: Visit, response: Any) -> None:
         """Follow LiteLLM where it called another model than it was told, without a failure: its
         router has rules of its own.
         """
         group = _called_group(response)
-        called: Route | None = next(
-            (side for side, name in self._groups.items() if name == group), None
-        )
+        called = next((side for side, name in self._groups.items() if name == group), None)
         if called is not None and called != visit.route and visit.fallback is None:
             visit.routed = Routed(called, 1.0, False)
             visit.reason = "gateway"
@@ -367,16 +368,16 @@ def build_handler() -> DifficultyHandler:
     BundleError
         If anything about the bundle is wrong: the proxy does not start then.
     """
-    form = litellm.callback_settings.get(_MARK)
-    if not isinstance(form, Mapping):
+    section = litellm.callback_settings.get(_MARK)
+    if not isinstance(section, Mapping):
         raise InvalidValueError(
             "callback_settings.difficulty",
-            form,
+            section,
             rule="be a section of the proxy's configuration",
             hint="See difficulty litellm-config.",
         )
     settings = parse_settings(
-        {name: _from_environment(name, value) for name, value in form.items()}
+        {name: _from_environment(name, value) for name, value in section.items()}
     )
     handler = DifficultyHandler(settings, build_gateway(settings))
     if handler.gateway.log is not None:
@@ -433,21 +434,19 @@ def _kind(error: BaseException) -> str:
     return type(error).__name__ if cause == "error" else cause
 
 
-def _usage(form: Mapping[str, Any]) -> Usage:
-    usage = form.get("usage")
+def _usage(body: Mapping[str, Any]) -> Usage:
+    usage = body.get("usage")
     usage = usage if isinstance(usage, Mapping) else {}
     return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
 
 
-def _assembled(chunks: list[Any]) -> dict[str, Any]:
-    """Return the answer that a stream's chunks make up; its usage only where a chunk has it, for
-    LiteLLM would estimate.
-    """
+def _assemble(chunks: list[Any]) -> dict[str, Any]:
+    """Return the answer that a stream's chunks make up."""
     whole = litellm.stream_chunk_builder(chunks) if chunks else None
-    form: dict[str, Any] = {} if whole is None else whole.model_dump()
-    return (
-        form if any(getattr(chunk, "usage", None) for chunk in chunks) else {**form, "usage": None}
-    )
+    body: dict[str, Any] = {} if whole is None else whole.model_dump()
+    if not any(getattr(chunk, "usage", None) for chunk in chunks):
+        body["usage"] = None  # LiteLLM estimates it, and a log holds what was counted
+    return body
 
 
 def _called_group(response: Any) -> str | None:
@@ -470,9 +469,8 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int | None:
-    value = (
-        int(value) if isinstance(value, str) and value.isdecimal() else value
-    )  # clients' metadata are often strings
+    if isinstance(value, str) and value.isdecimal():  # as clients' metadata often are
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

@@ -72,9 +72,7 @@ class ReloadingRouter:
     ) -> None:
         if not interval_s > 0:
             raise InvalidValueError("interval_s", interval_s, rule="be a number of seconds above 0")
-        self.interval_s = interval_s
-        self.threads = threads
-        self.trust = trust
+        self.interval_s, self.threads, self.trust = interval_s, threads, trust
         self.switches = 0
         """How often another bundle was taken up."""
         self.refused = 0
@@ -88,6 +86,7 @@ class ReloadingRouter:
         self._past_errors = 0
         self._refused = _Refused()
         folder = locate()
+        # Before it is read: what changes in between is seen as new at the first look.
         self._mark = _mark_of(folder)
         bundle = read_trusted(folder, trust)
         self._router = checked_router(bundle, threads=threads)
@@ -245,9 +244,8 @@ def follow_path(path: str | Path) -> Callable[[], Path]:
             raise BundleNotFoundError(
                 f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'."
             )
-        return (
-            folder.resolve()
-        )  # of a link that is replaced meanwhile, all files come from one of its two targets
+        # Of a link that is replaced meanwhile, all files then come from one of its two targets.
+        return folder.resolve()
 
     return locate
 
@@ -288,8 +286,7 @@ def _pointed_at(file: Path) -> str:
 
 def _mark_of(folder: Path) -> Hashable:
     """Return what changes when the folder or a file in it is replaced or written to."""
-    entries = sorted(folder.iterdir())
-    stats = [(path.name, path.lstat()) for path in entries]
+    stats = [(path.name, path.lstat()) for path in sorted(folder.iterdir())]
     return str(folder), tuple(
         (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         for name, stat in stats

@@ -186,9 +186,8 @@ class Router:
 
     @cached_property
     def _waiting(self) -> WaitingByLoop[Request, Decision]:
-        from difficulty.runtime.waiting import (
-            WaitingByLoop,
-        )  # asyncio: loaded already where somebody awaits, 30 ms for who never does
+        # Here for its asyncio: loaded already where somebody awaits, 30 ms for who never does.
+        from difficulty.runtime.waiting import WaitingByLoop
 
         return WaitingByLoop(self.decide_many)
 
@@ -212,7 +211,7 @@ class Router:
         if self.early is None or self._exits is None or not looks:
             return
         try:
-            if len(looks) == 1:
+            if len(looks) == 1:  # nothing to pad
                 scores = [self.early.score_ids(looks[0].ids)]
             else:
                 scores = self.early.score_many([look.ids for look in looks]).tolist()
@@ -221,7 +220,7 @@ class Router:
             return
         for look, score in zip(looks, scores, strict=True):
             if math.isfinite(score) and (
-                verdict := exit_early(self._exits, score, informed=look.informed)
+                verdict := exit_early(self._exits, score, informed=look.with_task)
             ):
                 look.verdict, look.early_score = verdict, score
 
@@ -243,9 +242,8 @@ class Router:
             return
         for row, look in enumerate(looks):
             try:
-                look.score = Score.of(
-                    {name: float(column[row]) for name, column in columns.items()}
-                )
+                values = {name: float(column[row]) for name, column in columns.items()}
+                look.score = Score.of(values)
             except ScoringError as error:
                 look.error = error
 
@@ -263,29 +261,23 @@ class Router:
                 if look.verdict:
                     return look
             encoded = self.scorer.encode(request.messages, request.task)
-            look.ids, look.informed, look.truncated = (
-                encoded.ids,
-                encoded.informed,
-                encoded.truncated,
-            )
+            look.ids, look.with_task = encoded.ids, encoded.with_task
+            look.truncated = encoded.truncated
             if look.tokens is None:
-                look.tokens, look.source = (
-                    encoded.tokens,
-                    "estimate" if encoded.estimated else "tokenizer",
-                )
+                look.tokens = encoded.tokens
+                look.source = "estimate" if encoded.estimated else "tokenizer"
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
         except Exception as error:
             look.error = error
         return look
 
     def _conclude(self, look: _Look) -> Decision:
-        task = look.task
         score = look.score
         if score is not None and look.error is None:
             try:
                 look.verdict = after_scoring(
                     self.policy,
-                    task=task,
+                    task=look.task,
                     score=score.difficulty_score,
                     familiarity=score.familiarity,
                 )
@@ -309,6 +301,7 @@ class Router:
             "scorer" if score else None if look.early_score is None else "early"
         )
         policy = self.policy
+        falls_back = cheap and policy.fallback.on_validation_failure
         return Decision(
             route=verdict.route,
             model=policy.cheap_model if cheap else policy.frontier_model,
@@ -318,9 +311,7 @@ class Router:
             p_frontier_fails=score.p_frontier_fails if score else None,
             familiarity=score.familiarity if score else None,
             threshold=threshold_of(policy, look.task),
-            fallback=policy.frontier_model
-            if cheap and policy.fallback.on_validation_failure
-            else None,
+            fallback=policy.frontier_model if falls_back else None,
             task=look.task,
             tokens=look.tokens,
             tokens_source=look.source,
@@ -337,7 +328,7 @@ class _Look:
 
     request: Request
     ids: list[int] = field(default_factory=list)
-    informed: bool = False
+    with_task: bool = False
     """Whether the scorer knows the task."""
     tokens: int | None = None
     source: TokensSource | None = None
@@ -360,6 +351,7 @@ class _Look:
 
 
 def _checked_tokens(tokens: int) -> int:
+    # A gateway may pass on what a client sent; True is an int to Python.
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise InvalidValueError("tokens", tokens, rule="be 0 or more")
     return tokens

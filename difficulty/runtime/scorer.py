@@ -18,6 +18,7 @@ from difficulty.tokens import RequestTokenizer
 _REQUIRED = ("difficulty_score", "p_cheap_fails")
 _OPTIONAL = ("p_frontier_fails", "familiarity")
 _WARM_UP_LENGTHS = (1, 16, 64)
+"""Tokens of the requests that are scored before the first: runtimes set themselves up on them."""
 
 
 class Encoded(NamedTuple):
@@ -33,13 +34,13 @@ class Encoded(NamedTuple):
     """Whether ``tokens`` is an estimate, because the middle of the text was left out before
     tokenizing.
     """
-    informed: bool = False
+    with_task: bool = False
     """Whether the first id is the task's."""
 
     @property
     def truncated(self) -> bool:
         """Whether the scorer sees less than the whole request."""
-        return self.estimated or self.tokens > len(self.ids) - self.informed
+        return self.estimated or self.tokens > len(self.ids) - self.with_task
 
 
 class Score(NamedTuple):
@@ -147,14 +148,14 @@ class Scorer:
         task_id = None if task is None else self.task_ids.get(task)
         if task_id is None:
             return Encoded(ids, total, estimated=view.truncated)
-        return Encoded([task_id, *ids], total, estimated=view.truncated, informed=True)
+        return Encoded([task_id, *ids], total, estimated=view.truncated, with_task=True)
 
     def score_ids(self, ids: Sequence[int]) -> Score:
         """Return the score of one tokenized request."""
         return Score.of(dict(zip(self.outputs, self.graph.one(ids), strict=True)))
 
     def warm_up(self) -> None:
-        """Score a request of each of a few lengths: runtimes set themselves up on the first."""
+        """Score a request of each of a few lengths."""
         for length in _WARM_UP_LENGTHS:
             self.score_ids([0] * min(length, self.tokenizer.max_tokens))
         self.score("warm up")

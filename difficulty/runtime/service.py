@@ -77,18 +77,14 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
 def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
     """Yield ``id`` and the decision for each request."""
     for chunk in chunks(rows):
-        for row, decision in zip(
-            chunk, router.decide_many(row.request for row in chunk), strict=True
-        ):
-            form = decision.as_dict()
+        decisions = router.decide_many(row.request for row in chunk)
+        for row, decision in zip(chunk, decisions, strict=True):
+            written = {"id": row.id, **decision.as_dict()}
             for name in _SCORES:
-                form[name] = None if form[name] is None else round(form[name], 7)
-            if row.problem:
-                form["error"] = row.problem
-            yield {
-                "id": row.id,
-                **{key: value for key, value in form.items() if key != "error" or value},
-            }
+                if written[name] is not None:
+                    written[name] = round(written[name], 7)  # the digits that float32 has
+            error = row.problem or written.pop("error")
+            yield written | ({"error": error} if error else {})
 
 
 def chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
@@ -112,31 +108,29 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _row(line: bytes, number: int) -> RequestRow:
     try:
-        form = json.loads(line)
+        content = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
-        return RequestRow(str(number), Request([]), f"line {number} must be a JSON object: {error}")
-    return request_row(form, number)
+        return _unreadable(number, f"be a JSON object: {error}")
+    return request_row(content, number)
 
 
-def request_row(form: object, number: int) -> RequestRow:
-    """Return the request that a JSON object holds, the ``number``-th of some; see
+def request_row(content: object, number: int) -> RequestRow:
+    """Return the request that a JSON object holds, the ``number``-th of its file or list; see
     :func:`read_requests` for its keys.
     """
-    if not isinstance(form, dict):
-        return RequestRow(
-            str(number),
-            Request([]),
-            f"line {number} must be a JSON object: got {type(form).__name__}",
-        )
-    name = str(number if form.get("id") in (None, "") else form["id"])
-    messages = form.get("prompt") if form.get("messages") is None else form["messages"]
+    if not isinstance(content, dict):
+        return _unreadable(number, f"be a JSON object: got {type(content).__name__}")
+    name = str(number if content.get("id") in (None, "") else content["id"])
+    messages = content.get("prompt") if content.get("messages") is None else content["messages"]
     if not isinstance(messages, str | list):
-        return RequestRow(
-            name, Request([]), f"line {number} must have messages or prompt: got {sorted(form)}"
-        )
-    return RequestRow(
-        name, Request(messages, _text(form.get("task")), _count(form.get("prompt_tokens")))
-    )
+        return _unreadable(number, f"have messages or prompt: got {sorted(content)}", name=name)
+    task, tokens = _text(content.get("task")), _count(content.get("prompt_tokens"))
+    return RequestRow(name, Request(messages, task, tokens))
+
+
+def _unreadable(number: int, rule: str, *, name: str = "") -> RequestRow:
+    """Return the row of a line that holds no request: as many rows go out as came in."""
+    return RequestRow(name or str(number), Request([]), f"line {number} must {rule}")
 
 
 def _text(value: Any) -> str | None:
@@ -178,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: DecisionServer
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_S
-    disable_nagle_algorithm = True
+    disable_nagle_algorithm = True  # it would hold small answers back, by up to 40 ms
 
     def do_GET(self) -> None:
         if self.path == "/health":
@@ -202,23 +196,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _decide(self, body: bytes) -> None:
         try:
-            form = json.loads(body)
+            content = json.loads(body)
         except (ValueError, RecursionError) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, f"a request must be JSON: {error}")
             return
-        rows = [
-            request_row(one, number)
-            for number, one in enumerate(form if isinstance(form, list) else [form], 1)
-        ]
+        is_list = isinstance(content, list)
+        entries = enumerate(content if is_list else [content], 1)
+        rows = [request_row(entry, number) for number, entry in entries]
         decisions = list(route_rows(self.server.router, rows))
-        self._answer(HTTPStatus.OK, decisions if isinstance(form, list) else decisions[0])
+        self._answer(HTTPStatus.OK, decisions if is_list else decisions[0])
 
     def _refuse(self, status: HTTPStatus, error: str) -> None:
         self.close_connection = True  # what is left of the body is not read
         self._answer(status, {"error": error})
 
-    def _answer(self, status: HTTPStatus, form: Any) -> None:
-        content = json.dumps(form).encode("ascii")
+    def _answer(self, status: HTTPStatus, body: Any) -> None:
+        content = json.dumps(body).encode("ascii")
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

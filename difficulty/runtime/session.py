@@ -50,38 +50,34 @@ class Graph:
         *,
         most_tokens: int,
     ) -> None:
-        inputs, found = (
-            {item.name for item in items} for items in (session.get_inputs(), session.get_outputs())
-        )
+        inputs = {item.name for item in session.get_inputs()}
+        outputs = {item.name for item in session.get_outputs()}
         if inputs != _INPUTS:
             raise BundleError(
                 f"{name} must have the inputs {sorted(_INPUTS)}: got {sorted(inputs)}. Ship the"
                 " bundle again."
             )
-        missing = [output for output in required if output not in found]
+        missing = [output for output in required if output not in outputs]
         if missing:
             raise BundleError(
-                f"{name} must have the output {missing[0]!r}: got {sorted(found)}. Ship the bundle"
-                " again."
+                f"{name} must have the output {missing[0]!r}: got {sorted(outputs)}. Ship the"
+                " bundle again."
             )
         self.session = session
-        self.outputs = [output for output in (*required, *optional) if output in found]
+        self.outputs = [output for output in (*required, *optional) if output in outputs]
         self._ones = np.ones((1, most_tokens), dtype=np.int64)
 
     def one(self, ids: Sequence[int]) -> list[float]:
         """Return the outputs for one tokenized request."""
         input_ids = np.array([ids or [0]], dtype=np.int64)
+        # A view of ones that were made once: one array less on the way of each decision.
         mask = (
             self._ones[:, : len(ids)]
             if 0 < len(ids) <= self._ones.shape[1]
             else np.full_like(input_ids, bool(ids))
         )
-        return [
-            value.item()
-            for value in self.session.run(
-                self.outputs, {"input_ids": input_ids, "attention_mask": mask}
-            )
-        ]
+        feeds = {"input_ids": input_ids, "attention_mask": mask}
+        return [value.item() for value in self.session.run(self.outputs, feeds)]
 
     def many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
         """Return each output for many tokenized requests, arrays of shape (n_requests,) in the

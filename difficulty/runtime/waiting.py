@@ -68,22 +68,18 @@ class Waiting(Generic[_Asked, _Answer]):
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST_AT_ONCE))]
-        batch = [
-            (question, future) for question, future in batch if not future.done()
-        ]  # who gave up meanwhile needs no answer
+        # Who gave up meanwhile needs no answer.
+        batch = [(question, future) for question, future in batch if not future.done()]
         self._busy = bool(batch)
         if batch:
-            sent = loop.run_in_executor(
-                self._pool, self._answer, [question for question, _ in batch]
-            )
-            sent.add_done_callback(
-                lambda done: self._receive(loop, [future for _, future in batch], done)
-            )
+            questions, futures = zip(*batch, strict=True)
+            sent = loop.run_in_executor(self._pool, self._answer, questions)
+            sent.add_done_callback(lambda done: self._receive(loop, futures, done))
 
     def _receive(
         self,
         loop: asyncio.AbstractEventLoop,
-        futures: list[asyncio.Future[_Answer]],
+        futures: Sequence[asyncio.Future[_Answer]],
         done: asyncio.Future[Sequence[_Answer]],
     ) -> None:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()

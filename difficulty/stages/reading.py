@@ -105,7 +105,9 @@ class ReadCounts(NamedTuple):
         """
         shortened = np.array([row.estimated for row in encoded], dtype=bool)
         cut = np.array([row.truncated for row in encoded], dtype=bool) & ~shortened
-        return cls(*_sizes([row.ids[row.informed :] for row in encoded], tokenizer), shortened, cut)
+        return cls(
+            *_sizes([row.ids[row.with_task :] for row in encoded], tokenizer), shortened, cut
+        )
 
 
 def reading_of(tokens: Tokenized, tokenizer: RequestTokenizer, encoder: Encoder) -> Reading:

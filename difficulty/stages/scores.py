@@ -122,7 +122,7 @@ def _scored(
 ) -> _Part:
     outputs: dict[str, Any] = dict(scorer.score_many([row.ids for row in encoded]))
     untold = (
-        scorer.score_many([row.ids[row.informed :] for row in encoded])["difficulty_score"]
+        scorer.score_many([row.ids[row.with_task :] for row in encoded])["difficulty_score"]
         if without_task
         else None
     )
@@ -137,7 +137,7 @@ def _scored(
 
 def _early(early: EarlyScorer, encoded: Sequence[Encoded]) -> EarlyScores:
     told = early.score_many([row.ids for row in encoded]).astype(np.float64)
-    informed = np.array([row.informed for row in encoded], dtype=np.bool_)
+    informed = np.array([row.with_task for row in encoded], dtype=np.bool_)
     untold, rows = told.copy(), np.flatnonzero(informed).tolist()
     untold[rows] = early.score_many([encoded[row].ids[1:] for row in rows])
     return EarlyScores(
