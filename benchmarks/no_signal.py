@@ -176,7 +176,7 @@ def one_round(
 
 def _signal(traffic: Traffic, training: Training, seed: int) -> Signal | None:
     try:
-        return Signal.from_dict(training.run(traffic, seed=seed).lineage["signal"])
+        return training.run(traffic, seed=seed).signal
     except (TooFewSamplesError, TrafficError):
         return None
 

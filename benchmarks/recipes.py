@@ -42,16 +42,18 @@ TEACHER = "accurate"
 """Recipe that a distilled one learns from."""
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
-STAGES = ("distil", "scoring", "train", "tune")
 DECIDING = (
+    "channels",
+    "encoders",
     "features",
     "metrics",
     "model",
     "traffic",
+    "training",
+    "stages/train.py",
     "recipe.py",
     "text.py",
     "tokens.py",
-    *(f"stages/{name}.py" for name in STAGES),
 )
 """Parts of the package that decide a score."""
 

@@ -113,15 +113,15 @@ class Found:
             wrong=wrong.what if wrong else "",
             seed=seed,
             groups=[
-                {name: group[name] for name in ("scope", "name", "model", "n", "p_value")}
-                for group in run.groups
+                {name: getattr(group, name) for name in ("scope", "name", "model", "n", "p_value")}
+                for group in run.labels.groups
             ],
             group_precision=_share(grouped & known, grouped) if wrong else None,
             group_recall=_share(grouped & known, known),
             row_precision=_share(known.intersection(rows), rows),
             row_recall=_share(known.intersection(rows), known),
             top_precision=_share(known.intersection(rows[:FROM_THE_TOP]), rows[:FROM_THE_TOP]),
-            row_share=Share.of(len(run.listed("row")), run.checked),
+            row_share=Share.of(len(run.listed("row")), run.labels.checked),
         )
 
 

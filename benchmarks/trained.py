@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.diagnostics.suspicion import Model, Scope
+from difficulty.diagnostics.signal import Signal
+from difficulty.diagnostics.suspicion import LabelSummary, Model, Scope
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import Recipe
 from difficulty.stages.scoring import tokenize
@@ -42,7 +43,8 @@ def changed(traffic: Traffic, **columns: Sequence[Any] | np.ndarray) -> Traffic:
 class TrainedRun:
     """What a run says of its labels, and its scores of the test samples."""
 
-    lineage: dict[str, Any]
+    labels: LabelSummary
+    signal: Signal
     suspicious: list[dict[str, Any]]
     """The report of suspicious labels, one entry a label."""
     ids: list[str]
@@ -52,16 +54,6 @@ class TrainedRun:
     blind: np.ndarray
     """The same on the text alone."""
     p_cheap_fails: np.ndarray
-
-    @property
-    def checked(self) -> int:
-        """Samples whose labels were looked at."""
-        return int(self.lineage["labels"]["checked"])
-
-    @property
-    def groups(self) -> list[dict[str, Any]]:
-        """Suspicious tasks and regions."""
-        return list(self.lineage["labels"]["groups"])
 
     def listed(self, scope: Scope, model: Model | None = None) -> set[str]:
         """Return the ids of the samples that are suspicious in a scope, for the outcome of one
@@ -121,8 +113,12 @@ def _read(run: Run) -> TrainedRun:
     tokens = tokenize(run.test, view=run.view, tokenizer=run.tokenizer)
     told, blind = run.model.predict(tokens.ids, tokens.tasks), run.model.predict(tokens.ids)
     lines = (run.folder / "suspicious.jsonl").read_text(encoding="ascii").splitlines()
+    labels, signal = run.record.labels, run.record.signal
+    assert labels  # only runs of earlier versions lack either
+    assert signal
     return TrainedRun(
-        lineage=run.lineage,
+        labels=labels,
+        signal=signal,
         suspicious=[json.loads(line) for line in lines],
         ids=run.test.ids,
         told=told.difficulty_score,

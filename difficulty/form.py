@@ -26,6 +26,7 @@ from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Literal,
     NamedTuple,
     Self,
@@ -98,11 +99,13 @@ class Record:
     """Base of a dataclass whose JSON form comes from its fields."""
 
     __slots__ = ()
+    _also: ClassVar[tuple[str, ...]] = ()
+    """Attributes that follow the fields in the JSON form, such as sentences for people."""
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form, fields in the order of the class, perhaps without some."""
-        names = [field.name for field in fields(self) if field.name not in without]  # type: ignore[arg-type]
-        return {name: _plain(getattr(self, name)) for name in names}
+        names = [*(field.name for field in fields(self)), *self._also]  # type: ignore[arg-type]
+        return {name: _plain(getattr(self, name)) for name in names if name not in without}
 
 
 class Form(Record):
@@ -113,6 +116,8 @@ class Form(Record):
     into paths, objects into forms. A subclass checks fields against each other in its own
     ``__post_init__``, after this one.
     """
+
+    _passes_over_unknown: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, read in _readers(type(self)).items():  # type: ignore[arg-type]  # a class, not an instance
@@ -132,6 +137,8 @@ class Form(Record):
         if not isinstance(content, Mapping):
             raise _RuleError("be a section", content)
         own = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
+        if cls._passes_over_unknown:
+            content = {name: content[name] for name in own if name in content}
         for name, value in content.items():
             if name not in own:
                 problem = f"is not a field that this version knows: got {value!r:.80}"
@@ -167,6 +174,12 @@ class Form(Record):
         except FieldError as refusal:
             named = FieldError(refusal.problem, where=refusal.where, file=source, advice=advice)
             raise (error(str(named)) if error else named) from refusal
+
+
+class SavedForm(Form):
+    """Base of a form that this package writes: what a later version adds to it is passed over."""
+
+    _passes_over_unknown = True
 
 
 def read_toml(path: Path, subject: str) -> dict[str, Any]:

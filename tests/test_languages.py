@@ -214,7 +214,7 @@ def test_easy_and_hard_are_told_apart_in_every_script_that_the_tokenizer_knows(s
 
 def test_training_says_what_is_unknown_to_the_tokenizer(shipped):
     """The static encoder has no Thai, little Chinese and no emoji; bytes leave nothing unknown."""
-    reading = shipped.run.lineage["reading"]
+    reading = shipped.run.record.reading.as_dict()
     notes = " ".join(json.loads((shipped.run.folder / "metrics.json").read_text())["notes"])
     if shipped.run.tokenizer.unknown_id is None:
         assert (reading["unknown_tokens"], reading["encoder_tokens"]) == (0.0, 62)

@@ -42,13 +42,13 @@ def test_model_of_a_saved_run_scores_as_it_did(folder):
 
 def test_saved_run_is_read_whole(folder):
     run = Run.read(folder / RUN)
-    counts = run.lineage["samples"]
+    counts = run.record.samples.as_dict()
     samples = {"calibration": len(run.calibration.tasks), "test": len(run.test.tasks)}
     assert samples == {name: counts[name] for name in samples}
     assert len(run.out_of_fold.scores.difficulty_score) == counts["fit"]
     assert run.seen.holds(run.calibration).all()
     assert run.early is not None
-    assert run.learning_curve["sentence"]
+    assert run.learning_curve.sentence
     assert run.recipe.name == "saved"
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from difficulty.errors import FieldError
-from difficulty.form import Form, Sha256, Share, above, at_least, between, non_empty
+from difficulty.form import Form, SavedForm, Sha256, Share, above, at_least, between, non_empty
 from difficulty.route import ValidatorRule, check_tasks
 
 
@@ -159,6 +159,21 @@ class FileEntry(Form):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingSplit(SavedForm):
+    """Seed and shares of the split, so that evaluation can find the test rows again."""
+
+    seed: int
+    fit: float
+    calibration: float
+    test: float
+
+    @property
+    def fractions(self) -> tuple[float, float, float]:
+        """Shares of fit, calibration and test samples."""
+        return self.fit, self.calibration, self.test
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest(Form):
     """What a bundle is; the fields are specified in ``docs/bundle.md``."""
 
@@ -182,9 +197,9 @@ class Manifest(Form):
     frontier_model: str | None = None
     training_data: str
     """Hash of the labelled traffic, as ``difficulty ingest`` reports it."""
-    split: dict[str, Any]
-    """Seed and shares of the split, so that evaluation can find the test rows again."""
+    split: TrainingSplit
     recipe: dict[str, Any]
+    """No ``Recipe``: a bundle of another version is served, whatever its recipe holds."""
     libraries: dict[str, str]
     files: dict[str, FileEntry]
     sha256: Sha256 = UNSEALED

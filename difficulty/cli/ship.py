@@ -135,16 +135,18 @@ def ship(
             sign_with=key,
             progress=show,
         )
-    advice = finished.lineage.get("familiarity")
+    advice = finished.record.familiarity
     if json:
-        print_json(_entries(shipped, out_path) | {"familiarity": advice, "early": _early(shipped)})
+        familiarity = advice.as_dict() if advice else None
+        entries = {"familiarity": familiarity, "early": _early(shipped)}
+        print_json(_entries(shipped, out_path) | entries)
         return
     print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
     for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
         say(sentence)
     if advice:
-        say(advice["sentence"])
+        say(advice.sentence)
     say(f"wrote {out_path}")
 
 
@@ -224,13 +226,13 @@ def _least_familiarity(run: Run, asked: str | None) -> float | str | None:
             return None if asked is None else float(asked)
         except ValueError:
             return asked  # refused by the policy, in its words
-    advice = run.lineage.get("familiarity")
+    advice = run.record.familiarity
     if not advice:
         raise RunError(
             "a recommended min_familiarity needs a run in which tasks were left out:"
             f" {str(run.folder)!r} is none. Train without --no-unseen-tasks, or pass a number."
         )
-    return float(advice["recommended"])
+    return advice.recommended
 
 
 def _changed_policy(run: Run, **options: Any) -> PolicySettings | None:

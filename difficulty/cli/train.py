@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
@@ -30,6 +30,7 @@ from difficulty.storage import DEFAULT_CACHE
 if TYPE_CHECKING:
     from difficulty.evaluation import Evaluation
     from difficulty.stages.train import Tracker
+    from difficulty.training.record import SearchRecord
     from difficulty.training.run import Run
 
 
@@ -119,14 +120,22 @@ def train(
             progress=show,
         )
     if json:
-        entries = {
-            "run": str(run.folder),
-            "target": run.model.target,
-            "samples": run.lineage["samples"],
-            "metrics": evaluation.as_dict(),
+        record = run.record
+        parts = {
+            "reading": record.reading,
+            "familiarity": record.familiarity,
+            "search": record.search,
+            "learning_curve": run.learning_curve,
         }
-        entries |= {name: run.lineage[name] for name in ("reading", "familiarity", "search")}
-        print_json(entries | {"learning_curve": run.learning_curve})
+        print_json(
+            {
+                "run": str(run.folder),
+                "target": run.model.target,
+                "samples": record.samples.as_dict(),
+                "metrics": evaluation.as_dict(),
+                **{name: part.as_dict() if part else None for name, part in parts.items()},
+            }
+        )
     else:
         _print_run(run, evaluation, start_from)
 
@@ -134,31 +143,27 @@ def train(
 def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> None:
     from difficulty.report.console import evaluation_table
 
-    samples, logged = run.lineage["samples"], run.lineage["logged"]
+    record, samples = run.record, run.record.samples
     say(
-        f"target {run.model.target}; {samples['fit']:,} fit, {samples['calibration']:,}"
-        f" calibration, {samples['test']:,} test samples"
+        f"target {run.model.target}; {samples.fit:,} fit, {samples.calibration:,} calibration,"
+        f" {samples.test:,} test samples"
     )
-    if samples["aside"]:
+    if samples.aside:
         seen = f", or seen by {start_from}" if start_from else ""
-        say(
-            f"{samples['aside']:,} samples set aside: near-duplicates of samples in two"
-            f" splits{seen}"
-        )
-    for note in (logged or {}).get("notes", ()):
+        say(f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}")
+    for note in record.logged.notes if record.logged else ():
         warn(note)
-    if run.lineage["search"]:
-        out.print(search_table(run.lineage["search"]))
+    if record.search:
+        out.print(search_table(record.search))
     out.print(evaluation_table(evaluation))
-    if run.learning_curve:
-        say(run.learning_curve["sentence"])
-    if advice := run.lineage["familiarity"]:
-        say(advice["sentence"])
-    if any(suspicious := run.lineage["labels"]["suspicious"].values()):
-        tasks, regions, rows = suspicious
+    for advice in (run.learning_curve, record.familiarity):
+        if advice:
+            say(advice.sentence)
+    suspicious = record.labels.suspicious if record.labels else None
+    if suspicious and any(suspicious.as_dict().values()):
         say(
-            f"suspicious labels: {tasks:,} samples by their task, {regions:,} by region, {rows:,}"
-            " by themselves: suspicious.jsonl"
+            f"suspicious labels: {suspicious.task:,} samples by their task, {suspicious.region:,}"
+            f" by region, {suspicious.row:,} by themselves: suspicious.jsonl"
         )
     say(f"wrote {run.folder}")
 
@@ -176,36 +181,36 @@ def _tracker(uri: str, experiment: str) -> Tracker:
     return MlflowTracker(uri, experiment=experiment, artifacts=artifacts)
 
 
-def search_table(report: Mapping[str, Any], *, most: int = 8) -> RenderableType:
-    """Return a search's report (``search`` of run.json) as a table of the ``most`` best candidates
-    and the chosen one, with a line on what was left untried.
+def search_table(search: SearchRecord, *, most: int = 8) -> RenderableType:
+    """Return a search as a table of the ``most`` best candidates and the chosen one, with a line on
+    what was left untried.
     """
-    ranked = sorted(report["tried"], key=lambda candidate: candidate["behind_best"])
+    ranked = sorted(search.tried, key=lambda candidate: candidate.behind_best)
     table = Table(
         "tried",
-        f"inner {report['figure'].upper()}",
+        f"inner {search.figure.upper()}",
         "behind the best (standard error)",
         title="search",
         title_justify="left",
     )
     for place, candidate in enumerate(ranked):
-        if place >= most and not candidate["chosen"]:
+        if place >= most and not candidate.chosen:
             continue
-        value = f"{candidate['value']:.3f} [{candidate['low']:.3f}, {candidate['high']:.3f}]"
+        value = f"{candidate.value:.3f} [{candidate.low:.3f}, {candidate.high:.3f}]"
         behind = (
             "best"
-            if candidate["name"] == report["best"]
-            else f"{candidate['behind_best']:.3f} ({candidate['standard_error']:.3f})"
+            if candidate.name == search.best
+            else f"{candidate.behind_best:.3f} ({candidate.standard_error:.3f})"
         )
-        mark, style = ("  <- chosen", "bold") if candidate["chosen"] else ("", None)
-        table.add_row(Text(f"{candidate['name']}{mark}"), Text(value), behind, style=style)
+        mark, style = ("  <- chosen", "bold") if candidate.chosen else ("", None)
+        table.add_row(Text(f"{candidate.name}{mark}"), Text(value), behind, style=style)
     text = (
-        f"{len(ranked)} candidates tried in {report['seconds']:.0f} s; chosen is the simplest"
-        " within one standard error of the best."
+        f"{len(ranked)} candidates tried in {search.seconds:.0f} s; chosen is the simplest within"
+        " one standard error of the best."
     )
-    if report["untried"]:
+    if search.untried:
         text += (
-            f" Left untried for want of time ({report['minutes']:g} minutes):"
-            f" {len(report['untried'])}, see run.json."
+            f" Left untried for want of time ({search.minutes:g} minutes): {len(search.untried)},"
+            " see run.json."
         )
-    return Group(table, Text(text), Text(report["note"]))
+    return Group(table, Text(text), Text(search.note))

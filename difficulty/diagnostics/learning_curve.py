@@ -10,13 +10,14 @@ variance of one part goes down as 1 / its size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from difficulty.errors import InvalidValueError
+from difficulty.form import SavedForm
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import weight_blocks
@@ -103,7 +104,7 @@ _LEAST_NOISE = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Point(SavedForm):
     """The figure at one training size: fit samples, parts of that size, mean over the parts with a
     95 % interval.
     """
@@ -116,7 +117,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class Forecast(SavedForm):
     """What that many labelled requests in all are expected to add to the figure, with a 95 %
     interval.
     """
@@ -128,7 +129,7 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LearningCurve:
+class LearningCurve(SavedForm):
     """Measured points and what they say of more labels.
 
     Attributes
@@ -145,6 +146,9 @@ class LearningCurve:
     forecasts : tuple of Forecast
         For twice and four times as many labels; empty without points.
     """
+
+    _also = ("format", "verdict", "sentence")
+    format: ClassVar[int] = 1
 
     figure: Literal["apgr", "auroc"]
     labels: int
@@ -190,10 +194,6 @@ class LearningCurve:
             f"More labels: cannot tell. With noise as it is, {to} may take {name} from"
             f" {self.value:.2f} to anywhere in {span}."
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return asdict(self) | {"format": 1, "verdict": self.verdict, "sentence": self.sentence}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

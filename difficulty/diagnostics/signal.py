@@ -15,14 +15,15 @@ anything else is compatible with none, and is not shipped unless the user insist
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.ranking import rank_within
 
@@ -55,7 +56,7 @@ class SignalPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
+class Signal(SavedForm):
     """How sure it is that the score carries a signal.
 
     Attributes
@@ -66,6 +67,8 @@ class Signal:
         Chance of such an agreement, or a better one, when scores and outcomes have nothing to do
         with each other.
     """
+
+    _also = ("verdict",)
 
     n: int
     p_value: float
@@ -78,30 +81,21 @@ class Signal:
         return "weak" if self.p_value <= WEAK else "none"
 
     @property
-    def note(self) -> str:
-        """What a reader has to know; empty where the signal is clear."""
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know; nothing where the signal is clear."""
         evidence = (
             f"on {self.n:,} samples scored without having been seen, chance alone does as well with"
             f" p = {self.p_value:.2g}"
         )
-        notes: dict[Verdict, str] = {
-            "clear": "",
-            "weak": f"The score carries a weak signal: {evidence}. More labels would tell.",
+        notes: dict[Verdict, tuple[str, ...]] = {
+            "clear": (),
+            "weak": (f"The score carries a weak signal: {evidence}. More labels would tell.",),
             "none": (
                 f"The score carries no signal: {evidence}. Check that the labels belong to the"
-                " requests, or add labels."
+                " requests, or add labels.",
             ),
         }
         return notes[self.verdict]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what run.json holds."""
-        return {**asdict(self), "verdict": self.verdict}
-
-    @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> Signal:
-        """Return the signal that :meth:`as_dict` wrote."""
-        return cls(n=form["n"], p_value=form["p_value"])
 
 
 def measure_signal(parts: Sequence[SignalPart]) -> Signal:

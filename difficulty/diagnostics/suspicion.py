@@ -7,21 +7,22 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import RunError
+from difficulty.form import Record, SavedForm
 
 Model: TypeAlias = Literal["cheap", "frontier"]
 Scope: TypeAlias = Literal["task", "region", "row"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuspiciousGroup:
+class SuspiciousGroup(SavedForm):
     """Samples whose labels are implausible together.
 
     Attributes
@@ -68,7 +69,7 @@ class SuspiciousGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuspiciousLabel:
+class SuspiciousLabel(Record):
     """One label to look at.
 
     Attributes
@@ -102,6 +103,38 @@ class SuspiciousLabel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SuspiciousCounts(SavedForm):
+    """Samples that are suspicious in each scope."""
+
+    task: int = 0
+    region: int = 0
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSummary(SavedForm):
+    """What run.json holds of a :class:`LabelReport`: no sample by itself."""
+
+    _also = ("why",)
+
+    checked: int
+    suspicious: SuspiciousCounts = SuspiciousCounts()
+    by_task: dict[str, dict[str, int]]
+    """Task to suspicious samples by scope, the task with most first."""
+    groups: tuple[SuspiciousGroup, ...] = ()
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """What is implausible of each group, in one sentence."""
+        return tuple(group.why for group in self.groups)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of figures has to know."""
+        return tuple(f"Suspicious labels: {why}." for why in self.why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelReport:
     """Everything that was found, the strongest suspicion first.
 
@@ -123,18 +156,19 @@ class LabelReport:
         wanted = set(scopes)
         return {label.id for label in self.labels if label.scope in wanted}
 
-    def summary(self) -> dict[str, Any]:
-        """Return counts for the lineage: samples by scope and by task, and the groups."""
-        return {
-            "checked": self.checked,
-            "suspicious": {scope: len(self.ids([scope])) for scope in ("task", "region", "row")},
-            "by_task": _by_task(self.labels),
-            "groups": [asdict(group) for group in self.groups],
-        }
+    def summary(self) -> LabelSummary:
+        """Count samples by scope and by task."""
+        scopes: tuple[Scope, ...] = get_args(Scope)
+        return LabelSummary(
+            checked=self.checked,
+            suspicious=SuspiciousCounts(**{scope: len(self.ids([scope])) for scope in scopes}),
+            by_task=_by_task(self.labels),
+            groups=self.groups,
+        )
 
     def write(self, path: Path) -> None:
         """Write one JSON object a label."""
-        lines = [json.dumps(asdict(label)) + "\n" for label in self.labels]
+        lines = [json.dumps(label.as_dict()) + "\n" for label in self.labels]
         path.write_text("".join(lines), encoding="ascii")
 
 

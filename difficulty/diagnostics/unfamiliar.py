@@ -21,13 +21,14 @@ which switches it off, when none did.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import percentile_interval, weight_blocks
 from difficulty.metrics.ranking import rank_within
@@ -72,8 +73,8 @@ class UnseenTasks:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lift:
+@dataclass(frozen=True, kw_only=True)
+class Lift(SavedForm):
     """The lift on the requests below a bound of familiarity, in quality units, with its 95 %
     interval; NaN where it is not defined.
 
@@ -88,9 +89,20 @@ class Lift:
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        for name in ("gain", "value", "low", "high"):
+            if getattr(self, name) is None:  # JSON has no NaN
+                object.__setattr__(self, name, np.nan)
+        super().__post_init__()
+
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return the JSON form; numbers that are not defined are null."""
+        form = super().as_dict(without=without)
+        return {name: None if np.isnan(value) else value for name, value in form.items()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FamiliarityAdvice:
+class FamiliarityAdvice(SavedForm):
     """The recommended ``min_familiarity`` and what it rests on.
 
     Attributes
@@ -114,15 +126,6 @@ class FamiliarityAdvice:
     lifts: tuple[Lift, ...] = ()
     known_share: float | None = None
     unseen_share: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what run.json holds; numbers that are not defined are null."""
-        form = asdict(self)
-        form["lifts"] = [
-            {name: None if value != value else value for name, value in lift.items()}
-            for lift in form["lifts"]
-        ]
-        return form
 
 
 def no_advice(why: str) -> FamiliarityAdvice:

@@ -15,6 +15,7 @@ import numpy as np
 
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation.scored import Judged
+from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, ratio
 from difficulty.metrics.routing import sent_at_share
 
@@ -37,18 +38,18 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskMeans:
+class TaskMeans(SavedForm):
     """Mean outcome of each task, learnt on other requests than those judged.
 
     Attributes
     ----------
-    by_task : mapping of str to float
+    by_task : dict of str to float
         Weighted mean of each task.
     overall : float
         Weighted mean of all, for requests of no task or of one not seen.
     """
 
-    by_task: Mapping[str, float]
+    by_task: dict[str, float]
     overall: float
 
     @classmethod

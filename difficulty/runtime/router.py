@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.trust import Trust, read_trusted
 from difficulty.errors import InvalidValueError, ScoringError
+from difficulty.form import Record
 from difficulty.route import Route
 from difficulty.runtime.early import EarlyScorer, exit_early, exits
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
@@ -39,7 +40,7 @@ class Request(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Record):
     """Where a request goes, and why."""
 
     route: Route
@@ -73,10 +74,6 @@ class Decision:
     """
     error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 class Router:

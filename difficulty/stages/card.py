@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from difficulty.bundle import Policy
 from difficulty.evaluation import Evaluation
@@ -13,8 +12,7 @@ from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown
 from difficulty.report.wording import UNKNOWN, threshold_text
 from difficulty.stages.early import exit_sentences
-from difficulty.stages.reading import reading_notes
-from difficulty.training.diagnosis import label_notes
+from difficulty.training.record import RunRecord
 
 _SHOWN = {
     "apgr": "APGR",
@@ -32,16 +30,12 @@ _SHOWN = {
 
 
 def bundle_card(
-    name: str,
-    lineage: Mapping[str, Any],
-    policy: Policy,
-    evaluation: Evaluation,
-    report: ParityReport,
+    name: str, record: RunRecord, policy: Policy, evaluation: Evaluation, report: ParityReport
 ) -> str:
     """Return the card in Markdown."""
     meaning = (
         "(1 + expected gain of the frontier model) / 2"
-        if lineage["target"] == "benefit"
+        if record.target == "benefit"
         else "P(the cheap model fails)"
     )
     head = (
@@ -50,7 +44,7 @@ def bundle_card(
         " model."
     )
     early = [_early_exit(policy, evaluation)] if policy.early else []
-    sections = [_rule(policy), _figures(evaluation), *early, _made_from(lineage, report)]
+    sections = [_rule(policy), _figures(evaluation), *early, _made_from(record, report)]
     # Names stand in code spans of our own here, so nothing is escaped; notes stand in the column
     # of the intervals, so none is set to the right.
     return Markdown(escape=str, column="---").page(name, sections, head=[Paragraph(head)])
@@ -116,25 +110,24 @@ def _early_exit(policy: Policy, evaluation: Evaluation) -> Section:
     return Section.of("early", "Early exit", text, Points((*points, *sentences)))
 
 
-def _made_from(lineage: Mapping[str, Any], report: ParityReport) -> Section:
+def _made_from(record: RunRecord, report: ParityReport) -> Section:
     text = (
         "Scores hold for traffic like that it was trained on. They say little about kinds of"
         " requests it never saw."
     )
-    if advice := lineage.get("familiarity"):
-        text += f"\n{advice['sentence']}"
-    return Section.of("made-from", "Made from", Points(tuple(_origins(lineage, report))), text)
+    if record.familiarity:
+        text += f"\n{record.familiarity.sentence}"
+    return Section.of("made-from", "Made from", Points(tuple(_origins(record, report))), text)
 
 
-def _origins(lineage: Mapping[str, Any], report: ParityReport) -> Iterator[str]:
-    samples = lineage["samples"]
-    yield f"recipe `{lineage['recipe']['name']}`, traffic sha256 `{lineage['training_data']}`"
+def _origins(record: RunRecord, report: ParityReport) -> Iterator[str]:
+    samples = record.samples
+    yield f"recipe `{record.recipe.name}`, traffic sha256 `{record.training_data}`"
     yield (
-        f"{samples['fit']:,} fit, {samples['calibration']:,} calibration, {samples['test']:,} test"
-        f" samples, {samples['aside']:,} aside"
+        f"{samples.fit:,} fit, {samples.calibration:,} calibration, {samples.test:,} test samples,"
+        f" {samples.aside:,} aside"
     )
-    yield from (lineage.get("logged") or {}).get("notes", ())
-    yield from (*reading_notes(lineage), *label_notes(lineage))
+    yield from record.notes
     yield (
         "exported graph against the Python model: largest difference"
         f" {report.max_difference:.2g} on {report.n:,} requests, {report.flips} decisions flipped"

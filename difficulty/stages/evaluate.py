@@ -189,19 +189,19 @@ class _Material:
 
 def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | None) -> _Material:
     run = Run.read(path, cache=cache)
-    own = traffic.data_hash == run.lineage["training_data"]
+    own = traffic.data_hash == run.record.training_data
     overlap = run.seen.look_up(traffic, ingested_together=own)
     new = np.flatnonzero(~overlap.any)
     _check_some(len(new), len(traffic))
     picked, logged = _weighed(traffic.select(new), run.recipe.labels)
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
-    model, gains, left_out = run.model, run.lineage["task_gains"], len(traffic) - len(new)
+    model, left_out = run.model, len(traffic) - len(new)
     outputs = model.predict(tokens.ids, tokens.tasks).by_name()
     held_out = judged(picked, outputs, tokens.totals, target=model.target, prices=prices)
     suspicious = sum(name in run.suspicious for name in picked.ids) if own else None
     return _Material(
         held_out=with_suspicion(held_out, picked.ids, run.suspicious) if suspicious else held_out,
-        task_means=TaskMeans(**gains) if gains else None,
+        task_means=run.record.task_gains,
         others=(
             {"without_task": model.predict(tokens.ids).difficulty_score}
             if model.task_channels
@@ -215,7 +215,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         ),
         provenance=provenance_of_run(run, traffic, overlap, suspicious=suspicious, logged=logged),
         lineage=judged_by(
-            run.lineage,
+            run.record,
             scorer="run",
             name=path.resolve().name,
             policy=None,
@@ -225,7 +225,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
             prices=prices,
         ),
         picked=picked,
-        extras=Extras(suspects=suspects_of(run.lineage)),
+        extras=Extras(suspects=suspects_of(run.record.labels)),
     )
 
 
@@ -268,7 +268,7 @@ def _of_bundle(
         note=_OTHER_TRAFFIC if splits is None else _OWN_TRAFFIC,
         provenance=provenance_of_bundle(policy, traffic, picked, splits, logged=logged),
         lineage=judged_by(
-            bundle.manifest.as_dict(),
+            bundle.manifest,
             scorer="bundle",
             name=name,
             policy=policy,
@@ -313,10 +313,7 @@ def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None
     manifest = bundle.manifest
     if traffic.data_hash != manifest.training_data:
         return None
-    return traffic.splits(
-        (manifest.split["fit"], manifest.split["calibration"], manifest.split["test"]),
-        manifest.split["seed"],
-    )
+    return traffic.splits(manifest.split.fractions, manifest.split.seed)
 
 
 def _check_some(n: int, n_all: int) -> None:

@@ -4,20 +4,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.bundle import Policy
+from difficulty.bundle import Manifest, Policy
 from difficulty.evaluation import Provenance
 from difficulty.records import Prices
 from difficulty.stages.policy import hash_of_texts
 from difficulty.traffic.logged import LoggedReport
 from difficulty.traffic.table import Traffic
-from difficulty.training.run import Overlap, Run, library_versions
+from difficulty.training.record import RunRecord, library_versions
+from difficulty.training.run import Overlap, Run
 
 
 def provenance_of_run(
@@ -43,7 +43,7 @@ def provenance_of_run(
         What the weights of logged traffic rest on.
     """
     trained = {*run.out_of_fold.ids, *run.calibration.ids} if run.remembers_ids else set()
-    own = traffic.data_hash == run.lineage["training_data"]
+    own = traffic.data_hash == run.record.training_data
     return Provenance(
         requests=len(traffic),
         own_traffic=own,
@@ -92,7 +92,7 @@ def provenance_of_bundle(
 
 
 def judged_by(
-    form: Mapping[str, Any],
+    source: RunRecord | Manifest,
     *,
     scorer: Literal["run", "bundle"],
     name: str,
@@ -106,8 +106,8 @@ def judged_by(
 
     Parameters
     ----------
-    form : mapping of str to object
-        ``run.json``, or the manifest of a bundle.
+    source : RunRecord or Manifest
+        Of the scorer.
     scorer : {"run", "bundle"}
     name : str
         Name of the run folder, or name and version of the bundle.
@@ -121,6 +121,7 @@ def judged_by(
         By which cost was computed.
     """
     chosen = policy.chosen if policy else None
+    form = source.as_dict()
     return {
         "scorer": scorer,
         "name": name,
@@ -130,7 +131,7 @@ def judged_by(
         "frontier_model": policy.frontier_model if policy else form["frontier_model"],
         "trained": form["created"],
         "training_data": form["training_data"],
-        "libraries": dict(form["libraries"]),
+        "libraries": form["libraries"],
         "objective": chosen.objective if chosen else None,
         "threshold_data": chosen.calibration_data if chosen else None,
         "threshold_requests": chosen.n if chosen else None,

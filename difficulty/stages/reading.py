@@ -4,15 +4,16 @@ tokenizer does not know.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
+from difficulty.form import SavedForm
 from difficulty.runtime.scorer import Encoded
 from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer
@@ -23,7 +24,7 @@ _MOSTLY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(SavedForm):
     """Counts over n requests.
 
     Attributes
@@ -53,10 +54,6 @@ class Reading:
     max_tokens: int
     unknown_tokens: float
     mostly_unknown: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what run.json holds."""
-        return asdict(self)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -127,12 +124,6 @@ def reading_of_counts(parts: Sequence[ReadCounts], tokenizer: RequestTokenizer) 
         tokenizer,
         None,
     )
-
-
-def reading_notes(lineage: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the sentences on what the model of a run reads of its traffic."""
-    form = lineage.get("reading")
-    return Reading(**form).notes if form else ()
 
 
 def _sizes(

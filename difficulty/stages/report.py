@@ -5,12 +5,12 @@ are written.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from difficulty.bundle import Policy
+from difficulty.diagnostics.suspicion import LabelSummary
 from difficulty.economics.account import FORMAT
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation
@@ -80,16 +80,13 @@ def read_economics(path: Path) -> dict[str, Any]:
     return form
 
 
-def suspects_of(lineage: Mapping[str, Any]) -> Suspects | None:
-    """Return what ``run.json`` says of suspicious labels; None for a run from before they were
-    looked for.
+def suspects_of(labels: LabelSummary | None) -> Suspects | None:
+    """Return what a run says of suspicious labels; None for a run from before they were looked
+    for.
     """
-    labels = lineage.get("labels")
-    if not labels:
+    if labels is None:
         return None
-    return Suspects(
-        by_task=labels["by_task"], reasons=tuple(labels.get("why", ())), checked=labels["checked"]
-    )
+    return Suspects(by_task=labels.by_task, reasons=labels.why, checked=labels.checked)
 
 
 def mistakes_of(judged: Judged, traffic: Traffic, *, show_texts: bool) -> Mistakes | None:

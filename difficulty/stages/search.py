@@ -10,9 +10,8 @@ therefore optimistic: what a run reports is measured on the test samples, which 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.bench import Bench, Builder, Tried
 from difficulty.stages.candidates import Candidate, candidates_of
 from difficulty.training.diagnosis import held_out_of
+from difficulty.training.record import CandidateRecord, SearchRecord
 
 _NOTE = (
     "These figures chose the recipe, and the best of several is partly luck: they are optimistic."
@@ -40,7 +40,7 @@ class Searched:
 
     recipe: Recipe
     encoder: Encoder
-    report: dict[str, Any]
+    report: SearchRecord
 
 
 def search(
@@ -113,16 +113,18 @@ def search(
         ) from error
     names = {one.candidate.name for one in tried}
     untried = [candidate.name for candidate in candidates if candidate.name not in names]
-    report = {
-        "figure": bench.held_out.figure,
-        "seed": recipe.seed,
+    report = SearchRecord(
+        figure=bench.held_out.figure,
+        seed=recipe.seed,
         **recipe.search.as_dict(),
-        "samples": len(fit),
-        "seconds": clock() - began,
-        **_results(tried, choice),
-        "untried": untried,
-        "note": _NOTE,
-    }
+        samples=len(fit),
+        seconds=clock() - began,
+        chosen=tried[choice.chosen].candidate.name,
+        best=tried[choice.best].candidate.name,
+        tried=tuple(_records(tried, choice)),
+        untried=tuple(untried),
+        note=_NOTE,
+    )
     chosen = tried[choice.chosen].candidate.recipe
     return Searched(recipe=chosen, encoder=bench.encoder(chosen), report=report)
 
@@ -162,25 +164,21 @@ def _finder(
     )
 
 
-def _results(tried: Sequence[Tried], choice: Choice) -> dict[str, Any]:
-    """Return the candidates as JSON, the simplest first."""
-    entries = []
-    for place, one in enumerate(tried):
-        low, high = percentile_interval(one.draws)
-        entry = {
-            "name": one.candidate.name,
-            "features": list(one.candidate.features),
-            "changed": one.candidate.changed,
-            "value": one.value,
-            "low": low,
-            "high": high,
-            "with_task": one.with_task,
-            "without_task": one.without_task,
-            "behind_best": float(choice.behind[place]),
-            "standard_error": float(choice.standard_error[place]),
-            "seconds": one.seconds,
-            "chosen": place == choice.chosen,
-        }
-        entries.append(entry)
-    names = [one.candidate.name for one in tried]
-    return {"chosen": names[choice.chosen], "best": names[choice.best], "tried": entries}
+def _records(tried: Sequence[Tried], choice: Choice) -> Iterator[CandidateRecord]:
+    """Yield what run.json holds of the candidates, the simplest first."""
+    for place, judged in enumerate(tried):
+        low, high = percentile_interval(judged.draws)
+        yield CandidateRecord(
+            name=judged.candidate.name,
+            features=judged.candidate.features,
+            changed=judged.candidate.changed,
+            value=judged.value,
+            low=low,
+            high=high,
+            with_task=judged.with_task,
+            without_task=judged.without_task,
+            behind_best=float(choice.behind[place]),
+            standard_error=float(choice.standard_error[place]),
+            seconds=judged.seconds,
+            chosen=place == choice.chosen,
+        )

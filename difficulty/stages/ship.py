@@ -18,9 +18,9 @@ from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Poli
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
-from difficulty.diagnostics.signal import WEAK, Signal
-from difficulty.errors import BundleError, NoSignalError
-from difficulty.evaluation import Evaluation, TaskMeans, evaluate, metrics_text
+from difficulty.diagnostics.signal import WEAK
+from difficulty.errors import BundleError, NoSignalError, RunError
+from difficulty.evaluation import Evaluation, evaluate, metrics_text
 from difficulty.export.parity import ParityReport
 from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
@@ -30,12 +30,12 @@ from difficulty.stages.early import both_scores, choose_exits, judge_exits, unfi
 from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.policy import choose_point, chosen_by, policy_files
 from difficulty.stages.provenance import judged_by
-from difficulty.stages.reading import reading_notes
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import judged, scored_traffic
 from difficulty.thresholds.policy_curve import ScoredTraffic
-from difficulty.training.diagnosis import label_notes, with_suspicion
-from difficulty.training.run import Run, library_versions
+from difficulty.training.diagnosis import with_suspicion
+from difficulty.training.record import library_versions
+from difficulty.training.run import Run
 
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
 
@@ -199,7 +199,9 @@ def bundle_name(out: Path) -> tuple[str, str]:
 
 def _check_signal(run: Run) -> None:
     """Refuse a score that routes no better than chance might."""
-    signal = Signal.from_dict(run.lineage["signal"])
+    signal = run.record.signal
+    if signal is None:
+        raise RunError(f"run {str(run.folder)!r} holds no test of its signal. Train it again.")
     if signal.verdict == "none":
         raise NoSignalError(
             f"shipping needs a score that carries a signal, p at most {WEAK:g}: on {signal.n:,}"
@@ -230,8 +232,8 @@ def _policy(
     today: date,
 ) -> Policy:
     return Policy(
-        cheap_model=models[0] or run.lineage["cheap_model"] or "cheap",
-        frontier_model=models[1] or run.lineage["frontier_model"] or "frontier",
+        cheap_model=models[0] or run.record.cheap_model or "cheap",
+        frontier_model=models[1] or run.record.frontier_model or "frontier",
         max_cheap_tokens=rules.max_cheap_tokens,
         easy_tasks=rules.easy_tasks,
         hard_tasks=rules.hard_tasks,
@@ -263,18 +265,11 @@ def _evaluate(
     held_out = judged(
         run.test, scores.outputs, scores.totals, target=target, prices=prices, policy=policy
     )
-    gains = run.lineage["task_gains"]
     rng = np.random.default_rng(run.recipe.seed)
-    means = TaskMeans(**gains) if gains else None
     held_out = with_suspicion(held_out, run.test.ids, run.suspicious)
-    notes = [
-        *(run.lineage.get("logged") or {}).get("notes", ()),
-        *reading_notes(run.lineage),
-        *label_notes(run.lineage),
-    ]
     found = evaluate(
-        held_out, n_draws=n_draws, rng=rng, task_means=means, others=scores.untold
-    ).noting(notes)
+        held_out, n_draws=n_draws, rng=rng, task_means=run.record.task_gains, others=scores.untold
+    ).noting(run.record.notes)
     return (
         found.leaving_early(judge_exits(policy.early, both_scores(scores, run.test, policy)))
         if policy.early
@@ -284,16 +279,15 @@ def _evaluate(
 
 def _judged_by(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:
     """Return what metrics.json says of the test samples and the bundle that they judge."""
-    samples, data = run.lineage["samples"], run.lineage["training_data"]
-    n, others = samples["test"], sum(samples.values()) - samples["test"]
+    record = run.record
     return judged_by(
-        run.lineage,
+        record,
         scorer="bundle",
         name=name,
         policy=policy,
-        judged_data=data,
-        judged=n,
-        left_out=others,
+        judged_data=record.training_data,
+        judged=record.samples.test,
+        left_out=record.samples.beside_test,
         prices=prices,
     )
 
@@ -309,7 +303,7 @@ def _files(
     name: str,
     report: ParityReport,
 ) -> dict[str, bytes]:
-    card = bundle_card(name, run.lineage, policy, evaluation, report)
+    card = bundle_card(name, run.record, policy, evaluation, report)
     return {
         "scorer.onnx": graph,
         "tokenizer.json": run.encoder.tokenizer_path.read_bytes(),
@@ -335,9 +329,9 @@ def _manifest(
         "max_tokens": recipe.text.max_tokens,
         "task_ids": scorer.task_ids,
         "score_tolerance": recipe.export.max_score_difference,
-        "cheap_model": run.lineage["cheap_model"],
-        "frontier_model": run.lineage["frontier_model"],
-        "training_data": run.lineage["training_data"],
+        "cheap_model": run.record.cheap_model,
+        "frontier_model": run.record.frontier_model,
+        "training_data": run.record.training_data,
         "split": {"seed": recipe.seed, **recipe.split.as_dict()},
         "recipe": recipe.as_dict(),
         "libraries": library_versions(),

@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -42,14 +43,13 @@ from difficulty.training.diagnosis import (
     check_labels,
     down_weighted,
     familiarity_advice,
-    label_lineage,
-    label_notes,
     measured_curve,
     signal_of,
     unseen_scores,
     with_suspicion,
 )
-from difficulty.training.material import Material, gather, start_lineage
+from difficulty.training.material import Material, gather, start_record
+from difficulty.training.record import RunRecord, SplitSamples, library_versions, notes_of
 from difficulty.training.run import (
     CURVE_FILE,
     EARLY_FILE,
@@ -57,7 +57,6 @@ from difficulty.training.run import (
     NamedScores,
     Run,
     Seen,
-    lineage_of,
     refuse_existing,
 )
 
@@ -89,11 +88,6 @@ class _Fitted:
     labels: LabelReport
     signal: Signal
     reading: Reading
-
-    @property
-    def checked(self) -> dict[str, Any]:
-        """What run.json holds of the labels."""
-        return label_lineage(self.labels, self.signal)
 
 
 def train(
@@ -182,9 +176,9 @@ def train(
         evaluation = _evaluate(material, fitted, n_draws=n_draws)
         curve = _curve(material, fitted, say) if more_labels else None
         advice = _advice(material, fitted, say) if unseen_tasks else None
-        lineage = _lineage(material, fitted, advice)
-        evaluation = evaluation.descending_from(_judged_by(lineage))
-        _write(out, material, fitted, evaluation, curve, lineage)
+        record = _record(material, fitted, advice)
+        evaluation = evaluation.descending_from(_judged_by(record))
+        _write(out, material, fitted, evaluation, curve, record)
     run = Run.read(out)
     if tracker:
         say("tracking")
@@ -275,8 +269,9 @@ def _evaluate(material: Material, fitted: _Fitted, *, n_draws: int) -> Evaluatio
     evaluation = evaluate(
         held_out, n_draws=n_draws, rng=rng, task_means=_task_means(material), others=others
     )
-    logged = material.logged.notes if material.logged else ()
-    return evaluation.noting([*logged, *fitted.reading.notes, *label_notes(fitted.checked)])
+    return evaluation.noting(
+        notes_of(material.logged, fitted.reading, fitted.signal, fitted.labels.summary())
+    )
 
 
 def _task_means(material: Material) -> TaskMeans | None:
@@ -327,7 +322,7 @@ def _write(
     fitted: _Fitted,
     evaluation: Evaluation,
     curve: LearningCurve | None,
-    lineage: Mapping[str, Any],
+    record: RunRecord,
 ) -> None:
     """Write the run folder; it appears when it is whole."""
     names = material.fit_ids
@@ -347,7 +342,8 @@ def _write(
             (folder / CURVE_FILE).write_text(
                 json.dumps(curve.as_dict(), indent=2) + "\n", encoding="utf-8"
             )
-        (folder / "run.json").write_text(json.dumps(lineage, indent=2) + "\n", encoding="utf-8")
+        content = json.dumps(record.as_dict(), indent=2) + "\n"
+        (folder / "run.json").write_text(content, encoding="utf-8")
 
 
 def _early(material: Material, fitted: _Fitted) -> EarlyModel | None:
@@ -359,36 +355,46 @@ def _early(material: Material, fitted: _Fitted) -> EarlyModel | None:
     return fit_early(fitted.model, fitted.fit.ids, fitted.fit.tasks)
 
 
-def _lineage(
-    material: Material, fitted: _Fitted, advice: FamiliarityAdvice | None
-) -> dict[str, Any]:
+def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | None) -> RunRecord:
     """Return what run.json holds."""
-    start, teacher, logged = material.start, material.teacher, material.logged
-    common = lineage_of(
-        material.traffic, material.splits, recipe=material.recipe, target=material.target
+    traffic, splits, start = material.traffic, material.splits, material.start
+    cheap_model, frontier_model = traffic.model_pair or (None, None)
+    return RunRecord(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        target=material.target,
+        cheap_model=cheap_model,
+        frontier_model=frontier_model,
+        training_data=material.data_hash,
+        samples=SplitSamples(
+            **{field.name: int((splits == field.name).sum()) for field in fields(SplitSamples)}
+        ),
+        task_gains=_task_means(material),
+        recipe=material.recipe,
+        libraries=library_versions(),
+        teacher=material.teacher.recipe.as_dict() if material.teacher else None,
+        unlabelled=material.n_unlabelled,
+        start=start_record(start, traffic) if start else None,
+        search=material.searched,
+        reading=fitted.reading,
+        familiarity=advice,
+        logged=material.logged,
+        labels=fitted.labels.summary(),
+        signal=fitted.signal,
     )
-    return common | {
-        "training_data": material.data_hash,
-        "teacher": teacher.lineage["recipe"] if teacher else None,
-        "unlabelled": material.n_unlabelled,
-        "start": start_lineage(start, material.traffic) if start else None,
-        "search": material.searched,
-        "reading": fitted.reading.as_dict(),
-        "familiarity": advice.as_dict() if advice else None,
-        "logged": logged.as_dict() if logged else None,
-        **fitted.checked,
-    }
 
 
-def _judged_by(lineage: Mapping[str, Any]) -> dict[str, Any]:
+def _judged_by(record: RunRecord) -> dict[str, Any]:
     """Return what metrics.json says of the test samples and the run that they judge; its folder may
     be moved, so the recipe names it.
     """
-    samples = lineage["samples"]
-    n, others = samples["test"], sum(samples.values()) - samples["test"]
-    data, name = lineage["training_data"], lineage["recipe"]["name"]
     return judged_by(
-        lineage, scorer="run", name=name, policy=None, judged_data=data, judged=n, left_out=others
+        record,
+        scorer="run",
+        name=record.recipe.name,
+        policy=None,
+        judged_data=record.training_data,
+        judged=record.samples.test,
+        left_out=record.samples.beside_test,
     )
 
 
@@ -405,21 +411,21 @@ def _write_samples(material: Material, folder: Path) -> None:
 
 
 def _track(tracker: Tracker, run: Run, evaluation: Evaluation) -> None:
-    lineage = run.lineage
+    record = run.record
     values = {
         name: estimate.value
         for name, estimate in evaluation.overall.items()
         if estimate.value is not None
     }
     tags = {
-        "training_data": lineage["training_data"],
-        "target": lineage["target"],
+        "training_data": record.training_data,
+        "target": record.target,
         "run_folder": str(run.folder),
     }
     tracker.log(
         run.folder,
         name=run.recipe.name,
-        parameters=_flat(lineage["recipe"]) | lineage["samples"],
+        parameters=_flat(record.recipe.as_dict()) | record.samples.as_dict(),
         metrics=values,
         tags=tags,
     )

@@ -27,14 +27,13 @@ learning"; Ionides (2008), "Truncated importance sampling".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import TrafficError
+from difficulty.form import SavedForm
 from difficulty.metrics.arrays import effective_samples
 from difficulty.recipe import LabelSettings
 from difficulty.traffic.outcomes import FloatArray
@@ -46,8 +45,10 @@ _CERTAIN = 1.0 - 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedReport:
+class LoggedReport(SavedForm):
     """What the weights of logged traffic rest on; counts are rows."""
+
+    _also = ("notes",)
 
     weighted: int
     """Rows with a propensity whose outcomes were selected by the policy."""
@@ -61,14 +62,10 @@ class LoggedReport:
     """Frontier outcomes dropped because they were seen only after the cheap answer had failed."""
     unknown_policy: int = 0
     """Rows whose outcome was seen only where an unknown policy chose to look."""
-    known: Mapping[str, int] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
     """Model (cheap, frontier) to rows of which its outcome is known."""
-    effective: Mapping[str, float] = field(default_factory=dict)
+    effective: dict[str, float] = field(default_factory=dict)
     """Model to the number of equally weighted rows that its outcomes are worth."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form, notes included."""
-        return asdict(self) | {"notes": list(self.notes)}
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from difficulty.errors import DifficultyError, TrafficError
+from difficulty.form import Record
 from difficulty.records import Sample
 from difficulty.storage import move_into_place, scratch_beside
 from difficulty.text import TextView
@@ -34,7 +35,7 @@ _GAIN_OF = {"frontier": 1.0, "tie": 0.0, "cheap": -1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(Record):
     """What an ingest read, kept and found; rates are shares in [0, 1], ``None`` where nothing is
     known.
     """
@@ -90,11 +91,6 @@ class Summary:
     labels: tuple[dict[str, Any], ...] = ()
     """What each label source found, in the order in which they were applied."""
     warnings: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        form = {item.name: getattr(self, item.name) for item in fields(self)}
-        return form | {"labels": list(self.labels), "warnings": list(self.warnings)}
 
 
 @dataclass(slots=True)

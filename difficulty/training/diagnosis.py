@@ -4,9 +4,8 @@ suspicious, and whether there is a signal.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,23 +175,6 @@ def down_weighted(
     if (factor == 1.0).all():
         return None
     return replace(fit, outcomes=replace(fit.outcomes, weight=fit.outcomes.weight * factor))
-
-
-def label_lineage(report: LabelReport, signal: Signal) -> dict[str, Any]:
-    """Return what run.json holds of the check; :func:`label_notes` reads it."""
-    return {
-        "labels": {**report.summary(), "why": [group.why for group in report.groups]},
-        "signal": signal.as_dict(),
-    }
-
-
-def label_notes(lineage: Mapping[str, Any]) -> list[str]:
-    """Return what a reader of the figures has to know about the labels of a run: signal first, then
-    suspicious groups.
-    """
-    signal, groups = lineage.get("signal"), lineage.get("labels", {}).get("why", [])
-    found = [Signal.from_dict(signal).note] if signal else []
-    return [note for note in (*found, *(f"Suspicious labels: {why}." for why in groups)) if note]
 
 
 def with_suspicion(judged: Judged, ids: Collection[str], suspicious: Collection[str]) -> Judged:

@@ -61,7 +61,7 @@ def check_teacher(
             )
         return
     theirs = teacher.recipe
-    if teacher.lineage["training_data"] != traffic.data_hash or (theirs.seed, theirs.split) != (
+    if teacher.record.training_data != traffic.data_hash or (theirs.seed, theirs.split) != (
         recipe.seed,
         recipe.split,
     ):

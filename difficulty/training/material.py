@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.split import ASIDE
 from difficulty.traffic.table import Traffic
 from difficulty.training.distil import check_teacher, taught, with_unlabelled
+from difficulty.training.record import SearchRecord, StartRecord
 from difficulty.training.run import Run
 
 NEEDED = {"fit": 60, "calibration": 20}
@@ -148,13 +149,18 @@ def without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDAr
     return np.where(seen, ASIDE, splits)
 
 
-def start_lineage(start: Run, traffic: Traffic) -> dict[str, Any]:
+def start_record(start: Run, traffic: Traffic) -> StartRecord:
     """Return what the new run remembers of the one it started from."""
-    kept = {
-        name: start.lineage[name]
-        for name in ("created", "cheap_model", "frontier_model", "training_data", "samples")
-    }
-    return kept | {"run": str(start.folder), "seen": int(start.seen.holds(traffic).sum())}
+    record = start.record
+    return StartRecord(
+        created=record.created,
+        cheap_model=record.cheap_model,
+        frontier_model=record.frontier_model,
+        training_data=record.training_data,
+        samples=record.samples,
+        run=str(start.folder),
+        seen=int(start.seen.holds(traffic).sum()),
+    )
 
 
 Progress = Callable[[str], None]
@@ -184,7 +190,7 @@ class Material:
         the fit samples.
     logged : LoggedReport or None
         How logged samples were weighted.
-    searched : dict or None
+    searched : SearchRecord or None
         What a search tried.
     start, teacher : Run or None
     """
@@ -200,7 +206,7 @@ class Material:
     fit: LabelledTokens
     calibration: LabelledTokens
     logged: LoggedReport | None = None
-    searched: dict[str, Any] | None = None
+    searched: SearchRecord | None = None
     start: Run | None = None
     teacher: Run | None = None
 
@@ -319,7 +325,7 @@ def _search(
     *,
     target: Target,
     progress: Progress,
-) -> tuple[Recipe, Encoder, dict[str, Any] | None]:
+) -> tuple[Recipe, Encoder, SearchRecord | None]:
     """Return recipe and encoder as they are, or what a search chose by the fit samples, with its
     report; others are not even tokenized.
     """

@@ -1,7 +1,6 @@
 """The run folder that training writes and evaluation and shipping read.
 
-    run.json             what was trained, on what, with which versions (``RUN_FORMAT`` is raised
-                         when a field changes its meaning)
+    run.json             what was trained, on what, with which versions
     model.json, model.npz
     encoder/             the encoder with its tokenizer
     calibration.parquet  samples that calibrators and thresholds use
@@ -23,35 +22,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty import __version__
+from difficulty.diagnostics.learning_curve import LearningCurve
 from difficulty.diagnostics.suspicion import read_suspicious
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
-from difficulty.evaluation import TaskMeans
-from difficulty.model.combination import Scores, Target
+from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.early import EarlyModel, load_early
 from difficulty.model.store import load_model
-from difficulty.recipe import Recipe, parse_recipe
+from difficulty.recipe import Recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.duplicates import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.table import Traffic
+from difficulty.training.record import RUN_FORMAT, RunRecord
 
-RUN_FORMAT = 1
 CURVE_FILE = "learning_curve.json"
 EARLY_FILE = "early.npz"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
@@ -152,7 +148,7 @@ class Run:
     """A finished run; read it with :meth:`read`."""
 
     folder: Path
-    lineage: dict[str, Any]
+    record: RunRecord
     cache: Path | None = None
     """Where embeddings of slow encoders are kept; without it they are computed again."""
 
@@ -163,7 +159,7 @@ class Run:
         Raises
         ------
         RunError
-            If there is none, or it is of an unknown format.
+            If there is none, it is damaged, or of an unknown format.
         """
         if not (folder / "run.json").is_file():
             raise RunError(
@@ -171,28 +167,31 @@ class Run:
                 " 'difficulty train'."
             )
         try:
-            lineage = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         except ValueError as error:
             raise RunError(
                 f"run.json in {str(folder)!r} is damaged ({error}). Train again."
             ) from error
-        if lineage.get("format") != RUN_FORMAT:
+        if content.get("format") != RUN_FORMAT:
             raise RunError(
-                f"run format {lineage.get('format')!r} is not the one this version reads"
+                f"run format {content.get('format')!r} is not the one this version reads"
                 f" ({RUN_FORMAT}). Train again."
             )
-        return cls(folder, lineage, cache)
+        record = RunRecord.parse_from("run.json", content, error=RunError, advice="Train again.")
+        return cls(folder, record, cache)
 
     @property
-    def learning_curve(self) -> dict[str, Any] | None:
+    def learning_curve(self) -> LearningCurve | None:
         """What more labels would bring; ``None`` where that was not measured."""
         path = self.folder / CURVE_FILE
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return LearningCurve.parse_from(path.name, json.loads(path.read_text(encoding="utf-8")))
 
-    @cached_property
+    @property
     def recipe(self) -> Recipe:
         """The recipe it was trained by."""
-        return parse_recipe(self.lineage["recipe"], name="run.json: recipe")
+        return self.record.recipe
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -280,51 +279,3 @@ def refuse_existing(path: Path, *, what: str) -> None:
 def _hashes(names: Iterable[str]) -> NDArray[np.uint64]:
     digests = b"".join(hashlib.sha256(name.encode()).digest()[:8] for name in names)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-
-
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "tokenizers", "onnx", "onnxruntime")
-
-
-def lineage_of(
-    traffic: Traffic, splits: NDArray[np.str_], *, recipe: Recipe, target: Target
-) -> dict[str, Any]:
-    """Return what ``run.json`` says of every run: the pair, the samples, the mean gain of each
-    task, the recipe and the libraries.
-    """
-    pair = traffic.model_pair or (None, None)
-    fitted = np.flatnonzero(splits == "fit")
-    outcomes = traffic.outcomes[fitted]
-    gains = (
-        asdict(
-            TaskMeans.fit(
-                [traffic.tasks[row] for row in fitted], outcomes.gain, weight=outcomes.weight
-            )
-        )
-        if target == "benefit"
-        else None
-    )
-    return {
-        "format": RUN_FORMAT,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "target": target,
-        "cheap_model": pair[0],
-        "frontier_model": pair[1],
-        "training_data": traffic.data_hash,
-        "samples": {
-            name: int((splits == name).sum()) for name in ("fit", "calibration", "test", "aside")
-        },
-        "task_gains": gains,
-        "recipe": recipe.as_dict(),
-        "libraries": library_versions(),
-    }
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that shaped a run."""
-    found = {"difficulty": __version__}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -39,8 +39,8 @@ def test_student_is_trained_shipped_and_verified(run, journey, recipe, tmp_path)
     trained = run("train", journey.traffic, "-o", "student", *options, code=0)
     assert "target benefit; 518 fit, 131 calibration, 151 test samples" in trained.out
     student = Run.read(tmp_path / "student")
-    assert 150 < student.lineage["unlabelled"] <= 200
-    assert student.lineage["teacher"]["name"] == "small"
+    assert 150 < student.record.unlabelled <= 200
+    assert student.record.teacher["name"] == "small"
     run("ship", "student", "-o", "student-1", "--allow-no-signal", code=0)
     assert "6 files match their hashes" in run("verify", "student-1", code=0).out
     assert (

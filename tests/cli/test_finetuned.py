@@ -51,7 +51,7 @@ def test_tuned_recipe_from_traffic_to_verified_bundle(run, journey, sentence_enc
     (tuned,) = [channel for channel in made.model.channels if isinstance(channel, TunedChannel)]
     assert tuned.held_out == 0.15
     assert made.learning_curve is None
-    assert "fine-tuned encoder saw all tasks" in made.lineage["familiarity"]["sentence"]
+    assert "fine-tuned encoder saw all tasks" in made.record.familiarity.sentence
     assert (made.encoder.frame.max_tokens, made.encoder.digest) == (48, tuned.encoder.digest)
     traffic = Traffic.read(journey.traffic)
     assert made.out_of_fold.ids == traffic.select(traffic.splits() == "fit").ids

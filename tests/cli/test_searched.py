@@ -1,38 +1,50 @@
 import io
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
 from difficulty.cli.train import search_table
+from difficulty.recipe import SearchSettings
+from difficulty.training.record import CandidateRecord, SearchRecord
 from tests.journey import write_recipe
 
 
 def entry(name, value, *, chosen=False):
     """Return a candidate of a report whose best one has 0.7."""
-    figures = {
-        "value": value,
-        "low": 0.5,
-        "high": 0.9,
-        "behind_best": 0.7 - value,
-        "standard_error": 0.01,
-    }
-    return {"name": name, "chosen": chosen, **figures}
+    return CandidateRecord(
+        name=name,
+        features=(name,),
+        changed={},
+        value=value,
+        low=0.5,
+        high=0.9,
+        with_task=value,
+        without_task=value,
+        behind_best=0.7 - value,
+        standard_error=0.01,
+        seconds=5.0,
+        chosen=chosen,
+    )
 
 
-REPORT = {
-    "figure": "apgr",
-    "minutes": 0.5,
-    "seconds": 31.4,
-    "best": "rich",
-    "tried": [
+REPORT = SearchRecord(
+    figure="apgr",
+    seed=0,
+    **SearchSettings(minutes=0.5).as_dict(),
+    samples=600,
+    seconds=31.4,
+    chosen="simple",
+    best="rich",
+    tried=(
         entry("plain", 0.6),
         entry("simple", 0.69, chosen=True),
         entry("middle", 0.695),
         entry("rich", 0.7),
-    ],
-    "untried": ["richer"],
-    "note": "Optimistic.",
-}
+    ),
+    untried=("richer",),
+    note="Optimistic.",
+)
 
 
 def shown(report, **options):
@@ -58,7 +70,7 @@ def test_table_says_what_was_left_untried_and_what_the_figures_are_worth():
     assert "4 candidates tried in 31 s" in text
     assert "Left untried for want of time (0.5 minutes): 1, see run.json." in text
     assert text.rstrip().endswith("Optimistic.")
-    assert "Left untried" not in "\n".join(shown(REPORT | {"untried": []}))
+    assert "Left untried" not in "\n".join(shown(replace(REPORT, untried=())))
 
 
 def test_a_searched_run_is_judged_and_shipped_like_any_other(run, journey, tmp_path):

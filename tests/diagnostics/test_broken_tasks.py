@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.diagnostics.broken_tasks import outlying_tasks
-from tests.labels.conftest import outcomes_of
+from tests.diagnostics.conftest import outcomes_of
 
 MIXTRAL, GPT_4 = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
 

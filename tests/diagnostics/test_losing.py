@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from difficulty.diagnostics.broken_tasks import losing_region
-from tests.labels.conftest import outcomes_of
+from tests.diagnostics.conftest import outcomes_of
 
 
 def sample(n=400, *, loses, seed=0):

@@ -114,6 +114,6 @@ def test_signal_is_none_where_nothing_can_be_told(parts):
 def test_signal_verdict_and_note_follow_the_rule(p_value, verdict, note):
     signal = Signal(n=100, p_value=p_value)
     assert signal.verdict == verdict
-    assert note in signal.note
-    assert bool(signal.note) == (verdict != "clear")
-    assert Signal.from_dict(signal.as_dict()) == signal
+    assert note in "".join(signal.notes)
+    assert bool(signal.notes) == (verdict != "clear")
+    assert Signal.parse(signal.as_dict()) == signal

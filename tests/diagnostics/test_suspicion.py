@@ -50,7 +50,7 @@ def report():
 
 
 def test_report_counts_samples_by_scope_and_by_task(report):
-    summary = report.summary()
+    summary = report.summary().as_dict()
     assert (summary["checked"], summary["suspicious"]) == (100, {"task": 1, "region": 1, "row": 3})
     assert summary["by_task"] == {"maths": {"row": 3, "task": 1}, "(none)": {"region": 1}}
     assert summary["groups"][0]["name"] == "maths"

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from difficulty.diagnostics.unfamiliar import UnseenTasks, advise, lift_of, no_advice
+from difficulty.diagnostics.unfamiliar import (
+    FamiliarityAdvice,
+    UnseenTasks,
+    advise,
+    lift_of,
+    no_advice,
+)
 
 KNOWN = np.linspace(0.0, 1.0, 1_001)
 """Familiarity of the calibration requests: percentiles."""
@@ -110,4 +116,5 @@ def test_advice_as_json_has_null_for_what_is_not_defined():
     unseen = unseen_tasks()
     form = advice(unseen[unseen.familiarity > 0.35]).as_dict()
     assert [lift["value"] is None for lift in form["lifts"]] == [True] * 5 + [False]
+    assert FamiliarityAdvice.parse(form).as_dict() == form
     assert no_advice("why").as_dict()["sentence"] == "No --min-familiarity is recommended: why."

@@ -2,13 +2,7 @@ import numpy as np
 import pytest
 
 from difficulty.runtime.scorer import Encoded
-from difficulty.stages.reading import (
-    ReadCounts,
-    Reading,
-    reading_notes,
-    reading_of,
-    reading_of_counts,
-)
+from difficulty.stages.reading import ReadCounts, Reading, reading_of, reading_of_counts
 from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer
 from difficulty.training.run import Run
@@ -98,8 +92,8 @@ def test_reading_warns_from_five_of_a_hundred_on(unknown, mostly, noted):
 
 def test_run_and_its_card_hold_what_was_read(journey):
     """The small encoder knows 1,200 words, so many tokens are unknown to it."""
-    lineage = Run.read(journey.run).lineage
-    assert lineage["reading"]["requests"] == 800
-    notes = reading_notes(lineage)
+    reading = Run.read(journey.run).record.reading
+    assert reading.requests == 800
+    notes = reading.notes
     assert any("unknown to this tokenizer" in note for note in notes)
     assert all(note in (journey.bundle / "card.md").read_text() for note in notes)

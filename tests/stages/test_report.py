@@ -1,7 +1,5 @@
 """What stands in the report beside the figures, and that it is written."""
 
-import json
-
 import pytest
 
 from difficulty.bundle import read_bundle
@@ -11,6 +9,7 @@ from difficulty.report.wording import as_text
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.report import choice_of, read_economics, suspects_of
 from difficulty.traffic.table import Traffic
+from difficulty.training.run import Run
 from tests.journey import DRAWS
 
 
@@ -52,13 +51,13 @@ def test_the_report_of_a_bundle_names_models_choice_and_rules(folders, journey):
 
 def test_the_report_of_a_run_tells_suspicious_labels_by_task(folders, journey):
     """Its counts are those of run.json; without a threshold there are no mistakes."""
-    lineage = json.loads((journey.run / "run.json").read_text())
-    suspects, page = suspects_of(lineage), (folders / "run" / "report.html").read_text()
-    assert suspects.checked == lineage["labels"]["checked"]
+    labels = Run.read(journey.run).record.labels
+    suspects, page = suspects_of(labels), (folders / "run" / "report.html").read_text()
+    assert suspects.checked == labels.checked > 0
     assert f"Training looked at {suspects.checked:,} samples" in page
     assert all(task in page for task in list(suspects.by_task)[:5])
     assert "Mistakes are unknown: there is no threshold" in page
-    assert suspects_of({}) is None
+    assert suspects_of(None) is None
 
 
 def test_texts_are_in_the_report_only_when_asked_for(folders, journey):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from difficulty.encoders.static import StaticEncoder, quantise_rows
-from difficulty.errors import RecipeError, RunError, TooFewSamplesError
+from difficulty.errors import RecipeError, TooFewSamplesError
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
 from difficulty.stages.assemble import build_model, known_tasks
@@ -17,7 +17,6 @@ from difficulty.stages.search import search
 from difficulty.stages.train import train
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
-from difficulty.training.material import check_start
 from difficulty.training.run import Run
 from tests.fakes import labelled_tokens, with_tasks
 from tests.journey import RECIPE, recipe_of, sample_rows, write_rows
@@ -131,9 +130,9 @@ def where_only_tasks_help(n=600):
 def test_search_picks_the_features_that_help(made, features):
     data, encoder = made()
     found = searched(data, encoder=encoder)
-    (chosen,) = [entry for entry in found.report["tried"] if entry["chosen"]]
-    assert (chosen["features"], chosen["name"]) == (features, found.report["chosen"])
-    assert chosen["value"] > 0.6
+    (chosen,) = [entry for entry in found.report.tried if entry.chosen]
+    assert (chosen.features, chosen.name) == (tuple(features), found.report.chosen)
+    assert chosen.value > 0.6
     assert {
         name for name in ("ngrams", "embedding", "tasks") if getattr(found.recipe.features, name)
     } == {*features}
@@ -141,16 +140,12 @@ def test_search_picks_the_features_that_help(made, features):
 
 def test_search_judges_a_task_both_told_and_untold():
     report = searched(with_tasks(labelled_tokens(600), seed=2)).report
-    by_name = {entry["name"]: entry for entry in report["tried"]}
+    by_name = {entry.name: entry for entry in report.tried}
     told = by_name["ngrams + tasks"]
-    assert told["with_task"] > told["without_task"] + 0.1
-    assert told["value"] == pytest.approx((told["with_task"] + told["without_task"]) / 2)
-    assert (
-        by_name["ngrams"]["with_task"]
-        == by_name["ngrams"]["without_task"]
-        == by_name["ngrams"]["value"]
-    )
-    assert by_name["ngrams"]["value"] == pytest.approx(told["without_task"])
+    assert told.with_task > told.without_task + 0.1
+    assert told.value == pytest.approx((told.with_task + told.without_task) / 2)
+    assert by_name["ngrams"].with_task == by_name["ngrams"].without_task == by_name["ngrams"].value
+    assert by_name["ngrams"].value == pytest.approx(told.without_task)
 
 
 def test_search_is_the_same_with_the_same_seed():
@@ -159,15 +154,13 @@ def test_search_is_the_same_with_the_same_seed():
     one, again = (searched(data, recipe=recipe) for _ in range(2))
     assert (one.recipe, one.report) == (again.recipe, again.report)
     other = searched(data, recipe=replace(recipe, seed=1)).report
-    assert [entry["value"] for entry in other["tried"]] != [
-        entry["value"] for entry in one.report["tried"]
-    ]
+    assert [entry.value for entry in other.tried] != [entry.value for entry in one.report.tried]
 
 
 def test_search_for_failure_is_by_auroc_and_needs_no_frontier_outcome():
     report = searched(labelled_tokens(600, frontier=False), target="failure").report
-    assert report["figure"] == "auroc"
-    assert max(entry["value"] for entry in report["tried"]) > 0.55
+    assert report.figure == "auroc"
+    assert max(entry.value for entry in report.tried) > 0.55
 
 
 def test_search_tries_all_with_the_recipes_own_settings_first():
@@ -184,10 +177,8 @@ def test_search_tries_all_with_the_recipes_own_settings_first():
 
 def test_search_without_time_tries_the_simplest_alone_and_names_the_rest():
     found = searched(labelled_tokens(200), recipe=recipe_with(minutes=0.01), clock=Clock(step=1.0))
-    assert (
-        [entry["name"] for entry in found.report["tried"]] == ["ngrams"] == [found.report["chosen"]]
-    )
-    assert found.report["untried"] == ["embedding", "ngrams + embedding"]
+    assert [entry.name for entry in found.report.tried] == ["ngrams"] == [found.report.chosen]
+    assert list(found.report.untried) == ["embedding", "ngrams + embedding"]
     assert found.recipe.features.embedding is False
 
 
@@ -207,12 +198,12 @@ def test_search_begins_nothing_that_is_not_expected_to_be_done_in_time():
 
     recipe = recipe_with(minutes=4, ngram_strengths=[0.1, 1.0], embedding_strengths=[0.01])
     report = searched(data, recipe=recipe, build=build, clock=clock).report
-    assert report["untried"] == [
+    assert list(report.untried) == [
         "ngrams, ngrams.strength 1.0",
         "ngrams + embedding, ngrams.strength 1.0",
     ]
-    assert len(report["tried"]) == 7
-    assert report["seconds"] == 220
+    assert len(report.tried) == 7
+    assert report.seconds == 220
 
 
 def test_search_tries_further_encoders_and_returns_the_chosen_one():
@@ -226,7 +217,7 @@ def test_search_tries_further_encoders_and_returns_the_chosen_one():
         recipe=recipe_with(encoders=["better"]),
         find=lambda _: good,
     )
-    assert found.report["chosen"] == "embedding, encoder better"
+    assert found.report.chosen == "embedding, encoder better"
     assert found.encoder is good
     assert found.recipe.features.encoder == "better"
 
@@ -256,8 +247,8 @@ def test_search_leaves_an_encoder_out_that_would_embed_for_too_long():
         find=lambda _: slow,
         clock=clock,
     ).report
-    assert report["untried"] == ["embedding, encoder slow", "ngrams + embedding, encoder slow"]
-    assert report["seconds"] < 60
+    assert list(report.untried) == ["embedding, encoder slow", "ngrams + embedding, encoder slow"]
+    assert report.seconds < 60
 
 
 def test_search_needs_a_way_to_find_further_encoders():
@@ -314,14 +305,14 @@ def test_training_keeps_the_chosen_recipe_and_the_report(auto_run):
         0,
         [],
     )
-    assert report["samples"] == auto_run.lineage["samples"]["fit"]
+    assert report["samples"] == auto_run.record.samples.fit
     assert all(entry["low"] < entry["value"] < entry["high"] for entry in report["tried"])
     assert "optimistic" in report["note"]
     assert {channel.name for channel in Run.read(auto_run.folder).model.all_channels} >= {"ngrams"}
 
 
 def test_training_without_a_search_says_so(journey):
-    assert Run.read(journey.run).lineage["search"] is None
+    assert Run.read(journey.run).record.search is None
 
 
 def test_search_sees_no_calibration_or_test_outcome(auto_run, journey, tmp_path):
@@ -343,25 +334,10 @@ def test_search_sees_no_calibration_or_test_outcome(auto_run, journey, tmp_path)
         evaluation.overall["apgr"].value
         != json.loads((auto_run.folder / "metrics.json").read_text())["overall"]["apgr"]["value"]
     )
-    assert without_seconds(run.lineage["search"]) == without_seconds(auto_run.lineage["search"])
+    assert without_seconds(run.record.search) == without_seconds(auto_run.record.search)
 
 
 def without_seconds(report):
-    tried = [
-        {name: value for name, value in entry.items() if name != "seconds"}
-        for entry in report["tried"]
-    ]
-    return {**report, "seconds": None, "tried": tried}
-
-
-def test_a_warm_start_does_not_search(auto_run):
-    with pytest.raises(RunError, match="a warm start keeps the features of the run"):
-        check_start(auto_run, recipe_with(), auto_run.encoder)
-
-
-@pytest.mark.parametrize(
-    "section", [{"distil": {}}, {"features": {"embedding": False, "finetune": {}}}]
-)
-def test_recipe_searches_alone(section):
-    with pytest.raises(RecipeError, match="search goes together with neither"):
-        parse_recipe({"name": "auto", "search": {}, **section}, name="auto.toml")
+    return replace(
+        report, seconds=0.0, tried=tuple(replace(entry, seconds=0.0) for entry in report.tried)
+    )

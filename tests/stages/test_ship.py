@@ -37,7 +37,7 @@ PRICES = Prices(
 
 
 def test_bundle_says_what_it_is_made_from(journey):
-    bundle, lineage = read_bundle(journey.bundle), Run.read(journey.run).lineage
+    bundle, record = read_bundle(journey.bundle), Run.read(journey.run).record
     manifest, policy = bundle.manifest, bundle.policy
     assert (manifest.name, manifest.version, manifest.target) == ("small", "1", "benefit")
     assert manifest.outputs == (
@@ -46,17 +46,14 @@ def test_bundle_says_what_it_is_made_from(journey):
         "p_frontier_fails",
         "familiarity",
     )
-    assert (manifest.training_data, manifest.recipe["name"]) == (lineage["training_data"], "small")
+    assert (manifest.training_data, manifest.recipe["name"]) == (record.training_data, "small")
     assert (policy.cheap_model, policy.frontier_model) == ("example/cheap-8b", "example/frontier")
     assert (policy.easy_tasks, policy.hard_tasks, policy.max_cheap_tokens) == (
         ("classify",),
         ("multi-step planning",),
         256,
     )
-    assert (policy.chosen.objective, policy.chosen.n) == (
-        "share=0.3",
-        lineage["samples"]["calibration"],
-    )
+    assert (policy.chosen.objective, policy.chosen.n) == ("share=0.3", record.samples.calibration)
     assert set(policy.chosen.expected) == set(EXPECTED)
 
 

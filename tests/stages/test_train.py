@@ -45,17 +45,17 @@ def fails(match, folder, rows, journey, error, **changes):
     assert sorted(folder.iterdir()) == before
 
 
-def test_run_holds_its_lineage(journey):
-    lineage, traffic = Run.read(journey.run).lineage, Traffic.read(journey.traffic)
-    assert (lineage["target"], lineage["cheap_model"], lineage["frontier_model"]) == (
+def test_run_holds_its_record(journey):
+    record, traffic = Run.read(journey.run).record, Traffic.read(journey.traffic)
+    assert (record.target, record.cheap_model, record.frontier_model) == (
         "benefit",
         "example/cheap-8b",
         "example/frontier",
     )
-    assert lineage["training_data"] == traffic.data_hash
-    assert sum(lineage["samples"].values()) == len(traffic) == 800
-    assert lineage["recipe"]["features"]["ngrams"]["buckets"] == 1024
-    assert {"difficulty", "numpy", "scikit-learn", "onnxruntime"} <= set(lineage["libraries"])
+    assert record.training_data == traffic.data_hash
+    assert sum(record.samples.as_dict().values()) == len(traffic) == 800
+    assert record.recipe.features.ngrams.buckets == 1024
+    assert {"difficulty", "numpy", "scikit-learn", "onnxruntime"} <= set(record.libraries)
 
 
 def test_same_seed_gives_the_same_run_and_the_same_graph(journey, tmp_path):
@@ -113,7 +113,7 @@ def test_cheap_validation_alone_trains_for_failure(journey, tmp_path):
     """
     rows = relabelled(lambda row: {"cheap_passed": row["cheap_quality"] >= 0.5})
     run, evaluation = train_on(traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder)
-    assert (run.lineage["target"], run.lineage["task_gains"]) == ("failure", None)
+    assert (run.record.target, run.record.task_gains) == ("failure", None)
     assert evaluation.overall["auroc"].value > 0.55
     assert evaluation.overall["apgr"].value is None
     bundle = ship(
@@ -129,7 +129,7 @@ def test_cheap_validation_alone_trains_for_failure(journey, tmp_path):
 
 def test_failure_can_be_asked_for_though_both_outcomes_are_known(journey, tmp_path):
     run, _ = train_on(journey.traffic, tmp_path / "run", journey.encoder, target="failure")
-    assert run.lineage["target"] == "failure"
+    assert run.record.target == "failure"
     assert run.model.predict([[1, 2]]).p_frontier_fails is not None
 
 
@@ -143,7 +143,7 @@ def test_votes_alone_train_for_benefit(journey, tmp_path):
     run, evaluation = train_on(
         traffic_of(tmp_path, relabelled(vote)), tmp_path / "run", journey.encoder
     )
-    assert run.lineage["target"] == "benefit"
+    assert run.record.target == "benefit"
     assert evaluation.overall["apgr"].value > 0.5
 
 
@@ -266,7 +266,7 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
     ) == (1024, 0, 151)
     assert 0.5 < told["metrics"]["apgr"] < 1
     assert None not in told["metrics"].values()
-    assert told["tags"]["training_data"] == run.lineage["training_data"]
+    assert told["tags"]["training_data"] == run.record.training_data
 
 
 @pytest.mark.parametrize(

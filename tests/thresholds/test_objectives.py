@@ -9,7 +9,7 @@ from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.thresholds.objectives import threshold_for_share
 from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, reached, scored
-from tests.thresholds.test_curve import REQUESTS
+from tests.thresholds.test_policy_curve import REQUESTS
 
 SIX = [0.1, 0.2, 0.3, 0.7, 0.8, 0.9]
 

@@ -8,7 +8,7 @@ from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMe
 from difficulty.thresholds.objectives import threshold_for_quality
 from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, reached, scored
-from tests.thresholds.test_curve import REQUESTS
+from tests.thresholds.test_policy_curve import REQUESTS
 
 FIVE = [0.9, 0.7, 0.5, 0.3, 0.1]
 

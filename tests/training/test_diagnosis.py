@@ -93,8 +93,8 @@ def test_broken_task_heads_the_report(broken):
     assert len(rows) == 80
     assert {row["split"] for row in rows} == {"fit", "calibration", "test"}
     assert "the frontier model is marked as failing on 100% of" in rows[0]["why"]
-    assert run.lineage["labels"]["suspicious"]["task"] == 80
-    assert next(iter(run.lineage["labels"]["by_task"])) == "gamma"
+    assert run.record.labels.suspicious.task == 80
+    assert next(iter(run.record.labels.by_task)) == "gamma"
 
 
 def test_report_holds_no_text_of_the_traffic(broken):
@@ -131,7 +131,7 @@ def test_bundle_says_which_labels_are_suspicious(broken, tmp_path):
 
 def test_sound_labels_have_no_suspicious_group(journey):
     run = Run.read(journey.run)
-    assert run.lineage["labels"]["groups"] == []
+    assert run.record.labels.groups == ()
     assert run.suspicious == set()
     assert "labels" not in read_metrics(journey.run / "metrics.json").slices
 
@@ -180,7 +180,7 @@ def test_weights_of_suspicious_samples_change_the_fit_and_no_test_figure(broken,
 
 def test_row_weight_reaches_single_samples(journey, tmp_path):
     run = Run.read(journey.run)
-    assert run.lineage["labels"]["suspicious"]["row"] > 0
+    assert run.record.labels.suspicious.row > 0
     weighted, _ = train_on(
         journey.traffic, tmp_path / "run", journey.encoder, labels={"row_weight": 0.1}
     )
@@ -189,7 +189,7 @@ def test_row_weight_reaches_single_samples(journey, tmp_path):
 
 def test_noise_has_no_signal_and_is_not_shipped(noise, tmp_path):
     run, evaluation = noise
-    assert run.lineage["signal"]["verdict"] == "none"
+    assert run.record.signal.verdict == "none"
     assert any(note.startswith("The score carries no signal") for note in evaluation.notes)
     with pytest.raises(
         NoSignalError, match="shipping needs a score that carries a signal.* --allow-no-signal"
@@ -212,9 +212,9 @@ def test_noise_is_shipped_when_the_user_insists_and_says_so(noise, tmp_path):
 
 
 def test_sample_has_a_clear_signal(journey):
-    signal = Run.read(journey.run).lineage["signal"]
-    assert signal["verdict"] == "clear"
-    assert signal["n"] > 600
+    signal = Run.read(journey.run).record.signal
+    assert signal.verdict == "clear"
+    assert signal.n > 600
     assert not any("signal" in note for note in read_metrics(journey.run / "metrics.json").notes)
 
 

@@ -173,7 +173,7 @@ def test_named_scores_of_the_cheap_model_alone_are_read_back(journey, tmp_path):
     NamedScores(["é", "b"], scores([0.1, 0.2], [0.1, 0.2], None)).write(
         tmp_path / "out_of_fold.npz"
     )
-    found = Run(tmp_path, {}).out_of_fold
+    found = Run(tmp_path, None).out_of_fold
     assert found.ids == ["é", "b"]
     assert found.scores.p_frontier_fails is None
     assert found.scores.difficulty_score.tolist() == [0.1, 0.2]
@@ -181,7 +181,7 @@ def test_named_scores_of_the_cheap_model_alone_are_read_back(journey, tmp_path):
 
 def test_run_of_an_earlier_version_has_no_opinion(tmp_path):
     with pytest.raises(RunError, match=r"holds no out-of-fold scores\. Train it again"):
-        _ = Run(tmp_path, {}).out_of_fold
+        _ = Run(tmp_path, None).out_of_fold
 
 
 def distilled_of(encoder, **changes):
@@ -347,14 +347,14 @@ def test_students_run_says_whom_it_learned_from(journey, teacher, tmp_path):
         tmp_path / "requests.jsonl", [{"prompt": f"request number {number}"} for number in range(5)]
     )
     run, _ = teach(journey, teacher, tmp_path / "run", unlabelled=path, labels={"row_weight": 0.5})
-    assert run.lineage["teacher"]["name"] == "small"
-    assert run.lineage["unlabelled"] == 5
-    assert run.lineage["samples"] == teacher.lineage["samples"]
+    assert run.record.teacher["name"] == "small"
+    assert run.record.unlabelled == 5
+    assert run.record.samples == teacher.record.samples
     assert run.out_of_fold.ids == teacher.out_of_fold.ids
     assert {len(values) for values in run.out_of_fold.scores.by_name().values()} == {518}
     assert run.learning_curve is None
-    assert "learned from its teacher" in run.lineage["familiarity"]["sentence"]
-    assert (teacher.lineage["teacher"], teacher.lineage["unlabelled"]) == (None, 0)
+    assert "learned from its teacher" in run.record.familiarity.sentence
+    assert (teacher.record.teacher, teacher.record.unlabelled) == (None, 0)
     assert teacher.learning_curve is not None
 
 

@@ -36,10 +36,12 @@ def test_curve_of_a_model_for_failure_is_auroc():
 
 def test_training_writes_the_curve(journey):
     run = Run.read(journey.run)
-    assert run.learning_curve == json.loads((journey.run / "learning_curve.json").read_text())
-    assert run.learning_curve["figure"] == "apgr"
-    assert run.learning_curve["labels"] == 800 - run.lineage["samples"]["aside"]
-    assert run.learning_curve["sentence"].startswith("More labels: ")
+    assert run.learning_curve.as_dict() == json.loads(
+        (journey.run / "learning_curve.json").read_text()
+    )
+    assert run.learning_curve.figure == "apgr"
+    assert run.learning_curve.labels == 800 - run.record.samples.aside
+    assert run.learning_curve.sentence.startswith("More labels: ")
 
 
 def test_training_leaves_the_curve_out_when_told_so(journey, tmp_path):

@@ -41,12 +41,12 @@ def test_warm_run_says_where_it_started_and_ships(start, tmp_path):
     ever.
     """
     run, _ = train_from(start, traffic_of(tmp_path, sample_rows(1_300)[800:]), tmp_path / "run")
-    found = run.lineage["start"]
-    assert (found["training_data"], found["cheap_model"]) == (
-        start.lineage["training_data"],
+    found = run.record.start
+    assert (found.training_data, found.cheap_model) == (
+        start.record.training_data,
         "example/cheap-8b",
     )
-    assert run.lineage["cheap_model"] == "example/new-8b"
+    assert run.record.cheap_model == "example/new-8b"
     shipped = ship(tmp_path / "run", tmp_path / "warm-1", n_draws=10, allow_no_signal=True)
     assert shipped.parity.flips == 0
 
@@ -57,9 +57,9 @@ def test_requests_that_the_run_saw_are_set_aside(start, tmp_path):
     """
     traffic = traffic_of(tmp_path, sample_rows(1_300)[600:])
     run, _ = train_from(start, traffic, tmp_path / "run")
-    seen = run.lineage["start"]["seen"]
+    seen = run.record.start.seen
     assert 100 < seen < 700
-    assert run.lineage["samples"]["aside"] >= seen
+    assert run.record.samples.aside >= seen
     assert not start.seen.holds(run.calibration).any()
     assert not start.seen.holds(run.test).any()
 
@@ -106,5 +106,5 @@ def test_start_with_other_features_is_refused(start, journey, tmp_path, changes,
 
 
 def test_cold_run_has_no_start(start):
-    assert start.lineage["start"] is None
+    assert start.record.start is None
     assert json.loads((start.folder / "run.json").read_text())["start"] is None

@@ -105,9 +105,9 @@ def test_advice_needs_several_tasks(fitted):
 
 def test_training_writes_the_advice(journey):
     """The sample traffic names seven tasks."""
-    advice = Run.read(journey.run).lineage["familiarity"]
-    assert advice["recommended"] == 0.0
-    assert advice["sentence"].startswith("No --min-familiarity is recommended")
+    advice = Run.read(journey.run).record.familiarity
+    assert advice.recommended == 0.0
+    assert advice.sentence.startswith("No --min-familiarity is recommended")
 
 
 def test_training_leaves_no_task_out_when_told_so(journey, tmp_path):
@@ -121,4 +121,4 @@ def test_training_leaves_no_task_out_when_told_so(journey, tmp_path):
         unseen_tasks=False,
         n_draws=5,
     )
-    assert bare.lineage["familiarity"] is None
+    assert bare.record.familiarity is None

@@ -20,6 +20,7 @@ class Polite:
         self.word = word
 
     def __call__(self, answer, asked):
+        """Return whether the word is there."""
         return Verdict(self.word in answer.text, "not polite")
 
 
