@@ -57,7 +57,7 @@ def locked(path: Path, *, wait_s: float = _WAIT_S) -> Iterator[None]:
     RegistryError
         If another process holds it for longer than ``wait_s`` seconds.
     """
-    import fcntl  # POSIX
+    import fcntl  # here, for it is POSIX alone and reading needs no lock
 
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -177,13 +177,7 @@ class FolderRegistry:
         return journal.versions[number]
 
     def find(self, name: str, reference: str) -> Version:
-        """Return the version that an alias or a number names.
-
-        Raises
-        ------
-        RegistryError
-            If there is none.
-        """
+        """Return the version that an alias or a number names."""
         journal = self._read(name)
         versions, aliases = journal.versions, journal.aliases
         number = aliases.get(reference) or (int(reference) if reference.isdecimal() else 0)
@@ -208,13 +202,7 @@ class FolderRegistry:
     def promote(
         self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
     ) -> None:
-        """Make a version the champion, if ``replacing`` still is.
-
-        Raises
-        ------
-        PromotedMeanwhileError
-            If another version is the champion by now.
-        """
+        """Make a version the champion, if ``replacing`` still is."""
         expected = replacing.number if replacing else None
         with self._changing(version.name) as journal:
             champion = journal.aliases.get(CHAMPION)
@@ -228,13 +216,7 @@ class FolderRegistry:
         return journal.versions[journal.champions[-2]] if len(journal.champions) > 1 else None
 
     def roll_back(self, name: str) -> tuple[Version, Version]:
-        """Make the champion before the present one the champion again.
-
-        Raises
-        ------
-        RegistryError
-            If there is none.
-        """
+        """Make the champion before the present one the champion again."""
         with self._changing(name) as journal:
             if len(journal.champions) < 2:
                 raise no_champion_before(name)

@@ -208,6 +208,7 @@ class Manifest(Form):
 
 def seal(content: bytes) -> bytes:
     """Put its own hash into the bytes of a manifest whose ``sha256`` is ``UNSEALED``."""
+    # The last one: it is the manifest's last field, and 64 zeros may stand elsewhere too.
     before, _, after = content.rpartition(UNSEALED.encode())
     return before + sha256(content).hexdigest().encode() + after
 

@@ -62,7 +62,13 @@ class Registry(Protocol):
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
 
     def find(self, name: str, reference: str) -> Version:
-        """Return the version that an alias or a number names."""
+        """Return the version that an alias or a number names.
+
+        Raises
+        ------
+        RegistryError
+            If there is none.
+        """
 
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
@@ -76,7 +82,13 @@ class Registry(Protocol):
     def promote(
         self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
     ) -> None:
-        """Make a version the champion, if ``replacing`` still is."""
+        """Make a version the champion, if ``replacing`` still is.
+
+        Raises
+        ------
+        PromotedMeanwhileError
+            If another version is the champion by now.
+        """
 
     def previous(self, name: str) -> Version | None:
         """Return the champion before the present one."""
@@ -84,6 +96,11 @@ class Registry(Protocol):
     def roll_back(self, name: str) -> tuple[Version, Version]:
         """Make the champion before the present one the champion again; return the one that was left
         and the one that is back.
+
+        Raises
+        ------
+        RegistryError
+            If there is none.
         """
 
 

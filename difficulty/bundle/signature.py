@@ -129,13 +129,6 @@ def sign_folder(folder: Path, key: SigningKey) -> Signer:
 def verify_signature(bundle: Bundle, trust: Trust) -> Signer:
     """Return who signed a bundle that was read.
 
-    Parameters
-    ----------
-    bundle : Bundle
-        As :func:`difficulty.bundle.read_bundle` gives it.
-    trust : Trust
-        Whose signatures are accepted.
-
     Raises
     ------
     SignatureError
@@ -155,6 +148,7 @@ def verify_signature(bundle: Bundle, trust: Trust) -> Signer:
     statement = _statement(bundle.signature)
     config = _verifier(model_signing, statement.signer, trust)
     with tempfile.TemporaryDirectory() as scratch:
+        # What was read, not what lies there now.
         (file := Path(scratch) / SIGNATURE).write_bytes(bundle.signature)
         try:
             config.verify(bundle.path, file)
@@ -179,8 +173,7 @@ class _Statement(NamedTuple):
     """What a signature file says."""
 
     signer: Signer
-    name: str
-    """Name of the folder when it was signed."""
+    name: str  # name of the folder when it was signed.
     hashes: Mapping[str, str]
 
 

@@ -114,6 +114,7 @@ def write_bundle(
             f"a bundle needs the files {', '.join(REQUIRED_FILES)}: got none of"
             f" {', '.join(missing)}."
         )
+    # Sorted, so that equal contents make equal manifests.
     entries = {
         name: FileEntry(sha256=_sha256(content), bytes=len(content))
         for name, content in sorted(files.items())
@@ -171,6 +172,7 @@ def read_bundle(folder: Path) -> Bundle:
     _check_names({path.name for path in folder.iterdir()}, manifest)
     files = {name: _read_checked(folder / name, entry) for name, entry in manifest.files.items()}
     policy = _parse_json(Policy, files["policy.json"], "policy.json")
+    # Policies can be written by hand: what they ask for has to be there.
     if policy.min_familiarity > 0 and "familiarity" not in manifest.outputs:
         raise BundleError(
             "policy.json asks for a min_familiarity, but this scorer has no familiarity output. Set"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from difficulty.runtime.service import RequestRow
 
 
+# In the order in which they are counted up for people.
 _REASONS = (
     "easy_task",
     "hard_task",
@@ -32,7 +33,6 @@ _REASONS = (
     "unfamiliar",
     "scorer_error",
 )
-"""In the order in which they are counted up for people."""
 
 
 def score(

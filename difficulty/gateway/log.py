@@ -56,8 +56,7 @@ def build_sink(kind: str, **options: Any) -> Sink:
 logger = logging.getLogger("difficulty.runtime")
 
 _MOST_AT_ONCE = 512
-_TICK_S = 0.5
-"""Longest silence before sinks are asked to sync what is due."""
+_TICK_S = 0.5  # longest silence before sinks are asked to sync what is due.
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class DecisionLog:
     ----------
     sinks : sequence of Sink
         Each gets every event, in order.
-    capacity : int, default 10_000
+    capacity : int
         Events that may wait; more are dropped.
     writer : str, optional
         Name of this writer; default: :func:`writer_name`.
@@ -118,6 +117,7 @@ class DecisionLog:
         self._failing: set[str] = set()
         self._full = False
         self._closed = False
+        # A daemon, so that a log nobody closes does not keep a process from ending.
         self._thread = threading.Thread(target=self._run, name="difficulty-log", daemon=True)
         self._thread.start()
 
@@ -161,11 +161,11 @@ class DecisionLog:
         """Write what waits and close the sinks; ``False`` when that takes longer than ``timeout``
         seconds. May be called twice.
         """
-        with self._lock:
+        with self._lock:  # after it no event is put behind the end
             closed, self._closed = self._closed, True
         if not closed:
             try:
-                self._queue.put(None, timeout=timeout)
+                self._queue.put(None, timeout=timeout)  # the end: behind all that waits
             except queue.Full:
                 return False
         self._thread.join(timeout)

@@ -34,14 +34,14 @@ class JsonLinesSink:
     ----------
     path : str or Path
         Folder; made when it does not exist.
-    max_bytes : int, default 64 MiB
+    max_bytes : int
         A file that would grow beyond this is closed, and the next one begun.
-    max_files : int, default 0
+    max_files : int
         Most files that the folder keeps, those of other processes included; the oldest are deleted.
         0 keeps all.
-    fsync : {"never", "interval", "always"}, default "interval"
-        See the module.
-    interval_s : float, default 1.0
+    fsync : {"never", "interval", "always"}
+        What a power cut may take, see the module.
+    interval_s : float
         Seconds between two syncs, for ``"interval"``.
     """
 
@@ -102,6 +102,7 @@ class JsonLinesSink:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._number += 1
         path = self.folder / f"{self._prefix}-{self._number:06d}{SUFFIX}"
+        # Not for everyone to read: it may hold texts.
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
         self._size = 0
         if self.max_files:
@@ -109,6 +110,7 @@ class JsonLinesSink:
 
     def _finish(self) -> None:
         """Sync and close the file, and forget it even where that fails."""
+        # Forgotten first: with a file that cannot be synced every later batch would fail too.
         file, self._file = self._file, -1
         unsynced, self._unsynced = self._unsynced, False
         try:

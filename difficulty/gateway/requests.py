@@ -121,23 +121,8 @@ class Visit:
 
 
 class Gateway:
-    """Decide, check and log.
-
-    Parameters
-    ----------
-    router : Decider
-    log : DecisionLog, optional
-        Without one nothing is logged.
-    prices : Prices, optional
-        For the cost of calls; without them it is unknown.
-    texts : bool, default False
-        Whether the log keeps messages; it has to, if it is to teach.
-    redact : callable, optional
-        Changes the messages before they are logged. Where it fails, the messages are left out.
-    salt : str, default ""
-        Secret that conversations and users are hashed with. Without one they are not logged.
-    allowed : sequence of str
-        Packages whose functions the policy's ``python`` validators may call.
+    """Decide, check and log; :class:`~difficulty.gateway.settings.GatewaySettings` says what the
+    parameters mean. Without a log nothing is logged, without prices the cost of calls is unknown.
     """
 
     def __init__(
@@ -177,7 +162,7 @@ class Gateway:
         task : str, optional
             Where the caller names it; nothing else is taken for one.
         tokens : int, optional
-            The request's own count.
+            The caller's own count.
         group : str, optional
             Conversation or user; logged as a salted hash.
         """
@@ -261,7 +246,7 @@ class Gateway:
         if validators.policy is not policy:
             try:
                 validators = self._build(policy)
-            except Exception as error:
+            except Exception as error:  # requests go on: at the start the same error would stop us
                 logger.warning(
                     "the validators of the new policy cannot be built, so no answer is checked: %s",
                     error,
@@ -296,7 +281,7 @@ class Gateway:
             return whole
         try:
             return tuple(self.redact(whole))
-        except Exception as error:
+        except Exception as error:  # of a function that is not ours; better no text than a bare one
             logger.warning(
                 "redaction failed (%s), the messages of this request are not logged",
                 type(error).__name__,

@@ -109,6 +109,7 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
     InvalidValueError
         If the function for redaction cannot be imported, or a sink does not take its options.
     """
+    # All that can be wrong is found here, before the first request.
     trust = load_trust(settings.trust) if settings.trust else None
     if router is None and (settings.follow or settings.registry):
         locate = _champion(settings) if settings.registry else follow_path(settings.bundle)
@@ -143,7 +144,7 @@ def _log(settings: GatewaySettings) -> DecisionLog | None:
         return None
     try:
         sinks = [build_sink(sink.kind, **sink.options) for sink in settings.log]
-    except TypeError as error:
+    except TypeError as error:  # an option that the sink's constructor does not take
         raise InvalidValueError(
             "gateway setting log",
             [sink.kind for sink in settings.log],

@@ -8,8 +8,7 @@ import uuid
 from difficulty.events import DecisionEvent, Outcome
 from difficulty.gateway.requests import Gateway, Visit
 
-_SWEEP_S = 60.0
-"""Least time between two looks for visits that nobody closed."""
+_SWEEP_S = 60.0  # least time between two looks for visits that nobody closed.
 
 
 class Visits:
@@ -18,11 +17,6 @@ class Visits:
     A gateway may never say how a request ended, for example because the client hung up. Such visits
     are logged as ``abandoned`` after ``patience_s`` seconds, when the next request comes, so that
     the log has one event a request and memory stays bounded.
-
-    Parameters
-    ----------
-    gateway : Gateway
-    patience_s : float, default 900.0
     """
 
     def __init__(self, gateway: Gateway, *, patience_s: float = 900.0) -> None:
@@ -35,10 +29,9 @@ class Visits:
         return len(self._open)
 
     def add(self, visit: Visit) -> str:
-        """Keep a visit and return its number: not the request's id, which the client may have
-        chosen.
-        """
+        """Keep a visit and return its number."""
         self._sweep()
+        # Of our own: two requests of one id would else share a visit.
         number = uuid.uuid4().hex
         self._open[number] = visit
         visit.number = number

@@ -66,10 +66,9 @@ CONTAINER = Layout(
 )
 
 _INPUTS = ("input_ids", "attention_mask")
+# Of tokens in a batch: fewer would leave batches of one at 512 tokens, and a server of its own has
+# the memory.
 _MOST_PAIRS = 2_000_000
-"""Of tokens in a batch: fewer would leave batches of one at 512 tokens, and a server of its own has
-the memory.
-"""
 
 
 def model_config(bundle: Bundle) -> str:

@@ -46,17 +46,16 @@ _FOLDER = "bundle"
 _EXPERIMENT = "difficulty-bundles"
 _LINE = "champions"
 _LONGEST_LINE = 100
+# In place of MLflow's patience of minutes and of what it prints, while this module asks, where the
+# environment says nothing else.
 _WHILE_ASKING = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""In place of MLflow's patience of minutes and of what it prints, while this module asks, where the
-environment says nothing else.
-"""
 _CONNECT_S = 5.0
+# A promotion takes a second; a lock that is older is a dead process's.
 _STALE_S = 20.0
-"""A promotion takes a second; a lock that is older is a dead process's."""
 
 
 class MlflowRegistry:
@@ -70,7 +69,7 @@ class MlflowRegistry:
     Raises
     ------
     RegistryError
-        If nothing answers there.
+        If nothing answers there, now or at any later question.
     """
 
     def __init__(self, uri: str) -> None:
@@ -92,13 +91,7 @@ class MlflowRegistry:
         return version
 
     def find(self, name: str, reference: str) -> Version:
-        """Return the version that an alias or a number names.
-
-        Raises
-        ------
-        RegistryError
-            If there is none, or the server does not answer.
-        """
+        """Return the version that an alias or a number names."""
         with self._asking():
             aliases = self._aliases(name)
             versions = {str(version.number): version for version in self._versions(name)}
@@ -135,13 +128,7 @@ class MlflowRegistry:
     def promote(
         self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
     ) -> None:
-        """Make a version the champion, if ``replacing`` still is.
-
-        Raises
-        ------
-        PromotedMeanwhileError
-            If another version is the champion by now.
-        """
+        """Make a version the champion, if ``replacing`` still is."""
         name, number = version.name, str(version.number)
         expected = replacing.number if replacing else None
         with self._asking(), self._alone(name):
@@ -162,13 +149,7 @@ class MlflowRegistry:
         return self.find(name, line[-2]) if len(line) > 1 else None
 
     def roll_back(self, name: str) -> tuple[Version, Version]:
-        """Make the champion before the present one the champion again.
-
-        Raises
-        ------
-        RegistryError
-            If there is none.
-        """
+        """Make the champion before the present one the champion again."""
         with self._asking():
             self._model(name)
             with self._alone(name):

@@ -23,11 +23,11 @@ from difficulty.report.wording import (
     threshold_text,
 )
 
+# What quality is drawn against: its name in titles, and below the axis.
 _AXES = {
     "frontier_share": ("frontier share", "share of requests sent to the frontier model"),
     "cost": ("cost", "USD per 1,000 requests"),
 }
-"""What quality is drawn against: its name in titles, and below the axis."""
 _COLUMNS = {
     "quality": "quality",
     "quality_difference": "quality, score minus this",
@@ -35,8 +35,8 @@ _COLUMNS = {
     "apgr": LABELS["apgr"],
     "apgr_difference": "APGR, score minus this",
 }
+# Curves have a point at every hundredth; the table behind a picture shows every tenth.
 _EVERY = 10
-"""Curves have a point at every hundredth; the table behind a picture shows every tenth."""
 
 
 def tradeoff_section(evaluation: Evaluation, extras: Extras) -> Section:
@@ -186,8 +186,7 @@ def _baselines(evaluation: Evaluation) -> Table:
 
 
 _NEEDED = {"benefit": "the frontier model did better", "failure": "the cheap model failed"}
-_HALF_A_BAR = 0.01
-"""Half the width of the one bar when all scores are equal."""
+_HALF_A_BAR = 0.01  # half the width of the one bar when all scores are equal.
 
 
 def scores_section(evaluation: Evaluation, extras: Extras) -> Section:
@@ -265,8 +264,8 @@ _WHOSE = {
     "p_cheap_fails": ("the cheap model", "ece"),
     "p_frontier_fails": ("the frontier model", "ece_frontier"),
 }
+# Both axes end no lower: where failures are rare, chance would else fill the picture.
 _LEAST_TOP = 0.1
-"""Both axes end no lower: where failures are rare, chance would else fill the picture."""
 
 
 def calibration_section(evaluation: Evaluation, extras: Extras) -> Section:

@@ -24,6 +24,7 @@ _BASELINE_COLUMNS = {
     "quality": "quality",
     "cost": "cost",
 }
+# Few enough for a terminal of 80 columns; metrics.json and the report have all.
 _SLICE_COLUMNS = {
     "apgr": "APGR",
     "frontier_share": "share",
@@ -31,7 +32,6 @@ _SLICE_COLUMNS = {
     "quality": "quality",
     "risk": "risk",
 }
-"""Few enough for a terminal of 80 columns; metrics.json and the report have all."""
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:

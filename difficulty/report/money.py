@@ -20,21 +20,20 @@ _ANSWERS: Final[dict[str, tuple[Tone, str]]] = {
     "wait": ("warning", "Wait"),
     "unsure": ("info", "Not sure"),
 }
+# Way to host the cheap model: its name, and the line whose style it borrows.
 _SHAPES: Final = {
     "own": ("own GPUs", "task_mean"),
     "cloud": ("cloud GPU by the hour", "without_task"),
     "aggregator": ("aggregator by the token", "router"),
     "dedicated": ("hosted, dedicated", "oracle"),
 }
-"""Way to host the cheap model: its name, and the line whose style it borrows."""
 _COLUMNS: Final = {
     "cost": "hosting, USD a month",
     "saving": "saving, USD a month",
     "net_saving": "after the cost to keep it",
     "break_even": "break-even, requests a month",
 }
-_EVERY = 10
-"""Every tenth volume stands in the table behind the picture."""
+_EVERY = 10  # every tenth volume stands in the table behind the picture.
 
 
 def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:

@@ -39,8 +39,8 @@ SLIDER_FIGURES = (
     "cheap_route_precision",
 )  # fmt: skip
 _DRAWN = ("routing_precision", "routing_recall", "risk", "frontier_share")
+# Lines with an interval; four bands would hide each other.
 _BANDS = ("routing_precision", "routing_recall")
-"""Lines with an interval; four bands would hide each other."""
 _MARK = "thresholds"
 
 
@@ -126,8 +126,8 @@ _SLICE_FIGURES = (
     "ece",
 )  # fmt: skip
 _MOST_SHOWN = 10
+# Rows of a folded table; the smallest beyond them stand in metrics.json.
 _MOST_FOLDED = 60
-"""Rows of a folded table; the smallest beyond them stand in metrics.json."""
 
 
 def slices_section(evaluation: Evaluation, extras: Extras) -> Section:

@@ -45,8 +45,8 @@ _ROUTES: Final = {
     "always_frontier": "everything to the frontier model",
     "oracle": "oracle: knows every outcome",
 }
+# Baselines for whose lines the page has a style.
 _DRAWN: Final = {"score", "random", "length", "task_mean", "without_task", "oracle"}
-"""Baselines for whose lines the page has a style."""
 
 _DEFINITIONS: Final = (
     (

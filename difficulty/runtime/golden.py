@@ -12,8 +12,9 @@ from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
 from difficulty.runtime.early import EARLY_OUTPUT
 from difficulty.runtime.router import Request, Router
+from difficulty.runtime.scorer import Score
 
-_SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+_SCORES = Score._fields
 _EXACT = (
     "route",
     "model",

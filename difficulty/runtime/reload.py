@@ -25,10 +25,9 @@ from difficulty.runtime.router import Decision, Messages, Request, Router
 
 logger = logging.getLogger("difficulty.runtime")
 
+# A bundle that was refused is looked at again after this, unchanged: what was wrong may have been
+# around it, as a key file.
 _RETRY_S = 60.0
-"""A bundle that was refused is looked at again after this, unchanged: what was wrong may have been
-around it, as a key file.
-"""
 _LONGEST_POINTER = 4096
 
 
@@ -43,9 +42,9 @@ class ReloadingRouter:
     locate : callable
         Returns the folder of the bundle to use now; called at every look, so it should be quick
         when nothing is new.
-    interval_s : float, default 5.0
+    interval_s : float
         Seconds between two looks.
-    threads : int, default 1
+    threads : int
         Threads ONNX Runtime may use for one request.
     trust : Trust, optional
         Whose signature every bundle must bear.
@@ -200,7 +199,7 @@ class ReloadingRouter:
         return is_new
 
     def _switch(self, bundle: Bundle, router: Router) -> None:
-        old, self._router = self._router, router
+        old, self._router = self._router, router  # one reference, so no request waits for a lock
         self._digest = bundle.digest
         self._past_errors += old.scorer_errors
         self.switches += 1

@@ -96,7 +96,7 @@ class Router:
         self.scorer = scorer
         self.policy = policy
         self.early = early
-        self._exits = exits(policy) if early else None
+        self._exits = exits(policy) if early else None  # once: neither ever changes
         self.version = version
         self.scorer_errors = 0
         self._lock = threading.Lock()
@@ -110,7 +110,7 @@ class Router:
         ----------
         path : str or Path
             Bundle folder.
-        threads : int, default 1
+        threads : int
             Threads ONNX Runtime may use for one request.
         trust : Trust, optional
             Whose signature the bundle must bear; without it, signatures are not looked at.
@@ -256,7 +256,7 @@ class Router:
                 look.tokens, look.source = _checked_tokens(request.tokens), "request"
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
                 if look.verdict:
-                    return look
+                    return look  # without tokenizing: the caller has counted
             encoded = self.scorer.encode(request.messages, request.task)
             look.ids, look.with_task = encoded.ids, encoded.with_task
             look.truncated = encoded.truncated
@@ -325,15 +325,13 @@ class _Look:
 
     request: Request
     ids: list[int] = field(default_factory=list)
-    with_task: bool = False
-    """Whether the scorer knows the task."""
+    with_task: bool = False  # whether the scorer knows the task.
     tokens: int | None = None
     source: TokensSource | None = None
     truncated: bool = False
     verdict: Verdict | None = None
     score: Score | None = None
-    early_score: float | None = None
-    """Where it was enough to decide by."""
+    early_score: float | None = None  # where it was enough to decide by.
     error: Exception | None = None
 
     @property

@@ -17,8 +17,8 @@ from difficulty.tokens import RequestTokenizer
 
 _REQUIRED = ("difficulty_score", "p_cheap_fails")
 _OPTIONAL = ("p_frontier_fails", "familiarity")
+# Tokens of the requests that are scored before the first: runtimes set themselves up on them.
 _WARM_UP_LENGTHS = (1, 16, 64)
-"""Tokens of the requests that are scored before the first: runtimes set themselves up on them."""
 
 
 class Encoded(NamedTuple):

@@ -25,11 +25,11 @@ from typing import IO, Any, NamedTuple
 
 from difficulty.errors import InvalidValueError, TrafficNotFoundError
 from difficulty.runtime.router import Request, Router
+from difficulty.runtime.scorer import Score
 
 CHUNK = 2_048
 """Requests decided together."""
 
-_SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
 _SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
@@ -64,7 +64,7 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
                 "request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})"
             )
     with _opened(path) as file:
-        try:
+        try:  # a gzip is found damaged while it is read
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield _row(line, number)
@@ -80,7 +80,7 @@ def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str,
         decisions = router.decide_many(row.request for row in chunk)
         for row, decision in zip(chunk, decisions, strict=True):
             written = {"id": row.id, **decision.as_dict()}
-            for name in _SCORES:
+            for name in Score._fields:
                 if written[name] is not None:
                     written[name] = round(written[name], 7)  # the digits that float32 has
             error = row.problem or written.pop("error")
@@ -149,17 +149,11 @@ _IDLE_S = 60.0
 
 
 class DecisionServer(ThreadingHTTPServer):
-    """Serve decisions until ``shutdown``; a thread a connection.
-
-    Parameters
-    ----------
-    router : Router
-    host : str, default "127.0.0.1"
-    port : int, default 8080
-        0 takes a free one: see ``server_port``.
+    """Serve decisions until ``shutdown``, a thread a connection; port 0 takes a free one, see
+    ``server_port``.
     """
 
-    daemon_threads = True
+    daemon_threads = True  # a connection that is idle does not keep the server from ending
 
     def __init__(self, router: Router, *, host: str = "127.0.0.1", port: int = 8080) -> None:
         self.router = router

@@ -16,10 +16,10 @@ from difficulty.tokens import pad
 FloatArray = NDArray[np.float32]
 _INPUTS = {"input_ids", "attention_mask"}
 _MOST_ROWS = 256
+# A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers;
+# this bounds them, and what a session keeps: its memory arena holds on to that of the largest
+# batch. Without the arena a transformer spends half of its time on pages.
 _MOST_PAIRS = 300_000
-"""A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers;
-this bounds them, and what a session keeps: its memory arena holds on to that of the largest batch.
-Without the arena a transformer spends half of its time on pages."""
 
 
 class Graph:
@@ -94,6 +94,7 @@ class Graph:
 
 def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
     """Yield row numbers in batches of like length, bounded in rows and in memory."""
+    # Of like length, for what is padded is computed too.
     order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
     end = len(order)
     while end > 0:  # longest first, so the first batch is the largest that memory must hold
@@ -118,7 +119,7 @@ def load_session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors alone: warnings speak of graphs, not of requests
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, none of them public

@@ -135,7 +135,6 @@ class Checker:
     Parameters
     ----------
     rules : sequence of ValidatorRule
-        Of the policy.
     allowed : sequence of str
         Packages whose functions ``python`` validators may call: a bundle alone cannot make a router
         run code.
@@ -152,6 +151,7 @@ class Checker:
         self._rules = [
             _Rule(rule.check, frozenset(rule.tasks), _build(rule, allowed)) for rule in rules
         ]
+        # Ours are bounded in time; a function of yours may do anything.
         self.slow = any(rule.check == "python" for rule in rules)
         """Whether checks may take their time, so that an event loop should not wait for them."""
 
@@ -181,6 +181,7 @@ class Checker:
 
 
 def _build(rule: ValidatorRule, allowed: Sequence[str]) -> Validator:
+    # Last, so that the policy cannot allow itself a package.
     options = rule.options | ({"allowed": allowed} if rule.check == "python" else {})
     try:
         return resolve(rule.check, VALIDATORS, kind="validator")(**options)  # type: ignore[no-any-return]

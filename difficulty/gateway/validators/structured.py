@@ -22,9 +22,9 @@ class JsonText:
 
     Parameters
     ----------
-    only_when_asked : bool, default False
+    only_when_asked : bool
         Say nothing of requests whose ``response_format`` does not ask for JSON.
-    fenced : bool, default False
+    fenced : bool
         Accept a Markdown code fence around it.
     """
 
@@ -76,15 +76,9 @@ def _refuse(constant: str) -> NoReturn:
 
 
 class JsonSchema:
-    """Fail answers that do not conform to a JSON schema (draft 2020-12).
-
-    Parameters
-    ----------
-    schema : mapping, optional
-        Default: the schema in the request's ``response_format``; requests without one are not
-        judged.
-    fenced : bool, default False
-        Accept a Markdown code fence around the JSON.
+    """Fail answers that do not conform to a JSON schema (draft 2020-12): the policy's, or else that
+    of the request's ``response_format``; requests without one are not judged. ``fenced`` as in
+    :class:`JsonText`.
     """
 
     def __init__(self, *, schema: Mapping[str, Any] | None = None, fenced: bool = False) -> None:
@@ -143,6 +137,7 @@ def _validator_class() -> Any:
             "the json_schema validator", package="jsonschema", extra="gateway"
         ) from error
 
+    # Patterns come with requests, and Python's own matcher may take exponential time over one.
     def pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
         if validator.is_type(instance, "string") and not search(pattern, instance):
             yield ValidationError("the pattern does not match")
@@ -165,7 +160,7 @@ _TYPES: dict[str, Any] = {
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: (
-        not isinstance(value, bool)
+        not isinstance(value, bool)  # True is an int to Python, and none to JSON
         and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
     ),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),

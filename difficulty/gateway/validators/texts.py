@@ -100,7 +100,7 @@ class Refusal:
     languages : sequence of str, optional
         Which of ``PHRASES`` to look for; default: all.
     phrases : sequence of str
-        Further phrases of your own, in any case.
+        Your own, in any case.
     """
 
     def __init__(
@@ -140,9 +140,9 @@ class Pattern:
     ----------
     pattern : str
         Searched for anywhere; begin with ``^`` and end with ``$`` to match the whole answer.
-    absent : bool, default False
+    absent : bool
         Whether the pattern must not be found.
-    max_chars : int, default 20_000
+    max_chars : int
         Longer answers fail.
     """
 
