@@ -199,8 +199,8 @@ def figure_tags(metrics: Mapping[str, float]) -> dict[str, str]:
 
 def no_version(name: str, reference: str, listed: Iterable[object]) -> RegistryError:
     """Return the error that a name has no such version or alias; ``listed`` are those it has."""
-    known = ", ".join(map(str, listed)) or "none"
-    return RegistryError(f"{name!r} has no version or alias {reference!r}. Known: {known}.")
+    names = ", ".join(map(str, listed)) or "none"
+    return RegistryError(f"{name!r} has no version or alias {reference!r}. Known: {names}.")
 
 
 def no_champion_before(name: str) -> RegistryError:

@@ -271,8 +271,8 @@ def _parse(kind: type[_Form], content: Any, name: str) -> _Form:
     return kind.parse_from(name, content, error=BundleError, advice="Ship the bundle again.")
 
 
-def _json_bytes(form: Form) -> bytes:
-    return (json.dumps(form.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+def _json_bytes(record: Form) -> bytes:
+    return (json.dumps(record.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:

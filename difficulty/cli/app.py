@@ -52,6 +52,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_common)
     for name, place in COMMANDS.items():
+        # Every module is imported for the help; what costs time is imported in the functions.
         module = import_module(f"difficulty.cli.{place}")
         app.command(name)(getattr(module, name.replace("-", "_")))
     return app
@@ -71,6 +72,7 @@ def main() -> None:
     except DifficultyError as error:
         _stop(str(error), code=error.exit_code)
     except ModuleNotFoundError as error:
+        # An extra that is not installed; of our own modules it would be a bug.
         package = (error.name or "").partition(".")[0]
         if package in ("", "difficulty"):
             raise
@@ -79,7 +81,7 @@ def main() -> None:
         what = f"{error.filename or 'a file'}: {error.strerror or error}"
         _stop(f"{what}. Check the path and its permissions.", code=2)
     except SystemExit as stopped:
-        if stopped.code == _INTERRUPTED:
+        if stopped.code == _INTERRUPTED:  # Ctrl-C: scratch folders are gone by now
             err.print("stopped; nothing was written")
         raise
 

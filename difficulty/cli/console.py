@@ -105,7 +105,7 @@ def counting(what: str) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def _progress(first: str = "starting") -> Iterator[Callable[[str], None]]:
-    if not err.is_terminal:
+    if not err.is_terminal:  # a log would hold every step of the spinner
         yield lambda _: None
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

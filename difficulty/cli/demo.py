@@ -40,6 +40,7 @@ def demo(
 
     Example: difficulty demo -o demo-out
     """
+    # Each step calls the function that the command of that name calls.
     from difficulty.economics import load_price_list
     from difficulty.errors import RunError
     from difficulty.report.console import evaluation_table

@@ -82,6 +82,7 @@ def evaluate(
         out.print(f"{result.judged:,} samples judged. {result.note}")
         out.print(evaluation_table(result.evaluation))
         say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
+    # After everything is written: a failing check is no reason to lose the report.
     if strict and failing(result.evaluation.findings):
         raise typer.Exit(1)
 
@@ -171,5 +172,5 @@ def economics(
         out.print(economics_table(result))
         if out_path is not None:
             say(f"wrote {out_path / 'economics.json'}")
-    if result.verdict.answer != "build":
+    if result.verdict.answer != "build":  # the answer is no, or not sure
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ from difficulty.cli.console import JsonFlag, OutPath, counting, print_json, say,
 
 if TYPE_CHECKING:
     from difficulty.traffic.writer import Summary
-_MOST_TASKS, _MOST_PAIRS = 8, 3
+_MOST_TASKS, _MOST_PAIRS = 8, 3  # lines of a summary; the rest is in --json
 _OUTCOMES = {
     "cheap": "cheap_quality",
     "frontier": "frontier_quality",

@@ -192,6 +192,7 @@ def versions(name: BundleName, registry: RegistryAddress, json: JsonFlag = False
     opened = open_registry(registry)
     aliases = {alias: version.number for alias, version in sorted(opened.aliases(name).items())}
     newest_first = sorted(opened.versions(name), key=lambda version: -version.number)
+    # An alias names one version, a version may bear both.
     named = {
         version.number: [alias for alias, number in aliases.items() if number == version.number]
         for version in newest_first

@@ -63,7 +63,7 @@ def score(
             print_json(row) if json or text is None else _print_scores(row)
             if text is not None and "error" in row:
                 err.print(f"error: {row['error']}", markup=False)
-                raise typer.Exit(2)
+                raise typer.Exit(2)  # of a file the others were scored; here there is no other
         return
     with counting("scored") as count:
         counts = write_rows(scored, out_path, progress=count)

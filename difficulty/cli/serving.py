@@ -33,7 +33,7 @@ def serve(
         address = f"http://{host}:{server.server_port}/decide"
         content = {"bundle": router.version, "address": address}
         print_result(content, f"{router.version} on {address}", json=json)
-        server.serve_forever()
+        server.serve_forever()  # until Ctrl-C or SIGINT
 
 
 def layout(

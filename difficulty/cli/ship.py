@@ -119,7 +119,7 @@ def ship(
         per_task=per_task,
         catch_rate=catch_rate,
     )
-    key = open_key(sign_key)
+    key = open_key(sign_key)  # before minutes of export
     with steps() as show:
         shipped = ship(
             run,
@@ -242,6 +242,7 @@ def _changed_policy(run: Run, **options: Any) -> PolicySettings | None:
     changes = {name: value for name, value in options.items() if value is not None}
     if not changes:
         return None
+    # Read as a recipe is, so that options are refused in the words that recipes are.
     recipe = run.recipe.as_dict()
     return parse_recipe(
         {**recipe, "policy": {**recipe["policy"], **changes}}, name="options"

@@ -88,7 +88,7 @@ def open_key(private_key: Path | None) -> SigningKey | None:
 def _password() -> str:
     if _PASSWORD in os.environ:
         return os.environ[_PASSWORD]
-    if not sys.stdin.isatty():
+    if not sys.stdin.isatty():  # a job that waits for an answer would wait for good
         raise SigningKeyError(
             "the private key is encrypted and there is no terminal to ask for its password. Set"
             f" {_PASSWORD}."

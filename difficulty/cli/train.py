@@ -100,6 +100,7 @@ def train(
     if accept_selection_bias:
         labels = replace(chosen.labels, accept_selection_bias=True)
         chosen = replace(chosen, labels=labels)
+    # Before training takes its time: a store that cannot be used is said at once.
     tracker = _tracker(tracking_uri, experiment) if tracking else None
     with steps() as show:
         show("finding the encoder")

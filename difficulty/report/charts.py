@@ -100,6 +100,7 @@ def _tradeoff_picture(evaluation: Evaluation, along: str, *, ruled: bool) -> Pic
     qualities = [band.value, band.low, band.high, *(curve["quality"] for curve in others.values())]
     plot = Plot(x, Axis.over("mean quality", [value for part in qualities for value in part]))
     plot.band(xs, band.low, band.high, style="area router")
+    # From the back to the front: band, other lines, the router's own, the operating point.
     for other, columns in others.items():
         plot.line(columns[along], columns["quality"], style=line_style(other))
     plot.line(xs, band.value, style="line router")
@@ -216,7 +217,7 @@ def _scores_picture(evaluation: Evaluation, histogram: Histogram) -> Picture:
         not_needed = -histogram.not_needed[place]
         plot.bar(left, right, 0.0, histogram.needed[place], style="area needed")
         plot.bar(left, right, not_needed, 0.0, style="area not-needed")
-        if histogram.unknown[place]:
+        if histogram.unknown[place]:  # below those that did not need it
             plot.bar(left, right, -below[place], not_needed, style="area not-known")
     plot.line([plot.x.low, plot.x.high], [0.0, 0.0], style="line zero")
     legend = [

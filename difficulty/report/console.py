@@ -41,6 +41,7 @@ def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> Rendera
     tables = [_overall(evaluation), _baselines(evaluation)]
     if most_slices:
         tables += [_slices(kind, parts, most_slices) for kind, parts in evaluation.slices.items()]
+    # Text, not markup: notes quote names of the user's.
     notes = (Text(f"- {note}") for note in _notes(evaluation))
     return Group(*_spaced(tables), *_findings(evaluation), *notes)
 

@@ -78,7 +78,7 @@ def _break_even(plotted: Mapping[str, Any]) -> Picture:
     for shape, curve in curves.items():
         area = f"area {_SHAPES.get(shape, ('', 'router'))[1]}"
         plot.band(volumes, curve["low"], curve["high"], style=area)
-    plot.segment((plot.x.low, 0.0), (plot.x.high, 0.0), style="line zero")
+    plot.segment((plot.x.low, 0.0), (plot.x.high, 0.0), style="line zero")  # break-even
     lines = {shape: f"line {_SHAPES.get(shape, ('', 'other'))[1]}" for shape in curves}
     for shape, curve in curves.items():  # lines after all areas, so that none is covered
         plot.line(volumes, curve["value"], style=lines[shape])

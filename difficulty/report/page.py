@@ -98,6 +98,7 @@ def _source(environment: Environment, name: str) -> str:
 
 def _policy(**sources: str) -> str:
     """Return the content security policy: nothing but this style and this script."""
+    # By hash, so that a name from the traffic that got through could still run nothing.
     allowed = "".join(
         f"; {name}-src 'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
         for name, text in sources.items()
@@ -105,6 +106,7 @@ def _policy(**sources: str) -> str:
     return f"default-src 'none'{allowed}; base-uri 'none'; form-action 'none'"
 
 
+# Whatever may begin markup or a mention in one of the dialects that repositories render.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~@!])")
 
 
@@ -167,6 +169,7 @@ def _row(cells: Iterable[str]) -> str:
 def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str:
     """Return the short form: verdict, findings, figures and baselines, and the money."""
     extras = extras or Extras()
+    # Of the section with the pictures the tables alone: its sentences tell how to read the former.
     tradeoff = tradeoff_section(evaluation, extras).blocks
     tables = [block for block in tradeoff if isinstance(block, Table)]
     sections = [

@@ -34,11 +34,10 @@ class Axis:
     def over(
         cls, title: str, values: Iterable[Number], *, most: int = 6, margin: float = 0.03
     ) -> Axis:
-        """Return an axis that holds all values, widened by a margin; around a single value it is
-        made wide enough to draw.
-        """
+        """Return an axis that holds all values, widened by a margin."""
         finite = [value for value in values if value is not None and math.isfinite(value)]
         low, high = min(finite, default=0.0), max(finite, default=1.0)
+        # Around a single value there is no spread to take a margin of.
         room = margin * (high - low) or 0.05 * max(abs(high), 1.0)
         return cls._with_ticks(title, low - room, high + room, most)
 

@@ -64,6 +64,7 @@ def _verdict(evaluation: Evaluation, extras: Extras) -> tuple[Tone, str, str]:
     if ahead.low is not None and ahead.low <= 0.0:
         word = "Routing by this score is not shown to beat chance"
         return "warning", word, _against_chance(ahead)
+    # Beating chance at its share is not enough: for the same money chance may send more requests.
     text = _balance(evaluation, extras, ahead)
     at_random = _kept_at_random_for_the_money(evaluation)
     if at_random is not None and recovered.low is not None and recovered.low <= at_random:
@@ -94,9 +95,8 @@ def _balance(evaluation: Evaluation, extras: Extras, ahead: Estimate) -> str:
 
 
 def _kept_at_random_for_the_money(evaluation: Evaluation) -> float | None:
-    """Return the share of the gain that random routing of the same cost keeps: both grow evenly
-    with the share it sends.
-    """
+    """Return the share of the gain that random routing of the same cost keeps."""
+    # Cost and gain of random routing both grow evenly with the share that it sends.
     least = _of_baseline(evaluation, "always_cheap", "cost").value
     most = _of_baseline(evaluation, "always_frontier", "cost").value
     cost = _of(evaluation, "cost").value
@@ -141,6 +141,7 @@ def _tiles(evaluation: Evaluation) -> Tiles:
         ),
     )
     tiles = [_tile(name, as_percent(share), meaning) for name, share, meaning in shares]
+    # Written as the shares are, whose interval stands in round brackets.
     quality = quality.replace("[", "(").replace(", ", " to ").replace("]", ")")
     return Tiles((*tiles, _tile("mean quality", quality, "from 0 to 1")))
 

@@ -105,6 +105,7 @@ def _explorer(evaluation: Evaluation, curve: Curve, plot: Plot) -> Explorer:
             tuple(as_text(curve.figures[name].at(place)) for name in names),
             mark="in use" if number == chosen else "",
             strong=number == chosen,
+            # Reckoned here, so that the page's script needs no axis.
             at=((_MARK, f"{plot.at_x(curve.threshold[place]):.1f}"),),
         )
         for number, place in enumerate(ascending)
@@ -304,7 +305,9 @@ def _expected(evaluation: Evaluation, chosen: Chosen) -> Table:
 
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each entry of nested mappings by its full name."""
+    """Yield each entry of nested mappings by its full name: what a lineage holds changes with
+    what it is of.
+    """
     for name, value in entries.items():
         full = f"{prefix}{name}".replace("_", " ")
         match value:
