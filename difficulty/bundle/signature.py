@@ -24,8 +24,7 @@ from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from difficulty.bundle.store import SIGNATURE, Bundle, read_bundle
-from difficulty.bundle.trust import Trust
+from difficulty.bundle.store import SIGNATURE, Bundle, Trust, read_bundle
 from difficulty.errors import MissingExtraError, SignatureError, SigningKeyError
 from difficulty.storage import move_into_place, scratch_beside
 

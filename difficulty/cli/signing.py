@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from difficulty.bundle.signature import SigningKey, opened, sign_bundle
-from difficulty.bundle.trust import Trust, load_trust
+from difficulty.bundle.store import Trust, load_trust
 from difficulty.cli.console import BundlePath, JsonFlag, print_json, print_result, say, warn
 from difficulty.errors import InvalidValueError, SigningKeyError
 

@@ -17,56 +17,20 @@ from __future__ import annotations
 import hmac
 import logging
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from difficulty.bundle.policy import Exploration, Policy
-from difficulty.events import Call, CallRole, Check, DecisionEvent, FallbackCause, Outcome
+from difficulty.bundle.policy import Policy
+from difficulty.events import Call, CallRole, Check, DecisionEvent, Outcome
 from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.validators import Answer, Asked, Checker
+from difficulty.gateway.visits import Usage, Visit, explore
 from difficulty.records import Prices
 from difficulty.route import Route
-from difficulty.runtime.router import Decision, Router
-from difficulty.runtime.rule import Reason
-
-EXPLORED: frozenset[Reason] = frozenset({"above_threshold", "within_threshold", "unfamiliar"})
-"""Reasons whose routes may be exchanged."""
-
-
-class Routed(NamedTuple):
-    """The route taken."""
-
-    route: Route
-    propensity: float
-    """Probability of this route, in (0, 1]."""
-    shadow: bool
-    """Whether the other model is asked too."""
-
-
-def explore(route: Route, reason: Reason, settings: Exploration, *, id: str) -> Routed:
-    """Return the route that the request ``id`` takes, given the one that the rule named."""
-    epsilon = settings.epsilon if reason in EXPLORED else 0.0
-    shadow = chance("shadow", settings.seed, id) < settings.shadow
-    # A hash, not a generator: the same request takes the same route in every process, and chance
-    # for one purpose says nothing of chance for the other.
-    if chance("explore", settings.seed, id) < epsilon:
-        return Routed(other(route), epsilon, shadow)
-    return Routed(route, 1.0 - epsilon, shadow)
-
-
-def other(route: Route) -> Route:
-    """Return the other one of the two."""
-    return "frontier" if route == "cheap" else "cheap"
-
-
-def chance(purpose: str, seed: int, id: str) -> float:
-    """Return a number in [0, 1) that depends on nothing but the arguments."""
-    digest = sha256(f"{purpose}:{seed}:{id}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
-
+from difficulty.runtime.router import Router
 
 logger = logging.getLogger("difficulty.runtime")
 
@@ -81,43 +45,6 @@ class Decider(Protocol):
     @property
     def current(self) -> Router:
         """The router of the bundle that decides now."""
-
-
-class Usage(NamedTuple):
-    """Tokens that a call took, where the model says."""
-
-    prompt: int | None = None
-    completion: int | None = None
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Visit:
-    """A request on its way through the gateway."""
-
-    id: str
-    time: datetime
-    started: float
-    """Of ``time.perf_counter``, like ``ended``."""
-    asked: Asked
-    decision: Decision
-    routed: Routed
-    policy: Policy
-    decision_ms: float
-    group: str | None
-    messages: tuple[Mapping[str, Any], ...] | None
-    streamed: bool = False
-    calls: list[Call] = field(default_factory=list)
-    fallback: FallbackCause | None = None
-    ended: float | None = None
-    reason: str
-    """The decision's, or ``gateway`` where the gateway took another route by a rule of its own."""
-    number: str = ""
-    """Where :class:`difficulty.gateway.visits.Visits` keeps it."""
-
-    @property
-    def route(self) -> Route:
-        """The route taken."""
-        return self.routed.route
 
 
 class Gateway:
@@ -197,7 +124,7 @@ class Gateway:
         side: Route | None = None,
     ) -> Call:
         """Note a call of a model, and check its answer where there is one."""
-        called = side or _called_side(visit, role)
+        called = side or visit.side_of(role)
         call = Call(
             role=role,
             side=called,
@@ -233,7 +160,7 @@ class Gateway:
 
     def close(self, visit: Visit, outcome: Outcome = "answered") -> DecisionEvent:
         """Return the event of a request, and hand it to the log."""
-        event = event_of(visit, outcome)
+        event = visit.event(outcome)
         if self.log is not None:
             self.log.write(event)
         return event
@@ -296,40 +223,48 @@ class _Validators(NamedTuple):
     checker: Checker
 
 
-def event_of(visit: Visit, outcome: Outcome) -> DecisionEvent:
-    """Return the event of a visit as it is now."""
-    decision = visit.decision
-    return DecisionEvent(
-        id=visit.id,
-        time=visit.time,
-        bundle_version=decision.bundle_version,
-        route=visit.route,
-        policy_route=decision.route,
-        reason=visit.reason,
-        difficulty_score=decision.difficulty_score,
-        p_cheap_fails=decision.p_cheap_fails,
-        p_frontier_fails=decision.p_frontier_fails,
-        familiarity=decision.familiarity,
-        threshold=decision.threshold,
-        propensity=visit.routed.propensity,
-        task=decision.task,
-        tokens=decision.tokens,
-        tokens_source=decision.tokens_source,
-        truncated=decision.truncated,
-        scored_by=decision.scored_by,
-        decision_error=decision.error,
-        calls=tuple(visit.calls),
-        fallback=visit.fallback,
-        outcome=outcome,
-        streamed=visit.streamed,
-        latency_ms=((visit.ended or time.perf_counter()) - visit.started) * 1000,
-        decision_ms=visit.decision_ms,
-        group=visit.group,
-        messages=visit.messages,
-    )
+_SWEEP_S = 60.0  # least time between two looks for visits that nobody closed.
 
 
-def _called_side(visit: Visit, role: CallRole) -> Route:
-    if role == "fallback":
-        return "frontier"
-    return visit.route if role == "answer" else other(visit.route)
+class Visits:
+    """Keep open visits, and close those that nobody closes.
+
+    A gateway may never say how a request ended, for example because the client hung up. Such visits
+    are logged as ``abandoned`` after ``patience_s`` seconds, when the next request comes, so that
+    the log has one event a request and memory stays bounded.
+    """
+
+    def __init__(self, gateway: Gateway, *, patience_s: float = 900.0) -> None:
+        self.gateway = gateway
+        self.patience_s = patience_s
+        self._open: dict[str, Visit] = {}
+        self._swept = time.perf_counter()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, visit: Visit) -> str:
+        """Keep a visit and return its number."""
+        self._sweep()
+        # Of our own: two requests of one id would else share a visit.
+        number = uuid.uuid4().hex
+        self._open[number] = visit
+        visit.number = number
+        return number
+
+    def get(self, number: object) -> Visit | None:
+        """Return an open visit."""
+        return self._open.get(number) if isinstance(number, str) else None
+
+    def close(self, visit: Visit, outcome: Outcome = "answered") -> DecisionEvent | None:
+        """Log a visit; ``None`` when that was done already."""
+        return self.gateway.close(visit, outcome) if self._open.pop(visit.number, None) else None
+
+    def _sweep(self) -> None:
+        now = time.perf_counter()
+        if now - self._swept < min(_SWEEP_S, self.patience_s):
+            return
+        self._swept = now
+        for visit in list(self._open.values()):
+            if now - visit.started > self.patience_s:
+                self.close(visit, "abandoned")

@@ -29,10 +29,10 @@ from typing import Any
 
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import Call, CallRole, FallbackCause
-from difficulty.gateway.requests import Gateway, Routed, Usage, Visit, other
+from difficulty.gateway.requests import Gateway, Visits
 from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
 from difficulty.gateway.validators import Answer
-from difficulty.gateway.visits import Visits
+from difficulty.gateway.visits import Routed, Usage, Visit, other
 from difficulty.route import Route
 
 try:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from difficulty.bundle import Bundle, Policy
-from difficulty.bundle.trust import Trust, read_trusted
+from difficulty.bundle.store import Trust, read_trusted
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
 from difficulty.runtime.golden import check_golden
 from difficulty.runtime.router import Decision, Messages, Request, Router

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from difficulty.bundle import Bundle, Policy
-from difficulty.bundle.trust import Trust, read_trusted
+from difficulty.bundle.store import Trust, read_trusted
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.form import Record
 from difficulty.route import Route

@@ -5,7 +5,7 @@ import pytest
 
 from difficulty.bundle import Exploration
 from difficulty.errors import FieldError
-from difficulty.gateway.requests import chance, explore
+from difficulty.gateway.visits import chance, explore
 
 IDS = [f"request-{number}" for number in range(20_000)]
 

@@ -6,8 +6,9 @@ from difficulty.errors import BundleError
 from difficulty.events import DecisionEvent
 from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.log_files import JsonLinesSink, read_log
-from difficulty.gateway.requests import Gateway, Usage
+from difficulty.gateway.requests import Gateway
 from difficulty.gateway.validators import Answer
+from difficulty.gateway.visits import Usage
 from difficulty.records import Prices
 from tests.runtime.conftest import hand_made
 

@@ -1,7 +1,6 @@
 """Open visits: each is logged once, also when nobody says how it ended."""
 
-from difficulty.gateway.requests import Gateway
-from difficulty.gateway.visits import Visits
+from difficulty.gateway.requests import Gateway, Visits
 from tests.runtime.conftest import hand_made
 
 
