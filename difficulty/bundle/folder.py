@@ -161,7 +161,7 @@ class FolderRegistry:
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
         home = self.folder / check_name("name", name)
         (home / "bundles").mkdir(parents=True, exist_ok=True)
-        with self._changing(name) as journal:
+        with self._lock(name) as journal:
             numbers = {version.digest: number for number, version in journal.versions.items()}
             number = numbers.get(bundle.digest, len(numbers) + 1)
             if bundle.digest not in numbers:
@@ -204,7 +204,7 @@ class FolderRegistry:
     ) -> None:
         """Make a version the champion, if ``replacing`` still is."""
         expected = replacing.number if replacing else None
-        with self._changing(version.name) as journal:
+        with self._lock(version.name) as journal:
             champion = journal.aliases.get(CHAMPION)
             if champion != expected:
                 raise PromotedMeanwhileError(version.name, expected=expected, found=champion)
@@ -217,7 +217,7 @@ class FolderRegistry:
 
     def roll_back(self, name: str) -> tuple[Version, Version]:
         """Make the champion before the present one the champion again."""
-        with self._changing(name) as journal:
+        with self._lock(name) as journal:
             if len(journal.champions) < 2:
                 raise no_champion_before(name)
             before, left = journal.champions[-2:]
@@ -229,11 +229,11 @@ class FolderRegistry:
         return self.folder / version.name / "bundles" / _folder_name(version.bundle, version.digest)
 
     @contextmanager
-    def _changing(self, name: str) -> Iterator[Journal]:
+    def _lock(self, name: str) -> Iterator[Journal]:
         """Hold the lock of a name, and give its journal as it is then."""
         home = self.folder / check_name("name", name)
         if not home.is_dir():
-            raise self._unknown(name)
+            raise self._no_bundle(name)
         with locked(home / "lock"):
             yield self._read(name) if (home / "journal.json").exists() else Journal(name=name)
 
@@ -242,13 +242,13 @@ class FolderRegistry:
         try:
             return _parse(json.loads(path.read_bytes()), path)
         except FileNotFoundError:
-            raise self._unknown(name) from None
+            raise self._no_bundle(name) from None
         except ValueError as error:
             raise RegistryError(
                 f"{str(path)!r} is not valid JSON ({error}). Restore it from a copy."
             ) from error
 
-    def _unknown(self, name: str) -> RegistryError:
+    def _no_bundle(self, name: str) -> RegistryError:
         names = sorted(path.parent.name for path in self.folder.glob("*/journal.json"))
         return RegistryError(
             f"no bundle {name!r} in registry {str(self.folder)!r}. Known:"

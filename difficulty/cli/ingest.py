@@ -124,13 +124,13 @@ def _print_labels(figures: Mapping[str, Any]) -> None:
         for name, figure in figures.items()
         if name != "source" and not isinstance(figure, Mapping)
     }
-    say(f"  labels     {figures['source']}: {_listed(plain)}")
+    say(f"  labels     {figures['source']}: {_list_figures(plain)}")
     for parts in nested:
         for name, part in list(parts.items())[:_MOST_TASKS]:
-            say(f"    {name}: {_listed(part)}")
+            say(f"    {name}: {_list_figures(part)}")
 
 
-def _listed(figures: Mapping[str, Any]) -> str:
+def _list_figures(figures: Mapping[str, Any]) -> str:
     texts = {
         name: shown(figure) if figure is None or isinstance(figure, float) else f"{figure:,}"
         for name, figure in figures.items()

@@ -55,7 +55,7 @@ def score(
     from difficulty.runtime.scorer import Scorer
     from difficulty.stages.route import score_rows, write_rows
 
-    requests = _requests(text, task, input_path)
+    requests = _read_input(text, task, input_path)
     checked = read_bundle(bundle)
     scored = score_rows(Scorer.from_bundle(checked), requests, version=checked.label)
     if out_path is None:
@@ -87,7 +87,9 @@ def _print_scores(row: dict[str, Any]) -> None:
     say("  ".join(scores) + cut)
 
 
-def _requests(text: str | None, task: str | None, input_path: Path | None) -> Iterable[RequestRow]:
+def _read_input(
+    text: str | None, task: str | None, input_path: Path | None
+) -> Iterable[RequestRow]:
     """Return the request of the command line, or those of the file; refuse none or both."""
     from difficulty.runtime.router import Request
     from difficulty.runtime.service import RequestRow, read_requests
@@ -120,7 +122,7 @@ def route(
     from difficulty.runtime.service import route_rows
     from difficulty.stages.route import write_rows
 
-    requests = _requests(text, task, input_path)
+    requests = _read_input(text, task, input_path)
     decided = route_rows(Router.load(bundle), requests)
     if out_path is None:
         for row in decided:

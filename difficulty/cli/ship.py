@@ -110,12 +110,12 @@ def ship(
 
     price_list = load_prices(prices) if prices else None
     finished = Run.read(run)
-    policy = _changed_policy(
+    policy = _change_policy(
         finished,
         easy_tasks=easy_task,
         hard_tasks=hard_task,
         max_cheap_tokens=max_cheap_tokens,
-        min_familiarity=_least_familiarity(finished, min_familiarity),
+        min_familiarity=_read_least_familiarity(finished, min_familiarity),
         per_task=per_task,
         catch_rate=catch_rate,
     )
@@ -217,7 +217,7 @@ def print_promise(point: OperatingPoint) -> None:
         say(f"about {point.n_to_halve:,} samples would make these intervals half as wide")
 
 
-def _least_familiarity(run: Run, asked: str | None) -> float | str | None:
+def _read_least_familiarity(run: Run, asked: str | None) -> float | str | None:
     """Return the least familiarity that was asked for; ``recommended`` stands for the run's
     recommendation.
     """
@@ -235,7 +235,7 @@ def _least_familiarity(run: Run, asked: str | None) -> float | str | None:
     return advice.recommended
 
 
-def _changed_policy(run: Run, **options: Any) -> PolicySettings | None:
+def _change_policy(run: Run, **options: Any) -> PolicySettings | None:
     """Return the recipe's policy with what the command line changes; ``None`` for no change."""
     from difficulty.recipe import parse_recipe
 

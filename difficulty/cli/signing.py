@@ -74,7 +74,10 @@ def build_key(
             "a certificate chain needs the signing certificate too: got none. Pass --certificate."
         )
     return SigningKey(
-        private_key=private_key, ask_password=_password, certificate=certificate, chain=tuple(chain)
+        private_key=private_key,
+        ask_password=_ask_password,
+        certificate=certificate,
+        chain=tuple(chain),
     )
 
 
@@ -85,7 +88,7 @@ def open_key(private_key: Path | None) -> SigningKey | None:
     return opened(build_key(private_key)) if private_key else None
 
 
-def _password() -> str:
+def _ask_password() -> str:
     if _PASSWORD in os.environ:
         return os.environ[_PASSWORD]
     if not sys.stdin.isatty():  # a job that waits for an answer would wait for good

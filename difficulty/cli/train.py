@@ -101,10 +101,10 @@ def train(
         labels = replace(chosen.labels, accept_selection_bias=True)
         chosen = replace(chosen, labels=labels)
     # Before training takes its time: a store that cannot be used is said at once.
-    tracker = _tracker(tracking_uri, experiment) if tracking else None
+    tracker = _build_tracker(tracking_uri, experiment) if tracking else None
     with steps() as show:
         show("finding the encoder")
-        find = partial(find_encoder, cache=cache, progress=_embedding(show))
+        find = partial(find_encoder, cache=cache, progress=_show_embedding(show))
         run, evaluation = train(
             traffic,
             out_path,
@@ -169,11 +169,11 @@ def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> Non
     say(f"wrote {run.folder}")
 
 
-def _embedding(show: Callable[[str], None]) -> Callable[[int, int], None]:
+def _show_embedding(show: Callable[[str], None]) -> Callable[[int, int], None]:
     return lambda done, total: show(f"embedding: {done:,} of {total:,} requests")
 
 
-def _tracker(uri: str, experiment: str) -> Tracker:
+def _build_tracker(uri: str, experiment: str) -> Tracker:
     from difficulty.integrations.mlflow import MlflowTracker
 
     # MLflow logs each table that it makes in a new store.

@@ -141,13 +141,13 @@ class Gateway:
 
     def checks(self, visit: Visit, answer: Answer) -> tuple[Check, ...]:
         """Return what the policy's validators say of an answer."""
-        return self._checker_of(visit.policy)(answer, visit.asked)
+        return self._find_checker(visit.policy)(answer, visit.asked)
 
     def is_slow(self, visit: Visit) -> bool:
         """Return whether checking may take its time, so that an event loop should not wait for
         it.
         """
-        return self._checker_of(visit.policy).slow
+        return self._find_checker(visit.policy).slow
 
     def falls_back(self, visit: Visit, call: Call) -> bool:
         """Return whether the frontier model is to be called because the cheap answer failed
@@ -165,7 +165,7 @@ class Gateway:
             self.log.write(event)
         return event
 
-    def _checker_of(self, policy: Policy) -> Checker:
+    def _find_checker(self, policy: Policy) -> Checker:
         """Return the validators of a policy; those of a bundle that was loaded meanwhile are built
         with the first request.
         """

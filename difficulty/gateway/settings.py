@@ -112,22 +112,22 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
     # All that can be wrong is found here, before the first request.
     trust = load_trust(settings.trust) if settings.trust else None
     if router is None and (settings.follow or settings.registry):
-        locate = _champion(settings) if settings.registry else follow_path(settings.bundle)
+        locate = _follow_champion(settings) if settings.registry else follow_path(settings.bundle)
         router = ReloadingRouter(
             locate, interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust
         ).start()
     return Gateway(
         router or Router.load(settings.bundle, threads=settings.threads, trust=trust),
-        log=_log(settings),
+        log=_open_log(settings),
         prices=settings.prices,
         texts=settings.log_texts,
-        redact=_function(settings.redact) if settings.redact else None,
+        redact=_import_function(settings.redact) if settings.redact else None,
         salt=settings.salt,
         allowed=settings.allowed,
     )
 
 
-def _champion(settings: GatewaySettings) -> Callable[[], Path]:
+def _follow_champion(settings: GatewaySettings) -> Callable[[], Path]:
     from difficulty.bundle.registry import follow_alias, open_registry
 
     if settings.name is None:
@@ -139,7 +139,7 @@ def _champion(settings: GatewaySettings) -> Callable[[], Path]:
     return follow_alias(open_registry(settings.registry or ""), settings.name, settings.bundle)
 
 
-def _log(settings: GatewaySettings) -> DecisionLog | None:
+def _open_log(settings: GatewaySettings) -> DecisionLog | None:
     if not settings.log:
         return None
     try:
@@ -154,7 +154,7 @@ def _log(settings: GatewaySettings) -> DecisionLog | None:
     return DecisionLog(sinks, capacity=settings.log_capacity)
 
 
-def _function(path: str) -> Redact:
+def _import_function(path: str) -> Redact:
     module, _, name = path.partition(":")
     try:
         return getattr(import_module(module), name)  # type: ignore[no-any-return]

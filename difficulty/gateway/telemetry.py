@@ -38,14 +38,14 @@ class OpenTelemetrySink:
     name = "opentelemetry"
 
     def __init__(self, provider: Any = None) -> None:
-        self._tracer = (provider or _trace().get_tracer_provider()).get_tracer("difficulty")
+        self._tracer = (provider or _import_trace().get_tracer_provider()).get_tracer("difficulty")
 
     def write(self, events: Sequence[DecisionEvent]) -> None:
         """Emit one span for each event, with the times of the request."""
         for event in events:
             start = int(event.time.timestamp() * _NS_PER_S)
             span = self._tracer.start_span(
-                "difficulty.decision", start_time=start, attributes=dict(_attributes(event))
+                "difficulty.decision", start_time=start, attributes=dict(_list_attributes(event))
             )
             span.end(end_time=start + int((event.latency_ms or 0.0) * _NS_PER_MS))
 
@@ -56,7 +56,7 @@ class OpenTelemetrySink:
         """Do nothing: the provider belongs to the process."""
 
 
-def _attributes(event: DecisionEvent) -> Iterator[tuple[str, Any]]:
+def _list_attributes(event: DecisionEvent) -> Iterator[tuple[str, Any]]:
     """Yield what is known of an event; unknown values have no attribute."""
     yield "difficulty.format", EVENT_FORMAT
     fields = [*event.as_dict().items(), ("cost_usd", event.cost_usd)]
@@ -68,7 +68,7 @@ def _attributes(event: DecisionEvent) -> Iterator[tuple[str, Any]]:
             yield f"difficulty.{name}", value
 
 
-def _trace() -> Any:
+def _import_trace() -> Any:
     try:
         from opentelemetry import trace
     except ImportError as error:

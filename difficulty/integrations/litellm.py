@@ -92,10 +92,10 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """Return the tier of a request: that of its visit, or without one that of a decision made
         here, which is not logged.
         """
-        visit = self._visit(context.metadata)
+        visit = self._find_visit(context.metadata)
         if visit is not None:
             return TIERS[visit.route]
-        task = _text(context.metadata.get("task"))
+        task = _read_text(context.metadata.get("task"))
         return TIERS[self.gateway.router.current.decide(context.structured_messages, task).route]
 
     async def async_pre_call_hook(
@@ -112,9 +112,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         visit = self.gateway.open(
             data,
             id=str(data.get("litellm_call_id") or uuid.uuid4()),
-            task=_text(metadata.get("task")),
-            tokens=_count(metadata.get("prompt_tokens")),
-            group=_text(metadata.get("session_id")) or _text(data.get("user")),
+            task=_read_text(metadata.get("task")),
+            tokens=_read_count(metadata.get("prompt_tokens")),
+            group=_read_text(metadata.get("session_id")) or _read_text(data.get("user")),
         )
         metadata[_MARK] = {
             "visit": self.visits.add(visit),
@@ -145,11 +145,11 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         self, data: dict[str, Any], user_api_key_dict: Any, response: Any
     ) -> Any:
         """Check an answer, call the frontier model when it fails, and log."""
-        visit = self._visit(data.get("metadata"))
+        visit = self._find_visit(data.get("metadata"))
         if visit is None:
             return None
         self._follow_overruling(visit, response)
-        call = await self._note(visit, _role(visit), response, since=visit.started)
+        call = await self._note(visit, _find_role(visit), response, since=visit.started)
         replacement = None
         if self.gateway.falls_back(visit, call):
             replacement = await self._fall_back(visit, data)
@@ -164,9 +164,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         traceback_str: str | None = None,
     ) -> None:
         """Log a request that got no answer."""
-        visit = self._visit(request_data.get("metadata"))
+        visit = self._find_visit(request_data.get("metadata"))
         if visit is not None:
-            self.gateway.note(visit, _role(visit), error=_kind(original_exception))
+            self.gateway.note(visit, _find_role(visit), error=_name_error(original_exception))
             visit.ended = time.perf_counter()
             self.visits.close(visit, "failed")
 
@@ -176,7 +176,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """Send a stream on, or hold it back until it is checked, as the policy says; log at its
         end.
         """
-        visit = self._visit(request_data.get("metadata"))
+        visit = self._find_visit(request_data.get("metadata"))
         if visit is None:
             async for chunk in response:
                 yield chunk
@@ -185,9 +185,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         # What the frontier model says is never replaced, so it need not be held back.
         is_checked = visit.route == "cheap" and visit.fallback is None
         chunks = (
-            self._held_back(visit, response, request_data)
+            self._hold_back(visit, response, request_data)
             if is_checked and visit.policy.fallback.streaming == "buffer"
-            else self._passed_on(visit, response)
+            else self._pass_on(visit, response)
         )
         try:
             async for chunk in chunks:
@@ -196,7 +196,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             self.visits.close(visit, "abandoned")
             raise
         except Exception as error:
-            self.gateway.note(visit, _role(visit), error=_kind(error))
+            self.gateway.note(visit, _find_role(visit), error=_name_error(error))
             self.visits.close(visit, "failed")
             raise
         self._end(visit, request_data)
@@ -210,20 +210,20 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         litellm_call_info: Any = None,
     ) -> dict[str, str] | None:
         """Tell the client what was decided."""
-        mark = _mark(data.get("metadata"))
+        mark = _read_mark(data.get("metadata"))
         return {
             f"x-difficulty-{name}": str(mark[name]) for name in _HEADERS if mark.get(name)
         } or None
 
-    async def _passed_on(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
+    async def _pass_on(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
         chunks: list[Any] = []
         async for chunk in response:
             chunks.append(chunk)
             yield chunk
         visit.ended = time.perf_counter()
-        await self._note(visit, _role(visit), _assemble(chunks), since=visit.started)
+        await self._note(visit, _find_role(visit), _assemble(chunks), since=visit.started)
 
-    async def _held_back(
+    async def _hold_back(
         self, visit: Visit, response: Any, data: dict[str, Any]
     ) -> AsyncIterator[Any]:
         chunks = [chunk async for chunk in response]
@@ -246,7 +246,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         try:
             response = await self._call("frontier", data)
         except Exception as error:
-            self.gateway.note(visit, "fallback", error=_kind(error), latency_ms=_ms(since))
+            self.gateway.note(
+                visit, "fallback", error=_name_error(error), latency_ms=_ms_since(since)
+            )
             logger.warning(
                 "the frontier model failed after the cheap answer did (%s); the cheap answer is"
                 " sent",
@@ -268,7 +270,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             self.gateway.note(visit, "shadow", error="cancelled")
             raise
         except Exception as error:
-            self.gateway.note(visit, "shadow", error=_kind(error), latency_ms=_ms(since))
+            self.gateway.note(
+                visit, "shadow", error=_name_error(error), latency_ms=_ms_since(since)
+            )
         finally:
             self.visits.close(visit)
 
@@ -303,7 +307,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         bounded time.
         """
         body = response if isinstance(response, dict) else response.model_dump()
-        answer, usage, latency_ms = Answer.of(body), _usage(body), _ms(since)
+        answer, usage, latency_ms = Answer.of(body), _read_usage(body), _ms_since(since)
         if not self.gateway.is_slow(visit):
             return self.gateway.note(visit, role, answer=answer, usage=usage, latency_ms=latency_ms)
         asking = asyncio.to_thread(self.gateway.checks, visit, answer)
@@ -324,7 +328,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     def _end(self, visit: Visit, data: dict[str, Any]) -> None:
         """Log a request that was answered, after its shadow call where it has one."""
         visit.ended = visit.ended or time.perf_counter()
-        mark = _mark(data.get("metadata"))
+        mark = _read_mark(data.get("metadata"))
         mark |= {"route": visit.route, "reason": visit.reason, "fallback": visit.fallback or ""}
         # After a fallback both models were called already.
         if not visit.routed.shadow or visit.fallback is not None:
@@ -341,20 +345,22 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """Follow LiteLLM where it called another model than it was told, without a failure: its
         router has rules of its own.
         """
-        group = _called_group(response)
+        group = _find_group(response)
         called = next((side for side, name in self._groups.items() if name == group), None)
         if called is not None and called != visit.route and visit.fallback is None:
             visit.routed = Routed(called, 1.0, False)
             visit.reason = "gateway"
 
     def _note_failure(self, kwargs: Mapping[str, Any], error: Exception) -> None:
-        visit = self._visit(kwargs.get("metadata"))
+        visit = self._find_visit(kwargs.get("metadata"))
         if visit is not None and visit.route == "cheap" and visit.fallback is None:
-            visit.fallback = _cause(error)
-            self.gateway.note(visit, "answer", error=_kind(error), latency_ms=_ms(visit.started))
+            visit.fallback = _find_cause(error)
+            self.gateway.note(
+                visit, "answer", error=_name_error(error), latency_ms=_ms_since(visit.started)
+            )
 
-    def _visit(self, metadata: Any) -> Visit | None:
-        return self.visits.get(_mark(metadata).get("visit"))
+    def _find_visit(self, metadata: Any) -> Visit | None:
+        return self.visits.get(_read_mark(metadata).get("visit"))
 
 
 @cache
@@ -411,33 +417,35 @@ def _from_environment(name: str, value: Any) -> Any:
     return text
 
 
-def _mark(metadata: Any) -> dict[str, Any]:
+def _read_mark(metadata: Any) -> dict[str, Any]:
     mark = metadata.get(_MARK) if isinstance(metadata, Mapping) else None
     return mark if isinstance(mark, dict) else {}
 
 
-def _role(visit: Visit) -> CallRole:
+def _find_role(visit: Visit) -> CallRole:
     """Return what the call that is over was: after a noted failure of the cheap model, the
     fallback.
     """
     return "answer" if visit.fallback is None else "fallback"
 
 
-def _cause(error: BaseException) -> FallbackCause:
+def _find_cause(error: BaseException) -> FallbackCause:
     if isinstance(error, TimeoutError):
         return "timeout"
     return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "error")
 
 
-def _kind(error: BaseException) -> str:
-    cause = _cause(error)
+def _name_error(error: BaseException) -> str:
+    cause = _find_cause(error)
     return type(error).__name__ if cause == "error" else cause
 
 
-def _usage(body: Mapping[str, Any]) -> Usage:
+def _read_usage(body: Mapping[str, Any]) -> Usage:
     usage = body.get("usage")
     usage = usage if isinstance(usage, Mapping) else {}
-    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+    return Usage(
+        _read_count(usage.get("prompt_tokens")), _read_count(usage.get("completion_tokens"))
+    )
 
 
 def _assemble(chunks: list[Any]) -> dict[str, Any]:
@@ -449,7 +457,7 @@ def _assemble(chunks: list[Any]) -> dict[str, Any]:
     return body
 
 
-def _called_group(response: Any) -> str | None:
+def _find_group(response: Any) -> str | None:
     """Return the name of the model that answered; in the mode ``auto_router`` the response's own
     headers keep the routed one.
     """
@@ -464,15 +472,15 @@ def _called_group(response: Any) -> str | None:
     return None if deployment is None else str(deployment.model_name)
 
 
-def _text(value: Any) -> str | None:
+def _read_text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _count(value: Any) -> int | None:
+def _read_count(value: Any) -> int | None:
     if isinstance(value, str) and value.isdecimal():  # as clients' metadata often are
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _ms(since: float) -> float:
+def _ms_since(since: float) -> float:
     return (time.perf_counter() - since) * 1000

@@ -100,9 +100,9 @@ def proxy_config(
     fallbacks = {"fallbacks": [{group: [FRONTIER]} for group in groups]}
     return {
         "model_list": [
-            _routed(name, mode, frontier, prices),
-            _deployment(CHEAP, cheap, _costs(prices, CHEAP)),
-            _deployment(FRONTIER, frontier, _costs(prices, FRONTIER)),
+            _build_routed(name, mode, frontier, prices),
+            _build_deployment(CHEAP, cheap, _name_costs(prices, CHEAP)),
+            _build_deployment(FRONTIER, frontier, _name_costs(prices, FRONTIER)),
         ],
         "router_settings": {
             "num_retries": 1,
@@ -115,12 +115,14 @@ def proxy_config(
     }
 
 
-def _routed(name: str, mode: str, frontier: Upstream, prices: Prices | None) -> dict[str, Any]:
+def _build_routed(
+    name: str, mode: str, frontier: Upstream, prices: Prices | None
+) -> dict[str, Any]:
     """Return the model that clients ask for; for the hook, it is the frontier model, should the
     hook not be there.
     """
     if mode == "hook":
-        return _deployment(name, frontier, _costs(prices, FRONTIER))
+        return _build_deployment(name, frontier, _name_costs(prices, FRONTIER))
     tiers = {"SIMPLE": CHEAP, "MEDIUM": CHEAP, "COMPLEX": FRONTIER, "REASONING": FRONTIER}
     router = {
         "tiers": tiers,
@@ -137,7 +139,7 @@ def _routed(name: str, mode: str, frontier: Upstream, prices: Prices | None) -> 
     return {"model_name": name, "litellm_params": params}
 
 
-def _costs(prices: Prices | None, side: str) -> dict[str, float]:
+def _name_costs(prices: Prices | None, side: str) -> dict[str, float]:
     """Return what LiteLLM calls the prices of a model."""
     if prices is None:
         return {}
@@ -147,7 +149,7 @@ def _costs(prices: Prices | None, side: str) -> dict[str, float]:
     }
 
 
-def _deployment(name: str, upstream: Upstream, costs: Mapping[str, float]) -> dict[str, Any]:
+def _build_deployment(name: str, upstream: Upstream, costs: Mapping[str, float]) -> dict[str, Any]:
     params = {
         "model": upstream.model,
         "api_base": upstream.api_base,

@@ -75,7 +75,7 @@ class MlflowRegistry:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         _check_reachable(uri)
-        with self._asking():
+        with self._ask():
             self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def publish(
@@ -83,18 +83,18 @@ class MlflowRegistry:
     ) -> Version:
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
         check_name("name", name)
-        with self._asking():
+        with self._ask():
             self._ensure(name)
-            same = (each for each in self._versions(name) if each.digest == bundle.digest)
+            same = (each for each in self._read_versions(name) if each.digest == bundle.digest)
             version = next(same, None) or self._add(bundle, name, tags=tags, metrics=metrics)
             self.client.set_registered_model_alias(name, CHALLENGER, str(version.number))
         return version
 
     def find(self, name: str, reference: str) -> Version:
         """Return the version that an alias or a number names."""
-        with self._asking():
-            aliases = self._aliases(name)
-            versions = {str(version.number): version for version in self._versions(name)}
+        with self._ask():
+            aliases = self._read_aliases(name)
+            versions = {str(version.number): version for version in self._read_versions(name)}
         number = aliases.get(reference, reference)
         if number in versions:
             return versions[number]
@@ -102,24 +102,24 @@ class MlflowRegistry:
 
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
-        with self._asking():
-            numbered = {str(version.number): version for version in self._versions(name)}
+        with self._ask():
+            numbered = {str(version.number): version for version in self._read_versions(name)}
             return {
                 alias: numbered[number]
-                for alias, number in self._aliases(name).items()
+                for alias, number in self._read_aliases(name).items()
                 if number in numbered
             }
 
     def versions(self, name: str) -> list[Version]:
         """Return every version of a name, in the order of their numbers."""
-        with self._asking():
-            self._model(name)
-            return self._versions(name)
+        with self._ask():
+            self._find_model(name)
+            return self._read_versions(name)
 
     def fetch(self, version: Version, out: Path) -> Path:
         """Write a version's bundle into a new folder, byte for byte."""
         with TemporaryDirectory() as scratch:
-            with self._asking():
+            with self._ask():
                 item = self.client.get_model_version(version.name, str(version.number))
                 folder = self.client.download_artifacts(str(item.run_id), _FOLDER, scratch)
             copy_bundle(checked(read_bundle(Path(folder)), version), out)
@@ -131,29 +131,29 @@ class MlflowRegistry:
         """Make a version the champion, if ``replacing`` still is."""
         name, number = version.name, str(version.number)
         expected = replacing.number if replacing else None
-        with self._asking(), self._alone(name):
-            champion = self._aliases(name).get(CHAMPION)
+        with self._ask(), self._hold_lock(name):
+            champion = self._read_aliases(name).get(CHAMPION)
             present = int(champion) if champion else None
             if present != expected:
                 raise PromotedMeanwhileError(name, expected=expected, found=present)
             for key, value in notes.items():
                 self.client.set_model_version_tag(name, number, f"promotion.{key}", value)
-            line = [*self._line(name), number][-_LONGEST_LINE:]
+            line = [*self._read_champions(name), number][-_LONGEST_LINE:]
             self.client.set_registered_model_tag(name, _LINE, ",".join(line))
             self.client.set_registered_model_alias(name, CHAMPION, number)
 
     def previous(self, name: str) -> Version | None:
         """Return the champion before the present one."""
-        with self._asking():
-            line = self._line(name)
+        with self._ask():
+            line = self._read_champions(name)
         return self.find(name, line[-2]) if len(line) > 1 else None
 
     def roll_back(self, name: str) -> tuple[Version, Version]:
         """Make the champion before the present one the champion again."""
-        with self._asking():
-            self._model(name)
-            with self._alone(name):
-                line = self._line(name)
+        with self._ask():
+            self._find_model(name)
+            with self._hold_lock(name):
+                line = self._read_champions(name)
                 if len(line) < 2:
                     raise no_champion_before(name)
                 left, before = self.find(name, line[-1]), self.find(name, line[-2])
@@ -187,37 +187,37 @@ class MlflowRegistry:
         source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}"
         tags = {**tags, **figure_tags(metrics)}
         # Without waiting: that polls for minutes, and a version of ours is ready at once.
-        return _version(
+        return _read_version(
             client.create_model_version(name, source, run_id=run, tags=tags, await_creation_for=0)
         )
 
-    def _versions(self, name: str) -> list[Version]:
+    def _read_versions(self, name: str) -> list[Version]:
         """Return the versions of a name that are bundles, in order."""
         query, versions, token = f"name = '{check_name('name', name)}'", [], None
         while True:
             page = self.client.search_model_versions(query, page_token=token)
-            versions += [_version(item) for item in page if "bundle_sha256" in item.tags]
+            versions += [_read_version(item) for item in page if "bundle_sha256" in item.tags]
             token = page.token
             if not token:
                 return sorted(versions, key=lambda version: version.number)
 
-    def _model(self, name: str) -> Any:
+    def _find_model(self, name: str) -> Any:
         try:
             return self.client.get_registered_model(check_name("name", name))
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise RegistryError(
-                f"no bundle {name!r} in the MLflow registry at {_shown(self.uri)}. Publish one"
-                " first."
+                f"no bundle {name!r} in the MLflow registry at {_hide_password(self.uri)}. Publish"
+                " one first."
             ) from error
 
-    def _aliases(self, name: str) -> dict[str, str]:
-        return {alias: str(number) for alias, number in self._model(name).aliases.items()}
+    def _read_aliases(self, name: str) -> dict[str, str]:
+        return {alias: str(number) for alias, number in self._find_model(name).aliases.items()}
 
-    def _line(self, name: str) -> list[str]:
+    def _read_champions(self, name: str) -> list[str]:
         """Return the champions so far, the present one last."""
-        model = self._model(name)
+        model = self._find_model(name)
         champion = model.aliases.get(CHAMPION)
         line = [number for number in model.tags.get(_LINE, "").split(",") if number]
         if champion is None:
@@ -228,7 +228,7 @@ class MlflowRegistry:
         return line[: len(line) - line[::-1].index(champion)]
 
     @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
+    def _hold_lock(self, name: str) -> Iterator[None]:
         """Hold off other promotions: MLflow has no such thing, but it makes only one model of a
         name.
         """
@@ -271,7 +271,7 @@ class MlflowRegistry:
                 raise
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _ask(self) -> Iterator[None]:
         """Ask with little patience, and say what MLflow says in our words."""
         # Through the environment, for MLflow's client takes none of this as an argument.
         unset = {name: value for name, value in _WHILE_ASKING.items() if name not in os.environ}
@@ -280,15 +280,15 @@ class MlflowRegistry:
             yield
         except MlflowException as error:
             raise RegistryError(
-                f"the MLflow registry at {_shown(self.uri)} refused or did not answer: {error}."
-                " Check the server."
+                f"the MLflow registry at {_hide_password(self.uri)} refused or did not answer:"
+                f" {error}. Check the server."
             ) from error
         finally:
             for name in unset:
                 os.environ.pop(name, None)
 
 
-def _version(item: Any) -> Version:
+def _read_version(item: Any) -> Version:
     return Version(
         name=item.name,
         number=int(item.version),
@@ -311,11 +311,12 @@ def _check_reachable(uri: str) -> None:
         socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_S).close()
     except OSError as error:
         raise RegistryError(
-            f"no MLflow server answers at {_shown(uri)} ({error}). Start it, or check --registry."
+            f"no MLflow server answers at {_hide_password(uri)} ({error}). Start it, or check"
+            " --registry."
         ) from error
 
 
-def _shown(uri: str) -> str:
+def _hide_password(uri: str) -> str:
     """Return an address without the password that may be in it."""
     parts = urlsplit(uri)
     return repr(

@@ -43,7 +43,7 @@ def tradeoff_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return a picture for each axis of which anything is known, and the baselines' figures."""
     blocks: list[Block | str] = []
     if not _is_drawn(evaluation, "quality"):
-        why = _why_unknown(evaluation, "quality")
+        why = _say_why_unknown(evaluation, "quality")
         blocks.append(f"The curve cannot be drawn: quality is unknown, because {why}.")
     else:
         blocks.append(
@@ -57,7 +57,7 @@ def tradeoff_section(evaluation: Evaluation, extras: Extras) -> Section:
         )
         ruled = bool(extras.chosen and extras.chosen.rules)
         blocks += [
-            _tradeoff_picture(evaluation, along, ruled=ruled)
+            _draw_tradeoff(evaluation, along, ruled=ruled)
             for along in _AXES
             if _is_drawn(evaluation, along)
         ]
@@ -67,7 +67,7 @@ def tradeoff_section(evaluation: Evaluation, extras: Extras) -> Section:
                 or "no request has prices and token counts for both models"
             )
             blocks.append(f"Quality against cost is not drawn: cost is unknown ({why}).")
-    return Section.of("tradeoff", "Cost and quality", *blocks, _baselines(evaluation))
+    return Section.of("tradeoff", "Cost and quality", *blocks, _tabulate_baselines(evaluation))
 
 
 def _is_drawn(evaluation: Evaluation, figure: str) -> bool:
@@ -76,17 +76,17 @@ def _is_drawn(evaluation: Evaluation, figure: str) -> bool:
     )
 
 
-def _why_unknown(evaluation: Evaluation, figure: str) -> str:
+def _say_why_unknown(evaluation: Evaluation, figure: str) -> str:
     return (
         evaluation.overall[figure].note if figure in evaluation.overall else "it was not evaluated"
     )
 
 
-def _tradeoff_picture(evaluation: Evaluation, along: str, *, ruled: bool) -> Picture:
+def _draw_tradeoff(evaluation: Evaluation, along: str, *, ruled: bool) -> Picture:
     curve = evaluation.curve
     assert curve is not None
     xs, band = curve.figures[along].value, curve.figures["quality"]
-    curves = _curves_along(evaluation, along)
+    curves = _find_curves(evaluation, along)
     # Without rules the router's own curve is that of the score: drawn twice it would hide itself.
     others = {name: columns for name, columns in curves.items() if ruled or name != "score"}
     name, title = _AXES[along]
@@ -107,19 +107,19 @@ def _tradeoff_picture(evaluation: Evaluation, along: str, *, ruled: bool) -> Pic
     legend = [("line router", "this router"), ("area router", "95 % interval")]
     legend += [(line_style(other), route_name(other)) for other in others]
     if evaluation.threshold is not None:
-        _cross(plot, evaluation.overall[along], evaluation.overall["quality"])
+        _draw_cross(plot, evaluation.overall[along], evaluation.overall["quality"])
         legend.append(("point chosen", "threshold in use"))
     return Picture(
         f"tradeoff-{along}",
         f"Quality against {name}",
         plot,
         tuple(legend),
-        _tradeoff_description(evaluation, along),
-        _every_tenth(along, curves) if curves else None,
+        _describe_tradeoff(evaluation, along),
+        _tabulate_curves(along, curves) if curves else None,
     )
 
 
-def _curves_along(evaluation: Evaluation, along: str) -> dict[str, Columns]:
+def _find_curves(evaluation: Evaluation, along: str) -> dict[str, Columns]:
     return {
         name: columns
         for name, columns in evaluation.baseline_curves.items()
@@ -127,14 +127,14 @@ def _curves_along(evaluation: Evaluation, along: str) -> dict[str, Columns]:
     }
 
 
-def _cross(plot: Plot, x: Estimate, y: Estimate) -> None:
+def _draw_cross(plot: Plot, x: Estimate, y: Estimate) -> None:
     """Draw an operating point with both its intervals."""
     plot.segment((x.low, y.value), (x.high, y.value), style="line whisker")
     plot.segment((x.value, y.low), (x.value, y.high), style="line whisker")
     plot.point(x.value, y.value, style="point chosen")
 
 
-def _tradeoff_description(evaluation: Evaluation, along: str) -> str:
+def _describe_tradeoff(evaluation: Evaluation, along: str) -> str:
     cheap, frontier = (
         as_text(evaluation.baselines.get(name, {}).get("quality"))
         for name in ("always_cheap", "always_frontier")
@@ -154,7 +154,7 @@ def _tradeoff_description(evaluation: Evaluation, along: str) -> str:
     return f"{text} The threshold in use {reached} and has a quality of {quality}."
 
 
-def _every_tenth(along: str, curves: dict[str, Columns]) -> Table:
+def _tabulate_curves(along: str, curves: dict[str, Columns]) -> Table:
     """Return the lines at every tenth of the frontier share."""
     shares = next(iter(curves.values()))["frontier_share"]
     figures = ["quality"] if along == "frontier_share" else ["cost", "quality"]
@@ -170,7 +170,7 @@ def _every_tenth(along: str, curves: dict[str, Columns]) -> Table:
     return Table.of(caption, ["frontier share", *columns], rows)
 
 
-def _baselines(evaluation: Evaluation) -> Table:
+def _tabulate_baselines(evaluation: Evaluation) -> Table:
     at = (
         ""
         if evaluation.threshold is None
@@ -201,13 +201,13 @@ def scores_section(evaluation: Evaluation, extras: Extras) -> Section:
         else (
             f"Needed means here: {_NEEDED[evaluation.target]}. A score that knows much has its"
             " upper bars to the right of its lower ones.",
-            _scores_picture(evaluation, histogram),
+            _draw_scores(evaluation, histogram),
         )
     )
     return Section.of("scores", "Scores by outcome", *blocks)
 
 
-def _scores_picture(evaluation: Evaluation, histogram: Histogram) -> Picture:
+def _draw_scores(evaluation: Evaluation, histogram: Histogram) -> Picture:
     low, high = histogram.edges[0], histogram.edges[-1]
     edges = list(histogram.edges) if high > low else [low - _HALF_A_BAR, high + _HALF_A_BAR]
     below = [sum(counts) for counts in zip(histogram.not_needed, histogram.unknown, strict=True)]
@@ -234,12 +234,12 @@ def _scores_picture(evaluation: Evaluation, histogram: Histogram) -> Picture:
         "Scores by outcome",
         plot,
         tuple(legend),
-        _scores_description(evaluation, histogram),
-        _scores_table(histogram),
+        _describe_scores(evaluation, histogram),
+        _tabulate_scores(histogram),
     )
 
 
-def _scores_description(evaluation: Evaluation, histogram: Histogram) -> str:
+def _describe_scores(evaluation: Evaluation, histogram: Histogram) -> str:
     needed, others, unknown = map(sum, (histogram.needed, histogram.not_needed, histogram.unknown))
     not_known = f", of {unknown:,} it is not known" if unknown else ""
     text = (
@@ -251,7 +251,7 @@ def _scores_description(evaluation: Evaluation, histogram: Histogram) -> str:
     return f"{text} The threshold in use is {threshold_text(evaluation.threshold)}."
 
 
-def _scores_table(histogram: Histogram) -> Table:
+def _tabulate_scores(histogram: Histogram) -> Table:
     counts = zip(histogram.needed, histogram.not_needed, histogram.unknown, strict=True)
     rows = [
         Row(f"{left:.4f} to {right:.4f}", tuple(f"{count:,}" for count in row))
@@ -276,16 +276,15 @@ def calibration_section(evaluation: Evaluation, extras: Extras) -> Section:
         " On the diagonal the two agree."
     ]
     blocks += [
-        _calibration_picture(evaluation, name, bins)
-        for name, bins in evaluation.calibration.items()
+        _draw_calibration(evaluation, name, bins) for name, bins in evaluation.calibration.items()
     ]
     if not evaluation.calibration:
-        why = _why_unknown(evaluation, "ece") or "no bins were kept"
+        why = _say_why_unknown(evaluation, "ece") or "no bins were kept"
         blocks = [f"Whether the probabilities hold is unknown: {why}."]
     return Section.of("calibration", "Calibration", *blocks)
 
 
-def _calibration_picture(evaluation: Evaluation, name: str, bins: CalibrationBins) -> Picture:
+def _draw_calibration(evaluation: Evaluation, name: str, bins: CalibrationBins) -> Picture:
     whose, figure = _WHOSE.get(name, ("a model", "ece"))
     ece, observed = evaluation.overall.get(figure), bins.observed
     shares: Sequence[float | None] = [
@@ -314,11 +313,11 @@ def _calibration_picture(evaluation: Evaluation, name: str, bins: CalibrationBin
         if ece
         else ""
     )
-    title, table = f"How often {whose} fails: {name}", _calibration_table(name, bins)
+    title, table = f"How often {whose} fails: {name}", _tabulate_calibration(name, bins)
     return Picture(f"calibration-{name}", title, plot, legend, description, table)
 
 
-def _calibration_table(name: str, bins: CalibrationBins) -> Table:
+def _tabulate_calibration(name: str, bins: CalibrationBins) -> Table:
     rows = [
         Row(
             f"{bins.edges[place]:.3f} to {bins.edges[place + 1]:.3f}",

@@ -43,7 +43,7 @@ def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> Rendera
         tables += [_slices(kind, parts, most_slices) for kind, parts in evaluation.slices.items()]
     # Text, not markup: notes quote names of the user's.
     notes = (Text(f"- {note}") for note in _notes(evaluation))
-    return Group(*_spaced(tables), *_findings(evaluation), *notes)
+    return Group(*_space_out(tables), *_findings(evaluation), *notes)
 
 
 def _overall(evaluation: Evaluation) -> Table:
@@ -53,7 +53,7 @@ def _overall(evaluation: Evaluation) -> Table:
         if evaluation.threshold is None
         else f"threshold {evaluation.threshold:.4g}"
     )
-    table = _plain_table(
+    table = _start_table(
         f"difficulty_score for target {evaluation.target}, {at}",
         ["figure", "value [95 % interval]", "requests"],
     )
@@ -70,7 +70,7 @@ def _baselines(evaluation: Evaluation) -> Table:
     )
     at = "" if evaluation.threshold is None else ", at the same frontier share"
     headings = ["routed by", *(_BASELINE_COLUMNS[name] for name in names)]
-    table = _plain_table(f"Beside the baselines{at}", headings)
+    table = _start_table(f"Beside the baselines{at}", headings)
     table.add_row("the score", *_cells(evaluation.overall, names), style="bold")
     for baseline, estimates in evaluation.baselines.items():
         table.add_row(baseline.replace("_", " "), *_cells(estimates, names))
@@ -85,7 +85,7 @@ def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
     more = f" (the {most} largest; {left} more in metrics.json)" if left > 0 else ""
     names = columns_with_values(_SLICE_COLUMNS, parts.values())
     headings = [kind, "requests", *(_SLICE_COLUMNS[name] for name in names)]
-    table = _plain_table(f"By {kind.replace('_', ' ')}{more}", headings)
+    table = _start_table(f"By {kind.replace('_', ' ')}{more}", headings)
     for name, estimates in in_order(list(parts.items())[:most]):
         mark = " (too few to judge)" if is_too_small(estimates) else ""
         # As Text: a slice's name may hold what rich takes for markup.
@@ -173,12 +173,12 @@ def economics_table(economics: Economics) -> RenderableType:
     ]
     lines = (Text(f"- {line}") for line in _lines(economics))
     verdict = Text.assemble((economics.verdict.answer, "bold"), f": {economics.verdict.text}")
-    return Group(*_spaced(tables), *lines, Text(""), verdict)
+    return Group(*_space_out(tables), *lines, Text(""), verdict)
 
 
 def _today(economics: Economics) -> Table:
     title = "Today: every request on the frontier model"
-    table = _plain_table(title, ["", "value [95 % interval]"], wrap=True)
+    table = _start_table(title, ["", "value [95 % interval]"], wrap=True)
     for name, label in _OVERALL.items():
         table.add_row(label, amount_text(economics.overall[name]))
     return table
@@ -188,7 +188,7 @@ def _plans(economics: Economics) -> Table:
     how = "at random" if "score" in economics.assumed else "by score"
     names = {"share": f"the simplest {economics.share:.0%} {how}", "policy": "the bundle's policy"}
     headings = ["", *(names.get(plan, plan) for plan in economics.plans)]
-    table = _plain_table("Kept on the cheap model", headings, wrap=True)
+    table = _start_table("Kept on the cheap model", headings, wrap=True)
     plans = economics.plans.values()
     for name, label in _PLAN.items():
         if any(name in figures for figures in plans):
@@ -199,7 +199,7 @@ def _plans(economics: Economics) -> Table:
 def _hosting(economics: Economics, plan: str) -> Table:
     which = "the simplest requests kept" if plan == "share" else "the bundle's policy"
     headings = ["", *_HOSTING.values()]
-    table = _plain_table(f"Hosting, USD a month: {which}", headings, wrap=True)
+    table = _start_table(f"Hosting, USD a month: {which}", headings, wrap=True)
     figures = economics.plans[plan]
     for shape in SHAPES:
         if f"{shape}_cost" in figures:
@@ -232,7 +232,7 @@ def _lines(economics: Economics) -> Iterator[str]:
 _FRAMELESS: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}
 
 
-def _plain_table(title: str, headings: Sequence[str], *, wrap: bool = False) -> Table:
+def _start_table(title: str, headings: Sequence[str], *, wrap: bool = False) -> Table:
     """Return an empty table: its first column heads the rows, the others stand to the right and,
     unless they may ``wrap``, on one line.
     """
@@ -248,6 +248,6 @@ def _plain_table(title: str, headings: Sequence[str], *, wrap: bool = False) -> 
     return table
 
 
-def _spaced(tables: Sequence[Table]) -> Iterator[RenderableType]:
+def _space_out(tables: Sequence[Table]) -> Iterator[RenderableType]:
     for table in tables:
         yield from (table, Text(""))

@@ -48,16 +48,16 @@ def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:
         "Does it pay?",
         Notice(tone, word, f"{verdict['text'][:1].upper()}{verdict['text'][1:]}."),
         f"By prices of {economics['prices_date']}.",
-        _break_even(economics["plot"]),
-        _hosting(economics),
-        _conditions(economics),
+        _draw_break_even(economics["plot"]),
+        _tabulate_hosting(economics),
+        _tabulate_conditions(economics),
         *(f"Assumed: {text}" for text in economics["assumed"].values()),
         *(f"Missing: {text}" for text in economics["missing"].values()),
         *economics["notes"],
     )
 
 
-def _break_even(plotted: Mapping[str, Any]) -> Picture:
+def _draw_break_even(plotted: Mapping[str, Any]) -> Picture:
     """Return saving against volume; above the line at zero it pays."""
     volumes: Sequence[float] = plotted["volumes"]
     curves = {
@@ -94,11 +94,11 @@ def _break_even(plotted: Mapping[str, Any]) -> Picture:
         tuple((style, _name(shape)) for shape, style in lines.items()),
         f"Saving a month {after}. Where a line crosses zero, that way to host breaks even. Shaded:"
         " 95 % intervals.",
-        _points(volumes, curves),
+        _tabulate_points(volumes, curves),
     )
 
 
-def _points(volumes: Sequence[float], curves: Mapping[str, Any]) -> Table:
+def _tabulate_points(volumes: Sequence[float], curves: Mapping[str, Any]) -> Table:
     def saving(curve: Mapping[str, Any], place: int) -> str:
         value, low, high = (curve[part][place] for part in ("value", "low", "high"))
         return amount_text(Estimate(value=value, low=low, high=high, note=UNKNOWN))
@@ -110,7 +110,7 @@ def _points(volumes: Sequence[float], curves: Mapping[str, Any]) -> Table:
     return Table.of("USD saved a month by volume", ["requests a month", *map(_name, curves)], rows)
 
 
-def _hosting(economics: Mapping[str, Any]) -> Table:
+def _tabulate_hosting(economics: Mapping[str, Any]) -> Table:
     """Return a row for each way to host the cheap model; those that an answer excludes say why."""
     rows = []
     for shape, (name, _) in _SHAPES.items():
@@ -125,7 +125,7 @@ def _hosting(economics: Mapping[str, Any]) -> Table:
     )
 
 
-def _conditions(economics: Mapping[str, Any]) -> Table:
+def _tabulate_conditions(economics: Mapping[str, Any]) -> Table:
     rows = [
         Row(condition["name"].replace("_", " "), (condition["state"], condition["text"]))
         for condition in economics["conditions"]

@@ -110,7 +110,7 @@ def _policy(**sources: str) -> str:
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~@!])")
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """Return text in which nothing is markup, on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
@@ -121,7 +121,7 @@ class Markdown:
     beside them say the same.
     """
 
-    escape: Callable[[str], str] = _escaped
+    escape: Callable[[str], str] = _escape
     """``str`` where the texts hold code spans of our own."""
     column: str = "---:"
     """Rule below every column but the first: figures stand to the right."""
@@ -178,7 +178,7 @@ def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str
         Section.of("figures", "Figures", _figures(evaluation), *tables),
         economics_section(evaluation, extras),
     ]
-    where = f" of {_escaped(extras.traffic)}" if extras.traffic else ""
+    where = f" of {_escape(extras.traffic)}" if extras.traffic else ""
     return Markdown().page(_title(extras), [section for section in sections if section]) + (
         f"\n{evaluation.counts['requests']:,} requests{where}. Slices, pictures and the rest:"
         " report.html and metrics.json.\n"

@@ -81,22 +81,22 @@ class Plot:
 
     def at_x(self, value: float) -> float:
         """Return where a value lies from the left."""
-        return _scaled(value, self.x, self.left, self.right)
+        return _scale(value, self.x, self.left, self.right)
 
     def at_y(self, value: float) -> float:
         """Return where a value lies from the top."""
-        return _scaled(value, self.y, self.bottom, self.top)
+        return _scale(value, self.y, self.bottom, self.top)
 
     def line(self, xs: Sequence[Number], ys: Sequence[Number], *, style: str) -> None:
         """Draw a line through the known points."""
-        if runs := _known_runs(xs, ys):
+        if runs := _split_runs(xs, ys):
             self._add(style, "".join(f"M{self._path(run)}" for run in runs))
 
     def band(
         self, xs: Sequence[Number], low: Sequence[Number], high: Sequence[Number], *, style: str
     ) -> None:
         """Fill the area between two lines, where both are known."""
-        for run in _known_runs(xs, low, high):
+        for run in _split_runs(xs, low, high):
             upper = [(x, above) for x, _, above in run]
             lower = [(x, below) for x, below, _ in reversed(run)]
             self._add(style, f"M{self._path(upper + lower)}Z")
@@ -149,7 +149,7 @@ def nice_ticks(low: float, high: float, *, most: int) -> tuple[tuple[float, ...]
     return tuple(round(place * step, 12) + 0.0 for place in range(first, last + 1)), digits
 
 
-def _scaled(value: float, axis: Axis, start: float, end: float) -> float:
+def _scale(value: float, axis: Axis, start: float, end: float) -> float:
     """Return where a value lies between two ends of a frame; values beyond the axis lie on its
     end.
     """
@@ -157,7 +157,7 @@ def _scaled(value: float, axis: Axis, start: float, end: float) -> float:
     return start + min(1.0, max(0.0, share)) * (end - start)
 
 
-def _known_runs(*columns: Sequence[Number]) -> list[list[tuple[float, ...]]]:
+def _split_runs(*columns: Sequence[Number]) -> list[list[tuple[float, ...]]]:
     """Return the rows of some columns, broken where one is unknown."""
     runs: list[list[tuple[float, ...]]] = [[]]
     for row in zip(*columns, strict=True):

@@ -50,7 +50,7 @@ def thresholds_section(evaluation: Evaluation, extras: Extras) -> Section:
     if curve is None:
         text = "Figures along the threshold are unknown: this evaluation holds no curve."
         return Section.of("thresholds", "Any threshold", text)
-    picture = _threshold_picture(evaluation, curve)
+    picture = _draw_thresholds(evaluation, curve)
     return Section.of(
         "thresholds",
         "Any threshold",
@@ -61,7 +61,7 @@ def thresholds_section(evaluation: Evaluation, extras: Extras) -> Section:
     )
 
 
-def _threshold_picture(evaluation: Evaluation, curve: Curve) -> Picture:
+def _draw_thresholds(evaluation: Evaluation, curve: Curve) -> Picture:
     inner = curve.threshold[1:-1] or curve.threshold  # the outermost lie far beyond the scores
     plot = Plot(
         Axis.over("threshold on difficulty_score", inner),
@@ -150,21 +150,21 @@ def _slices(kind: str, parts: Mapping[str, Estimates]) -> Iterator[Table]:
     """Yield the largest slices of a kind and, where there are more, all of them folded."""
     title, n = f"By {kind.replace('_', ' ')}", len(parts)
     if n <= _MOST_SHOWN:
-        yield _slice_table(title, kind, parts)
+        yield _tabulate_slices(title, kind, parts)
         return
     largest = list(parts.items())  # they come by size
     caption = f"{title}: the {_MOST_SHOWN} largest of {n:,}"
-    yield _slice_table(caption, kind, dict(largest[:_MOST_SHOWN]))
+    yield _tabulate_slices(caption, kind, dict(largest[:_MOST_SHOWN]))
     caption = (
         f"{title}: the {_MOST_FOLDED} largest of {n:,}, {n - _MOST_FOLDED:,} smaller ones in"
         " metrics.json"
         if n > _MOST_FOLDED
         else f"{title}: all of {n:,}"
     )
-    yield _slice_table(caption, kind, dict(largest[:_MOST_FOLDED]), folded=True)
+    yield _tabulate_slices(caption, kind, dict(largest[:_MOST_FOLDED]), folded=True)
 
 
-def _slice_table(
+def _tabulate_slices(
     caption: str, kind: str, parts: Mapping[str, Estimates], *, folded: bool = False
 ) -> Table:
     names = columns_with_values(_SLICE_FIGURES, parts.values())
@@ -211,7 +211,7 @@ def mistakes_section(evaluation: Evaluation, extras: Extras) -> Section:
     if not extras.texts_shown:
         text += " Texts are left out; 'difficulty evaluate --show-texts' shows them."
     tables = (
-        _mistake_table(caption, shown, n, texts_shown=extras.texts_shown)
+        _tabulate_mistakes(caption, shown, n, texts_shown=extras.texts_shown)
         for caption, shown, n in (
             ("Kept, but the frontier model was needed", mistakes.kept, mistakes.n_kept),
             ("Sent, but not needed", mistakes.sent, mistakes.n_sent),
@@ -220,7 +220,9 @@ def mistakes_section(evaluation: Evaluation, extras: Extras) -> Section:
     return Section.of("mistakes", "Worst mistakes", text, *tables)
 
 
-def _mistake_table(caption: str, shown: Sequence[Mistake], n: int, *, texts_shown: bool) -> Table:
+def _tabulate_mistakes(
+    caption: str, shown: Sequence[Mistake], n: int, *, texts_shown: bool
+) -> Table:
     counted = f"{len(shown)} of {n:,}" if n > len(shown) else f"{n:,}"
     columns = (*_MISTAKE_COLUMNS, "text") if texts_shown else _MISTAKE_COLUMNS
     rows = [_mistake_row(mistake, texts_shown=texts_shown) for mistake in shown]
@@ -239,10 +241,10 @@ def _mistake_row(mistake: Mistake, *, texts_shown: bool) -> Row:
         *(UNKNOWN if number is None else f"{number:.3f}" for number in numbers),
         "a rule" if mistake.by_rule else "the score",
     )
-    return Row(mistake.id, (*cells, _shortened(mistake.text or "")) if texts_shown else cells)
+    return Row(mistake.id, (*cells, _shorten(mistake.text or "")) if texts_shown else cells)
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     words = " ".join(text.split())
     return words if len(words) <= LONGEST_TEXT else f"{words[: LONGEST_TEXT - 1].rstrip()}\u2026"
 
@@ -286,7 +288,7 @@ def lineage_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return what was judged by what."""
     counts = (f"{name.replace('_', ' ')} {count:,}" for name, count in evaluation.counts.items())
     facts = [("traffic", extras.traffic or UNKNOWN), ("requests", ", ".join(counts))]
-    facts += list(_flat(evaluation.lineage)) or [
+    facts += list(_flatten(evaluation.lineage)) or [
         ("scorer", "unknown: this evaluation does not say")
     ]
     expected = [_expected(evaluation, extras.chosen)] if extras.chosen else []
@@ -304,7 +306,7 @@ def _expected(evaluation: Evaluation, chosen: Chosen) -> Table:
     return Table.of("What was expected of the threshold, and what is found here", columns, rows)
 
 
-def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flatten(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield each entry of nested mappings by its full name: what a lineage holds changes with
     what it is of.
     """
@@ -312,7 +314,7 @@ def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
         full = f"{prefix}{name}".replace("_", " ")
         match value:
             case Mapping():
-                yield from _flat(value, f"{full}, ")
+                yield from _flatten(value, f"{full}, ")
             case None:
                 yield full, UNKNOWN
             case int():

@@ -86,7 +86,7 @@ class ReloadingRouter:
         self._refused = _Refused()
         folder = locate()
         # Before it is read: what changes in between is seen as new at the first look.
-        self._mark = _mark_of(folder)
+        self._mark = _take_mark(folder)
         bundle = read_trusted(folder, trust)
         self._router = checked_router(bundle, threads=threads)
         self._digest = bundle.digest
@@ -179,7 +179,7 @@ class ReloadingRouter:
         mark: Hashable = None
         try:
             folder = self._locate()
-            mark = _mark_of(folder)
+            mark = _take_mark(folder)
             if mark == self._mark:
                 self.last_error, self._refused = None, _Refused()
                 return False
@@ -238,7 +238,7 @@ def follow_path(path: str | Path) -> Callable[[], Path]:
     followed = Path(path)
 
     def locate() -> Path:
-        folder = followed.parent / _pointed_at(followed) if followed.is_file() else followed
+        folder = followed.parent / _read_pointer(followed) if followed.is_file() else followed
         if not folder.is_dir():
             raise BundleNotFoundError(
                 f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'."
@@ -268,7 +268,7 @@ def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
     return router
 
 
-def _pointed_at(file: Path) -> str:
+def _read_pointer(file: Path) -> str:
     content = file.read_bytes()[: _LONGEST_POINTER + 1]
     lines = content.decode(errors="replace").split("\n")
     if (
@@ -283,7 +283,7 @@ def _pointed_at(file: Path) -> str:
     return lines[0].strip()
 
 
-def _mark_of(folder: Path) -> Hashable:
+def _take_mark(folder: Path) -> Hashable:
     """Return what changes when the folder or a file in it is replaced or written to."""
     stats = [(path.name, path.lstat()) for path in sorted(folder.iterdir())]
     return str(folder), tuple(

@@ -160,7 +160,7 @@ class Router:
             The request's own token count, where the gateway has one; else the scorer's tokenizer
             counts.
         """
-        return self._noted(self.consider(Request(messages, task, tokens)))
+        return self._note(self.consider(Request(messages, task, tokens)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; scored in batches, much faster than one
@@ -169,7 +169,7 @@ class Router:
         pending = [self._look_at(request) for request in requests]
         self._exit_early([look for look in pending if look.is_open])
         self._score_all([look for look in pending if look.is_open])
-        return [self._noted(self._conclude(look)) for look in pending]
+        return [self._note(self._conclude(look)) for look in pending]
 
     async def adecide(
         self, messages: Messages, task: str | None = None, *, tokens: int | None = None
@@ -253,7 +253,7 @@ class Router:
             if request.task is not None and not isinstance(request.task, str):
                 raise InvalidValueError("task", request.task, rule="be a string or None")
             if request.tokens is not None:
-                look.tokens, look.source = _checked_tokens(request.tokens), "request"
+                look.tokens, look.source = _check_tokens(request.tokens), "request"
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
                 if look.verdict:
                     return look  # without tokenizing: the caller has counted
@@ -282,9 +282,9 @@ class Router:
                 look.error = error
         if look.verdict is None:
             look.verdict, score = Verdict(self.policy.on_error, "scorer_error"), None
-        return self._decision(look, look.verdict, score)
+        return self._build_decision(look, look.verdict, score)
 
-    def _noted(self, decision: Decision) -> Decision:
+    def _note(self, decision: Decision) -> Decision:
         """Count and log a decision that was made without a score because none could be had."""
         if decision.reason == "scorer_error":
             with self._lock:
@@ -292,7 +292,7 @@ class Router:
             logger.warning("request not scored, sent to %s: %s", decision.model, decision.error)
         return decision
 
-    def _decision(self, look: _Look, verdict: Verdict, score: Score | None) -> Decision:
+    def _build_decision(self, look: _Look, verdict: Verdict, score: Score | None) -> Decision:
         cheap = verdict.route == "cheap"
         scored_by: ScoredBy | None = (
             "scorer" if score else None if look.early_score is None else "early"
@@ -345,7 +345,7 @@ class _Look:
         return self.request.task if isinstance(self.request.task, str) else None
 
 
-def _checked_tokens(tokens: int) -> int:
+def _check_tokens(tokens: int) -> int:
     # A gateway may pass on what a client sent; True is an int to Python.
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise InvalidValueError("tokens", tokens, rule="be 0 or more")

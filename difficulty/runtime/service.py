@@ -63,11 +63,11 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
             raise InvalidValueError(
                 "request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})"
             )
-    with _opened(path) as file:
+    with _open(path) as file:
         try:  # a gzip is found damaged while it is read
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield _row(line, number)
+                    yield _read_row(line, number)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InvalidValueError(
                 "request file", path.name, rule="be whole", hint=f"It is damaged ({error})."
@@ -95,7 +95,7 @@ def chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _open(path: Path) -> Iterator[IO[bytes]]:
     if str(path) == "-":
         yield sys.stdin.buffer
     elif path.suffix.lower() == ".gz":
@@ -106,7 +106,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             yield file
 
 
-def _row(line: bytes, number: int) -> RequestRow:
+def _read_row(line: bytes, number: int) -> RequestRow:
     try:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
@@ -124,7 +124,7 @@ def request_row(content: object, number: int) -> RequestRow:
     messages = content.get("prompt") if content.get("messages") is None else content["messages"]
     if not isinstance(messages, str | list):
         return _unreadable(number, f"have messages or prompt: got {sorted(content)}", name=name)
-    task, tokens = _text(content.get("task")), _count(content.get("prompt_tokens"))
+    task, tokens = _read_text(content.get("task")), _read_count(content.get("prompt_tokens"))
     return RequestRow(name, Request(messages, task, tokens))
 
 
@@ -133,11 +133,11 @@ def _unreadable(number: int, rule: str, *, name: str = "") -> RequestRow:
     return RequestRow(name or str(number), Request([]), f"line {number} must {rule}")
 
 
-def _text(value: Any) -> str | None:
+def _read_text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _count(value: Any) -> int | None:
+def _read_count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 

@@ -39,7 +39,7 @@ def score_rows(
         outputs = scorer.score_many(ids)
         for index, (row, problem) in enumerate(zip(chunk, problems, strict=True)):
             values = {name: float(outputs[name][index]) for name in scorer.outputs}
-            problem = problem or _not_a_number(values)
+            problem = problem or _check_numbers(values)
             shown = {name: None if problem else round(value, 7) for name, value in values.items()}
             rarely = {
                 **({"truncated": True} if cut[index] else {}),
@@ -68,7 +68,7 @@ def write_rows(
     return counts
 
 
-def _not_a_number(values: dict[str, float]) -> str | None:
+def _check_numbers(values: dict[str, float]) -> str | None:
     try:
         Score.of(values)
     except ScoringError as error:

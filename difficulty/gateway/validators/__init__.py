@@ -44,8 +44,8 @@ class Answer:
         message = _mapping(first.get("message"))
         calls = message.get("tool_calls")
         return cls(
-            _text(message.get("content")),
-            tuple(map(_tool_call, calls)) if isinstance(calls, Sequence) else (),
+            _read_text(message.get("content")),
+            tuple(map(_read_tool_call, calls)) if isinstance(calls, Sequence) else (),
             first.get("finish_reason"),
         )
 
@@ -93,7 +93,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _text(content: Any) -> str:
+def _read_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence):
@@ -105,7 +105,7 @@ def _text(content: Any) -> str:
     return ""
 
 
-def _tool_call(call: Any) -> ToolCall:
+def _read_tool_call(call: Any) -> ToolCall:
     function = _mapping(_mapping(call).get("function"))
     return ToolCall(str(function.get("name") or ""), str(function.get("arguments") or ""))
 

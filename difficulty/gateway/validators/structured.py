@@ -82,9 +82,9 @@ class JsonSchema:
     """
 
     def __init__(self, *, schema: Mapping[str, Any] | None = None, fenced: bool = False) -> None:
-        self._kind = _validator_class()
+        self._kind = _build_validator_class()
         self.fenced = fenced
-        self._own = None if schema is None else self._validator(schema)
+        self._own = None if schema is None else self._compile(schema)
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether the text conforms."""
@@ -92,10 +92,10 @@ class JsonSchema:
             return None
         validator = self._own
         if validator is None:
-            schema = _asked_schema(asked)
+            schema = _read_schema(asked)
             if schema is None:
                 return None
-            validator = self._validator(schema)
+            validator = self._compile(schema)
         try:
             value = parse_json(answer.text, fenced=self.fenced)
         except ValueError as error:
@@ -107,7 +107,7 @@ class JsonSchema:
             else Verdict(False, f"{problem.validator} at {problem.json_path:.100}")
         )
 
-    def _validator(self, schema: Mapping[str, Any]) -> Any:
+    def _compile(self, schema: Mapping[str, Any]) -> Any:
         from jsonschema.exceptions import SchemaError
         from referencing import Registry
 
@@ -120,14 +120,14 @@ class JsonSchema:
         return self._kind(schema, registry=Registry())  # an empty one: no reference is fetched
 
 
-def _asked_schema(asked: Asked) -> Mapping[str, Any] | None:
+def _read_schema(asked: Asked) -> Mapping[str, Any] | None:
     named = asked.response_format.get("json_schema")
     schema = named.get("schema") if isinstance(named, Mapping) else None
     return schema if isinstance(schema, Mapping) else None
 
 
 @lru_cache(maxsize=1)
-def _validator_class() -> Any:
+def _build_validator_class() -> Any:
     """Return the validator of the draft with its two pattern keywords on the clock."""
     try:
         from jsonschema import Draft202012Validator, ValidationError
@@ -192,11 +192,13 @@ class OfferedTool:
             if not (offered and is_required):
                 return None
             return Verdict(False, "no tool call, though one was required")
-        problem = next(filter(None, (_problem(call, offered) for call in answer.tool_calls)), "")
+        problem = next(
+            filter(None, (_find_problem(call, offered) for call in answer.tool_calls)), ""
+        )
         return Verdict(not problem, problem)
 
 
-def _problem(call: ToolCall, offered: Mapping[str, Any]) -> str:
+def _find_problem(call: ToolCall, offered: Mapping[str, Any]) -> str:
     """Return what is wrong with a call, or an empty string."""
     if call.name not in offered:
         return "a tool that was not offered"
@@ -207,10 +209,10 @@ def _problem(call: ToolCall, offered: Mapping[str, Any]) -> str:
     if not isinstance(arguments, dict):
         return "arguments are no object"
     parameters = offered[call.name].get("parameters")
-    return _mismatch(arguments, parameters) if isinstance(parameters, Mapping) else ""
+    return _find_mismatch(arguments, parameters) if isinstance(parameters, Mapping) else ""
 
 
-def _mismatch(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> str:
+def _find_mismatch(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> str:
     required, properties = parameters.get("required") or (), parameters.get("properties") or {}
     missing = [name for name in required if name not in arguments]
     if missing:

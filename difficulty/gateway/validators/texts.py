@@ -110,7 +110,7 @@ class Refusal:
         if unknown := sorted({*chosen} - {*PHRASES}):
             raise UnknownNameError("language", unknown[0], PHRASES)
         listed = [*phrases, *(phrase for name in chosen for phrase in PHRASES[name])]
-        self._phrases = [*map(_plain, listed)]
+        self._phrases = [*map(_normalise, listed)]
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether the answer does not decline; ``None`` for one without text."""
@@ -119,12 +119,12 @@ class Refusal:
             return None
         if len(text) > _LONGEST:
             return Verdict(True)
-        beginning = _plain(text[:_WITHIN])
+        beginning = _normalise(text[:_WITHIN])
         declines = any(phrase in beginning for phrase in self._phrases)
         return Verdict(not declines, "declines" if declines else "")
 
 
-def _plain(text: str) -> str:
+def _normalise(text: str) -> str:
     return unicodedata.normalize("NFC", text).translate(_PLAIN).casefold()
 
 
@@ -147,7 +147,7 @@ class Pattern:
     """
 
     def __init__(self, *, pattern: str, absent: bool = False, max_chars: int = 20_000) -> None:
-        regex = _regex()
+        regex = _import_regex()
         try:
             self._pattern = regex.compile(pattern)
         except regex.error as error:
@@ -173,10 +173,10 @@ def search(pattern: str, text: str) -> bool:
     """Return whether a pattern that is not trusted is found; raises ``TimeoutError`` after 50
     milliseconds.
     """
-    return _regex().search(pattern, text, timeout=_TIMEOUT_S) is not None
+    return _import_regex().search(pattern, text, timeout=_TIMEOUT_S) is not None
 
 
-def _regex() -> Any:
+def _import_regex() -> Any:
     try:
         import regex
     except ImportError as error:
