@@ -123,9 +123,7 @@ class Journal(Form):
 
     @property
     def champions(self) -> list[int]:
-        """Champions so far, those that were rolled back left out; the last one is the present
-        one.
-        """
+        """Champions so far without those that were rolled back, the present one last."""
         line: list[int] = []
         for event in self.events:
             if event.event == "promoted":

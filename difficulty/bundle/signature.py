@@ -36,9 +36,7 @@ class Signer(NamedTuple):
     """Who signed."""
 
     fingerprint: str
-    """sha256 of the public key as a PEM file, or of the signing certificate as DER; hexadecimal
-    digits.
-    """
+    """sha256, in hexadecimal digits: of the public key as PEM, or the certificate as DER."""
     subject: str | None = None
     """Subject of the signing certificate, as ``CN=release,O=Example``; ``None`` for a bare key."""
 
@@ -227,9 +225,7 @@ def _check_files(bundle: Bundle, statement: _Statement) -> None:
 
 
 def _build_verifier(model_signing: Any, signer: Signer, trust: Trust) -> Any:
-    """Return what verifies a signature by ``signer``, if ``trust`` holds a key or certificates for
-    it.
-    """
+    """Return what verifies a signature by ``signer``, if ``trust`` has the means."""
     config = model_signing.verifying.Config()
     if signer.subject is None:
         for path in trust.public_keys:
@@ -277,9 +273,7 @@ def _compute_fingerprint(path: Path) -> str:
 
 @contextmanager
 def _unlock(key: SigningKey) -> Iterator[Path]:
-    """Give the path of a private key that opens without a password; one that was decrypted goes
-    through a pipe, never to the disk.
-    """
+    """Give the path of a key that needs no password; a decrypted one never is on disk."""
     path, serialization = key.private_key, _import_cryptography().serialization
     content = _read_key(path)
     encrypted = _is_encrypted(content)

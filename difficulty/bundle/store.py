@@ -51,9 +51,7 @@ class Bundle:
     """Content of every file but the manifest and the signature, by name."""
     manifest_bytes: bytes
     signature: bytes | None = None
-    """Content of the file ``signature``; reading does not check it, see
-    :func:`difficulty.bundle.signature.verify_signature`.
-    """
+    """Content of the file ``signature``; reading does not check it."""
 
     @property
     def label(self) -> str:
@@ -74,9 +72,7 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """One hash of the whole folder, signature included: two bundles with the same digest are
-        equal byte for byte.
-        """
+        """One hash of the whole folder, signature included."""
         signature = "" if self.signature is None else _sha256(self.signature)
         return _sha256(f"{_sha256(self.manifest_bytes)} {signature}".encode())
 
@@ -219,9 +215,7 @@ class Trust(Form):
     certificates: tuple[Path, ...] = ()
     """PEM files of root and intermediate certificates that signing certificates must lead to."""
     subjects: tuple[str, ...] = ()
-    """Subjects a signing certificate may have, as ``CN=release,O=Example``; empty: any that leads
-    to a root.
-    """
+    """Subjects of signing certificates, as ``CN=release,O=Example``; empty: any."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

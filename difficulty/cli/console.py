@@ -76,9 +76,7 @@ def warn(text: str) -> None:
 
 
 def print_json(content: Any) -> None:
-    """Print one JSON object, in ASCII: it passes through every terminal, and lone surrogates
-    survive.
-    """
+    """Print JSON, in ASCII: it passes through every terminal, and lone surrogates survive."""
     say(json.dumps(content, default=str))
 
 
@@ -89,9 +87,7 @@ def print_result(content: Mapping[str, Any], text: str, *, json: bool) -> None:
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """Show what is being done, with a spinner and the time, on standard error; nothing where that
-    is no terminal.
-    """
+    """Show what is being done, with a spinner and the time, where there is a terminal."""
     with _progress() as show:
         yield show
 

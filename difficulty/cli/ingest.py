@@ -115,9 +115,7 @@ def print_summary(summary: Summary) -> None:
 
 
 def _print_labels(figures: Mapping[str, Any]) -> None:
-    """Print what a label source says: its plain figures on one line, those of each judge or outcome
-    on one line each.
-    """
+    """Print what a label source says, figures of each judge or outcome on their own line."""
     nested = [part for part in figures.values() if isinstance(part, Mapping)]
     plain = {
         name: figure

@@ -186,9 +186,7 @@ def print_parity(parity: ParityReport) -> None:
 
 
 def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
-    """Print an operating point: what was expected when it was chosen, and what the test samples
-    say.
-    """
+    """Print an operating point: what was expected of it, and what the test samples say."""
     from rich.table import Table
 
     from difficulty.report.wording import as_text
@@ -207,9 +205,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
 
 
 def print_promise(point: OperatingPoint) -> None:
-    """Print what is guaranteed of a point, what it rests on, and how many samples would tell
-    more.
-    """
+    """Print what is guaranteed of a point, on what, and how many samples would tell more."""
     if point.guarantee:
         say(f"guaranteed: {point.guarantee}")
     say(f"assumed: {'; '.join(point.assumed)}")
@@ -218,9 +214,7 @@ def print_promise(point: OperatingPoint) -> None:
 
 
 def _read_least_familiarity(run: Run, asked: str | None) -> float | str | None:
-    """Return the least familiarity that was asked for; ``recommended`` stands for the run's
-    recommendation.
-    """
+    """Return the least familiarity that was asked for, perhaps the run's recommendation."""
     if asked != "recommended":
         try:
             return None if asked is None else float(asked)

@@ -66,9 +66,7 @@ def sign(
 def build_key(
     private_key: Path, certificate: Path | None = None, chain: Sequence[Path] = ()
 ) -> SigningKey:
-    """Return the key to sign with; its password comes from ``DIFFICULTY_SIGNING_PASSWORD``, or is
-    asked for at a terminal.
-    """
+    """Return the key to sign with; its password is asked for when it is needed."""
     if chain and certificate is None:
         raise SigningKeyError(
             "a certificate chain needs the signing certificate too: got none. Pass --certificate."
@@ -82,9 +80,7 @@ def build_key(
 
 
 def open_key(private_key: Path | None) -> SigningKey | None:
-    """Return the key that ``--sign-key`` names, tried before long work; may ask for its
-    password.
-    """
+    """Return the key of ``--sign-key``, tried before long work; may ask for its password."""
     return opened(build_key(private_key)) if private_key else None
 
 
@@ -105,9 +101,7 @@ def build_trust(
     certificates: Sequence[Path] = (),
     subjects: Sequence[str] = (),
 ) -> Trust | None:
-    """Return whose signature is required; ``None`` when none is. Options count before the file,
-    which a variable may have named.
-    """
+    """Return whose signature is required; options count before the file."""
     if not (keys or certificates or subjects):
         return load_trust(file) if file else None
     if subjects and not certificates:

@@ -183,9 +183,7 @@ def _build_tracker(uri: str, experiment: str) -> Tracker:
 
 
 def search_table(search: SearchRecord, *, most: int = 8) -> RenderableType:
-    """Return a search as a table of the ``most`` best candidates and the chosen one, with a line on
-    what was left untried.
-    """
+    """Return the ``most`` best candidates, the chosen one, and what was left untried."""
     ranked = sorted(search.tried, key=lambda candidate: candidate.behind_best)
     table = Table(
         "tried",

@@ -40,9 +40,7 @@ class Sink(Protocol):
         """Take a batch, whole or not at all; raise when that is not possible."""
 
     def sync(self, *, now: bool = False) -> None:
-        """Make durable what is due, or everything; called after every batch, and twice a second
-        without any.
-        """
+        """Make durable what is due, or all; called after each batch and twice a second."""
 
     def close(self) -> None:
         """Make everything durable and let go of files."""
@@ -122,9 +120,7 @@ class DecisionLog:
         self._thread.start()
 
     def write(self, event: DecisionEvent) -> bool:
-        """Hand an event to the thread; ``False`` when it was dropped. Safe to call from several
-        threads.
-        """
+        """Hand an event to the thread, from any thread; ``False`` when it was dropped."""
         with self._lock:  # numbers follow the order of the queue
             # One that is dropped gets a number too: readers see from the gap that it is missing.
             numbered = replace(event, seq=next(self._numbers), writer=self.writer)
@@ -147,9 +143,7 @@ class DecisionLog:
         return False
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until what was written so far has reached the sinks and was synced; ``False`` after
-        ``timeout`` seconds.
-        """
+        """Wait until all so far is written and synced; ``False`` after ``timeout`` seconds."""
         request, until = _Flush(threading.Event()), time.monotonic() + timeout
         try:
             self._queue.put(request, timeout=timeout)
@@ -158,9 +152,7 @@ class DecisionLog:
         return request.done.wait(max(0.0, until - time.monotonic()))
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Write what waits and close the sinks; ``False`` when that takes longer than ``timeout``
-        seconds. May be called twice.
-        """
+        """Write what waits and close the sinks; ``False`` after ``timeout`` seconds."""
         with self._lock:  # after it no event is put behind the end
             closed, self._closed = self._closed, True
         if not closed:
@@ -189,9 +181,7 @@ class DecisionLog:
                 return
 
     def _batch(self) -> list[DecisionEvent | _Flush | None]:
-        """Wait for something, then take what is there without waiting, up to the end; nothing after
-        half a second of silence.
-        """
+        """Wait half a second for something, then take what is there, up to the end."""
         batch: list[DecisionEvent | _Flush | None] = []
         try:
             batch.append(self._queue.get(timeout=_TICK_S))
@@ -233,7 +223,5 @@ class DecisionLog:
 
 
 def writer_name() -> str:
-    """Return a name for a writer that no other process has: time, process, chance. It sorts by
-    time; order within it is by number.
-    """
+    """Return a name that no other process has and that sorts by time."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -120,9 +120,7 @@ class JsonLinesSink:
             os.close(file)
 
     def _take_back(self) -> None:
-        """Cut off what was written of a batch, so that no half line stands before the next; where
-        that fails, leave the file.
-        """
+        """Cut off what was written of a batch; where that fails, leave the file."""
         try:
             os.ftruncate(self._file, self._size)
         except OSError:
@@ -136,9 +134,7 @@ class JsonLinesSink:
 
 
 def event_line(event: DecisionEvent) -> bytes:
-    """Return an event as one line, in ASCII: lone surrogates survive, and no other line separator
-    occurs in it.
-    """
+    """Return an event as a line of ASCII: lone surrogates survive, and it is one line."""
     return json.dumps(event.as_dict(), separators=(",", ":"), default=str).encode("ascii") + b"\n"
 
 

@@ -38,9 +38,7 @@ Redact = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
 class Decider(Protocol):
-    """What decides: a :class:`difficulty.runtime.Router`, or something that holds one and may
-    exchange it.
-    """
+    """What decides: a router, or what holds one and may exchange it."""
 
     @property
     def current(self) -> Router:
@@ -144,15 +142,11 @@ class Gateway:
         return self._find_checker(visit.policy)(answer, visit.asked)
 
     def is_slow(self, visit: Visit) -> bool:
-        """Return whether checking may take its time, so that an event loop should not wait for
-        it.
-        """
+        """Return whether an event loop should not wait for checks, as they may take long."""
         return self._find_checker(visit.policy).slow
 
     def falls_back(self, visit: Visit, call: Call) -> bool:
-        """Return whether the frontier model is to be called because the cheap answer failed
-        validation, and note that.
-        """
+        """Return whether the cheap answer failed validation and the frontier model is asked."""
         is_cheap_answer = call.side == "cheap" and call.role == "answer" and call.error is None
         if is_cheap_answer and call.passed is False and visit.policy.fallback.on_validation_failure:
             visit.fallback = "validation"
@@ -166,9 +160,7 @@ class Gateway:
         return event
 
     def _find_checker(self, policy: Policy) -> Checker:
-        """Return the validators of a policy; those of a bundle that was loaded meanwhile are built
-        with the first request.
-        """
+        """Return a policy's validators, built with the first request after a bundle's change."""
         validators = self._validators  # read once: another thread may put others in its place
         if validators.policy is not policy:
             try:

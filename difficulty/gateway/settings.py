@@ -45,9 +45,7 @@ class GatewaySettings(Form):
 
     bundle: Path
     follow: bool = False
-    """Whether to take up a bundle that comes to the same path later, once it has passed every
-    check.
-    """
+    """Whether to take up bundles that come to the same path later and pass every check."""
     follow_interval_s: Annotated[float, above(0)] = 5.0
     """Seconds between two looks at that path, or that registry."""
     registry: str | None = None
@@ -61,9 +59,7 @@ class GatewaySettings(Form):
     threads: Annotated[int, at_least(1)] = 1
     """Threads ONNX Runtime may use for one request."""
     mode: Literal["hook", "auto_router"] = "hook"
-    """Who names the model: a hook before the call, or the gateway's own router, which asks for
-    it.
-    """
+    """Who names the model: a hook before the call, or the gateway's own router."""
     models: tuple[str, ...] = ("auto",)
     """Model names that are routed; requests for any other are left alone."""
     cheap: str = "cheap"

@@ -83,15 +83,11 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         self._shadows: set[asyncio.Task[None]] = set()
 
     def __deepcopy__(self, memo: object) -> DifficultyHandler:
-        """Return itself: LiteLLM copies its configuration, the plugin in it, and there is one log
-        and one session.
-        """
+        """Return itself: LiteLLM copies its configuration, this in it, and the log is one."""
         return self
 
     async def classify(self, context: Any) -> str | None:
-        """Return the tier of a request: that of its visit, or without one that of a decision made
-        here, which is not logged.
-        """
+        """Return the tier of a request: its visit's, or that of a decision that is not logged."""
         visit = self._find_visit(context.metadata)
         if visit is not None:
             return TIERS[visit.route]
@@ -101,9 +97,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any] | None:
-        """Decide on a request for a routed model, and in the mode ``hook`` name the model to
-        call.
-        """
+        """Decide on a request for a routed model; in the mode ``hook`` name the model."""
         if call_type not in _ROUTED_CALLS or data.get("model") not in self.settings.models:
             return None
         if not isinstance(data.get("metadata"), dict):
@@ -173,9 +167,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
-        """Send a stream on, or hold it back until it is checked, as the policy says; log at its
-        end.
-        """
+        """Send a stream on, or hold it back until it is checked; log at its end."""
         visit = self._find_visit(request_data.get("metadata"))
         if visit is None:
             async for chunk in response:
@@ -239,9 +231,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             yield chunk
 
     async def _fall_back(self, visit: Visit, data: dict[str, Any]) -> Any:
-        """Call the frontier model once; where that fails too, the cheap answer is better than
-        none.
-        """
+        """Call the frontier model once; if that fails, the cheap answer is better than none."""
         since = time.perf_counter()
         try:
             response = await self._call("frontier", data)
@@ -277,9 +267,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             self.visits.close(visit)
 
     async def _call(self, side: Route, data: Mapping[str, Any], *, stream: bool = False) -> Any:
-        """Call one of the models with what the client asked for, on the account of the client's
-        key.
-        """
+        """Call one of the models as the client asked, on the account of the client's key."""
         from litellm.proxy.proxy_server import llm_router
 
         if llm_router is None:
@@ -303,9 +291,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         )
 
     async def _note(self, visit: Visit, role: CallRole, response: Any, *, since: float) -> Call:
-        """Note a call with its answer; your own functions are asked in another thread, for a
-        bounded time.
-        """
+        """Note a call with its answer; your functions are asked in a thread, for a bounded time."""
         body = response if isinstance(response, dict) else response.model_dump()
         answer, usage, latency_ms = Answer.of(body), _read_usage(body), _ms_since(since)
         if not self.gateway.is_slow(visit):
@@ -342,9 +328,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             task.add_done_callback(self._shadows.discard)
 
     def _follow_overruling(self, visit: Visit, response: Any) -> None:
-        """Follow LiteLLM where it called another model than it was told, without a failure: its
-        router has rules of its own.
-        """
+        """Follow LiteLLM where it called another model by a rule of its own."""
         group = _find_group(response)
         called = next((side for side, name in self._groups.items() if name == group), None)
         if called is not None and called != visit.route and visit.fallback is None:
@@ -392,9 +376,7 @@ def build_handler() -> DifficultyHandler:
 
 
 def __getattr__(name: str) -> Any:
-    """Build the handler when the proxy asks for it by name; importing this module loads no
-    bundle.
-    """
+    """Build the handler when the proxy asks for it; importing this module loads no bundle."""
     if name == "handler":
         return build_handler()
     raise AttributeError(name)
@@ -423,9 +405,7 @@ def _read_mark(metadata: Any) -> dict[str, Any]:
 
 
 def _find_role(visit: Visit) -> CallRole:
-    """Return what the call that is over was: after a noted failure of the cheap model, the
-    fallback.
-    """
+    """Return what the call was: after a noted failure of the cheap model, the fallback."""
     return "answer" if visit.fallback is None else "fallback"
 
 

@@ -118,9 +118,7 @@ def proxy_config(
 def _build_routed(
     name: str, mode: str, frontier: Upstream, prices: Prices | None
 ) -> dict[str, Any]:
-    """Return the model that clients ask for; for the hook, it is the frontier model, should the
-    hook not be there.
-    """
+    """Return the model that clients ask for; the frontier one, should the hook be missing."""
     if mode == "hook":
         return _build_deployment(name, frontier, _name_costs(prices, FRONTIER))
     tiers = {"SIMPLE": CHEAP, "MEDIUM": CHEAP, "COMPLEX": FRONTIER, "REASONING": FRONTIER}
@@ -162,9 +160,7 @@ def _build_deployment(name: str, upstream: Upstream, costs: Mapping[str, float])
 
 
 def to_yaml(content: Mapping[str, Any]) -> str:
-    """Return nested mappings and lists as YAML; strings are quoted as in JSON, so nothing is taken
-    for a number or a date.
-    """
+    """Return content as YAML; strings are quoted, so none is taken for a number or date."""
     return "\n".join(_lines(content, "")) + "\n"
 
 

@@ -229,9 +229,7 @@ class MlflowRegistry:
 
     @contextmanager
     def _hold_lock(self, name: str) -> Iterator[None]:
-        """Hold off other promotions: MLflow has no such thing, but it makes only one model of a
-        name.
-        """
+        """Hold off other promotions; the lock is a model, as MLflow makes only one of a name."""
         lock = f"{name}.promotion-lock"
         end, last_holder = time.monotonic() + _STALE_S, None
         while not self._take(lock):

@@ -110,9 +110,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Explorer:
-    """A slider over the rows of a table: it shows the cells of the row it stands on, and moves a
-    mark in the pictures.
-    """
+    """A slider over the rows of a table, which moves a mark in the pictures too."""
 
     start: int
     """Row it stands on at first."""

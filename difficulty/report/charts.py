@@ -191,9 +191,7 @@ _HALF_A_BAR = 0.01  # half the width of the one bar when all scores are equal.
 
 
 def scores_section(evaluation: Evaluation, extras: Extras) -> Section:
-    """Return the histogram: requests that needed the frontier model upwards, the others
-    downwards.
-    """
+    """Return the histogram: up the requests that needed the frontier model, down the others."""
     histogram = evaluation.histogram
     blocks: tuple[Block | str, ...] = (
         ("The scores are unknown: this evaluation holds no histogram.",)

@@ -35,9 +35,7 @@ _SLICE_COLUMNS = {
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:
-    """Return the score, the baselines beside it, the ``most_slices`` largest slices of each kind,
-    findings and notes.
-    """
+    """Return figures, baselines, the largest slices of each kind, findings and notes."""
     tables = [_overall(evaluation), _baselines(evaluation)]
     if most_slices:
         tables += [_slices(kind, parts, most_slices) for kind, parts in evaluation.slices.items()]
@@ -78,9 +76,7 @@ def _baselines(evaluation: Evaluation) -> Table:
 
 
 def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
-    """Return the largest slices of one kind, bands in their order; those too small to judge are
-    marked.
-    """
+    """Return the largest slices of a kind, bands in order, those too small marked."""
     left = len(parts) - most
     more = f" (the {most} largest; {left} more in metrics.json)" if left > 0 else ""
     names = columns_with_values(_SLICE_COLUMNS, parts.values())
@@ -233,9 +229,7 @@ _FRAMELESS: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 
 
 
 def _start_table(title: str, headings: Sequence[str], *, wrap: bool = False) -> Table:
-    """Return an empty table: its first column heads the rows, the others stand to the right and,
-    unless they may ``wrap``, on one line.
-    """
+    """Return an empty table whose first column heads the rows."""
     table = Table(title=title, title_justify="left", title_style="bold", **_FRAMELESS)
     for place, heading in enumerate(headings):
         table.add_column(

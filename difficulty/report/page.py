@@ -117,9 +117,7 @@ def _escape(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Markdown:
-    """Writes blocks as Markdown. Pictures, tiles and sliders are left out: the sentences and tables
-    beside them say the same.
-    """
+    """Writes blocks as Markdown; pictures, tiles and sliders only repeat what others say."""
 
     escape: Callable[[str], str] = _escape
     """``str`` where the texts hold code spans of our own."""

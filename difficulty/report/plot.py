@@ -66,9 +66,7 @@ class Shape:
 
 @dataclass(slots=True)
 class Plot:
-    """A frame in which lines, areas, bars and points are drawn, in the coordinates of its axes.
-    Unknown points break a line.
-    """
+    """A frame to draw in, in the coordinates of its axes. Unknown points break a line."""
 
     x: Axis
     y: Axis
@@ -131,9 +129,7 @@ class Plot:
 
 
 def nice_ticks(low: float, high: float, *, most: int) -> tuple[tuple[float, ...], int]:
-    """Return round ticks within [low, high] and the decimals they need: steps of 1, 2 or 5 times a
-    power of ten, ``most`` at most.
-    """
+    """Return at most ``most`` round ticks within [low, high], and their decimals."""
     if not high > low:
         return (low,), 2
     size = 10.0 ** math.floor(math.log10((high - low) / most))
@@ -150,9 +146,7 @@ def nice_ticks(low: float, high: float, *, most: int) -> tuple[tuple[float, ...]
 
 
 def _scale(value: float, axis: Axis, start: float, end: float) -> float:
-    """Return where a value lies between two ends of a frame; values beyond the axis lie on its
-    end.
-    """
+    """Return where a value lies between the ends of a frame; beyond the axis, on its end."""
     share = (value - axis.low) / (axis.high - axis.low)
     return start + min(1.0, max(0.0, share)) * (end - start)
 

@@ -307,9 +307,7 @@ def _expected(evaluation: Evaluation, chosen: Chosen) -> Table:
 
 
 def _flatten(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each entry of nested mappings by its full name: what a lineage holds changes with
-    what it is of.
-    """
+    """Yield each entry of nested mappings by its full name."""
     for name, value in entries.items():
         full = f"{prefix}{name}".replace("_", " ")
         match value:

@@ -50,9 +50,7 @@ def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict
 
 
 def check_golden(bundle: Bundle, router: Router) -> list[str]:
-    """Return what differs from the bundle's golden vectors, one sentence each; empty when all
-    agree.
-    """
+    """Return what differs from the bundle's golden vectors, a sentence each."""
     rows = [json.loads(line) for line in bundle.files["golden.jsonl"].decode().split("\n") if line]
     if not rows:
         raise BundleError("golden.jsonl must hold golden vectors: got none. Ship the bundle again.")

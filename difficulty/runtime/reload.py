@@ -93,9 +93,7 @@ class ReloadingRouter:
 
     @property
     def current(self) -> Router:
-        """The router of the bundle that decides now: take it once where several answers must come
-        from the same bundle.
-        """
+        """The router that decides now: take it once where answers must be of one bundle."""
         return self._router
 
     @property
@@ -126,9 +124,7 @@ class ReloadingRouter:
     async def adecide(
         self, messages: Messages, task: str | None = None, *, tokens: int | None = None
     ) -> Decision:
-        """Return the decision for one request without blocking the event loop, see
-        :meth:`Router.adecide`.
-        """
+        """Return a decision without blocking the event loop, see :meth:`Router.adecide`."""
         return await self._router.adecide(messages, task, tokens=tokens)
 
     def consider(self, request: Request) -> Decision:
@@ -136,9 +132,7 @@ class ReloadingRouter:
         return self._router.consider(request)
 
     def check(self) -> bool:
-        """Look at once, also at a bundle that was refused before; return whether another bundle
-        decides now.
-        """
+        """Look at once, also at what was refused; return whether another bundle decides now."""
         with self._checking:
             return self._look(patient=False)
 

@@ -48,30 +48,22 @@ class Decision(Record):
     """Name of the model to call."""
     reason: Reason
     difficulty_score: float | None
-    """What was compared with the threshold; ``None`` when the rule needed no score or none could be
-    made.
-    """
+    """What was compared with the threshold; ``None`` where no score was needed or had."""
     p_cheap_fails: float | None
     p_frontier_fails: float | None
     familiarity: float | None
     threshold: float
     fallback: str | None
-    """Model to call when the cheap answer fails validation; ``None`` on the frontier route or when
-    switched off.
-    """
+    """Model to call when the cheap answer fails validation; ``None`` for none."""
     task: str | None
     tokens: int | None
     tokens_source: TokensSource | None
-    """Who counted: the caller, the scorer's tokenizer, or an estimate because the request is too
-    long to tokenize whole.
-    """
+    """Who counted; an estimate where the request is too long to tokenize whole."""
     truncated: bool
     """Whether the scorer saw less than the whole request."""
     bundle_version: str
     scored_by: ScoredBy | None = None
-    """Whose score it is: ``early`` where the small graph was sure; the other outputs are ``None``
-    then.
-    """
+    """``early`` where the small graph was sure; the other outputs are ``None`` then."""
     error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
 
@@ -140,9 +132,7 @@ class Router:
 
     @property
     def current(self) -> Router:
-        """The router itself; one that exchanges bundles answers with the router of the bundle that
-        decides now.
-        """
+        """The router itself; :class:`ReloadingRouter` has another one from time to time."""
         return self
 
     def decide(
@@ -163,9 +153,7 @@ class Router:
         return self._note(self.consider(Request(messages, task, tokens)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
-        """Return the decisions for many requests, in order; scored in batches, much faster than one
-        at a time.
-        """
+        """Return the decisions for many requests, in order; much faster than one at a time."""
         pending = [self._look_at(request) for request in requests]
         self._exit_early([look for look in pending if look.is_open])
         self._score_all([look for look in pending if look.is_open])
@@ -202,9 +190,7 @@ class Router:
         return self._conclude(look)
 
     def _exit_early(self, looks: list[_Look]) -> None:
-        """Decide those that are far from the threshold; where that fails, the scorer decides
-        them.
-        """
+        """Decide those far from the threshold; where that fails, the scorer decides them."""
         if self.early is None or self._exits is None or not looks:
             return
         try:
@@ -228,9 +214,7 @@ class Router:
             look.error = error
 
     def _score_all(self, looks: list[_Look]) -> None:
-        """Score in batches; where a batch fails, one at a time, so that one request cannot take
-        others with it.
-        """
+        """Score in batches; one at a time where a batch fails, so that none takes others along."""
         try:
             columns = self.scorer.score_many([look.ids for look in looks])
         except Exception:
@@ -245,9 +229,7 @@ class Router:
                 look.error = error
 
     def _look_at(self, request: Request) -> _Look:
-        """Count, tokenize and apply the rules that need no score; errors are kept for
-        :meth:`_conclude`.
-        """
+        """Count, tokenize, apply the rules that need no score; keep errors for the conclusion."""
         look = _Look(request)
         try:
             if request.task is not None and not isinstance(request.task, str):

@@ -25,15 +25,11 @@ class Encoded(NamedTuple):
     """Token ids of one request."""
 
     ids: list[int]
-    """What the graph reads: the id of the task where it is known to the scorer, then those of the
-    text.
-    """
+    """What the graph reads: the task's id where the scorer knows it, then the text's."""
     tokens: int
     """Tokens of the whole request."""
     estimated: bool = False
-    """Whether ``tokens`` is an estimate, because the middle of the text was left out before
-    tokenizing.
-    """
+    """Whether ``tokens`` is an estimate, as the text's middle was left out before."""
     with_task: bool = False
     """Whether the first id is the task's."""
 
@@ -101,9 +97,7 @@ class Scorer:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Scorer:
-        """Build the scorer of a checked bundle; ``threads`` is what ONNX Runtime may use for one
-        call.
-        """
+        """Build the scorer of a checked bundle; ``threads`` are ONNX Runtime's for one call."""
         manifest = bundle.manifest
         session = load_session(bundle.files["scorer.onnx"], threads=threads)
         try:

@@ -21,9 +21,7 @@ _Answer = TypeVar("_Answer")
 
 
 class WaitingByLoop(Generic[_Asked, _Answer]):
-    """Answer questions of any event loop, each loop's from a thread of its own; arguments as of
-    :class:`Waiting`.
-    """
+    """Answer questions of any event loop, each loop's by a :class:`Waiting` of its own."""
 
     def __init__(self, answer: Callable[[Sequence[_Asked]], Sequence[_Answer]]) -> None:
         self._answer = answer
@@ -56,9 +54,7 @@ class Waiting(Generic[_Asked, _Answer]):
         self._busy = False
 
     async def ask(self, question: _Asked) -> _Answer:
-        """Return the answer to one question; an error of the whole batch is raised to everyone in
-        it.
-        """
+        """Return the answer to one question; an error of its batch is raised to everyone in it."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_Answer] = loop.create_future()
         self._queue.append((question, future))

@@ -34,9 +34,7 @@ class Answer:
 
     @classmethod
     def of(cls, response: Mapping[str, Any]) -> Answer:
-        """Read the first choice of an OpenAI chat completion; one without choices, or without
-        content, is an empty answer.
-        """
+        """Read the first choice of an OpenAI chat completion; without one, an empty answer."""
         choices = response.get("choices")
         first = choices[0] if isinstance(choices, Sequence) and choices else None
         if not isinstance(first, Mapping):
@@ -61,9 +59,7 @@ class Asked:
 
     @classmethod
     def of(cls, request: Mapping[str, Any], *, task: str | None = None) -> Asked:
-        """Read an OpenAI chat completion request; what has not the expected form counts as not
-        given.
-        """
+        """Read an OpenAI chat completion request; what is malformed counts as not given."""
         tools = request.get("tools")
         offered = tools if isinstance(tools, Sequence) else ()
         return cls(
@@ -159,9 +155,7 @@ class Checker:
         return bool(self._rules)
 
     def __call__(self, answer: Answer, asked: Asked) -> tuple[Check, ...]:
-        """Return what each validator says that has something to say; one that fails itself knows
-        nothing of the answer.
-        """
+        """Return what each validator says; one that fails itself knows nothing of the answer."""
         checks = []
         for rule in self._rules:
             if rule.tasks and asked.task not in rule.tasks:

@@ -12,9 +12,7 @@ from difficulty.gateway.validators import Answer, Asked, Verdict
 
 
 class NonEmpty:
-    """Fail answers without text and without tool calls; with ``whole``, those cut off by the token
-    limit too.
-    """
+    """Fail answers without text and tool calls; with ``whole``, also those cut off."""
 
     def __init__(self, *, whole: bool = False) -> None:
         self.whole = whole
@@ -170,9 +168,7 @@ class Pattern:
 
 
 def search(pattern: str, text: str) -> bool:
-    """Return whether a pattern that is not trusted is found; raises ``TimeoutError`` after 50
-    milliseconds.
-    """
+    """Return whether an untrusted pattern is found; ``TimeoutError`` after 50 ms."""
     return _import_regex().search(pattern, text, timeout=_TIMEOUT_S) is not None
 
 
