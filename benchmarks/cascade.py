@@ -31,14 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import Chosen, Policy
+from difficulty.early_exit.student_graph import build_early_graph
 from difficulty.encoders.transformer import TransformerEncoder
-from difficulty.export.early import build_early_graph
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.runtime import Request, Router
-from difficulty.runtime.early import EarlyScorer
-from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
-from difficulty.stages.early import BothScores, choose_exits, judge_exits
+from difficulty.stages.early_exit import BothScores, choose_exits, judge_exits
 from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run

@@ -36,8 +36,8 @@ from benchmarks.protocol import (
 from benchmarks.recipes import Trainer
 from difficulty.diagnostics.unfamiliar import BOUNDS, FamiliarityAdvice
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.traffic.table import Traffic
+from difficulty.training.assemble import build_model, known_tasks, labelled
 from difficulty.training.diagnosis import familiarity_advice
 from difficulty.training.shipped import find_recipe
 

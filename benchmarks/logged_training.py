@@ -35,10 +35,10 @@ from difficulty.encoders.base import Encoder
 from difficulty.metrics import auroc, brier, expected_calibration_error
 from difficulty.model.combination import Scores
 from difficulty.recipe import Recipe
-from difficulty.stages.assemble import build_model, known_tasks
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic, pa, pq
+from difficulty.training.assemble import build_model, known_tasks
 from difficulty.training.material import Material, gather
 from difficulty.training.shipped import find_encoder, find_recipe
 

@@ -26,13 +26,12 @@ from difficulty.model.difficulty import DifficultyModel
 from difficulty.recipe import Recipe
 from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.session import load_session
-from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.scoring import Tokenized, tokenize
-from difficulty.stages.tune import tune
 from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
+from difficulty.training.assemble import build_model, known_tasks, labelled, tune
 from difficulty.training.distil import taught
 from difficulty.training.run import NamedScores
 from difficulty.training.shipped import find_encoder, find_recipe
@@ -43,7 +42,6 @@ TEACHER = "accurate"
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
 DECIDING = (
-    "channels",
     "encoders",
     "features",
     "metrics",

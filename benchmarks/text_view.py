@@ -21,10 +21,10 @@ from benchmarks.protocol import BenchmarkSet, apgr, difference, draw, estimate
 from difficulty.encoders.base import Encoder
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
-from difficulty.stages.assemble import build_model
 from difficulty.text import TextView, render
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
+from difficulty.training.assemble import build_model
 from difficulty.training.shipped import find_encoder, find_recipe
 
 MOST_REQUESTS = 3_000

@@ -26,11 +26,10 @@ from scipy.stats import t as student
 
 from benchmarks.protocol import BenchmarkSet, FloatArray, apgr, read_traffic
 from benchmarks.recipes import Trainer
-from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.warm_start import continued
-from difficulty.stages.assemble import build_model, known_tasks, labelled
+from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.stages.scoring import Tokenized
 from difficulty.traffic.table import Traffic
+from difficulty.training.assemble import build_model, known_tasks, labelled
 from difficulty.training.shipped import find_recipe
 
 PRO, THETA, LLAMA = (

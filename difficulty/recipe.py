@@ -7,8 +7,8 @@ here.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -179,6 +179,8 @@ class FeatureSettings(Form):
     neighbours: NeighbourSettings | Literal[False] = False
     length: LengthSettings | Literal[False] = False
     tasks: TaskSettings | Literal[False] = TaskSettings()
+    extra: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Channels of other packages, by name, each with its own settings."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -192,6 +194,11 @@ class FeatureSettings(Form):
             raise FieldError(
                 "must have embedding and neighbours set to false: finetune takes their place"
             )
+
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return the JSON form; an empty ``extra`` is left out, as recipes never had it before."""
+        form = super().as_dict(without=without)
+        return form if self.extra else {name: form[name] for name in form if name != "extra"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,19 +13,17 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from difficulty.channels import Channel, task_channels_of
+from difficulty.channels.embedding import EmbeddingChannel
+from difficulty.channels.length import LengthChannel
+from difficulty.channels.neighbours import NeighbourChannel
+from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.task_columns import TaskChannel
+from difficulty.channels.task_guess import TaskGuessChannel
 from difficulty.encoders import base as encoders
 from difficulty.encoders.quantise import quantise_graph
 from difficulty.encoders.static import StaticEncoder, quantise_rows
 from difficulty.encoders.transformer import ENCODER_FILES, TransformerEncoder
-from difficulty.model.channels import (
-    EmbeddingChannel,
-    LengthChannel,
-    NeighbourChannel,
-    NgramChannel,
-    NgramTaskChannel,
-    TaskGuessChannel,
-    task_channels_of,
-)
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
@@ -233,7 +231,7 @@ def fit_model(
     if tasks:
         fit, calibration = with_tasks(fit, seed=2), with_tasks(calibration, seed=3)
     task_channels = (
-        [NgramTaskChannel(channels[0], ["easy", "hard", "middle"])] if tasks and channel else []
+        [TaskChannel(channels[0], ["easy", "hard", "middle"])] if tasks and channel else []
     )
     model = DifficultyModel(
         channels, task_channels=task_channels, target=target, rng=np.random.default_rng(7)
@@ -241,22 +239,22 @@ def fit_model(
     return model.fit(fit, calibration)
 
 
-def fit_dense_model(encoder, *, told=True, n_calibration=150):
+def fit_dense_model(encoder, *, with_task=True, n_calibration=150):
     """Return a model with every channel: embeddings as they are, as shares of centres and as a
     guess of the task, n-grams, length.
 
-    Without ``told`` the traffic has no tasks, so there is neither a guess nor a channel that is
-    told the task.
+    Without ``with_task`` the traffic has no tasks, so there is neither a guess nor a channel that
+    reads the task.
     """
     fit, calibration = labelled_tokens(300), labelled_tokens(n_calibration, seed=1)
-    tasks = ["easy", "hard", "middle"] if told else []
-    if told:
+    tasks = ["easy", "hard", "middle"] if with_task else []
+    if with_task:
         fit, calibration = with_tasks(fit, seed=2), with_tasks(calibration, seed=3)
     channels = [
         NgramChannel(len(VOCABULARY), buckets=512),
         EmbeddingChannel(encoder, strength=0.1),
         NeighbourChannel(encoder, centres=6, strength=0.1),
-        *([TaskGuessChannel(encoder, tasks)] if told else []),
+        *([TaskGuessChannel(encoder, tasks)] if with_task else []),
         LengthChannel(),
     ]
     model = DifficultyModel(
@@ -265,7 +263,7 @@ def fit_dense_model(encoder, *, told=True, n_calibration=150):
     return model.fit(fit, calibration)
 
 
-class CountChannel:
+class CountChannel(Channel):
     """A channel that nothing but the model knows: one column, the number of tokens."""
 
     name = "count"
@@ -274,10 +272,3 @@ class CountChannel:
     def prepare(self, ids, tasks=None):
         """Return the number of tokens."""
         return np.array([[float(len(row))] for row in ids]).reshape(-1, 1)
-
-    def fit(self, prepared):
-        """Learn nothing."""
-
-    def transform(self, prepared, state):
-        """Return the column as it is."""
-        return prepared

@@ -26,7 +26,7 @@ from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_qualit
 from difficulty.recipe import Recipe
 from difficulty.route import ValidatorRule
 from difficulty.runtime import Decision, Request, Router, Scorer
-from difficulty.runtime.early import EarlyScorer
+from difficulty.runtime.scorer import EarlyScorer
 from difficulty.text import TextView
 from difficulty.thresholds import OBJECTIVES
 from difficulty.tokens import RequestTokenizer

@@ -103,8 +103,8 @@ def ship(
 
     Example: difficulty ship runs/first -o bundles/support-1 --objective quality=0.9
     """
+    from difficulty.early_exit.cut_offs import exit_sentences
     from difficulty.economics import load_prices
-    from difficulty.stages.early import exit_sentences
     from difficulty.stages.ship import ship
     from difficulty.training.run import Run
 

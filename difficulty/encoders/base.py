@@ -14,13 +14,16 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError
 from difficulty.plugins import resolve
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
 
 ENCODER_FORMAT = 1
 ENCODERS = {
@@ -54,6 +57,9 @@ class Encoder(Protocol):
         may be all zero.
         """
 
+    def export(self, requests: RequestTensors) -> Tensor:
+        """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
+
 
 def load_encoder(folder: Path) -> Encoder:
     """Read an encoder folder of any kind and check its hashes.
@@ -80,15 +86,15 @@ def read_card(folder: Path) -> dict[str, Any]:
         )
     try:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found, _ = card["format"], dict(card["sha256"])
+        number, _ = card["format"], dict(card["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise EncoderError(
             f"encoder file {str(path)!r} cannot be read ({error}). Restore the folder or build it"
             " again."
         ) from error
-    if found != ENCODER_FORMAT:
+    if number != ENCODER_FORMAT:
         raise EncoderError(
-            f"encoder format {found!r} is not the one this version reads ({ENCODER_FORMAT}). Build"
+            f"encoder format {number!r} is not the one this version reads ({ENCODER_FORMAT}). Build"
             " it again."
         )
     return card
@@ -120,10 +126,10 @@ def _read_checked(path: Path, expected: str | None) -> bytes:
             f"encoder file {str(path)!r} is missing. Restore the folder or build it again."
         )
     content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected:
         raise EncoderError(
-            f"encoder file {str(path)!r} was changed: its sha256 is {found}, expected {expected}."
+            f"encoder file {str(path)!r} was changed: its sha256 is {digest}, expected {expected}."
             " Restore the folder."
         )
     return content

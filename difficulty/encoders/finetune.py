@@ -21,10 +21,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ from difficulty.encoders.base import load_encoder
 from difficulty.encoders.sentence import Precision, convert, find_source, weights_digest
 from difficulty.encoders.transformer import Frame, TransformerEncoder
 from difficulty.errors import MissingExtraError, TooFewSamplesError
+from difficulty.storage import whole_folder
 
 FloatArray = NDArray[np.float64]
 _HEADS = "heads.npz"
@@ -163,18 +164,18 @@ def finetune(
             seed=seed,
             say=progress or (lambda _: None),
         )
-        with tempfile.TemporaryDirectory(prefix=".tuning-", dir=out.parent) as scratch:
-            plain, converted = Path(scratch) / "plain", Path(scratch) / "converted"
-            model.encoder.save_pretrained(str(plain))
-            converted.mkdir()
-            origin = {"name": folder.name, "weights_sha256": weights_sha256, "fine_tuned": True}
+        weights, bias = model.heads()
+        origin = {"name": folder.name, "weights_sha256": weights_sha256, "fine_tuned": True}
+        with whole_folder(out) as unfinished, TemporaryDirectory(dir=checkpoints) as plain:
+            model.encoder.save_pretrained(plain)
             convert(
-                plain, converted, max_tokens=frame.max_tokens, precision=precision, origin=origin
+                Path(plain),
+                unfinished,
+                max_tokens=frame.max_tokens,
+                precision=precision,
+                origin=origin,
             )
-            weights, bias = model.heads()
-            np.savez(converted / _HEADS, weights=weights, bias=bias)
-            shutil.rmtree(out, ignore_errors=True)
-            converted.rename(out)
+            np.savez(unfinished / _HEADS, weights=weights, bias=bias)
         shutil.rmtree(checkpoints)
     encoder = load_encoder(out)
     assert isinstance(encoder, TransformerEncoder)

@@ -10,12 +10,17 @@ own:
 
 Weights are symmetric with one scale a column and 7 bits: sums of pairs then stay below 2^15, which
 8-bit weights overflow on processors without VNNI. Token tables are int8 with one scale a row.
+
+An encoder need not be int8 throughout. Each weight matrix is made int8 alone, and what that does to
+the vectors of a few requests says how much it matters. A rung of the ladder keeps so many of the
+worst in float32; which rung is good enough is for decisions to say, see
+:mod:`difficulty.stages.exporting`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -23,6 +28,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from difficulty.encoders.static import quantise_rows
+from difficulty.encoders.transformer import TransformerEncoder
 
 _WEIGHT_LIMIT = 63
 _LEAST_TABLE_ROWS = 1_000
@@ -59,12 +65,58 @@ def quantisable(model: onnx.ModelProto) -> list[str]:
     none where they are int8 already.
     """
     constants = _Writer({item.name: item for item in model.graph.initializer})
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for node in model.graph.node:
         weights = constants.constant(name := _weights_of(node))
         if weights is not None and _is_quantisable(node, weights):
-            found[name] = None
-    return list(found)
+            names[name] = None
+    return list(names)
+
+
+class Rung(NamedTuple):
+    """One way to make an encoder int8."""
+
+    encoder: TransformerEncoder
+    kept: int
+    """Weight matrices that stay float32."""
+    of: int
+    """Weight matrices in all."""
+
+    def __str__(self) -> str:
+        return (
+            f"int8, {self.kept} of {self.of} weight matrices in float32"
+            if self.kept
+            else f"int8, all {self.of} weight matrices"
+        )
+
+
+def can_be_int8(encoder: object) -> bool:
+    """Return whether an encoder has float32 weights to make int8."""
+    return isinstance(encoder, TransformerEncoder) and bool(
+        quantisable(onnx.load_from_string(encoder.graph))
+    )
+
+
+def ladder(encoder: TransformerEncoder, ids: Sequence[Sequence[int]]) -> Iterator[Rung]:
+    """Yield the encoder with 0, 1, 2, 4, 8, ... of its weight matrices in float32 and the others
+    int8.
+
+    Parameters
+    ----------
+    encoder : TransformerEncoder
+        With float32 weights.
+    ids : sequence of sequences of int
+        Token ids of requests to measure on; some dozens will do. Nothing is measured unless a
+        second rung is asked for.
+    """
+    graph = onnx.load_from_string(encoder.graph)
+    names, kept = quantisable(graph), 0
+    worst: list[str] = []
+    while kept < len(names):
+        if kept and not worst:
+            worst = _worst_first(encoder, graph, names, ids)
+        yield Rung(_make_int8(encoder, graph, keep=set(worst[:kept])), kept, len(names))
+        kept = 2 * kept or 1
 
 
 def _weights_of(node: onnx.NodeProto) -> str:
@@ -128,13 +180,13 @@ class _Writer:
     def model(self, old: onnx.ModelProto) -> onnx.ModelProto:
         """Return the finished graph, without the constants that nothing reads."""
         used = {name for node in self.nodes for name in node.input}
-        kept = [item for name, item in self._old.items() if name in used]
+        still_read = [item for name, item in self._old.items() if name in used]
         graph = helper.make_graph(
             self.nodes,
             old.graph.name,
             old.graph.input,
             old.graph.output,
-            initializer=[*kept, *self._new.values()],
+            initializer=[*still_read, *self._new.values()],
         )
         model = helper.make_model(graph, opset_imports=old.opset_import, producer_name="difficulty")
         model.ir_version = old.ir_version
@@ -173,3 +225,28 @@ class _Writer:
     def _put(self, name: str, value: NDArray[np.generic] | np.generic) -> str:
         self._new.setdefault(name, numpy_helper.from_array(np.asarray(value), name))
         return name
+
+
+def _worst_first(
+    encoder: TransformerEncoder,
+    graph: onnx.ModelProto,
+    names: list[str],
+    ids: Sequence[Sequence[int]],
+) -> list[str]:
+    """Return the weights by what it does to the vectors when they alone are int8, the most
+    first.
+    """
+    exact = encoder.encode(ids)
+    moved = [
+        float(
+            np.square(_make_int8(encoder, graph, keep={*names} - {name}).encode(ids) - exact).sum()
+        )
+        for name in names
+    ]
+    return [names[place] for place in np.argsort(-np.array(moved), kind="stable")]
+
+
+def _make_int8(
+    encoder: TransformerEncoder, graph: onnx.ModelProto, *, keep: set[str]
+) -> TransformerEncoder:
+    return encoder.with_graph(quantise_graph(graph, keep=keep).SerializeToString())

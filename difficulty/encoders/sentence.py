@@ -66,22 +66,23 @@ def prepare(
     """
     folder, expected = find_source(source)
     digest = weights_digest(folder)
-    for wanted in filter(None, (expected, sha256)):
-        if digest != wanted:
+    for required in filter(None, (expected, sha256)):
+        if digest != required:
             raise EncoderError(
-                f"the weights of encoder {source!r} have the sha256 {digest}, expected {wanted}."
+                f"the weights of encoder {source!r} have the sha256 {digest}, expected {required}."
                 " Get the right weights."
             )
-    made = cache / "encoders" / f"{folder.name}-{digest[:12]}-{max_tokens}-{precision}-{_CONVERTER}"
-    if not (made / "encoder.json").is_file():
+    name = f"{folder.name}-{digest[:12]}-{max_tokens}-{precision}-{_CONVERTER}"
+    converted = cache / "encoders" / name
+    if not (converted / "encoder.json").is_file():
         origin = {"name": source, "weights_sha256": digest}
         try:
-            with whole_folder(made) as out:
+            with whole_folder(converted) as out:
                 convert(folder, out, max_tokens=max_tokens, precision=precision, origin=origin)
         except OSError:
-            if not (made / "encoder.json").is_file():  # what another process made is as good
+            if not (converted / "encoder.json").is_file():  # what another process wrote is as good
                 raise
-    return made
+    return converted
 
 
 def find_source(source: str) -> tuple[Path, str | None]:
@@ -123,13 +124,13 @@ def weights_digest(folder: Path) -> str:
     """Return the sha256 of an encoder's weights, in hexadecimal; of several files, that of their
     hashes.
     """
-    found = next((files for pattern in _WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
-    if not found:
+    paths = next((files for pattern in _WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
+    if not paths:
         raise EncoderError(
             f"folder {str(folder)!r} holds no weights: expected {' or '.join(_WEIGHTS)}. Download"
             " the encoder again."
         )
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in found]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
@@ -180,8 +181,8 @@ def export_encoder(encoder: Any, path: Path, *, precision: Precision) -> None:
             self.encoder = encoder
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            found = self.encoder({"input_ids": input_ids, "attention_mask": attention_mask})
-            return torch.nn.functional.normalize(found["sentence_embedding"], dim=1)
+            features = self.encoder({"input_ids": input_ids, "attention_mask": attention_mask})
+            return torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
 
     ids = torch.ones((2, 7), dtype=torch.int64)
     axes = {0: "batch", 1: "tokens"}
@@ -266,8 +267,12 @@ def split_tokenizer(encoder: Any) -> tuple[Tokenizer, tuple[int, ...], tuple[int
     start = next(place for place in range(len(framed)) if framed[place : place + len(bare)] == bare)
     prompt = encoder.prompts.get(encoder.default_prompt_name or "", "")
     prefix = [*framed[:start], *tokenizer.encode(prompt, add_special_tokens=False).ids]
-    form = json.loads(tokenizer.to_str()) | {"post_processor": None}
-    return Tokenizer.from_str(json.dumps(form)), tuple(prefix), tuple(framed[start + len(bare) :])
+    bare_tokenizer = json.loads(tokenizer.to_str()) | {"post_processor": None}
+    return (
+        Tokenizer.from_str(json.dumps(bare_tokenizer)),
+        tuple(prefix),
+        tuple(framed[start + len(bare) :]),
+    )
 
 
 def _from_hub(name: str) -> Path:

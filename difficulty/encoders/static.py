@@ -11,13 +11,18 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.encoders.base import FloatArray, read_files
 from difficulty.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
+
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,16 @@ class StaticEncoder:
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         unit: FloatArray = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
         return unit
+
+    def export(self, requests: RequestTensors) -> Tensor:
+        """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
+        scale, vectors = (
+            requests.graph.constant(requests.table(values)).take(requests.rows)
+            for values in (self.scale, self.table)
+        )
+        # the sum of the token vectors is their mean, once brought to unit length
+        total = (scale @ vectors.squeeze(1).cast(np.float32)).squeeze(1)
+        return total / total.norm(1).at_least(_TINY)
 
 
 def quantise_rows(

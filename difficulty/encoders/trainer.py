@@ -216,11 +216,6 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers counts as u
         self.say = say
         self.stepped = False
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        # The checkpoint says where the best one lay; the cache may have been moved since.
-        if state.best_global_step:
-            state.best_model_checkpoint = f"{args.output_dir}/checkpoint-{state.best_global_step}"
-
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.stepped = True  # so a checkpoint was read, if there was one
 

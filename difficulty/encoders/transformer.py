@@ -22,7 +22,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -31,6 +31,9 @@ from numpy.typing import NDArray
 from difficulty.encoders.base import Encoder, FloatArray, read_card, read_files
 from difficulty.errors import EncoderError, InvalidValueError
 from difficulty.tokens import pad
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
 
 Vector = NDArray[np.float32]
 _MOST_KEYS = 500
@@ -104,25 +107,25 @@ class DiskCache:
             store.execute(
                 "INSERT INTO about SELECT ? WHERE NOT EXISTS (SELECT * FROM about)", (dim,)
             )
-            found = store.execute("SELECT dim FROM about").fetchone()[0]
-        if found != dim:
+            stored = store.execute("SELECT dim FROM about").fetchone()[0]
+        if stored != dim:
             raise EncoderError(
-                f"embedding cache {str(self.path)!r} holds vectors of {found} numbers, the encoder"
+                f"embedding cache {str(self.path)!r} holds vectors of {stored} numbers, the encoder"
                 f" gives {dim}. Remove the file, or name another cache folder."
             )
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Vector]:
         """Return those that are known."""
-        found: dict[bytes, Vector] = {}
+        vectors: dict[bytes, Vector] = {}
         with self._open() as store:
             for start in range(0, len(keys), _MOST_KEYS):
-                some = keys[start : start + _MOST_KEYS]
-                marks = ",".join("?" * len(some))
+                chunk = keys[start : start + _MOST_KEYS]
+                marks = ",".join("?" * len(chunk))
                 for key, vector in store.execute(
-                    f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some
+                    f"SELECT key, vector FROM vectors WHERE key IN ({marks})", chunk
                 ):
-                    found[key] = np.frombuffer(vector, dtype="<f4")
-        return found
+                    vectors[key] = np.frombuffer(vector, dtype="<f4")
+        return vectors
 
     def add(self, vectors: Mapping[bytes, Vector]) -> None:
         """Keep some, in one transaction."""
@@ -190,6 +193,34 @@ class Frame:
             else [*ids[: self.head], *ids[len(ids) - self.room // 2 :]]
         )
         return [*self.prefix, *text, *self.suffix]
+
+    def export(self, requests: RequestTensors) -> tuple[Tensor, Tensor]:
+        """Return the ids that the encoder reads and their mask: a call, done to a batch.
+
+        Of column ``p`` of the result, ``place = p - len(prefix)`` is the place in what is kept of
+        the text: that id of the text, the task's id skipped, or where the text is too long and
+        the place past the head, as many ids later as are left out.
+        """
+        before, after = len(self.prefix), len(self.suffix)
+        tokens = requests.ids.shape().take([1])
+        width = tokens + [before + after]
+        columns = requests.graph.constant(list(range(self.max_tokens)))
+        place = (requests.graph("Slice", columns, [0], width) - [before]).widen(0)
+        length = requests.mask.sum(1, keepdims=True).cast(np.int64)
+        kept = length.at_most([self.room])
+        left_out = (length - kept) * (place >= [self.head]).cast(np.int64)
+        source = place + left_out
+        if requests.task:
+            has_task = (requests.task > 0).cast(np.int64)
+            source = source + has_task.widen(1)
+        last = tokens - [1]
+        ids = requests.ids.take_along(source.at_most(last).at_least([0]), axis=1)
+        ids = (place < kept).where(ids, [0])
+        for number, token in enumerate(self.suffix):
+            ids = place.equals(kept + [number]).where([token], ids)
+        for number, token in enumerate(self.prefix):
+            ids = place.equals([number - before]).where([token], ids)
+        return ids, (place < kept + [after]).cast(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,17 +316,22 @@ class TransformerEncoder:
             vectors |= batch
             if self.progress:
                 self.progress(len(vectors), len(framed))
-        found = np.zeros((len(ids), self.dim))
+        embeddings = np.zeros((len(ids), self.dim))
         for place, row in enumerate(ids):
-            found[place] = vectors[key_of(self.frame(row))]
-        return found
+            embeddings[place] = vectors[key_of(self.frame(row))]
+        return embeddings
+
+    def export(self, requests: RequestTensors) -> Tensor:
+        """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
+        ids, mask = self.frame.export(requests)
+        return requests.graph.inline(self.graph, input_ids=ids, attention_mask=mask)
 
     def _run(self, rows: list[list[int]]) -> NDArray[np.float32]:
         input_ids, mask = pad(rows)
-        found: Any = self.session.run(
+        vectors: Any = self.session.run(
             ["embedding"], {"input_ids": input_ids, "attention_mask": mask}
         )[0]
-        return np.asarray(found, dtype=np.float32)
+        return np.asarray(vectors, dtype=np.float32)
 
 
 def kept_on_disk(

@@ -98,6 +98,7 @@ def _checked(
     """Return the report, or refuse."""
     worst = np.zeros(len(names))
     for difference in differences:
+        # what is no number is farther off than anything
         worst = np.maximum(worst, np.where(np.isnan(difference), np.inf, np.abs(difference)))
     largest = float(worst.max(initial=0.0))
     if largest > settings.max_score_difference:

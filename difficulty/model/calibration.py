@@ -80,8 +80,8 @@ def fit_calibrator(
     Calibrator
         The plain sigmoid when no outcome is known.
     """
-    known = ~np.isnan(outcome)
-    x, y, w = logits[known], outcome[known], weight[known]
+    with_outcome = ~np.isnan(outcome)
+    x, y, w = logits[with_outcome], outcome[with_outcome], weight[with_outcome]
     if not len(x):
         return Calibrator()
     slope, intercept = _fit_sigmoid(x, y, w)
@@ -99,14 +99,13 @@ def _fit_sigmoid(x: FloatArray, y: FloatArray, w: FloatArray) -> tuple[float, fl
         residual = w * (expit(z) - y)
         slope_gradient = slope * np.dot(residual, x) + 2 * _SLOPE_PRIOR * log_slope
         intercept_gradient = residual.sum() + 2 * _INTERCEPT_PRIOR * intercept
-        return float(np.dot(w, np.logaddexp(0.0, z) - y * z) + penalty), np.array(
-            [slope_gradient, intercept_gradient]
-        )
+        misfit = np.dot(w, np.logaddexp(0.0, z) - y * z)
+        return float(misfit + penalty), np.array([slope_gradient, intercept_gradient])
 
-    found = minimize(
-        loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[_LOG_SLOPE_BOUNDS, (None, None)]
-    )
-    return float(np.exp(found.x[0])), float(found.x[1])
+    # the logarithm of the slope is fitted: a slope of 0 or less would change the order of requests
+    bounds = [_LOG_SLOPE_BOUNDS, (None, None)]
+    log_slope, intercept = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(np.exp(log_slope)), float(intercept)
 
 
 def _fit_pieces(p: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -115,6 +114,7 @@ def _fit_pieces(p: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray
     size = np.bincount(bins, weights=w)
     middle = np.bincount(bins, weights=p * w) / size
     pulled = (np.bincount(bins, weights=y * w) + _BIN_PRIOR * middle) / (size + _BIN_PRIOR)
+    # bins whose middles meet, or lie on an end, would make a step without width
     keep = np.r_[True, np.diff(middle) > 1e-6] & (middle > 1e-6) & (middle < 1 - 1e-6)
     if not keep.any():
         return np.array([0.0, 1.0]), np.array([0.0, 1.0])

@@ -1,5 +1,17 @@
-"""Combining the channels' heads: weights fitted on out-of-fold logits, calibrators on held-out
-ones.
+"""Combining the channels' heads: weights by out-of-fold logits, calibrators by held-out ones.
+
+Probabilities are combined by logistic regression on the heads' logits, with weights of 0 or more.
+The gain is not the difference of the two combined probabilities: which head tells failures apart is
+not which head tells gains apart, and scaling each outcome on its own blows up the noisier one (on
+RouteLLM MMLU the difference of separately scaled outcomes has APGR 0.681, the combination below
+0.693). So the gain is regressed, with weights of 0 or more, on each head's own difference ``P(cheap
+fails) - P(frontier fails)``.
+
+All weights shrink towards 1 for the first head and 0 for the others, as if ``_PRIOR_SAMPLES``
+samples had said so: with few labels the simplest head decides alone. Without that, noise decides: a
+head that knows little is wrong more often than right out of fold, because what is left out of its
+training is what is asked, and free weights turn it round (on 200 labels of RouteLLM MMLU the AUROC
+of P(cheap fails) fell from 0.66 to 0.56).
 """
 
 from __future__ import annotations
@@ -9,15 +21,16 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize, nnls
 from scipy.special import expit
 
+from difficulty.channels.heads import LinearHead, fit_head
 from difficulty.model.calibration import Calibrator, fit_calibrator
-from difficulty.model.heads import LinearHead
-from difficulty.model.stacking import GainWeights, fit_gain_weights, fit_outcome_stack
 from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
 Target = Literal["benefit", "failure"]
+_PRIOR_SAMPLES = 1500.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,17 @@ class Scores:
             familiarity=None if self.familiarity is None else self.familiarity[:n],
         )
 
+    def where(self, chosen: NDArray[np.bool_], other: Scores) -> Scores:
+        """Return these scores for chosen requests and the other ones else, without familiarity."""
+        frontier = other.p_frontier_fails
+        if frontier is not None and self.p_frontier_fails is not None:
+            frontier = np.where(chosen, self.p_frontier_fails, frontier)
+        return Scores(
+            difficulty_score=np.where(chosen, self.difficulty_score, other.difficulty_score),
+            p_cheap_fails=np.where(chosen, self.p_cheap_fails, other.p_cheap_fails),
+            p_frontier_fails=frontier,
+        )
+
     def by_name(self) -> dict[str, NDArray[np.floating]]:
         """Return the outputs there are, named as in the graph and in its order."""
         named: dict[str, NDArray[np.floating]] = {
@@ -70,7 +94,19 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeModel:
+class GainWeights:
+    """``gain = differences @ weights + intercept``, in quality units."""
+
+    weights: FloatArray
+    intercept: float
+
+    def __call__(self, differences: FloatArray) -> FloatArray:
+        """Return the expected gain; ``differences`` has shape (n_requests, n_heads)."""
+        return np.asarray(differences @ self.weights + self.intercept, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeStack:
     """Combination of the channels' logits of one outcome, and its calibration."""
 
     stack: LinearHead
@@ -82,9 +118,9 @@ class OutcomeModel:
 
     def calibrated(
         self, logits: FloatArray, failure: FloatArray, weight: FloatArray
-    ) -> OutcomeModel:
+    ) -> OutcomeStack:
         """Return the same combination, calibrated on held-out requests."""
-        return OutcomeModel(self.stack, fit_calibrator(self.stack.logits(logits), failure, weight))
+        return OutcomeStack(self.stack, fit_calibrator(self.stack.logits(logits), failure, weight))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +129,7 @@ class Combination:
 
     Attributes
     ----------
-    cheap, frontier : OutcomeModel
+    cheap, frontier : OutcomeStack
         ``frontier`` is ``None`` when no frontier outcome is known.
     gain : GainWeights or None
         For target ``benefit``; for ``failure`` the score is P(cheap fails).
@@ -101,8 +137,8 @@ class Combination:
         Maps twice the gain to ``difficulty_score``.
     """
 
-    cheap: OutcomeModel
-    frontier: OutcomeModel | None
+    cheap: OutcomeStack
+    frontier: OutcomeStack | None
     gain: GainWeights | None
     score_calibrator: Calibrator = field(default_factory=Calibrator)
 
@@ -125,7 +161,7 @@ class Combination:
             among[columns] = weights
             return among
 
-        def outcome(model: OutcomeModel) -> OutcomeModel:
+        def outcome(model: OutcomeStack) -> OutcomeStack:
             return replace(
                 model, stack=replace(model.stack, coefficients=wide(model.stack.coefficients))
             )
@@ -158,27 +194,24 @@ def mean_of(first: Combination, second: Combination) -> Combination:
     outcomes; it is not calibrated.
     """
 
-    def outcome(one: OutcomeModel, other: OutcomeModel) -> OutcomeModel:
-        stacks = one.stack, other.stack
-        return OutcomeModel(
+    def outcome(left: OutcomeStack, right: OutcomeStack) -> OutcomeStack:
+        stacks = left.stack, right.stack
+        return OutcomeStack(
             LinearHead(
                 np.mean([stack.coefficients for stack in stacks], axis=0),
                 float(np.mean([stack.intercept for stack in stacks])),
             )
         )
 
-    gains = [one.gain for one in (first, second) if one.gain]
-    gain = (
-        GainWeights(
-            np.mean([one.weights for one in gains], axis=0),
-            float(np.mean([one.intercept for one in gains])),
+    frontier = gain = None
+    if first.frontier and second.frontier:
+        frontier = outcome(first.frontier, second.frontier)
+    if first.gain and second.gain:
+        gains = first.gain, second.gain
+        gain = GainWeights(
+            np.mean([gain.weights for gain in gains], axis=0),
+            float(np.mean([gain.intercept for gain in gains])),
         )
-        if gains
-        else None
-    )
-    frontier = (
-        outcome(first.frontier, second.frontier) if first.frontier and second.frontier else None
-    )
     return Combination(cheap=outcome(first.cheap, second.cheap), frontier=frontier, gain=gain)
 
 
@@ -203,20 +236,96 @@ def fit_combination(
         The same of each outcome's weights.
     """
     weight = outcomes.weight
-    no_frontier = np.isnan(outcomes.frontier_failure).all()
-    frontier = (
-        None
-        if no_frontier
-        else OutcomeModel(
-            fit_outcome_stack(logits.frontier, outcomes.frontier_failure, weight, prior=prior)
-        )
-    )
-    return Combination(
-        cheap=OutcomeModel(
-            fit_outcome_stack(logits.cheap, outcomes.cheap_failure, weight, prior=prior)
-        ),
-        frontier=frontier,
-        gain=fit_gain_weights(logits.differences, outcomes.gain, weight, start=start)
-        if target == "benefit"
-        else None,
-    )
+
+    def outcome(of_heads: FloatArray, failure: FloatArray) -> OutcomeStack:
+        return OutcomeStack(fit_outcome_stack(of_heads, failure, weight, prior=prior))
+
+    frontier = gain = None
+    if not np.isnan(outcomes.frontier_failure).all():
+        frontier = outcome(logits.frontier, outcomes.frontier_failure)
+    if target == "benefit":
+        gain = fit_gain_weights(logits.differences, outcomes.gain, weight, start=start)
+    cheap = outcome(logits.cheap, outcomes.cheap_failure)
+    return Combination(cheap=cheap, frontier=frontier, gain=gain)
+
+
+def fit_outcome_stack(
+    logits: FloatArray, failure: FloatArray, weight: FloatArray, *, prior: FloatArray | None = None
+) -> LinearHead:
+    """Fit weights for the heads' logits of one outcome by penalised logistic regression.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_requests, n_heads)
+        Each head's logits, out of fold; the simplest head first.
+    failure, weight : ndarray of shape (n_requests,)
+        Outcome in [0, 1], NaN where unknown; sample weights.
+    prior : ndarray of shape (n_heads,), optional
+        Weights to shrink towards, instead of 1 for the first head alone.
+    """
+    with_outcome = ~np.isnan(failure)
+    x, y, w = logits[with_outcome], failure[with_outcome], weight[with_outcome]
+    if len(np.unique(y)) < 2:
+        return fit_head(logits, failure, weight, strength=1.0)
+    rate = np.average(y, weights=w)
+    towards = np.eye(1, x.shape[1])[0] if prior is None else prior
+    # what so many samples would tell of each weight: the curvature of the loss at their rate
+    information = _PRIOR_SAMPLES * rate * (1.0 - rate) * x.var(axis=0)
+
+    def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
+        away, z = parameters[:-1] - towards, x @ parameters[:-1] + parameters[-1]
+        residual = w * (expit(z) - y)
+        misfit = np.dot(w, np.logaddexp(0.0, z) - y * z) + 0.5 * np.dot(information, away**2)
+        return float(misfit), np.append(x.T @ residual + information * away, residual.sum())
+
+    bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
+    start = np.append(towards, 0.0)
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return LinearHead(fitted[:-1], float(fitted[-1]))
+
+
+def fit_gain_weights(
+    differences: FloatArray,
+    gain: FloatArray,
+    weight: FloatArray,
+    *,
+    start: GainWeights | None = None,
+) -> GainWeights:
+    """Fit non-negative weights for the heads' differences by penalised least squares.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n_requests, n_heads)
+        Each head's P(cheap fails) - P(frontier fails), out of fold; the simplest head first.
+    gain, weight : ndarray of shape (n_requests,)
+        Frontier minus cheap quality, NaN where unknown; sample weights.
+    start : GainWeights, optional
+        Weights to shrink towards, instead of 1 for the first head alone.
+
+    Returns
+    -------
+    GainWeights
+        Those it shrinks towards when nothing is learned (no known gain, or no head with a positive
+        weight).
+    """
+    with_gain = ~np.isnan(gain)
+    x, y, w = differences[with_gain], gain[with_gain], weight[with_gain]
+    fallback = start or GainWeights(np.eye(1, differences.shape[1])[0], 0.0)
+    if len(y) < 2:
+        return fallback
+    x_mean, y_mean = np.average(x, axis=0, weights=w), np.average(y, weights=w)
+    prior = np.sqrt(_PRIOR_SAMPLES * np.average((x - x_mean) ** 2, axis=0, weights=w))
+    root = np.sqrt(w)
+    # the prior as more rows: each says what it would have a weight be
+    design = np.vstack([root[:, None] * (x - x_mean), np.diag(prior)])
+    weights = nnls(design, np.r_[root * (y - y_mean), prior * fallback.weights])[0]
+    return GainWeights(weights, float(y_mean - x_mean @ weights)) if weights.any() else fallback
+
+
+def fold_numbers(groups: list[str], *, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a fold for each request; requests of one group share it, and folds hold about as many
+    groups each.
+    """
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    order = rng.permutation(int(index.max()) + 1 if len(index) else 0)
+    return np.asarray(order[index] % folds, dtype=np.int64)

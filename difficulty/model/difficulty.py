@@ -7,13 +7,13 @@ Fitting goes in this order, and nothing later changes what came before:
 2. combination weights, on the out-of-fold predictions;
 3. calibrators, on the calibration rows, which share no group with the fit rows.
 
-Where the router knows the task of a request, a second combination speaks: ``informed_`` is half way
-between ``told_``, which reads heads that were fitted beside a column for each task, and ``blind_``,
-which never saw one. The mean of both is better than ``told_``, which leaves to the task what the
-text says of it. APGR by five folds, recipe ``fast``, ``told_`` and then both: RouteLLM MMLU 0.701
-and 0.705; three sets of tool calls 0.693 and 0.707, 0.737 and 0.739, 0.556 and 0.560. Without a
-known task ``blind_`` speaks alone: the score neither needs a task nor suffers from having been
-trained with one.
+Where the router knows the task of a request, a second combination speaks: ``with_task_`` is half
+way between ``beside_task_``, which reads heads that were fitted beside a column for each task, and
+``without_task_``, which never saw one. The mean of both is better than ``beside_task_``, which
+leaves to the task what the text says of it. APGR by five folds, recipe ``fast``, ``beside_task_``
+and then both: RouteLLM MMLU 0.701 and 0.705; three sets of tool calls 0.693 and 0.707, 0.737 and
+0.739, 0.556 and 0.560. Without a known task ``without_task_`` speaks alone: the score neither needs
+a task nor suffers from having been trained with one.
 """
 
 from __future__ import annotations
@@ -27,32 +27,25 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from difficulty.model.channels import (
-    Channel,
-    LengthChannel,
-    NeighbourChannel,
-    NgramChannel,
-    TaskChannel,
-    TaskColumns,
-    TunedChannel,
-    embeddings_of,
-)
+from difficulty.channels import Channel, Tasks, task_channels_of
+from difficulty.channels.heads import LinearHead, Matrix, fit_head
+from difficulty.channels.task_columns import TaskChannel, TaskColumns
 from difficulty.model.combination import (
     Combination,
+    GainWeights,
     Logits,
     Scores,
     Target,
     fit_combination,
+    fold_numbers,
     mean_of,
 )
 from difficulty.model.familiarity import Familiarity, fit_familiarity
-from difficulty.model.heads import LinearHead, Matrix, fit_head
-from difficulty.model.labelled import LabelledTokens, Tasks
-from difficulty.model.stacking import GainWeights, fold_numbers
+from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
-LEAST_INFORMED = 50
+LEAST_WITH_TASK = 50
 """Requests with a known task and outcome that a combination for known tasks needs."""
 
 
@@ -63,6 +56,16 @@ class FittedChannel:
     state: Any
     cheap: LinearHead
     frontier: LinearHead | None
+
+    @property
+    def heads(self) -> list[LinearHead]:
+        """The heads there are, cheap first."""
+        return [self.cheap, self.frontier] if self.frontier else [self.cheap]
+
+    def logits(self, channel: Channel, prepared: Matrix) -> tuple[FloatArray, FloatArray | float]:
+        """Return logits of both outcomes; 0 for an outcome without a head."""
+        vectors = channel.transform(prepared, self.state)
+        return self.cheap.logits(vectors), self.frontier.logits(vectors) if self.frontier else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ class DifficultyModel:
     channels : sequence of Channel
         Kinds of vectors, the simplest first.
     task_channels : sequence of TaskChannel, optional
-        Take the place of the other channels, neighbours excepted, where a request's task is known;
-        all have the same tasks.
+        Take the place of the other channels, but for those with ``read_with_task``, where a
+        request's task is known; all have the same tasks.
     target : {"benefit", "failure"}, default "benefit"
         What ``difficulty_score`` means: ``(1 + expected gain) / 2``, or P(cheap model fails).
     folds : int, default 5
@@ -101,15 +104,15 @@ class DifficultyModel:
     start : DifficultyModel, optional
         A fitted model with the same channels, of another model pair. What its channels learned of
         the texts is kept, and heads and weights shrink towards its own; see
-        :func:`~difficulty.model.warm_start.continued`.
+        :func:`continued`.
 
     Attributes
     ----------
     fitted_ : dict of str to FittedChannel
-    blind_, informed_ : Combination
-        For requests without and with a known task; ``informed_`` is ``None`` without task channels.
-    told_ : Combination
-        What ``informed_`` has beside ``blind_``, not calibrated; ``None`` where that is.
+    without_task_, with_task_ : Combination
+        For requests without and with a known task; the second is ``None`` without task channels.
+    beside_task_ : Combination
+        What ``with_task_`` has beside ``without_task_``, not calibrated; ``None`` where that is.
     familiarity_ : Familiarity or None
         ``None`` where no channel has embeddings or n-grams.
     out_of_fold_ : OutOfFold
@@ -117,9 +120,9 @@ class DifficultyModel:
     """
 
     fitted_: dict[str, FittedChannel]
-    blind_: Combination
-    informed_: Combination | None
-    told_: Combination | None
+    without_task_: Combination
+    with_task_: Combination | None
+    beside_task_: Combination | None
 
     def __init__(
         self,
@@ -152,20 +155,21 @@ class DifficultyModel:
         """Fit heads and combinations on ``fit``, calibrators on ``calibration``; the two share no
         group.
         """
-        self.fitted_ = {}
-        prepared = [channel.prepare(fit.ids, fit.tasks) for channel in self.all_channels]
+        self.fitted_ = {}  # what is learned once is looked for here, and not to be an earlier fit's
+        prepared = self._prepare(fit.ids, fit.tasks)
         self.fitted_ = self._fit_channels(prepared, fit, np.arange(len(fit)))
         logits, fold = self._out_of_fold(prepared, fit)
-        held_out = self._logits(
-            [channel.prepare(calibration.ids, calibration.tasks) for channel in self.all_channels]
+        held_out = self._logits(self._prepare(calibration.ids, calibration.tasks))
+        start, columns = self.start, self._without_task
+        combining = np.flatnonzero(self._unseen(fit.groups))
+        without_task = self._combine(
+            logits, combining, columns, fit.outcomes, start.without_task_ if start else None
         )
-        everything, combining = slice(None), np.flatnonzero(self._unseen(fit.groups))
-        blind = self._combine(
-            logits, combining, self._blind, fit.outcomes, self.start.blind_ if self.start else None
+        self.without_task_ = without_task.calibrated(
+            held_out[slice(None), columns], calibration.outcomes
         )
-        self.blind_ = blind.calibrated(held_out[everything, self._blind], calibration.outcomes)
-        self.told_ = self._fit_told(logits, fit) if self.tasks else None
-        self.informed_ = self._inform(self.told_, held_out, calibration) if self.told_ else None
+        self.beside_task_ = self._fit_beside_task(logits, fit) if self.tasks else None
+        self.with_task_ = self._fit_with_task(held_out, calibration) if self.beside_task_ else None
         self.familiarity_ = self._fit_familiarity(prepared, calibration)
         self.out_of_fold_ = OutOfFold(self._scores_of_unseen(logits, fit), fold)
         return self
@@ -174,7 +178,7 @@ class DifficultyModel:
         """Return the scores of tokenized requests; ``tasks`` holds a name for each request, or
         ``None`` where it is not known.
         """
-        prepared = [channel.prepare(ids, tasks) for channel in self.all_channels]
+        prepared = self._prepare(ids, tasks)
         logits = self._logits(prepared)
         familiarity = self.familiarity_(*self._known_by(prepared)) if self.familiarity_ else None
         return replace(self._combined(logits, tasks, len(ids)), familiarity=familiarity)
@@ -203,8 +207,7 @@ class DifficultyModel:
         ------
         ndarray of shape (n,)
         """
-        prepared = [channel.prepare(fit.ids, fit.tasks) for channel in self.all_channels]
-        asked = [channel.prepare(ids, tasks) for channel in self.all_channels]
+        prepared, asked = self._prepare(fit.ids, fit.tasks), self._prepare(ids, tasks)
         for rows in parts:
             logits = self._logits(asked, self._fit_channels(prepared, fit, rows))
             yield self._combined(logits, tasks, len(ids)).difficulty_score
@@ -215,8 +218,8 @@ class DifficultyModel:
         fit: LabelledTokens,
         calibration: LabelledTokens,
     ) -> Iterator[Scores]:
-        """Yield scores and familiarity of some fit samples as if they had not been there; none is
-        told a task.
+        """Yield scores and familiarity of some fit samples as if they had not been there, all
+        without a task.
 
         Heads and familiarity are fitted again, the combination and its calibration stay the fitted
         ones.
@@ -229,78 +232,61 @@ class DifficultyModel:
         fit, calibration : LabelledTokens
             As in :meth:`fit`.
         """
-        blind = copy(self)
-        blind.task_channels = []
+        without_task = copy(self)
+        without_task.task_channels = []
         prepared, held_out = (
             [channel.prepare(data.ids, data.tasks) for channel in self.channels]
             for data in (fit, calibration)
         )
-        for rows, kept in left_out:
-            inside, asked = (
-                np.setdiff1d(np.arange(len(fit)), rows),
-                [matrix[rows] for matrix in prepared],
+        for rows, still_known in left_out:
+            inside = np.setdiff1d(np.arange(len(fit)), rows)
+            asked = [matrix[rows] for matrix in prepared]
+            logits = without_task._logits(asked, without_task._fit_channels(prepared, fit, inside))
+            familiarity = fit_familiarity(
+                self._known_by([matrix[inside] for matrix in prepared]),
+                self._known_by([matrix[still_known] for matrix in held_out]),
+                seed=0,
             )
-            logits = blind._logits(asked, blind._fit_channels(prepared, fit, inside))
-            known = [
-                self._known_by([matrix[some] for matrix in matrices])
-                for matrices, some in ((prepared, inside), (held_out, kept))
-            ]
-            familiarity = fit_familiarity(*known, pairs=self._pairs, seed=0)
-            scores = self.blind_.scores(logits[slice(None), self._blind])
+            scores = self.without_task_.scores(logits[slice(None), self._without_task])
             yield replace(
                 scores, familiarity=familiarity(*self._known_by(asked)) if familiarity else None
             )
 
+    def _prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None) -> list[Matrix]:
+        return [channel.prepare(ids, tasks) for channel in self.all_channels]
+
     def _combined(self, logits: Logits, tasks: Tasks | None, n: int) -> Scores:
         """Return the scores of the ``n`` requests whose logits these are, without familiarity."""
-        blind = self.blind_.scores(logits[slice(None), self._blind])
-        if self.tasks is None or self.informed_ is None or tasks is None:
-            return blind
-        known = self.tasks.known(tasks, n)
-        informed = self.informed_.scores(logits)
-        return Scores(
-            difficulty_score=np.where(known, informed.difficulty_score, blind.difficulty_score),
-            p_cheap_fails=np.where(known, informed.p_cheap_fails, blind.p_cheap_fails),
-            p_frontier_fails=_either(known, informed.p_frontier_fails, blind.p_frontier_fails),
-        )
+        without_task = self.without_task_.scores(logits[slice(None), self._without_task])
+        if self.tasks is None or self.with_task_ is None or tasks is None:
+            return without_task
+        return self.with_task_.scores(logits).where(self.tasks.known(tasks, n), without_task)
 
     def _fit_familiarity(
         self, prepared: list[Matrix], calibration: LabelledTokens
     ) -> Familiarity | None:
         held_out = [channel.prepare(calibration.ids) for channel in self.channels]
+        learned = ((channel, self.fitted_[channel.name].state) for channel in self.channels)
+        centres = (channel.topic_centres(state) for channel, state in learned)
         return fit_familiarity(
             self._known_by(prepared),
             self._known_by(held_out),
-            pairs=self._pairs,
-            centres=self._centres,
+            centres=next((each for each in centres if each is not None), None),
             seed=0,
         )
 
-    @property
-    def _pairs(self) -> int:
-        """Columns of n-gram counts that hold token pairs."""
-        return next(
-            (
-                channel.features.buckets
-                for channel in self.channels
-                if isinstance(channel, NgramChannel)
-            ),
-            0,
-        )
-
     def _known_by(self, prepared: list[Matrix]) -> tuple[FloatArray | None, sp.csr_array | None]:
-        """Return what familiarity reads of the prepared rows: embeddings and n-gram counts,
+        """Return what familiarity reads of the prepared rows: embeddings and counts of token pairs,
         ``None`` where no channel has them.
         """
-        embeddings = counts = None
-        for channel, matrix in zip(
-            self.channels, prepared, strict=False
-        ):  # the task channel comes after these
-            embeddings = embeddings_of(channel, matrix) if embeddings is None else embeddings
-            counts = matrix if isinstance(channel, NgramChannel) else counts
-        return embeddings, counts
+        embeddings = pairs = None
+        # task channels, which come after these, know no more of a request
+        for channel, matrix in zip(self.channels, prepared, strict=False):
+            embeddings = channel.embeddings(matrix) if embeddings is None else embeddings
+            pairs = channel.pair_counts(matrix) if pairs is None else pairs
+        return embeddings, pairs
 
-    def _fit_told(self, logits: Logits, fit: LabelledTokens) -> Combination | None:
+    def _fit_beside_task(self, logits: Logits, fit: LabelledTokens) -> Combination | None:
         """Return what heads with a task say; ``None`` where too few requests with a known one have
         the outcomes that the others have.
         """
@@ -310,85 +296,62 @@ class DifficultyModel:
         outcomes = fit.outcomes[rows]
         needed = [
             outcomes.cheap_failure,
-            *([outcomes.frontier_failure] if self.blind_.frontier else []),
+            *([outcomes.frontier_failure] if self.without_task_.frontier else []),
         ]
-        if min(int((~np.isnan(outcome)).sum()) for outcome in needed) < LEAST_INFORMED:
+        if min(int((~np.isnan(outcome)).sum()) for outcome in needed) < LEAST_WITH_TASK:
             return None
-        return self._combine(
-            logits, rows, self._told, fit.outcomes, self.start.told_ if self.start else None
-        )
+        start = self.start.beside_task_ if self.start else None
+        return self._combine(logits, rows, self._beside_task, fit.outcomes, start)
 
-    def _inform(
-        self, told: Combination, held_out: Logits, calibration: LabelledTokens
-    ) -> Combination:
+    def _fit_with_task(self, held_out: Logits, calibration: LabelledTokens) -> Combination:
         """Return the combination for known tasks, calibrated on the requests that have one."""
         assert self.tasks is not None
-        rows, n = (
-            np.flatnonzero(self.tasks.known(calibration.tasks, len(calibration))),
-            len(self.all_channels),
+        assert self.beside_task_ is not None
+        rows = np.flatnonzero(self.tasks.known(calibration.tasks, len(calibration)))
+        n = len(self.all_channels)
+        both = mean_of(
+            self.without_task_.among(self._without_task, n),
+            self.beside_task_.among(self._beside_task, n),
         )
-        both = mean_of(self.blind_.among(self._blind, n), told.among(self._told, n))
         return both.calibrated(held_out[rows, list(range(n))], calibration.outcomes[rows])
 
     @property
-    def told_channels(self) -> list[Channel]:
-        """The channels that ``told_`` reads, in the order of its weights."""
-        return [self.all_channels[column] for column in self._told]
+    def channels_beside_task(self) -> list[Channel]:
+        """The channels that ``beside_task_`` reads, in the order of its weights."""
+        return [self.all_channels[column] for column in self._beside_task]
 
     def task_channel_of(self, channel: Channel) -> TaskChannel | None:
-        """Return the task channel that stands beside a channel: the one that reads the same
-        vectors.
-        """
+        """Return the task channel that stands beside a channel and reads the same vectors."""
         return next(
-            (beside for beside in self.task_channels if beside.name == f"{channel.name}+task"), None
+            (beside for beside in self.task_channels if beside.beside.name == channel.name), None
         )
 
     @property
-    def _blind(self) -> list[int]:
+    def _without_task(self) -> list[int]:
         """Columns of the logits that need no task."""
         return list(range(len(self.channels)))
 
     @property
-    def _told(self) -> list[int]:
-        """Columns of the logits that are combined where the task is told.
+    def _beside_task(self) -> list[int]:
+        """Columns of the logits that are combined where the task is known.
 
         Those of the channels with task columns, for fitted beside them others add only noise, and
-        of the neighbours and the tuned encoder, which say what no task does.
+        of those which say what no task does.
         """
-        neighbours = [
-            column
-            for column, channel in enumerate(self.channels)
-            if isinstance(channel, NeighbourChannel | TunedChannel)
-        ]
-        return [*range(len(self.channels), len(self.all_channels)), *neighbours]
+        others = [column for column in self._without_task if self.channels[column].read_with_task]
+        return [*range(len(self.channels), len(self.all_channels)), *others]
 
     @property
-    def _centres(self) -> Any:
-        """The centres that the whole fit found: they hold nothing of the outcomes, so its folds and
-        parts read the same.
-        """
-        fitted = self.fitted_.get(NeighbourChannel.name)
-        return fitted.state if fitted else None
-
-    @property
-    def _tuned(self) -> tuple[int, TunedChannel] | None:
-        """The column and the channel of a tuned encoder."""
-        return next(
-            (
-                (column, channel)
-                for column, channel in enumerate(self.channels)
-                if isinstance(channel, TunedChannel)
-            ),
-            None,
-        )
+    def _learned_apart(self) -> list[int]:
+        """Columns of channels whose vectors the outcomes shaped, as a tuned encoder's."""
+        return [column for column in self._without_task if self.channels[column].knows_outcomes]
 
     def _unseen(self, groups: Sequence[str]) -> NDArray[np.bool_]:
         """Return, for each fit sample, whether its out-of-fold logits are honest: a tuned encoder
         saw all but those held out.
         """
-        return (
-            self._tuned[1].unseen(groups) if self._tuned else np.ones(len(groups), dtype=np.bool_)
-        )
+        seen_by_none = np.all([channel.unseen(groups) for channel in self.channels], axis=0)
+        return np.asarray(seen_by_none, dtype=np.bool_)
 
     def _combine(
         self,
@@ -404,18 +367,15 @@ class DifficultyModel:
         A tuned encoder is combined on few samples, and is no worse than the n-grams beside it; the
         length alone knows little.
         """
-        read, known = logits[rows, columns], outcomes[rows]
-        if not self._tuned:
+        read, outcomes, target = logits[rows, columns], outcomes[rows], self.target
+        if not self._learned_apart:
             return fit_combination(
-                read, known, target=self.target, start=start.gain if start else None
+                read, outcomes, target=target, start=start.gain if start else None
             )
-        alike = np.array(
-            [not isinstance(self.all_channels[column], LengthChannel) for column in columns],
-            dtype=np.float64,
-        )
+        alike = np.array([float(self.all_channels[column].stands_alone) for column in columns])
         alike /= alike.sum()
         return fit_combination(
-            read, known, target=self.target, start=GainWeights(alike, 0.0), prior=alike
+            read, outcomes, target=target, start=GainWeights(alike, 0.0), prior=alike
         )
 
     def _scores_of_unseen(self, logits: Logits, fit: LabelledTokens) -> Scores:
@@ -423,20 +383,12 @@ class DifficultyModel:
         encoder where that saw the sample.
         """
         whole = self._combined(logits, fit.tasks, len(fit))
-        if not self._tuned:
+        if not self._learned_apart:
             return whole
-        others, unseen = (
-            [column for column in self._blind if column != self._tuned[0]],
-            self._unseen(fit.groups),
-        )
-        plain = fit_combination(
-            logits[slice(None), others], fit.outcomes, target=self.target
-        ).scores(logits[slice(None), others])
-        return Scores(
-            difficulty_score=np.where(unseen, whole.difficulty_score, plain.difficulty_score),
-            p_cheap_fails=np.where(unseen, whole.p_cheap_fails, plain.p_cheap_fails),
-            p_frontier_fails=_either(unseen, whole.p_frontier_fails, plain.p_frontier_fails),
-        )
+        others = [column for column in self._without_task if column not in self._learned_apart]
+        read = logits[slice(None), others]
+        plain = fit_combination(read, fit.outcomes, target=self.target).scores(read)
+        return whole.where(self._unseen(fit.groups), plain)
 
     def _out_of_fold(
         self, prepared: list[Matrix], data: LabelledTokens
@@ -463,19 +415,15 @@ class DifficultyModel:
         started = self.start.fitted_ if self.start else {}
         fitted = {}
         for channel, matrix in zip(self.all_channels, prepared, strict=True):
-            if isinstance(channel, TunedChannel) and channel.heads:
+            if channel.heads:
                 fitted[channel.name] = FittedChannel(None, *channel.heads)
                 continue
             start = started.get(channel.name)
-            state = (
-                start.state
-                if start
-                else self._centres
-                if isinstance(channel, NeighbourChannel)
-                else None
-            )
+            # what holds nothing of the outcomes is learned on the whole fit, for its folds as well
+            earlier = start or (self.fitted_.get(channel.name) if channel.fits_once else None)
+            state = earlier.state if earlier else None
             state = channel.fit(matrix[rows]) if state is None else state
-            fitted[channel.name] = _fit_heads(channel, matrix, data, rows, state, start)
+            fitted[channel.name] = fit_heads(channel, matrix, data, rows, state, start)
         return fitted
 
     def _logits(
@@ -484,12 +432,58 @@ class DifficultyModel:
         cheap = np.zeros((prepared[0].shape[0], len(self.all_channels)))
         frontier = np.zeros_like(cheap)
         for column, (channel, matrix) in enumerate(zip(self.all_channels, prepared, strict=True)):
-            one = (fitted or self.fitted_)[channel.name]
-            cheap[:, column], frontier[:, column] = _channel_logits(channel, matrix, one)
+            learned = (fitted or self.fitted_)[channel.name]
+            cheap[:, column], frontier[:, column] = learned.logits(channel, matrix)
         return Logits(cheap, frontier)
 
 
-def _fit_heads(
+def continued(
+    start: DifficultyModel,
+    *,
+    target: Target,
+    tasks: Sequence[str] = (),
+    folds: int = 5,
+    rng: np.random.Generator | None = None,
+) -> DifficultyModel:
+    """Return an unfitted model with the channels of a fitted one, which fits from there.
+
+    What the channels learned of the texts (document frequencies, the guess of the task) is kept as
+    it is, so the exported graph has the same structure. Every head is fitted to the new outcomes,
+    but its coefficients shrink towards a multiple of the old head's instead of towards 0
+    (:func:`~difficulty.channels.heads.fit_head`): which requests are hard for one pair says
+    something of another. The multiple is learned too, and shrinks towards 1. The weights that
+    combine the channels shrink towards the old ones. Calibration is learned anew.
+
+    Parameters
+    ----------
+    start : DifficultyModel
+        Fitted; it is not changed.
+    target : {"benefit", "failure"}
+        Of the new model.
+    tasks : sequence of str, optional
+        Tasks of the new traffic; those that ``start`` does not know get columns after its own.
+    folds, rng
+        As in :class:`DifficultyModel`.
+    """
+    old_tasks = start.tasks.tasks if start.tasks else ()
+    added = [task for task in tasks if task not in set(old_tasks)]
+    task_channels = task_channels_of(start.channels, [*old_tasks, *added])
+    widened = DifficultyModel(start.channels, task_channels=task_channels, target=start.target)
+    widened.fitted_ = dict(start.fitted_)
+    for channel in start.task_channels:
+        widened.fitted_[channel.name] = _widened(start.fitted_[channel.name], len(added))
+    widened.without_task_, widened.beside_task_ = start.without_task_, start.beside_task_
+    return DifficultyModel(
+        start.channels,
+        task_channels=task_channels,
+        target=target,
+        folds=folds,
+        rng=rng,
+        start=widened,
+    )
+
+
+def fit_heads(
     channel: Channel,
     prepared: Matrix,
     data: LabelledTokens,
@@ -512,17 +506,12 @@ def _fit_heads(
     )
 
 
-def _channel_logits(
-    channel: Channel, prepared: Matrix, fitted: FittedChannel
-) -> tuple[FloatArray, FloatArray | float]:
-    """Return logits of both outcomes; 0 for an outcome without a head."""
-    vectors = channel.transform(prepared, fitted.state)
-    return fitted.cheap.logits(vectors), fitted.frontier.logits(vectors) if fitted.frontier else 0.0
+def _widened(fitted: FittedChannel, n: int) -> FittedChannel:
+    """Return the heads with ``n`` more columns, of which they know nothing."""
 
+    def wider(head: LinearHead) -> LinearHead:
+        return replace(head, coefficients=np.r_[head.coefficients, np.zeros(n)])
 
-def _either(
-    known: NDArray[np.bool_], informed: FloatArray | None, blind: FloatArray | None
-) -> FloatArray | None:
-    if blind is None:
-        return None
-    return blind if informed is None else np.where(known, informed, blind)
+    return FittedChannel(
+        fitted.state, wider(fitted.cheap), wider(fitted.frontier) if fitted.frontier else None
+    )

@@ -22,7 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from difficulty.model.centres import unit_centres
+from difficulty.channels.neighbours import unit_centres
 
 FloatArray = NDArray[np.float64]
 
@@ -54,12 +54,12 @@ class Percentile:
         up float32 rounding.
         """
         quantiles = np.quantile(raw, _SHARES)
-        kept = [len(_SHARES) - 1]
+        places = [len(_SHARES) - 1]
         for place in range(len(_SHARES) - 2, -1, -1):
-            if quantiles[kept[-1]] - quantiles[place] >= least_step:
-                kept.append(place)
-        knots, values = quantiles[kept[::-1]], _SHARES[kept[::-1]]
-        if values[0] > 0.0:
+            if quantiles[places[-1]] - quantiles[place] >= least_step:
+                places.append(place)
+        knots, values = quantiles[places[::-1]], _SHARES[places[::-1]]
+        if values[0] > 0.0:  # the lowest shares had no room, and the map has to start at 0
             knots, values = np.r_[knots[0] - least_step, knots], np.r_[0.0, values]
         return cls(knots, values)
 
@@ -83,20 +83,19 @@ class Wording:
 
     log_share: FloatArray
 
-    def __call__(self, counts: sp.csr_array) -> FloatArray:
-        """Return the measure of n-gram counts of shape (n_requests, dim); a request without a pair
+    def __call__(self, pairs: sp.csr_array) -> FloatArray:
+        """Return the measure of counts of shape (n_requests, n_buckets); a request without a pair
         has the rarest.
         """
-        pairs = sp.csr_array(counts[:, -len(self.log_share) :])
         weights = sp.csr_array(
             (1.0 + np.log(pairs.data), pairs.indices, pairs.indptr), shape=pairs.shape
         )
         total = np.asarray(weights.sum(axis=1)).ravel()
         summed = weights @ self.log_share
-        found: FloatArray = np.where(
+        mean: FloatArray = np.where(
             total > 0, summed / np.where(total > 0, total, 1.0), self.log_share.min()
         )
-        return found
+        return mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +106,17 @@ class Familiarity:
     wording: tuple[Wording, Percentile] | None
     joint: Percentile
 
-    def __call__(self, embeddings: FloatArray | None, counts: sp.csr_array | None) -> FloatArray:
+    def __call__(self, embeddings: FloatArray | None, pairs: sp.csr_array | None) -> FloatArray:
         """Return familiarity in [0, 1], of shape (n_requests,)."""
-        return self.joint(self.least(embeddings, counts))
+        return self.joint(self.least(embeddings, pairs))
 
-    def least(self, embeddings: FloatArray | None, counts: sp.csr_array | None) -> FloatArray:
+    def least(self, embeddings: FloatArray | None, pairs: sp.csr_array | None) -> FloatArray:
         """Return the smaller percentile of the two."""
         parts = []
         if self.topic and embeddings is not None:
             parts.append(self.topic[1](self.topic[0](embeddings)))
-        if self.wording and counts is not None:
-            parts.append(self.wording[1](self.wording[0](counts)))
+        if self.wording and pairs is not None:
+            parts.append(self.wording[1](self.wording[0](pairs)))
         least: FloatArray = np.min(parts, axis=0)
         return least
 
@@ -126,7 +125,6 @@ def fit_familiarity(
     fit: tuple[FloatArray | None, sp.csr_array | None],
     calibration: tuple[FloatArray | None, sp.csr_array | None],
     *,
-    pairs: int,
     centres: FloatArray | None = None,
     seed: int,
 ) -> Familiarity | None:
@@ -135,10 +133,8 @@ def fit_familiarity(
     Parameters
     ----------
     fit, calibration : pair of arrays
-        Unit vectors of shape (n_requests, dim) and n-gram counts; either may be ``None``, with both
-        ``None`` there is no familiarity.
-    pairs : int
-        Number of columns at the end of the counts that hold token pairs.
+        Unit vectors of shape (n_requests, dim) and counts of token pairs; either may be ``None``,
+        with both ``None`` there is no familiarity.
     centres : ndarray of shape (n_centres, dim), optional
         Centres of the fit embeddings where they are known already.
     seed : int
@@ -151,7 +147,7 @@ def fit_familiarity(
         )
         topic = nearest, Percentile.of(nearest(calibration[0]), least_step=5e-3)
     if fit[1] is not None and calibration[1] is not None:
-        common = Wording(_log_share(fit[1], pairs))
+        common = Wording(_log_share(fit[1]))
         wording = common, Percentile.of(common(calibration[1]), least_step=1e-2)
     if topic is None and wording is None:
         return None
@@ -159,7 +155,7 @@ def fit_familiarity(
     return Familiarity(topic, wording, Percentile.of(plain.least(*calibration), least_step=5e-3))
 
 
-def _log_share(counts: sp.csr_array, pairs: int) -> FloatArray:
+def _log_share(pairs: sp.csr_array) -> FloatArray:
     """Return the log share of requests in which each bucket occurs, half a request added."""
-    seen = np.bincount(sp.csr_array(counts[:, -pairs:]).indices, minlength=pairs)
-    return np.asarray(np.log((seen + 0.5) / (counts.shape[0] + 1.0)), dtype=np.float64)
+    seen = np.bincount(pairs.indices, minlength=pairs.shape[1])
+    return np.asarray(np.log((seen + 0.5) / (pairs.shape[0] + 1.0)), dtype=np.float64)

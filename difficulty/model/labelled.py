@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.channels import Tasks
 from difficulty.errors import InvalidValueError
 from difficulty.traffic.outcomes import Outcomes
-
-Tasks: TypeAlias = Sequence[str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

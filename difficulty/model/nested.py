@@ -18,12 +18,10 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.model.channels import Channel, NeighbourChannel
-from difficulty.model.combination import Logits, Target
-from difficulty.model.difficulty import LEAST_INFORMED, DifficultyModel
-from difficulty.model.heads import LinearHead, Matrix, fit_head
+from difficulty.channels import Channel
+from difficulty.model.combination import Logits, Target, fit_gain_weights, fit_outcome_stack
+from difficulty.model.difficulty import LEAST_WITH_TASK, DifficultyModel, fit_heads
 from difficulty.model.labelled import LabelledTokens
-from difficulty.model.stacking import fit_gain_weights, fit_outcome_stack
 from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
@@ -47,14 +45,14 @@ class NestedScores:
 
     Attributes
     ----------
-    blind : ndarray of shape (n,)
-        No task is told.
-    told : ndarray of shape (n,) or None
-        The task is told where it is known; ``None`` where the model knows no tasks.
+    without_task : ndarray of shape (n,)
+        As if no task were known.
+    with_task : ndarray of shape (n,) or None
+        The task is read where it is known; ``None`` where the model knows no tasks.
     """
 
-    blind: FloatArray
-    told: FloatArray | None
+    without_task: FloatArray
+    with_task: FloatArray | None
 
 
 def nested_logits(channel: Channel, data: LabelledTokens, fold: NDArray[np.int64]) -> NestedLogits:
@@ -69,25 +67,18 @@ def nested_logits(channel: Channel, data: LabelledTokens, fold: NDArray[np.int64
         Fold of each, from 0; requests of one group share it.
     """
     prepared = channel.prepare(data.ids, data.tasks)
-    # centres hold nothing of the outcomes, so as in the model they are found once
-    state = channel.fit(prepared) if isinstance(channel, NeighbourChannel) else None
-    frontier_known = not np.isnan(data.outcomes.frontier_failure).all()
+    state = channel.fit(prepared) if channel.fits_once else None
     n_folds = int(fold.max()) + 1
     cheap = np.zeros((n_folds, len(data)), dtype=np.float32)
     frontier = np.zeros_like(cheap)
-    for one, other in combinations_with_replacement(range(n_folds), 2):
-        seen = np.flatnonzero((fold != one) & (fold != other))
+    for left, right in combinations_with_replacement(range(n_folds), 2):
+        # heads that saw neither fold serve both ways round, which halves the fits
+        seen = np.flatnonzero((fold != left) & (fold != right))
         own = channel.fit(prepared[seen]) if state is None else state
-        vectors = channel.transform(prepared[seen], own)
-        heads = _heads(
-            vectors, data.outcomes[seen], strength=channel.strength, frontier_known=frontier_known
-        )
-        for row, asked in {(one, other), (other, one)}:
+        fitted = fit_heads(channel, prepared, data, seen, own, None)
+        for row, asked in {(left, right), (right, left)}:
             rows = np.flatnonzero(fold == asked)
-            asked_vectors = channel.transform(prepared[rows], own)
-            cheap[row, rows] = heads[0].logits(asked_vectors)
-            if heads[1]:
-                frontier[row, rows] = heads[1].logits(asked_vectors)
+            cheap[row, rows], frontier[row, rows] = fitted.logits(channel, prepared[rows])
     return NestedLogits(cheap, frontier)
 
 
@@ -102,7 +93,7 @@ def nested_scores(
     Parameters
     ----------
     model : DifficultyModel
-        Says which channels there are and which of them are read where the task is told.
+        Says which channels there are and which of them are read where the task is known.
     logits : mapping of str to NestedLogits
     data : LabelledTokens
         The n fit samples.
@@ -110,33 +101,15 @@ def nested_scores(
         As in :func:`nested_logits`.
     """
     everything = np.ones(len(data), dtype=np.bool_)
-    blind = np.zeros(len(data))
-    _score_into(
-        blind,
-        [logits[channel.name] for channel in model.channels],
-        data.outcomes,
-        fold,
-        everything,
-        target=model.target,
-    )
+    without_task = np.zeros(len(data))
+    channels = [logits[channel.name] for channel in model.channels]
+    _score_into(without_task, channels, data.outcomes, fold, everything, target=model.target)
     if model.tasks is None:
-        return NestedScores(blind, None)
-    told, known = blind.copy(), model.tasks.known(data.tasks, len(data))
-    channels = [logits[channel.name] for channel in model.told_channels]
-    _score_into(told, channels, data.outcomes, fold, known, target=model.target)
-    return NestedScores(blind, (blind + told) / 2.0)
-
-
-def _heads(
-    vectors: Matrix, outcomes: Outcomes, *, strength: float, frontier_known: bool
-) -> tuple[LinearHead, LinearHead | None]:
-    cheap = fit_head(vectors, outcomes.cheap_failure, outcomes.weight, strength=strength)
-    frontier = (
-        fit_head(vectors, outcomes.frontier_failure, outcomes.weight, strength=strength)
-        if frontier_known
-        else None
-    )
-    return cheap, frontier
+        return NestedScores(without_task, None)
+    beside, with_task = without_task.copy(), model.tasks.known(data.tasks, len(data))
+    channels = [logits[channel.name] for channel in model.channels_beside_task]
+    _score_into(beside, channels, data.outcomes, fold, with_task, target=model.target)
+    return NestedScores(without_task, (without_task + beside) / 2.0)
 
 
 def _score_into(
@@ -156,7 +129,7 @@ def _score_into(
         seen, asked = (
             np.flatnonzero(among & chosen) for chosen in (fold != number, fold == number)
         )
-        if not among.all() and int((~np.isnan(outcome[seen])).sum()) < LEAST_INFORMED:
+        if not among.all() and int((~np.isnan(outcome[seen])).sum()) < LEAST_WITH_TASK:
             continue
         columns = (
             [channel.cheap[number] for channel in channels],

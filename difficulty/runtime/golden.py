@@ -10,9 +10,8 @@ from typing import Any
 
 from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
-from difficulty.runtime.early import EARLY_OUTPUT
 from difficulty.runtime.router import Request, Router
-from difficulty.runtime.scorer import Score
+from difficulty.runtime.scorer import EARLY_OUTPUT, Score
 
 _SCORES = Score._fields
 _EXACT = (

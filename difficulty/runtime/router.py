@@ -16,9 +16,8 @@ from difficulty.bundle.store import Trust, read_trusted
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.form import Record
 from difficulty.route import Route
-from difficulty.runtime.early import EarlyScorer, exit_early, exits
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
-from difficulty.runtime.scorer import Score, Scorer
+from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, exit_early, exits
 
 if TYPE_CHECKING:
     from difficulty.runtime.waiting import WaitingByLoop
@@ -203,7 +202,7 @@ class Router:
             return
         for look, score in zip(looks, scores, strict=True):
             if math.isfinite(score) and (
-                verdict := exit_early(self._exits, score, informed=look.with_task)
+                verdict := exit_early(self._exits, score, with_task=look.with_task)
             ):
                 look.verdict, look.early_score = verdict, score
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from difficulty.bundle import Policy
+from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown
 from difficulty.report.wording import UNKNOWN, threshold_text
-from difficulty.stages.early import exit_sentences
 from difficulty.training.record import RunRecord
 
 _SHOWN = {

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, Policy, read_bundle
+from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.economics import PriceList
 from difficulty.errors import RunError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
@@ -21,9 +22,8 @@ from difficulty.metrics.bootstrap import affordable_draws
 from difficulty.recipe import LabelSettings
 from difficulty.records import Estimate, Prices
 from difficulty.report.blocks import Extras
-from difficulty.runtime.early import EarlyScorer, exits
-from difficulty.runtime.scorer import Scorer
-from difficulty.stages.early import both_scores, exit_sentences, judge_exits
+from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
+from difficulty.stages.early_exit import both_scores, judge_exits
 from difficulty.stages.priced import Question, economics_of, write_economics
 from difficulty.stages.provenance import judged_by, provenance_of_bundle, provenance_of_run
 from difficulty.stages.reading import reading_of

@@ -3,13 +3,13 @@ requests take in serving.
 
 Where the recipe or the caller wants int8, the encoder's float32 weights are made int8 after the
 fact. The score then moves, so what counts is decisions: of the ladder of
-:mod:`difficulty.export.ladder` the first rung ships on which few enough of them change, at the
+:mod:`difficulty.encoders.quantise` the first rung ships on which few enough of them change, at the
 threshold that is chosen on the scores of that very graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,18 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.early_exit.student import EarlyModel
+from difficulty.early_exit.student_graph import build_early_graph
+from difficulty.encoders.quantise import Rung, can_be_int8, ladder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RunError
-from difficulty.export.early import build_early_graph
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.export.ladder import Rung, can_be_int8, ladder
 from difficulty.export.parity import ParityReport, check_flips, compare, compare_early
 from difficulty.export.suite import golden_requests
-from difficulty.model.combination import Scores
-from difficulty.model.early import EarlyModel
 from difficulty.records import OperatingPoint
-from difficulty.runtime.early import EarlyScorer
-from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.stages.scoring import tokenize
@@ -131,75 +129,77 @@ def export(
     gate, budget = _Gate(run, student), run.recipe.export.int8_flips
     for rung in gate.rungs() if int8 else ():
         say(f"trying {rung}")
-        if found := gate.lossy(rung, choose, min_familiarity=min_familiarity, budget=budget):
-            return found
+        if exported := gate.lossy(rung, choose, min_familiarity=min_familiarity, budget=budget):
+            return exported
     say("comparing the graph with the Python model")
-    exported = gate.exact(choose)
     note = (
         "the encoder stays float32: every int8 form of it that was tried changes more than"
         f" {budget:.2%} of the decisions"
     )
-    return exported._replace(notes=(note,)) if int8 else exported
-
-
-class _Suite(NamedTuple):
-    """The fixed requests, all with one task or with none."""
-
-    names: list[str]
-    ids: list[list[int]]
-    tasks: list[str | None]
-    read: list[list[int]]
-    """What a router reads: the task's id first where there is one."""
+    return gate.exact(choose)._replace(notes=(note,) if int8 else ())
 
 
 class _Compared(NamedTuple):
-    """Requests with the outputs of both, for decisions to be compared once the threshold is known;
-    arrays of shape (n,).
-    """
+    """What a graph gives for the requests that are compared, arrays of shape (n,)."""
 
-    names: list[str]
-    python: NDArray[np.float64]
-    shipped: NDArray[np.float64]
-    familiar: tuple[NDArray[np.float64], NDArray[np.float64]]
-    """Of the Python model and of the graph; 1 where there is no such output."""
+    report: ParityReport
+    served: TrafficScores
+    """For the calibration requests, which come first."""
+    score: NDArray[np.float64]
+    familiarity: NDArray[np.float64]
+    """1 where there is no such output."""
 
 
 class _Gate:
-    """What the Python model gives for every calibration request and for the fixed suite, and what
-    is compared with it.
+    """The calibration requests and the fixed suite, the latter without and with a task; what the
+    Python model gives for them, and what is compared with it.
     """
 
     def __init__(self, run: Run, student: Student | None) -> None:
         self.run, self.student, self.settings = run, student, run.recipe.export
         self.task_ids = task_ids(run.model)
-        self.tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
-        self.python = run.model.predict(self.tokens.ids, self.tokens.tasks)
-        self.suites = [self._suite(task) for task in (None, *list(self.task_ids)[:1])]
-        self.suite_scores = [run.model.predict(suite.ids, suite.tasks) for suite in self.suites]
+        tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
+        self.calibration_ids = tokens.ids
+        texts = {
+            f"suite:{request['id']}": run.view(request["messages"]).text
+            for request in golden_requests()
+        }
+        suite = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
+        served = [run.tokenizer.encode(text).ids for text in texts.values()]
+        suite_tasks = [None, *list(self.task_ids)[:1]]
+        self.names = [*run.calibration.ids, *[*texts] * len(suite_tasks)]
+        ids = [*tokens.ids, *suite * len(suite_tasks)]
+        tasks = [*tokens.tasks, *(task if row else None for task in suite_tasks for row in suite)]
+        # what a router reads: the task's id first where there is one
+        self.suite_rows = [
+            [self.task_ids[task], *row] if task and row else row
+            for task in suite_tasks
+            for row in served
+        ]
+        self.python = run.model.predict(ids, tasks)
+        self.early = student.model.predict(run.model, ids, tasks) if student else None
 
     def rungs(self) -> Iterator[Rung]:
         """Yield the encoder's forms in int8, told apart on some calibration requests."""
         assert isinstance(self.run.encoder, TransformerEncoder)
-        ids = self.tokens.ids
+        ids = self.calibration_ids
         rows = np.linspace(0, len(ids) - 1, min(_SAMPLE, len(ids)), dtype=np.int64)
         return ladder(self.run.encoder, [ids[row] for row in rows])
 
     def exact(self, choose: Choose) -> Exported:
         """Return the graph as it was trained, which must give the Python model's scores."""
         graph, scorer = self._built(None)
-        report, served, compared = self._compare(
-            scorer, tolerance=self.settings.max_score_difference
-        )
-        point, cut = self._chosen(choose, served, compared)
+        compared = self._compare(scorer, tolerance=self.settings.max_score_difference)
+        point, cut = self._chosen(choose, compared.served)
         report = check_flips(
-            compared.names,
-            compared.python,
-            compared.shipped,
+            self.names,
+            self.python.difficulty_score,
+            compared.score,
             threshold=cut,
-            report=report,
+            report=compared.report,
             settings=self.settings,
         )
-        return Exported(graph, scorer, served, point, report)
+        return Exported(graph, scorer, compared.served, point, report)
 
     def lossy(
         self, rung: Rung, choose: Choose, *, min_familiarity: float, budget: float
@@ -208,20 +208,17 @@ class _Gate:
         model's decisions.
         """
         graph, scorer = self._built(rung.encoder)
-        report, served, compared = self._compare(scorer, tolerance=_ANY_DIFFERENCE)
-        point, cut = self._chosen(choose, served, compared)
-        python, shipped = (
-            (score > cut) | (familiar < min_familiarity)
-            for score, familiar in zip(
-                (compared.python, compared.shipped), compared.familiar, strict=True
-            )
-        )
+        compared = self._compare(scorer, tolerance=_ANY_DIFFERENCE)
+        point, cut = self._chosen(choose, compared.served)
+        shipped = (compared.score > cut) | (compared.familiarity < min_familiarity)
+        python = self.python.difficulty_score > cut
+        if self.python.familiarity is not None:
+            python |= self.python.familiarity < min_familiarity
         flips = int((python != shipped).sum())
         if flips > budget * len(python):
             return None
-        return Exported(
-            graph, scorer, served, point, replace(report, flips=flips, encoder=str(rung))
-        )
+        report = replace(compared.report, flips=flips, encoder=str(rung))
+        return Exported(graph, scorer, compared.served, point, report)
 
     def _built(self, encoder: TransformerEncoder | None) -> tuple[bytes, Scorer]:
         graph = build_graph(self.run.model, encoder=encoder).SerializeToString()
@@ -230,94 +227,31 @@ class _Gate:
         )
 
     def _chosen(
-        self, choose: Choose, served: TrafficScores, compared: _Compared
+        self, choose: Choose, served: TrafficScores
     ) -> tuple[OperatingPoint, NDArray[np.float64]]:
         """Return the operating point and the threshold that it holds for each request; those of the
-        suite, which come last, have one.
+        suite have one.
         """
         point, data = choose(served)
-        cut = np.full(len(compared.names), point.threshold)
+        cut = np.full(len(self.names), point.threshold)
         cut[: len(data.score)] = data.cut(point.threshold, point.task_thresholds)
         return point, cut
 
-    def _compare(
-        self, scorer: Scorer, *, tolerance: float
-    ) -> tuple[ParityReport, TrafficScores, _Compared]:
+    def _compare(self, scorer: Scorer, *, tolerance: float) -> _Compared:
         """Compare a graph with the Python model on every request; the early graph must always agree
         within the recipe's tolerance.
         """
-        settings = replace(self.settings, max_score_difference=tolerance)
-        names, student = list(self.run.calibration.ids), self.student
+        early = self.student.scorer if self.student else None
         served = score_traffic(
-            scorer,
-            self.run.calibration,
-            without_task=student is not None,
-            early=student.scorer if student else None,
+            scorer, self.run.calibration, without_task=early is not None, early=early
         )
-        report = compare(names, self.python, served.outputs, settings)
-        parts = [_compared(names, self.python, served.outputs)]
-        if student and served.early:
-            report = report.joined(
-                self._early(names, self.tokens.ids, self.tokens.tasks, served.early.told)
-            )
-        for suite, python in zip(self.suites, self.suite_scores, strict=True):
-            shipped = scorer.score_many(suite.read)
-            report = report.joined(compare(suite.names, python, shipped, settings))
-            parts.append(_compared(suite.names, python, shipped))
-            if student:
-                report = report.joined(
-                    self._early(
-                        suite.names, suite.ids, suite.tasks, student.scorer.score_many(suite.read)
-                    )
-                )
-        return report, served, _joined(parts)
-
-    def _early(
-        self,
-        names: list[str],
-        ids: Sequence[Sequence[int]],
-        tasks: Sequence[str | None],
-        shipped: NDArray[np.floating],
-    ) -> ParityReport:
-        assert self.student is not None
-        return compare_early(
-            names, self.student.model.predict(self.run.model, ids, tasks), shipped, self.settings
-        )
-
-    def _suite(self, task: str | None) -> _Suite:
-        run = self.run
-        texts = {
-            f"suite:{request['id']}": run.view(request["messages"]).text
-            for request in golden_requests()
-        }
-        ids = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
-        tasks = [task if row else None for row in ids]
-        served = [run.tokenizer.encode(text).ids for text in texts.values()]
-        read = [
-            [self.task_ids[told], *row] if told else row
-            for told, row in zip(tasks, served, strict=True)
-        ]
-        return _Suite(list(texts), ids, tasks, read)
-
-
-def _compared(
-    names: list[str], python: Scores, shipped: Mapping[str, NDArray[np.floating]]
-) -> _Compared:
-    ones = np.ones(len(names))
-    familiar = (
-        ones if python.familiarity is None else python.familiarity,
-        shipped.get("familiarity", ones).astype(np.float64),
-    )
-    return _Compared(
-        names, python.difficulty_score, shipped["difficulty_score"].astype(np.float64), familiar
-    )
-
-
-def _joined(parts: list[_Compared]) -> _Compared:
-    familiar = tuple(np.concatenate([part.familiar[side] for part in parts]) for side in (0, 1))
-    return _Compared(
-        names=[name for part in parts for name in part.names],
-        python=np.concatenate([part.python for part in parts]).astype(np.float64),
-        shipped=np.concatenate([part.shipped for part in parts]),
-        familiar=(familiar[0], familiar[1]),
-    )
+        suite = scorer.score_many(self.suite_rows)
+        shipped = {name: np.r_[served.outputs[name], suite[name]] for name in scorer.outputs}
+        settings = replace(self.settings, max_score_difference=tolerance)
+        report = compare(self.names, self.python, shipped, settings)
+        if early and served.early and self.early is not None:
+            scores = np.r_[served.early.told, early.score_many(self.suite_rows)]
+            report = report.joined(compare_early(self.names, self.early, scores, self.settings))
+        score = shipped["difficulty_score"].astype(np.float64)
+        familiarity = shipped.get("familiarity", np.ones(len(score)))
+        return _Compared(report, served, score, familiarity.astype(np.float64))

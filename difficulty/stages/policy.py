@@ -12,10 +12,9 @@ import numpy as np
 from difficulty.bundle import Chosen, Policy
 from difficulty.export.suite import golden_requests
 from difficulty.records import OperatingPoint
-from difficulty.runtime.early import EarlyScorer
 from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
-from difficulty.runtime.scorer import Scorer
+from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.thresholds.objective import parse_objective
 from difficulty.thresholds.per_task import choose_per_task
 from difficulty.thresholds.point import EXPECTED, choose

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import ScoringError
-from difficulty.runtime.early import EarlyScorer
-from difficulty.runtime.scorer import Encoded, Scorer
+from difficulty.runtime.scorer import EarlyScorer, Encoded, Scorer
 from difficulty.stages.reading import ReadCounts, Reading, reading_of_counts
 from difficulty.traffic.table import Traffic
 

@@ -19,6 +19,7 @@ from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
 from difficulty.diagnostics.signal import WEAK
+from difficulty.early_exit.cut_offs import unfit
 from difficulty.errors import BundleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
 from difficulty.export.parity import ParityReport
@@ -26,7 +27,7 @@ from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
-from difficulty.stages.early import both_scores, choose_exits, judge_exits, unfit
+from difficulty.stages.early_exit import both_scores, choose_exits, judge_exits
 from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.policy import choose_point, chosen_by, policy_files
 from difficulty.stages.provenance import judged_by

@@ -17,14 +17,14 @@ import numpy as np
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
+from difficulty.early_exit.cut_offs import exit_sentences, unfit
 from difficulty.evaluation import Evaluation, metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.recipe import ExportSettings
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.report.wording import as_text
-from difficulty.runtime.early import EarlyScorer
-from difficulty.runtime.scorer import Scorer
-from difficulty.stages.early import both_scores, choose_exits, exit_sentences, judge_exits, unfit
+from difficulty.runtime.scorer import EarlyScorer, Scorer
+from difficulty.stages.early_exit import both_scores, choose_exits, judge_exits
 from difficulty.stages.evaluate import label_settings, training_splits, weighed
 from difficulty.stages.policy import choose_point, chosen_by, policy_files
 from difficulty.stages.scores import TrafficScores, score_traffic

@@ -15,28 +15,26 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from difficulty.channels import Channel, kinds_of
 from difficulty.diagnostics.learning_curve import LearningCurve
 from difficulty.diagnostics.signal import Signal
 from difficulty.diagnostics.suspicion import LabelReport
 from difficulty.diagnostics.unfamiliar import FamiliarityAdvice
+from difficulty.early_exit.student import EarlyModel, fit_early, save_early
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
-from difficulty.model.channels import TunedChannel
-from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.early import EarlyModel, fit_early, save_early
+from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
-from difficulty.model.store import save_model
-from difficulty.model.warm_start import continued
+from difficulty.model.saved_model import save_model
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import Reading, reading_of
 from difficulty.stages.scoring import judged
-from difficulty.stages.tune import tune
 from difficulty.storage import whole_folder
 from difficulty.traffic.split import ASIDE
+from difficulty.training.assemble import build_model, known_tasks, labelled, tune
 from difficulty.training.diagnosis import (
     GROUPS,
     advice_of_student,
@@ -157,7 +155,10 @@ def train(
     RunError
         If the run folder exists already, or the run to start from has another encoder, other
         features or another text view.
+    RecipeError, UnknownNameError
+        If the recipe names a channel that is not installed, or gives it what it does not take.
     """
+    kinds_of(recipe.features)  # an unknown one is refused before anything is read
     say = progress or (lambda _: None)
     refuse_existing(out, what="run folder")
     material = gather(
@@ -223,7 +224,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     )
 
 
-def _unfitted(material: Material, encoder: Encoder, tuned: TunedChannel | None) -> DifficultyModel:
+def _unfitted(material: Material, encoder: Encoder, tuned: Channel | None) -> DifficultyModel:
     """Return the model that is to be fitted: the recipe's, or one that starts from another
     run's.
     """

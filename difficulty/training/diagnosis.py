@@ -30,7 +30,6 @@ from difficulty.diagnostics.unfamiliar import (
 )
 from difficulty.evaluation.scored import Judged
 from difficulty.metrics.arrays import FloatArray
-from difficulty.model.channels import TunedChannel
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
@@ -335,7 +334,7 @@ def familiarity_advice(
     """
     if model.familiarity_ is None:
         return no_advice("the model has no familiarity")
-    if any(isinstance(channel, TunedChannel) for channel in model.channels):
+    if any(channel.knows_outcomes for channel in model.channels):
         return no_advice(
             "a fine-tuned encoder saw all tasks, so none can be left out without tuning it again"
         )

@@ -19,18 +19,18 @@ from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.stages.assemble import build_model, known_tasks, labelled
 from difficulty.stages.scoring import Tokenized, tokenize
-from difficulty.stages.search import search
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.split import ASIDE
 from difficulty.traffic.table import Traffic
+from difficulty.training.assemble import build_model, known_tasks, labelled
 from difficulty.training.distil import check_teacher, taught, with_unlabelled
 from difficulty.training.record import SearchRecord, StartRecord
 from difficulty.training.run import Run
+from difficulty.training.search import search
 
 NEEDED = {"fit": 60, "calibration": 20}
 """Samples with a known outcome that each split needs."""
@@ -120,14 +120,14 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
         ours, theirs = (getattr(one, section).as_dict() for one in (recipe, start.recipe))
         differing = sorted(
             key
-            for key in ours
-            if ours[key] != theirs[key] and (section, key) != ("features", "encoder")
+            for key in ours.keys() | theirs.keys()
+            if ours.get(key) != theirs.get(key) and (section, key) != ("features", "encoder")
         )
         if differing:
             key = differing[0]
             raise RunError(
-                f"a warm start needs {section}.{key} as in the run, {theirs[key]!r}: got"
-                f" {ours[key]!r}. Use the run's recipe, or train without --start-from."
+                f"a warm start needs {section}.{key} as in the run, {theirs.get(key)!r}: got"
+                f" {ours.get(key)!r}. Use the run's recipe, or train without --start-from."
             )
 
 

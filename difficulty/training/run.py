@@ -33,13 +33,13 @@ from numpy.typing import NDArray
 
 from difficulty.diagnostics.learning_curve import LearningCurve
 from difficulty.diagnostics.suspicion import read_suspicious
+from difficulty.early_exit.student import EarlyModel, load_early
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.model.early import EarlyModel, load_early
-from difficulty.model.store import load_model
+from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer

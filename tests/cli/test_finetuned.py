@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.model.channels import TunedChannel
+from difficulty.channels.tuned import TunedChannel
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run
 from tests.journey import sample_rows

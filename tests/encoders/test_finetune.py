@@ -23,6 +23,7 @@ N_WORDS = 8
 SETTINGS = TuningSettings(
     epochs=2, batch_size=16, learning_rate=1e-3, frozen_layers=0, gain_weight=1.0, task_weight=0.2
 )
+TOO_FAST = {"epochs": 3, "learning_rate": 0.02}
 FRAME = Frame(prefix=(2,), suffix=(3,), max_tokens=16)
 
 with_torch = pytest.mark.skipif(
@@ -136,14 +137,12 @@ def encoder(tmp_path_factory):
     )
 
 
-def train(folder, data, cache, **settings):
+def train(folder, data, cache, *, say=lambda _: None, **settings):
     """Return a trained model, and the losses on held-out samples after each epoch."""
     from difficulty.encoders import trainer
 
     settings = replace(SETTINGS, **settings)
-    model = trainer.train(
-        folder, data, cache, settings=settings, frame=FRAME, seed=0, say=lambda _: None
-    )
+    model = trainer.train(folder, data, cache, settings=settings, frame=FRAME, seed=0, say=say)
     state = json.loads((trainer.last_checkpoint(cache) / "trainer_state.json").read_text())
     return model.eval(), [entry["eval_loss"] for entry in state["log_history"]]
 
@@ -208,9 +207,9 @@ def test_best_epoch_is_kept(encoder, tmp_path):
     held-out samples.
     """
     data = made_up(200, unseen=50)
-    model, losses = train(encoder, data, tmp_path, epochs=4, learning_rate=0.05)
-    assert len(losses) == 4
-    assert max(losses) > min(losses)
+    model, losses = train(encoder, data, tmp_path, **TOO_FAST)
+    assert len(losses) == 3
+    assert losses[-1] > min(losses)
     batch = batch_of(data, np.flatnonzero(data.unseen))
     assert model(**batch)["loss"].item() == pytest.approx(min(losses), rel=1e-5)
 
@@ -251,6 +250,35 @@ def test_interrupted_run_goes_on_to_the_same_weights(encoder, whole, tmp_path, m
     assert again.weights.tolist() == whole.weights.tolist()
     assert again.bias.tolist() == whole.bias.tolist()
     assert again.encoder.digest == whole.encoder.digest
+
+
+@pytest.mark.slow
+@with_torch
+def test_moved_cache_still_holds_the_best_epoch(encoder, tmp_path):
+    """The second of three epochs is the best, and training is interrupted in the third."""
+    data = made_up(200, unseen=50)
+    undisturbed, losses = train(encoder, data, tmp_path / "whole", **TOO_FAST)
+    assert np.argmin(losses) == 1
+    with pytest.raises(Interrupted):
+        train(encoder, data, tmp_path / "cache", say=interrupt_at(25), **TOO_FAST)
+    (tmp_path / "cache").rename(tmp_path / "moved")
+    model, again = train(encoder, data, tmp_path / "moved", **TOO_FAST)
+    assert again == losses
+    assert model.heads()[0].tolist() == undisturbed.heads()[0].tolist()
+
+
+@pytest.mark.slow
+@with_torch
+def test_checkpoint_cut_short_is_passed_over(tmp_path):
+    """A process that dies while it writes leaves a folder without the file that is written last."""
+    from difficulty.encoders.trainer import last_checkpoint
+
+    assert last_checkpoint(tmp_path / "nowhere") is None
+    for step in (5, 10, 50):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (5, 10):
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 
 @pytest.mark.slow

@@ -7,12 +7,10 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 
 from difficulty.errors import InvalidValueError
-from difficulty.export.builder import GraphBuilder
-from difficulty.export.encoders import Inputs, embedding
 from difficulty.export.graph import build_graph, task_ids
+from difficulty.tensors import GraphBuilder, RequestTensors
 from difficulty.tokens import pad
 from tests.fakes import VOCABULARY, fit_dense_model, load_transformer, random_ids
 
@@ -48,30 +46,15 @@ def encoder(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def framed(encoder):
     """The session of a graph that is the encoder alone, without tasks."""
-    return session_of_encoder(encoder, with_task=False), encoder
+    return session_of_encoder(encoder), encoder
 
 
-def session_of_encoder(encoder, *, with_task):
+def session_of_encoder(encoder, *, n_tasks=0):
     graph = GraphBuilder()
-    mask = graph.cast("attention_mask")
-    graph(
-        "Identity",
-        embedding(graph, Inputs("input_ids", mask, "task" if with_task else None), encoder),
-        output="embedding",
-    )
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
-        for name in ("input_ids", "attention_mask")
-    ]
-    inputs += (
-        [helper.make_tensor_value_info("task", TensorProto.INT64, ["batch"])] if with_task else []
-    )
-    outputs = [
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", encoder.dim])
-    ]
+    requests = RequestTensors(graph, vocabulary=encoder.vocabulary_size, n_tasks=n_tasks)
+    graph.output(encoder.export(requests), "embedding", ["batch", encoder.dim])
     return ort.InferenceSession(
-        graph.build(inputs, outputs, name="test").SerializeToString(),
-        providers=["CPUExecutionProvider"],
+        graph.build("test").SerializeToString(), providers=["CPUExecutionProvider"]
     )
 
 
@@ -107,26 +90,20 @@ def test_graph_frames_whatever_comes(framed, ids):
 
 
 def test_task_in_first_place_is_no_part_of_the_text(encoder):
-    """The channels give such a row a first id of 0 with mask 0; other rows of the batch begin with
-    the text.
-    """
-    session = session_of_encoder(encoder, with_task=True)
-    texts = [text for text in TEXTS.values() for _ in (False, True)]
-    has_task = np.array([False, True] * len(TEXTS))
-    rows, mask = pad(
-        [[0, *text] if told else text for text, told in zip(texts, has_task, strict=True)]
-    )
-    mask[has_task, 0] = 0
-    feed = {"input_ids": rows, "attention_mask": mask, "task": has_task.astype(np.int64) * 2}
-    assert session.run(None, feed)[0] == pytest.approx(encoder.encode(texts), abs=TOLERANCE)
+    """Such a row begins with an id past the vocabulary; others of the batch with the text."""
+    session = session_of_encoder(encoder, n_tasks=2)
+    texts = [text for text in TEXTS.values() for _ in range(2)]
+    task = len(VOCABULARY) + 1
+    rows = [[task, *text] if number % 2 else text for number, text in enumerate(texts)]
+    assert run(session, rows) == pytest.approx(encoder.encode(texts), abs=TOLERANCE)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["tasks told", "no tasks"])
+@pytest.fixture(scope="module", params=[True, False], ids=["tasks known", "no tasks"])
 def pair(request, tmp_path_factory):
     """A model that reads embeddings in every way, and the session of its graph."""
     model = fit_dense_model(
         load_transformer(tmp_path_factory.mktemp("encoder"), rows=1_200, int8=True),
-        told=request.param,
+        with_task=request.param,
     )
     return model, ort.InferenceSession(
         build_graph(model).SerializeToString(), providers=["CPUExecutionProvider"]
@@ -174,32 +151,18 @@ def test_task_changes_the_score_where_it_was_learned_from(tmp_path):
     """Or the agreement above would say nothing of tasks."""
     model = fit_dense_model(load_transformer(tmp_path))
     assert sorted(task_ids(model).values()) == [200, 201, 202]
-    told = {
+    score = {
         task: model.predict([TEXTS["short"]], [task]).difficulty_score[0]
         for task in ("easy", "hard", None, "not known")
     }
-    assert abs(told["easy"] - told["hard"]) > 0.1
-    assert told[None] == told["not known"]
+    assert abs(score["easy"] - score["hard"]) > 0.1
+    assert score[None] == score["not known"]
 
 
 def test_encoder_of_another_opset_is_refused(tmp_path):
-    model = fit_dense_model(load_transformer(tmp_path, opset=16), told=False)
+    model = fit_dense_model(load_transformer(tmp_path, opset=16), with_task=False)
     with pytest.raises(
         InvalidValueError,
         match=r"opset of an inlined graph must be 17: got 16\. Convert the encoder again",
     ):
         build_graph(model)
-
-
-class HashEncoder:
-    """An encoder that nothing but the model knows."""
-
-    dim, vocabulary_size, digest = 2, 200, "none"
-
-
-def test_encoder_that_cannot_be_exported_is_refused():
-    with pytest.raises(
-        InvalidValueError,
-        match="encoder must be one that can be exported: static, transformer: got 'HashEncoder'",
-    ):
-        embedding(GraphBuilder(), Inputs("input_ids", "mask", None), HashEncoder())

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from difficulty.channels.embedding import EmbeddingChannel
+from difficulty.channels.ngrams import NgramChannel
 from difficulty.errors import InvalidValueError
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.model.channels import EmbeddingChannel, NgramChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.tokens import pad
 from tests.fakes import (
@@ -150,15 +151,24 @@ def test_order_of_the_batch_changes_nothing(pair):
     )
 
 
+def knots_of(model):
+    """Return how many knots the calibrators of both outcomes have."""
+    combination = model.without_task_
+    outcomes = (combination.cheap, combination.frontier)
+    return [len(outcome.calibrator.knots) for outcome in outcomes]
+
+
 def test_cases_cover_what_they_name(encoder):
     """One model is calibrated in pieces, another is not; the target failure says the score is
     P(cheap fails).
     """
     plain, pieces = fit_model(encoder), fit_model(encoder, n_calibration=1_100)
     assert (
-        len(plain.blind_.cheap.calibrator.knots) == len(plain.blind_.frontier.calibrator.knots) == 2
+        len(plain.without_task_.cheap.calibrator.knots)
+        == len(plain.without_task_.frontier.calibrator.knots)
+        == 2
     )
-    assert len(pieces.blind_.cheap.calibrator.knots) > 2
+    assert len(pieces.without_task_.cheap.calibrator.knots) > 2
     session = session_of(fit_model(encoder, target="failure", frontier=False))
     found = run(session, NASTY)
     assert list(found) == ["difficulty_score", "p_cheap_fails", "familiarity"]
@@ -176,7 +186,9 @@ def test_one_outcome_in_pieces_and_the_other_not(encoder):
         labelled_tokens(), calibration
     )
     assert (
-        len(model.blind_.cheap.calibrator.knots) > len(model.blind_.frontier.calibrator.knots) == 2
+        len(model.without_task_.cheap.calibrator.knots)
+        > len(model.without_task_.frontier.calibrator.knots)
+        == 2
     )
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 
@@ -202,7 +214,7 @@ def test_graph_of_votes_alone_agrees(encoder):
     model = DifficultyModel(
         [NgramChannel(len(VOCABULARY), buckets=64), EmbeddingChannel(encoder)]
     ).fit(votes, votes)
-    assert model.blind_.gain is not None
+    assert model.without_task_.gain is not None
     assert_same(run(session_of(model), NASTY), outputs_of(model, NASTY))
 
 
@@ -220,8 +232,15 @@ def test_graph_has_the_inputs_and_outputs_of_the_contract(encoder):
 
 def test_channel_that_cannot_be_exported_is_refused():
     data = labelled_tokens(60)
-    known = "embedding, length, neighbours, ngrams, task guess, tuned"
+    channels = [NgramChannel(len(VOCABULARY), buckets=64), CountChannel()]
     with pytest.raises(
-        InvalidValueError, match=f"channel must be one that can be exported: {known}: got 'count'"
+        InvalidValueError,
+        match=r"channel must be one that can be exported: got 'count'\. Give its class",
     ):
+        build_graph(DifficultyModel(channels).fit(data, data))
+
+
+def test_channels_that_do_not_know_the_vocabulary_are_refused():
+    data = labelled_tokens(60)
+    with pytest.raises(InvalidValueError, match=r"know the vocabulary: got \['count'\]"):
         build_graph(DifficultyModel([CountChannel()]).fit(data, data))

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from difficulty.channels.embedding import EmbeddingChannel
+from difficulty.channels.heads import LinearHead
+from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.task_columns import TaskChannel
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics import auroc
-from difficulty.model.channels import EmbeddingChannel, NgramChannel, NgramTaskChannel
-from difficulty.model.combination import Combination, OutcomeModel
+from difficulty.model.combination import Combination, GainWeights, OutcomeStack
 from difficulty.model.difficulty import DifficultyModel, FittedChannel
-from difficulty.model.heads import LinearHead
 from difficulty.model.labelled import LabelledTokens
-from difficulty.model.stacking import GainWeights
 from tests.fakes import (
     UNKNOWN,
     VOCABULARY,
@@ -45,7 +46,9 @@ def by_hand(target="benefit"):
     same = LinearHead(np.array([1.0]), 0.0)
     model.fitted_ = {"count": FittedChannel(None, cheap, frontier)}
     gain = GainWeights(np.array([1.5]), 0.05) if target == "benefit" else None
-    model.blind_ = Combination(cheap=OutcomeModel(same), frontier=OutcomeModel(same), gain=gain)
+    model.without_task_ = Combination(
+        cheap=OutcomeStack(same), frontier=OutcomeStack(same), gain=gain
+    )
     model.familiarity_ = None
     return model
 
@@ -190,13 +193,13 @@ def test_labelled_tokens_pick_rows_of_everything():
 
 
 def test_known_task_helps_where_it_says_what_the_text_does_not():
-    """Failures depend on the task alone, and the text is noise: only the informed score can rank
-    them.
+    """Failures depend on the task alone, and the text is noise: only the score with the task can
+    rank them.
     """
     model, fresh = fit_model(tasks=True), with_tasks(labelled_tokens(1_000, seed=5))
-    informed, blind = model.predict(fresh.ids, fresh.tasks), model.predict(fresh.ids)
-    assert auroc(informed.difficulty_score, fresh.outcomes.cheap_failure) > 0.7
-    assert auroc(blind.difficulty_score, fresh.outcomes.cheap_failure) < 0.65
+    with_task, without_task = model.predict(fresh.ids, fresh.tasks), model.predict(fresh.ids)
+    assert auroc(with_task.difficulty_score, fresh.outcomes.cheap_failure) > 0.7
+    assert auroc(without_task.difficulty_score, fresh.outcomes.cheap_failure) < 0.65
 
 
 def test_score_never_needs_the_task():
@@ -210,14 +213,12 @@ def test_score_never_needs_the_task():
     assert model.predict(ids, ["hard"] * 20).difficulty_score.tolist() != expected
 
 
-def test_too_few_known_tasks_leave_the_informed_score_out():
+def test_too_few_known_tasks_leave_the_score_with_a_task_out():
     data = labelled_tokens()
     few = replace(data, tasks=["hard"] * 10 + [None] * (len(data) - 10))
     ngrams = NgramChannel(len(VOCABULARY), buckets=64)
-    model = DifficultyModel([ngrams], task_channels=[NgramTaskChannel(ngrams, ["hard"])]).fit(
-        few, few
-    )
-    assert model.informed_ is None
+    model = DifficultyModel([ngrams], task_channels=[TaskChannel(ngrams, ["hard"])]).fit(few, few)
+    assert model.with_task_ is None
     ids = random_ids(np.random.default_rng(0), 5)
     assert (
         model.predict(ids, ["hard"] * 5).difficulty_score.tolist()
@@ -269,14 +270,14 @@ def test_score_where_the_task_is_known_is_half_way_between_both():
         [channel.prepare(fresh.ids, fresh.tasks) for channel in model.all_channels]
     )
     n = len(model.channels)
-    blind = model.blind_.gain(logits[slice(None), list(range(n))].differences)
-    told = model.told_.gain(logits[slice(None), model._told].differences)
+    without_task = model.without_task_.gain(logits[slice(None), list(range(n))].differences)
+    beside_task = model.beside_task_.gain(logits[slice(None), model._beside_task].differences)
     known = model.tasks.known(fresh.tasks, len(fresh))
-    score, blind, told = (
+    score, without_task, beside_task = (
         model.predict(fresh.ids, fresh.tasks).difficulty_score[known],
-        blind[known],
-        told[known],
+        without_task[known],
+        beside_task[known],
     )
     assert known.sum() > 100
-    assert np.argsort(score).tolist() == np.argsort((blind + told) / 2).tolist()
-    assert np.argsort(score).tolist() != np.argsort(told).tolist()
+    assert np.argsort(score).tolist() == np.argsort((without_task + beside_task) / 2).tolist()
+    assert np.argsort(score).tolist() != np.argsort(beside_task).tolist()

@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.task_columns import TaskChannel
 from difficulty.metrics import auroc, rank_within
-from difficulty.model.channels import NgramChannel, NgramTaskChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.nested import nested_logits, nested_scores
 from tests.fakes import VOCABULARY, labelled_tokens, with_tasks
@@ -53,7 +54,7 @@ def test_scores_of_a_fold_do_not_depend_on_its_outcomes(target):
     model, own = DifficultyModel([channel], target=target), folds() == 1
     turned = flipped(data, np.flatnonzero(own))
     before, after = (
-        nested_scores(model, {"ngrams": logits_of(some, channel)}, some, folds()).blind
+        nested_scores(model, {"ngrams": logits_of(some, channel)}, some, folds()).without_task
         for some in (data, turned)
     )
     np.testing.assert_array_equal(before[own], after[own])
@@ -66,22 +67,23 @@ def test_scores_without_a_frontier_outcome():
     logits = logits_of(data)
     assert (logits.frontier == 0).all()
     model = DifficultyModel([NgramChannel(len(VOCABULARY), buckets=256)], target="failure")
-    scores = nested_scores(model, {"ngrams": logits}, data, folds()).blind
+    scores = nested_scores(model, {"ngrams": logits}, data, folds()).without_task
     assert auroc(rank_within(scores, folds()), data.outcomes.cheap_failure) > 0.57
 
 
-def test_scores_are_told_the_task_where_it_is_known():
+def test_scores_read_the_task_where_it_is_known():
     data = with_tasks(labelled_tokens(N), seed=2)
     ngrams = NgramChannel(len(VOCABULARY), buckets=256)
-    beside = NgramTaskChannel(ngrams, ["easy", "hard", "middle"])
+    beside = TaskChannel(ngrams, ["easy", "hard", "middle"])
     model = DifficultyModel([ngrams], task_channels=[beside])
     scores = nested_scores(
         model, {one.name: logits_of(data, one) for one in (ngrams, beside)}, data, folds()
     )
     known = np.array([task is not None for task in data.tasks])
     assert 0 < known.sum() < N
-    np.testing.assert_array_equal(scores.told[~known], scores.blind[~known])
+    np.testing.assert_array_equal(scores.with_task[~known], scores.without_task[~known])
     failure = data.outcomes.cheap_failure
     assert (
-        auroc(scores.told[known], failure[known]) > auroc(scores.blind[known], failure[known]) + 0.1
+        auroc(scores.with_task[known], failure[known])
+        > auroc(scores.without_task[known], failure[known]) + 0.1
     )

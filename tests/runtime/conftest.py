@@ -3,15 +3,13 @@
 import json
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from difficulty.bundle import Policy, read_bundle
-from difficulty.export.builder import GraphBuilder
 from difficulty.runtime import Router, Scorer
-from difficulty.runtime.early import EarlyScorer
+from difficulty.runtime.scorer import EarlyScorer
 from difficulty.runtime.session import load_session
+from difficulty.tensors import GraphBuilder
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from tests.data.make_bundle import POLICY
@@ -50,23 +48,12 @@ def first_id_graph(
     choosing a word.
     """
     graph = GraphBuilder()
-    table = (
-        np.arange(200, dtype=np.float32) / 200
-        if table is None
-        else np.asarray(table, dtype=np.float32)
-    )
-    first = graph("Gather", inputs[0], graph.constant(np.int64(0)), axis=1)
-    score = graph("Gather", graph.constant(table), first)
+    table = np.arange(200) / 200 if table is None else np.asarray(table)
+    ids, *_ = (graph.input(name, np.int64, ["batch", "tokens"]) for name in inputs)
+    score = graph.constant(table.astype(np.float32)).take(ids.take(0, axis=1))
     for name in outputs:
-        graph("Identity", score, output=name)
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
-        for name in inputs
-    ]
-    floats = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch"]) for name in outputs]
-    model = graph.build(values, floats, name="by-hand")
-    assert isinstance(model, onnx.ModelProto)
-    return model.SerializeToString()
+        graph.output(graph("Identity", score), name, ["batch"])
+    return graph.build("by-hand").SerializeToString()
 
 
 def hand_made(policy=None, *, early=None, **graph):

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from difficulty.model.channels import EmbeddingChannel, NgramChannel
+from difficulty.channels.embedding import EmbeddingChannel
+from difficulty.channels.ngrams import NgramChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.stages.train import train
 from difficulty.training.diagnosis import familiarity_advice

@@ -1,0 +1,69 @@
+"""Embeddings as they are; other kinds that read embeddings build on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.channels import Channel, Tasks
+from difficulty.channels.heads import Matrix
+from difficulty.channels.task_columns import TaskChannel
+from difficulty.encoders.base import Encoder
+from difficulty.recipe import FeatureSettings
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
+
+
+class EncoderChannel(Channel):
+    """A channel whose prepared rows are embeddings; nothing is learned from the traffic."""
+
+    reads_embeddings = True
+    encoder: Encoder
+
+    def __init__(self, encoder: Encoder, *, strength: float) -> None:
+        self.encoder = encoder
+        self.vocabulary_size = encoder.vocabulary_size
+        self.strength = strength
+
+    def prepare(
+        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> NDArray[np.float64]:
+        """Return embeddings."""
+        return self.encoder.encode(ids)
+
+    def embeddings(self, prepared: Matrix) -> NDArray[np.float64] | None:
+        """Return the prepared rows."""
+        return np.asarray(prepared)
+
+    def export_vectors(self, requests: RequestTensors, state: Any) -> Tensor:
+        """Return the embeddings."""
+        return requests.embed(self.encoder)
+
+
+class EmbeddingChannel(EncoderChannel):
+    """Embeddings as they are."""
+
+    name = "embedding"
+
+    def __init__(self, encoder: Encoder, *, strength: float = 0.003) -> None:
+        super().__init__(encoder, strength=strength)
+
+    @classmethod
+    def from_features(
+        cls, features: FeatureSettings, encoder: Encoder, tasks: Sequence[str]
+    ) -> EmbeddingChannel | None:
+        """Return it where the recipe has embeddings, unless a guess of the task reads them."""
+        settings = features.embedding
+        # a guess of the task takes their place, unless the recipe wants both
+        guessed = bool(tasks and features.tasks and features.tasks.guess)
+        if not settings or (guessed and not settings.beside_guess):
+            return None
+        return cls(encoder, strength=settings.strength)
+
+    def with_tasks(self, tasks: Sequence[str]) -> TaskChannel:
+        """Return embeddings with task columns."""
+        return TaskChannel(self, tasks)

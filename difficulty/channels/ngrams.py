@@ -1,0 +1,202 @@
+"""Token n-grams: unigrams by token id, bigrams hashed, sublinear counts, inverse document
+frequency, unit length.
+
+Weighted like ``TfidfVectorizer(sublinear_tf=True)`` with one difference: the inverse document
+frequency has no added 1, so boilerplate that every request carries (a system prompt, "Answer:")
+counts for nothing instead of filling the vector. N-grams are column numbers, never strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from difficulty.channels import Channel, HeadColumns, Tasks
+from difficulty.channels.heads import LinearHead
+from difficulty.channels.task_columns import TaskChannel
+from difficulty.encoders.base import Encoder
+from difficulty.errors import InvalidValueError
+from difficulty.recipe import FeatureSettings
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
+
+FloatArray = NDArray[np.float64]
+
+LEFT_MULTIPLIER = 1_000_003
+RIGHT_MULTIPLIER = 8_191
+"""A bigram (a, b) falls into bucket ``(a * LEFT_MULTIPLIER + b * RIGHT_MULTIPLIER) % buckets``;
+both are part of the graph.
+"""
+_TINY = 1e-12
+_MOST_TOKENS = 16_384
+"""Longest request that a graph can count n-grams of."""
+
+
+class NgramChannel(Channel):
+    """Sparse n-gram vectors of token ids; the state is the inverse document frequencies.
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Number of token ids; unigrams take the first ``vocabulary_size`` columns.
+    buckets : int, default 65536
+        Number of columns that bigrams are hashed into.
+    strength : float, default 0.3
+    """
+
+    name = "ngrams"
+    is_light = True
+    leads_tasks = True
+
+    def __init__(
+        self, vocabulary_size: int, *, buckets: int = 65_536, strength: float = 0.3
+    ) -> None:
+        if buckets < 1:
+            raise InvalidValueError("buckets", buckets, rule="be at least 1")
+        self.vocabulary_size: int = vocabulary_size
+        self.buckets = buckets
+        self.strength = strength
+
+    @classmethod
+    def from_features(
+        cls, features: FeatureSettings, encoder: Encoder, tasks: Sequence[str]
+    ) -> NgramChannel | None:
+        """Return it where the recipe has the section."""
+        settings = features.ngrams
+        return cls(encoder.vocabulary_size, **settings.as_dict()) if settings else None
+
+    @property
+    def dim(self) -> int:
+        """Number of columns."""
+        return self.vocabulary_size + self.buckets
+
+    def settings(self) -> dict[str, Any]:
+        """Return the numbers of token ids and of buckets."""
+        return {"vocabulary_size": self.vocabulary_size, "buckets": self.buckets}
+
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> sp.csr_array:
+        """Return how often each n-gram occurs, sparse of shape (n_requests, dim)."""
+        columns = [self._columns(np.asarray(row, dtype=np.int64)) for row in ids]
+        ends = np.cumsum([0, *map(len, columns)])
+        flat = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
+        counts = sp.csr_array((np.ones(len(flat)), flat, ends), shape=(len(columns), self.dim))
+        counts.sum_duplicates()
+        return counts
+
+    def fit(self, prepared: sp.csr_array) -> FloatArray:
+        """Return ``ln((1 + n) / (1 + df))`` of each column; those that do not occur carry 0."""
+        seen = np.bincount(prepared.indices, minlength=self.dim)
+        return np.where(seen > 0, np.log((1.0 + prepared.shape[0]) / (1.0 + seen)), 0.0)
+
+    def transform(self, prepared: sp.csr_array, state: FloatArray) -> sp.csr_array:
+        """Return ``(1 + ln count) * inverse frequency``, rows of length 1 unless all zero."""
+        values = (1.0 + np.log(prepared.data)) * state[prepared.indices]
+        row_of = np.repeat(np.arange(prepared.shape[0]), np.diff(prepared.indptr))
+        lengths = np.sqrt(np.bincount(row_of, weights=values**2, minlength=prepared.shape[0]))
+        scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        return sp.csr_array(
+            (values * scale[row_of], prepared.indices, prepared.indptr), shape=prepared.shape
+        )
+
+    def with_tasks(self, tasks: Sequence[str]) -> TaskChannel:
+        """Return n-grams with task columns."""
+        return TaskChannel(self, tasks)
+
+    def pair_counts(self, prepared: sp.csr_array) -> sp.csr_array:
+        """Return the counts of bigrams."""
+        return sp.csr_array(prepared[:, self.vocabulary_size :])
+
+    def export_heads(
+        self,
+        requests: RequestTensors,
+        state: FloatArray,
+        heads: Sequence[LinearHead],
+        log_share: FloatArray | None = None,
+    ) -> HeadColumns:
+        """Return the heads' logits and the wording: exact sublinear tf-idf, all heads at once.
+
+        Every column is a ratio of two sums over n-grams. An n-gram that occurs c times is met c
+        times; each time it carries ``(1 + ln c) / c`` of a head's weight and ``(1 + ln c)^2 / c``
+        of the squared length. Both factors are looked up by c. The wording is the mean, over
+        pairs, of how much more common than the rarest a pair is.
+        """
+        table, n_heads = self._table(requests, state, heads, log_share), len(heads)
+        rows = self._rows(requests)
+        narrow = rows.cast(np.int32)  # comparing is most of the work on long requests
+        same = narrow.widen(3).equals(narrow.widen(2)).cast(np.float32)
+        count = same.sum(3).cast(np.int32)
+        graph, width = requests.graph, table.shape[1]
+        factors = graph.constant(_factors()).take(count).transpose([0, 1, 3, 2])
+        sums = factors @ graph.constant(table).take(rows)
+        flat = sums.reshape([0, 4 * width])  # of both orders and both factors
+        # columns of the table: squared idf, the heads, how common a pair is, and 1 for a pair
+        logits, pairs = [*range(1, n_heads + 1)], [n_heads + 1] if log_share is not None else []
+        above = flat @ _adding(width, [(1, column) for column in logits + pairs])
+        squares = [(0, 0)] * n_heads + [(1, column + 1) for column in pairs]
+        below = (flat @ _adding(width, squares)).at_least(_TINY)
+        # a length is a root, a number of pairs is none
+        exponents = np.array([0.5] * n_heads + [1.0] * len(pairs), dtype=np.float32)
+        return HeadColumns(
+            above / below**exponents,
+            np.eye(len(exponents))[:, :n_heads],
+            np.array([head.intercept for head in heads]),
+            wording=n_heads if pairs else None,
+        )
+
+    def _columns(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        hashed = (row[:-1] * LEFT_MULTIPLIER + row[1:] * RIGHT_MULTIPLIER) % self.buckets
+        return np.concatenate([row, self.vocabulary_size + hashed])
+
+    def _rows(self, requests: RequestTensors) -> Tensor:
+        """Return the table's rows of the unigrams and of the bigrams, int64 of shape (batch, 2,
+        tokens).
+
+        A bigram stands at the place of its first token; one with padding or the task's id in it
+        has a row of nothing.
+        """
+        left, nothing = requests.rows, self.vocabulary_size + requests.n_blank - 1
+        right = left.pad([0, 0, 0, 0, 0, 1], nothing).cut(1, None, axis=2)
+        mixed = left * LEFT_MULTIPLIER + right * RIGHT_MULTIPLIER
+        hashed = mixed % self.buckets + (nothing + 1)
+        whole = left.at_least(right) < self.vocabulary_size
+        return requests.graph.concat([left, whole.where(hashed, nothing)], axis=1)
+
+    def _table(
+        self,
+        requests: RequestTensors,
+        idf: FloatArray,
+        heads: Sequence[LinearHead],
+        log_share: FloatArray | None,
+    ) -> NDArray[np.float32]:
+        """Return a row for each unigram, each row of nothing and each bucket of bigrams."""
+        vocabulary = self.vocabulary_size
+        weights = np.stack([head.coefficients for head in heads], axis=1)
+        table = np.column_stack([idf**2, idf[:, None] * weights])
+        if log_share is not None:
+            pairs = np.column_stack([log_share - log_share.min(), np.ones(len(log_share))])
+            table = np.column_stack([table, np.vstack([np.zeros((vocabulary, 2)), pairs])])
+        whole = np.vstack([requests.table(table[:vocabulary]), table[vocabulary:]])
+        return np.asarray(whole, dtype=np.float32)
+
+
+def _factors() -> NDArray[np.float32]:
+    """Return, by how often an n-gram occurs, its factor of the squared length and of a weight."""
+    counts = np.arange(1, _MOST_TOKENS + 1)
+    logs = 1 + np.log(counts)
+    factors = np.column_stack([logs**2, logs]) / counts[:, None]
+    return np.vstack([[0.0, 0.0], factors]).astype(np.float32)
+
+
+def _adding(width: int, picked: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+    """Return the matrix that adds a column of the table, under one of the factors, over both
+    orders: (factor, column) for each result.
+    """
+    matrix = np.zeros((2, 2, width, len(picked)), dtype=np.float32)
+    for place, (factor, column) in enumerate(picked):
+        matrix[:, factor, column, place] = 1
+    return matrix.reshape(4 * width, len(picked))

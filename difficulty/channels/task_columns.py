@@ -1,0 +1,85 @@
+"""Task columns: beside a channel's vectors a column of 1 for the request's task, so that the
+vectors only explain what the task does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from difficulty.channels import Channel, Tasks
+from difficulty.channels.heads import Matrix
+
+
+class TaskColumns:
+    """A column of 1 for each of some tasks; others count as not known."""
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        self.tasks = tuple(tasks)
+        self._column_of = {task: column for column, task in enumerate(self.tasks)}
+
+    def known(self, tasks: Tasks | None, n: int) -> NDArray[np.bool_]:
+        """Return, for each of n requests, whether its task has a column."""
+        if tasks is None:
+            return np.zeros(n, dtype=np.bool_)
+        return np.array([task in self._column_of for task in tasks], dtype=np.bool_)
+
+    def marks(self, tasks: Tasks | None, n: int) -> sp.csr_array:
+        """Return the columns of n requests."""
+        columns = np.array(
+            [self._column_of.get(task or "", -1) for task in tasks or [None] * n], dtype=np.int64
+        )
+        rows = np.flatnonzero(columns >= 0)  # others have no mark at all
+        return sp.csr_array((np.ones(len(rows)), (rows, columns[rows])), shape=(n, len(self.tasks)))
+
+
+class TaskChannel(Channel):
+    """A channel's vectors and, as last columns, the request's task.
+
+    Parameters
+    ----------
+    beside : Channel
+        Its vectors are as without the task.
+    tasks : sequence of str
+        Tasks that have a column, at least one; others count as not known.
+    """
+
+    def __init__(self, beside: Channel, tasks: Sequence[str]) -> None:
+        self.beside = beside
+        self.columns = TaskColumns(tasks)
+        self.name = f"{beside.name}+task"
+        self.strength = beside.strength
+        self.is_light = beside.is_light
+
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
+        """Return what the channel prepares and the task columns, side by side."""
+        return _side_by_side(self.beside.prepare(ids), self.columns.marks(tasks, len(ids)))
+
+    def fit(self, prepared: Matrix) -> Any:
+        """Return what the channel learns."""
+        return self.beside.fit(prepared[:, : self._start])
+
+    def transform(self, prepared: Matrix, state: Any) -> Matrix:
+        """Return the channel's vectors, with the task columns as they are."""
+        vectors = self.beside.transform(prepared[:, : self._start], state)
+        return _side_by_side(vectors, prepared[:, self._start :])
+
+    def settings(self) -> dict[str, Any]:
+        """Return the channel's settings and the tasks."""
+        return self.beside.settings() | {"tasks": list(self.columns.tasks)}
+
+    @property
+    def _start(self) -> int:
+        """The first task column, counted from the end."""
+        return -len(self.columns.tasks)
+
+
+def _side_by_side(vectors: Matrix, marks: Matrix) -> Matrix:
+    """Return both as one matrix, sparse where the vectors are."""
+    if isinstance(vectors, np.ndarray):
+        return np.hstack([vectors, marks if isinstance(marks, np.ndarray) else marks.toarray()])
+    return sp.csr_array(sp.hstack([vectors, marks], format="csr"))

@@ -1,0 +1,106 @@
+"""How likely the request belongs to each task of the training traffic, guessed from its embedding.
+
+Tasks are easier to learn than outcomes: a task has many samples and no noise, and what a request's
+task is says much of what it needs. The guess reads the text alone, so it serves requests whose
+task is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from difficulty.channels import Tasks
+from difficulty.channels.embedding import EncoderChannel
+from difficulty.channels.heads import Matrix, fit_classes
+from difficulty.encoders.base import Encoder
+from difficulty.recipe import FeatureSettings
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
+
+_MOST_ROWS = 30_000
+_NEVER = -1e4
+
+
+class TaskGuessChannel(EncoderChannel):
+    """The probability of each task, and of any other.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    tasks : sequence of str
+        Tasks that can be guessed; samples of others form one more class, samples without a task are
+        left out.
+    strength, guess_strength : float
+        Inverse regularisation of the heads on the guess, and of the guess itself.
+    """
+
+    name = "task guess"
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        tasks: Sequence[str],
+        *,
+        strength: float = 1.0,
+        guess_strength: float = 0.02,
+    ) -> None:
+        super().__init__(encoder, strength=strength)
+        self.tasks = tuple(tasks)
+        self.guess_strength = guess_strength
+        self._class_of = {task: number for number, task in enumerate(self.tasks)}
+
+    @classmethod
+    def from_features(
+        cls, features: FeatureSettings, encoder: Encoder, tasks: Sequence[str]
+    ) -> TaskGuessChannel | None:
+        """Return it where the recipe has embeddings and the traffic names tasks."""
+        wanted = features.embedding and tasks and features.tasks and features.tasks.guess
+        return cls(encoder, tasks) if wanted else None
+
+    def settings(self) -> dict[str, Any]:
+        """Return the strength of the guess, and the tasks."""
+        return {"guess_strength": self.guess_strength, "tasks": list(self.tasks)}
+
+    def prepare(
+        self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
+    ) -> NDArray[np.float64]:
+        """Return embeddings and, as last column, the class of the task: -1 where it is not
+        known.
+        """
+        classes = [
+            -1 if task is None else self._class_of.get(task, len(self.tasks))
+            for task in tasks or [None] * len(ids)
+        ]
+        return np.column_stack([self.encoder.encode(ids), np.array(classes, dtype=np.float64)])
+
+    def embeddings(self, prepared: Matrix) -> NDArray[np.float64]:
+        """Return the prepared rows but for the class."""
+        return np.asarray(prepared[:, :-1])
+
+    def fit(self, prepared: Matrix) -> NDArray[np.float64]:
+        """Return weights of shape (dim + 1, n_tasks + 1), the bias in the last row."""
+        classes = prepared[:, -1].astype(np.int64)
+        rows = np.flatnonzero(classes >= 0)
+        rows = rows[:: 1 + len(rows) // _MOST_ROWS]
+        columns = fit_classes(prepared[rows, :-1], classes[rows], strength=self.guess_strength)
+        weights = np.zeros((prepared.shape[1], len(self.tasks) + 1))
+        weights[-1] = _NEVER  # a class that does not occur is not to be guessed
+        for number, column in columns.items():
+            weights[:, number] = column
+        return weights
+
+    def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probability of each class, of shape (n_requests, n_tasks + 1)."""
+        return np.asarray(
+            softmax(prepared[:, :-1] @ state[:-1] + state[-1], axis=1), dtype=np.float64
+        )
+
+    def export_vectors(self, requests: RequestTensors, state: NDArray[np.float64]) -> Tensor:
+        """Return the probabilities."""
+        return requests.embed(self.encoder).affine(state[:-1], state[-1]).softmax(1)

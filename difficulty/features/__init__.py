@@ -1,1 +1,0 @@
-"""Token ids to vectors: n-grams and static embeddings over one tokenizer."""

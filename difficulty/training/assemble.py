@@ -1,0 +1,134 @@
+"""From a recipe to the model that is to be fitted, with its encoder fine-tuned where it says so,
+and from traffic to what it is fitted on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.channels import Channel, channels_of, task_channels_of
+from difficulty.channels.heads import LinearHead
+from difficulty.channels.tuned import TunedChannel, held_out
+from difficulty.encoders.base import Encoder
+from difficulty.encoders.transformer import TransformerEncoder
+from difficulty.errors import RecipeError
+from difficulty.model.combination import Target
+from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.labelled import LabelledTokens
+from difficulty.recipe import Recipe
+from difficulty.stages.scoring import Tokenized
+from difficulty.traffic.table import Traffic
+
+
+def build_model(
+    recipe: Recipe,
+    encoder: Encoder,
+    target: Target,
+    *,
+    tasks: Sequence[str] = (),
+    tuned: Channel | None = None,
+) -> DifficultyModel:
+    """Return the unfitted model of a recipe; ``tasks`` are those it is to know, ``tuned`` its
+    fine-tuned encoder where it has one.
+    """
+    channels = channels_of(recipe.features, encoder, tasks, ready=[tuned] if tuned else [])
+    return DifficultyModel(
+        channels,
+        task_channels=task_channels_of(channels, tasks),
+        target=target,
+        folds=recipe.folds,
+        rng=np.random.default_rng(recipe.seed),
+    )
+
+
+def known_tasks(recipe: Recipe, data: LabelledTokens) -> list[str]:
+    """Return the tasks with enough samples to learn from, by name; none where there is only one or
+    the recipe wants none.
+    """
+    settings = recipe.features.tasks
+    if not settings or data.tasks is None:
+        return []
+    counts = Counter(task for task in data.tasks if task is not None)
+    frequent = sorted(task for task, n in counts.items() if n >= settings.least_samples)
+    return frequent if len(frequent) > 1 else []
+
+
+def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> LabelledTokens:
+    """Return some requests as models are fitted on them."""
+    rows = np.flatnonzero(chosen)
+    groups = traffic.split_groups
+    picked = tokens.at(rows)
+    return LabelledTokens(
+        ids=picked.ids,
+        outcomes=traffic.outcomes[rows],
+        groups=[groups[row] for row in rows],
+        tasks=picked.tasks,
+    )
+
+
+def tune(
+    recipe: Recipe,
+    encoder: Encoder,
+    fit: LabelledTokens,
+    cache: Path,
+    *,
+    progress: Callable[[str], None],
+) -> TunedChannel:
+    """Return the channel of a fine-tuned encoder.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With a section ``features.finetune``.
+    encoder : Encoder
+        What the recipe's encoder was converted to; the fit samples are tokenized with its
+        tokenizer.
+    fit : LabelledTokens
+    cache : Path
+        Where unfinished and finished encoders are kept.
+    progress : callable
+        Told what is being done, in a few words.
+
+    Raises
+    ------
+    RecipeError
+        If the encoder is none that can be trained.
+    """
+    from difficulty.encoders.finetune import TuningData, TuningSettings, finetune
+
+    features = recipe.features
+    if not features.finetune or not isinstance(encoder, TransformerEncoder):
+        raise RecipeError(
+            f"features.finetune needs a sentence-transformers encoder: got {features.encoder!r}."
+            ' Name one under features.encoder, for example "all-MiniLM-L6-v2".'
+        )
+    outcomes, share = fit.outcomes, features.finetune.held_out
+    unseen = held_out(fit.groups, share)
+    data = TuningData(
+        ids=fit.ids,
+        failure=np.stack([outcomes.cheap_failure, outcomes.frontier_failure], axis=1),
+        gain=outcomes.gain,
+        weight=outcomes.weight,
+        unseen=unseen,
+        tasks=fit.tasks or [None] * len(fit),
+    )
+    tuned = finetune(
+        features.encoder,
+        data,
+        cache,
+        settings=TuningSettings(**features.finetune.as_dict(without={"held_out"})),
+        frame=encoder.frame,
+        precision=features.transformer.precision,
+        seed=recipe.seed,
+        progress=progress,
+    )
+    cheap, frontier = (
+        LinearHead(tuned.weights[:, column], float(tuned.bias[column])) for column in (0, 1)
+    )
+    unknown = np.isnan(outcomes.frontier_failure).all()
+    return TunedChannel(tuned.encoder, held_out=share, heads=(cheap, None if unknown else frontier))

@@ -1,0 +1,145 @@
+"""The recipes that a search tries: few, from simple to rich, each the base recipe with other
+features.
+
+A step of the ladder says which kinds of features are read. Every step is tried with the settings
+that the recipe has, then with one of them changed at a time; the product of all changes would cost
+more and choose no better, since more candidates mean more luck.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from difficulty.recipe import FeatureSettings, NeighbourSettings, Recipe, SearchSettings
+
+_LADDER = (
+    ("ngrams",),
+    ("embedding",),
+    ("ngrams", "tasks"),
+    ("ngrams", "embedding"),
+    ("ngrams", "tasks", "guess"),
+    ("ngrams", "tasks", "embedding"),
+    ("ngrams", "embedding", "neighbours"),
+    ("ngrams", "tasks", "guess", "embedding"),
+    ("ngrams", "tasks", "guess", "neighbours"),
+    ("ngrams", "tasks", "embedding", "neighbours"),
+    ("ngrams", "tasks", "guess", "embedding", "neighbours"),
+)
+_DENSE = {"embedding", "guess", "neighbours"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One recipe to try.
+
+    Attributes
+    ----------
+    features : tuple of str
+        Kinds of features that are read.
+    changed : dict of str to float or str
+        Settings that differ from the base recipe's, by key below ``features``.
+    recipe : Recipe
+        The base recipe with these features and without a search.
+    """
+
+    features: tuple[str, ...]
+    changed: dict[str, Any]
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """What reports call it, for example ``ngrams + tasks, ngrams.strength 0.1``."""
+        return ", ".join(
+            [" + ".join(self.features), *(f"{key} {value}" for key, value in self.changed.items())]
+        )
+
+
+def candidates_of(recipe: Recipe, *, tasks: bool) -> list[Candidate]:
+    """Return the candidates of a recipe, the simplest first.
+
+    An encoder later in the list of encoders is slower to serve, so it counts as richer than any
+    step of the ladder with an earlier one; on a step, the recipe's own settings come first.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        With a section ``search``. What its section ``features`` switches off is not tried,
+        neighbours excepted.
+    tasks : bool
+        Whether the traffic names tasks to learn from.
+    """
+    assert recipe.search
+    candidates = []
+    for encoder in dict.fromkeys([recipe.features.encoder, *recipe.search.encoders]):
+        other = {} if encoder == recipe.features.encoder else {"encoder": encoder}
+        for step in _LADDER:
+            if _open(step, recipe, tasks=tasks) and (not other or _DENSE & {*step}):
+                candidates += [
+                    _candidate(recipe, step, other | change)
+                    for change in _changes(step, recipe.features, recipe.search)
+                ]
+    return candidates
+
+
+def _open(step: tuple[str, ...], recipe: Recipe, *, tasks: bool) -> bool:
+    """Return whether the recipe and the traffic allow all that a step reads."""
+    features, search = recipe.features, recipe.search
+    allowed = {
+        "ngrams": bool(features.ngrams),
+        "embedding": bool(features.embedding),
+        "tasks": bool(features.tasks) and tasks,
+        "guess": bool(features.embedding and features.tasks and features.tasks.guess) and tasks,
+        "neighbours": bool(search and search.neighbour_sharpness),
+    }
+    return all(allowed[kind] for kind in step)
+
+
+def _changes(
+    step: tuple[str, ...], features: FeatureSettings, search: SearchSettings
+) -> Iterator[dict[str, Any]]:
+    """Yield what is changed on a step: first nothing, then one setting at a time."""
+    yield {}
+    lists = {
+        "ngrams.strength": search.ngram_strengths,
+        "ngrams.buckets": search.buckets,
+        "embedding.strength": search.embedding_strengths,
+        "neighbours.sharpness": search.neighbour_sharpness,
+    }
+    for key, values in lists.items():
+        section, name = key.split(".")
+        if section in step:
+            own = getattr(_section(features, section), name)
+            yield from ({key: value} for value in dict.fromkeys(values) if value != own)
+
+
+def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -> Candidate:
+    base = recipe.features
+    sections: dict[str, Any] = {"finetune": False}
+    if "encoder" in changed:
+        sections |= {"encoder": changed["encoder"], "encoder_sha256": None}
+    for section in ("ngrams", "embedding", "neighbours"):
+        own = {
+            key.split(".")[1]: value
+            for key, value in changed.items()
+            if key.startswith(f"{section}.")
+        }
+        sections[section] = replace(_section(base, section), **own) if section in step else False
+    if "guess" in step:  # the guess is read where embeddings are: beside them, or in their place
+        embedding = sections["embedding"] or _section(base, "embedding")
+        sections["embedding"] = replace(embedding, beside_guess="embedding" in step)
+    sections["tasks"] = (
+        replace(_section(base, "tasks"), guess="guess" in step) if "tasks" in step else False
+    )
+    # what is no part of a step, the length and channels of other packages, stays as it is
+    features = replace(base, **sections)
+    return Candidate(
+        features=step, changed=changed, recipe=replace(recipe, features=features, search=False)
+    )
+
+
+def _section(features: FeatureSettings, name: str) -> Any:
+    """Return a section's settings, for neighbours also where the recipe has none."""
+    settings = getattr(features, name)
+    return NeighbourSettings() if name == "neighbours" and not settings else settings

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from difficulty.model.combination import (
+    GainWeights,
+    fit_gain_weights,
+    fit_outcome_stack,
+    fold_numbers,
+)
+
+
+def test_gain_by_hand():
+    """Differences (0.2, 0.1) with weights (1, 2) and intercept 0.05."""
+    assert GainWeights(np.array([1.0, 2.0]), 0.05)(np.array([[0.2, 0.1]])) == pytest.approx([0.45])
+
+
+def test_gain_weight_is_halfway_to_1_at_the_prior_number_of_samples():
+    """1,500 samples say that the gain is three times the difference, and the prior, worth 1,500
+    samples, says once: twice.
+    """
+    difference = np.linspace(-0.3, 0.5, 1_500)
+    found = fit_gain_weights(difference[:, None], 3 * difference + 0.1, np.ones(1_500))
+    assert found.weights == pytest.approx([2.0])
+    assert found(np.array([[difference.mean()]])) == pytest.approx([3 * difference.mean() + 0.1])
+
+
+def test_gain_weights_of_few_samples_leave_the_first_head_alone():
+    rng = np.random.default_rng(0)
+    differences = rng.normal(size=(10, 3))
+    found = fit_gain_weights(differences, differences[:, 2], np.ones(10))
+    assert found.weights == pytest.approx([1.0, 0.0, 0.0], abs=0.05)
+
+
+def test_gain_weights_of_many_samples_find_the_head_that_knows():
+    rng = np.random.default_rng(0)
+    differences = rng.normal(size=(200_000, 3))
+    found = fit_gain_weights(differences, differences[:, 2], np.ones(200_000))
+    assert found.weights == pytest.approx([0.0, 0.0, 1.0], abs=0.02)
+
+
+def test_gain_weights_are_never_negative():
+    """A head that says the opposite of the gain is left out, not turned round."""
+    rng = np.random.default_rng(0)
+    differences = rng.normal(size=(50_000, 2))
+    found = fit_gain_weights(differences, differences[:, 0] - differences[:, 1], np.ones(50_000))
+    assert found.weights[0] == pytest.approx(1.0, abs=0.02)
+    assert found.weights[1] == 0.0
+
+
+@pytest.mark.parametrize(
+    "gain", [np.full(50, np.nan), np.r_[0.5, np.full(49, np.nan)]], ids=["none known", "one known"]
+)
+def test_gain_weights_without_known_gains_trust_the_first_head(gain):
+    found = fit_gain_weights(np.ones((50, 2)), gain, np.ones(50))
+    assert (found.weights.tolist(), found.intercept) == ([1.0, 0.0], 0.0)
+
+
+def test_gain_weights_of_heads_that_are_all_wrong_trust_the_first_head():
+    differences = np.random.default_rng(0).normal(size=(50_000, 1))
+    found = fit_gain_weights(differences, -differences[:, 0], np.ones(50_000))
+    assert (found.weights.tolist(), found.intercept) == ([1.0], 0.0)
+
+
+def test_gain_weights_ignore_unknown_gains_and_count_weights():
+    rng = np.random.default_rng(1)
+    differences, gain = rng.normal(size=(300, 2)), rng.normal(size=300)
+    unknown = np.arange(300) % 4 == 0
+    weight = np.where(np.arange(300) % 4 == 1, 2.0, 1.0)
+    found = fit_gain_weights(differences, np.where(unknown, np.nan, gain), weight)
+    rows = np.repeat(np.arange(300), np.where(unknown, 0, weight.astype(int)))
+    expected = fit_gain_weights(differences[rows], gain[rows], np.ones(len(rows)))
+    assert found.weights == pytest.approx(expected.weights)
+    assert found.intercept == pytest.approx(expected.intercept)
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), max_size=40), st.integers(2, 5), st.integers(0, 99))
+def test_folds_keep_groups_whole_and_hold_as_many_groups_each(groups, folds, seed):
+    fold = fold_numbers(groups, folds=folds, rng=np.random.default_rng(seed))
+    assert len(fold) == len(groups)
+    pairs = set(zip(groups, fold.tolist(), strict=True))
+    assert len(pairs) == len(set(groups))
+    sizes = np.bincount([number for _, number in pairs], minlength=folds)
+    assert len(sizes) == folds
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_outcome_stack_of_few_labels_never_turns_a_head_round():
+    """The first head decides, though by chance it was wrong more often than right out of fold."""
+    logits = np.array([[-1.0], [-0.5], [0.5], [1.0]] * 10)
+    failure = np.array([1.0, 1.0, 0.0, 0.0] * 10)
+    stack = fit_outcome_stack(logits, failure, np.ones(40))
+    assert 0.8 < stack.coefficients[0] <= 1.0
+
+
+def test_outcome_stack_of_many_labels_finds_the_head_that_knows():
+    """Of two heads the second alone tells failures apart: with 20,000 labels it has most of the
+    weight.
+    """
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20_000, 2))
+    failure = (rng.random(20_000) < expit(0.5 + logits[:, 1])).astype(float)
+    stack = fit_outcome_stack(logits, failure, np.ones(20_000))
+    assert stack.coefficients == pytest.approx([0.07, 0.9], abs=0.05)
+    assert stack.intercept == pytest.approx(0.5, abs=0.1)
+
+
+def test_outcome_stack_counts_a_graded_outcome_as_its_share():
+    """Half a failure everywhere, from heads that say so: nothing to change."""
+    stack = fit_outcome_stack(
+        np.zeros((50, 2)), np.where(np.arange(50) % 2, 0.25, 0.75), np.ones(50)
+    )
+    assert stack.logits(np.zeros((1, 2))) == pytest.approx([0.0], abs=1e-6)

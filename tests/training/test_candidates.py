@@ -1,0 +1,72 @@
+from difficulty.recipe import parse_recipe
+from difficulty.training.candidates import candidates_of
+
+SEARCH = {"ngram_strengths": [0.3, 1.0], "embedding_strengths": [], "neighbour_sharpness": [10.0]}
+
+
+def names(*, tasks=True, features=None, **search):
+    """Return the candidates' names for some changes of the recipe."""
+    recipe = parse_recipe(
+        {"name": "auto", "features": features or {}, "search": SEARCH | search}, name="auto.toml"
+    )
+    return [candidate.name for candidate in candidates_of(recipe, tasks=tasks)]
+
+
+def test_candidates_go_from_simple_to_rich_and_change_one_setting_at_a_time():
+    found = names()
+    assert found[:6] == [
+        "ngrams",
+        "ngrams, ngrams.strength 1.0",
+        "embedding",
+        "ngrams + tasks",
+        "ngrams + tasks, ngrams.strength 1.0",
+        "ngrams + embedding",
+    ]
+    assert found[-2:] == [
+        "ngrams + tasks + guess + embedding + neighbours",
+        "ngrams + tasks + guess + embedding + neighbours, ngrams.strength 1.0",
+    ]
+    assert len(set(found)) == len(found) == 21
+
+
+def test_candidates_leave_out_what_traffic_or_recipe_do_not_have():
+    assert not any("tasks" in name or "guess" in name for name in names(tasks=False))
+    assert not any("tasks" in name for name in names(features={"tasks": False}))
+    assert not any("guess" in name for name in names(features={"tasks": {"guess": False}}))
+    assert not any("neighbours" in name for name in names(neighbour_sharpness=[]))
+    assert names(features={"embedding": False}, neighbour_sharpness=[]) == [
+        "ngrams",
+        "ngrams, ngrams.strength 1.0",
+        "ngrams + tasks",
+        "ngrams + tasks, ngrams.strength 1.0",
+    ]
+    assert names(features={"ngrams": False}) == ["embedding"]
+
+
+def test_candidates_with_a_slower_encoder_come_last_and_read_it():
+    found = names(encoders=["slow", "static-minilm-256"])
+    slow = [name for name in found if "encoder slow" in name]
+    assert found[-len(slow) :] == slow
+    assert slow[0] == "embedding, encoder slow"
+
+
+def test_candidate_is_the_recipe_with_its_features_and_no_search():
+    form = {
+        "name": "auto",
+        "seed": 5,
+        "search": SEARCH,
+        "features": {"ngrams": {"buckets": 512}, "embedding": {"strength": 0.1}},
+    }
+    recipe = parse_recipe(form, name="auto.toml")
+    by_name = {candidate.name: candidate.recipe for candidate in candidates_of(recipe, tasks=True)}
+    guess = by_name["ngrams + tasks + guess, ngrams.strength 1.0"]
+    assert (guess.name, guess.seed, guess.search) == ("auto", 5, False)
+    assert (guess.features.ngrams.buckets, guess.features.ngrams.strength) == (512, 1.0)
+    assert guess.features.tasks.guess
+    assert not guess.features.embedding.beside_guess
+    assert by_name["ngrams + tasks + guess + embedding"].features.embedding.beside_guess
+    plain = by_name["ngrams + tasks + embedding"].features
+    assert (plain.tasks.guess, plain.embedding.strength, plain.neighbours) == (False, 0.1, False)
+    assert by_name["ngrams"].features.tasks is False
+    assert by_name["ngrams + embedding + neighbours"].features.neighbours.sharpness == 10.0
+    assert parse_recipe(guess.as_dict(), name="run.json") == guess
