@@ -38,7 +38,7 @@ from difficulty.diagnostics.unfamiliar import BOUNDS, FamiliarityAdvice
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.traffic.table import Traffic
 from difficulty.training.assemble import build_model, known_tasks, labelled
-from difficulty.training.diagnosis import familiarity_advice
+from difficulty.training.diagnosis import advise_familiarity
 from difficulty.training.shipped import find_recipe
 
 __all__ = ["as_markdown", "costs", "main", "measured", "recovered_at"]
@@ -78,7 +78,7 @@ def measured(traffic: Traffic, *, recipe: str, n_seeds: int) -> dict[str, Any]:
         trainer.recipe, trainer.encoder, "benefit", tasks=known_tasks(trainer.recipe, fit)
     ).fit(fit, calibration)
     test = np.flatnonzero((split == "test") & ~np.isnan(traffic.outcomes.gain))
-    advice = [familiarity_advice(model, fit, calibration, seed=seed) for seed in range(n_seeds)]
+    advice = [advise_familiarity(model, fit, calibration, seed=seed) for seed in range(n_seeds)]
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "recipe": recipe,

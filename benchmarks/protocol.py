@@ -29,7 +29,7 @@ from difficulty.metrics import (
     rank_within,
 )
 from difficulty.metrics.bootstrap import weight_blocks
-from difficulty.metrics.curve import Ranking, area, auroc_of, first_crossing, gap_curve
+from difficulty.metrics.ranking import Ranking, area, auroc_of, first_crossing, gap_curve
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.table import Traffic
 

@@ -32,7 +32,7 @@ from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
 from difficulty.training.assemble import build_model, known_tasks, labelled, tune
-from difficulty.training.distil import taught
+from difficulty.training.distil import with_opinion
 from difficulty.training.run import NamedScores
 from difficulty.training.shipped import find_encoder, find_recipe
 
@@ -94,7 +94,7 @@ class Trainer:
         fit = labelled(traffic, tokens, may_learn & (inner == "fit"))
         if recipe.distil:
             names = traffic.select(may_learn & (inner == "fit")).ids
-            fit = taught(
+            fit = with_opinion(
                 fit, names, self._opinion(traffic, names, may_learn), share=recipe.distil.share
             )
         if recipe.features.finetune:

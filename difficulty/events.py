@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from difficulty.errors import InvalidValueError, LogError
+from difficulty.form import Record
 from difficulty.route import Route
 
 EVENT_FORMAT = 1
@@ -24,7 +25,7 @@ Outcome = Literal["answered", "failed", "abandoned"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Record):
     """What one validator said of one answer."""
 
     name: str
@@ -34,7 +35,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Record):
     """One call of a model for a request."""
 
     role: CallRole
@@ -53,10 +54,12 @@ class Call:
     """Why there is no answer: ``timeout``, ``rate_limit``, or the kind of the error."""
 
     def __post_init__(self) -> None:
-        _one_of("role", self.role, CallRole)
-        _one_of("side", self.side, Route)
+        _check_word("role", self.role, CallRole)
+        _check_word("side", self.side, Route)
         for name in ("prompt_tokens", "completion_tokens", "cost_usd", "latency_ms"):
-            _not_negative(name, getattr(self, name))
+            number = getattr(self, name)
+            if number is not None and not 0 <= number < math.inf:
+                raise InvalidValueError(name, number, rule="be 0 or more, or null")
 
     @property
     def passed(self) -> bool | None:
@@ -65,8 +68,8 @@ class Call:
         """
         if self.error is not None:
             return False
-        known = [check.passed for check in self.checks if check.passed is not None]
-        return all(known) if known else None
+        verdicts = [check.passed for check in self.checks if check.passed is not None]
+        return all(verdicts) if verdicts else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,16 +127,13 @@ class DecisionEvent:
 
     def __post_init__(self) -> None:
         for name in ("route", "policy_route"):
-            _one_of(name, getattr(self, name), Route)
-        _one_of("outcome", self.outcome, Outcome)
+            _check_word(name, getattr(self, name), Route)
+        _check_word("outcome", self.outcome, Outcome)
         if self.fallback is not None:
-            _one_of("fallback", self.fallback, FallbackCause)
+            _check_word("fallback", self.fallback, FallbackCause)
         if not 0.0 < self.propensity <= 1.0:
-            raise InvalidValueError(
-                "propensity",
-                self.propensity,
-                rule="be in (0, 1]: the probability of the route taken",
-            )
+            rule = "be in (0, 1]: the probability of the route taken"
+            raise InvalidValueError("propensity", self.propensity, rule=rule)
         if self.time.tzinfo is None:
             raise InvalidValueError("time", self.time.isoformat(), rule="have a time zone")
 
@@ -146,26 +146,27 @@ class DecisionEvent:
         """What the request cost, a failed first answer included and shadow calls not; ``None``
         where a part is not known.
         """
-        paid = [
+        costs = [
             call.cost_usd
             for call in self.calls
             if call.role != "shadow" and (call.error is None or call.cost_usd is not None)
         ]
-        return (
-            None
-            if not paid or None in paid
-            else math.fsum(cost for cost in paid if cost is not None)
-        )
+        known = [cost for cost in costs if cost is not None]
+        return math.fsum(known) if known and len(known) == len(costs) else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        form: dict[str, Any] = {"format": EVENT_FORMAT} | {
-            item.name: getattr(self, item.name) for item in fields(self)
-        }
-        form["time"] = self.time.astimezone(UTC).isoformat(timespec="milliseconds")
-        form["calls"] = [_call_form(call) for call in self.calls]
-        form["messages"] = None if self.messages is None else list(self.messages)
-        return form
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return (
+            {"format": EVENT_FORMAT}
+            | values
+            | {
+                "time": self.time.astimezone(UTC).isoformat(timespec="milliseconds"),
+                "calls": [call.as_dict() for call in self.calls],
+                # As they came, not copied: they are the bulk of an event.
+                "messages": None if self.messages is None else list(self.messages),
+            }
+        )
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> DecisionEvent:
@@ -176,56 +177,37 @@ class DecisionEvent:
         LogError
             If the form is no event, or of a newer format.
         """
-        found = form.get("format")
-        if not isinstance(found, int) or not 1 <= found <= EVENT_FORMAT:
+        number = form.get("format")
+        if not isinstance(number, int) or not 1 <= number <= EVENT_FORMAT:
             raise LogError(
-                f"a decision event must be of format 1 to {EVENT_FORMAT}: got {found!r}. Upgrade"
+                f"a decision event must be of format 1 to {EVENT_FORMAT}: got {number!r}. Upgrade"
                 " difficulty, or check the file."
             )
         try:
-            known = _known(cls, form)
-            messages = known.get("messages")
-            changes = {
-                "time": datetime.fromisoformat(known["time"]),
-                "calls": tuple(_call_of(call) for call in known.get("calls") or ()),
+            values = _values_of(cls, form)
+            messages = values.get("messages")
+            parsed = {
+                "time": datetime.fromisoformat(values["time"]),
+                "calls": tuple(map(_call_of, values.get("calls") or ())),
                 "messages": None if messages is None else tuple(messages),
             }
-            return cls(**{**known, **changes})
+            return cls(**values | parsed)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LogError(
-                f"a decision event must have the fields of format {found}: {error!s:.200}. Check"
+                f"a decision event must have the fields of format {number}: {error!s:.200}. Check"
                 " the file."
             ) from error
 
 
-def _call_form(call: Call) -> dict[str, Any]:
-    form = {item.name: getattr(call, item.name) for item in fields(call)}
-    return form | {
-        "checks": [
-            {"name": check.name, "passed": check.passed, "detail": check.detail}
-            for check in call.checks
-        ]
-    }
-
-
 def _call_of(form: Mapping[str, Any]) -> Call:
-    return Call(
-        **{
-            **_known(Call, form),
-            "checks": tuple(Check(**_known(Check, check)) for check in form.get("checks") or ()),
-        }
-    )
+    checks = tuple(Check(**_values_of(Check, check)) for check in form.get("checks") or ())
+    return Call(**_values_of(Call, form) | {"checks": checks})
 
 
-def _known(kind: type, form: Mapping[str, Any]) -> dict[str, Any]:
-    return {item.name: form[item.name] for item in fields(kind) if item.name in form}
+def _values_of(kind: type, form: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: form[field.name] for field in fields(kind) if field.name in form}
 
 
-def _one_of(subject: str, value: object, kind: Any) -> None:
-    if value not in get_args(kind):
-        raise InvalidValueError(subject, value, rule=f"be one of {', '.join(get_args(kind))}")
-
-
-def _not_negative(subject: str, value: float | None) -> None:
-    if value is not None and not 0 <= value < math.inf:
-        raise InvalidValueError(subject, value, rule="be 0 or more, or null")
+def _check_word(subject: str, value: object, words: Any) -> None:
+    if value not in get_args(words):
+        raise InvalidValueError(subject, value, rule=f"be one of {', '.join(get_args(words))}")

@@ -16,6 +16,9 @@ from difficulty.form import Form, Record, Rule
 from difficulty.route import Route
 
 Preference = Literal["cheap", "tie", "frontier"]
+OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
+"""Fields of a sample that say what became of it; one of them at least is known."""
+TOKEN_COUNTS = ("prompt_tokens", "cheap_tokens", "frontier_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Sample:
             _check(
                 getattr(self, name), name, "be in [0, 1] or null", lambda value: 0.0 <= value <= 1.0
             )
-        for name in ("prompt_tokens", "cheap_tokens", "frontier_tokens"):
+        for name in TOKEN_COUNTS:
             _check(getattr(self, name), name, "be 0 or more, or null", lambda value: value >= 0)
         _check(
             self.propensity,
@@ -93,26 +96,13 @@ class Sample:
         if self.route is not None and self.route not in get_args(Route):
             raise InvalidValueError("route", self.route, rule="be 'cheap', 'frontier' or null")
         if not self.has_outcome:
-            raise InvalidValueError(
-                "outcomes",
-                None,
-                rule=(
-                    "name at least one of cheap_quality, frontier_quality, cheap_passed, preference"
-                ),
-            )
+            rule = f"name at least one of {', '.join(OUTCOMES)}"
+            raise InvalidValueError("outcomes", None, rule=rule)
 
     @property
     def has_outcome(self) -> bool:
         """Whether anything is known of what either model did."""
-        return any(
-            value is not None
-            for value in (
-                self.cheap_quality,
-                self.frontier_quality,
-                self.cheap_passed,
-                self.preference,
-            )
-        )
+        return any(getattr(self, name) is not None for name in OUTCOMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,11 @@ TEXT_VIEWS = (1,)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def well_formed(text: str) -> str:
+    """Return a text with lone surrogates as U+FFFD: no file and no tokenizer can hold them."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
+
+
 class View(NamedTuple):
     """A rendered request."""
 
@@ -76,11 +81,7 @@ class TextView:
         text = messages if isinstance(messages, str) else render(messages)
         # Before step 4, which changes no length: a huge request costs no more than a long one.
         view = self._shorten(text)
-        return (
-            view
-            if view.text.isascii()
-            else view._replace(text=_LONE_SURROGATE.sub("\ufffd", view.text))
-        )
+        return view if view.text.isascii() else view._replace(text=well_formed(view.text))
 
     def _shorten(self, text: str) -> View:
         total = len(text)
@@ -98,14 +99,7 @@ def render(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def message_text(message: Mapping[str, Any]) -> str:
-    """Return the text of one OpenAI-style message (steps 1 and 2).
-
-    Raises
-    ------
-    InvalidValueError
-        If the message is no mapping, its content neither a string, a list of parts nor null, or its
-        tool calls no list.
-    """
+    """Return the text of one OpenAI-style message (steps 1 and 2)."""
     if not isinstance(message, Mapping):
         raise InvalidValueError("a message", message, rule="be an object with role and content")
     text = _content_text(message.get("content"))
@@ -118,10 +112,8 @@ def message_text(message: Mapping[str, Any]) -> str:
 
 
 def _content_text(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    if content is None:
-        return ""
+    if content is None or isinstance(content, str):
+        return content or ""
     if not _is_list(content):
         raise InvalidValueError(
             "message content", content, rule="be a string, a list of content parts or null"
@@ -130,6 +122,7 @@ def _content_text(content: object) -> str:
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    # Any sequence: clients' own classes hand in tuples.
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
@@ -144,15 +137,12 @@ def _call_text(call: object) -> str:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):
         return ""
-    name = function.get("name")
-    return f"{name if isinstance(name, str) else ''}({_arguments_text(function.get('arguments'))})"
+    name, arguments = function.get("name"), function.get("arguments")
+    return f"{name if isinstance(name, str) else ''}({_arguments_text(arguments)})"
 
 
 def _arguments_text(arguments: object) -> str:
-    if isinstance(arguments, str):
-        return arguments
-    return (
-        ""
-        if arguments is None
-        else json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
-    )
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    # What JSON has no word for becomes text: a client's odd argument must not stop a decision.
+    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)

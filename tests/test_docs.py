@@ -22,7 +22,6 @@ from difficulty.errors import InvalidValueError
 from difficulty.evaluation import FIGURES
 from difficulty.events import Call, DecisionEvent
 from difficulty.form import Form
-from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve
 from difficulty.recipe import Recipe
 from difficulty.route import ValidatorRule
 from difficulty.runtime import Decision, Request, Router, Scorer
@@ -31,6 +30,7 @@ from difficulty.text import TextView
 from difficulty.thresholds import OBJECTIVES
 from difficulty.tokens import RequestTokenizer
 from tests.conftest import REPOSITORY
+from tests.reference import average_gap_recovered, calls_for_gap, cost_quality_curve
 
 DOCS = REPOSITORY / "docs"
 PAGES = {

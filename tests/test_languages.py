@@ -17,9 +17,10 @@ from difficulty.encoders.base import write_card
 from difficulty.encoders.transformer import ENCODER_FILES
 from difficulty.export.suite import golden_requests
 from difficulty.recipe import parse_recipe
+from difficulty.request import RequestRow
 from difficulty.runtime import Request, Router
 from difficulty.runtime.scorer import Scorer
-from difficulty.runtime.service import RequestRow, route_rows
+from difficulty.runtime.service import route_rows
 from difficulty.stages.ingest import ingest
 from difficulty.stages.route import score_rows
 from difficulty.stages.ship import ship

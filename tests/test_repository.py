@@ -26,11 +26,11 @@ GROUND = {
     "plugins",
     "recipe",
     "records",
+    "request",
     "route",
     "storage",
     "text",
     "tokens",
-    "wordpiece",
 }
 """Words that both halves share."""
 LAB = (
@@ -75,7 +75,7 @@ MAY_NAME = {
         "encoders/sentence.py",
     ],
     "onnxruntime": ["runtime/", "encoders/transformer.py"],
-    "tokenizers": ["tokens.py", "wordpiece.py", "runtime/scorer.py", "encoders/sentence.py"],
+    "tokenizers": ["tokens.py", "runtime/scorer.py", "encoders/sentence.py"],
     "sklearn": ["channels/", "early_exit/", "model/", "evaluation/", "thresholds/"],
     "scipy": [
         "channels/",
@@ -85,10 +85,11 @@ MAY_NAME = {
         "model/",
         "evaluation/",
         "thresholds/",
+        "traffic/labels/judge.py",
     ],
     "pyarrow": ["traffic/"],
     "threadpoolctl": ["evaluation/measure.py"],
-    "datasets": ["traffic/readers/columnar.py"],
+    "datasets": ["traffic/columnar.py"],
     "datasketch": ["traffic/duplicates.py"],
     "cleanlab": ["diagnostics/suspicion.py"],
     "opentelemetry": ["gateway/telemetry.py"],

@@ -44,8 +44,9 @@ def demo(
     from difficulty.economics import load_price_list
     from difficulty.errors import RunError
     from difficulty.report.console import evaluation_table
-    from difficulty.runtime import Request, Router
-    from difficulty.runtime.service import RequestRow, route_rows
+    from difficulty.request import Request, RequestRow
+    from difficulty.runtime import Router
+    from difficulty.runtime.service import route_rows
     from difficulty.stages.evaluate import evaluate_scorer
     from difficulty.stages.ingest import ingest
     from difficulty.stages.ship import ship

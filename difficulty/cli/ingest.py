@@ -11,7 +11,7 @@ import typer
 from difficulty.cli.console import JsonFlag, OutPath, counting, print_json, say, shown, warn
 
 if TYPE_CHECKING:
-    from difficulty.traffic.writer import Summary
+    from difficulty.traffic.summary import Summary
 _MOST_TASKS, _MOST_PAIRS = 8, 3  # lines of a summary; the rest is in --json
 _OUTCOMES = {
     "cheap": "cheap_quality",

@@ -21,7 +21,7 @@ from difficulty.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from difficulty.runtime.service import RequestRow
+    from difficulty.request import RequestRow
 
 
 # In the order in which they are counted up for people.
@@ -91,8 +91,7 @@ def _read_input(
     text: str | None, task: str | None, input_path: Path | None
 ) -> Iterable[RequestRow]:
     """Return the request of the command line, or those of the file; refuse none or both."""
-    from difficulty.runtime.router import Request
-    from difficulty.runtime.service import RequestRow, read_requests
+    from difficulty.request import Request, RequestRow, read_requests
 
     if text is not None and input_path is None:
         return [RequestRow("1", Request(text, task))]

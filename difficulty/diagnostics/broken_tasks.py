@@ -35,9 +35,8 @@ from scipy.special import bdtr, bdtrc, expit, logit
 from scipy.stats import t as student
 
 from difficulty.diagnostics.suspicion import Model, SuspiciousGroup
+from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.traffic.outcomes import Outcomes
-
-FloatArray = NDArray[np.float64]
 
 LEAST_SAMPLES = 20
 """Samples with known outcomes that a task needs to be judged."""
@@ -51,6 +50,14 @@ _LEAST_SCATTER = 1e-3
 _ROUNDS = 50
 _GRID: FloatArray = np.linspace(-25.0, 25.0, 801)
 """Where Student's t is summed, in standard deviations."""
+EVEN = 0.5
+"""``difficulty_score`` of an expected gain of 0."""
+LEAST_LOSING = 20
+_REGION = "samples on which the frontier model is expected to lose"
+_TWICE = 2.0
+"""Out-of-fold predictions count each pair of samples twice, once in either direction: the variance
+of their sum is up to double.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +97,13 @@ class _Line:
         deviation = float(np.sqrt(self.scatter + noise + row @ self.covariance @ row))
         weight = student.pdf(_GRID, self.df)
         weight, rate = weight / weight.sum(), expit(expected + deviation * _GRID)
+        # Failures may be soft (1 - quality): the tails are those of the whole numbers around them.
         at_least = (
             bdtrc(np.floor(failures) - 1.0, n, rate) if failures >= 1.0 else np.ones(len(rate))
         )
         at_most = bdtr(np.ceil(failures), n, rate)
-        return (
-            expected,
-            deviation,
-            min(1.0, 2.0 * min(float(weight @ at_least), float(weight @ at_most))),
-        )
+        p_value = min(1.0, 2.0 * min(float(weight @ at_least), float(weight @ at_most)))
+        return expected, deviation, p_value
 
 
 def outlying_tasks(
@@ -122,15 +127,13 @@ def outlying_tasks(
     list of SuspiciousGroup
         Empty where fewer than six tasks have 20 samples each.
     """
-    both = ~np.isnan(outcomes.cheap_failure) & ~np.isnan(outcomes.frontier_failure)
-    found = _Table.of(
-        tasks, both, {"frontier": outcomes.frontier_failure, "cheap": outcomes.cheap_failure}
+    cheap, frontier = outcomes.cheap_failure, outcomes.frontier_failure
+    table = _Table.of(
+        tasks, ~np.isnan(cheap) & ~np.isnan(frontier), {"frontier": frontier, "cheap": cheap}
     )
-    if len(found.names) < LEAST_TASKS:
-        found = _Table.of(
-            tasks, ~np.isnan(outcomes.cheap_failure), {"cheap": outcomes.cheap_failure}
-        )
-    return found.outliers(level) if len(found.names) >= LEAST_TASKS else []
+    if len(table.names) < LEAST_TASKS:
+        table = _Table.of(tasks, ~np.isnan(cheap), {"cheap": cheap})
+    return table.outliers(level) if len(table.names) >= LEAST_TASKS else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ class _Table:
         cls, tasks: Sequence[str | None], known: NDArray[np.bool_], failure: dict[Model, FloatArray]
     ) -> _Table:
         counts = Counter(
-            task for task, kept in zip(tasks, known, strict=True) if kept and task is not None
+            task for task, has_outcome in zip(tasks, known, strict=True) if has_outcome and task
         )
         names = [task for task, n in counts.most_common(MOST_TASKS) if n >= LEAST_SAMPLES]
         place = {name: index for index, name in enumerate(names)}
@@ -154,44 +157,33 @@ class _Table:
         rows = np.flatnonzero(known & (codes >= 0))
 
         def total(values: FloatArray) -> FloatArray:
-            return np.asarray(
-                np.bincount(codes[rows], weights=values[rows], minlength=len(names)),
-                dtype=np.float64,
-            )
+            sums = np.bincount(codes[rows], weights=values[rows], minlength=len(names))
+            return np.asarray(sums, dtype=np.float64)
 
-        return cls(
-            names,
-            total(np.ones(len(tasks))),
-            {model: total(values) for model, values in failure.items()},
-        )
+        failures = {model: total(values) for model, values in failure.items()}
+        return cls(names, total(np.ones(len(tasks))), failures)
 
     def outliers(self, level: float) -> list[SuspiciousGroup]:
         """Set the farthest task aside for as long as it is implausible beside the rest."""
         live = list(range(len(self.names)))
-        found: list[SuspiciousGroup] = []
-        while len(live) >= LEAST_TASKS and len(found) < MOST_FLAGGED * len(self.names):
-            worst, task = min(
-                (
-                    (self._judge(model, task, live), task)
-                    for model in self.failures
-                    for task in live
-                ),
-                key=_p_value,
-            )
+        outliers: list[SuspiciousGroup] = []
+        while len(live) >= LEAST_TASKS and len(outliers) < MOST_FLAGGED * len(self.names):
+            judged = [self._judge(model, task, live) for model in self.failures for task in live]
+            worst = min(judged, key=lambda group: group.p_value)
             if worst.p_value > level:
                 break
-            found.append(worst)
-            live.remove(task)
-        return found
+            outliers.append(worst)
+            live.remove(self.names.index(worst.name))
+        return outliers
 
     def _judge(self, model: Model, task: int, live: list[int]) -> SuspiciousGroup:
         """Compare one model's rate in a task with what the other live tasks make plausible."""
-        others = np.array([one for one in live if one != task])
-        own, told = _Rates.of(self.failures[model], self.n), self._told(model)
-        line = _line(own, told, others)
+        rest = np.array([number for number in live if number != task])
+        own, other = _Rates.of(self.failures[model], self.n), self._other(model)
+        line = _fit_line(own, other, rest)
         failures, n = float(self.failures[model][task]), int(self.n[task])
-        noise = float(_told_noise(told, line.coefficients, task))
-        expected, deviation, p_value = line.judge(_row(told, task), failures, n, noise=noise)
+        noise = float(_noise(other, line.coefficients, task))
+        expected, deviation, p_value = line.judge(_design(other, task), failures, n, noise=noise)
         reach = deviation * float(student.isf(0.025, line.df))
         return SuspiciousGroup(
             scope="task",
@@ -205,66 +197,51 @@ class _Table:
             p_value=min(1.0, p_value * len(live) * len(self.failures)),
         )
 
-    def _told(self, model: Model) -> _Rates | None:
+    def _other(self, model: Model) -> _Rates | None:
         """Return the rates of the other model."""
-        other = [name for name in self.failures if name != model]
-        return _Rates.of(self.failures[other[0]], self.n) if other else None
+        for name, failures in self.failures.items():
+            if name != model:
+                return _Rates.of(failures, self.n)
+        return None
 
 
-def _p_value(judged: tuple[SuspiciousGroup, int]) -> float:
-    return judged[0].p_value
-
-
-def _row(told: _Rates | None, task: int | NDArray[np.intp]) -> FloatArray:
+def _design(other: _Rates | None, task: int | IntArray) -> FloatArray:
     """Return a task's row of the design matrix, or the rows of several."""
-    return (
-        np.ones((*np.shape(task), 1))
-        if told is None
-        else np.stack([np.ones(np.shape(task)), told.logit[task]], axis=-1)
-    )
+    if other is None:
+        return np.ones((*np.shape(task), 1))
+    return np.stack([np.ones(np.shape(task)), other.logit[task]], axis=-1)
 
 
-def _told_noise(
-    told: _Rates | None, coefficients: FloatArray, task: int | NDArray[np.intp]
-) -> FloatArray:
+def _noise(other: _Rates | None, coefficients: FloatArray, task: int | IntArray) -> FloatArray:
     """Return the variance that the other model's noisy rate brings in."""
-    return (
-        np.zeros(np.shape(task))
-        if told is None
-        else np.asarray(coefficients[1] ** 2 * told.variance[task])
-    )
+    if other is None:
+        return np.zeros(np.shape(task))
+    return np.asarray(coefficients[1] ** 2 * other.variance[task])
 
 
-def _line(own: _Rates, told: _Rates | None, tasks: NDArray[np.intp]) -> _Line:
+def _fit_line(own: _Rates, other: _Rates | None, tasks: IntArray) -> _Line:
     """Fit the line and the scatter around it, each given the other, until they settle."""
-    design, y = _row(told, tasks), own.logit[tasks]
-    df = len(y) - design.shape[1]
+    design, y = _design(other, tasks), own.logit[tasks]
+    n_coefficients = design.shape[1]
+    df = len(y) - n_coefficients
     scatter, coefficients, normal = (
         float(np.var(y)),
-        np.zeros(design.shape[1]),
-        np.eye(design.shape[1]),
+        np.zeros(n_coefficients),
+        np.eye(n_coefficients),
     )
     for _ in range(_ROUNDS):
-        weight = 1.0 / (scatter + own.variance[tasks] + _told_noise(told, coefficients, tasks))
+        weight = 1.0 / (scatter + own.variance[tasks] + _noise(other, coefficients, tasks))
         normal = design.T @ (weight[:, None] * design)
         coefficients = np.asarray(
             np.linalg.solve(normal, design.T @ (weight * y)), dtype=np.float64
         )
+        # Paule and Mandel's step: right when the weighted squares are as many as degrees of
+        # freedom.
         before, excess = scatter, float(weight @ (y - design @ coefficients) ** 2) / df
         scatter = max(_LEAST_SCATTER, scatter * excess)
         if abs(scatter - before) < 1e-4 * before:
             break
     return _Line(coefficients, np.asarray(np.linalg.inv(normal), dtype=np.float64), scatter, df)
-
-
-EVEN = 0.5
-"""``difficulty_score`` of an expected gain of 0."""
-LEAST_LOSING = 20
-NAME = "samples on which the frontier model is expected to lose"
-_TWICE = 2.0
-"""Out-of-fold predictions count each pair of samples twice, once in either direction: the variance
-of their sum is up to double.
-"""
 
 
 def losing_region(
@@ -283,9 +260,8 @@ def losing_region(
     level : float, default 0.01
         Chance of a finding when the frontier model draws level there.
     """
-    rows = np.flatnonzero(
-        (score < EVEN) & ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality)
-    )
+    known = ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality)
+    rows = np.flatnonzero((score < EVEN) & known)
     if len(rows) < LEAST_LOSING:
         return None
     picked = outcomes[rows]
@@ -302,7 +278,7 @@ def losing_region(
     reach = float(student.isf(0.025, df)) * deviation / float(picked.weight.sum())
     return SuspiciousGroup(
         scope="region",
-        name=NAME,
+        name=_REGION,
         model="frontier",
         n=len(rows),
         rate=failed,

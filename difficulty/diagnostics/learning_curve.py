@@ -21,7 +21,7 @@ from difficulty.form import SavedForm
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import weight_blocks
-from difficulty.metrics.curve import Ranking, area, auroc_of, gap_curve
+from difficulty.metrics.ranking import Ranking, area, auroc_of, gap_curve
 
 EXPONENTS = np.linspace(0.1, 0.6, 6)
 LEAST_POINTS = 3
@@ -52,13 +52,8 @@ def expected_gains(
     -------
     ndarray of shape (n_draws,)
         In the metric's unit; may be negative.
-
-    Raises
-    ------
-    InvalidValueError
-        If there are fewer than 3 sizes, two are equal, or a size or the noise is not above 0.
     """
-    x, y, spread = (np.asarray(one, dtype=np.float64) for one in (sizes, values, noise))
+    x, y, spread = (np.asarray(part, dtype=np.float64) for part in (sizes, values, noise))
     if len(np.unique(x)) != len(x) or len(x) < LEAST_POINTS or min(x.min(), size) <= 0:
         raise InvalidValueError(
             "sizes",
@@ -69,6 +64,7 @@ def expected_gains(
         raise InvalidValueError("noise", spread.tolist(), rule="be above 0")
     fits = [_gain_and_misfit(x, y, spread**-2, size, exponent) for exponent in EXPONENTS]
     gains, misfits = (np.stack(column, axis=1) for column in zip(*fits, strict=True))
+    # Each draw takes an exponent by its likelihood, so that not knowing it widens the interval.
     likelihood = np.exp(-0.5 * (misfits - misfits.min(axis=1, keepdims=True)))
     cumulative = np.cumsum(likelihood, axis=1) / likelihood.sum(axis=1, keepdims=True)
     picked = (rng.random((len(y), 1)) > cumulative[:, :-1]).sum(axis=1)
@@ -81,7 +77,7 @@ def _gain_and_misfit(
     """Return the gain and the weighted squared residuals of the line in ``size ** -exponent``, each
     of shape (n_draws,).
     """
-    x = sizes**-exponent
+    x = sizes**-exponent  # a power law is a line in it
     centred = x - np.average(x, weights=weight)
     offset = values - np.average(values, weights=weight, axis=1)[:, None]
     slope = offset @ (weight * centred) / ((weight * centred) @ centred)
@@ -277,7 +273,7 @@ def learning_curve(
         Bootstrap draws.
     """
     known = np.flatnonzero(~np.isnan(held_out.outcome))
-    statistics = [[held_out.statistic(one, known) for one in of_size] for of_size in scores]
+    statistics = [[held_out.statistic(score, known) for score in of_size] for of_size in scores]
     measured = [
         np.array([float(statistic(held_out.weight)) for statistic in of_size])
         for of_size in statistics
@@ -295,6 +291,7 @@ def learning_curve(
         [np.column_stack([_mean(of_size, block) for of_size in statistics]) for block in blocks]
     )
     drawn = drawn[~np.isnan(drawn).any(axis=1)]
+    # What the bootstrap cannot show: with other samples labelled, every point would lie elsewhere.
     noise = _sampling_noise(sizes, measured)
     noisy = drawn + rng.normal(scale=noise, size=drawn.shape)
     points = [

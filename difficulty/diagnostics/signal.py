@@ -30,6 +30,7 @@ from difficulty.metrics.ranking import rank_within
 CLEAR = 0.025
 WEAK = 0.1
 _OUT_OF_FOLD = 2.0
+"""Times the variance of out-of-fold sums; see above."""
 
 Verdict: TypeAlias = Literal["clear", "weak", "none"]
 

@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from difficulty.errors import RunError
 from difficulty.form import Record, SavedForm
+from difficulty.metrics.arrays import FloatArray, IntArray
 
 Model: TypeAlias = Literal["cheap", "frontier"]
 Scope: TypeAlias = Literal["task", "region", "row"]
+MOST_QUALITY = 0.2
+"""A label is suspicious only where its own probability is below this: a label at odds with a
+toss-up says nothing.
+"""
+LEAST_OF_EACH = 10
+_SURE = 0.25
+"""Qualities within this of 0 or 1 count as failed or good; those between are not judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,20 +208,7 @@ def _by_task(labels: Sequence[SuspiciousLabel]) -> dict[str, dict[str, int]]:
     }
 
 
-FloatArray = NDArray[np.float64]
-
-MOST_QUALITY = 0.2
-"""A label is suspicious only where its own probability is below this: a label at odds with a
-toss-up says nothing.
-"""
-LEAST_OF_EACH = 10
-_SURE = 0.25
-"""Qualities within this of 0 or 1 count as failed or good; those between are not judged."""
-
-
-def unlikely_labels(
-    p_fails: FloatArray, quality: FloatArray
-) -> tuple[NDArray[np.intp], FloatArray]:
+def unlikely_labels(p_fails: FloatArray, quality: FloatArray) -> tuple[IntArray, FloatArray]:
     """Return the samples whose label is probably wrong, least likely label first, and the
     probability of every label.
 
@@ -236,9 +230,8 @@ def unlikely_labels(
     """
     from cleanlab.filter import find_label_issues  # loads pandas and datasets
 
-    likely = np.where(
-        quality <= _SURE, p_fails, np.where(quality >= 1.0 - _SURE, 1.0 - p_fails, np.nan)
-    )
+    failed_or_good = [quality <= _SURE, quality >= 1.0 - _SURE]
+    likely = np.select(failed_or_good, [p_fails, 1.0 - p_fails], default=np.nan)
     sure = np.flatnonzero(~np.isnan(likely))
     failed = (quality[sure] < 0.5).astype(np.int64)
     if min(failed.sum(), len(failed) - failed.sum()) < LEAST_OF_EACH:

@@ -161,9 +161,11 @@ def advise(
     if known_lift <= 0.0:
         return no_advice("the score routes known tasks no better than chance")
     lifts = list(_below_bounds(unseen, rng=rng, n_draws=n_draws))
-    recommended, telling = 0.0, next((band for _, band in lifts if band.low > 0.0), None)
+    # From the first band in which the score does carry something, nothing more is recommended.
+    informative = next((band for _, band in lifts if band.low > 0.0), None)
+    recommended = 0.0
     for lift, _ in lifts:
-        if telling and lift.below >= telling.below:
+        if informative and lift.below >= informative.below:
             break
         if lift.low <= 0.0 and lift.high < WORTHWHILE * known_lift and lift.gain > 0.0:
             recommended = lift.below
@@ -171,14 +173,13 @@ def advise(
         "known_share": float(np.mean(known_familiarity < recommended)),
         "unseen_share": float(np.mean(unseen.familiarity < recommended)),
     }
-    prefixes = tuple(lift for lift, _ in lifts)
-    sentence = (
-        _recommendation(recommended, **shares)
-        if recommended
-        else _why_none(prefixes, telling=telling, known_lift=known_lift)
-    )
+    below = tuple(lift for lift, _ in lifts)
+    if recommended:
+        sentence = _recommendation(recommended, **shares)
+    else:
+        sentence = _why_none(below, informative=informative, known_lift=known_lift)
     return FamiliarityAdvice(
-        recommended=recommended, sentence=sentence, known_lift=known_lift, lifts=prefixes, **shares
+        recommended=recommended, sentence=sentence, known_lift=known_lift, lifts=below, **shares
     )
 
 
@@ -220,9 +221,8 @@ def _lift(unseen: UnseenTasks, below: float, *, rng: np.random.Generator, n_draw
     draws = np.concatenate(
         [_lifts(rank, unseen.outcome, unseen.fold, block * unseen.weight) for block in blocks]
     )
-    low, high = percentile_interval(
-        draws - np.mean(draws) + value
-    )  # a task drawn twice has no lift over itself: draws lie lower
+    # A task drawn twice has no lift over itself, so the draws lie lower: they are moved up.
+    low, high = percentile_interval(draws - np.mean(draws) + value)
     gain = float(np.average(unseen.outcome, weights=unseen.weight))
     return Lift(below=below, n=n, tasks=tasks, gain=gain, value=value, low=low, high=high)
 
@@ -239,8 +239,7 @@ def _lifts(rank: FloatArray, outcome: FloatArray, fold: IntArray, weight: FloatA
     covariance = products - np.divide(
         ranks * outcomes, size, out=np.zeros_like(size), where=size > 0
     )
-    found: FloatArray = covariance.sum(axis=1) / size.sum(axis=1)
-    return found
+    return np.asarray(covariance.sum(axis=1) / size.sum(axis=1))
 
 
 def _recommendation(recommended: float, *, known_share: float, unseen_share: float) -> str:
@@ -253,22 +252,21 @@ def _recommendation(recommended: float, *, known_share: float, unseen_share: flo
     )
 
 
-def _why_none(lifts: tuple[Lift, ...], *, telling: Lift | None, known_lift: float) -> str:
-    seen = [lift for lift in lifts if lift.n]
-    if not seen:
-        return no_advice(
-            "no request of a task that was left out of training is unfamiliar"
-        ).sentence
-    if telling:
-        interval = f"{telling.value:.3f} [{telling.low:.3f}, {telling.high:.3f}]"
-        evidence = (
-            f"{interval} just below {telling.below:g}, against {known_lift:.3f} on known tasks"
-        )
-        return no_advice(
+def _why_none(lifts: tuple[Lift, ...], *, informative: Lift | None, known_lift: float) -> str:
+    measured = [lift for lift in lifts if lift.n]
+    if not measured:
+        why = "no request of a task that was left out of training is unfamiliar"
+    elif informative:
+        why = (
             "the score also tells unfamiliar requests of left-out tasks apart (quality above"
-            f" routing at random {evidence})"
-        ).sentence
-    return no_advice(
-        f"{seen[-1].n:,} requests of left-out tasks less familiar than {seen[-1].below:g} are too"
-        " few to tell whether the score carries information there"
-    ).sentence
+            f" routing at random {informative.value:.3f} [{informative.low:.3f},"
+            f" {informative.high:.3f}] just below {informative.below:g}, against {known_lift:.3f}"
+            " on known tasks)"
+        )
+    else:
+        why = (
+            f"{measured[-1].n:,} requests of left-out tasks less familiar than"
+            f" {measured[-1].below:g} are too few to tell whether the score carries information"
+            " there"
+        )
+    return no_advice(why).sentence

@@ -18,8 +18,8 @@ from difficulty.errors import InvalidValueError
 from difficulty.evaluation.scored import Judged, Routed, routed_figures
 from difficulty.metrics.arrays import FloatArray, IntArray, Ratio, divide
 from difficulty.metrics.bootstrap import GroupDraws, affordable_draws, percentile_interval
-from difficulty.metrics.curve import Ranking, ranked_area, ranked_crossing
 from difficulty.metrics.probability import equal_mass_bins
+from difficulty.metrics.ranking import Ranking, ranked_area, ranked_crossing
 from difficulty.records import Estimate
 
 Draws = dict[str, FloatArray]

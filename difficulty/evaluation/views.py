@@ -14,8 +14,8 @@ from difficulty.evaluation.baselines import Baseline
 from difficulty.evaluation.scored import Judged, routed_figures
 from difficulty.evaluation.tradeoff import Band
 from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.curve import Ranking
 from difficulty.metrics.probability import equal_mass_bins
+from difficulty.metrics.ranking import Ranking
 
 _N_BINS = 15
 _HISTOGRAM_BINS = 40

@@ -14,8 +14,9 @@ from difficulty.bundle import Bundle
 from difficulty.bundle.store import copy_bundle
 from difficulty.errors import MissingExtraError, TrackingError
 from difficulty.integrations.layouts import Layout
+from difficulty.request import request_row
 from difficulty.runtime import Router
-from difficulty.runtime.service import request_row, route_rows
+from difficulty.runtime.service import route_rows
 
 try:
     from mlflow.exceptions import MlflowException

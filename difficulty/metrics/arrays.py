@@ -14,13 +14,8 @@ IntArray = NDArray[np.intp]
 
 
 def column(name: str, values: ArrayLike, *, n: int | None = None) -> FloatArray:
-    """Return ``values`` as a float array of shape (n,), refusing another shape, NaN and infinities.
-
-    Raises
-    ------
-    InvalidValueError
-        If the values are not one finite number a request; unknown ones are for the caller to leave
-        out.
+    """Return ``values`` as a float array of shape (n,), refusing another shape, NaN and infinities:
+    unknown values are for the caller to leave out.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) == 0 or (n is not None and len(array) != n):
@@ -30,7 +25,7 @@ def column(name: str, values: ArrayLike, *, n: int | None = None) -> FloatArray:
             rule=f"have the shape ({'n' if n is None else n},), with n of 1 or more",
         )
     if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
+        bad = int(np.sum(~np.isfinite(array)))
         raise InvalidValueError(
             name,
             f"{bad:,} of {len(array):,}",
@@ -135,10 +130,7 @@ def divide(numerator: FloatArray, denominator: FloatArray, *, total: FloatArray)
     """Divide element by element; NaN where the denominator is not above 0, beyond the rounding of
     sums of the size of ``total``.
     """
-    numerator, denominator = (
-        np.asarray(numerator, dtype=np.float64),
-        np.asarray(denominator, dtype=np.float64),
-    )
-    result = np.full(denominator.shape, np.nan)
-    np.divide(numerator, denominator, out=result, where=denominator > 1e-12 * total)
-    return result
+    denominator = np.asarray(denominator, dtype=np.float64)
+    quotient = np.full(denominator.shape, np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 1e-12 * total)
+    return quotient

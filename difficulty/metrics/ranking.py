@@ -1,18 +1,213 @@
-"""How well a score orders requests: AUROC, and ranks inside folds."""
+"""What ordering requests by a score gives: the curve of quality gained as requests move to the
+frontier model one by one, highest score first, and how well the order tells labels apart.
+
+The curve is not monotone: where the frontier model answers worse than the cheap one, moving a
+request lowers quality. PGR is the share of the quality gap recovered at a point of it, APGR the
+area under PGR, CPT the first share at which PGR reaches a level.
+
+References
+----------
+Ong et al. (2024), "RouteLLM: Learning to Route LLMs with Preference Data" (PGR, APGR, CPT).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TypeVar
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from difficulty.errors import InvalidValueError, UndefinedMetricError
 from difficulty.metrics.arrays import FloatArray, IntArray, column, weights
-from difficulty.metrics.curve import Ranking, auroc_of
+
+T = TypeVar("T", bound=np.generic)
+_ROUNDING = 1e-12
+"""Of the sum of the weights: what is not above it is 0 that rounding moved."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """Requests in descending order of score, and where each group of tied scores ends.
+
+    Attributes
+    ----------
+    order : ndarray of shape (n,)
+        Index of the request at each place.
+    ends : ndarray of shape (n_steps,)
+        Place of the last request of each step, ascending.
+    """
+
+    order: IntArray
+    ends: IntArray
+
+    @classmethod
+    def of(cls, score: FloatArray) -> Ranking:
+        """Rank the requests of a finite score of shape (n,)."""
+        order = np.argsort(-score, kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+        return cls(order, ends)
+
+    def at(self, rows: IntArray) -> Ranking:
+        """Return the same ranking, with places that point into the larger array from which ``rows``
+        were taken.
+        """
+        return Ranking(rows[self.order], self.ends)
+
+    def spread(self, values: NDArray[T]) -> NDArray[T]:
+        """Return the value of its step for each request, in the order of the score; shape (n,)."""
+        per_request = np.empty(len(self.order), dtype=values.dtype)
+        per_request[self.order] = np.repeat(values, np.diff(self.ends, prepend=-1))
+        return per_request
+
+    def sums(self, ranked: FloatArray) -> FloatArray:
+        """Return the sums up to each step: values of shape (..., n) in ranked order to shape (...,
+        n_steps + 1), first 0.
+        """
+        n, n_steps = ranked.shape[-1], len(self.ends)
+        total = np.zeros((*ranked.shape[:-1], n_steps + 1))
+        # Three ways to the same sums, the quickest for no ties, for few and for many.
+        if n_steps == n:
+            np.cumsum(ranked, axis=-1, out=total[..., 1:])
+        elif 2 * n_steps > n:
+            total[..., 1:] = np.take(np.cumsum(ranked, axis=-1), self.ends, axis=-1)
+        else:
+            starts = np.append(0, self.ends[:-1] + 1)
+            np.cumsum(np.add.reduceat(ranked, starts, axis=-1), axis=-1, out=total[..., 1:])
+        return total
+
+
+def gap_curve(
+    ranking: Ranking, ranked_gain: FloatArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return frontier share and recovered share of the quality gap at each step.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        Which request is sent to the frontier model first.
+    ranked_gain : ndarray of shape (n,)
+        Frontier minus cheap quality, in ranked order.
+    weight : ndarray of shape (..., n_all)
+        Weights of all requests, in the order into which ``ranking.order`` points.
+
+    Returns
+    -------
+    share, recovered : ndarray of shape (..., n_steps + 1)
+        Both from 0 to 1; ``recovered`` is NaN where the frontier model is not better than the cheap
+        one.
+    """
+    ranked_weight = np.take(weight, ranking.order, axis=-1)
+    sent, gained = ranking.sums(ranked_weight), ranking.sums(ranked_weight * ranked_gain)
+    least = _ROUNDING * sent[..., -1]
+    return _from_0_to_1(sent, above=least), _from_0_to_1(gained, above=least)
+
+
+def area(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the area under ``y`` along ``x`` by trapezoids, over the last axis."""
+    # np.trapezoid holds one more array of the size of y, which at a thousand draws is gigabytes.
+    width = x[..., 1:] - x[..., :-1]
+    height = y[..., 1:] + y[..., :-1]
+    return np.asarray(0.5 * np.einsum("...i,...i->...", width, height))
+
+
+def first_crossing(x: FloatArray, y: FloatArray, level: float) -> FloatArray:
+    """Return the smallest ``x`` at which the broken line ``y`` reaches ``level``, over the last
+    axis; NaN where it never does.
+
+    The line may go down again after it: only the first segment that reaches the level is
+    interpolated.
+    """
+    reached = y >= level - _ROUNDING
+    after = reached.argmax(axis=-1)[..., None]
+    before = np.maximum(after - 1, 0)
+    x_0, x_1 = (np.take_along_axis(x, place, axis=-1)[..., 0] for place in (before, after))
+    y_0, y_1 = (np.take_along_axis(y, place, axis=-1)[..., 0] for place in (before, after))
+    rise = y_1 - y_0
+    part = np.divide(level - y_0, rise, out=np.ones_like(rise), where=rise > 0)
+    crossing = x_0 + np.clip(part, 0.0, 1.0) * (x_1 - x_0)
+    return np.where(reached.any(axis=-1), crossing, np.nan)
+
+
+def ranked_area(step: FloatArray, part: FloatArray, upto: FloatArray) -> FloatArray:
+    """Return the area under the share of ``part`` along the share of ``step``: what :func:`area`
+    gives of both from 0 to 1, in fewer passes.
+
+    Parameters
+    ----------
+    step, part : ndarray of shape (n_draws, n_steps)
+        What each step adds to the two sums: weight, and weight times gain.
+    upto : ndarray of shape (n_draws, n_steps)
+        ``part`` cumulated.
+
+    Returns
+    -------
+    ndarray of shape (n_draws,)
+        NaN where the sum of ``part`` is not above the rounding of the weights.
+    """
+    height = np.einsum("...i,...i->...", step, upto) - 0.5 * np.einsum("...i,...i->...", step, part)
+    total, last = step.sum(axis=-1), upto[..., -1]
+    return np.asarray(
+        np.divide(
+            height, total * last, out=np.full(total.shape, np.nan), where=last > _ROUNDING * total
+        )
+    )
+
+
+def ranked_crossing(sent: FloatArray, upto: FloatArray, level: float) -> FloatArray:
+    """Return the smallest share of ``sent`` at which the share of ``upto`` reaches ``level``: what
+    :func:`first_crossing` gives of both from 0 to 1.
+
+    Parameters
+    ----------
+    sent, upto : ndarray of shape (n_draws, n_steps)
+        Sums up to each step, of the weights and of what they are worth.
+    level : float
+        In (0, 1].
+
+    Returns
+    -------
+    ndarray of shape (n_draws,)
+        NaN where the level is never reached, or the last of ``upto`` is not above the rounding of
+        the weights.
+    """
+    total, last = sent[..., -1], upto[..., -1]
+    target = level * last
+    reached = upto >= (target - _ROUNDING * np.abs(last))[:, None]
+    place = reached.argmax(axis=-1)
+    rows = np.arange(len(sent))
+    defined = reached[rows, place] & (last > _ROUNDING * total)
+    x_0, y_0 = (np.where(place > 0, sums[rows, place - 1], 0.0) for sums in (sent, upto))
+    x_1, y_1 = sent[rows, place], upto[rows, place]
+    rise = y_1 - y_0
+    part = np.divide(target - y_0, rise, out=np.ones_like(rise), where=rise > 0.0)
+    crossing = x_0 + np.clip(part, 0.0, 1.0) * (x_1 - x_0)
+    return np.asarray(np.divide(crossing, total, out=np.full(len(sent), np.nan), where=defined))
+
+
+def auroc_of(ranking: Ranking, ranked_label: FloatArray, weight: FloatArray) -> FloatArray:
+    """Return the AUROC for weights of shape (..., n_all), ties counting half; NaN where one of the
+    labels 0 and 1 has no weight.
+    """
+    ranked_weight = np.take(weight, ranking.order, axis=-1)
+    sums, hits = ranking.sums(ranked_weight), ranking.sums(ranked_weight * ranked_label)
+    least = _ROUNDING * sums[..., -1]
+    false_alarms = np.subtract(sums, hits, out=sums)
+    return area(_from_0_to_1(false_alarms, above=least), _from_0_to_1(hits, above=least))
+
+
+def _from_0_to_1(sums: FloatArray, *, above: FloatArray) -> FloatArray:
+    """Divide by the last sum, in place; NaN where that is not ``above`` the rounding of the
+    weights.
+    """
+    last = sums[..., -1].copy()  # it is divided too
+    sums /= np.where(last > above, last, np.nan)[..., None]
+    return sums
 
 
 def auroc(score: ArrayLike, label: ArrayLike, *, weight: ArrayLike | None = None) -> float:
     """Return the probability that a request labelled 1 scores above one labelled 0, ties counting
-    half.
+    half: 0.5 for a score without signal. Exact: no binning.
 
     Parameters
     ----------
@@ -23,15 +218,8 @@ def auroc(score: ArrayLike, label: ArrayLike, *, weight: ArrayLike | None = None
     weight : array-like of shape (n,), optional
         Sample weights, 0 or more.
 
-    Returns
-    -------
-    float
-        In [0, 1]; 0.5 for a score without signal. Exact: no binning.
-
     Raises
     ------
-    InvalidValueError
-        If lengths differ, a score is NaN or a label is neither 0 nor 1.
     UndefinedMetricError
         If only one of the labels occurs.
 
@@ -74,85 +262,14 @@ def rank_within(score: ArrayLike, fold: ArrayLike) -> FloatArray:
     ndarray of shape (n,)
         (rank - 1/2) / size of the fold, ties sharing their mean rank; a fold of equal scores gets
         0.5 throughout.
-
-    Raises
-    ------
-    InvalidValueError
-        If lengths differ or a score is NaN.
     """
     score = column("score", score)
-    names, fold_of = np.unique(np.asarray(fold), return_inverse=True)
+    _, fold_of = np.unique(np.asarray(fold), return_inverse=True)
     if fold_of.shape != score.shape:
         raise InvalidValueError("fold", fold_of.shape, rule=f"have the shape {score.shape}")
     ranks = np.empty(len(score))
-    for index in range(len(names)):
-        rows = np.flatnonzero(fold_of == index)
+    for number in range(fold_of.max() + 1):
+        rows = np.flatnonzero(fold_of == number)
         _, step, size = np.unique(score[rows], return_inverse=True, return_counts=True)
         ranks[rows] = (np.cumsum(size) - 0.5 * size)[step] / len(rows)
     return ranks
-
-
-_SAME = 1e-9
-
-
-def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float:
-    """Return Krippendorff's alpha for numbers: agreement beyond what chance would give.
-
-    Any number of raters and any gaps: what counts is which values belong to one unit. Values stand
-    apart by their squared difference, so of two grades the nearer ones disagree less; for verdicts
-    of 0 and 1 this is the nominal alpha.
-
-    Parameters
-    ----------
-    units : array-like of shape (n_values,)
-        What each value was said of. Units with one value take no part.
-    values : array-like of shape (n_values,)
-        Any unit of measure.
-
-    Returns
-    -------
-    float
-        1 where all agree, 0 where they agree no more than by chance, below 0 where they agree less;
-        NaN where no unit has two values, or all values that take part are equal.
-
-    References
-    ----------
-    Krippendorff (2011), "Computing Krippendorff's alpha-reliability".
-    """
-    paired, sizes, codes = _paired(units, values)
-    n = len(paired)
-    if not n:
-        return float("nan")
-    expected = 2.0 * float(np.sum((paired - paired.mean()) ** 2)) / (n - 1)
-    if expected <= _SAME**2:
-        return float("nan")
-    means = np.bincount(codes, weights=paired) / sizes
-    within = 2.0 * sizes * np.bincount(codes, weights=(paired - means[codes]) ** 2)
-    observed = float(np.sum(within / (sizes - 1))) / n
-    return 1.0 - observed / expected
-
-
-def pair_agreement(units: ArrayLike, values: ArrayLike) -> float:
-    """Return the share of pairs of values of one unit that are equal, in [0, 1]; NaN where no unit
-    has two values.
-    """
-    paired, sizes, codes = _paired(units, values)
-    pairs = float(np.sum(sizes * (sizes - 1)))
-    if not pairs:
-        return float("nan")
-    _, same = np.unique(
-        np.column_stack([codes, np.round(paired / _SAME)]), axis=0, return_counts=True
-    )
-    return float(np.sum(same * (same - 1))) / pairs
-
-
-def _paired(units: ArrayLike, values: ArrayLike) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Return the values of units with two or more, the size of each such unit, and the unit of each
-    value, from 0.
-    """
-    names = np.asarray(units)
-    numbers = column("values", values, n=len(names)) if len(names) else np.zeros(0)
-    _, codes, counts = np.unique(names, return_inverse=True, return_counts=True)
-    chosen = counts[codes] > 1
-    kept, renumbered = np.unique(codes[chosen], return_inverse=True)
-    return numbers[chosen], counts[kept].astype(np.float64), renumbered

@@ -1,8 +1,9 @@
 """What routers import: load a bundle, decide. Needs numpy, onnxruntime and tokenizers only."""
 
 from difficulty.bundle.store import Trust, load_trust
+from difficulty.request import Request
 from difficulty.runtime.reload import ReloadingRouter, follow_path
-from difficulty.runtime.router import Decision, Request, Router
+from difficulty.runtime.router import Decision, Router
 from difficulty.runtime.scorer import Score, Scorer
 
 __all__ = [

@@ -10,7 +10,8 @@ from typing import Any
 
 from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
-from difficulty.runtime.router import Request, Router
+from difficulty.request import Request
+from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import EARLY_OUTPUT, Score
 
 _SCORES = Score._fields

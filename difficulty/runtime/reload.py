@@ -20,8 +20,9 @@ from typing import NamedTuple, Self
 from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust, read_trusted
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
+from difficulty.request import Messages, Request
 from difficulty.runtime.golden import check_golden
-from difficulty.runtime.router import Decision, Messages, Request, Router
+from difficulty.runtime.router import Decision, Router
 
 logger = logging.getLogger("difficulty.runtime")
 

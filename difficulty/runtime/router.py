@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust, read_trusted
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.form import Record
+from difficulty.request import Messages, Request
 from difficulty.route import Route
 from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, exit_early, exits
@@ -27,15 +28,6 @@ logger = logging.getLogger("difficulty.runtime")
 
 TokensSource = Literal["request", "tokenizer", "estimate"]
 ScoredBy = Literal["scorer", "early"]
-Messages = str | Sequence[Mapping[str, Any]]
-
-
-class Request(NamedTuple):
-    """A request to decide on."""
-
-    messages: Messages
-    task: str | None = None
-    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

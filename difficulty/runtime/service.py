@@ -10,68 +10,20 @@ It has no accounts and no encryption: put it where only your gateway reaches it.
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
-import sys
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
-from difficulty.errors import InvalidValueError, TrafficNotFoundError
-from difficulty.runtime.router import Request, Router
+from difficulty.request import RequestRow, request_row
+from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score
 
 CHUNK = 2_048
 """Requests decided together."""
-
-_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
-
-
-class RequestRow(NamedTuple):
-    """One line of a request file."""
-
-    id: str
-    request: Request
-    """A line that cannot be read becomes a request without messages, which cannot be scored."""
-    problem: str | None = None
-
-
-def read_requests(path: Path) -> Iterator[RequestRow]:
-    """Yield the requests of a JSON-lines file (``-`` is standard input), one for each line that is
-    not blank, in order.
-
-    A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
-    number), ``task`` and ``prompt_tokens``. Labelled traffic in JSON lines fits.
-
-    Raises
-    ------
-    TrafficNotFoundError
-        If there is no such file.
-    InvalidValueError
-        If it is not JSON lines by its name, or a damaged ``.gz``.
-    """
-    if str(path) != "-":
-        if not path.is_file():
-            raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
-        if not path.name.lower().endswith(_SUFFIXES):
-            raise InvalidValueError(
-                "request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})"
-            )
-    with _open(path) as file:
-        try:  # a gzip is found damaged while it is read
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield _read_row(line, number)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InvalidValueError(
-                "request file", path.name, rule="be whole", hint=f"It is damaged ({error})."
-            ) from error
 
 
 def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
@@ -92,53 +44,6 @@ def chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
     rest = iter(rows)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
-    if str(path) == "-":
-        yield sys.stdin.buffer
-    elif path.suffix.lower() == ".gz":
-        with gzip.open(path, "rb") as zipped:
-            yield zipped  # type: ignore[misc]
-    else:
-        with path.open("rb") as file:
-            yield file
-
-
-def _read_row(line: bytes, number: int) -> RequestRow:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
-        return _unreadable(number, f"be a JSON object: {error}")
-    return request_row(content, number)
-
-
-def request_row(content: object, number: int) -> RequestRow:
-    """Return the request that a JSON object holds, the ``number``-th of its file or list; see
-    :func:`read_requests` for its keys.
-    """
-    if not isinstance(content, dict):
-        return _unreadable(number, f"be a JSON object: got {type(content).__name__}")
-    name = str(number if content.get("id") in (None, "") else content["id"])
-    messages = content.get("prompt") if content.get("messages") is None else content["messages"]
-    if not isinstance(messages, str | list):
-        return _unreadable(number, f"have messages or prompt: got {sorted(content)}", name=name)
-    task, tokens = _read_text(content.get("task")), _read_count(content.get("prompt_tokens"))
-    return RequestRow(name, Request(messages, task, tokens))
-
-
-def _unreadable(number: int, rule: str, *, name: str = "") -> RequestRow:
-    """Return the row of a line that holds no request: as many rows go out as came in."""
-    return RequestRow(name or str(number), Request([]), f"line {number} must {rule}")
-
-
-def _read_text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _read_count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 logger = logging.getLogger("difficulty.runtime")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
 from difficulty.records import Sample
-from difficulty.traffic.duplicates import Contradictions, Grouper
+from difficulty.traffic.duplicates import Grouper, text_hash
 from difficulty.traffic.formats import AUTO, Format, find_format
 from difficulty.traffic.labels import LabelSource, find_labels
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.rows import ParsedRow, parse_row
-from difficulty.traffic.table import text_hash
-from difficulty.traffic.writer import Summary, Tally, TrafficWriter
+from difficulty.traffic.summary import Contradictions, Summary, Tally
+from difficulty.traffic.writer import TrafficWriter
 
 _PROGRESS_ROWS = 500
 
@@ -47,18 +47,13 @@ def ingest(
         Name of a format in ``difficulty.traffic.formats.FORMATS``; ``"auto"`` decides for each
         source.
     labels : sequence of str
-        Label sources through which the rows go, in this order, each as ``name`` or
-        ``name:option=value``; see ``difficulty.traffic.labels.LABELS``. Without any, the columns
-        are those of the contract.
+        Label sources through which the rows go, in this order, each as
+        :func:`~difficulty.traffic.labels.find_labels` reads it. Without any, the columns are those
+        of the contract.
     near_duplicates : bool, default True
         Keep nearly equal texts on one side of the split, not only equal ones.
     progress : callable, optional
         Called with the number of rows read so far, now and then and at the end.
-
-    Returns
-    -------
-    Summary
-        What was read, kept and found.
 
     Raises
     ------
@@ -78,10 +73,8 @@ def ingest(
     grouper, contradictions = Grouper(near=near_duplicates), Contradictions()
     ids = _Ids()
     with TrafficWriter(out) as writer:
-        read = _counted(
-            (row for _, format_, file in files for row in format_.rows(file)), tally, progress
-        )
-        for row in _through(label_sources, read):
+        raw = (row for _, format_, file in files for row in format_.rows(file))
+        for row in _through(label_sources, _counted(raw, tally, progress)):
             try:
                 parsed = ids.claim(row, _parsed(row))
             except DifficultyError as error:
@@ -111,14 +104,9 @@ class _Ids:
         """Return the row with an id of its own, or refuse an id that an earlier row has."""
         if parsed.generated_id and parsed.sample.id in self._places:  # another file of this name
             parsed = parsed._replace(sample=_with_longer_id(parsed.sample))
-        place = self._places.get(parsed.sample.id)
-        if place is not None:
-            raise InvalidValueError(
-                "id",
-                parsed.sample.id,
-                rule="be unique",
-                hint=f"Line {place[1]} of {place[0]} has it.",
-            )
+        if place := self._places.get(parsed.sample.id):
+            hint = f"Line {place[1]} of {place[0]} has it."
+            raise InvalidValueError("id", parsed.sample.id, rule="be unique", hint=hint)
         self._places[parsed.sample.id] = (row.source, row.line)
         return parsed
 
@@ -133,14 +121,12 @@ def _files_to_read(sources: Sequence[Path], format: str) -> list[tuple[str, Form
         raise TrafficError(
             "ingest must be given at least one source: got none. Pass a file or a folder."
         )
-    found: dict[Path, tuple[str, Format, Path]] = {}
+    once: dict[Path, tuple[str, Format, Path]] = {}  # a file named twice is read once
     for source in sources:
         name, format_, files = find_format(source, format)
         for file in files:
-            found.setdefault(
-                file.resolve(), (name, format_, file)
-            )  # a file named twice is read once
-    return list(found.values())
+            once.setdefault(file.resolve(), (name, format_, file))
+    return list(once.values())
 
 
 def _through(sources: Sequence[LabelSource], rows: Iterable[RawRow]) -> Iterable[RawRow]:
@@ -156,6 +142,7 @@ def _counted(
     """Pass rows on, counting them and the columns they have."""
     for row in rows:
         tally.rows += 1
+        # The first rows tell the columns, for the message when none of them can be used.
         if row.fields is not None and tally.rows <= _PROGRESS_ROWS:
             tally.columns.update(dict.fromkeys(map(str, row.fields)))
         yield row

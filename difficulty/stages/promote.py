@@ -26,8 +26,8 @@ from difficulty.evaluation import Evaluation
 from difficulty.evaluation.figures import Contender, Paired, compare_pair
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
+from difficulty.request import Request
 from difficulty.runtime.reload import checked_router
-from difficulty.runtime.router import Request
 from difficulty.stages.evaluate import label_settings, training_splits, weighed
 from difficulty.stages.scores import score_traffic
 from difficulty.stages.scoring import catch_rate, judged

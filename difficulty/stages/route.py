@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import ScoringError
+from difficulty.request import RequestRow
 from difficulty.runtime.scorer import Score, Scorer
-from difficulty.runtime.service import CHUNK, RequestRow, chunks
+from difficulty.runtime.service import CHUNK, chunks
 from difficulty.storage import whole_file
 
 

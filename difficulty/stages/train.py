@@ -24,7 +24,7 @@ from difficulty.early_exit.student import EarlyModel, fit_early, save_early
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError
-from difficulty.evaluation import Evaluation, TaskMeans, evaluate, write_metrics
+from difficulty.evaluation import Evaluation, evaluate, write_metrics
 from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.saved_model import save_model
@@ -33,20 +33,20 @@ from difficulty.stages.provenance import judged_by
 from difficulty.stages.reading import Reading, reading_of
 from difficulty.stages.scoring import judged
 from difficulty.storage import whole_folder
-from difficulty.traffic.split import ASIDE
+from difficulty.traffic.table import ASIDE
 from difficulty.training.assemble import build_model, known_tasks, labelled, tune
 from difficulty.training.diagnosis import (
     GROUPS,
     advice_of_student,
+    advise_familiarity,
     check_labels,
     down_weighted,
-    familiarity_advice,
-    measured_curve,
+    measure_curve,
     signal_of,
     unseen_scores,
     with_suspicion,
 )
-from difficulty.training.material import Material, gather, start_record
+from difficulty.training.material import Material, Progress, gather, start_record
 from difficulty.training.record import RunRecord, SplitSamples, library_versions, notes_of
 from difficulty.training.run import (
     CURVE_FILE,
@@ -57,8 +57,6 @@ from difficulty.training.run import (
     Seen,
     refuse_existing,
 )
-
-Progress = Callable[[str], None]
 
 
 class Tracker(Protocol):
@@ -201,12 +199,8 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     encoder = tuned.encoder if tuned else material.encoder
     model = _unfitted(material, encoder, tuned).fit(fit, material.calibration)
     say("checking the labels")
-    traffic, tokens, splits, target = (
-        material.traffic,
-        material.tokens,
-        material.splits,
-        material.target,
-    )
+    traffic, tokens = material.traffic, material.tokens
+    splits, target = material.splits, material.target
     report = check_labels(unseen_scores(model, tokens, splits), traffic, splits, target=target)
     names = [*material.fit_ids, *[""] * material.n_unlabelled]
     if weighted := down_weighted(fit, names, report, recipe.labels):
@@ -268,22 +262,10 @@ def _evaluate(material: Material, fitted: _Fitted, *, n_draws: int) -> Evaluatio
     )
     rng = np.random.default_rng(material.recipe.seed)
     evaluation = evaluate(
-        held_out, n_draws=n_draws, rng=rng, task_means=_task_means(material), others=others
+        held_out, n_draws=n_draws, rng=rng, task_means=material.task_means, others=others
     )
     return evaluation.noting(
         notes_of(material.logged, fitted.reading, fitted.signal, fitted.labels.summary())
-    )
-
-
-def _task_means(material: Material) -> TaskMeans | None:
-    """Return the mean gain of each task among the fit samples, for target benefit."""
-    rows, outcomes = material.rows("fit"), material.traffic.outcomes
-    if material.target != "benefit":
-        return None
-    return TaskMeans.fit(
-        [material.traffic.tasks[row] for row in rows],
-        outcomes.gain[rows],
-        weight=outcomes.weight[rows],
     )
 
 
@@ -298,7 +280,7 @@ def _curve(material: Material, fitted: _Fitted, say: Progress) -> LearningCurve 
     held_out = labelled(
         material.traffic, material.tokens, (splits == "calibration") | (splits == "test")
     )
-    return measured_curve(
+    return measure_curve(
         fitted.model,
         fitted.fit,
         held_out,
@@ -312,7 +294,7 @@ def _advice(material: Material, fitted: _Fitted, say: Progress) -> FamiliarityAd
     if material.teacher:
         return advice_of_student()
     say("leaving tasks out, to see how the score fares on new ones")
-    return familiarity_advice(
+    return advise_familiarity(
         fitted.model, fitted.fit, material.calibration, seed=material.recipe.seed
     )
 
@@ -335,16 +317,13 @@ def _write(
         shutil.copytree(fitted.encoder.tokenizer_path.parent, folder / "encoder")
         write_metrics(evaluation, folder / "metrics.json")
         fitted.labels.write(folder / "suspicious.jsonl")
-        NamedScores(names, fitted.model.out_of_fold_.scores.first(len(names))).write(
-            folder / OUT_OF_FOLD_FILE
-        )
+        out_of_fold = fitted.model.out_of_fold_.scores.first(len(names))
+        NamedScores(names, out_of_fold).write(folder / OUT_OF_FOLD_FILE)
         _write_samples(material, folder)
-        if curve:
-            (folder / CURVE_FILE).write_text(
-                json.dumps(curve.as_dict(), indent=2) + "\n", encoding="utf-8"
-            )
-        content = json.dumps(record.as_dict(), indent=2) + "\n"
-        (folder / "run.json").write_text(content, encoding="utf-8")
+        for name, part in ((CURVE_FILE, curve), ("run.json", record)):
+            if part:
+                content = json.dumps(part.as_dict(), indent=2) + "\n"
+                (folder / name).write_text(content, encoding="utf-8")
 
 
 def _early(material: Material, fitted: _Fitted) -> EarlyModel | None:
@@ -369,7 +348,7 @@ def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | Non
         samples=SplitSamples(
             **{field.name: int((splits == field.name).sum()) for field in fields(SplitSamples)}
         ),
-        task_gains=_task_means(material),
+        task_gains=material.task_means,
         recipe=material.recipe,
         libraries=library_versions(),
         teacher=material.teacher.recipe.as_dict() if material.teacher else None,
@@ -406,9 +385,8 @@ def _write_samples(material: Material, folder: Path) -> None:
     traffic, splits = material.traffic, material.splits
     for split in ("calibration", "test"):
         traffic.select(splits == split).write(folder / f"{split}.parquet")
-    Seen.of(traffic.select((splits == "fit") | (splits == "calibration"))).write(
-        folder / "seen.npz"
-    )
+    seen = traffic.select((splits == "fit") | (splits == "calibration"))
+    Seen.of(seen).write(folder / "seen.npz")
 
 
 def _track(tracker: Tracker, run: Run, evaluation: Evaluation) -> None:
@@ -435,9 +413,6 @@ def _track(tracker: Tracker, run: Run, evaluation: Evaluation) -> None:
 def _flat(form: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in form.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{key}": value}
-        )
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat

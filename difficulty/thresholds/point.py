@@ -9,7 +9,6 @@ import numpy as np
 
 from difficulty.metrics.arrays import Ratio, ratio
 from difficulty.metrics.bootstrap import affordable_draws, percentile_interval, weight_blocks
-from difficulty.metrics.routing import risk_ratio
 from difficulty.records import Estimate, OperatingPoint
 from difficulty.thresholds.objective import Choice, Objective
 from difficulty.thresholds.policy_curve import FloatArray, PolicyCurve, ScoredTraffic
@@ -102,7 +101,7 @@ def _figures(traffic: ScoredTraffic, sent: FloatArray) -> dict[str, Ratio]:
         "quality": ratio(kept.quality + sent * (outcomes.frontier_quality - kept.quality)),
         "gap_recovered": ratio((caught + sent * (1.0 - caught)) * gain, gain, counted=gain),
         "cost": ratio(1000.0 * (kept.cost + sent * (traffic.frontier_cost - kept.cost))),
-        "risk": risk_ratio(sent, kept.failure),
+        "risk": ratio((1.0 - sent) * kept.failure, 1.0 - sent),
         "fallback_share": ratio((1.0 - sent) * kept.caught),
     }
 

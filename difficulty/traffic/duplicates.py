@@ -3,8 +3,7 @@ same text.
 
 Every sample gets a key when it comes and keeps it for good, so samples that are added later move
 none of the old ones. Where a sample ties keys together that already exist, it takes the oldest and
-lists the others: the split sets it aside if they fall on different sides
-(:mod:`difficulty.traffic.split`).
+lists the others: the split sets it aside if they fall on different sides.
 
 Nearly the same means: of the runs of three words in either text, at least three quarters are in
 both, as estimated from MinHash signatures of 128 permutations (standard error 0.04). Candidates
@@ -19,17 +18,18 @@ characters join templates of formal_logic (10 and 6 questions) at the same thres
 estimate and the bands: 105 equal texts, 212 near ones, 13,725 keys, the largest of 5; of the pairs
 at 0.8 and above all were found, of those from 0.75 to 0.8 78 %.
 
-Signatures come from :mod:`difficulty.traffic.duplicates`. The LSH tables of the package that makes
-them keep a set for every bucket (5.8 GB for a million samples); the table here keeps a number (2
-GB).
+The LSH tables of datasketch, which makes the signatures, keep a set for every bucket (5.8 GB for a
+million samples); the table here keeps a number (2 GB).
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -37,75 +37,44 @@ from numpy.typing import NDArray
 
 from difficulty.errors import MissingExtraError
 from difficulty.records import Sample
-from difficulty.traffic.table import comparable_text, text_hash
 
 N_PERMUTATIONS = 128
 BANDS, BAND_SIZE = 16, 8
 THRESHOLD = 0.75
-"""Share of equal values from which on two texts are nearly the same; chosen as
-:mod:`difficulty.traffic.duplicates` tells.
-"""
+"""Share of equal values from which on two texts are nearly the same."""
 _RUN = 3  # words
 _CHUNK = 16_384  # runs hashed at a time, so that a text of megabytes needs no gigabyte
 _MULTIPLIER = np.uint32(0x02000327)
+_MOST_WORDS = 1 << 20
+_MOST_CANDIDATES = 2_000
+"""Past this many, entries of one template would be compared with each other quadratically."""
+_INSTRUCTIONS = ("system", "developer")
 # Scripts written without spaces give one word a character: Thai to Lao, Burmese, Khmer, kana, Han.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[^\W{_UNSPACED}]+|\S")
 
 
-class Signer:
-    """Sign texts, each as in any other process."""
+def comparable_text(messages: Iterable[tuple[str, str]]) -> str:
+    """Return the text of (role, content) pairs in one case, one Unicode form (NFKC) and with single
+    spaces.
 
-    def __init__(self) -> None:
-        try:
-            from datasketch import MinHash
-        except ImportError as error:
-            raise MissingExtraError(
-                "finding near-duplicates", package="datasketch", extra="train"
-            ) from error
-        self._empty = MinHash(num_perm=N_PERMUTATIONS, seed=1, hashfunc=int)
-        self._word_hashes = _WordHashes()
-
-    def sign(self, text: str) -> NDArray[np.uint32] | None:
-        """Return the signature of a text, shape (128,); ``None`` for fewer than three words:
-        nothing can be said of those.
-        """
-        runs = _runs(text, self._word_hashes)
-        if not len(runs):
-            return None
-        sketch = self._empty.copy()
-        for start in range(0, len(runs), _CHUNK):
-            sketch.update_batch(runs[start : start + _CHUNK].tolist())
-        signature: NDArray[np.uint32] = sketch.hashvalues.astype(np.uint32)
-        return signature
+    Instructions count only where nothing else is said: one system prompt before all requests would
+    make them all alike.
+    """
+    pairs = list(messages)
+    own = [content for role, content in pairs if role not in _INSTRUCTIONS]
+    said = own if any(part.strip() for part in own) else [content for _, content in pairs]
+    joined = "\n".join(said)
+    if not joined.isascii():
+        joined = unicodedata.normalize("NFKC", joined)
+    return " ".join(joined.casefold().split())
 
 
-class _WordHashes(dict[str, int]):
-    """A hash of 32 bits for each word, kept so that a frequent word is hashed once."""
-
-    _MOST = 1 << 20
-
-    def __missing__(self, word: str) -> int:
-        if len(self) >= self._MOST:
-            self.clear()
-        value = self[word] = zlib.crc32(word.encode("utf-8", "replace"))
-        return value
-
-
-def _runs(text: str, word_hashes: _WordHashes) -> NDArray[np.uint32]:
-    """Return the distinct hashes of runs of three words."""
-    words = _WORD.findall(text)
-    hashes = np.array([word_hashes[word] for word in words], dtype=np.uint32)
-    n_runs = len(hashes) - _RUN + 1
-    if n_runs < 1:
-        return np.empty(0, dtype=np.uint32)
-    runs = np.zeros(n_runs, dtype=np.uint32)
-    for offset in range(_RUN):
-        runs = runs * _MULTIPLIER + hashes[offset : offset + n_runs]
-    return np.unique(runs)
-
-
-_MOST_CANDIDATES = 2_000
+def text_hash(text: str) -> str:
+    """Return 32 hex digits of BLAKE2b, the same on every machine; ``text`` as
+    :func:`comparable_text` returns it.
+    """
+    return blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 class Placement(NamedTuple):
@@ -189,7 +158,7 @@ class NearIndex:
     """
 
     def __init__(self) -> None:
-        self._signer = Signer()
+        self._signer = _Signer()
         self._signatures = np.empty((1024, N_PERMUTATIONS), dtype=np.uint32)
         self._size = 0
         self._buckets: list[dict[int, int | list[int]]] = [{} for _ in range(BANDS)]
@@ -209,8 +178,6 @@ class NearIndex:
             for start in range(0, BANDS * BAND_SIZE, BAND_SIZE)
         ]
         candidates = self._candidates(bands)
-        # Past this many, entries of one template would be compared with each other quadratically;
-        # newer ones are not indexed.
         if len(candidates) <= _MOST_CANDIDATES:
             self._insert(bands, entry)
         rows = np.fromiter(sorted(candidates), dtype=np.intp, count=len(candidates))
@@ -224,11 +191,11 @@ class NearIndex:
             self._signatures = np.concatenate([self._signatures, more])
 
     def _candidates(self, bands: Iterable[int]) -> set[int]:
-        found: set[int] = set()
+        candidates: set[int] = set()
         for bucket, band in zip(self._buckets, bands, strict=True):
             entries = bucket.get(band, ())
-            found.update((entries,) if isinstance(entries, int) else entries)
-        return found
+            candidates.update((entries,) if isinstance(entries, int) else entries)
+        return candidates
 
     def _insert(self, bands: Iterable[int], entry: int) -> None:
         for bucket, band in zip(self._buckets, bands, strict=True):
@@ -241,8 +208,60 @@ class NearIndex:
                 entries.append(entry)
 
 
-Sketches = NDArray[np.uint8]
+class _Signer:
+    """Sign texts, each as in any other process."""
 
+    def __init__(self) -> None:
+        try:
+            from datasketch import MinHash
+        except ImportError as error:
+            raise MissingExtraError(
+                "finding near-duplicates", package="datasketch", extra="train"
+            ) from error
+        self._empty = MinHash(num_perm=N_PERMUTATIONS, seed=1, hashfunc=int)
+        self._word_hashes = _WordHashes()
+
+    def sign(self, text: str) -> NDArray[np.uint32] | None:
+        """Return the signature of a text, shape (128,); ``None`` for fewer than three words:
+        nothing can be said of those.
+        """
+        runs = _runs(text, self._word_hashes)
+        if not len(runs):
+            return None
+        sketch = self._empty.copy()
+        for start in range(0, len(runs), _CHUNK):
+            sketch.update_batch(runs[start : start + _CHUNK].tolist())
+        signature: NDArray[np.uint32] = sketch.hashvalues.astype(np.uint32)
+        return signature
+
+
+class _WordHashes(dict[str, int]):
+    """A hash of 32 bits for each word, kept so that a frequent word is hashed once."""
+
+    def __missing__(self, word: str) -> int:
+        if len(self) >= _MOST_WORDS:
+            self.clear()
+        value = self[word] = zlib.crc32(word.encode("utf-8", "replace"))
+        return value
+
+
+def _runs(text: str, word_hashes: _WordHashes) -> NDArray[np.uint32]:
+    """Return the distinct hashes of runs of three words."""
+    words = _WORD.findall(text)
+    hashes = np.array([word_hashes[word] for word in words], dtype=np.uint32)
+    n_runs = len(hashes) - _RUN + 1
+    if n_runs < 1:
+        return np.empty(0, dtype=np.uint32)
+    runs = np.zeros(n_runs, dtype=np.uint32)
+    for offset in range(_RUN):
+        runs = runs * _MULTIPLIER + hashes[offset : offset + n_runs]
+    return np.unique(runs)
+
+
+Sketches = NDArray[np.uint8]
+"""The low byte of each value of a signature: by chance two agree in one value of 256, far below the
+threshold, and a run remembers its texts in a quarter of the space.
+"""
 _UNSIGNED = 255
 NO_SKETCHES: Sketches = np.empty((0, N_PERMUTATIONS), dtype=np.uint8)
 
@@ -251,7 +270,7 @@ def sketches_of(texts: Iterable[str]) -> Sketches:
     """Return a sketch of each text, shape (n, 128); a text of fewer than three words has one that
     is near to none.
     """
-    signer, unsigned = Signer(), np.full(N_PERMUTATIONS, _UNSIGNED, dtype=np.uint8)
+    signer, unsigned = _Signer(), np.full(N_PERMUTATIONS, _UNSIGNED, dtype=np.uint8)
     rows = [
         unsigned if (signature := signer.sign(text)) is None else signature.astype(np.uint8)
         for text in texts
@@ -259,22 +278,22 @@ def sketches_of(texts: Iterable[str]) -> Sketches:
     return np.stack(rows) if rows else NO_SKETCHES
 
 
-def near_any(asked: Sketches, known: Sketches) -> NDArray[np.bool_]:
-    """Return for each of n sketches whether it is near to any that is known, shape (n,).
+def near_any(asked: Sketches, seen: Sketches) -> NDArray[np.bool_]:
+    """Return for each of n sketches whether it is near to any that was seen, shape (n,).
 
-    Of a template that is known thousands of times the first 2,000 texts are compared in each band.
+    Of a template that was seen thousands of times the first 2,000 texts are compared in each band.
     """
-    found = np.zeros(len(asked), dtype=bool)
-    known = known[_is_signed(known)]
+    near = np.zeros(len(asked), dtype=bool)
+    seen = seen[_is_signed(seen)]
     signed = _is_signed(asked)
     for start in range(0, N_PERMUTATIONS, BAND_SIZE):
-        ours, theirs = (_bands(rows, start) for rows in (asked, known))
+        ours, theirs = (_bands(rows, start) for rows in (asked, seen))
         order = np.argsort(theirs, kind="stable")
         low, high = (np.searchsorted(theirs[order], ours, side=side) for side in ("left", "right"))
-        for row in np.flatnonzero((high > low) & signed & ~found):
-            candidates = known[order[low[row] : min(high[row], low[row] + _MOST_CANDIDATES)]]
-            found[row] = bool(((candidates == asked[row]).mean(axis=1) >= THRESHOLD).any())
-    return found
+        for row in np.flatnonzero((high > low) & signed & ~near):
+            candidates = seen[order[low[row] : min(high[row], low[row] + _MOST_CANDIDATES)]]
+            near[row] = bool(((candidates == asked[row]).mean(axis=1) >= THRESHOLD).any())
+    return near
 
 
 def _is_signed(sketches: Sketches) -> NDArray[np.bool_]:
@@ -285,35 +304,3 @@ def _is_signed(sketches: Sketches) -> NDArray[np.bool_]:
 def _bands(sketches: Sketches, start: int) -> NDArray[np.uint64]:
     """Return one band of each sketch as a number; which byte comes first in it does not matter."""
     return np.ascontiguousarray(sketches[:, start : start + BAND_SIZE]).view(np.uint64).ravel()
-
-
-_OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
-
-
-class Contradictions:
-    """Count the samples of a stream that contradict an earlier one.
-
-    Attributes
-    ----------
-    count : int
-        Samples of which an outcome differs from the one that was known first of the same request
-        and models.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._first: dict[bytes, tuple[object, ...]] = {}
-
-    def add(self, sample: Sample) -> None:
-        """Look at the next sample."""
-        key, outcomes = _key(sample), tuple(getattr(sample, name) for name in _OUTCOMES)
-        before = self._first.setdefault(key, outcomes)
-        pairs = list(zip(before, outcomes, strict=True))
-        self.count += any(None not in pair and pair[0] != pair[1] for pair in pairs)
-        self._first[key] = tuple(old if old is not None else new for old, new in pairs)
-
-
-def _key(sample: Sample) -> bytes:
-    """Return 16 bytes that stand for the text of all messages and the two models."""
-    text = comparable_text(("user", message.content) for message in sample.messages)
-    return bytes.fromhex(text_hash(f"{sample.cheap_model}\n{sample.frontier_model}\n{text}"))

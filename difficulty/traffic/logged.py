@@ -27,6 +27,7 @@ learning"; Ionides (2008), "Truncated importance sampling".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,14 +35,14 @@ from numpy.typing import NDArray
 
 from difficulty.errors import TrafficError
 from difficulty.form import SavedForm
-from difficulty.metrics.arrays import effective_samples
+from difficulty.metrics.arrays import FloatArray, effective_samples
 from difficulty.recipe import LabelSettings
-from difficulty.traffic.outcomes import FloatArray
+from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
 BoolArray = NDArray[np.bool_]
 _SELECTED = 0.5
-_CERTAIN = 1.0 - 1e-9
+_CERTAIN = 1.0 - 1e-9  # a propensity of 1 that was computed as a product
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,34 +71,35 @@ class LoggedReport(SavedForm):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of any figure has to know, one sentence each."""
-        found = []
+        return tuple(self._sentences())
+
+    def _sentences(self) -> Iterator[str]:
         if self.weighted:
             worth = ", ".join(
                 f"{name} {self.known[name]:,} worth {value:,.0f}"
                 for name, value in self.effective.items()
             )
-            found.append(
+            yield (
                 "Outcomes were seen for the model that was called and are weighted by inverse"
                 f" propensity ({self.weighted:,} rows, {self.clipped:,} of them clipped; outcomes:"
                 f" {worth} equally weighted ones)."
             )
         if self.certain:
-            found.append(
+            yield (
                 f"On {self.certain:,} rows the route was certain: what the other model does on such"
                 " requests was never seen, and scores there are extrapolated."
             )
         if self.fallbacks:
-            found.append(
+            yield (
                 f"{self.fallbacks:,} frontier outcomes are left out: they were seen only because"
                 " the cheap answer had failed."
             )
         if self.unknown_policy:
-            found.append(
+            yield (
                 f"SELECTION BIAS ACCEPTED: {self.unknown_policy:,} outcomes were seen only where an"
                 " unknown policy chose to look. Figures hold for what it let through, not for all"
                 " requests."
             )
-        return tuple(found)
 
 
 def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, LoggedReport | None]:
@@ -123,10 +125,8 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
         If outcomes were selected by a policy whose probabilities are not known.
     """
     log = _Log.of(traffic)
-    known_policy, unknown_policy = (
-        log.routed & ~np.isnan(log.propensity),
-        log.routed & np.isnan(log.propensity),
-    )
+    has_propensity = ~np.isnan(log.propensity)
+    known_policy, unknown_policy = log.routed & has_propensity, log.routed & ~has_propensity
     weighted = known_policy & log.selected(known_policy)
     unknown = log.called_known & unknown_policy & log.selected(unknown_policy)
     if unknown.any() and not settings.accept_selection_bias:
@@ -134,20 +134,21 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
     if not (weighted.any() or unknown.any()):
         return traffic, None
     fallbacks = log.fallbacks(weighted | unknown)
-    kept = traffic.without_frontier_outcome(fallbacks) if fallbacks.any() else traffic
+    if fallbacks.any():
+        traffic = traffic.without_frontier_outcome(fallbacks)
     inverse = np.divide(1.0, log.propensity, out=np.ones(len(traffic)), where=weighted)
-    factor = _scaled(np.minimum(inverse, settings.largest_weight), weighted, kept, log)
-    done = kept.weighed(factor)
-    return done, LoggedReport(
+    factor = _scaled(np.minimum(inverse, settings.largest_weight), weighted, traffic, log)
+    traffic = traffic.weighed(factor)
+    rows_of, weight = _known(traffic.outcomes), traffic.outcomes.weight
+    return traffic, LoggedReport(
         weighted=int(weighted.sum()),
         clipped=int((inverse > settings.largest_weight).sum()),
         certain=int((weighted & (log.propensity >= _CERTAIN)).sum()),
         fallbacks=int(fallbacks.sum()),
         unknown_policy=int(unknown.sum()),
-        known={name: int(rows.sum()) for name, rows in _known(done).items()},
+        known={name: int(rows.sum()) for name, rows in rows_of.items()},
         effective={
-            name: round(effective_samples(done.outcomes.weight[rows]), 1)
-            for name, rows in _known(done).items()
+            name: round(effective_samples(weight[rows]), 1) for name, rows in rows_of.items()
         },
     )
 
@@ -166,14 +167,14 @@ class _Log:
     @classmethod
     def of(cls, traffic: Traffic) -> _Log:
         route = np.array([name or "" for name in traffic.column("route")])
-        outcomes = traffic.outcomes
+        known = _known(traffic.outcomes)
         return cls(
             route == "cheap",
             route == "frontier",
             np.array(traffic.column("propensity"), dtype=np.float64),
-            ~np.isnan(outcomes.cheap_quality),
-            ~np.isnan(outcomes.frontier_quality),
-            ~np.isnan(outcomes.preferred_gain),
+            known["cheap"],
+            known["frontier"],
+            ~np.isnan(traffic.outcomes.preferred_gain),
         )
 
     @property
@@ -188,9 +189,8 @@ class _Log:
     @property
     def called_known(self) -> BoolArray:
         """Rows of which the outcome of the model that was called is known, and the other is not."""
-        return (
-            (self.cheap & self.cheap_known) | (self.frontier & self.frontier_known)
-        ) & ~self.complete
+        called = (self.cheap & self.cheap_known) | (self.frontier & self.frontier_known)
+        return called & ~self.complete
 
     def selected(self, rows: BoolArray) -> bool:
         """Return whether, on these rows, either model's outcome is seen mainly where it was
@@ -228,9 +228,8 @@ def _scaled(inverse: FloatArray, weighted: BoolArray, traffic: Traffic, log: _Lo
     return factor
 
 
-def _known(traffic: Traffic) -> dict[str, BoolArray]:
+def _known(outcomes: Outcomes) -> dict[str, BoolArray]:
     """Return where the outcome of each model is known."""
-    outcomes = traffic.outcomes
     return {
         "cheap": ~np.isnan(outcomes.cheap_quality),
         "frontier": ~np.isnan(outcomes.frontier_quality),

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError
+from difficulty.metrics.arrays import FloatArray
 
-FloatArray = NDArray[np.float64]
+GAIN_OF_VOTE = {"cheap": -1.0, "tie": 0.0, "frontier": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +39,8 @@ class Outcomes:
     request_weight: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        sizes = {
-            len(self.cheap_quality),
-            len(self.frontier_quality),
-            len(self.preferred_gain),
-            len(self.weight),
-        }
+        columns = (self.cheap_quality, self.frontier_quality, self.preferred_gain, self.weight)
+        sizes = {*map(len, columns)}
         if len(sizes) != 1:
             raise InvalidValueError("outcomes", sorted(sizes), rule="have one length")
 
@@ -63,22 +60,22 @@ class Outcomes:
     @property
     def per_request(self) -> FloatArray:
         """What turns ``weight`` into the weight of the requests: 1 without inverse propensities."""
-        return (
-            np.ones(len(self)) if self.request_weight is None else self.request_weight / self.weight
-        )
+        if self.request_weight is None:
+            return np.ones(len(self))
+        return self.request_weight / self.weight
 
     def joined(self, other: Outcomes) -> Outcomes:
         """Return these outcomes and others after them."""
-        both = (self, other)
-        neither = all(one.request_weight is None for one in both)
+        parts = (self, other)
+        logged = any(part.request_weight is not None for part in parts)
         return Outcomes(
-            cheap_quality=np.concatenate([self.cheap_quality, other.cheap_quality]),
-            frontier_quality=np.concatenate([self.frontier_quality, other.frontier_quality]),
-            preferred_gain=np.concatenate([self.preferred_gain, other.preferred_gain]),
-            weight=np.concatenate([self.weight, other.weight]),
-            request_weight=None
-            if neither
-            else np.concatenate([one.weight * one.per_request for one in both]),
+            cheap_quality=np.concatenate([part.cheap_quality for part in parts]),
+            frontier_quality=np.concatenate([part.frontier_quality for part in parts]),
+            preferred_gain=np.concatenate([part.preferred_gain for part in parts]),
+            weight=np.concatenate([part.weight for part in parts]),
+            request_weight=np.concatenate([part.weight * part.per_request for part in parts])
+            if logged
+            else None,
         )
 
     @property

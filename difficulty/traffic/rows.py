@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields as record_fields
 from datetime import UTC, date, datetime, time
@@ -15,17 +14,12 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from difficulty.errors import InvalidValueError
-from difficulty.records import Message, Sample
-from difficulty.text import message_text
+from difficulty.records import TOKEN_COUNTS, Message, Sample
+from difficulty.text import message_text, well_formed
 
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _LARGEST_COUNT = 2**53  # largest integer that floats, and so arrays with NaN, hold exactly
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def well_formed(value: str) -> str:
-    """Return ``value`` with lone surrogates as U+FFFD: no file can hold them."""
-    return value if value.isascii() else _LONE_SURROGATE.sub("\ufffd", value)
+_LIST_RULE = "be a list of {role, content}, or that list as JSON text"
 
 
 def text(value: Any, subject: str) -> str | None:
@@ -41,12 +35,12 @@ def number(value: Any, subject: str, *, rule: str) -> float | None:
     """Return a float that is not NaN; ``rule`` is what the error says of the field."""
     if value is None or value == "":
         return None
-    found = _as_float(value)
-    if found is None:
+    real = _as_float(value)
+    if real is None:
         raise InvalidValueError(subject, value, rule=rule)
-    if math.isnan(found):
+    if math.isnan(real):
         raise InvalidValueError(subject, value, rule=rule, hint="Write null where it is unknown.")
-    return found
+    return real
 
 
 def quality(value: Any, subject: str) -> float | None:
@@ -55,33 +49,32 @@ def quality(value: Any, subject: str) -> float | None:
     spelled = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else value
     if isinstance(spelled, bool):
         return float(spelled)
-    found = number(value, subject, rule=rule)
-    if found is not None and not 0.0 <= found <= 1.0:
+    score = number(value, subject, rule=rule)
+    if score is not None and not 0.0 <= score <= 1.0:
         raise InvalidValueError(subject, value, rule=rule, hint="Scale the scores to [0, 1].")
-    return found
+    return score
 
 
 def count(value: Any, subject: str) -> int | None:
     """Return a whole number of tokens."""
     rule = "be a whole number, 0 or more, or null"
-    found = number(value, subject, rule=rule)
-    if found is None:
+    tokens = number(value, subject, rule=rule)
+    if tokens is None:
         return None
-    if not (0 <= found <= _LARGEST_COUNT and found == int(found)):
+    if not (0 <= tokens <= _LARGEST_COUNT and tokens == int(tokens)):
         raise InvalidValueError(subject, value, rule=rule)
-    return int(found)
+    return int(tokens)
 
 
 def flag(value: Any, subject: str) -> bool | None:
     """Return a boolean; ``true``, ``false``, ``1`` and ``0`` in any case."""
     if value is None or value == "" or isinstance(value, bool):
         return None if value == "" else value
-    known = _FLAGS.get(
-        str(value).strip().lower().removesuffix(".0")
-    )  # 1.0: a column of booleans with gaps, as pandas writes it
-    if known is None:
+    # 1.0: a column of booleans with gaps, as pandas writes it.
+    verdict = _FLAGS.get(str(value).strip().lower().removesuffix(".0"))
+    if verdict is None:
         raise InvalidValueError(subject, value, rule="be true, false or null")
-    return known
+    return verdict
 
 
 def choice(value: Any) -> Any:
@@ -94,13 +87,11 @@ def moment(value: Any, subject: str) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        found = _as_datetime(value)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        time = _as_datetime(value)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        rule = "be ISO 8601 or null"
-        raise InvalidValueError(
-            subject, value, rule=rule, hint="Write it as '2026-01-31T12:00:00Z'."
-        ) from error
+        rule, hint = "be ISO 8601 or null", "Write it as '2026-01-31T12:00:00Z'."
+        raise InvalidValueError(subject, value, rule=rule, hint=hint) from error
 
 
 def _as_datetime(value: Any) -> datetime:
@@ -128,6 +119,7 @@ def _is_real(value: Any) -> bool:
 
 FIELDS = frozenset({field.name for field in record_fields(Sample)} - {"extra"})
 """Columns this package knows, beside ``prompt``."""
+_NAMES = ("task", "group", "cheap_model", "frontier_model")
 
 
 class ParsedRow(NamedTuple):
@@ -154,18 +146,14 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
     -------
     ParsedRow
         Its ``sample.extra`` holds the columns that are not in the contract.
-
-    Raises
-    ------
-    InvalidValueError
-        If the row breaks a rule of the contract.
     """
     own_id = text(row.get("id"), "id")
-    messages, taken = _messages(row)
+    messages, messages_column = _messages(row)
     whole = tuple(
         Message(well_formed(message.role), well_formed(message.content)) for message in messages
     )
     weight = number(row.get("weight"), "weight", rule="be a finite number above 0")
+    contract = FIELDS | {messages_column}
     sample = Sample(
         id=own_id or default_id,
         messages=whole,
@@ -181,19 +169,12 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
             rule="be in (0, 1] or null: the probability of the route taken",
         ),
         weight=1.0 if weight is None else weight,
-        extra={name: value for name, value in row.items() if name not in FIELDS and name != taken},
-        **{
-            name: text(row.get(name), name)
-            for name in ("task", "group", "cheap_model", "frontier_model")
-        },  # type: ignore[arg-type]
-        **{
-            name: count(row.get(name), name)
-            for name in ("prompt_tokens", "cheap_tokens", "frontier_tokens")
-        },  # type: ignore[arg-type]
+        extra={name: value for name, value in row.items() if name not in contract},
+        **{name: text(row.get(name), name) for name in _NAMES},  # type: ignore[arg-type]
+        **{name: count(row.get(name), name) for name in TOKEN_COUNTS},  # type: ignore[arg-type]
     )
-    return ParsedRow(
-        sample, own_id is None, sum(old != new for old, new in zip(messages, whole, strict=True))
-    )
+    repaired = sum(old != new for old, new in zip(messages, whole, strict=True))
+    return ParsedRow(sample, generated_id=own_id is None, repaired=repaired)
 
 
 def broken_rule(reason: str) -> str:
@@ -203,17 +184,14 @@ def broken_rule(reason: str) -> str:
 
 def _messages(row: Mapping[str, Any]) -> tuple[list[Message], str]:
     """Return the messages of a row and the column they were taken from."""
-    given = row.get("messages")
-    if given is None or given == "":
+    messages = row.get("messages")
+    if messages is None or messages == "":
         return _prompt(row.get("prompt")), "prompt"
-    if isinstance(given, str):
-        given = _from_json(given)
-    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
-        raise InvalidValueError("messages", _short(given), rule=_LIST_RULE)
-    return [_message(message) for message in given], "messages"
-
-
-_LIST_RULE = "be a list of {role, content}, or that list as JSON text"
+    if isinstance(messages, str):
+        messages = _from_json(messages)
+    if not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
+        raise InvalidValueError("messages", _short(messages), rule=_LIST_RULE)
+    return [_message(message) for message in messages], "messages"
 
 
 def _prompt(prompt: Any) -> list[Message]:
@@ -229,13 +207,12 @@ def _prompt(prompt: Any) -> list[Message]:
     )
 
 
-def _from_json(given: str) -> Any:
+def _from_json(cell: str) -> Any:
     try:
-        return json.loads(given)
+        return json.loads(cell)
     except (ValueError, RecursionError) as error:
-        raise InvalidValueError(
-            "messages", _short(given), rule=_LIST_RULE, hint="Plain text belongs in 'prompt'."
-        ) from error
+        hint = "Plain text belongs in 'prompt'."
+        raise InvalidValueError("messages", _short(cell), rule=_LIST_RULE, hint=hint) from error
 
 
 def _message(raw: Any) -> Message:
@@ -250,4 +227,5 @@ def _message(raw: Any) -> Message:
 
 
 def _short(value: Any) -> Any:
+    # An error shows the beginning of a request, never all of a user's text.
     return value[:80] if isinstance(value, str) else value

@@ -1,26 +1,31 @@
 """Ingested traffic as training and evaluation use it: columns, not records, so that a million
-samples fit in memory.
+samples fit in memory; and the split of its samples.
 """
 
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import cached_property
-from hashlib import blake2b, sha256
+from functools import cache, cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from difficulty.errors import MissingExtraError, TrafficError, TrafficNotFoundError
+from difficulty.errors import (
+    InvalidValueError,
+    MissingExtraError,
+    TrafficError,
+    TrafficNotFoundError,
+)
+from difficulty.metrics.arrays import FloatArray
 from difficulty.text import TextView, View
-from difficulty.traffic.outcomes import FloatArray, Outcomes
-from difficulty.traffic.split import assign_splits
+from difficulty.traffic.duplicates import comparable_text, text_hash
+from difficulty.traffic.outcomes import GAIN_OF_VOTE, Outcomes
 
 try:
     import pyarrow
@@ -32,15 +37,14 @@ except ImportError as error:  # pragma: no cover - the base install
 
 pa, pq = pyarrow, pyarrow.parquet
 
-
 VERSION = 1
+"""Raised when a reader of the old number would misread a column."""
 VERSION_KEY = b"difficulty.traffic.version"
 ROWS_KEY = b"difficulty.traffic.rows"
 REJECTED_KEY = b"difficulty.traffic.rejected"
 
-_MESSAGE = pa.struct(
-    [("role", pa.string()), ("content", pa.large_string())]
-)  # large: more than 2 GiB of text in a column
+# Large strings: a column may hold more than 2 GiB of text.
+_MESSAGE = pa.struct([("role", pa.string()), ("content", pa.large_string())])
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -66,32 +70,11 @@ SCHEMA = pa.schema(
     ]
 )
 
-_INSTRUCTIONS = ("system", "developer")
+SPLITS = ("fit", "calibration", "test")
+ASIDE = "aside"
+"""The split of samples that none may use."""
 
-
-def comparable_text(messages: Iterable[tuple[str, str]]) -> str:
-    """Return the text of (role, content) pairs in one case, one Unicode form (NFKC) and with single
-    spaces.
-    """
-    pairs = list(messages)
-    own = [content for role, content in pairs if role not in _INSTRUCTIONS]
-    joined = "\n".join(
-        own if any(part.strip() for part in own) else [content for _, content in pairs]
-    )
-    if not joined.isascii():
-        joined = unicodedata.normalize("NFKC", joined)
-    return " ".join(joined.casefold().split())
-
-
-def text_hash(text: str) -> str:
-    """Return 32 hex digits of BLAKE2b, the same on every machine; ``text`` as
-    :func:`comparable_text` returns it.
-    """
-    return blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
-
-
-_BATCH_ROWS = 4_096
-_GAIN_OF = {"frontier": 1.0, "tie": 0.0, "cheap": -1.0}
+_BATCH_ROWS = 4_096  # fixed for good: the hash of the data is taken batch by batch
 
 
 class Tokens(NamedTuple):
@@ -142,7 +125,7 @@ class Traffic:
 
     @cached_property
     def ids(self) -> list[str]:
-        """Id of each sample."""
+        """Ids of the samples."""
         return self._list("id")
 
     @cached_property
@@ -162,15 +145,13 @@ class Traffic:
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """What is known of both models, NaN where nothing is; see
-        :class:`~difficulty.traffic.outcomes.Outcomes`.
-        """
+        """What is known of both models, NaN where nothing is."""
         cheap, passed, frontier = (
             self._floats(name) for name in ("cheap_quality", "cheap_passed", "frontier_quality")
         )
         cheap = np.where(np.isnan(cheap), passed, cheap)
         preferred = np.array(
-            [_GAIN_OF.get(vote, np.nan) for vote in self._list("preference")], dtype=np.float64
+            [GAIN_OF_VOTE.get(vote, np.nan) for vote in self._list("preference")], dtype=np.float64
         )
         weight = self._floats("weight")
         only_voted = np.isnan(cheap) & np.isnan(frontier)
@@ -213,9 +194,8 @@ class Traffic:
         return digest.hexdigest()
 
     def messages(self, rows: ArrayLike | None = None) -> list[list[dict[str, str]]]:
-        """Return the messages of some samples, or of all: a list of {role, content} for each."""
-        chosen = self if rows is None else self.select(rows)
-        return chosen._list("messages")
+        """Return the messages, {role, content} each, of some samples or of all."""
+        return (self if rows is None else self.select(rows))._list("messages")
 
     def each_messages(self) -> Iterator[list[dict[str, str]]]:
         """Yield the messages of each sample, a few thousand at a time in memory."""
@@ -226,9 +206,7 @@ class Traffic:
         return [view(messages) for messages in self._each("messages")]
 
     def text_hashes(self) -> list[str]:
-        """Return a hash of the normalised text of each sample: equal hashes are exact duplicates,
-        also across files.
-        """
+        """Return a hash of each normalised text: equal ones are exact duplicates, across files."""
         return [text_hash(text) for text in self.comparable_texts()]
 
     def comparable_texts(self) -> Iterator[str]:
@@ -239,17 +217,15 @@ class Traffic:
     def splits(
         self, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2), seed: int = 0
     ) -> NDArray[np.str_]:
-        """Return the split of each sample; see :func:`~difficulty.traffic.split.assign_splits`."""
+        """Return the split of each sample; see :func:`assign_splits`."""
         return assign_splits(self.split_groups, self.near_groups, fractions=fractions, seed=seed)
 
     def column(self, name: str) -> list[Any]:
-        """Return any column of ``difficulty.traffic.table.SCHEMA`` as a list; ``extra`` as
-        mappings.
-        """
+        """Return any column of ``SCHEMA`` as a list; ``extra`` as mappings."""
         values = self._list(name)
-        return (
-            [json.loads(value) if value else {} for value in values] if name == "extra" else values
-        )
+        if name != "extra":
+            return values
+        return [json.loads(value) if value else {} for value in values]
 
     def write(self, path: Path) -> None:
         """Write the samples as ingested traffic, for :meth:`read`."""
@@ -274,16 +250,11 @@ class Traffic:
         """Return the samples with the frontier outcome of some of them unknown, by a mask of shape
         (n,).
         """
+        quality = self._floats("frontier_quality")
+        column = pa.array(quality, mask=rows | np.isnan(quality), type=pa.float64())
         place = self._table.schema.get_field_index("frontier_quality")
-        column = pa.array(
-            self._floats("frontier_quality"),
-            mask=rows | np.isnan(self._floats("frontier_quality")),
-            type=pa.float64(),
-        )
-        return Traffic(
-            self._table.set_column(place, self._table.schema.field(place), column),
-            factor=self._factor,
-        )
+        table = self._table.set_column(place, self._table.schema.field(place), column)
+        return Traffic(table, factor=self._factor)
 
     def _list(self, name: str) -> list[Any]:
         return list(self._table.column(name).to_pylist())
@@ -323,3 +294,70 @@ def _not_ingested(path: Path, found: str) -> str:
         f"{path} must be traffic that was ingested: got {found}. Run: difficulty ingest {path} -o"
         " traffic.parquet"
     )
+
+
+def assign_splits(
+    split_groups: Sequence[str],
+    near_groups: Sequence[Sequence[str]],
+    *,
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    seed: int = 0,
+) -> NDArray[np.str_]:
+    """Return the split of each sample: a hash of its key, so adding samples moves none of the old
+    ones.
+
+    Parameters
+    ----------
+    split_groups : sequence of str, length n
+        Key of each sample; samples with one key share a split.
+    near_groups : sequence of sequences of str, length n
+        Other keys each sample is tied to; a sample whose keys fall in different splits is set
+        aside, used by none.
+    fractions : tuple of 3 floats, default (0.6, 0.2, 0.2)
+        Expected shares of the keys in fit, calibration and test; they sum to 1.
+    seed : int, default 0
+        Another seed gives other splits.
+
+    Returns
+    -------
+    ndarray of str of shape (n,)
+        ``"fit"``, ``"calibration"``, ``"test"`` or ``"aside"``.
+    """
+    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1.0) > 1e-9:
+        raise InvalidValueError(
+            "fractions",
+            fractions,
+            rule="be three shares that sum to 1",
+            hint="Pass for example (0.6, 0.2, 0.2).",
+        )
+    if len(split_groups) != len(near_groups):
+        raise InvalidValueError(
+            "split_groups and near_groups",
+            (len(split_groups), len(near_groups)),
+            rule="have one length",
+        )
+
+    @cache
+    def side(key: str) -> str:
+        return _side(_unit(key, seed), fractions)
+
+    return np.array(
+        [
+            side(key) if all(side(other) == side(key) for other in others) else ASIDE
+            for key, others in zip(split_groups, near_groups, strict=True)
+        ],
+        dtype="U11",
+    )
+
+
+def _side(position: float, fractions: tuple[float, float, float]) -> str:
+    if position < fractions[0]:
+        return SPLITS[0]
+    # Without a test split the sum of the others may round to just under 1.
+    return SPLITS[1] if position < fractions[0] + fractions[1] or not fractions[2] else SPLITS[2]
+
+
+def _unit(key: str, seed: int) -> float:
+    """Return the place of a key in [0, 1): 52 bits of its hash, which a float holds exactly."""
+    digest = sha256(f"{seed}:{key}".encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 12) / 2**52

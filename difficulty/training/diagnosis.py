@@ -71,23 +71,15 @@ def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.
         p_frontier_fails=np.full(n, np.nan),
         fold=np.full(n, -1, dtype=np.int64),
     )
-    fitted, held_out = (
-        np.flatnonzero(splits == "fit"),
-        np.flatnonzero((splits == "calibration") | (splits == "test")),
-    )
-    picked, out_of_fold = (
-        tokens.at(held_out),
-        model.out_of_fold_.first(len(fitted)),
-    )  # unlabelled requests of a student come after
+    fitted = np.flatnonzero(splits == "fit")
+    held_out = np.flatnonzero((splits == "calibration") | (splits == "test"))
+    # Unlabelled requests of a student stand after the samples.
+    picked, out_of_fold = tokens.at(held_out), model.out_of_fold_.first(len(fitted))
     unseen.fold[fitted] = out_of_fold.fold
-    for rows, scores in (
-        (fitted, out_of_fold.scores),
-        (held_out, model.predict(picked.ids, picked.tasks)),
-    ):
-        unseen.score[rows], unseen.p_cheap_fails[rows] = (
-            scores.difficulty_score,
-            scores.p_cheap_fails,
-        )
+    predicted = model.predict(picked.ids, picked.tasks)
+    for rows, scores in ((fitted, out_of_fold.scores), (held_out, predicted)):
+        unseen.score[rows] = scores.difficulty_score
+        unseen.p_cheap_fails[rows] = scores.p_cheap_fails
         if scores.p_frontier_fails is not None:
             unseen.p_frontier_fails[rows] = scores.p_frontier_fails
     return unseen
@@ -96,14 +88,10 @@ def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.
 def signal_of(unseen: Unseen, traffic: Traffic, *, target: Target) -> Signal:
     """Test whether the scores carry a signal, on every sample of the run that was not set aside."""
     outcomes = traffic.outcomes
-    wanted, groups = (
-        outcomes.gain if target == "benefit" else outcomes.cheap_failure,
-        np.asarray(traffic.split_groups),
-    )
-    fitted, held_out = (
-        np.flatnonzero(unseen.fold >= 0),
-        np.flatnonzero((unseen.fold < 0) & ~np.isnan(unseen.score)),
-    )
+    wanted = outcomes.gain if target == "benefit" else outcomes.cheap_failure
+    groups = np.asarray(traffic.split_groups)
+    fitted = np.flatnonzero(unseen.fold >= 0)
+    held_out = np.flatnonzero((unseen.fold < 0) & ~np.isnan(unseen.score))
 
     def part(rows: NDArray[np.intp], fold: NDArray[np.int64] | None) -> SignalPart:
         return SignalPart(
@@ -127,12 +115,13 @@ def check_labels(
     """
     outcomes, known = traffic.outcomes, np.flatnonzero(~np.isnan(unseen.score))
     learned = np.flatnonzero((splits == "fit") | (splits == "calibration"))
-    found = outlying_tasks([traffic.tasks[row] for row in learned], outcomes[learned])
-    names = {group.name for group in found}
+    outliers = outlying_tasks([traffic.tasks[row] for row in learned], outcomes[learned])
+    names = {group.name for group in outliers}
     in_task = np.array([task in names for task in traffic.tasks], dtype=bool)
     members = [
-        (group, known[[traffic.tasks[row] == group.name for row in known]]) for group in found
+        (group, known[[traffic.tasks[row] == group.name for row in known]]) for group in outliers
     ]
+    # A broken task would make a losing region of its own.
     rest = learned[~in_task[learned]]
     region = (
         losing_region(unseen.score[rest], outcomes[rest], np.asarray(traffic.split_groups)[rest])
@@ -141,10 +130,10 @@ def check_labels(
     )
     if region:
         members.append((region, known[~in_task[known] & (unseen.score[known] < EVEN)]))
-    report = _Lister(traffic, splits)
-    labels = [label for group, rows in members for label in report.of_group(group, rows)]
-    taken: set[tuple[str, Model]] = {(label.id, label.model) for label in labels}
-    single = [label for label in report.single(unseen) if (label.id, label.model) not in taken]
+    lister = _Lister(traffic, splits)
+    labels = [label for group, rows in members for label in lister.of_group(group, rows)]
+    listed: set[tuple[str, Model]] = {(label.id, label.model) for label in labels}
+    single = [label for label in lister.single(unseen) if (label.id, label.model) not in listed]
     single.sort(key=lambda label: label.label_quality)
     return LabelReport(
         groups=tuple(group for group, _ in members), labels=(*labels, *single), checked=len(known)
@@ -257,7 +246,7 @@ def _quality(outcomes: Outcomes, model: Model) -> FloatArray:
 CURVE_DRAWS = 500
 
 
-def measured_curve(
+def measure_curve(
     model: DifficultyModel,
     fit: LabelledTokens,
     held_out: LabelledTokens,
@@ -314,7 +303,7 @@ _FOLDS = 4
 _MOST_SAMPLES = 20_000
 
 
-def familiarity_advice(
+def advise_familiarity(
     model: DifficultyModel, fit: LabelledTokens, calibration: LabelledTokens, *, seed: int
 ) -> FamiliarityAdvice:
     """Leave every task out once, four groups of tasks in turn, and recommend a ``min_familiarity``.
@@ -340,22 +329,22 @@ def familiarity_advice(
         )
     tasks = np.array([task or "" for task in fit.tasks or [None] * len(fit)])
     names, sizes = np.unique(tasks[tasks != ""], return_counts=True)
-    if (enough := int((sizes >= LEAST_SAMPLES).sum())) < LEAST_TASKS:
+    if (n_large := int((sizes >= LEAST_SAMPLES).sum())) < LEAST_TASKS:
         return no_advice(
-            f"the traffic names {enough} tasks with {LEAST_SAMPLES} fit samples or more, and"
+            f"the traffic names {n_large} tasks with {LEAST_SAMPLES} fit samples or more, and"
             f" {LEAST_TASKS} are needed to leave some out"
         )
     rng = np.random.default_rng(seed)
     of_folds = model.out_of_fold_
-    known = lift_of(
+    known_lift = lift_of(
         of_folds.scores.difficulty_score, _outcome(model, fit), fit.outcomes.weight, of_folds.fold
     )
-    some = np.sort(rng.permutation(len(fit))[:_MOST_SAMPLES])
+    sample = np.sort(rng.permutation(len(fit))[:_MOST_SAMPLES])
     fold_of = dict(zip(names, rng.permutation(len(names)) % _FOLDS, strict=True))
-    unseen = _unseen_tasks(model, fit[some], calibration, fold_of)
+    unseen = _unseen_tasks(model, fit[sample], calibration, fold_of)
     familiarity = model.predict(calibration.ids).familiarity
     assert familiarity is not None
-    return advise(unseen, known_lift=known, known_familiarity=familiarity, rng=rng)
+    return advise(unseen, known_lift=known_lift, known_familiarity=familiarity, rng=rng)
 
 
 def advice_of_student() -> FamiliarityAdvice:
@@ -388,8 +377,9 @@ def _unseen_tasks(
         for left_out, number in zip(rows, numbers, strict=True)
     ]
     scores, familiarity = np.zeros(len(fit)), np.zeros(len(fit))
-    for left_out, found in zip(rows, model.scores_of_unseen(parts, fit, calibration), strict=True):
-        scores[left_out], familiarity[left_out] = found.difficulty_score, found.familiarity
+    predicted = model.scores_of_unseen(parts, fit, calibration)
+    for left_out, output in zip(rows, predicted, strict=True):
+        scores[left_out], familiarity[left_out] = output.difficulty_score, output.familiarity
     named: NDArray[np.intp] = np.flatnonzero(fold >= 0)
     return UnseenTasks(
         score=scores[named],

@@ -11,25 +11,23 @@ same split, so it knows no more of them than the student may.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from difficulty.errors import InvalidValueError, RecipeError, RunError, TrafficError
+from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Scores, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
-from difficulty.runtime.router import Request
-from difficulty.runtime.service import read_requests
+from difficulty.request import Request, read_requests
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import NamedScores, Run
-
-FloatArray = NDArray[np.float64]
 
 
 def check_teacher(
@@ -71,7 +69,7 @@ def check_teacher(
         )
 
 
-def taught(
+def with_opinion(
     fit: LabelledTokens,
     ids: Sequence[str],
     opinion: NamedScores,
@@ -105,14 +103,13 @@ def taught(
             f"the teacher must have an opinion of every fit sample: {missing:,} of {len(ids):,}"
             " have none. Was it trained with --start-from? Train it again without."
         )
-    thought = soft_failures(opinion.scores, target)[[row_of[name] for name in ids]]
+    theirs = soft_failures(opinion.scores, target)[[row_of[name] for name in ids]]
     own = fit.outcomes
     failure = np.stack([own.cheap_failure, own.frontier_failure], axis=1)
     tied = (own.preferred_gain == 0.0) & ~np.isnan(failure).any(axis=1)
-    failure[tied] = failure[tied].mean(
-        axis=1, keepdims=True
-    )  # what a tie says of the gain, said by the outcomes
-    mixed = (1.0 - share) * failure + share * thought
+    # What a tie says of the gain, said by the outcomes: a mixed outcome cannot be a tie.
+    failure[tied] = failure[tied].mean(axis=1, keepdims=True)
+    mixed = (1.0 - share) * failure + share * theirs
     return replace(
         fit,
         outcomes=replace(
@@ -131,23 +128,23 @@ def with_unlabelled(
     *,
     view: TextView,
     tokenizer: RequestTokenizer,
-    kept_out: Traffic,
+    labelled: Traffic,
     share: float,
-) -> tuple[LabelledTokens, int]:
+) -> LabelledTokens:
     """Return the fit samples and, after them, the requests of a file with the teacher's opinion as
-    outcomes; and how many those are.
+    outcomes.
 
     Parameters
     ----------
     fit : LabelledTokens
     path : Path
-        JSON lines, as :func:`~difficulty.runtime.service.read_requests` reads them.
+        JSON lines, as :func:`~difficulty.request.read_requests` reads them.
     teacher : Run
     view, tokenizer
         The student's.
-    kept_out : Traffic
-        Samples whose texts are left out of the file: all labelled ones. Some judge the student, and
-        of fit samples the teacher saw the label, so only its out-of-fold opinion counts.
+    labelled : Traffic
+        All labelled samples; their texts are left out of the file. Some judge the student, and of
+        fit samples the teacher saw the label, so only its out-of-fold opinion counts.
     share : float
         Weight of an unlabelled request.
 
@@ -156,36 +153,36 @@ def with_unlabelled(
     TrafficError
         If the file holds no request that can be used.
     """
-    requests = _new_requests(path, view, taken={one.text for one in kept_out.views(view)})
+    requests = _new_requests(path, view, taken={known.text for known in labelled.views(view)})
     if not requests:
         raise TrafficError(
             f"{path.name} must hold requests that are not among the labelled ones: got none. Check"
             " the file."
         )
     tasks, n = [request.task for request in requests], len(requests)
-    read = teacher.tokenizer.encode_batch(
-        [teacher.view(request.messages).text for request in requests]
-    )
-    failure = soft_failures(
-        teacher.model.predict([row.ids for row in read], tasks), teacher.model.target
-    )
+    scores = teacher.model.predict(_read(requests, teacher.view, teacher.tokenizer), tasks)
+    failure = soft_failures(scores, teacher.model.target)
     outcomes = Outcomes(
         cheap_quality=1.0 - failure[:, 0],
         frontier_quality=1.0 - failure[:, 1],
         preferred_gain=np.full(n, np.nan),
         weight=np.full(n, share),
     )
-    rows = [
-        row.ids
-        for row in tokenizer.encode_batch([view(request.messages).text for request in requests])
-    ]
     added = LabelledTokens(
-        ids=rows,
+        ids=_read(requests, view, tokenizer),
         outcomes=outcomes,
         groups=[f"unlabelled {number}" for number in range(n)],
         tasks=tasks,
     )
-    return fit.joined(added), n
+    return fit.joined(added)
+
+
+def _read(
+    requests: Sequence[Request], view: TextView, tokenizer: RequestTokenizer
+) -> list[list[int]]:
+    """Return the token ids of each request."""
+    texts = [view(request.messages).text for request in requests]
+    return [row.ids for row in tokenizer.encode_batch(texts)]
 
 
 def soft_failures(scores: Scores, target: Target) -> FloatArray:
@@ -208,18 +205,10 @@ def _new_requests(path: Path, view: TextView, *, taken: set[str]) -> list[Reques
     """Return the requests of a file whose text is new; those that cannot be read or hold no text
     are left out.
     """
-    seen, found = set(taken), []
+    by_text: dict[str, Request] = {}
     for row in read_requests(path):
-        text = "" if row.problem else _text(row.request, view)
-        if text.strip() and text not in seen:
-            seen.add(text)
-            found.append(row.request)
-    return found
-
-
-def _text(request: Request, view: TextView) -> str:
-    """Return the text of a request; an empty one where its messages are none."""
-    try:
-        return view(request.messages).text
-    except InvalidValueError:
-        return ""
+        with suppress(InvalidValueError):  # messages that are none; a line without any has no text
+            text = view(row.request.messages).text
+            if text.strip() and text not in taken:
+                by_text.setdefault(text, row.request)
+    return list(by_text.values())

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError, RunError, TooFewSamplesError, TrafficError
-from difficulty.metrics.arrays import effective_samples
+from difficulty.evaluation import TaskMeans
+from difficulty.metrics.arrays import FloatArray, effective_samples
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
@@ -24,65 +25,73 @@ from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.split import ASIDE
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import ASIDE, Traffic
 from difficulty.training.assemble import build_model, known_tasks, labelled
-from difficulty.training.distil import check_teacher, taught, with_unlabelled
+from difficulty.training.distil import check_teacher, with_opinion, with_unlabelled
 from difficulty.training.record import SearchRecord, StartRecord
 from difficulty.training.run import Run
 from difficulty.training.search import search
 
-NEEDED = {"fit": 60, "calibration": 20}
+_NEEDED = {"fit": 60, "calibration": 20}
 """Samples with a known outcome that each split needs."""
-LEAST_OF_EACH = 5
+_LEAST_OF_EACH = 5
+
+Progress = Callable[[str], None]
 
 
-def target_of(
+def _choose_target(
     wanted: Literal["auto", "benefit", "failure"], outcomes: Outcomes, splits: NDArray[np.str_]
 ) -> Target:
     """Return the target: benefit where both outcomes are known of enough samples to learn from."""
     if wanted != "auto":
         return wanted
     known = ~np.isnan(outcomes.gain)
-    enough = all(int(known[splits == split].sum()) >= least for split, least in NEEDED.items())
+    enough = all(int(known[splits == split].sum()) >= least for split, least in _NEEDED.items())
     return "benefit" if enough else "failure"
 
 
-def check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None:
+def _check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None:
     """Refuse traffic that nothing can be learned from."""
-    known = outcomes.gain if target == "benefit" else outcomes.cheap_failure
-    needed = "both outcomes" if target == "benefit" else "the cheap model's outcome"
-    for split, least in NEEDED.items():
-        n = int((~np.isnan(known[splits == split])).sum())
+    if target == "benefit":
+        wanted, needed, value = outcomes.gain, "both outcomes", "gain of the frontier model"
+    else:
+        wanted, needed = outcomes.cheap_failure, "the cheap model's outcome"
+        value = "outcome of the cheap model"
+    known = ~np.isnan(wanted)
+    for split, least in _NEEDED.items():
+        rows = known & (splits == split)
+        n, worth = int(rows.sum()), effective_samples(outcomes.weight[rows])
         if n < least:
             raise TooFewSamplesError(
                 f"training needs at least {least} {split} samples with {needed} known, about 200 in"
                 f" all: got {n} of {len(known):,}. Add labels."
             )
-        worth = effective_samples(outcomes.weight[(splits == split) & ~np.isnan(known)])
         if worth < least:
             raise TooFewSamplesError(
                 f"training needs {split} samples worth at least {least} equally weighted ones: got"
                 f" {n:,} worth {worth:.0f}, so uneven are their weights. Lower"
                 " labels.largest_weight, check the column weight, or log more traffic."
             )
-    failure = outcomes.cheap_failure[splits == "fit"]
-    failed, fine = int((failure > 0).sum()), int((failure < 1).sum())
-    if len(np.unique(known[(splits == "fit") & ~np.isnan(known)])) < 2:
-        what = "gain of the frontier model" if target == "benefit" else "outcome of the cheap model"
+    if len(np.unique(wanted[known & (splits == "fit")])) < 2:
         raise TooFewSamplesError(
-            f"training needs samples that differ: every known {what} is equal. Check the outcome"
+            f"training needs samples that differ: every known {value} is equal. Check the outcome"
             " columns."
         )
-    if min(failed, fine) < LEAST_OF_EACH:
-        what = "failures" if failed < fine else "good answers"
-        raise TooFewSamplesError(
-            f"training needs at least {LEAST_OF_EACH} failures and {LEAST_OF_EACH} good answers of"
-            f" the cheap model among the fit samples: got {min(failed, fine)} {what}. Add labels,"
-            " or check the column cheap_quality."
-        )
+    _check_failures(outcomes.cheap_failure[splits == "fit"])
     if target == "benefit":
         _check_gap(outcomes)
+
+
+def _check_failures(failure: FloatArray) -> None:
+    # Whatever the target is, p_cheap_fails is learned too, and needs both classes.
+    failed, fine = int((failure > 0).sum()), int((failure < 1).sum())
+    if min(failed, fine) < _LEAST_OF_EACH:
+        rarer = "failures" if failed < fine else "good answers"
+        raise TooFewSamplesError(
+            f"training needs at least {_LEAST_OF_EACH} failures and {_LEAST_OF_EACH} good answers"
+            f" of the cheap model among the fit samples: got {min(failed, fine)} {rarer}. Add"
+            " labels, or check the column cheap_quality."
+        )
 
 
 def _check_gap(outcomes: Outcomes) -> None:
@@ -117,21 +126,17 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
             " --start-from."
         )
     for section in ("features", "text"):
-        ours, theirs = (getattr(one, section).as_dict() for one in (recipe, start.recipe))
-        differing = sorted(
-            key
-            for key in ours.keys() | theirs.keys()
-            if ours.get(key) != theirs.get(key) and (section, key) != ("features", "encoder")
-        )
-        if differing:
-            key = differing[0]
-            raise RunError(
-                f"a warm start needs {section}.{key} as in the run, {theirs.get(key)!r}: got"
-                f" {ours.get(key)!r}. Use the run's recipe, or train without --start-from."
-            )
+        ours, theirs = (getattr(each, section).as_dict() for each in (recipe, start.recipe))
+        # The encoder may be another folder with the same content: its digest was compared.
+        for key in sorted((ours.keys() | theirs.keys()) - {"encoder"}):
+            if ours.get(key) != theirs.get(key):
+                raise RunError(
+                    f"a warm start needs {section}.{key} as in the run, {theirs.get(key)!r}: got"
+                    f" {ours.get(key)!r}. Use the run's recipe, or train without --start-from."
+                )
 
 
-def without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDArray[np.str_]:
+def _without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDArray[np.str_]:
     """Return the splits with every request set aside that the run was fitted or calibrated on.
 
     Raises
@@ -161,9 +166,6 @@ def start_record(start: Run, traffic: Traffic) -> StartRecord:
         run=str(start.folder),
         seen=int(start.seen.holds(traffic).sum()),
     )
-
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +222,15 @@ class Material:
         """Number of requests without labels among the fit samples."""
         return len(self.fit) - int((self.splits == "fit").sum())
 
+    @property
+    def task_means(self) -> TaskMeans | None:
+        """Mean gain of each task among the fit samples, for target benefit."""
+        if self.target != "benefit":
+            return None
+        rows, outcomes = self.rows("fit"), self.traffic.outcomes
+        tasks = [self.traffic.tasks[row] for row in rows]
+        return TaskMeans.fit(tasks, outcomes.gain[rows], weight=outcomes.weight[rows])
+
     def rows(self, split: str) -> NDArray[np.intp]:
         """Return the places of a split's samples."""
         return np.flatnonzero(self.splits == split)
@@ -251,9 +262,9 @@ def gather(
     check_teacher(recipe, teacher, read, unlabelled)
     traffic, logged = weigh_logged(read, recipe.labels)
     splits = traffic.splits(recipe.split.fractions, recipe.seed)
-    splits = without_seen(splits, traffic, start) if start else splits
-    target = target_of(recipe.target, traffic.outcomes, splits)
-    check_outcomes(traffic.outcomes, splits, target)
+    splits = _without_seen(splits, traffic, start) if start else splits
+    target = _choose_target(recipe.target, traffic.outcomes, splits)
+    _check_outcomes(traffic.outcomes, splits, target)
     recipe, encoder, searched = _search(
         recipe, encoder, find, traffic, splits == "fit", target=target, progress=progress
     )
@@ -267,7 +278,7 @@ def gather(
     )
     if teacher:
         progress("asking the teacher")
-        fit = _taught(recipe, fit, traffic, splits, teacher, unlabelled, tokenizer)
+        fit = _with_teacher(recipe, fit, traffic, splits, teacher, unlabelled, tokenizer)
     return Material(
         recipe=recipe,
         encoder=encoder,
@@ -290,7 +301,7 @@ def _view(recipe: Recipe) -> TextView:
     return TextView(recipe.text.view, max_chars=recipe.text.max_chars)
 
 
-def _taught(
+def _with_teacher(
     recipe: Recipe,
     fit: LabelledTokens,
     traffic: Traffic,
@@ -302,7 +313,7 @@ def _taught(
     """Return the fit samples with the teacher's opinion, and the unlabelled requests it judged."""
     assert recipe.distil  # check_teacher has seen to it
     share, names = recipe.distil.share, traffic.select(splits == "fit").ids
-    fit = taught(fit, names, teacher.out_of_fold, share=share, target=teacher.model.target)
+    fit = with_opinion(fit, names, teacher.out_of_fold, share=share, target=teacher.model.target)
     if unlabelled is None:
         return fit
     return with_unlabelled(
@@ -311,9 +322,9 @@ def _taught(
         teacher,
         view=_view(recipe),
         tokenizer=tokenizer,
-        kept_out=traffic,
+        labelled=traffic,
         share=share,
-    )[0]
+    )
 
 
 def _search(

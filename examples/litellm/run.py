@@ -22,8 +22,9 @@ from difficulty.bundle import read_bundle
 from difficulty.economics import load_prices
 from difficulty.events import DecisionEvent
 from difficulty.gateway.log_files import read_log
+from difficulty.request import read_requests
 from difficulty.runtime import Router
-from difficulty.runtime.service import read_requests, route_rows
+from difficulty.runtime.service import route_rows
 from difficulty.stages.evaluate import training_splits
 from difficulty.traffic.table import Traffic
 from examples.litellm.client import Reply, body_of, send

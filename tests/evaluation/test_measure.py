@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from difficulty.evaluation import FIGURES, TaskMeans, evaluate
-from difficulty.metrics import (
-    auroc,
+from difficulty.metrics import auroc, brier, expected_calibration_error
+from tests.reference import (
     average_gap_recovered,
-    brier,
     calls_for_gap,
     cheap_route_precision,
     cost_quality_curve,
-    expected_calibration_error,
     risk,
     routing_precision,
     routing_recall,

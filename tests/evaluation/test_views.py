@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from difficulty.evaluation import evaluate
-from difficulty.metrics import cost_quality_curve, quality_at_share, reliability
+from difficulty.metrics.probability import equal_mass_bins
+from tests.reference import cost_quality_curve, quality_at_share, reliability
 
 
 def run(judged, n_draws=30, **options):
@@ -18,10 +19,11 @@ def test_calibration_bins_are_those_of_the_metric(many):
     frequency.
     """
     bins = run(many, n_draws=200).calibration["p_cheap_fails"]
-    expected = reliability(many.p_cheap_fails, many.outcomes.cheap_failure)
-    assert bins.predicted == pytest.approx(expected.probability)
-    assert bins.observed.value == pytest.approx(expected.outcome)
-    assert list(bins.observed.n) == expected.n.tolist()
+    bin_of = equal_mass_bins(many.p_cheap_fails, n_bins=15, weight=np.ones(len(many)))
+    predicted, observed, n = reliability(many.p_cheap_fails, many.outcomes.cheap_failure, bin_of).T
+    assert bins.predicted == pytest.approx(predicted)
+    assert bins.observed.value == pytest.approx(observed)
+    assert list(bins.observed.n) == n.tolist()
     assert len(bins.edges) == len(bins.predicted) + 1
     assert all(
         low <= mean <= high

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from difficulty.cli.app import build_app
 from difficulty.gateway.log_files import read_log
+from difficulty.request import read_requests
 from difficulty.runtime import Router
-from difficulty.runtime.service import read_requests, route_rows
+from difficulty.runtime.service import route_rows
 from tests.journey import write_rows
 
 client, proxies, reports, models = (

@@ -22,8 +22,9 @@ from google.protobuf import text_format
 from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError, InvalidValueError, UnknownNameError
 from difficulty.integrations.layouts import DOCKERFILE, model_config
+from difficulty.request import request_row
 from difficulty.runtime import Router
-from difficulty.runtime.service import request_row, route_rows
+from difficulty.runtime.service import route_rows
 from difficulty.stages.layout import lay_out
 from tests.conftest import REPOSITORY, require_package, require_program
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from difficulty.metrics.ranking import krippendorff_alpha, pair_agreement
+from difficulty.metrics.agreement import krippendorff_alpha, pair_agreement
 
 
 def test_alpha_of_four_answers_by_hand():

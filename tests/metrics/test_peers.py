@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from difficulty.metrics import average_gap_recovered, calls_for_gap, cost_quality_curve, rank_within
+from difficulty.metrics import rank_within
+from tests.reference import average_gap_recovered, calls_for_gap, cost_quality_curve
 
 FOLDER = Path(
     os.environ.get(

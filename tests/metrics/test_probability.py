@@ -1,4 +1,4 @@
-"""Brier score, ECE and reliability bins."""
+"""Brier score, ECE and its bins."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics import brier, expected_calibration_error, reliability
+from difficulty.metrics import brier, expected_calibration_error
+from difficulty.metrics.probability import equal_mass_bins
+from tests.reference import reliability
 
 
 def test_brier_of_three_requests():
@@ -27,15 +29,16 @@ def test_ece_of_two_bins():
 def test_equal_probabilities_fall_in_one_bin():
     """A constant that equals the base rate is calibrated, however many bins there are."""
     assert expected_calibration_error([0.25] * 4, [0, 1, 0, 0], n_bins=15) == pytest.approx(0.0)
-    assert len(reliability([0.25] * 4, [0, 1, 0, 0]).n) == 1
+    assert len(set(equal_mass_bins(np.full(4, 0.25), n_bins=15, weight=np.ones(4)))) == 1
 
 
-def test_reliability_gives_the_bins_behind_ece():
-    bins = reliability([0.1, 0.3, 0.6, 0.8], [0, 1, 1, 1], n_bins=2, weight=[1, 1, 1, 1])
-    assert bins.probability == pytest.approx([0.2, 0.7])
-    assert bins.outcome == pytest.approx([0.5, 1.0])
-    assert bins.share == pytest.approx([0.5, 0.5])
-    assert bins.n.tolist() == [2, 2]
+def test_bins_hold_equal_shares_of_the_requests():
+    probability, outcome = np.array([0.1, 0.3, 0.6, 0.8]), [0, 1, 1, 1]
+    bins = equal_mass_bins(probability, n_bins=2, weight=np.ones(4))
+    assert bins.tolist() == [0, 0, 1, 1]
+    assert reliability(probability, outcome, bins) == pytest.approx(
+        np.array([[0.2, 0.5, 2], [0.7, 1.0, 2]])
+    )
 
 
 @pytest.mark.parametrize("probability", [[-0.1, 0.5], [0.5, 1.5], [0.5, float("nan")]])
@@ -62,17 +65,19 @@ forecasts = st.lists(
 
 
 @given(forecasts, st.integers(1, 20))
-def test_ece_is_the_weighted_gap_of_the_reliability_bins(rows, n_bins):
+def test_ece_is_the_weighted_gap_of_its_bins(rows, n_bins):
     probability, outcome, weight = (
         np.array(column, dtype=float) for column in zip(*rows, strict=True)
     )
     probability /= 20
-    bins = reliability(probability, outcome, n_bins=n_bins, weight=weight)
+    times = weight.astype(int)
+    bins = equal_mass_bins(probability, n_bins=n_bins, weight=weight)
+    copies = [np.repeat(values, times) for values in (probability, outcome, bins)]
+    predicted, observed, n = reliability(*copies).T
     ece = expected_calibration_error(probability, outcome, n_bins=n_bins, weight=weight)
-    assert ece == pytest.approx((bins.share * np.abs(bins.probability - bins.outcome)).sum())
-    assert bins.share.sum() == pytest.approx(1.0)
-    assert bins.n.sum() == len(rows)
-    assert (np.diff(bins.probability) > 0).all()
+    assert ece == pytest.approx((n * np.abs(predicted - observed)).sum() / times.sum())
+    assert n.sum() == times.sum()
+    assert (np.diff(predicted) > 0).all()
 
 
 @given(forecasts)

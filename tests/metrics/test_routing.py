@@ -1,74 +1,36 @@
-"""What a threshold does."""
+"""Who is sent at a share, and what becomes of kept requests when failing answers are caught."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from difficulty.errors import InvalidValueError, UndefinedMetricError
-from difficulty.metrics import (
+from difficulty.errors import InvalidValueError
+from difficulty.metrics import kept_with_fallback, sent_at_share
+from tests.reference import (
     cheap_route_precision,
     cost_quality_curve,
     quality_at_share,
     risk,
     routing_precision,
     routing_recall,
-    sent_at_share,
-    sent_to_frontier,
 )
 
-SCORE = [0.9, 0.8, 0.5, 0.4, 0.1]
-NEEDED = [1, 0, 1, 1, 0]
+CHEAP, FRONTIER = np.array([0.0, 1.0, 0.5]), np.array([1.0, 0.0, 0.9])
+COSTS = np.array([1.0, 1.0, 1.0]), np.array([10.0, 10.0, 10.0])
 
 
-def test_figures_at_a_threshold_by_hand():
+def test_plain_formulas_at_a_threshold_by_hand():
     """Two requests are sent, one rightly; three are kept, of which two needed the frontier model
     (one is tied and stays cheap).
     """
-    assert routing_precision(SCORE, NEEDED, threshold=0.5) == pytest.approx(1 / 2)
-    assert routing_recall(SCORE, NEEDED, threshold=0.5) == pytest.approx(1 / 3)
-    assert cheap_route_precision(SCORE, NEEDED, threshold=0.5) == pytest.approx(1 / 3)
-
-
-def test_risk_counts_what_both_models_fail():
-    """The last request is failed by both models: it did not need the frontier model, yet it is at
-    risk.
-    """
-    assert risk(SCORE, [1, 0, 1, 1, 1], threshold=0.5) == pytest.approx(1.0)
-
-
-def test_soft_needs_and_weights():
-    assert routing_precision([0.9, 0.8], [0.5, 1.0], threshold=0.0, weight=[3, 1]) == pytest.approx(
-        2.5 / 4
-    )
-
-
-def test_ties_at_the_threshold_stay_cheap():
-    assert sent_to_frontier([0.5, 0.50001], 0.5).tolist() == [0.0, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("metric", "threshold", "needed"),
-    [
-        (routing_precision, 1.0, NEEDED),
-        (cheap_route_precision, 0.0, NEEDED),
-        (risk, 0.0, NEEDED),
-        (routing_recall, 0.5, [0] * 5),
-    ],
-)
-def test_an_empty_route_has_no_figure(metric, threshold, needed):
-    with pytest.raises(UndefinedMetricError, match="needs a request"):
-        metric(SCORE, needed, threshold=threshold)
-
-
-def test_a_threshold_that_is_nan_is_refused():
-    with pytest.raises(InvalidValueError, match="threshold must be a number"):
-        routing_precision(SCORE, NEEDED, threshold=float("nan"))
-
-
-def test_a_need_outside_0_and_1_is_refused():
-    with pytest.raises(InvalidValueError, match="cheap_fails must be in"):
-        risk(SCORE, [2, 0, 0, 0, 0], threshold=0.5)
+    score, needed = [0.9, 0.8, 0.5, 0.4, 0.1], [1, 0, 1, 1, 0]
+    assert routing_precision(score, needed, threshold=0.5) == pytest.approx(1 / 2)
+    assert routing_recall(score, needed, threshold=0.5) == pytest.approx(1 / 3)
+    assert cheap_route_precision(score, needed, threshold=0.5) == pytest.approx(1 / 3)
+    assert risk(score, [1, 0, 1, 1, 1], threshold=0.5) == pytest.approx(1.0)
+    soft = routing_precision([0.9, 0.8], [0.5, 1.0], threshold=0.0, weight=[3, 1])
+    assert soft == pytest.approx(2.5 / 4)
 
 
 def test_ties_at_the_cut_share_what_is_left():
@@ -99,15 +61,50 @@ def test_sending_a_share_gives_the_quality_of_the_curve(rows, share):
     )
 
 
-@given(routed)
-def test_the_two_routes_account_for_every_need(rows):
-    """Needs sent plus needs kept are all needs."""
-    score, needed, weight = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
-    needed = (needed > 0).astype(float)
-    sent = sent_to_frontier(score, 0.0)
-    if 0 < sent.sum() < len(sent):
-        hit = routing_precision(score, needed, threshold=0.0, weight=weight) * (weight @ sent)
-        missed = (1 - cheap_route_precision(score, needed, threshold=0.0, weight=weight)) * (
-            weight @ (1 - sent)
-        )
-        assert hit + missed == pytest.approx(weight @ needed)
+def test_kept_by_hand():
+    """Of three answers with quality 0, 1 and 0.5, a validator that catches 80 % of failures catches
+    0.8, 0 and 0.4.
+    """
+    kept = kept_with_fallback(CHEAP, FRONTIER, *COSTS, catch_rate=0.8)
+    assert kept.caught == pytest.approx([0.8, 0.0, 0.4])
+    assert kept.quality == pytest.approx([0.8, 1.0, 0.66])
+    assert kept.failure == pytest.approx([0.2, 0.0, 0.3])
+    assert kept.cost == pytest.approx([9.0, 1.0, 5.0])
+
+
+@pytest.mark.parametrize("catch_rate", [None, 0.0])
+def test_kept_without_fallback_is_the_cheap_model(catch_rate):
+    """Where nothing is caught, or it is not known whether anything is, figures are those of the
+    cheap model.
+    """
+    kept = kept_with_fallback(
+        CHEAP, np.full(3, np.nan), COSTS[0], np.full(3, np.nan), catch_rate=catch_rate
+    )
+    assert kept.quality.tolist() == CHEAP.tolist()
+    assert kept.cost.tolist() == COSTS[0].tolist()
+    assert np.isnan(kept.caught).all() if catch_rate is None else (kept.caught == 0.0).all()
+
+
+def test_kept_keeps_the_unknown_unknown():
+    """What is not known of the cheap model stays NaN, whatever the catch rate."""
+    kept = kept_with_fallback(
+        np.array([np.nan]), np.array([1.0]), np.array([1.0]), np.array([2.0]), catch_rate=0.5
+    )
+    assert np.isnan([kept.caught[0], kept.quality[0], kept.failure[0], kept.cost[0]]).all()
+
+
+@given(quality=st.floats(0, 1), low=st.floats(0, 1), high=st.floats(0, 1))
+def test_catching_more_never_lets_more_failures_through(quality, low, high):
+    """The higher the catch rate, the fewer failures reach the user and the more is paid."""
+    arrays = (np.array([quality]), np.array([1.0]), np.array([1.0]), np.array([5.0]))
+    less, more = (kept_with_fallback(*arrays, catch_rate=rate) for rate in sorted((low, high)))
+    assert more.failure[0] <= less.failure[0] + 1e-12
+    assert more.cost[0] >= less.cost[0] - 1e-12
+    assert more.quality[0] >= less.quality[0] - 1e-12
+
+
+@pytest.mark.parametrize("catch_rate", [-0.1, 1.1, 80.0])
+def test_kept_refuses_a_catch_rate_that_is_no_share(catch_rate):
+    """A percentage is not a share."""
+    with pytest.raises(InvalidValueError, match="catch_rate must be in"):
+        kept_with_fallback(CHEAP, FRONTIER, *COSTS, catch_rate=catch_rate)

@@ -7,14 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from difficulty.request import RequestRow, request_row
 from difficulty.runtime import Router
-from difficulty.runtime.service import (
-    MOST_BYTES,
-    DecisionServer,
-    RequestRow,
-    request_row,
-    route_rows,
-)
+from difficulty.runtime.service import MOST_BYTES, DecisionServer, route_rows
 
 FORMS = [
     {

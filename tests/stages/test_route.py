@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
+from difficulty.request import RequestRow
 from difficulty.runtime import Request
 from difficulty.runtime import service as requests_module
-from difficulty.runtime.service import RequestRow, route_rows
+from difficulty.runtime.service import route_rows
 from difficulty.stages import route as route_module
 from difficulty.stages.route import score_rows, write_rows
 from tests.runtime.conftest import hand_made

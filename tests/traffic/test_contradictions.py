@@ -6,7 +6,7 @@ import pytest
 
 from difficulty.records import Message, Sample
 from difficulty.stages.ingest import ingest
-from difficulty.traffic.duplicates import Contradictions
+from difficulty.traffic.summary import Contradictions
 from difficulty.traffic.table import Traffic
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from difficulty.records import Message, Sample
 from difficulty.traffic.duplicates import Grouper, NearIndex
-from difficulty.traffic.split import assign_splits
+from difficulty.traffic.table import assign_splits
 
 LONG = (
     "the quick brown fox jumps over the lazy dog while seven small birds watch from the old oak"

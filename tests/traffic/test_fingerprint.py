@@ -1,4 +1,4 @@
-from difficulty.traffic.table import comparable_text, text_hash
+from difficulty.traffic.duplicates import comparable_text, text_hash
 
 
 def test_comparable_text_has_one_case_one_form_and_single_spaces():

@@ -18,7 +18,7 @@ from difficulty.stages.ingest import ingest
 from difficulty.stages.train import train
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
-from difficulty.training.distil import check_teacher, soft_failures, taught, with_unlabelled
+from difficulty.training.distil import check_teacher, soft_failures, with_opinion, with_unlabelled
 from difficulty.training.run import NamedScores, Run
 from tests.fakes import word_tokenizer, write_card
 from tests.journey import DRAWS, recipe_of, write_rows
@@ -78,7 +78,7 @@ def test_taught_mixes_label_and_opinion_by_hand():
     is 0.8875 and 0.0875.
     """
     opinion = NamedScores(["other", "a"], scores([0.5, 0.6], [0.1, 0.5], [0.1, 0.4]))
-    found = taught(labelled([0.0], [1.0], weight=[3.0]), ["a"], opinion, share=0.25).outcomes
+    found = with_opinion(labelled([0.0], [1.0], weight=[3.0]), ["a"], opinion, share=0.25).outcomes
     assert found.cheap_failure == pytest.approx([0.75 * 1 + 0.25 * 0.55])
     assert found.frontier_failure == pytest.approx([0.25 * 0.35])
     assert found.gain == pytest.approx([0.75 * 1 + 0.25 * 0.2])
@@ -87,14 +87,14 @@ def test_taught_mixes_label_and_opinion_by_hand():
 
 def test_taught_takes_each_opinion_by_name():
     opinion = NamedScores(["b", "a"], scores([0.5, 0.5], [0.2, 0.9], [0.2, 0.9]))
-    found = taught(labelled([1, 1], [1, 1]), ["a", "b"], opinion, share=1.0).outcomes
+    found = with_opinion(labelled([1, 1], [1, 1]), ["a", "b"], opinion, share=1.0).outcomes
     assert found.cheap_failure == pytest.approx([0.9, 0.2])
 
 
 def test_unknown_outcome_stays_unknown():
     """Also the gain: a vote stands where a quality is missing."""
     opinion = NamedScores(["a", "b"], scores([0.6, 0.6], [0.5, 0.5], [0.4, 0.4]))
-    found = taught(
+    found = with_opinion(
         labelled([NAN, 0], [1, NAN], votes=[NAN, 1]), ["a", "b"], opinion, share=0.5
     ).outcomes
     assert np.isnan(found.cheap_quality).tolist() == [True, False]
@@ -108,7 +108,9 @@ def test_gain_of_a_tie_is_mixed_too(qualities):
     """The label says 0 and the opinion 0.2."""
     cheap, frontier = qualities
     opinion = NamedScores(["a"], scores([0.6], [0.5], [0.4]))
-    found = taught(labelled([cheap], [frontier], votes=[0]), ["a"], opinion, share=0.5).outcomes
+    found = with_opinion(
+        labelled([cheap], [frontier], votes=[0]), ["a"], opinion, share=0.5
+    ).outcomes
     assert found.gain == pytest.approx([0.1])
 
 
@@ -117,7 +119,7 @@ def test_sample_without_an_opinion_is_refused():
     with pytest.raises(
         RunError, match=r"an opinion of every fit sample: 1 of 2 have none\. .* --start-from"
     ):
-        taught(labelled([0, 0], [1, 1]), ["a", "b"], opinion, share=0.5)
+        with_opinion(labelled([0, 0], [1, 1]), ["a", "b"], opinion, share=0.5)
 
 
 def test_joined_rows_keep_what_each_side_knows():
@@ -261,7 +263,7 @@ def add_unlabelled(teacher, fit, path, kept_out):
         teacher,
         view=teacher.view,
         tokenizer=teacher.tokenizer,
-        kept_out=kept_out,
+        labelled=kept_out,
         share=0.5,
     )
 
@@ -283,8 +285,8 @@ def test_unlabelled_requests_come_after_the_labelled_ones(journey, teacher, tmp_
     path = tmp_path / "requests.jsonl"
     path.write_text("\n".join(lines) + "\n")
     fit = labelled([0, 1], [1, 1])
-    both, n = add_unlabelled(teacher, fit, path, Traffic.read(journey.traffic))
-    assert (n, len(both)) == (2, 4)
+    both = add_unlabelled(teacher, fit, path, Traffic.read(journey.traffic))
+    assert len(both) == 4
     ids = [read.ids for read in teacher.tokenizer.encode_batch(["alpha beta", "gamma delta"])]
     assert [list(row) for row in both.ids[2:]] == [list(row) for row in ids]
     assert both.tasks == [None, None, "code", None]
@@ -307,7 +309,7 @@ def test_texts_of_labelled_samples_are_left_out(journey, teacher, tmp_path):
         {"prompt": "nobody asked this before"}
     ]
     path = write_rows(tmp_path / "requests.jsonl", rows)
-    assert add_unlabelled(teacher, labelled([0], [1]), path, traffic)[1] == 1
+    assert len(add_unlabelled(teacher, labelled([0], [1]), path, traffic)) == 2
     path = write_rows(tmp_path / "known.jsonl", rows[:-1])
     with pytest.raises(
         TrafficError,

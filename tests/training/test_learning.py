@@ -1,7 +1,7 @@
 import json
 
 from difficulty.stages.train import train
-from difficulty.training.diagnosis import measured_curve
+from difficulty.training.diagnosis import measure_curve
 from difficulty.training.run import Run
 from tests.fakes import fit_model, labelled_tokens
 
@@ -11,7 +11,7 @@ def test_curve_of_a_model_ends_at_the_model_itself():
     the fit samples.
     """
     model = fit_model(n=640)
-    curve = measured_curve(
+    curve = measure_curve(
         model, labelled_tokens(640), labelled_tokens(600, seed=9), labels=1_000, seed=0, n_draws=100
     )
     assert [point.parts for point in curve.points] == [4, 2, 2, 1]
@@ -22,7 +22,7 @@ def test_curve_of_a_model_ends_at_the_model_itself():
 
 def test_curve_of_a_model_for_failure_is_auroc():
     model = fit_model(n=400, target="failure", frontier=False)
-    curve = measured_curve(
+    curve = measure_curve(
         model,
         labelled_tokens(400, frontier=False),
         labelled_tokens(400, seed=9, frontier=False),

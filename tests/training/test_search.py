@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from difficulty.encoders.static import StaticEncoder, quantise_rows
-from difficulty.errors import RecipeError, TooFewSamplesError
+from difficulty.errors import RecipeError, RunError, TooFewSamplesError
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
 from difficulty.stages.ingest import ingest
@@ -16,6 +16,7 @@ from difficulty.stages.train import train
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 from difficulty.training.assemble import build_model, known_tasks
+from difficulty.training.material import check_start
 from difficulty.training.run import Run
 from difficulty.training.search import search
 from tests.fakes import labelled_tokens, with_tasks
@@ -341,3 +342,16 @@ def without_seconds(report):
     return replace(
         report, seconds=0.0, tried=tuple(replace(entry, seconds=0.0) for entry in report.tried)
     )
+
+
+def test_a_warm_start_does_not_search(auto_run):
+    with pytest.raises(RunError, match="a warm start keeps the features of the run"):
+        check_start(auto_run, recipe_with(), auto_run.encoder)
+
+
+@pytest.mark.parametrize(
+    "section", [{"distil": {}}, {"features": {"embedding": False, "finetune": {}}}]
+)
+def test_recipe_searches_alone(section):
+    with pytest.raises(RecipeError, match="search without features.finetune"):
+        parse_recipe({"name": "auto", "search": {}, **section}, name="auto.toml")

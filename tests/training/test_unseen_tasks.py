@@ -7,7 +7,7 @@ from difficulty.channels.embedding import EmbeddingChannel
 from difficulty.channels.ngrams import NgramChannel
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.stages.train import train
-from difficulty.training.diagnosis import familiarity_advice
+from difficulty.training.diagnosis import advise_familiarity
 from difficulty.training.run import Run
 from tests.fakes import VOCABULARY, labelled_tokens, load_encoder
 
@@ -90,7 +90,7 @@ def test_advice_covers_every_request_with_a_task(fitted):
     some = replace(
         fit, tasks=[None if place % 10 == 0 else task for place, task in enumerate(fit.tasks)]
     )
-    advice = familiarity_advice(model, some, calibration, seed=0)
+    advice = advise_familiarity(model, some, calibration, seed=0)
     assert advice.known_lift > 0.0
     assert 0 < advice.lifts[-1].n <= 810
     assert 0.0 <= advice.recommended <= 0.5
@@ -99,7 +99,7 @@ def test_advice_covers_every_request_with_a_task(fitted):
 def test_advice_needs_several_tasks(fitted):
     model, fit, calibration = fitted
     for data in (replace(fit, tasks=None), replace(fit, tasks=["a", "b", "c"] * 300)):
-        advice = familiarity_advice(model, data, calibration, seed=0)
+        advice = advise_familiarity(model, data, calibration, seed=0)
         assert advice.recommended == 0.0
         assert "and 8 are needed" in advice.sentence
 

@@ -55,12 +55,12 @@ def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
     """
     if not path.exists():
         raise TrafficNotFoundError(f"traffic source must exist: got {str(path)!r}. Check the path.")
-    others = [known for known in known_names(FORMATS, kind="format") if known != "native"]
-    for candidate in [*others, "native"] if name == AUTO else [name]:
-        found: Format = resolve(candidate, FORMATS, kind="format")()
-        files = found.files(path)
-        if files:
-            return candidate, found, files
+    # Native last: it reads any file, also those that another format understands better.
+    names = sorted(known_names(FORMATS, kind="format"), key=lambda known: known == "native")
+    for candidate in names if name == AUTO else [name]:
+        layout: Format = resolve(candidate, FORMATS, kind="format")()
+        if files := layout.files(path):
+            return candidate, layout, files
     raise TrafficError(
         f"a source must have the layout of its format: found nothing of format {name!r} in"
         f" {str(path)!r}. See docs/traffic.md."

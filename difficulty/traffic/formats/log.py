@@ -14,14 +14,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from difficulty.errors import LogError, TrafficError
 from difficulty.events import DecisionEvent
-from difficulty.traffic.readers import RawRow, read_rows, readable_files
-from difficulty.traffic.readers.text_files import open_bytes
+from difficulty.route import Route
+from difficulty.traffic.readers import RawRow, open_bytes, read_rows, readable_files
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
+_SHOWN = 2_000  # characters of an event that go to the rejects
 _MARKS = {"format", "bundle_version", "policy_route", "propensity", "calls"}
 
 
@@ -52,9 +53,8 @@ class LogFormat:
             try:
                 yield row._replace(fields=_sample(DecisionEvent.from_dict(row.fields)))
             except LogError as error:
-                yield row._replace(
-                    fields=None, problem=str(error), raw=json.dumps(row.fields, default=str)[:2_000]
-                )
+                raw = json.dumps(row.fields, default=str)[:_SHOWN]
+                yield row._replace(fields=None, problem=str(error), raw=raw)
 
 
 def _sample(event: DecisionEvent) -> Mapping[str, Any]:
@@ -64,14 +64,8 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
             "a decision event must hold its messages to be learned from: got none. Let the log keep"
             " texts."
         )
-    cheap, frontier = (
-        event.call(side, roles=("answer", "shadow")) for side in ("cheap", "frontier")
-    )
-    seen = {
-        side: call
-        for side, call in (("cheap", cheap), ("frontier", frontier))
-        if call is not None and call.error is None
-    }
+    calls = {side: event.call(side, roles=("answer", "shadow")) for side in get_args(Route)}
+    seen = {side: call for side, call in calls.items() if call and call.error is None}
     passed = {side: call.passed for side, call in seen.items()}
     if not any(verdict is not None for verdict in passed.values()):
         raise LogError(
@@ -79,16 +73,16 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
             " validators in the policy."
         )
     prompt = [call.prompt_tokens for call in seen.values() if call.prompt_tokens is not None]
+    frontier_passed = passed.get("frontier")
     return {
         "id": event.id,
         "messages": list(event.messages),
         "task": event.task,
         "group": event.group,
         "timestamp": event.time,
-        "cheap_model": cheap.model if cheap else None,
-        "frontier_model": frontier.model if frontier else None,
+        **{f"{side}_model": call.model if call else None for side, call in calls.items()},
         "cheap_passed": passed.get("cheap"),
-        "frontier_quality": None if passed.get("frontier") is None else float(passed["frontier"]),  # type: ignore[arg-type]
+        "frontier_quality": None if frontier_passed is None else float(frontier_passed),
         "prompt_tokens": prompt[0] if prompt else event.tokens,
         **{f"{side}_tokens": call.completion_tokens for side, call in seen.items()},
         "route": event.route,

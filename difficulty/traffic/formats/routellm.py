@@ -17,20 +17,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 from difficulty.errors import TrafficError
-from difficulty.traffic.readers import RawRow, read_rows
-from difficulty.traffic.readers.text_files import csv_header
+from difficulty.traffic.readers import RawRow, csv_header, read_rows
 from difficulty.traffic.rows import FIELDS
 
 _ROOTS = ("routellm/evals", "evals", "")
-_SETS = (
-    ("mmlu/responses", "mmlu_*.csv"),
-    ("responses", "mmlu_*.csv"),
-    ("gsm8k", "gsm8k_responses.csv"),
-)
+_SETS = ("mmlu/responses/mmlu_*.csv", "responses/mmlu_*.csv", "gsm8k/gsm8k_responses.csv")
+_ALONE = ("mmlu_*.csv", "gsm8k_responses.csv")
 _CONTAMINATED = "contaminated_prompts.jsonl"
 
 
@@ -41,12 +36,9 @@ class RouteLLMFormat:
         """Return the CSV files of the layout below ``path``, sorted by name within each
         benchmark.
         """
-        found = [path] if path.is_file() else _below(path)
-        return [
-            file
-            for file in found
-            if file.suffix.lower() == ".csv" and len(_models(csv_header(file))) == 2
-        ]
+        candidates = [path] if path.is_file() else _below(path)
+        tables = [file for file in candidates if file.suffix.lower() == ".csv"]
+        return [file for file in tables if len(_models(csv_header(file))) == 2]
 
     def rows(self, file: Path) -> Iterator[RawRow]:
         """Yield one row a question, with an id of the benchmark, the task and the number of the
@@ -82,19 +74,11 @@ def _below(folder: Path) -> list[Path]:
     """Return the files of the first root under which the layout begins, or those in the folder
     itself.
     """
-    for root in _ROOTS:
-        found = list(
-            chain.from_iterable(
-                sorted((folder / root / part).glob(pattern)) for part, pattern in _SETS
-            )
-        )
-        if found:
-            return found
-    return list(
-        chain.from_iterable(
-            sorted(folder.glob(pattern)) for pattern in ("mmlu_*.csv", "gsm8k_responses.csv")
-        )
-    )
+    for root, patterns in (*((root, _SETS) for root in _ROOTS), ("", _ALONE)):
+        files = [file for pattern in patterns for file in sorted((folder / root).glob(pattern))]
+        if files:
+            return files
+    return []
 
 
 def _models(header: list[str]) -> list[str]:
@@ -116,8 +100,8 @@ def _names(file: Path) -> tuple[str, str]:
 def _contaminated_prompts(file: Path) -> frozenset[str]:
     """Return the prompts listed beside the file or one folder up."""
     for folder in (file.parent, file.parent.parent):
-        listed = folder / _CONTAMINATED
-        if listed.is_file():
-            lines = listed.read_bytes().split(b"\n")
+        path = folder / _CONTAMINATED
+        if path.is_file():
+            lines = path.read_bytes().split(b"\n")
             return frozenset(json.loads(line)["eval_prompt"] for line in lines if line.strip())
     return frozenset()

@@ -25,11 +25,11 @@ class SourceReport:
     """Counts and rates of one source; unknown ones are ``None``."""
 
     source: str
-    found: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-def known(value: float, digits: int = 4) -> float | None:
+def rounded(value: float, digits: int = 4) -> float | None:
     """Return a number for a report; ``None`` for NaN, which JSON has no word for."""
     return None if math.isnan(value) else round(value, digits)
 
@@ -76,19 +76,14 @@ def find_labels(text: str) -> LabelSource:
     """
     name, _, rest = text.partition(":")
     source = resolve(name.strip(), LABELS, kind="label source")
-    given: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for part in _NEXT_OPTION.split(rest) if rest else []:
         option, equals, value = part.partition("=")
         if not equals:
-            rule = "be written as option=value"
-            raise InvalidValueError(
-                f"option of label source {name!r}",
-                part,
-                rule=rule,
-                hint="For example: judge:scale=1,10.",
-            )
+            subject, rule = f"option of label source {name!r}", "be written as option=value"
+            hint = "For example: judge:scale=1,10."
+            raise InvalidValueError(subject, part, rule=rule, hint=hint)
         if option not in source.options:
             raise UnknownNameError(f"{name} option", option, source.options)
-        given[option] = source.options[option](value)
-    found: LabelSource = source(**given)
-    return found
+        options[option] = source.options[option](value)
+    return source(**options)  # type: ignore[no-any-return]

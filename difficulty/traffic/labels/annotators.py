@@ -10,14 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.ranking import krippendorff_alpha, pair_agreement
-from difficulty.traffic.labels import SourceReport, known
-from difficulty.traffic.labels.rowwise import Fields, Request, join, without
+from difficulty.metrics.agreement import krippendorff_alpha, pair_agreement
+from difficulty.records import OUTCOMES
+from difficulty.traffic.labels import SourceReport, rounded
+from difficulty.traffic.labels.rowwise import Fields, LabelledRequest, join, without
+from difficulty.traffic.outcomes import GAIN_OF_VOTE
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.rows import choice, flag, quality, text
-
-_VOTES = {"cheap": -1.0, "tie": 0.0, "frontier": 1.0}
-_OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 
 
 class Annotators:
@@ -56,93 +55,85 @@ class Annotators:
 
 def _read(fields: Fields) -> Fields:
     """Return the annotator and the outcomes of one row, as numbers where they are known."""
-    passed, vote = (
-        flag(fields.get("cheap_passed"), "cheap_passed"),
-        choice(fields.get("preference")),
-    )
-    if vote is not None and vote not in _VOTES:
+    passed = flag(fields.get("cheap_passed"), "cheap_passed")
+    vote = choice(fields.get("preference"))
+    if vote is not None and vote not in GAIN_OF_VOTE:
         raise InvalidValueError("preference", vote, rule="be 'cheap', 'tie', 'frontier' or null")
-    found = {
+    outcomes = {
         "cheap_quality": quality(fields.get("cheap_quality"), "cheap_quality"),
         "frontier_quality": quality(fields.get("frontier_quality"), "frontier_quality"),
         "cheap_passed": None if passed is None else float(passed),
-        "preference": None if vote is None else _VOTES[vote],
+        "preference": None if vote is None else GAIN_OF_VOTE[vote],
     }
-    return {"annotator": text(fields.get("annotator"), "annotator")} | {
-        name: value for name, value in found.items() if value is not None
-    }
+    known = {name: value for name, value in outcomes.items() if value is not None}
+    return {"annotator": text(fields.get("annotator"), "annotator")} | known
 
 
-def _heard_twice(request: Request) -> list[RawRow]:
+def _heard_twice(request: LabelledRequest) -> list[RawRow]:
     """Take a second row of one annotator out of a request and return it, refused."""
     first: dict[str, tuple[str, int]] = {}
-    kept, refused = [], []
+    usable, refused = [], []
     for labels, place in zip(request.labels, request.lines, strict=True):
         name = labels["annotator"]
-        if name is not None and name in first:
-            line, source = first[name][1], first[name][0]
-            rule, hint = (
-                "label a request once",
-                f"Line {line} of {source} has the first; keep the one that counts.",
-            )
-            problem = str(InvalidValueError("an annotator", name, rule=rule, hint=hint))
+        if name is not None and name in first:  # rows without a name may be of different people
+            source, line = first[name]
+            hint = f"Line {line} of {source} has the first; keep the one that counts."
+            error = InvalidValueError("an annotator", name, rule="label a request once", hint=hint)
             shown = {"id": (request.row.fields or {}).get("id"), **labels}
-            refused.append(RawRow(place[0], place[1], shown, problem))
+            refused.append(RawRow(*place, shown, str(error)))
             continue
         first.setdefault(name, place)
-        kept.append(labels)
-    request.labels = kept
+        usable.append(labels)
+    request.labels = usable
     return refused
 
 
-def _combined(request: Request) -> dict[str, Any]:
+def _combined(request: LabelledRequest) -> dict[str, Any]:
     """Return the first row's columns with the outcomes of all."""
-    columns = without(request.row.fields or {}, "annotator", *_OUTCOMES)
+    columns = without(request.row.fields or {}, "annotator", *OUTCOMES)
     if len(request.labels) > 1:
         columns["n_annotators"] = len(request.labels)
-    said = {
-        name: [labels[name] for labels in request.labels if name in labels] for name in _OUTCOMES
-    }
+    said = {name: [row[name] for row in request.labels if name in row] for name in OUTCOMES}
     means = {name: float(np.mean(values)) for name, values in said.items() if values}
-    found: dict[str, Any] = {
+    outcomes: dict[str, Any] = {
         name: means[name] for name in ("cheap_quality", "frontier_quality") if name in means
     }
     if "cheap_passed" in means:
-        found |= _passed(said["cheap_passed"], means["cheap_passed"], found)
+        outcomes |= _passed(said["cheap_passed"], means["cheap_passed"], outcomes)
     if "preference" in means:
-        found |= _voted(said["preference"], means["preference"], found)
-    return columns | found
+        outcomes |= _voted(said["preference"], means["preference"], outcomes)
+    return columns | outcomes
 
 
-def _passed(verdicts: Sequence[float], mean: float, found: Mapping[str, Any]) -> dict[str, Any]:
+def _passed(verdicts: Sequence[float], mean: float, known: Mapping[str, Any]) -> dict[str, Any]:
     if len(set(verdicts)) == 1:
         return {"cheap_passed": bool(mean)}
-    return {} if "cheap_quality" in found else {"cheap_quality": mean}
+    return {} if "cheap_quality" in known else {"cheap_quality": mean}
 
 
-def _voted(votes: Sequence[float], mean: float, found: Mapping[str, Any]) -> dict[str, Any]:
-    if len(set(votes)) > 1 and not found:
+def _voted(votes: Sequence[float], mean: float, known: Mapping[str, Any]) -> dict[str, Any]:
+    if len(set(votes)) > 1 and not known:
         return {"cheap_quality": (1.0 - mean) / 2.0, "frontier_quality": (1.0 + mean) / 2.0}
-    nearest = min(_VOTES, key=lambda name: (abs(_VOTES[name] - mean), name != "tie"))
+    # Half-way between two votes the tie is meant: nobody agreed on more.
+    nearest = min(GAIN_OF_VOTE, key=lambda vote: (abs(GAIN_OF_VOTE[vote] - mean), vote != "tie"))
     return {"preference": nearest}
 
 
-def _report(requests: Sequence[Request]) -> SourceReport:
+def _report(requests: Sequence[LabelledRequest]) -> SourceReport:
     names = {labels["annotator"] for request in requests for labels in request.labels} - {None}
     several = sum(len(request.labels) > 1 for request in requests)
-    found: dict[str, Any] = {
+    agreement = {name: figures for name in OUTCOMES if (figures := _agreement(requests, name))}
+    counts = {
         "requests": len(requests),
         "annotators": len(names),
         "with_several": several,
-    }
-    found["agreement"] = {
-        name: figures for name in _OUTCOMES if (figures := _agreement(requests, name)) is not None
+        "agreement": agreement,
     }
     warnings = () if several else ("no request has more than one annotator: rows are joined by id",)
-    return SourceReport(source="annotators", found=found, warnings=warnings)
+    return SourceReport(source="annotators", counts=counts, warnings=warnings)
 
 
-def _agreement(requests: Sequence[Request], outcome: str) -> dict[str, Any] | None:
+def _agreement(requests: Sequence[LabelledRequest], outcome: str) -> dict[str, Any] | None:
     """Return how far annotators agree on one outcome; ``None`` where no request has two values of
     it.
     """
@@ -153,12 +144,11 @@ def _agreement(requests: Sequence[Request], outcome: str) -> dict[str, Any] | No
         if outcome in labels
     ]
     units, values = np.array([index for index, _ in said]), np.array([value for _, value in said])
-    same = pair_agreement(units, values)
-    if np.isnan(same):
+    equal = pair_agreement(units, values)
+    if np.isnan(equal):
         return None
-    sizes = np.bincount(units)
     return {
-        "requests": int((sizes > 1).sum()),
-        "pairs_equal": known(same),
-        "alpha": known(krippendorff_alpha(units, values)),
+        "requests": int((np.bincount(units) > 1).sum()),
+        "pairs_equal": rounded(equal),
+        "alpha": rounded(krippendorff_alpha(units, values)),
     }

@@ -4,24 +4,35 @@ by request.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.ranking import krippendorff_alpha
-from difficulty.traffic.labels import SourceReport, known
-from difficulty.traffic.labels.rowwise import Fields, Request, given, join, refuse_beside, without
+from difficulty.metrics.agreement import krippendorff_alpha
+from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.traffic.labels import SourceReport, rounded
+from difficulty.traffic.labels.rowwise import (
+    Fields,
+    LabelledRequest,
+    join,
+    refuse_beside,
+    says_something,
+    without,
+)
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.rows import number, text
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 PRIOR_SCORES = 3.0
+_SIDES = ("cheap", "frontier")
+_RAW = ("judge", "cheap_score", "frontier_score")
+_MOST_LISTED = 100
+_LEAST_CONSTANT = 5  # scores of a judge from which on it is worth saying that they are all the same
+_SCALE_RULE = "be two different numbers, the worst score and the best"
 
 
 def judge_offsets(
@@ -52,58 +63,40 @@ def judge_offsets(
         In the scale's unit; above 0 for a generous judge.
     """
     normal, excess = np.diag(np.full(n_judges, prior_scores)), np.zeros(n_judges)
-    for rows in _rows_by_answer(answers):  # an answer with one score says nothing of its judge
+    order = np.argsort(answers, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(answers[order])) + 1):
+        if len(rows) < 2:  # an answer with one score says nothing of its judge
+            continue
         who, given = judges[rows], scores[rows]
         np.add.at(normal, (who, who), 1.0)
         np.subtract.at(normal, np.ix_(who, who), 1.0 / len(rows))
         np.add.at(excess, who, given - given.mean())
     offsets = np.linalg.solve(normal, excess)
-    sets, counts = (
-        connected_sets(answers, judges, n_judges=n_judges),
-        np.bincount(judges, minlength=n_judges),
-    )
-    centres = np.bincount(sets, weights=offsets * counts) / np.maximum(
-        np.bincount(sets, weights=counts), 1.0
-    )
+    # The prior pulled each set of judges as a whole; its mean offset is taken to be 0.
+    sets = judge_sets(answers, judges, n_judges=n_judges)
+    counts = np.bincount(judges, minlength=n_judges)
+    totals = np.maximum(np.bincount(sets, weights=counts), 1.0)
+    centres = np.bincount(sets, weights=offsets * counts) / totals
     return np.asarray(offsets - centres[sets], dtype=np.float64)
 
 
-def connected_sets(answers: IntArray, judges: IntArray, *, n_judges: int) -> IntArray:
+def judge_sets(answers: IntArray, judges: IntArray, *, n_judges: int) -> IntArray:
     """Return a number for each judge, the same for judges that a chain of shared answers connects;
     shape (n_judges,).
     """
-    leader = np.arange(n_judges)
-    for rows in _rows_by_answer(answers):
-        joined = np.unique(leader[judges[rows]])
-        leader[np.isin(leader, joined)] = joined[0]
-    return np.unique(leader, return_inverse=True)[1]
-
-
-def _rows_by_answer(answers: IntArray) -> list[IntArray]:
-    """Return the rows of each answer that was judged more than once."""
-    order = np.argsort(answers, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(answers[order])) + 1)
-    return [part for part in parts if len(part) > 1]
-
-
-_SIDES = ("cheap", "frontier")
-_RAW = ("judge", "cheap_score", "frontier_score")
-_MOST_LISTED = 100
-_LEAST_CONSTANT = 5  # scores of a judge from which on it is worth saying that they are all the same
-_SCALE_RULE = "be two different numbers, the worst score and the best"
+    n = n_judges + int(answers.max(initial=-1)) + 1
+    edges = coo_array((np.ones(len(judges)), (judges, n_judges + answers)), shape=(n, n))
+    return np.asarray(connected_components(edges, directed=False)[1][:n_judges], dtype=np.intp)
 
 
 def _scale(written: str) -> tuple[float, float]:
     worst, _, best = written.partition(",")
-    ends = (
-        number(worst.strip(), "scale", rule=_SCALE_RULE),
-        number(best.strip(), "scale", rule=_SCALE_RULE),
-    )
-    if None in ends:
+    ends = [number(end.strip(), "scale", rule=_SCALE_RULE) for end in (worst, best)]
+    if ends[0] is None or ends[1] is None:
         raise InvalidValueError(
             "scale", written, rule=_SCALE_RULE, hint="Write for example: judge:scale=1,10."
         )
-    return ends  # type: ignore[return-value]
+    return ends[0], ends[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +105,25 @@ class _Scores:
     it.
     """
 
-    answers: NDArray[np.intp]
-    judges: NDArray[np.intp]
+    answers: IntArray
+    judges: IntArray
     values: FloatArray
     names: list[str]
     offsets: FloatArray
+
+    @property
+    def corrected(self) -> FloatArray:
+        """The scores without their judges' offsets; some are outside of [0, 1]."""
+        return self.values - self.offsets[self.judges]
 
 
 class JudgeScores:
     """Read ``cheap_score`` and ``frontier_score`` of a ``judge``, one row a judge and request,
     joined by ``id``.
 
-    Scores are brought to [0, 1]; each judge's offset is taken off
-    (:mod:`difficulty.traffic.labels.judge`); the mean of what is left is the quality, cut to [0,
-    1]. All rows are kept in memory, the text of each request once.
+    Scores are brought to [0, 1]; each judge's offset is taken off (:func:`judge_offsets`); the mean
+    of what is left is the quality, cut to [0, 1]. All rows are kept in memory, the text of each
+    request once.
 
     Parameters
     ----------
@@ -156,9 +154,10 @@ class JudgeScores:
         requests = join(rows, self._read, refused)
         yield from refused
         scores = _gathered(requests, self._prior_scores)
-        totals, counts = _answers(scores, 2 * len(requests))
-        with np.errstate(invalid="ignore"):
-            qualities = (totals / counts).reshape(-1, 2)
+        n = 2 * len(requests)
+        totals = np.bincount(scores.answers, weights=scores.corrected, minlength=n)
+        with np.errstate(invalid="ignore"):  # 0 / 0: an answer that nobody judged
+            qualities = (totals / np.bincount(scores.answers, minlength=n)).reshape(-1, 2)
         self._report = _report(scores, requests, qualities)
         for request, pair in zip(requests, np.clip(qualities, 0.0, 1.0), strict=True):
             yield _with_quality(request, pair)
@@ -171,62 +170,43 @@ class JudgeScores:
 
     def _read(self, fields: Fields) -> Fields:
         """Return the judge and the scores in [0, 1] of one row."""
-        found: dict[str, Any] = {"judge": text(fields.get("judge"), "judge") or ""}
+        labels: dict[str, Any] = {"judge": text(fields.get("judge"), "judge") or ""}
         for side in _SIDES:
             raw = f"{side}_score"
-            if given(fields.get(raw)):
+            if says_something(fields.get(raw)):
                 refuse_beside(fields, raw, f"{side}_quality")
-                found[side] = self._unit(fields[raw], raw)
-        return found
+                labels[side] = self._unit(fields[raw], raw)
+        return labels
 
     def _unit(self, value: Any, subject: str) -> float:
         low, high = sorted((self._worst, self._best))
         rule = f"be on the scale from {self._worst:g} to {self._best:g}, or null"
         score = number(value, subject, rule=rule)
         if score is None or not low <= score <= high:
-            raise InvalidValueError(
-                subject,
-                value,
-                rule=rule,
-                hint="Leave out what is no score, or give the scale of this judge.",
-            )
+            hint = "Leave out what is no score, or give the scale of this judge."
+            raise InvalidValueError(subject, value, rule=rule, hint=hint)
         return (score - self._worst) / (self._best - self._worst)
 
 
-def _gathered(requests: Sequence[Request], prior_scores: float) -> _Scores:
+def _gathered(requests: Sequence[LabelledRequest], prior_scores: float) -> _Scores:
     """Return the scores of all requests; the answers of request i are 2i and 2i + 1."""
     numbers: dict[str, int] = {}
-    found: list[tuple[int, int, float]] = []
-    for index, request in enumerate(requests):
-        for labels in request.labels:
-            given_scores = [
-                (2 * index + side, labels[name])
-                for side, name in enumerate(_SIDES)
-                if name in labels
-            ]
-            if given_scores:
-                judge = numbers.setdefault(labels["judge"], len(numbers))
-                found += [(answer, judge, score) for answer, score in given_scores]
-    columns = np.array(found, dtype=np.float64).reshape(-1, 3)
-    answers, judges, values = (
-        columns[:, 0].astype(np.intp),
-        columns[:, 1].astype(np.intp),
-        columns[:, 2],
-    )
+    rows = [
+        (2 * index + side, numbers.setdefault(labels["judge"], len(numbers)), labels[name])
+        for index, request in enumerate(requests)
+        for labels in request.labels
+        for side, name in enumerate(_SIDES)
+        if name in labels
+    ]
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 3)
+    (answers, judges), values = columns[:, :2].astype(np.intp).T, columns[:, 2]
     offsets = judge_offsets(
         answers, judges, values, n_judges=len(numbers), prior_scores=prior_scores
     )
     return _Scores(answers, judges, values, list(numbers), offsets)
 
 
-def _answers(scores: _Scores, n: int) -> tuple[FloatArray, FloatArray]:
-    """Return the sum of the corrected scores of each answer, and how many there are."""
-    corrected = scores.values - scores.offsets[scores.judges]
-    totals = np.bincount(scores.answers, weights=corrected, minlength=n).astype(np.float64)
-    return totals, np.bincount(scores.answers, minlength=n).astype(np.float64)
-
-
-def _with_quality(request: Request, pair: FloatArray) -> RawRow:
+def _with_quality(request: LabelledRequest, pair: FloatArray) -> RawRow:
     """Return the request's first row with its qualities in place of scores."""
     qualities = {
         f"{side}_quality": float(value)
@@ -234,30 +214,31 @@ def _with_quality(request: Request, pair: FloatArray) -> RawRow:
         if not np.isnan(value)
     }
     judged = {"n_judges": len({labels["judge"] for labels in request.labels})} if qualities else {}
-    return request.row._replace(
-        fields=without(request.row.fields or {}, *_RAW) | qualities | judged
-    )
+    columns = without(request.row.fields or {}, *_RAW)
+    return request.row._replace(fields=columns | qualities | judged)
 
 
-def _report(scores: _Scores, requests: Sequence[Request], qualities: FloatArray) -> SourceReport:
-    corrected = scores.values - scores.offsets[scores.judges]
+def _report(
+    scores: _Scores, requests: Sequence[LabelledRequest], qualities: FloatArray
+) -> SourceReport:
     sizes = np.bincount(scores.judges, minlength=len(scores.names))
     largest = np.argsort(-sizes, kind="stable")[:_MOST_LISTED]
-    found = {
+    judges = {
+        scores.names[judge] or "(unnamed)": {
+            "scores": int(sizes[judge]),
+            "offset": round(float(scores.offsets[judge]), 4),
+        }
+        for judge in largest
+    }
+    counts = {
         "requests": len(requests),
         "scores": len(scores.values),
-        "judges": {
-            scores.names[j] or "(unnamed)": {
-                "scores": int(sizes[j]),
-                "offset": round(float(scores.offsets[j]), 4),
-            }
-            for j in largest
-        },
-        "alpha_as_given": known(krippendorff_alpha(scores.answers, scores.values)),
-        "alpha_without_offsets": known(krippendorff_alpha(scores.answers, corrected)),
+        "judges": judges,
+        "alpha_as_given": rounded(krippendorff_alpha(scores.answers, scores.values)),
+        "alpha_without_offsets": rounded(krippendorff_alpha(scores.answers, scores.corrected)),
         "cut_to_0_1": int(np.sum((qualities < 0.0) | (qualities > 1.0))),
     }
-    return SourceReport(source="judge", found=found, warnings=tuple(_warnings(scores)))
+    return SourceReport(source="judge", counts=counts, warnings=tuple(_warnings(scores)))
 
 
 def _warnings(scores: _Scores) -> Iterator[str]:
@@ -265,18 +246,17 @@ def _warnings(scores: _Scores) -> Iterator[str]:
     if not len(scores.values):
         yield "no row has a column cheap_score or frontier_score with a score"
         return
-    sets = connected_sets(scores.answers, scores.judges, n_judges=n_judges)
-    if n_sets := int(sets.max()):
+    sets = judge_sets(scores.answers, scores.judges, n_judges=n_judges)
+    if (n_sets := len(np.unique(sets))) > 1:
         yield (
-            f"the {n_judges} judges fall into {n_sets + 1} sets that share no answer: offsets are"
+            f"the {n_judges} judges fall into {n_sets} sets that share no answer: offsets are"
             " known only within a set. Let judges of different sets score some of the same answers"
         )
-    by_judge: dict[int, list[float]] = defaultdict(list)
-    for judge, value in zip(scores.judges.tolist(), scores.values.tolist(), strict=True):
-        by_judge[judge].append(value)
-    for judge, values in sorted(by_judge.items()):
-        if len(values) >= _LEAST_CONSTANT and min(values) == max(values):
+    by_judge = scores.values[np.argsort(scores.judges, kind="stable")]
+    ends = np.cumsum(np.bincount(scores.judges))
+    for name, values in zip(scores.names, np.split(by_judge, ends[:-1]), strict=True):
+        if len(values) >= _LEAST_CONSTANT and np.ptp(values) == 0.0:
             yield (
-                f"judge {scores.names[judge]!r} gave the same score to all {len(values):,} answers:"
-                " its scores say nothing"
+                f"judge {name!r} gave the same score to all {len(values):,} answers: its scores say"
+                " nothing"
             )

@@ -19,7 +19,7 @@ _REQUEST = ("messages", "prompt")
 _PAIR = ("cheap_model", "frontier_model")
 
 
-def given(value: Any) -> bool:
+def says_something(value: Any) -> bool:
     """Return whether a raw value says anything: neither null nor empty."""
     return value is not None and value != ""
 
@@ -33,13 +33,9 @@ def without(fields: Fields, *names: str) -> dict[str, Any]:
 
 def refuse_beside(fields: Fields, raw: str, outcome: str) -> None:
     """Refuse a row that has a raw column and the outcome it would become: they may not agree."""
-    if given(fields.get(outcome)):
-        raise InvalidValueError(
-            raw,
-            fields[raw],
-            rule=f"not stand beside {outcome}",
-            hint="Leave one of the two columns out.",
-        )
+    if says_something(fields.get(outcome)):
+        rule, hint = f"not stand beside {outcome}", "Leave one of the two columns out."
+        raise InvalidValueError(raw, fields[raw], rule=rule, hint=hint)
 
 
 def changed(rows: Iterable[RawRow], change: Callable[[Fields], Fields]) -> Iterator[RawRow]:
@@ -55,7 +51,7 @@ def changed(rows: Iterable[RawRow], change: Callable[[Fields], Fields]) -> Itera
 
 
 @dataclass(slots=True)
-class Request:
+class LabelledRequest:
     """The rows of one request: the first as it came, of the others only what their source reads."""
 
     row: RawRow
@@ -66,7 +62,7 @@ class Request:
 
 def join(
     rows: Iterable[RawRow], read: Callable[[Fields], Fields], refused: list[RawRow]
-) -> list[Request]:
+) -> list[LabelledRequest]:
     """Read all rows and return the requests in the order of their first rows; rows that are refused
     go to ``refused``.
 
@@ -81,48 +77,48 @@ def join(
     refused : list
         Takes the rows that cannot be read or break a rule, each with its problem.
     """
-    found: dict[Any, Request] = {}
+    requests: dict[Any, LabelledRequest] = {}
     for row in rows:
         if row.fields is None or row.problem:
             refused.append(row)
             continue
         try:
-            _add(found, row, row.fields, read)
+            _add(requests, row, row.fields, read)
         except InvalidValueError as error:
             refused.append(row._replace(problem=str(error)))
-    return list(found.values())
+    return list(requests.values())
 
 
 def _add(
-    found: dict[Any, Request], row: RawRow, fields: Fields, read: Callable[[Fields], Fields]
+    requests: dict[Any, LabelledRequest],
+    row: RawRow,
+    fields: Fields,
+    read: Callable[[Fields], Fields],
 ) -> None:
     labels = read(fields)
     own_id = text(fields.get("id"), "id")
-    request = found.setdefault(
-        (row.source, row.line) if own_id is None else own_id, Request(row, digest=_digest(fields))
-    )
+    key = (row.source, row.line) if own_id is None else own_id
+    request = requests.setdefault(key, LabelledRequest(row, digest=_digest(fields)))
     if request.labels:
         _check_same(request, fields)
     request.labels.append(labels)
     request.lines.append((row.source, row.line))
 
 
-def _check_same(request: Request, fields: Fields) -> None:
+def _check_same(request: LabelledRequest, fields: Fields) -> None:
     """Refuse a row that has the id of another request, or of another pair of models."""
     first = request.row.fields or {}
     place = f"Line {request.row.line} of {request.row.source} has the id first."
-    if any(given(fields.get(name)) for name in _REQUEST) and _digest(fields) != request.digest:
-        raise InvalidValueError(
-            "id", fields["id"], rule="name one request: this row has other messages", hint=place
-        )
+    if (
+        any(says_something(fields.get(name)) for name in _REQUEST)
+        and _digest(fields) != request.digest
+    ):
+        rule = "name one request: this row has other messages"
+        raise InvalidValueError("id", fields["id"], rule=rule, hint=place)
     for name in _PAIR:
-        if given(fields.get(name)) and fields[name] != first.get(name):
-            raise InvalidValueError(
-                name,
-                fields[name],
-                rule=f"be that of the first row of id {fields['id']!r}",
-                hint=place,
-            )
+        if says_something(fields.get(name)) and fields[name] != first.get(name):
+            rule = f"be that of the first row of id {fields['id']!r}"
+            raise InvalidValueError(name, fields[name], rule=rule, hint=place)
 
 
 def _digest(fields: Fields) -> bytes:
@@ -161,13 +157,12 @@ class Preferences:
     def report(self) -> SourceReport:
         """Return how often either model won."""
         warnings = () if self._votes else ("no row has a column winner with a vote",)
-        return SourceReport(
-            source="preference", found=dict(sorted(self._votes.items())), warnings=warnings
-        )
+        counts = dict(sorted(self._votes.items()))
+        return SourceReport(source="preference", counts=counts, warnings=warnings)
 
     def _labelled(self, fields: Fields) -> Fields:
         winner = fields.get("winner")
-        if not given(winner):
+        if not says_something(winner):
             return without(fields, "winner")
         refuse_beside(fields, "winner", "preference")
         pair = {side: fields.get(f"{side}_model") or name for side, name in self._pair.items()}
@@ -179,30 +174,27 @@ class Preferences:
 
 def _vote(winner: str, fields: Fields, pair: Mapping[str, str | None]) -> str:
     """Return cheap, tie or frontier."""
-    seats = {seat: fields.get(seat) for seat in ("model_a", "model_b") if given(fields.get(seat))}
+    seats = {
+        seat: fields.get(seat)
+        for seat in ("model_a", "model_b")
+        if says_something(fields.get(seat))
+    }
     if seats and {*seats.values()} != {*pair.values()}:
-        hint = (
+        rule, hint = (
+            "be the cheap and the frontier model",
             "Name both: --labels preference:cheap=NAME,frontier=NAME; leave out comparisons of"
-            " other models."
+            " other models.",
         )
-        raise InvalidValueError(
-            "model_a and model_b",
-            tuple(seats.values()),
-            rule="be the cheap and the frontier model",
-            hint=hint,
-        )
+        raise InvalidValueError("model_a and model_b", (*seats.values(),), rule=rule, hint=hint)
     if winner.lower() in _TIES:
         return "tie"
     name = seats.get(_SEATS.get(winner.lower(), ""), winner)
-    found = [side for side, model in pair.items() if name == model or str(name).lower() == side]
-    if len(found) != 1:
-        known = ", ".join(
-            map(str, dict.fromkeys(["cheap", "frontier", "tie", *filter(None, pair.values())]))
-        )
-        raise InvalidValueError(
-            "winner", winner, rule=f"be one of {known}, or model_a or model_b beside those columns"
-        )
-    return found[0]
+    sides = [side for side, model in pair.items() if name == model or str(name).lower() == side]
+    if len(sides) != 1:  # two where both models have one name
+        words = dict.fromkeys(["cheap", "frontier", "tie", *filter(None, pair.values())])
+        rule = f"be one of {', '.join(map(str, words))}, or model_a or model_b beside those columns"
+        raise InvalidValueError("winner", winner, rule=rule)
+    return sides[0]
 
 
 _RULE = "be in (0, 1]"
@@ -242,26 +234,28 @@ class GapMargin:
         """Return how many rows have both qualities, how many of those have equal ones, and how many
         more became ties.
         """
-        found = {
+        counts = {
             "margin": self._margin,
             "both_qualities": self._both,
             "equal": self._ties,
             "within_margin": self._close,
         }
         warnings = () if self._both else ("no row has both qualities: the margin changed nothing",)
-        return SourceReport(source="gap", found=found, warnings=warnings)
+        return SourceReport(source="gap", counts=counts, warnings=warnings)
 
     def _labelled(self, fields: Fields) -> Fields:
-        cheap, frontier = (
-            quality(fields.get(name), name) for name in ("cheap_quality", "frontier_quality")
-        )
+        cheap = quality(fields.get("cheap_quality"), "cheap_quality")
+        frontier = quality(fields.get("frontier_quality"), "frontier_quality")
         if cheap is None or frontier is None:
             return fields
         self._both += 1
         if cheap == frontier:
             self._ties += 1
             return fields
-        if given(fields.get("preference")) or abs(frontier - cheap) >= self._margin - _ROUNDING:
+        if (
+            says_something(fields.get("preference"))
+            or abs(frontier - cheap) >= self._margin - _ROUNDING
+        ):
             return fields
         self._close += 1
         return {**fields, "preference": "tie"}
@@ -292,21 +286,21 @@ class Validation:
     def report(self) -> SourceReport:
         """Return how many verdicts there were of each kind."""
         warnings = () if self._verdicts else ("no row has a column validation with a verdict",)
-        return SourceReport(
-            source="validation", found=dict(sorted(self._verdicts.items())), warnings=warnings
-        )
+        counts = dict(sorted(self._verdicts.items()))
+        return SourceReport(source="validation", counts=counts, warnings=warnings)
 
     def _labelled(self, fields: Fields) -> Fields:
         verdict = fields.get("validation")
-        if not given(verdict):
+        if not says_something(verdict):
             return without(fields, "validation")
-        passed, frontier = _passed(verdict), choice(fields.get("route")) == "frontier"
-        outcome = "frontier_quality" if frontier else "cheap_passed"
+        passed = _passed(verdict)
+        if choice(fields.get("route")) == "frontier":
+            side, outcome, value = "frontier", "frontier_quality", float(passed)
+        else:
+            side, outcome, value = "cheap", "cheap_passed", passed
         refuse_beside(fields, "validation", outcome)
-        self._verdicts[
-            f"{'frontier' if frontier else 'cheap'} {'passed' if passed else 'failed'}"
-        ] += 1
-        return without(fields, "validation") | {outcome: float(passed) if frontier else passed}
+        self._verdicts[f"{side} {'passed' if passed else 'failed'}"] += 1
+        return without(fields, "validation") | {outcome: value}
 
 
 def _passed(verdict: Any) -> bool:

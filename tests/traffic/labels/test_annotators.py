@@ -115,17 +115,17 @@ def test_agreement_is_reported_for_each_outcome():
         for k, who in enumerate("ab")
     ]
     _, _, report = joined(rows)
-    assert (report.found["requests"], report.found["annotators"], report.found["with_several"]) == (
-        3,
-        2,
-        3,
-    )
-    assert report.found["agreement"]["cheap_passed"] == {
+    assert (
+        report.counts["requests"],
+        report.counts["annotators"],
+        report.counts["with_several"],
+    ) == (3, 2, 3)
+    assert report.counts["agreement"]["cheap_passed"] == {
         "requests": 3,
         "pairs_equal": pytest.approx(2 / 3, abs=1e-4),
         "alpha": 0.4444,
     }
-    assert report.found["agreement"]["preference"]["pairs_equal"] == 0
+    assert report.counts["agreement"]["preference"]["pairs_equal"] == 0
     assert not report.warnings
 
 
@@ -137,4 +137,4 @@ def test_requests_of_one_annotator_each_are_warned_of():
         ]
     )
     assert report.warnings == ("no request has more than one annotator: rows are joined by id",)
-    assert report.found["agreement"] == {}
+    assert report.counts["agreement"] == {}

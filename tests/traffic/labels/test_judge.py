@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from difficulty.stages.ingest import ingest
-from difficulty.traffic.labels.judge import JudgeScores, connected_sets, judge_offsets
+from difficulty.traffic.labels.judge import JudgeScores, judge_offsets, judge_sets
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.table import Traffic
 
@@ -35,8 +35,8 @@ def test_one_judge_is_only_rescaled():
     assert [
         (row.fields.get("cheap_quality"), row.fields.get("frontier_quality")) for row in rows
     ] == [(0.0, 1.0), (0.5, None)]
-    assert report.found["judges"] == {"j": {"scores": 3, "offset": 0.0}}
-    assert report.found["alpha_as_given"] is None
+    assert report.counts["judges"] == {"j": {"scores": 3, "offset": 0.0}}
+    assert report.counts["alpha_as_given"] is None
 
 
 def test_scale_may_run_downwards():
@@ -81,7 +81,7 @@ def test_offset_is_taken_off_both_answers_and_the_gain_stays():
         for name, shift in (("kind", 0.9), ("strict", -0.9))
     ]
     found, report = judged(rows)
-    offsets = {name: judge["offset"] for name, judge in report.found["judges"].items()}
+    offsets = {name: judge["offset"] for name, judge in report.counts["judges"].items()}
     assert offsets == {
         "kind": pytest.approx(0.1, abs=0.005),
         "strict": pytest.approx(-0.1, abs=0.005),
@@ -90,7 +90,7 @@ def test_offset_is_taken_off_both_answers_and_the_gain_stays():
         [[row.fields["cheap_quality"], row.fields["frontier_quality"]] for row in found]
     )
     assert quality == pytest.approx((truth - 1) / 9, abs=1e-9)
-    assert report.found["alpha_without_offsets"] > 0.99 > report.found["alpha_as_given"]
+    assert report.counts["alpha_without_offsets"] > 0.99 > report.counts["alpha_as_given"]
 
 
 def test_judges_that_share_no_answer_are_told_apart_but_not_compared():
@@ -108,7 +108,7 @@ def test_judges_that_share_no_answer_are_told_apart_but_not_compared():
         for name, value in (("c", 4), ("d", 2))
     ]
     _, report = judged(rows)
-    offset = {name: judge["offset"] for name, judge in report.found["judges"].items()}
+    offset = {name: judge["offset"] for name, judge in report.counts["judges"].items()}
     assert offset["a"] == pytest.approx(-offset["b"])
     assert offset["c"] == pytest.approx(-offset["d"])
     assert offset["a"] == pytest.approx(offset["c"])
@@ -120,7 +120,7 @@ def test_judges_that_share_no_answer_are_told_apart_but_not_compared():
 
 def test_sets_are_joined_through_a_chain():
     answers, judges = np.array([0, 0, 1, 1, 2, 2, 3]), np.array([0, 1, 1, 2, 3, 4, 5])
-    assert connected_sets(answers, judges, n_judges=6).tolist() == [0, 0, 0, 1, 1, 2]
+    assert judge_sets(answers, judges, n_judges=6).tolist() == [0, 0, 0, 1, 1, 2]
 
 
 def test_judge_seen_once_moves_little():
@@ -131,8 +131,8 @@ def test_judge_seen_once_moves_little():
         score("r0", "once", 2.6, None)
     ]
     _, report = judged(rows)
-    assert -0.15 < report.found["judges"]["once"]["offset"] < 0
-    assert abs(report.found["judges"]["a"]["offset"]) < 0.01
+    assert -0.15 < report.counts["judges"]["once"]["offset"] < 0
+    assert abs(report.counts["judges"]["a"]["offset"]) < 0.01
 
 
 def test_offsets_leave_the_mean_score_as_it_was():

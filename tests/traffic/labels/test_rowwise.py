@@ -42,7 +42,7 @@ def test_validation_counts_its_verdicts():
         {},
     ]
     assert len(list(source.rows([RawRow("f", 1, row) for row in rows]))) == 5
-    assert source.report().found == {"cheap failed": 1, "cheap passed": 2, "frontier failed": 1}
+    assert source.report().counts == {"cheap failed": 1, "cheap passed": 2, "frontier failed": 1}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_gap_reports_what_the_margin_changed():
         for cheap, frontier in pairs
     ]
     assert len(list(source.rows(rows))) == 4
-    assert source.report().found == {
+    assert source.report().counts == {
         "margin": 0.25,
         "both_qualities": 3,
         "equal": 1,
@@ -149,4 +149,4 @@ def test_winner_reads_the_names_of_its_row():
         "preference", {"winner": "big", "cheap_model": "small", "frontier_model": "big"}
     )
     assert row.fields["preference"] == "frontier"
-    assert report.found == {"frontier": 1}
+    assert report.counts == {"frontier": 1}

@@ -26,7 +26,7 @@ def test_source_passes_on_rows_of_the_contract(name):
     rows = list(source.rows([RawRow("in.jsonl", 1, PLAIN)]))
     assert [(row.problem, row.fields) for row in rows] == [("", PLAIN)]
     assert source.report().source == name
-    assert json.dumps(source.report().found, allow_nan=False)
+    assert json.dumps(source.report().counts, allow_nan=False)
 
 
 @pytest.mark.parametrize("name", sorted(LABELS))
@@ -40,7 +40,7 @@ def test_source_passes_on_rows_that_could_not_be_read(name):
 def test_source_takes_no_rows_at_all(name):
     source = source_of(name)
     assert list(source.rows([])) == []
-    assert json.dumps(source.report().found, allow_nan=False)
+    assert json.dumps(source.report().counts, allow_nan=False)
     assert source.report().warnings
 
 

@@ -1,9 +1,12 @@
-"""Parquet, in batches. A null is unknown; a NaN is a value, and is judged as one."""
+"""Read Parquet and saved datasets, in batches. A null is unknown; a NaN is a value, and is judged
+as one.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +23,20 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
     """
     try:
         with pq.ParquetFile(path) as file:
-            ingested = VERSION_KEY in (file.schema_arrow.metadata or {}) or VERSION_KEY in (
-                file.metadata.metadata or {}
-            )
-            number = 0
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                for fields in plain_rows(batch):
-                    number += 1
-                    yield RawRow(str(path), number, _before_ingest(fields) if ingested else fields)
+            # Which of the two holds the key depends on the library that wrote the file.
+            metadata = (file.schema_arrow.metadata or {}) | (file.metadata.metadata or {})
+            before_ingest = _before_ingest if VERSION_KEY in metadata else dict
+            batches = file.iter_batches(batch_size=_BATCH_ROWS)
+            rows = chain.from_iterable(map(_plain_rows, batches))
+            for number, fields in enumerate(rows, start=1):
+                yield RawRow(str(path), number, before_ingest(fields))
     except pa.ArrowException as error:
         raise TrafficError(
             f"{path} must be a Parquet file: {error}. Check that the file is complete."
         ) from error
 
 
-def plain_rows(batch: Any) -> list[dict[str, Any]]:
+def _plain_rows(batch: Any) -> list[dict[str, Any]]:
     """Return the rows of an Arrow batch; times in nanoseconds, which Python has none of, become
     microseconds.
     """
@@ -62,12 +64,10 @@ def read_saved_dataset(path: Path) -> Iterator[RawRow]:
     decoded.
     """
     for source, dataset in _splits(path):
-        number = 0
         # The Arrow form leaves media columns as stored bytes, and the files stay memory-mapped.
-        for batch in dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS):
-            for fields in plain_rows(batch):
-                number += 1
-                yield RawRow(source, number, fields)
+        batches = dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS)
+        for number, fields in enumerate(chain.from_iterable(map(_plain_rows, batches)), start=1):
+            yield RawRow(source, number, fields)
 
 
 def _splits(path: Path) -> list[tuple[str, Any]]:

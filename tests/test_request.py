@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from difficulty.errors import InvalidValueError, TrafficNotFoundError
-from difficulty.runtime.service import read_requests
+from difficulty.request import read_requests
 
 LINES = [
     b'{"id": "a", "prompt": "Hello", "task": "code", "prompt_tokens": 12}',

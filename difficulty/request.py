@@ -1,0 +1,113 @@
+"""Requests to decide on, and the JSON lines they are read from.
+
+The router side decides them, and in the lab a teacher is asked about them, so both read them here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from difficulty.errors import InvalidValueError, TrafficNotFoundError
+
+Messages = str | Sequence[Mapping[str, Any]]
+
+_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+
+
+class Request(NamedTuple):
+    """A request to decide on."""
+
+    messages: Messages
+    task: str | None = None
+    tokens: int | None = None
+
+
+class RequestRow(NamedTuple):
+    """One line of a request file."""
+
+    id: str
+    request: Request
+    """A line that cannot be read becomes a request without messages, which cannot be scored."""
+    problem: str | None = None
+
+
+def read_requests(path: Path) -> Iterator[RequestRow]:
+    """Yield the requests of a JSON-lines file (``-`` is standard input), one for each line that is
+    not blank, in order.
+
+    A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
+    number), ``task`` and ``prompt_tokens``. Labelled traffic in JSON lines fits.
+
+    Raises
+    ------
+    TrafficNotFoundError
+        If there is no such file.
+    InvalidValueError
+        If it is not JSON lines by its name, or a damaged ``.gz``.
+    """
+    import gzip  # here, because routers import this module and read no files
+    import zlib
+
+    if str(path) != "-":
+        if not path.is_file():
+            raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
+        if not path.name.lower().endswith(_SUFFIXES):
+            raise InvalidValueError(
+                "request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})"
+            )
+    with _opened(path) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _row(line, number)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InvalidValueError(
+                "request file", path.name, rule="be whole", hint=f"It is damaged ({error})."
+            ) from error
+
+
+def request_row(form: object, number: int) -> RequestRow:
+    """Return the request that a JSON object holds, the ``number``-th of its file or call; see
+    :func:`read_requests` for its keys.
+    """
+    if not isinstance(form, dict):
+        problem = f"must be a JSON object: got {type(form).__name__}"
+        return _unreadable(str(number), number, problem)
+    name = str(number if form.get("id") in (None, "") else form["id"])
+    messages = form.get("prompt") if form.get("messages") is None else form["messages"]
+    if not isinstance(messages, str | list):
+        return _unreadable(name, number, f"must have messages or prompt: got {sorted(form)}")
+    # A task or a count that is none is left out: the request is decided without it.
+    task, tokens = form.get("task"), form.get("prompt_tokens")
+    counted = isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0
+    task = task if isinstance(task, str) and task else None
+    return RequestRow(name, Request(messages, task, tokens if counted else None))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    if str(path) == "-":
+        yield sys.stdin.buffer
+        return
+    import gzip
+
+    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rb") as file:
+        yield file
+
+
+def _row(line: bytes, number: int) -> RequestRow:
+    try:
+        form = json.loads(line)
+    except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
+        return _unreadable(str(number), number, f"must be a JSON object: {error}")
+    return request_row(form, number)
+
+
+def _unreadable(name: str, number: int, problem: str) -> RequestRow:
+    return RequestRow(name, Request([]), f"line {number} {problem}")

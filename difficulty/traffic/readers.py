@@ -1,0 +1,285 @@
+"""Readers: from a file or folder to raw rows, one at a time, so that a file larger than memory can
+be read.
+
+To read another file type, add a function ``path -> iterator of RawRow`` and one line to
+``READERS``; another package registers it as an entry point of group ``difficulty.readers``. A row
+that cannot be read is a :class:`RawRow` with a ``problem``; a file that cannot be read is a
+``TrafficError``.
+
+CSV has a header and is UTF-8; quoted fields may hold newlines, an empty cell is unknown. Text may
+be packed with gzip.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+
+from difficulty.errors import TrafficError, TrafficNotFoundError
+from difficulty.plugins import known_names, resolve
+
+
+class RawRow(NamedTuple):
+    """One row of a source as it came, or the reason why it could not be read."""
+
+    source: str
+    """File the row is from, as the user wrote it; a split of a saved dataset is
+    ``folder:split``.
+    """
+    line: int
+    """Line of a text file where the row begins, or number of the row in a binary one; counted from
+    1.
+    """
+    fields: Mapping[str, Any] | None
+    """Column to value, or ``None`` when the row could not be read."""
+    problem: str = ""
+    """Why the row could not be read, or why a label source refused it: subject, rule, what came."""
+    raw: str = ""
+    """Beginning of a row that could not be read."""
+
+
+READERS = {
+    ".csv": "difficulty.traffic.readers:read_csv",
+    ".json": "difficulty.traffic.readers:read_json_lines",
+    ".jsonl": "difficulty.traffic.readers:read_json_lines",
+    ".ndjson": "difficulty.traffic.readers:read_json_lines",
+    ".parquet": "difficulty.traffic.columnar:read_parquet",
+}
+_GZIPPED = {".csv", ".json", ".jsonl", ".ndjson"}
+_OWN_NOTES = (".rejects.jsonl", ".summary.json")
+_DATASET_MARKS = ("state.json", "dataset_dict.json")
+_SHOWN = 2_000  # characters of a bad line that go to the rejects
+_LARGEST_CELL = 64 * 2**20  # characters; also bounds what a quote that is never closed can swallow
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+
+def readable_files(path: Path) -> list[Path]:
+    """Return the files and saved datasets to read for ``path``, in a fixed order.
+
+    Parameters
+    ----------
+    path : Path
+        A file, a folder saved by ``datasets``, or a folder that holds such files (hidden files and
+        the rejects and summaries of earlier runs are passed over).
+
+    Raises
+    ------
+    TrafficNotFoundError
+        If nothing is there.
+    TrafficError
+        If the file type is unknown or the folder holds nothing readable.
+    """
+    if not path.exists():
+        raise TrafficNotFoundError(f"traffic source must exist: got {str(path)!r}. Check the path.")
+    if not path.is_dir():
+        _suffix(path)
+        return [path]
+    files = sorted(_inside(path))
+    if not files:
+        raise TrafficError(
+            f"a traffic folder must hold files to read: found none in {str(path)!r}."
+            f" {_what_is_read()}"
+        )
+    return files
+
+
+def read_rows(path: Path) -> Iterator[RawRow]:
+    """Yield the raw rows of one file or saved dataset of :func:`readable_files`.
+
+    Raises
+    ------
+    TrafficError
+        If the file is empty, damaged or cannot be opened.
+    """
+    rows = 0
+    try:
+        for row in _reader(path)(path):
+            rows += 1
+            yield row
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise TrafficError(
+            f"{path} cannot be read after {rows:,} rows: {error}. Check that the file is complete."
+        ) from error
+    if not rows:
+        raise TrafficError(
+            f"{path} must hold at least one row: it is empty. Export it again, or leave it out."
+        )
+
+
+def _reader(path: Path) -> Callable[[Path], Iterator[RawRow]]:
+    if path.is_dir():
+        name = "difficulty.traffic.columnar:read_saved_dataset"
+        reader = resolve("dataset", {"dataset": name}, kind="reader")
+    else:
+        reader = resolve(_suffix(path), READERS, kind="reader")
+    return reader  # type: ignore[no-any-return]
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """Yield what can be read in a folder, going into subfolders but not into saved datasets."""
+    if any((folder / mark).is_file() for mark in _DATASET_MARKS):
+        yield folder
+        return
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.name.endswith(_OWN_NOTES):
+            continue
+        if path.is_dir():
+            yield from _inside(path)
+        elif _known_suffix(path) is not None:
+            yield path
+
+
+def _suffix(path: Path) -> str:
+    suffix = _known_suffix(path)
+    if suffix is None:
+        raise TrafficError(
+            f"a traffic file must be of a known type: got {path.name!r}. {_what_is_read()}"
+        )
+    return suffix
+
+
+def _known_suffix(path: Path) -> str | None:
+    name = path.name.lower()
+    plain = name.removesuffix(".gz")
+    suffix = Path(plain).suffix
+    zipped = plain != name
+    return suffix if suffix in _types() and (not zipped or suffix in _GZIPPED) else None
+
+
+def _what_is_read() -> str:
+    return (
+        f"Read are {', '.join(_types())} (text also as .gz), a folder saved by the datasets"
+        " library, and a folder of such files."
+    )
+
+
+@cache
+def _types() -> list[str]:
+    return known_names(READERS, kind="reader")
+
+
+def read_json_lines(path: Path) -> Iterator[RawRow]:
+    """Yield one row a line; a line that is no JSON object is a row with a problem."""
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as Windows writes it
+                _refuse_array(path, line)
+            if line.strip():
+                yield _row(str(path), number, line)
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a plain or gzipped file for reading."""
+    zipped = path.suffix.lower() == ".gz"
+    return cast(IO[bytes], gzip.open(path, "rb")) if zipped else path.open("rb")
+
+
+def _row(source: str, number: int, line: bytes) -> RawRow:
+    problem, value = "a line must be one JSON object: got ", None
+    try:
+        value = json.loads(line.decode("utf-8"))
+        problem += f"{type(value).__name__}."
+    except UnicodeDecodeError as error:
+        position = error.start
+        problem = f"a line must be UTF-8: got byte {line[position]:#04x} at position {position}."
+    except json.JSONDecodeError as error:
+        problem += f"{error.msg!r} at character {error.pos}."
+    except (ValueError, RecursionError) as error:
+        problem += f"{str(error)[:100]!r}."
+    if isinstance(value, dict):
+        return RawRow(source, number, value)
+    return RawRow(source, number, None, problem, line[:_SHOWN].decode("utf-8", "replace"))
+
+
+def _refuse_array(path: Path, line: bytes) -> None:
+    if line.lstrip().startswith(b"["):
+        raise TrafficError(
+            f"{path} must be JSON lines, one object a line: it begins with '[', a JSON array."
+            f" Convert it: jq -c '.[]' {path.name} >"
+            f" {path.name.removesuffix('.gz').rpartition('.')[0]}.jsonl"
+        )
+
+
+def read_csv(path: Path) -> Iterator[RawRow]:
+    """Yield one row a record; a record with too many or too few cells, or that is not UTF-8, is a
+    row with a problem.
+
+    Cells are strings, or ``None`` when empty: nothing is guessed, so the text ``nan`` stays a text.
+    """
+    records = _records(path)
+    header = _checked_header(path, next(records, None))
+    for line, cells, problem in records:
+        if not problem and not cells:
+            continue
+        problem = problem or _problem(cells, header)
+        if problem:
+            yield RawRow(str(path), line, None, problem, ",".join(cells)[:_SHOWN])
+        else:
+            fields = {name: cell or None for name, cell in zip(header, cells, strict=True)}
+            yield RawRow(str(path), line, fields)
+
+
+def csv_header(path: Path) -> list[str]:
+    """Return the column names of a CSV file; none when there is no header that can be read."""
+    try:
+        return next(_records(path), (0, [], ""))[1]
+    except (OSError, EOFError):
+        return []
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str], str]]:
+    """Yield (first line, cells, problem) of every record, the header included."""
+    csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
+    # Bytes that are not UTF-8 become surrogates, which UTF-8 cannot hold: they mark the one row,
+    # and the others go on.
+    with io.TextIOWrapper(
+        open_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
+    ) as file:
+        reader = csv.reader(file, strict=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                yield line, next(reader), ""
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield line, [], f"a row must be CSV: got {str(error)!r}."
+
+
+def _checked_header(path: Path, record: tuple[int, list[str], str] | None) -> Sequence[str]:
+    if record is None:
+        return []
+    _, header, problem = record
+    if problem or not any(header):
+        raise TrafficError(
+            f"{path} must begin with a line of column names: got {problem or 'an empty line'} Add a"
+            " header."
+        )
+    twice = sorted(name for name, times in Counter(header).items() if times > 1)
+    if twice:
+        raise TrafficError(
+            f"{path} must name each column once: got {twice} more than once. Rename one of them."
+        )
+    return header
+
+
+def _problem(cells: Sequence[str], header: Sequence[str]) -> str:
+    if len(cells) != len(header):
+        return (
+            f"a row must have as many cells as the header: got {len(cells)} instead of"
+            f" {len(header)}."
+        )
+    undecoded = _UNDECODED.search("".join(cell for cell in cells if not cell.isascii()))
+    if undecoded is None:
+        return ""
+    return f"a row must be UTF-8: got byte {ord(undecoded.group()) - 0xDC00:#04x}."

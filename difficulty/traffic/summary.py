@@ -1,0 +1,281 @@
+"""What an ingest counts: rows read, kept and rejected, what is known of them, and what a person
+should look at before training.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from difficulty.errors import TrafficError
+from difficulty.form import Record
+from difficulty.records import OUTCOMES, TOKEN_COUNTS, Sample
+from difficulty.text import TextView
+from difficulty.traffic.duplicates import Grouper, comparable_text, text_hash
+from difficulty.traffic.labels import SourceReport
+from difficulty.traffic.outcomes import GAIN_OF_VOTE
+from difficulty.traffic.rows import ParsedRow, broken_rule
+
+_VIEW = TextView()
+_MOST_LISTED = 200
+_FEW_SAMPLES = 200
+_LARGE_GROUP = 0.2
+_MANY_REJECTS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary(Record):
+    """What an ingest read, kept and found; rates are shares in [0, 1], ``None`` where nothing is
+    known.
+    """
+
+    formats: dict[str, int]
+    """Number of files read in each format."""
+    rows: int
+    kept: int
+    joined: int
+    """Rows that a label source joined with an earlier one of the same request; ``rows`` = kept +
+    rejected + joined.
+    """
+    rejected: dict[str, int]
+    """Rule to number of rows that broke it, most frequent first."""
+    generated_ids: int
+    """Kept rows that had no id and got one of file name and line."""
+    repaired_messages: int
+    """Kept messages in which lone surrogates became U+FFFD."""
+    cut: int
+    """Kept rows longer than the text view reads by default (8,192 characters): head and tail of
+    those are scored.
+    """
+    known_outcomes: dict[str, int]
+    """Kept rows of which each kind of outcome is known, and both qualities (``both``)."""
+    known_tokens: dict[str, int]
+    cheap_quality: float | None
+    """Mean over the rows where it is known; a row with only ``cheap_passed`` counts as 1 or 0."""
+    frontier_quality: float | None
+    frontier_better: float | None
+    """Share of the rows with both qualities or a preference where the frontier model did better; so
+    for the next two.
+    """
+    cheap_better: float | None
+    tied: float | None
+    exact_duplicates: int
+    """Kept rows whose text, normalised, was there before."""
+    near_duplicates: int
+    """Kept rows with a new text that is nearly one that was there before."""
+    contradictions: int
+    """Kept rows whose request came before, for the same models, with another outcome."""
+    groups: int
+    """Number of different keys of the split."""
+    largest_group: int
+    """Rows of the most frequent key."""
+    contaminated: int
+    """Kept rows marked ``contaminated``."""
+    tasks: dict[str, int]
+    """Kept rows of each task, most frequent first (at most 200 are listed); those without one under
+    ``""``.
+    """
+    model_pairs: dict[str, int]
+    """Kept rows of each ``cheap / frontier`` pair, most frequent first."""
+    labels: tuple[dict[str, Any], ...] = ()
+    """What each label source found, in the order in which they were applied."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Qualities:
+    """Running mean and range."""
+
+    n: int = 0
+    total: float = 0.0
+    low: float = 1.0
+    high: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.n += 1
+        self.total += value
+        self.low, self.high = min(self.low, value), max(self.high, value)
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.n if self.n else None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running counts of an ingest; :meth:`summary` closes them."""
+
+    rows: int = 0
+    kept: int = 0
+    generated_ids: int = 0
+    repaired_messages: int = 0
+    cut: int = 0
+    contaminated: int = 0
+    unknown_policy: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+    tasks: Counter[str] = field(default_factory=Counter)
+    model_pairs: Counter[str] = field(default_factory=Counter)
+    columns: dict[str, None] = field(default_factory=dict)
+    cheap: _Qualities = field(default_factory=_Qualities)
+    frontier: _Qualities = field(default_factory=_Qualities)
+    gains: Counter[str] = field(default_factory=Counter)
+
+    def keep(self, row: ParsedRow) -> None:
+        """Count a kept row."""
+        sample = row.sample
+        self.kept += 1
+        self.generated_ids += row.generated_id
+        self.repaired_messages += row.repaired
+        self.cut += _VIEW([{"content": message.content} for message in sample.messages]).truncated
+        self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
+        self.known.update(
+            name for name in (*OUTCOMES, *TOKEN_COUNTS) if getattr(sample, name) is not None
+        )
+        self.tasks[sample.task or ""] += 1
+        if sample.cheap_model or sample.frontier_model:
+            self.model_pairs[f"{sample.cheap_model or '?'} / {sample.frontier_model or '?'}"] += 1
+        self._keep_outcomes(sample)
+
+    def reject(self, reason: str) -> None:
+        """Count a rejected row by the rule it broke."""
+        self.rejected[broken_rule(reason)] += 1
+
+    def _keep_outcomes(self, sample: Sample) -> None:
+        cheap = sample.cheap_quality
+        if cheap is None and sample.cheap_passed is not None:
+            cheap = float(sample.cheap_passed)
+        if cheap is not None:
+            self.cheap.add(cheap)
+        if sample.frontier_quality is not None:
+            self.frontier.add(sample.frontier_quality)
+        gain = GAIN_OF_VOTE.get(sample.preference or "")
+        if cheap is not None and sample.frontier_quality is not None:
+            self.known["both"] += 1
+            gain = 0.0 if sample.preference == "tie" else sample.frontier_quality - cheap
+        self.unknown_policy += (
+            sample.route is not None and sample.propensity is None and gain is None
+        )
+        if gain is not None:
+            better = "tie" if gain == 0 else "frontier" if gain > 0 else "cheap"
+            self.gains[better] += 1
+
+    def refuse_nothing_kept(self) -> None:
+        """Raise ``TrafficError`` with the most common reason when no row was kept."""
+        if self.kept:
+            return
+        reason, times = self.rejected.most_common(1)[0]
+        columns = ", ".join(list(self.columns)[:20]) or "none"
+        raise TrafficError(
+            f"traffic must hold at least one usable row: got {self.rows:,}, all rejected, {times:,}"
+            f" of them because {reason}. Columns found: {columns}. See docs/traffic.md for the"
+            " columns that are read."
+        )
+
+    def summary(
+        self, grouper: Grouper, *, contradictions: int = 0, labels: Sequence[SourceReport] = ()
+    ) -> Summary:
+        """Return the closed counts."""
+        compared = self.gains.total()
+        shares = {name: self.gains[name] / compared if compared else None for name in GAIN_OF_VOTE}
+        return Summary(
+            formats=dict(self.formats),
+            rows=self.rows,
+            kept=self.kept,
+            joined=self.rows - self.kept - self.rejected.total(),
+            rejected=dict(self.rejected.most_common()),
+            generated_ids=self.generated_ids,
+            repaired_messages=self.repaired_messages,
+            cut=self.cut,
+            known_outcomes={name: self.known[name] for name in (*OUTCOMES, "both")},
+            known_tokens={name: self.known[name] for name in TOKEN_COUNTS},
+            cheap_quality=self.cheap.mean,
+            frontier_quality=self.frontier.mean,
+            frontier_better=shares["frontier"],
+            cheap_better=shares["cheap"],
+            tied=shares["tie"],
+            exact_duplicates=grouper.exact_duplicates,
+            near_duplicates=grouper.near_duplicates,
+            contradictions=contradictions,
+            groups=len(grouper.sizes),
+            largest_group=max(grouper.sizes.values(), default=0),
+            contaminated=self.contaminated,
+            tasks=dict(self.tasks.most_common(_MOST_LISTED)),
+            model_pairs=dict(self.model_pairs.most_common(_MOST_LISTED)),
+            labels=tuple({"source": report.source, **report.counts} for report in labels),
+            warnings=(
+                *(warning for report in labels for warning in report.warnings),
+                *_warnings(self, grouper),
+            ),
+        )
+
+
+def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
+    """Yield what a person should look at before training."""
+    if tally.kept < _FEW_SAMPLES:
+        yield (
+            f"only {tally.kept:,} samples: intervals will be wide, and calibration needs some"
+            " hundreds"
+        )
+    if (rejected := tally.rejected.total()) > _MANY_REJECTS * tally.rows:
+        yield f"{rejected:,} of {tally.rows:,} rows were rejected: read the rejects file"
+    if len(tally.model_pairs) > 1:
+        yield "the traffic names more than one pair of models: train on one pair at a time"
+    if tally.unknown_policy:
+        yield (
+            f"{tally.unknown_policy:,} rows name a route without its propensity and know only one"
+            " model: what is seen only where an unknown policy chose to look is biased, and"
+            " training refuses it"
+        )
+    # Five equal requests among twenty are no template.
+    if (largest := max(grouper.sizes.values(), default=0)) > max(_LARGE_GROUP * tally.kept, 5):
+        yield (
+            f"one group holds {largest:,} of {tally.kept:,} samples and will sit in one split: put"
+            " a shared template into the system message, or ingest without near-duplicates"
+        )
+    better, worse = tally.gains["frontier"], tally.gains["cheap"]
+    if worse > better:
+        yield (
+            f"the frontier model does worse than the cheap one more often ({worse:,} rows) than"
+            f" better ({better:,}): check that the two columns are not swapped"
+        )
+    if tally.gains["tie"] and not better and not worse:
+        yield "both models do equally well on every sample: there is nothing to route"
+    for name, values in (("cheap", tally.cheap), ("frontier", tally.frontier)):
+        if values.n and values.low == values.high:
+            yield (
+                f"the {name} model has quality {values.low:g} on every sample: one class, nothing"
+                " to learn from it"
+            )
+
+
+class Contradictions:
+    """Count the samples of a stream that contradict an earlier one.
+
+    Attributes
+    ----------
+    count : int
+        Samples of which an outcome differs from the one that was known first of the same request
+        and models.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: dict[bytes, tuple[object, ...]] = {}
+
+    def add(self, sample: Sample) -> None:
+        """Look at the next sample."""
+        key, outcomes = _key(sample), tuple(getattr(sample, name) for name in OUTCOMES)
+        before = self._first.setdefault(key, outcomes)
+        pairs = list(zip(before, outcomes, strict=True))
+        self.count += any(None not in pair and pair[0] != pair[1] for pair in pairs)
+        self._first[key] = tuple(old if old is not None else new for old, new in pairs)
+
+
+def _key(sample: Sample) -> bytes:
+    """Return 16 bytes that stand for the text of all messages and the two models."""
+    text = comparable_text(("user", message.content) for message in sample.messages)
+    return bytes.fromhex(text_hash(f"{sample.cheap_model}\n{sample.frontier_model}\n{text}"))
