@@ -6,7 +6,7 @@ ARGS ?=
 PIP = -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example-litellm test test-slow benchmark check fix clean
+.PHONY: help demo example-litellm test test-fast test-slow coverage benchmark check fix clean
 
 help:  ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,13 @@ example-litellm: .venv-gateway/.ready  ## Route the sample through a real LiteLL
 test: .venv/.ready  ## Run the tests; pass pytest options as ARGS="-k curve".
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
+test-fast: .venv/.ready  ## Run what your changes touch and no process, browser or proxy; without a change all such tests.
+	OMP_NUM_THREADS=1 .venv/bin/python -m tools.quick_tests -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+coverage: .venv/.ready  ## Run the tests and print the share of lines that they run, the total last.
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(WORKERS) --dist loadfile \
+	  --cov=difficulty --cov-report=term:skip-covered $(ARGS)
+
 test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders.
 	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)
 
@@ -31,12 +38,13 @@ check: .venv/.ready  ## Check format, lint and types: what CI runs before the te
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-fix: .venv/.ready  ## Format, and repair what ruff can.
+fix: .venv/.ready  ## Format, repair what ruff can, and draw the picture of the rooms again.
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+	.venv/bin/python -m tools.draw_rooms
 
 clean:  ## Remove environments, caches and what the demo wrote.
-	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-benchmark demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-benchmark demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv-demo/.ready: EXTRAS = train

@@ -37,9 +37,9 @@ from difficulty.export.graph import build_graph, task_ids
 from difficulty.runtime import Request, Router
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
-from difficulty.stages.early_exit import BothScores, choose_exits, judge_exits
-from difficulty.stages.scoring import Tokenized, tokenize
+from difficulty.stages.choosing import BothScores, choose_exits, judge_exits
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import Tokenized, tokenize
 from difficulty.training.run import Run
 
 KINDS = ("with_task", "without_task")
@@ -133,20 +133,22 @@ def both(run: Run, scorer: Scorer, early: EarlyScorer, traffic: Traffic) -> dict
     )
     known = np.array([task in scorer.task_ids for task in tokens.tasks])
     found = {}
-    for kind, told, rows in (
+    for kind, with_task, rows in (
         ("with_task", True, np.flatnonzero(known)),
         ("without_task", False, np.arange(len(traffic))),
     ):
         if len(rows):
             picked = tokens.at(rows)
-            guessed = early.score_many(_read(scorer, picked, told)).astype(np.float64)
-            score = run.model.predict(picked.ids, picked.tasks if told else None).difficulty_score
+            guessed = early.score_many(_read(scorer, picked, with_task)).astype(np.float64)
+            score = run.model.predict(
+                picked.ids, picked.tasks if with_task else None
+            ).difficulty_score
             found[kind] = BothScores(guessed, score, groups[rows])
     return found
 
 
-def _read(scorer: Scorer, tokens: Tokenized, told: bool) -> list[list[int]]:
-    if not told:
+def _read(scorer: Scorer, tokens: Tokenized, with_task: bool) -> list[list[int]]:
+    if not with_task:
         return list(tokens.ids)
     return [
         [scorer.task_ids[task or ""], *ids]

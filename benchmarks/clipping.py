@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.repetitions import Repeated, root_mean_squares, surroundings, table, write
-from benchmarks.simulated_logs import Policy, with_columns
+from benchmarks.lib.repetitions import Repeated, root_mean_squares, surroundings, table, write
+from benchmarks.lib.simulated_logs import Policy, with_columns
 from difficulty.metrics.arrays import ratio
 from difficulty.recipe import LabelSettings
 from difficulty.stages.ingest import ingest

@@ -20,18 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from difficulty.evaluation.figures import (
-    Part,
-    Ratios,
-    calibration,
-    ranked_figures,
-    routed_at,
-    values_of,
-)
-from difficulty.evaluation.scored import Judged, routed_figures
+from difficulty.evaluation.figures import columns_of, ratios_at
+from difficulty.evaluation.parts import Part, Ratios, calibration, ranked_figures, values_of
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.arrays import ratio
-from difficulty.metrics.bootstrap import GroupDraws
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.traffic.outcomes import Outcomes
 
 __all__ = ["Coverage", "coverage", "main", "simulated"]
@@ -69,7 +63,7 @@ class Coverage:
     above: float
 
 
-def simulated(n_groups: int, rng: np.random.Generator) -> Judged:
+def simulated(n_groups: int, rng: np.random.Generator) -> ScoredTraffic:
     """Return judged requests of some groups."""
     groups = np.repeat(np.arange(n_groups), rng.integers(1, 4, n_groups))
     n = len(groups)
@@ -87,7 +81,7 @@ def simulated(n_groups: int, rng: np.random.Generator) -> Judged:
         weight=np.ones(n),
     )
     cost = 1e-3 * np.exp(0.3 * difficulty)
-    return Judged(
+    return ScoredTraffic(
         difficulty_score=np.round(1 / (1 + np.exp(rng.normal(0, 1, n) - difficulty)), 2),
         p_cheap_fails=1.0 - p_cheap,
         p_frontier_fails=None,
@@ -123,7 +117,7 @@ def coverage(*, n_groups: int, n_simulations: int, n_draws: int, n_truth: int) -
     for seed in range(n_simulations):
         rng = np.random.default_rng(seed)
         judged = simulated(n_groups, rng)
-        draws = GroupDraws.of(judged.groups, n_draws=n_draws, rng=rng)
+        draws = Resampling(n_draws).of(judged.groups, rng=rng)
         _, resampled = values_of(_parts(judged), draws, judged.outcomes.weight)
         for name, counts in sides.items():
             low, high = percentile_interval(resampled[name])
@@ -142,12 +136,12 @@ def coverage(*, n_groups: int, n_simulations: int, n_draws: int, n_truth: int) -
     ]
 
 
-def _parts(judged: Judged) -> list[Part]:
+def _parts(judged: ScoredTraffic) -> list[Part]:
     """Return the parts that ``difficulty evaluate`` takes the figures from."""
     rows = np.arange(len(judged))
     sent = judged.sent
     assert sent is not None
-    ratios = {"gap": ratio(judged.outcomes.gain)} | routed_at(routed_figures(judged), sent, rows)
+    ratios = {"gap": ratio(judged.outcomes.gain)} | ratios_at(columns_of(judged), sent, rows)
     ranked = ranked_figures(
         judged.difficulty_score, rows, gain=judged.outcomes.gain, label=judged.needed
     )

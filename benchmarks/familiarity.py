@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.protocol import (
+from benchmarks.lib.protocol import (
     BenchmarkSet,
     FloatArray,
     Statistic,
@@ -33,7 +33,7 @@ from benchmarks.protocol import (
     read_traffic,
     recovered_curve,
 )
-from benchmarks.recipes import Trainer
+from benchmarks.lib.recipes import Trainer
 from difficulty.diagnostics.unfamiliar import BOUNDS, FamiliarityAdvice
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.traffic.table import Traffic

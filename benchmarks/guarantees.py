@@ -31,12 +31,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from benchmarks.experiments import Experiment, experiments
-from benchmarks.protocol import FloatArray
-from benchmarks.recipes import Trainer, score_fold
+from benchmarks.lib.experiments import Experiment, experiments
+from benchmarks.lib.protocol import FloatArray
+from benchmarks.lib.recipes import Trainer, score_fold
 from difficulty.errors import NotAttainableError
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.thresholds.objective import Objective
-from difficulty.thresholds.policy_curve import PolicyCurve, ScoredTraffic
+from difficulty.thresholds.policy_curve import PolicyCurve
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.training.shipped import find_recipe
 
@@ -90,8 +91,8 @@ class Population:
         )
         groups = np.arange(n).astype(str)
         return ScoredTraffic(
-            score=self.score[rows],
-            fixed=unknown,
+            difficulty_score=self.score[rows],
+            tasks=[None] * n,
             outcomes=outcomes,
             groups=groups,
             cheap_cost=unknown,

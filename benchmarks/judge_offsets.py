@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.repetitions import Repeated, mean_of, surroundings, table, write
+from benchmarks.lib.repetitions import Repeated, mean_of, surroundings, table, write
 from difficulty.traffic.labels.judge import PRIOR_SCORES, JudgeScores
 from difficulty.traffic.readers import RawRow
 

@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from benchmarks.latency_report import as_markdown, plot
-from benchmarks.peer_environments import Peer
+from benchmarks.lib.latency_report import as_markdown, plot
+from benchmarks.lib.peer_environments import Peer
 from difficulty.training.shipped import shipped_file
 
 LENGTHS = (16, 64, 256, 512)

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.protocol import (
+from benchmarks.lib.protocol import (
     FOLDS,
     BenchmarkSet,
     Estimate,
@@ -41,12 +41,12 @@ from benchmarks.protocol import (
     read_traffic,
     user_texts,
 )
-from benchmarks.recipes import Trainer
+from benchmarks.lib.recipes import Trainer
 from difficulty.evaluation import TaskMeans
 from difficulty.metrics import percentile_interval
-from difficulty.metrics.bootstrap import weight_blocks
-from difficulty.stages.scoring import Tokenized
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import Tokenized
 from difficulty.training.shipped import find_recipe
 
 SIZES = (200, 500, 1500, 5000)
@@ -209,7 +209,7 @@ def figures_of(
             method: np.stack([statistic(block) for statistic in each])
             for method, each in statistics.items()
         }
-        for block in weight_blocks(data.groups, n_draws=N_DRAWS, rng=rng)
+        for block in Resampling(N_DRAWS).of(data.groups, rng=rng).blocks()
     ]
     drawn = {
         method: np.concatenate([block[method] for block in blocks], axis=1) for method in statistics

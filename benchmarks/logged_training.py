@@ -29,8 +29,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.repetitions import mean_of, surroundings, table, write
-from benchmarks.simulated_logs import Policy
+from benchmarks.lib.repetitions import mean_of, surroundings, table, write
+from benchmarks.lib.simulated_logs import Policy
 from difficulty.encoders.base import Encoder
 from difficulty.metrics import auroc, brier, expected_calibration_error
 from difficulty.model.combination import Scores

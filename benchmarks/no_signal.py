@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.experiments import TITLES
-from benchmarks.protocol import read_traffic
-from benchmarks.shares import Share
-from benchmarks.trained import Training, changed
+from benchmarks.lib.experiments import TITLES
+from benchmarks.lib.protocol import read_traffic
+from benchmarks.lib.shares import Share
+from benchmarks.lib.trained import Training, changed
 from difficulty.diagnostics.signal import Signal
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.traffic.table import Traffic
@@ -51,7 +51,7 @@ class Case:
         Samples of a subset; ``None``: all.
     shuffled : bool
         Whether outcomes are dealt at random.
-    told : bool
+    with_task : bool
         Whether the traffic names the tasks.
     repeats : int
         In each round.
@@ -60,7 +60,7 @@ class Case:
     source: str
     size: int | None
     shuffled: bool
-    told: bool
+    with_task: bool
     repeats: int
 
     def traffic(self, whole: Traffic, rng: np.random.Generator) -> Traffic:
@@ -70,7 +70,7 @@ class Case:
             if self.size is None
             else whole.select(np.sort(rng.choice(len(whole), self.size, replace=False)))
         )
-        columns: dict[str, Any] = {} if self.told else {"task": [None] * len(picked)}
+        columns: dict[str, Any] = {} if self.with_task else {"task": [None] * len(picked)}
         if self.shuffled:
             dealt, outcomes = rng.permutation(len(picked)), picked.outcomes
             columns |= {
@@ -108,19 +108,22 @@ class Verdicts:
 
 
 CASES = [
-    Case(source="mmlu", size=200, shuffled=True, told=True, repeats=12),
-    Case(source="mmlu", size=500, shuffled=True, told=True, repeats=6),
-    Case(source="mmlu", size=1500, shuffled=True, told=True, repeats=2),
-    *(Case(source=LLAMA, size=None, shuffled=True, told=told, repeats=2) for told in (True, False)),
-    Case(source="mmlu", size=200, shuffled=False, told=True, repeats=4),
-    Case(source="mmlu", size=500, shuffled=False, told=True, repeats=3),
-    Case(source="mmlu", size=1500, shuffled=False, told=True, repeats=1),
+    Case(source="mmlu", size=200, shuffled=True, with_task=True, repeats=12),
+    Case(source="mmlu", size=500, shuffled=True, with_task=True, repeats=6),
+    Case(source="mmlu", size=1500, shuffled=True, with_task=True, repeats=2),
     *(
-        Case(source=name, size=None, shuffled=False, told=told, repeats=1)
-        for told in (False, True)
+        Case(source=LLAMA, size=None, shuffled=True, with_task=with_task, repeats=2)
+        for with_task in (True, False)
+    ),
+    Case(source="mmlu", size=200, shuffled=False, with_task=True, repeats=4),
+    Case(source="mmlu", size=500, shuffled=False, with_task=True, repeats=3),
+    Case(source="mmlu", size=1500, shuffled=False, with_task=True, repeats=1),
+    *(
+        Case(source=name, size=None, shuffled=False, with_task=with_task, repeats=1)
+        for with_task in (False, True)
         for name in (LLAMA, HERMES_THETA, HERMES_PRO)
     ),
-    Case(source="gsm8k", size=None, shuffled=False, told=True, repeats=1),
+    Case(source="gsm8k", size=None, shuffled=False, with_task=True, repeats=1),
 ]
 
 
@@ -262,10 +265,10 @@ def _table(cases: list[dict[str, Any]]) -> list[str]:
 
 def _line(one: dict[str, Any]) -> str:
     case, shipped, clear = one["case"], Share(**one["shipped"]), Share(**one["clear"])
-    told = "told" if case["told"] and case["source"] != "gsm8k" else "not told"
+    task = "told" if case["with_task"] and case["source"] != "gsm8k" else "not told"
     title = TITLES.get(case["source"], case["source"])
     return (
-        f"| {title} | {one['n']:,} | {told} | {shipped.n} | {shipped} | {clear} |"
+        f"| {title} | {one['n']:,} | {task} | {shipped.n} | {shipped} | {clear} |"
         f" {one['refused']} |"
     )
 

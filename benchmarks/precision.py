@@ -26,8 +26,8 @@ from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.sentence import prepare
 from difficulty.encoders.transformer import kept_on_disk
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.thresholds.promises import exact_interval
+from difficulty.traffic.tokenized import Tokenized, tokenize
 from difficulty.training.run import Run
 
 SHARES = (0.1, 0.3, 0.5)
@@ -82,7 +82,7 @@ def _compare(model: DifficultyModel, exact: Encoder, tokens: Tokenized) -> Itera
         for holder in (channel, getattr(channel, "embedding", None)):
             if hasattr(holder, "encoder"):
                 holder.encoder = exact  # type: ignore[union-attr]
-    for told, (one, other) in zip(
+    for with_task, (one, other) in zip(
         (True, False), zip(before, _scores(model, tokens), strict=True), strict=True
     ):
         difference = np.abs(one - other)
@@ -91,7 +91,7 @@ def _compare(model: DifficultyModel, exact: Encoder, tokens: Tokenized) -> Itera
             changed = int(((one > threshold) != (other > threshold)).sum())
             low, high = exact_interval(changed, len(one))
             yield {
-                "task": "told" if told else "not told",
+                "task": "told" if with_task else "not told",
                 "share": share,
                 "mean_difference": float(difference.mean()),
                 "max_difference": float(difference.max()),

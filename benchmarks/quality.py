@@ -8,8 +8,8 @@ outcomes, with one command.
 as traffic files (``bfcl__*.jsonl.gz``) and may be left out. Writes ``<out>.json``, ``<out>.md`` and
 pictures beside them; the page says what was done and how to read it.
 
-``--given`` names a folder of scores of further routers on the same folds (``benchmarks/methods.py``
-says how they are stored).
+``--given`` names a folder of scores of further routers on the same folds
+(``benchmarks/lib/methods.py`` says how they are stored).
 
 Embeddings, peers' environments and all scores stay in the folder ``--work``. Scores are kept under
 a key of everything that decides them, so adding a recipe (``--recipes fast accurate``) runs that
@@ -30,13 +30,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.experiments import TITLES, experiments
-from benchmarks.judge import judge
-from benchmarks.methods import Bench
-from benchmarks.peer_environments import PEERS
-from benchmarks.plots import plot_apgr, plot_curves
-from benchmarks.protocol import N_DRAWS
-from benchmarks.report import as_markdown
+from benchmarks.lib.experiments import TITLES, experiments
+from benchmarks.lib.judge import judge
+from benchmarks.lib.methods import Bench
+from benchmarks.lib.peer_environments import PEERS
+from benchmarks.lib.plots import plot_apgr, plot_curves
+from benchmarks.lib.protocol import N_DRAWS
+from benchmarks.lib.report import as_markdown
 from difficulty import __version__
 from difficulty.training.shipped import find_recipe
 

@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.experiments import TITLES
-from benchmarks.protocol import (
+from benchmarks.lib.experiments import TITLES
+from benchmarks.lib.protocol import (
     BROKEN,
     N_DRAWS,
     BenchmarkSet,
@@ -44,8 +44,8 @@ from benchmarks.protocol import (
     draw,
     read_traffic,
 )
-from benchmarks.shares import Share
-from benchmarks.trained import TrainedRun, Training, changed
+from benchmarks.lib.shares import Share
+from benchmarks.lib.trained import TrainedRun, Training, changed
 from difficulty.diagnostics.suspicion import Model
 from difficulty.metrics import percentile_interval
 from difficulty.traffic.table import Traffic
@@ -228,7 +228,7 @@ class OnSample:
             f"{SAMPLE}, {WEIGHTED[1]:.0%} of the {WEIGHTED[0]} labels turned round, `row_weight ="
             f" {ROW_WEIGHT}`"
         )
-        figures = {"APGR": lambda run: judge.apgr(run, run.told), "Brier score": judge.brier}
+        figures = {"APGR": lambda run: judge.apgr(run, run.with_task), "Brier score": judge.brier}
         return [
             judge.compared(setting, name, *_statistics(of, self.before, self.after))
             for name, of in figures.items()
@@ -259,10 +259,10 @@ class OnMmlu:
         self.before.append(training.run(self.traffic, seed=seed))
         self.after.append(training.run(self.traffic, seed=seed, group_weight=GROUP_WEIGHT))
         yield Found.of(TITLES["mmlu"], self.before[-1], seed, wrong)
-        untold = changed(self.traffic, task=[None] * len(self.traffic))
+        without_tasks = changed(self.traffic, task=[None] * len(self.traffic))
         yield Found.of(
             f"{TITLES['mmlu']}, without the column task",
-            training.run(untold, seed=seed),
+            training.run(without_tasks, seed=seed),
             seed,
             wrong,
         )
@@ -273,12 +273,12 @@ class OnMmlu:
             return []
         judge, setting = Judge.of(self.traffic), f"MMLU, `group_weight = {GROUP_WEIGHT}`"
         figures = {
-            "APGR, all tasks, task told": lambda run: judge.apgr(run, run.told),
+            "APGR, all tasks, task told": lambda run: judge.apgr(run, run.with_task),
             "APGR without the broken task, task told": lambda run: judge.apgr(
-                run, run.told, without=self.broken
+                run, run.with_task, without=self.broken
             ),
             "APGR without the broken task, text alone": lambda run: judge.apgr(
-                run, run.blind, without=self.broken
+                run, run.without_task, without=self.broken
             ),
         }
         return [

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from benchmarks.shares import Share
+from benchmarks.lib.shares import Share
 from difficulty.diagnostics.broken_tasks import outlying_tasks
 from difficulty.traffic.outcomes import Outcomes
 

@@ -3,8 +3,8 @@
     python -m benchmarks.text_view tools.parquet mmlu.parquet
 
 Each file is traffic that ``difficulty ingest`` wrote. Recipe ``fast`` is trained on four folds (80
-% to fit, 20 % to calibrate, by group) and scores the fifth, as :mod:`benchmarks.protocol` has it;
-at most 3,000 requests of a file are used. Printed are APGR with its interval and, paired, the
+% to fit, 20 % to calibrate, by group) and scores the fifth, as :mod:`benchmarks.lib.protocol` has
+it; at most 3,000 requests of a file are used. Printed are APGR with its interval and, paired, the
 difference to the view as it is. Tasks are not told.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.protocol import BenchmarkSet, apgr, difference, draw, estimate
+from benchmarks.lib.protocol import BenchmarkSet, apgr, difference, draw, estimate
 from difficulty.encoders.base import Encoder
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe

@@ -24,11 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from benchmarks.protocol import BenchmarkSet, FloatArray, apgr, read_traffic
-from benchmarks.recipes import Trainer
+from benchmarks.lib.protocol import BenchmarkSet, FloatArray, apgr, read_traffic
+from benchmarks.lib.recipes import Trainer
 from difficulty.model.difficulty import DifficultyModel, continued
-from difficulty.stages.scoring import Tokenized
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import Tokenized
 from difficulty.training.assemble import build_model, known_tasks, labelled
 from difficulty.training.shipped import find_recipe
 
@@ -161,10 +161,10 @@ def judged(
     picked = new.tokens.at(asked)
     return {
         known: {
-            name: value_of(model.predict(picked.ids, told).difficulty_score, new.data, asked)
+            name: value_of(model.predict(picked.ids, tasks).difficulty_score, new.data, asked)
             for name, model in models.items()
         }
-        for known, told in zip(KNOWN, (None, picked.tasks), strict=True)
+        for known, tasks in zip(KNOWN, (None, picked.tasks), strict=True)
     }
 
 

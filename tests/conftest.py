@@ -1,7 +1,10 @@
 import importlib.util
 import logging
 import os
+import re
 import shutil
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -76,6 +79,26 @@ def _missing(reason: str) -> NoReturn:
     if os.environ.get("DIFFICULTY_REQUIRE_PROGRAMS"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+STARTING = re.compile(r"^(?:import|from) (?:subprocess|multiprocessing)\b", re.MULTILINE)
+"""A file with such a line has tests that start programs or servers."""
+QUICK = {"test_docs.py", "test_quick_tests.py", "test_repository.py"}
+"""Files whose programs only import the package, or ask git."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by markers
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Mark the tests that start a process, which the quick loop leaves out."""
+    for item in items:
+        named = any(item.get_closest_marker(name) for name in ("gateway", "node", "browser"))
+        if named or _starts_programs(item.path):
+            item.add_marker("process")
+
+
+@cache
+def _starts_programs(path: Path) -> bool:
+    return path.name not in QUICK and bool(STARTING.search(path.read_text(encoding="utf-8")))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -112,7 +112,7 @@ def train_on(traffic, out, encoder, **changes):
         out,
         recipe=recipe_of(encoder, **changes),
         encoder=StaticEncoder.load(encoder),
-        n_draws=DRAWS,
+        draws=DRAWS,
     )
 
 
@@ -133,7 +133,7 @@ def train_with_transformer(journey, folder, form, **encoder):
         encoder=found,
         more_labels=False,
         unseen_tasks=False,
-        n_draws=DRAWS,
+        draws=DRAWS,
     )
     return folder / "run"
 
@@ -146,7 +146,7 @@ def make_journey(folder):
     ingest([source], traffic)
     encoder = write_word_encoder(folder / "encoder", rows)
     train_on(traffic, run, encoder)
-    ship(run, bundle, n_draws=DRAWS)
+    ship(run, bundle, draws=DRAWS)
     return Journey(
         source, traffic, encoder, write_recipe(folder / "small.toml", encoder), run, bundle
     )

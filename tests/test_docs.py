@@ -3,6 +3,7 @@ from them and checked.
 """
 
 import json
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -19,7 +20,7 @@ from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest
 from difficulty.bundle.policy import CutOffs, Early
 from difficulty.cli.app import build_app
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation import FIGURES
+from difficulty.evaluation import REPORTED
 from difficulty.events import Call, DecisionEvent
 from difficulty.form import Form
 from difficulty.recipe import Recipe
@@ -234,7 +235,7 @@ FIELDS = [
         for kind in (DecisionEvent, Call)
         for name in kind.__dataclass_fields__
     ),
-    *(("metrics.md", name) for name in FIGURES),
+    *(("metrics.md", name) for name in REPORTED),
     *(("thresholds.md", name) for name in OBJECTIVES),
 ]
 
@@ -297,14 +298,36 @@ def test_commands_page_is_up_to_date():
 
 def test_links_between_pages_lead_somewhere():
     broken = []
-    for path in (REPOSITORY / "README.md", *DOCS.glob("*.md")):
-        for target in re.findall(r"\]\(([^)\s]+)\)", PAGES.get(path.name, "")):
+    others = (
+        REPOSITORY / name for name in ("CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md")
+    )
+    for path in (REPOSITORY / "README.md", *others, *DOCS.glob("*.md")):
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
             if (
                 not re.match(r"[a-z]+:|#", target)
                 and not (path.parent / target.partition("#")[0]).exists()
             ):
                 broken.append((path.name, target))
     assert broken == []
+
+
+def test_modules_that_pages_name_are_there():
+    """Paths and dotted names below ``difficulty``; groups of entry points are no modules."""
+    pages = {**PAGES, "CONTRIBUTING.md": (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")}
+    text = "\n".join(pages.values())
+    groups = re.findall(r"`(difficulty\.\w+s)` \|$", PAGES["architecture.md"], flags=re.MULTILINE)
+    names = set(re.findall(r"\bdifficulty(?:\.[A-Za-z_]\w*)+", text)) - {*groups}
+    paths = set(re.findall(r"\bdifficulty(?:/\w+)+(?:\.py)?\b", text))
+    assert [name for name in sorted(names) if not _resolves(name)] == []
+    assert [path for path in sorted(paths) if not (REPOSITORY / path).exists()] == []
+
+
+def _resolves(name):
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def code_of(page):

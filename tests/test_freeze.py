@@ -35,10 +35,12 @@ def digests(demo):
     return digests_of(demo)
 
 
+@pytest.mark.long
 def test_demo_writes_the_same_files(demo):
     assert names_in(demo) == list(OUTLINES)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(OUTLINES))
 def test_file_of_the_demo_is_as_it_was(outlines, digests, name):
     """First what it says, so that a difference is named, then its bytes."""

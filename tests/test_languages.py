@@ -147,9 +147,9 @@ def shipped(request, tmp_path_factory):
         recipe=recipe,
         encoder=found,
         more_labels=False,
-        n_draws=5,
+        draws=5,
     )
-    bundle = ship(run.folder, folder / "scripts-1", n_draws=5, allow_no_signal=True).bundle
+    bundle = ship(run.folder, folder / "scripts-1", draws=5, allow_no_signal=True).bundle
     return Shipped(run, bundle, Router.load(folder / "scripts-1"))
 
 

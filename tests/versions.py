@@ -8,7 +8,7 @@ from itertools import count
 
 from difficulty.bundle import read_bundle, write_bundle
 from difficulty.runtime import Router
-from difficulty.stages.policy import policy_files
+from difficulty.stages.choosing import policy_files
 from tests.conftest import REPOSITORY
 
 SAVED = REPOSITORY / "tests" / "data" / "bundle-format-1-1"

@@ -57,6 +57,7 @@ def evaluate(
     """
     from difficulty.economics import load_price_list
     from difficulty.evaluation.findings import failing
+    from difficulty.metrics import Resampling
     from difficulty.report.console import evaluation_table
     from difficulty.stages.evaluate import evaluate_scorer
 
@@ -69,8 +70,7 @@ def evaluate(
             out_path,
             prices=price_list,
             cache=cache,
-            n_draws=draws,
-            seed=seed,
+            resampling=Resampling(draws, seed),
             show_texts=show_texts,
             economics=economics,
             progress=show,
@@ -148,9 +148,9 @@ def economics(
     from difficulty.economics import load_price_list
     from difficulty.economics.conditions import Answers
     from difficulty.economics.usage import parse_volume
+    from difficulty.metrics import Resampling
     from difficulty.report.console import economics_table
-    from difficulty.stages.economics import weigh_up
-    from difficulty.stages.priced import Question, write_economics
+    from difficulty.stages.economics import Question, weigh_up, write_economics
 
     answers = Answers(
         catch_rate=catch_rate,
@@ -159,7 +159,9 @@ def economics(
         max_quality_loss=max_quality_loss,
     )
     volume = parse_volume(requests_per_month) if requests_per_month else None
-    question = Question(share=share, volume=volume, answers=answers, n_draws=draws, seed=seed)
+    question = Question(
+        share=share, volume=volume, answers=answers, resampling=Resampling(draws, seed)
+    )
     with steps() as show:
         show("weighing up")
         result = weigh_up(traffic, load_price_list(prices), question, bundle_path=bundle)

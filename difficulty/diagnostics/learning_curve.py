@@ -20,7 +20,7 @@ from difficulty.errors import InvalidValueError
 from difficulty.form import SavedForm
 from difficulty.metrics import percentile_interval
 from difficulty.metrics.arrays import FloatArray
-from difficulty.metrics.bootstrap import weight_blocks
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.metrics.ranking import Ranking, area, auroc_of, gap_curve
 
 EXPONENTS = np.linspace(0.1, 0.6, 6)
@@ -285,7 +285,7 @@ def learning_curve(
         )
     blocks = (
         block * held_out.weight
-        for block in weight_blocks(held_out.groups, n_draws=n_draws, rng=rng)
+        for block in Resampling(n_draws).of(held_out.groups, rng=rng).blocks()
     )
     drawn = np.concatenate(
         [np.column_stack([_mean(of_size, block) for of_size in statistics]) for block in blocks]

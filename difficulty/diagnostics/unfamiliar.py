@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.bootstrap import percentile_interval, weight_blocks
+from difficulty.metrics.bootstrap import Resampling, percentile_interval
 from difficulty.metrics.ranking import rank_within
 
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -217,9 +217,10 @@ def _lift(unseen: UnseenTasks, below: float, *, rng: np.random.Generator, n_draw
         )
     rank = rank_within(unseen.score, unseen.fold)
     value = float(_lifts(rank, unseen.outcome, unseen.fold, unseen.weight[None, :])[0])
-    blocks = weight_blocks(unseen.tasks, n_draws=n_draws, rng=rng)
-    draws = np.concatenate(
-        [_lifts(rank, unseen.outcome, unseen.fold, block * unseen.weight) for block in blocks]
+    draws = (
+        Resampling(n_draws)
+        .of(unseen.tasks, rng=rng)
+        .values(lambda weight: _lifts(rank, unseen.outcome, unseen.fold, weight), unseen.weight)
     )
     # A task drawn twice has no lift over itself, so the draws lie lower: they are moved up.
     low, high = percentile_interval(draws - np.mean(draws) + value)

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 
 from difficulty.economics.account import Condition, Curve, Economics, Plot, Verdict
-from difficulty.economics.basis import Basis, Known, draw_ratios, interval, known_month
+from difficulty.economics.basis import Basis, Known, interval, known_month
 from difficulty.economics.conditions import (
     Answers,
     Findings,
@@ -28,9 +28,11 @@ from difficulty.economics.monthly import (
     plan_figures,
 )
 from difficulty.economics.prices import PriceList, Shape
-from difficulty.economics.usage import Arrivals, Requests, Volume, plan_ratios, request_ratios
+from difficulty.economics.usage import Arrivals, Requests, Volume, plan_columns, request_ratios
+from difficulty.evaluation.figures import ratios_at
+from difficulty.evaluation.parts import Ratios, drawn
 from difficulty.metrics.arrays import FloatArray
-from difficulty.metrics.bootstrap import affordable_draws
+from difficulty.metrics.bootstrap import GroupDraws, Resampling
 from difficulty.records import Estimate
 
 _POINTS = 61
@@ -172,12 +174,7 @@ class Setting:
 
 
 def analyse(
-    requests: Requests,
-    prices: PriceList,
-    setting: Setting,
-    *,
-    n_draws: int = 1000,
-    rng: np.random.Generator,
+    requests: Requests, prices: PriceList, setting: Setting, resampling: Resampling
 ) -> Economics:
     """Return the economics of routing.
 
@@ -189,16 +186,16 @@ def analyse(
         What the file has; figures that need more are unknown and say what is missing.
     setting : Setting
         What is asked.
-    n_draws : int
-        Bootstrap draws of whole groups.
-    rng : numpy.random.Generator
-        Source of chance.
+    resampling : Resampling
+        Draws of whole groups, and of a month's volume.
     """
-    n_draws = affordable_draws(len(requests.outcomes), n_draws)
-    means = _means(requests, prices, setting.answers, n_draws=n_draws, rng=rng)
+    resampling = resampling.affordable(len(requests.scored))
+    rng = resampling.generator()
+    draws = resampling.of(requests.scored.groups, rng=rng)
+    means = _means(requests, prices, setting.answers, draws)
     basis = _with_outcomes(_with_catch_rate(setting), means)
     known = known_month(
-        prices, setting.arrivals, volume=setting.volume, basis=basis, n_draws=n_draws, rng=rng
+        prices, setting.arrivals, volume=setting.volume, basis=basis, chance=rng.random(len(draws))
     )
     flows = {plan: flow_of(means.below(plan), known) for plan in requests.plans}
     options = {plan: _options(flow, known, setting.answers) for plan, flow in flows.items()}
@@ -221,38 +218,32 @@ def analyse(
         notes=(
             *setting.notes,
             *_beside(options, means, known, setting.answers),
-            *_notes(prices, setting, n_draws),
+            *_notes(prices, setting, len(draws)),
         ),
         plot=break_even_plot(main, known.volume),
     )
 
 
-def _means(
-    requests: Requests,
-    prices: PriceList,
-    answers: Answers,
-    *,
-    n_draws: int,
-    rng: np.random.Generator,
-) -> Means:
+def _means(requests: Requests, prices: PriceList, answers: Answers, draws: GroupDraws) -> Means:
     """Return means over all requests and, below the name of each plan, over those it keeps; all see
     the same draws.
     """
     catch_rate = answers.catch_rate or 0.0
-    ratios = request_ratios(requests)
-    for plan, kept in requests.plans.items():
-        made = plan_ratios(requests, kept, catch_rate=catch_rate, frontier=prices.frontier)
-        ratios |= {f"{plan}.{name}": part for name, part in made.items()}
-    drawn = draw_ratios(
-        ratios, weight=requests.outcomes.weight, groups=requests.groups, n_draws=n_draws, rng=rng
-    )
+    rows, ratios = np.arange(len(requests.scored)), request_ratios(requests)
+    columns = plan_columns(requests, catch_rate=catch_rate, frontier=prices.frontier)
+    for plan, sent in requests.plans.items():
+        figures = ratios_at(columns, sent, rows)
+        ratios |= {f"{plan}.{name}": figure for name, figure in figures.items()}
+    part = Ratios.of(rows, ratios)
+    points, resampled = drawn(part, draws, requests.scored.outcomes.weight)
+    values = {name: np.append(points[name], resampled[name]) for name in ratios}
     if catch_rate == 0.0:  # nothing is caught, also of requests with unknown outcomes
-        drawn |= {
-            name: np.zeros(1 + n_draws)
-            for name in drawn
+        values |= {
+            name: np.zeros(1 + len(draws))
+            for name in values
             if name.partition(".")[2] in ("caught_share", "caught_spend_share")
         }
-    return Means(drawn, {name: part.n for name, part in ratios.items()})
+    return Means(values, part.n)
 
 
 def _with_catch_rate(setting: Setting) -> Basis:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from difficulty.economics.prices import (
     HOURS_A_MONTH,
@@ -19,32 +18,13 @@ from difficulty.economics.prices import (
     TrafficShape,
 )
 from difficulty.economics.usage import Arrivals, Volume, draw_volume
-from difficulty.metrics.arrays import FloatArray, Ratio
-from difficulty.metrics.bootstrap import percentile_interval, weight_blocks
+from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.bootstrap import percentile_interval
 from difficulty.records import Estimate
 from difficulty.traffic.table import Tokens
 
 _NEVER = 1e200
 """Stands for infinity where quantiles are interpolated."""
-
-
-def draw_ratios(
-    ratios: Mapping[str, Ratio],
-    *,
-    weight: FloatArray,
-    groups: NDArray[np.str_],
-    n_draws: int,
-    rng: np.random.Generator,
-) -> dict[str, FloatArray]:
-    """Return each ratio and its bootstrap draws, as arrays of shape (1 + n_draws,); all ratios see
-    the same draws of whole groups.
-    """
-    parts = {name: [part.value(weight[None, :])] for name, part in ratios.items()}
-    for block in weight_blocks(groups, n_draws=n_draws, rng=rng):
-        weighted = block * weight
-        for name, part in ratios.items():
-            parts[name].append(part.value(weighted))
-    return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def interval(drawn: FloatArray) -> tuple[float, float]:
@@ -234,11 +214,10 @@ def known_month(
     *,
     volume: Volume | None,
     basis: Basis,
-    n_draws: int,
-    rng: np.random.Generator,
+    chance: FloatArray,
 ) -> Known:
     """Return what is known; ``volume`` is the user's answer and goes before the price list's and
-    the traffic's.
+    the traffic's, ``chance`` spreads the draws over its range.
     """
     if prices.frontier is None:
         basis = basis.with_(
@@ -247,7 +226,7 @@ def known_month(
             }
         )
     hosting, basis = _hosting(prices, basis)
-    found, basis = _volume(prices.traffic, arrivals, volume, basis)
+    requests, basis = _volume(prices.traffic, arrivals, volume, basis)
     peak, basis = _peak(prices.traffic, arrivals, basis)
     active, basis = _active_hours(prices.traffic, basis)
     per_request, fixed, basis = _scorer(prices, basis)
@@ -257,7 +236,7 @@ def known_month(
         )
     return Known(
         prices=replace(prices, hosting=hosting),
-        volume=draw_volume(found, n_draws=n_draws, rng=rng),
+        volume=draw_volume(requests, chance),
         peak_to_mean=peak,
         active_hours=active,
         scorer_per_request=per_request,

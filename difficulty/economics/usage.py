@@ -6,18 +6,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from difficulty.economics.prices import HOURS_A_MONTH, TokenPrice
-from difficulty.errors import InvalidValueError, TooFewSamplesError
+from difficulty.errors import InvalidValueError
+from difficulty.evaluation.figures import Columns
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, Ratio, ratio
-from difficulty.metrics.routing import kept_with_fallback
-from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Tokens
 
 
@@ -27,78 +26,78 @@ class Requests:
 
     Attributes
     ----------
+    scored : ScoredTraffic
+        What both models did on n requests; its costs and catch rate are not read.
     tokens : Tokens
         Counts, NaN where unknown.
-    outcomes : Outcomes
-        What both models did, NaN where unknown.
-    groups : ndarray of shape (n,)
-        Requests of one group are resampled together.
     plans : mapping of str to ndarray of shape (n,)
-        Plan, and the probability in [0, 1] that it keeps each request on the cheap model.
+        Plan, and the probability in [0, 1] that it sends each request to the frontier model.
     """
 
+    scored: ScoredTraffic
     tokens: Tokens
-    outcomes: Outcomes
-    groups: NDArray[np.str_]
     plans: Mapping[str, FloatArray]
 
     def __post_init__(self) -> None:
-        n = len(self.outcomes)
-        if not n:
-            raise TooFewSamplesError("economics needs requests: got none. Pass other traffic.")
-        for name, kept in self.plans.items():
-            if kept.shape != (n,) or not ((kept >= 0.0) & (kept <= 1.0)).all():
+        n = len(self.scored)
+        for name, sent in self.plans.items():
+            if sent.shape != (n,) or not ((sent >= 0.0) & (sent <= 1.0)).all():
                 raise InvalidValueError(
                     f"plan {name!r}",
-                    kept.shape,
+                    sent.shape,
                     rule=f"be a probability for each of the {n:,} requests",
                 )
 
 
 def request_ratios(requests: Requests) -> dict[str, Ratio]:
     """Return means over all requests, whatever the plan."""
-    outcomes = requests.outcomes
-    better = np.where(np.isnan(outcomes.gain), np.nan, outcomes.gain <= 0.0)
+    tokens, outcomes = requests.tokens, requests.scored.outcomes
+    gain, cheap = outcomes.gain, outcomes.cheap_quality
     return {
-        "prompt_tokens": ratio(requests.tokens.prompt),
-        "cheap_tokens": ratio(requests.tokens.cheap),
-        "frontier_tokens": ratio(requests.tokens.frontier),
-        "gain_free_share": ratio(better),
-        "cheap_passing_share": ratio(
-            np.where(np.isnan(outcomes.cheap_quality), np.nan, outcomes.cheap_quality >= 0.5)
-        ),
+        "prompt_tokens": ratio(tokens.prompt),
+        "cheap_tokens": ratio(tokens.cheap),
+        "frontier_tokens": ratio(tokens.frontier),
+        "gain_free_share": ratio(np.where(np.isnan(gain), np.nan, gain <= 0.0)),
+        "cheap_passing_share": ratio(np.where(np.isnan(cheap), np.nan, cheap >= 0.5)),
     }
 
 
-def plan_ratios(
-    requests: Requests, kept: FloatArray, *, catch_rate: float, frontier: TokenPrice | None
-) -> dict[str, Ratio]:
-    """Return what a plan does.
+def plan_columns(
+    requests: Requests, *, catch_rate: float, frontier: TokenPrice | None
+) -> dict[str, Columns]:
+    """Return the figures of plans.
 
     Token counts are per request of the whole traffic. Qualities are of kept requests;
     ``caught_spend_share`` is the part of what they cost on the frontier model that is paid after
     all, as their cheap answers were caught. It is a ratio of its own, so that requests with unknown
     outcomes take no part in it, rather than count as good.
     """
-    tokens, outcomes = requests.tokens, requests.outcomes
-    cheap, best = outcomes.cheap_quality, outcomes.frontier_quality
-    cost = (
-        np.full(len(kept), np.nan)
+    tokens, outcomes = requests.tokens, requests.scored.outcomes
+    best, each = outcomes.frontier_quality, outcomes.per_request
+    spend = (
+        np.full(len(best), np.nan)
         if frontier is None
         else tokens.prompt * frontier.input + tokens.frontier * frontier.output
     )
-    after = kept_with_fallback(cheap, best, np.zeros(len(kept)), cost, catch_rate=catch_rate)
+    after = replace(requests.scored, catch_rate=catch_rate).kept
+
+    def over_all(values: FloatArray) -> Columns:
+        return Columns.of(known=values, kept=(values, 1.0), sent=(0.0, 1.0))
+
+    def over_kept(values: FloatArray, of: FloatArray | float = 1.0) -> Columns:
+        return Columns.of(known=values, kept=(values, of), sent=(0.0, 0.0))
+
     return {
-        "kept_share": ratio(kept * outcomes.per_request, outcomes.per_request),
-        "kept_prompt_tokens": ratio(kept * tokens.prompt),
-        "kept_cheap_tokens": ratio(kept * tokens.cheap),
-        "kept_frontier_tokens": ratio(kept * tokens.frontier),
-        "cheap_quality": ratio(kept * cheap, kept),
-        "frontier_quality": ratio(kept * best, kept),
-        "quality_after": ratio(kept * after.quality, kept),
-        "quality_lost": ratio(kept * (best - after.quality), kept),
-        "caught_share": ratio(kept * after.caught, kept),
-        "caught_spend_share": ratio(kept * after.caught * cost, kept * cost),
+        "kept_share": Columns.of(known=each, kept=(each, each), sent=(0.0, each)),
+        "kept_prompt_tokens": over_all(tokens.prompt),
+        "kept_cheap_tokens": over_all(tokens.cheap),
+        "kept_frontier_tokens": over_all(tokens.frontier),
+        "cheap_quality": over_kept(outcomes.cheap_quality),
+        "frontier_quality": over_kept(best),
+        "quality_after": over_kept(after.quality),
+        "quality_lost": over_kept(best - after.quality),
+        "caught_share": over_kept(after.caught),
+        "caught_spend_share": over_kept(after.caught * spend, spend),
     }
 
 
@@ -130,17 +129,17 @@ class Arrivals(NamedTuple):
         all its requests. The peak is the busiest hour of the day over the mean one, times the same
         of the days of the week; for it 240 requests are needed.
         """
-        known = [
+        timed = [
             (time, group) for time, group in zip(times, groups, strict=True) if time is not None
         ]
-        moments = [time for time, _ in known]
-        days = (max(moments) - min(moments)).total_seconds() / 86_400.0 if known else 0.0
+        moments = [time for time, _ in timed]
+        days = (max(moments) - min(moments)).total_seconds() / 86_400.0 if timed else 0.0
         if days < _LEAST_DAYS:
             return cls(None, None, days)
-        sizes = np.array(list(Counter(group for _, group in known).values()), dtype=np.float64)
+        sizes = np.array(list(Counter(group for _, group in timed).values()), dtype=np.float64)
         spread = 1.96 * float(np.sqrt(np.sum(sizes**2)))
         months = days * 24.0 / HOURS_A_MONTH
-        n = len(known)
+        n = len(timed)
         volume = Volume(max(n - spread, 1.0) / months, (n + spread) / months)
         peak = _busiest([time.hour for time in moments], 24) * _busiest(
             [time.weekday() for time in moments], 7
@@ -171,15 +170,14 @@ def parse_volume(text: str) -> Volume:
     return Volume(ends[0], ends[-1])
 
 
-def draw_volume(volume: Volume | None, *, n_draws: int, rng: np.random.Generator) -> FloatArray:
+def draw_volume(volume: Volume | None, chance: FloatArray) -> FloatArray:
     """Return the middle of the range and draws that are spread evenly over it, shape (1 +
-    n_draws,); NaN where it is not known.
+    n_draws,); NaN where it is not known. ``chance`` holds even draws from [0, 1).
     """
     if volume is None:
-        return np.full(1 + n_draws, np.nan)
-    return np.append(
-        (volume.low + volume.high) / 2.0, rng.uniform(volume.low, volume.high, n_draws)
-    )
+        return np.full(1 + len(chance), np.nan)
+    low, high = volume
+    return np.append((low + high) / 2.0, low + (high - low) * chance)
 
 
 def _busiest(values: Sequence[int], n: int) -> float:

@@ -1,17 +1,20 @@
 """Scores and outcomes to figures with intervals, beside baselines and by slice."""
 
 from difficulty.evaluation.baselines import TaskMeans
+from difficulty.evaluation.figures import FIGURES, Columns
 from difficulty.evaluation.findings import Finding, Provenance
-from difficulty.evaluation.measure import FIGURES, evaluate
+from difficulty.evaluation.measure import REPORTED, evaluate
 from difficulty.evaluation.result import Evaluation, metrics_text, read_metrics, write_metrics
-from difficulty.evaluation.scored import Judged, Target
+from difficulty.evaluation.scored import ScoredTraffic, Target
 
 __all__ = [
     "FIGURES",
+    "Columns",
     "Evaluation",
     "Finding",
-    "Judged",
     "Provenance",
+    "REPORTED",
+    "ScoredTraffic",
     "Target",
     "TaskMeans",
     "evaluate",

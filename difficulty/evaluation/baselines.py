@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from difficulty.errors import TooFewSamplesError
-from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.figures import columns_of
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, ratio
 from difficulty.metrics.routing import sent_at_share
@@ -97,7 +98,7 @@ class TaskMeans(SavedForm):
 
 
 def baselines_of(
-    judged: Judged,
+    scored: ScoredTraffic,
     *,
     task_means: TaskMeans | None = None,
     others: Mapping[str, FloatArray] | None = None,
@@ -109,19 +110,18 @@ def baselines_of(
     fails): no score can do better. ``task_mean`` is there only when task means were learnt,
     ``others`` when they were given.
     """
-    n = len(judged)
-    scores: dict[str, FloatArray] = {
-        "random": np.zeros(n),
-        "length": np.asarray(judged.n_tokens, dtype=np.float64),
-    }
+    n = len(scored)
+    scores: dict[str, FloatArray] = {"random": np.zeros(n)}
+    if scored.n_tokens is not None:
+        scores["length"] = np.asarray(scored.n_tokens, dtype=np.float64)
     if task_means is not None:
-        scores["task_mean"] = task_means.of(judged.tasks)
+        scores["task_mean"] = task_means.of(scored.tasks)
     scores |= others or {}
-    gain = judged.outcomes.gain
-    scores["oracle"] = judged.outcomes.cheap_failure if np.isnan(gain).all() else gain
-    share = _share(judged)
+    gain = scored.outcomes.gain
+    scores["oracle"] = scored.outcomes.cheap_failure if np.isnan(gain).all() else gain
+    share = _share(scored)
     ranked = {
-        name: Baseline(score, _sent(score, share, judged.outcomes.weight))
+        name: Baseline(score, _sent(score, share, scored.outcomes.weight))
         for name, score in scores.items()
     }
     fixed = {
@@ -135,14 +135,13 @@ def baselines_of(
     }
 
 
-def _share(judged: Judged) -> float | None:
+def _share(scored: ScoredTraffic) -> float | None:
     """Return the share of requests that the threshold sends to the frontier model."""
-    per_request, weight = judged.outcomes.per_request, judged.outcomes.weight
-    return (
-        None
-        if judged.sent is None
-        else float(ratio(judged.sent * per_request, per_request).value(weight))
-    )
+    sent = scored.sent
+    if sent is None:
+        return None
+    columns = columns_of(scored, ["frontier_share"])["frontier_share"]
+    return float(columns.at(sent, np.arange(len(scored))).value(scored.outcomes.weight))
 
 
 def _sent(score: FloatArray, share: float | None, weight: FloatArray) -> FloatArray | None:

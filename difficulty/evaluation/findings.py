@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
 from difficulty.records import Estimate
 
@@ -104,7 +104,7 @@ class Evidence:
 
     Attributes
     ----------
-    judged : Judged
+    scored : ScoredTraffic
     overall : mapping of str to Estimate
         Figures of all judged requests.
     counts : mapping of str to int
@@ -114,7 +114,7 @@ class Evidence:
         test split.
     """
 
-    judged: Judged
+    scored: ScoredTraffic
     overall: Mapping[str, Estimate]
     counts: Mapping[str, int]
     provenance: Provenance | None = None
@@ -134,7 +134,7 @@ def few_samples(evidence: Evidence) -> Finding | None:
     """There are too few requests, groups, or requests of one outcome, for the intervals to be
     relied on.
     """
-    needed = evidence.judged.needed
+    needed = evidence.scored.needed
     numbers = {
         "requests": evidence.counts["requests"],
         "groups": evidence.counts["groups"],
@@ -202,7 +202,7 @@ def suspicious_labels(evidence: Evidence) -> Finding | None:
     suspicious.
     """
     count = evidence.provenance.suspicious if evidence.provenance else None
-    n = len(evidence.judged)
+    n = len(evidence.scored)
     if not count or count < MANY_SUSPICIOUS * n:
         return None
     return Finding(
@@ -230,7 +230,7 @@ def selection_bias(evidence: Evidence) -> list[Finding]:
                     " look: figures hold for what it let through, not for all requests. Log the"
                     " propensity of the route, or add outcomes of both models."
                 ),
-                numbers={"selected": known.selected, "requests": len(evidence.judged)},
+                numbers={"selected": known.selected, "requests": len(evidence.scored)},
             )
         )
     if known and known.certain:
@@ -243,7 +243,7 @@ def selection_bias(evidence: Evidence) -> list[Finding]:
                     " outcome could not be seen: no weight makes up for that. Send a small share"
                     " of every kind of request each way."
                 ),
-                numbers={"certain": known.certain, "requests": len(evidence.judged)},
+                numbers={"certain": known.certain, "requests": len(evidence.scored)},
             )
         )
     return found
@@ -290,7 +290,7 @@ def same_ids(evidence: Evidence) -> Finding | None:
             " text. If they are the same requests, edited, leave them out; if not, give requests"
             " ids that are unique across files."
         ),
-        numbers={"same_ids": known.same_ids, "requests": len(evidence.judged)},
+        numbers={"same_ids": known.same_ids, "requests": len(evidence.scored)},
     )
 
 
@@ -305,10 +305,10 @@ def threshold_on_judged_data(evidence: Evidence) -> Finding | None:
         name="threshold_on_judged_data",
         severity="error",
         message=(
-            f"The threshold was chosen on {known.threshold_rows:,} of the {len(evidence.judged):,}"
+            f"The threshold was chosen on {known.threshold_rows:,} of the {len(evidence.scored):,}"
             " judged requests: figures at the threshold flatter it. Judge on other traffic."
         ),
-        numbers={"threshold_rows": known.threshold_rows, "requests": len(evidence.judged)},
+        numbers={"threshold_rows": known.threshold_rows, "requests": len(evidence.scored)},
     )
 
 
@@ -336,7 +336,7 @@ LARGEST_ECE = 0.05
 
 def equal_scores(evidence: Evidence) -> Finding | None:
     """All scores are equal, so every request that no other rule settles goes the same way."""
-    score = evidence.judged.difficulty_score
+    score = evidence.scored.difficulty_score
     if len(score) < 2 or np.ptp(score) > 0.0:
         return None
     return Finding(

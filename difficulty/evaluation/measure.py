@@ -9,33 +9,33 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
-from difficulty.evaluation.figures import (
+from difficulty.evaluation.figures import Columns, columns_of, ratios_at, why_undefined
+from difficulty.evaluation.findings import Evidence, Provenance, findings_of
+from difficulty.evaluation.parts import (
     Draws,
     Part,
     Ratios,
     calibration,
     drawn,
     ranked_figures,
-    routed_at,
     values_of,
 )
-from difficulty.evaluation.findings import Evidence, Provenance, findings_of
 from difficulty.evaluation.result import Evaluation
-from difficulty.evaluation.scored import Judged, Routed, routed_figures, why_undefined
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import slice_rows, too_small
 from difficulty.evaluation.tradeoff import CurvePart
 from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
 from difficulty.metrics.arrays import FloatArray, IntArray, ratio
 from difficulty.metrics.bootstrap import (
     GroupDraws,
-    affordable_draws,
+    Resampling,
     debiased_interval,
     group_codes,
     percentile_interval,
 )
 from difficulty.records import Estimate
 
-FIGURES = (
+REPORTED = (
     "auroc", "apgr", "cpt_50", "cpt_80", "brier", "ece", "routing_precision", "routing_recall",
     "frontier_share", "quality", "cost",
     "gap_recovered", "risk", "cheap_route_precision", "brier_frontier", "ece_frontier",
@@ -59,10 +59,9 @@ class _Set:
 
 
 def evaluate(
-    judged: Judged,
+    scored: ScoredTraffic,
+    resampling: Resampling,
     *,
-    n_draws: int = 1000,
-    rng: np.random.Generator,
     task_means: TaskMeans | None = None,
     others: Mapping[str, FloatArray] | None = None,
     provenance: Provenance | None = None,
@@ -77,14 +76,11 @@ def evaluate(
 
     Parameters
     ----------
-    judged : Judged
+    scored : ScoredTraffic
         Scores and outcomes, of requests that neither training nor the choice of the threshold has
         seen.
-    n_draws : int
-        Bootstrap draws; lowered where the requests are so many that the work would grow out of hand
-        (see :func:`difficulty.metrics.affordable_draws`).
-    rng : numpy.random.Generator
-        Source of chance for the draws.
+    resampling : Resampling
+        Draws are lowered where the requests are so many that the work would grow out of hand.
     task_means : TaskMeans, optional
         Means learnt on the fit split, for the baseline ``task_mean``.
     others : mapping of str to ndarray of shape (n,), optional
@@ -96,88 +92,86 @@ def evaluate(
     -------
     Evaluation
     """
-    n_draws = affordable_draws(len(judged), n_draws)
-    slices = slice_rows(judged)
-    baselines = baselines_of(judged, task_means=task_means, others=others)
-    routed = routed_figures(judged)
-    bins, curve = calibration_parts(judged), CurvePart.of(judged)
-    sets: dict[_Key, _Set] = {("overall",): _judged_set(judged, routed, np.arange(len(judged)))}
+    resampling = resampling.affordable(len(scored))
+    slices = slice_rows(scored)
+    baselines = baselines_of(scored, task_means=task_means, others=others)
+    columns = columns_of(scored)
+    bins, curve = calibration_parts(scored), CurvePart.of(scored, columns)
+    sets: dict[_Key, _Set] = {("overall",): _score_set(scored, columns, np.arange(len(scored)))}
     sets |= {
-        ("slice", kind, name): _slice_set(judged, routed, rows)
+        ("slice", kind, name): _slice_set(scored, columns, rows)
         for kind, parts in slices.items()
         for name, rows in parts.items()
     }
     sets |= {
-        ("baseline", name): _baseline_set(judged, routed, baseline)
+        ("baseline", name): _baseline_set(scored, columns, baseline)
         for name, baseline in baselines.items()
     }
-    draws, weight = GroupDraws.of(judged.groups, n_draws=n_draws, rng=rng), judged.outcomes.weight
-    with threadpool_limits(
-        1, user_api="blas"
-    ):  # the products are small: threads would wait for each other
-        points, resampled = _resampled(judged, sets, draws)
+    draws, weight = resampling.of(scored.groups), scored.outcomes.weight
+    # The products are small: threads would wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        points, resampled = _resampled(scored, sets, draws)
         along = curve.curve(*drawn(curve, draws, weight))
-    made = {key: _estimates(wanted, points[key], resampled[key]) for key, wanted in sets.items()}
-    overall, counts = made["overall",], _counts(judged)
-    evidence = Evidence(judged=judged, overall=overall, counts=counts, provenance=provenance)
+    figures = {key: _estimates(wanted, points[key], resampled[key]) for key, wanted in sets.items()}
+    overall, counts = figures["overall",], _counts(scored)
+    evidence = Evidence(scored=scored, overall=overall, counts=counts, provenance=provenance)
     return Evaluation(
-        target=judged.target,
-        threshold=judged.threshold,
+        target=scored.target,
+        threshold=scored.threshold,
         overall=overall,
         slices={
-            kind: {name: made["slice", kind, name] for name in parts}
+            kind: {name: figures["slice", kind, name] for name in parts}
             for kind, parts in slices.items()
         },
-        baselines={name: made["baseline", name] for name in baselines},
+        baselines={name: figures["baseline", name] for name in baselines},
         counts=counts,
-        notes=_notes(judged, n_draws),
-        n_draws=n_draws,
-        curve=along if judged.threshold is None else along.through(judged.threshold, overall),
-        baseline_curves=baseline_curves(judged, baselines),
+        notes=_notes(scored, len(draws)),
+        n_draws=len(draws),
+        curve=along if scored.threshold is None else along.through(scored.threshold, overall),
+        baseline_curves=baseline_curves(scored, baselines, columns),
         calibration={name: part.bins(*drawn(part, draws, weight)) for name, part in bins.items()},
-        histogram=score_histogram(judged),
+        histogram=score_histogram(scored),
         findings=findings_of(evidence),
     )
 
 
-def _judged_set(judged: Judged, routed: Mapping[str, Routed], rows: IntArray) -> _Set:
+def _score_set(scored: ScoredTraffic, columns: Mapping[str, Columns], rows: IntArray) -> _Set:
     """Return the figures of the score itself on some requests."""
-    sent, gain = judged.sent, judged.outcomes.gain
-    ratios = {"gap": ratio(gain[rows])} | ({} if sent is None else routed_at(routed, sent, rows))
+    sent, gain = scored.sent, scored.outcomes.gain
+    ratios = {"gap": ratio(gain[rows])} | ({} if sent is None else ratios_at(columns, sent, rows))
     parts = [
-        *ranked_figures(judged.difficulty_score, rows, gain=gain, label=judged.needed),
-        *calibration(judged, rows),
+        *ranked_figures(scored.difficulty_score, rows, gain=gain, label=scored.needed),
+        *calibration(scored, rows),
         Ratios.of(rows, ratios),
     ]
     names = [
         name
-        for name in FIGURES
-        if judged.p_frontier_fails is not None or not name.endswith("_frontier")
+        for name in (*REPORTED, *(name for name in columns if name not in REPORTED))
+        if scored.p_frontier_fails is not None or not name.endswith("_frontier")
     ]
     return _Set(parts, names, routed=sent is not None)
 
 
-def _slice_set(judged: Judged, routed: Mapping[str, Routed], rows: IntArray) -> _Set:
+def _slice_set(scored: ScoredTraffic, columns: Mapping[str, Columns], rows: IntArray) -> _Set:
     """Return the figures of a slice, marked where it is too small."""
-    needed = judged.needed[rows]
+    needed = scored.needed[rows]
     note = too_small(len(rows), int(np.nansum(needed)), int(np.nansum(1.0 - needed)))
-    return replace(_judged_set(judged, routed, rows), note=note)
+    return replace(_score_set(scored, columns, rows), note=note)
 
 
-def _baseline_set(judged: Judged, routed: Mapping[str, Routed], baseline: Baseline) -> _Set:
+def _baseline_set(
+    scored: ScoredTraffic, columns: Mapping[str, Columns], baseline: Baseline
+) -> _Set:
     """Return the figures of a baseline."""
-    rows = np.arange(len(judged))
+    rows = np.arange(len(scored))
     parts = (
         []
         if baseline.score is None
-        else ranked_figures(baseline.score, rows, gain=judged.outcomes.gain)
+        else ranked_figures(baseline.score, rows, gain=scored.outcomes.gain)
     )
     if baseline.sent is not None:
-        parts.append(
-            Ratios.of(
-                rows, routed_at({name: routed[name] for name in _ROUTED}, baseline.sent, rows)
-            )
-        )
+        routed = {name: columns[name] for name in _ROUTED}
+        parts.append(Ratios.of(rows, ratios_at(routed, baseline.sent, rows)))
     names = _ROUTED if baseline.score is None else _RANKED + _ROUTED
     return _Set(
         parts,
@@ -187,22 +181,20 @@ def _baseline_set(judged: Judged, routed: Mapping[str, Routed], baseline: Baseli
 
 
 def _resampled(
-    judged: Judged, sets: dict[_Key, _Set], draws: GroupDraws
+    scored: ScoredTraffic, sets: dict[_Key, _Set], draws: GroupDraws
 ) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
     """Return all figures on the data itself and in each draw, baselines with the score's difference
     to them; all see the same draws.
     """
-    made = {
-        key: values_of(wanted.parts, draws, judged.outcomes.weight) for key, wanted in sets.items()
-    }
-    for key, theirs in made.items():
+    weight = scored.outcomes.weight
+    figures = {key: values_of(wanted.parts, draws, weight) for key, wanted in sets.items()}
+    for key, theirs in figures.items():
         if key[0] == "baseline":
-            for ours, other in zip(made["overall",], theirs, strict=True):
+            for ours, other in zip(figures["overall",], theirs, strict=True):
                 both = [name for name in _COMPARED if name in ours and name in other]
                 other |= {f"{name}_difference": ours[name] - other[name] for name in both}
-    return {key: points for key, (points, _) in made.items()}, {
-        key: values for key, (_, values) in made.items()
-    }
+    points, resampled = ({key: both[side] for key, both in figures.items()} for side in (0, 1))
+    return points, resampled
 
 
 def _estimates(wanted: _Set, points: Draws, draws: Draws) -> dict[str, Estimate]:
@@ -238,31 +230,31 @@ def _estimate(
     return Estimate(value=value, low=low, high=high, n=n, note=note)
 
 
-def _counts(judged: Judged) -> dict[str, int]:
+def _counts(scored: ScoredTraffic) -> dict[str, int]:
     """Return how many requests were judged and what is known of them."""
-    outcomes, gain = judged.outcomes, judged.outcomes.gain
+    outcomes, gain = scored.outcomes, scored.outcomes.gain
     return {
-        "requests": len(judged),
-        "groups": int(group_codes(judged.groups).max()) + 1,
+        "requests": len(scored),
+        "groups": int(group_codes(scored.groups).max()) + 1,
         "cheap_known": int((~np.isnan(outcomes.cheap_quality)).sum()),
         "frontier_known": int((~np.isnan(outcomes.frontier_quality)).sum()),
         "gain_known": int((~np.isnan(gain)).sum()),
         "frontier_better": int((gain > 0).sum()),
         "tied": int((gain == 0).sum()),
         "cheap_better": int((gain < 0).sum()),
-        "needed_frontier": int(np.nansum(judged.needed)),
-        "cost_known": int((~np.isnan(judged.cheap_cost + judged.frontier_cost)).sum()),
+        "needed_frontier": int(np.nansum(scored.needed)),
+        "cost_known": int((~np.isnan(scored.cheap_cost + scored.frontier_cost)).sum()),
     }
 
 
-def _notes(judged: Judged, n_draws: int) -> tuple[str, ...]:
+def _notes(scored: ScoredTraffic, n_draws: int) -> tuple[str, ...]:
     """Return what a reader has to know of all the figures."""
     notes = [f"Intervals hold 95 % of {n_draws:,} bootstrap draws of whole groups."]
-    if judged.threshold is None:
+    if scored.threshold is None:
         notes.append("No threshold was given: figures at a threshold are unknown.")
-    if judged.catch_rate is not None:
+    if scored.catch_rate is not None:
         notes.append(
-            f"Validation is taken to catch {judged.catch_rate:.0%} of the cheap model's failures:"
+            f"Validation is taken to catch {scored.catch_rate:.0%} of the cheap model's failures:"
             " quality, gap recovered, cost and risk at the threshold count the fallback."
         )
     return tuple(notes)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import InvalidValueError, RunError
+from difficulty.evaluation.figures import WITHOUT_THRESHOLD
 from difficulty.evaluation.findings import Finding
-from difficulty.evaluation.scored import AT_THRESHOLD, Target
+from difficulty.evaluation.scored import Target
 from difficulty.evaluation.tradeoff import Curve
-from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
+from difficulty.evaluation.views import AlongShare, CalibrationBins, Histogram
 from difficulty.records import Estimate
 from difficulty.storage import whole_file
 
@@ -27,7 +28,6 @@ FORMAT = 1
 Estimates = Mapping[str, Estimate]
 _NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")
 """A list without strings or parts; inside a string there is no line break, so none begins there."""
-_MOVES_WITH_IT = {*AT_THRESHOLD, "quality_difference"}
 _FIXED = ("always_cheap", "always_frontier")
 """Baselines whose figures no threshold changes."""
 
@@ -83,7 +83,7 @@ class Evaluation:
     notes: tuple[str, ...]
     n_draws: int
     curve: Curve | None = None
-    baseline_curves: Mapping[str, Columns] = field(default_factory=dict)
+    baseline_curves: Mapping[str, AlongShare] = field(default_factory=dict)
     calibration: Mapping[str, CalibrationBins] = field(default_factory=dict)
     histogram: Histogram | None = None
     findings: tuple[Finding, ...] = ()
@@ -172,7 +172,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
 
     def cleared(part: Estimates) -> dict[str, Estimate]:
         return {
-            name: Estimate(value=None, note=note) if name in _MOVES_WITH_IT else value
+            name: value if name in WITHOUT_THRESHOLD else Estimate(value=None, note=note)
             for name, value in part.items()
         }
 

@@ -1,107 +1,173 @@
-"""What is judged: scores and probabilities beside the outcomes they were to predict."""
+"""The table of scored requests: what a score said, what is known of both models, and where a policy
+sends each request.
+
+Everything that judges a score or chooses a threshold reads this one table: objectives, operating
+points, evaluation, promotion and economics.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.errors import InvalidValueError
-from difficulty.metrics.arrays import FloatArray, IntArray, Ratio, column, probabilities
+from difficulty.errors import InvalidValueError, TooFewSamplesError
+from difficulty.metrics.arrays import FloatArray, IntArray, column, probabilities
 from difficulty.metrics.routing import Kept, kept_with_fallback
 from difficulty.traffic.outcomes import Outcomes
+from difficulty.traffic.table import Traffic
 
 Target = Literal["benefit", "failure"]
+_FAMILIARITY_EDGES = (0.05, 0.2, 0.5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Judged:
+class Thresholded(Protocol):
+    """A policy, an operating point, or whatever else says above which score requests are sent."""
+
+    @property
+    def threshold(self) -> float:
+        """Requests with a score above it go to the frontier model."""
+
+    @property
+    def task_thresholds(self) -> Mapping[str, float]:
+        """Thresholds of single tasks, in place of ``threshold``."""
+
+
+class Thresholds(NamedTuple):
+    """The least that routes requests."""
+
+    threshold: float
+    task_thresholds: Mapping[str, float] = {}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredTraffic:
     """Scores of n requests with their outcomes.
 
     Attributes
     ----------
     difficulty_score : ndarray of shape (n,)
         Higher = more worth the frontier model.
-    p_cheap_fails : ndarray of shape (n,)
-        Calibrated probability that the cheap model fails.
-    p_frontier_fails : ndarray of shape (n,) or None
-        The same of the frontier model, where trained.
     outcomes : Outcomes
-        What is known of both models; NaN where unknown.
+        What is known of both models, with the weights; NaN where unknown.
     groups : ndarray of shape (n,)
         Requests of one group are resampled together.
     tasks : sequence of n str or None
-        Task of each request.
-    n_tokens : ndarray of shape (n,)
-        Length of each request in tokens.
     cheap_cost, frontier_cost : ndarray of shape (n,)
         What one answer of each model costs, in USD; NaN where unknown.
-    target : {"benefit", "failure"}
-        What the score predicts; decides what "needed the frontier model" means.
-    threshold : float or None
-        Requests with a score above it go to the frontier model; None when none has been chosen.
     fixed : ndarray of shape (n,) or None
         Route that the policy gives without a score: 0 cheap, 1 frontier, NaN where the score
         decides. None: the score decides all.
-    task_thresholds : mapping of str to float
-        Thresholds of single tasks, in place of ``threshold``.
     catch_rate : float or None
         Share of the cheap model's failures that validation catches, after which the frontier model
         answers; None: not known, and figures are those without a fallback.
+    target : {"benefit", "failure"}
+        What the score predicts; decides what "needed the frontier model" means.
+    threshold : float or None
+        What the score is compared with where the traffic is judged; None: not chosen yet.
+    task_thresholds : mapping of str to float
+        Thresholds of single tasks, in place of ``threshold``.
+    p_cheap_fails, p_frontier_fails : ndarray of shape (n,) or None
+        Calibrated probability that a model fails, where the scorer gives it.
+    n_tokens : ndarray of shape (n,) or None
+        Length of each request.
     labels : mapping of str to sequence of n str or None
         Further kinds of slices (script, source, model pair, ...): a name for each request.
     """
 
     difficulty_score: FloatArray
-    p_cheap_fails: FloatArray
-    p_frontier_fails: FloatArray | None
     outcomes: Outcomes
     groups: NDArray[np.str_]
     tasks: Sequence[str | None]
-    n_tokens: IntArray
     cheap_cost: FloatArray
     frontier_cost: FloatArray
-    target: Target
-    threshold: float | None
     fixed: FloatArray | None = None
-    task_thresholds: Mapping[str, float] = field(default_factory=dict)
     catch_rate: float | None = None
+    target: Target = "benefit"
+    threshold: float | None = None
+    task_thresholds: Mapping[str, float] = field(default_factory=dict)
+    p_cheap_fails: FloatArray | None = None
+    p_frontier_fails: FloatArray | None = None
+    n_tokens: IntArray | None = None
     labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.outcomes)
+        if not n:
+            raise TooFewSamplesError(
+                "choosing a threshold needs scored samples: got none. Add calibration samples."
+            )
         column("difficulty_score", self.difficulty_score, n=n)
-        probabilities("p_cheap_fails", self.p_cheap_fails, n=n)
-        if self.p_frontier_fails is not None:
-            probabilities("p_frontier_fails", self.p_frontier_fails, n=n)
-        sizes = {
-            name: len(getattr(self, name))
-            for name in ("groups", "tasks", "n_tokens", "cheap_cost", "frontier_cost")
-        }
-        if self.fixed is not None:
-            sizes["fixed"] = len(self.fixed)
-        sizes |= {f"labels[{name!r}]": len(values) for name, values in self.labels.items()}
-        for name, size in sizes.items():
-            if size != n:
+        for name in ("p_cheap_fails", "p_frontier_fails"):
+            if (values := getattr(self, name)) is not None:
+                probabilities(name, values, n=n)
+        columns = {
+            name: getattr(self, name)
+            for name in ("groups", "tasks", "n_tokens", "cheap_cost", "frontier_cost", "fixed")
+        } | {f"labels[{name!r}]": values for name, values in self.labels.items()}
+        for name, values in columns.items():
+            if values is not None and len(values) != n:
                 raise InvalidValueError(
-                    name, f"{size:,}", rule=f"have one entry for each of the {n:,} requests"
+                    name, f"{len(values):,}", rule=f"have one entry for each of the {n:,} requests"
                 )
         if self.target not in get_args(Target):
             raise InvalidValueError("target", self.target, rule="be 'benefit' or 'failure'")
-        thresholds = {"threshold": self.threshold} | {
-            f"task_thresholds[{name!r}]": cut for name, cut in self.task_thresholds.items()
-        }
-        for name, cut in thresholds.items():
+        cuts = {f"task_thresholds[{name!r}]": cut for name, cut in self.task_thresholds.items()}
+        for name, cut in {"threshold": self.threshold, **cuts}.items():
             if cut is not None and not 0.0 <= cut <= 1.0:
                 raise InvalidValueError(name, cut, rule="be a probability in [0, 1]")
+
+    @classmethod
+    def of(
+        cls,
+        traffic: Traffic,
+        outputs: Mapping[str, NDArray[np.floating]],
+        n_tokens: NDArray[np.int64],
+        *,
+        costs: tuple[FloatArray, FloatArray],
+        target: Target,
+        labels: Mapping[str, Sequence[str | None]] | None = None,
+    ) -> ScoredTraffic:
+        """Return labelled traffic with what a scorer gave for it, before any policy.
+
+        Parameters
+        ----------
+        traffic : Traffic
+            n requests.
+        outputs : mapping of str to ndarray of shape (n,)
+            By the names that models and scorers use.
+        n_tokens : ndarray of shape (n,)
+        costs : pair of ndarray of shape (n,)
+            Of the cheap and the frontier model, NaN where unknown.
+        target : {"benefit", "failure"}
+        labels : mapping of str to sequence of n str or None, optional
+            Kinds of slices; bands of familiarity are added where the scorer gives that.
+        """
+        wide = {name: values.astype(np.float64) for name, values in outputs.items()}
+        familiarity = outputs.get("familiarity")
+        bands = {} if familiarity is None else {"familiarity": _bands(familiarity)}
+        return cls(
+            difficulty_score=wide["difficulty_score"],
+            p_cheap_fails=wide["p_cheap_fails"],
+            p_frontier_fails=wide.get("p_frontier_fails"),
+            outcomes=traffic.outcomes,
+            groups=np.asarray(traffic.split_groups),
+            tasks=traffic.tasks,
+            n_tokens=n_tokens,
+            cheap_cost=costs[0],
+            frontier_cost=costs[1],
+            target=target,
+            labels={**(labels or {}), **bands},
+        )
 
     def __len__(self) -> int:
         return len(self.outcomes)
 
-    @property
+    @cached_property
     def needed(self) -> FloatArray:
         """1 where the request needed the frontier model, else 0; NaN where that is unknown.
 
@@ -112,33 +178,9 @@ class Judged:
             return _above(self.outcomes.gain, 0.0)
         return _above(self.outcomes.cheap_failure, 0.5)
 
-    @property
-    def settled(self) -> FloatArray:
-        """Route that does not move with ``threshold``: that of ``fixed``, else by the task's own
-        threshold; NaN elsewhere.
-        """
-        fixed = np.full(len(self), np.nan) if self.fixed is None else self.fixed
-        if not self.task_thresholds:
-            return fixed
-        own = np.array(
-            [self.task_thresholds.get(task or "", np.nan) for task in self.tasks], dtype=np.float64
-        )
-        by_own = np.where(np.isnan(own), np.nan, (self.difficulty_score > own).astype(np.float64))
-        return np.where(np.isnan(fixed), by_own, fixed)
-
-    @property
-    def sent(self) -> FloatArray | None:
-        """1 where the request goes to the frontier model, else 0; None without a threshold."""
-        if self.threshold is None:
-            return None
-        settled = self.settled
-        return np.where(
-            np.isnan(settled), (self.difficulty_score > self.threshold).astype(np.float64), settled
-        )
-
-    @property
+    @cached_property
     def kept(self) -> Kept:
-        """What to expect of each request if it is kept on the cheap model."""
+        """What to expect of each request if it is kept on the cheap model, fallback included."""
         outcomes = self.outcomes
         return kept_with_fallback(
             outcomes.cheap_quality,
@@ -148,163 +190,81 @@ class Judged:
             catch_rate=self.catch_rate,
         )
 
+    @property
+    def failures(self) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Probability and outcome of each model's failure, by the name of the probability."""
+        outcomes = self.outcomes
+        pairs = {
+            "p_cheap_fails": (self.p_cheap_fails, outcomes.cheap_failure),
+            "p_frontier_fails": (self.p_frontier_fails, outcomes.frontier_failure),
+        }
+        return {name: (p, failure) for name, (p, failure) in pairs.items() if p is not None}
+
+    @cached_property
+    def by_rule(self) -> FloatArray:
+        """``fixed``, NaN throughout where there is none."""
+        return np.full(len(self), np.nan) if self.fixed is None else self.fixed
+
+    @property
+    def settled(self) -> FloatArray:
+        """Route that does not move with ``threshold``: that of a rule, else by the task's own
+        threshold; NaN elsewhere.
+        """
+        own = self.cuts(Thresholds(np.nan, self.task_thresholds))
+        by_own = np.where(np.isnan(own), np.nan, (self.difficulty_score > own).astype(np.float64))
+        return np.where(np.isnan(self.by_rule), by_own, self.by_rule)
+
+    @property
+    def sent(self) -> FloatArray | None:
+        """Routes at the own threshold; None where it is not chosen yet."""
+        if self.threshold is None:
+            return None
+        return self.routes(Thresholds(self.threshold, self.task_thresholds))
+
+    def routes(self, policy: Thresholded) -> FloatArray:
+        """Return 1 for each request that goes to the frontier model, else 0; ties stay cheap."""
+        above = (self.difficulty_score > self.cuts(policy)).astype(np.float64)
+        return np.where(np.isnan(self.by_rule), above, self.by_rule)
+
+    def cuts(self, policy: Thresholded) -> FloatArray:
+        """Return the threshold of each request: its task's, where that has its own."""
+        if not policy.task_thresholds:
+            return np.full(len(self), policy.threshold)
+        cuts = [policy.task_thresholds.get(task or "", policy.threshold) for task in self.tasks]
+        return np.array(cuts, dtype=np.float64)
+
+    def at(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> ScoredTraffic:
+        """Return some requests."""
+        picked: dict[str, Any] = {
+            each.name: values[rows]
+            for each in fields(self)
+            if isinstance(values := getattr(self, each.name), np.ndarray | Outcomes)
+        }
+        labels = {
+            kind: np.array(names, dtype=object)[rows].tolist()
+            for kind, names in {**self.labels, "": self.tasks}.items()
+        }
+        return replace(self, tasks=labels.pop(""), labels=labels, **picked)
+
+    def weighted(self, factor: FloatArray) -> ScoredTraffic:
+        """Return the same requests with their weights times ``factor``, an array of shape (n,)
+        above 0.
+        """
+        outcomes = self.outcomes
+        requests = None if outcomes.request_weight is None else outcomes.request_weight * factor
+        return replace(
+            self,
+            outcomes=replace(outcomes, weight=outcomes.weight * factor, request_weight=requests),
+        )
+
 
 def _above(values: FloatArray, bound: float) -> FloatArray:
     """Return 1 above the bound and 0 elsewhere, NaN staying NaN."""
     return np.where(np.isnan(values), np.nan, (values > bound).astype(np.float64))
 
 
-ROUTED = (
-    "routing_precision", "routing_recall", "cheap_route_precision", "cheap_route_recall", "risk",
-    "frontier_share", "fallback_share",
-    "quality", "gap_recovered", "cost", "saving",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Routed:
-    """One figure: (numerator, denominator) of each request when it is kept and when it is sent, 0
-    where it takes no part.
-
-    Attributes
-    ----------
-    kept, sent : pair of ndarray of shape (n,)
-        Numerator and denominator.
-    counted : ndarray of shape (n,) or None
-        Requests that stand behind the figure whatever their route; None: those whose denominator is
-        not 0.
-    """
-
-    kept: tuple[FloatArray, FloatArray]
-    sent: tuple[FloatArray, FloatArray]
-    counted: FloatArray | None = None
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        known: FloatArray,
-        kept: tuple[FloatArray | float, FloatArray | float],
-        sent: tuple[FloatArray | float, FloatArray | float],
-        counted: bool = False,
-    ) -> Routed:
-        """Build from columns that may be NaN; a request takes part where ``known`` is not NaN."""
-        told = ~np.isnan(known)
-
-        def filled(value: FloatArray | float) -> FloatArray:
-            return np.where(told, value, 0.0)
-
-        return cls(
-            (filled(kept[0]), filled(kept[1])),
-            (filled(sent[0]), filled(sent[1])),
-            told.astype(np.float64) if counted else None,
-        )
-
-    def at(self, sent: FloatArray, rows: IntArray) -> Ratio:
-        """Return the figure over ``rows`` for ``sent`` of shape (n_rows,): the probability of the
-        frontier route, NaN to leave out.
-        """
-        part = np.nan_to_num(sent)
-        numerator, denominator = (
-            np.where(np.isnan(sent), 0.0, (1.0 - part) * kept[rows] + part * moved[rows])
-            for kept, moved in zip(self.kept, self.sent, strict=True)
-        )
-        behind = denominator if self.counted is None else self.counted[rows] * ~np.isnan(sent)
-        return Ratio(numerator, denominator, int(np.count_nonzero(behind)))
-
-
-def routed_figures(judged: Judged, names: Sequence[str] = ROUTED) -> Mapping[str, Routed]:
-    """Return the columns of each figure, by name; a figure of which nothing is known has zeros
-    throughout.
-    """
-    outcomes, needed, kept = judged.outcomes, judged.needed, judged.kept
-    gain, requests = outcomes.gain, outcomes.per_request
-    both = kept.quality + outcomes.frontier_quality
-    costs = kept.cost + judged.frontier_cost
-    regained = gain * (0.0 if judged.catch_rate is None else kept.caught)
-    made = {
-        "routing_precision": Routed.of(known=needed, kept=(0.0, 0.0), sent=(needed, 1.0)),
-        "routing_recall": Routed.of(known=needed, kept=(0.0, needed), sent=(needed, needed)),
-        "cheap_route_precision": Routed.of(known=needed, kept=(1.0 - needed, 1.0), sent=(0.0, 0.0)),
-        "cheap_route_recall": Routed.of(
-            known=needed, kept=(1.0 - needed, 1.0 - needed), sent=(0.0, 1.0 - needed)
-        ),
-        "risk": Routed.of(known=kept.failure, kept=(kept.failure, 1.0), sent=(0.0, 0.0)),
-        "frontier_share": Routed.of(
-            known=requests, kept=(0.0, requests), sent=(requests, requests)
-        ),
-        "fallback_share": Routed.of(
-            known=kept.caught, kept=(kept.caught * requests, requests), sent=(0.0, requests)
-        ),
-        "quality": Routed.of(
-            known=both, kept=(kept.quality, 1.0), sent=(outcomes.frontier_quality, 1.0)
-        ),
-        "gap_recovered": Routed.of(
-            known=regained, kept=(regained, gain), sent=(gain, gain), counted=True
-        ),
-        "cost": Routed.of(
-            known=costs, kept=(1000.0 * kept.cost, 1.0), sent=(1000.0 * judged.frontier_cost, 1.0)
-        ),
-        "saving": Routed.of(
-            known=costs,
-            kept=(judged.frontier_cost - kept.cost, judged.frontier_cost),
-            sent=(0.0, judged.frontier_cost),
-        ),
-    }
-    return {name: made[name] for name in names}
-
-
-AT_THRESHOLD = ROUTED
-
-_BOTH = "no request has the known quality of both models"
-_GAIN = f"{_BOTH}, or a preference"
-_SENT = "no request whose outcome is known is sent to the frontier model"
-_KEPT = "no request whose outcome is known is kept on the cheap model"
-_PRICES = "no request has prices and token counts for both models"
-_NOT_BETTER = "the frontier model is not better than the cheap one on these requests"
-
-_NOTHING_KNOWN = {
-    "apgr": _GAIN,
-    "cpt_50": _GAIN,
-    "cpt_80": _GAIN,
-    "gap_recovered": _GAIN,
-    "auroc": "of no request is it known whether it needed the frontier model",
-    "brier": "no request has a known outcome of the cheap model",
-    "ece": "no request has a known outcome of the cheap model",
-    "brier_frontier": "no request has a known outcome of the frontier model",
-    "ece_frontier": "no request has a known outcome of the frontier model",
-    "routing_precision": _SENT,
-    "routing_recall": "no request is known to have needed the frontier model",
-    "cheap_route_precision": _KEPT,
-    "cheap_route_recall": "no request is known not to have needed the frontier model",
-    "risk": _KEPT,
-    "fallback_share": (
-        "the share of failing answers that validation catches is not known (catch_rate of the"
-        " policy's fallback)"
-    ),
-    "gap": _GAIN,
-    "quality": _BOTH,
-    "cost": _PRICES,
-    "saving": _PRICES,
-    "frontier_share": "there is no request",
-    "apgr_difference": "one of the two APGR is unknown",
-    "quality_difference": "one of the two qualities is unknown",
-}
-
-_UNDEFINED = {
-    "saving": "the frontier model costs nothing",
-    "apgr": _NOT_BETTER,
-    "cpt_50": _NOT_BETTER,
-    "cpt_80": _NOT_BETTER,
-    "gap_recovered": _NOT_BETTER,
-    "auroc": "the requests with a known outcome all needed the frontier model, or none did",
-}
-
-
-def why_undefined(figure: str, *, n: int, routed: bool) -> str:
-    """Return why ``figure`` has no value, given the number of requests behind it and whether there
-    was a routing to judge.
-    """
-    if not routed and figure in (*AT_THRESHOLD, "quality_difference"):
-        return "no threshold was given"
-    return _UNDEFINED.get(figure, _NOTHING_KNOWN[figure]) if n else _NOTHING_KNOWN[figure]
+def _bands(familiarity: NDArray[np.floating]) -> list[str | None]:
+    """Return the band of each request, the least familiar first by name."""
+    edges = (0.0, *_FAMILIARITY_EDGES, 1.0)
+    names = [f"{low:.2f}-{high:.2f}" for low, high in zip(edges, edges[1:], strict=False)]
+    return [names[place] for place in np.searchsorted(_FAMILIARITY_EDGES, familiarity, "right")]

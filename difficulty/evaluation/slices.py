@@ -1,9 +1,9 @@
 """Slices: the same figures for each task, each band of length, and each further label the caller
 gives.
 
-To add a kind of slice that follows from what :class:`Judged` holds, write a function and add its
-line to ``SLICERS``. A kind that needs more (script of the text, source, conversation depth) comes
-in as ``Judged.labels``.
+To add a kind of slice that follows from what :class:`ScoredTraffic` holds, write a function and add
+its line to ``SLICERS``. A kind that needs more (script of the text, source, conversation depth)
+comes in as ``ScoredTraffic.labels``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.records import Estimate
 
-Slicer = Callable[[Judged], Sequence[str | None]]
+Slicer = Callable[[ScoredTraffic], Sequence[str | None]]
 
 OTHER = "(other)"
 NO_NAME = "(none)"
@@ -33,30 +33,32 @@ _BAND = re.compile(r"(\d+(?:\.\d+)?)(?:-\d|\+|$)")
 _TOO_FEW = "too few to judge"
 
 
-def by_task(judged: Judged) -> Sequence[str | None]:
+def by_task(scored: ScoredTraffic) -> Sequence[str | None]:
     """Return each request's task."""
-    return judged.tasks
+    return scored.tasks
 
 
-def by_tokens(judged: Judged) -> Sequence[str | None]:
+def by_tokens(scored: ScoredTraffic) -> Sequence[str | None]:
     """Return each request's band of length in tokens: 0-63, 64-255, 256-1023, 1024-4095, 4096+."""
     starts = (0, *_BANDS)
     names = [f"{low}-{high - 1}" for low, high in zip(starts, _BANDS, strict=False)] + [
         f"{_BANDS[-1]}+"
     ]
-    return [names[band] for band in np.searchsorted(_BANDS, judged.n_tokens, side="right")]
+    if scored.n_tokens is None:
+        return [None] * len(scored)
+    return [names[band] for band in np.searchsorted(_BANDS, scored.n_tokens, side="right")]
 
 
 SLICERS: dict[str, Slicer] = {"task": by_task, "tokens": by_tokens}
 
 
-def slice_rows(judged: Judged) -> dict[str, dict[str, IntArray]]:
+def slice_rows(scored: ScoredTraffic) -> dict[str, dict[str, IntArray]]:
     """Return, for each kind of slice, each slice's requests; largest slice first.
 
     Beside named requests, unnamed ones are the slice ``(none)``. A kind in which all requests are
     in one slice is left out: it would repeat the figures of all.
     """
-    kinds = {kind: slicer(judged) for kind, slicer in SLICERS.items()} | dict(judged.labels)
+    kinds = {kind: slicer(scored) for kind, slicer in SLICERS.items()} | dict(scored.labels)
     return {kind: _rows_by_name(names) for kind, names in kinds.items() if len(set(names)) > 1}
 
 
@@ -113,84 +115,6 @@ def _rows_by_name(names: Sequence[str | None]) -> dict[str, IntArray]:
     return dict(zip(ranked, np.split(order, ends[:-1]), strict=True))
 
 
-NO_LETTERS = "no letters"
-MIXED = "mixed"
-OTHER_SCRIPT = "other"
-_MOST_CHARS = 1_024
-_CLEAR = 0.8
-"""Share of the letters that one script must have; below it the text is mixed."""
-_SOME = 0.05
-"""Share of kana that makes Han Japanese, and of hangul that makes it Korean: both are written with
-Han between.
-"""
-
-_RANGES = {
-    "latin": ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0xD6), (0xD8, 0xF6),
-    (0xF8, 0x24F), (0x250, 0x2AF),
-              (0x1E00, 0x1EFF), (0x2C60, 0x2C7F), (0xA720, 0xA7FF), (0xFB00, 0xFB06),
-              (0xFF21, 0xFF3A), (0xFF41, 0xFF5A)),
-    "greek": ((0x370, 0x3FF), (0x1F00, 0x1FFF)),
-    "cyrillic": ((0x400, 0x52F), (0x1C80, 0x1C8F), (0x2DE0, 0x2DFF), (0xA640, 0xA69F)),
-    "hebrew": ((0x591, 0x5F4), (0xFB1D, 0xFB4F)),
-    "arabic": ((0x620, 0x65F), (0x66E, 0x6D3), (0x6D5, 0x6EF), (0x6FA, 0x6FF), (0x750, 0x77F),
-    (0x8A0, 0x8FF), (0xFB50, 0xFDFF),
-               (0xFE70, 0xFEFC)),
-    "devanagari": ((0x900, 0x963), (0x970, 0x97F), (0xA8E0, 0xA8FF)),
-    "thai": ((0xE01, 0xE3A), (0xE40, 0xE4E)),
-    "hangul": ((0x1100, 0x11FF), (0x3131, 0x318E), (0xA960, 0xA97C), (0xAC00, 0xD7FB)),
-    "kana": ((0x3041, 0x309F), (0x30A1, 0x30FA), (0x30FC, 0x30FF), (0x31F0, 0x31FF),
-    (0xFF66, 0xFF9F)),
-    "han": ((0x2E80, 0x2FD5), (0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF), (0x20000, 0x323AF)),
-}  # fmt: skip
-SCRIPTS = (*_RANGES, OTHER_SCRIPT, MIXED, NO_LETTERS)
-_LAST_OF_LATIN_1 = 0xFF
-_ASCII_LETTER = re.compile("[A-Za-z]")
-_SPANS = sorted(
-    (low, high, place) for place, spans in enumerate(_RANGES.values()) for low, high in spans
-)
-_STARTS, _ENDS, _SCRIPTS_OF = (
-    np.array(column, dtype=np.uint32) for column in zip(*_SPANS, strict=True)
-)
-
-
-def script_of(text: str) -> str:
-    """Return the script that has at least 80 % of a text's letters.
-
-    Only the first 1,024 characters are looked at. Kana beside Han is ``kana`` (Japanese is written
-    so), hangul beside Han ``hangul``.
-
-    Returns
-    -------
-    str
-        One of ``SCRIPTS``: ``mixed`` where no script has that many, ``other`` for a script without
-        a name of its own here, ``no letters`` where there is none, as in numbers or emoji.
-    """
-    text = text[:_MOST_CHARS]
-    if text.isascii():
-        return "latin" if _ASCII_LETTER.search(text) else NO_LETTERS
-    counts = dict(zip((*_RANGES, OTHER_SCRIPT), _counts(text).tolist(), strict=True))
-    total = sum(counts.values())
-    if not total:
-        return NO_LETTERS
-    for name in ("kana", "hangul"):
-        if counts[name] >= _SOME * (counts[name] + counts["han"]) and counts[name]:
-            counts[name], counts["han"] = counts[name] + counts["han"], 0
-            break
-    name = max(counts, key=counts.__getitem__)
-    return name if counts[name] >= _CLEAR * total else MIXED
-
-
-def _counts(text: str) -> IntArray:
-    """Return the number of letters of each named script, then of all others."""
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    span = np.searchsorted(_STARTS, points, side="right") - 1
-    named = (span >= 0) & (points <= _ENDS[span])
-    others = points[~named & (points > _LAST_OF_LATIN_1)]
-    letters = sum(map(str.isalpha, map(chr, others.tolist())))
-    return np.append(np.bincount(_SCRIPTS_OF[span[named]], minlength=len(_RANGES)), letters)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
     """A request that was routed wrongly.
@@ -238,7 +162,7 @@ class Mistakes:
     n_sent: int
 
 
-def worst_mistakes(judged: Judged, ids: Sequence[str], *, most: int = 10) -> Mistakes | None:
+def worst_mistakes(scored: ScoredTraffic, ids: Sequence[str], *, most: int = 10) -> Mistakes | None:
     """Return the mistakes of a routing; None without a threshold.
 
     Kept requests that needed the frontier model come with the lowest score first, sent requests
@@ -246,36 +170,37 @@ def worst_mistakes(judged: Judged, ids: Sequence[str], *, most: int = 10) -> Mis
 
     Parameters
     ----------
-    judged : Judged
+    scored : ScoredTraffic
     ids : sequence of n str
         Id of each request.
     most : int
         Mistakes of each kind.
     """
-    if judged.sent is None:
+    score, routes = scored.difficulty_score, scored.sent
+    if routes is None:
         return None
-    score = judged.difficulty_score
-    kept = np.flatnonzero((judged.sent == 0.0) & (judged.needed == 1.0))
-    sent = np.flatnonzero((judged.sent == 1.0) & (judged.needed == 0.0))
+    kept = np.flatnonzero((routes == 0.0) & (scored.needed == 1.0))
+    sent = np.flatnonzero((routes == 1.0) & (scored.needed == 0.0))
     return Mistakes(
-        kept=_listed(judged, ids, kept[np.argsort(score[kept], kind="stable")][:most]),
-        sent=_listed(judged, ids, sent[np.argsort(-score[sent], kind="stable")][:most]),
+        kept=_listed(scored, ids, kept[np.argsort(score[kept], kind="stable")][:most]),
+        sent=_listed(scored, ids, sent[np.argsort(-score[sent], kind="stable")][:most]),
         n_kept=len(kept),
         n_sent=len(sent),
     )
 
 
-def _listed(judged: Judged, ids: Sequence[str], rows: IntArray) -> tuple[Mistake, ...]:
-    fixed, outcomes = judged.fixed, judged.outcomes
+def _listed(scored: ScoredTraffic, ids: Sequence[str], rows: IntArray) -> tuple[Mistake, ...]:
+    outcomes, p_cheap_fails = scored.outcomes, scored.p_cheap_fails
+    assert p_cheap_fails is not None
     return tuple(
         Mistake(
             id=ids[row],
-            task=judged.tasks[row],
-            score=float(judged.difficulty_score[row]),
-            p_cheap_fails=float(judged.p_cheap_fails[row]),
+            task=scored.tasks[row],
+            score=float(scored.difficulty_score[row]),
+            p_cheap_fails=float(p_cheap_fails[row]),
             cheap_quality=_known(outcomes.cheap_quality, row),
             frontier_quality=_known(outcomes.frontier_quality, row),
-            by_rule=fixed is not None and not np.isnan(fixed[row]),
+            by_rule=not np.isnan(scored.by_rule[row]),
         )
         for row in rows
     )

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.evaluation.scored import Judged, Routed, routed_figures
+from difficulty.evaluation.figures import Columns
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray, divide
 from difficulty.metrics.bootstrap import percentile_intervals
 from difficulty.records import Estimate
@@ -126,7 +127,7 @@ class Curve:
         return cls(tuple(form["threshold"]), figures)
 
 
-def curve_thresholds(judged: Judged, *, n_points: int = N_POINTS) -> FloatArray:
+def curve_thresholds(scored: ScoredTraffic, *, n_points: int = N_POINTS) -> FloatArray:
     """Return the thresholds of the curve, descending: from none of the scored requests sent to all
     that a threshold can send.
 
@@ -136,26 +137,26 @@ def curve_thresholds(judged: Judged, *, n_points: int = N_POINTS) -> FloatArray:
 
     Parameters
     ----------
-    judged : Judged
+    scored : ScoredTraffic
         Scores, and the rules that some requests follow whatever the threshold.
     n_points : int
         Most thresholds, where there are that many different scores.
     """
-    free = np.flatnonzero(np.isnan(judged.settled))
-    scores, step = np.unique(-judged.difficulty_score[free], return_inverse=True)
+    free = np.flatnonzero(np.isnan(scored.settled))
+    scores, step = np.unique(-scored.difficulty_score[free], return_inverse=True)
     scores = -scores
     share = np.cumsum(
         np.bincount(
             step,
-            weights=(judged.outcomes.weight * judged.outcomes.per_request)[free],
+            weights=(scored.outcomes.weight * scored.outcomes.per_request)[free],
             minlength=len(scores),
         )
     )
-    thresholds = _between(scores)
+    thresholds = thresholds_between(scores)
     places = _spread(np.append(0.0, share), n_points)
-    if judged.threshold is not None:
-        place = int((scores > judged.threshold).sum())
-        thresholds[place] = judged.threshold
+    if scored.threshold is not None:
+        place = int((scores > scored.threshold).sum())
+        thresholds[place] = scored.threshold
         places = np.union1d(places, [place])
     reachable = (
         places < len(scores) if len(scores) and scores[-1] <= 0.0 else places >= 0
@@ -191,21 +192,24 @@ class CurvePart:
     n: Mapping[str, IntArray]
 
     @classmethod
-    def of(cls, judged: Judged) -> CurvePart:
-        """Lay out the columns of judged requests."""
-        thresholds, figures = curve_thresholds(judged), routed_figures(judged, CURVE_FIGURES)
-        settled = judged.settled
+    def of(cls, scored: ScoredTraffic, columns: Mapping[str, Columns]) -> CurvePart:
+        """Lay out the columns of figures."""
+        thresholds, settled = curve_thresholds(scored), scored.settled
+        names = [*CURVE_FIGURES, *(name for name in columns if name not in CURVE_FIGURES)]
+        figures = [columns[name] for name in names]
         by_score = np.searchsorted(
-            -thresholds, -judged.difficulty_score, side="right"
+            -thresholds, -scored.difficulty_score, side="right"
         )  # the first threshold below the score
         entry = np.where(np.isnan(settled), by_score, np.where(settled == 1.0, 0, len(thresholds)))
         order = np.argsort(entry, kind="stable")
         ends = np.searchsorted(entry[order], np.arange(len(thresholds)), side="right")
         kept, sent = (
             np.stack([pair[part] for part in (0, 1) for pair in pairs], axis=1)[order]
-            for pairs in _pairs(figures)
+            for pairs in ([figure.kept for figure in figures], [figure.sent for figure in figures])
         )
-        n = {name: _counts(figure, order, ends) for name, figure in figures.items()}
+        n = {
+            name: _counts(figure, order, ends) for name, figure in zip(names, figures, strict=True)
+        }
         return cls(thresholds, order, ends, kept, sent - kept, n)
 
     def values(self, weight: FloatArray) -> dict[str, FloatArray]:
@@ -234,15 +238,7 @@ class CurvePart:
         return Curve(tuple(self.thresholds.tolist()), bands)
 
 
-def _pairs(
-    figures: Mapping[str, Routed],
-) -> tuple[list[tuple[FloatArray, FloatArray]], list[tuple[FloatArray, FloatArray]]]:
-    return [figure.kept for figure in figures.values()], [
-        figure.sent for figure in figures.values()
-    ]
-
-
-def _counts(figure: Routed, order: IntArray, ends: IntArray) -> IntArray:
+def _counts(figure: Columns, order: IntArray, ends: IntArray) -> IntArray:
     """Return how many requests stand behind a figure at each threshold."""
     if figure.counted is not None:
         return np.full(len(ends), int(figure.counted.sum()))
@@ -264,13 +260,12 @@ def _spread(share: FloatArray, n_points: int) -> IntArray:
     return np.unique(np.concatenate([[0], nearer, [len(share) - 1]]))
 
 
-def _between(scores: FloatArray) -> FloatArray:
+def thresholds_between(scores: FloatArray) -> FloatArray:
     """Return thresholds above, between and below descending different scores, which lie in [0,
     1].
     """
     edges = np.concatenate([[1.0], scores, [0.0]])
     upper, lower = edges[:-1], edges[1:]
     middle = (upper + lower) / 2.0
-    return np.clip(
-        np.where(middle < upper, middle, lower), 0.0, 1.0
-    )  # of neighbouring floats the middle is one of them
+    # Of neighbouring floats the middle is one of them.
+    return np.clip(np.where(middle < upper, middle, lower), 0.0, 1.0)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from difficulty.evaluation.baselines import Baseline
-from difficulty.evaluation.scored import Judged, routed_figures
+from difficulty.evaluation.figures import Columns
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.tradeoff import Band
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.probability import equal_mass_bins
@@ -21,7 +22,8 @@ _N_BINS = 15
 _HISTOGRAM_BINS = 40
 _SHARES = np.linspace(0.0, 1.0, 101)
 
-Columns = Mapping[str, tuple[float, ...]]
+AlongShare = Mapping[str, tuple[float, ...]]
+"""``frontier_share`` and figures along it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +157,18 @@ class Histogram:
         return cls(**{name: tuple(column) for name, column in form.items()})
 
 
-def calibration_parts(judged: Judged) -> dict[str, CalibrationPart]:
+def calibration_parts(scored: ScoredTraffic) -> dict[str, CalibrationPart]:
     """Return the bins of each probability of which an outcome is known, by its name."""
-    outcomes = judged.outcomes
-    pairs = {"p_cheap_fails": (judged.p_cheap_fails, outcomes.cheap_failure)}
-    if judged.p_frontier_fails is not None:
-        pairs["p_frontier_fails"] = (judged.p_frontier_fails, outcomes.frontier_failure)
-    parts = {name: CalibrationPart.of(*pair, outcomes.weight) for name, pair in pairs.items()}
+    weight = scored.outcomes.weight
+    parts = {name: CalibrationPart.of(*pair, weight) for name, pair in scored.failures.items()}
     return {name: part for name, part in parts.items() if part}
 
 
-def score_histogram(judged: Judged) -> Histogram:
+def score_histogram(scored: ScoredTraffic) -> Histogram:
     """Return the histogram of the score by outcome: 40 bins of equal width from the lowest to the
     highest score.
     """
-    score, needed = judged.difficulty_score, judged.needed
+    score, needed = scored.difficulty_score, scored.needed
     low, high = float(score.min()), float(score.max())
     edges = np.linspace(low, high, _HISTOGRAM_BINS + 1) if high > low else np.array([low, high])
     masks = (needed == 1.0, needed == 0.0, np.isnan(needed))
@@ -180,40 +179,39 @@ def score_histogram(judged: Judged) -> Histogram:
     return Histogram(tuple(edges.tolist()), *counts)
 
 
-def baseline_curves(judged: Judged, baselines: Mapping[str, Baseline]) -> dict[str, Columns]:
+def baseline_curves(
+    scored: ScoredTraffic, baselines: Mapping[str, Baseline], columns: Mapping[str, Columns]
+) -> dict[str, AlongShare]:
     """Return quality and cost along the frontier share for the score alone and for each baseline
     with a ranking.
 
     Requests are sent in the order of the ranking, no other rule applied; requests of equal rank are
     sent together, along a straight line. A figure of which nothing is known is left out.
     """
-    scores = {"score": judged.difficulty_score} | {
-        name: one.score for name, one in baselines.items() if one.score is not None
+    scores = {"score": scored.difficulty_score} | {
+        name: baseline.score for name, baseline in baselines.items() if baseline.score is not None
     }
     rankings = {
         name: Ranking.of(_last_where_unknown(score))
         for name, score in scores.items()
         if not np.isnan(score).all()
     }
-    figures = {
-        name: figure
-        for name, figure in routed_figures(judged, ("quality", "cost")).items()
-        if figure.kept[1].any()
-    }
-    weight, shares = judged.outcomes.weight, tuple(_SHARES.tolist())
-    requests = weight * judged.outcomes.per_request
-    made: dict[str, Columns] = {}
+    figures = {name: columns[name] for name in ("quality", "cost")}
+    figures = {name: figure for name, figure in figures.items() if figure.kept[1].any()}
+    weight, shares = scored.outcomes.weight, tuple(_SHARES.tolist())
+    requests = weight * scored.outcomes.per_request
+    curves: dict[str, AlongShare] = {}
     for name, ranking in rankings.items():
         sent = ranking.sums(requests[ranking.order])
-        columns = {"frontier_share": shares}
+        along_share = {"frontier_share": shares}
         for key, figure in figures.items():
             gained = ranking.sums((weight * (figure.sent[0] - figure.kept[0]))[ranking.order])
             along = (
                 float(weight @ figure.kept[0]) + np.interp(_SHARES, sent / sent[-1], gained)
             ) / float(weight @ figure.kept[1])
-            columns[key] = tuple(along.tolist())
-        made[name] = columns
-    return made
+            along_share[key] = tuple(along.tolist())
+        curves[name] = along_share
+    return curves
 
 
 def _last_where_unknown(score: FloatArray) -> FloatArray:

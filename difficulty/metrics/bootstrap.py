@@ -6,10 +6,6 @@ request's group was drawn. Every metric of this package takes weights, so a draw
 once more, sorted orders are kept, and two methods are compared in pairs by giving both the same
 draw.
 
-Work is bounded: above 200 million request-draws (200,000 requests at 1,000 draws)
-:func:`affordable_draws` lowers the number of draws, never under 200. At such sizes the interval is
-narrow, and the noise of its ends (about 8 % of its width at 200 draws) is small against the value.
-
 References
 ----------
 Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 13 (percentile interval);
@@ -19,59 +15,70 @@ Field and Welsh (2007), "Bootstrapping clustered data" (resampling clusters).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from difficulty.errors import InvalidValueError
-from difficulty.metrics.arrays import FloatArray, IntArray, weights
+from difficulty.metrics.arrays import FloatArray, IntArray
 
 REQUEST_DRAWS = 200_000_000
+"""Most work: at such sizes the interval is narrow, and the noise of its ends (about 8 % of its
+width at 200 draws) is small against the value.
+"""
 LEAST_DRAWS = 200
 MOST_UNDEFINED = 0.05
 """Share of draws that may leave a metric undefined before its interval is unknown."""
 _BLOCK = 1 << 18
+"""Weights computed at a time: a block fits the processor's cache."""
 
 
-def group_weights(
-    groups: ArrayLike, *, n_draws: int, rng: np.random.Generator
-) -> Iterator[FloatArray]:
-    """Yield bootstrap weights, one array of shape (n,) a draw.
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How many bootstrap draws to make, and the seed that decides them."""
 
-    Parameters
-    ----------
-    groups : array-like of shape (n,)
-        Group of each request. All different: the ordinary bootstrap.
-    n_draws : int
-        Number of draws, 1 or more.
-    rng : numpy.random.Generator
-        Source of chance.
+    draws: int = 1000
+    seed: int = 0
 
-    Yields
-    ------
-    ndarray of shape (n,)
-        How often the request's group was drawn, when as many groups are drawn with replacement as
-        there are.
-    """
-    for block in weight_blocks(groups, n_draws=n_draws, rng=rng):
-        yield from block
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise InvalidValueError("draws", self.draws, rule="be 1 or more")
+
+    def affordable(self, n_requests: int) -> Resampling:
+        """Return the same with fewer draws, never under 200, where the requests are so many that
+        the work would pass 200 million request-draws.
+        """
+        most = max(LEAST_DRAWS, REQUEST_DRAWS // max(n_requests, 1))
+        return replace(self, draws=min(self.draws, most))
+
+    def generator(self) -> np.random.Generator:
+        """Return the source of chance at its start."""
+        return np.random.default_rng(self.seed)
+
+    def of(self, groups: ArrayLike, *, rng: np.random.Generator | None = None) -> GroupDraws:
+        """Draw groups.
+
+        Parameters
+        ----------
+        groups : array-like of shape (n,)
+            Group of each request. All different: the ordinary bootstrap.
+        rng : numpy.random.Generator, optional
+            A stream that other draws share, in place of the seed's own.
+        """
+        rng, codes = rng or self.generator(), group_codes(groups)
+        n_groups = int(codes.max()) + 1
+        counts: NDArray[np.unsignedinteger] = np.empty((self.draws, n_groups), dtype=np.uint8)
+        for draw in range(self.draws):
+            row = _counts(n_groups, rng)
+            # One byte a count is enough but where one group stands for nearly all draws.
+            if row.max() > np.iinfo(counts.dtype).max:
+                counts = counts.astype(np.uint32)
+            counts[draw] = row
+        return GroupDraws(counts, codes)
 
 
-def weight_blocks(
-    groups: ArrayLike, *, n_draws: int, rng: np.random.Generator
-) -> Iterator[FloatArray]:
-    """Yield the weights of :func:`group_weights` in blocks of shape (n_draws_in_block, n) that fit
-    the processor's cache.
-    """
-    if n_draws < 1:
-        raise InvalidValueError("n_draws", n_draws, rule="be 1 or more")
-    codes = group_codes(groups)
-    n_groups = int(codes.max()) + 1
-    size = max(1, _BLOCK // len(codes))
-    for start in range(0, n_draws, size):
-        counts = [_counts(n_groups, rng) for _ in range(min(size, n_draws - start))]
-        yield np.stack([count[codes] for count in counts])
+STANDARD = Resampling()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +89,7 @@ class GroupDraws:
     Attributes
     ----------
     counts : ndarray of shape (n_draws, n_groups), of small integers
-        How often each group was drawn.
+        How often each group was drawn; each draw has as many groups as there are.
     codes : ndarray of shape (n,)
         Group of each request.
     """
@@ -90,63 +97,34 @@ class GroupDraws:
     counts: NDArray[np.unsignedinteger]
     codes: IntArray
 
-    @classmethod
-    def of(cls, groups: ArrayLike, *, n_draws: int, rng: np.random.Generator) -> GroupDraws:
-        """Draw as :func:`group_weights` does."""
-        if n_draws < 1:
-            raise InvalidValueError("n_draws", n_draws, rule="be 1 or more")
-        codes = group_codes(groups)
-        n_groups = int(codes.max()) + 1
-        counts: NDArray[np.unsignedinteger] = np.empty((n_draws, n_groups), dtype=np.uint8)
-        for draw in range(n_draws):
-            row = _counts(n_groups, rng)
-            if row.max() > np.iinfo(counts.dtype).max:
-                counts = counts.astype(np.uint32)
-            counts[draw] = row
-        return cls(counts, codes)
+    def __len__(self) -> int:
+        return len(self.counts)
 
-    def blocks(self, rows: IntArray, *, size: int) -> Iterator[NDArray[np.unsignedinteger]]:
-        """Yield how often the group of each of ``rows`` was drawn: blocks of shape
-        (n_draws_in_block, n_rows), about ``size`` numbers.
+    def blocks(
+        self, rows: IntArray | None = None, *, size: int = _BLOCK
+    ) -> Iterator[NDArray[np.unsignedinteger]]:
+        """Yield how often the group of each of ``rows``, or of all requests, was drawn: blocks of
+        shape (n_draws_in_block, n_rows), about ``size`` numbers.
         """
-        columns = self.codes[rows]
-        many = max(1, size // max(1, len(rows)))
+        columns = self.codes if rows is None else self.codes[rows]
+        many = max(1, size // max(1, len(columns)))
         for start in range(0, len(self.counts), many):
             yield np.take(self.counts[start : start + many], columns, axis=1)
 
+    def values(
+        self, statistic: Callable[[FloatArray], FloatArray], weight: FloatArray
+    ) -> FloatArray:
+        """Return a statistic in each draw, its last axis that of the draws.
 
-def resample(
-    statistic: Callable[[FloatArray], float],
-    groups: ArrayLike,
-    *,
-    n_draws: int = 1000,
-    rng: np.random.Generator,
-    weight: ArrayLike | None = None,
-) -> FloatArray:
-    """Return a statistic's value in each draw.
-
-    Parameters
-    ----------
-    statistic : callable
-        Takes weights of shape (n,), returns a float; NaN where undefined. For a paired comparison
-        of two methods return their difference: both then see the same draw.
-    groups : array-like of shape (n,)
-        Group of each request.
-    n_draws : int
-        Number of draws.
-    rng : numpy.random.Generator
-        Source of chance.
-    weight : array-like of shape (n,), optional
-        Sample weights, multiplied with those of the draw.
-
-    Returns
-    -------
-    ndarray of shape (n_draws,)
-    """
-    base = weights(weight, n=len(np.asarray(groups)))
-    return np.array(
-        [statistic(draw * base) for draw in group_weights(groups, n_draws=n_draws, rng=rng)]
-    )
+        Parameters
+        ----------
+        statistic : callable
+            From weights of shape (n_draws_in_block, n) to values of shape (..., n_draws_in_block);
+            NaN where undefined.
+        weight : ndarray of shape (n,)
+            The requests' own weights, which multiply those of a draw.
+        """
+        return np.concatenate([statistic(block * weight) for block in self.blocks()], axis=-1)
 
 
 def percentile_interval(draws: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -231,13 +209,6 @@ def debiased_interval(
         return low, high
     bias = max(0.0, float(_defined(draws).mean()) - value)
     return max(0.0, min(low - 2.0 * bias, value)), max(high - bias, value)
-
-
-def affordable_draws(n_requests: int, n_draws: int) -> int:
-    """Return ``n_draws``, or fewer where the requests are so many that the work would pass 200
-    million request-draws.
-    """
-    return min(n_draws, max(LEAST_DRAWS, REQUEST_DRAWS // max(n_requests, 1)))
 
 
 def group_codes(groups: ArrayLike) -> IntArray:

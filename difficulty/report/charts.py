@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from difficulty.evaluation.result import Evaluation
-from difficulty.evaluation.views import CalibrationBins, Columns, Histogram
+from difficulty.evaluation.views import AlongShare, CalibrationBins, Histogram
 from difficulty.records import Estimate
 from difficulty.report.blocks import Block, Extras, Picture, Row, Section, Table
 from difficulty.report.plot import Axis, Plot
@@ -119,7 +119,7 @@ def _draw_tradeoff(evaluation: Evaluation, along: str, *, ruled: bool) -> Pictur
     )
 
 
-def _find_curves(evaluation: Evaluation, along: str) -> dict[str, Columns]:
+def _find_curves(evaluation: Evaluation, along: str) -> dict[str, AlongShare]:
     return {
         name: columns
         for name, columns in evaluation.baseline_curves.items()
@@ -154,7 +154,7 @@ def _describe_tradeoff(evaluation: Evaluation, along: str) -> str:
     return f"{text} The threshold in use {reached} and has a quality of {quality}."
 
 
-def _tabulate_curves(along: str, curves: dict[str, Columns]) -> Table:
+def _tabulate_curves(along: str, curves: dict[str, AlongShare]) -> Table:
     """Return the lines at every tenth of the frontier share."""
     shares = next(iter(curves.values()))["frontier_share"]
     figures = ["quality"] if along == "frontier_share" else ["cost", "quality"]

@@ -4,27 +4,66 @@ team.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from difficulty.bundle import read_bundle
-from difficulty.economics.account import Economics
-from difficulty.economics.analysis import MAIN_PLAN
-from difficulty.economics.basis import Basis, Counted
+from difficulty.bundle import Policy, read_bundle
+from difficulty.economics.account import FORMAT, Economics
+from difficulty.economics.analysis import MAIN_PLAN, Setting, analyse
+from difficulty.economics.basis import Basis, Counted, fill_tokens
+from difficulty.economics.conditions import Answers
 from difficulty.economics.prices import PriceList
-from difficulty.errors import TooFewSamplesError
+from difficulty.economics.usage import Arrivals, Requests, Volume
+from difficulty.errors import InvalidValueError, RunError, TooFewSamplesError
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.bootstrap import STANDARD, Resampling
+from difficulty.metrics.routing import sent_at_share
 from difficulty.recipe import LabelSettings
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.evaluate import label_settings, training_splits, weighed
-from difficulty.stages.priced import Question, analysed, economics_of
-from difficulty.stages.scores import score_traffic
-from difficulty.stages.scoring import judged
+from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
+from difficulty.storage import whole_file
 from difficulty.traffic.table import Traffic
 
 _CHARACTERS_A_TOKEN = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a user asks of the economics.
+
+    Attributes
+    ----------
+    share : float
+        Share of the requests to keep on the cheap model, in (0, 1]: the simplest ones by score.
+    volume : Volume or None
+        Requests a month; without, the price list's, else what the timestamps give.
+    answers : Answers
+        What only the team can say; a catch rate that is not given is the policy's.
+    today : date or None
+        Day on which prices are looked at; today when not given.
+    resampling : Resampling
+    """
+
+    share: float = 0.3
+    volume: Volume | None = None
+    answers: Answers = Answers()
+    today: date | None = None
+    resampling: Resampling = STANDARD
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share <= 1.0:
+            raise InvalidValueError(
+                "share",
+                self.share,
+                rule="be in (0, 1]",
+                hint="Shares are fractions, not percentages.",
+            )
 
 
 def weigh_up(
@@ -53,30 +92,28 @@ def _ranked(
     traffic: Traffic, prices: PriceList, question: Question, bundle_path: Path
 ) -> Economics:
     bundle = read_bundle(bundle_path)
-    splits = training_splits(bundle, traffic)
-    rows = np.arange(len(traffic)) if splits is None else np.flatnonzero(splits == "test")
-    if not len(rows):
-        raise TooFewSamplesError(
-            f"economics needs requests that training did not see: all {len(traffic):,} were seen."
-            " Pass other traffic."
-        )
-    picked, notes = weighed(traffic.select(rows), label_settings(bundle))
-    scores = score_traffic(Scorer.from_bundle(bundle), picked)
-    scored = judged(
-        picked,
-        scores.outputs,
-        scores.totals,
-        target=bundle.manifest.target,
-        prices=None,
-        policy=bundle.policy,
-    )
-    made = economics_of(scored, picked, traffic, bundle.policy, prices, question)
-    return replace(made, notes=(_which(len(rows), len(traffic), splits), *notes, *made.notes))
+    picked = pick_unseen(bundle, traffic, needs="economics needs requests")
+    scorer, target = Scorer.from_bundle(bundle), bundle.manifest.target
+    table = serve(scorer, picked.traffic, target=target).under_policy(bundle.policy)
+    economics = economics_of(table, picked.traffic, traffic, bundle.policy, prices, question)
+    notes = (_which(picked, len(traffic)), *picked.notes, *economics.notes)
+    return replace(economics, notes=notes)
 
 
 def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Economics:
-    picked, notes = weighed(traffic, LabelSettings())
-    plans = {MAIN_PLAN: np.full(len(traffic), question.share)}
+    if not len(traffic):
+        raise TooFewSamplesError("economics needs requests: got none. Pass other traffic.")
+    picked, logged = weighed(traffic, LabelSettings())
+    plans = {MAIN_PLAN: np.full(len(traffic), 1.0 - question.share)}
+    unknown = np.full(len(traffic), np.nan)
+    alike = ScoredTraffic(
+        difficulty_score=np.zeros(len(traffic)),
+        outcomes=picked.outcomes,
+        groups=np.asarray(picked.split_groups),
+        tasks=picked.tasks,
+        cheap_cost=unknown,
+        frontier_cost=unknown,
+    )
     characters = [
         sum(len(message["content"]) for message in messages) for messages in traffic.messages()
     ]
@@ -92,12 +129,15 @@ def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Econo
             )
         }
     )
-    made = analysed(picked, traffic, plans, counted, prices, question, hard_share=None, basis=basis)
-    return replace(made, notes=(*notes, *made.notes))
+    economics = _analysed(
+        alike, picked, traffic, plans, counted, prices, question, hard_share=None, basis=basis
+    )
+    return replace(economics, notes=(*(logged.notes if logged else ()), *economics.notes))
 
 
-def _which(n: int, n_all: int, splits: NDArray[np.str_] | None) -> str:
-    if splits is None:
+def _which(picked: Picked, n_all: int) -> str:
+    n = len(picked.traffic)
+    if picked.splits is None:
         return (
             f"All {n:,} requests count, as the bundle was trained on other traffic; whether single"
             " ones overlap is not known."
@@ -106,3 +146,124 @@ def _which(n: int, n_all: int, splits: NDArray[np.str_] | None) -> str:
         f"The bundle was trained on this traffic: figures are of the {n:,} requests of its test"
         f" split, out of {n_all:,}."
     )
+
+
+def economics_of(
+    scored: ScoredTraffic,
+    picked: Traffic,
+    whole: Traffic,
+    policy: Policy | None,
+    prices: PriceList,
+    question: Question,
+) -> Economics:
+    """Return the economics of requests that are scored already.
+
+    Parameters
+    ----------
+    scored : ScoredTraffic
+        Scores and outcomes of the requests, with the policy's routes.
+    picked : Traffic
+        The same requests.
+    whole : Traffic
+        The traffic they were picked from: it tells how many requests come, and when.
+    policy : Policy or None
+        The bundle's; a run has none, and then nothing is known of fallback and hard tasks.
+    prices : PriceList
+    question : Question
+    """
+    requests = scored.outcomes.weight * scored.outcomes.per_request
+    share = sent_at_share(scored.difficulty_score, 1.0 - question.share, weight=requests)
+    plans = {MAIN_PLAN: share} | ({} if scored.sent is None else {"policy": scored.sent})
+    answers = question.answers
+    if answers.catch_rate is None and policy:
+        answers = replace(answers, catch_rate=catch_rate(policy.fallback))
+    hard = float(np.mean([task in policy.hard_tasks for task in scored.tasks])) if policy else None
+    assert scored.n_tokens is not None
+    counted = Counted(scored.n_tokens.astype(np.float64), "by the scorer's tokenizer")
+    return _analysed(
+        scored,
+        picked,
+        whole,
+        plans,
+        counted,
+        prices,
+        replace(question, answers=answers),
+        hard_share=hard,
+        basis=Basis(),
+    )
+
+
+def _analysed(
+    scored: ScoredTraffic,
+    picked: Traffic,
+    whole: Traffic,
+    plans: dict[str, FloatArray],
+    counted: Counted,
+    prices: PriceList,
+    question: Question,
+    *,
+    hard_share: float | None,
+    basis: Basis,
+) -> Economics:
+    """Return the economics of plans: which requests of ``picked`` are sent; ``whole`` is the
+    traffic they were picked from.
+    """
+    tokens, filled = fill_tokens(picked.tokens, counted, prices.traffic)
+    requests = Requests(scored=scored, tokens=tokens, plans=plans)
+    setting = Setting(
+        share=question.share,
+        answers=question.answers,
+        volume=question.volume,
+        arrivals=Arrivals.of(whole.column("timestamp"), whole.split_groups),
+        hard_share=hard_share,
+        basis=basis.with_(assumed=filled.assumed, missing=filled.missing),
+        notes=_routed_already(whole),
+        today=question.today or datetime.now(UTC).date(),
+    )
+    return analyse(requests, prices, setting, question.resampling)
+
+
+def _routed_already(traffic: Traffic) -> tuple[str, ...]:
+    """Say so where the cheap model answered some requests already."""
+    routes = [route for route in traffic.column("route") if route is not None]
+    cheap = routes.count("cheap")
+    if not cheap:
+        return ()
+    return (
+        (
+            f"The cheap model answered {cheap / len(routes):.0%} of the logged requests already;"
+            " that is not counted as today's spend."
+        ),
+    )
+
+
+def write_economics(economics: Economics, path: Path) -> None:
+    """Write ``economics.json``; a reader sees the old file or the whole new one."""
+    with whole_file(path) as file:
+        file.write(
+            json.dumps(economics.as_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        )
+
+
+def read_economics(path: Path) -> dict[str, Any]:
+    """Return what ``economics.json`` holds.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read, or is of another format.
+    """
+    try:
+        form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        written = form["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"economics file {str(path)!r} cannot be used: {error}. Run difficulty economics -o"
+            " again."
+        ) from error
+    if written != FORMAT:
+        raise RunError(
+            f"economics format must be {FORMAT}: got {written!r}. Run difficulty economics -o"
+            " again."
+        )
+    return form

@@ -22,6 +22,7 @@ from difficulty.early_exit.student_graph import build_early_graph
 from difficulty.encoders.quantise import Rung, can_be_int8, ladder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RunError
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.export.parity import ParityReport, check_flips, compare, compare_early
 from difficulty.export.suite import golden_requests
@@ -29,8 +30,7 @@ from difficulty.records import OperatingPoint
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.stages.scoring import tokenize
-from difficulty.thresholds.policy_curve import ScoredTraffic
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]
@@ -234,7 +234,7 @@ class _Gate:
         """
         point, data = choose(served)
         cut = np.full(len(self.names), point.threshold)
-        cut[: len(data.score)] = data.cut(point.threshold, point.task_thresholds)
+        cut[: len(data)] = data.cuts(point)
         return point, cut
 
     def _compare(self, scorer: Scorer, *, tolerance: float) -> _Compared:
@@ -250,7 +250,7 @@ class _Gate:
         settings = replace(self.settings, max_score_difference=tolerance)
         report = compare(self.names, self.python, shipped, settings)
         if early and served.early and self.early is not None:
-            scores = np.r_[served.early.told, early.score_many(self.suite_rows)]
+            scores = np.r_[served.early.with_task, early.score_many(self.suite_rows)]
             report = report.joined(compare_early(self.names, self.early, scores, self.settings))
         score = shipped["difficulty_score"].astype(np.float64)
         familiarity = shipped.get("familiarity", np.ones(len(score)))

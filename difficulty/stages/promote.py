@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -23,14 +22,19 @@ from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, 
 from difficulty.bundle.store import copy_bundle, read_trusted
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.figures import Contender, Paired, compare_pair
+from difficulty.evaluation.pairs import Contender, Paired, compare_pair
+from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
-from difficulty.request import Request
 from difficulty.runtime.reload import checked_router
-from difficulty.stages.evaluate import label_settings, training_splits, weighed
-from difficulty.stages.scores import score_traffic
-from difficulty.stages.scoring import catch_rate, judged
+from difficulty.stages.judging import (
+    catch_rate,
+    hash_of_texts,
+    label_settings,
+    serve,
+    training_splits,
+    weighed,
+)
 from difficulty.traffic.table import Traffic
 
 
@@ -129,8 +133,7 @@ def promote(
     settings: PromotionSettings | None = None,
     trust: Trust | None = None,
     prices: Prices | None = None,
-    n_draws: int = 1000,
-    seed: int = 0,
+    resampling: Resampling = STANDARD,
     progress: Callable[[str], None] | None = None,
 ) -> Promotion:
     """Compare the challenger with the champion and make it the champion if the gate holds.
@@ -147,9 +150,8 @@ def promote(
         Whose signature both must bear.
     prices : Prices, optional
         For the costs.
-    n_draws : int, default 1000
-        Bootstrap draws of the intervals.
-    seed : int, default 0
+    resampling : Resampling
+        Of the intervals.
     progress : callable, optional
         Told what is being done, in a few words.
 
@@ -181,15 +183,13 @@ def promote(
             " Pass a traffic file."
         )
     say("comparing the bundles")
-    rng = np.random.default_rng(seed)
     comparison = compare(
         new,
         old,
         Traffic.read(traffic_path),
         settings=settings,
         prices=prices,
-        n_draws=n_draws,
-        rng=rng,
+        resampling=resampling,
     )
     if not comparison.refusals:
         registry.promote(challenger, replacing=champion, notes=_notes(comparison))
@@ -203,8 +203,7 @@ def compare(
     *,
     settings: PromotionSettings | None = None,
     prices: Prices | None = None,
-    n_draws: int = 1000,
-    rng: np.random.Generator,
+    resampling: Resampling = STANDARD,
 ) -> Comparison:
     """Judge two bundles on the samples that neither was made from.
 
@@ -225,9 +224,11 @@ def compare(
         )
     picked, logged = weighed(traffic.select(rows), label_settings(challenger))
     caught = catch_rate(champion.policy.fallback)
-    pair = [_contender(bundle, picked, prices, caught) for bundle in (challenger, champion)]
-    figures = compare_pair(*pair, n_draws=n_draws, rng=rng)
-    return Comparison(figures, len(rows), gate(figures, settings), [*notes, *logged])
+    new, old = (_contender(bundle, picked, prices, caught) for bundle in (challenger, champion))
+    figures = compare_pair(new, old, resampling)
+    return Comparison(
+        figures, len(rows), gate(figures, settings), [*notes, *(logged.notes if logged else ())]
+    )
 
 
 def gate(figures: dict[str, Paired], settings: PromotionSettings) -> list[str]:
@@ -285,9 +286,9 @@ def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list
     say of them.
     """
     wanted, notes = np.ones(len(traffic), dtype=bool), []
-    calibrated_on = sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest()
+    chosen_on = hash_of_texts(traffic)
     for who, bundle in bundles.items():
-        if bundle.policy.chosen.calibration_data == calibrated_on:
+        if bundle.policy.chosen.calibration_data == chosen_on:
             raise TrafficError(
                 f"the threshold of {who} {bundle.label} was chosen on this very traffic. Pass"
                 " traffic that is newer."
@@ -309,24 +310,15 @@ def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list
 def _contender(
     bundle: Bundle, traffic: Traffic, prices: Prices | None, caught: float | None
 ) -> Contender:
-    """Let a bundle's router decide on every request, by its own policy; what validation catches is
-    taken to be the same for both.
+    """Decide every request as the bundle's router would; what validation catches is taken to be the
+    same for both.
     """
     router = checked_router(bundle)
-    scores = score_traffic(router.scorer, traffic)
-    own = traffic.tokens.prompt
-    requests = [
-        Request(messages, task, None if np.isnan(tokens) else int(tokens))
-        for messages, task, tokens in zip(traffic.messages(), traffic.tasks, own, strict=True)
-    ]
-    sent = np.array(
-        [decision.route == "frontier" for decision in router.decide_many(requests)],
-        dtype=np.float64,
+    target = bundle.manifest.target
+    served = serve(router.scorer, traffic, prices, target=target, early=router.early)
+    return Contender(
+        scored=replace(served.scored, catch_rate=caught), sent=served.decisions(bundle.policy)
     )
-    made = judged(
-        traffic, scores.outputs, scores.totals, target=bundle.manifest.target, prices=prices
-    )
-    return Contender(judged=replace(made, catch_rate=caught), sent=sent)
 
 
 def _notes(comparison: Comparison) -> dict[str, str]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from difficulty.errors import ScoringError
 from difficulty.runtime.scorer import EarlyScorer, Encoded, Scorer
-from difficulty.stages.reading import ReadCounts, Reading, reading_of_counts
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import Tokenized
+from difficulty.training.reading import ReadCounts, Reading, reading_of
 
 _CHUNK_ROWS = 8192
 _MOST_WAITING = 3
@@ -25,27 +26,26 @@ _MOST_WAITING = 3
 class EarlyScores(NamedTuple):
     """What the graph of early exit gives for n samples, arrays of shape (n,)."""
 
-    told: NDArray[np.float64]
-    untold: NDArray[np.float64]
-    """When tasks are not told."""
-    informed: NDArray[np.bool_]
-    """Whether the scorer knows the task."""
-    readable: NDArray[np.bool_]
-    """Whether there is text to score."""
+    with_task: NDArray[np.float64]
+    without_task: NDArray[np.float64]
+    """As if no task were known."""
 
 
 class TrafficScores(NamedTuple):
-    """What a bundle's scorer gives for n samples."""
+    """What a bundle's scorer gives for n samples; arrays of shape (n,)."""
 
     outputs: dict[str, NDArray[np.floating]]
-    """Each output, shape (n,)."""
     totals: NDArray[np.int64]
-    """Tokens of each request, shape (n,)."""
+    """Tokens of each request."""
     reading: Reading
     """What the scorer could not read of them."""
-    untold: dict[str, NDArray[np.float64]] | None
-    """``difficulty_score`` when tasks are not told, by its name among the baselines; ``None`` where
-    not asked for or no task is known.
+    readable: NDArray[np.bool_]
+    """Whether there is text to score."""
+    knows_task: NDArray[np.bool_]
+    """Whether the scorer knows the task."""
+    without_task: NDArray[np.float64] | None
+    """``difficulty_score`` as if no task were known; ``None`` where not asked for or no task is
+    known.
     """
     early: EarlyScores | None = None
     """``None`` where not asked for."""
@@ -55,7 +55,9 @@ class _Part(NamedTuple):
     outputs: dict[str, NDArray[np.floating]]
     totals: NDArray[np.int64]
     counts: ReadCounts
-    untold: NDArray[np.float64] | None
+    readable: NDArray[np.bool_]
+    knows_task: NDArray[np.bool_]
+    without_task: NDArray[np.float64] | None
     early: EarlyScores | None
 
 
@@ -75,7 +77,7 @@ def score_traffic(
     traffic : Traffic
         n samples, at least one.
     without_task : bool
-        Score them again as if no task were told.
+        Score them again as if no task were known.
     early : EarlyScorer, optional
         The graph of early exit, to be asked about every sample too.
     progress : callable, optional
@@ -99,20 +101,33 @@ def score_traffic(
                 parts.append(waiting.popleft().result())
                 if progress:
                     progress(len(parts) * _CHUNK_ROWS)
-        parts += [one.result() for one in waiting]
-    untold = [part.untold for part in parts if part.untold is not None]
+        parts += [part.result() for part in waiting]
+    totals, readable, knows_task = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("totals", "readable", "knows_task")
+    )
+    without = [part.without_task for part in parts if part.without_task is not None]
+    of_early = [part.early for part in parts if part.early]
     return TrafficScores(
         outputs={
             name: np.concatenate([part.outputs[name] for part in parts]) for name in scorer.outputs
         },
-        totals=np.concatenate([part.totals for part in parts]),
-        reading=reading_of_counts([part.counts for part in parts], scorer.tokenizer),
-        untold={"without_task": np.concatenate(untold)} if untold else None,
-        early=EarlyScores(
-            *map(np.concatenate, zip(*(part.early for part in parts if part.early), strict=True))
-        )
-        if early
-        else None,
+        totals=totals,
+        reading=reading_of(ReadCounts.joined([part.counts for part in parts]), scorer.tokenizer),
+        readable=readable,
+        knows_task=knows_task,
+        without_task=np.concatenate(without) if without else None,
+        early=EarlyScores(*map(np.concatenate, zip(*of_early, strict=True))) if early else None,
+    )
+
+
+def tokens_of(encoded: Sequence[Encoded]) -> Tokenized:
+    """Return encoded requests without the id that tells the task."""
+    return Tokenized(
+        [row.ids[row.with_task :] for row in encoded],
+        np.array([row.tokens for row in encoded], dtype=np.int64),
+        [None] * len(encoded),
+        np.array([row.estimated for row in encoded], dtype=bool),
     )
 
 
@@ -120,28 +135,27 @@ def _scored(
     scorer: Scorer, encoded: Sequence[Encoded], early: EarlyScorer | None, *, without_task: bool
 ) -> _Part:
     outputs: dict[str, Any] = dict(scorer.score_many([row.ids for row in encoded]))
-    untold = (
-        scorer.score_many([row.ids[row.with_task :] for row in encoded])["difficulty_score"]
-        if without_task
-        else None
-    )
+    tokens = tokens_of(encoded)
+    knows_task = np.array([row.with_task for row in encoded], dtype=np.bool_)
+    without = scorer.score_many(tokens.ids)["difficulty_score"] if without_task else None
     return _Part(
         outputs=outputs,
-        totals=np.array([row.tokens for row in encoded], dtype=np.int64),
-        counts=ReadCounts.of(encoded, scorer.tokenizer),
-        untold=None if untold is None else untold.astype(np.float64),
-        early=_early(early, encoded) if early else None,
+        totals=tokens.totals,
+        counts=ReadCounts.of(tokens, scorer.tokenizer),
+        readable=np.array([bool(row) for row in tokens.ids], dtype=np.bool_),
+        knows_task=knows_task,
+        without_task=None if without is None else without.astype(np.float64),
+        early=_early(early, encoded, knows_task) if early else None,
     )
 
 
-def _early(early: EarlyScorer, encoded: Sequence[Encoded]) -> EarlyScores:
-    told = early.score_many([row.ids for row in encoded]).astype(np.float64)
-    informed = np.array([row.with_task for row in encoded], dtype=np.bool_)
-    untold, rows = told.copy(), np.flatnonzero(informed).tolist()
-    untold[rows] = early.score_many([encoded[row].ids[1:] for row in rows])
-    return EarlyScores(
-        told, untold, informed, np.array([bool(row.ids) for row in encoded], dtype=np.bool_)
-    )
+def _early(
+    early: EarlyScorer, encoded: Sequence[Encoded], knows_task: NDArray[np.bool_]
+) -> EarlyScores:
+    with_task = early.score_many([row.ids for row in encoded]).astype(np.float64)
+    without_task, rows = with_task.copy(), np.flatnonzero(knows_task).tolist()
+    without_task[rows] = early.score_many([encoded[row].ids[1:] for row in rows])
+    return EarlyScores(with_task, without_task)
 
 
 def _chunks(rows: Iterator[Encoded]) -> Iterator[list[Encoded]]:

@@ -12,28 +12,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
-from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH
 from difficulty.diagnostics.signal import WEAK
-from difficulty.early_exit.cut_offs import unfit
 from difficulty.errors import BundleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.parity import ParityReport
+from difficulty.metrics import Resampling
 from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
-from difficulty.stages.early_exit import both_scores, choose_exits, judge_exits
+from difficulty.stages.choosing import (
+    both_scores,
+    choose_exits,
+    chosen_by,
+    chosen_point,
+    judge_exits,
+    policy_files,
+)
 from difficulty.stages.exporting import Student, export, student_of
-from difficulty.stages.policy import choose_point, chosen_by, policy_files
-from difficulty.stages.provenance import judged_by
-from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.stages.scoring import judged, scored_traffic
-from difficulty.thresholds.policy_curve import ScoredTraffic
+from difficulty.stages.judging import Served, judged_by, serve
+from difficulty.stages.scores import TrafficScores
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.record import library_versions
 from difficulty.training.run import Run
@@ -66,7 +68,7 @@ def ship(
     today: date | None = None,
     cache: Path | None = None,
     sign_with: SigningKey | None = None,
-    n_draws: int = 1000,
+    draws: int = 1000,
     progress: Callable[[str], None] | None = None,
 ) -> Shipped:
     """Export a run, check it, choose its threshold and write the bundle; nothing is written when a
@@ -101,7 +103,7 @@ def ship(
         Where embeddings of slow encoders are kept; without it they are computed again.
     sign_with : SigningKey, optional
         Key to sign the bundle with; tried before anything else is done.
-    n_draws : int, default 1000
+    draws : int, default 1000
         Bootstrap draws of the intervals.
     progress : callable, optional
         Told what is being done, in a few words.
@@ -127,42 +129,32 @@ def ship(
     if not allow_no_signal:
         _check_signal(run)
     recipe, rules = run.recipe, policy or run.recipe.policy
+    resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
 
-    def choose(served: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
-        data = scored_traffic(
-            run.calibration,
-            served.outputs,
-            served.totals,
-            rules=rules,
-            prices=prices,
-            catch_rate=rules.catch_rate,
-        )
-        return (
-            choose_point(
-                data,
-                objective or rules.objective,
-                per_task=rules.per_task,
-                n_draws=n_draws,
-                rng=np.random.default_rng(recipe.seed),
-            ),
-            data,
-        )
+    def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
+        served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
+        table = served.under(rules, catch_rate=rules.catch_rate)
+        wanted = objective or rules.objective
+        return chosen_point(table, wanted, resampling, per_task=rules.per_task), table
 
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
-    graph, scorer, served, point, report, notes = export(
+    graph, scorer, scores, point, report, notes = export(
         run, student, choose, int8=wants_int8, min_familiarity=rules.min_familiarity, say=say
     )
     bundle_policy = _policy(
         run, rules, point, models=models, today=today or datetime.now(UTC).date()
     )
     if student:
-        found, exit_notes = _exits(run, served, bundle_policy)
-        bundle_policy, notes = replace(bundle_policy, early=found), (*notes, *exit_notes)
+        served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
+        cuts, why_not = choose_exits(
+            bundle_policy, both_scores(served, bundle_policy), budget=recipe.export.early_budget
+        )
+        bundle_policy, notes = replace(bundle_policy, early=cuts), (*notes, *why_not)
     leaving = student if bundle_policy.early else None
     say("judging the test samples")
-    evaluation = _evaluate(run, scorer, bundle_policy, leaving, prices=prices, n_draws=n_draws)
+    evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
     evaluation = evaluation.descending_from(
         _judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     )
@@ -184,8 +176,8 @@ def ship(
 
 def bundle_name(out: Path) -> tuple[str, str]:
     """Return name and version of a folder named ``<name>-<version>``."""
-    found = _NAME.match(out.name)
-    if not found:
+    named = _NAME.match(out.name)
+    if not named:
         raise BundleError(
             "a bundle folder must be named <name>-<version>, for example support-1: got"
             f" {out.name!r}. Choose such a name."
@@ -195,7 +187,7 @@ def bundle_name(out: Path) -> tuple[str, str]:
             f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose a new"
             " version."
         )
-    return found["name"], found["version"]
+    return named["name"], named["version"]
 
 
 def _check_signal(run: Run) -> None:
@@ -210,18 +202,6 @@ def _check_signal(run: Run) -> None:
             f" {signal.p_value:.2g}. Check that the labels belong to the requests, add labels, or"
             " insist with --allow-no-signal."
         )
-
-
-def _exits(run: Run, served: TrafficScores, policy: Policy) -> tuple[Early | None, tuple[str, ...]]:
-    """Choose where requests leave early on the calibration requests, and say why where they do
-    not.
-    """
-    if problem := unfit(
-        task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity
-    ):
-        return None, (problem,)
-    scores = both_scores(served, run.calibration, policy)
-    return choose_exits(scores, threshold=policy.threshold, budget=run.recipe.export.early_budget)
 
 
 def _policy(
@@ -255,27 +235,26 @@ def _evaluate(
     scorer: Scorer,
     policy: Policy,
     leaving: Student | None,
+    resampling: Resampling,
     *,
     prices: Prices | None,
-    n_draws: int,
 ) -> Evaluation:
-    scores = score_traffic(
-        scorer, run.test, without_task=True, early=leaving.scorer if leaving else None
+    served = serve(
+        scorer,
+        run.test,
+        prices,
+        target=run.model.target,
+        early=leaving.scorer if leaving else None,
+        without_task=True,
+        sliced=True,
     )
-    target = run.model.target
-    held_out = judged(
-        run.test, scores.outputs, scores.totals, target=target, prices=prices, policy=policy
-    )
-    rng = np.random.default_rng(run.recipe.seed)
-    held_out = with_suspicion(held_out, run.test.ids, run.suspicious)
-    found = evaluate(
-        held_out, n_draws=n_draws, rng=rng, task_means=run.record.task_gains, others=scores.untold
+    held_out = with_suspicion(served.under_policy(policy), run.test.ids, run.suspicious)
+    evaluation = evaluate(
+        held_out, resampling, task_means=run.record.task_gains, others=served.others
     ).noting(run.record.notes)
-    return (
-        found.leaving_early(judge_exits(policy.early, both_scores(scores, run.test, policy)))
-        if policy.early
-        else found
-    )
+    if not policy.early:
+        return evaluation
+    return evaluation.leaving_early(judge_exits(policy.early, both_scores(served, policy)))
 
 
 def _judged_by(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:

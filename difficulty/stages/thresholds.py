@@ -12,26 +12,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.early_exit.cut_offs import exit_sentences, unfit
+from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.evaluation import Evaluation, metrics_text
 from difficulty.evaluation.result import without_threshold
+from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import ExportSettings
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.report.wording import as_text
 from difficulty.runtime.scorer import EarlyScorer, Scorer
-from difficulty.stages.early_exit import both_scores, choose_exits, judge_exits
-from difficulty.stages.evaluate import label_settings, training_splits, weighed
-from difficulty.stages.policy import choose_point, chosen_by, policy_files
-from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.stages.scoring import scored_traffic
+from difficulty.stages.choosing import (
+    both_scores,
+    choose_exits,
+    chosen_by,
+    chosen_point,
+    judge_exits,
+    policy_files,
+)
+from difficulty.stages.judging import Served, label_settings, serve, training_splits, weighed
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
-from difficulty.thresholds.policy_curve import ScoredTraffic
 from difficulty.traffic.table import Traffic
 
 
@@ -58,8 +60,7 @@ def rechoose(
     prices: Prices | None = None,
     sign_with: SigningKey | None = None,
     today: date | None = None,
-    n_draws: int = 1000,
-    seed: int = 0,
+    resampling: Resampling = STANDARD,
 ) -> Rechosen:
     """Choose a bundle's thresholds on labelled traffic and write a new bundle with the same scorer.
 
@@ -81,22 +82,25 @@ def rechoose(
     name, version = bundle_name(out)
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     old = read_bundle(bundle_path)
-    traffic, notes = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
-    scorer = Scorer.from_bundle(old)
-    small = EarlyScorer.from_bundle(old)
-    scores = score_traffic(scorer, traffic, without_task=small is not None, early=small)
+    traffic, logged = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
+    scorer, small = Scorer.from_bundle(old), EarlyScorer.from_bundle(old)
+    served = serve(
+        scorer,
+        traffic,
+        prices,
+        target=old.manifest.target,
+        without_task=small is not None,
+        early=small,
+    )
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
-    data = scored_traffic(
-        traffic, scores.outputs, scores.totals, rules=old.policy, prices=prices, catch_rate=rate
-    )
-    point = choose_point(
-        data, objective, per_task=per_task, n_draws=n_draws, rng=np.random.default_rng(seed)
-    )
-    before = _old_point(old.policy, data, n_draws=n_draws, rng=np.random.default_rng(seed))
-    moved = changes(data, before, point, n_draws=n_draws, rng=np.random.default_rng(seed))
+    data = served.under(old.policy, catch_rate=rate)
+    point = chosen_point(data, objective, resampling, per_task=per_task)
+    before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
+    moved = changes(data, before, point, resampling)
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
-    early, early_notes = _exits(old, policy, scores, traffic) if small else (None, ())
-    policy, notes = replace(policy, early=early), (*notes, *early_notes)
+    early, early_notes = _exits(old, policy, served) if small else (None, ())
+    notes = (*(logged.notes if logged else ()), *early_notes)
+    policy = replace(policy, early=early)
     files = {
         **old.files,
         **policy_files(scorer, policy, version=f"{name}-{version}", early=small),
@@ -113,21 +117,15 @@ def rechoose(
     return Rechosen(written, before, point, moved, early_notes)
 
 
-def _exits(
-    old: Bundle, policy: Policy, scores: TrafficScores, traffic: Traffic
-) -> tuple[Early | None, tuple[str, ...]]:
+def _exits(old: Bundle, policy: Policy, served: Served) -> tuple[Early | None, tuple[str, ...]]:
     """Choose cut-offs for the new threshold with the old budget, and say what they do to the
     traffic that chose them.
     """
-    if problem := unfit(
-        task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity
-    ):
-        return None, (problem,)
-    both = both_scores(scores, traffic, policy)
+    both = both_scores(served, policy)
     budget = old.policy.early.budget if old.policy.early else ExportSettings().early_budget
-    early, notes = choose_exits(both, threshold=policy.threshold, budget=budget)
-    said = exit_sentences(judge_exits(early, both), judged="such") if early else []
-    return early, (*notes, *said)
+    early, notes = choose_exits(policy, both, budget=budget)
+    sentences = exit_sentences(judge_exits(early, both), judged="such") if early else []
+    return early, (*notes, *sentences)
 
 
 def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
@@ -136,16 +134,6 @@ def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
     """
     splits = training_splits(bundle, traffic)
     return traffic if splits is None else traffic.select(splits == "calibration")
-
-
-def _old_point(
-    policy: Policy, data: ScoredTraffic, *, n_draws: int, rng: np.random.Generator
-) -> OperatingPoint:
-    """Return what the new traffic says of the old thresholds."""
-    objective, own = policy.chosen.objective, policy.task_thresholds
-    return operating_point(
-        data, policy.threshold, objective=objective, task_thresholds=own, n_draws=n_draws, rng=rng
-    )
 
 
 def _policy(

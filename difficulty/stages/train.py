@@ -25,13 +25,14 @@ from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, evaluate, write_metrics
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.scripts import traffic_labels
+from difficulty.metrics import Resampling
 from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.saved_model import save_model
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.stages.provenance import judged_by
-from difficulty.stages.reading import Reading, reading_of
-from difficulty.stages.scoring import judged
+from difficulty.stages.judging import judged_by
 from difficulty.storage import whole_folder
 from difficulty.traffic.table import ASIDE
 from difficulty.training.assemble import build_model, known_tasks, labelled, tune
@@ -47,6 +48,7 @@ from difficulty.training.diagnosis import (
     with_suspicion,
 )
 from difficulty.training.material import Material, Progress, gather, start_record
+from difficulty.training.reading import ReadCounts, Reading, reading_of
 from difficulty.training.record import RunRecord, SplitSamples, library_versions, notes_of
 from difficulty.training.run import (
     CURVE_FILE,
@@ -100,7 +102,7 @@ def train(
     more_labels: bool = True,
     unseen_tasks: bool = True,
     tracker: Tracker | None = None,
-    n_draws: int = 1000,
+    draws: int = 1000,
     progress: Progress | None = None,
 ) -> tuple[Run, Evaluation]:
     """Fit a difficulty model and judge it on held-out requests.
@@ -132,7 +134,7 @@ def train(
         to say anything.
     tracker : Tracker, optional
         Told about the finished run.
-    n_draws : int, default 1000
+    draws : int, default 1000
         Bootstrap draws of the test metrics.
     progress : callable, optional
         Told what is being done, in a few words.
@@ -172,7 +174,7 @@ def train(
     with TemporaryDirectory(prefix="difficulty-") as scratch:
         fitted = _fit(material, cache or Path(scratch), say)
         say("judging the test samples")
-        evaluation = _evaluate(material, fitted, n_draws=n_draws)
+        evaluation = _evaluate(material, fitted, Resampling(draws, recipe.seed))
         curve = _curve(material, fitted, say) if more_labels else None
         advice = _advice(material, fitted, say) if unseen_tasks else None
         record = _record(material, fitted, advice)
@@ -207,7 +209,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         say("fitting with less weight on suspicious labels")
         model = _unfitted(material, encoder, tuned).fit(weighted, material.calibration)
     signal = signal_of(unseen_scores(model, tokens, splits), traffic, target=target)
-    reading = reading_of(tokens, material.tokenizer, encoder)
+    reading = reading_of(ReadCounts.of(tokens, material.tokenizer), material.tokenizer, encoder)
     return _Fitted(
         model=model,
         encoder=encoder,
@@ -235,7 +237,7 @@ def _unfitted(material: Material, encoder: Encoder, tuned: Channel | None) -> Di
     )
 
 
-def _evaluate(material: Material, fitted: _Fitted, *, n_draws: int) -> Evaluation:
+def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Evaluation:
     """Judge the test samples, or refuse when there are none."""
     rows, traffic, model = material.rows("test"), material.traffic, fitted.model
     if not len(rows):
@@ -250,20 +252,19 @@ def _evaluate(material: Material, fitted: _Fitted, *, n_draws: int) -> Evaluatio
         if model.task_channels
         else None
     )
-    held_out = judged(
-        traffic.select(rows),
+    test, unpriced = traffic.select(rows), np.full(len(rows), np.nan)
+    held_out = ScoredTraffic.of(
+        test,
         outputs,
-        material.tokens.totals[rows],
+        picked.totals,
+        costs=(unpriced, unpriced),
         target=material.target,
-        prices=None,
+        labels=traffic_labels(test),
     )
     held_out = with_suspicion(
         held_out, [traffic.ids[row] for row in rows], fitted.labels.ids(GROUPS)
     )
-    rng = np.random.default_rng(material.recipe.seed)
-    evaluation = evaluate(
-        held_out, n_draws=n_draws, rng=rng, task_means=material.task_means, others=others
-    )
+    evaluation = evaluate(held_out, resampling, task_means=material.task_means, others=others)
     return evaluation.noting(
         notes_of(material.logged, fitted.reading, fitted.signal, fitted.labels.summary())
     )

@@ -51,13 +51,13 @@ class Objective:
         NotAttainableError
             If no threshold meets it; the message names the nearest point.
         """
-        found = self._find(curve, self.value, **self.options)
-        return found if isinstance(found, Choice) else Choice(found)
+        chosen = self._find(curve, self.value, **self.options)
+        return chosen if isinstance(chosen, Choice) else Choice(chosen)
 
     @property
     def _find(self) -> Callable[..., float | Choice]:
-        found: Callable[..., float | Choice] = resolve(self.name, OBJECTIVES, kind="objective")
-        return found
+        find: Callable[..., float | Choice] = resolve(self.name, OBJECTIVES, kind="objective")
+        return find
 
 
 def parse_objective(text: str) -> Objective:
@@ -74,10 +74,10 @@ def parse_objective(text: str) -> Objective:
     parts = [part.partition("=") for part in text.split(",")]
     name = parts[0][0].strip()
     if parts[0][1]:
-        known = _options_of(resolve(name, OBJECTIVES, kind="objective"))
+        options = _options_of(resolve(name, OBJECTIVES, kind="objective"))
         for option, _, _ in parts[1:]:
-            if option.strip() not in known:
-                raise UnknownNameError(f"option of the objective {name}", option.strip(), known)
+            if option.strip() not in options:
+                raise UnknownNameError(f"option of the objective {name}", option.strip(), options)
     try:
         numbers = [float(number) for _, _, number in parts]
     except ValueError:

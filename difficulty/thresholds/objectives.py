@@ -1,4 +1,4 @@
-"""Objective ``share``: as much frontier as a budget allows."""
+"""Objectives that are a point on the curve: the share, cost or quality that a threshold reaches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
+from difficulty.metrics.arrays import FloatArray
 from difficulty.thresholds.policy_curve import PolicyCurve
 
 
@@ -27,11 +28,10 @@ def threshold_for_share(curve: PolicyCurve, share: float) -> float:
         raise InvalidValueError(
             "share", share, rule="be in [0, 1]", hint="Shares are fractions, not percentages."
         )
-    allowed = np.flatnonzero(curve.frontier_share <= share + 1e-12)
+    reached = curve.figure("frontier_share")
+    allowed = np.flatnonzero(reached <= share + 1e-12)
     if not len(allowed):
-        least = (
-            np.ceil(1000.0 * curve.frontier_share[0]) / 1000.0
-        )  # rounded up, so that it can be reached
+        least = np.ceil(1000.0 * reached[0]) / 1000.0  # rounded up, so that it can be reached
         raise NotAttainableError(
             f"a frontier share of at most {share:g} cannot be reached: tasks that always go to the"
             f" frontier model are {least:.3f} of the requests. Nearest: share={least:.3f}. Ask for"
@@ -54,31 +54,27 @@ def threshold_for_cost(curve: PolicyCurve, most: float) -> float:
     """
     if not 0.0 <= most < math.inf:
         raise InvalidValueError("cost", most, rule="be 0 or more USD per 1,000 requests")
-    need_costs(curve, "cost")
-    allowed = np.flatnonzero(curve.cost <= most * (1.0 + 1e-12))
+    cost = _known_cost(curve, "cost")
+    allowed = np.flatnonzero(cost <= most * (1.0 + 1e-12))
     if not len(allowed):
-        least = _rounded_up(float(curve.cost.min()))
+        least = _rounded_up(float(cost.min()))
         raise NotAttainableError(
             f"a cost of at most {most:g} USD per 1,000 requests cannot be reached: the least along"
-            f" the curve is {curve.cost.min():.4g}. Nearest: cost={least:g}."
+            f" the curve is {cost.min():.4g}. Nearest: cost={least:g}."
         )
     return float(curve.thresholds[allowed[-1]])
 
 
-def need_costs(curve: PolicyCurve, objective: str) -> None:
-    """Refuse a curve of which no cost is known.
-
-    Raises
-    ------
-    UndefinedMetricError
-        If it is.
-    """
-    if np.isnan(curve.cost).any():
+def _known_cost(curve: PolicyCurve, objective: str) -> FloatArray:
+    """Return the cost along a curve, or refuse one of which none is known."""
+    cost = curve.figure("cost")
+    if np.isnan(cost).any():
         raise UndefinedMetricError(
             f"objective {objective} needs prices, and samples with the token counts of both models:"
             " got none. Pass --prices, and traffic with prompt_tokens, cheap_tokens and"
             " frontier_tokens."
         )
+    return cost
 
 
 def _rounded_up(amount: float) -> float:
@@ -107,19 +103,18 @@ def threshold_for_mean_quality(curve: PolicyCurve, target: float) -> float:
             rule="be in [0, 1]",
             hint="It is the mean quality of all answers.",
         )
-    if np.isnan(curve.quality).any():
+    quality = curve.figure("quality")
+    if np.isnan(quality).any():
         raise UndefinedMetricError(
             "objective mean_quality needs samples with both qualities known: got none. Use the"
             " objective share, or add frontier_quality to the traffic."
         )
-    enough = np.flatnonzero(curve.quality >= target - 1e-12)
+    enough = np.flatnonzero(quality >= target - 1e-12)
     if not len(enough):
-        most = float(
-            np.floor(1000.0 * curve.quality.max()) / 1000.0
-        )  # rounded down, so that it can be reached
+        most = math.floor(1000.0 * quality.max()) / 1000.0  # so that it can be reached
         raise NotAttainableError(
             f"a mean quality of {target:g} cannot be reached: the most along the curve is"
-            f" {curve.quality.max():.4f}. Nearest: mean_quality={most:.3f}."
+            f" {quality.max():.4f}. Nearest: mean_quality={most:.3f}."
         )
     return float(curve.thresholds[enough[0]])
 
@@ -144,17 +139,16 @@ def threshold_for_quality(curve: PolicyCurve, target: float) -> float:
             rule="be in (0, 1]",
             hint="It is the share of the quality gap to recover.",
         )
-    if np.isnan(curve.gap_recovered).any():
+    recovered = curve.figure("gap_recovered")
+    if np.isnan(recovered).any():
         raise UndefinedMetricError(
             "objective quality needs samples with both outcomes known and a frontier model that is"
             " better: got no such gap. Use the objective share, or add frontier_quality to the"
             " traffic."
         )
-    enough = np.flatnonzero(curve.gap_recovered >= target - 1e-12)
+    enough = np.flatnonzero(recovered >= target - 1e-12)
     if not len(enough):
-        most = float(
-            np.floor(1000.0 * curve.gap_recovered.max()) / 1000.0
-        )  # rounded down, so that it can be reached
+        most = math.floor(1000.0 * recovered.max()) / 1000.0  # so that it can be reached
         nearest = (
             f"Nearest: quality={most:.3f}. Ask for that, or take tasks out of easy_tasks."
             if most > 0
@@ -191,11 +185,11 @@ def threshold_for_utility(curve: PolicyCurve, value: float) -> float:
             rule="be 0 or more USD",
             hint="It is what a right answer is worth above a wrong one.",
         )
-    need_costs(curve, "utility")
-    if np.isnan(curve.quality).any():
+    cost, quality = _known_cost(curve, "utility"), curve.figure("quality")
+    if np.isnan(quality).any():
         raise UndefinedMetricError(
             "objective utility needs samples with both qualities known: got none. Add"
             " frontier_quality to the traffic."
         )
-    utility = value * curve.quality - curve.cost / 1000.0
+    utility = value * quality - cost / 1000.0
     return float(curve.thresholds[np.argmax(utility >= utility.max() - 1e-15)])

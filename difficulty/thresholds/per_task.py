@@ -15,10 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
+from difficulty.evaluation.scored import ScoredTraffic, Thresholds
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import OperatingPoint
 from difficulty.thresholds.objective import Choice, Objective
 from difficulty.thresholds.point import operating_point, promised
-from difficulty.thresholds.policy_curve import PolicyCurve, ScoredTraffic
+from difficulty.thresholds.policy_curve import PolicyCurve
 
 LEAST_OWN = 10
 """Samples that the score decides below which a task has no threshold of its own."""
@@ -27,7 +29,7 @@ PRIOR = 100.0
 """What all other samples weigh beside those of a task, in samples of the task."""
 
 
-class _Found(NamedTuple):
+class _Chosen(NamedTuple):
     """The thresholds, and what is to be said of them."""
 
     choice: Choice
@@ -35,7 +37,7 @@ class _Found(NamedTuple):
 
 
 def choose_per_task(
-    traffic: ScoredTraffic, objective: Objective, *, n_draws: int = 1000, rng: np.random.Generator
+    traffic: ScoredTraffic, objective: Objective, resampling: Resampling
 ) -> OperatingPoint:
     """Return the operating point at which an objective is met in each task.
 
@@ -57,19 +59,13 @@ def choose_per_task(
             rule="be known of some samples to choose thresholds per task",
             hint="Add the column task.",
         )
-    found = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
-    point = operating_point(
-        traffic,
-        found.choice.threshold,
-        objective=f"{objective} per task",
-        task_thresholds=found.tasks,
-        n_draws=n_draws,
-        rng=rng,
-    )
-    return promised(point, found.choice)
+    choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
+    thresholds = Thresholds(choice.threshold, own)
+    point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")
+    return promised(point, choice)
 
 
-def _pooled(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> _Found:
+def _pooled(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> _Chosen:
     """Choose on each task's own samples, shrunk towards the whole."""
     whole, own, left = objective.find(PolicyCurve.of(traffic)), {}, []
     weight = traffic.outcomes.weight
@@ -92,18 +88,18 @@ def _pooled(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> 
             f"in {_listed(left)} the objective cannot be met or judged: the threshold of the whole"
             " stands there"
         )
-    return _Found(whole._replace(assumed=(*whole.assumed, *said)), own)
+    return _Chosen(whole._replace(assumed=(*whole.assumed, *said)), own)
 
 
-def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> _Found:
+def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> _Chosen:
     """Choose on each task's samples alone, rare ones together; what cannot keep the promise goes to
     the frontier model.
     """
     common = _tasks_with(LEAST_TESTED, traffic, tasks)
-    kept, lost = {}, []
+    shown, lost = {}, []
     for task in common:
         try:
-            kept[task] = objective.find(PolicyCurve.of(traffic.at(tasks == task)))
+            shown[task] = objective.find(PolicyCurve.of(traffic.at(tasks == task)))
         except (NotAttainableError, UndefinedMetricError):
             lost.append(task)
     rare = ~np.isin(tasks, common)
@@ -111,14 +107,14 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
         rest = objective.find(PolicyCurve.of(traffic.at(rare))) if rare.any() else Choice(0.0)
     except (NotAttainableError, UndefinedMetricError):
         rest = Choice(0.0)
-    some = next((choice for choice in (rest, *kept.values()) if choice.guarantee), None)
-    if some is None:
+    promise = next((choice for choice in (rest, *shown.values()) if choice.guarantee), None)
+    if promise is None:
         raise NotAttainableError(
             f"{objective} cannot be shown in any task on {len(traffic):,} samples. Add samples, ask"
             " for it over all tasks, or for less."
         )
     said = [
-        f"of each task by itself, not of all at once, in {_listed([*kept])}" if kept else "",
+        f"of each task by itself, not of all at once, in {_listed([*shown])}" if shown else "",
         (
             ""
             if rest.guarantee is None
@@ -138,13 +134,15 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
             else ""
         ),
     ]
-    own = {task: choice.threshold for task, choice in kept.items()} | dict.fromkeys(lost, 0.0)
-    return _Found(Choice(rest.threshold, some.guarantee, (*some.assumed, *filter(None, said))), own)
+    own = {task: choice.threshold for task, choice in shown.items()} | dict.fromkeys(lost, 0.0)
+    return _Chosen(
+        Choice(rest.threshold, promise.guarantee, (*promise.assumed, *filter(None, said))), own
+    )
 
 
 def _tasks_with(least: int, traffic: ScoredTraffic, tasks: np.ndarray) -> list[str]:
     """Return the tasks of which the score decides at least so many samples."""
-    names, counts = np.unique(tasks[np.isnan(traffic.fixed)], return_counts=True)
+    names, counts = np.unique(tasks[np.isnan(traffic.by_rule)], return_counts=True)
     return [str(name) for name, count in zip(names, counts, strict=True) if name and count >= least]
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from difficulty.metrics.arrays import Ratio, ratio
-from difficulty.metrics.bootstrap import affordable_draws, percentile_interval, weight_blocks
+from difficulty.evaluation.figures import columns_of, ratios_at
+from difficulty.evaluation.parts import Draws, Ratios, drawn
+from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
+from difficulty.metrics.bootstrap import Resampling, percentile_interval
 from difficulty.records import Estimate, OperatingPoint
 from difficulty.thresholds.objective import Choice, Objective
-from difficulty.thresholds.policy_curve import FloatArray, PolicyCurve, ScoredTraffic
+from difficulty.thresholds.policy_curve import PolicyCurve
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
 
 
-def choose(
-    traffic: ScoredTraffic, objective: Objective, *, n_draws: int = 1000, rng: np.random.Generator
-) -> OperatingPoint:
+def choose(traffic: ScoredTraffic, objective: Objective, resampling: Resampling) -> OperatingPoint:
     """Return the operating point that meets an objective on this traffic.
 
     Raises
@@ -27,83 +28,76 @@ def choose(
     NotAttainableError
         If no threshold meets it; the message names the nearest point.
     """
-    found = objective.find(PolicyCurve.of(traffic))
-    return promised(
-        operating_point(
-            traffic, found.threshold, objective=str(objective), n_draws=n_draws, rng=rng
-        ),
-        found,
+    choice = objective.find(PolicyCurve.of(traffic))
+    point = operating_point(
+        traffic, Thresholds(choice.threshold), resampling, objective=str(objective)
     )
+    return promised(point, choice)
 
 
-def promised(point: OperatingPoint, found: Choice) -> OperatingPoint:
+def promised(point: OperatingPoint, choice: Choice) -> OperatingPoint:
     """Return a point with the promise of the choice that led to it."""
-    return replace(point, guarantee=found.guarantee, assumed=(*point.assumed, *found.assumed))
+    return replace(point, guarantee=choice.guarantee, assumed=(*point.assumed, *choice.assumed))
 
 
 def operating_point(
-    traffic: ScoredTraffic,
-    threshold: float,
-    *,
-    objective: str,
-    task_thresholds: Mapping[str, float] | None = None,
-    n_draws: int = 1000,
-    rng: np.random.Generator,
+    traffic: ScoredTraffic, thresholds: Thresholded, resampling: Resampling, *, objective: str
 ) -> OperatingPoint:
-    """Return what to expect of a threshold; intervals hold the middle 95 % of bootstrap draws of
+    """Return what to expect of thresholds; intervals hold the middle 95 % of bootstrap draws of
     whole groups.
     """
-    found = _estimates(
-        _figures(traffic, traffic.sent(threshold, task_thresholds)),
-        traffic,
-        n_draws=n_draws,
-        rng=rng,
-    )
+    points, draws, counts = _figures(traffic, thresholds, resampling)
+    figures: dict[str, Any] = {
+        name: _estimate(name, points[name], draws[name], counts[name]) for name in EXPECTED
+    }
     return OperatingPoint(
-        threshold=threshold,
+        threshold=thresholds.threshold,
         objective=objective,
-        frontier_share=found["frontier_share"],
-        quality=found["quality"],
-        gap_recovered=found["gap_recovered"],
-        cost=found["cost"],
-        risk=found["risk"],
-        fallback_share=found["fallback_share"],
-        task_thresholds=dict(task_thresholds or {}),
+        **figures,
+        task_thresholds=dict(thresholds.task_thresholds),
         assumed=_assumed(traffic),
-        n_to_halve=4
-        * len(traffic),  # an interval's width goes with one over the root of the samples
+        # An interval's width goes with one over the root of the samples.
+        n_to_halve=4 * len(traffic),
     )
 
 
 def changes(
-    traffic: ScoredTraffic,
-    old: OperatingPoint,
-    new: OperatingPoint,
-    *,
-    n_draws: int = 1000,
-    rng: np.random.Generator,
+    traffic: ScoredTraffic, old: OperatingPoint, new: OperatingPoint, resampling: Resampling
 ) -> dict[str, Estimate]:
     """Return how much each figure changes from one operating point to another; both are judged on
     the same draws.
     """
-    before, after = (
-        _figures(traffic, traffic.sent(point.threshold, point.task_thresholds))
-        for point in (old, new)
-    )
-    return _estimates(after, traffic, minus=before, n_draws=n_draws, rng=rng)
-
-
-def _figures(traffic: ScoredTraffic, sent: FloatArray) -> dict[str, Ratio]:
-    outcomes, kept, caught = traffic.outcomes, traffic.kept, traffic.caught
-    gain, per_request = outcomes.gain, outcomes.per_request
+    before, after = (_figures(traffic, point, resampling) for point in (old, new))
     return {
-        "frontier_share": ratio(sent * per_request, per_request),
-        "quality": ratio(kept.quality + sent * (outcomes.frontier_quality - kept.quality)),
-        "gap_recovered": ratio((caught + sent * (1.0 - caught)) * gain, gain, counted=gain),
-        "cost": ratio(1000.0 * (kept.cost + sent * (traffic.frontier_cost - kept.cost))),
-        "risk": ratio((1.0 - sent) * kept.failure, 1.0 - sent),
-        "fallback_share": ratio((1.0 - sent) * kept.caught),
+        name: _estimate(
+            name, after[0][name] - before[0][name], after[1][name] - before[1][name], after[2][name]
+        )
+        for name in EXPECTED
     }
+
+
+def _figures(
+    traffic: ScoredTraffic, thresholds: Thresholded, resampling: Resampling
+) -> tuple[Draws, Draws, Mapping[str, int]]:
+    """Return each figure on the traffic itself, in each draw, and how many requests are behind
+    it.
+    """
+    rows = np.arange(len(traffic))
+    part = Ratios.of(
+        rows, ratios_at(columns_of(traffic, EXPECTED), traffic.routes(thresholds), rows)
+    )
+    draws = resampling.affordable(len(traffic)).of(traffic.groups)
+    return *drawn(part, draws, traffic.outcomes.weight), part.n
+
+
+def _estimate(name: str, point: np.ndarray, draws: np.ndarray, n: int) -> Estimate:
+    value = float(point[0])
+    if np.isnan(value):
+        return Estimate(value=None, n=n, note=_WHY_UNKNOWN[name])
+    low, high = percentile_interval(draws)
+    if np.isnan(low):
+        return Estimate(value=value, n=n)
+    return Estimate(value=value, low=low, high=high, n=n)
 
 
 def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
@@ -119,36 +113,6 @@ def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
     return ("traffic stays like the samples", fallback)
 
 
-def _estimates(
-    figures: Mapping[str, Ratio],
-    traffic: ScoredTraffic,
-    *,
-    minus: Mapping[str, Ratio] | None = None,
-    n_draws: int,
-    rng: np.random.Generator,
-) -> dict[str, Estimate]:
-    """Return each figure, or its difference to that of ``minus``, with its interval."""
-    weight, n_draws = traffic.outcomes.weight, affordable_draws(len(traffic), n_draws)
-    blocks = [block * weight for block in weight_blocks(traffic.groups, n_draws=n_draws, rng=rng)]
-
-    def values(name: str, weights: FloatArray) -> FloatArray:
-        found = figures[name].value(weights)
-        return found if minus is None else found - minus[name].value(weights)
-
-    made = {}
-    for name, figure in figures.items():
-        value = float(values(name, weight))
-        if np.isnan(value):
-            made[name] = Estimate(value=None, n=figure.n, note=_WHY_UNKNOWN[name])
-            continue
-        low, high = percentile_interval(np.concatenate([values(name, block) for block in blocks]))
-        known = not np.isnan(low)
-        made[name] = Estimate(
-            value=value, low=low if known else None, high=high if known else None, n=figure.n
-        )
-    return made
-
-
 _WHY_UNKNOWN = {
     "frontier_share": "no requests",
     "quality": "no request has both outcomes known",
@@ -157,3 +121,4 @@ _WHY_UNKNOWN = {
     "risk": "no request whose outcome is known is kept on the cheap model",
     "fallback_share": "the catch rate of validation is not known",
 }
+"""Written into policies, where they have to stay as they are."""

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from scipy.stats import binom, binomtest, norm
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import group_codes
 from difficulty.thresholds.objective import Choice
 from difficulty.thresholds.policy_curve import PolicyCurve
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 
 GRID = 100
 STARTS = (0.1, 0.5)
@@ -138,8 +137,8 @@ def exact_interval(count: int, n: int, *, confidence: float = 0.95) -> tuple[flo
         raise InvalidValueError("n", n, rule="be 1 or more")
     if not 0 <= count <= n:
         raise InvalidValueError("count", count, rule=f"be in 0 to {n}")
-    found = binomtest(count, n).proportion_ci(confidence, method="exact")
-    return float(found.low), float(found.high)
+    ends = binomtest(count, n).proportion_ci(confidence, method="exact")
+    return float(ends.low), float(ends.high)
 
 
 def betting_p_value(excess: FloatArray, most: float, *, delta: float) -> float:
@@ -183,14 +182,14 @@ def rejected(losses: KeptLosses, allowed: IntArray, *, alpha: float, delta: floa
     kept = allowed[places[places >= 0]]
     kept = kept[kept > 0]
     levels = _levels(kept, len(losses), alpha=alpha, delta=delta)
-    passed_on, found = 0.0, []
+    passed_on, rejections = 0.0, []
     for number, p_value, level in zip(
         kept.tolist(), losses.p_values(kept, alpha=alpha, delta=delta), levels, strict=True
     ):
         passed_on = passed_on + level if p_value <= passed_on + level else 0.0
         if passed_on > 0.0:
-            found.append(number)
-    return np.array(found, dtype=np.intp)
+            rejections.append(number)
+    return np.array(rejections, dtype=np.intp)
 
 
 def _levels(kept: IntArray, n: int, *, alpha: float, delta: float) -> FloatArray:
@@ -271,13 +270,22 @@ def threshold_for_missed(curve: PolicyCurve, alpha: float, *, delta: float = 0.1
     )
     return _certified(
         curve,
-        curve.traffic.missed,
+        _missed(curve.traffic),
         "missed",
         alpha,
         delta,
         words=words,
         needs="the outcomes of both models",
     )
+
+
+def _missed(traffic: ScoredTraffic) -> FloatArray:
+    """Return the probability that a kept request needed the frontier model, because that does
+    better, and does not get it; NaN unknown.
+    """
+    gain = traffic.outcomes.gain
+    reached = 1.0 - traffic.kept.caught if traffic.catch_rate else 1.0
+    return np.where(np.isnan(gain), np.nan, (gain > 0) * reached)
 
 
 def _certified(
@@ -300,12 +308,11 @@ def _certified(
         raise UndefinedMetricError(
             f"objective {name} needs samples with {needs} that a threshold can keep: got none."
         )
-    found = rejected(losses, np.unique(kept), alpha=alpha, delta=delta)
-    if not len(found):
+    shown = rejected(losses, np.unique(kept), alpha=alpha, delta=delta)
+    if not len(shown):
         raise _not_attainable(losses, kept, name, alpha, delta)
-    most = int(
-        np.flatnonzero(kept == found.max())[-1]
-    )  # of thresholds that keep the same known requests, the most cautious
+    # Of thresholds that keep the same known requests, the most cautious.
+    most = int(np.flatnonzero(kept == shown.max())[-1])
     promise = (
         f"with confidence {1 - delta:g}, {words.format(alpha=alpha)}, on traffic like the"
         f" {len(losses):,} samples it was tested on"
@@ -318,7 +325,7 @@ def _losses(curve: PolicyCurve, loss: FloatArray) -> tuple[KeptLosses, NDArray[n
     threshold of the curve keeps.
     """
     traffic = curve.traffic
-    always, order = np.flatnonzero(traffic.fixed == 0.0), curve.order[::-1]
+    always, order = np.flatnonzero(traffic.by_rule == 0.0), curve.order[::-1]
     known_always, known = always[~np.isnan(loss[always])], ~np.isnan(loss[order])
     rows = np.concatenate([known_always, order[known]])
     counted = np.append(0, np.cumsum(known))

@@ -28,15 +28,15 @@ from difficulty.diagnostics.unfamiliar import (
     lift_of,
     no_advice,
 )
-from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import LabelSettings
-from difficulty.stages.scoring import Tokenized
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import Tokenized
 
 GROUPS: tuple[Scope, ...] = ("task", "region")
 """Suspicions that no sample's own label decides: leaving such samples out flatters no figure."""
@@ -165,15 +165,17 @@ def down_weighted(
     return replace(fit, outcomes=replace(fit.outcomes, weight=fit.outcomes.weight * factor))
 
 
-def with_suspicion(judged: Judged, ids: Collection[str], suspicious: Collection[str]) -> Judged:
+def with_suspicion(
+    scored: ScoredTraffic, ids: Collection[str], suspicious: Collection[str]
+) -> ScoredTraffic:
     """Return what is judged with slices for suspicious groups and the rest; unchanged where no
     sample is suspicious.
     """
     names = ["suspicious" if name in suspicious else "not suspicious" for name in ids]
     return (
-        replace(judged, labels={**judged.labels, "labels": names})
+        replace(scored, labels={**scored.labels, "labels": names})
         if "suspicious" in names
-        else judged
+        else scored
     )
 
 

@@ -20,12 +20,12 @@ from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import ASIDE, Traffic
+from difficulty.traffic.tokenized import Tokenized, tokenize
 from difficulty.training.assemble import build_model, known_tasks, labelled
 from difficulty.training.distil import check_teacher, with_opinion, with_unlabelled
 from difficulty.training.record import SearchRecord, StartRecord

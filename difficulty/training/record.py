@@ -18,8 +18,8 @@ from difficulty.evaluation import TaskMeans
 from difficulty.form import SavedForm
 from difficulty.model.combination import Target
 from difficulty.recipe import Recipe
-from difficulty.stages.reading import Reading
 from difficulty.traffic.logged import LoggedReport
+from difficulty.training.reading import Reading
 
 RUN_FORMAT = 1
 

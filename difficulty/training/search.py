@@ -23,9 +23,8 @@ from difficulty.diagnostics.learning_curve import HeldOut
 from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError, TooFewSamplesError, UndefinedMetricError
 from difficulty.evaluation.choice import Choice, simplest_near_best
-from difficulty.metrics import affordable_draws, percentile_interval, rank_within
+from difficulty.metrics import Resampling, percentile_interval, rank_within
 from difficulty.metrics.arrays import FloatArray
-from difficulty.metrics.bootstrap import weight_blocks
 from difficulty.model.combination import Target, fold_numbers
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
@@ -295,13 +294,9 @@ class Bench:
         rows = np.flatnonzero(~np.isnan(self.held_out.outcome))
         # heads of different folds differ, so scores are ranked inside each
         statistic = self.held_out.statistic(rank_within(score, self.fold), rows)
-        weight, n_draws = self.held_out.weight, affordable_draws(len(score), N_DRAWS)
-        blocks = weight_blocks(
-            self.held_out.groups, n_draws=n_draws, rng=np.random.default_rng(self.seed)
-        )
-        return float(statistic(weight)), np.concatenate(
-            [statistic(block * weight) for block in blocks]
-        )
+        resampling = Resampling(N_DRAWS, self.seed).affordable(len(score))
+        draws, weight = resampling.of(self.held_out.groups), self.held_out.weight
+        return float(statistic(weight)), draws.values(statistic, weight)
 
     def _logits_of(
         self, candidate: Candidate, channel: Channel, data: LabelledTokens

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import clipping
 from benchmarks.clipping import CUTS, clipped, ingested, main
-from benchmarks.simulated_logs import Policy
+from benchmarks.lib.simulated_logs import Policy
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import peer_environments
-from benchmarks.peer_environments import Peer, PeerError
+from benchmarks.lib import peer_environments
+from benchmarks.lib.peer_environments import Peer, PeerError
+from benchmarks.lib.references import length, nearest_neighbours, task_mean
+from benchmarks.lib.stored import digest_of_problem, stored
 from benchmarks.peers.exchange import Problem, out_of_fold, score_methods
-from benchmarks.references import length, nearest_neighbours, task_mean
-from benchmarks.stored import digest_of_problem, stored
 
 
 def problem(**changes):
@@ -121,6 +121,7 @@ def test_peer_that_fails_says_why(peer, tmp_path):
         peer.run(tmp_path / "problem", tmp_path / "out.npz")
 
 
+@pytest.mark.long
 def test_peer_that_cannot_be_installed_says_why(peer, tmp_path):
     """An unreadable pin, so that no index is asked."""
     peer.pins.write_text("not a requirement\n")

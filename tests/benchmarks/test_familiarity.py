@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from benchmarks.familiarity import as_markdown, measured, recovered_at
-from benchmarks.protocol import BenchmarkSet, read_traffic
+from benchmarks.lib.protocol import BenchmarkSet, read_traffic
 from tests.conftest import REPOSITORY
+
+pytestmark = pytest.mark.long
 
 
 def outcomes(gain):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from benchmarks.judge import judge
-from benchmarks.methods import Scored, _same_requests
-from benchmarks.plots import plot_apgr, plot_curves
-from benchmarks.protocol import BROKEN, BenchmarkSet
-from benchmarks.report import as_markdown
+from benchmarks.lib.judge import judge
+from benchmarks.lib.methods import Scored, _same_requests
+from benchmarks.lib.plots import plot_apgr, plot_curves
+from benchmarks.lib.protocol import BROKEN, BenchmarkSet
+from benchmarks.lib.report import as_markdown
 
 
 @pytest.fixture(scope="module")

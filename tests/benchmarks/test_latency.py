@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import latency
 from benchmarks.latency import CONTENDERS, Contender
-from benchmarks.latency_report import as_markdown, plot
+from benchmarks.lib.latency_report import as_markdown, plot
 
 SCRIPT = """
 import sys

@@ -5,11 +5,13 @@ import gzip
 import numpy as np
 import pytest
 
+from benchmarks.lib.simulated_logs import Policy
 from benchmarks.logged_training import BOTH, PLAIN, WEIGHTED, Experiment, ingested, page
-from benchmarks.simulated_logs import Policy
 from difficulty.encoders.base import load_encoder
 from difficulty.recipe import parse_recipe
 from tests.journey import RECIPE, SAMPLE
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

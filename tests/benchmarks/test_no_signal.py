@@ -1,14 +1,16 @@
 import numpy as np
 import pytest
 
+from benchmarks.lib.protocol import read_traffic
+from benchmarks.lib.trained import Training
 from benchmarks.no_signal import Case, one_round, verdicts
-from benchmarks.protocol import read_traffic
-from benchmarks.trained import Training
 from difficulty.diagnostics.signal import Signal
 from difficulty.training.shipped import find_recipe, shipped_file
 
-CASE = Case(source="sample", size=600, shuffled=False, told=True, repeats=2)
-SHUFFLED = Case(source="sample", size=600, shuffled=True, told=False, repeats=2)
+pytestmark = pytest.mark.long
+
+CASE = Case(source="sample", size=600, shuffled=False, with_task=True, repeats=2)
+SHUFFLED = Case(source="sample", size=600, shuffled=True, with_task=False, repeats=2)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def test_real_outcomes_pass_and_refused_traffic_counts_as_not_shipped(sample):
     training = Training.of(find_recipe("fast"))
     signals = one_round(CASE, sample, training, first_seed=0)
     assert verdicts(CASE, 600, signals).shipped.count == 2
-    few = Case(source="sample", size=40, shuffled=False, told=True, repeats=1)
+    few = Case(source="sample", size=40, shuffled=False, with_task=True, repeats=1)
     said = verdicts(few, 40, one_round(few, sample, training, first_seed=0))
     assert (said.refused, said.shipped.count, said.shipped.n, said.p_values) == (1, 0, 1, [])
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from benchmarks import protocol
-from benchmarks.protocol import (
+from benchmarks.lib import protocol
+from benchmarks.lib.protocol import (
     BenchmarkSet,
     apgr,
     calls_for_gap,

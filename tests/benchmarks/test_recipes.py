@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.experiments import Experiment
-from benchmarks.protocol import read_traffic
-from benchmarks.recipes import Trainer, digest_of_recipe, joined, score_fold
+from benchmarks.lib.experiments import Experiment
+from benchmarks.lib.protocol import read_traffic
+from benchmarks.lib.recipes import Trainer, digest_of_recipe, joined, score_fold
 from difficulty.training.shipped import find_recipe
 from tests.conftest import REPOSITORY
 
@@ -48,6 +48,7 @@ def experiment(tmp_path_factory):
     return Experiment("sample", "Sample", read_traffic(path))
 
 
+@pytest.mark.long
 def test_fold_is_scored_by_the_others_with_and_without_the_task(experiment):
     """Its exported graph agrees with it, the task changes some scores, and a second run gives the
     same ones.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.repetitions import mean_of, root_mean_squares
+from benchmarks.lib.repetitions import mean_of, root_mean_squares
 
 
 def test_mean_by_hand():

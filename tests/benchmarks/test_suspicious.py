@@ -1,12 +1,14 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from benchmarks.protocol import read_traffic
+from benchmarks.lib.protocol import read_traffic
+from benchmarks.lib.trained import Training, changed
 from benchmarks.suspicious import SAMPLE, Found, Judge, OnMmlu, OnSample, as_markdown, turned
-from benchmarks.trained import Training, changed
 from difficulty.training.shipped import find_recipe, shipped_file
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,11 @@ def traffic():
 
 @pytest.fixture(scope="module")
 def training():
-    return Training.of(find_recipe("fast"))
+    """Recipe ``fast`` made small: fewer n-grams, two folds, no more."""
+    recipe = find_recipe("fast")
+    ngrams = replace(recipe.features.ngrams, buckets=4096)
+    small = replace(recipe, folds=2, features=replace(recipe.features, ngrams=ngrams))
+    return Training.of(small)
 
 
 def test_changed_columns_take_the_place_of_the_traffics_own(traffic):
@@ -67,9 +73,9 @@ def test_factor_on_rows_changes_the_scores(traffic, training):
     plain, again, weighted = (
         training.run(noisy, seed=0, row_weight=factor) for factor in (1.0, 1.0, 0.3)
     )
-    np.testing.assert_array_equal(plain.told, again.told)
+    np.testing.assert_array_equal(plain.with_task, again.with_task)
     assert plain.ids == weighted.ids
-    assert np.abs(plain.told - weighted.told).max() > 0.001
+    assert np.abs(plain.with_task - weighted.with_task).max() > 0.001
 
 
 def test_page_has_a_line_for_each_kind_of_traffic_and_each_comparison(traffic, training):

@@ -3,7 +3,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from benchmarks.shares import Share
+from benchmarks.lib.shares import Share
 from benchmarks.task_test import N_SAMPLES, SCENARIOS, Scenario, as_markdown, simulated
 
 SOUND = Scenario(n_tasks=12, scatter=0.4, heavy=False, broken=False)

@@ -12,6 +12,8 @@ from difficulty.traffic.table import Traffic
 from tests.conftest import REPOSITORY
 from tests.journey import sample_rows, write_rows
 
+pytestmark = pytest.mark.long
+
 PRICES = REPOSITORY / "data" / "prices.example.toml"
 
 

@@ -112,6 +112,7 @@ def test_budget_holds_on_the_requests_that_chose_and_the_threshold_is_inside(
     assert found.figures["changed"].value < 0.01
 
 
+@pytest.mark.long
 def test_budget_is_kept_on_new_requests_as_often_as_promised():
     """300 draws of 1,000 requests: the true share of changed decisions, from many more, is above
     the budget in at most 5 % of them.

@@ -26,7 +26,9 @@ from difficulty.economics.prices import (
     TrafficShape,
 )
 from difficulty.economics.usage import Arrivals, Requests, Volume
-from difficulty.errors import InvalidValueError, TooFewSamplesError
+from difficulty.errors import InvalidValueError
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.metrics import Resampling
 from difficulty.traffic.outcomes import Outcomes
 from tests.economics.test_costs import tokens
 from tests.economics.test_hosting import MACHINE
@@ -79,12 +81,18 @@ def requests(*, cheap=None, frontier=None, kept=None):
         preferred_gain=np.full(N, np.nan),
         weight=np.ones(N),
     )
-    plan = (place % 10 < 5).astype(float) if kept is None else kept
+    kept = (place % 10 < 5).astype(float) if kept is None else kept
     return Requests(
+        scored=ScoredTraffic(
+            difficulty_score=np.zeros(N),
+            outcomes=outcomes,
+            groups=place.astype(str),
+            tasks=[None] * N,
+            cheap_cost=np.full(N, np.nan),
+            frontier_cost=np.full(N, np.nan),
+        ),
         tokens=tokens(*([1e3] * N,) * 3),
-        outcomes=outcomes,
-        groups=place.astype(str),
-        plans={"share": plan},
+        plans={"share": 1.0 - kept},
     )
 
 
@@ -107,7 +115,7 @@ def economics(
         hard_share=hard_share,
         today=today or date(2026, 11, 20),
     )
-    return analyse(asked or requests(), prices, setting, n_draws=200, rng=np.random.default_rng(0))
+    return analyse(asked or requests(), prices, setting, Resampling(200))
 
 
 def state(made, name):
@@ -397,7 +405,3 @@ def test_bad_requests_and_compliance_are_refused():
         Answers(compliance="moon")
     with pytest.raises(InvalidValueError, match="plan 'share' must be a probability"):
         requests(kept=np.full(N, 2.0))
-    with pytest.raises(TooFewSamplesError, match="economics needs requests"):
-        Requests(
-            tokens=tokens([], [], []), outcomes=NO_OUTCOMES, groups=np.zeros(0, dtype=str), plans={}
-        )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from difficulty.evaluation import Judged
+from difficulty.evaluation import ScoredTraffic
 from difficulty.traffic.outcomes import Outcomes
 
 
@@ -20,7 +20,7 @@ def outcomes_of(cheap, frontier, preferred=None, weight=None):
     )
 
 
-def judged_of(score, cheap, frontier, **changes):
+def scored_of(score, cheap, frontier, **changes):
     """Return judged requests with plain defaults, some of them changed."""
     n = len(score)
     fields = {
@@ -36,7 +36,7 @@ def judged_of(score, cheap, frontier, **changes):
         "target": "benefit",
         "threshold": 0.5,
     }
-    return Judged(**(fields | changes))
+    return ScoredTraffic(**(fields | changes))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def four():
     """Four requests worked by hand: gains 1, 0, -1, 1 from the highest score down; one is sent at
     threshold 0.7.
     """
-    return judged_of(
+    return scored_of(
         [0.2, 0.9, 0.4, 0.6],
         [0.0, 0.0, 1.0, 0.0],
         [1.0, 1.0, 0.0, 0.0],
@@ -63,7 +63,7 @@ def many():
     n = 600
     difficulty = np.repeat(rng.normal(size=n // 2), 2) + rng.normal(0, 0.5, n)
     chance = 1 / (1 + np.exp(difficulty - 1))
-    return judged_of(
+    return scored_of(
         1 / (1 + np.exp(-difficulty + rng.normal(0, 1, n))),
         (rng.random(n) < chance).astype(float),
         (rng.random(n) < 0.9).astype(float),

@@ -40,9 +40,9 @@ def test_baselines_send_the_share_of_the_threshold(many):
 def test_the_oracle_sends_only_requests_it_knows(many):
     unknown = many.outcomes.frontier_quality.copy()
     unknown[:100] = np.nan
-    judged = dataclasses.replace(
+    scored = dataclasses.replace(
         many, outcomes=dataclasses.replace(many.outcomes, frontier_quality=unknown)
     )
-    sent = baselines_of(judged)["oracle"].sent
+    sent = baselines_of(scored)["oracle"].sent
     assert np.isnan(sent[:100]).all()
     assert not np.isnan(sent[100:]).any()

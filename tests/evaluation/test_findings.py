@@ -8,16 +8,17 @@ import pytest
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import Finding, Provenance, evaluate
 from difficulty.evaluation.findings import CHECKS, failing
+from difficulty.metrics import Resampling
 
-from .conftest import judged_of, outcomes_of
+from .conftest import outcomes_of, scored_of
 
 OWN = Provenance(requests=1000, own_traffic=True, seen={"same text": 400})
 OTHER = Provenance(requests=600, own_traffic=False, seen={"same text": 0, "same group": 0})
 
 
-def found(judged, provenance=None, n_draws=100):
+def found(scored, provenance=None, n_draws=100):
     """Return severity and name of each finding."""
-    result = evaluate(judged, n_draws=n_draws, rng=np.random.default_rng(0), provenance=provenance)
+    result = evaluate(scored, Resampling(n_draws), provenance=provenance)
     return [(finding.severity, finding.name) for finding in result.findings]
 
 
@@ -52,9 +53,7 @@ def test_overlap_is_counted_by_kind(many):
         own_traffic=False,
         seen={"same text": 60, "same group": 40, "nearly the same text": 0},
     )
-    (finding,) = evaluate(
-        many, n_draws=50, rng=np.random.default_rng(0), provenance=provenance
-    ).findings
+    (finding,) = evaluate(many, Resampling(50), provenance=provenance).findings
     assert (
         "100 of 700 requests were seen in training (60 same text, 40 same group) and are left out"
         " of every figure" in finding.message
@@ -89,7 +88,7 @@ def test_noise_without_frontier_outcomes_is_found_by_auroc(many):
         outcomes=outcomes,
         target="failure",
     )
-    result = evaluate(noise, n_draws=100, rng=np.random.default_rng(0))
+    result = evaluate(noise, Resampling(100))
     assert [finding.name for finding in result.findings] == ["no_signal"]
     assert "AUROC" in result.findings[0].message
 
@@ -113,7 +112,7 @@ def test_frontier_that_is_not_better_is_found(better, severity):
     frontier = np.clip(cheap + better + rng.normal(0, 0.3, 400), 0, 1)
     score = np.clip((1 + frontier - cheap) / 2 + rng.normal(0, 0.1, 400), 0, 1)
     assert (severity, "frontier_not_better") in found(
-        judged_of(score, cheap, frontier, p_cheap_fails=1 - cheap)
+        scored_of(score, cheap, frontier, p_cheap_fails=1 - cheap)
     )
 
 
@@ -133,7 +132,7 @@ def test_thirty_requests_are_too_few(many):
     few = dataclasses.replace(
         many, **{name: getattr(many, name)[rows] for name in arrays}, tasks=many.tasks[:30]
     )
-    result = evaluate(few, n_draws=100, rng=np.random.default_rng(0))
+    result = evaluate(few, Resampling(100))
     finding = next(finding for finding in result.findings if finding.name == "few_samples")
     assert finding.numbers["requests"] == 30
     assert "30 requests (50 are needed), 15 groups (40 are needed)" in finding.message
@@ -145,7 +144,7 @@ def test_nothing_known_of_the_frontier_is_no_finding_about_it():
     """Unknown is not worse."""
     cheap = (np.arange(200) % 3 == 0).astype(float)
     nan = np.full(200, np.nan)
-    judged = judged_of(
+    scored = scored_of(
         1 - cheap * 0.5,
         cheap,
         nan,
@@ -153,16 +152,14 @@ def test_nothing_known_of_the_frontier_is_no_finding_about_it():
         p_cheap_fails=1 - cheap,
         target="failure",
     )
-    assert found(judged) == []
+    assert found(scored) == []
 
 
 def test_findings_come_gravest_first_and_survive_json(many):
     provenance = Provenance(
         requests=700, own_traffic=False, seen={"same text": 100}, threshold_rows=600
     )
-    findings = evaluate(
-        many, n_draws=20, rng=np.random.default_rng(0), provenance=provenance
-    ).findings
+    findings = evaluate(many, Resampling(20), provenance=provenance).findings
     assert [finding.severity for finding in findings] == ["error", "warning"]
     assert tuple(Finding.from_dict(finding.as_dict()) for finding in findings) == findings
     assert failing(findings) == findings

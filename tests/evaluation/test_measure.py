@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from difficulty.evaluation import FIGURES, TaskMeans, evaluate
-from difficulty.metrics import auroc, brier, expected_calibration_error
+from difficulty.evaluation import REPORTED, TaskMeans, evaluate
+from difficulty.metrics import Resampling, auroc, brier, expected_calibration_error
 from tests.reference import (
     average_gap_recovered,
     calls_for_gap,
@@ -17,11 +17,11 @@ from tests.reference import (
     routing_recall,
 )
 
-from .conftest import judged_of, outcomes_of
+from .conftest import outcomes_of, scored_of
 
 
-def run(judged, n_draws=30, **options):
-    return evaluate(judged, n_draws=n_draws, rng=np.random.default_rng(0), **options)
+def run(scored, n_draws=30, **options):
+    return evaluate(scored, Resampling(n_draws), **options)
 
 
 def values(estimates):
@@ -114,7 +114,7 @@ def test_figures_agree_with_the_metrics(many):
 def test_every_figure_has_an_interval_that_holds_it(many):
     """And overall names come in the order of the contract."""
     overall = run(dataclasses.replace(many, catch_rate=0.5), n_draws=100).overall
-    assert tuple(overall) == FIGURES
+    assert tuple(overall) == REPORTED
     for name, estimate in overall.items():
         assert estimate.low <= estimate.value <= estimate.high, name
         assert estimate.n > 0
@@ -172,8 +172,8 @@ def test_the_seed_decides_the_intervals(many):
 def test_unknown_outcomes_are_left_out_and_counted():
     """The figures are those of the four known requests; n says so."""
     nan = np.nan
-    judged = judged_of([0.2, 0.9, 0.4, 0.6, 0.8], [0, 0, 1, 0, nan], [1, 1, 0, 0, 1], threshold=0.7)
-    result = run(judged)
+    scored = scored_of([0.2, 0.9, 0.4, 0.6, 0.8], [0, 0, 1, 0, nan], [1, 1, 0, 0, 1], threshold=0.7)
+    result = run(scored)
     assert result.overall["apgr"].value == pytest.approx(0.625)
     assert result.overall["apgr"].n == 4
     assert result.overall["frontier_share"].value == pytest.approx(0.4)
@@ -184,14 +184,14 @@ def test_unknown_outcomes_are_left_out_and_counted():
 
 def test_preferences_alone_give_apgr_but_no_quality():
     nan = np.full(4, np.nan)
-    judged = judged_of(
+    scored = scored_of(
         [0.2, 0.9, 0.4, 0.6],
         nan,
         nan,
         outcomes=outcomes_of(nan, nan, preferred=[1, 1, -1, 0]),
         threshold=0.7,
     )
-    overall = run(judged).overall
+    overall = run(scored).overall
     assert overall["apgr"].value == pytest.approx(0.625)
     assert overall["quality"].value is None
     assert overall["quality"].note == "no request has the known quality of both models"
@@ -200,10 +200,10 @@ def test_preferences_alone_give_apgr_but_no_quality():
 
 def test_only_the_cheap_outcome_known():
     """What needs the frontier model is unknown, with the reason; what does not is there."""
-    judged = judged_of(
+    scored = scored_of(
         [0.2, 0.9, 0.4, 0.6], [1, 0, 0, 1], np.full(4, np.nan), target="failure", threshold=0.5
     )
-    result = run(judged)
+    result = run(scored)
     assert result.overall["auroc"].value == pytest.approx(0.75)
     assert result.overall["risk"].value == pytest.approx(0.5)
     for name in ("apgr", "cpt_50", "cpt_80", "gap_recovered", "quality"):
@@ -228,7 +228,7 @@ def test_no_threshold_leaves_routing_unknown(four):
 
 
 def test_a_frontier_model_that_is_worse_leaves_the_gap_undefined():
-    result = run(judged_of([0.2, 0.9, 0.4], [1, 1, 0], [0, 1, 0]))
+    result = run(scored_of([0.2, 0.9, 0.4], [1, 1, 0], [0, 1, 0]))
     assert result.overall["apgr"].value is None
     assert (
         result.overall["apgr"].note
@@ -240,7 +240,7 @@ def test_a_frontier_model_that_is_worse_leaves_the_gap_undefined():
 def test_one_class_leaves_auroc_undefined():
     assert (
         "all needed the frontier model, or none did"
-        in run(judged_of([0.2, 0.9], [0, 0], [1, 1])).overall["auroc"].note
+        in run(scored_of([0.2, 0.9], [0, 0], [1, 1])).overall["auroc"].note
     )
 
 
@@ -255,7 +255,7 @@ def test_equal_scores_are_told_truthfully(many):
 
 
 def test_one_request_is_judged_as_far_as_it_goes():
-    result = run(judged_of([0.9], [0.0], [1.0]))
+    result = run(scored_of([0.9], [0.0], [1.0]))
     assert result.overall["quality"].value == 1.0
     assert result.overall["auroc"].value is None
 
@@ -281,9 +281,7 @@ def test_score_without_signal_is_found(many):
     """A score of pure noise gets a finding, the score with signal none."""
     rng = np.random.default_rng(3)
     noise = dataclasses.replace(many, difficulty_score=rng.random(len(many)))
-    warned, fine = (
-        evaluate(one, n_draws=50, rng=np.random.default_rng(0)).findings for one in (noise, many)
-    )
+    warned, fine = (evaluate(one, Resampling(50)).findings for one in (noise, many))
     assert [finding.name for finding in warned] == ["no_signal"]
     assert fine == ()
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from difficulty.evaluation.slices import worst_mistakes
-from tests.evaluation.conftest import judged_of
+from tests.evaluation.conftest import scored_of
 
 
 def test_mistakes_of_four_requests_by_hand(four):
@@ -22,8 +22,8 @@ def test_the_surest_come_first_and_only_some_are_listed():
     mistakes.
     """
     score = np.array([0.1, 0.3, 0.2, 0.9, 0.8, 0.95, 0.05])
-    judged = judged_of(score, [0, 0, 0, 1, 1, 1, np.nan], [1, 1, 1, 1, 0, 1, 1], tasks=["t"] * 7)
-    mistakes = worst_mistakes(judged, list("abcdefg"), most=2)
+    scored = scored_of(score, [0, 0, 0, 1, 1, 1, np.nan], [1, 1, 1, 1, 0, 1, 1], tasks=["t"] * 7)
+    mistakes = worst_mistakes(scored, list("abcdefg"), most=2)
     assert [mistake.id for mistake in mistakes.kept] == ["a", "c"]
     assert [mistake.id for mistake in mistakes.sent] == ["f", "d"]
     assert (mistakes.n_kept, mistakes.n_sent) == (3, 3)

@@ -2,18 +2,18 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from difficulty.errors import RunError
 from difficulty.evaluation import evaluate, read_metrics, write_metrics
 from difficulty.evaluation.result import without_threshold
+from difficulty.metrics import Resampling
 from difficulty.records import Estimate
 
 
 @pytest.fixture
 def evaluation(many):
-    return evaluate(many, n_draws=20, rng=np.random.default_rng(0))
+    return evaluate(many, Resampling(20))
 
 
 def test_metrics_file_holds_the_contract(evaluation, tmp_path):
@@ -34,9 +34,7 @@ def test_metrics_file_reads_back(evaluation, tmp_path):
 
 def test_unknown_figures_are_null_not_nan(four, tmp_path):
     """NaN is no JSON."""
-    write_metrics(
-        evaluate(four, n_draws=5, rng=np.random.default_rng(0)), tmp_path / "metrics.json"
-    )
+    write_metrics(evaluate(four, Resampling(5)), tmp_path / "metrics.json")
     assert "NaN" not in (tmp_path / "metrics.json").read_text()
 
 
@@ -78,7 +76,7 @@ def test_without_threshold_leaves_only_what_does_not_move_with_it(many):
     """Ranking and calibration stay, figures at the threshold become unknown with the reason; one
     model for everything stays.
     """
-    evaluation = evaluate(many, n_draws=5, rng=np.random.default_rng(0))
+    evaluation = evaluate(many, Resampling(5))
     cleared = without_threshold(evaluation, "another one was chosen")
     assert cleared.threshold is None
     assert cleared.overall["apgr"] == evaluation.overall["apgr"]

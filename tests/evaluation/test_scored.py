@@ -1,30 +1,30 @@
-"""What is judged."""
+"""What is scored."""
 
 import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError
 
-from .conftest import judged_of, outcomes_of
+from .conftest import outcomes_of, scored_of
 
 
 def test_needed_follows_the_target(four):
     """For benefit: the frontier did better; for failure: the cheap model failed."""
     assert four.needed.tolist() == [1.0, 1.0, 0.0, 0.0]
-    failure = judged_of([0.1, 0.2], [0.4, 0.6], [0.0, 1.0], target="failure")
+    failure = scored_of([0.1, 0.2], [0.4, 0.6], [0.0, 1.0], target="failure")
     assert failure.needed.tolist() == [1.0, 0.0]
 
 
 def test_an_unknown_outcome_stays_unknown():
     cheap, frontier, preferred = [np.nan, 1.0, np.nan], [1.0, np.nan, np.nan], [np.nan, np.nan, 1.0]
-    judged = judged_of(
+    scored = scored_of(
         [0.1, 0.2, 0.3], cheap, frontier, outcomes=outcomes_of(cheap, frontier, preferred=preferred)
     )
-    assert np.isnan(judged.needed).tolist() == [True, True, False]
+    assert np.isnan(scored.needed).tolist() == [True, True, False]
 
 
 def test_ties_at_the_threshold_stay_cheap():
-    assert judged_of([0.5, 0.6], [1, 0], [1, 1], threshold=0.5).sent.tolist() == [0.0, 1.0]
+    assert scored_of([0.5, 0.6], [1, 0], [1, 1], threshold=0.5).sent.tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_ties_at_the_threshold_stay_cheap():
 )
 def test_bad_columns_are_refused(changes, message):
     with pytest.raises(InvalidValueError, match=message):
-        judged_of([0.1, 0.2], [0, 1], [1, 1], **changes)
+        scored_of([0.1, 0.2], [0, 1], [1, 1], **changes)

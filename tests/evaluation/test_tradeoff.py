@@ -7,12 +7,13 @@ import pytest
 
 from difficulty.evaluation import evaluate
 from difficulty.evaluation.tradeoff import CURVE_FIGURES, Curve, curve_thresholds
+from difficulty.metrics import Resampling
 
-from .conftest import judged_of
+from .conftest import scored_of
 
 
-def run(judged, n_draws=30):
-    return evaluate(judged, n_draws=n_draws, rng=np.random.default_rng(0))
+def run(scored, n_draws=30):
+    return evaluate(scored, Resampling(n_draws))
 
 
 def test_curve_of_four_requests_by_hand(four):
@@ -46,10 +47,10 @@ def test_curve_at_any_threshold_is_what_evaluation_says_of_it(many, changes):
     fixed = np.where(
         np.arange(len(many)) % 7 == 0, 1.0, np.where(np.arange(len(many)) % 5 == 0, 0.0, np.nan)
     )
-    judged = dataclasses.replace(many, fixed=fixed, **changes)
-    curve = run(judged).curve
+    scored = dataclasses.replace(many, fixed=fixed, **changes)
+    curve = run(scored).curve
     for place in (1, 40, 90, len(curve.threshold) - 2):
-        there = run(dataclasses.replace(judged, threshold=curve.threshold[place])).overall
+        there = run(dataclasses.replace(scored, threshold=curve.threshold[place])).overall
         for name in CURVE_FIGURES:
             one, other = curve.figures[name].at(place), there[name]
             assert (one.value, one.low, one.high) == pytest.approx(
@@ -105,7 +106,7 @@ def test_curve_of_requests_that_rules_settle_is_one_point(four):
 
 def test_scores_of_zero_are_never_sent():
     """No threshold in [0, 1] is below 0, so the curve does not pretend that they can be."""
-    curve = run(judged_of([0.0, 0.0, 0.8, 0.4], [0, 1, 0, 1], [1, 1, 1, 1])).curve
+    curve = run(scored_of([0.0, 0.0, 0.8, 0.4], [0, 1, 0, 1], [1, 1, 1, 1])).curve
     assert curve.figures["frontier_share"].value == (0.0, 0.25, 0.5)
 
 
@@ -115,7 +116,7 @@ def test_neighbouring_floats_are_kept_apart():
     """
     low = 0.5
     high = np.nextafter(low, 1.0)
-    thresholds = curve_thresholds(judged_of([low, high], [0, 1], [1, 1], threshold=None))
+    thresholds = curve_thresholds(scored_of([low, high], [0, 1], [1, 1], threshold=None))
     assert [int((np.array([low, high]) > cut).sum()) for cut in thresholds] == [0, 1, 2]
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from difficulty.evaluation import evaluate
+from difficulty.metrics import Resampling
 from difficulty.metrics.probability import equal_mass_bins
 from tests.reference import cost_quality_curve, quality_at_share, reliability
 
 
-def run(judged, n_draws=30, **options):
-    return evaluate(judged, n_draws=n_draws, rng=np.random.default_rng(0), **options)
+def run(scored, n_draws=30, **options):
+    return evaluate(scored, Resampling(n_draws), **options)
 
 
 def test_calibration_bins_are_those_of_the_metric(many):

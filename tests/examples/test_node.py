@@ -25,7 +25,7 @@ from difficulty.export.suite import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
 from difficulty.route import ValidatorRule
 from difficulty.runtime import Request, Router
-from difficulty.stages.policy import policy_files
+from difficulty.stages.choosing import policy_files
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.training.shipped import find_encoder

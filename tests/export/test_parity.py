@@ -131,7 +131,7 @@ def test_graph_with_a_changed_weight_is_not_shipped(journey, tmp_path, monkeypat
         ParityError,
         match=r"must stay within 0.0001 of the Python model: got .* Worst requests: sample-\d+ \(",
     ):
-        ship(journey.run, tmp_path / "wrong-1", n_draws=10)
+        ship(journey.run, tmp_path / "wrong-1", draws=10)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,5 +143,5 @@ def test_decision_that_flips_is_not_shipped(journey, tmp_path, monkeypatch):
 
     monkeypatch.setattr(exporting, "check_flips", flipped)
     with pytest.raises(ParityError, match="may flip at most 0 of the decisions: got"):
-        ship(journey.run, tmp_path / "wrong-1", n_draws=10)
+        ship(journey.run, tmp_path / "wrong-1", draws=10)
     assert list(tmp_path.iterdir()) == []

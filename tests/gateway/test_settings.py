@@ -7,6 +7,7 @@ from difficulty.bundle.folder import FolderRegistry
 from difficulty.errors import BundleNotFoundError, FieldError, InvalidValueError, RegistryError
 from difficulty.gateway.log_files import read_log
 from difficulty.gateway.settings import build_gateway, parse_settings
+from difficulty.metrics import Resampling
 from difficulty.stages.thresholds import rechoose
 from tests.journey import DRAWS
 
@@ -46,7 +47,9 @@ def test_settings_become_a_gateway_that_logs(journey, tmp_path):
 def test_gateway_that_follows_takes_up_the_bundle_that_a_link_leads_to(journey, tmp_path):
     """The link is replaced, and the next decision names the new bundle."""
     again = tmp_path / "small-2"
-    rechoose(journey.bundle, journey.traffic, again, objective="share=0.2", n_draws=DRAWS)
+    rechoose(
+        journey.bundle, journey.traffic, again, objective="share=0.2", resampling=Resampling(DRAWS)
+    )
     (tmp_path / "current").symlink_to(journey.bundle)
     gateway = build_gateway(parse_settings({"bundle": str(tmp_path / "current"), "follow": True}))
     (tmp_path / "next").symlink_to(again)
@@ -59,7 +62,9 @@ def test_gateway_that_follows_takes_up_the_bundle_that_a_link_leads_to(journey, 
 def test_gateway_that_follows_a_registry_takes_up_its_champion(journey, tmp_path):
     """Also back to the one before; versions are kept where ``bundle`` says."""
     again = tmp_path / "small-2"
-    rechoose(journey.bundle, journey.traffic, again, objective="share=0.2", n_draws=DRAWS)
+    rechoose(
+        journey.bundle, journey.traffic, again, objective="share=0.2", resampling=Resampling(DRAWS)
+    )
     registry = FolderRegistry(tmp_path / "registry")
     first, second = (
         registry.publish(read_bundle(path), "support", tags={}, metrics={})

@@ -48,7 +48,7 @@ def running(journey, tmp_path_factory):
     with proxies.upstreams(folder) as upstream:
         configs, logs = {}, {mode: folder / f"{mode}-decisions" for mode in policies}
         for mode, policy in policies.items():
-            ship(journey.run, folder / f"{mode}-1", policy=PolicySettings(**policy), n_draws=DRAWS)
+            ship(journey.run, folder / f"{mode}-1", policy=PolicySettings(**policy), draws=DRAWS)
             words = ["--log", logs[mode], "--log-texts", *(["--hook"] if mode == "hook" else [])]
             configs[mode] = write_config(
                 folder / f"{mode}.yaml", folder / f"{mode}-1", upstream, *words

@@ -31,7 +31,7 @@ KILLS, AT_ONCE = 20, 10
 def shipped(journey, tmp_path_factory):
     """A bundle with validators."""
     folder = tmp_path_factory.mktemp("shipped")
-    ship(journey.run, folder / "load-0", policy=PolicySettings(**RULES), n_draws=DRAWS)
+    ship(journey.run, folder / "load-0", policy=PolicySettings(**RULES), draws=DRAWS)
     return folder / "load-0"
 
 

@@ -16,9 +16,12 @@ from difficulty.training.run import Run
 from tests.journey import forget, recipe_of
 
 MlflowException = pytest.importorskip("mlflow.exceptions").MlflowException
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+    ),
+]
 
 
 def type_of_tracker():
@@ -43,7 +46,7 @@ def store(journey, tmp_path_factory):
         recipe=recipe,
         encoder=run.encoder,
         tracker=tracker,
-        n_draws=5,
+        draws=5,
     )
     experiment = tracker.client.get_experiment_by_name("tests")
     (recorded,) = tracker.client.search_runs([experiment.experiment_id])

@@ -11,6 +11,7 @@ FIGURES = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_intervals_cover_the_truth():
     """A small simulation: 200 samples, so that 95 % stands for 91 to 99 %."""
     found = coverage(n_groups=200, n_simulations=200, n_draws=200, n_truth=200_000)

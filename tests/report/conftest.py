@@ -7,9 +7,10 @@ import pytest
 
 from difficulty.evaluation import evaluate
 from difficulty.evaluation.slices import worst_mistakes
+from difficulty.metrics import Resampling
 from difficulty.records import Estimate
 from difficulty.report.blocks import Chosen, Extras, Suspects
-from tests.evaluation.conftest import four, judged_of, many
+from tests.evaluation.conftest import four, many, scored_of
 
 __all__ = ["HOSTILE", "four", "judge", "many", "many_judged"]
 
@@ -17,7 +18,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{7*7}}|`<b>*[x](http://evil
 
 
 def judge(judged, n_draws=40):
-    return evaluate(judged, n_draws=n_draws, rng=np.random.default_rng(0))
+    return evaluate(judged, Resampling(n_draws))
 
 
 def many_judged(n=800):
@@ -25,7 +26,7 @@ def many_judged(n=800):
     rng = np.random.default_rng(7)
     hard = rng.normal(size=n)
     chance = 1 / (1 + np.exp(hard - 0.5))
-    return judged_of(
+    return scored_of(
         1 / (1 + np.exp(-hard + rng.normal(0, 0.7, n))),
         (rng.random(n) < chance).astype(float),
         (rng.random(n) < 0.95).astype(float),

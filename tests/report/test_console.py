@@ -3,10 +3,10 @@
 import dataclasses
 import io
 
-import numpy as np
 from rich.console import Console
 
 from difficulty.evaluation import evaluate
+from difficulty.metrics import Resampling
 from difficulty.records import Estimate
 from difficulty.report.console import evaluation_table
 from difficulty.report.wording import as_text
@@ -27,7 +27,7 @@ def test_an_estimate_shows_its_interval():
 
 def test_the_table_shows_the_figures_of_the_evaluation(many):
     """The numbers are those of metrics.json."""
-    evaluation = evaluate(many, n_draws=20, rng=np.random.default_rng(0))
+    evaluation = evaluate(many, Resampling(20))
     text = shown(evaluation)
     for name in ("apgr", "ece", "quality", "routing_precision"):
         assert as_text(evaluation.overall[name]) in text
@@ -37,9 +37,7 @@ def test_the_table_shows_the_figures_of_the_evaluation(many):
 
 
 def test_unknown_figures_say_why(four):
-    text = shown(
-        evaluate(dataclasses.replace(four, threshold=None), n_draws=5, rng=np.random.default_rng(0))
-    )
+    text = shown(evaluate(dataclasses.replace(four, threshold=None), Resampling(5)))
     assert "No threshold was given: figures at a threshold are unknown." in text
     assert "routing precision" not in text
     assert "(too few to judge)" in text
@@ -47,9 +45,7 @@ def test_unknown_figures_say_why(four):
 
 def test_slices_can_be_left_out_and_names_are_no_markup(many):
     evaluation = evaluate(
-        dataclasses.replace(many, tasks=["[red]code[/red]", "b"] * (len(many) // 2)),
-        n_draws=5,
-        rng=np.random.default_rng(0),
+        dataclasses.replace(many, tasks=["[red]code[/red]", "b"] * (len(many) // 2)), Resampling(5)
     )
     assert "[red]code[/red]" in shown(evaluation)
     assert "By task" not in shown(evaluation, most_slices=0)
@@ -57,7 +53,7 @@ def test_slices_can_be_left_out_and_names_are_no_markup(many):
 
 def test_a_narrow_console_loses_no_number(many):
     """Names wrap at 80 columns, and nothing is cut."""
-    evaluation = evaluate(many, n_draws=20, rng=np.random.default_rng(0))
+    evaluation = evaluate(many, Resampling(20))
     assert "…" not in shown(evaluation, width=80)
 
 
@@ -77,9 +73,7 @@ def test_bands_stand_in_their_order(many):
         "source": ["z", "z", "a"] * (len(many) // 3),
     }
     labels["source"] += ["z"] * (len(many) - len(labels["source"]))
-    text = shown(
-        evaluate(dataclasses.replace(many, labels=labels), n_draws=5, rng=np.random.default_rng(0))
-    )
+    text = shown(evaluate(dataclasses.replace(many, labels=labels), Resampling(5)))
     assert [
         line.split()[0] for line in text.split("By familiarity")[1].splitlines()[3:7]
     ] == sorted(set(bands))

@@ -19,7 +19,7 @@ from difficulty.report.console import evaluation_table
 from difficulty.report.page import SECTIONS, report_html, report_markdown, sections_of
 from difficulty.report.tables import LONGEST_TEXT, SLIDER_FIGURES
 from difficulty.report.wording import as_text
-from tests.evaluation.conftest import judged_of
+from tests.evaluation.conftest import scored_of
 from tests.report.conftest import HOSTILE, judge, many_judged
 
 
@@ -262,7 +262,7 @@ def test_without_gains_and_prices_the_page_says_what_is_unknown_and_why():
 
 
 def test_a_score_of_one_value_and_a_single_request_can_be_shown():
-    for judged in (judged_of([0.5] * 60, [0, 1] * 30, [1, 1] * 30), judged_of([0.7], [1], [1])):
+    for judged in (scored_of([0.5] * 60, [0, 1] * 30, [1, 1] * 30), scored_of([0.7], [1], [1])):
         page = Page(report_html(judge(judged, n_draws=5)))
         assert len(page.all("section")) == len(SECTIONS) - 1
 

@@ -10,7 +10,7 @@ from difficulty.records import Estimate
 from difficulty.report.blocks import Extras
 from difficulty.report.summary import summary_section, verdict
 from difficulty.report.wording import as_percent, complement
-from tests.evaluation.conftest import judged_of
+from tests.evaluation.conftest import scored_of
 from tests.report.conftest import judge
 
 EXTRAS = Extras(cheap_model="small", frontier_model="large")
@@ -114,7 +114,7 @@ def test_without_a_threshold_the_order_is_judged(judged_requests, target, words)
 def test_unknown_quality_is_said_with_its_reason():
     unknown = np.full(60, np.nan)
     found = judge(
-        judged_of(np.linspace(0, 1, 60), [0, 1] * 30, unknown, target="failure"), n_draws=5
+        scored_of(np.linspace(0, 1, 60), [0, 1] * 30, unknown, target="failure"), n_draws=5
     )
     verdict_found = verdict(dataclasses.replace(found, findings=()), EXTRAS)
     assert verdict_found.word == "What routing does to quality is not known"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from difficulty.evaluation.measure import FIGURES
+from difficulty.evaluation.measure import REPORTED
 from difficulty.records import Estimate
 from difficulty.report.wording import LABELS, amount_text, as_percent, as_text, complement, label_of
 
@@ -29,7 +29,7 @@ def test_complement_turns_the_interval_round():
 
 
 def test_every_figure_has_a_label():
-    assert set(FIGURES) == set(LABELS)
+    assert set(REPORTED) == set(LABELS)
     assert label_of("quality_difference") == "quality difference"
 
 

@@ -10,17 +10,18 @@ from difficulty.economics import load_price_list
 from difficulty.economics.conditions import Answers
 from difficulty.economics.usage import Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError, TrafficNotFoundError
+from difficulty.metrics import Resampling
 from difficulty.stages import economics as stage
-from difficulty.stages.economics import weigh_up
+from difficulty.stages import judging
+from difficulty.stages.economics import Question, weigh_up, write_economics
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.priced import Question, write_economics
 from difficulty.traffic.table import Traffic
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows
 from tests.stages.test_evaluate import subset
 
-QUESTION = Question(n_draws=DRAWS, today=date(2026, 11, 20), volume=Volume(2e6, 2e6))
+QUESTION = Question(resampling=Resampling(DRAWS), today=date(2026, 11, 20), volume=Volume(2e6, 2e6))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_policy_is_what_evaluation_judges(journey, ranked, tmp_path):
     finds.
     """
     figures = evaluate_scorer(
-        journey.bundle, journey.traffic, tmp_path / "out", n_draws=DRAWS
+        journey.bundle, journey.traffic, tmp_path / "out", resampling=Resampling(DRAWS)
     ).evaluation.overall
     assert ranked.plans["policy"]["kept_share"].value == pytest.approx(
         1.0 - figures["frontier_share"].value
@@ -180,7 +181,7 @@ def test_file_holds_the_same_numbers(ranked, tmp_path):
 def test_bad_input_is_refused(journey, prices, tmp_path, monkeypatch):
     with pytest.raises(TrafficNotFoundError):
         weigh_up(tmp_path / "none.parquet", prices, QUESTION)
-    monkeypatch.setattr(stage, "training_splits", lambda _, traffic: np.full(len(traffic), "fit"))
+    monkeypatch.setattr(judging, "training_splits", lambda _, traffic: np.full(len(traffic), "fit"))
     with pytest.raises(
         TooFewSamplesError, match="requests that training did not see: all 800 were seen"
     ):

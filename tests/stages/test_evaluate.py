@@ -6,15 +6,15 @@ import pytest
 from difficulty.economics import PriceList, load_price_list
 from difficulty.errors import BundleError, RunError, TooFewSamplesError, TrafficError
 from difficulty.evaluation.result import read_metrics
+from difficulty.metrics import Resampling
 from difficulty.runtime import Router
 from difficulty.stages import evaluate as evaluate_module
-from difficulty.stages.economics import weigh_up
+from difficulty.stages.economics import Question, weigh_up
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.priced import Question
-from difficulty.stages.scoring import tokenize
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows
@@ -58,7 +58,7 @@ def new_rows(n=30):
 @pytest.mark.parametrize("kind", ["run", "bundle"])
 def test_only_the_test_split_of_its_own_traffic_is_judged(journey, tmp_path, kind):
     result = evaluate_scorer(
-        getattr(journey, kind), journey.traffic, tmp_path / "out", n_draws=DRAWS
+        getattr(journey, kind), journey.traffic, tmp_path / "out", resampling=Resampling(DRAWS)
     )
     assert (result.judged, result.left_out) == (151, 649)
     assert result.evaluation.counts["requests"] == 151
@@ -75,7 +75,9 @@ def test_run_and_bundle_agree(journey, tmp_path):
     figures.
     """
     run, bundle = (
-        evaluate_scorer(path, journey.traffic, tmp_path / path.name, n_draws=DRAWS).evaluation
+        evaluate_scorer(
+            path, journey.traffic, tmp_path / path.name, resampling=Resampling(DRAWS)
+        ).evaluation
         for path in (journey.run, journey.bundle)
     )
     for name in RANKED:
@@ -92,7 +94,7 @@ def test_run_and_bundle_agree(journey, tmp_path):
 
 def test_training_and_evaluation_of_the_run_give_the_same_figures(journey, tmp_path):
     again = evaluate_scorer(
-        journey.run, journey.traffic, tmp_path / "out", n_draws=DRAWS
+        journey.run, journey.traffic, tmp_path / "out", resampling=Resampling(DRAWS)
     ).evaluation
     trained = read_metrics(journey.run / "metrics.json")
     assert {name: again.overall[name] for name in RANKED} == {
@@ -103,7 +105,7 @@ def test_training_and_evaluation_of_the_run_give_the_same_figures(journey, tmp_p
 
 def test_shipping_and_evaluation_of_the_bundle_give_the_same_figures(journey, tmp_path):
     again = evaluate_scorer(
-        journey.bundle, journey.traffic, tmp_path / "out", n_draws=DRAWS
+        journey.bundle, journey.traffic, tmp_path / "out", resampling=Resampling(DRAWS)
     ).evaluation
     shipped = read_metrics(journey.bundle / "metrics.json")
     assert again.threshold == shipped.threshold
@@ -114,7 +116,7 @@ def test_shipping_and_evaluation_of_the_bundle_give_the_same_figures(journey, tm
 def test_nothing_that_training_saw_is_judged(journey, tmp_path, split):
     """New ids and no groups do not hide a text that was seen."""
     traffic = subset(journey, tmp_path, split, extra=new_rows())
-    result = evaluate_scorer(journey.run, traffic, tmp_path / "out", n_draws=DRAWS)
+    result = evaluate_scorer(journey.run, traffic, tmp_path / "out", resampling=Resampling(DRAWS))
     assert result.judged == 30
     assert "whose text or group training saw are left out" in result.note
 
@@ -128,7 +130,7 @@ def test_traffic_that_was_all_seen_cannot_judge(journey, tmp_path):
             " traffic"
         ),
     ):
-        evaluate_scorer(journey.run, traffic, tmp_path / "out", n_draws=DRAWS)
+        evaluate_scorer(journey.run, traffic, tmp_path / "out", resampling=Resampling(DRAWS))
     assert not (tmp_path / "out").exists()
 
 
@@ -144,7 +146,7 @@ def findings(result):
 def test_own_traffic_is_told_from_other(journey, tmp_path, kind):
     """That training saw most of its own traffic is no fault; what was left out is said."""
     result = evaluate_scorer(
-        getattr(journey, kind), journey.traffic, tmp_path / "out", n_draws=DRAWS
+        getattr(journey, kind), journey.traffic, tmp_path / "out", resampling=Resampling(DRAWS)
     )
     assert ("info", "training_overlap") in findings(result)
     (overlap,) = [
@@ -168,7 +170,7 @@ def test_own_traffic_is_told_from_other(journey, tmp_path, kind):
 
 def test_seen_requests_in_other_traffic_are_a_warning(journey, tmp_path):
     traffic = subset(journey, tmp_path, "fit", extra=new_rows(60))
-    result = evaluate_scorer(journey.run, traffic, tmp_path / "out", n_draws=DRAWS)
+    result = evaluate_scorer(journey.run, traffic, tmp_path / "out", resampling=Resampling(DRAWS))
     assert ("warning", "training_overlap") in findings(result)
 
 
@@ -177,7 +179,9 @@ def test_an_edited_training_request_is_told_by_its_id(journey, tmp_path):
     run = Run.read(journey.run)
     rows = [*new_rows(60), {**new_rows(61)[60], "id": run.out_of_fold.ids[0]}]
     ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
-    result = evaluate_scorer(journey.run, tmp_path / "in.parquet", tmp_path / "out", n_draws=DRAWS)
+    result = evaluate_scorer(
+        journey.run, tmp_path / "in.parquet", tmp_path / "out", resampling=Resampling(DRAWS)
+    )
     (finding,) = [finding for finding in result.evaluation.findings if finding.name == "same_ids"]
     assert finding.numbers["same_ids"] == 1
     assert result.judged == 61
@@ -186,11 +190,21 @@ def test_an_edited_training_request_is_told_by_its_id(journey, tmp_path):
 def test_threshold_chosen_on_the_judged_traffic_is_found(journey, tmp_path):
     """A bundle remembers one hash of the texts that its threshold was chosen on."""
     traffic = subset(journey, tmp_path, "test")
-    rechoose(journey.bundle, traffic, tmp_path / "small-2", objective="share=0.2", n_draws=DRAWS)
-    judged = evaluate_scorer(tmp_path / "small-2", traffic, tmp_path / "out", n_draws=DRAWS)
+    rechoose(
+        journey.bundle,
+        traffic,
+        tmp_path / "small-2",
+        objective="share=0.2",
+        resampling=Resampling(DRAWS),
+    )
+    judged = evaluate_scorer(
+        tmp_path / "small-2", traffic, tmp_path / "out", resampling=Resampling(DRAWS)
+    )
     assert findings(judged)[0] == ("error", "threshold_on_judged_data")
     assert ("info", "overlap_unknown") in findings(judged)
-    before = evaluate_scorer(journey.bundle, traffic, tmp_path / "before", n_draws=DRAWS)
+    before = evaluate_scorer(
+        journey.bundle, traffic, tmp_path / "before", resampling=Resampling(DRAWS)
+    )
     assert "threshold_on_judged_data" not in [name for _, name in findings(before)]
 
 
@@ -217,7 +231,9 @@ def test_edited_requests_of_the_training_are_left_out(journey, tmp_path):
         for place, row in enumerate(long)
     ]  # fmt: skip
     ingest([write_rows(tmp_path / "in.jsonl", [*edited, *new_rows()])], tmp_path / "in.parquet")
-    result = evaluate_scorer(journey.run, tmp_path / "in.parquet", tmp_path / "out", n_draws=DRAWS)
+    result = evaluate_scorer(
+        journey.run, tmp_path / "in.parquet", tmp_path / "out", resampling=Resampling(DRAWS)
+    )
     assert len(long) == 20
     assert (result.judged, result.left_out) == (30, 20)
     (found,) = [one for one in result.evaluation.findings if one.name == "training_overlap"]
@@ -226,7 +242,10 @@ def test_edited_requests_of_the_training_are_left_out(journey, tmp_path):
 
 def test_bundle_says_that_it_does_not_know_other_traffic(journey, tmp_path):
     result = evaluate_scorer(
-        journey.bundle, subset(journey, tmp_path, "test"), tmp_path / "out", n_draws=DRAWS
+        journey.bundle,
+        subset(journey, tmp_path, "test"),
+        tmp_path / "out",
+        resampling=Resampling(DRAWS),
     )
     assert (result.judged, result.left_out) == (151, 0)
     assert "whether single samples overlap is not known" in result.note
@@ -240,7 +259,9 @@ def test_text_that_the_tokenizer_drops_does_not_stop_the_others(journey, tmp_pat
     ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
     for path in (journey.run, journey.bundle):
         assert (
-            evaluate_scorer(path, tmp_path / "in.parquet", tmp_path / path.name, n_draws=5).judged
+            evaluate_scorer(
+                path, tmp_path / "in.parquet", tmp_path / path.name, resampling=Resampling(5)
+            ).judged
             == 31
         )
 
@@ -250,7 +271,11 @@ def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
     """In the report, and in a file with the figures of the command of that name."""
     prices = load_price_list(REPOSITORY / "data" / "prices.example.toml")
     result = evaluate_scorer(
-        getattr(journey, kind), journey.traffic, tmp_path, prices=prices, n_draws=DRAWS
+        getattr(journey, kind),
+        journey.traffic,
+        tmp_path,
+        prices=prices,
+        resampling=Resampling(DRAWS),
     )
     assert set(result.written) == {path.name for path in tmp_path.iterdir()}
     assert "economics.json" in result.written
@@ -260,7 +285,10 @@ def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
     assert ("policy" in made) == (kind == "bundle")
     if kind == "bundle":
         same = weigh_up(
-            journey.traffic, prices, Question(n_draws=DRAWS), bundle_path=journey.bundle
+            journey.traffic,
+            prices,
+            Question(resampling=Resampling(DRAWS)),
+            bundle_path=journey.bundle,
         )
         assert made["share"] == json.loads(json.dumps(same.as_dict()))["share"]
 
@@ -268,7 +296,9 @@ def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
 def test_price_list_of_tokens_alone_weighs_nothing_up(journey, tmp_path):
     listed = load_price_list(REPOSITORY / "data" / "prices.example.toml")
     bare = PriceList(date=listed.date, cheap=listed.cheap, frontier=listed.frontier)
-    result = evaluate_scorer(journey.bundle, journey.traffic, tmp_path, prices=bare, n_draws=DRAWS)
+    result = evaluate_scorer(
+        journey.bundle, journey.traffic, tmp_path, prices=bare, resampling=Resampling(DRAWS)
+    )
     assert (
         set(result.written)
         == {path.name for path in tmp_path.iterdir()}

@@ -9,9 +9,9 @@ import pytest
 from difficulty.errors import RunError
 from difficulty.runtime import Request, Router
 from difficulty.stages import exporting
-from difficulty.stages.scoring import tokenize
 from difficulty.stages.ship import ship
 from difficulty.stages.verify import verify
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 from tests.journey import DRAWS, train_with_transformer
 
@@ -34,7 +34,7 @@ def run_folder(journey, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shipped(run_folder):
-    return ship(run_folder, run_folder.parent / "tiny-1", n_draws=DRAWS, allow_no_signal=True)
+    return ship(run_folder, run_folder.parent / "tiny-1", draws=DRAWS, allow_no_signal=True)
 
 
 def operators_of(bundle):
@@ -75,7 +75,7 @@ def test_flips_are_counted_however_near_the_threshold(shipped, run_folder):
 
 
 def test_without_int8_the_encoder_stays_as_it_was_trained(run_folder, tmp_path):
-    plain = ship(run_folder, tmp_path / "tiny-2", int8=False, n_draws=DRAWS, allow_no_signal=True)
+    plain = ship(run_folder, tmp_path / "tiny-2", int8=False, draws=DRAWS, allow_no_signal=True)
     assert "MatMulInteger" not in operators_of(plain.bundle)
     assert not plain.bundle.manifest.recipe["export"]["int8"]
     assert (plain.parity.encoder, plain.parity.flips, plain.notes) == (None, 0, ())
@@ -93,7 +93,7 @@ def test_rungs_that_change_too_much_are_passed_over(run_folder, tmp_path, monkey
 
     original = exporting.ladder
     monkeypatch.setattr(exporting, "ladder", some_useless)
-    found = ship(run_folder, tmp_path / "tiny-3", n_draws=DRAWS, allow_no_signal=True)
+    found = ship(run_folder, tmp_path / "tiny-3", draws=DRAWS, allow_no_signal=True)
     assert found.parity.encoder == "int8, 2 of 5 weight matrices in float32"
 
 
@@ -108,7 +108,7 @@ def test_where_no_rung_will_do_the_encoder_ships_as_it_was_trained(
             rung._replace(encoder=useless(encoder)) for rung in original(encoder, ids)
         ),
     )
-    found = ship(run_folder, tmp_path / "tiny-4", n_draws=DRAWS, allow_no_signal=True)
+    found = ship(run_folder, tmp_path / "tiny-4", draws=DRAWS, allow_no_signal=True)
     assert found.parity.encoder is None
     assert found.notes == (
         (
@@ -136,5 +136,5 @@ def test_encoder_without_float32_weights_is_refused(journey, tmp_path):
             r" with"
         ),
     ):
-        ship(journey.run, tmp_path / "small-9", int8=True, n_draws=DRAWS)
+        ship(journey.run, tmp_path / "small-9", int8=True, draws=DRAWS)
     assert list(tmp_path.iterdir()) == []

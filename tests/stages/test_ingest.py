@@ -304,6 +304,7 @@ garbage = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(garbage)
 def test_garbage_is_rejected_row_by_row_and_nothing_crashes(tmp_path, lines):

@@ -9,15 +9,18 @@ import pytest
 
 from difficulty.errors import TooFewSamplesError, TrafficError
 from difficulty.evaluation import read_metrics
+from difficulty.metrics import Resampling
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.scoring import tokenize
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 from tests.journey import train_on, write_rows
 from tests.logs import complete_rows, logged_rows
+
+pytestmark = pytest.mark.long
 
 ACCEPTED = {"accept_selection_bias": True}
 
@@ -76,7 +79,7 @@ def test_training_on_what_a_policy_let_through_is_biased_and_weights_undo_it(log
 
 
 def test_judging_on_a_log_gives_the_figures_of_the_truth(logs, tmp_path):
-    """Weighted, the Brier scores of one run on eight logs scatter around that on the truth; as they
+    """Weighted, the Brier scores of one run on five logs scatter around that on the truth; as they
     are, all of them flatter.
     """
     truth = Traffic.read(logs / "truth.parquet")
@@ -91,7 +94,10 @@ def test_judging_on_a_log_gives_the_figures_of_the_truth(logs, tmp_path):
         )
         return (
             evaluate_scorer(
-                logs / "weighted", tmp_path / "rows.parquet", tmp_path / "figures", n_draws=2
+                logs / "weighted",
+                tmp_path / "rows.parquet",
+                tmp_path / "figures",
+                resampling=Resampling(2),
             )
             .evaluation.overall["brier"]
             .value
@@ -99,7 +105,7 @@ def test_judging_on_a_log_gives_the_figures_of_the_truth(logs, tmp_path):
 
     true = judge(rows)
     weighted, plain = (
-        np.array([judge(logged_rows(rows, seed=seed, propensity=known)) for seed in range(1, 9)])
+        np.array([judge(logged_rows(rows, seed=seed, propensity=known)) for seed in range(1, 6)])
         for known in (True, False)
     )
     assert weighted.mean() == pytest.approx(true, abs=3 * weighted.std() / np.sqrt(len(weighted)))
@@ -116,7 +122,7 @@ def test_judging_a_log_says_what_was_done(logs, tmp_path):
         log = Traffic.read(logs / f"{name}.parquet")
         log.select(log.splits() == "test").write(tmp_path / "test.parquet")
         evaluation = evaluate_scorer(
-            logs / "weighted", tmp_path / "test.parquet", tmp_path / name, n_draws=20
+            logs / "weighted", tmp_path / "test.parquet", tmp_path / name, resampling=Resampling(20)
         ).evaluation
         said = [
             note for note in evaluation.notes if "propensit" in note or "SELECTION BIAS" in note
@@ -129,16 +135,12 @@ def test_judging_a_log_says_what_was_done(logs, tmp_path):
 def test_frontier_share_counts_requests_not_weights(logs, journey, tmp_path):
     """No outcome takes part in it, so a log and its truth give the same share for one bundle."""
     bundle = ship(
-        logs / "weighted",
-        tmp_path / "log-1",
-        objective="share=0.3",
-        n_draws=20,
-        allow_no_signal=True,
+        logs / "weighted", tmp_path / "log-1", objective="share=0.3", draws=20, allow_no_signal=True
     ).bundle
     shares = []
     for name in ("truth", "known"):
         evaluation = evaluate_scorer(
-            bundle.path, logs / f"{name}.parquet", tmp_path / name, n_draws=20
+            bundle.path, logs / f"{name}.parquet", tmp_path / name, resampling=Resampling(20)
         ).evaluation
         shares.append(evaluation.overall["frontier_share"].value)
     assert np.ptp(shares) < 0.05
@@ -151,7 +153,7 @@ def test_lineage_card_and_metrics_say_what_was_done(logs, tmp_path):
     ):
         lineage = json.loads((logs / name / "run.json").read_text())["logged"]
         assert any(sentence in note for note in lineage["notes"])
-        shipped = ship(logs / name, tmp_path / f"{name}-1", n_draws=20, allow_no_signal=True).bundle
+        shipped = ship(logs / name, tmp_path / f"{name}-1", draws=20, allow_no_signal=True).bundle
         assert sentence in shipped.files["card.md"].decode()
         assert any(sentence in note for note in json.loads(shipped.files["metrics.json"])["notes"])
         again = rechoose(
@@ -159,7 +161,7 @@ def test_lineage_card_and_metrics_say_what_was_done(logs, tmp_path):
             logs / "known.parquet",
             tmp_path / f"{name}-2",
             objective="share=0.4",
-            n_draws=20,
+            resampling=Resampling(20),
         ).bundle
         assert (
             "weighted by inverse propensity" in again.files["card.md"].decode().partition("---")[0]

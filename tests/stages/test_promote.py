@@ -15,7 +15,8 @@ from difficulty.errors import (
     TooFewSamplesError,
     TrafficError,
 )
-from difficulty.evaluation.figures import PAIRED, Paired
+from difficulty.evaluation.pairs import PAIRED, Paired
+from difficulty.metrics import Resampling
 from difficulty.recipe import PromotionSettings
 from difficulty.records import Estimate
 from difficulty.stages.ingest import ingest
@@ -137,7 +138,7 @@ def test_challenger_that_is_worse_stays_challenger(registry, versions, recent):
         registry.promote(
             registry.find("small", "1"), replacing=None, notes={}
         ) if number == 1 else None
-    done = promote("small", registry, recent, n_draws=100)
+    done = promote("small", registry, recent, resampling=Resampling(100))
     assert not done.promoted
     assert done.comparison.figures["quality"].difference.high < 0
     assert [refusal.partition(":")[0] for refusal in done.comparison.refusals] == [
@@ -150,9 +151,9 @@ def test_challenger_that_costs_more_frontier_calls_stays_challenger(registry, ve
     publish(versions[1], "small", registry)
     promote("small", registry)
     publish(versions[3], "small", registry)
-    done = promote("small", registry, recent, n_draws=100)
+    done = promote("small", registry, recent, resampling=Resampling(100))
     assert ["the frontier share grows" in refusal for refusal in done.comparison.refusals] == [True]
-    assert promote("small", registry, recent, settings=OPEN, n_draws=20).promoted
+    assert promote("small", registry, recent, settings=OPEN, resampling=Resampling(20)).promoted
     assert registry.find("small", "champion").number == 2
 
 
@@ -160,7 +161,7 @@ def test_what_decided_a_promotion_is_kept(registry, versions, recent):
     publish(versions[2], "small", registry)
     promote("small", registry)
     publish(versions[1], "small", registry)
-    done = promote("small", registry, recent, settings=OPEN, n_draws=20)
+    done = promote("small", registry, recent, settings=OPEN, resampling=Resampling(20))
     event = json.loads((registry.folder / "small" / "journal.json").read_text())["events"][-1]
     assert (event["event"], event["version"], event["tags"]["samples"]) == (
         "promoted",
@@ -178,9 +179,7 @@ def test_figures_are_those_of_the_routers_own_decisions(versions, recent):
     """
     one, other = read_bundle(versions[1]), read_bundle(versions[2])
     traffic = Traffic.read(recent)
-    found = compare(
-        one, other, traffic, settings=OPEN, n_draws=20, rng=np.random.default_rng(0)
-    ).figures
+    found = compare(one, other, traffic, settings=OPEN, resampling=Resampling(20)).figures
     from difficulty.runtime import Request, Router
 
     rows = zip(traffic.messages(), traffic.tasks, traffic.tokens.prompt, strict=True)
@@ -212,14 +211,13 @@ def test_of_the_training_traffic_only_test_samples_count(journey, versions):
         TooFewSamplesError,
         match=r"comparing needs 200 samples that neither bundle was made from: got 151 of 800",
     ):
-        compare(one, other, traffic, rng=np.random.default_rng(0))
+        compare(one, other, traffic)
     found = compare(
         one,
         other,
         traffic,
         settings=PromotionSettings(least_samples=100),
-        n_draws=10,
-        rng=np.random.default_rng(0),
+        resampling=Resampling(10),
     )
     assert found.n == 151
     assert "was trained on this traffic: only its test samples count" in found.notes[0]
@@ -227,14 +225,16 @@ def test_of_the_training_traffic_only_test_samples_count(journey, versions):
 
 def test_traffic_that_a_threshold_was_chosen_on_is_refused(journey, recent, tmp_path, versions):
     rechosen = rechoose(
-        journey.bundle, recent, tmp_path / "small-4", objective="share=0.4", n_draws=10
+        journey.bundle,
+        recent,
+        tmp_path / "small-4",
+        objective="share=0.4",
+        resampling=Resampling(10),
     ).bundle
     with pytest.raises(
         TrafficError, match="the threshold of challenger small-4 was chosen on this very traffic"
     ):
-        compare(
-            rechosen, read_bundle(versions[1]), Traffic.read(recent), rng=np.random.default_rng(0)
-        )
+        compare(rechosen, read_bundle(versions[1]), Traffic.read(recent))
 
 
 def test_gate_comes_from_the_recipe_of_the_bundle(versions):
@@ -265,7 +265,7 @@ def test_champion_that_changes_while_they_are_compared_is_not_replaced(
         PromotedMeanwhileError,
         match="is version 2 by now, and was version 1 when this began. Nothing was changed",
     ):
-        promote("small", registry, recent, settings=OPEN, n_draws=10)
+        promote("small", registry, recent, settings=OPEN, resampling=Resampling(10))
     assert (second.number, registry.find("small", "champion")) == (3, third)
 
 

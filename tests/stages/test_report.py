@@ -5,9 +5,10 @@ import pytest
 from difficulty.bundle import read_bundle
 from difficulty.errors import RunError
 from difficulty.evaluation import read_metrics
+from difficulty.metrics import Resampling
 from difficulty.report.wording import as_text
-from difficulty.stages.evaluate import evaluate_scorer
-from difficulty.stages.report import choice_of, read_economics, suspects_of
+from difficulty.stages.economics import read_economics
+from difficulty.stages.evaluate import choice_of, evaluate_scorer, suspects_of
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run
 from tests.journey import DRAWS
@@ -17,9 +18,15 @@ from tests.journey import DRAWS
 def folders(journey, tmp_path_factory):
     """The run and the bundle judged once each; the bundle with texts."""
     out = tmp_path_factory.mktemp("reports")
-    evaluate_scorer(journey.run, journey.traffic, out / "run", n_draws=DRAWS)
-    evaluate_scorer(journey.bundle, journey.traffic, out / "bundle", n_draws=DRAWS)
-    evaluate_scorer(journey.bundle, journey.traffic, out / "texts", n_draws=DRAWS, show_texts=True)
+    evaluate_scorer(journey.run, journey.traffic, out / "run", resampling=Resampling(DRAWS))
+    evaluate_scorer(journey.bundle, journey.traffic, out / "bundle", resampling=Resampling(DRAWS))
+    evaluate_scorer(
+        journey.bundle,
+        journey.traffic,
+        out / "texts",
+        resampling=Resampling(DRAWS),
+        show_texts=True,
+    )
     return out
 
 

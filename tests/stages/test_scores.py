@@ -27,9 +27,7 @@ def test_parts_do_not_change_what_comes_out(scorer, traffic, monkeypatch, rows):
     parts = score_traffic(scorer, traffic, without_task=True, progress=told.append)
     for name, values in whole.outputs.items():
         np.testing.assert_allclose(parts.outputs[name], values, atol=1e-5)
-    np.testing.assert_allclose(
-        parts.untold["without_task"], whole.untold["without_task"], atol=1e-6
-    )
+    np.testing.assert_allclose(parts.without_task, whole.without_task, atol=1e-6)
     assert (parts.totals.tolist(), parts.reading) == (whole.totals.tolist(), whole.reading)
     assert told == sorted(told)
     assert len(told) == max(0, -(-50 // rows) - 3)
@@ -41,14 +39,14 @@ def test_scores_are_those_of_single_requests(scorer, traffic):
         assert found.outputs["difficulty_score"][row] == pytest.approx(
             scorer.score(messages, task).difficulty_score, abs=1e-6
         )
-        assert found.untold["without_task"][row] == pytest.approx(
+        assert found.without_task[row] == pytest.approx(
             scorer.score(messages).difficulty_score, abs=1e-6
         )
         assert found.totals[row] == scorer.encode(messages, task).tokens
 
 
 def test_tasks_are_left_out_only_where_asked(scorer, traffic):
-    assert score_traffic(scorer, traffic).untold is None
+    assert score_traffic(scorer, traffic).without_task is None
 
 
 def test_error_while_scoring_is_raised(scorer, traffic, monkeypatch):

@@ -169,7 +169,7 @@ def test_options_go_into_the_policy(journey, tmp_path):
         models=("small-model", None),
         prices=PRICES,
         today=date(2026, 1, 1),
-        n_draws=DRAWS,
+        draws=DRAWS,
     )
     policy = read_bundle(tmp_path / "other-2.1").policy
     assert (policy.cheap_model, policy.frontier_model) == ("small-model", "example/frontier")
@@ -182,7 +182,7 @@ def test_options_go_into_the_policy(journey, tmp_path):
 
 
 def test_parity_is_measured_on_calibration_and_suite(journey, tmp_path):
-    report = ship(journey.run, tmp_path / "b-1", n_draws=5).parity
+    report = ship(journey.run, tmp_path / "b-1", draws=5).parity
     assert report.n == len(Run.read(journey.run).calibration) + 2 * len(
         golden_requests()
     )  # the suite without and with a task
@@ -203,7 +203,7 @@ def test_parity_is_measured_on_calibration_and_suite(journey, tmp_path):
 )
 def test_objective_that_cannot_be_met_ships_nothing(journey, tmp_path, objective, error):
     with pytest.raises(error):
-        ship(journey.run, tmp_path / "b-1", objective=objective, n_draws=5)
+        ship(journey.run, tmp_path / "b-1", objective=objective, draws=5)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,7 +216,7 @@ def test_quality_needs_frontier_outcomes(journey, tmp_path, monkeypatch):
     with pytest.raises(
         UndefinedMetricError, match="objective quality needs samples with both outcomes"
     ):
-        ship(journey.run, tmp_path / "b-1", objective="quality=0.5", n_draws=5)
+        ship(journey.run, tmp_path / "b-1", objective="quality=0.5", draws=5)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -226,7 +226,7 @@ def test_crash_at_the_last_step_ships_nothing(journey, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ship_module, "bundle_card", crash)
     with pytest.raises(KeyboardInterrupt):
-        ship(journey.run, tmp_path / "b-1", n_draws=5)
+        ship(journey.run, tmp_path / "b-1", draws=5)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -241,7 +241,7 @@ def test_ids_that_serving_would_make_otherwise_ship_nothing(journey, tmp_path, m
         lambda self, text: encode(self, text)._replace(ids=encode(self, text).ids[:-1]),
     )
     with pytest.raises(ParityError, match=r"must stay within .* Worst requests: \S+ \("):
-        ship(journey.run, tmp_path / "wrong-1", n_draws=DRAWS)
+        ship(journey.run, tmp_path / "wrong-1", draws=DRAWS)
     assert not (tmp_path / "wrong-1").exists()
 
 

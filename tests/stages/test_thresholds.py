@@ -5,6 +5,7 @@ import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError, NotAttainableError
+from difficulty.metrics import Resampling
 from difficulty.records import Prices
 from difficulty.report.wording import as_text
 from difficulty.runtime import Router
@@ -27,7 +28,7 @@ def test_threshold_is_chosen_again_and_nothing_else_changes(journey, tmp_path):
         tmp_path / "small-2",
         objective="share=0.5",
         today=date(2026, 1, 1),
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     old, new = read_bundle(journey.bundle), read_bundle(tmp_path / "small-2")
     assert new == found.bundle
@@ -72,7 +73,7 @@ def test_new_golden_vectors_hold(journey, tmp_path):
         tmp_path / "small-2",
         objective="quality=0.8",
         prices=PRICES,
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     assert verify(tmp_path / "small-2").passed
 
@@ -87,7 +88,7 @@ def test_both_points_are_judged_on_the_new_traffic(journey, tmp_path):
         tmp_path / "small-2",
         objective="share=0.3",
         prices=PRICES,
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     assert (found.old.objective, found.new.objective) == ("share=0.3", "share=0.3")
     assert found.old.frontier_share.n == found.new.frontier_share.n == 500
@@ -102,7 +103,7 @@ def test_objective_that_cannot_be_met_writes_nothing(journey, tmp_path):
             journey.traffic,
             tmp_path / "small-2",
             objective="share=0.01",
-            n_draws=DRAWS,
+            resampling=Resampling(DRAWS),
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -119,7 +120,11 @@ def test_change_is_told_and_stands_on_the_card(journey, tmp_path):
     card.
     """
     found = rechoose(
-        journey.bundle, journey.traffic, tmp_path / "small-2", objective="share=0.5", n_draws=DRAWS
+        journey.bundle,
+        journey.traffic,
+        tmp_path / "small-2",
+        objective="share=0.5",
+        resampling=Resampling(DRAWS),
     )
     moved = found.changes["frontier_share"]
     assert moved.value == pytest.approx(
@@ -144,7 +149,7 @@ def test_thresholds_per_task_are_what_the_router_uses(journey, tmp_path):
         tmp_path / "small-2",
         objective="share=0.3",
         per_task=True,
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     own = per_task.bundle.policy.task_thresholds
     assert own
@@ -162,7 +167,7 @@ def test_thresholds_per_task_are_what_the_router_uses(journey, tmp_path):
         journey.traffic,
         tmp_path / "small-3",
         objective="share=0.3",
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     assert (again.bundle.policy.task_thresholds, again.old.task_thresholds) == ({}, own)
 
@@ -174,14 +179,14 @@ def test_catch_rate_is_kept_until_another_is_passed(journey, tmp_path):
         tmp_path / "small-2",
         objective="share=0.3",
         catch_rate=0.8,
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     second = rechoose(
         tmp_path / "small-2",
         journey.traffic,
         tmp_path / "small-3",
         objective="share=0.3",
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     assert (
         first.bundle.policy.fallback.catch_rate == second.bundle.policy.fallback.catch_rate == 0.8
@@ -190,14 +195,22 @@ def test_catch_rate_is_kept_until_another_is_passed(journey, tmp_path):
     assert (
         first.new.risk.value
         < rechoose(
-            journey.bundle, journey.traffic, tmp_path / "b-1", objective="share=0.3", n_draws=DRAWS
+            journey.bundle,
+            journey.traffic,
+            tmp_path / "b-1",
+            objective="share=0.3",
+            resampling=Resampling(DRAWS),
         ).new.risk.value
     )
 
 
 def test_promise_is_written_into_the_policy(journey, tmp_path):
     chosen = rechoose(
-        journey.bundle, journey.traffic, tmp_path / "small-2", objective="risk=0.6", n_draws=DRAWS
+        journey.bundle,
+        journey.traffic,
+        tmp_path / "small-2",
+        objective="risk=0.6",
+        resampling=Resampling(DRAWS),
     ).bundle.policy.chosen
     assert (
         "with confidence 0.9, the cheap model fails at most 0.6 of the kept requests"

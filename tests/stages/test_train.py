@@ -65,7 +65,7 @@ def test_same_seed_gives_the_same_run_and_the_same_graph(journey, tmp_path):
     run, _ = train_on(journey.traffic, tmp_path / "again", journey.encoder)
     for name in ("model.json", "calibration.parquet", "test.parquet"):
         assert (run.folder / name).read_bytes() == (journey.run / name).read_bytes(), name
-    ship(run.folder, tmp_path / "again-1", n_draws=20)
+    ship(run.folder, tmp_path / "again-1", draws=20)
     for name in ("scorer.onnx", "golden.jsonl", "policy.json"):
         assert (tmp_path / "again-1" / name).read_bytes() == (journey.bundle / name).read_bytes(), (
             name
@@ -116,9 +116,7 @@ def test_cheap_validation_alone_trains_for_failure(journey, tmp_path):
     assert (run.record.target, run.record.task_gains) == ("failure", None)
     assert evaluation.overall["auroc"].value > 0.55
     assert evaluation.overall["apgr"].value is None
-    bundle = ship(
-        tmp_path / "run", tmp_path / "failure-1", objective="share=0.2", n_draws=10
-    ).bundle
+    bundle = ship(tmp_path / "run", tmp_path / "failure-1", objective="share=0.2", draws=10).bundle
     assert (bundle.manifest.target, bundle.manifest.outputs) == (
         "failure",
         ("difficulty_score", "p_cheap_fails", "familiarity"),
@@ -216,7 +214,7 @@ def test_unscorable_text_stops_neither_training_nor_shipping(journey, tmp_path):
         for n, row in enumerate(sample_rows())
     ]
     train_on(traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder)
-    assert ship(tmp_path / "run", tmp_path / "b-1", n_draws=10).parity.flips == 0
+    assert ship(tmp_path / "run", tmp_path / "b-1", draws=10).parity.flips == 0
 
 
 def test_crash_while_writing_leaves_no_run(journey, tmp_path, monkeypatch):
@@ -254,7 +252,7 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
         recipe=run.recipe,
         encoder=run.encoder,
         tracker=Tracker(),
-        n_draws=5,
+        draws=5,
         progress=lambda _: None,
     )
     (told,) = told

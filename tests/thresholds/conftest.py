@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from difficulty.thresholds.policy_curve import ScoredTraffic
+from difficulty.evaluation.scored import ScoredTraffic, Thresholds
 from difficulty.traffic.outcomes import Outcomes
 
 NAN = float("nan")
@@ -17,7 +17,7 @@ def scored(
     weight=None,
     groups=None,
     costs=None,
-    tasks=(),
+    tasks=None,
     catch_rate=None,
 ):
     """Return scored traffic; without ``cheap`` only the gain is known, as from votes."""
@@ -26,8 +26,8 @@ def scored(
     cheap = np.full(n, NAN) if cheap is None else np.asarray(cheap, dtype=float)
     cheap_cost, frontier_cost = costs or (np.full(n, NAN), np.full(n, NAN))
     return ScoredTraffic(
-        score=np.asarray(score, dtype=float),
-        fixed=np.full(n, NAN) if fixed is None else np.asarray(fixed, dtype=float),
+        difficulty_score=np.asarray(score, dtype=float),
+        fixed=None if fixed is None else np.asarray(fixed, dtype=float),
         outcomes=Outcomes(
             cheap_quality=cheap,
             frontier_quality=cheap + gain,
@@ -37,9 +37,14 @@ def scored(
         groups=np.arange(n).astype(str) if groups is None else np.asarray(groups),
         cheap_cost=np.asarray(cheap_cost, dtype=float),
         frontier_cost=np.asarray(frontier_cost, dtype=float),
-        tasks=tasks,
+        tasks=[None] * n if tasks is None else tasks,
         catch_rate=catch_rate,
     )
+
+
+def sent_at(traffic, threshold, task_thresholds=None):
+    """Return 1 for each request that thresholds send, else 0."""
+    return traffic.routes(Thresholds(threshold, task_thresholds or {}))
 
 
 def reached(traffic, threshold):
@@ -47,7 +52,9 @@ def reached(traffic, threshold):
     weight, gain = traffic.outcomes.weight, traffic.outcomes.gain
     sent = [
         fixed == 1.0 if fixed == fixed else score > threshold
-        for score, fixed in zip(traffic.score.tolist(), traffic.fixed.tolist(), strict=True)
+        for score, fixed in zip(
+            traffic.difficulty_score.tolist(), traffic.by_rule.tolist(), strict=True
+        )
     ]
     share = sum(w for w, s in zip(weight.tolist(), sent, strict=True) if s) / weight.sum()
     gained = [w * g if g == g else 0.0 for w, g in zip(weight.tolist(), gain.tolist(), strict=True)]

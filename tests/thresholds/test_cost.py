@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.thresholds.objectives import threshold_for_cost
 from difficulty.thresholds.policy_curve import PolicyCurve
-from tests.thresholds.conftest import NAN, scored
+from tests.thresholds.conftest import NAN, scored, sent_at
 
 MILLS = ([0.001] * 4, [0.011] * 4)
 
@@ -21,7 +21,7 @@ def test_cost_by_hand(most, sent):
     adds 2.5.
     """
     traffic = scored([0.8, 0.6, 0.4, 0.2], costs=MILLS)
-    assert traffic.sent(threshold_for_cost(PolicyCurve.of(traffic), most)).sum() == sent
+    assert sent_at(traffic, threshold_for_cost(PolicyCurve.of(traffic), most)).sum() == sent
 
 
 def test_cost_counts_the_fallback():
@@ -33,7 +33,7 @@ def test_cost_counts_the_fallback():
             [0.8, 0.2], cheap=[0, 1], gain=[1, 0], costs=([0.001] * 2, [0.011] * 2), catch_rate=1.0
         )
     )
-    assert curve.cost == pytest.approx([6.5, 6.0, 11.0])
+    assert curve.figure("cost") == pytest.approx([6.5, 6.0, 11.0])
     assert threshold_for_cost(curve, 6.2) == pytest.approx(0.5)
 
 
@@ -74,7 +74,7 @@ def test_cost_is_kept(requests, most):
     score, cheap, more = (np.array(column) for column in zip(*requests, strict=True))
     traffic = scored(score, costs=(cheap, cheap + more))
     try:
-        sent = traffic.sent(threshold_for_cost(PolicyCurve.of(traffic), most))
+        sent = sent_at(traffic, threshold_for_cost(PolicyCurve.of(traffic), most))
     except NotAttainableError:
         assert 1000 * cheap.mean() > most
     else:

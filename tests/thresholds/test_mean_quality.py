@@ -5,7 +5,7 @@ import pytest
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.thresholds.objectives import threshold_for_mean_quality
 from difficulty.thresholds.policy_curve import PolicyCurve
-from tests.thresholds.conftest import NAN, scored
+from tests.thresholds.conftest import NAN, scored, sent_at
 
 SCORES = [0.8, 0.6, 0.4, 0.2]
 
@@ -18,13 +18,15 @@ def test_mean_quality_by_hand(target, sent):
     1 and nothing.
     """
     traffic = scored(SCORES, cheap=[0, 0, 0, 1], gain=[1, 0, 1, 0])
-    assert traffic.sent(threshold_for_mean_quality(PolicyCurve.of(traffic), target)).sum() == sent
+    assert (
+        sent_at(traffic, threshold_for_mean_quality(PolicyCurve.of(traffic), target)).sum() == sent
+    )
 
 
 def test_mean_quality_counts_the_fallback():
     """A validator that catches every failure keeps all the quality without sending anything."""
     traffic = scored(SCORES, cheap=[0, 0, 0, 1], gain=[1, 0, 1, 0], catch_rate=1.0)
-    assert traffic.sent(threshold_for_mean_quality(PolicyCurve.of(traffic), 0.75)).sum() == 0
+    assert sent_at(traffic, threshold_for_mean_quality(PolicyCurve.of(traffic), 0.75)).sum() == 0
 
 
 def test_mean_quality_that_no_threshold_reaches():

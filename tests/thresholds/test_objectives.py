@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.thresholds.objectives import threshold_for_share
 from difficulty.thresholds.policy_curve import PolicyCurve
-from tests.thresholds.conftest import NAN, reached, scored
+from tests.thresholds.conftest import NAN, reached, scored, sent_at
 from tests.thresholds.test_policy_curve import REQUESTS
 
 SIX = [0.1, 0.2, 0.3, 0.7, 0.8, 0.9]
@@ -32,7 +32,7 @@ def test_ties_at_the_cut_all_stay_cheap():
 def test_budget_includes_what_the_task_rules_send():
     traffic = scored(SIX, fixed=[1, NAN, NAN, NAN, NAN, 0])
     threshold = threshold_for_share(PolicyCurve.of(traffic), 0.5)
-    assert traffic.sent(threshold).tolist() == [1, 0, 0, 1, 1, 0]
+    assert sent_at(traffic, threshold).tolist() == [1, 0, 0, 1, 1, 0]
 
 
 def test_budget_below_the_task_rules_cannot_be_met():

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError
+from difficulty.metrics import Resampling
 from difficulty.thresholds.objective import parse_objective
 from difficulty.thresholds.per_task import choose_per_task
-from tests.thresholds.conftest import NAN, scored
+from tests.thresholds.conftest import NAN, scored, sent_at
 
 
 def two_tasks(sizes=(1000, 1000), *, seed=0, names=("code", "chat"), **more):
@@ -22,14 +23,12 @@ def two_tasks(sizes=(1000, 1000), *, seed=0, names=("code", "chat"), **more):
 
 
 def chosen(traffic, objective):
-    return choose_per_task(
-        traffic, parse_objective(objective), n_draws=20, rng=np.random.default_rng(0)
-    )
+    return choose_per_task(traffic, parse_objective(objective), Resampling(20))
 
 
 def share_of(traffic, point, task):
     inside = np.array([one == task for one in traffic.tasks])
-    return traffic.sent(point.threshold, point.task_thresholds)[inside].mean()
+    return sent_at(traffic, point.threshold, point.task_thresholds)[inside].mean()
 
 
 def test_share_is_met_in_each_task():

@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError
+from difficulty.evaluation.scored import Thresholds
+from difficulty.metrics import Resampling
 from difficulty.thresholds import OBJECTIVES
 from difficulty.thresholds.objective import Objective, parse_objective
 from difficulty.thresholds.point import changes, choose, operating_point
 from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, scored
-
-
-def seeded():
-    return np.random.default_rng(0)
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def test_percentage_is_refused_with_a_hint():
         InvalidValueError,
         match=r"share must be in \[0, 1\]: got 70.0. Shares are fractions, not percentages",
     ):
-        choose(scored([0.2, 0.8]), parse_objective("share=70"), n_draws=10, rng=seeded())
+        choose(scored([0.2, 0.8]), parse_objective("share=70"), Resampling(10))
 
 
 def test_operating_point_by_hand():
@@ -53,7 +51,7 @@ def test_operating_point_by_hand():
         gain=[1, 0, 0, 1],
         costs=([0.001] * 4, [0.011] * 4),
     )
-    point = operating_point(traffic, 0.5, objective="share=0.5", n_draws=200, rng=seeded())
+    point = operating_point(traffic, Thresholds(0.5), Resampling(200), objective="share=0.5")
     assert point.frontier_share.value == 0.5
     assert point.quality.value == 0.75
     assert point.gap_recovered.value == 0.5
@@ -67,17 +65,16 @@ def test_operating_point_by_hand():
 def test_weighted_operating_point_by_hand():
     point = operating_point(
         scored([0.9, 0.1], cheap=[0, 1], gain=[1, -1], weight=[3, 1]),
-        0.5,
+        Thresholds(0.5),
+        Resampling(10),
         objective="x",
-        n_draws=10,
-        rng=seeded(),
     )
     assert (point.frontier_share.value, point.quality.value) == (0.75, 1.0)
     assert point.gap_recovered.value == pytest.approx(3 / 2)
 
 
 def test_intervals_contain_the_value(many):
-    point = choose(many, Objective("share", 0.3), n_draws=300, rng=seeded())
+    point = choose(many, Objective("share", 0.3), Resampling(300))
     for name in ("frontier_share", "quality", "gap_recovered", "cost"):
         estimate = getattr(point, name)
         assert estimate.low < estimate.value < estimate.high, name
@@ -86,7 +83,7 @@ def test_intervals_contain_the_value(many):
 
 def test_unknown_figures_say_why():
     point = operating_point(
-        scored([0.9, 0.1], cheap=[0.5, 1]), 0.5, objective="share=0.5", n_draws=10, rng=seeded()
+        scored([0.9, 0.1], cheap=[0.5, 1]), Thresholds(0.5), Resampling(10), objective="share=0.5"
     )
     assert point.frontier_share.value == 0.5
     assert (point.quality.value, point.quality.note) == (None, "no request has both outcomes known")
@@ -99,8 +96,7 @@ def test_unknown_figures_say_why():
 
 def test_same_seed_same_point(many):
     one, other = (
-        choose(many, Objective("quality", 0.5), n_draws=50, rng=seeded()).as_dict()
-        for _ in range(2)
+        choose(many, Objective("quality", 0.5), Resampling(50)).as_dict() for _ in range(2)
     )
     assert one == other
     assert one["objective"] == "quality=0.5"
@@ -134,7 +130,7 @@ def test_objective_keeps_the_contract(many, name, value):
     assert found.threshold in curve.thresholds
     assert objective.find(curve) == found
     assert (found.guarantee is not None) == objective.promises
-    point = choose(many, objective, n_draws=20, rng=seeded())
+    point = choose(many, objective, Resampling(20))
     assert (point.threshold, point.objective, point.guarantee) == (
         found.threshold,
         f"{name}={value:g}",
@@ -146,7 +142,7 @@ def test_objective_keeps_the_contract(many, name, value):
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objective_refuses_what_it_cannot_mean(many, name, value):
     with pytest.raises(InvalidValueError, match=f"{name} must be"):
-        choose(many, Objective(name, value), n_draws=20, rng=seeded())
+        choose(many, Objective(name, value), Resampling(20))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +164,7 @@ def test_objective_that_cannot_be_reached_exits_with_1(name, value, fixed):
     with pytest.raises(
         NotAttainableError, match="Nearest|Take tasks out|No number of samples"
     ) as caught:
-        choose(traffic, Objective(name, value), n_draws=10, rng=seeded())
+        choose(traffic, Objective(name, value), Resampling(10))
     assert caught.value.exit_code == 1
 
 
@@ -183,7 +179,7 @@ def test_operating_point_with_fallback_by_hand():
         costs=([0.001] * 3, [0.011] * 3),
         catch_rate=0.8,
     )
-    point = operating_point(traffic, 0.5, objective="share=0.4", n_draws=20, rng=seeded())
+    point = operating_point(traffic, Thresholds(0.5), Resampling(20), objective="share=0.4")
     assert point.fallback_share.value == pytest.approx(0.8 / 3)
     assert point.quality.value == pytest.approx(2.8 / 3)
     assert point.gap_recovered.value == pytest.approx(1.8 / 2)
@@ -194,7 +190,10 @@ def test_operating_point_with_fallback_by_hand():
 
 def test_operating_point_without_a_catch_rate_says_that_fallbacks_are_left_out():
     point = operating_point(
-        scored([0.9, 0.1], cheap=[0, 0], gain=[1, 1]), 0.5, objective="x", n_draws=10, rng=seeded()
+        scored([0.9, 0.1], cheap=[0, 0], gain=[1, 1]),
+        Thresholds(0.5),
+        Resampling(10),
+        objective="x",
     )
     assert (point.fallback_share.value, point.fallback_share.note) == (
         None,
@@ -212,10 +211,10 @@ def test_point_and_curve_are_the_same_figures(many):
     curve = PolicyCurve.of(traffic)
     for at in (0, len(curve.thresholds) // 2, -1):
         point = operating_point(
-            traffic, float(curve.thresholds[at]), objective="x", n_draws=5, rng=seeded()
+            traffic, Thresholds(float(curve.thresholds[at])), Resampling(5), objective="x"
         )
         for name in ("frontier_share", "quality", "gap_recovered", "cost"):
-            assert getattr(point, name).value == pytest.approx(getattr(curve, name)[at]), name
+            assert getattr(point, name).value == pytest.approx(curve.figure(name)[at]), name
 
 
 def test_changes_are_differences_on_the_same_draws(many):
@@ -223,14 +222,14 @@ def test_changes_are_differences_on_the_same_draws(many):
     be.
     """
     old, new = (
-        operating_point(many, threshold, objective="x", n_draws=200, rng=seeded())
+        operating_point(many, Thresholds(threshold), Resampling(200), objective="x")
         for threshold in (0.6, 0.5)
     )
-    moved = changes(many, old, new, n_draws=200, rng=seeded())
+    moved = changes(many, old, new, Resampling(200))
     assert moved["frontier_share"].value == pytest.approx(
         new.frontier_share.value - old.frontier_share.value
     )
     assert moved["frontier_share"].low > 0
     assert moved["quality"].high - moved["quality"].low < new.quality.high - new.quality.low
-    same = changes(many, old, old, n_draws=20, rng=seeded())
+    same = changes(many, old, old, Resampling(20))
     assert (same["quality"].value, same["quality"].low, same["quality"].high) == (0.0, 0.0, 0.0)

@@ -6,7 +6,7 @@ import pytest
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.thresholds.policy_curve import PolicyCurve
 from difficulty.thresholds.promises import threshold_for_missed, threshold_for_risk
-from tests.thresholds.conftest import NAN, scored
+from tests.thresholds.conftest import NAN, scored, sent_at
 
 
 def failing(n=2000, *, seed=0, **more):
@@ -20,7 +20,7 @@ def failing(n=2000, *, seed=0, **more):
 
 
 def kept(traffic, choice):
-    return traffic.sent(choice.threshold) == 0
+    return sent_at(traffic, choice.threshold) == 0
 
 
 def test_risk_is_kept_with_little_to_spare():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.thresholds.objectives import threshold_for_quality
 from difficulty.thresholds.policy_curve import PolicyCurve
-from tests.thresholds.conftest import NAN, reached, scored
+from tests.thresholds.conftest import NAN, reached, scored, sent_at
 from tests.thresholds.test_policy_curve import REQUESTS
 
 FIVE = [0.9, 0.7, 0.5, 0.3, 0.1]
@@ -30,7 +30,7 @@ def test_cheapest_point_is_taken_where_the_curve_comes_back_down():
     it.
     """
     traffic = scored(FIVE[:4], gain=[1, 1, -1, 1])
-    assert traffic.sent(threshold_for_quality(PolicyCurve.of(traffic), 1.0)).tolist() == [
+    assert sent_at(traffic, threshold_for_quality(PolicyCurve.of(traffic), 1.0)).tolist() == [
         1,
         1,
         0,
@@ -40,7 +40,11 @@ def test_cheapest_point_is_taken_where_the_curve_comes_back_down():
 
 def test_ties_at_the_cut_are_all_sent_or_none():
     traffic = scored([0.5, 0.5, 0.2], gain=[1, 1, 1])
-    assert traffic.sent(threshold_for_quality(PolicyCurve.of(traffic), 0.4)).tolist() == [1, 1, 0]
+    assert sent_at(traffic, threshold_for_quality(PolicyCurve.of(traffic), 0.4)).tolist() == [
+        1,
+        1,
+        0,
+    ]
 
 
 def test_gap_that_easy_tasks_lose_cannot_be_recovered():
@@ -55,7 +59,7 @@ def test_gap_that_easy_tasks_lose_cannot_be_recovered():
         threshold_for_quality(PolicyCurve.of(traffic), 0.9)
     nearest = float(re.search(r"Nearest: quality=(\d\.\d+)\. ", str(caught.value))[1])
     assert nearest == 0.666
-    assert traffic.sent(threshold_for_quality(PolicyCurve.of(traffic), nearest)).tolist() == [
+    assert sent_at(traffic, threshold_for_quality(PolicyCurve.of(traffic), nearest)).tolist() == [
         1,
         0,
         1,

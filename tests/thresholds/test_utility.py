@@ -3,7 +3,7 @@ import pytest
 from difficulty.errors import InvalidValueError, UndefinedMetricError
 from difficulty.thresholds.objectives import threshold_for_utility
 from difficulty.thresholds.policy_curve import PolicyCurve
-from tests.thresholds.conftest import NAN, scored
+from tests.thresholds.conftest import NAN, scored, sent_at
 
 GAINS = {
     "cheap": [0.0, 0.0, 0.5, 1.0],
@@ -21,7 +21,7 @@ def test_utility_by_hand(value, sent):
     that.
     """
     traffic = scored([0.8, 0.6, 0.4, 0.2], **GAINS)
-    assert traffic.sent(threshold_for_utility(PolicyCurve.of(traffic), value)).sum() == sent
+    assert sent_at(traffic, threshold_for_utility(PolicyCurve.of(traffic), value)).sum() == sent
 
 
 def test_utility_sends_nothing_that_validation_catches_cheaply():
@@ -31,7 +31,10 @@ def test_utility_sends_nothing_that_validation_catches_cheaply():
     traffic = scored(
         [0.8, 0.2], cheap=[0, 1], gain=[1, 0], costs=([0.001] * 2, [0.011] * 2), catch_rate=1.0
     )
-    assert traffic.sent(threshold_for_utility(PolicyCurve.of(traffic), 100.0)).tolist() == [1, 0]
+    assert sent_at(traffic, threshold_for_utility(PolicyCurve.of(traffic), 100.0)).tolist() == [
+        1,
+        0,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,7 @@ def test_nobody_answers_most_impossible_requests(labelled):
     assert np.mean([quality for quality in impossible if quality is not None]) < 0.6
 
 
+@pytest.mark.long
 def test_requests_sent_again_stay_in_their_group_and_are_few(rows):
     """Word trigrams of 1,500 requests: few pairs share four fifths, and nearly all of those come
     from one sender.

@@ -124,7 +124,7 @@ def test_figures_stand_with_and_without_suspicious_samples(broken):
 
 def test_bundle_says_which_labels_are_suspicious(broken, tmp_path):
     run, _ = broken
-    bundle = ship(run.folder, tmp_path / "broken-1", allow_no_signal=True, n_draws=10).bundle
+    bundle = ship(run.folder, tmp_path / "broken-1", allow_no_signal=True, draws=10).bundle
     assert "Suspicious labels: task 'gamma'" in bundle.files["card.md"].decode()
     assert "not suspicious" in json.loads(bundle.files["metrics.json"])["slices"]["labels"]
 
@@ -136,6 +136,7 @@ def test_sound_labels_have_no_suspicious_group(journey):
     assert "labels" not in read_metrics(journey.run / "metrics.json").slices
 
 
+@pytest.mark.long
 def test_turned_labels_are_listed_more_often_than_others(journey, tmp_path):
     """One in ten cheap outcomes turned round, three times: the lists hold them several times as
     often as chance would.
@@ -194,7 +195,7 @@ def test_noise_has_no_signal_and_is_not_shipped(noise, tmp_path):
     with pytest.raises(
         NoSignalError, match="shipping needs a score that carries a signal.* --allow-no-signal"
     ) as refused:
-        ship(run.folder, tmp_path / "noise-1", n_draws=10)
+        ship(run.folder, tmp_path / "noise-1", draws=10)
     assert refused.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -202,7 +203,7 @@ def test_noise_has_no_signal_and_is_not_shipped(noise, tmp_path):
 def test_noise_is_shipped_when_the_user_insists_and_says_so(noise, tmp_path):
     run, _ = noise
     bundle = ship(
-        run.folder, tmp_path / "noise-1", objective="share=0.3", allow_no_signal=True, n_draws=10
+        run.folder, tmp_path / "noise-1", objective="share=0.3", allow_no_signal=True, draws=10
     ).bundle
     assert "The score carries no signal" in bundle.files["card.md"].decode()
     assert any(

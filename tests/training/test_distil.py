@@ -337,7 +337,7 @@ def teach(journey, teacher, out, *, unlabelled, **changes):
         encoder=encoder,
         teacher=teacher,
         unlabelled=unlabelled,
-        n_draws=DRAWS,
+        draws=DRAWS,
     )
 
 
@@ -435,7 +435,7 @@ def test_student_of_a_good_teacher_beats_the_same_recipe_without(tmp_path):
     def trained(name, features, **choices):
         form = {"name": name, "folds": 3, "features": {"encoder": str(folder), **features}}
         form |= {"distil": {"share": 0.5}} if "teacher" in choices else {}
-        quick = {"n_draws": 5, "more_labels": False, "unseen_tasks": False}
+        quick = {"draws": 5, "more_labels": False, "unseen_tasks": False}
         return train(
             traffic,
             tmp_path / name,

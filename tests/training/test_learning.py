@@ -52,6 +52,6 @@ def test_training_leaves_the_curve_out_when_told_so(journey, tmp_path):
         recipe=run.recipe,
         encoder=run.encoder,
         more_labels=False,
-        n_draws=5,
+        draws=5,
     )
     assert bare.learning_curve is None

@@ -284,13 +284,7 @@ def auto_run(journey, tmp_path_factory):
 def trained(traffic, out, folder):
     recipe, encoder = recipe_of(folder, name="auto", **AUTO), StaticEncoder.load(folder)
     return train(
-        traffic,
-        out,
-        recipe=recipe,
-        encoder=encoder,
-        more_labels=False,
-        unseen_tasks=False,
-        n_draws=5,
+        traffic, out, recipe=recipe, encoder=encoder, more_labels=False, unseen_tasks=False, draws=5
     )
 
 

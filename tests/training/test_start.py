@@ -32,7 +32,7 @@ def train_from(start, traffic, out, *, encoder=None, recipe=None):
         encoder=encoder or start.encoder,
         start=start,
         more_labels=False,
-        n_draws=DRAWS,
+        draws=DRAWS,
     )
 
 
@@ -47,7 +47,7 @@ def test_warm_run_says_where_it_started_and_ships(start, tmp_path):
         "example/cheap-8b",
     )
     assert run.record.cheap_model == "example/new-8b"
-    shipped = ship(tmp_path / "run", tmp_path / "warm-1", n_draws=10, allow_no_signal=True)
+    shipped = ship(tmp_path / "run", tmp_path / "warm-1", draws=10, allow_no_signal=True)
     assert shipped.parity.flips == 0
 
 

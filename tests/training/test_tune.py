@@ -67,7 +67,7 @@ def test_static_encoder_cannot_be_tuned(journey, tmp_path):
             tmp_path / "run",
             recipe=recipe_of(journey.encoder),
             encoder=load_encoder(journey.encoder),
-            n_draws=5,
+            draws=5,
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -120,6 +120,6 @@ def test_training_leaves_no_task_out_when_told_so(journey, tmp_path):
         encoder=run.encoder,
         more_labels=False,
         unseen_tasks=False,
-        n_draws=5,
+        draws=5,
     )
     assert bare.record.familiarity is None

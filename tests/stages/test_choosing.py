@@ -12,9 +12,11 @@ from difficulty.bundle import read_bundle
 from difficulty.channels.heads import LinearHead
 from difficulty.errors import BundleError, ParityError, RunError
 from difficulty.evaluation.result import read_metrics
+from difficulty.metrics import Resampling
 from difficulty.runtime import Request, Router
 from difficulty.stages import exporting
 from difficulty.stages.evaluate import evaluate_scorer
+from difficulty.stages.judging import serve
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.stages.verify import verify
@@ -39,7 +41,7 @@ def run_folder(journey, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shipped(run_folder):
-    return ship(run_folder, run_folder.parent / "tiny-1", n_draws=DRAWS)
+    return ship(run_folder, run_folder.parent / "tiny-1", draws=DRAWS)
 
 
 def requests_of(traffic, *, told=True):
@@ -97,7 +99,9 @@ def test_evaluating_the_bundle_says_what_early_exit_does(shipped, run_folder, jo
     """On the test split of its own traffic the same as shipping, and nothing where a bundle has
     none.
     """
-    evaluate_scorer(shipped.bundle.path, journey.traffic, tmp_path / "report", n_draws=DRAWS)
+    evaluate_scorer(
+        shipped.bundle.path, journey.traffic, tmp_path / "report", resampling=Resampling(DRAWS)
+    )
     found = read_metrics(tmp_path / "report" / "metrics.json")
     assert found.early == read_metrics(shipped.bundle.path / "metrics.json").early
     assert found.early.keys() == {"with_task", "without_task"}
@@ -105,8 +109,10 @@ def test_evaluating_the_bundle_says_what_early_exit_does(shipped, run_folder, jo
     assert len(told) == 2
     assert all(note.startswith("Figures are those of the scorer: of ") for note in told)
     assert "early exit changes" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    ship(run_folder, tmp_path / "tiny-2", early=False, n_draws=DRAWS)
-    evaluate_scorer(tmp_path / "tiny-2", journey.traffic, tmp_path / "plain", n_draws=DRAWS)
+    ship(run_folder, tmp_path / "tiny-2", early=False, draws=DRAWS)
+    evaluate_scorer(
+        tmp_path / "tiny-2", journey.traffic, tmp_path / "plain", resampling=Resampling(DRAWS)
+    )
     assert read_metrics(tmp_path / "plain" / "metrics.json").early == {}
 
 
@@ -118,7 +124,7 @@ def test_card_and_metrics_say_what_early_exit_does(shipped):
 
 
 def test_recipe_without_it_and_a_ship_without_it_have_none(run_folder, tmp_path):
-    found = ship(run_folder, tmp_path / "tiny-2", early=False, n_draws=DRAWS)
+    found = ship(run_folder, tmp_path / "tiny-2", early=False, draws=DRAWS)
     assert found.bundle.policy.early is None
     assert "early.onnx" not in found.bundle.files
     assert b"early" not in found.bundle.files["policy.json"]
@@ -131,7 +137,7 @@ def test_budget_that_cannot_be_shown_ships_without_and_says_so(run_folder, tmp_p
     form = json.loads((copied / "run.json").read_text())
     form["recipe"]["export"]["early_budget"] = 0.005
     (copied / "run.json").write_text(json.dumps(form))
-    found = ship(copied, tmp_path / "tiny-3", n_draws=DRAWS)
+    found = ship(copied, tmp_path / "tiny-3", draws=DRAWS)
     assert found.bundle.policy.early is None
     assert len(found.notes) == 2
     assert "needs at least 598 requests of different groups to choose on" in found.notes[0]
@@ -146,14 +152,14 @@ def test_budget_that_cannot_be_shown_ships_without_and_says_so(run_folder, tmp_p
 )
 def test_policy_that_cannot_have_it_ships_without(run_folder, tmp_path, change, said):
     rules = replace(Run.read(run_folder).recipe.policy, **change)
-    found = ship(run_folder, tmp_path / "tiny-4", policy=rules, n_draws=DRAWS)
+    found = ship(run_folder, tmp_path / "tiny-4", policy=rules, draws=DRAWS)
     assert found.bundle.policy.early is None
     assert said in found.notes[0]
 
 
 def test_run_without_a_student_is_refused_early_exit(journey, tmp_path):
     with pytest.raises(RunError, match="early exit needs a run with a student: .* has none"):
-        ship(journey.run, tmp_path / "small-9", early=True, n_draws=DRAWS)
+        ship(journey.run, tmp_path / "small-9", early=True, draws=DRAWS)
 
 
 def test_early_graph_that_differs_is_not_shipped(run_folder, tmp_path, monkeypatch):
@@ -164,7 +170,7 @@ def test_early_graph_that_differs_is_not_shipped(run_folder, tmp_path, monkeypat
     original = exporting.build_early_graph
     monkeypatch.setattr(exporting, "build_early_graph", tampered)
     with pytest.raises(ParityError, match="the exported early graph must stay within"):
-        ship(run_folder, tmp_path / "tiny-5", n_draws=DRAWS)
+        ship(run_folder, tmp_path / "tiny-5", draws=DRAWS)
     assert not (tmp_path / "tiny-5").exists()
 
 
@@ -172,7 +178,7 @@ def test_damaged_student_is_refused(run_folder, tmp_path):
     copied = shutil.copytree(run_folder, tmp_path / "run")
     (copied / EARLY_FILE).write_bytes(b"none")
     with pytest.raises(RunError, match=r"early\.npz' cannot be read"):
-        ship(copied, tmp_path / "tiny-6", n_draws=DRAWS)
+        ship(copied, tmp_path / "tiny-6", draws=DRAWS)
 
 
 def test_threshold_chosen_again_has_cut_offs_of_its_own(shipped, journey, tmp_path):
@@ -181,7 +187,7 @@ def test_threshold_chosen_again_has_cut_offs_of_its_own(shipped, journey, tmp_pa
         journey.traffic,
         tmp_path / "tiny-7",
         objective="share=0.6",
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     early = found.bundle.policy.early
     assert early.threshold == found.new.threshold != shipped.bundle.policy.threshold
@@ -199,7 +205,7 @@ def test_thresholds_by_task_drop_the_cut_offs_and_a_later_choice_brings_them_bac
         tmp_path / "tiny-8",
         objective="share=0.6",
         per_task=True,
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     assert dropped.bundle.policy.early is None
     assert dropped.notes == (
@@ -211,7 +217,7 @@ def test_thresholds_by_task_drop_the_cut_offs_and_a_later_choice_brings_them_bac
         journey.traffic,
         tmp_path / "tiny-9",
         objective="share=0.6",
-        n_draws=DRAWS,
+        resampling=Resampling(DRAWS),
     )
     assert "early.onnx" in again.bundle.files
 
@@ -232,3 +238,14 @@ def test_cut_offs_without_the_graph_are_refused(shipped, tmp_path):
         ),
     ):
         read_bundle(copied)
+
+
+def test_decisions_worked_out_from_scores_leave_early_as_the_router_does(shipped, run_folder):
+    """With early exit some of them differ from what the score says."""
+    bundle, traffic = shipped.bundle, Run.read(run_folder).test
+    router = Router.from_bundle(bundle)
+    served = serve(router.scorer, traffic, target=bundle.manifest.target, early=router.early)
+    decisions = router.decide_many(requests_of(traffic))
+    assert "early" in {decision.scored_by for decision in decisions}
+    expected = [decision.route == "frontier" for decision in decisions]
+    assert served.decisions(bundle.policy).tolist() == expected

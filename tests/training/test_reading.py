@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from difficulty.runtime.scorer import Encoded
-from difficulty.stages.reading import ReadCounts, Reading, reading_of, reading_of_counts
-from difficulty.stages.scoring import Tokenized
+from difficulty.stages.scores import tokens_of
 from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.tokenized import Tokenized
+from difficulty.training.reading import ReadCounts, Reading, reading_of
 from difficulty.training.run import Run
 from tests.fakes import load_encoder, load_transformer, word_tokenizer
 
@@ -37,9 +38,8 @@ def test_reading_counts_what_was_cut_and_what_is_unknown(tmp_path):
     them in one request of 3.
     """
     tokens = tokenized(([1, 2, 3, 4], 9), ([0, 5, 6], 30.5), ([0, 0, 7], 3), ([8, 9], 2))
-    reading = reading_of(
-        tokens, RequestTokenizer(word_tokenizer(), max_tokens=4), load_encoder(tmp_path)
-    )
+    tokenizer = RequestTokenizer(word_tokenizer(), max_tokens=4)
+    reading = reading_of(ReadCounts.of(tokens, tokenizer), tokenizer, load_encoder(tmp_path))
     assert (reading.requests, reading.cut_by_tokens, reading.cut_by_chars) == (4, 1, 1)
     assert (reading.unknown_tokens, reading.mostly_unknown) == (pytest.approx(3 / 12), 1)
     assert (reading.beyond_encoder, reading.encoder_tokens) == (None, None)
@@ -53,9 +53,9 @@ def test_reading_counts_what_was_cut_and_what_is_unknown(tmp_path):
 def test_reading_knows_what_a_transformer_leaves_out(tmp_path):
     """Its frame has room for 6 - 3 tokens of text."""
     encoder = load_transformer(tmp_path / "encoder", max_tokens=6)
-    reading = reading_of(
-        tokenized(([1, 2, 3, 4], 4), ([5, 6, 7], 3)), RequestTokenizer(word_tokenizer()), encoder
-    )
+    tokenizer = RequestTokenizer(word_tokenizer())
+    counts = ReadCounts.of(tokenized(([1, 2, 3, 4], 4), ([5, 6, 7], 3)), tokenizer)
+    reading = reading_of(counts, tokenizer, encoder)
     assert (reading.beyond_encoder, reading.encoder_tokens, reading.cut_by_tokens) == (1, 3, 0)
     assert reading.notes == (
         "Of 1 of 2 requests the encoder reads head and tail only, 3 tokens; n-grams read the rest.",
@@ -69,9 +69,8 @@ def test_reading_of_a_bundle_does_not_count_the_task_as_a_token():
         Encoded([0, 0], 30, estimated=True),
     ]
     tokenizer = RequestTokenizer(word_tokenizer(), max_tokens=2)
-    reading = reading_of_counts(
-        [ReadCounts.of(encoded[:2], tokenizer), ReadCounts.of(encoded[2:], tokenizer)], tokenizer
-    )
+    parts = [ReadCounts.of(tokens_of(rows), tokenizer) for rows in (encoded[:2], encoded[2:])]
+    reading = reading_of(ReadCounts.joined(parts), tokenizer)
     assert reading.requests == 3
     assert (reading.cut_by_tokens, reading.cut_by_chars) == (1, 1)
     assert (reading.unknown_tokens, reading.mostly_unknown) == (pytest.approx(4 / 6), 1)

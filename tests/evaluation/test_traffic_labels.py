@@ -1,7 +1,7 @@
 """Slices by what traffic knows of its requests."""
 
+from difficulty.evaluation.scripts import traffic_labels
 from difficulty.stages.ingest import ingest
-from difficulty.stages.slicing import traffic_labels
 from difficulty.traffic.table import Traffic
 from tests.journey import write_rows
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.methods import Scored
-from benchmarks.protocol import (
+from benchmarks.lib.methods import Scored
+from benchmarks.lib.protocol import (
     BROKEN,
     BenchmarkSet,
     Estimate,

@@ -18,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import difficulty
-from benchmarks.experiments import Experiment
-from benchmarks.stored import Arrays, digest_of
+from benchmarks.lib.experiments import Experiment
+from benchmarks.lib.stored import Arrays, digest_of
 from difficulty.encoders.base import Encoder
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.recipe import Recipe
 from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.session import load_session
-from difficulty.stages.scoring import Tokenized, tokenize
 from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Traffic
+from difficulty.traffic.tokenized import Tokenized, tokenize
 from difficulty.training.assemble import build_model, known_tasks, labelled, tune
 from difficulty.training.distil import with_opinion
 from difficulty.training.run import NamedScores
@@ -41,19 +41,10 @@ TEACHER = "accurate"
 """Recipe that a distilled one learns from."""
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
-DECIDING = (
-    "encoders",
-    "features",
-    "metrics",
-    "model",
-    "traffic",
-    "training",
-    "stages/train.py",
-    "recipe.py",
-    "text.py",
-    "tokens.py",
-)
-"""Parts of the package that decide a score."""
+SPARED = ("bundle", "cli", "economics", "gateway", "integrations", "report", "thresholds")
+"""Rooms that read scores and decide none: a change there keeps the scores that are stored. Named
+are these and not the deciding ones, so that a room that is new makes scores come about again.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,17 +148,18 @@ def score_fold(experiment: Experiment, trainer: Trainer, number: int) -> Arrays:
         model = trainer.fit(others, trainer.tokenize(others), np.full(len(others), True))
     trained = time.process_time()
     picked = tokens.at(rows)
-    blind, told = model.predict(picked.ids), model.predict(picked.ids, picked.tasks)
+    without_task = model.predict(picked.ids)
+    with_task = model.predict(picked.ids, picked.tasks)
     scored = time.process_time()
     few = rows[:PARITY_SAMPLE]
     return {
-        "score": blind.difficulty_score,
-        "score_task": told.difficulty_score,
-        "p_cheap_fails": blind.p_cheap_fails,
-        "p_cheap_fails_task": told.p_cheap_fails,
+        "score": without_task.difficulty_score,
+        "score_task": with_task.difficulty_score,
+        "p_cheap_fails": without_task.p_cheap_fails,
+        "p_cheap_fails_task": with_task.p_cheap_fails,
         "familiarity": np.full(len(rows), np.nan)
-        if blind.familiarity is None
-        else blind.familiarity,
+        if without_task.familiarity is None
+        else without_task.familiarity,
         "parity": trainer.parity(model, experiment.judged.select(few), tokens.at(few)),
         "train_s": np.array(trained - start),
         "score_s": np.array((scored - trained) / 2),  # scored twice, without and with the task
@@ -183,8 +175,8 @@ def joined(name: str, fold: NDArray[np.int64], parts: Sequence[Arrays]) -> Array
         whole = np.full(len(fold), np.nan)
         for number, part in zip(np.unique(fold), parts, strict=True):
             whole[fold == number] = part[what]
-        kind, told = what.removesuffix("_task"), what.endswith("_task")
-        arrays[f"{kind}__{name}_task" if told else f"{kind}__{name}"] = whole
+        kind, with_task = what.removesuffix("_task"), what.endswith("_task")
+        arrays[f"{kind}__{name}_task" if with_task else f"{kind}__{name}"] = whole
     for what in ("train_s", "score_s"):
         arrays |= dict.fromkeys(
             (f"{what}__{name}", f"{what}__{name}_task"), np.array([part[what] for part in parts])
@@ -197,10 +189,8 @@ def digest_of_recipe(recipe: Recipe) -> str:
     package = Path(difficulty.__file__).parent
     paths = [
         path
-        for part in DECIDING
-        for path in (
-            [package / part] if part.endswith(".py") else sorted((package / part).rglob("*.py"))
-        )
+        for path in sorted(package.rglob("*.py"))
+        if path.relative_to(package).parts[0] not in SPARED
     ]
     recipes = [recipe, find_recipe(TEACHER)] if recipe.distil else [recipe]
     return digest_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.protocol import BROKEN
+from benchmarks.lib.protocol import BROKEN
 
 INTRODUCTION = f"""\
 # Difficulty scores on public routing outcomes

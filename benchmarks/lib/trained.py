@@ -15,9 +15,9 @@ from difficulty.diagnostics.signal import Signal
 from difficulty.diagnostics.suspicion import LabelSummary, Model, Scope
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import Recipe
-from difficulty.stages.scoring import tokenize
 from difficulty.stages.train import train
 from difficulty.traffic.table import SCHEMA, Traffic, pa, pq
+from difficulty.traffic.tokenized import tokenize
 from difficulty.training.run import Run
 from difficulty.training.shipped import find_encoder
 
@@ -49,9 +49,9 @@ class TrainedRun:
     """The report of suspicious labels, one entry a label."""
     ids: list[str]
     """The test samples."""
-    told: np.ndarray
-    """``difficulty_score`` of the test samples, their tasks told; shape (n,)."""
-    blind: np.ndarray
+    with_task: np.ndarray
+    """``difficulty_score`` of the test samples, with their tasks; shape (n,)."""
+    without_task: np.ndarray
     """The same on the text alone."""
     p_cheap_fails: np.ndarray
 
@@ -104,14 +104,15 @@ class Training:
                 encoder=self.encoder,
                 more_labels=False,
                 unseen_tasks=False,
-                n_draws=N_DRAWS,
+                draws=N_DRAWS,
             )
             return _read(run)
 
 
 def _read(run: Run) -> TrainedRun:
     tokens = tokenize(run.test, view=run.view, tokenizer=run.tokenizer)
-    told, blind = run.model.predict(tokens.ids, tokens.tasks), run.model.predict(tokens.ids)
+    with_task = run.model.predict(tokens.ids, tokens.tasks)
+    without_task = run.model.predict(tokens.ids)
     lines = (run.folder / "suspicious.jsonl").read_text(encoding="ascii").splitlines()
     labels, signal = run.record.labels, run.record.signal
     assert labels  # only runs of earlier versions lack either
@@ -121,7 +122,7 @@ def _read(run: Run) -> TrainedRun:
         signal=signal,
         suspicious=[json.loads(line) for line in lines],
         ids=run.test.ids,
-        told=told.difficulty_score,
-        blind=blind.difficulty_score,
-        p_cheap_fails=told.p_cheap_fails,
+        with_task=with_task.difficulty_score,
+        without_task=without_task.difficulty_score,
+        p_cheap_fails=with_task.p_cheap_fails,
     )

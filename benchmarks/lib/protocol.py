@@ -28,7 +28,7 @@ from difficulty.metrics import (
     percentile_interval,
     rank_within,
 )
-from difficulty.metrics.bootstrap import weight_blocks
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.metrics.ranking import Ranking, area, auroc_of, first_crossing, gap_curve
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.table import Traffic
@@ -199,11 +199,8 @@ def draw(
     """Return the value of every statistic in each bootstrap draw of whole groups, shape (n_draws,);
     all see the same draws.
     """
-    values: dict[str, list[FloatArray]] = {name: [] for name in statistics}
-    for block in weight_blocks(groups, n_draws=n_draws, rng=np.random.default_rng(0)):
-        for name, statistic in statistics.items():
-            values[name].append(statistic(block))
-    return {name: np.concatenate(blocks) for name, blocks in values.items()}
+    draws, ones = Resampling(n_draws).of(groups), np.ones(len(groups))
+    return {name: draws.values(statistic, ones) for name, statistic in statistics.items()}
 
 
 def estimate(statistic: Statistic, draws: FloatArray, *, n: int, n_rows: int) -> Estimate:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.figures import PAIRED, Contender, compare_pair
-from difficulty.evaluation.scored import Judged
+from difficulty.evaluation.pairs import PAIRED, Contender, compare_pair
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.metrics import Resampling
 from difficulty.traffic.outcomes import Outcomes
 
 
@@ -18,7 +19,7 @@ def contender(sent, *, cheap, frontier, score=None, cost=0.0):
     )
     score = np.asarray(sent, dtype=float) if score is None else np.asarray(score, dtype=float)
     return Contender(
-        judged=Judged(
+        scored=ScoredTraffic(
             difficulty_score=score,
             p_cheap_fails=np.full(n, 0.5),
             p_frontier_fails=None,
@@ -41,10 +42,7 @@ def test_differences_of_four_requests_are_worked_by_hand():
     """
     outcomes = {"cheap": [0, 0, 1, 1], "frontier": [1, 1, 1, 1], "cost": 1e-3}
     found = compare_pair(
-        contender([1, 1, 0, 0], **outcomes),
-        contender([1, 0, 1, 0], **outcomes),
-        n_draws=200,
-        rng=np.random.default_rng(0),
+        contender([1, 1, 0, 0], **outcomes), contender([1, 0, 1, 0], **outcomes), Resampling(200)
     )
     values = {
         name: (pair.challenger.value, pair.champion.value, pair.difference.value)
@@ -61,7 +59,7 @@ def test_differences_of_four_requests_are_worked_by_hand():
 def test_a_router_against_itself_differs_by_nothing_in_every_draw():
     rng = np.random.default_rng(1)
     same = contender(rng.random(300) < 0.4, cheap=rng.random(300), frontier=np.ones(300), cost=1e-3)
-    for pair in compare_pair(same, same, n_draws=50, rng=rng).values():
+    for pair in compare_pair(same, same, Resampling(50)).values():
         assert (pair.difference.value, pair.difference.low, pair.difference.high) == (0.0, 0.0, 0.0)
 
 
@@ -76,8 +74,7 @@ def test_pairing_makes_the_interval_narrow():
     found = compare_pair(
         contender(sent, cheap=cheap, frontier=frontier),
         contender(other, cheap=cheap, frontier=frontier),
-        n_draws=300,
-        rng=rng,
+        Resampling(300),
     )["quality"]
     assert found.difference.high - found.difference.low < 0.6 * (
         found.champion.high - found.champion.low
@@ -89,8 +86,7 @@ def test_what_is_not_known_has_no_value():
     found = compare_pair(
         contender([1, 0, 0, 0], cheap=[0, 1, 1, 0], frontier=[np.nan] * 4, cost=np.nan),
         contender([0, 0, 0, 1], cheap=[0, 1, 1, 0], frontier=[np.nan] * 4, cost=np.nan),
-        n_draws=50,
-        rng=np.random.default_rng(0),
+        Resampling(50),
     )
     unknown = {name for name, pair in found.items() if pair.difference.value is None}
     assert unknown == {"quality", "gap_recovered", "cost", "apgr"}
@@ -105,5 +101,5 @@ def test_other_requests_are_refused():
         compare_pair(
             contender([1, 0], cheap=[0, 1], frontier=[1, 1]),
             contender([1], cheap=[0], frontier=[1]),
-            rng=np.random.default_rng(0),
+            Resampling(),
         )

@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.experiments import Experiment
-from benchmarks.peer_environments import PEERS, Peer, PeerError
+from benchmarks.lib.experiments import Experiment
+from benchmarks.lib.peer_environments import PEERS, Peer, PeerError
+from benchmarks.lib.protocol import BenchmarkSet
+from benchmarks.lib.recipes import Trainer, digest_of_recipe, joined, score_fold
+from benchmarks.lib.references import REFERENCES
+from benchmarks.lib.stored import Arrays, digest_of, digest_of_problem, stored
 from benchmarks.peers.exchange import score_methods
-from benchmarks.protocol import BenchmarkSet
-from benchmarks.recipes import Trainer, digest_of_recipe, joined, score_fold
-from benchmarks.references import REFERENCES
-from benchmarks.stored import Arrays, digest_of, digest_of_problem, stored
 from difficulty.recipe import Recipe
 
 TITLES = {

@@ -110,7 +110,7 @@ def _drawn(methods: Methods) -> list[tuple[str, str, str]]:
     run = {name: method for name, method in methods.items() if "curve" in method}
     ours = [name for name in run if run[name]["kind"] == "ours" and not name.endswith("_task")]
     colours = {name: OURS[place % len(OURS)] for place, name in enumerate(ours)}
-    told = sorted(
+    with_task = sorted(
         (name for name in run if name.removesuffix("_task") in ours and name not in ours),
         key=lambda name: -_apgr(run[name]),
     )
@@ -119,7 +119,7 @@ def _drawn(methods: Methods) -> list[tuple[str, str, str]]:
     )
     return [
         *((name, colours[name], "-") for name in ours),
-        *((name, colours[name.removesuffix("_task")], "--") for name in told[:1]),
+        *((name, colours[name.removesuffix("_task")], "--") for name in with_task[:1]),
         *((name, COLOURS["peer"], "-") for name in peers[:1]),
         *((name, colour, "-") for name, colour in DRAWN.items() if name in run),
     ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-SCRIPTS = Path(__file__).parent / "peers"
+SCRIPTS = Path(__file__).parents[1] / "peers"
 PEERS = {
     "llmrouter_lib": [
         "llmrouter_knn",

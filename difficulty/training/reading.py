@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.form import SavedForm
-from difficulty.runtime.scorer import Encoded
-from difficulty.stages.scoring import Tokenized
 from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.tokenized import Tokenized
 
 MANY_UNKNOWN = 0.05
 """Share of unknown tokens, or of requests that are mostly unknown, from which on a note says so."""
@@ -96,48 +95,25 @@ class ReadCounts(NamedTuple):
     """Whether, if not, its tokens were."""
 
     @classmethod
-    def of(cls, encoded: Sequence[Encoded], tokenizer: RequestTokenizer) -> ReadCounts:
-        """Count what a bundle's scorer reads; the id that tells the task is no token of the
-        request.
-        """
-        shortened = np.array([row.estimated for row in encoded], dtype=bool)
-        cut = np.array([row.truncated for row in encoded], dtype=bool) & ~shortened
-        return cls(
-            *_sizes([row.ids[row.with_task :] for row in encoded], tokenizer), shortened, cut
-        )
+    def of(cls, tokens: Tokenized, tokenizer: RequestTokenizer) -> ReadCounts:
+        """Count what a scorer reads of tokenized requests."""
+        unknown_id, sizes = tokenizer.unknown_id, np.array([len(row) for row in tokens.ids], int)
+        unknown = [0 if unknown_id is None else row.count(unknown_id) for row in tokens.ids]
+        cut = ~tokens.shortened & (tokens.totals > sizes)
+        return cls(sizes, np.array(unknown, dtype=np.int64), tokens.shortened, cut)
+
+    @classmethod
+    def joined(cls, parts: Sequence[ReadCounts]) -> ReadCounts:
+        """Return the counts of parts as those of the whole."""
+        return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def reading_of(tokens: Tokenized, tokenizer: RequestTokenizer, encoder: Encoder) -> Reading:
-    """Return what a model with this encoder reads of tokenized requests."""
-    cut = ~tokens.shortened & (tokens.totals > [len(row) for row in tokens.ids])
-    return _counted(
-        ReadCounts(*_sizes(tokens.ids, tokenizer), tokens.shortened, cut), tokenizer, encoder
-    )
-
-
-def reading_of_counts(parts: Sequence[ReadCounts], tokenizer: RequestTokenizer) -> Reading:
-    """Return what a bundle's scorer reads, counted in parts; what its encoder leaves out is inside
-    its graph and not known.
+def reading_of(
+    counts: ReadCounts, tokenizer: RequestTokenizer, encoder: Encoder | None = None
+) -> Reading:
+    """Return what was read; without an ``encoder``, what that leaves out is inside a bundle's graph
+    and not known.
     """
-    return _counted(
-        ReadCounts(*(np.concatenate(columns) for columns in zip(*parts, strict=True))),
-        tokenizer,
-        None,
-    )
-
-
-def _sizes(
-    ids: Sequence[Sequence[int]], tokenizer: RequestTokenizer
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how many tokens there are of each request, and how many of them are unknown."""
-    unknown_id = tokenizer.unknown_id
-    sizes = np.array([len(row) for row in ids], dtype=np.int64)
-    return sizes, np.array(
-        [0 if unknown_id is None else list(row).count(unknown_id) for row in ids], dtype=np.int64
-    )
-
-
-def _counted(counts: ReadCounts, tokenizer: RequestTokenizer, encoder: Encoder | None) -> Reading:
     room = encoder.frame.room if isinstance(encoder, TransformerEncoder) else None
     return Reading(
         requests=len(counts.sizes),

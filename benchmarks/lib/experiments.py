@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.embeddings import embed
+from benchmarks.lib.embeddings import embed
+from benchmarks.lib.protocol import BenchmarkSet, read_traffic, user_texts
 from benchmarks.peers.exchange import Problem
-from benchmarks.protocol import BenchmarkSet, read_traffic, user_texts
 from difficulty.traffic.table import Traffic
 
 TITLES = {

@@ -1,0 +1,113 @@
+"""Two routers on the same requests: every figure of both, and their difference on the same
+draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from difficulty.errors import InvalidValueError
+from difficulty.evaluation.figures import columns_of, ratios_at
+from difficulty.evaluation.parts import Draws, Part, Ratios, ranked_figures, values_of
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.form import Record
+from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.bootstrap import Resampling, percentile_interval
+from difficulty.records import Estimate
+
+PAIRED = ("quality", "frontier_share", "cost", "risk", "gap_recovered", "apgr")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Contender:
+    """What a router did with n requests.
+
+    Attributes
+    ----------
+    scored : ScoredTraffic
+        Its scores, beside the outcomes and costs.
+    sent : ndarray of shape (n,)
+        1 where it chose the frontier model, else 0.
+    """
+
+    scored: ScoredTraffic
+    sent: FloatArray
+
+    def parts(self) -> list[Part]:
+        """Return what its figures are computed from."""
+        scored, rows = self.scored, np.arange(len(self.scored))
+        columns = columns_of(scored, [name for name in PAIRED if name != "apgr"])
+        return [
+            Ratios.of(rows, ratios_at(columns, self.sent, rows)),
+            *ranked_figures(scored.difficulty_score, rows, gain=scored.outcomes.gain),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired(Record):
+    """One figure of both routers."""
+
+    challenger: Estimate
+    champion: Estimate
+    difference: Estimate
+    """Challenger minus champion; its interval is that of the difference, not the difference of
+    intervals.
+    """
+
+
+def compare_pair(
+    challenger: Contender, champion: Contender, resampling: Resampling
+) -> dict[str, Paired]:
+    """Return every figure of ``PAIRED`` for two routers and their difference, with 95 % intervals;
+    a figure that is unknown on this traffic has estimates without a value.
+
+    Parameters
+    ----------
+    challenger, champion : Contender
+        On the same requests, in the same order, with the same outcomes.
+    resampling : Resampling
+        Draws are lowered for very many requests.
+
+    References
+    ----------
+    Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 8 (paired data).
+    """
+    scored, n = challenger.scored, len(challenger.scored)
+    if len(champion.scored) != n:
+        raise InvalidValueError(
+            "champion",
+            f"{len(champion.scored):,} requests",
+            rule=f"be judged on the challenger's {n:,} requests",
+        )
+    draws, weight = resampling.affordable(n).of(scored.groups), scored.outcomes.weight
+    parts = challenger.parts()
+    counts = {name: count for part in parts for name, count in part.n.items()}
+    ours, theirs = values_of(parts, draws, weight), values_of(champion.parts(), draws, weight)
+    return {name: _paired(name, ours, theirs, counts.get(name, 0)) for name in PAIRED}
+
+
+def _paired(name: str, ours: tuple[Draws, Draws], theirs: tuple[Draws, Draws], n: int) -> Paired:
+    """Return the estimates of one figure from its points and draws of both."""
+    if any(name not in values for values in (*ours, *theirs)):
+        unknown = Estimate(value=None, n=0, note="not known of this traffic")
+        return Paired(challenger=unknown, champion=unknown, difference=unknown)
+    (point, drawn), (other_point, other_drawn) = (
+        [values[name] for values in pair] for pair in (ours, theirs)
+    )
+    return Paired(
+        challenger=_estimate(point, drawn, n),
+        champion=_estimate(other_point, other_drawn, n),
+        difference=_estimate(point - other_point, drawn - other_drawn, n),
+    )
+
+
+def _estimate(point: FloatArray, draws: FloatArray, n: int) -> Estimate:
+    value = float(point[0])
+    if np.isnan(value):
+        return Estimate(value=None, n=n, note="not known of this traffic")
+    low, high = percentile_interval(draws)
+    return (
+        Estimate(value=value) if np.isnan(low) else Estimate(value=value, low=low, high=high, n=n)
+    )

@@ -1,0 +1,147 @@
+"""Choosing what a policy holds, on labelled traffic: the operating point, and the cut-offs of early
+exit; and the files that say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from difficulty.bundle import Chosen, Policy
+from difficulty.bundle.policy import CutOffs, Early
+from difficulty.early_exit.cut_offs import (
+    CONFIDENCE,
+    KINDS,
+    BothScores,
+    choose_cut_offs,
+    figures_of_exit,
+    unfit,
+)
+from difficulty.errors import NotAttainableError
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.export.suite import golden_requests
+from difficulty.metrics import Resampling
+from difficulty.records import Estimate, OperatingPoint
+from difficulty.runtime.golden import golden_rows
+from difficulty.runtime.router import Router
+from difficulty.runtime.rule import TaskRules
+from difficulty.runtime.scorer import EarlyScorer, Scorer
+from difficulty.stages.judging import Served, hash_of_texts
+from difficulty.thresholds.objective import parse_objective
+from difficulty.thresholds.per_task import choose_per_task
+from difficulty.thresholds.point import EXPECTED, choose
+from difficulty.traffic.table import Traffic
+
+
+def chosen_point(
+    data: ScoredTraffic, objective: str, resampling: Resampling, *, per_task: bool
+) -> OperatingPoint:
+    """Return the operating point that meets an objective, over all requests or in each task.
+
+    Raises
+    ------
+    NotAttainableError
+        If no threshold meets it.
+    """
+    choose_point = choose_per_task if per_task else choose
+    return choose_point(data, parse_objective(objective), resampling)
+
+
+def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
+    """Return how a threshold was chosen on some traffic; of its texts only one hash is kept."""
+    expected = point.as_dict()
+    return Chosen(
+        objective=point.objective,
+        calibration_data=hash_of_texts(traffic),
+        n=len(traffic),
+        expected={name: expected[name] for name in EXPECTED},
+        assumed=point.assumed,
+        guarantee=point.guarantee,
+    )
+
+
+def policy_files(
+    scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None
+) -> dict[str, bytes]:
+    """Return ``policy.json`` and the golden vectors that a router with this policy gives."""
+    rows = golden_rows(Router(scorer, policy, version=version, early=early), golden_requests())
+    form = policy.as_dict(
+        without=() if policy.early else ("early",)
+    )  # readers from before it know no such field
+    text = json.dumps(form, indent=2, ensure_ascii=False) + "\n"
+    return {
+        "policy.json": text.encode(),
+        "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode("ascii"),
+    }
+
+
+def both_scores(served: Served, rules: TaskRules) -> dict[str, BothScores]:
+    """Return early score and score of traffic, by kind of request.
+
+    ``with_task`` holds the requests whose task the scorer knows; ``without_task`` holds all of
+    them, as if no task were known.
+    """
+    scores, groups = served.scores, served.scored.groups
+    assert scores.early is not None
+    with_task = served.scored.difficulty_score
+    without_task = with_task if scores.without_task is None else scores.without_task
+    open_ = scores.knows_task & np.isnan(served.fixed(rules))
+    kinds = {
+        "with_task": (scores.early.with_task, with_task, open_),
+        "without_task": (scores.early.without_task, without_task, scores.readable),
+    }
+    return {
+        kind: BothScores(first[rows], second[rows], groups[rows])
+        for kind, (first, second, rows) in kinds.items()
+        if rows.any()
+    }
+
+
+def choose_exits(
+    policy: Policy, scores: Mapping[str, BothScores], *, budget: float
+) -> tuple[Early | None, tuple[str, ...]]:
+    """Return the early exit that asks the scorer least within the budget, and what is to be said
+    where there is none.
+    """
+    if problem := unfit(
+        task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity
+    ):
+        return None, (problem,)
+    threshold = policy.threshold
+    cuts: dict[str, CutOffs] = {}
+    notes = []
+    for kind, both in scores.items():
+        try:
+            low, high, figures = choose_cut_offs(
+                both.early,
+                both.score,
+                threshold=threshold,
+                groups=both.groups,
+                budget=budget,
+                confidence=CONFIDENCE,
+            )
+        except NotAttainableError as error:
+            notes.append(f"no early exit for requests {KINDS[kind]}: {error}")
+            continue
+        expected = {name: estimate.as_dict() for name, estimate in figures.items()}
+        cuts[kind] = CutOffs(low=low, high=high, n=len(both.early), expected=expected)
+    early = (
+        Early(threshold=threshold, budget=budget, confidence=CONFIDENCE, **cuts) if cuts else None
+    )
+    return early, tuple(notes)
+
+
+def judge_exits(early: Early, scores: Mapping[str, BothScores]) -> dict[str, dict[str, Estimate]]:
+    """Return, by kind of request, the share that the scorer is asked about and the share of changed
+    decisions.
+    """
+    figures = {}
+    for kind, both in scores.items():
+        cut: CutOffs | None = getattr(early, kind)
+        if cut:
+            figures[kind] = figures_of_exit(
+                both.early, both.score, threshold=early.threshold, low=cut.low, high=cut.high
+            )
+    return figures

@@ -1,0 +1,78 @@
+"""What a bundle does with traffic, worked out from scores, is what its router does."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from difficulty.bundle import read_bundle
+from difficulty.errors import ScoringError, TooFewSamplesError
+from difficulty.request import Request
+from difficulty.runtime.router import Router
+from difficulty.stages.ingest import ingest
+from difficulty.stages.judging import pick_unseen, serve
+from difficulty.traffic.table import Traffic
+from tests.journey import sample_rows, write_rows
+
+EMPTY = "nothing to score"
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Traffic of several tasks: a third of the requests with their own token count, a tenth
+    without text to score.
+    """
+    folder = tmp_path_factory.mktemp("mixed")
+    rows = [{**row, "group": None} for row in sample_rows(300)]
+    for place, row in enumerate(rows):
+        row["prompt_tokens"] = 5 * place if place % 3 == 0 else None
+        if place % 10 == 0:
+            row["messages"] = [{"role": "user", "content": f"{EMPTY} {place}"}]
+    ingest([write_rows(folder / "in.jsonl", rows)], folder / "in.parquet")
+    return Traffic.read(folder / "in.parquet")
+
+
+def routes_of(router, traffic):
+    """Return 1 where the router sends a request to the frontier model."""
+    own = traffic.tokens.prompt
+    requests = [
+        Request(messages, task, None if np.isnan(tokens) else int(tokens))
+        for messages, task, tokens in zip(traffic.messages(), traffic.tasks, own, strict=True)
+    ]
+    return [decision.route == "frontier" for decision in router.decide_many(requests)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"easy_tasks": ("classify", "extract"), "max_cheap_tokens": 100},
+        {"task_thresholds": {"summarize": 0.2, "chat": 0.9}},
+        {"min_familiarity": 0.6},
+    ],
+    ids=["as shipped", "rules", "thresholds of tasks", "familiarity"],
+)
+def test_decisions_are_those_of_the_router(journey, mixed, monkeypatch, changes):
+    bundle = read_bundle(journey.bundle)
+    router = Router.from_bundle(bundle)
+    router.policy = replace(bundle.policy, **changes)
+    encode = router.scorer.encode
+
+    def encode_some(messages, task=None):
+        if EMPTY in messages[0]["content"]:
+            raise ScoringError("no text")
+        return encode(messages, task)
+
+    monkeypatch.setattr(router.scorer, "encode", encode_some)
+    served = serve(router.scorer, mixed, target=bundle.manifest.target)
+    assert 0.8 < served.scores.readable.mean() < 1.0
+    assert served.decisions(router.policy).tolist() == routes_of(router, mixed)
+
+
+def test_nothing_left_to_judge_by_is_refused(journey, monkeypatch):
+    bundle, traffic = read_bundle(journey.bundle), Traffic.read(journey.traffic)
+    monkeypatch.setattr(Traffic, "splits", lambda self, *_: np.full(len(self), "fit"))
+    with pytest.raises(
+        TooFewSamplesError, match="judging needs rows that training did not see: all 800 were seen"
+    ):
+        pick_unseen(bundle, traffic, needs="judging needs rows")
