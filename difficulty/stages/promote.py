@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, tags_of
-from difficulty.bundle.store import copy_bundle
-from difficulty.bundle.trust import read_trusted
+from difficulty.bundle.store import copy_bundle, read_trusted
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation
 from difficulty.evaluation.pairs import Contender, Paired, compare_pair
