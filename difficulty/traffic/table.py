@@ -23,6 +23,7 @@ from difficulty.errors import (
     TrafficNotFoundError,
 )
 from difficulty.metrics.arrays import FloatArray
+from difficulty.records import OUTCOMES
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.duplicates import comparable_text, text_hash
@@ -30,6 +31,7 @@ from difficulty.traffic.outcomes import GAIN_OF_VOTE, Outcomes
 
 try:
     import pyarrow
+    import pyarrow.compute
     import pyarrow.parquet
 except ImportError as error:  # pragma: no cover - the base install
     raise MissingExtraError(
@@ -254,14 +256,15 @@ class Traffic:
         """
         return Traffic(self._table, factor=factor)
 
-    def without_frontier_outcome(self, rows: NDArray[np.bool_]) -> Traffic:
-        """Return the samples with the frontier outcome of some of them unknown, by a mask of shape
+    def without_outcomes(self, rows: NDArray[np.bool_], names: Sequence[str] = OUTCOMES) -> Traffic:
+        """Return the samples with some outcomes of some of them unknown, by a mask of shape
         (n,).
         """
-        quality = self._floats("frontier_quality")
-        column = pa.array(quality, mask=rows | np.isnan(quality), type=pa.float64())
-        place = self._table.schema.get_field_index("frontier_quality")
-        table = self._table.set_column(place, self._table.schema.field(place), column)
+        table, unknown = self._table, pa.array(rows)
+        for name in names:
+            place = table.schema.get_field_index(name)
+            column = pa.compute.if_else(unknown, None, table.column(name))
+            table = table.set_column(place, table.schema.field(place), column)
         return Traffic(table, factor=self._factor)
 
     def _list(self, name: str) -> list[Any]:
