@@ -5,21 +5,23 @@ Format 1 is the only one so far; raise ``FORMAT`` when a name changes its meanin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
 from difficulty.economics.prices import Shape
+from difficulty.form import Record
 from difficulty.records import Estimate
 
 FORMAT = 1
+_WRITTEN_AS = {"share": "asked_share"}
 State = Literal["holds", "does not hold", "unknown"]
 Answer = Literal["build", "wait", "unsure"]
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Record):
     """A condition under which routing does not pay."""
 
     name: str
@@ -29,7 +31,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PayVerdict(Record):
     """The answer, and why."""
 
     answer: Answer
@@ -39,7 +41,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class SavingCurve(Record):
     """Saving a month by requests a month, in USD, each of shape (n_volumes,); ``None`` throughout
     where it is unknown.
     """
@@ -50,69 +52,42 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
+class BreakEvenPlot(Record):
     """The break-even plot: ascending requests a month, and a curve for each way to host."""
 
     volumes: tuple[float, ...]
-    curves: Mapping[Shape, Curve]
+    curves: Mapping[Shape, SavingCurve]
     measure: Literal["net_saving", "saving"]
     """``saving`` is without the cost to keep it, where that is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Economics:
-    """Whether routing pays, with every figure behind it.
+@dataclass(frozen=True, kw_only=True)
+class Economics(Record):
+    """Whether routing pays, with every figure behind it, in the order of ``economics.json``."""
 
-    Attributes
-    ----------
-    verdict : Verdict
-    share : float
-        Share of the requests that the plan ``share`` keeps on the cheap model.
-    prices_date : date
-        Of the price list.
-    overall : mapping of str to Estimate
-        Figures of the traffic as it is today.
-    plans : mapping of str to mapping of str to Estimate
-        ``share``: the simplest requests are kept; ``policy``, with a bundle: its rule. Names that
-        begin with a way to host are its figures.
-    barred : mapping of Shape to str
-        Ways to host that an answer excludes, and why.
-    conditions : tuple of Condition
-    assumed, missing : mapping of str to str
-        Sentences by the names that notes use.
-    notes : tuple of str
-    plot : Plot
-    """
-
-    verdict: Verdict
+    verdict: PayVerdict
     share: float
+    """Share of the requests that the plan ``share`` keeps on the cheap model."""
     prices_date: date
     overall: Mapping[str, Estimate]
+    """Figures of the traffic as it is today."""
     plans: Mapping[str, Mapping[str, Estimate]]
+    """``share``: the simplest requests are kept; ``policy``, with a bundle: its rule. Names that
+    begin with a way to host are its figures.
+    """
     barred: Mapping[Shape, str]
+    """Ways to host that an answer excludes, and why."""
     conditions: tuple[Condition, ...]
     assumed: Mapping[str, str]
+    """Sentences by the names that notes use."""
     missing: Mapping[str, str]
+    """The same of what is missing."""
     notes: tuple[str, ...]
-    plot: Plot
+    plot: BreakEvenPlot
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return exactly what ``economics.json`` holds."""
-        return {
-            "format": FORMAT,
-            "verdict": asdict(self.verdict),
-            "asked_share": self.share,
-            "prices_date": self.prices_date.isoformat(),
-            "overall": _plain(self.overall),
-            **{name: _plain(figures) for name, figures in self.plans.items()},
-            "barred": dict(self.barred),
-            "conditions": [asdict(condition) for condition in self.conditions],
-            "assumed": dict(self.assumed),
-            "missing": dict(self.missing),
-            "notes": list(self.notes),
-            "plot": asdict(self.plot),
-        }
-
-
-def _plain(figures: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: figure.as_dict() for name, figure in figures.items()}
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return exactly what ``economics.json`` holds: plans stand beside ``overall``."""
+        written: dict[str, Any] = {"format": FORMAT}
+        for name, value in super().as_dict(without=without).items():
+            written |= value if name == "plans" else {_WRITTEN_AS.get(name, name): value}
+        return written

@@ -8,11 +8,17 @@ from datetime import date
 
 import numpy as np
 
-from difficulty.economics.account import Condition, Curve, Economics, Plot, Verdict
-from difficulty.economics.basis import Basis, Known, interval, known_month
+from difficulty.economics.account import (
+    BreakEvenPlot,
+    Condition,
+    Economics,
+    PayVerdict,
+    SavingCurve,
+)
+from difficulty.economics.basis import Basis, Month, interval, month_of
 from difficulty.economics.conditions import (
     Answers,
-    Findings,
+    Facts,
     Flow,
     Option,
     barred_shapes,
@@ -31,6 +37,7 @@ from difficulty.economics.prices import PriceList, Shape
 from difficulty.economics.usage import Arrivals, Requests, Volume, plan_columns, request_ratios
 from difficulty.evaluation.figures import ratios_at
 from difficulty.evaluation.parts import Ratios, drawn
+from difficulty.evaluation.tradeoff import known_or_none
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import GroupDraws, Resampling
 from difficulty.records import Estimate
@@ -40,7 +47,7 @@ _DEFAULT = 1e6
 _BEYOND = 2.0
 
 
-def break_even_plot(options: Mapping[Shape, Option], volume: FloatArray) -> Plot:
+def break_even_plot(options: Mapping[Shape, Option], volume: FloatArray) -> BreakEvenPlot:
     """Return the curves from no request to twice the month's volume, or the first break-even where
     that is more.
 
@@ -57,18 +64,13 @@ def break_even_plot(options: Mapping[Shape, Option], volume: FloatArray) -> Plot
         shape: _curve(np.stack([saving.at(at) for at in volumes]))
         for shape, saving in savings.items()
     }
-    return Plot(tuple(map(float, volumes)), curves, "net_saving" if net else "saving")
+    return BreakEvenPlot(tuple(map(float, volumes)), curves, "net_saving" if net else "saving")
 
 
-def _curve(values: FloatArray) -> Curve:
+def _curve(values: FloatArray) -> SavingCurve:
     """Return value and band from values of shape (n_volumes, 1 + n_draws)."""
     low, high = np.quantile(values[:, 1:], [0.025, 0.975], axis=1, method="weibull")
-    return Curve(
-        *(
-            tuple(None if np.isnan(number) else float(number) for number in ends)
-            for ends in (values[:, 0], low, high)
-        )
-    )
+    return SavingCurve(*map(known_or_none, (values[:, 0], low, high)))
 
 
 def verdict_of(
@@ -78,7 +80,7 @@ def verdict_of(
     answers: Answers,
     *,
     share: float,
-) -> Verdict:
+) -> PayVerdict:
     """Return the answer.
 
     ``wait`` where a condition under which it does not pay holds, or the whole interval of the
@@ -96,19 +98,19 @@ def verdict_of(
     ]
     saved = f"with the simplest {share:.0%} on the cheap model {saved_text(best, volume)}"
     if holding:
-        return Verdict("wait", shape, f"{_holds(holding)}; {saved}")
+        return PayVerdict("wait", shape, f"{_holds(holding)}; {saved}")
     if best is None:
-        return Verdict("unsure", None, saved)
+        return PayVerdict("unsure", None, saved)
     low, high = interval(best.net.at(volume))
     if high <= 0.0:
-        return Verdict("wait", shape, saved)
+        return PayVerdict("wait", shape, saved)
     if tolerated and state["quality_loss"] != "does not hold":
-        return Verdict(
+        return PayVerdict(
             "unsure",
             shape,
             f"whether the tolerated loss of quality is kept to is not sure; {saved}",
         )
-    return Verdict("build" if low > 0.0 else "unsure", shape, saved)
+    return PayVerdict("build" if low > 0.0 else "unsure", shape, saved)
 
 
 def saved_text(best: Option | None, volume: FloatArray) -> str:
@@ -143,32 +145,21 @@ OLD_AFTER_DAYS = 180
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What is asked, beside requests and prices.
-
-    Attributes
-    ----------
-    share : float
-        Share of the requests that the plan ``share`` keeps, in (0, 1].
-    answers : Answers
-    volume : Volume or None
-        Requests a month as the user says; without, the price list's, else what the times of the
-        requests give.
-    arrivals : Arrivals
-        What the times of the requests say.
-    hard_share : float or None
-        Share of the requests whose task the policy always sends to the frontier model.
-    basis : Basis
-        What was assumed, or is missing, so far.
-    notes : tuple of str
-    today : date
-    """
+    """What is asked, beside requests and prices."""
 
     share: float
+    """Share of the requests that the plan ``share`` keeps, in (0, 1]."""
     answers: Answers
     volume: Volume | None
+    """Requests a month as the user says; without, the price list's, else what the times of the
+    requests give.
+    """
     arrivals: Arrivals
+    """What the times of the requests say."""
     hard_share: float | None = None
+    """Share of the requests whose task the policy always sends to the frontier model."""
     basis: Basis = Basis()
+    """What was assumed, or is missing, so far."""
     notes: tuple[str, ...] = ()
     today: date
 
@@ -176,51 +167,45 @@ class Setting:
 def analyse(
     requests: Requests, prices: PriceList, setting: Setting, resampling: Resampling
 ) -> Economics:
-    """Return the economics of routing.
+    """Return the economics of routing requests that training did not see.
 
-    Parameters
-    ----------
-    requests : Requests
-        Requests that training did not see, with the plans; the plan ``share`` decides.
-    prices : PriceList
-        What the file has; figures that need more are unknown and say what is missing.
-    setting : Setting
-        What is asked.
-    resampling : Resampling
-        Draws of whole groups, and of a month's volume.
+    The plan ``share`` decides. Figures that need more than the price list has are unknown and say
+    what is missing.
     """
     resampling = resampling.affordable(len(requests.scored))
+    # One stream for both: the volume is drawn after the groups.
     rng = resampling.generator()
     draws = resampling.of(requests.scored.groups, rng=rng)
     means = _means(requests, prices, setting.answers, draws)
     basis = _with_outcomes(_with_catch_rate(setting), means)
-    known = known_month(
+    month = month_of(
         prices, setting.arrivals, volume=setting.volume, basis=basis, chance=rng.random(len(draws))
     )
-    flows = {plan: flow_of(means.below(plan), known) for plan in requests.plans}
-    options = {plan: _options(flow, known, setting.answers) for plan, flow in flows.items()}
+    flows = {plan: flow_of(means.below(plan), month) for plan in requests.plans}
+    options = {plan: _options(flow, month, setting.answers) for plan, flow in flows.items()}
     main = options[MAIN_PLAN]
+    # The plan ``share`` decides: it is what the user asks about; the policy's stands beside it.
     barred = barred_shapes(main, setting.answers)
-    best = best_option(main, barred, known.volume)
+    best = best_option(main, barred, month.volume)
     conditions = check_conditions(
-        _findings(means, known, setting, flows[MAIN_PLAN], main, best), setting.answers
+        _facts(means, month, setting, flows[MAIN_PLAN], main, best), setting.answers
     )
     return Economics(
-        verdict=verdict_of(best, known.volume, conditions, setting.answers, share=setting.share),
+        verdict=verdict_of(best, month.volume, conditions, setting.answers, share=setting.share),
         share=setting.share,
         prices_date=prices.date,
-        overall=known.basis.estimates(overall_figures(means, known)),
-        plans={plan: _plan(means.below(plan), options[plan], known) for plan in requests.plans},
+        overall=month.basis.estimates(overall_figures(means, month)),
+        plans={plan: _plan(means.below(plan), options[plan], month) for plan in requests.plans},
         barred=barred,
         conditions=conditions,
-        assumed=known.basis.assumed,
-        missing=known.basis.missing,
+        assumed=month.basis.assumed,
+        missing=month.basis.missing,
         notes=(
             *setting.notes,
-            *_beside(options, means, known, setting.answers),
+            *_beside(options, means, month, setting.answers),
             *_notes(prices, setting, len(draws)),
         ),
-        plot=break_even_plot(main, known.volume),
+        plot=break_even_plot(main, month.volume),
     )
 
 
@@ -270,24 +255,24 @@ def _with_outcomes(basis: Basis, means: Means) -> Basis:
     return basis.with_(missing=missing)
 
 
-def _options(flow: Flow, known: Known, answers: Answers) -> dict[Shape, Option]:
-    return options_of(flow, known.prices.hosting, keep_warm=bool(answers.latency_critical))
+def _options(flow: Flow, month: Month, answers: Answers) -> dict[Shape, Option]:
+    return options_of(flow, month.prices.hosting, keep_warm=bool(answers.latency_critical))
 
 
-def _findings(
+def _facts(
     means: Means,
-    known: Known,
+    month: Month,
     setting: Setting,
     flow: Flow,
     options: dict[Shape, Option],
     best: Option | None,
-) -> Findings:
+) -> Facts:
     by_gain = not np.isnan(means["gain_free_share"][0])
     figures = {
-        name: figure.drawn for name, figure in plan_figures(means.below(MAIN_PLAN), known).items()
+        name: figure.drawn for name, figure in plan_figures(means.below(MAIN_PLAN), month).items()
     }
-    return Findings(
-        volume=known.volume,
+    return Facts(
+        volume=month.volume,
         share=setting.share,
         quality_loss=figures["quality_loss"],
         gain_free_share=means["gain_free_share" if by_gain else "cheap_passing_share"],
@@ -296,30 +281,30 @@ def _findings(
         ),
         hard_share=setting.hard_share,
         options=options,
-        relaxed=options_of(flow, known.prices.hosting, keep_warm=False),
+        relaxed=options_of(flow, month.prices.hosting, keep_warm=False),
         best=best,
     )
 
 
-def _plan(plan: Means, options: Mapping[Shape, Option], known: Known) -> dict[str, Estimate]:
-    figures = plan_figures(plan, known)
+def _plan(plan: Means, options: Mapping[Shape, Option], month: Month) -> dict[str, Estimate]:
+    figures = plan_figures(plan, month)
     for option in options.values():
-        figures |= hosting_figures(option, plan, known)
-    return known.basis.estimates(figures)
+        figures |= hosting_figures(option, plan, month)
+    return month.basis.estimates(figures)
 
 
 def _beside(
-    options: Mapping[str, Mapping[Shape, Option]], means: Means, known: Known, answers: Answers
+    options: Mapping[str, Mapping[Shape, Option]], means: Means, month: Month, answers: Answers
 ) -> list[str]:
     """Say what the other plans would save, as the verdict is about the main one alone."""
     said = []
     for plan in [plan for plan in options if plan != MAIN_PLAN]:
-        best = best_option(options[plan], barred_shapes(options[plan], answers), known.volume)
-        if best is not None and not np.isnan(best.net.at(known.volume)[0]):
+        best = best_option(options[plan], barred_shapes(options[plan], answers), month.volume)
+        if best is not None and not np.isnan(best.net.at(month.volume)[0]):
             kept = means.below(plan)["kept_share"][0]
             said.append(
                 f"The verdict is about the plan {MAIN_PLAN!r}. The {plan} keeps {kept:.0%}:"
-                f" {saved_text(best, known.volume)}."
+                f" {saved_text(best, month.volume)}."
             )
     return said
 

@@ -107,55 +107,44 @@ class Counted(NamedTuple):
     """Ends the sentence "... are counted"."""
 
 
-def fill_tokens(tokens: Tokens, counted: Counted, given: TrafficShape) -> tuple[Tokens, Basis]:
+def fill_tokens(tokens: Tokens, counted: Counted, listed: TrafficShape) -> tuple[Tokens, Basis]:
     """Return token counts with assumptions where there are none.
 
     Prompts without a count take ``counted``. Answers of a model that has none at all take the price
     list's number, else the other model's answers. Where some answers are counted, those stand for
     the others.
     """
-    prompt, basis = _prompts(tokens.prompt, counted, given)
+    prompt, basis = _prompts(tokens.prompt, counted, listed)
     answers: dict[str, FloatArray] = {}
     for model, other in (("cheap", "frontier"), ("frontier", "cheap")):
         name, own, others = f"{model}_tokens", getattr(tokens, model), getattr(tokens, other)
-        listed = getattr(given, name)
+        number = getattr(listed, name)
         answers[model] = own
         if _any(own):
             continue
-        if listed is not None:
-            answers[model] = np.full(len(own), listed)
-            basis = basis.with_(
-                assumed={
-                    name: (
-                        f"an answer of the {model} model has {listed:g} tokens, as the price list"
-                        " says"
-                    )
-                }
+        if number is not None:
+            answers[model] = np.full(len(own), number)
+            sentence = (
+                f"an answer of the {model} model has {number:g} tokens, as the price list says"
             )
+            basis = basis.with_(assumed={name: sentence})
         elif _any(others):
             answers[model] = others
-            basis = basis.with_(
-                assumed={name: f"the {model} model's answers are as long as the {other} model's"}
-            )
+            sentence = f"the {model} model's answers are as long as the {other} model's"
+            basis = basis.with_(assumed={name: sentence})
         else:
-            basis = basis.with_(
-                missing={
-                    name: (
-                        f"answer tokens of the {model} model: in the traffic, or in [traffic] of"
-                        " the price list"
-                    )
-                }
-            )
+            where = "in the traffic, or in [traffic] of the price list"
+            basis = basis.with_(missing={name: f"answer tokens of the {model} model: {where}"})
     return Tokens(prompt, answers["cheap"], answers["frontier"]), basis
 
 
-def _prompts(own: FloatArray, counted: Counted, given: TrafficShape) -> tuple[FloatArray, Basis]:
+def _prompts(own: FloatArray, counted: Counted, listed: TrafficShape) -> tuple[FloatArray, Basis]:
     unknown = np.isnan(own)
     if not unknown.any():
         return own, Basis()
-    if unknown.all() and given.prompt_tokens is not None:
-        sentence = f"a request has {given.prompt_tokens:g} tokens, as the price list says"
-        return np.full(len(own), given.prompt_tokens), Basis({"prompt_tokens": sentence})
+    if unknown.all() and listed.prompt_tokens is not None:
+        sentence = f"a request has {listed.prompt_tokens:g} tokens, as the price list says"
+        return np.full(len(own), listed.prompt_tokens), Basis({"prompt_tokens": sentence})
     sentence = f"tokens of {unknown.mean():.0%} of the requests are counted {counted.how}"
     return np.where(unknown, counted.tokens, own), Basis({"prompt_tokens": sentence})
 
@@ -169,28 +158,21 @@ ASSUMED_PEAK = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Known:
-    """Prices and the month.
-
-    Attributes
-    ----------
-    prices : PriceList
-        With the aggregator that ``[cheap]`` stands for.
-    volume : ndarray of shape (1 + n_draws,)
-        Requests a month; NaN where unknown.
-    peak_to_mean, active_hours : float
-        Traffic of the busiest hour over that of the mean hour; hours in which requests come.
-    scorer_per_request, scorer_fixed : float
-        USD a request, and USD a month, for scoring.
-    basis : Basis
-    """
+class Month:
+    """Prices and the month."""
 
     prices: PriceList
+    """With the aggregator that ``[cheap]`` stands for."""
     volume: FloatArray
+    """Requests a month, shape (1 + n_draws,); NaN where unknown."""
     peak_to_mean: float
+    """Traffic of the busiest hour over that of the mean hour."""
     active_hours: float
+    """Hours in which requests come."""
     scorer_per_request: float
+    """USD a request for scoring."""
     scorer_fixed: float
+    """USD a month for scoring."""
     basis: Basis
 
     @property
@@ -208,33 +190,29 @@ class Known:
         return np.full_like(self.volume, value)
 
 
-def known_month(
+def month_of(
     prices: PriceList,
     arrivals: Arrivals,
     *,
     volume: Volume | None,
     basis: Basis,
     chance: FloatArray,
-) -> Known:
+) -> Month:
     """Return what is known; ``volume`` is the user's answer and goes before the price list's and
     the traffic's, ``chance`` spreads the draws over its range.
     """
     if prices.frontier is None:
-        basis = basis.with_(
-            missing={
-                "frontier_prices": "[frontier] of the price list: what the frontier model costs"
-            }
-        )
+        why = "[frontier] of the price list: what the frontier model costs"
+        basis = basis.with_(missing={"frontier_prices": why})
     hosting, basis = _hosting(prices, basis)
     requests, basis = _volume(prices.traffic, arrivals, volume, basis)
     peak, basis = _peak(prices.traffic, arrivals, basis)
     active, basis = _active_hours(prices.traffic, basis)
     per_request, fixed, basis = _scorer(prices, basis)
     if prices.team is None:
-        basis = basis.with_(
-            missing={"team": "[team] of the price list: what it costs to keep routing"}
-        )
-    return Known(
+        why = "[team] of the price list: what it costs to keep routing"
+        basis = basis.with_(missing={"team": why})
+    return Month(
         prices=replace(prices, hosting=hosting),
         volume=draw_volume(requests, chance),
         peak_to_mean=peak,
@@ -251,32 +229,21 @@ def _hosting(prices: PriceList, basis: Basis) -> tuple[Hosting, Basis]:
     if hosting.aggregator is None and cheap is not None:
         section = Aggregator(**cheap.as_dict(), usd_per_month=0.0, cold_start_seconds=0.0)
         hosting = replace(hosting, aggregator=section)
-        basis = basis.with_(
-            assumed={
-                "aggregator": (
-                    "the prices of [cheap] by the token, without a fixed fee and without cold"
-                    " starts"
-                )
-            }
-        )
+        terms = "the prices of [cheap] by the token, without a fixed fee and without cold starts"
+        basis = basis.with_(assumed={"aggregator": terms})
     absent = [shape for shape in SHAPES if getattr(hosting, shape) is None]
     if absent:
-        basis = basis.with_(
-            missing={
-                "hosting": (
-                    f"[hosting.{'], [hosting.'.join(absent)}] of the price list: not compared"
-                )
-            }
-        )
+        sections = f"[hosting.{'], [hosting.'.join(absent)}] of the price list"
+        basis = basis.with_(missing={"hosting": f"{sections}: not compared"})
     return hosting, basis
 
 
 def _volume(
     listed: TrafficShape, arrivals: Arrivals, asked: Volume | None, basis: Basis
 ) -> tuple[Volume | None, Basis]:
-    given = listed.requests_per_month
-    if asked is None and given is not None:
-        asked = Volume(*given) if isinstance(given, tuple) else Volume(given, given)
+    ends = listed.requests_per_month
+    if asked is None and ends is not None:
+        asked = Volume(*ends) if isinstance(ends, tuple) else Volume(ends, ends)
     if asked is not None:
         return asked, basis
     if arrivals.volume is not None:
@@ -314,12 +281,7 @@ def _active_hours(listed: TrafficShape, basis: Basis) -> tuple[float, Basis]:
 def _scorer(prices: PriceList, basis: Basis) -> tuple[float, float, Basis]:
     scorer = prices.scorer
     if scorer is None:
-        return (
-            0.0,
-            0.0,
-            basis.with_(
-                assumed={"scorer": "scoring costs nothing, as [scorer] is not in the price list"}
-            ),
-        )
+        sentence = "scoring costs nothing, as [scorer] is not in the price list"
+        return 0.0, 0.0, basis.with_(assumed={"scorer": sentence})
     per_request = scorer.milliseconds_per_request / 3.6e6 * scorer.usd_per_core_hour
     return per_request, scorer.cores * HOURS_A_MONTH * scorer.usd_per_core_hour, basis

@@ -145,59 +145,48 @@ def best_option(
             if np.isnan(volume[0])
             else float(option.saving.at(volume)[0])
         )
+        # What cannot be worked out is no candidate, yet there may be nothing else.
         return -np.inf if np.isnan(value) else value
 
     return max(allowed, key=worth) if allowed else None
 
 
 def _option(shape: Shape, flow: Flow, section: object, *, keep_warm: bool) -> Option:
-    made = hosted(section, flow.load, keep_warm=keep_warm)
-    cost = replace(made.cost, fixed=made.cost.fixed + flow.fixed)
+    served = hosted(section, flow.load, keep_warm=keep_warm)
+    cost = replace(served.cost, fixed=served.cost.fixed + flow.fixed)
     net = replace(cost, fixed=cost.fixed + flow.keep)
     return Option(
         shape=shape,
-        hosted=made,
+        hosted=served,
         saving=Saving(per_request=flow.saved_per_request, cost=cost),
         net=Saving(per_request=flow.saved_per_request, cost=net),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Findings:
-    """What the conditions are checked on; arrays of shape (1 + n_draws,), NaN where unknown.
-
-    Attributes
-    ----------
-    volume : ndarray
-        Requests a month.
-    share : float
-        Share of the requests that is to be kept.
-    quality_loss : ndarray
-        Fall of the mean quality over all requests.
-    gain_free_share : ndarray
-        Share of the requests that the frontier model answers no better or, where its answers are
-        unknown, that the cheap one passes.
-    gain_free_words : str
-        Which of the two it is.
-    hard_share : float or None
-        Share of the requests whose task the policy always sends to the frontier model.
-    options : mapping of Shape to Option
-        Ways to host, as the answers ask for.
-    relaxed : mapping of Shape to Option
-        The same if requests could wait for cold starts.
-    best : Option or None
-        The one that saves most.
-    """
+class Facts:
+    """What the conditions are checked on; arrays of shape (1 + n_draws,), NaN where unknown."""
 
     volume: FloatArray
+    """Requests a month."""
     share: float
+    """Share of the requests that is to be kept."""
     quality_loss: FloatArray
+    """Fall of the mean quality over all requests."""
     gain_free_share: FloatArray
+    """Share of the requests that the frontier model answers no better or, where its answers are
+    unknown, that the cheap one passes.
+    """
     gain_free_words: str
+    """Which of the two it is."""
     hard_share: float | None
+    """Share of the requests whose task the policy always sends to the frontier model."""
     options: Mapping[Shape, Option]
+    """Ways to host, as the answers ask for."""
     relaxed: Mapping[Shape, Option]
+    """The same if requests could wait for cold starts."""
     best: Option | None
+    """The one that saves most."""
 
     def paying(self, options: Mapping[Shape, Option], barred: Mapping[Shape, str]) -> list[Shape]:
         """Return the ways to host that save something and are not barred."""
@@ -208,43 +197,43 @@ class Findings:
         ]
 
 
-def check_conditions(found: Findings, answers: Answers) -> tuple[Condition, ...]:
+def check_conditions(facts: Facts, answers: Answers) -> tuple[Condition, ...]:
     """Return every condition, checked."""
     return (
-        _low_volume(found),
-        _no_price_gap(found),
-        _hard_reasoning(found),
-        _cold_starts(found, answers),
-        _compliance(found, answers),
-        _quality_loss(found, answers),
+        _low_volume(facts),
+        _no_price_gap(facts),
+        _hard_reasoning(facts),
+        _cold_starts(facts, answers),
+        _compliance(facts, answers),
+        _quality_loss(facts, answers),
     )
 
 
-def _low_volume(found: Findings) -> Condition:
+def _low_volume(facts: Facts) -> Condition:
     """Too few requests to earn what it costs to keep."""
-    if found.best is None:
+    if facts.best is None:
         return Condition(
             "low_volume", "unknown", "no way to host is left to work out a break-even for"
         )
-    break_even = found.best.net.break_even()
+    break_even = facts.best.net.break_even()
     if np.isinf(break_even[0]):
         return Condition(
             "low_volume",
             "does not hold",
-            f"no volume pays with {found.best.shape}, so more would not help: see no_price_gap",
+            f"no volume pays with {facts.best.shape}, so more would not help: see no_price_gap",
         )
     text = (
-        f"{_count(found.volume)} requests a month, break-even with {found.best.shape} at"
+        f"{_count(facts.volume)} requests a month, break-even with {facts.best.shape} at"
         f" {_count(break_even)}"
     )
-    return Condition("low_volume", _above(-found.best.net.at(found.volume), 0.0), text)
+    return Condition("low_volume", _above(-facts.best.net.at(facts.volume), 0.0), text)
 
 
-def _no_price_gap(found: Findings) -> Condition:
+def _no_price_gap(facts: Facts) -> Condition:
     """The cheap model is not cheaper, whatever the volume."""
-    if not found.options:
+    if not facts.options:
         return Condition("no_price_gap", "unknown", "no way to host has a price")
-    even = {shape: option.saving.break_even() for shape, option in found.options.items()}
+    even = {shape: option.saving.break_even() for shape, option in facts.options.items()}
     if any(np.isnan(values[0]) for values in even.values()):
         return Condition("no_price_gap", "unknown", "prices or token counts are missing")
     paying = [shape for shape, values in even.items() if np.isfinite(values[0])]
@@ -261,32 +250,32 @@ def _no_price_gap(found: Findings) -> Condition:
     )
 
 
-def _hard_reasoning(found: Findings) -> Condition:
+def _hard_reasoning(facts: Facts) -> Condition:
     """Too few requests that the cheap model answers as well."""
-    easy = found.gain_free_share
+    easy = facts.gain_free_share
     hard = (
         ""
-        if found.hard_share is None
-        else f"; tasks that the policy always sends to the frontier model: {found.hard_share:.0%}"
+        if facts.hard_share is None
+        else f"; tasks that the policy always sends to the frontier model: {facts.hard_share:.0%}"
     )
-    if found.hard_share is not None and 1.0 - found.hard_share < found.share:
+    if facts.hard_share is not None and 1.0 - facts.hard_share < facts.share:
         return Condition(
-            "hard_reasoning", "holds", f"{found.share:.0%} of the requests are to be kept{hard}"
+            "hard_reasoning", "holds", f"{facts.share:.0%} of the requests are to be kept{hard}"
         )
     if np.isnan(easy[0]):
         return Condition("hard_reasoning", "unknown", f"outcomes are missing{hard}")
     text = (
-        f"{_percent(easy)} of the requests {found.gain_free_words}, {found.share:.0%} are to be"
+        f"{_percent(easy)} of the requests {facts.gain_free_words}, {facts.share:.0%} are to be"
         f" kept{hard}"
     )
-    return Condition("hard_reasoning", _above(found.share - easy, 0.0), text)
+    return Condition("hard_reasoning", _above(facts.share - easy, 0.0), text)
 
 
-def _cold_starts(found: Findings, answers: Answers) -> Condition:
+def _cold_starts(facts: Facts, answers: Answers) -> Condition:
     """No request may wait, and keeping machines warm costs what would be saved."""
     waiting = {
         shape: option.hosted.cold_start_seconds
-        for shape, option in found.relaxed.items()
+        for shape, option in facts.relaxed.items()
         if option.hosted.cold_start_seconds > 0
     }
     waits = ", ".join(f"{shape} {seconds:g} s" for shape, seconds in waiting.items())
@@ -307,20 +296,20 @@ def _cold_starts(found: Findings, answers: Answers) -> Condition:
             "cold_starts", "does not hold", f"requests can wait for cold starts: {waits}"
         )
     strict, relaxed = (
-        barred_shapes(found.options, answers),
-        barred_shapes(found.relaxed, Answers(compliance=answers.compliance)),
+        barred_shapes(facts.options, answers),
+        barred_shapes(facts.relaxed, Answers(compliance=answers.compliance)),
     )
-    reason = _is_reason(found.paying(found.options, strict), found.paying(found.relaxed, relaxed))
+    reason = _is_reason(facts.paying(facts.options, strict), facts.paying(facts.relaxed, relaxed))
     warm = [
         f"{shape} ({option.hosted.warm_cost:,.0f} USD a month)"
-        for shape, option in found.options.items()
+        for shape, option in facts.options.items()
         if option.hosted.warm_cost > 0
     ]
     text = f"cold starts: {waits}. Kept warm in idle hours: {', '.join(warm) or 'none'}"
     return Condition("cold_starts", "holds" if reason else "does not hold", text)
 
 
-def _compliance(found: Findings, answers: Answers) -> Condition:
+def _compliance(facts: Facts, answers: Answers) -> Condition:
     """Where the data may go leaves no way to host that pays."""
     if answers.compliance is None:
         return Condition(
@@ -328,32 +317,32 @@ def _compliance(found: Findings, answers: Answers) -> Condition:
             "unknown",
             "say where requests may go: --compliance own-hardware, own-cloud or any",
         )
-    barred = barred_shapes(found.options, Answers(compliance=answers.compliance))
-    left = [shape for shape in found.options if shape not in barred]
+    barred = barred_shapes(facts.options, Answers(compliance=answers.compliance))
+    left = [shape for shape in facts.options if shape not in barred]
     text = (
         f"requests may go to: {answers.compliance}. Excluded: {_listed(list(barred))}; left with a"
         f" price: {_listed(left)}"
     )
     reason = not left or _is_reason(
-        found.paying(found.options, barred), found.paying(found.options, {})
+        facts.paying(facts.options, barred), facts.paying(facts.options, {})
     )
     return Condition("compliance", "holds" if reason and barred else "does not hold", text)
 
 
-def _quality_loss(found: Findings, answers: Answers) -> Condition:
+def _quality_loss(facts: Facts, answers: Answers) -> Condition:
     """Quality falls by more than the team tolerates."""
-    if np.isnan(found.quality_loss[0]):
+    if np.isnan(facts.quality_loss[0]):
         return Condition(
             "quality_loss",
             "unknown",
             "how much quality is lost is unknown: outcomes of both models are missing",
         )
-    text = f"mean quality falls by {_points(found.quality_loss)}"
+    text = f"mean quality falls by {_points(facts.quality_loss)}"
     if answers.max_quality_loss is None:
         return Condition(
             "quality_loss", "unknown", f"{text}; say what is tolerated: --max-quality-loss"
         )
-    state = _above(found.quality_loss, answers.max_quality_loss)
+    state = _above(facts.quality_loss, answers.max_quality_loss)
     return Condition("quality_loss", state, f"{text}; tolerated: {answers.max_quality_loss:g}")
 
 
@@ -387,9 +376,9 @@ def _points(drawn: FloatArray) -> str:
     return _with_ends(drawn, "{:.4f}")
 
 
-def _with_ends(drawn: FloatArray, form: str) -> str:
+def _with_ends(drawn: FloatArray, pattern: str) -> str:
     """Return ``value [low, high]``; no brackets for a number without a spread."""
     if np.isnan(drawn[0]):
         return "unknown"
-    value, low, high = (form.format(number) for number in (drawn[0], *interval(drawn)))
+    value, low, high = (pattern.format(number) for number in (drawn[0], *interval(drawn)))
     return value if low == high else f"{value} [{low}, {high}]"

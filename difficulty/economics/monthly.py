@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from difficulty.economics.basis import Figure, Known
+from difficulty.economics.basis import Figure, Month
 from difficulty.economics.conditions import Flow, Option
 from difficulty.economics.hosting import Load
-from difficulty.metrics.arrays import FloatArray
+from difficulty.metrics.arrays import FloatArray, divide
 
 _MILLION = 1e6
 _MONTH = ("requests_per_month",)
@@ -49,12 +49,12 @@ class Means:
         return Figure(self.drawn[name], self.n[name], needs)
 
 
-def overall_figures(means: Means, known: Known) -> dict[str, Figure]:
+def overall_figures(means: Means, month: Month) -> dict[str, Figure]:
     """Return the traffic as it is: every request on the frontier model."""
-    reading, writing = _frontier(means["prompt_tokens"], means["frontier_tokens"], known)
-    volume, n = known.volume, min(means.n["prompt_tokens"], means.n["frontier_tokens"])
-    scorer = volume * known.scorer_per_request + known.scorer_fixed
-    team = known.team
+    reading, writing = _frontier(means["prompt_tokens"], means["frontier_tokens"], month)
+    volume, n = month.volume, min(means.n["prompt_tokens"], means.n["frontier_tokens"])
+    scorer = volume * month.scorer_per_request + month.scorer_fixed
+    team = month.team
     return {
         "requests_per_month": Figure(volume, 0, _MONTH),
         "prompt_tokens": means.figure("prompt_tokens", "prompt_tokens"),
@@ -77,14 +77,14 @@ def overall_figures(means: Means, known: Known) -> dict[str, Figure]:
         "gain_free_share": means.figure("gain_free_share", *_BOTH),
         "cheap_passing_share": means.figure("cheap_passing_share", "outcomes"),
         "scorer_cost": Figure(scorer, 0, (*_MONTH, "scorer")),
-        "keep_cost": Figure(known.constant(known.keep), 0, ("team",)),
-        "setup_cost": Figure(known.constant(team.setup_usd if team else np.nan), 0, ("team",)),
+        "keep_cost": Figure(month.constant(month.keep), 0, ("team",)),
+        "setup_cost": Figure(month.constant(team.setup_usd if team else np.nan), 0, ("team",)),
     }
 
 
-def plan_figures(plan: Means, known: Known) -> dict[str, Figure]:
+def plan_figures(plan: Means, month: Month) -> dict[str, Figure]:
     """Return what a plan does to a month, whatever the hosting."""
-    volume, spend = known.volume, _spend(plan, known)
+    volume, spend = month.volume, _spend(plan, month)
     n = plan.n["kept_frontier_tokens"]
     paid = ("score", *_PRICED)
     caught = ("score", "catch_rate")
@@ -106,21 +106,21 @@ def plan_figures(plan: Means, known: Known) -> dict[str, Figure]:
             volume * _fallback(plan, spend), n, (*_MONTH, *paid, "catch_rate", "outcomes")
         ),
         "saved_before_hosting": Figure(
-            1000.0 * _saved(plan, known), n, (*paid, "catch_rate", "outcomes", "scorer")
+            1000.0 * _saved(plan, month), n, (*paid, "catch_rate", "outcomes", "scorer")
         ),
     }
-    if known.team and known.team.usd_per_lost_answer is not None:
-        lost = volume * _loss(plan) * known.team.usd_per_lost_answer
+    if month.team and month.team.usd_per_lost_answer is not None:
+        lost = volume * _loss(plan) * month.team.usd_per_lost_answer
         figures["lost_answers_cost"] = Figure(
             lost, plan.n["quality_lost"], (*_MONTH, *caught, *_BOTH)
         )
     return figures
 
 
-def hosting_figures(option: Option, plan: Means, known: Known) -> dict[str, Figure]:
+def hosting_figures(option: Option, plan: Means, month: Month) -> dict[str, Figure]:
     """Return the figures of one way to host, their names beginning with its own."""
-    volume, made, n = known.volume, option.hosted, plan.n["kept_cheap_tokens"]
-    served = ("score", *_SERVED, *(_PEAK if made.busy is not None else ("aggregator",)))
+    volume, hosted, n = month.volume, option.hosted, plan.n["kept_cheap_tokens"]
+    served = ("score", *_SERVED, *(_PEAK if hosted.busy is not None else ("aggregator",)))
     saved = (
         *_MONTH,
         *served,
@@ -130,53 +130,57 @@ def hosting_figures(option: Option, plan: Means, known: Known) -> dict[str, Figu
         "outcomes",
         "scorer",
     )
-    cost, net = made.cost.at(volume), option.net.at(volume)
+    cost, net = hosted.cost.at(volume), option.net.at(volume)
     figures = {
         "cost": Figure(cost, n, (*_MONTH, *served)),
         "cost_per_1000_kept": Figure(
-            1000.0 * _divided(cost, volume * plan["kept_share"]), n, (*_MONTH, *served)
+            1000.0 * divide(cost, volume * plan["kept_share"], total=np.zeros(len(volume))),
+            n,
+            (*_MONTH, *served),
         ),
         "saving": Figure(option.saving.at(volume), n, saved),
         "net_saving": Figure(net, n, (*saved, "team")),
         "break_even": Figure(option.net.break_even(), n, (*saved[1:], "team"), _NEVER),
-        "payback_months": Figure(_payback(net, known), n, (*saved, "team"), "it never pays back"),
-        "cold_start_seconds": Figure(known.constant(made.cold_start_seconds), 0, ("active_hours",)),
+        "payback_months": Figure(_payback(net, month), n, (*saved, "team"), "it never pays back"),
+        "cold_start_seconds": Figure(
+            month.constant(hosted.cold_start_seconds), 0, ("active_hours",)
+        ),
     }
-    if made.busy is not None:
-        replicas = made.cost.replicas(volume)
+    if hosted.busy is not None:
+        replicas = hosted.cost.replicas(volume)
         figures["replicas"] = Figure(replicas, n, (*_MONTH, *served))
-        figures["utilisation"] = Figure(made.busy * volume / replicas, n, (*_MONTH, *served))
-        figures["warm_cost"] = Figure(known.constant(made.warm_cost), 0, ("active_hours",))
+        figures["utilisation"] = Figure(hosted.busy * volume / replicas, n, (*_MONTH, *served))
+        figures["warm_cost"] = Figure(month.constant(hosted.warm_cost), 0, ("active_hours",))
     return {f"{option.shape}_{name}": figure for name, figure in figures.items()}
 
 
-def flow_of(plan: Means, known: Known) -> Flow:
+def flow_of(plan: Means, month: Month) -> Flow:
     """Return what a plan moves from one model to the other."""
     load = Load(
         prompt_tokens=plan["kept_prompt_tokens"],
         cheap_tokens=plan["kept_cheap_tokens"],
-        peak_to_mean=known.peak_to_mean,
-        active_hours=known.active_hours,
+        peak_to_mean=month.peak_to_mean,
+        active_hours=month.active_hours,
     )
     return Flow(
-        load=load, saved_per_request=_saved(plan, known), fixed=known.scorer_fixed, keep=known.keep
+        load=load, saved_per_request=_saved(plan, month), fixed=month.scorer_fixed, keep=month.keep
     )
 
 
 def _frontier(
-    prompt: FloatArray, answer: FloatArray, known: Known
+    prompt: FloatArray, answer: FloatArray, month: Month
 ) -> tuple[FloatArray, FloatArray]:
     """Return USD for what the frontier model reads and writes."""
-    price = known.prices.frontier
+    price = month.prices.frontier
     reads, writes = (price.input, price.output) if price else (np.nan, np.nan)
     return prompt * reads / _MILLION, answer * writes / _MILLION
 
 
-def _spend(plan: Means, known: Known) -> FloatArray:
+def _spend(plan: Means, month: Month) -> FloatArray:
     """Return what kept requests cost on the frontier model, in USD a request of the whole
     traffic.
     """
-    reading, writing = _frontier(plan["kept_prompt_tokens"], plan["kept_frontier_tokens"], known)
+    reading, writing = _frontier(plan["kept_prompt_tokens"], plan["kept_frontier_tokens"], month)
     return reading + writing
 
 
@@ -192,23 +196,17 @@ def _loss(plan: Means) -> FloatArray:
     return np.where(plan["kept_share"] == 0.0, 0.0, plan["kept_share"] * plan["quality_lost"])
 
 
-def _saved(plan: Means, known: Known) -> FloatArray:
+def _saved(plan: Means, month: Month) -> FloatArray:
     """Return USD a request of the whole traffic: what the frontier model costs less, after
     fallbacks, the scorer and lost answers.
     """
-    spend = _spend(plan, known)
-    saved = spend - _fallback(plan, spend) - known.scorer_per_request
-    price = known.team.usd_per_lost_answer if known.team else None
+    spend = _spend(plan, month)
+    saved = spend - _fallback(plan, spend) - month.scorer_per_request
+    price = month.team.usd_per_lost_answer if month.team else None
     return saved if price is None else saved - price * _loss(plan)
 
 
-def _payback(net: FloatArray, known: Known) -> FloatArray:
-    setup = known.team.setup_usd if known.team else np.nan
+def _payback(net: FloatArray, month: Month) -> FloatArray:
+    setup = month.team.setup_usd if month.team else np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(np.isnan(net), np.nan, np.where(net > 0.0, setup / net, np.inf))
-
-
-def _divided(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
-    return np.divide(
-        numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0
-    )

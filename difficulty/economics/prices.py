@@ -207,16 +207,8 @@ class PriceList(Form):
 
 
 def load_prices(path: Path) -> Prices:
-    """Read what the two models cost: ``date``, ``[cheap]`` and ``[frontier]``.
-
-    The sections that economics reads may stand in the file and are checked as well.
-
-    Raises
-    ------
-    InvalidValueError
-        If the file is missing or no TOML.
-    FieldError
-        If a price is missing or negative, the date is missing, or a key is unknown.
+    """Read what the two models cost: ``date``, ``[cheap]`` and ``[frontier]``. Other sections are
+    checked as well; errors are those of :func:`load_price_list`.
     """
     prices = load_price_list(path, both_models=True).per_token
     assert prices is not None  # both were needed

@@ -137,6 +137,7 @@ class Arrivals(NamedTuple):
         if days < _LEAST_DAYS:
             return cls(None, None, days)
         sizes = np.array(list(Counter(group for _, group in timed).values()), dtype=np.float64)
+        # Groups as a Poisson process: the variance of their total is the sum of squared sizes.
         spread = 1.96 * float(np.sqrt(np.sum(sizes**2)))
         months = days * 24.0 / HOURS_A_MONTH
         n = len(timed)

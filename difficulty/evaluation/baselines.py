@@ -111,6 +111,7 @@ def baselines_of(
     ``others`` when they were given.
     """
     n = len(scored)
+    # All tie, and ties share what is sent evenly: the expected value of routing at random.
     scores: dict[str, FloatArray] = {"random": np.zeros(n)}
     if scored.n_tokens is not None:
         scores["length"] = np.asarray(scored.n_tokens, dtype=np.float64)
@@ -118,6 +119,7 @@ def baselines_of(
         scores["task_mean"] = task_means.of(scored.tasks)
     scores |= others or {}
     gain = scored.outcomes.gain
+    # Without frontier outcomes the best there is to know is whether the cheap model fails.
     scores["oracle"] = scored.outcomes.cheap_failure if np.isnan(gain).all() else gain
     share = _share(scored)
     ranked = {

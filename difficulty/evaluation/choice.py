@@ -14,24 +14,19 @@ from difficulty.metrics.arrays import FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """Which candidate was chosen, and why.
-
-    Attributes
-    ----------
-    best, chosen : int
-        Places of the candidate with the highest value and of the chosen one.
-    behind, standard_error : ndarray of shape (n_candidates,)
-        How far each is behind the best, and the standard error of that.
-    """
+class CandidateChoice:
+    """Which candidate was chosen, and why; arrays of shape (n_candidates,)."""
 
     best: int
+    """Place of the candidate with the highest value."""
     chosen: int
     behind: FloatArray
+    """How far each is behind the best."""
     standard_error: FloatArray
+    """Of that."""
 
 
-def simplest_near_best(values: Sequence[float], draws: Sequence[FloatArray]) -> Choice:
+def simplest_near_best(values: Sequence[float], draws: Sequence[FloatArray]) -> CandidateChoice:
     """Choose the first candidate that is no more than one standard error behind the best.
 
     The error is that of the difference: candidates are judged on the same samples, and what is luck
@@ -64,4 +59,4 @@ def simplest_near_best(values: Sequence[float], draws: Sequence[FloatArray]) -> 
         )
     best = int(value.argmax())
     behind, error = value[best] - value, (drawn[best] - drawn).std(axis=1, ddof=1)
-    return Choice(best, int(np.flatnonzero(behind <= error)[0]), behind, error)
+    return CandidateChoice(best, int(np.flatnonzero(behind <= error)[0]), behind, error)

@@ -7,14 +7,15 @@ names them in the order in which they are reported. To add one, write the functi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 import numpy as np
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
+from difficulty.form import Record
 from difficulty.records import Estimate
 
 Severity = Literal["error", "warning", "info"]
@@ -23,26 +24,19 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something that a reader has to know before trusting the figures.
-
-    Attributes
-    ----------
-    name : str
-        Name of the check; see ``docs/metrics.md``.
-    severity : {"error", "warning", "info"}
-        ``error``: figures mislead, or routing by this score cannot be justified by them.
-        ``warning``: they hold with a caveat. ``info``: what could not be checked, or was put right.
-    message : str
-        What was found and what to do, in a sentence or two.
-    numbers : mapping of str to number
-        What it rests on.
-    """
+class Finding(Record):
+    """Something that a reader has to know before trusting the figures."""
 
     name: str
+    """Name of the check; see ``docs/metrics.md``."""
     severity: Severity
+    """``error``: figures mislead, or routing by this score cannot be justified by them.
+    ``warning``: they hold with a caveat. ``info``: what could not be checked, or was put right.
+    """
     message: str
+    """What was found and what to do, in a sentence or two."""
     numbers: Mapping[str, float | int] = field(default_factory=dict)
+    """What it rests on."""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
@@ -50,74 +44,50 @@ class Finding:
                 "severity", self.severity, rule=f"be one of {', '.join(SEVERITIES)}"
             )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self) | {"numbers": dict(self.numbers)}
-
-    @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> Finding:
-        """Return the finding that :meth:`as_dict` wrote."""
-        return cls(**form)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """What is known of where the judged requests come from; counts are requests of the traffic
     file.
-
-    Attributes
-    ----------
-    requests : int
-        All requests of the file, before any was left out.
-    own_traffic : bool
-        Whether the file is the traffic that the scorer was trained on.
-    seen : mapping of str to int, or None
-        Requests left out because fitting or calibration saw them, by how that is known: ``same
-        text``, ``same group``, ... None: not known, because a bundle remembers no samples.
-    same_ids : int or None
-        Judged requests that bear the id of a sample that training saw.
-    threshold_rows : int or None
-        Judged requests that are known to be among those on which the threshold was chosen; None:
-        nothing is known, or no threshold.
-    suspicious : int or None
-        Judged requests in tasks or regions with suspicious labels, by the check at training; None:
-        not known.
-    selected : int
-        Outcomes that were seen only where an unknown policy chose to look.
-    certain : int
-        Requests whose route was certain, so that the other model's outcome could not be seen.
     """
 
     requests: int
+    """All requests of the file, before any was left out."""
     own_traffic: bool
+    """Whether the file is the traffic that the scorer was trained on."""
     seen: Mapping[str, int] | None = None
+    """Requests left out because fitting or calibration saw them, by how that is known: ``same
+    text``, ``same group``, ... ``None``: not known, because a bundle remembers no samples.
+    """
     same_ids: int | None = None
+    """Judged requests that bear the id of a sample that training saw."""
     threshold_rows: int | None = None
+    """Judged requests that are known to be among those on which the threshold was chosen; ``None``:
+    nothing is known, or no threshold.
+    """
     suspicious: int | None = None
+    """Judged requests in tasks or regions with suspicious labels, by the check at training;
+    ``None``: not known.
+    """
     selected: int = 0
+    """Outcomes that were seen only where an unknown policy chose to look."""
     certain: int = 0
+    """Requests whose route was certain, so that the other model's outcome could not be seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
-    """What a check may look at.
-
-    Attributes
-    ----------
-    scored : ScoredTraffic
-    overall : mapping of str to Estimate
-        Figures of all judged requests.
-    counts : mapping of str to int
-        ``counts`` of the evaluation.
-    provenance : Provenance or None
-        None where the caller knows nothing of the traffic, as in training, which judges its own
-        test split.
-    """
+    """What a check may look at."""
 
     scored: ScoredTraffic
     overall: Mapping[str, Estimate]
+    """Figures of all judged requests."""
     counts: Mapping[str, int]
+    """``counts`` of the evaluation."""
     provenance: Provenance | None = None
+    """``None`` where the caller knows nothing of the traffic, as in training, which judges its own
+    test split.
+    """
 
 
 def failing(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
@@ -179,13 +149,13 @@ def frontier_not_better(evidence: Evidence) -> Finding | None:
     if gap.low is None or gap.high is None:
         return None
     worse = gap.high <= 0.0
-    told = "is not better than the cheap one" if worse else "may not be better than the cheap one"
+    verb = "is not" if worse else "may not be"
     return Finding(
         name="frontier_not_better",
         severity="error" if worse else "warning",
         message=(
-            f"The frontier model {told}: the mean difference in quality is {gap.value:.3f}"
-            f" [{gap.low:.3f}, {gap.high:.3f}]. "
+            f"The frontier model {verb} better than the cheap one: the mean difference in quality"
+            f" is {gap.value:.3f} [{gap.low:.3f}, {gap.high:.3f}]. "
         )
         + (
             "Check that the two quality columns are not swapped, else keep everything on the cheap"
@@ -219,58 +189,58 @@ def suspicious_labels(evidence: Evidence) -> Finding | None:
 
 def selection_bias(evidence: Evidence) -> list[Finding]:
     """Logged outcomes were seen only where a policy chose to look."""
-    known, found = evidence.provenance, []
-    if known and known.selected:
-        found.append(
+    source, biases = evidence.provenance, []
+    if source and source.selected:
+        biases.append(
             Finding(
                 name="selection_bias",
                 severity="error",
                 message=(
-                    f"{known.selected:,} outcomes were seen only where an unknown policy chose to"
+                    f"{source.selected:,} outcomes were seen only where an unknown policy chose to"
                     " look: figures hold for what it let through, not for all requests. Log the"
                     " propensity of the route, or add outcomes of both models."
                 ),
-                numbers={"selected": known.selected, "requests": len(evidence.scored)},
+                numbers={"selected": source.selected, "requests": len(evidence.scored)},
             )
         )
-    if known and known.certain:
-        found.append(
+    if source and source.certain:
+        biases.append(
             Finding(
                 name="selection_bias",
                 severity="warning",
                 message=(
-                    f"On {known.certain:,} requests the route was certain, and the other model's"
+                    f"On {source.certain:,} requests the route was certain, and the other model's"
                     " outcome could not be seen: no weight makes up for that. Send a small share"
                     " of every kind of request each way."
                 ),
-                numbers={"certain": known.certain, "requests": len(evidence.scored)},
+                numbers={"certain": source.certain, "requests": len(evidence.scored)},
             )
         )
-    return found
+    return biases
 
 
 def training_overlap(evidence: Evidence) -> Finding | None:
     """The traffic holds requests that training saw; they were left out of every figure."""
-    known = evidence.provenance
-    if known is None or not known.seen or not (left_out := sum(known.seen.values())):
+    source = evidence.provenance
+    if source is None or not source.seen or not (left_out := sum(source.seen.values())):
         return None
-    told = ", ".join(f"{count:,} {name}" for name, count in known.seen.items() if count)
+    reasons = ", ".join(f"{count:,} {name}" for name, count in source.seen.items() if count)
     advice = (
         "It is the traffic of the training."
-        if known.own_traffic
+        if source.own_traffic
         else "Traffic to judge by should hold none: see how it was drawn."
     )
     return Finding(
         name="training_overlap",
-        severity="info" if known.own_traffic else "warning",
+        severity="info" if source.own_traffic else "warning",
         message=(
-            f"{left_out:,} of {known.requests:,} requests were seen in training ({told}) and are"
-            f" left out of every figure. {advice}"
+            f"{left_out:,} of {source.requests:,} requests were seen in training ({reasons}) and"
+            f" are left out of every figure. {advice}"
         ),
         numbers={
             "left_out": left_out,
-            "requests": known.requests,
-            **{name.replace(" ", "_"): count for name, count in known.seen.items()},
+            "requests": source.requests,
+            **{name.replace(" ", "_"): count for name, count in source.seen.items()},
         },
     )
 
@@ -279,18 +249,18 @@ def same_ids(evidence: Evidence) -> Finding | None:
     """Judged requests bear ids of training samples, though their texts differ: the same request,
     edited, or ids that are not unique.
     """
-    known = evidence.provenance
-    if known is None or not known.same_ids:
+    source = evidence.provenance
+    if source is None or not source.same_ids:
         return None
     return Finding(
         name="same_ids",
         severity="warning",
         message=(
-            f"{known.same_ids:,} judged requests bear the id of a training sample with another"
+            f"{source.same_ids:,} judged requests bear the id of a training sample with another"
             " text. If they are the same requests, edited, leave them out; if not, give requests"
             " ids that are unique across files."
         ),
-        numbers={"same_ids": known.same_ids, "requests": len(evidence.scored)},
+        numbers={"same_ids": source.same_ids, "requests": len(evidence.scored)},
     )
 
 
@@ -298,17 +268,17 @@ def threshold_on_judged_data(evidence: Evidence) -> Finding | None:
     """The threshold was chosen on requests that are judged, so that what it does looks better than
     it is.
     """
-    known = evidence.provenance
-    if known is None or not known.threshold_rows:
+    source = evidence.provenance
+    if source is None or not source.threshold_rows:
         return None
     return Finding(
         name="threshold_on_judged_data",
         severity="error",
         message=(
-            f"The threshold was chosen on {known.threshold_rows:,} of the {len(evidence.scored):,}"
+            f"The threshold was chosen on {source.threshold_rows:,} of the {len(evidence.scored):,}"
             " judged requests: figures at the threshold flatter it. Judge on other traffic."
         ),
-        numbers={"threshold_rows": known.threshold_rows, "requests": len(evidence.scored)},
+        numbers={"threshold_rows": source.threshold_rows, "requests": len(evidence.scored)},
     )
 
 
@@ -316,8 +286,8 @@ def overlap_unknown(evidence: Evidence) -> Finding | None:
     """A bundle holds no samples, so that it cannot tell which requests of other traffic were used
     in training.
     """
-    known = evidence.provenance
-    if known is None or known.seen is not None:
+    source = evidence.provenance
+    if source is None or source.seen is not None:
         return None
     return Finding(
         name="overlap_unknown",
@@ -326,7 +296,7 @@ def overlap_unknown(evidence: Evidence) -> Finding | None:
             "Whether training, or the choice of the threshold, saw some of these requests is not"
             " known: a bundle remembers no samples. Evaluate the run to find out."
         ),
-        numbers={"requests": known.requests},
+        numbers={"requests": source.requests},
     )
 
 
@@ -375,7 +345,7 @@ def no_signal(evidence: Evidence) -> Finding | None:
 
 def calibration_off(evidence: Evidence) -> list[Finding]:
     """A probability does not match the frequency of failures: ECE is clearly above 0.05."""
-    found = []
+    findings = []
     for name, output in (("ece", "p_cheap_fails"), ("ece_frontier", "p_frontier_fails")):
         figure = evidence.overall.get(name)
         if (
@@ -385,7 +355,7 @@ def calibration_off(evidence: Evidence) -> list[Finding]:
             or figure.low <= LARGEST_ECE
         ):
             continue
-        found.append(
+        findings.append(
             Finding(
                 name="calibration_off",
                 severity="warning",
@@ -398,7 +368,7 @@ def calibration_off(evidence: Evidence) -> list[Finding]:
                 numbers={name: figure.value, "low": figure.low, "requests": figure.n},
             )
         )
-    return found
+    return findings
 
 
 Check = Callable[[Evidence], Finding | Iterable[Finding] | None]
@@ -420,8 +390,8 @@ CHECKS: Final[dict[str, Check]] = {
 
 def findings_of(evidence: Evidence) -> tuple[Finding, ...]:
     """Return what all checks found, the gravest first."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for check in CHECKS.values():
         result = check(evidence)
-        found += [] if result is None else [result] if isinstance(result, Finding) else result
-    return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+        findings += [] if result is None else [result] if isinstance(result, Finding) else result
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))

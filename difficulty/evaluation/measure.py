@@ -87,10 +87,6 @@ def evaluate(
         Further scores to stand among the baselines, for example the same model without the task.
     provenance : Provenance, optional
         Where the requests come from; checks that need it are left out without it.
-
-    Returns
-    -------
-    Evaluation
     """
     resampling = resampling.affordable(len(scored))
     slices = slice_rows(scored)
@@ -191,6 +187,7 @@ def _resampled(
     for key, theirs in figures.items():
         if key[0] == "baseline":
             for ours, other in zip(figures["overall",], theirs, strict=True):
+                # On the same draws: what is luck for one is mostly luck for the other.
                 both = [name for name in _COMPARED if name in ours and name in other]
                 other |= {f"{name}_difference": ours[name] - other[name] for name in both}
     points, resampled = ({key: both[side] for key, both in figures.items()} for side in (0, 1))
@@ -202,32 +199,24 @@ def _estimates(wanted: _Set, points: Draws, draws: Draws) -> dict[str, Estimate]
     n = {name: count for part in wanted.parts for name, count in part.n.items()}
     n |= {f"{name}_difference": n[name] for name in _COMPARED if name in n}
     return {
-        name: _estimate(
-            name, points, draws, n=n.get(name, 0), note=wanted.note, routed=wanted.routed
-        )
+        name: _estimate(name, wanted, points.get(name), draws.get(name), n.get(name, 0))
         for name in wanted.names
     }
 
 
 def _estimate(
-    name: str, points: Draws, draws: Draws, *, n: int, note: str, routed: bool
+    name: str, wanted: _Set, point: FloatArray | None, draws: FloatArray | None, n: int
 ) -> Estimate:
     """Return one figure with its interval, or why there is none."""
-    value = float(points[name][0]) if name in points else float("nan")
-    if np.isnan(value):
-        return Estimate(value=None, n=n, note=why_undefined(name, n=n, routed=routed))
-    low, high = (
-        debiased_interval(value, draws[name])
-        if name.startswith("ece")
-        else percentile_interval(draws[name])
-    )
+    if point is None or draws is None or np.isnan(value := float(point[0])):
+        return Estimate(value=None, n=n, note=why_undefined(name, n=n, routed=wanted.routed))
+    # Noise only ever adds to ECE, so its draws lie above it.
+    biased = name.startswith("ece")
+    low, high = debiased_interval(value, draws) if biased else percentile_interval(draws)
     if np.isnan(low):
-        return Estimate(
-            value=value,
-            n=n,
-            note=note or "no interval: undefined in more than 1 of 20 bootstrap draws",
-        )
-    return Estimate(value=value, low=low, high=high, n=n, note=note)
+        note = wanted.note or "no interval: undefined in more than 1 of 20 bootstrap draws"
+        return Estimate(value=value, n=n, note=note)
+    return Estimate(value=value, low=low, high=high, n=n, note=wanted.note)
 
 
 def _counts(scored: ScoredTraffic) -> dict[str, int]:

@@ -10,14 +10,15 @@ import numpy as np
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.figures import columns_of, ratios_at
-from difficulty.evaluation.parts import Draws, Part, Ratios, ranked_figures, values_of
+from difficulty.evaluation.parts import Draws, Part, Ratios, estimate, ranked_figures, values_of
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
-from difficulty.metrics.bootstrap import Resampling, percentile_interval
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate
 
 PAIRED = ("quality", "frontier_share", "cost", "risk", "gap_recovered", "apgr")
+_UNKNOWN = "not known of this traffic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,23 +92,13 @@ def compare_pair(
 def _paired(name: str, ours: tuple[Draws, Draws], theirs: tuple[Draws, Draws], n: int) -> Paired:
     """Return the estimates of one figure from its points and draws of both."""
     if any(name not in values for values in (*ours, *theirs)):
-        unknown = Estimate(value=None, n=0, note="not known of this traffic")
+        unknown = Estimate(value=None, n=0, note=_UNKNOWN)
         return Paired(challenger=unknown, champion=unknown, difference=unknown)
     (point, drawn), (other_point, other_drawn) = (
         [values[name] for values in pair] for pair in (ours, theirs)
     )
     return Paired(
-        challenger=_estimate(point, drawn, n),
-        champion=_estimate(other_point, other_drawn, n),
-        difference=_estimate(point - other_point, drawn - other_drawn, n),
-    )
-
-
-def _estimate(point: FloatArray, draws: FloatArray, n: int) -> Estimate:
-    value = float(point[0])
-    if np.isnan(value):
-        return Estimate(value=None, n=n, note="not known of this traffic")
-    low, high = percentile_interval(draws)
-    return (
-        Estimate(value=value) if np.isnan(low) else Estimate(value=value, low=low, high=high, n=n)
+        challenger=estimate(point, drawn, n=n, unknown=_UNKNOWN),
+        champion=estimate(other_point, other_drawn, n=n, unknown=_UNKNOWN),
+        difference=estimate(point - other_point, drawn - other_drawn, n=n, unknown=_UNKNOWN),
     )

@@ -16,9 +16,10 @@ import numpy as np
 
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray, Ratio, divide
-from difficulty.metrics.bootstrap import GroupDraws
+from difficulty.metrics.bootstrap import GroupDraws, percentile_interval
 from difficulty.metrics.probability import equal_mass_bins
 from difficulty.metrics.ranking import Ranking, ranked_area, ranked_crossing
+from difficulty.records import Estimate
 
 Draws = dict[str, FloatArray]
 _N_BINS = 15
@@ -99,6 +100,7 @@ class _Ranked:
         ranking = Ranking.of(score[rows]).at(rows)
         first = np.zeros(len(rows), dtype=bool)
         first[np.append(0, ranking.ends[:-1] + 1)] = True
+        # Most scores differ, so most steps have one request and need no sum in any draw.
         step = (np.cumsum(first) - 1)[~first]
         steps, others = np.unique(step, return_index=True)
         order = np.concatenate([ranking.order[first], ranking.order[~first]])
@@ -138,42 +140,60 @@ class _Ranked:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Calibrated:
-    """Brier score and ECE of one probability; ``rows`` are sorted by bin, and ``starts`` says where
-    each bin starts.
+class Binned:
+    """Requests with a known outcome by equally heavy bins of a probability.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_known,)
+        Sorted by bin.
+    starts : ndarray of shape (m,)
+        Where each bin starts in that order.
+    probability, failure : ndarray of shape (n_known,)
+        In that order.
     """
 
     rows: IntArray
     starts: IntArray
-    gap: FloatArray
-    suffix: str
+    probability: FloatArray
+    failure: FloatArray
 
     @classmethod
     def of(
-        cls,
-        probability: FloatArray,
-        failure: FloatArray,
-        rows: IntArray,
-        weight: FloatArray,
-        *,
-        suffix: str,
-    ) -> _Calibrated:
+        cls, probability: FloatArray, failure: FloatArray, rows: IntArray, weight: FloatArray
+    ) -> Binned:
+        """Lay out the bins of ``rows``, of which the outcome must be known."""
         bins = equal_mass_bins(probability[rows], n_bins=_N_BINS, weight=weight[rows])
         order = np.argsort(bins, kind="stable")
         starts = np.append(0, np.flatnonzero(np.diff(bins[order])) + 1)
         picked = rows[order]
-        return cls(picked, starts, probability[picked] - failure[picked], suffix)
+        return cls(picked, starts, probability[picked], failure[picked])
+
+    def sums(self, values: FloatArray) -> FloatArray:
+        """Return the sum of each bin, over the last axis."""
+        return np.asarray(np.add.reduceat(values, self.starts, axis=-1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Calibrated:
+    """Brier score and ECE of one probability."""
+
+    bins: Binned
+    suffix: str
+
+    @property
+    def rows(self) -> IntArray:
+        return self.bins.rows
 
     @property
     def n(self) -> dict[str, int]:
-        return {f"brier{self.suffix}": len(self.rows), f"ece{self.suffix}": len(self.rows)}
+        return dict.fromkeys((f"brier{self.suffix}", f"ece{self.suffix}"), len(self.rows))
 
     def values(self, weight: FloatArray) -> Draws:
-        total = weight.sum(axis=-1)
-        off = np.abs(np.add.reduceat(weight * self.gap, self.starts, axis=-1)).sum(axis=-1)
-        squared = weight @ self.gap**2
+        total, gap = weight.sum(axis=-1), self.bins.probability - self.bins.failure
+        off = np.abs(self.bins.sums(weight * gap)).sum(axis=-1)
         return {
-            f"brier{self.suffix}": divide(squared, total, total=total),
+            f"brier{self.suffix}": divide(weight @ gap**2, total, total=total),
             f"ece{self.suffix}": divide(off, total, total=total),
         }
 
@@ -187,6 +207,19 @@ def drawn(part: Drawn, draws: GroupDraws, weight: FloatArray) -> tuple[Draws, Dr
     return part.values(own[None, :]), {
         name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]
     }
+
+
+def estimate(point: FloatArray, draws: FloatArray, *, n: int, unknown: str) -> Estimate:
+    """Return a figure with its interval, from what :func:`drawn` returned; without a value, and
+    with the note ``unknown``, where it is undefined on the data itself.
+    """
+    value = float(point[0])
+    if np.isnan(value):
+        return Estimate(value=None, n=n, note=unknown)
+    low, high = percentile_interval(draws)
+    if np.isnan(low):
+        return Estimate(value=value, n=n)
+    return Estimate(value=value, low=low, high=high, n=n)
 
 
 def values_of(parts: Iterable[Part], draws: GroupDraws, weight: FloatArray) -> tuple[Draws, Draws]:
@@ -214,6 +247,7 @@ def ranked_figures(
     known = {
         name: _known(rows, score, values) for name, values in wanted.items() if values is not None
     }
+    # One ranking serves both where the same requests are known: sorting and summing dominate.
     if len(known) == 2 and np.array_equal(known["gain"], known["label"]):
         return (
             [_Ranked.of(score, known["gain"], gain=gain, label=label)] if len(known["gain"]) else []
@@ -233,8 +267,8 @@ def calibration(scored: ScoredTraffic, rows: IntArray) -> list[Part]:
     for name, (probability, failure) in scored.failures.items():
         picked, suffix = _known(rows, failure), "_frontier" if "frontier" in name else ""
         if len(picked):
-            weight = scored.outcomes.weight
-            parts.append(_Calibrated.of(probability, failure, picked, weight, suffix=suffix))
+            bins = Binned.of(probability, failure, picked, scored.outcomes.weight)
+            parts.append(_Calibrated(bins, suffix))
     return parts
 
 
@@ -243,6 +277,7 @@ def _auroc(area: FloatArray, hits: FloatArray, total: FloatArray) -> FloatArray:
     label has no weight.
     """
     share = divide(hits, total, total=total)
+    # Below the rounding of the weights a label counts as absent.
     area = np.where(share > 1e-12, area, np.nan)
     return divide(area - 0.5 * share, 1.0 - share, total=np.ones(len(share)))
 

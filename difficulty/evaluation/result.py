@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.scored import Target
 from difficulty.evaluation.tradeoff import Curve
 from difficulty.evaluation.views import AlongShare, CalibrationBins, Histogram
+from difficulty.form import Record
 from difficulty.records import Estimate
 from difficulty.storage import whole_file
 
@@ -32,106 +33,53 @@ _FIXED = ("always_cheap", "always_frontier")
 """Baselines whose figures no threshold changes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """Every figure of one evaluation, each with its 95 % interval.
-
-    Attributes
-    ----------
-    target : {"benefit", "failure"}
-        What the score predicts.
-    threshold : float or None
-        Where the routing figures were taken.
-    overall : mapping of str to Estimate
-        Figures of all requests, by flat name.
-    slices : mapping of str to mapping of str to mapping of str to Estimate
-        Kind of slice, then slice, then figure.
-    baselines : mapping of str to mapping of str to Estimate
-        Baseline, then figure; ``apgr_difference`` and ``quality_difference`` are the score's figure
-        minus the baseline's, on the same draws.
-    counts : mapping of str to int
-        How many requests were judged and what is known of them.
-    notes : tuple of str
-        What a reader has to know.
-    n_draws : int
-        Bootstrap draws behind the intervals.
-    curve : Curve or None
-        The routing figures at many thresholds, the operating one among them.
-    baseline_curves : mapping of str to mapping of str to tuple of float
-        ``score`` or baseline, then ``frontier_share``, ``quality``, ``cost``: columns along the
-        share.
-    calibration : mapping of str to CalibrationBins
-        Reliability bins of ``p_cheap_fails`` and ``p_frontier_fails``.
-    histogram : Histogram or None
-        Scores by outcome.
-    findings : tuple of Finding
-        What the honesty checks found, the gravest first.
-    lineage : mapping of str to object
-        What was judged by what.
-    early : mapping of str to mapping of str to Estimate
-        Where a bundle has early exit: kind of request, ``with_task`` or ``without_task``, then
-        ``asked``, the share that the scorer is asked about, and ``changed``, the share of decisions
-        that differ from the scorer's. All other figures are the scorer's.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Record):
+    """Every figure of one evaluation, each with its 95 % interval, in the order of metrics.json."""
 
     target: Target
+    """What the score predicts."""
     threshold: float | None
-    overall: Estimates
-    slices: Mapping[str, Mapping[str, Estimates]]
-    baselines: Mapping[str, Estimates]
-    counts: Mapping[str, int]
-    notes: tuple[str, ...]
+    """Where the routing figures were taken."""
     n_draws: int
-    curve: Curve | None = None
-    baseline_curves: Mapping[str, AlongShare] = field(default_factory=dict)
-    calibration: Mapping[str, CalibrationBins] = field(default_factory=dict)
-    histogram: Histogram | None = None
+    """Bootstrap draws behind the intervals."""
+    counts: Mapping[str, int]
+    """How many requests were judged and what is known of them."""
+    notes: tuple[str, ...]
+    """What a reader has to know."""
     findings: tuple[Finding, ...] = ()
+    """What the honesty checks found, the gravest first."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    """What was judged by what."""
+    overall: Estimates
+    """Figures of all requests, by flat name."""
+    slices: Mapping[str, Mapping[str, Estimates]]
+    """Kind of slice, then slice, then figure."""
+    baselines: Mapping[str, Estimates]
+    """Baseline, then figure; ``apgr_difference`` and ``quality_difference`` are the score's figure
+    minus the baseline's, on the same draws.
+    """
+    curve: Curve | None = None
+    """The routing figures at many thresholds, the operating one among them."""
+    baseline_curves: Mapping[str, AlongShare] = field(default_factory=dict)
+    """``score`` or baseline, then columns along the share."""
+    calibration: Mapping[str, CalibrationBins] = field(default_factory=dict)
+    """Reliability bins of ``p_cheap_fails`` and ``p_frontier_fails``."""
+    histogram: Histogram | None = None
+    """Scores by outcome."""
     early: Mapping[str, Estimates] = field(default_factory=dict)
+    """Where a bundle has early exit: kind of request, ``with_task`` or ``without_task``, then
+    ``asked``, the share that the scorer is asked about, and ``changed``, the share of decisions
+    that differ from the scorer's. All other figures are the scorer's.
+    """
 
     def noting(self, notes: Sequence[str]) -> Evaluation:
         """Return the same figures with more notes."""
         return replace(self, notes=(*self.notes, *notes))
 
-    def leaving_early(self, early: Mapping[str, Estimates]) -> Evaluation:
-        """Return the same figures with what early exit does to them."""
-        return replace(self, early=early)
-
-    def descending_from(self, lineage: Mapping[str, Any]) -> Evaluation:
-        """Return the same figures with what was judged by what."""
-        return replace(self, lineage=lineage)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return exactly what metrics.json holds."""
-        return {
-            "format": FORMAT,
-            "target": self.target,
-            "threshold": self.threshold,
-            "n_draws": self.n_draws,
-            "counts": dict(self.counts),
-            "notes": list(self.notes),
-            "findings": [finding.as_dict() for finding in self.findings],
-            "lineage": dict(self.lineage),
-            "overall": _plain(self.overall),
-            "slices": {
-                kind: {name: _plain(part) for name, part in parts.items()}
-                for kind, parts in self.slices.items()
-            },
-            "baselines": {name: _plain(part) for name, part in self.baselines.items()},
-            "curve": self.curve.as_dict() if self.curve else None,
-            "baseline_curves": {
-                name: {key: list(part) for key, part in columns.items()}
-                for name, columns in self.baseline_curves.items()
-            },
-            "calibration": {name: bins.as_dict() for name, bins in self.calibration.items()},
-            "histogram": self.histogram.as_dict() if self.histogram else None,
-            **(
-                {"early": {kind: _plain(part) for kind, part in self.early.items()}}
-                if self.early
-                else {}
-            ),
-        }
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return exactly what metrics.json holds; ``early`` only where there is some."""
+        return {"format": FORMAT} | super().as_dict(without=without if self.early else {"early"})
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> Evaluation:
@@ -199,6 +147,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
 
 def metrics_text(evaluation: Evaluation) -> str:
     """Return metrics.json as text: one line an entry, and one line a column of numbers."""
+    # An indented file has a line for each of some thousand numbers; a column is read as one.
     text = json.dumps(evaluation.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     return (
         _NUMBERS.sub(
@@ -211,9 +160,8 @@ def metrics_text(evaluation: Evaluation) -> str:
 
 def write_metrics(evaluation: Evaluation, path: Path) -> None:
     """Write metrics.json; a reader sees the old file or the whole new one, never a part."""
-    text = metrics_text(evaluation)
     with whole_file(path) as file:
-        file.write(text)
+        file.write(metrics_text(evaluation))
 
 
 def read_metrics(path: Path) -> Evaluation:
@@ -252,14 +200,10 @@ def _optional(form: Mapping[str, Any]) -> dict[str, Any]:
             for name, bins in form.get("calibration", {}).items()
         },
         "histogram": Histogram.from_dict(histogram) if histogram else None,
-        "findings": tuple(Finding.from_dict(finding) for finding in form.get("findings", ())),
+        "findings": tuple(Finding(**finding) for finding in form.get("findings", ())),
         "lineage": form.get("lineage", {}),
         "early": {kind: _estimates(part) for kind, part in form.get("early", {}).items()},
     }
-
-
-def _plain(estimates: Estimates) -> dict[str, dict[str, Any]]:
-    return {name: estimate.as_dict() for name, estimate in estimates.items()}
 
 
 def _estimates(form: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:

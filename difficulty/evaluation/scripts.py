@@ -75,6 +75,7 @@ def script_of(text: str) -> str:
     total = sum(counts.values())
     if not total:
         return NO_LETTERS
+    # Han beside kana or hangul is Japanese or Korean, not a mixture.
     for name in ("kana", "hangul"):
         if counts[name] >= _SOME * (counts[name] + counts["han"]) and counts[name]:
             counts[name], counts["han"] = counts[name] + counts["han"], 0

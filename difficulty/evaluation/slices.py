@@ -106,6 +106,7 @@ def _rows_by_name(names: Sequence[str | None]) -> dict[str, IntArray]:
     ranked = [
         name for name, _ in sorted(Counter(filled).items(), key=lambda item: (-item[1], item[0]))
     ]
+    # A free-text column would else make a slice of every request.
     if len(ranked) > MOST_SLICES:
         ranked = [*ranked[: MOST_SLICES - 1], OTHER]
     code = {name: index for index, name in enumerate(ranked)}
@@ -117,21 +118,7 @@ def _rows_by_name(names: Sequence[str | None]) -> dict[str, IntArray]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """A request that was routed wrongly.
-
-    Attributes
-    ----------
-    id, task : str or None
-        The request; ``task`` is None where it has none.
-    score, p_cheap_fails : float
-        What the scorer said.
-    cheap_quality, frontier_quality : float or None
-        What happened.
-    by_rule : bool
-        Whether a rule decided and not the score.
-    text : str or None
-        The request; None where texts are not shown.
-    """
+    """A request that was routed wrongly: what the scorer said, and what happened."""
 
     id: str
     task: str | None
@@ -140,25 +127,21 @@ class Mistake:
     cheap_quality: float | None
     frontier_quality: float | None
     by_rule: bool
+    """Whether a rule decided and not the score."""
     text: str | None = None
+    """The request; ``None`` where texts are not shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistakes:
-    """Both kinds of mistakes, the most confident first.
-
-    Attributes
-    ----------
-    kept, sent : tuple of Mistake
-        Kept on the cheap model although the frontier model was needed; sent to the frontier model
-        although it was not.
-    n_kept, n_sent : int
-        How many there are in all.
-    """
+    """Both kinds of mistakes, the most confident first."""
 
     kept: tuple[Mistake, ...]
+    """Kept on the cheap model although the frontier model was needed."""
     sent: tuple[Mistake, ...]
+    """Sent to the frontier model although it was not."""
     n_kept: int
+    """How many there are in all."""
     n_sent: int
 
 

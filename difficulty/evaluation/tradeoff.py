@@ -8,7 +8,7 @@ draws at 151 thresholds cost about as much as at one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,13 +16,14 @@ import numpy as np
 
 from difficulty.evaluation.figures import Columns
 from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray, IntArray, divide
 from difficulty.metrics.bootstrap import percentile_intervals
 from difficulty.records import Estimate
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class Band(Record):
     """Estimates at m places; ``None`` where a value or its interval is unknown.
 
     Attributes
@@ -47,13 +48,9 @@ class Band:
         return cls(known_or_none(value), known_or_none(low), known_or_none(high), tuple(n.tolist()))
 
     @classmethod
-    def from_dict(cls, form: Mapping[str, Sequence[Any]]) -> Band:
+    def from_dict(cls, columns: Mapping[str, Sequence[Any]]) -> Band:
         """Return the band that :meth:`as_dict` wrote."""
-        return cls(*(tuple(form[field.name]) for field in fields(cls)))
-
-    def as_dict(self) -> dict[str, list[Any]]:
-        """Return the JSON form: a list for each column."""
-        return {field.name: list(getattr(self, field.name)) for field in fields(self)}
+        return cls(*(tuple(columns[field.name]) for field in fields(cls)))
 
     def at(self, place: int) -> Estimate:
         """Return the estimate at one place."""
@@ -83,7 +80,7 @@ N_POINTS = 151
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Record):
     """What each threshold does.
 
     Attributes
@@ -111,7 +108,7 @@ class Curve:
             },
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form: the thresholds, then each figure as columns."""
         return {
             "threshold": list(self.threshold),
@@ -119,12 +116,12 @@ class Curve:
         }
 
     @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> Curve:
+    def from_dict(cls, columns: Mapping[str, Any]) -> Curve:
         """Return the curve that :meth:`as_dict` wrote."""
         figures = {
-            name: Band.from_dict(columns) for name, columns in form.items() if name != "threshold"
+            name: Band.from_dict(band) for name, band in columns.items() if name != "threshold"
         }
-        return cls(tuple(form["threshold"]), figures)
+        return cls(tuple(columns["threshold"]), figures)
 
 
 def curve_thresholds(scored: ScoredTraffic, *, n_points: int = N_POINTS) -> FloatArray:
@@ -154,6 +151,7 @@ def curve_thresholds(scored: ScoredTraffic, *, n_points: int = N_POINTS) -> Floa
     )
     thresholds = thresholds_between(scores)
     places = _spread(np.append(0.0, share), n_points)
+    # It must be a point of the curve itself, so that both tell the same numbers.
     if scored.threshold is not None:
         place = int((scores > scored.threshold).sum())
         thresholds[place] = scored.threshold
@@ -217,6 +215,7 @@ class CurvePart:
         NaN where undefined.
         """
         total = weight.sum(axis=-1)[:, None]
+        # A product for what each step of the threshold adds; cumulated, they are every threshold.
         sums = np.empty((len(self.ends), len(weight), self.moved.shape[1]))
         start = 0
         for place, end in enumerate(self.ends):

@@ -4,7 +4,7 @@ of scores, the baselines' curves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from difficulty.evaluation.baselines import Baseline
 from difficulty.evaluation.figures import Columns
+from difficulty.evaluation.parts import Binned
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.tradeoff import Band
+from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.probability import equal_mass_bins
 from difficulty.metrics.ranking import Ranking
 
-_N_BINS = 15
 _HISTOGRAM_BINS = 40
 _SHARES = np.linspace(0.0, 1.0, 101)
 
@@ -27,7 +27,7 @@ AlongShare = Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrationBins:
+class CalibrationBins(Record):
     """A reliability plot of one probability, over the bins of its ECE; empty bins are left out.
 
     Attributes
@@ -44,71 +44,37 @@ class CalibrationBins:
     predicted: tuple[float, ...]
     observed: Band
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form: columns."""
-        columns = self.observed.as_dict()
-        observed = {
-            "observed": columns["value"],
-            "low": columns["low"],
-            "high": columns["high"],
-            "n": columns["n"],
-        }
-        return {"edges": list(self.edges), "predicted": list(self.predicted), **observed}
+        observed = self.observed.as_dict()
+        value = {"observed": observed.pop("value")}
+        return {"edges": list(self.edges), "predicted": list(self.predicted), **value, **observed}
 
     @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> CalibrationBins:
+    def from_dict(cls, columns: Mapping[str, Any]) -> CalibrationBins:
         """Return the bins that :meth:`as_dict` wrote."""
-        observed = Band.from_dict(
-            {"value": form["observed"], **{name: form[name] for name in ("low", "high", "n")}}
-        )
-        return cls(tuple(form["edges"]), tuple(form["predicted"]), observed)
+        observed = Band.from_dict({"value": columns["observed"], **columns})
+        return cls(tuple(columns["edges"]), tuple(columns["predicted"]), observed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationPart:
-    """The observed frequency in each bin for many weight vectors at once.
+    """The observed frequency in each bin for many weight vectors at once."""
 
-    Attributes
-    ----------
-    rows : ndarray of shape (n_known,)
-        Requests with a known outcome, by bin.
-    starts : ndarray of shape (m,)
-        Where each bin starts in that order.
-    probability, failure : ndarray of shape (n_known,)
-        In that order.
-    """
-
-    rows: IntArray
-    starts: IntArray
-    probability: FloatArray
-    failure: FloatArray
-
-    @classmethod
-    def of(
-        cls, probability: FloatArray, failure: FloatArray, weight: FloatArray
-    ) -> CalibrationPart | None:
-        """Lay out the bins; None where no outcome is known."""
-        known = np.flatnonzero(~np.isnan(failure))
-        if not len(known):
-            return None
-        bins = equal_mass_bins(probability[known], n_bins=_N_BINS, weight=weight[known])
-        rows = np.argsort(bins, kind="stable")
-        starts = np.append(0, np.flatnonzero(np.diff(bins[rows])) + 1)
-        order = known[rows]
-        return cls(order, starts, probability[order], failure[order])
+    binned: Binned
 
     @property
-    def n(self) -> dict[str, int]:
-        """Number of requests with a known outcome."""
-        return {"observed": len(self.rows)}
+    def rows(self) -> IntArray:
+        """Requests with a known outcome, by bin."""
+        return self.binned.rows
 
     def values(self, weight: FloatArray) -> dict[str, FloatArray]:
         """Return the frequencies, and the mean probabilities, for weights of shape (n_draws, n), as
         arrays of shape (n_draws, m).
         """
         mass, observed, predicted = (
-            np.add.reduceat(values, self.starts, axis=-1)
-            for values in (weight, weight * self.failure, weight * self.probability)
+            self.binned.sums(values)
+            for values in (weight, weight * self.binned.failure, weight * self.binned.probability)
         )
         mass = np.where(mass > 0.0, mass, np.nan)
         return {"observed": observed / mass, "predicted": predicted / mass}
@@ -119,17 +85,16 @@ class CalibrationPart:
         """Return the bins, given what :meth:`values` returned for the data itself and for the
         draws.
         """
-        first, last = (
-            reduce.reduceat(self.probability, self.starts) for reduce in (np.minimum, np.maximum)
-        )
+        starts, probability = self.binned.starts, self.binned.probability
+        first, last = (reduce.reduceat(probability, starts) for reduce in (np.minimum, np.maximum))
         edges = [float(first[0]), *(0.5 * (last[:-1] + first[1:])).tolist(), float(last[-1])]
-        n = np.diff(np.append(self.starts, len(self.rows)))
+        n = np.diff(np.append(starts, len(self.rows)))
         band = Band.of(points["observed"][0], draws["observed"], n)
         return CalibrationBins(tuple(edges), tuple(points["predicted"][0].tolist()), band)
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(Record):
     """Number of requests in bins of ``difficulty_score``, by what is known of them.
 
     Attributes
@@ -145,23 +110,22 @@ class Histogram:
     not_needed: tuple[int, ...]
     unknown: tuple[int, ...]
 
-    def as_dict(self) -> dict[str, list[Any]]:
-        """Return the JSON form: columns."""
-        return {
-            name: list(getattr(self, name)) for name in ("edges", "needed", "not_needed", "unknown")
-        }
-
     @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> Histogram:
+    def from_dict(cls, columns: Mapping[str, Any]) -> Histogram:
         """Return the histogram that :meth:`as_dict` wrote."""
-        return cls(**{name: tuple(column) for name, column in form.items()})
+        return cls(**{name: tuple(column) for name, column in columns.items()})
 
 
 def calibration_parts(scored: ScoredTraffic) -> dict[str, CalibrationPart]:
     """Return the bins of each probability of which an outcome is known, by its name."""
-    weight = scored.outcomes.weight
-    parts = {name: CalibrationPart.of(*pair, weight) for name, pair in scored.failures.items()}
-    return {name: part for name, part in parts.items() if part}
+    known = {
+        name: np.flatnonzero(~np.isnan(failure)) for name, (_, failure) in scored.failures.items()
+    }
+    return {
+        name: CalibrationPart(Binned.of(*pair, known[name], scored.outcomes.weight))
+        for name, pair in scored.failures.items()
+        if len(known[name])
+    }
 
 
 def score_histogram(scored: ScoredTraffic) -> Histogram:

@@ -149,9 +149,8 @@ def percentile_interval(draws: ArrayLike, *, confidence: float = 0.95) -> tuple[
     if len(defined) == 0:
         return float("nan"), float("nan")
     tail = 0.5 * (1.0 - confidence)
-    low, high = np.quantile(
-        defined, [tail, 1.0 - tail], method="weibull"
-    )  # k-th of B draws is the k/(B+1) quantile: right for few draws
+    # The k-th of B draws is the k/(B+1) quantile, which is right for few draws too.
+    low, high = np.quantile(defined, [tail, 1.0 - tail], method="weibull")
     return float(low), float(high)
 
 

@@ -29,6 +29,7 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
 from difficulty.storage import whole_file
 from difficulty.traffic.table import Traffic
+from difficulty.training.record import notes_of
 
 _CHARACTERS_A_TOKEN = 4.0
 
@@ -106,6 +107,7 @@ def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Econo
     picked, logged = weighed(traffic, LabelSettings())
     plans = {MAIN_PLAN: np.full(len(traffic), 1.0 - question.share)}
     unknown = np.full(len(traffic), np.nan)
+    # Equal scores: nothing ranks the requests, so a plan keeps each with the same probability.
     alike = ScoredTraffic(
         difficulty_score=np.zeros(len(traffic)),
         outcomes=picked.outcomes,
@@ -132,7 +134,7 @@ def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Econo
     economics = _analysed(
         alike, picked, traffic, plans, counted, prices, question, hard_share=None, basis=basis
     )
-    return replace(economics, notes=(*(logged.notes if logged else ()), *economics.notes))
+    return replace(economics, notes=(*notes_of(logged), *economics.notes))
 
 
 def _which(picked: Picked, n_all: int) -> str:

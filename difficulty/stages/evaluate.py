@@ -23,13 +23,12 @@ from difficulty.evaluation.scripts import traffic_labels
 from difficulty.evaluation.slices import Mistake, Mistakes, worst_mistakes
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, Prices
-from difficulty.report.extras import Chosen, Extras, Suspects
+from difficulty.report.blocks import Chosen, Extras, Suspects
 from difficulty.report.page import report_html, report_markdown
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.choosing import both_scores, judge_exits
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
 from difficulty.stages.judging import (
-    Picked,
     hash_of_texts,
     judged_by,
     pick_unseen,
@@ -43,7 +42,8 @@ from difficulty.traffic.table import Traffic
 from difficulty.traffic.tokenized import tokenize
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.reading import ReadCounts, reading_of
-from difficulty.training.run import Overlap, Run
+from difficulty.training.record import notes_of
+from difficulty.training.run import Run
 
 _NEEDS = "evaluation needs samples"
 _OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is judged."
@@ -116,10 +116,8 @@ def evaluate_scorer(
         others=material.others,
         provenance=material.provenance,
     )
-    evaluation = (
-        evaluation.noting(material.notes)
-        .leaving_early(material.early)
-        .descending_from(material.lineage)
+    evaluation = replace(
+        evaluation.noting(material.notes), early=material.early, lineage=material.lineage
     )
     out.mkdir(parents=True, exist_ok=True)
     write_metrics(evaluation, out / "metrics.json")
@@ -194,13 +192,14 @@ class _Material:
 
 def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | None) -> _Material:
     run = Run.read(path, cache=cache)
-    own = traffic.data_hash == run.record.training_data
+    record, model = run.record, run.model
+    # Near-duplicates are searched for only in traffic that was not ingested with the run's.
+    own = traffic.data_hash == record.training_data
     overlap = run.seen.look_up(traffic, ingested_together=own)
     new = np.flatnonzero(~overlap.any)
     refuse_none(len(new), len(traffic), needs=_NEEDS)
     picked, logged = weighed(traffic.select(new), run.recipe.labels)
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
-    model, left_out = run.model, len(traffic) - len(new)
     held_out = ScoredTraffic.of(
         picked,
         model.predict(tokens.ids, tokens.tasks).by_name(),
@@ -209,25 +208,31 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         target=model.target,
         labels=traffic_labels(picked),
     )
-    suspicious = sum(name in run.suspicious for name in picked.ids) if own else None
+    others = {}
+    if model.task_channels:
+        others = {"without_task": model.predict(tokens.ids).difficulty_score}
     reading = reading_of(ReadCounts.of(tokens, run.tokenizer), run.tokenizer, run.encoder)
+    left_out = len(traffic) - len(new)
     return _Material(
-        held_out=with_suspicion(held_out, picked.ids, run.suspicious) if suspicious else held_out,
-        task_means=run.record.task_gains,
-        others=(
-            {"without_task": model.predict(tokens.ids).difficulty_score}
-            if model.task_channels
-            else None
-        ),
-        notes=(*(logged.notes if logged else ()), *reading.notes),
+        held_out=with_suspicion(held_out, picked.ids, run.suspicious) if own else held_out,
+        task_means=record.task_gains,
+        others=others,
+        notes=notes_of(logged, reading),
         note=(
             f"{left_out:,} samples whose text or group training saw are left out."
             if left_out
             else "No sample was seen in training."
         ),
-        provenance=_provenance_of_run(run, traffic, overlap, suspicious=suspicious, logged=logged),
+        provenance=Provenance(
+            requests=len(traffic),
+            own_traffic=own,
+            seen=overlap.counts,
+            same_ids=_same_ids(run, picked),
+            suspicious=sum(name in run.suspicious for name in picked.ids) if own else None,
+            **_selection(logged),
+        ),
         lineage=judged_by(
-            run.record,
+            record,
             scorer="run",
             name=path.resolve().name,
             policy=None,
@@ -237,8 +242,16 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
             prices=prices,
         ),
         picked=picked,
-        extras=Extras(suspects=suspects_of(run.record.labels)),
+        extras=Extras(suspects=suspects_of(record.labels)),
     )
+
+
+def _same_ids(run: Run, picked: Traffic) -> int | None:
+    """Return how many judged samples bear the id of one that training saw; ``None``: not known."""
+    if not run.remembers_ids:
+        return None
+    trained = {*run.out_of_fold.ids, *run.calibration.ids}
+    return sum(name in trained for name in picked.ids)
 
 
 def _of_bundle(
@@ -246,7 +259,7 @@ def _of_bundle(
 ) -> _Material:
     bundle = read_bundle(path)
     picked, policy = pick_unseen(bundle, traffic, needs=_NEEDS), bundle.policy
-    n, leaving = len(picked.traffic), exits(policy)
+    n, leaving, splits = len(picked.traffic), exits(policy), picked.splits
     served = serve(
         Scorer.from_bundle(bundle),
         picked.traffic,
@@ -267,8 +280,17 @@ def _of_bundle(
         others=served.others,
         notes=(*picked.notes, *served.scores.reading.notes, *sentences),
         early=early,
-        note=_OTHER_TRAFFIC if picked.splits is None else _OWN_TRAFFIC,
-        provenance=_provenance_of_bundle(policy, traffic, picked),
+        note=_OTHER_TRAFFIC if splits is None else _OWN_TRAFFIC,
+        provenance=Provenance(
+            requests=len(traffic),
+            own_traffic=splits is not None,
+            # A bundle remembers no samples, yet finds the splits of its own traffic again.
+            seen=None
+            if splits is None
+            else {f"{name} split": int((splits == name).sum()) for name in _LEFT_OUT},
+            threshold_rows=_threshold_rows(policy, traffic, picked.traffic),
+            **_selection(picked.logged),
+        ),
         lineage=judged_by(
             bundle.manifest,
             scorer="bundle",
@@ -285,74 +307,19 @@ def _of_bundle(
     )
 
 
-def _provenance_of_run(
-    run: Run,
-    traffic: Traffic,
-    overlap: Overlap,
-    *,
-    suspicious: int | None,
-    logged: LoggedReport | None,
-) -> Provenance:
-    """Return what a run knows of traffic, by the hashes and ids that it remembers.
-
-    Parameters
-    ----------
-    run : Run
-    traffic : Traffic
-        The whole file.
-    overlap : Overlap
-        Which of its samples training saw; the others are judged.
-    suspicious : int or None
-        How many of those have suspicious labels; None: not known.
-    logged : LoggedReport or None
-        What the weights of logged traffic rest on.
-    """
-    trained = {*run.out_of_fold.ids, *run.calibration.ids} if run.remembers_ids else set()
-    own = traffic.data_hash == run.record.training_data
-    return Provenance(
-        requests=len(traffic),
-        own_traffic=own,
-        seen=overlap.counts,
-        same_ids=sum(traffic.ids[row] in trained for row in np.flatnonzero(~overlap.any))
-        if run.remembers_ids
-        else None,
-        suspicious=suspicious,
-        **_logged(logged),
-    )
-
-
-def _provenance_of_bundle(policy: Policy, traffic: Traffic, picked: Picked) -> Provenance:
-    """Return what a bundle knows of traffic: whether it is that of its training, and whether the
-    threshold was chosen on it.
-    """
-    splits = picked.splits
-    left_out = (
-        None
-        if splits is None
-        else {f"{name} split": int((splits == name).sum()) for name in _LEFT_OUT}
-    )
-    return Provenance(
-        requests=len(traffic),
-        own_traffic=splits is not None,
-        seen=left_out,
-        threshold_rows=_threshold_rows(policy, traffic, picked.traffic),
-        **_logged(picked.logged),
-    )
-
-
 def _threshold_rows(policy: Policy, traffic: Traffic, judged: Traffic) -> int | None:
     """Return how many judged requests the threshold was chosen on, where that is certain: it was
     all of them, or all of the file.
     """
-    for chosen_on in (judged, traffic):
-        if policy.chosen.n == len(chosen_on) and policy.chosen.calibration_data == hash_of_texts(
-            chosen_on
-        ):
-            return len(judged)
-    return None
+    chosen = policy.chosen
+    certain = any(
+        chosen.n == len(file) and chosen.calibration_data == hash_of_texts(file)
+        for file in (judged, traffic)
+    )
+    return len(judged) if certain else None
 
 
-def _logged(report: LoggedReport | None) -> dict[str, int]:
+def _selection(report: LoggedReport | None) -> dict[str, int]:
     return {"selected": report.unknown_policy, "certain": report.certain} if report else {}
 
 
@@ -382,7 +349,7 @@ def choice_of(policy: Policy) -> Chosen:
     chosen = policy.chosen
     return Chosen(
         objective=chosen.objective,
-        expected={name: Estimate(**form) for name, form in chosen.expected.items()},
+        expected={name: Estimate(**figure) for name, figure in chosen.expected.items()},
         n=chosen.n,
         review_date=policy.review_date.isoformat(),
         guarantee=chosen.guarantee,

@@ -28,7 +28,7 @@ from difficulty.runtime.scorer import EarlyScorer, Scorer, exit_early, exits
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Traffic
-from difficulty.training.record import RunRecord, library_versions
+from difficulty.training.record import RunRecord, library_versions, notes_of
 
 _FRONTIER = {"cheap": 0.0, "frontier": 1.0}
 
@@ -47,7 +47,7 @@ class Picked(NamedTuple):
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of the weights."""
-        return self.logged.notes if self.logged else ()
+        return notes_of(self.logged)
 
 
 def pick_unseen(bundle: Bundle, traffic: Traffic, *, needs: str) -> Picked:
@@ -265,24 +265,22 @@ def judged_by(
     policy : Policy or None
         By which requests were routed; None: no threshold is chosen yet.
     judged_data : str
-        Hash of the traffic that the judged requests are of.
+        Hash of the traffic of which ``judged`` requests were judged and ``left_out`` were not.
     judged, left_out : int
-        How many requests of that traffic were judged, and how many were not.
     prices : Prices, optional
         By which cost was computed.
     """
-    chosen = policy.chosen if policy else None
-    form = source.as_dict()
+    chosen, written = policy.chosen if policy else None, source.as_dict()
     return {
         "scorer": scorer,
         "name": name,
-        "recipe": form["recipe"]["name"],
-        "target": form["target"],
-        "cheap_model": policy.cheap_model if policy else form["cheap_model"],
-        "frontier_model": policy.frontier_model if policy else form["frontier_model"],
-        "trained": form["created"],
-        "training_data": form["training_data"],
-        "libraries": form["libraries"],
+        "recipe": written["recipe"]["name"],
+        "target": written["target"],
+        "cheap_model": policy.cheap_model if policy else written["cheap_model"],
+        "frontier_model": policy.frontier_model if policy else written["frontier_model"],
+        "trained": written["created"],
+        "training_data": written["training_data"],
+        "libraries": written["libraries"],
         "objective": chosen.objective if chosen else None,
         "threshold_data": chosen.calibration_data if chosen else None,
         "threshold_requests": chosen.n if chosen else None,

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, tags_of
-from difficulty.bundle.store import copy_bundle
-from difficulty.bundle.trust import read_trusted
+from difficulty.bundle.store import copy_bundle, read_trusted
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation
 from difficulty.evaluation.pairs import Contender, Paired, compare_pair
@@ -37,6 +36,7 @@ from difficulty.stages.judging import (
     weighed,
 )
 from difficulty.traffic.table import Traffic
+from difficulty.training.record import notes_of
 
 
 class Comparison(NamedTuple):
@@ -224,12 +224,11 @@ def compare(
             " promotion.least_samples in the recipe."
         )
     picked, logged = weighed(traffic.select(rows), label_settings(challenger))
+    # A bundle that claims a better validator must not win by the claim.
     caught = catch_rate(champion.policy.fallback)
     new, old = (_contender(bundle, picked, prices, caught) for bundle in (challenger, champion))
     figures = compare_pair(new, old, resampling)
-    return Comparison(
-        figures, len(rows), gate(figures, settings), [*notes, *(logged.notes if logged else ())]
-    )
+    return Comparison(figures, len(rows), gate(figures, settings), [*notes, *notes_of(logged)])
 
 
 def gate(figures: dict[str, Paired], settings: PromotionSettings) -> list[str]:

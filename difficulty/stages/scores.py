@@ -97,6 +97,7 @@ def score_traffic(
                     without_task=without_task and bool(scorer.task_ids),
                 )
             )
+            # Tokenizing runs ahead of scoring by a few parts only, so that memory stays bounded.
             if len(waiting) > _MOST_WAITING:
                 parts.append(waiting.popleft().result())
                 if progress:
@@ -124,7 +125,7 @@ def score_traffic(
 def tokens_of(encoded: Sequence[Encoded]) -> Tokenized:
     """Return encoded requests without the id that tells the task."""
     return Tokenized(
-        [row.ids[row.informed :] for row in encoded],
+        [row.ids[row.with_task :] for row in encoded],
         np.array([row.tokens for row in encoded], dtype=np.int64),
         [None] * len(encoded),
         np.array([row.estimated for row in encoded], dtype=bool),
@@ -136,7 +137,7 @@ def _scored(
 ) -> _Part:
     outputs: dict[str, Any] = dict(scorer.score_many([row.ids for row in encoded]))
     tokens = tokens_of(encoded)
-    knows_task = np.array([row.informed for row in encoded], dtype=np.bool_)
+    knows_task = np.array([row.with_task for row in encoded], dtype=np.bool_)
     without = scorer.score_many(tokens.ids)["difficulty_score"] if without_task else None
     return _Part(
         outputs=outputs,

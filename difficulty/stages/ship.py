@@ -155,9 +155,8 @@ def ship(
     leaving = student if bundle_policy.early else None
     say("judging the test samples")
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
-    evaluation = evaluation.descending_from(
-        _judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices)
-    )
+    lineage = _judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices)
+    evaluation = replace(evaluation, lineage=lineage)
     say("writing the bundle")
     files = _files(
         run,
@@ -169,6 +168,7 @@ def ship(
         name=f"{name}-{version}",
         report=report,
     )
+    # What was asked for at shipping, not what the run was trained with.
     asked = replace(recipe, policy=rules, export=replace(recipe.export, int8=wants_int8))
     manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
     return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation, notes)
@@ -254,7 +254,7 @@ def _evaluate(
     ).noting(run.record.notes)
     if not policy.early:
         return evaluation
-    return evaluation.leaving_early(judge_exits(policy.early, both_scores(served, policy)))
+    return replace(evaluation, early=judge_exits(policy.early, both_scores(served, policy)))
 
 
 def _judged_by(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:

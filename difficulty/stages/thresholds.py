@@ -35,6 +35,7 @@ from difficulty.stages.judging import Served, label_settings, serve, training_sp
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.traffic.table import Traffic
+from difficulty.training.record import notes_of
 
 
 class Rechosen(NamedTuple):
@@ -95,11 +96,12 @@ def rechoose(
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
     data = served.under(old.policy, catch_rate=rate)
     point = chosen_point(data, objective, resampling, per_task=per_task)
+    # The old point is judged anew: its own figures are of other traffic.
     before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
     moved = changes(data, before, point, resampling)
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
     early, early_notes = _exits(old, policy, served) if small else (None, ())
-    notes = (*(logged.notes if logged else ()), *early_notes)
+    notes = (*notes_of(logged), *early_notes)
     policy = replace(policy, early=early)
     files = {
         **old.files,

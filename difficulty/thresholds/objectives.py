@@ -1,4 +1,9 @@
-"""Objectives that are a point on the curve: the share, cost or quality that a threshold reaches."""
+"""Objectives that are a point on the curve: the share, cost or quality that a threshold reaches.
+
+Each refuses a number that means nothing (``InvalidValueError``) and a curve of which its figure is
+not known (``UndefinedMetricError``); where no threshold reaches what is asked for, the
+``NotAttainableError`` names the nearest that one does.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +21,13 @@ def threshold_for_share(curve: PolicyCurve, share: float) -> float:
     model.
 
     Requests tied at the cut all stay cheap, so the share reached can be below ``share``.
-
-    Raises
-    ------
-    InvalidValueError
-        If ``share`` is not in [0, 1].
-    NotAttainableError
-        If the requests that the task rules send to the frontier model are more than that.
     """
     if not 0.0 <= share <= 1.0:
         raise InvalidValueError(
             "share", share, rule="be in [0, 1]", hint="Shares are fractions, not percentages."
         )
     reached = curve.figure("frontier_share")
+    # Sums of weights round: a share of exactly 0.3 must meet share=0.3.
     allowed = np.flatnonzero(reached <= share + 1e-12)
     if not len(allowed):
         least = np.ceil(1000.0 * reached[0]) / 1000.0  # rounded up, so that it can be reached
@@ -41,17 +40,7 @@ def threshold_for_share(curve: PolicyCurve, share: float) -> float:
 
 
 def threshold_for_cost(curve: PolicyCurve, most: float) -> float:
-    """Return the lowest threshold whose routing costs at most ``most`` USD per 1,000 requests.
-
-    Raises
-    ------
-    InvalidValueError
-        If ``most`` is no amount of money.
-    UndefinedMetricError
-        If the cost of no request is known.
-    NotAttainableError
-        If every threshold costs more.
-    """
+    """Return the lowest threshold whose routing costs at most ``most`` USD per 1,000 requests."""
     if not 0.0 <= most < math.inf:
         raise InvalidValueError("cost", most, rule="be 0 or more USD per 1,000 requests")
     cost = _known_cost(curve, "cost")
@@ -86,15 +75,6 @@ def _rounded_up(amount: float) -> float:
 def threshold_for_mean_quality(curve: PolicyCurve, target: float) -> float:
     """Return the highest threshold whose routing has a mean quality of at least ``target``, in the
     label source's unit.
-
-    Raises
-    ------
-    InvalidValueError
-        If ``target`` is not in [0, 1].
-    UndefinedMetricError
-        If of no request both qualities are known.
-    NotAttainableError
-        If no threshold reaches it.
     """
     if not 0.0 <= target <= 1.0:
         raise InvalidValueError(
@@ -122,15 +102,6 @@ def threshold_for_mean_quality(curve: PolicyCurve, target: float) -> float:
 def threshold_for_quality(curve: PolicyCurve, target: float) -> float:
     """Return the highest threshold whose routing recovers at least ``target`` of the gap between
     cheap and frontier quality.
-
-    Raises
-    ------
-    InvalidValueError
-        If ``target`` is not in (0, 1].
-    UndefinedMetricError
-        If no gain is known, or the frontier model is not better than the cheap one.
-    NotAttainableError
-        If no threshold reaches it.
     """
     if not 0.0 < target <= 1.0:
         raise InvalidValueError(
@@ -170,13 +141,6 @@ def threshold_for_utility(curve: PolicyCurve, value: float) -> float:
     curve : PolicyCurve
     value : float
         What an answer of quality 1 is worth above one of quality 0, in USD; 0 or more.
-
-    Raises
-    ------
-    InvalidValueError
-        If ``value`` is no amount of money.
-    UndefinedMetricError
-        If quality or cost of no request is known.
     """
     if not 0.0 <= value < math.inf:
         raise InvalidValueError(

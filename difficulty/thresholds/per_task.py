@@ -72,6 +72,7 @@ def _pooled(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> 
     for task in _tasks_with(LEAST_OWN, traffic, tasks):
         inside = tasks == task
         others = weight[~inside].sum()
+        # All others together weigh as much as PRIOR samples of this task, however many they are.
         factor = np.where(
             inside, 1.0, PRIOR * weight[inside].mean() / others if others > 0 else 1.0
         )
@@ -102,6 +103,7 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
             shown[task] = objective.find(PolicyCurve.of(traffic.at(tasks == task)))
         except (NotAttainableError, UndefinedMetricError):
             lost.append(task)
+    # A promise cannot borrow strength, so rare tasks are tested as one, on their own samples.
     rare = ~np.isin(tasks, common)
     try:
         rest = objective.find(PolicyCurve.of(traffic.at(rare))) if rare.any() else Choice(0.0)

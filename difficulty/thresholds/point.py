@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from difficulty.evaluation.figures import columns_of, ratios_at
-from difficulty.evaluation.parts import Draws, Ratios, drawn
+from difficulty.evaluation.parts import Draws, Ratios, drawn, estimate
 from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
-from difficulty.metrics.bootstrap import Resampling, percentile_interval
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
 from difficulty.thresholds.objective import Choice, Objective
 from difficulty.thresholds.policy_curve import PolicyCurve
@@ -46,10 +46,7 @@ def operating_point(
     """Return what to expect of thresholds; intervals hold the middle 95 % of bootstrap draws of
     whole groups.
     """
-    points, draws, counts = _figures(traffic, thresholds, resampling)
-    figures: dict[str, Any] = {
-        name: _estimate(name, points[name], draws[name], counts[name]) for name in EXPECTED
-    }
+    figures: dict[str, Any] = _estimates(*_figures(traffic, thresholds, resampling))
     return OperatingPoint(
         threshold=thresholds.threshold,
         objective=objective,
@@ -68,10 +65,16 @@ def changes(
     the same draws.
     """
     before, after = (_figures(traffic, point, resampling) for point in (old, new))
+    moved, draws = (
+        {name: new[name] - old[name] for name in EXPECTED}
+        for new, old in ((after[0], before[0]), (after[1], before[1]))
+    )
+    return _estimates(moved, draws, after[2])
+
+
+def _estimates(points: Draws, draws: Draws, counts: Mapping[str, int]) -> dict[str, Estimate]:
     return {
-        name: _estimate(
-            name, after[0][name] - before[0][name], after[1][name] - before[1][name], after[2][name]
-        )
+        name: estimate(points[name], draws[name], n=counts[name], unknown=_WHY_UNKNOWN[name])
         for name in EXPECTED
     }
 
@@ -88,16 +91,6 @@ def _figures(
     )
     draws = resampling.affordable(len(traffic)).of(traffic.groups)
     return *drawn(part, draws, traffic.outcomes.weight), part.n
-
-
-def _estimate(name: str, point: np.ndarray, draws: np.ndarray, n: int) -> Estimate:
-    value = float(point[0])
-    if np.isnan(value):
-        return Estimate(value=None, n=n, note=_WHY_UNKNOWN[name])
-    low, high = percentile_interval(draws)
-    if np.isnan(low):
-        return Estimate(value=value, n=n)
-    return Estimate(value=value, low=low, high=high, n=n)
 
 
 def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ class PolicyCurve:
         free = np.flatnonzero(np.isnan(traffic.by_rule))
         order = free[np.argsort(-traffic.difficulty_score[free], kind="stable")]
         ranked = traffic.difficulty_score[order]
+        # Equal scores move together, so a step ends where the score changes; -1 ends the last.
         last = np.flatnonzero(np.diff(ranked, append=-1.0))
         scores = ranked[last]
         # No threshold sends a score of 0.

@@ -38,24 +38,17 @@ _BET = 0.75
 @dataclass(frozen=True, kw_only=True)
 class KeptLosses:
     """Losses of n requests with a known outcome, in the order in which a rising threshold keeps
-    them.
-
-    Attributes
-    ----------
-    loss : ndarray of shape (n,)
-        From 0 to ``unit``.
-    weight : ndarray of shape (n,)
-        Above 0.
-    groups : ndarray of shape (n,)
-        Requests of one group are not independent.
-    unit : float
-        The largest loss there can be, at most 1.
+    them; arrays of shape (n,).
     """
 
     loss: FloatArray
+    """From 0 to ``unit``."""
     weight: FloatArray
+    """Above 0."""
     groups: NDArray[np.str_]
+    """Requests of one group are not independent."""
     unit: float = 1.0
+    """The largest loss there can be, at most 1."""
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -65,6 +58,7 @@ class KeptLosses:
         """Rows of one request of each group, ascending; which one does not depend on its
         outcome.
         """
+        # Not the first by score: that would always be the one that is kept soonest.
         order = _shuffled(len(self))
         _, first = np.unique(group_codes(self.groups)[order], return_index=True)
         return np.sort(order[first])
@@ -84,6 +78,7 @@ class KeptLosses:
         """Return the p-value of "the first ``kept`` requests lose more than ``alpha`` on average",
         for each entry of ``kept``.
         """
+        # No loss can be larger than its unit, as where validation catches most failures.
         if alpha >= self.unit:
             return np.zeros(len(kept))
         if not self.is_exact:
@@ -186,6 +181,7 @@ def rejected(losses: KeptLosses, allowed: IntArray, *, alpha: float, delta: floa
     for number, p_value, level in zip(
         kept.tolist(), losses.p_values(kept, alpha=alpha, delta=delta), levels, strict=True
     ):
+        # Fixed sequence with fallback: a rejection hands its level on, a failure loses it.
         passed_on = passed_on + level if p_value <= passed_on + level else 0.0
         if passed_on > 0.0:
             rejections.append(number)
@@ -257,12 +253,8 @@ def threshold_for_missed(curve: PolicyCurve, alpha: float, *, delta: float = 0.1
     """Return the lowest frontier share at which at most ``alpha`` of the kept requests needed the
     frontier, with confidence 1 - delta.
 
-    A request needed the frontier model when that has the higher quality.
-
-    Raises
-    ------
-    InvalidValueError, UndefinedMetricError, NotAttainableError
-        As :func:`threshold_for_risk`.
+    A request needed the frontier model when that has the higher quality; errors are those of
+    :func:`threshold_for_risk`.
     """
     words = (
         "at most {alpha:g} of the kept requests would have had a better answer from the frontier"

@@ -22,7 +22,7 @@ from difficulty.channels.embedding import EmbeddingChannel
 from difficulty.diagnostics.learning_curve import HeldOut
 from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError, TooFewSamplesError, UndefinedMetricError
-from difficulty.evaluation.choice import Choice, simplest_near_best
+from difficulty.evaluation.choice import CandidateChoice, simplest_near_best
 from difficulty.metrics import Resampling, percentile_interval, rank_within
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Target, fold_numbers
@@ -181,7 +181,7 @@ def _finder(
     )
 
 
-def _records(tried: Sequence[Tried], choice: Choice) -> Iterator[CandidateRecord]:
+def _records(tried: Sequence[Tried], choice: CandidateChoice) -> Iterator[CandidateRecord]:
     """Yield what run.json holds of the candidates, the simplest first."""
     for place, judged in enumerate(tried):
         low, high = percentile_interval(judged.draws)

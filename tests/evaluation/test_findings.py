@@ -161,7 +161,7 @@ def test_findings_come_gravest_first_and_survive_json(many):
     )
     findings = evaluate(many, Resampling(20), provenance=provenance).findings
     assert [finding.severity for finding in findings] == ["error", "warning"]
-    assert tuple(Finding.from_dict(finding.as_dict()) for finding in findings) == findings
+    assert tuple(Finding(**finding.as_dict()) for finding in findings) == findings
     assert failing(findings) == findings
     assert failing((Finding(name="a", severity="info", message="b"),)) == ()
 
