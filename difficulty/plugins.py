@@ -48,4 +48,5 @@ def known_names(table: Mapping[str, str], *, kind: str) -> list[str]:
 
 
 def _group(kind: str) -> str:
-    return f"difficulty.{kind.replace(' ', '_')}s"
+    name = kind.replace(" ", "_")
+    return f"difficulty.{name.removesuffix('y')}ies" if name.endswith("y") else f"difficulty.{name}s"
