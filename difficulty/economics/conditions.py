@@ -12,19 +12,30 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from difficulty.economics.account import Condition, State
 from difficulty.economics.basis import interval
 from difficulty.economics.hosting import Hosted, Load, Saving, hosted
 from difficulty.economics.prices import SHAPES, Hosting, Shape
 from difficulty.errors import InvalidValueError
+from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
 
+State = Literal["holds", "does not hold", "unknown"]
 Compliance = Literal["own-hardware", "own-cloud", "any"]
 _ALLOWED: dict[Compliance, frozenset[Shape]] = {
     "own-hardware": frozenset({"own"}),
     "own-cloud": frozenset({"own", "cloud"}),
     "any": frozenset(SHAPES),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Record):
+    """A condition under which routing does not pay."""
+
+    name: str
+    state: State
+    text: str
+    """What was found, with its numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

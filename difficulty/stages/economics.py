@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from difficulty.bundle import Policy, read_bundle
-from difficulty.economics.account import FORMAT, Economics
-from difficulty.economics.analysis import MAIN_PLAN, Setting, analyse
+from difficulty.economics.analysis import FORMAT, MAIN_PLAN, Economics, Setting, analyse
 from difficulty.economics.basis import Basis, Counted, fill_tokens
 from difficulty.economics.conditions import Answers
 from difficulty.economics.prices import PriceList
@@ -256,8 +255,8 @@ def read_economics(path: Path) -> dict[str, Any]:
         If it cannot be read, or is of another format.
     """
     try:
-        form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        written = form["format"]
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        written = content["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"economics file {str(path)!r} cannot be used: {error}. Run difficulty economics -o"
@@ -268,4 +267,4 @@ def read_economics(path: Path) -> dict[str, Any]:
             f"economics format must be {FORMAT}: got {written!r}. Run difficulty economics -o"
             " again."
         )
-    return form
+    return content

@@ -22,7 +22,7 @@ from difficulty.channels.embedding import EmbeddingChannel
 from difficulty.diagnostics.learning_curve import HeldOut
 from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError, TooFewSamplesError, UndefinedMetricError
-from difficulty.evaluation.choice import CandidateChoice, simplest_near_best
+from difficulty.evaluation.comparison import CandidateChoice, simplest_near_best
 from difficulty.metrics import Resampling, percentile_interval, rank_within
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Target, fold_numbers
