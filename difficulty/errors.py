@@ -21,6 +21,7 @@ class InvalidValueError(DifficultyError, ValueError):
     """A value breaks the rule of its field."""
 
     def __init__(self, subject: str, value: object, *, rule: str, hint: str = "") -> None:
+        # By repr, so that "1" and 1 look different.
         super().__init__(f"{subject} must {rule}: got {value!r}." + (f" {hint}" if hint else ""))
 
 

@@ -66,6 +66,7 @@ class Call(Record):
         """Whether the answer passed every validator; ``None`` where none looked, or none could
         tell.
         """
+        # No answer is no pass, whatever the validators would have said.
         if self.error is not None:
             return False
         verdicts = [check.passed for check in self.checks if check.passed is not None]
@@ -134,6 +135,7 @@ class DecisionEvent:
         if not 0.0 < self.propensity <= 1.0:
             rule = "be in (0, 1]: the probability of the route taken"
             raise InvalidValueError("propensity", self.propensity, rule=rule)
+        # A local time says nothing beside events of other machines.
         if self.time.tzinfo is None:
             raise InvalidValueError("time", self.time.isoformat(), rule="have a time zone")
 
@@ -151,8 +153,9 @@ class DecisionEvent:
             for call in self.calls
             if call.role != "shadow" and (call.error is None or call.cost_usd is not None)
         ]
-        known = [cost for cost in costs if cost is not None]
-        return math.fsum(known) if known and len(known) == len(costs) else None
+        if not costs or None in costs:
+            return None
+        return math.fsum(cost or 0.0 for cost in costs)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -205,6 +208,7 @@ def _call_of(form: Mapping[str, Any]) -> Call:
 
 
 def _values_of(kind: type, form: Mapping[str, Any]) -> dict[str, Any]:
+    # Fields of a newer writer are passed over; see above.
     return {field.name: form[field.name] for field in fields(kind) if field.name in form}
 
 

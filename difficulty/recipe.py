@@ -51,6 +51,7 @@ class SplitSettings(Form):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # Shares such as 0.7, 0.2 and 0.1 do not add up to 1 exactly.
         if abs(sum(self.fractions) - 1.0) > 1e-9:
             shares = ", ".join(f"{share:g}" for share in self.fractions)
             raise FieldError(f"must have fit, calibration and test add up to 1: got {shares}")
@@ -197,8 +198,10 @@ class FeatureSettings(Form):
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form; an empty ``extra`` is left out, as recipes never had it before."""
-        form = super().as_dict(without=without)
-        return form if self.extra else {name: form[name] for name in form if name != "extra"}
+        settings = super().as_dict(without=without)
+        if not self.extra:
+            settings.pop("extra", None)
+        return settings
 
 
 @dataclass(frozen=True, kw_only=True)

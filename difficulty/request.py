@@ -78,6 +78,7 @@ def request_row(form: object, number: int) -> RequestRow:
     if not isinstance(form, dict):
         problem = f"must be a JSON object: got {type(form).__name__}"
         return _unreadable(str(number), number, problem)
+    # An id of 0 is one.
     name = str(number if form.get("id") in (None, "") else form["id"])
     messages = form.get("prompt") if form.get("messages") is None else form["messages"]
     if not isinstance(messages, str | list):
@@ -103,10 +104,10 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _row(line: bytes, number: int) -> RequestRow:
     try:
-        form = json.loads(line)
+        content = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
         return _unreadable(str(number), number, f"must be a JSON object: {error}")
-    return request_row(form, number)
+    return request_row(content, number)
 
 
 def _unreadable(name: str, number: int, problem: str) -> RequestRow:

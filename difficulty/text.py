@@ -87,6 +87,7 @@ class TextView:
         total = len(text)
         if total <= self.max_chars:
             return View(text, total)
+        # Head and tail: requests put the task at one end and the question at the other.
         half = self.max_chars // 2
         return View(f"{text[:half]}\n{text[total - half :]}", total, truncated=True)
 
@@ -95,6 +96,7 @@ def render(messages: Sequence[Mapping[str, Any]]) -> str:
     """Return the joined text of a conversation (steps 1 to 3)."""
     if len(messages) == 1:
         return message_text(messages[0])
+    # Messages without text leave no empty line.
     return "\n".join(text for message in messages if (text := message_text(message)))
 
 

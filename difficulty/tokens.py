@@ -30,20 +30,19 @@ from tokenizers.models import WordPiece
 IntArray = NDArray[np.int64]
 
 _WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
+# Other scripts are cut at white space alone: a piece with any such letter is one whole. Looked
+# for where a piece begins and nowhere else, or a long piece without one would be read again from
+# each of its characters.
 _MIXED = re.compile(
     r"(?<![^ \t\n\r])[^ \t\n\r]*[^\x00-\x7f][^ \t\n\r]*|[0-9A-Za-z]+|[!-/:-@\[-`{-~]"
 )
-"""Other scripts are cut at white space alone: a piece with any such letter is one whole. Looked for
-where a piece begins and nowhere else, or a long piece without one would be read again from each of
-its characters."""
+# The tokenizer drops these, and so joins what stands beside them.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-"""The tokenizer drops these, and so joins what stands beside them."""
 _MOST_WORDS = 50_000
 _LONGEST_WORD = 40
+# A text with more new pieces of other scripts than this is quicker through the tokenizer as a
+# whole.
 _MOST_ASKED = 4
-"""A text with more new pieces of other scripts than this is quicker through the tokenizer as a
-whole.
-"""
 
 
 class TokenIds(NamedTuple):

@@ -11,8 +11,7 @@ from difficulty.bundle.policy import (
     Manifest,
     Policy,
 )
-from difficulty.bundle.store import Bundle, read_bundle, write_bundle
-from difficulty.bundle.trust import Trust, load_trust
+from difficulty.bundle.store import Bundle, Trust, load_trust, read_bundle, write_bundle
 from difficulty.route import ValidatorRule
 
 __all__ = [

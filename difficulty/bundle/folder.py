@@ -26,7 +26,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name, checked
+from difficulty.bundle.registry import (
+    CHALLENGER,
+    CHAMPION,
+    Version,
+    check_name,
+    checked,
+    figure_tags,
+    no_champion_before,
+    no_version,
+)
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
 from difficulty.errors import PromotedMeanwhileError, RegistryError
 from difficulty.form import Form
@@ -48,7 +57,7 @@ def locked(path: Path, *, wait_s: float = _WAIT_S) -> Iterator[None]:
     RegistryError
         If another process holds it for longer than ``wait_s`` seconds.
     """
-    import fcntl  # POSIX
+    import fcntl  # here, for it is POSIX alone and reading needs no lock
 
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -99,10 +108,10 @@ class Journal(Form):
     @property
     def versions(self) -> dict[int, Version]:
         """Every version by its number."""
-        found: dict[int, Version] = {}
+        versions: dict[int, Version] = {}
         for event in self.events:
-            if event.event == "published" and event.version not in found:
-                found[event.version] = Version(
+            if event.event == "published" and event.version not in versions:
+                versions[event.version] = Version(
                     name=self.name,
                     number=event.version,
                     bundle=event.bundle,
@@ -110,13 +119,11 @@ class Journal(Form):
                     published=event.at,
                     tags=event.tags,
                 )
-        return found
+        return versions
 
     @property
     def champions(self) -> list[int]:
-        """Champions so far, those that were rolled back left out; the last one is the present
-        one.
-        """
+        """Champions so far without those that were rolled back, the present one last."""
         line: list[int] = []
         for event in self.events:
             if event.event == "promoted":
@@ -129,12 +136,8 @@ class Journal(Form):
     def aliases(self) -> dict[str, int]:
         """Number of the version that each alias names."""
         published = [event.version for event in self.events if event.event == "published"]
-        found = {CHALLENGER: published[-1]} if published else {}
-        return found | ({CHAMPION: self.champions[-1]} if self.champions else {})
-
-    def with_event(self, event: Event) -> Journal:
-        """Return the journal with one more change."""
-        return replace(self, events=(*self.events, event))
+        lines = {CHALLENGER: published, CHAMPION: self.champions}
+        return {alias: line[-1] for alias, line in lines.items() if line}
 
 
 class FolderRegistry:
@@ -156,40 +159,29 @@ class FolderRegistry:
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
         home = self.folder / check_name("name", name)
         (home / "bundles").mkdir(parents=True, exist_ok=True)
-        with self._changing(name) as journal:
-            known = {version.digest: number for number, version in journal.versions.items()}
-            number = known.get(bundle.digest, len(known) + 1)
-            if bundle.digest not in known:
-                _keep(bundle, home / "bundles")
-            figures = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
-            event = _event(
+        with self._lock(name) as journal:
+            numbers = {version.digest: number for number, version in journal.versions.items()}
+            number = numbers.get(bundle.digest, len(numbers) + 1)
+            if bundle.digest not in numbers:
+                _copy_in(bundle, home / "bundles")
+            journal = self._write(
+                journal,
                 "published",
                 number,
                 bundle=bundle.label,
                 digest=bundle.digest,
-                tags={**tags, **figures},
+                tags={**tags, **figure_tags(metrics)},
             )
-            journal = journal.with_event(event)
-            self._write(journal)
         return journal.versions[number]
 
     def find(self, name: str, reference: str) -> Version:
-        """Return the version that an alias or a number names.
-
-        Raises
-        ------
-        RegistryError
-            If there is none.
-        """
+        """Return the version that an alias or a number names."""
         journal = self._read(name)
         versions, aliases = journal.versions, journal.aliases
         number = aliases.get(reference) or (int(reference) if reference.isdecimal() else 0)
         if number in versions:
             return versions[number]
-        known = ", ".join([*sorted(aliases), *map(str, versions)])
-        raise RegistryError(
-            f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}."
-        )
+        raise no_version(name, reference, [*sorted(aliases), *versions])
 
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
@@ -208,19 +200,13 @@ class FolderRegistry:
     def promote(
         self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
     ) -> None:
-        """Make a version the champion, if ``replacing`` still is.
-
-        Raises
-        ------
-        PromotedMeanwhileError
-            If another version is the champion by now.
-        """
+        """Make a version the champion, if ``replacing`` still is."""
         expected = replacing.number if replacing else None
-        with self._changing(version.name) as journal:
-            found = journal.aliases.get(CHAMPION)
-            if found != expected:
-                raise PromotedMeanwhileError(version.name, expected=expected, found=found)
-            self._write(journal.with_event(_event("promoted", version.number, tags=dict(notes))))
+        with self._lock(version.name) as journal:
+            champion = journal.aliases.get(CHAMPION)
+            if champion != expected:
+                raise PromotedMeanwhileError(version.name, expected=expected, found=champion)
+            self._write(journal, "promoted", version.number, tags=dict(notes))
 
     def previous(self, name: str) -> Version | None:
         """Return the champion before the present one."""
@@ -228,20 +214,12 @@ class FolderRegistry:
         return journal.versions[journal.champions[-2]] if len(journal.champions) > 1 else None
 
     def roll_back(self, name: str) -> tuple[Version, Version]:
-        """Make the champion before the present one the champion again.
-
-        Raises
-        ------
-        RegistryError
-            If there is none.
-        """
-        with self._changing(name) as journal:
+        """Make the champion before the present one the champion again."""
+        with self._lock(name) as journal:
             if len(journal.champions) < 2:
-                raise RegistryError(
-                    f"{name!r} has no champion before the present one. Promote a version instead."
-                )
+                raise no_champion_before(name)
             before, left = journal.champions[-2:]
-            self._write(journal.with_event(_event("rolled back", before)))
+            self._write(journal, "rolled back", before)
         return journal.versions[left], journal.versions[before]
 
     def path(self, version: Version) -> Path:
@@ -249,64 +227,61 @@ class FolderRegistry:
         return self.folder / version.name / "bundles" / _folder_name(version.bundle, version.digest)
 
     @contextmanager
-    def _changing(self, name: str) -> Iterator[Journal]:
+    def _lock(self, name: str) -> Iterator[Journal]:
         """Hold the lock of a name, and give its journal as it is then."""
         home = self.folder / check_name("name", name)
         if not home.is_dir():
-            raise self._unknown(name)
+            raise self._no_bundle(name)
         with locked(home / "lock"):
             yield self._read(name) if (home / "journal.json").exists() else Journal(name=name)
 
     def _read(self, name: str) -> Journal:
         path = self.folder / check_name("name", name) / "journal.json"
         try:
-            form = json.loads(path.read_bytes())
+            return _parse(json.loads(path.read_bytes()), path)
         except FileNotFoundError:
-            raise self._unknown(name) from None
+            raise self._no_bundle(name) from None
         except ValueError as error:
             raise RegistryError(
                 f"{str(path)!r} is not valid JSON ({error}). Restore it from a copy."
             ) from error
-        return _parsed(form, path)
 
-    def _unknown(self, name: str) -> RegistryError:
-        known = sorted(path.parent.name for path in self.folder.glob("*/journal.json"))
+    def _no_bundle(self, name: str) -> RegistryError:
+        names = sorted(path.parent.name for path in self.folder.glob("*/journal.json"))
         return RegistryError(
             f"no bundle {name!r} in registry {str(self.folder)!r}. Known:"
-            f" {', '.join(known) or 'none'}."
+            f" {', '.join(names) or 'none'}."
         )
 
-    def _write(self, journal: Journal) -> None:
+    def _write(self, journal: Journal, kind: _Kind, version: int, **more: Any) -> Journal:
+        """Return the journal with one more change, written; its lock is held."""
+        event = Event(at=datetime.now(UTC), event=kind, version=version, **more)
+        journal = replace(journal, events=(*journal.events, event))
         with whole_file(self.folder / journal.name / "journal.json", durable=True) as file:
             json.dump(journal.as_dict(), file, indent=1, ensure_ascii=False)
             file.write("\n")
+        return journal
 
 
-def _parsed(form: Any, path: Path) -> Journal:
-    found = form.get("format") if isinstance(form, dict) else None
-    if isinstance(found, int) and found > JOURNAL_FORMAT:
+def _parse(content: Any, path: Path) -> Journal:
+    number = content.get("format") if isinstance(content, dict) else None
+    if isinstance(number, int) and number > JOURNAL_FORMAT:
         raise RegistryError(
-            f"journal format {found} is newer than this version reads (1 to {JOURNAL_FORMAT})."
+            f"journal format {number} is newer than this version reads (1 to {JOURNAL_FORMAT})."
             " Upgrade difficulty."
         )
     advice = "Restore it from a copy."
-    return Journal.parse_from(repr(str(path)), form, error=RegistryError, advice=advice)
-
-
-def _event(event: _Kind, version: int, **more: Any) -> Event:
-    return Event(at=datetime.now(UTC), event=event, version=version, **more)
+    return Journal.parse_from(repr(str(path)), content, error=RegistryError, advice=advice)
 
 
 def _folder_name(bundle: str, digest: str) -> str:
     return f"{bundle.replace(os.sep, '_')}-{digest[:12]}"
 
 
-def _keep(bundle: Bundle, folder: Path) -> None:
-    """Write a bundle to where it will stay; the lock is held, so whatever is unfinished there was
-    left by a process that is gone.
-    """
-    for left in folder.glob(".*"):
+def _copy_in(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle to where it will stay; the lock is held."""
+    for left in folder.glob(".*"):  # unfinished, by a process that is gone: it would hold the lock
         shutil.rmtree(left, ignore_errors=True)
-    kept = folder / _folder_name(bundle.label, bundle.digest)
-    if not kept.exists():
-        copy_bundle(bundle, kept)
+    place = folder / _folder_name(bundle.label, bundle.digest)
+    if not place.exists():  # it does where a process was killed before it wrote the journal
+        copy_bundle(bundle, place)

@@ -18,19 +18,13 @@ class Fallback(Form):
 
     on_validation_failure: bool = True
     on_call_failure: bool = True
-    """Whether the frontier model is called when the cheap one times out, is rate-limited or
-    fails.
-    """
+    """Whether the frontier model is called when a call of the cheap one fails or times out."""
     validators: tuple[ValidatorRule, ...] = ()
     """What an answer has to pass; without any, no answer fails."""
     streaming: Literal["pass", "buffer"] = "pass"
-    """Streamed cheap answers: ``pass`` sends them on as they come, unchecked; ``buffer`` holds them
-    back until they are checked.
-    """
+    """Streamed cheap answers: sent on unchecked, or held back until they are checked."""
     catch_rate: Share | None = None
-    """Share of the cheap model's failures that validation catches, as expected figures reckon with
-    it. ``None``: not known.
-    """
+    """Share of the cheap model's failures that validation catches; ``None``: unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +34,7 @@ class Exploration(Form):
     epsilon: Annotated[float, between(0, 0.5)] = 0.0
     """Probability with which a scored request takes the other route."""
     shadow: Share = 0.0
-    """Share of the requests that are also sent to the other model, outside the request's time;
-    nobody sees that answer.
-    """
+    """Share of the requests that also go to the other model; nobody sees that answer."""
     seed: Annotated[int, at_least(0)] = 0
     """Chance is a hash of this and of the request's id."""
 
@@ -85,22 +77,16 @@ class CutOffs(Form):
 
 @dataclass(frozen=True, kw_only=True)
 class Early(Form):
-    """Early exit: ``early.onnx`` decides the requests whose early score is outside the cut-offs,
-    the scorer all others.
-    """
+    """Early exit: ``early.onnx`` decides outside the cut-offs, the scorer between them."""
 
     threshold: Share
     """The threshold that the cut-offs were chosen for; with any other they do not count."""
     budget: Share
-    """Most decisions that may differ from the scorer's, as a share of the requests that need a
-    score.
-    """
+    """Share of the requests that need a score whose decision may differ from the scorer's."""
     confidence: Share
     """How sure it is that the budget is kept, on traffic like that of the choice."""
     with_task: CutOffs | None = None
-    """For requests that come with a task that the scorer knows; ``None``: the scorer decides them
-    all.
-    """
+    """For requests with a task that the scorer knows; ``None``: the scorer decides them."""
     without_task: CutOffs | None = None
     """For all others."""
 
@@ -121,9 +107,7 @@ class Policy(Form):
     cheap_model: Annotated[str, non_empty]
     frontier_model: Annotated[str, non_empty]
     max_cheap_tokens: Annotated[int, at_least(0)] = 256
-    """Easy tasks shorter than this are sent to the cheap model without scoring; 0 switches that
-    off.
-    """
+    """Easy tasks shorter than this go to the cheap model unscored; 0 switches that off."""
     easy_tasks: tuple[str, ...] = ()
     hard_tasks: tuple[str, ...] = ()
     threshold: Share
@@ -188,9 +172,7 @@ class Manifest(Form):
     max_chars: Annotated[int, at_least(2)]
     max_tokens: Annotated[int, at_least(1)]
     task_ids: dict[str, int] = field(default_factory=dict)
-    """Id that stands before the text's where the request's task is known; not counted in
-    ``max_tokens``.
-    """
+    """Ids that stand before the text's for tasks; not counted in ``max_tokens``."""
     score_tolerance: Annotated[float, above(0)]
     """How far another runtime's scores may be from ``golden.jsonl``."""
     cheap_model: str | None = None
@@ -208,6 +190,7 @@ class Manifest(Form):
 
 def seal(content: bytes) -> bytes:
     """Put its own hash into the bytes of a manifest whose ``sha256`` is ``UNSEALED``."""
+    # The last one: it is the manifest's last field, and 64 zeros may stand elsewhere too.
     before, _, after = content.rpartition(UNSEALED.encode())
     return before + sha256(content).hexdigest().encode() + after
 

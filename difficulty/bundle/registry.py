@@ -10,7 +10,7 @@ calibration and thresholds. Another store is a class with these methods and one 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -62,7 +62,13 @@ class Registry(Protocol):
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
 
     def find(self, name: str, reference: str) -> Version:
-        """Return the version that an alias or a number names."""
+        """Return the version that an alias or a number names.
+
+        Raises
+        ------
+        RegistryError
+            If there is none.
+        """
 
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
@@ -76,7 +82,13 @@ class Registry(Protocol):
     def promote(
         self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
     ) -> None:
-        """Make a version the champion, if ``replacing`` still is."""
+        """Make a version the champion, if ``replacing`` still is.
+
+        Raises
+        ------
+        PromotedMeanwhileError
+            If another version is the champion by now.
+        """
 
     def previous(self, name: str) -> Version | None:
         """Return the champion before the present one."""
@@ -84,6 +96,11 @@ class Registry(Protocol):
     def roll_back(self, name: str) -> tuple[Version, Version]:
         """Make the champion before the present one the champion again; return the one that was left
         and the one that is back.
+
+        Raises
+        ------
+        RegistryError
+            If there is none.
         """
 
 
@@ -99,33 +116,27 @@ def open_registry(address: str) -> Registry:
         If the address has a scheme that no registry knows.
     """
     parts = urlsplit(address)
-    scheme = parts.scheme.partition("+")[0]
+    scheme, place = parts.scheme.partition("+")[0], address
     if len(scheme) <= 1:  # none, or the drive of a path
-        return _opened("file", address)
-    if scheme == "file":
-        return _opened("file", unquote(parts.path))
-    return _opened(scheme, address)
+        scheme = "file"
+    elif scheme == "file":
+        place = unquote(parts.path)
+    return resolve(scheme, REGISTRIES, kind="registry")(place)  # type: ignore[no-any-return]
 
 
 def follow_alias(
-    registry: Registry, name: str, kept: str | Path, *, alias: str = CHAMPION
+    registry: Registry, name: str, cache: str | Path, *, alias: str = CHAMPION
 ) -> Callable[[], Path]:
     """Return what finds the bundle of an alias, for :class:`difficulty.runtime.ReloadingRouter`.
 
-    Parameters
-    ----------
-    registry : Registry
-    name : str
-        Name that the bundle was published under.
-    kept : str or Path
-        Folder where fetched bundles are kept, each under its own name; with the registry out of
-        reach, routers go on with what is loaded.
-    alias : str, default "champion"
+    Fetched bundles stay in the folder ``cache``, each under its own name; with the registry out of
+    reach, routers go on with what is loaded.
     """
 
     def locate() -> Path:
         version = registry.find(name, alias)
-        folder = Path(kept) / f"{name}-{version.number}-{version.digest[:12]}"
+        # The hash is part of the name: a registry made anew begins to count at 1 again.
+        folder = Path(cache) / f"{name}-{version.number}-{version.digest[:12]}"
         return folder if folder.is_dir() else registry.fetch(version, folder)
 
     return locate
@@ -181,6 +192,19 @@ def tags_of(bundle: Bundle) -> dict[str, str]:
     }
 
 
-def _opened(scheme: str, place: str) -> Registry:
-    registry: Registry = resolve(scheme, REGISTRIES, kind="registry")(place)
-    return registry
+def figure_tags(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return a bundle's test figures as tags of its version."""
+    return {f"metric.{name}": f"{value:.6g}" for name, value in metrics.items()}
+
+
+def no_version(name: str, reference: str, listed: Iterable[object]) -> RegistryError:
+    """Return the error that a name has no such version or alias; ``listed`` are those it has."""
+    names = ", ".join(map(str, listed)) or "none"
+    return RegistryError(f"{name!r} has no version or alias {reference!r}. Known: {names}.")
+
+
+def no_champion_before(name: str) -> RegistryError:
+    """Return the error that there is nothing to roll back to."""
+    return RegistryError(
+        f"{name!r} has no champion before the present one. Promote a version instead."
+    )

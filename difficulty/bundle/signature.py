@@ -24,8 +24,7 @@ from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from difficulty.bundle.store import SIGNATURE, Bundle, read_bundle
-from difficulty.bundle.trust import Trust
+from difficulty.bundle.store import SIGNATURE, Bundle, Trust, read_bundle
 from difficulty.errors import MissingExtraError, SignatureError, SigningKeyError
 from difficulty.storage import move_into_place, scratch_beside
 
@@ -37,9 +36,7 @@ class Signer(NamedTuple):
     """Who signed."""
 
     fingerprint: str
-    """sha256 of the public key as a PEM file, or of the signing certificate as DER; hexadecimal
-    digits.
-    """
+    """sha256, in hexadecimal digits: of the public key as PEM, or the certificate as DER."""
     subject: str | None = None
     """Subject of the signing certificate, as ``CN=release,O=Example``; ``None`` for a bare key."""
 
@@ -88,18 +85,18 @@ def opened(key: SigningKey) -> SigningKey:
     """Return a key that was tried and asks for no password again: to find out before long work that
     it cannot be used.
     """
-    password = (
-        key.ask_password() if key.ask_password and _is_encrypted(_content(key.private_key)) else ""
-    )
+    password = ""
+    if key.ask_password and _is_encrypted(_read_key(key.private_key)):
+        password = key.ask_password()
     tried = replaced(key, ask_password=lambda: password)
-    with _usable_key(tried):
+    with _unlock(tried):
         return tried
 
 
 def sign_folder(folder: Path, key: SigningKey) -> Signer:
     """Sign a folder that is known to hold a whole bundle."""
-    model_signing = _model_signing()
-    with scratch_beside(folder) as scratch, _usable_key(key) as private_key:
+    model_signing = _import_model_signing()
+    with scratch_beside(folder) as scratch, _unlock(key) as private_key:
         config = model_signing.signing.Config()
         try:
             if key.certificate is None:
@@ -122,20 +119,13 @@ def sign_folder(folder: Path, key: SigningKey) -> Signer:
         )
         signature = scratch / SIGNATURE
         config.sign(folder, signature)
-        signer = _statement(signature.read_bytes()).signer
+        signer = _read_statement(signature.read_bytes()).signer
         move_into_place(signature, folder / SIGNATURE, durable=True)
     return signer
 
 
 def verify_signature(bundle: Bundle, trust: Trust) -> Signer:
     """Return who signed a bundle that was read.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        As :func:`difficulty.bundle.read_bundle` gives it.
-    trust : Trust
-        Whose signatures are accepted.
 
     Raises
     ------
@@ -152,10 +142,11 @@ def verify_signature(bundle: Bundle, trust: Trust) -> Signer:
             f"bundle {bundle.label} has no file {SIGNATURE}, and one is required. Sign it with"
             " 'difficulty sign'."
         )
-    model_signing = _model_signing()
-    statement = _statement(bundle.signature)
-    config = _verifier(model_signing, statement.signer, trust)
+    model_signing = _import_model_signing()
+    statement = _read_statement(bundle.signature)
+    config = _build_verifier(model_signing, statement.signer, trust)
     with tempfile.TemporaryDirectory() as scratch:
+        # What was read, not what lies there now.
         (file := Path(scratch) / SIGNATURE).write_bytes(bundle.signature)
         try:
             config.verify(bundle.path, file)
@@ -173,86 +164,72 @@ def verify_signature(bundle: Bundle, trust: Trust) -> Signer:
 
 def claimed_signer(bundle: Bundle) -> Signer | None:
     """Return who the signature says it is by; nothing is checked. ``None`` without a signature."""
-    return None if bundle.signature is None else _statement(bundle.signature).signer
+    return None if bundle.signature is None else _read_statement(bundle.signature).signer
 
 
 class _Statement(NamedTuple):
     """What a signature file says."""
 
     signer: Signer
-    name: str
-    """Name of the folder when it was signed."""
+    name: str  # name of the folder when it was signed.
     hashes: Mapping[str, str]
 
 
-def _statement(signature: bytes) -> _Statement:
+def _read_statement(signature: bytes) -> _Statement:
     """Read a signature file without checking it."""
     try:
-        form = json.loads(signature)
-        said = json.loads(_from_base64(form["dsseEnvelope"]["payload"]))
-        resources = said["predicate"]["resources"]
+        envelope = json.loads(signature)
+        statement = json.loads(_decode(envelope["dsseEnvelope"]["payload"]))
+        resources = statement["predicate"]["resources"]
         if any(item["algorithm"] != "sha256" for item in resources):
             raise ValueError("hashes must be sha256 of whole files")
         hashes = {str(item["name"]): str(item["digest"]) for item in resources}
-        return _Statement(
-            _signer(form["verificationMaterial"]), str(said["subject"][0]["name"]), hashes
-        )
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-    ) as error:  # whatever may be wrong with bytes that anyone may have written
+        signer = _read_signer(envelope["verificationMaterial"])
+        return _Statement(signer, str(statement["subject"][0]["name"]), hashes)
+    # Whatever may be wrong with bytes that anyone may have written.
+    except (ValueError, LookupError, TypeError) as error:
         raise SignatureError(
             f"bundle file {SIGNATURE} is no signature of a model ({error!r:.120}). Sign the bundle"
             " again."
         ) from error
 
 
-def _signer(material: dict[str, Any]) -> Signer:
+def _read_signer(material: dict[str, Any]) -> Signer:
     if "publicKey" in material:
         return Signer(str(material["publicKey"]["hint"]))
-    der = _from_base64(material["x509CertificateChain"]["certificates"][0]["rawBytes"])
-    subject = _cryptography().x509.load_der_x509_certificate(der).subject.rfc4514_string()
+    der = _decode(material["x509CertificateChain"]["certificates"][0]["rawBytes"])
+    subject = _import_cryptography().x509.load_der_x509_certificate(der).subject.rfc4514_string()
     return Signer(hashlib.sha256(der).hexdigest(), subject)
 
 
-def _from_base64(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
 def _check_files(bundle: Bundle, statement: _Statement) -> None:
     """Refuse files that are not those that were signed, and name one."""
-    found = bundle.hashes
-    wrong = [
-        name
-        for name in {*found, *statement.hashes}
-        if found.get(name) != statement.hashes.get(name)
-    ]
-    wrong.sort(key=lambda name: (name == "manifest.json", name))  # it changes with every other file
+    hashes, signed = bundle.hashes, statement.hashes
+    wrong = [name for name in {*hashes, *signed} if hashes.get(name) != signed.get(name)]
     if not wrong:
         return
-    name, others = wrong[0], f" (nor are {len(wrong) - 1} others)" if len(wrong) > 1 else ""
-    problem = (
-        "is missing"
-        if name not in found
-        else "was not signed"
-        if name not in statement.hashes
-        else "is not what was signed"
-    )
+    # The manifest last: it changes with every other file.
+    name = min(wrong, key=lambda name: (name == "manifest.json", name))
+    others = f" (nor are {len(wrong) - 1} others)" if len(wrong) > 1 else ""
+    problem = "is not what was signed" if name in signed else "was not signed"
+    if name not in hashes:
+        problem = "is missing"
     raise SignatureError(
         f"bundle file {name} {problem}{others}: the signature is that of {statement.name}. Copy the"
         " folder again, or sign it again."
     )
 
 
-def _verifier(model_signing: Any, signer: Signer, trust: Trust) -> Any:
-    """Return what verifies a signature by ``signer``, if ``trust`` holds a key or certificates for
-    it.
-    """
+def _build_verifier(model_signing: Any, signer: Signer, trust: Trust) -> Any:
+    """Return what verifies a signature by ``signer``, if ``trust`` has the means."""
     config = model_signing.verifying.Config()
     if signer.subject is None:
         for path in trust.public_keys:
-            if _fingerprint(path) == signer.fingerprint:
+            if _compute_fingerprint(path) == signer.fingerprint:
                 return config.use_elliptic_key_verifier(public_key=path)
         raise SignatureError(
             f"bundle file {SIGNATURE} is by {signer}, which is none of the trusted keys. Ask who"
@@ -273,9 +250,9 @@ def _verifier(model_signing: Any, signer: Signer, trust: Trust) -> Any:
         ) from error
 
 
-def _fingerprint(path: Path) -> str:
+def _compute_fingerprint(path: Path) -> str:
     """Return the hash that model_signing names a public key by: that of its PEM file."""
-    serialization = _cryptography().serialization
+    serialization = _import_cryptography().serialization
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
     except OSError as error:
@@ -295,12 +272,10 @@ def _fingerprint(path: Path) -> str:
 
 
 @contextmanager
-def _usable_key(key: SigningKey) -> Iterator[Path]:
-    """Give the path of a private key that opens without a password; one that was decrypted goes
-    through a pipe, never to the disk.
-    """
-    path, serialization = key.private_key, _cryptography().serialization
-    content = _content(path)
+def _unlock(key: SigningKey) -> Iterator[Path]:
+    """Give the path of a key that needs no password; a decrypted one never is on disk."""
+    path, serialization = key.private_key, _import_cryptography().serialization
+    content = _read_key(path)
     encrypted = _is_encrypted(content)
     password = key.ask_password().encode() if encrypted and key.ask_password else None
     try:
@@ -332,7 +307,7 @@ def _usable_key(key: SigningKey) -> Iterator[Path]:
         os.close(reading)
 
 
-def _content(path: Path) -> bytes:
+def _read_key(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -354,7 +329,7 @@ def _check_curve(key: Any, subject: str) -> None:
         )
 
 
-def _model_signing() -> Any:
+def _import_model_signing() -> Any:
     try:
         import model_signing
     except ImportError as error:
@@ -367,7 +342,7 @@ class _Cryptography(NamedTuple):
     serialization: Any
 
 
-def _cryptography() -> _Cryptography:
+def _import_cryptography() -> _Cryptography:
     try:
         from cryptography import x509
         from cryptography.hazmat.primitives import serialization

@@ -1,5 +1,5 @@
-"""Writing a bundle in one step and reading it with every check done before anything is built from
-it.
+"""Writing a bundle in one step, and reading it with every check done before anything is built from
+it: whole, and where that is asked for, signed by somebody whom the deployment trusts.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from difficulty.bundle.policy import (
     is_sealed,
     seal,
 )
-from difficulty.errors import BundleError, BundleNotFoundError
-from difficulty.form import Form
+from difficulty.errors import BundleError, BundleNotFoundError, FieldError
+from difficulty.form import Form, read_toml
 from difficulty.storage import whole_folder
 from difficulty.text import TEXT_VIEWS
 
@@ -51,9 +51,7 @@ class Bundle:
     """Content of every file but the manifest and the signature, by name."""
     manifest_bytes: bytes
     signature: bytes | None = None
-    """Content of the file ``signature``; reading does not check it, see
-    :func:`difficulty.bundle.signature.verify_signature`.
-    """
+    """Content of the file ``signature``; reading does not check it."""
 
     @property
     def label(self) -> str:
@@ -74,9 +72,7 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """One hash of the whole folder, signature included: two bundles with the same digest are
-        equal byte for byte.
-        """
+        """One hash of the whole folder, signature included."""
         signature = "" if self.signature is None else _sha256(self.signature)
         return _sha256(f"{_sha256(self.manifest_bytes)} {signature}".encode())
 
@@ -107,16 +103,14 @@ def write_bundle(
         If the folder exists, a required file is missing, or a field is wrong.
     """
     if folder.exists():
-        raise BundleError(
-            f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose a new"
-            " version."
-        )
+        raise _exists(folder, "choose a new version")
     missing = sorted({*REQUIRED_FILES} - {*files})
     if missing:
         raise BundleError(
             f"a bundle needs the files {', '.join(REQUIRED_FILES)}: got none of"
             f" {', '.join(missing)}."
         )
+    # Sorted, so that equal contents make equal manifests.
     entries = {
         name: FileEntry(sha256=_sha256(content), bytes=len(content))
         for name, content in sorted(files.items())
@@ -140,12 +134,15 @@ def copy_bundle(bundle: Bundle, folder: Path) -> None:
         If the folder exists.
     """
     if folder.exists():
-        raise BundleError(
-            f"bundle {str(folder)!r} exists already. Bundles are never overwritten: choose another"
-            " folder."
-        )
+        raise _exists(folder, "choose another folder")
     with whole_folder(folder, durable=True) as unfinished:
         _write_all(unfinished, bundle.contents)
+
+
+def _exists(folder: Path, advice: str) -> BundleError:
+    return BundleError(
+        f"bundle {str(folder)!r} exists already. Bundles are never overwritten: {advice}."
+    )
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -171,6 +168,7 @@ def read_bundle(folder: Path) -> Bundle:
     _check_names({path.name for path in folder.iterdir()}, manifest)
     files = {name: _read_checked(folder / name, entry) for name, entry in manifest.files.items()}
     policy = _parse_json(Policy, files["policy.json"], "policy.json")
+    # Policies can be written by hand: what they ask for has to be there.
     if policy.min_familiarity > 0 and "familiarity" not in manifest.outputs:
         raise BundleError(
             "policy.json asks for a min_familiarity, but this scorer has no familiarity output. Set"
@@ -186,20 +184,81 @@ def read_bundle(folder: Path) -> Bundle:
     )
 
 
+def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
+    """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
+
+    Raises
+    ------
+    BundleError
+        If either check fails; ``SignatureError`` if it is the signature's.
+    """
+    bundle = read_bundle(folder)
+    if trust is not None:
+        # Here, so that only those who ask for a signature wait for it.
+        from difficulty.bundle.signature import verify_signature
+
+        verify_signature(bundle, trust)
+    return bundle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust(Form):
+    """Whose signatures a deployment accepts: said where the router runs, never in the bundle. One
+    of the keys must have signed, or a certificate that leads to one of the roots.
+
+    The files are read at every check, so that a key that is replaced or withdrawn counts from the
+    next bundle on.
+    """
+
+    public_keys: tuple[Path, ...] = ()
+    """PEM files of elliptic-curve public keys."""
+    certificates: tuple[Path, ...] = ()
+    """PEM files of root and intermediate certificates that signing certificates must lead to."""
+    subjects: tuple[str, ...] = ()
+    """Subjects of signing certificates, as ``CN=release,O=Example``; empty: any."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.public_keys and not self.certificates:
+            raise FieldError("must name at least one of public_keys and certificates")
+        if self.subjects and not self.certificates:
+            raise FieldError("must hold certificates beside subjects: a key has no subject")
+
+
+def load_trust(path: Path) -> Trust:
+    """Read a trust file (TOML: ``public_keys``, ``certificates``, ``subjects``); its paths count
+    from its own folder.
+
+    Raises
+    ------
+    InvalidValueError
+        If the file is missing or no TOML.
+    FieldError
+        If it names nobody, or holds an unknown key.
+    """
+    trust = Trust.parse_from(path.name, read_toml(path, "trust file"))
+    here = {
+        name: tuple(path.parent / file for file in getattr(trust, name))
+        for name in ("public_keys", "certificates")
+    }
+    return replace(trust, **here)
+
+
 def _read_manifest(content: bytes) -> Manifest:
-    form = _load_json(content, "manifest.json")
-    found = form.get("format") if isinstance(form, dict) else None
-    if isinstance(found, int) and found > BUNDLE_FORMAT:
+    entries = _load_json(content, "manifest.json")
+    number = entries.get("format") if isinstance(entries, dict) else None
+    # The format first: of a newer one, no other check would say what is wrong.
+    if isinstance(number, int) and number > BUNDLE_FORMAT:
         raise BundleError(
-            f"bundle format {found} is newer than this runtime reads (1 to {BUNDLE_FORMAT})."
+            f"bundle format {number} is newer than this runtime reads (1 to {BUNDLE_FORMAT})."
             " Upgrade difficulty or export again."
         )
-    if found != BUNDLE_FORMAT:
+    if number != BUNDLE_FORMAT:
         raise BundleError(
-            f"manifest.json must name the bundle format (1 to {BUNDLE_FORMAT}): got {found!r}. Ship"
-            " the bundle again."
+            f"manifest.json must name the bundle format (1 to {BUNDLE_FORMAT}): got {number!r}."
+            " Ship the bundle again."
         )
-    manifest = _parse(Manifest, form, "manifest.json")
+    manifest = _parse(Manifest, entries, "manifest.json")
     if not is_sealed(content, manifest.sha256):
         raise BundleError(
             "bundle file manifest.json was changed: its hash is not its own. Copy the folder again,"
@@ -213,14 +272,14 @@ def _read_manifest(content: bytes) -> Manifest:
     return manifest
 
 
-def _check_names(found: set[str], manifest: Manifest) -> None:
+def _check_names(names: set[str], manifest: Manifest) -> None:
     listed = {*manifest.files}
-    missing = sorted(({*REQUIRED_FILES} | listed) - found)
+    missing = sorted(({*REQUIRED_FILES} | listed) - names)
     if missing:
         raise BundleError(
             f"bundle file {missing[0]} is missing. Copy the whole folder, or ship it again."
         )
-    unlisted = sorted({*REQUIRED_FILES} - listed) + sorted(found - listed - _UNHASHED)
+    unlisted = sorted({*REQUIRED_FILES} - listed) + sorted(names - listed - _UNHASHED)
     if unlisted:
         raise BundleError(
             f"bundle file {unlisted[0]} is not in the manifest. Remove it, or ship the bundle"
@@ -228,13 +287,15 @@ def _check_names(found: set[str], manifest: Manifest) -> None:
         )
 
 
-def _read_checked(path: Path, entry: FileEntry) -> bytes:
+def _read_plain(path: Path, advice: str) -> bytes:
+    """Read a file that is no link: a link may point out of the folder, and change with its aim."""
     if path.is_symlink() or not path.is_file():
-        raise BundleError(
-            f"bundle file {path.name} must be a plain file. Copy the whole folder, or ship it"
-            " again."
-        )
-    content = path.read_bytes()
+        raise BundleError(f"bundle file {path.name} must be a plain file. {advice}")
+    return path.read_bytes()
+
+
+def _read_checked(path: Path, entry: FileEntry) -> bytes:
+    content = _read_plain(path, "Copy the whole folder, or ship it again.")
     if len(content) != entry.bytes or _sha256(content) != entry.sha256:
         raise BundleError(
             f"bundle file {path.name} was changed: its hash is not the manifest's. Copy the folder"
@@ -244,14 +305,9 @@ def _read_checked(path: Path, entry: FileEntry) -> bytes:
 
 
 def _read_signature(path: Path) -> bytes | None:
-    if not path.is_symlink() and not path.exists():
+    if not path.is_symlink() and not path.exists():  # a link to nothing is not nothing
         return None
-    if path.is_symlink() or not path.is_file():
-        raise BundleError(
-            f"bundle file {path.name} must be a plain file. Copy the whole folder, or sign the"
-            " bundle again."
-        )
-    return path.read_bytes()
+    return _read_plain(path, "Copy the whole folder, or sign the bundle again.")
 
 
 def _parse_json(kind: type[_Form], content: bytes, name: str) -> _Form:
@@ -271,8 +327,8 @@ def _parse(kind: type[_Form], content: Any, name: str) -> _Form:
     return kind.parse_from(name, content, error=BundleError, advice="Ship the bundle again.")
 
 
-def _json_bytes(form: Form) -> bytes:
-    return (json.dumps(form.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+def _json_bytes(record: Form) -> bytes:
+    return (json.dumps(record.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -22,7 +22,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "ship": "ship",
     "thresholds": "thresholds",
-    "economics": "economics",
+    "economics": "evaluate",
     "sign": "signing",
     "verify": "signing",
     "publish": "publishing",
@@ -52,6 +52,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_common)
     for name, place in COMMANDS.items():
+        # Every module is imported for the help; what costs time is imported in the functions.
         module = import_module(f"difficulty.cli.{place}")
         app.command(name)(getattr(module, name.replace("-", "_")))
     return app
@@ -64,26 +65,23 @@ def main() -> None:
         format="%(message)s",
         handlers=[RichHandler(console=err, show_path=False, show_time=False)],
     )
-    logging.getLogger("difficulty.runtime").setLevel(
-        logging.ERROR
-    )  # rows that cannot be scored are in the output, with their errors
+    # Rows that cannot be scored are in the output, with their errors.
+    logging.getLogger("difficulty.runtime").setLevel(logging.ERROR)
     try:
         build_app()()  # usage errors and typer.Exit become exit codes in here
     except DifficultyError as error:
         _stop(str(error), code=error.exit_code)
     except ModuleNotFoundError as error:
+        # An extra that is not installed; of our own modules it would be a bug.
         package = (error.name or "").partition(".")[0]
         if package in ("", "difficulty"):
             raise
         _stop(str(MissingExtraError("this command", package=package, extra="train")), code=2)
     except OSError as error:
-        _stop(
-            f"{error.filename or 'a file'}: {error.strerror or error}. Check the path and its"
-            " permissions.",
-            code=2,
-        )
+        what = f"{error.filename or 'a file'}: {error.strerror or error}"
+        _stop(f"{what}. Check the path and its permissions.", code=2)
     except SystemExit as stopped:
-        if stopped.code == _INTERRUPTED:
+        if stopped.code == _INTERRUPTED:  # Ctrl-C: scratch folders are gone by now
             err.print("stopped; nothing was written")
         raise
 

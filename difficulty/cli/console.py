@@ -1,9 +1,9 @@
-"""What commands share: the two consoles, JSON output, and how errors become exit codes."""
+"""What commands share: the two consoles, output for machines and people, and options."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,12 +12,25 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+# Nothing is wrapped or coloured by guess: paths and ids are to be copied, and piped.
 out = Console(highlight=False, emoji=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
+TABLE_WIDTH = 120
+"""Of wide tables, also where no terminal says how wide it is: wrapped names cannot be copied, and
+wrapped intervals not compared.
+"""
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 OutPath = Annotated[Path, typer.Option("--out", "-o", help="Where to write.", show_default=False)]
-
+RowsPath = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output."),
+]
+InputPath = Annotated[
+    Path | None,
+    typer.Option("--input", help="JSON lines with messages or prompt; - for standard input."),
+]
 CachePath = Annotated[
     Path,
     typer.Option(
@@ -27,44 +40,76 @@ CachePath = Annotated[
         help="Where converted encoders and embeddings are kept.",
     ),
 ]
+BundlePath = Annotated[Path, typer.Argument(help="Bundle folder.")]
+TrafficPath = Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")]
+PricesPath = Annotated[Path | None, typer.Option(help="Price list (TOML), for the expected cost.")]
+KeyPath = Annotated[
+    Path | None, typer.Option(help="Sign with this private key (PEM), as 'difficulty sign' does.")
+]
+RequestText = Annotated[str | None, typer.Argument(help="A request.")]
+Draws = Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
+
+OBJECTIVE_HELP = (
+    "share=X, cost=USD: at most, of the requests, for 1,000 of them; quality=X, mean_quality=X: at"
+    " least, of the gap, of all answers; utility=USD: a right answer is worth that; risk=X,"
+    " missed=X: at most, of the kept requests, with confidence 1 - delta (0.1, or risk=X,delta=D)."
+)
+PER_TASK_HELP = (
+    "Meet the objective in each task, each with its own threshold; rare tasks borrow from the"
+    " whole."
+)
+CATCH_RATE_HELP = (
+    "Share of the cheap model's failures that your validation catches; quality, risk and cost then"
+    " reckon with the fallback."
+)
 
 
-def print_json(form: Any) -> None:
-    """Print one JSON object, in ASCII: it passes through every terminal, and lone surrogates
-    survive.
-    """
-    out.print(json.dumps(form, default=str), markup=False)
+def say(text: str, *, end: str = "\n") -> None:
+    """Print text as it is: names and paths may hold what rich takes for markup."""
+    out.print(text, markup=False, end=end)
+
+
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    err.print(f"warning: {text}", markup=False)
+
+
+def print_json(content: Any) -> None:
+    """Print JSON, in ASCII: it passes through every terminal, and lone surrogates survive."""
+    say(json.dumps(content, default=str))
+
+
+def print_result(content: Mapping[str, Any], text: str, *, json: bool) -> None:
+    """Print what a command did, for machines or for people."""
+    print_json(content) if json else say(text)
 
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """Show what is being done, with a spinner and the time, on standard error; nothing where that
-    is no terminal.
-    """
-    if not err.is_terminal:
-        yield lambda _: None
-        return
-    with _progress() as progress:
-        task = progress.add_task("starting")
-        yield lambda text: progress.update(task, description=text)
+    """Show what is being done, with a spinner and the time, where there is a terminal."""
+    with _progress() as show:
+        yield show
 
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int], None]]:
-    """Show a running count on standard error; nothing where that is no terminal."""
-    if not err.is_terminal:
+    """Show a running count, where :func:`steps` shows something."""
+    with _progress(what) as show:
+        yield lambda n: show(f"{what}: {n:,}")
+
+
+@contextmanager
+def _progress(first: str = "starting") -> Iterator[Callable[[str], None]]:
+    if not err.is_terminal:  # a log would hold every step of the spinner
         yield lambda _: None
         return
-    with _progress() as progress:
-        task = progress.add_task(what)
-        yield lambda n: progress.update(task, description=f"{what}: {n:,}")
-
-
-def shown(value: float | None, *, digits: int = 3) -> str:
-    """Return a number for people; unknown is not zero."""
-    return "unknown" if value is None else f"{value:.{digits}f}"
-
-
-def _progress() -> Progress:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    return Progress(*columns, console=err, transient=True)
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(first)
+        yield lambda text: progress.update(task, description=text)
+
+
+def shown(value: float | None) -> str:
+    """Return a number for people; unknown is not zero."""
+    return "unknown" if value is None else f"{value:.3f}"

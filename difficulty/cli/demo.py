@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from difficulty.cli.console import out, steps
+from difficulty.cli.console import out, say, steps
 from difficulty.cli.ingest import print_summary
 from difficulty.cli.scoring import print_decision
 from difficulty.cli.ship import print_parity, print_point
@@ -19,10 +19,8 @@ _REQUESTS = (
     ),
     ("Reply in one sentence: what is a purchase order?", "question answering"),
     (
-        (
-            "Compare three carriers on price, speed and emissions for 14 lanes, state each"
-            " assumption, then write the contract terms."
-        ),
+        "Compare three carriers on price, speed and emissions for 14 lanes, state each assumption,"
+        " then write the contract terms.",
         None,
     ),
     (
@@ -42,6 +40,7 @@ def demo(
 
     Example: difficulty demo -o demo-out
     """
+    # Each step calls the function that the command of that name calls.
     from difficulty.economics import load_price_list
     from difficulty.errors import RunError
     from difficulty.report.console import evaluation_table
@@ -59,68 +58,65 @@ def demo(
         raise RunError(
             f"demo folder {str(out_path)!r} exists already. Remove it, or choose another with -o."
         )
-    recipe, prices = (
-        find_recipe("fast"),
-        load_price_list(shipped_file("data/prices.example.toml"), both_models=True),
-    )
+    recipe = find_recipe("fast")
+    prices = load_price_list(shipped_file("data/prices.example.toml"), both_models=True)
     traffic, run, bundle, report = (
         out_path / name for name in ("traffic.parquet", "run", "sample-1", "report")
     )
 
-    _say(f"difficulty ingest data/sample.jsonl.gz -o {traffic}")
+    _announce(f"ingest data/sample.jsonl.gz -o {traffic}")
     print_summary(ingest([shipped_file("data/sample.jsonl.gz")], traffic))
 
-    _say(f"difficulty train {traffic} -o {run} --no-more-labels --no-unseen-tasks")
-    with steps() as say:
-        encoder = find_encoder(recipe.features)
+    # What takes minutes and a first look does not need is left out: the demo ends within one.
+    _announce(f"train {traffic} -o {run} --no-more-labels --no-unseen-tasks")
+    with steps() as show:
         _, evaluation = train(
             traffic,
             run,
             recipe=recipe,
-            encoder=encoder,
+            encoder=find_encoder(recipe.features),
             more_labels=False,
             unseen_tasks=False,
-            progress=say,
+            progress=show,
         )
     out.print(evaluation_table(evaluation))
 
-    _say(f"difficulty ship {run} -o {bundle} --prices data/prices.example.toml")
-    with steps() as say:
-        shipped = ship(run, bundle, prices=prices.per_token, progress=say)
+    _announce(f"ship {run} -o {bundle} --prices data/prices.example.toml")
+    with steps() as show:
+        shipped = ship(run, bundle, prices=prices.per_token, progress=show)
     print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
 
-    _say(f"difficulty verify {bundle}")
-    out.print(f"{verify(bundle).golden} golden vectors reproduced")
+    _announce(f"verify {bundle}")
+    say(f"{verify(bundle).golden} golden vectors reproduced")
 
-    _say(f"difficulty evaluate {bundle} {traffic} -o {report} --prices data/prices.example.toml")
-    with steps() as say:
-        say("judging")
+    _announce(f"evaluate {bundle} {traffic} -o {report} --prices data/prices.example.toml")
+    with steps() as show:
+        show("judging")
         evaluate_scorer(bundle, traffic, report, prices=prices)
-    out.print(
+    say(
         "judged on the test samples: what the threshold does, what it saves and how sure that is"
         " stands in the report"
     )
 
-    _say(f"difficulty route {bundle} ...")
+    _announce(f"route {bundle} ...")
     rows = [
         RequestRow(str(number), Request(text, task))
         for number, (text, task) in enumerate(_REQUESTS, 1)
     ]
-    for row, decision in zip(rows, route_rows(Router.load(bundle), rows), strict=True):
-        out.print(
-            f"{row.request.messages}"
-            + (f"  [task: {row.request.task}]" if row.request.task else ""),
-            markup=False,
-        )
-        out.print("  ", end="")
+    for (text, task), decision in zip(
+        _REQUESTS, route_rows(Router.load(bundle), rows), strict=True
+    ):
+        say(f"{text}  [task: {task}]" if task else text)
+        say("  ", end="")
         print_decision(decision)
-    out.print(f"\nreport for people: {report / 'report.html'}", markup=False)
-    out.print(
+    say(f"\nreport for people: {report / 'report.html'}")
+    say(
         "The sample is synthetic: its figures say nothing about real models. Next: your own"
         " traffic, see docs/traffic.md."
     )
 
 
-def _say(command: str) -> None:
-    out.print(f"\n$ {command}", style="bold", markup=False)
+def _announce(command: str) -> None:
+    """Print the command that does the same as what follows."""
+    out.print(f"\n$ difficulty {command}", style="bold", markup=False)

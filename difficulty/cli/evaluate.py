@@ -1,29 +1,37 @@
-"""``difficulty evaluate``."""
+"""Whether it is any good and whether it pays: ``difficulty evaluate``, ``difficulty economics``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from difficulty.cli.console import CachePath, JsonFlag, OutPath, out, print_json, steps
+from difficulty.cli.console import (
+    CachePath,
+    Draws,
+    JsonFlag,
+    OutPath,
+    Seed,
+    TrafficPath,
+    out,
+    print_json,
+    say,
+    steps,
+)
 from difficulty.storage import DEFAULT_CACHE
-
-if TYPE_CHECKING:
-    from difficulty.stages.evaluate import Judgement
 
 
 def evaluate(
     scorer: Annotated[Path, typer.Argument(help="Run or bundle folder.")],
-    traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
+    traffic: TrafficPath,
     out_path: OutPath,
     prices: Annotated[
         Path | None,
         typer.Option(help="Price list (TOML), for cost; with ways to host, also whether it pays."),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    draws: Draws = 1000,
+    seed: Seed = 0,
     cache: CachePath = DEFAULT_CACHE,
     strict: Annotated[
         bool,
@@ -50,11 +58,12 @@ def evaluate(
     from difficulty.economics import load_price_list
     from difficulty.evaluation.findings import failing
     from difficulty.metrics import Resampling
+    from difficulty.report.console import evaluation_table
     from difficulty.stages.evaluate import evaluate_scorer
 
     price_list = load_price_list(prices, both_models=True) if prices else None
-    with steps() as say:
-        say("reading")
+    with steps() as show:
+        show("reading")
         result = evaluate_scorer(
             scorer,
             traffic,
@@ -64,27 +73,106 @@ def evaluate(
             resampling=Resampling(draws, seed),
             show_texts=show_texts,
             economics=economics,
-            progress=say,
+            progress=show,
         )
     if json:
-        print_json(
-            {
-                "judged": result.judged,
-                "left_out": result.left_out,
-                "note": result.note,
-                **result.evaluation.as_dict(),
-            }
-        )
+        counts = {"judged": result.judged, "left_out": result.left_out, "note": result.note}
+        print_json(counts | result.evaluation.as_dict())
     else:
-        _print(result, out_path)
+        out.print(f"{result.judged:,} samples judged. {result.note}")
+        out.print(evaluation_table(result.evaluation))
+        say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
+    # After everything is written: a failing check is no reason to lose the report.
     if strict and failing(result.evaluation.findings):
         raise typer.Exit(1)
 
 
-def _print(result: Judgement, out_path: Path) -> None:
-    """Print the tables, and what was written where."""
-    from difficulty.report.console import evaluation_table
+def economics(
+    traffic: Annotated[Path, typer.Option(help="File written by 'difficulty ingest'.")],
+    prices: Annotated[
+        Path, typer.Option(help="Price list (TOML); data/prices.example.toml is one to fill in.")
+    ],
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Bundle whose score says which requests are simplest; default: requests are taken"
+            " at random."
+        ),
+    ] = None,
+    share: Annotated[
+        float,
+        typer.Option(help="Share of the requests to keep on the cheap model, the simplest ones."),
+    ] = 0.3,
+    requests_per_month: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|LOW-HIGH",
+            help="Requests a month. Default: the price list's, else what the timestamps give.",
+        ),
+    ] = None,
+    catch_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the cheap model's failures that validation catches. Default: the"
+            " policy's."
+        ),
+    ] = None,
+    latency_critical: Annotated[
+        bool | None,
+        typer.Option(
+            "--latency-critical/--not-latency-critical",
+            help="Whether no request may wait for a cold start.",
+        ),
+    ] = None,
+    compliance: Annotated[
+        Literal["own-hardware", "own-cloud", "any"] | None,
+        typer.Option(help="Where requests to the cheap model may go."),
+    ] = None,
+    max_quality_loss: Annotated[
+        float | None, typer.Option(help="Fall of the mean quality that is tolerated, in [0, 1].")
+    ] = None,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for economics.json.", show_default=False),
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Say whether routing pays for this team: spend today, savings under four ways to host,
+    break-even, and when it does not pay.
 
-    out.print(f"{result.judged:,} samples judged. {result.note}")
-    out.print(evaluation_table(result.evaluation))
-    out.print(f"wrote {', '.join(str(out_path / name) for name in result.written)}", markup=False)
+    Example: difficulty economics --traffic traffic.parquet --prices prices.toml --bundle
+    bundles/support-1 --requests-per-month 200000-300000
+    """
+    from difficulty.economics import load_price_list
+    from difficulty.economics.conditions import Answers
+    from difficulty.economics.usage import parse_volume
+    from difficulty.metrics import Resampling
+    from difficulty.report.console import economics_table
+    from difficulty.stages.economics import Question, weigh_up, write_economics
+
+    answers = Answers(
+        catch_rate=catch_rate,
+        latency_critical=latency_critical,
+        compliance=compliance,
+        max_quality_loss=max_quality_loss,
+    )
+    volume = parse_volume(requests_per_month) if requests_per_month else None
+    question = Question(
+        share=share, volume=volume, answers=answers, resampling=Resampling(draws, seed)
+    )
+    with steps() as show:
+        show("weighing up")
+        result = weigh_up(traffic, load_price_list(prices), question, bundle_path=bundle)
+    if out_path is not None:
+        out_path.mkdir(parents=True, exist_ok=True)
+        write_economics(result, out_path / "economics.json")
+    if json:
+        print_json(result.as_dict())
+    else:
+        out.print(economics_table(result))
+        if out_path is not None:
+            say(f"wrote {out_path / 'economics.json'}")
+    if result.verdict.answer != "build":  # the answer is no, or not sure
+        raise typer.Exit(1)

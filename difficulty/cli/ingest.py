@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OutPath, counting, err, out, print_json, shown
+from difficulty.cli.console import JsonFlag, OutPath, counting, print_json, say, shown, warn
 
 if TYPE_CHECKING:
     from difficulty.traffic.summary import Summary
-
-
-_MOST_TASKS = 8
+_MOST_TASKS, _MOST_PAIRS = 8, 3  # lines of a summary; the rest is in --json
 _OUTCOMES = {
     "cheap": "cheap_quality",
     "frontier": "frontier_quality",
@@ -28,10 +26,8 @@ def ingest(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            help=(
-                "Files or folders: JSON lines, CSV, Parquet, a saved datasets folder, a decision"
-                " log, RouteLLM's layout."
-            )
+            help="Files or folders: JSON lines, CSV, Parquet, a saved datasets folder, a decision"
+            " log, RouteLLM's layout."
         ),
     ],
     out_path: OutPath,
@@ -41,10 +37,8 @@ def ingest(
     labels: Annotated[
         list[str] | None,
         typer.Option(
-            help=(
-                "Label source of raw columns, repeat to chain: validation, gap:margin=0.1,"
-                " preference, judge:scale=1,10, annotators."
-            )
+            help="Label source of raw columns, repeat to chain: validation, gap:margin=0.1,"
+            " preference, judge:scale=1,10, annotators."
         ),
     ] = None,
     near_duplicates: Annotated[
@@ -74,81 +68,69 @@ def ingest(
         print_json(summary.as_dict())
         return
     print_summary(summary)
-    out.print(f"wrote {out_path}", markup=False)
-    if rejects_path(out_path).exists():
-        out.print(f"rejected rows, with reasons: {rejects_path(out_path)}", markup=False)
+    say(f"wrote {out_path}")
+    if (rejects := rejects_path(out_path)).exists():
+        say(f"rejected rows, with reasons: {rejects}")
 
 
 def print_summary(summary: Summary) -> None:
-    """Print what was read, kept and found."""
-    known = summary.known_outcomes
+    """Print what was read and kept, and what a reader of the figures has to know of it."""
     joined = (
         f"; {summary.joined:,} more were joined with a row of the same request"
         if summary.joined
         else ""
     )
-    out.print(f"{summary.kept:,} of {summary.rows:,} rows kept{joined}")
-    for found in summary.labels:
-        _print_labels(found)
-    counts = {name: known.get(key, 0) for name, key in _OUTCOMES.items()}
-    out.print("  outcomes   " + ", ".join(f"{name} {n:,}" for name, n in counts.items() if n))
-    shares = {
-        "frontier better": summary.frontier_better,
-        "cheap better": summary.cheap_better,
-        "tied": summary.tied,
-    }
-    out.print(
-        f"  quality    cheap {shown(summary.cheap_quality)}, frontier"
-        f" {shown(summary.frontier_quality)}"
+    say(f"{summary.kept:,} of {summary.rows:,} rows kept{joined}")
+    for figures in summary.labels:
+        _print_labels(figures)
+    counts = {name: summary.known_outcomes.get(key, 0) for name, key in _OUTCOMES.items()}
+    say("  outcomes   " + ", ".join(f"{name} {n:,}" for name, n in counts.items() if n))
+    cheap, frontier = shown(summary.cheap_quality), shown(summary.frontier_quality)
+    say(f"  quality    cheap {cheap}, frontier {frontier}")
+    say(
+        f"  of those   frontier better {shown(summary.frontier_better)}, cheap better"
+        f" {shown(summary.cheap_better)}, tied {shown(summary.tied)}"
     )
-    out.print(
-        "  of those   " + ", ".join(f"{name} {shown(share)}" for name, share in shares.items())
-    )
-    groups = f"{summary.groups:,} groups, the largest of {summary.largest_group:,}"
     contradicting = (
         f" ({summary.contradictions:,} with another outcome)" if summary.contradictions else ""
     )
-    out.print(
+    say(
         f"  duplicates {summary.exact_duplicates:,} exact{contradicting},"
-        f" {summary.near_duplicates:,} near; {groups}"
+        f" {summary.near_duplicates:,} near; {summary.groups:,} groups, the largest of"
+        f" {summary.largest_group:,}"
     )
-    tasks = ", ".join(
-        f"{name or 'none'} {n:,}" for name, n in list(summary.tasks.items())[:_MOST_TASKS]
-    )
-    more = (
-        f" and {len(summary.tasks) - _MOST_TASKS} more" if len(summary.tasks) > _MOST_TASKS else ""
-    )
-    out.print(f"  tasks      {tasks}{more}", markup=False)
-    for pair, n in list(summary.model_pairs.items())[:3]:
-        out.print(f"  models     {pair} ({n:,})", markup=False)
+    tasks = [f"{name or 'none'} {n:,}" for name, n in summary.tasks.items()]
+    more = f" and {len(tasks) - _MOST_TASKS} more" if len(tasks) > _MOST_TASKS else ""
+    say(f"  tasks      {', '.join(tasks[:_MOST_TASKS])}{more}")
+    for pair, n in list(summary.model_pairs.items())[:_MOST_PAIRS]:
+        say(f"  models     {pair} ({n:,})")
     if summary.cut:
-        out.print(f"  longer than 8,192 characters, read by head and tail: {summary.cut:,}")
+        say(f"  longer than 8,192 characters, read by head and tail: {summary.cut:,}")
     if summary.contaminated:
-        out.print(f"  marked contaminated: {summary.contaminated:,}")
+        say(f"  marked contaminated: {summary.contaminated:,}")
     for reason, n in summary.rejected.items():
-        out.print(f"  rejected {n:,}: {reason}", markup=False)
+        say(f"  rejected {n:,}: {reason}")
     for warning in summary.warnings:
-        err.print(f"warning: {warning}", markup=False)
+        warn(warning)
 
 
-def _print_labels(found: Mapping[str, Any]) -> None:
-    """Print what a label source found: its plain figures on one line, those of each judge or
-    outcome on one line each.
-    """
+def _print_labels(figures: Mapping[str, Any]) -> None:
+    """Print what a label source says, figures of each judge or outcome on their own line."""
+    nested = [part for part in figures.values() if isinstance(part, Mapping)]
     plain = {
-        name: value
-        for name, value in found.items()
-        if name != "source" and not isinstance(value, Mapping)
+        name: figure
+        for name, figure in figures.items()
+        if name != "source" and not isinstance(figure, Mapping)
     }
-    out.print(f"  labels     {found['source']}: {_figures(plain)}", markup=False)
-    for parts in (value for value in found.values() if isinstance(value, Mapping)):
-        for name, figures in list(parts.items())[:_MOST_TASKS]:
-            out.print(f"    {name}: {_figures(figures)}", markup=False)
+    say(f"  labels     {figures['source']}: {_list_figures(plain)}")
+    for parts in nested:
+        for name, part in list(parts.items())[:_MOST_TASKS]:
+            say(f"    {name}: {_list_figures(part)}")
 
 
-def _figures(found: Mapping[str, Any]) -> str:
+def _list_figures(figures: Mapping[str, Any]) -> str:
     texts = {
-        name: shown(value) if value is None or isinstance(value, float) else f"{value:,}"
-        for name, value in found.items()
+        name: shown(figure) if figure is None or isinstance(figure, float) else f"{figure:,}"
+        for name, figure in figures.items()
     }
     return ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())

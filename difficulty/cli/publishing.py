@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OutPath, out, print_json, steps
-from difficulty.cli.options import BundleName, RegistryAddress
-from difficulty.cli.signing import TrustPath, given_trust
+from difficulty.cli.console import (
+    TABLE_WIDTH,
+    BundlePath,
+    JsonFlag,
+    OutPath,
+    out,
+    print_json,
+    print_result,
+    say,
+    steps,
+)
+from difficulty.cli.signing import TrustPath, build_trust
 
 if TYPE_CHECKING:
+    from difficulty.bundle.registry import Version
     from difficulty.stages.promote import Comparison, Promotion
+
+BundleName = Annotated[str, typer.Argument(help="Name that bundles are published under.")]
+RegistryAddress = Annotated[
+    str,
+    typer.Option(
+        "--registry",
+        envvar="DIFFICULTY_REGISTRY",
+        help="A folder, or the address of an MLflow server or store: http://..., sqlite:///...",
+    ),
+]
 
 
 def publish(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    bundle: BundlePath,
     name: Annotated[
         str, typer.Option(help="Name to publish it under; routers follow the champion of a name.")
     ],
@@ -38,23 +58,18 @@ def publish(
     from difficulty.stages.promote import publish
 
     version = publish(
-        bundle,
-        name,
-        open_registry(registry),
-        trust=given_trust(None, None, None, trust),
-        training_run=training_run,
+        bundle, name, open_registry(registry), trust=build_trust(trust), training_run=training_run
     )
-    if json:
-        print_json(
-            {
-                "name": name,
-                "version": version.number,
-                "bundle": version.bundle,
-                "bundle_sha256": version.digest,
-            }
-        )
-    else:
-        out.print(f"published {bundle} as {version} of {name}, its challenger now", markup=False)
+    print_result(
+        {
+            "name": name,
+            "version": version.number,
+            "bundle": version.bundle,
+            "bundle_sha256": version.digest,
+        },
+        f"published {bundle} as {version} of {name}, its challenger now",
+        json=json,
+    )
 
 
 def promote(
@@ -89,54 +104,53 @@ def promote(
     from difficulty.stages.promote import promote
     from difficulty.training.shipped import find_recipe
 
-    with steps() as say:
-        done = promote(
+    with steps() as show:
+        promotion = promote(
             name,
             open_registry(registry),
             traffic,
             settings=find_recipe(recipe).promotion if recipe else None,
-            trust=given_trust(None, None, None, trust),
+            trust=build_trust(trust),
             prices=load_prices(prices) if prices else None,
-            progress=say,
+            progress=show,
         )
     if json:
-        print_json(_form(done))
+        print_json(_promotion_entries(promotion))
     else:
-        _print(name, done)
-    if not done.promoted:
+        _print_promotion(name, promotion)
+    if not promotion.promoted:
         raise typer.Exit(1)
 
 
-def _form(done: Promotion) -> dict[str, object]:
-    form: dict[str, object] = {
-        "name": done.challenger.name,
-        "promoted": done.promoted,
-        "challenger": done.challenger.number,
-        "champion_before": done.champion.number if done.champion else None,
+def _promotion_entries(promotion: Promotion) -> dict[str, Any]:
+    champion, comparison = promotion.champion, promotion.comparison
+    entries: dict[str, Any] = {
+        "name": promotion.challenger.name,
+        "promoted": promotion.promoted,
+        "challenger": promotion.challenger.number,
+        "champion_before": champion.number if champion else None,
     }
-    if comparison := done.comparison:
-        form |= {"n": comparison.n, "refusals": comparison.refusals, "notes": comparison.notes}
-        form["figures"] = {figure: pair.as_dict() for figure, pair in comparison.figures.items()}
-    return form
+    if comparison:
+        figures = {figure: pair.as_dict() for figure, pair in comparison.figures.items()}
+        entries |= {"n": comparison.n, "refusals": comparison.refusals, "notes": comparison.notes}
+        entries["figures"] = figures
+    return entries
 
 
-def _print(name: str, done: Promotion) -> None:
-    if done.comparison is None:
-        out.print(
-            f"{done.challenger} is the first champion of {name}: there was nothing to compare it"
-            " with",
-            markup=False,
-        )
+def _print_promotion(name: str, promotion: Promotion) -> None:
+    challenger = promotion.challenger
+    if promotion.comparison is None:
+        say(f"{challenger} is the first champion of {name}: there was nothing to compare it with")
         return
-    _print_comparison(done.comparison)
-    for refusal in done.comparison.refusals:
-        out.print(f"  {refusal}", markup=False)
+    _print_comparison(promotion.comparison)
+    for refusal in promotion.comparison.refusals:
+        say(f"  {refusal}")
     verdict = (
         f"is the champion of {name} now, in place of"
-        if done.promoted
+        if promotion.promoted
         else f"is not promoted; champion of {name} stays"
     )
-    out.print(f"{done.challenger} {verdict} {done.champion}", markup=False)
+    say(f"{challenger} {verdict} {promotion.champion}")
 
 
 def _print_comparison(comparison: Comparison) -> None:
@@ -147,11 +161,9 @@ def _print_comparison(comparison: Comparison) -> None:
     table = Table("", "challenger", "champion", "difference", box=None, pad_edge=False)
     for figure, pair in comparison.figures.items():
         label = "cost, USD per 1,000" if figure == "cost" else figure.replace("_", " ")
-        table.add_row(
-            label, as_text(pair.challenger), as_text(pair.champion), as_text(pair.difference)
-        )
+        table.add_row(label, *map(as_text, (pair.challenger, pair.champion, pair.difference)))
     out.print(table)
-    out.print(f"{comparison.n:,} samples; " + "; ".join(comparison.notes), markup=False)
+    say(f"{comparison.n:,} samples; {'; '.join(comparison.notes)}")
 
 
 def rollback(name: BundleName, registry: RegistryAddress, json: JsonFlag = False) -> None:
@@ -163,16 +175,11 @@ def rollback(name: BundleName, registry: RegistryAddress, json: JsonFlag = False
     from difficulty.bundle.registry import open_registry
 
     left, back = open_registry(registry).roll_back(name)
-    if json:
-        print_json(
-            {"name": name, "left": left.number, "champion": back.number, "bundle": back.bundle}
-        )
-    else:
-        out.print(f"{back} is the champion of {name} again, in place of {left}", markup=False)
-
-
-_WIDTH = 120
-"""Of the table, also where no terminal says how wide it is: wrapped names cannot be copied."""
+    print_result(
+        {"name": name, "left": left.number, "champion": back.number, "bundle": back.bundle},
+        f"{back} is the champion of {name} again, in place of {left}",
+        json=json,
+    )
 
 
 def versions(name: BundleName, registry: RegistryAddress, json: JsonFlag = False) -> None:
@@ -180,53 +187,52 @@ def versions(name: BundleName, registry: RegistryAddress, json: JsonFlag = False
 
     Example: difficulty versions support --registry registry
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from difficulty.bundle.registry import open_registry
 
     opened = open_registry(registry)
     aliases = {alias: version.number for alias, version in sorted(opened.aliases(name).items())}
-    versions = sorted(opened.versions(name), key=lambda version: version.number, reverse=True)
-    if json:
-        rows = [
-            {
-                "version": version.number,
-                "bundle": version.bundle,
-                "bundle_sha256": version.digest,
-                "published": version.published.isoformat(),
-                "aliases": [alias for alias, number in aliases.items() if number == version.number],
-                "tags": dict(version.tags),
-            }
-            for version in versions
-        ]
-        print_json({"name": name, "aliases": aliases, "versions": rows})
+    newest_first = sorted(opened.versions(name), key=lambda version: -version.number)
+    # An alias names one version, a version may bear both.
+    named = {
+        version.number: [alias for alias, number in aliases.items() if number == version.number]
+        for version in newest_first
+    }
+    if not json:
+        _print_versions(newest_first, named)
         return
-    table = Table(
-        "version",
-        "bundle",
-        "published",
-        "alias",
-        "objective",
-        "threshold",
-        "signed",
-        box=None,
-        pad_edge=False,
-    )
+    rows = [
+        {
+            "version": version.number,
+            "bundle": version.bundle,
+            "bundle_sha256": version.digest,
+            "published": version.published.isoformat(),
+            "aliases": named[version.number],
+            "tags": dict(version.tags),
+        }
+        for version in newest_first
+    ]
+    print_json({"name": name, "aliases": aliases, "versions": rows})
+
+
+def _print_versions(versions: list[Version], named: dict[int, list[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    headings = ("version", "bundle", "published", "alias", "objective", "threshold", "signed")
+    table = Table(*headings, box=None, pad_edge=False)
     for version in versions:
-        named = ", ".join(alias for alias, number in aliases.items() if number == version.number)
-        signed = {"true": "yes", "false": "no"}.get(version.tags.get("signed", ""), "")
-        told = [version.tags.get(tag, "") for tag in ("objective", "threshold")]
+        tags = version.tags
         cells = (
             str(version.number),
             version.bundle,
             f"{version.published:%Y-%m-%d %H:%M}",
-            named,
-            *told,
-            signed,
+            ", ".join(named[version.number]),
+            tags.get("objective", ""),
+            tags.get("threshold", ""),
+            {"true": "yes", "false": "no"}.get(tags.get("signed", ""), ""),
         )
         table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
-    out.print(table, width=_WIDTH, crop=False)
+    out.print(table, width=TABLE_WIDTH, crop=False)
 
 
 def fetch(
@@ -249,17 +255,14 @@ def fetch(
     from difficulty.bundle.registry import open_registry
     from difficulty.stages.promote import fetch
 
-    version = fetch(
-        reference, open_registry(registry), out_path, trust=given_trust(None, None, None, trust)
+    version = fetch(reference, open_registry(registry), out_path, trust=build_trust(trust))
+    print_result(
+        {
+            "name": version.name,
+            "version": version.number,
+            "bundle": version.bundle,
+            "path": str(out_path),
+        },
+        f"wrote {version} of {version.name} to {out_path}",
+        json=json,
     )
-    if json:
-        print_json(
-            {
-                "name": version.name,
-                "version": version.number,
-                "bundle": version.bundle,
-                "path": str(out_path),
-            }
-        )
-    else:
-        out.print(f"wrote {version} of {version.name} to {out_path}", markup=False)

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OutPath, out, print_json
-from difficulty.cli.signing import TrustPath, given_trust
+from difficulty.cli.console import BundlePath, JsonFlag, OutPath, print_json, print_result, say
+from difficulty.cli.signing import TrustPath, build_trust
 
 
 def serve(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    bundle: BundlePath,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")
     ] = "127.0.0.1",
@@ -28,18 +28,16 @@ def serve(
     from difficulty.runtime import Router
     from difficulty.runtime.service import DecisionServer
 
-    router = Router.load(bundle, trust=given_trust(None, None, None, trust))
+    router = Router.load(bundle, trust=build_trust(trust))
     with DecisionServer(router, host=host, port=port) as server:
         address = f"http://{host}:{server.server_port}/decide"
-        if json:
-            print_json({"bundle": router.version, "address": address})
-        else:
-            out.print(f"{router.version} on {address}", markup=False)
-        server.serve_forever()
+        content = {"bundle": router.version, "address": address}
+        print_result(content, f"{router.version} on {address}", json=json)
+        server.serve_forever()  # until Ctrl-C or SIGINT
 
 
 def layout(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    bundle: BundlePath,
     layout: Annotated[
         str, typer.Option("--for", help="What will serve it: mlflow, triton or container.")
     ],
@@ -54,11 +52,9 @@ def layout(
     """
     from difficulty.stages.layout import lay_out
 
-    next_step = lay_out(bundle, layout, out_path, trust=given_trust(None, None, None, trust))
-    if json:
-        print_json({"layout": layout, "path": str(out_path), "serve": next_step})
-    else:
-        out.print(f"wrote {out_path}\nserve it with: {next_step}", markup=False)
+    next_step = lay_out(bundle, layout, out_path, trust=build_trust(trust))
+    content = {"layout": layout, "path": str(out_path), "serve": next_step}
+    print_result(content, f"wrote {out_path}\nserve it with: {next_step}", json=json)
 
 
 def litellm_config(
@@ -98,10 +94,8 @@ def litellm_config(
         bool,
         typer.Option(
             "--follow",
-            help=(
-                "Take up a bundle that comes to the same path later, once it has passed every"
-                " check."
-            ),
+            help="Take up a bundle that comes to the same path later, once it has passed every"
+            " check.",
         ),
     ] = False,
     log: Annotated[
@@ -138,7 +132,4 @@ def litellm_config(
         follow=follow,
         prices=load_prices(prices) if prices else None,
     )
-    if json:
-        print_json(config)
-    else:
-        out.print(to_yaml(config), markup=False, end="")
+    print_json(config) if json else say(to_yaml(config), end="")

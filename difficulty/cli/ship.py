@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import CachePath, JsonFlag, OutPath, out, print_json, steps
-from difficulty.cli.options import CATCH_RATE_HELP, OBJECTIVE_HELP, PER_TASK_HELP
+from difficulty.cli.console import (
+    CATCH_RATE_HELP,
+    OBJECTIVE_HELP,
+    PER_TASK_HELP,
+    CachePath,
+    JsonFlag,
+    KeyPath,
+    OutPath,
+    PricesPath,
+    out,
+    print_json,
+    say,
+    steps,
+)
+from difficulty.cli.signing import open_key
 from difficulty.errors import RunError
 from difficulty.storage import DEFAULT_CACHE
 
@@ -50,19 +63,15 @@ def ship(
         str | None,
         typer.Option(
             metavar="VALUE|recommended",
-            help=(
-                "Requests less familiar than this go to the frontier model; 0 = off; recommended:"
-                " training's. Default: the recipe's."
-            ),
+            help="Requests less familiar than this go to the frontier model; 0 = off; recommended:"
+            " training's. Default: the recipe's.",
         ),
     ] = None,
     per_task: Annotated[
         bool | None, typer.Option("--per-task/--one-threshold", help=PER_TASK_HELP)
     ] = None,
     catch_rate: Annotated[float | None, typer.Option(min=0, max=1, help=CATCH_RATE_HELP)] = None,
-    prices: Annotated[
-        Path | None, typer.Option(help="Price list (TOML), for the expected cost.")
-    ] = None,
+    prices: PricesPath = None,
     allow_no_signal: Annotated[
         bool,
         typer.Option(
@@ -73,26 +82,19 @@ def ship(
         bool | None,
         typer.Option(
             "--early/--no-early",
-            help=(
-                "Let a small graph decide what is far from the threshold. Default: the recipe's,"
-                " which is off."
-            ),
+            help="Let a small graph decide what is far from the threshold. Default: the recipe's,"
+            " which is off.",
         ),
     ] = None,
     int8: Annotated[
         bool | None,
         typer.Option(
             "--int8/--no-int8",
-            help=(
-                "Make an encoder with float32 weights int8, as far as decisions stay the same."
-                " Default: the recipe's, which is off."
-            ),
+            help="Make an encoder with float32 weights int8, as far as decisions stay the same."
+            " Default: the recipe's, which is off.",
         ),
     ] = None,
-    sign_key: Annotated[
-        Path | None,
-        typer.Option(help="Sign with this private key (PEM), as 'difficulty sign' does."),
-    ] = None,
+    sign_key: KeyPath = None,
     cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
 ) -> None:
@@ -101,8 +103,6 @@ def ship(
 
     Example: difficulty ship runs/first -o bundles/support-1 --objective quality=0.9
     """
-    from difficulty.bundle.signature import opened
-    from difficulty.cli.signing import given_key
     from difficulty.early_exit.cut_offs import exit_sentences
     from difficulty.economics import load_prices
     from difficulty.stages.ship import ship
@@ -110,17 +110,17 @@ def ship(
 
     price_list = load_prices(prices) if prices else None
     finished = Run.read(run)
-    least = _min_familiarity(finished, min_familiarity)
-    given = {
-        "easy_tasks": easy_task,
-        "hard_tasks": hard_task,
-        "max_cheap_tokens": max_cheap_tokens,
-        "min_familiarity": least,
-    }
-    given |= {"per_task": per_task, "catch_rate": catch_rate}
-    policy = _policy(finished, given)
-    key = opened(given_key(sign_key)) if sign_key else None  # may ask for a password
-    with steps() as say:
+    policy = _change_policy(
+        finished,
+        easy_tasks=easy_task,
+        hard_tasks=hard_task,
+        max_cheap_tokens=max_cheap_tokens,
+        min_familiarity=_read_least_familiarity(finished, min_familiarity),
+        per_task=per_task,
+        catch_rate=catch_rate,
+    )
+    key = open_key(sign_key)  # before minutes of export
+    with steps() as show:
         shipped = ship(
             run,
             out_path,
@@ -133,100 +133,93 @@ def ship(
             int8=int8,
             cache=cache,
             sign_with=key,
-            progress=say,
+            progress=show,
         )
-    parity, advice = shipped.parity, finished.record.familiarity
+    advice = finished.record.familiarity
     if json:
-        print_json(
-            {
-                "bundle": str(out_path),
-                "point": shipped.point.as_dict(),
-                "parity": {
-                    "n": parity.n,
-                    "max_difference": parity.max_difference,
-                    "flips": parity.flips,
-                    "encoder": parity.encoder,
-                },
-                "test": {
-                    name: estimate.as_dict()
-                    for name, estimate in shipped.evaluation.overall.items()
-                },
-                "familiarity": advice.as_dict() if advice else None,
-                "early": _early_form(shipped),
-            }
-        )
+        familiarity = advice.as_dict() if advice else None
+        entries = {"familiarity": familiarity, "early": _early(shipped)}
+        print_json(_entries(shipped, out_path) | entries)
         return
-    print_parity(parity)
+    print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
     for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
-        out.print(sentence, markup=False)
+        say(sentence)
     if advice:
-        out.print(advice.sentence, markup=False)
-    out.print(f"wrote {out_path}", markup=False)
+        say(advice.sentence)
+    say(f"wrote {out_path}")
 
 
-def _early_form(shipped: Shipped) -> dict[str, Any]:
-    """Return what early exit does to the test samples, and what is to be known of it."""
-    figures = shipped.evaluation.early
-    test = {
-        kind: {name: estimate.as_dict() for name, estimate in part.items()}
-        for kind, part in figures.items()
+def _entries(shipped: Shipped, out_path: Path) -> dict[str, Any]:
+    parity = shipped.parity
+    return {
+        "bundle": str(out_path),
+        "point": shipped.point.as_dict(),
+        "parity": {
+            "n": parity.n,
+            "max_difference": parity.max_difference,
+            "flips": parity.flips,
+            "encoder": parity.encoder,
+        },
+        "test": _as_dicts(shipped.evaluation.overall),
     }
+
+
+def _early(shipped: Shipped) -> dict[str, Any]:
+    """Return what early exit does to the test samples, and what is to be said of it."""
+    test = {kind: _as_dicts(part) for kind, part in shipped.evaluation.early.items()}
     return {"test": test, "notes": list(shipped.notes)}
+
+
+def _as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: estimate.as_dict() for name, estimate in estimates.items()}
 
 
 def print_parity(parity: ParityReport) -> None:
     """Print how far the exported graph is from the Python model."""
-    out.print(
+    say(
         f"graph against Python model: largest difference {parity.max_difference:.1e} on"
         f" {parity.n:,} requests, {parity.flips} flips"
     )
     if parity.encoder:
-        out.print(f"encoder: {parity.encoder}", markup=False)
+        say(f"encoder: {parity.encoder}")
 
 
-def print_point(point: OperatingPoint, test: Mapping[str, Estimate] | None = None) -> None:
-    """Print an operating point: what was expected when it was chosen and, where known, what the
-    test samples say.
-    """
+def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
+    """Print an operating point: what was expected of it, and what the test samples say."""
     from rich.table import Table
 
     from difficulty.report.wording import as_text
     from difficulty.thresholds.point import EXPECTED
 
-    out.print(f"threshold {point.threshold:.6g}, chosen by {point.objective}", markup=False)
+    say(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
     for task, threshold in point.task_thresholds.items():
-        out.print(f"  {task}: threshold {threshold:.6g}", markup=False)
-    table = Table(
-        "", "expected (calibration)", *(["test"] if test else []), box=None, pad_edge=False
-    )
+        say(f"  {task}: threshold {threshold:.6g}")
+    table = Table("", "expected (calibration)", "test", box=None, pad_edge=False)
     for name in EXPECTED:
         if name != "fallback_share" or point.fallback_share.value is not None:
             label = "cost, USD per 1,000" if name == "cost" else name.replace("_", " ")
-            table.add_row(
-                label, as_text(getattr(point, name)), *([as_text(test.get(name))] if test else [])
-            )
+            table.add_row(label, as_text(getattr(point, name)), as_text(test.get(name)))
     out.print(table)
     print_promise(point)
 
 
 def print_promise(point: OperatingPoint) -> None:
-    """Print what is guaranteed of a point, what it rests on, and how many samples would tell
-    more.
-    """
+    """Print what is guaranteed of a point, on what, and how many samples would tell more."""
     if point.guarantee:
-        out.print(f"guaranteed: {point.guarantee}", markup=False)
-    out.print(f"assumed: {'; '.join(point.assumed)}", markup=False)
+        say(f"guaranteed: {point.guarantee}")
+    say(f"assumed: {'; '.join(point.assumed)}")
     if point.n_to_halve:
-        out.print(f"about {point.n_to_halve:,} samples would make these intervals half as wide")
+        say(f"about {point.n_to_halve:,} samples would make these intervals half as wide")
 
 
-def _min_familiarity(run: Run, given: str | None) -> float | str | None:
-    """Return the least familiarity that was asked for; ``recommended`` stands for the run's
-    recommendation.
-    """
-    if given != "recommended":
-        return given
+def _read_least_familiarity(run: Run, asked: str | None) -> float | str | None:
+    """Return the least familiarity that was asked for, perhaps the run's recommendation."""
+    if asked != "recommended":
+        try:
+            return None if asked is None else float(asked)
+        except ValueError:
+            return asked  # refused by the policy, in its words
     advice = run.record.familiarity
     if not advice:
         raise RunError(
@@ -236,14 +229,15 @@ def _min_familiarity(run: Run, given: str | None) -> float | str | None:
     return advice.recommended
 
 
-def _policy(run: Run, given: Mapping[str, Any]) -> PolicySettings | None:
+def _change_policy(run: Run, **options: Any) -> PolicySettings | None:
     """Return the recipe's policy with what the command line changes; ``None`` for no change."""
     from difficulty.recipe import parse_recipe
 
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: value for name, value in options.items() if value is not None}
+    if not changes:
+        return None
+    # Read as a recipe is, so that options are refused in the words that recipes are.
     recipe = run.recipe.as_dict()
-    return (
-        parse_recipe({**recipe, "policy": {**recipe["policy"], **changes}}, name="options").policy
-        if changes
-        else None
-    )
+    return parse_recipe(
+        {**recipe, "policy": {**recipe["policy"], **changes}}, name="options"
+    ).policy

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from difficulty.bundle.signature import SigningKey
-from difficulty.bundle.trust import Trust, load_trust
-from difficulty.cli.console import JsonFlag, err, out, print_json
+from difficulty.bundle.signature import SigningKey, opened, sign_bundle
+from difficulty.bundle.store import Trust, load_trust
+from difficulty.cli.console import BundlePath, JsonFlag, print_json, print_result, say, warn
 from difficulty.errors import InvalidValueError, SigningKeyError
 
 if TYPE_CHECKING:
     from difficulty.stages.verify import Verification
 
+TrustPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        envvar="DIFFICULTY_TRUST",
+        help="Trust file (TOML) in place of the three options above.",
+    ),
+]
+_MOST_DIFFERENCES = 10
+_PASSWORD = "DIFFICULTY_SIGNING_PASSWORD"
+
 
 def sign(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    bundle: BundlePath,
     key: Annotated[
         Path,
         typer.Option(
-            help=(
-                "PEM file of an elliptic-curve private key; its password:"
-                " DIFFICULTY_SIGNING_PASSWORD, or you are asked."
-            )
+            help="PEM file of an elliptic-curve private key; its password:"
+            " DIFFICULTY_SIGNING_PASSWORD, or you are asked."
         ),
     ],
     certificate: Annotated[
@@ -48,56 +58,50 @@ def sign(
 
     Example: difficulty sign bundles/support-1 --key private.pem
     """
-    from difficulty.bundle.signature import sign_bundle
-    from difficulty.cli.signing import given_key
-
-    signer = sign_bundle(bundle, given_key(key, certificate, chain), replace=replace)
-    if json:
-        print_json({"bundle": str(bundle), "signer": signer._asdict()})
-    else:
-        out.print(f"signed {bundle} with {signer}", markup=False)
+    signer = sign_bundle(bundle, build_key(key, certificate, chain or ()), replace=replace)
+    content = {"bundle": str(bundle), "signer": signer._asdict()}
+    print_result(content, f"signed {bundle} with {signer}", json=json)
 
 
-PublicKeyPaths = Annotated[
-    list[Path] | None,
-    typer.Option("--public-key", help="PEM file of a key that may have signed; repeat for more."),
-]
-CertificatePaths = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--certificate",
-        help=(
-            "PEM file of a root or intermediate that the signing certificate must lead to; repeat"
-            " for more."
-        ),
-    ),
-]
-Subjects = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--subject",
-        help="Subject the signing certificate may have: CN=release,O=Example; repeat for more.",
-    ),
-]
-TrustPath = Annotated[
-    Path | None,
-    typer.Option(
-        "--trust",
-        envvar="DIFFICULTY_TRUST",
-        help="Trust file (TOML) in place of the three options above.",
-    ),
-]
+def build_key(
+    private_key: Path, certificate: Path | None = None, chain: Sequence[Path] = ()
+) -> SigningKey:
+    """Return the key to sign with; its password is asked for when it is needed."""
+    if chain and certificate is None:
+        raise SigningKeyError(
+            "a certificate chain needs the signing certificate too: got none. Pass --certificate."
+        )
+    return SigningKey(
+        private_key=private_key,
+        ask_password=_ask_password,
+        certificate=certificate,
+        chain=tuple(chain),
+    )
 
 
-def given_trust(
-    keys: list[Path] | None,
-    certificates: list[Path] | None,
-    subjects: list[str] | None,
+def open_key(private_key: Path | None) -> SigningKey | None:
+    """Return the key of ``--sign-key``, tried before long work; may ask for its password."""
+    return opened(build_key(private_key)) if private_key else None
+
+
+def _ask_password() -> str:
+    if _PASSWORD in os.environ:
+        return os.environ[_PASSWORD]
+    if not sys.stdin.isatty():  # a job that waits for an answer would wait for good
+        raise SigningKeyError(
+            "the private key is encrypted and there is no terminal to ask for its password. Set"
+            f" {_PASSWORD}."
+        )
+    return str(typer.prompt("Password of the private key", hide_input=True, err=True))
+
+
+def build_trust(
     file: Path | None,
+    keys: Sequence[Path] = (),
+    certificates: Sequence[Path] = (),
+    subjects: Sequence[str] = (),
 ) -> Trust | None:
-    """Return whose signature is required; ``None`` when none is. Options count before the file,
-    which a variable may have named.
-    """
+    """Return whose signature is required; options count before the file."""
     if not (keys or certificates or subjects):
         return load_trust(file) if file else None
     if subjects and not certificates:
@@ -105,20 +109,33 @@ def given_trust(
             "--subject", subjects, rule="stand beside --certificate: a key has no subject"
         )
     return Trust(
-        public_keys=tuple(keys or ()),
-        certificates=tuple(certificates or ()),
-        subjects=tuple(subjects or ()),
+        public_keys=tuple(keys), certificates=tuple(certificates), subjects=tuple(subjects)
     )
 
 
-_SHOWN = 10
-
-
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    public_key: PublicKeyPaths = None,
-    certificate: CertificatePaths = None,
-    subject: Subjects = None,
+    bundle: BundlePath,
+    public_key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--public-key", help="PEM file of a key that may have signed; repeat for more."
+        ),
+    ] = None,
+    certificate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--certificate",
+            help="PEM file of a root or intermediate that the signing certificate must lead to;"
+            " repeat for more.",
+        ),
+    ] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--subject",
+            help="Subject the signing certificate may have: CN=release,O=Example; repeat for more.",
+        ),
+    ] = None,
     trust: TrustPath = None,
     json: JsonFlag = False,
 ) -> None:
@@ -131,80 +148,39 @@ def verify(
     """
     from difficulty.stages.verify import verify
 
-    found = verify(bundle, trust=given_trust(public_key, certificate, subject, trust))
-    manifest = found.bundle.manifest
+    required = build_trust(trust, public_key or (), certificate or (), subject or ())
+    result = verify(bundle, trust=required)
     if json:
-        form: dict[str, Any] = {
-            "bundle": f"{manifest.name}-{manifest.version}",
-            "files": len(manifest.files),
-            "golden": found.golden,
-        }
-        form |= {
-            "signer": found.signer._asdict() if found.signer else None,
-            "signature_checked": found.signature_checked,
-        }
         print_json(
             {
-                **form,
-                "passed": found.passed,
-                "differences": found.differences,
-                "warnings": found.warnings,
+                "bundle": result.bundle.label,
+                "files": len(result.bundle.manifest.files),
+                "golden": result.golden,
+                "signer": result.signer._asdict() if result.signer else None,
+                "signature_checked": result.signature_checked,
+                "passed": result.passed,
+                "differences": result.differences,
+                "warnings": result.warnings,
             }
         )
     else:
-        out.print(
-            f"{manifest.name}-{manifest.version}: {len(manifest.files)} files match their hashes"
-        )
-        out.print(_signature(found), markup=False)
-        for difference in found.differences[:_SHOWN]:
-            out.print(f"  {difference}", markup=False)
-        out.print(
-            f"{found.golden} golden vectors: "
-            + ("all reproduced" if found.passed else f"{len(found.differences)} differences")
-        )
-        for warning in found.warnings:
-            err.print(f"warning: {warning}", markup=False)
-    if not found.passed:
+        _print_verification(result)
+    if not result.passed:
         raise typer.Exit(1)
 
 
-def _signature(found: Verification) -> str:
-    if found.signer is None:
-        return "not signed"
-    return (
-        f"signed by {found.signer}"
-        if found.signature_checked
-        else f"says it is signed by {found.signer}; not checked, name a --public-key"
-    )
-
-
-_VARIABLE = "DIFFICULTY_SIGNING_PASSWORD"
-
-
-def given_key(
-    private_key: Path, certificate: Path | None = None, chain: list[Path] | None = None
-) -> SigningKey:
-    """Return the key to sign with; its password comes from ``DIFFICULTY_SIGNING_PASSWORD``, or is
-    asked for at a terminal.
-    """
-    if chain and certificate is None:
-        raise SigningKeyError(
-            "a certificate chain needs the signing certificate too: got none. Pass --certificate."
-        )
-    return SigningKey(
-        private_key=private_key,
-        ask_password=_password,
-        certificate=certificate,
-        chain=tuple(chain or ()),
-    )
-
-
-def _password() -> str:
-    if _VARIABLE in os.environ:
-        return os.environ[_VARIABLE]
-    if not sys.stdin.isatty():
-        raise SigningKeyError(
-            "the private key is encrypted and there is no terminal to ask for its password. Set"
-            f" {_VARIABLE}."
-        )
-    return str(typer.prompt("Password of the private key", hide_input=True, err=True))
+def _print_verification(result: Verification) -> None:
+    bundle, differences = result.bundle, result.differences
+    say(f"{bundle.label}: {len(bundle.manifest.files)} files match their hashes")
+    if result.signer is None:
+        say("not signed")
+    elif result.signature_checked:
+        say(f"signed by {result.signer}")
+    else:
+        say(f"says it is signed by {result.signer}; not checked, name a --public-key")
+    for difference in differences[:_MOST_DIFFERENCES]:
+        say(f"  {difference}")
+    outcome = "all reproduced" if result.passed else f"{len(differences)} differences"
+    say(f"{result.golden} golden vectors: {outcome}")
+    for warning in result.warnings:
+        warn(warning)

@@ -7,14 +7,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from difficulty.cli.console import CachePath, JsonFlag, OutPath, err, out, print_json, steps
+from difficulty.cli.console import (
+    CachePath,
+    JsonFlag,
+    OutPath,
+    TrafficPath,
+    out,
+    print_json,
+    say,
+    steps,
+    warn,
+)
 from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    traffic: Annotated[Path, typer.Argument(help="File written by 'difficulty ingest'.")],
+    traffic: TrafficPath,
     out_path: OutPath,
     recipe: Annotated[
         str | None, typer.Option(help="A shipped recipe's name, or a TOML file; default: fast.")
@@ -83,26 +93,24 @@ def train(
     from difficulty.training.shipped import find_encoder, find_recipe
 
     start = Run.read(start_from) if start_from else None
-    chosen = start.recipe if start and not recipe else find_recipe(recipe or "fast")
+    from_start = start if not recipe else None  # a recipe of its own has an encoder of its own
+    chosen = from_start.recipe if from_start else find_recipe(recipe or "fast")
     if target:
         chosen = parse_recipe({**chosen.as_dict(), "target": target}, name="--target")
     if accept_selection_bias:
         labels = replace(chosen.labels, accept_selection_bias=True)
         chosen = replace(chosen, labels=labels)
-    tracker = _tracker(tracking_uri, experiment) if tracking else None
-    with steps() as say:
-        say("finding the encoder")
-        encoder = (
-            start.encoder
-            if start and not recipe
-            else find_encoder(chosen.features, cache=cache, progress=_embedding(say))
-        )
+    # Before training takes its time: a store that cannot be used is said at once.
+    tracker = _build_tracker(tracking_uri, experiment) if tracking else None
+    with steps() as show:
+        show("finding the encoder")
+        find = partial(find_encoder, cache=cache, progress=_show_embedding(show))
         run, evaluation = train(
             traffic,
             out_path,
             recipe=chosen,
-            encoder=encoder,
-            find=partial(find_encoder, cache=cache, progress=_embedding(say)),
+            encoder=from_start.encoder if from_start else find(chosen.features),
+            find=find,
             start=start,
             teacher=Run.read(teacher) if teacher else None,
             unlabelled=unlabelled,
@@ -110,108 +118,98 @@ def train(
             more_labels=more_labels,
             unseen_tasks=unseen_tasks,
             tracker=tracker,
-            progress=say,
+            progress=show,
         )
-    record = run.record
     if json:
-        form: dict[str, Any] = {
-            "run": str(run.folder),
-            "target": run.model.target,
-            "samples": record.samples.as_dict(),
-            "metrics": evaluation.as_dict(),
+        record = run.record
+        parts = {
+            "reading": record.reading,
+            "familiarity": record.familiarity,
+            "search": record.search,
+            "learning_curve": run.learning_curve,
         }
-        for name in ("reading", "familiarity", "search"):
-            form[name] = part.as_dict() if (part := getattr(record, name)) else None
-        curve = run.learning_curve
-        print_json(form | {"learning_curve": curve.as_dict() if curve else None})
-        return
-    _print_run(run, evaluation, start_from)
+        print_json(
+            {
+                "run": str(run.folder),
+                "target": run.model.target,
+                "samples": record.samples.as_dict(),
+                "metrics": evaluation.as_dict(),
+                **{name: part.as_dict() if part else None for name, part in parts.items()},
+            }
+        )
+    else:
+        _print_run(run, evaluation, start_from)
 
 
 def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> None:
-    """Print what became of the samples, the test figures, and what is to be known of them."""
     from difficulty.report.console import evaluation_table
 
     record, samples = run.record, run.record.samples
-    out.print(
-        f"target {run.model.target}; {samples.fit:,} fit, {samples.calibration:,}"
-        f" calibration, {samples.test:,} test samples"
+    say(
+        f"target {run.model.target}; {samples.fit:,} fit, {samples.calibration:,} calibration,"
+        f" {samples.test:,} test samples"
     )
     if samples.aside:
         seen = f", or seen by {start_from}" if start_from else ""
-        out.print(
-            f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}",
-            markup=False,
-        )
+        say(f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}")
     for note in record.logged.notes if record.logged else ():
-        err.print(f"warning: {note}", markup=False)
+        warn(note)
     if record.search:
         out.print(search_table(record.search))
     out.print(evaluation_table(evaluation))
-    if curve := run.learning_curve:
-        out.print(curve.sentence, markup=False)
-    if record.familiarity:
-        out.print(record.familiarity.sentence, markup=False)
-    if record.labels and any(record.labels.suspicious.as_dict().values()):
-        suspicious = record.labels.suspicious
-        out.print(
+    for advice in (run.learning_curve, record.familiarity):
+        if advice:
+            say(advice.sentence)
+    suspicious = record.labels.suspicious if record.labels else None
+    if suspicious and any(suspicious.as_dict().values()):
+        say(
             f"suspicious labels: {suspicious.task:,} samples by their task, {suspicious.region:,}"
             f" by region, {suspicious.row:,} by themselves: suspicious.jsonl"
         )
-    out.print(f"wrote {run.folder}", markup=False)
+    say(f"wrote {run.folder}")
 
 
-def _embedding(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    return lambda done, total: say(f"embedding: {done:,} of {total:,} requests")
+def _show_embedding(show: Callable[[str], None]) -> Callable[[int, int], None]:
+    return lambda done, total: show(f"embedding: {done:,} of {total:,} requests")
 
 
-def _tracker(uri: str, experiment: str) -> Tracker:
+def _build_tracker(uri: str, experiment: str) -> Tracker:
     from difficulty.integrations.mlflow import MlflowTracker
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it makes
-    return MlflowTracker(
-        uri, experiment=experiment, artifacts=Path("mlruns") if uri.startswith("sqlite:") else None
-    )
+    # MLflow logs each table that it makes in a new store.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    artifacts = Path("mlruns") if uri.startswith("sqlite:") else None
+    return MlflowTracker(uri, experiment=experiment, artifacts=artifacts)
 
 
-def search_table(report: SearchRecord, *, most: int = 8) -> RenderableType:
-    """Return a search's report as a table of the best candidates and the chosen one, with a line on
-    what was left untried.
-
-    Parameters
-    ----------
-    report : SearchRecord
-    most : int, default 8
-        Candidates shown.
-    """
-    ranked = sorted(report.tried, key=lambda entry: entry.behind_best)
-    shown = [entry for place, entry in enumerate(ranked) if place < most or entry.chosen]
-    figure = report.figure.upper()
+def search_table(search: SearchRecord, *, most: int = 8) -> RenderableType:
+    """Return the ``most`` best candidates, the chosen one, and what was left untried."""
+    ranked = sorted(search.tried, key=lambda candidate: candidate.behind_best)
     table = Table(
         "tried",
-        f"inner {figure}",
+        f"inner {search.figure.upper()}",
         "behind the best (standard error)",
         title="search",
         title_justify="left",
     )
-    for entry in shown:
-        value = f"{entry.value:.3f} [{entry.low:.3f}, {entry.high:.3f}]"
+    for place, candidate in enumerate(ranked):
+        if place >= most and not candidate.chosen:
+            continue
+        value = f"{candidate.value:.3f} [{candidate.low:.3f}, {candidate.high:.3f}]"
         behind = (
             "best"
-            if entry.name == report.best
-            else f"{entry.behind_best:.3f} ({entry.standard_error:.3f})"
+            if candidate.name == search.best
+            else f"{candidate.behind_best:.3f} ({candidate.standard_error:.3f})"
         )
-        name = f"{entry.name}{'  <- chosen' if entry.chosen else ''}"
-        table.add_row(Text(name), Text(value), behind, style="bold" if entry.chosen else None)
-    tried, untried = len(ranked), report.untried
-    counted = (
-        f"{tried} candidates tried in {report.seconds:.0f} s; chosen is the simplest within one"
-        " standard error of the best."
+        mark, style = ("  <- chosen", "bold") if candidate.chosen else ("", None)
+        table.add_row(Text(f"{candidate.name}{mark}"), Text(value), behind, style=style)
+    text = (
+        f"{len(ranked)} candidates tried in {search.seconds:.0f} s; chosen is the simplest within"
+        " one standard error of the best."
     )
-    missed = (
-        f" Left untried for want of time ({report.minutes:g} minutes): {len(untried)}, see"
-        " run.json."
-        if untried
-        else ""
-    )
-    return Group(table, Text(counted + missed), Text(report.note))
+    if search.untried:
+        text += (
+            f" Left untried for want of time ({search.minutes:g} minutes): {len(search.untried)},"
+            " see run.json."
+        )
+    return Group(table, Text(text), Text(search.note))

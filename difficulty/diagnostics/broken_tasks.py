@@ -48,16 +48,15 @@ MOST_FLAGGED = 0.25
 """Share of the tasks that may be set aside: beyond it there is no rule left to deviate from."""
 _LEAST_SCATTER = 1e-3
 _ROUNDS = 50
+# Where Student's t is summed, in standard deviations.
 _GRID: FloatArray = np.linspace(-25.0, 25.0, 801)
-"""Where Student's t is summed, in standard deviations."""
 EVEN = 0.5
 """``difficulty_score`` of an expected gain of 0."""
 LEAST_LOSING = 20
 _REGION = "samples on which the frontier model is expected to lose"
+# Out-of-fold predictions count each pair of samples twice, once in either direction: the variance
+# of their sum is up to double.
 _TWICE = 2.0
-"""Out-of-fold predictions count each pair of samples twice, once in either direction: the variance
-of their sum is up to double.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,7 @@ class _Rates:
 
     @classmethod
     def of(cls, failures: FloatArray, n: FloatArray) -> _Rates:
+        # So that a task without failures, or with nothing else, has a finite logit.
         rate = (failures + 0.5) / (n + 1.0)
         return cls(logit(rate), 1.0 / ((n + 1.0) * rate * (1.0 - rate)))
 
@@ -94,6 +94,7 @@ class _Line:
         Student's t has it.
         """
         expected = float(row @ self.coefficients)
+        # Scatter between tasks, noise of the other model's rate, and what is not known of the line.
         deviation = float(np.sqrt(self.scatter + noise + row @ self.covariance @ row))
         weight = student.pdf(_GRID, self.df)
         weight, rate = weight / weight.sum(), expit(expected + deviation * _GRID)
@@ -131,6 +132,7 @@ def outlying_tasks(
     table = _Table.of(
         tasks, ~np.isnan(cheap) & ~np.isnan(frontier), {"frontier": frontier, "cheap": cheap}
     )
+    # Traffic of one pair may know the frontier model on few tasks only.
     if len(table.names) < LEAST_TASKS:
         table = _Table.of(tasks, ~np.isnan(cheap), {"cheap": cheap})
     return table.outliers(level) if len(table.names) >= LEAST_TASKS else []
@@ -184,6 +186,7 @@ class _Table:
         failures, n = float(self.failures[model][task]), int(self.n[task])
         noise = float(_noise(other, line.coefficients, task))
         expected, deviation, p_value = line.judge(_design(other, task), failures, n, noise=noise)
+        # Without binomial noise: what is plausible of the task's rate, not of this many samples.
         reach = deviation * float(student.isf(0.025, line.df))
         return SuspiciousGroup(
             scope="task",
@@ -194,6 +197,7 @@ class _Table:
             expected=float(expit(expected)),
             low=float(expit(expected - reach)),
             high=float(expit(expected + reach)),
+            # Bonferroni: every live task is judged, for each model.
             p_value=min(1.0, p_value * len(live) * len(self.failures)),
         )
 
@@ -254,14 +258,13 @@ def losing_region(
     ----------
     score : ndarray of shape (n,)
         ``difficulty_score`` for target ``benefit``, predicted without the sample itself.
-    outcomes : Outcomes
     groups : ndarray of shape (n,)
         Samples of one group are not independent.
     level : float, default 0.01
         Chance of a finding when the frontier model draws level there.
     """
-    known = ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality)
-    rows = np.flatnonzero((score < EVEN) & known)
+    comparable = ~np.isnan(outcomes.frontier_quality - outcomes.cheap_quality)
+    rows = np.flatnonzero((score < EVEN) & comparable)
     if len(rows) < LEAST_LOSING:
         return None
     picked = outcomes[rows]
@@ -269,6 +272,7 @@ def losing_region(
         float(np.average(rate, weights=picked.weight))
         for rate in (picked.frontier_failure, picked.cheap_failure)
     )
+    # Gains are summed by group, because samples of one are not independent.
     _, codes = np.unique(groups[rows], return_inverse=True)
     sums = np.bincount(codes, weights=picked.weight * picked.gain)
     deviation, df = float(np.sqrt(_TWICE * np.sum(sums**2))), len(sums) - 1

@@ -67,6 +67,7 @@ def expected_gains(
     # Each draw takes an exponent by its likelihood, so that not knowing it widens the interval.
     likelihood = np.exp(-0.5 * (misfits - misfits.min(axis=1, keepdims=True)))
     cumulative = np.cumsum(likelihood, axis=1) / likelihood.sum(axis=1, keepdims=True)
+    # By inverse transform, one number a draw.
     picked = (rng.random((len(y), 1)) > cumulative[:, :-1]).sum(axis=1)
     return np.asarray(gains[np.arange(len(y)), picked], dtype=np.float64)
 
@@ -198,7 +199,6 @@ class HeldOut:
 
     Attributes
     ----------
-    figure : {"apgr", "auroc"}
     outcome : ndarray of shape (n,)
         For ``apgr`` the gain, for ``auroc`` 0 or 1; NaN where unknown.
     weight, groups : ndarray of shape (n,)
@@ -210,11 +210,11 @@ class HeldOut:
     weight: FloatArray
     groups: NDArray[np.str_]
 
-    def statistic(self, score: FloatArray, known: NDArray[np.intp]) -> Statistic:
+    def statistic(self, score: FloatArray, rows: NDArray[np.intp]) -> Statistic:
         """Return the figure of a score on the requests with a known outcome, as a function of the
         weights of all.
         """
-        ranking = Ranking.of(score[known]).at(known)
+        ranking = Ranking.of(score[rows]).at(rows)
         ranked = self.outcome[ranking.order]
         if self.figure == "apgr":
             return lambda weight: area(*gap_curve(ranking, ranked, weight))
@@ -237,6 +237,7 @@ def parts_of(groups: Sequence[str], *, rng: np.random.Generator) -> list[list[ND
         Empty where three sizes, the whole among them, would be too small.
     """
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    # Whole groups are dealt out: near-duplicates in two parts would make them alike.
     dealt = rng.permutation(int(codes.max()) + 1 if len(codes) else 0)[codes]
     parts = [
         [np.flatnonzero(dealt % n == part) for part in range(fitted)]
@@ -268,12 +269,11 @@ def learning_curve(
         What happened to the n held-out samples.
     labels : int
         Labelled requests in all.
-    rng : numpy.random.Generator
     n_draws : int, default 1000
         Bootstrap draws.
     """
-    known = np.flatnonzero(~np.isnan(held_out.outcome))
-    statistics = [[held_out.statistic(score, known) for score in of_size] for of_size in scores]
+    rows = np.flatnonzero(~np.isnan(held_out.outcome))
+    statistics = [[held_out.statistic(score, rows) for score in of_size] for of_size in scores]
     measured = [
         np.array([float(statistic(held_out.weight)) for statistic in of_size])
         for of_size in statistics
@@ -293,6 +293,8 @@ def learning_curve(
     drawn = drawn[~np.isnan(drawn).any(axis=1)]
     # What the bootstrap cannot show: with other samples labelled, every point would lie elsewhere.
     noise = _sampling_noise(sizes, measured)
+    # Both sources of chance at once: the draws of the held-out samples, moved by the sampling
+    # noise.
     noisy = drawn + rng.normal(scale=noise, size=drawn.shape)
     points = [
         _point(size, of_size, draws)
@@ -325,8 +327,10 @@ def _sampling_noise(sizes: Sequence[int], measured: Sequence[FloatArray]) -> Flo
         size * ((values - values.mean()) ** 2).sum()
         for size, values in zip(sizes, measured, strict=True)
     )
+    # Pooled over the sizes: two or four parts of one size say little by themselves.
     of_one_sample = spread / sum(len(values) - 1 for values in measured)
     fitted = np.array([size * len(values) for size, values in zip(sizes, measured, strict=True)])
+    # Parts that happen to agree would be weighed as if they were certain.
     return np.asarray(np.maximum(np.sqrt(of_one_sample / fitted), _LEAST_NOISE), dtype=np.float64)
 
 

@@ -29,8 +29,8 @@ from difficulty.metrics.ranking import rank_within
 
 CLEAR = 0.025
 WEAK = 0.1
+# Times the variance of out-of-fold sums; see above.
 _OUT_OF_FOLD = 2.0
-"""Times the variance of out-of-fold sums; see above."""
 
 Verdict: TypeAlias = Literal["clear", "weak", "none"]
 
@@ -115,27 +115,30 @@ def measure_signal(parts: Sequence[SignalPart]) -> Signal:
     """
     total, variance, n, n_groups = 0.0, 0.0, 0, 0
     for part in parts:
-        known = np.flatnonzero(~np.isnan(part.outcome))
-        if not len(known):
+        rows = np.flatnonzero(~np.isnan(part.outcome))
+        if not len(rows):
             continue
-        sums = _sums_of_groups(part, known)
+        sums = _sums_of_groups(part, rows)
         total += float(sums.sum())
         variance += float(np.sum(sums**2)) * (1.0 if part.fold is None else _OUT_OF_FOLD)
-        n, n_groups = n + len(known), n_groups + len(sums)
+        n, n_groups = n + len(rows), n_groups + len(sums)
+    # Nothing varies: no test can tell.
     if variance <= 0.0 or n_groups < 2:
         return Signal(n=n, p_value=1.0)
+    # One-sided: a score that orders requests the wrong way is no signal either.
     return Signal(n=n, p_value=float(student.sf(total / np.sqrt(variance), n_groups - 1)))
 
 
-def _sums_of_groups(part: SignalPart, known: IntArray) -> FloatArray:
+def _sums_of_groups(part: SignalPart, rows: IntArray) -> FloatArray:
     """Return the sum of centred rank times centred outcome of each group; both are centred inside
     each fold.
     """
-    fold = np.zeros(len(known), dtype=np.intp) if part.fold is None else part.fold[known]
-    weight = part.weight[known]
-    rank = _centred(rank_within(part.score[known], fold), weight, fold)
-    product = weight * rank * _centred(part.outcome[known], weight, fold)
-    _, codes = np.unique(part.groups[known], return_inverse=True)
+    fold = np.zeros(len(rows), dtype=np.intp) if part.fold is None else part.fold[rows]
+    weight = part.weight[rows]
+    # Ranks, because scores of two folds differ by an offset that says nothing.
+    rank = _centred(rank_within(part.score[rows], fold), weight, fold)
+    product = weight * rank * _centred(part.outcome[rows], weight, fold)
+    _, codes = np.unique(part.groups[rows], return_inverse=True)
     return np.asarray(np.bincount(codes, weights=product), dtype=np.float64)
 
 

@@ -24,8 +24,8 @@ MOST_QUALITY = 0.2
 toss-up says nothing.
 """
 LEAST_OF_EACH = 10
+# Qualities within this of 0 or 1 count as failed or good; those between are not judged.
 _SURE = 0.25
-"""Qualities within this of 0 or 1 count as failed or good; those between are not judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,6 @@ class LabelReport:
 
     Attributes
     ----------
-    groups : tuple of SuspiciousGroup
     labels : tuple of SuspiciousLabel
         Those of groups first, then single ones by ``label_quality``.
     checked : int
@@ -199,6 +198,7 @@ def read_suspicious(path: Path, scopes: Iterable[Scope]) -> set[str]:
 
 def _by_task(labels: Sequence[SuspiciousLabel]) -> dict[str, dict[str, int]]:
     """Return, for each task, its suspicious samples by scope; the task with most first."""
+    # A sample may be listed for both models; it counts once.
     distinct = {(label.id, label.task or "", label.scope) for label in labels}
     counts = Counter((task, scope) for _, task, scope in distinct)
     totals = Counter(task for _, task, _ in distinct)
@@ -234,6 +234,7 @@ def unlikely_labels(p_fails: FloatArray, quality: FloatArray) -> tuple[IntArray,
     likely = np.select(failed_or_good, [p_fails, 1.0 - p_fails], default=np.nan)
     sure = np.flatnonzero(~np.isnan(likely))
     failed = (quality[sure] < 0.5).astype(np.int64)
+    # Confident learning needs some of each class to know what it is confident about.
     if min(failed.sum(), len(failed) - failed.sum()) < LEAST_OF_EACH:
         return np.zeros(0, dtype=np.intp), likely
     probabilities = np.column_stack([1.0 - p_fails[sure], p_fails[sure]])

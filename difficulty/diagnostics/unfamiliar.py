@@ -36,8 +36,8 @@ from difficulty.metrics.ranking import rank_within
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 WORTHWHILE = 0.5
 _LEAST_REQUESTS = 100
+# Below either an interval from drawing tasks is too narrow to be believed, so there is none.
 _LEAST_TASKS = 8
-"""Below either an interval from drawing tasks is too narrow to be believed, so there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +97,8 @@ class Lift(SavedForm):
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form; numbers that are not defined are null."""
-        form = super().as_dict(without=without)
-        return {name: None if np.isnan(value) else value for name, value in form.items()}
+        numbers = super().as_dict(without=without)
+        return {name: None if np.isnan(value) else value for name, value in numbers.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,6 @@ def advise(
 
     Parameters
     ----------
-    unseen : UnseenTasks
     known_lift : float
         Lift on requests of known tasks, that were scored without having been seen.
     known_familiarity : ndarray of shape (n_calibration,)
@@ -155,7 +154,6 @@ def advise(
         recommendation costs.
     rng : numpy.random.Generator
         Draws tasks.
-    n_draws : int
     """
     unseen = unseen[~np.isnan(unseen.outcome)]
     if known_lift <= 0.0:
@@ -187,11 +185,11 @@ def lift_of(score: FloatArray, outcome: FloatArray, weight: FloatArray, fold: In
     """Return the lift of a score; NaN where no outcome is known. All arrays have the shape (n,),
     unknown outcomes are NaN.
     """
-    known = ~np.isnan(outcome)
-    if not known.any():
+    rows = np.flatnonzero(~np.isnan(outcome))
+    if not len(rows):
         return float("nan")
-    rank = rank_within(score[known], fold[known])
-    return float(_lifts(rank, outcome[known], fold[known], weight[known][None, :])[0])
+    rank = rank_within(score[rows], fold[rows])
+    return float(_lifts(rank, outcome[rows], fold[rows], weight[rows][None, :])[0])
 
 
 def _below_bounds(
@@ -211,6 +209,7 @@ def _below_bounds(
 
 def _lift(unseen: UnseenTasks, below: float, *, rng: np.random.Generator, n_draws: int) -> Lift:
     n, tasks = len(unseen.score), len(np.unique(unseen.tasks))
+    # Neither too few requests nor too few tasks: it is tasks that are drawn.
     if n < _LEAST_REQUESTS or tasks < _LEAST_TASKS:
         return Lift(
             below=below, n=n, tasks=tasks, gain=np.nan, value=np.nan, low=np.nan, high=np.nan
@@ -232,6 +231,7 @@ def _lifts(rank: FloatArray, outcome: FloatArray, fold: IntArray, weight: FloatA
     """Return the lift for each row of weights of shape (n_draws, n): covariances of rank and
     outcome inside the folds, pooled.
     """
+    # One matrix product a sum, for all draws and folds at once.
     inside = (fold[:, None] == np.unique(fold)[None, :]).astype(np.float64)
     size, ranks, outcomes, products = (
         weight @ (inside * values[:, None])

@@ -227,6 +227,7 @@ def _low_volume(facts: Facts) -> Condition:
             "low_volume", "unknown", "no way to host is left to work out a break-even for"
         )
     break_even = facts.best.net.break_even()
+    # Where no volume pays it is not the volume that is too low.
     if np.isinf(break_even[0]):
         return Condition(
             "low_volume",
@@ -310,6 +311,7 @@ def _cold_starts(facts: Facts, answers: Answers) -> Condition:
         barred_shapes(facts.options, answers),
         barred_shapes(facts.relaxed, Answers(compliance=answers.compliance)),
     )
+    # A reason only where nothing pays while warm, and something would if requests could wait.
     reason = _is_reason(facts.paying(facts.options, strict), facts.paying(facts.relaxed, relaxed))
     warm = [
         f"{shape} ({option.hosted.warm_cost:,.0f} USD a month)"

@@ -202,6 +202,7 @@ def drawn(part: Drawn, draws: GroupDraws, weight: FloatArray) -> tuple[Draws, Dr
     """Return what a part computes on the data itself and in each draw, given the requests' own
     weights of shape (n,).
     """
+    # Weights exist for a block of draws at a time: all at once would not fit into memory.
     own = weight[part.rows]
     blocks = [part.values(block * own) for block in draws.blocks(part.rows, size=_BLOCK)]
     return part.values(own[None, :]), {

@@ -139,6 +139,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         notes=(*evaluation.notes, f"Figures at the threshold are unknown: {note}."),
         curve=None,
         early={},
+        # It was about the old threshold.
         findings=tuple(
             finding for finding in evaluation.findings if finding.name != "threshold_on_judged_data"
         ),

@@ -173,6 +173,7 @@ def script_of(text: str) -> str:
     text = text[:_MOST_CHARS]
     if text.isascii():
         return "latin" if _ASCII_LETTER.search(text) else NO_LETTERS
+    # Signs, digits and emoji belong to no script and do not count.
     counts = dict(zip((*_RANGES, OTHER_SCRIPT), _letters(text).tolist(), strict=True))
     total = sum(counts.values())
     if not total:

@@ -1,5 +1,6 @@
 """The decision log: a bounded queue and one thread, so that no request ever waits for a disk or
-fails because of it.
+fails because of it. Other packages add sinks through entry points of the group
+``difficulty.log_sinks``.
 """
 
 from __future__ import annotations
@@ -39,9 +40,7 @@ class Sink(Protocol):
         """Take a batch, whole or not at all; raise when that is not possible."""
 
     def sync(self, *, now: bool = False) -> None:
-        """Make durable what is due, or everything; called after every batch, and twice a second
-        without any.
-        """
+        """Make durable what is due, or all; called after each batch and twice a second."""
 
     def close(self) -> None:
         """Make everything durable and let go of files."""
@@ -54,8 +53,8 @@ def build_sink(kind: str, **options: Any) -> Sink:
 
 logger = logging.getLogger("difficulty.runtime")
 
-_BATCH = 512
-_TICK_S = 0.5
+_MOST_AT_ONCE = 512
+_TICK_S = 0.5  # longest silence before sinks are asked to sync what is due.
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +80,14 @@ class _Flush(NamedTuple):
 class DecisionLog:
     """Write events to sinks from a thread of its own.
 
-    ``write`` neither waits nor raises. Each event gets the next number of this writer, also one
-    that is dropped, so a reader sees from the gap that something is missing. A sink that fails is
-    warned of once, counted, and tried again with the next batch.
+    ``write`` neither waits nor raises. A sink that fails is warned of once, counted, and tried
+    again with the next batch.
 
     Parameters
     ----------
     sinks : sequence of Sink
         Each gets every event, in order.
-    capacity : int, default 10_000
+    capacity : int
         Events that may wait; more are dropped.
     writer : str, optional
         Name of this writer; default: :func:`writer_name`.
@@ -117,14 +115,14 @@ class DecisionLog:
         self._failing: set[str] = set()
         self._full = False
         self._closed = False
+        # A daemon, so that a log nobody closes does not keep a process from ending.
         self._thread = threading.Thread(target=self._run, name="difficulty-log", daemon=True)
         self._thread.start()
 
     def write(self, event: DecisionEvent) -> bool:
-        """Hand an event to the thread; ``False`` when it was dropped. Safe to call from several
-        threads.
-        """
+        """Hand an event to the thread, from any thread; ``False`` when it was dropped."""
         with self._lock:  # numbers follow the order of the queue
+            # One that is dropped gets a number too: readers see from the gap that it is missing.
             numbered = replace(event, seq=next(self._numbers), writer=self.writer)
             if not self._closed:
                 try:
@@ -136,8 +134,8 @@ class DecisionLog:
                     self._full = False
                     return True
             self._dropped += 1
-            first, self._full = not self._full, True
-        if first:
+            is_first, self._full = not self._full, True
+        if is_first:
             logger.warning(
                 "decision log: the queue is full or closed, events are dropped and counted until"
                 " there is room"
@@ -145,9 +143,7 @@ class DecisionLog:
         return False
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until what was written so far has reached the sinks and was synced; ``False`` after
-        ``timeout`` seconds.
-        """
+        """Wait until all so far is written and synced; ``False`` after ``timeout`` seconds."""
         request, until = _Flush(threading.Event()), time.monotonic() + timeout
         try:
             self._queue.put(request, timeout=timeout)
@@ -156,14 +152,12 @@ class DecisionLog:
         return request.done.wait(max(0.0, until - time.monotonic()))
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Write what waits and close the sinks; ``False`` when that takes longer than ``timeout``
-        seconds. May be called twice.
-        """
-        with self._lock:
+        """Write what waits and close the sinks; ``False`` after ``timeout`` seconds."""
+        with self._lock:  # after it no event is put behind the end
             closed, self._closed = self._closed, True
         if not closed:
             try:
-                self._queue.put(None, timeout=timeout)
+                self._queue.put(None, timeout=timeout)  # the end: behind all that waits
             except queue.Full:
                 return False
         self._thread.join(timeout)
@@ -187,13 +181,11 @@ class DecisionLog:
                 return
 
     def _batch(self) -> list[DecisionEvent | _Flush | None]:
-        """Wait for something, then take what is there without waiting, up to the end; nothing after
-        half a second of silence.
-        """
+        """Wait half a second for something, then take what is there, up to the end."""
         batch: list[DecisionEvent | _Flush | None] = []
         try:
             batch.append(self._queue.get(timeout=_TICK_S))
-            while len(batch) < _BATCH and batch[-1] is not None:
+            while len(batch) < _MOST_AT_ONCE and batch[-1] is not None:
                 batch.append(self._queue.get_nowait())
         except queue.Empty:
             pass
@@ -205,7 +197,7 @@ class DecisionLog:
         try:
             if events:
                 sink.write(events)
-            unwritten = 0
+            unwritten = 0  # an error of sync or close loses no event that was written
             sink.sync(now=now)
             if last:
                 sink.close()
@@ -231,7 +223,5 @@ class DecisionLog:
 
 
 def writer_name() -> str:
-    """Return a name for a writer that no other process has: time, process, chance. It sorts by
-    time; order within it is by number.
-    """
+    """Return a name that no other process has and that sorts by time."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -1,5 +1,4 @@
-"""JSON lines in a folder, one file after another: the log's plain form, which
-:mod:`difficulty.gateway.log_files` reads back.
+"""JSON lines in a folder, one file after another: the log's plain form, written and read back.
 
 Every process writes files of its own, ``<writer>-000001.jsonl`` and so on, and never appends to a
 file it has not made: a line torn by a crash is the last of its file. Numbers, not times, tell the
@@ -35,14 +34,14 @@ class JsonLinesSink:
     ----------
     path : str or Path
         Folder; made when it does not exist.
-    max_bytes : int, default 64 MiB
+    max_bytes : int
         A file that would grow beyond this is closed, and the next one begun.
-    max_files : int, default 0
+    max_files : int
         Most files that the folder keeps, those of other processes included; the oldest are deleted.
         0 keeps all.
-    fsync : {"never", "interval", "always"}, default "interval"
-        See the module.
-    interval_s : float, default 1.0
+    fsync : {"never", "interval", "always"}
+        What a power cut may take, see the module.
+    interval_s : float
         Seconds between two syncs, for ``"interval"``.
     """
 
@@ -63,19 +62,16 @@ class JsonLinesSink:
             raise InvalidValueError("fsync", fsync, rule=f"be one of {', '.join(get_args(Fsync))}")
         self.folder = Path(path)
         self.name = f"json_lines {str(path)!r}"
-        self.max_bytes = max_bytes
-        self.max_files = max_files
-        self.fsync = fsync
-        self.interval_s = interval_s
-        self._file = -1
-        self._size = 0
-        self._number = 0
+        self.max_bytes, self.max_files = max_bytes, max_files
+        self.fsync, self.interval_s = fsync, interval_s
+        self._file, self._size, self._number = -1, 0, 0
         self._prefix = writer_name()
         self._unsynced = False
         self._synced_at = time.monotonic()
 
     def write(self, events: Sequence[DecisionEvent]) -> None:
         """Append a batch; on an error the file is as it was, or is given up for the next one."""
+        # One write a batch: a process that dies between two leaves no half batch.
         lines = b"".join(map(event_line, events))
         if self._file >= 0 and self._size and self._size + len(lines) > self.max_bytes:
             self._finish()
@@ -106,6 +102,7 @@ class JsonLinesSink:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._number += 1
         path = self.folder / f"{self._prefix}-{self._number:06d}{SUFFIX}"
+        # Not for everyone to read: it may hold texts.
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
         self._size = 0
         if self.max_files:
@@ -113,6 +110,7 @@ class JsonLinesSink:
 
     def _finish(self) -> None:
         """Sync and close the file, and forget it even where that fails."""
+        # Forgotten first: with a file that cannot be synced every later batch would fail too.
         file, self._file = self._file, -1
         unsynced, self._unsynced = self._unsynced, False
         try:
@@ -122,9 +120,7 @@ class JsonLinesSink:
             os.close(file)
 
     def _take_back(self) -> None:
-        """Cut off what was written of a batch, so that no half line stands before the next; where
-        that fails, leave the file.
-        """
+        """Cut off what was written of a batch; where that fails, leave the file."""
         try:
             os.ftruncate(self._file, self._size)
         except OSError:
@@ -132,22 +128,20 @@ class JsonLinesSink:
             self._file, self._unsynced = -1, False
 
     def _delete_oldest(self, *, keep: Path) -> None:
-        found = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path != keep)
-        for path in found[: max(0, len(found) + 1 - self.max_files)]:
-            path.unlink(missing_ok=True)
+        others = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path != keep)
+        for path in others[: max(0, len(others) + 1 - self.max_files)]:
+            path.unlink(missing_ok=True)  # another process may have been first
 
 
 def event_line(event: DecisionEvent) -> bytes:
-    """Return an event as one line, in ASCII: lone surrogates survive, and no other line separator
-    occurs in it.
-    """
+    """Return an event as a line of ASCII: lone surrogates survive, and it is one line."""
     return json.dumps(event.as_dict(), separators=(",", ":"), default=str).encode("ascii") + b"\n"
 
 
 def _write_all(file: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
-        view = view[os.write(file, view) :]
+        view = view[os.write(file, view) :]  # may take only a part, as on a disk that fills up
 
 
 class LogReader:
@@ -168,40 +162,34 @@ class LogReader:
 
     def __init__(self, path: Path) -> None:
         self.files = log_files(path)
-        self.torn = 0
-        self.damaged = 0
-        self.missing = 0
+        self.torn = self.damaged = self.missing = 0
 
     def __iter__(self) -> Iterator[DecisionEvent]:
         self.torn = self.damaged = self.missing = 0
-        expected: dict[str, int] = {}
+        expected: dict[str, int] = {}  # writer to its next number
         for path in self.files:
-            for event in self._of(path):
+            for event in self._events(path):
                 if event.writer is not None and event.seq is not None:
                     self.missing += max(0, event.seq - expected.get(event.writer, event.seq))
                     expected[event.writer] = event.seq + 1
                 yield event
 
-    def _of(self, path: Path) -> Iterator[DecisionEvent]:
+    def _events(self, path: Path) -> Iterator[DecisionEvent]:
         with path.open("rb") as file:
             for line in file:
                 try:
-                    form = json.loads(line)
+                    entries = json.loads(line)
                 except (ValueError, RecursionError):
-                    self._count(line)
+                    is_whole = line.endswith(b"\n")
+                    self.torn += not is_whole
+                    self.damaged += is_whole and bool(line.strip())
                     continue
-                if not isinstance(form, dict):
+                if not isinstance(entries, dict):
                     raise LogError(
                         f"{path.name} must hold one decision event a line: got"
-                        f" {type(form).__name__}. Check the file."
+                        f" {type(entries).__name__}. Check the file."
                     )
-                yield DecisionEvent.from_dict(form)
-
-    def _count(self, line: bytes) -> None:
-        if line.endswith(b"\n"):
-            self.damaged += bool(line.strip())
-        else:
-            self.torn += 1
+                yield DecisionEvent.from_dict(entries)
 
 
 def read_log(path: str | Path) -> LogReader:

@@ -17,64 +17,20 @@ from __future__ import annotations
 import hmac
 import logging
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from difficulty.bundle.policy import Exploration, Policy
-from difficulty.events import Call, CallRole, Check, DecisionEvent, FallbackCause, Outcome
+from difficulty.bundle.policy import Policy
+from difficulty.events import Call, CallRole, Check, DecisionEvent, Outcome
 from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.validators import Answer, Asked, Checker
+from difficulty.gateway.visits import Usage, Visit, explore
 from difficulty.records import Prices
 from difficulty.route import Route
-from difficulty.runtime.router import Decision, Router
-from difficulty.runtime.rule import Reason
-
-EXPLORED: frozenset[Reason] = frozenset({"above_threshold", "within_threshold", "unfamiliar"})
-"""Reasons whose routes may be exchanged."""
-
-
-class Routed(NamedTuple):
-    """The route taken."""
-
-    route: Route
-    propensity: float
-    """Probability of this route, in (0, 1]."""
-    shadow: bool
-    """Whether the other model is asked too."""
-
-
-def explore(route: Route, reason: Reason, settings: Exploration, *, id: str) -> Routed:
-    """Return the route that a request takes, given the one that the rule named.
-
-    Parameters
-    ----------
-    route, reason : str
-        What the rule says.
-    settings : Exploration
-        Of the policy.
-    id : str
-        Id of the request.
-    """
-    epsilon = settings.epsilon if reason in EXPLORED else 0.0
-    shadow = chance("shadow", settings.seed, id) < settings.shadow
-    if chance("explore", settings.seed, id) < epsilon:
-        return Routed(other(route), epsilon, shadow)
-    return Routed(route, 1.0 - epsilon, shadow)
-
-
-def other(route: Route) -> Route:
-    """Return the other one of the two."""
-    return "frontier" if route == "cheap" else "cheap"
-
-
-def chance(purpose: str, seed: int, id: str) -> float:
-    """Return a number in [0, 1) that depends on nothing but the arguments."""
-    digest = sha256(f"{purpose}:{seed}:{id}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
-
+from difficulty.runtime.router import Router
 
 logger = logging.getLogger("difficulty.runtime")
 
@@ -82,70 +38,16 @@ Redact = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
 class Decider(Protocol):
-    """What decides: a :class:`difficulty.runtime.Router`, or something that holds one and may
-    exchange it.
-    """
+    """What decides: a router, or what holds one and may exchange it."""
 
     @property
     def current(self) -> Router:
         """The router of the bundle that decides now."""
 
 
-class Usage(NamedTuple):
-    """Tokens that a call took, where the model says."""
-
-    prompt: int | None = None
-    completion: int | None = None
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Visit:
-    """A request on its way through the gateway."""
-
-    id: str
-    time: datetime
-    started: float
-    """Of ``time.perf_counter``, like ``ended``."""
-    asked: Asked
-    decision: Decision
-    routed: Routed
-    policy: Policy
-    decision_ms: float
-    group: str | None
-    messages: tuple[Mapping[str, Any], ...] | None
-    streamed: bool = False
-    calls: list[Call] = field(default_factory=list)
-    fallback: FallbackCause | None = None
-    ended: float | None = None
-    reason: str
-    """The decision's, or ``gateway`` where the gateway took another route by a rule of its own."""
-    number: str = ""
-    """Where :class:`difficulty.gateway.visits.Visits` keeps it."""
-
-    @property
-    def route(self) -> Route:
-        """The route taken."""
-        return self.routed.route
-
-
 class Gateway:
-    """Decide, check and log.
-
-    Parameters
-    ----------
-    router : Decider
-    log : DecisionLog, optional
-        Without one nothing is logged.
-    prices : Prices, optional
-        For the cost of calls; without them it is unknown.
-    texts : bool, default False
-        Whether the log keeps messages; it has to, if it is to teach.
-    redact : callable, optional
-        Changes the messages before they are logged. Where it fails, the messages are left out.
-    salt : str, default ""
-        Secret that conversations and users are hashed with. Without one they are not logged.
-    allowed : sequence of str
-        Packages whose functions the policy's ``python`` validators may call.
+    """Decide, check and log; :class:`~difficulty.gateway.settings.GatewaySettings` says what the
+    parameters mean. Without a log nothing is logged, without prices the cost of calls is unknown.
     """
 
     def __init__(
@@ -160,14 +62,10 @@ class Gateway:
         allowed: Sequence[str] = (),
     ) -> None:
         self.router = router
-        self.log = log
-        self.prices = prices
-        self.texts = texts
-        self.redact = redact
-        self.salt = salt
+        self.log, self.prices, self.salt = log, prices, salt
+        self.texts, self.redact = texts, redact
         self.allowed = tuple(allowed)
-        policy = router.current.policy
-        self._checker = _Built(policy, Checker(policy.fallback.validators, allowed=self.allowed))
+        self._validators = self._build(router.current.policy)
 
     def open(
         self,
@@ -189,15 +87,13 @@ class Gateway:
         task : str, optional
             Where the caller names it; nothing else is taken for one.
         tokens : int, optional
-            The request's own count.
+            The caller's own count.
         group : str, optional
             Conversation or user; logged as a salted hash.
         """
         when, started = datetime.now(UTC), time.perf_counter()
-        router, messages = (
-            self.router.current,
-            body.get("messages"),
-        )  # decision and policy of one bundle, whatever is exchanged meanwhile
+        # Decision and policy come from one bundle, whatever is exchanged meanwhile.
+        router, messages = self.router.current, body.get("messages")
         decision = router.decide([] if messages is None else messages, task, tokens=tokens)
         return Visit(
             id=id,
@@ -209,8 +105,8 @@ class Gateway:
             policy=router.policy,
             reason=decision.reason,
             decision_ms=(time.perf_counter() - started) * 1000,
-            group=self._hashed(group),
-            messages=self._kept(messages),
+            group=self._hash(group),
+            messages=self._loggable(messages),
             streamed=bool(body.get("stream")),
         )
 
@@ -226,7 +122,7 @@ class Gateway:
         side: Route | None = None,
     ) -> Call:
         """Note a call of a model, and check its answer where there is one."""
-        called = side or _side(visit, role)
+        called = side or visit.side_of(role)
         call = Call(
             role=role,
             side=called,
@@ -243,83 +139,68 @@ class Gateway:
 
     def checks(self, visit: Visit, answer: Answer) -> tuple[Check, ...]:
         """Return what the policy's validators say of an answer."""
-        return self._checker_of(visit.policy)(answer, visit.asked)
+        return self._find_checker(visit.policy)(answer, visit.asked)
 
-    def slow(self, visit: Visit) -> bool:
-        """Return whether checking may take its time, so that an event loop should not wait for
-        it.
-        """
-        return self._checker_of(visit.policy).slow
+    def is_slow(self, visit: Visit) -> bool:
+        """Return whether an event loop should not wait for checks, as they may take long."""
+        return self._find_checker(visit.policy).slow
 
     def falls_back(self, visit: Visit, call: Call) -> bool:
-        """Return whether the frontier model is to be called because the cheap answer failed
-        validation, and note that.
-        """
-        fails = (
-            call.side == "cheap"
-            and call.role == "answer"
-            and call.error is None
-            and call.passed is False
-        )
-        if fails and visit.policy.fallback.on_validation_failure:
+        """Return whether the cheap answer failed validation and the frontier model is asked."""
+        is_cheap_answer = call.side == "cheap" and call.role == "answer" and call.error is None
+        if is_cheap_answer and call.passed is False and visit.policy.fallback.on_validation_failure:
             visit.fallback = "validation"
         return visit.fallback == "validation"
 
     def close(self, visit: Visit, outcome: Outcome = "answered") -> DecisionEvent:
         """Return the event of a request, and hand it to the log."""
-        event = event_of(visit, outcome)
+        event = visit.event(outcome)
         if self.log is not None:
             self.log.write(event)
         return event
 
-    def _checker_of(self, policy: Policy) -> Checker:
-        """Return the validators of a policy; those of a bundle that was loaded meanwhile are built
-        with the first request.
-        """
-        built = self._checker
-        if built.policy is not policy:
+    def _find_checker(self, policy: Policy) -> Checker:
+        """Return a policy's validators, built with the first request after a bundle's change."""
+        validators = self._validators  # read once: another thread may put others in its place
+        if validators.policy is not policy:
             try:
-                built = _Built(policy, Checker(policy.fallback.validators, allowed=self.allowed))
-            except Exception as error:
+                validators = self._build(policy)
+            except Exception as error:  # requests go on: at the start the same error would stop us
                 logger.warning(
                     "the validators of the new policy cannot be built, so no answer is checked: %s",
                     error,
                 )
-                built = _Built(policy, Checker(()))
-            self._checker = built
-        return built.checker
+                validators = _Validators(policy, Checker(()))
+            self._validators = validators
+        return validators.checker
+
+    def _build(self, policy: Policy) -> _Validators:
+        return _Validators(policy, Checker(policy.fallback.validators, allowed=self.allowed))
 
     def _cost(self, side: Route, usage: Usage) -> float | None:
         if self.prices is None or usage.prompt is None or usage.completion is None:
             return None
-        prices = self.prices
-        per_input, per_output = (
-            (prices.cheap_input, prices.cheap_output)
-            if side == "cheap"
-            else (prices.frontier_input, prices.frontier_output)
-        )
-        return (usage.prompt * per_input + usage.completion * per_output) / 1e6
+        per_input: float = getattr(self.prices, f"{side}_input")
+        per_output: float = getattr(self.prices, f"{side}_output")
+        return (usage.prompt * per_input + usage.completion * per_output) / 1e6  # per million
 
-    def _hashed(self, group: str | None) -> str | None:
+    def _hash(self, group: str | None) -> str | None:
         if not group or not self.salt:
             return None
-        return hmac.new(
-            self.salt.encode(), group.encode("utf-8", "surrogatepass"), sha256
-        ).hexdigest()[:16]
+        named = group.encode("utf-8", "surrogatepass")
+        return hmac.new(self.salt.encode(), named, sha256).hexdigest()[:16]
 
-    def _kept(self, messages: Any) -> tuple[Mapping[str, Any], ...] | None:
-        if (
-            not self.texts
-            or not isinstance(messages, Sequence)
-            or isinstance(messages, str | bytes)
-        ):
+    def _loggable(self, messages: Any) -> tuple[Mapping[str, Any], ...] | None:
+        """Return the messages as the log may hold them; ``None`` where it may not."""
+        is_list = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
+        if not self.texts or not is_list:
             return None
-        kept = tuple(message for message in messages if isinstance(message, Mapping))
+        whole = tuple(message for message in messages if isinstance(message, Mapping))
         if self.redact is None:
-            return kept
+            return whole
         try:
-            return tuple(self.redact(kept))
-        except Exception as error:
+            return tuple(self.redact(whole))
+        except Exception as error:  # of a function that is not ours; better no text than a bare one
             logger.warning(
                 "redaction failed (%s), the messages of this request are not logged",
                 type(error).__name__,
@@ -327,48 +208,55 @@ class Gateway:
             return None
 
 
-class _Built(NamedTuple):
-    """Validators, and the policy they are of."""
+class _Validators(NamedTuple):
+    """Validators, and the policy they are of: exchanged in one step."""
 
     policy: Policy
     checker: Checker
 
 
-def event_of(visit: Visit, outcome: Outcome) -> DecisionEvent:
-    """Return the event of a visit as it is now."""
-    decision = visit.decision
-    return DecisionEvent(
-        id=visit.id,
-        time=visit.time,
-        bundle_version=decision.bundle_version,
-        route=visit.route,
-        policy_route=decision.route,
-        reason=visit.reason,
-        difficulty_score=decision.difficulty_score,
-        p_cheap_fails=decision.p_cheap_fails,
-        p_frontier_fails=decision.p_frontier_fails,
-        familiarity=decision.familiarity,
-        threshold=decision.threshold,
-        propensity=visit.routed.propensity,
-        task=decision.task,
-        tokens=decision.tokens,
-        tokens_source=decision.tokens_source,
-        truncated=decision.truncated,
-        scored_by=decision.scored_by,
-        decision_error=decision.error,
-        calls=tuple(visit.calls),
-        fallback=visit.fallback,
-        outcome=outcome,
-        streamed=visit.streamed,
-        latency_ms=((visit.ended or time.perf_counter()) - visit.started) * 1000,
-        decision_ms=visit.decision_ms,
-        group=visit.group,
-        messages=visit.messages,
-    )
+_SWEEP_S = 60.0  # least time between two looks for visits that nobody closed.
 
 
-def _side(visit: Visit, role: CallRole) -> Route:
-    """Return which model a role calls."""
-    if role == "fallback":
-        return "frontier"
-    return visit.route if role == "answer" else other(visit.route)
+class Visits:
+    """Keep open visits, and close those that nobody closes.
+
+    A gateway may never say how a request ended, for example because the client hung up. Such visits
+    are logged as ``abandoned`` after ``patience_s`` seconds, when the next request comes, so that
+    the log has one event a request and memory stays bounded.
+    """
+
+    def __init__(self, gateway: Gateway, *, patience_s: float = 900.0) -> None:
+        self.gateway = gateway
+        self.patience_s = patience_s
+        self._open: dict[str, Visit] = {}
+        self._swept = time.perf_counter()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, visit: Visit) -> str:
+        """Keep a visit and return its number."""
+        self._sweep()
+        # Of our own: two requests of one id would else share a visit.
+        number = uuid.uuid4().hex
+        self._open[number] = visit
+        visit.number = number
+        return number
+
+    def get(self, number: object) -> Visit | None:
+        """Return an open visit."""
+        return self._open.get(number) if isinstance(number, str) else None
+
+    def close(self, visit: Visit, outcome: Outcome = "answered") -> DecisionEvent | None:
+        """Log a visit; ``None`` when that was done already."""
+        return self.gateway.close(visit, outcome) if self._open.pop(visit.number, None) else None
+
+    def _sweep(self) -> None:
+        now = time.perf_counter()
+        if now - self._swept < min(_SWEEP_S, self.patience_s):
+            return
+        self._swept = now
+        for visit in list(self._open.values()):
+            if now - visit.started > self.patience_s:
+                self.close(visit, "abandoned")

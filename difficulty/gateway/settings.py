@@ -45,9 +45,7 @@ class GatewaySettings(Form):
 
     bundle: Path
     follow: bool = False
-    """Whether to take up a bundle that comes to the same path later, once it has passed every
-    check.
-    """
+    """Whether to take up bundles that come to the same path later and pass every check."""
     follow_interval_s: Annotated[float, above(0)] = 5.0
     """Seconds between two looks at that path, or that registry."""
     registry: str | None = None
@@ -61,9 +59,7 @@ class GatewaySettings(Form):
     threads: Annotated[int, at_least(1)] = 1
     """Threads ONNX Runtime may use for one request."""
     mode: Literal["hook", "auto_router"] = "hook"
-    """Who names the model: a hook before the call, or the gateway's own router, which asks for
-    it.
-    """
+    """Who names the model: a hook before the call, or the gateway's own router."""
     models: tuple[str, ...] = ("auto",)
     """Model names that are routed; requests for any other are left alone."""
     cheap: str = "cheap"
@@ -109,24 +105,25 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
     InvalidValueError
         If the function for redaction cannot be imported, or a sink does not take its options.
     """
+    # All that can be wrong is found here, before the first request.
     trust = load_trust(settings.trust) if settings.trust else None
     if router is None and (settings.follow or settings.registry):
-        locate = _champion(settings) if settings.registry else follow_path(settings.bundle)
+        locate = _follow_champion(settings) if settings.registry else follow_path(settings.bundle)
         router = ReloadingRouter(
             locate, interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust
         ).start()
     return Gateway(
         router or Router.load(settings.bundle, threads=settings.threads, trust=trust),
-        log=_log(settings),
+        log=_open_log(settings),
         prices=settings.prices,
         texts=settings.log_texts,
-        redact=_function(settings.redact) if settings.redact else None,
+        redact=_import_function(settings.redact) if settings.redact else None,
         salt=settings.salt,
         allowed=settings.allowed,
     )
 
 
-def _champion(settings: GatewaySettings) -> Callable[[], Path]:
+def _follow_champion(settings: GatewaySettings) -> Callable[[], Path]:
     from difficulty.bundle.registry import follow_alias, open_registry
 
     if settings.name is None:
@@ -138,12 +135,12 @@ def _champion(settings: GatewaySettings) -> Callable[[], Path]:
     return follow_alias(open_registry(settings.registry or ""), settings.name, settings.bundle)
 
 
-def _log(settings: GatewaySettings) -> DecisionLog | None:
+def _open_log(settings: GatewaySettings) -> DecisionLog | None:
     if not settings.log:
         return None
     try:
         sinks = [build_sink(sink.kind, **sink.options) for sink in settings.log]
-    except TypeError as error:
+    except TypeError as error:  # an option that the sink's constructor does not take
         raise InvalidValueError(
             "gateway setting log",
             [sink.kind for sink in settings.log],
@@ -153,7 +150,7 @@ def _log(settings: GatewaySettings) -> DecisionLog | None:
     return DecisionLog(sinks, capacity=settings.log_capacity)
 
 
-def _function(path: str) -> Redact:
+def _import_function(path: str) -> Redact:
     module, _, name = path.partition(":")
     try:
         return getattr(import_module(module), name)  # type: ignore[no-any-return]

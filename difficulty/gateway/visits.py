@@ -1,62 +1,129 @@
-"""The visits that are open: requests under way, found by a number of the gateway's own."""
+"""A request on its way through a gateway: the route it takes, its calls, and the event they
+make.
+"""
 
 from __future__ import annotations
 
 import time
-import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
 
-from difficulty.events import DecisionEvent, Outcome
-from difficulty.gateway.requests import Gateway, Visit
+from difficulty.bundle.policy import Exploration, Policy
+from difficulty.events import Call, CallRole, DecisionEvent, FallbackCause, Outcome
+from difficulty.gateway.validators import Asked
+from difficulty.route import Route
+from difficulty.runtime.router import Decision
+from difficulty.runtime.rule import Reason
 
-_SWEEP_S = 60.0
+EXPLORED: frozenset[Reason] = frozenset({"above_threshold", "within_threshold", "unfamiliar"})
+"""Reasons whose routes may be exchanged."""
 
 
-class Visits:
-    """Keep open visits, and close those that nobody closes.
+class Routed(NamedTuple):
+    """The route taken."""
 
-    A gateway may never say how a request ended, for example because the client hung up. Such visits
-    are logged as ``abandoned`` after ``patience_s`` seconds, when the next request comes, so that
-    the log has one event a request and memory stays bounded.
+    route: Route
+    propensity: float
+    """Probability of this route, in (0, 1]."""
+    shadow: bool
+    """Whether the other model is asked too."""
 
-    Parameters
-    ----------
-    gateway : Gateway
-    patience_s : float, default 900.0
-    """
 
-    def __init__(self, gateway: Gateway, *, patience_s: float = 900.0) -> None:
-        self.gateway = gateway
-        self.patience_s = patience_s
-        self._open: dict[str, Visit] = {}
-        self._swept = time.perf_counter()
+def explore(route: Route, reason: Reason, settings: Exploration, *, id: str) -> Routed:
+    """Return the route that the request ``id`` takes, given the one that the rule named."""
+    epsilon = settings.epsilon if reason in EXPLORED else 0.0
+    shadow = chance("shadow", settings.seed, id) < settings.shadow
+    # A hash, not a generator: the same request takes the same route in every process, and chance
+    # for one purpose says nothing of chance for the other.
+    if chance("explore", settings.seed, id) < epsilon:
+        return Routed(other(route), epsilon, shadow)
+    return Routed(route, 1.0 - epsilon, shadow)
 
-    def __len__(self) -> int:
-        return len(self._open)
 
-    def add(self, visit: Visit) -> str:
-        """Keep a visit and return its number: not the request's id, which the client may have
-        chosen.
-        """
-        self._sweep()
-        number = uuid.uuid4().hex
-        self._open[number] = visit
-        visit.number = number
-        return number
+def other(route: Route) -> Route:
+    """Return the other one of the two."""
+    return "frontier" if route == "cheap" else "cheap"
 
-    def get(self, number: object) -> Visit | None:
-        """Return an open visit."""
-        return self._open.get(number) if isinstance(number, str) else None
 
-    def close(self, visit: Visit, outcome: Outcome = "answered") -> DecisionEvent | None:
-        """Log a visit; ``None`` when that was done already."""
-        return self.gateway.close(visit, outcome) if self._open.pop(visit.number, None) else None
+def chance(purpose: str, seed: int, id: str) -> float:
+    """Return a number in [0, 1) that depends on nothing but the arguments."""
+    digest = sha256(f"{purpose}:{seed}:{id}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
 
-    def _sweep(self) -> None:
-        now = time.perf_counter()
-        if now - self._swept < min(_SWEEP_S, self.patience_s):
-            return
-        self._swept = now
-        for visit in [
-            visit for visit in self._open.values() if now - visit.started > self.patience_s
-        ]:
-            self.close(visit, "abandoned")
+
+class Usage(NamedTuple):
+    """Tokens that a call took, where the model says."""
+
+    prompt: int | None = None
+    completion: int | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Visit:
+    """A request on its way through the gateway."""
+
+    id: str
+    time: datetime
+    started: float
+    """Of ``time.perf_counter``, like ``ended``."""
+    asked: Asked
+    decision: Decision
+    routed: Routed
+    policy: Policy
+    decision_ms: float
+    group: str | None
+    messages: tuple[Mapping[str, Any], ...] | None
+    streamed: bool = False
+    calls: list[Call] = field(default_factory=list)
+    fallback: FallbackCause | None = None
+    ended: float | None = None
+    reason: str
+    """The decision's, or ``gateway`` where the gateway took another route by a rule of its own."""
+    number: str = ""
+    """Where :class:`difficulty.gateway.requests.Visits` keeps it."""
+
+    @property
+    def route(self) -> Route:
+        """The route taken."""
+        return self.routed.route
+
+    def side_of(self, role: CallRole) -> Route:
+        """Return which model a role calls."""
+        if role == "fallback":
+            return "frontier"
+        return self.route if role == "answer" else other(self.route)
+
+    def event(self, outcome: Outcome) -> DecisionEvent:
+        """Return the event of the visit as it is now."""
+        decision = self.decision
+        return DecisionEvent(
+            id=self.id,
+            time=self.time,
+            bundle_version=decision.bundle_version,
+            route=self.route,
+            policy_route=decision.route,
+            reason=self.reason,
+            difficulty_score=decision.difficulty_score,
+            p_cheap_fails=decision.p_cheap_fails,
+            p_frontier_fails=decision.p_frontier_fails,
+            familiarity=decision.familiarity,
+            threshold=decision.threshold,
+            propensity=self.routed.propensity,
+            task=decision.task,
+            tokens=decision.tokens,
+            tokens_source=decision.tokens_source,
+            truncated=decision.truncated,
+            scored_by=decision.scored_by,
+            decision_error=decision.error,
+            calls=tuple(self.calls),
+            fallback=self.fallback,
+            outcome=outcome,
+            streamed=self.streamed,
+            latency_ms=((self.ended or time.perf_counter()) - self.started) * 1000,
+            decision_ms=self.decision_ms,
+            group=self.group,
+            messages=self.messages,
+        )

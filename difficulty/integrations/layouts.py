@@ -1,5 +1,5 @@
-"""Serving layouts: a bundle as the folder that another serving system expects. A file each, and a
-line in ``LAYOUTS``.
+"""Serving layouts: a bundle as the folder that another serving system expects; each is a line in
+``LAYOUTS``.
 
 Other packages add layouts through entry points of the group ``difficulty.layouts``.
 """
@@ -66,10 +66,9 @@ CONTAINER = Layout(
 )
 
 _INPUTS = ("input_ids", "attention_mask")
+# Of tokens in a batch: fewer would leave batches of one at 512 tokens, and a server of its own has
+# the memory.
 _MOST_PAIRS = 2_000_000
-"""Of tokens in a batch: fewer would leave batches of one at 512 tokens, and a server of its own has
-the memory.
-"""
 
 
 def model_config(bundle: Bundle) -> str:
@@ -82,8 +81,8 @@ def model_config(bundle: Bundle) -> str:
     inputs = [
         f"  {{ name: {_quoted(name)} data_type: TYPE_INT64 dims: [ -1 ] }}" for name in _INPUTS
     ]
+    # Reshaped, for the graph's outputs have the batch's axis only, and Triton wants one more.
     outputs = [
-        # the graph's have the batch's axis only
         f"  {{ name: {_quoted(name)} data_type: TYPE_FP32 dims: [ 1 ] reshape {{ shape: [ ] }} }}"
         for name in bundle.manifest.outputs
     ]

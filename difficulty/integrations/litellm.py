@@ -29,10 +29,10 @@ from typing import Any
 
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import Call, CallRole, FallbackCause
-from difficulty.gateway.requests import Gateway, Routed, Usage, Visit, other
+from difficulty.gateway.requests import Gateway, Visits
 from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
 from difficulty.gateway.validators import Answer
-from difficulty.gateway.visits import Visits
+from difficulty.gateway.visits import Routed, Usage, Visit, other
 from difficulty.route import Route
 
 try:
@@ -83,37 +83,32 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         self._shadows: set[asyncio.Task[None]] = set()
 
     def __deepcopy__(self, memo: object) -> DifficultyHandler:
-        """Return itself: LiteLLM copies its configuration, the plugin in it, and there is one log
-        and one session.
-        """
+        """Return itself: LiteLLM copies its configuration, this in it, and the log is one."""
         return self
 
     async def classify(self, context: Any) -> str | None:
-        """Return the tier of a request: that of its visit, or without one that of a decision made
-        here, which is not logged.
-        """
-        visit = self._visit(context.metadata)
+        """Return the tier of a request: its visit's, or that of a decision that is not logged."""
+        visit = self._find_visit(context.metadata)
         if visit is not None:
             return TIERS[visit.route]
-        task = _text(context.metadata.get("task"))
+        task = _read_text(context.metadata.get("task"))
         return TIERS[self.gateway.router.current.decide(context.structured_messages, task).route]
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any] | None:
-        """Decide on a request for a routed model, and in the mode ``hook`` name the model to
-        call.
-        """
+        """Decide on a request for a routed model; in the mode ``hook`` name the model."""
         if call_type not in _ROUTED_CALLS or data.get("model") not in self.settings.models:
             return None
-        metadata = data.get("metadata")
-        metadata = data["metadata"] = metadata if isinstance(metadata, dict) else {}
+        if not isinstance(data.get("metadata"), dict):
+            data["metadata"] = {}
+        metadata = data["metadata"]
         visit = self.gateway.open(
             data,
             id=str(data.get("litellm_call_id") or uuid.uuid4()),
-            task=_text(metadata.get("task")),
-            tokens=_count(metadata.get("prompt_tokens")),
-            group=_text(metadata.get("session_id")) or _text(data.get("user")),
+            task=_read_text(metadata.get("task")),
+            tokens=_read_count(metadata.get("prompt_tokens")),
+            group=_read_text(metadata.get("session_id")) or _read_text(data.get("user")),
         )
         metadata[_MARK] = {
             "visit": self.visits.add(visit),
@@ -144,16 +139,16 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         self, data: dict[str, Any], user_api_key_dict: Any, response: Any
     ) -> Any:
         """Check an answer, call the frontier model when it fails, and log."""
-        visit = self._visit(data.get("metadata"))
+        visit = self._find_visit(data.get("metadata"))
         if visit is None:
             return None
-        self._overruled(visit, response)
-        call = await self._noted(visit, _role(visit), response, since=visit.started)
-        replaced = None
+        self._follow_overruling(visit, response)
+        call = await self._note(visit, _find_role(visit), response, since=visit.started)
+        replacement = None
         if self.gateway.falls_back(visit, call):
-            replaced = await self._fall_back(visit, data)
+            replacement = await self._fall_back(visit, data)
         self._end(visit, data)
-        return replaced
+        return replacement
 
     async def async_post_call_failure_hook(
         self,
@@ -163,39 +158,37 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         traceback_str: str | None = None,
     ) -> None:
         """Log a request that got no answer."""
-        visit = self._visit(request_data.get("metadata"))
+        visit = self._find_visit(request_data.get("metadata"))
         if visit is not None:
-            self.gateway.note(visit, _role(visit), error=_kind(original_exception))
+            self.gateway.note(visit, _find_role(visit), error=_name_error(original_exception))
             visit.ended = time.perf_counter()
             self.visits.close(visit, "failed")
 
     async def async_post_call_streaming_iterator_hook(
         self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
-        """Send a stream on, or hold it back until it is checked, as the policy says; log at its
-        end.
-        """
-        visit = self._visit(request_data.get("metadata"))
+        """Send a stream on, or hold it back until it is checked; log at its end."""
+        visit = self._find_visit(request_data.get("metadata"))
         if visit is None:
             async for chunk in response:
                 yield chunk
             return
-        self._overruled(visit, response)
-        held = (
-            visit.policy.fallback.streaming == "buffer"
-            and visit.route == "cheap"
-            and visit.fallback is None
+        self._follow_overruling(visit, response)
+        # What the frontier model says is never replaced, so it need not be held back.
+        is_checked = visit.route == "cheap" and visit.fallback is None
+        chunks = (
+            self._hold_back(visit, response, request_data)
+            if is_checked and visit.policy.fallback.streaming == "buffer"
+            else self._pass_on(visit, response)
         )
         try:
-            async for chunk in (
-                self._held(visit, response, request_data) if held else self._passed(visit, response)
-            ):
+            async for chunk in chunks:
                 yield chunk
-        except (GeneratorExit, asyncio.CancelledError):
+        except (GeneratorExit, asyncio.CancelledError):  # the client hung up
             self.visits.close(visit, "abandoned")
             raise
         except Exception as error:
-            self.gateway.note(visit, _role(visit), error=_kind(error))
+            self.gateway.note(visit, _find_role(visit), error=_name_error(error))
             self.visits.close(visit, "failed")
             raise
         self._end(visit, request_data)
@@ -209,48 +202,50 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         litellm_call_info: Any = None,
     ) -> dict[str, str] | None:
         """Tell the client what was decided."""
-        mark = _mark(data.get("metadata"))
+        mark = _read_mark(data.get("metadata"))
         return {
             f"x-difficulty-{name}": str(mark[name]) for name in _HEADERS if mark.get(name)
         } or None
 
-    async def _passed(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
+    async def _pass_on(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
         chunks: list[Any] = []
         async for chunk in response:
             chunks.append(chunk)
             yield chunk
         visit.ended = time.perf_counter()
-        await self._noted(visit, _role(visit), _assembled(chunks), since=visit.started)
+        await self._note(visit, _find_role(visit), _assemble(chunks), since=visit.started)
 
-    async def _held(self, visit: Visit, response: Any, data: dict[str, Any]) -> AsyncIterator[Any]:
+    async def _hold_back(
+        self, visit: Visit, response: Any, data: dict[str, Any]
+    ) -> AsyncIterator[Any]:
         chunks = [chunk async for chunk in response]
-        call = await self._noted(visit, "answer", _assembled(chunks), since=visit.started)
+        call = await self._note(visit, "answer", _assemble(chunks), since=visit.started)
         if self.gateway.falls_back(visit, call):
             since, chunks = time.perf_counter(), []
             async for chunk in await self._call("frontier", data, stream=True):
                 chunks.append(chunk)
                 yield chunk
-            await self._noted(visit, "fallback", _assembled(chunks), since=since)
+            await self._note(visit, "fallback", _assemble(chunks), since=since)
             return
         for chunk in chunks:
             yield chunk
 
     async def _fall_back(self, visit: Visit, data: dict[str, Any]) -> Any:
-        """Call the frontier model once; where that fails too, the cheap answer is better than
-        none.
-        """
+        """Call the frontier model once; if that fails, the cheap answer is better than none."""
         since = time.perf_counter()
         try:
             response = await self._call("frontier", data)
         except Exception as error:
-            self.gateway.note(visit, "fallback", error=_kind(error), latency_ms=_ms(since))
+            self.gateway.note(
+                visit, "fallback", error=_name_error(error), latency_ms=_ms_since(since)
+            )
             logger.warning(
                 "the frontier model failed after the cheap answer did (%s); the cheap answer is"
                 " sent",
                 type(error).__name__,
             )
             return None
-        await self._noted(visit, "fallback", response, since=since)
+        await self._note(visit, "fallback", response, since=since)
         return response
 
     async def _shadow(self, visit: Visit, data: dict[str, Any]) -> None:
@@ -260,27 +255,28 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             response = await asyncio.wait_for(
                 self._call(side, data), self.settings.shadow_timeout_s
             )
-            await self._noted(visit, "shadow", response, since=since)
+            await self._note(visit, "shadow", response, since=since)
         except asyncio.CancelledError:
             self.gateway.note(visit, "shadow", error="cancelled")
             raise
         except Exception as error:
-            self.gateway.note(visit, "shadow", error=_kind(error), latency_ms=_ms(since))
+            self.gateway.note(
+                visit, "shadow", error=_name_error(error), latency_ms=_ms_since(since)
+            )
         finally:
             self.visits.close(visit)
 
     async def _call(self, side: Route, data: Mapping[str, Any], *, stream: bool = False) -> Any:
-        """Call one of the models with what the client asked for, on the account of the client's
-        key.
-        """
+        """Call one of the models as the client asked, on the account of the client's key."""
         from litellm.proxy.proxy_server import llm_router
 
         if llm_router is None:
             raise RuntimeError("the proxy has no models")
-        asked = (data.get("proxy_server_request") or {}).get("body") or {}
+        # By the names of the client's body: LiteLLM has put more into ``data`` by now.
+        body = (data.get("proxy_server_request") or {}).get("body") or {}
         options = {
             name: data[name]
-            for name in ("messages", *asked)
+            for name in ("messages", *body)
             if name in data and name not in _NOT_PASSED_ON
         }
         metadata = {
@@ -294,13 +290,11 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             model=self._groups[side], metadata=metadata, stream=stream, **options
         )
 
-    async def _noted(self, visit: Visit, role: CallRole, response: Any, *, since: float) -> Call:
-        """Note a call with its answer; your own functions are asked in another thread, for a
-        bounded time.
-        """
-        form = response if isinstance(response, dict) else response.model_dump()
-        answer, usage, latency_ms = Answer.of(form), _usage(form), _ms(since)
-        if not self.gateway.slow(visit):
+    async def _note(self, visit: Visit, role: CallRole, response: Any, *, since: float) -> Call:
+        """Note a call with its answer; your functions are asked in a thread, for a bounded time."""
+        body = response if isinstance(response, dict) else response.model_dump()
+        answer, usage, latency_ms = Answer.of(body), _read_usage(body), _ms_since(since)
+        if not self.gateway.is_slow(visit):
             return self.gateway.note(visit, role, answer=answer, usage=usage, latency_ms=latency_ms)
         asking = asyncio.to_thread(self.gateway.checks, visit, answer)
         try:
@@ -320,40 +314,37 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
     def _end(self, visit: Visit, data: dict[str, Any]) -> None:
         """Log a request that was answered, after its shadow call where it has one."""
         visit.ended = visit.ended or time.perf_counter()
-        mark = _mark(data.get("metadata"))
+        mark = _read_mark(data.get("metadata"))
         mark |= {"route": visit.route, "reason": visit.reason, "fallback": visit.fallback or ""}
-        if (
-            not visit.routed.shadow or visit.fallback is not None
-        ):  # after a fallback both models were called already
+        # After a fallback both models were called already.
+        if not visit.routed.shadow or visit.fallback is not None:
             self.visits.close(visit)
         elif len(self._shadows) >= self.settings.most_shadows:
             self.gateway.note(visit, "shadow", error="skipped")
             self.visits.close(visit)
         else:
             task = asyncio.create_task(self._shadow(visit, data))
-            self._shadows.add(task)
+            self._shadows.add(task)  # asyncio itself keeps no task alive
             task.add_done_callback(self._shadows.discard)
 
-    def _overruled(self, visit: Visit, response: Any) -> None:
-        """Follow LiteLLM where it called another model than it was told, without a failure: its
-        router has rules of its own.
-        """
-        group = _called_group(response)
-        called: Route | None = next(
-            (side for side, name in self._groups.items() if name == group), None
-        )
+    def _follow_overruling(self, visit: Visit, response: Any) -> None:
+        """Follow LiteLLM where it called another model by a rule of its own."""
+        group = _find_group(response)
+        called = next((side for side, name in self._groups.items() if name == group), None)
         if called is not None and called != visit.route and visit.fallback is None:
             visit.routed = Routed(called, 1.0, False)
             visit.reason = "gateway"
 
     def _note_failure(self, kwargs: Mapping[str, Any], error: Exception) -> None:
-        visit = self._visit(kwargs.get("metadata"))
+        visit = self._find_visit(kwargs.get("metadata"))
         if visit is not None and visit.route == "cheap" and visit.fallback is None:
-            visit.fallback = _cause(error)
-            self.gateway.note(visit, "answer", error=_kind(error), latency_ms=_ms(visit.started))
+            visit.fallback = _find_cause(error)
+            self.gateway.note(
+                visit, "answer", error=_name_error(error), latency_ms=_ms_since(visit.started)
+            )
 
-    def _visit(self, metadata: Any) -> Visit | None:
-        return self.visits.get(_mark(metadata).get("visit"))
+    def _find_visit(self, metadata: Any) -> Visit | None:
+        return self.visits.get(_read_mark(metadata).get("visit"))
 
 
 @cache
@@ -367,16 +358,16 @@ def build_handler() -> DifficultyHandler:
     BundleError
         If anything about the bundle is wrong: the proxy does not start then.
     """
-    form = litellm.callback_settings.get(_MARK)
-    if not isinstance(form, Mapping):
+    section = litellm.callback_settings.get(_MARK)
+    if not isinstance(section, Mapping):
         raise InvalidValueError(
             "callback_settings.difficulty",
-            form,
+            section,
             rule="be a section of the proxy's configuration",
             hint="See difficulty litellm-config.",
         )
     settings = parse_settings(
-        {name: _from_environment(name, value) for name, value in form.items()}
+        {name: _from_environment(name, value) for name, value in section.items()}
     )
     handler = DifficultyHandler(settings, build_gateway(settings))
     if handler.gateway.log is not None:
@@ -385,9 +376,7 @@ def build_handler() -> DifficultyHandler:
 
 
 def __getattr__(name: str) -> Any:
-    """Build the handler when the proxy asks for it by name; importing this module loads no
-    bundle.
-    """
+    """Build the handler when the proxy asks for it; importing this module loads no bundle."""
     if name == "handler":
         return build_handler()
     raise AttributeError(name)
@@ -410,47 +399,45 @@ def _from_environment(name: str, value: Any) -> Any:
     return text
 
 
-def _mark(metadata: Any) -> dict[str, Any]:
+def _read_mark(metadata: Any) -> dict[str, Any]:
     mark = metadata.get(_MARK) if isinstance(metadata, Mapping) else None
     return mark if isinstance(mark, dict) else {}
 
 
-def _role(visit: Visit) -> CallRole:
-    """Return what the call that is over was: after a noted failure of the cheap model, the
-    fallback.
-    """
+def _find_role(visit: Visit) -> CallRole:
+    """Return what the call was: after a noted failure of the cheap model, the fallback."""
     return "answer" if visit.fallback is None else "fallback"
 
 
-def _cause(error: BaseException) -> FallbackCause:
+def _find_cause(error: BaseException) -> FallbackCause:
     if isinstance(error, TimeoutError):
         return "timeout"
     return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "error")
 
 
-def _kind(error: BaseException) -> str:
-    cause = _cause(error)
+def _name_error(error: BaseException) -> str:
+    cause = _find_cause(error)
     return type(error).__name__ if cause == "error" else cause
 
 
-def _usage(form: Mapping[str, Any]) -> Usage:
-    usage = form.get("usage")
+def _read_usage(body: Mapping[str, Any]) -> Usage:
+    usage = body.get("usage")
     usage = usage if isinstance(usage, Mapping) else {}
-    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
-
-
-def _assembled(chunks: list[Any]) -> dict[str, Any]:
-    """Return the answer that a stream's chunks make up; its usage only where a chunk has it, for
-    LiteLLM would estimate.
-    """
-    whole = litellm.stream_chunk_builder(chunks) if chunks else None
-    form: dict[str, Any] = {} if whole is None else whole.model_dump()
-    return (
-        form if any(getattr(chunk, "usage", None) for chunk in chunks) else {**form, "usage": None}
+    return Usage(
+        _read_count(usage.get("prompt_tokens")), _read_count(usage.get("completion_tokens"))
     )
 
 
-def _called_group(response: Any) -> str | None:
+def _assemble(chunks: list[Any]) -> dict[str, Any]:
+    """Return the answer that a stream's chunks make up."""
+    whole = litellm.stream_chunk_builder(chunks) if chunks else None
+    body: dict[str, Any] = {} if whole is None else whole.model_dump()
+    if not any(getattr(chunk, "usage", None) for chunk in chunks):
+        body["usage"] = None  # LiteLLM estimates it, and a log holds what was counted
+    return body
+
+
+def _find_group(response: Any) -> str | None:
     """Return the name of the model that answered; in the mode ``auto_router`` the response's own
     headers keep the routed one.
     """
@@ -465,16 +452,15 @@ def _called_group(response: Any) -> str | None:
     return None if deployment is None else str(deployment.model_name)
 
 
-def _text(value: Any) -> str | None:
+def _read_text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _count(value: Any) -> int | None:
-    value = (
-        int(value) if isinstance(value, str) and value.isdecimal() else value
-    )  # clients' metadata are often strings
+def _read_count(value: Any) -> int | None:
+    if isinstance(value, str) and value.isdecimal():  # as clients' metadata often are
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _ms(since: float) -> float:
+def _ms_since(since: float) -> float:
     return (time.perf_counter() - since) * 1000

@@ -60,7 +60,8 @@ def proxy_config(
     follow: bool = False,
     prices: Prices | None = None,
 ) -> dict[str, Any]:
-    """Return the configuration.
+    """Return the configuration; what ``mode``, ``log_texts`` and ``follow`` mean stands in
+    :class:`difficulty.gateway.settings.GatewaySettings`.
 
     Parameters
     ----------
@@ -71,14 +72,8 @@ def proxy_config(
     cheap, frontier : Upstream
     name : str, default "auto"
         Model name that clients ask for; ``cheap`` and ``frontier`` by name are left alone.
-    mode : {"auto_router", "hook"}, default "auto_router"
-        Whether LiteLLM's auto router asks for the route, or a hook names the model.
     log : Path, optional
         Folder of the decision log; default: none.
-    log_texts : bool, default False
-        Whether the log keeps messages.
-    follow : bool, default False
-        Whether the proxy takes up another bundle that comes to the same path.
     prices : Prices, optional
         For the cost in the log and in LiteLLM's own accounts.
     """
@@ -100,17 +95,19 @@ def proxy_config(
         }
     if prices is not None:
         settings["prices"] = prices.as_dict()
-    called = _fallbacks(name, mode) if policy.fallback.on_call_failure else {}
+    # The auto router's group fails where the model fails that it chose, so it falls back too.
+    groups = (CHEAP, name) if mode == "auto_router" else (CHEAP,)
+    fallbacks = {"fallbacks": [{group: [FRONTIER]} for group in groups]}
     return {
         "model_list": [
-            _routed(name, mode, frontier, prices),
-            _deployment(CHEAP, cheap, _costs(prices, CHEAP)),
-            _deployment(FRONTIER, frontier, _costs(prices, FRONTIER)),
+            _build_routed(name, mode, frontier, prices),
+            _build_deployment(CHEAP, cheap, _name_costs(prices, CHEAP)),
+            _build_deployment(FRONTIER, frontier, _name_costs(prices, FRONTIER)),
         ],
         "router_settings": {
             "num_retries": 1,
             "model_group_retry_policy": {CHEAP: dict.fromkeys(_NO_RETRY, 0)},
-            **called,
+            **(fallbacks if policy.fallback.on_call_failure else {}),
         },
         "callback_settings": {"difficulty": settings},
         "litellm_settings": {"callbacks": [HANDLER], "drop_params": True},
@@ -118,17 +115,12 @@ def proxy_config(
     }
 
 
-def _fallbacks(name: str, mode: str) -> dict[str, Any]:
-    groups = (CHEAP, name) if mode == "auto_router" else (CHEAP,)
-    return {"fallbacks": [{group: [FRONTIER]} for group in groups]}
-
-
-def _routed(name: str, mode: str, frontier: Upstream, prices: Prices | None) -> dict[str, Any]:
-    """Return the model that clients ask for; for the hook, it is the frontier model, should the
-    hook not be there.
-    """
+def _build_routed(
+    name: str, mode: str, frontier: Upstream, prices: Prices | None
+) -> dict[str, Any]:
+    """Return the model that clients ask for; the frontier one, should the hook be missing."""
     if mode == "hook":
-        return _deployment(name, frontier, _costs(prices, FRONTIER))
+        return _build_deployment(name, frontier, _name_costs(prices, FRONTIER))
     tiers = {"SIMPLE": CHEAP, "MEDIUM": CHEAP, "COMPLEX": FRONTIER, "REASONING": FRONTIER}
     router = {
         "tiers": tiers,
@@ -145,7 +137,7 @@ def _routed(name: str, mode: str, frontier: Upstream, prices: Prices | None) -> 
     return {"model_name": name, "litellm_params": params}
 
 
-def _costs(prices: Prices | None, side: str) -> dict[str, float]:
+def _name_costs(prices: Prices | None, side: str) -> dict[str, float]:
     """Return what LiteLLM calls the prices of a model."""
     if prices is None:
         return {}
@@ -155,46 +147,41 @@ def _costs(prices: Prices | None, side: str) -> dict[str, float]:
     }
 
 
-def _deployment(name: str, upstream: Upstream, costs: Mapping[str, float]) -> dict[str, Any]:
-    optional = {
+def _build_deployment(name: str, upstream: Upstream, costs: Mapping[str, float]) -> dict[str, Any]:
+    params = {
+        "model": upstream.model,
         "api_base": upstream.api_base,
         "api_key": upstream.api_key,
         "timeout": upstream.timeout_s,
-    }
-    params = {
-        "model": upstream.model,
-        **{key: value for key, value in optional.items() if value is not None},
         **costs,
     }
-    return {"model_name": name, "litellm_params": params}
+    stated = {key: value for key, value in params.items() if value is not None}
+    return {"model_name": name, "litellm_params": stated}
 
 
-def to_yaml(form: Mapping[str, Any]) -> str:
-    """Return a form as YAML; strings are quoted as in JSON, so nothing is taken for a number or a
-    date.
-    """
-    return "\n".join(_lines(form, "")) + "\n"
+def to_yaml(content: Mapping[str, Any]) -> str:
+    """Return content as YAML; strings are quoted, so none is taken for a number or date."""
+    return "\n".join(_lines(content, "")) + "\n"
 
 
-def _lines(form: Any, indent: str) -> Iterator[str]:
-    items = form.items() if isinstance(form, Mapping) else ((None, value) for value in form)
+def _lines(content: Mapping[str, Any] | list[Any], indent: str) -> Iterator[str]:
+    is_list = not isinstance(content, Mapping)
+    items = content.items() if isinstance(content, Mapping) else enumerate(content)
     for key, value in items:
-        head = f"{indent}- " if key is None else f"{indent}{key}:"
-        if isinstance(value, Mapping | list) and value:
-            inner = list(_lines(value, indent + "  "))
-            yield from (
-                [head + inner[0].removeprefix(indent + "  "), *inner[1:]]
-                if key is None
-                else [head, *inner]
-            )
+        head = f"{indent}-" if is_list else f"{indent}{key}:"
+        if not (isinstance(value, Mapping | list) and value):
+            yield f"{head} {_scalar(value)}"
+            continue
+        inner = list(_lines(value, indent + "  "))
+        if is_list:  # the first entry stands beside the dash
+            inner[0] = f"{head} {inner[0].lstrip()}"
         else:
-            yield f"{head.rstrip()} {_scalar(value)}"
+            yield head
+        yield from inner
 
 
 def _scalar(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return (
-        text.replace("e", ".0e")
-        if isinstance(value, float) and "e" in text and "." not in text
-        else text
-    )  # 3e-06 is text to YAML 1.1
+    if isinstance(value, float) and "e" in text and "." not in text:
+        return text.replace("e", ".0e")  # 3e-06 is text to YAML 1.1
+    return text

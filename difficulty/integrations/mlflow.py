@@ -1,10 +1,11 @@
-"""MLflow: record training runs. The one module that names mlflow."""
+"""MLflow: record training runs, and serve a bundle as one of its models."""
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,9 @@ class MlflowTracker:
         self, uri: str, *, experiment: str = "difficulty", artifacts: Path | None = None
     ) -> None:
         self.uri = uri
-        self.experiment = experiment
-        self.artifacts = artifacts
         try:
             self.client = MlflowClient(tracking_uri=uri)
-            self._experiment_id()
+            self._experiment = find_experiment(self.client, experiment, artifacts=artifacts)
         except MlflowException as error:
             raise TrackingError(
                 f"MLflow cannot be used at {uri!r}: {error}. Pass another --tracking-uri, or"
@@ -70,8 +69,7 @@ class MlflowTracker:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
     ) -> None:
-        """Record a finished run with its model, metrics and lineage; the user's texts in the run
-        folder are not uploaded.
+        """Record a finished run with its model, metrics and lineage.
 
         Raises
         ------
@@ -79,51 +77,46 @@ class MlflowTracker:
             If the store refuses; the run folder stays.
         """
         try:
-            self._record(folder, name=name, parameters=parameters, metrics=metrics, tags=tags)
+            with recorded_run(self.client, self._experiment, name=name, tags=tags) as run:
+                for key, value in parameters.items():
+                    self.client.log_param(run, key, str(value)[:_LONGEST_VALUE])
+                for key, figure in metrics.items():
+                    self.client.log_metric(run, key, figure)
+                # Named one by one: suspicious.jsonl and the like hold the user's texts.
+                for file in ("run.json", "model.json", "model.npz", "metrics.json"):
+                    self.client.log_artifact(run, str(folder / file), artifact_path="run")
         except MlflowException as error:
             raise TrackingError(
                 f"run {str(folder)!r} is written, but MLflow at {self.uri!r} did not record it:"
                 f" {error}."
             ) from error
 
-    def _record(
-        self,
-        folder: Path,
-        *,
-        name: str,
-        parameters: Mapping[str, Any],
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-    ) -> None:
-        run = self.client.create_run(self._experiment_id(), run_name=name, tags=dict(tags))
-        run_id = run.info.run_id
-        try:
-            for key, value in parameters.items():
-                self.client.log_param(run_id, key, str(value)[:_LONGEST_VALUE])
-            for key, value in metrics.items():
-                self.client.log_metric(run_id, key, value)
-            for file in ("run.json", "model.json", "model.npz", "metrics.json"):
-                self.client.log_artifact(run_id, str(folder / file), artifact_path="run")
-        except BaseException:
-            self.client.set_terminated(run_id, status="FAILED")
-            raise
-        self.client.set_terminated(run_id)
 
-    def _experiment_id(self) -> str:
-        found = self.client.get_experiment_by_name(self.experiment)
-        if found:
-            return str(found.experiment_id)
-        location = self.artifacts.resolve().as_uri() if self.artifacts else None
-        return str(self.client.create_experiment(self.experiment, artifact_location=location))
+def find_experiment(client: MlflowClient, name: str, *, artifacts: Path | None = None) -> str:
+    """Return the id of an experiment, made where there is none."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment:
+        return str(experiment.experiment_id)
+    location = artifacts.resolve().as_uri() if artifacts else None
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+@contextmanager
+def recorded_run(
+    client: MlflowClient, experiment: str, *, name: str, tags: Mapping[str, str]
+) -> Iterator[str]:
+    """Give the id of a new MLflow run, which counts as failed where the block does."""
+    run = str(client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
+    try:
+        yield run
+    except BaseException:  # Ctrl-C too: else the run would count as under way for good
+        client.set_terminated(run, status="FAILED")
+        raise
+    client.set_terminated(run)
 
 
 class DecisionModel:
-    """What MLflow calls: requests in, decisions out.
-
-    Parameters
-    ----------
-    router : Router
-    """
+    """What MLflow calls: requests in, decisions out."""
 
     def __init__(self, router: Router) -> None:
         self.router = router
@@ -133,44 +126,38 @@ class DecisionModel:
     ) -> list[dict[str, Any]]:
         """Return the decision for each request, as ``difficulty route`` writes them.
 
-        Parameters
-        ----------
-        model_input : DataFrame or list of dict
-            A request a row: ``messages`` or ``prompt``, and optionally ``id``, ``task`` and
-            ``prompt_tokens``.
-        params : mapping, optional
-            Not used.
+        ``model_input`` is a DataFrame or a list of dict, a request a row: ``messages`` or
+        ``prompt``, and optionally ``id``, ``task`` and ``prompt_tokens``.
         """
-        rows = [
-            request_row(_known(form), number)
-            for number, form in enumerate(_records(model_input), 1)
-        ]
-        return list(route_rows(self.router, rows))
+        rows = (_without_gaps(row) for row in _rows(model_input))
+        return list(
+            route_rows(
+                self.router, [request_row(row, number) for number, row in enumerate(rows, 1)]
+            )
+        )
 
 
-def _records(model_input: Any) -> Iterable[Any]:
+def _rows(model_input: Any) -> Iterable[Any]:
     if hasattr(model_input, "to_dict"):  # a pandas DataFrame
         return model_input.to_dict(orient="records")  # type: ignore[no-any-return]
     return [model_input] if isinstance(model_input, Mapping) else model_input
 
 
-def _known(form: Any) -> Any:
+def _without_gaps(row: Any) -> Any:
     """Undo what a table does to rows of different keys: absent values are NaN there, and counts
     beside them have become floats.
     """
-    if not isinstance(form, Mapping):
-        return form
-    known = {
+    if not isinstance(row, Mapping):
+        return row
+    entries = {
         key: value
-        for key, value in form.items()
+        for key, value in row.items()
         if not (isinstance(value, float) and math.isnan(value))
     }
-    count = known.get("prompt_tokens")
-    return (
-        {**known, "prompt_tokens": int(count)}
-        if isinstance(count, float) and count.is_integer()
-        else known
-    )
+    count = entries.get("prompt_tokens")
+    if isinstance(count, float) and count.is_integer():
+        entries["prompt_tokens"] = int(count)
+    return entries
 
 
 def _load_pyfunc(path: str) -> DecisionModel:
@@ -185,12 +172,11 @@ def _write(bundle: Bundle, folder: Path) -> None:
         raise MissingExtraError("an MLflow model", package="mlflow", extra="track") from error
     with tempfile.TemporaryDirectory() as scratch:
         copy_bundle(bundle, checked := Path(scratch) / bundle.label)
-        requirements = [f"difficulty=={__version__}"]
         save_model(
             str(folder),
             loader_module=__name__,
             data_path=str(checked),
-            pip_requirements=requirements,
+            pip_requirements=[f"difficulty=={__version__}"],
         )
 
 

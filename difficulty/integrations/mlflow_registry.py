@@ -21,7 +21,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-from difficulty.bundle.registry import CHALLENGER, CHAMPION, Version, check_name, checked
+from difficulty.bundle.registry import (
+    CHALLENGER,
+    CHAMPION,
+    Version,
+    check_name,
+    checked,
+    figure_tags,
+    no_champion_before,
+    no_version,
+)
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
 from difficulty.errors import MissingExtraError, PromotedMeanwhileError, RegistryError
 
@@ -31,20 +40,21 @@ try:
 except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("an MLflow registry", package="mlflow", extra="track") from error
 
+from difficulty.integrations.mlflow import find_experiment, recorded_run
 
 _FOLDER = "bundle"
 _EXPERIMENT = "difficulty-bundles"
 _LINE = "champions"
 _LONGEST_LINE = 100
+# In place of MLflow's patience of minutes and of what it prints, while this module asks, where the
+# environment says nothing else.
 _WHILE_ASKING = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""In place of MLflow's patience of minutes and of what it prints, while this module asks, where the
-environment says nothing else.
-"""
 _CONNECT_S = 5.0
+# A promotion takes a second; a lock that is older is a dead process's.
 _STALE_S = 20.0
 
 
@@ -59,13 +69,13 @@ class MlflowRegistry:
     Raises
     ------
     RegistryError
-        If nothing answers there.
+        If nothing answers there, now or at any later question.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
         _check_reachable(uri)
-        with self._asking():
+        with self._ask():
             self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def publish(
@@ -73,60 +83,43 @@ class MlflowRegistry:
     ) -> Version:
         """Keep a bundle and make it the challenger; one that is kept already is not kept twice."""
         check_name("name", name)
-        with self._asking():
+        with self._ask():
             self._ensure(name)
-            version = next(
-                (known for known in self._versions(name) if known.digest == bundle.digest), None
-            )
-            version = version or self._add(bundle, name, tags=tags, metrics=metrics)
+            same = (each for each in self._read_versions(name) if each.digest == bundle.digest)
+            version = next(same, None) or self._add(bundle, name, tags=tags, metrics=metrics)
             self.client.set_registered_model_alias(name, CHALLENGER, str(version.number))
         return version
 
     def find(self, name: str, reference: str) -> Version:
-        """Return the version that an alias or a number names.
-
-        Raises
-        ------
-        RegistryError
-            If there is none, or the server does not answer.
-        """
-        with self._asking():
-            number = self._aliases(name).get(reference, reference)
-            found = next(
-                (version for version in self._versions(name) if str(version.number) == number), None
-            )
-            if found:
-                return found
-            known = ", ".join(
-                [
-                    *sorted(self._aliases(name)),
-                    *(str(version.number) for version in self._versions(name)),
-                ]
-            )
-        raise RegistryError(
-            f"{name!r} has no version or alias {reference!r}. Known: {known or 'none'}."
-        )
+        """Return the version that an alias or a number names."""
+        with self._ask():
+            aliases = self._read_aliases(name)
+            versions = {str(version.number): version for version in self._read_versions(name)}
+        number = aliases.get(reference, reference)
+        if number in versions:
+            return versions[number]
+        raise no_version(name, reference, [*sorted(aliases), *versions])
 
     def aliases(self, name: str) -> dict[str, Version]:
         """Return the aliases of a name that exist."""
-        with self._asking():
-            numbered = {str(version.number): version for version in self._versions(name)}
+        with self._ask():
+            numbered = {str(version.number): version for version in self._read_versions(name)}
             return {
                 alias: numbered[number]
-                for alias, number in self._aliases(name).items()
+                for alias, number in self._read_aliases(name).items()
                 if number in numbered
             }
 
     def versions(self, name: str) -> list[Version]:
         """Return every version of a name, in the order of their numbers."""
-        with self._asking():
-            self._model(name)
-            return self._versions(name)
+        with self._ask():
+            self._find_model(name)
+            return self._read_versions(name)
 
     def fetch(self, version: Version, out: Path) -> Path:
         """Write a version's bundle into a new folder, byte for byte."""
         with TemporaryDirectory() as scratch:
-            with self._asking():
+            with self._ask():
                 item = self.client.get_model_version(version.name, str(version.number))
                 folder = self.client.download_artifacts(str(item.run_id), _FOLDER, scratch)
             copy_bundle(checked(read_bundle(Path(folder)), version), out)
@@ -135,49 +128,34 @@ class MlflowRegistry:
     def promote(
         self, version: Version, *, replacing: Version | None, notes: Mapping[str, str]
     ) -> None:
-        """Make a version the champion, if ``replacing`` still is.
-
-        Raises
-        ------
-        PromotedMeanwhileError
-            If another version is the champion by now.
-        """
+        """Make a version the champion, if ``replacing`` still is."""
         name, number = version.name, str(version.number)
         expected = replacing.number if replacing else None
-        with self._asking(), self._alone(name):
-            champion = self._aliases(name).get(CHAMPION)
-            found = int(champion) if champion else None
-            if found != expected:
-                raise PromotedMeanwhileError(name, expected=expected, found=found)
+        with self._ask(), self._hold_lock(name):
+            champion = self._read_aliases(name).get(CHAMPION)
+            present = int(champion) if champion else None
+            if present != expected:
+                raise PromotedMeanwhileError(name, expected=expected, found=present)
             for key, value in notes.items():
                 self.client.set_model_version_tag(name, number, f"promotion.{key}", value)
-            line = [*self._line(name), number][-_LONGEST_LINE:]
+            line = [*self._read_champions(name), number][-_LONGEST_LINE:]
             self.client.set_registered_model_tag(name, _LINE, ",".join(line))
             self.client.set_registered_model_alias(name, CHAMPION, number)
 
     def previous(self, name: str) -> Version | None:
         """Return the champion before the present one."""
-        with self._asking():
-            line = self._line(name)
+        with self._ask():
+            line = self._read_champions(name)
         return self.find(name, line[-2]) if len(line) > 1 else None
 
     def roll_back(self, name: str) -> tuple[Version, Version]:
-        """Make the champion before the present one the champion again.
-
-        Raises
-        ------
-        RegistryError
-            If there is none.
-        """
-        with self._asking():
-            self._model(name)
-            with self._alone(name):
-                line = self._line(name)
+        """Make the champion before the present one the champion again."""
+        with self._ask():
+            self._find_model(name)
+            with self._hold_lock(name):
+                line = self._read_champions(name)
                 if len(line) < 2:
-                    raise RegistryError(
-                        f"{name!r} has no champion before the present one. Promote a version"
-                        " instead."
-                    )
+                    raise no_champion_before(name)
                 left, before = self.find(name, line[-1]), self.find(name, line[-2])
                 self.client.set_registered_model_alias(name, CHAMPION, str(before.number))
                 self.client.set_registered_model_tag(name, _LINE, ",".join(line[:-1]))
@@ -197,60 +175,49 @@ class MlflowRegistry:
     ) -> Version:
         """Upload a bundle and register it; until the last step there is no version."""
         client = self.client
-        run = client.create_run(
-            self._experiment(), run_name=bundle.label, tags=dict(tags)
-        ).info.run_id
-        try:
+        experiment = find_experiment(client, _EXPERIMENT)
+        with (
+            recorded_run(client, experiment, name=bundle.label, tags=tags) as run,
+            TemporaryDirectory() as scratch,
+        ):
             for key, value in metrics.items():
                 client.log_metric(run, key, value)
-            with TemporaryDirectory() as scratch:
-                copy_bundle(bundle, Path(scratch) / _FOLDER)
-                client.log_artifacts(run, str(Path(scratch) / _FOLDER), _FOLDER)
-        except BaseException:
-            client.set_terminated(run, status="FAILED")
-            raise
-        client.set_terminated(run)
+            copy_bundle(bundle, Path(scratch) / _FOLDER)
+            client.log_artifacts(run, str(Path(scratch) / _FOLDER), _FOLDER)
         source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}"
-        figures = {f"metric.{key}": f"{value:.6g}" for key, value in metrics.items()}
-        return _version(
-            client.create_model_version(
-                name, source, run_id=run, tags={**tags, **figures}, await_creation_for=0
-            )
+        tags = {**tags, **figure_tags(metrics)}
+        # Without waiting: that polls for minutes, and a version of ours is ready at once.
+        return _read_version(
+            client.create_model_version(name, source, run_id=run, tags=tags, await_creation_for=0)
         )
 
-    def _experiment(self) -> str:
-        found = self.client.get_experiment_by_name(_EXPERIMENT)
-        return str(found.experiment_id if found else self.client.create_experiment(_EXPERIMENT))
-
-    def _versions(self, name: str) -> list[Version]:
+    def _read_versions(self, name: str) -> list[Version]:
         """Return the versions of a name that are bundles, in order."""
-        found, token = [], None
+        query, versions, token = f"name = '{check_name('name', name)}'", [], None
         while True:
-            page = self.client.search_model_versions(
-                f"name = '{check_name('name', name)}'", page_token=token
-            )
-            found += [_version(item) for item in page if "bundle_sha256" in item.tags]
+            page = self.client.search_model_versions(query, page_token=token)
+            versions += [_read_version(item) for item in page if "bundle_sha256" in item.tags]
             token = page.token
             if not token:
-                return sorted(found, key=lambda version: version.number)
+                return sorted(versions, key=lambda version: version.number)
 
-    def _model(self, name: str) -> Any:
+    def _find_model(self, name: str) -> Any:
         try:
             return self.client.get_registered_model(check_name("name", name))
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise RegistryError(
-                f"no bundle {name!r} in the MLflow registry at {_shown(self.uri)}. Publish one"
-                " first."
+                f"no bundle {name!r} in the MLflow registry at {_hide_password(self.uri)}. Publish"
+                " one first."
             ) from error
 
-    def _aliases(self, name: str) -> dict[str, str]:
-        return {alias: str(number) for alias, number in self._model(name).aliases.items()}
+    def _read_aliases(self, name: str) -> dict[str, str]:
+        return {alias: str(number) for alias, number in self._find_model(name).aliases.items()}
 
-    def _line(self, name: str) -> list[str]:
+    def _read_champions(self, name: str) -> list[str]:
         """Return the champions so far, the present one last."""
-        model = self._model(name)
+        model = self._find_model(name)
         champion = model.aliases.get(CHAMPION)
         line = [number for number in model.tags.get(_LINE, "").split(",") if number]
         if champion is None:
@@ -261,16 +228,14 @@ class MlflowRegistry:
         return line[: len(line) - line[::-1].index(champion)]
 
     @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Hold off other promotions: MLflow has no such thing, but it makes only one model of a
-        name.
-        """
+    def _hold_lock(self, name: str) -> Iterator[None]:
+        """Hold off other promotions; the lock is a model, as MLflow makes only one of a name."""
         lock = f"{name}.promotion-lock"
-        end, seen = time.monotonic() + _STALE_S, None
-        while not self._made(lock):
-            holder = self._made_at(lock)
-            if holder != seen:
-                end, seen = time.monotonic() + _STALE_S, holder
+        end, last_holder = time.monotonic() + _STALE_S, None
+        while not self._take(lock):
+            holder = self._taken_at(lock)
+            if holder != last_holder:  # by our clock alone: the server's may be another
+                end, last_holder = time.monotonic() + _STALE_S, holder
             elif time.monotonic() > end:  # its holder was killed
                 self._remove(lock)
             time.sleep(0.1)
@@ -279,7 +244,7 @@ class MlflowRegistry:
         finally:
             self._remove(lock)
 
-    def _made(self, lock: str) -> bool:
+    def _take(self, lock: str) -> bool:
         try:
             self.client.create_registered_model(
                 lock, description="Held while a champion changes; gone after that."
@@ -290,7 +255,7 @@ class MlflowRegistry:
             raise
         return True
 
-    def _made_at(self, lock: str) -> int | None:
+    def _taken_at(self, lock: str) -> int | None:
         try:
             return int(self.client.get_registered_model(lock).creation_timestamp)
         except MlflowException:
@@ -304,23 +269,24 @@ class MlflowRegistry:
                 raise
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _ask(self) -> Iterator[None]:
         """Ask with little patience, and say what MLflow says in our words."""
-        given = {name: value for name, value in _WHILE_ASKING.items() if name not in os.environ}
-        os.environ.update(given)
+        # Through the environment, for MLflow's client takes none of this as an argument.
+        unset = {name: value for name, value in _WHILE_ASKING.items() if name not in os.environ}
+        os.environ.update(unset)
         try:
             yield
         except MlflowException as error:
             raise RegistryError(
-                f"the MLflow registry at {_shown(self.uri)} refused or did not answer: {error}."
-                " Check the server."
+                f"the MLflow registry at {_hide_password(self.uri)} refused or did not answer:"
+                f" {error}. Check the server."
             ) from error
         finally:
-            for name in given:
+            for name in unset:
                 os.environ.pop(name, None)
 
 
-def _version(item: Any) -> Version:
+def _read_version(item: Any) -> Version:
     return Version(
         name=item.name,
         number=int(item.version),
@@ -343,11 +309,12 @@ def _check_reachable(uri: str) -> None:
         socket.create_connection((parts.hostname or "", port), timeout=_CONNECT_S).close()
     except OSError as error:
         raise RegistryError(
-            f"no MLflow server answers at {_shown(uri)} ({error}). Start it, or check --registry."
+            f"no MLflow server answers at {_hide_password(uri)} ({error}). Start it, or check"
+            " --registry."
         ) from error
 
 
-def _shown(uri: str) -> str:
+def _hide_password(uri: str) -> str:
     """Return an address without the password that may be in it."""
     parts = urlsplit(uri)
     return repr(

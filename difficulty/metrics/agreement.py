@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from difficulty.metrics.arrays import FloatArray, IntArray, column
 
+# Values nearer than this are equal: means of votes come with the rounding of floats.
 _SAME = 1e-9
-"""Values nearer than this are equal: means of votes come with the rounding of floats."""
 
 
 def krippendorff_alpha(units: ArrayLike, values: ArrayLike) -> float:

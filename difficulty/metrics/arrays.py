@@ -80,7 +80,7 @@ def effective_samples(weight: ArrayLike) -> float:
     largest = values.max(initial=0.0)
     if largest <= 0.0:
         return 0.0
-    values = values / largest  # squares of large weights do not overflow
+    values = values / largest  # so that squares of large weights do not overflow
     return float(values.sum() ** 2 / np.sum(values**2))
 
 
@@ -119,11 +119,10 @@ def ratio(
     requests, those with a known ``counted``.
     """
     denominator = np.broadcast_to(np.asarray(denominator, dtype=np.float64), numerator.shape)
-    known = ~(np.isnan(numerator) | np.isnan(denominator))
-    behind = known & (denominator != 0.0) if counted is None else known & ~np.isnan(counted)
-    return Ratio(
-        np.where(known, numerator, 0.0), np.where(known, denominator, 0.0), int(behind.sum())
-    )
+    usable = ~(np.isnan(numerator) | np.isnan(denominator))
+    behind = usable & (denominator != 0.0 if counted is None else ~np.isnan(counted))
+    numerator, denominator = (np.where(usable, part, 0.0) for part in (numerator, denominator))
+    return Ratio(numerator, denominator, int(behind.sum()))
 
 
 def divide(numerator: FloatArray, denominator: FloatArray, *, total: FloatArray) -> FloatArray:
@@ -132,5 +131,6 @@ def divide(numerator: FloatArray, denominator: FloatArray, *, total: FloatArray)
     """
     denominator = np.asarray(denominator, dtype=np.float64)
     quotient = np.full(denominator.shape, np.nan)
+    # Relative to their sum, since weights may be of any size.
     np.divide(numerator, denominator, out=quotient, where=denominator > 1e-12 * total)
     return quotient

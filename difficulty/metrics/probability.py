@@ -66,6 +66,7 @@ def equal_mass_bins(probability: FloatArray, *, n_bins: int, weight: FloatArray)
     """
     if n_bins < 1:
         raise InvalidValueError("n_bins", n_bins, rule="be 1 or more")
+    # A ranking is descending; bins count from the lowest.
     ranking = Ranking.of(-probability)
     ends = ranking.sums(weight[ranking.order])
     middle = 0.5 * (ends[1:] + ends[:-1]) / ends[-1]

@@ -22,8 +22,8 @@ from difficulty.errors import InvalidValueError, UndefinedMetricError
 from difficulty.metrics.arrays import FloatArray, IntArray, column, weights
 
 T = TypeVar("T", bound=np.generic)
+# Of the sum of the weights: what is not above it is 0 that rounding moved.
 _ROUNDING = 1e-12
-"""Of the sum of the weights: what is not above it is 0 that rounding moved."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +44,7 @@ class Ranking:
     @classmethod
     def of(cls, score: FloatArray) -> Ranking:
         """Rank the requests of a finite score of shape (n,)."""
+        # Stable, so that equal scores keep the order of the requests on every machine.
         order = np.argsort(-score, kind="stable")
         ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
         return cls(order, ends)
@@ -118,8 +119,10 @@ def first_crossing(x: FloatArray, y: FloatArray, level: float) -> FloatArray:
     The line may go down again after it: only the first segment that reaches the level is
     interpolated.
     """
+    # The curve may touch the level by rounding alone.
     reached = y >= level - _ROUNDING
     after = reached.argmax(axis=-1)[..., None]
+    # At the first point there is no segment: both ends are that point.
     before = np.maximum(after - 1, 0)
     x_0, x_1 = (np.take_along_axis(x, place, axis=-1)[..., 0] for place in (before, after))
     y_0, y_1 = (np.take_along_axis(y, place, axis=-1)[..., 0] for place in (before, after))
@@ -145,6 +148,7 @@ def ranked_area(step: FloatArray, part: FloatArray, upto: FloatArray) -> FloatAr
     ndarray of shape (n_draws,)
         NaN where the sum of ``part`` is not above the rounding of the weights.
     """
+    # Each step is a rectangle below its end, less the triangle above the line to it.
     height = np.einsum("...i,...i->...", step, upto) - 0.5 * np.einsum("...i,...i->...", step, part)
     total, last = step.sum(axis=-1), upto[..., -1]
     return np.asarray(
@@ -172,7 +176,7 @@ def ranked_crossing(sent: FloatArray, upto: FloatArray, level: float) -> FloatAr
         the weights.
     """
     total, last = sent[..., -1], upto[..., -1]
-    target = level * last
+    target = level * last  # instead of dividing every step, as first_crossing needs it
     reached = upto >= (target - _ROUNDING * np.abs(last))[:, None]
     place = reached.argmax(axis=-1)
     rows = np.arange(len(sent))
@@ -192,6 +196,7 @@ def auroc_of(ranking: Ranking, ranked_label: FloatArray, weight: FloatArray) -> 
     ranked_weight = np.take(weight, ranking.order, axis=-1)
     sums, hits = ranking.sums(ranked_weight), ranking.sums(ranked_weight * ranked_label)
     least = _ROUNDING * sums[..., -1]
+    # In place: at many draws these arrays are the memory that is needed.
     false_alarms = np.subtract(sums, hits, out=sums)
     return area(_from_0_to_1(false_alarms, above=least), _from_0_to_1(hits, above=least))
 
@@ -271,5 +276,6 @@ def rank_within(score: ArrayLike, fold: ArrayLike) -> FloatArray:
     for number in range(fold_of.max() + 1):
         rows = np.flatnonzero(fold_of == number)
         _, step, size = np.unique(score[rows], return_inverse=True, return_counts=True)
+        # The middle of each step of equal scores.
         ranks[rows] = (np.cumsum(size) - 0.5 * size)[step] / len(rows)
     return ranks

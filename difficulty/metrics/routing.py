@@ -40,6 +40,7 @@ def sent_at_share(score: ArrayLike, share: float, *, weight: ArrayLike | None = 
     ranking = Ranking.of(score)
     ends = ranking.sums(weight[ranking.order])
     size = np.diff(ends)
+    # Whole steps are taken as long as there is room, then a part of one.
     taken = np.clip(share * ends[-1] - ends[:-1], 0.0, size)
     return ranking.spread(np.divide(taken, size, out=np.zeros_like(size), where=size > 0))
 
@@ -101,6 +102,7 @@ def kept_with_fallback(
     if catch_rate == 0.0:
         # The frontier model is never asked, so its unknown (NaN) quality and cost must not enter.
         return Kept(np.where(np.isnan(failure), np.nan, 0.0), cheap_quality, failure, cheap_cost)
+    # A validator sees failures, not quality: half a failure is caught half as often.
     caught = catch_rate * failure
     return Kept(
         caught,

@@ -1,6 +1,7 @@
 """The report of an evaluation: one HTML page for people, a short form in Markdown for pull
-requests, and tables for the console.
+requests, and tables for the console; cards are written from the same blocks.
 
-Rendering takes an evaluation and what is told beside it, and returns text: it reads no traffic and
-no network.
+Each takes an evaluation and what stands beside the figures, and returns text: nothing here reads
+traffic or the network. Another section is a function in a module of this room, and a line in
+``page.SECTIONS``.
 """

@@ -1,15 +1,17 @@
-"""What a section of the report is made of; the page and the summary for pull requests show the same
-blocks, each in its own way.
+"""What the pages are made of: sections of blocks, and what is said beside the figures.
 
-Everything in a block is plain text or numbers: whoever shows a block escapes it.
+Every page shows the same blocks, each in its own way: HTML with pictures and a slider, Markdown
+without. A block holds plain text or numbers: who shows it escapes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
+from difficulty.evaluation.slices import Mistakes
+from difficulty.records import Estimate
 from difficulty.report.plot import Plot
 
 Tone = Literal["good", "warning", "error", "info"]
@@ -17,10 +19,18 @@ Tone = Literal["good", "warning", "error", "info"]
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Some sentences."""
+    """Some sentences; lines that must stay lines are set apart by a line feed."""
 
     text: str
     kind: ClassVar[str] = "paragraph"
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A list of sentences."""
+
+    items: tuple[str, ...]
+    kind: ClassVar[str] = "points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +63,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a table: its heading and its cells.
-
-    Attributes
-    ----------
-    mark : str
-        What sets the row apart, in words: ``too few to judge``.
-    strong : bool
-        Whether it is the row the others are compared with.
-    at : mapping of str to str
-        Where the row stands in the pictures that follow an explorer; see :class:`Explorer`.
-    """
+    """A row of a table."""
 
     head: str
     cells: tuple[str, ...]
     mark: str = ""
+    """What sets the row apart, in words: ``too few to judge``."""
     strong: bool = False
+    """Whether it is the row the others are compared with."""
     at: tuple[tuple[str, str], ...] = ()
+    """Where it stands in the pictures that follow an explorer: (marker, place)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,39 +110,101 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Explorer:
-    """A slider over the rows of a table: it shows the cells of the row it stands on, and moves a
-    mark in the pictures.
-
-    Attributes
-    ----------
-    start : int
-        Row it stands on at first.
-    chosen : int or None
-        Row of the operating point.
-    name : str
-        What the slider moves over.
-    low, high : str
-        What lies at its ends.
-    table : Table
-        The rows.
-    """
+    """A slider over the rows of a table, which moves a mark in the pictures too."""
 
     start: int
+    """Row it stands on at first."""
     chosen: int | None
+    """Row of the operating point."""
     name: str
+    """What the slider moves over."""
     low: str
+    """What lies at its lower end."""
     high: str
     table: Table
     kind: ClassVar[str] = "explorer"
 
 
-Block = Paragraph | Notice | Tiles | Facts | Table | Picture | Explorer
+Block = Paragraph | Points | Notice | Tiles | Facts | Table | Picture | Explorer
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the report with a heading."""
+    """A part of a page with a heading."""
 
     key: str
     title: str
-    blocks: tuple[Block, ...] = field(default_factory=tuple)
+    blocks: tuple[Block, ...] = ()
+
+    @classmethod
+    def of(cls, key: str, title: str, *blocks: Block | str) -> Section:
+        """Build a section; a string is a paragraph."""
+        parts = (Paragraph(block) if isinstance(block, str) else block for block in blocks)
+        return cls(key, title, tuple(parts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """How the threshold was chosen."""
+
+    objective: str
+    """As the user wrote it: ``share=0.3``."""
+    expected: Mapping[str, Estimate]
+    """What was expected of it then."""
+    n: int
+    """Calibration requests it was chosen on."""
+    review_date: str
+    """ISO date by which to look at it again."""
+    guarantee: str | None = None
+    rules: tuple[str, ...] = ()
+    """What else decides the route, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspects:
+    """Labels that training found suspicious."""
+
+    by_task: Mapping[str, Mapping[str, int]]
+    """Task to scope (``task``, ``region``, ``row``) to samples; the task with most first."""
+    reasons: tuple[str, ...]
+    """Why a task or a region is suspicious, one sentence each."""
+    checked: int
+    """Samples that were looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What stands in a report beside the figures; all of it may be unknown."""
+
+    scorer: str = ""
+    """Name of what was judged."""
+    kind: str = "scorer"
+    """Whether that is a run or a bundle."""
+    traffic: str = ""
+    """Name of the traffic file."""
+    note: str = ""
+    """Which of its requests were judged."""
+    cheap_model: str | None = None
+    frontier_model: str | None = None
+    chosen: Chosen | None = None
+    """None where there is no threshold, or nothing is known of it."""
+    mistakes: Mistakes | None = None
+    """None without a threshold."""
+    texts_shown: bool = False
+    """Whether mistakes come with their texts."""
+    suspects: Suspects | None = None
+    """None where no run says."""
+    economics: Mapping[str, Any] | None = None
+    """What the money says, as ``difficulty economics --json`` has it."""
+    made_on: str = ""
+    """ISO date."""
+
+    @property
+    def cheap(self) -> str:
+        """How to call the cheap model."""
+        return self.cheap_model or "the cheap model"
+
+    @property
+    def frontier(self) -> str:
+        """How to call the frontier model."""
+        return self.frontier_model or "the frontier model"

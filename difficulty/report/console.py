@@ -1,19 +1,20 @@
-"""The console view of an evaluation: tables that the command line prints."""
+"""What the command line shows of an evaluation and of the money: rich tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from difficulty.economics.analysis import Economics
-from difficulty.economics.prices import SHAPES, Shape
+from difficulty.economics.prices import SHAPES
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
-from difficulty.records import Estimate
-from difficulty.report.wording import LABELS, as_text, estimate_text
+from difficulty.report.tables import size_of
+from difficulty.report.wording import LABELS, amount_text, as_text, columns_with_values
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
@@ -23,6 +24,7 @@ _BASELINE_COLUMNS = {
     "quality": "quality",
     "cost": "cost",
 }
+# Few enough for a terminal of 80 columns; metrics.json and the report have all.
 _SLICE_COLUMNS = {
     "apgr": "APGR",
     "frontier_share": "share",
@@ -30,27 +32,16 @@ _SLICE_COLUMNS = {
     "quality": "quality",
     "risk": "risk",
 }
-"""Few enough for a terminal of 80 columns; metrics.json and the report have all."""
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:
-    """Return the evaluation as rich tables: the score, the baselines beside it, the largest slices
-    of each kind, findings and notes.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        What :func:`evaluate` returned.
-    most_slices : int
-        Slices shown of each kind; 0 shows none.
-    """
+    """Return figures, baselines, the largest slices of each kind, findings and notes."""
     tables = [_overall(evaluation), _baselines(evaluation)]
     if most_slices:
         tables += [_slices(kind, parts, most_slices) for kind, parts in evaluation.slices.items()]
-    spaced = [item for table in tables for item in (table, Text(""))]
-    return Group(
-        *spaced, *_findings(evaluation), *(Text(f"- {note}") for note in _notes(evaluation))
-    )
+    # Text, not markup: notes quote names of the user's.
+    notes = (Text(f"- {note}") for note in _notes(evaluation))
+    return Group(*_space_out(tables), *_findings(evaluation), *notes)
 
 
 def _overall(evaluation: Evaluation) -> Table:
@@ -60,7 +51,7 @@ def _overall(evaluation: Evaluation) -> Table:
         if evaluation.threshold is None
         else f"threshold {evaluation.threshold:.4g}"
     )
-    table = _plain(
+    table = _start_table(
         f"difficulty_score for target {evaluation.target}, {at}",
         ["figure", "value [95 % interval]", "requests"],
     )
@@ -72,86 +63,39 @@ def _overall(evaluation: Evaluation) -> Table:
 
 
 def _baselines(evaluation: Evaluation) -> Table:
-    """Return the score's row and one row for each baseline."""
-    columns = _known(_BASELINE_COLUMNS, [evaluation.overall, *evaluation.baselines.values()])
+    names = columns_with_values(
+        _BASELINE_COLUMNS, [evaluation.overall, *evaluation.baselines.values()]
+    )
     at = "" if evaluation.threshold is None else ", at the same frontier share"
-    table = _plain(f"Beside the baselines{at}", ["routed by", *columns.values()])
-    table.add_row("the score", *_cells(evaluation.overall, columns), style="bold")
-    for name, estimates in evaluation.baselines.items():
-        table.add_row(name.replace("_", " "), *_cells(estimates, columns))
+    headings = ["routed by", *(_BASELINE_COLUMNS[name] for name in names)]
+    table = _start_table(f"Beside the baselines{at}", headings)
+    table.add_row("the score", *_cells(evaluation.overall, names), style="bold")
+    for baseline, estimates in evaluation.baselines.items():
+        table.add_row(baseline.replace("_", " "), *_cells(estimates, names))
     return table
 
 
 def _slices(kind: str, parts: Mapping[str, Estimates], most: int) -> Table:
-    """Return the largest slices of one kind, bands in their order; those too small to judge are
-    marked.
-    """
+    """Return the largest slices of a kind, bands in order, those too small marked."""
     left = len(parts) - most
-    title = f"By {kind.replace('_', ' ')}" + (
-        f" (the {most} largest; {left} more in metrics.json)" if left > 0 else ""
-    )
-    columns = _known(_SLICE_COLUMNS, list(parts.values()))
-    table = _plain(title, [kind, "requests", *columns.values()])
+    more = f" (the {most} largest; {left} more in metrics.json)" if left > 0 else ""
+    names = columns_with_values(_SLICE_COLUMNS, parts.values())
+    headings = [kind, "requests", *(_SLICE_COLUMNS[name] for name in names)]
+    table = _start_table(f"By {kind.replace('_', ' ')}{more}", headings)
     for name, estimates in in_order(list(parts.items())[:most]):
-        small = is_too_small(estimates)
-        requests = max(estimate.n for estimate in estimates.values())
-        table.add_row(
-            Text(name + (" (too few to judge)" if small else "")),
-            f"{requests:,}",
-            *_cells(estimates, columns),
-        )
+        mark = " (too few to judge)" if is_too_small(estimates) else ""
+        # As Text: a slice's name may hold what rich takes for markup.
+        table.add_row(Text(name + mark), f"{size_of(estimates):,}", *_cells(estimates, names))
     return table
 
 
 def _findings(evaluation: Evaluation) -> Iterator[Text]:
-    """Yield what the honesty checks found, the gravest first."""
+    """Yield what the honesty checks say, the gravest first."""
     for finding in evaluation.findings:
-        yield Text(
-            f"{finding.severity}: {finding.message} ({finding.name})",
-            style=_STYLES[finding.severity],
-        )
+        text = f"{finding.severity}: {finding.message} ({finding.name})"
+        yield Text(text, style=_STYLES[finding.severity])
     if evaluation.findings:
         yield Text("")
-
-
-def _plain(title: str, headings: Sequence[str]) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
-    for place, heading in enumerate(headings):
-        table.add_column(
-            heading,
-            justify="right" if place else "left",
-            overflow="fold",
-            no_wrap=place > 0,
-            header_style="dim",
-        )
-    return table
-
-
-def _known(columns: Mapping[str, str], rows: Sequence[Estimates]) -> dict[str, str]:
-    """Return the columns in which any row has a value."""
-    return {
-        name: label
-        for name, label in columns.items()
-        if any(name in row and row[name].value is not None for row in rows)
-    }
-
-
-def _cells(estimates: Estimates, columns: Mapping[str, str]) -> list[str]:
-    """Return a cell for each column; empty where the figure does not apply."""
-    return [_cell(name, estimates[name]) if name in estimates else "" for name in columns]
-
-
-def _cell(name: str, estimate: Estimate) -> str:
-    if name in _WITH_INTERVAL or estimate.value is None:
-        return as_text(estimate)
-    return f"{estimate.value:.3f}"
 
 
 def _notes(evaluation: Evaluation) -> Iterator[str]:
@@ -163,6 +107,18 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
             reasons.setdefault(estimate.note, []).append(name)
     for reason, names in reasons.items():
         yield f"Unknown: {', '.join(names)} ({reason})."
+
+
+def _cells(estimates: Estimates, names: Sequence[str]) -> Iterator[str]:
+    """Yield a cell for each figure; empty where the figure does not apply."""
+    for name in names:
+        estimate = estimates.get(name)
+        if estimate is None:
+            yield ""
+        elif name in _WITH_INTERVAL or estimate.value is None:
+            yield as_text(estimate)
+        else:
+            yield f"{estimate.value:.3f}"
 
 
 _OVERALL = {
@@ -204,84 +160,88 @@ _WITH_ENDS = ("net_saving", "break_even")
 
 
 def economics_table(economics: Economics) -> RenderableType:
-    """Return verdict, figures, conditions and what they rest on, as rich tables."""
-    parts: list[RenderableType] = [_today(economics), _plans(economics)]
-    parts += [
-        _hosting(name, figures, economics.barred) for name, figures in economics.plans.items()
+    """Return verdict, figures, conditions and what they rest on."""
+    tables = [
+        _today(economics),
+        _plans(economics),
+        *(_hosting(economics, plan) for plan in economics.plans),
+        _conditions(economics),
     ]
-    parts.append(_conditions(economics))
-    spaced = [item for part in parts for item in (part, Text(""))]
+    lines = (Text(f"- {line}") for line in _lines(economics))
     verdict = Text.assemble((economics.verdict.answer, "bold"), f": {economics.verdict.text}")
-    return Group(*spaced, *(Text(f"- {line}") for line in _lines(economics)), Text(""), verdict)
+    return Group(*_space_out(tables), *lines, Text(""), verdict)
 
 
 def _today(economics: Economics) -> Table:
-    table = _money_table("Today: every request on the frontier model", "", "value [95 % interval]")
+    title = "Today: every request on the frontier model"
+    table = _start_table(title, ["", "value [95 % interval]"], wrap=True)
     for name, label in _OVERALL.items():
-        table.add_row(label, estimate_text(economics.overall[name]))
+        table.add_row(label, amount_text(economics.overall[name]))
     return table
 
 
 def _plans(economics: Economics) -> Table:
     how = "at random" if "score" in economics.assumed else "by score"
     names = {"share": f"the simplest {economics.share:.0%} {how}", "policy": "the bundle's policy"}
-    table = _money_table(
-        "Kept on the cheap model", "", *(names.get(name, name) for name in economics.plans)
-    )
+    headings = ["", *(names.get(plan, plan) for plan in economics.plans)]
+    table = _start_table("Kept on the cheap model", headings, wrap=True)
+    plans = economics.plans.values()
     for name, label in _PLAN.items():
-        if any(name in figures for figures in economics.plans.values()):
-            table.add_row(
-                label, *(estimate_text(figures.get(name)) for figures in economics.plans.values())
-            )
+        if any(name in figures for figures in plans):
+            table.add_row(label, *(amount_text(figures.get(name)) for figures in plans))
     return table
 
 
-def _hosting(plan: str, figures: Mapping[str, Estimate], barred: Mapping[Shape, str]) -> Table:
+def _hosting(economics: Economics, plan: str) -> Table:
     which = "the simplest requests kept" if plan == "share" else "the bundle's policy"
-    table = _money_table(f"Hosting, USD a month: {which}", "", *_HOSTING.values())
+    headings = ["", *_HOSTING.values()]
+    table = _start_table(f"Hosting, USD a month: {which}", headings, wrap=True)
+    figures = economics.plans[plan]
     for shape in SHAPES:
         if f"{shape}_cost" in figures:
-            cells = [
-                estimate_text(figures.get(f"{shape}_{name}"), ends=name in _WITH_ENDS)
+            excluded = " (excluded)" if shape in economics.barred else ""
+            cells = (
+                amount_text(figures.get(f"{shape}_{name}"), ends=name in _WITH_ENDS)
                 for name in _HOSTING
-            ]
-            table.add_row(shape + (" (excluded)" if shape in barred else ""), *cells)
+            )
+            table.add_row(shape + excluded, *cells)
     return table
 
 
 def _conditions(economics: Economics) -> Table:
-    table = Table(
-        "it does not pay with",
-        "",
-        "",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="dim",
-    )
+    table = Table("it does not pay with", "", "", header_style="dim", **_FRAMELESS)
     for condition in economics.conditions:
         table.add_row(condition.name.replace("_", " "), condition.state, Text(condition.text))
     return table
 
 
 def _lines(economics: Economics) -> Iterator[str]:
-    yield from (f"assumed {name}: {sentence}." for name, sentence in economics.assumed.items())
-    yield from (f"missing {name}: {sentence}." for name, sentence in economics.missing.items())
-    yield from (f"excluded {shape}: {reason}." for shape, reason in economics.barred.items())
+    for word, sentences in (
+        ("assumed", economics.assumed),
+        ("missing", economics.missing),
+        ("excluded", economics.barred),
+    ):
+        yield from (f"{word} {name}: {sentence}." for name, sentence in sentences.items())
     yield from economics.notes
 
 
-def _money_table(title: str, *headings: str) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
+_FRAMELESS: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}
+
+
+def _start_table(title: str, headings: Sequence[str], *, wrap: bool = False) -> Table:
+    """Return an empty table whose first column heads the rows."""
+    table = Table(title=title, title_justify="left", title_style="bold", **_FRAMELESS)
     for place, heading in enumerate(headings):
         table.add_column(
-            heading, justify="right" if place else "left", overflow="fold", header_style="dim"
+            heading,
+            justify="right" if place else "left",
+            overflow="fold",
+            no_wrap=place > 0 and not wrap,
+            header_style="dim",
         )
     return table
+
+
+def _space_out(tables: Sequence[Table]) -> Iterator[RenderableType]:
+    for table in tables:
+        yield from (table, Text(""))

@@ -1,7 +1,8 @@
-"""The report as one HTML page that needs no network: style, script and pictures are inside.
+"""The pages: a report as one HTML page that needs no network, and in Markdown for pull requests;
+any blocks in Markdown, for cards.
 
-Everything is escaped by the template engine; style and script are let through by their hashes, and
-the page may load nothing else.
+Of the HTML page everything is escaped by the template engine; style and script are let through by
+their hashes, and the page may load nothing else.
 """
 
 from __future__ import annotations
@@ -9,25 +10,36 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from difficulty.evaluation.result import Evaluation
-from difficulty.report.blocks import Block, Facts, Notice, Paragraph, Row, Section, Table, Tiles
+from difficulty.report.blocks import (
+    Block,
+    Extras,
+    Facts,
+    Notice,
+    Paragraph,
+    Points,
+    Row,
+    Section,
+    Table,
+)
 from difficulty.report.charts import calibration_section, scores_section, tradeoff_section
-from difficulty.report.extras import Extras
-from difficulty.report.method import definitions_section, findings_section, lineage_section
 from difficulty.report.money import economics_section
-from difficulty.report.summary import summary_section
+from difficulty.report.summary import findings_section, summary_section
 from difficulty.report.tables import (
+    lineage_section,
     mistakes_section,
     slices_section,
     suspects_section,
     thresholds_section,
 )
-from difficulty.report.wording import LABELS, as_text
+from difficulty.report.wording import LABELS, as_text, definitions_section
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SECTIONS: Final[tuple[Callable[[Evaluation, Extras], Section | None], ...]] = (
     summary_section,
@@ -43,24 +55,18 @@ SECTIONS: Final[tuple[Callable[[Evaluation, Extras], Section | None], ...]] = (
     lineage_section,
     definitions_section,
 )
+"""What builds the sections, in their order on the page; another section is a line here."""
 
 
 def sections_of(evaluation: Evaluation, extras: Extras) -> list[Section]:
     """Return the sections that apply."""
-    made = (section(evaluation, extras) for section in SECTIONS)
-    return [section for section in made if section is not None]
+    return [section for build in SECTIONS if (section := build(evaluation, extras))]
 
 
 def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
-    """Return the page.
+    """Return the page; its figures are those of metrics.json."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # cards need no templates
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-        The figures; those of metrics.json.
-    extras : Extras, optional
-        What is told beside them.
-    """
     extras = extras or Extras()
     environment = Environment(
         loader=PackageLoader(__package__),
@@ -71,14 +77,18 @@ def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
     )
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
     return environment.get_template("report.html").render(
-        title=f"Routing report: {extras.scorer}" if extras.scorer else "Routing report",
+        title=_title(extras),
         extras=extras,
         counts=evaluation.counts,
         sections=sections_of(evaluation, extras),
         style=style,
         script=script,
-        policy=_policy(style, script),
+        policy=_policy(style=style, script=script),
     )
+
+
+def _title(extras: Extras) -> str:
+    return f"Routing report: {extras.scorer}" if extras.scorer else "Routing report"
 
 
 def _source(environment: Environment, name: str) -> str:
@@ -86,93 +96,97 @@ def _source(environment: Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
-def _policy(style: str, script: str) -> str:
+def _policy(**sources: str) -> str:
     """Return the content security policy: nothing but this style and this script."""
-    hashes = {
-        name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for name, text in (("style", style), ("script", script))
-    }
-    allowed = "; ".join(f"{name}-src 'sha256-{digest}'" for name, digest in hashes.items())
-    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+    # By hash, so that a name from the traffic that got through could still run nothing.
+    allowed = "".join(
+        f"; {name}-src 'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        for name, text in sources.items()
+    )
+    return f"default-src 'none'{allowed}; base-uri 'none'; form-action 'none'"
 
 
+# Whatever may begin markup or a mention in one of the dialects that repositories render.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~@!])")
 
 
-def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str:
-    """Return the short form; names that come from outside are escaped."""
-    extras = extras or Extras()
-    title = f"Routing report: {extras.scorer}" if extras.scorer else "Routing report"
-    lines = [f"# {_escaped(title)}", ""]
-    for section in (
-        summary_section(evaluation, extras),
-        findings_section(evaluation, extras),
-        _figures(evaluation),
-    ):
-        lines += [f"## {section.title}", "", *_lines(section.blocks)]
-    lines += _lines(
-        [block for block in tradeoff_section(evaluation, extras).blocks if isinstance(block, Table)]
-    )
-    if money := economics_section(evaluation, extras):
-        lines += [f"## {money.title}", "", *_lines(money.blocks)]
-    where = f" of {_escaped(extras.traffic)}" if extras.traffic else ""
-    lines.append(
-        f"{evaluation.counts['requests']:,} requests{where}. Slices, pictures and the rest:"
-        " report.html and metrics.json."
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _figures(evaluation: Evaluation) -> Section:
-    rows = []
-    for name, label in LABELS.items():
-        estimate = evaluation.overall.get(name)
-        if estimate is not None:
-            rows.append(Row(label, (as_text(estimate), f"{estimate.n:,}", estimate.note)))
-    return Section(
-        "figures",
-        "Figures",
-        (Table.of("", ["figure", "value [95 % interval]", "requests", "note"], rows),),
-    )
-
-
-def _lines(blocks: Sequence[Block]) -> list[str]:
-    return [line for block in blocks for line in _written(block)]
-
-
-def _written(block: Block) -> Iterator[str]:
-    match block:
-        case Paragraph(text=text):
-            yield from (_escaped(text), "")
-        case Notice(word=word, text=text):
-            yield from (f"**{_escaped(word)}.** {_escaped(text)}", "")
-        case Facts(items=items):
-            yield from (f"- **{_escaped(name)}:** {_escaped(value)}" for name, value in items)
-            yield ""
-        case Tiles():
-            return  # the sentences say the same
-        case Table():
-            yield from _table(block)
-        case _:
-            return
-
-
-def _table(table: Table) -> Iterator[str]:
-    if table.caption:
-        yield from (f"**{_escaped(table.caption)}**", "")
-    yield _row(table.columns)
-    yield _row(["---"] + ["---:"] * (len(table.columns) - 1), escape=False)
-    yield from (
-        _row([f"{row.head} ({row.mark})" if row.mark else row.head, *row.cells])
-        for row in table.rows
-    )
-    yield ""
-
-
-def _row(cells: Sequence[str], *, escape: bool = True) -> str:
-    return f"| {' | '.join(_escaped(cell) if escape else cell for cell in cells)} |"
-
-
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """Return text in which nothing is markup, on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+@dataclass(frozen=True, slots=True)
+class Markdown:
+    """Writes blocks as Markdown; pictures, tiles and sliders only repeat what others say."""
+
+    escape: Callable[[str], str] = _escape
+    """``str`` where the texts hold code spans of our own."""
+    column: str = "---:"
+    """Rule below every column but the first: figures stand to the right."""
+
+    def page(self, title: str, sections: Sequence[Section], *, head: Iterable[Block] = ()) -> str:
+        """Return a page with its title, blocks before the first section, and the sections."""
+        lines = [f"# {self.escape(title)}", "", *self._lines(head)]
+        for section in sections:
+            lines += [f"## {section.title}", "", *self._lines(section.blocks)]
+        return "\n".join(lines)
+
+    def _lines(self, blocks: Iterable[Block]) -> Iterator[str]:
+        for block in blocks:
+            lines = list(self._block(block))
+            yield from [*lines, ""] if lines else []
+
+    def _block(self, block: Block) -> Iterator[str]:
+        match block:
+            case Paragraph(text=text):
+                yield self.escape(text)
+            case Notice(word=word, text=text):
+                yield f"**{self.escape(word)}.** {self.escape(text)}"
+            case Points(items=sentences):
+                yield from (f"- {self.escape(sentence)}" for sentence in sentences)
+            case Facts(items=facts):
+                for name, value in facts:
+                    yield f"- **{self.escape(name)}:** {self.escape(value)}"
+            case Table():
+                yield from self._table(block)
+
+    def _table(self, table: Table) -> Iterator[str]:
+        if table.caption:
+            yield from (f"**{self.escape(table.caption)}**", "")
+        yield _row(map(self.escape, table.columns))
+        yield _row(["---", *[self.column] * (len(table.columns) - 1)])
+        for row in table.rows:
+            head = f"{row.head} ({row.mark})" if row.mark else row.head
+            yield _row(map(self.escape, [head, *row.cells]))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str:
+    """Return the short form: verdict, findings, figures and baselines, and the money."""
+    extras = extras or Extras()
+    # Of the section with the pictures the tables alone: its sentences tell how to read the former.
+    tradeoff = tradeoff_section(evaluation, extras).blocks
+    tables = [block for block in tradeoff if isinstance(block, Table)]
+    sections = [
+        summary_section(evaluation, extras),
+        findings_section(evaluation, extras),
+        Section.of("figures", "Figures", _figures(evaluation), *tables),
+        economics_section(evaluation, extras),
+    ]
+    where = f" of {_escape(extras.traffic)}" if extras.traffic else ""
+    return Markdown().page(_title(extras), [section for section in sections if section]) + (
+        f"\n{evaluation.counts['requests']:,} requests{where}. Slices, pictures and the rest:"
+        " report.html and metrics.json.\n"
+    )
+
+
+def _figures(evaluation: Evaluation) -> Table:
+    rows = [
+        Row(label, (as_text(estimate), f"{estimate.n:,}", estimate.note))
+        for name, label in LABELS.items()
+        if (estimate := evaluation.overall.get(name))
+    ]
+    return Table.of("", ["figure", "value [95 % interval]", "requests", "note"], rows)

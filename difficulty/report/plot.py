@@ -34,14 +34,10 @@ class Axis:
     def over(
         cls, title: str, values: Iterable[Number], *, most: int = 6, margin: float = 0.03
     ) -> Axis:
-        """Return an axis that holds all values, widened by a margin; around a single value it is
-        made wide enough to draw.
-        """
-        known = [value for value in values if value is not None and math.isfinite(value)] or [
-            0.0,
-            1.0,
-        ]
-        low, high = min(known), max(known)
+        """Return an axis that holds all values, widened by a margin."""
+        finite = [value for value in values if value is not None and math.isfinite(value)]
+        low, high = min(finite, default=0.0), max(finite, default=1.0)
+        # Around a single value there is no spread to take a margin of.
         room = margin * (high - low) or 0.05 * max(abs(high), 1.0)
         return cls._with_ticks(title, low - room, high + room, most)
 
@@ -68,26 +64,13 @@ class Shape:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
-    """A text in a plot."""
-
-    x: float
-    y: float
-    text: str
-    style: str = ""
-
-
 @dataclass(slots=True)
 class Plot:
-    """A frame in which lines, areas, bars and points are drawn, in the coordinates of its axes.
-    Unknown points break a line.
-    """
+    """A frame to draw in, in the coordinates of its axes. Unknown points break a line."""
 
     x: Axis
     y: Axis
     shapes: list[Shape] = field(default_factory=list)
-    labels: list[Label] = field(default_factory=list)
     markers: list[str] = field(default_factory=list)
     """Names of marks that an explorer moves: upright lines over the whole height."""
 
@@ -96,27 +79,25 @@ class Plot:
 
     def at_x(self, value: float) -> float:
         """Return where a value lies from the left."""
-        return _scaled(value, self.x, self.left, self.right)
+        return _scale(value, self.x, self.left, self.right)
 
     def at_y(self, value: float) -> float:
         """Return where a value lies from the top."""
-        return _scaled(value, self.y, self.bottom, self.top)
+        return _scale(value, self.y, self.bottom, self.top)
 
     def line(self, xs: Sequence[Number], ys: Sequence[Number], *, style: str) -> None:
         """Draw a line through the known points."""
-        parts = [" ".join(self._pairs(run)) for run in _known_runs(xs, ys)]
-        if parts:
-            self._add(style, "".join(f"M{part}" for part in parts))
+        if runs := _split_runs(xs, ys):
+            self._add(style, "".join(f"M{self._path(run)}" for run in runs))
 
     def band(
         self, xs: Sequence[Number], low: Sequence[Number], high: Sequence[Number], *, style: str
     ) -> None:
         """Fill the area between two lines, where both are known."""
-        for run in _known_runs(xs, low, high):
-            edge = [(x, above) for x, _, above in run] + [
-                (x, below) for x, below, _ in reversed(run)
-            ]
-            self._add(style, f"M{' '.join(self._pairs(edge))}Z")
+        for run in _split_runs(xs, low, high):
+            upper = [(x, above) for x, _, above in run]
+            lower = [(x, below) for x, below, _ in reversed(run)]
+            self._add(style, f"M{self._path(upper + lower)}Z")
 
     def bar(self, left: float, right: float, low: float, high: float, *, style: str) -> None:
         """Fill a rectangle."""
@@ -125,10 +106,9 @@ class Plot:
     def point(self, x: Number, y: Number, *, style: str) -> None:
         """Draw a disc."""
         if x is not None and y is not None:
-            start, across = (
-                f"{self.at_x(x) - _RADIUS:.1f} {self.at_y(y):.1f}",
-                f"{_RADIUS:g} {_RADIUS:g} 0 1 0",
-            )
+            # Two half circles: SVG draws no arc that ends where it starts.
+            start = f"{self.at_x(x) - _RADIUS:.1f} {self.at_y(y):.1f}"
+            across = f"{_RADIUS:g} {_RADIUS:g} 0 1 0"
             self._add(style, f"M{start}a{across} {2 * _RADIUS:g} 0a{across} {-2 * _RADIUS:g} 0")
 
     def segment(
@@ -141,21 +121,15 @@ class Plot:
         """Draw a line over the whole height."""
         self.line([x, x], [self.y.low, self.y.high], style=style)
 
-    def label(self, x: float, y: float, text: str, *, style: str = "") -> None:
-        """Write a text at a point."""
-        self.labels.append(Label(self.at_x(x), self.at_y(y), text, style))
-
     def _add(self, style: str, path: str) -> None:
         self.shapes.append(Shape(style, path))
 
-    def _pairs(self, points: Iterable[Sequence[float]]) -> list[str]:
-        return [f"{self.at_x(x):.1f} {self.at_y(y):.1f}" for x, y in points]
+    def _path(self, points: Iterable[Sequence[float]]) -> str:
+        return " ".join(f"{self.at_x(x):.1f} {self.at_y(y):.1f}" for x, y in points)
 
 
 def nice_ticks(low: float, high: float, *, most: int) -> tuple[tuple[float, ...], int]:
-    """Return round ticks within [low, high] and the decimals they need: steps of 1, 2 or 5 times a
-    power of ten, ``most`` at most.
-    """
+    """Return at most ``most`` round ticks within [low, high], and their decimals."""
     if not high > low:
         return (low,), 2
     size = 10.0 ** math.floor(math.log10((high - low) / most))
@@ -164,26 +138,26 @@ def nice_ticks(low: float, high: float, *, most: int) -> tuple[tuple[float, ...]
         for factor in (1.0, 2.0, 5.0, 10.0, 20.0)
         if (high - low) / (step := factor * size) <= most - 1
     )
+    # The small terms keep ticks at the ends that floating point has put just outside.
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    # Adding 0.0 makes a tick of -0.0 one without a sign.
     return tuple(round(place * step, 12) + 0.0 for place in range(first, last + 1)), digits
 
 
-def _scaled(value: float, axis: Axis, start: float, end: float) -> float:
-    """Return where a value lies between two ends of a frame; values beyond the axis lie on its
-    end.
-    """
+def _scale(value: float, axis: Axis, start: float, end: float) -> float:
+    """Return where a value lies between the ends of a frame; beyond the axis, on its end."""
     share = (value - axis.low) / (axis.high - axis.low)
     return start + min(1.0, max(0.0, share)) * (end - start)
 
 
-def _known_runs(*columns: Sequence[Number]) -> list[list[tuple[float, ...]]]:
+def _split_runs(*columns: Sequence[Number]) -> list[list[tuple[float, ...]]]:
     """Return the rows of some columns, broken where one is unknown."""
     runs: list[list[tuple[float, ...]]] = [[]]
     for row in zip(*columns, strict=True):
-        known = tuple(value for value in row if value is not None and math.isfinite(value))
-        if len(known) == len(row):
-            runs[-1].append(known)
+        finite = tuple(value for value in row if value is not None and math.isfinite(value))
+        if len(finite) == len(row):
+            runs[-1].append(finite)
         elif runs[-1]:
             runs.append([])
     return [run for run in runs if run]

@@ -1,12 +1,13 @@
-"""Words that several sections share."""
+"""Words and numbers as people read them: names of figures, estimates as text, definitions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from difficulty.evaluation.result import Estimates
+from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.records import Estimate
+from difficulty.report.blocks import Extras, Facts, Section
 
 UNKNOWN: Final = "unknown"
 
@@ -34,10 +35,91 @@ LABELS: Final[Mapping[str, str]] = {
 }
 """Figures in the order in which they are shown."""
 
+_ROUTES: Final = {
+    "score": "the score alone, no rules",
+    "random": "at random",
+    "length": "longest requests first",
+    "task_mean": "by the mean gain of the task",
+    "without_task": "this score, task not told",
+    "always_cheap": "everything to the cheap model",
+    "always_frontier": "everything to the frontier model",
+    "oracle": "oracle: knows every outcome",
+}
+# Baselines for whose lines the page has a style.
+_DRAWN: Final = {"score", "random", "length", "task_mean", "without_task", "oracle"}
+
+_DEFINITIONS: Final = (
+    (
+        "0.697 [0.678, 0.716]",
+        "A figure with its 95 % interval: on requests like these it would rarely lie outside the"
+        " brackets.",
+    ),
+    ("unknown", "What the figure needs is not there. It is never counted as zero."),
+    (
+        "difficulty_score",
+        "How much a request is worth the frontier model, from 0 to 1; for target benefit 0.5 means"
+        " no difference.",
+    ),
+    (
+        "threshold",
+        "Requests with a score above it go to the frontier model; ties stay on the cheap one.",
+    ),
+    ("frontier share", "Share of the requests that go to the frontier model."),
+    (
+        "quality",
+        "Mean quality of the answers that users get, in the unit of the labels, from 0 to 1.",
+    ),
+    (
+        "gap recovered",
+        "Share of the quality between all cheap (0) and all frontier (1) that routing keeps.",
+    ),
+    ("cost", "USD per 1,000 requests, from prices and token counts."),
+    (
+        "fallback share",
+        "Share of the requests that the cheap model answers first and the frontier model again,"
+        " after failed validation.",
+    ),
+    ("routing precision", "Of the requests sent to the frontier model, the share that needed it."),
+    ("routing recall", "Of the requests that needed the frontier model, the share that is sent."),
+    (
+        "cheap route precision",
+        "Of the requests kept on the cheap model, the share that did not need the frontier model.",
+    ),
+    (
+        "risk",
+        "Of the requests kept on the cheap model, the share that it fails; the frontier model may"
+        " fail some of them too.",
+    ),
+    ("APGR", "Share of the gap recovered, averaged over all frontier shares: 0.5 is chance."),
+    ("CPT(80 %)", "Smallest frontier share that recovers 80 % of the gap."),
+    (
+        "AUROC",
+        "Of two requests of which one needed the frontier model, how often its score is the higher"
+        " one: 0.5 is chance.",
+    ),
+    ("Brier, ECE", "How far predicted probabilities are from what happens; 0 is perfect."),
+    ("oracle", "Routing that knows every outcome beforehand: no score can do better."),
+)
+
+
+def definitions_section(evaluation: Evaluation, extras: Extras) -> Section:
+    """Return what the words and figures of the page mean."""
+    return Section.of("definitions", "How to read this", Facts(_DEFINITIONS))
+
 
 def label_of(figure: str) -> str:
     """Return the name of a figure for people."""
     return LABELS.get(figure, figure.replace("_", " "))
+
+
+def route_name(baseline: str) -> str:
+    """Return how a baseline routes, in words."""
+    return _ROUTES.get(baseline, baseline.replace("_", " "))
+
+
+def line_style(baseline: str) -> str:
+    """Return the CSS class of a baseline's line."""
+    return f"line {baseline if baseline in _DRAWN else 'other'}"
 
 
 def as_text(estimate: Estimate | None, *, signed: bool = False) -> str:
@@ -46,10 +128,10 @@ def as_text(estimate: Estimate | None, *, signed: bool = False) -> str:
     """
     if estimate is None or estimate.value is None:
         return UNKNOWN
-    form = "+.3f" if signed else ".3f"
+    digits = "+.3f" if signed else ".3f"
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:{form}}"
-    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+        return f"{estimate.value:{digits}}"
+    return f"{estimate.value:{digits}} [{estimate.low:{digits}}, {estimate.high:{digits}}]"
 
 
 def as_percent(estimate: Estimate | None) -> str:
@@ -61,6 +143,11 @@ def as_percent(estimate: Estimate | None) -> str:
     return f"{_percent(estimate.value)} % ({_percent(estimate.low)} to {_percent(estimate.high)})"
 
 
+def _percent(share: float) -> str:
+    # Rounded as a share first: a tie such as 0.6965 then falls as it does in the tables.
+    return f"{100.0 * round(share, 3):.1f}"
+
+
 def complement(estimate: Estimate) -> Estimate:
     """Return one minus an estimate, its interval turned round."""
     value, low, high = (
@@ -70,36 +157,17 @@ def complement(estimate: Estimate) -> Estimate:
     return Estimate(value=value, low=low, high=high, n=estimate.n, note=estimate.note)
 
 
-def _percent(share: float) -> str:
-    return f"{100.0 * round(share, 3):.1f}"
-
-
-ROUTES: Final = {
-    "score": "the score alone, no rules",
-    "random": "at random",
-    "length": "longest requests first",
-    "task_mean": "by the mean gain of the task",
-    "without_task": "this score, task not told",
-    "always_cheap": "everything to the cheap model",
-    "always_frontier": "everything to the frontier model",
-    "oracle": "oracle: knows every outcome",
-}
-_STYLES: Final = ("score", "random", "length", "task_mean", "without_task", "oracle")
-
-
-def route_name(baseline: str) -> str:
-    """Return how a baseline routes, in words."""
-    return ROUTES.get(baseline, baseline.replace("_", " "))
-
-
-def line_style(baseline: str) -> str:
-    """Return the CSS class of a baseline's line."""
-    return f"line {baseline}" if baseline in _STYLES else "line other"
-
-
 def threshold_text(threshold: float) -> str:
     """Return a threshold with the digits that the command line shows."""
     return f"{threshold:.6g}"
+
+
+def columns_with_values(names: Iterable[str], rows: Iterable[Estimates]) -> list[str]:
+    """Return the figures of which any row has a value."""
+    rows = list(rows)
+    return [
+        name for name in names if any(name in row and row[name].value is not None for row in rows)
+    ]
 
 
 def cells_of(estimates: Estimates, names: Sequence[str]) -> tuple[str, ...]:
@@ -107,25 +175,24 @@ def cells_of(estimates: Estimates, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(as_text(estimates[name]) if name in estimates else "\u2013" for name in names)
 
 
-def estimate_text(estimate: Estimate | None, *, ends: bool = True) -> str:
-    """Return an estimate as ``1,234 [1,100, 1,400]``; ``unknown`` without a value, ``never`` where
+def amount_text(estimate: Estimate | None, *, ends: bool = True) -> str:
+    """Return an amount as ``1,234 [1,100, 1,400]``; ``unknown`` without a value, ``never`` where
     none is reached.
     """
     if estimate is None:
         return ""
     if estimate.value is None:
-        return "unknown" if estimate.note.startswith("unknown") else "never"
+        return UNKNOWN if estimate.note.startswith(UNKNOWN) else "never"
     low, high = estimate.low, estimate.high
     if not ends or low == high:
-        return _number(estimate.value)
-    return f"{_number(estimate.value)} [{_end(low)}, {_end(high)}]"
+        return _amount(estimate.value)
+    return f"{_amount(estimate.value)} [{_amount(low)}, {_amount(high)}]"
 
 
-def _end(value: float | None) -> str:
-    return "none" if value is None else _number(value)
-
-
-def _number(value: float) -> str:
+def _amount(value: float | None) -> str:
+    """Return a number with about three digits, whatever its size."""
+    if value is None:
+        return "none"
     size = abs(value)
     if size >= 1000.0 or value == 0.0:
         return f"{value:,.0f}"

@@ -1,6 +1,6 @@
 """What routers import: load a bundle, decide. Needs numpy, onnxruntime and tokenizers only."""
 
-from difficulty.bundle.trust import Trust, load_trust
+from difficulty.bundle.store import Trust, load_trust
 from difficulty.request import Request
 from difficulty.runtime.reload import ReloadingRouter, follow_path
 from difficulty.runtime.router import Decision, Router

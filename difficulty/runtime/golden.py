@@ -12,9 +12,9 @@ from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
 from difficulty.request import Request
 from difficulty.runtime.router import Router
-from difficulty.runtime.scorer import EARLY_OUTPUT
+from difficulty.runtime.scorer import EARLY_OUTPUT, Score
 
-_SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
+_SCORES = Score._fields
 _EXACT = (
     "route",
     "model",
@@ -36,31 +36,21 @@ def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict
     beside.
     """
     for request in requests:
-        asked = Request(request["messages"], request.get("task"), request.get("given_tokens"))
+        messages, task = request["messages"], request.get("task")
+        asked = Request(messages, task, request.get("given_tokens"))
         decision = router.consider(asked, early=False).as_dict()
-        ids = (
-            None
-            if decision["reason"] == "scorer_error"
-            else router.scorer.encode(request["messages"], request.get("task")).ids
-        )
-        scored = None if decision["difficulty_score"] is None else ids
-        early = (
-            {EARLY_OUTPUT: router.early.score_ids(scored) if scored else None}
-            if router.early
-            else {}
-        )
-        yield {
-            **request,
-            "input_ids": ids,
-            **{name: decision[name] for name in (*_SCORES, *_EXACT)},
-            **early,
-        }
+        is_read = decision["reason"] != "scorer_error"
+        ids = router.scorer.encode(messages, task).ids if is_read else None
+        row = {**request, "input_ids": ids}
+        row |= {name: decision[name] for name in (*_SCORES, *_EXACT)}
+        if router.early:
+            is_scored = ids and decision["difficulty_score"] is not None
+            row[EARLY_OUTPUT] = router.early.score_ids(ids) if ids and is_scored else None
+        yield row
 
 
 def check_golden(bundle: Bundle, router: Router) -> list[str]:
-    """Return what differs from the bundle's golden vectors, one sentence each; empty when all
-    agree.
-    """
+    """Return what differs from the bundle's golden vectors, a sentence each."""
     rows = [json.loads(line) for line in bundle.files["golden.jsonl"].decode().split("\n") if line]
     if not rows:
         raise BundleError("golden.jsonl must hold golden vectors: got none. Ship the bundle again.")
@@ -70,36 +60,32 @@ def check_golden(bundle: Bundle, router: Router) -> list[str]:
     ]
     return [
         difference
-        for expected, found in zip(rows, golden_rows(router, requests), strict=True)
-        for difference in _differences(expected, found, tolerance=bundle.manifest.score_tolerance)
+        for expected, actual in zip(rows, golden_rows(router, requests), strict=True)
+        for difference in _differences(expected, actual, tolerance=bundle.manifest.score_tolerance)
     ]
 
 
 def _differences(
-    expected: dict[str, Any], found: dict[str, Any], *, tolerance: float
+    expected: dict[str, Any], actual: dict[str, Any], *, tolerance: float
 ) -> Iterator[str]:
+    """Yield what differs in one row, scores by more than the tolerance."""
+    score = expected["difficulty_score"]
+    # So near the threshold rounding may decide: either route is right.
+    is_at_the_edge = score is not None and abs(score - expected["threshold"]) <= tolerance
     for name in ("input_ids", *_EXACT):
-        if name in _DECIDED and _at_the_edge(expected, tolerance):
-            continue
-        if expected[name] != found[name]:
+        if expected[name] != actual[name] and not (is_at_the_edge and name in _DECIDED):
             yield (
-                f"{expected['id']}: {name} is {found[name]!r:.80}, expected {expected[name]!r:.80}"
+                f"{expected['id']}: {name} is {actual[name]!r:.80}, expected {expected[name]!r:.80}"
             )
     for name in (*_SCORES, EARLY_OUTPUT):
-        if not _close(expected.get(name), found.get(name), tolerance):
+        if not _is_close(expected.get(name), actual.get(name), tolerance):
             yield (
-                f"{expected['id']}: {name} is {found.get(name)}, expected {expected.get(name)}"
+                f"{expected['id']}: {name} is {actual.get(name)}, expected {expected.get(name)}"
                 f" within {tolerance:g}"
             )
 
 
-def _at_the_edge(expected: dict[str, Any], tolerance: float) -> bool:
-    """Whether the score is so near the threshold that rounding may decide."""
-    score = expected["difficulty_score"]
-    return score is not None and abs(score - expected["threshold"]) <= tolerance
-
-
-def _close(expected: float | None, found: float | None, tolerance: float) -> bool:
-    if expected is None or found is None:
-        return expected is found
-    return abs(expected - found) <= tolerance
+def _is_close(expected: float | None, actual: float | None, tolerance: float) -> bool:
+    if expected is None or actual is None:
+        return expected is actual
+    return abs(expected - actual) <= tolerance

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from difficulty.bundle import Bundle, Policy
-from difficulty.bundle.trust import Trust, read_trusted
+from difficulty.bundle.store import Trust, read_trusted
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
 from difficulty.request import Messages, Request
 from difficulty.runtime.golden import check_golden
@@ -26,10 +26,9 @@ from difficulty.runtime.router import Decision, Router
 
 logger = logging.getLogger("difficulty.runtime")
 
+# A bundle that was refused is looked at again after this, unchanged: what was wrong may have been
+# around it, as a key file.
 _RETRY_S = 60.0
-"""A bundle that was refused is looked at again after this, unchanged: what was wrong may have been
-around it, as a key file.
-"""
 _LONGEST_POINTER = 4096
 
 
@@ -44,9 +43,9 @@ class ReloadingRouter:
     locate : callable
         Returns the folder of the bundle to use now; called at every look, so it should be quick
         when nothing is new.
-    interval_s : float, default 5.0
+    interval_s : float
         Seconds between two looks.
-    threads : int, default 1
+    threads : int
         Threads ONNX Runtime may use for one request.
     trust : Trust, optional
         Whose signature every bundle must bear.
@@ -73,9 +72,7 @@ class ReloadingRouter:
     ) -> None:
         if not interval_s > 0:
             raise InvalidValueError("interval_s", interval_s, rule="be a number of seconds above 0")
-        self.interval_s = interval_s
-        self.threads = threads
-        self.trust = trust
+        self.interval_s, self.threads, self.trust = interval_s, threads, trust
         self.switches = 0
         """How often another bundle was taken up."""
         self.refused = 0
@@ -89,16 +86,15 @@ class ReloadingRouter:
         self._past_errors = 0
         self._refused = _Refused()
         folder = locate()
-        self._mark = _mark_of(folder)
+        # Before it is read: what changes in between is seen as new at the first look.
+        self._mark = _take_mark(folder)
         bundle = read_trusted(folder, trust)
         self._router = checked_router(bundle, threads=threads)
         self._digest = bundle.digest
 
     @property
     def current(self) -> Router:
-        """The router of the bundle that decides now: take it once where several answers must come
-        from the same bundle.
-        """
+        """The router that decides now: take it once where answers must be of one bundle."""
         return self._router
 
     @property
@@ -129,9 +125,7 @@ class ReloadingRouter:
     async def adecide(
         self, messages: Messages, task: str | None = None, *, tokens: int | None = None
     ) -> Decision:
-        """Return the decision for one request without blocking the event loop, see
-        :meth:`Router.adecide`.
-        """
+        """Return a decision without blocking the event loop, see :meth:`Router.adecide`."""
         return await self._router.adecide(messages, task, tokens=tokens)
 
     def consider(self, request: Request) -> Decision:
@@ -139,9 +133,7 @@ class ReloadingRouter:
         return self._router.consider(request)
 
     def check(self) -> bool:
-        """Look at once, also at a bundle that was refused before; return whether another bundle
-        decides now.
-        """
+        """Look at once, also at what was refused; return whether another bundle decides now."""
         with self._checking:
             return self._look(patient=False)
 
@@ -182,7 +174,7 @@ class ReloadingRouter:
         mark: Hashable = None
         try:
             folder = self._locate()
-            mark = _mark_of(folder)
+            mark = _take_mark(folder)
             if mark == self._mark:
                 self.last_error, self._refused = None, _Refused()
                 return False
@@ -202,7 +194,7 @@ class ReloadingRouter:
         return is_new
 
     def _switch(self, bundle: Bundle, router: Router) -> None:
-        old, self._router = self._router, router
+        old, self._router = self._router, router  # one reference, so no request waits for a lock
         self._digest = bundle.digest
         self._past_errors += old.scorer_errors
         self.switches += 1
@@ -241,14 +233,13 @@ def follow_path(path: str | Path) -> Callable[[], Path]:
     followed = Path(path)
 
     def locate() -> Path:
-        folder = followed.parent / _pointed_at(followed) if followed.is_file() else followed
+        folder = followed.parent / _read_pointer(followed) if followed.is_file() else followed
         if not folder.is_dir():
             raise BundleNotFoundError(
                 f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'."
             )
-        return (
-            folder.resolve()
-        )  # of a link that is replaced meanwhile, all files come from one of its two targets
+        # Of a link that is replaced meanwhile, all files then come from one of its two targets.
+        return folder.resolve()
 
     return locate
 
@@ -272,7 +263,7 @@ def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
     return router
 
 
-def _pointed_at(file: Path) -> str:
+def _read_pointer(file: Path) -> str:
     content = file.read_bytes()[: _LONGEST_POINTER + 1]
     lines = content.decode(errors="replace").split("\n")
     if (
@@ -287,10 +278,9 @@ def _pointed_at(file: Path) -> str:
     return lines[0].strip()
 
 
-def _mark_of(folder: Path) -> Hashable:
+def _take_mark(folder: Path) -> Hashable:
     """Return what changes when the folder or a file in it is replaced or written to."""
-    entries = sorted(folder.iterdir())
-    stats = [(path.name, path.lstat()) for path in entries]
+    stats = [(path.name, path.lstat()) for path in sorted(folder.iterdir())]
     return str(folder), tuple(
         (name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         for name, stat in stats

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from difficulty.bundle import Bundle, Policy
-from difficulty.bundle.trust import Trust, read_trusted
+from difficulty.bundle.store import Trust, read_trusted
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.form import Record
 from difficulty.request import Messages, Request
@@ -39,30 +39,22 @@ class Decision(Record):
     """Name of the model to call."""
     reason: Reason
     difficulty_score: float | None
-    """What was compared with the threshold; ``None`` when the rule needed no score or none could be
-    made.
-    """
+    """What was compared with the threshold; ``None`` where no score was needed or had."""
     p_cheap_fails: float | None
     p_frontier_fails: float | None
     familiarity: float | None
     threshold: float
     fallback: str | None
-    """Model to call when the cheap answer fails validation; ``None`` on the frontier route or when
-    switched off.
-    """
+    """Model to call when the cheap answer fails validation; ``None`` for none."""
     task: str | None
     tokens: int | None
     tokens_source: TokensSource | None
-    """Who counted: the caller, the scorer's tokenizer, or an estimate because the request is too
-    long to tokenize whole.
-    """
+    """Who counted; an estimate where the request is too long to tokenize whole."""
     truncated: bool
     """Whether the scorer saw less than the whole request."""
     bundle_version: str
     scored_by: ScoredBy | None = None
-    """Whose score it is: ``early`` where the small graph was sure; the other outputs are ``None``
-    then.
-    """
+    """``early`` where the small graph was sure; the other outputs are ``None`` then."""
     error: str | None = None
     """Why the request could not be scored, with reason ``scorer_error``."""
 
@@ -87,7 +79,7 @@ class Router:
         self.scorer = scorer
         self.policy = policy
         self.early = early
-        self._exits = exits(policy) if early else None
+        self._exits = exits(policy) if early else None  # once: neither ever changes
         self.version = version
         self.scorer_errors = 0
         self._lock = threading.Lock()
@@ -101,7 +93,7 @@ class Router:
         ----------
         path : str or Path
             Bundle folder.
-        threads : int, default 1
+        threads : int
             Threads ONNX Runtime may use for one request.
         trust : Trust, optional
             Whose signature the bundle must bear; without it, signatures are not looked at.
@@ -131,9 +123,7 @@ class Router:
 
     @property
     def current(self) -> Router:
-        """The router itself; one that exchanges bundles answers with the router of the bundle that
-        decides now.
-        """
+        """The router itself; :class:`ReloadingRouter` has another one from time to time."""
         return self
 
     def decide(
@@ -151,16 +141,14 @@ class Router:
             The request's own token count, where the gateway has one; else the scorer's tokenizer
             counts.
         """
-        return self._noted(self.consider(Request(messages, task, tokens)))
+        return self._note(self.consider(Request(messages, task, tokens)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
-        """Return the decisions for many requests, in order; scored in batches, much faster than one
-        at a time.
-        """
+        """Return the decisions for many requests, in order; much faster than one at a time."""
         pending = [self._look_at(request) for request in requests]
         self._exit_early([look for look in pending if look.is_open])
         self._score_all([look for look in pending if look.is_open])
-        return [self._noted(self._conclude(look)) for look in pending]
+        return [self._note(self._conclude(look)) for look in pending]
 
     async def adecide(
         self, messages: Messages, task: str | None = None, *, tokens: int | None = None
@@ -174,9 +162,8 @@ class Router:
 
     @cached_property
     def _waiting(self) -> WaitingByLoop[Request, Decision]:
-        from difficulty.runtime.waiting import (
-            WaitingByLoop,
-        )  # asyncio: loaded already where somebody awaits, 30 ms for who never does
+        # Here for its asyncio: loaded already where somebody awaits, 30 ms for who never does.
+        from difficulty.runtime.waiting import WaitingByLoop
 
         return WaitingByLoop(self.decide_many)
 
@@ -194,13 +181,11 @@ class Router:
         return self._conclude(look)
 
     def _exit_early(self, looks: list[_Look]) -> None:
-        """Decide those that are far from the threshold; where that fails, the scorer decides
-        them.
-        """
+        """Decide those far from the threshold; where that fails, the scorer decides them."""
         if self.early is None or self._exits is None or not looks:
             return
         try:
-            if len(looks) == 1:
+            if len(looks) == 1:  # nothing to pad
                 scores = [self.early.score_ids(looks[0].ids)]
             else:
                 scores = self.early.score_many([look.ids for look in looks]).tolist()
@@ -209,7 +194,7 @@ class Router:
             return
         for look, score in zip(looks, scores, strict=True):
             if math.isfinite(score) and (
-                verdict := exit_early(self._exits, score, with_task=look.informed)
+                verdict := exit_early(self._exits, score, with_task=look.with_task)
             ):
                 look.verdict, look.early_score = verdict, score
 
@@ -220,9 +205,7 @@ class Router:
             look.error = error
 
     def _score_all(self, looks: list[_Look]) -> None:
-        """Score in batches; where a batch fails, one at a time, so that one request cannot take
-        others with it.
-        """
+        """Score in batches; one at a time where a batch fails, so that none takes others along."""
         try:
             columns = self.scorer.score_many([look.ids for look in looks])
         except Exception:
@@ -231,49 +214,40 @@ class Router:
             return
         for row, look in enumerate(looks):
             try:
-                look.score = Score.of(
-                    {name: float(column[row]) for name, column in columns.items()}
-                )
+                values = {name: float(column[row]) for name, column in columns.items()}
+                look.score = Score.of(values)
             except ScoringError as error:
                 look.error = error
 
     def _look_at(self, request: Request) -> _Look:
-        """Count, tokenize and apply the rules that need no score; errors are kept for
-        :meth:`_conclude`.
-        """
+        """Count, tokenize, apply the rules that need no score; keep errors for the conclusion."""
         look = _Look(request)
         try:
             if request.task is not None and not isinstance(request.task, str):
                 raise InvalidValueError("task", request.task, rule="be a string or None")
             if request.tokens is not None:
-                look.tokens, look.source = _checked_tokens(request.tokens), "request"
+                look.tokens, look.source = _check_tokens(request.tokens), "request"
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
                 if look.verdict:
-                    return look
+                    return look  # without tokenizing: the caller has counted
             encoded = self.scorer.encode(request.messages, request.task)
-            look.ids, look.informed, look.truncated = (
-                encoded.ids,
-                encoded.informed,
-                encoded.truncated,
-            )
+            look.ids, look.with_task = encoded.ids, encoded.with_task
+            look.truncated = encoded.truncated
             if look.tokens is None:
-                look.tokens, look.source = (
-                    encoded.tokens,
-                    "estimate" if encoded.estimated else "tokenizer",
-                )
+                look.tokens = encoded.tokens
+                look.source = "estimate" if encoded.estimated else "tokenizer"
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
         except Exception as error:
             look.error = error
         return look
 
     def _conclude(self, look: _Look) -> Decision:
-        task = look.task
         score = look.score
         if score is not None and look.error is None:
             try:
                 look.verdict = after_scoring(
                     self.policy,
-                    task=task,
+                    task=look.task,
                     score=score.difficulty_score,
                     familiarity=score.familiarity,
                 )
@@ -281,9 +255,9 @@ class Router:
                 look.error = error
         if look.verdict is None:
             look.verdict, score = Verdict(self.policy.on_error, "scorer_error"), None
-        return self._decision(look, look.verdict, score)
+        return self._build_decision(look, look.verdict, score)
 
-    def _noted(self, decision: Decision) -> Decision:
+    def _note(self, decision: Decision) -> Decision:
         """Count and log a decision that was made without a score because none could be had."""
         if decision.reason == "scorer_error":
             with self._lock:
@@ -291,12 +265,13 @@ class Router:
             logger.warning("request not scored, sent to %s: %s", decision.model, decision.error)
         return decision
 
-    def _decision(self, look: _Look, verdict: Verdict, score: Score | None) -> Decision:
+    def _build_decision(self, look: _Look, verdict: Verdict, score: Score | None) -> Decision:
         cheap = verdict.route == "cheap"
         scored_by: ScoredBy | None = (
             "scorer" if score else None if look.early_score is None else "early"
         )
         policy = self.policy
+        falls_back = cheap and policy.fallback.on_validation_failure
         return Decision(
             route=verdict.route,
             model=policy.cheap_model if cheap else policy.frontier_model,
@@ -306,9 +281,7 @@ class Router:
             p_frontier_fails=score.p_frontier_fails if score else None,
             familiarity=score.familiarity if score else None,
             threshold=threshold_of(policy, look.task),
-            fallback=policy.frontier_model
-            if cheap and policy.fallback.on_validation_failure
-            else None,
+            fallback=policy.frontier_model if falls_back else None,
             task=look.task,
             tokens=look.tokens,
             tokens_source=look.source,
@@ -325,15 +298,13 @@ class _Look:
 
     request: Request
     ids: list[int] = field(default_factory=list)
-    informed: bool = False
-    """Whether the scorer knows the task."""
+    with_task: bool = False  # whether the scorer knows the task.
     tokens: int | None = None
     source: TokensSource | None = None
     truncated: bool = False
     verdict: Verdict | None = None
     score: Score | None = None
-    early_score: float | None = None
-    """Where it was enough to decide by."""
+    early_score: float | None = None  # where it was enough to decide by.
     error: Exception | None = None
 
     @property
@@ -347,7 +318,8 @@ class _Look:
         return self.request.task if isinstance(self.request.task, str) else None
 
 
-def _checked_tokens(tokens: int) -> int:
+def _check_tokens(tokens: int) -> int:
+    # A gateway may pass on what a client sent; True is an int to Python.
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise InvalidValueError("tokens", tokens, rule="be 0 or more")
     return tokens

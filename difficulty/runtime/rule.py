@@ -78,6 +78,6 @@ def after_scoring(
 
 def threshold_of(policy: Policy, task: str | None) -> float:
     """Return the threshold that applies to a task."""
-    if task is None or not policy.task_thresholds:
+    if task is None:
         return policy.threshold
     return policy.task_thresholds.get(task, policy.threshold)

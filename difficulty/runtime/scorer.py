@@ -24,6 +24,7 @@ from difficulty.tokens import RequestTokenizer
 _REQUIRED = ("difficulty_score", "p_cheap_fails")
 _OPTIONAL = ("p_frontier_fails", "familiarity")
 EARLY_OUTPUT = "early_score"
+# Tokens of the requests that are scored before the first: runtimes set themselves up on them.
 _WARM_UP_LENGTHS = (1, 16, 64)
 
 
@@ -31,22 +32,18 @@ class Encoded(NamedTuple):
     """Token ids of one request."""
 
     ids: list[int]
-    """What the graph reads: the id of the task where it is known to the scorer, then those of the
-    text.
-    """
+    """What the graph reads: the task's id where the scorer knows it, then the text's."""
     tokens: int
     """Tokens of the whole request."""
     estimated: bool = False
-    """Whether ``tokens`` is an estimate, because the middle of the text was left out before
-    tokenizing.
-    """
-    informed: bool = False
+    """Whether ``tokens`` is an estimate, as the text's middle was left out before."""
+    with_task: bool = False
     """Whether the first id is the task's."""
 
     @property
     def truncated(self) -> bool:
         """Whether the scorer sees less than the whole request."""
-        return self.estimated or self.tokens > len(self.ids) - self.informed
+        return self.estimated or self.tokens > len(self.ids) - self.with_task
 
 
 class Score(NamedTuple):
@@ -107,9 +104,7 @@ class Scorer:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Scorer:
-        """Build the scorer of a checked bundle; ``threads`` is what ONNX Runtime may use for one
-        call.
-        """
+        """Build the scorer of a checked bundle; ``threads`` are ONNX Runtime's for one call."""
         manifest = bundle.manifest
         session = load_session(bundle.files["scorer.onnx"], threads=threads)
         try:
@@ -154,14 +149,14 @@ class Scorer:
         task_id = None if task is None else self.task_ids.get(task)
         if task_id is None:
             return Encoded(ids, total, estimated=view.truncated)
-        return Encoded([task_id, *ids], total, estimated=view.truncated, informed=True)
+        return Encoded([task_id, *ids], total, estimated=view.truncated, with_task=True)
 
     def score_ids(self, ids: Sequence[int]) -> Score:
         """Return the score of one tokenized request."""
         return Score.of(dict(zip(self.outputs, self.graph.one(ids), strict=True)))
 
     def warm_up(self) -> None:
-        """Score a request of each of a few lengths: runtimes set themselves up on the first."""
+        """Score a request of each of a few lengths."""
         for length in _WARM_UP_LENGTHS:
             self.score_ids([0] * min(length, self.tokenizer.max_tokens))
         self.score("warm up")

@@ -20,28 +20,23 @@ from typing import Any
 
 from difficulty.request import RequestRow, request_row
 from difficulty.runtime.router import Router
+from difficulty.runtime.scorer import Score
 
 CHUNK = 2_048
 """Requests decided together."""
-
-_SCORES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails", "familiarity")
 
 
 def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
     """Yield ``id`` and the decision for each request."""
     for chunk in chunks(rows):
-        for row, decision in zip(
-            chunk, router.decide_many(row.request for row in chunk), strict=True
-        ):
-            form = decision.as_dict()
-            for name in _SCORES:
-                form[name] = None if form[name] is None else round(form[name], 7)
-            if row.problem:
-                form["error"] = row.problem
-            yield {
-                "id": row.id,
-                **{key: value for key, value in form.items() if key != "error" or value},
-            }
+        decisions = router.decide_many(row.request for row in chunk)
+        for row, decision in zip(chunk, decisions, strict=True):
+            written = {"id": row.id, **decision.as_dict()}
+            for name in Score._fields:
+                if written[name] is not None:
+                    written[name] = round(written[name], 7)  # the digits that float32 has
+            error = row.problem or written.pop("error")
+            yield written | ({"error": error} if error else {})
 
 
 def chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
@@ -59,17 +54,11 @@ _IDLE_S = 60.0
 
 
 class DecisionServer(ThreadingHTTPServer):
-    """Serve decisions until ``shutdown``; a thread a connection.
-
-    Parameters
-    ----------
-    router : Router
-    host : str, default "127.0.0.1"
-    port : int, default 8080
-        0 takes a free one: see ``server_port``.
+    """Serve decisions until ``shutdown``, a thread a connection; port 0 takes a free one, see
+    ``server_port``.
     """
 
-    daemon_threads = True
+    daemon_threads = True  # a connection that is idle does not keep the server from ending
 
     def __init__(self, router: Router, *, host: str = "127.0.0.1", port: int = 8080) -> None:
         self.router = router
@@ -82,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: DecisionServer
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_S
-    disable_nagle_algorithm = True
+    disable_nagle_algorithm = True  # it would hold small answers back, by up to 40 ms
 
     def do_GET(self) -> None:
         if self.path == "/health":
@@ -106,23 +95,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _decide(self, body: bytes) -> None:
         try:
-            form = json.loads(body)
+            content = json.loads(body)
         except (ValueError, RecursionError) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, f"a request must be JSON: {error}")
             return
-        rows = [
-            request_row(one, number)
-            for number, one in enumerate(form if isinstance(form, list) else [form], 1)
-        ]
+        is_list = isinstance(content, list)
+        entries = enumerate(content if is_list else [content], 1)
+        rows = [request_row(entry, number) for number, entry in entries]
         decisions = list(route_rows(self.server.router, rows))
-        self._answer(HTTPStatus.OK, decisions if isinstance(form, list) else decisions[0])
+        self._answer(HTTPStatus.OK, decisions if is_list else decisions[0])
 
     def _refuse(self, status: HTTPStatus, error: str) -> None:
         self.close_connection = True  # what is left of the body is not read
         self._answer(status, {"error": error})
 
-    def _answer(self, status: HTTPStatus, form: Any) -> None:
-        content = json.dumps(form).encode("ascii")
+    def _answer(self, status: HTTPStatus, body: Any) -> None:
+        content = json.dumps(body).encode("ascii")
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

@@ -16,10 +16,10 @@ from difficulty.tokens import pad
 FloatArray = NDArray[np.float32]
 _INPUTS = {"input_ids", "attention_mask"}
 _MOST_ROWS = 256
+# A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers;
+# this bounds them, and what a session keeps: its memory arena holds on to that of the largest
+# batch. Without the arena a transformer spends half of its time on pages.
 _MOST_PAIRS = 300_000
-"""A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers;
-this bounds them, and what a session keeps: its memory arena holds on to that of the largest batch.
-Without the arena a transformer spends half of its time on pages."""
 
 
 class Graph:
@@ -50,38 +50,34 @@ class Graph:
         *,
         most_tokens: int,
     ) -> None:
-        inputs, found = (
-            {item.name for item in items} for items in (session.get_inputs(), session.get_outputs())
-        )
+        inputs = {item.name for item in session.get_inputs()}
+        outputs = {item.name for item in session.get_outputs()}
         if inputs != _INPUTS:
             raise BundleError(
                 f"{name} must have the inputs {sorted(_INPUTS)}: got {sorted(inputs)}. Ship the"
                 " bundle again."
             )
-        missing = [output for output in required if output not in found]
+        missing = [output for output in required if output not in outputs]
         if missing:
             raise BundleError(
-                f"{name} must have the output {missing[0]!r}: got {sorted(found)}. Ship the bundle"
-                " again."
+                f"{name} must have the output {missing[0]!r}: got {sorted(outputs)}. Ship the"
+                " bundle again."
             )
         self.session = session
-        self.outputs = [output for output in (*required, *optional) if output in found]
+        self.outputs = [output for output in (*required, *optional) if output in outputs]
         self._ones = np.ones((1, most_tokens), dtype=np.int64)
 
     def one(self, ids: Sequence[int]) -> list[float]:
         """Return the outputs for one tokenized request."""
         input_ids = np.array([ids or [0]], dtype=np.int64)
+        # A view of ones that were made once: one array less on the way of each decision.
         mask = (
             self._ones[:, : len(ids)]
             if 0 < len(ids) <= self._ones.shape[1]
             else np.full_like(input_ids, bool(ids))
         )
-        return [
-            value.item()
-            for value in self.session.run(
-                self.outputs, {"input_ids": input_ids, "attention_mask": mask}
-            )
-        ]
+        feeds = {"input_ids": input_ids, "attention_mask": mask}
+        return [value.item() for value in self.session.run(self.outputs, feeds)]
 
     def many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
         """Return each output for many tokenized requests, arrays of shape (n_requests,) in the
@@ -98,6 +94,7 @@ class Graph:
 
 def _batches(lengths: Sequence[int]) -> Iterator[NDArray[np.intp]]:
     """Yield row numbers in batches of like length, bounded in rows and in memory."""
+    # Of like length, for what is padded is computed too.
     order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
     end = len(order)
     while end > 0:  # longest first, so the first batch is the largest that memory must hold
@@ -122,7 +119,7 @@ def load_session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors alone: warnings speak of graphs, not of requests
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own classes, none of them public

@@ -21,9 +21,7 @@ _Answer = TypeVar("_Answer")
 
 
 class WaitingByLoop(Generic[_Asked, _Answer]):
-    """Answer questions of any event loop, each loop's from a thread of its own; arguments as of
-    :class:`Waiting`.
-    """
+    """Answer questions of any event loop, each loop's by a :class:`Waiting` of its own."""
 
     def __init__(self, answer: Callable[[Sequence[_Asked]], Sequence[_Answer]]) -> None:
         self._answer = answer
@@ -56,9 +54,7 @@ class Waiting(Generic[_Asked, _Answer]):
         self._busy = False
 
     async def ask(self, question: _Asked) -> _Answer:
-        """Return the answer to one question; an error of the whole batch is raised to everyone in
-        it.
-        """
+        """Return the answer to one question; an error of its batch is raised to everyone in it."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_Answer] = loop.create_future()
         self._queue.append((question, future))
@@ -68,22 +64,18 @@ class Waiting(Generic[_Asked, _Answer]):
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST_AT_ONCE))]
-        batch = [
-            (question, future) for question, future in batch if not future.done()
-        ]  # who gave up meanwhile needs no answer
+        # Who gave up meanwhile needs no answer.
+        batch = [(question, future) for question, future in batch if not future.done()]
         self._busy = bool(batch)
         if batch:
-            sent = loop.run_in_executor(
-                self._pool, self._answer, [question for question, _ in batch]
-            )
-            sent.add_done_callback(
-                lambda done: self._receive(loop, [future for _, future in batch], done)
-            )
+            questions, futures = zip(*batch, strict=True)
+            sent = loop.run_in_executor(self._pool, self._answer, questions)
+            sent.add_done_callback(lambda done: self._receive(loop, futures, done))
 
     def _receive(
         self,
         loop: asyncio.AbstractEventLoop,
-        futures: list[asyncio.Future[_Answer]],
+        futures: Sequence[asyncio.Future[_Answer]],
         done: asyncio.Future[Sequence[_Answer]],
     ) -> None:
         error = asyncio.CancelledError() if done.cancelled() else done.exception()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from difficulty.bundle import Policy
 from difficulty.early_exit.cut_offs import exit_sentences
 from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
+from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
+from difficulty.report.page import Markdown
+from difficulty.report.wording import UNKNOWN, threshold_text
 from difficulty.training.record import RunRecord
 
 _SHOWN = {
@@ -28,119 +33,104 @@ def bundle_card(
     name: str, record: RunRecord, policy: Policy, evaluation: Evaluation, report: ParityReport
 ) -> str:
     """Return the card in Markdown."""
-    samples = record.samples
     meaning = (
         "(1 + expected gain of the frontier model) / 2"
         if record.target == "benefit"
         else "P(the cheap model fails)"
     )
-    lines = [
-        f"# {name}",
-        "",
-        (
-            f"Routes requests between `{policy.cheap_model}` (cheap) and `{policy.frontier_model}`"
-            " (frontier)."
-        ),
-        f"`difficulty_score` is {meaning}; higher means more worth the frontier model.",
-        "",
-        "## Rule",
-        "",
-        (
-            f"- cheap without scoring: {_tasks(policy.easy_tasks)}, below"
-            f" {policy.max_cheap_tokens:,} tokens"
-        ),
-        f"- frontier without scoring: {_tasks(policy.hard_tasks)}",
-        (
-            f"- frontier when less familiar than {policy.min_familiarity:g}"
-            if policy.min_familiarity
-            else "- unfamiliar requests are scored too"
-        ),
-        (
-            f"- else frontier when `difficulty_score > {policy.threshold:.6g}`, chosen by"
-            f" `{policy.chosen.objective}` on {policy.chosen.n:,} calibration requests"
-        ),
-        f"- review the threshold by {policy.review_date.isoformat()}",
-        "",
-        "## Test figures",
-        "",
-        (
-            f"On {evaluation.counts['requests']:,} requests that were used neither for fitting,"
-            " calibration nor the threshold."
-        ),
-        "",
-        "| figure | value | 95 % interval | n |",
-        "| --- | --- | --- | --- |",
-        *(
-            _row(label, evaluation.overall[key])
-            for key, label in _SHOWN.items()
-            if key in evaluation.overall
-        ),
-        "",
-        *_early(policy, evaluation),
-        "## Made from",
-        "",
-        f"- recipe `{record.recipe.name}`, traffic sha256 `{record.training_data}`",
-        (
-            f"- {samples.fit:,} fit, {samples.calibration:,} calibration, {samples.test:,}"
-            f" test samples, {samples.aside:,} aside"
-        ),
-        *(f"- {sentence}" for sentence in record.notes),
-        (
-            "- exported graph against the Python model: largest difference"
-            f" {report.max_difference:.2g} on {report.n:,} requests, {report.flips} decisions"
-            " flipped"
-        ),
-        *(
-            [f"- encoder trained on with float32 weights, shipped with others: {report.encoder}"]
-            if report.encoder
-            else []
-        ),
-        "",
-        (
-            "Scores hold for traffic like that it was trained on. They say little about kinds of"
-            " requests it never saw."
-        ),
-        *([record.familiarity.sentence] if record.familiarity else []),
-        "",
-    ]
-    return "\n".join(lines)
+    head = (
+        f"Routes requests between `{policy.cheap_model}` (cheap) and `{policy.frontier_model}`"
+        f" (frontier).\n`difficulty_score` is {meaning}; higher means more worth the frontier"
+        " model."
+    )
+    early = [_early_exit(policy, evaluation)] if policy.early else []
+    sections = [_rule(policy), _figures(evaluation), *early, _made_from(record, report)]
+    # Names stand in code spans of our own here, so nothing is escaped; notes stand in the column
+    # of the intervals, so none is set to the right.
+    return Markdown(escape=str, column="---").page(name, sections, head=[Paragraph(head)])
 
 
-def _early(policy: Policy, evaluation: Evaluation) -> list[str]:
-    """Return the section on early exit, where there is one."""
-    if not policy.early:
-        return []
-    early = policy.early
-    cuts = [("with", early.with_task), ("without", early.without_task)]
-    return [
-        "## Early exit",
-        "",
-        (
-            f"`early.onnx` decides what is far from the threshold; it may change {early.budget:.2%}"
-            " of the scorer's decisions. All other figures are the scorer's."
-        ),
-        "",
-        *(
-            f"- {word} a known task: cheap below {cut.low:.6g}, frontier above {cut.high:.6g},"
-            f" chosen on {cut.n:,} calibration requests with confidence {early.confidence:g}"
-            for word, cut in cuts
-            if cut
-        ),
-        *(f"- {sentence}" for sentence in exit_sentences(evaluation.early, judged="test")),
-        "",
-    ]
+def _rule(policy: Policy) -> Section:
+    points = (
+        f"cheap without scoring: {_tasks(policy.easy_tasks)}, below"
+        f" {policy.max_cheap_tokens:,} tokens",
+        f"frontier without scoring: {_tasks(policy.hard_tasks)}",
+        f"frontier when less familiar than {policy.min_familiarity:g}"
+        if policy.min_familiarity
+        else "unfamiliar requests are scored too",
+        f"else frontier when `difficulty_score > {threshold_text(policy.threshold)}`, chosen by"
+        f" `{policy.chosen.objective}` on {policy.chosen.n:,} calibration requests",
+        f"review the threshold by {policy.review_date.isoformat()}",
+    )
+    return Section.of("rule", "Rule", Points(points))
 
 
-def _tasks(tasks: tuple[str, ...]) -> str:
+def _tasks(tasks: Sequence[str]) -> str:
     return ", ".join(f"`{task}`" for task in tasks) or "no task"
 
 
-def _row(label: str, estimate: Estimate) -> str:
-    if estimate.value is None:
-        return f"| {label} | unknown | {estimate.note} | {estimate.n:,} |"
-    interval = (
-        "unknown"
-        if estimate.low is None or estimate.high is None
-        else f"{estimate.low:.3f} to {estimate.high:.3f}"
+def _figures(evaluation: Evaluation) -> Section:
+    rows = [
+        Row(label, _cells(evaluation.overall[name]))
+        for name, label in _SHOWN.items()
+        if name in evaluation.overall
+    ]
+    text = (
+        f"On {evaluation.counts['requests']:,} requests that were used neither for fitting,"
+        " calibration nor the threshold."
     )
-    return f"| {label} | {estimate.value:.3f} | {interval} | {estimate.n:,} |"
+    table = Table.of("", ["figure", "value", "95 % interval", "n"], rows)
+    return Section.of("figures", "Test figures", text, table)
+
+
+def _cells(estimate: Estimate) -> tuple[str, str, str]:
+    low, high = estimate.low, estimate.high
+    if estimate.value is None:
+        return UNKNOWN, estimate.note, f"{estimate.n:,}"
+    interval = UNKNOWN if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return f"{estimate.value:.3f}", interval, f"{estimate.n:,}"
+
+
+def _early_exit(policy: Policy, evaluation: Evaluation) -> Section:
+    early = policy.early
+    assert early is not None
+    cuts = (("with", early.with_task), ("without", early.without_task))
+    points = [
+        f"{word} a known task: cheap below {threshold_text(cut.low)}, frontier above"
+        f" {threshold_text(cut.high)}, chosen on {cut.n:,} calibration requests with confidence"
+        f" {early.confidence:g}"
+        for word, cut in cuts
+        if cut
+    ]
+    text = (
+        f"`early.onnx` decides what is far from the threshold; it may change {early.budget:.2%} of"
+        " the scorer's decisions. All other figures are the scorer's."
+    )
+    sentences = exit_sentences(evaluation.early, judged="test")
+    return Section.of("early", "Early exit", text, Points((*points, *sentences)))
+
+
+def _made_from(record: RunRecord, report: ParityReport) -> Section:
+    text = (
+        "Scores hold for traffic like that it was trained on. They say little about kinds of"
+        " requests it never saw."
+    )
+    if record.familiarity:
+        text += f"\n{record.familiarity.sentence}"
+    return Section.of("made-from", "Made from", Points(tuple(_origins(record, report))), text)
+
+
+def _origins(record: RunRecord, report: ParityReport) -> Iterator[str]:
+    samples = record.samples
+    yield f"recipe `{record.recipe.name}`, traffic sha256 `{record.training_data}`"
+    yield (
+        f"{samples.fit:,} fit, {samples.calibration:,} calibration, {samples.test:,} test samples,"
+        f" {samples.aside:,} aside"
+    )
+    yield from record.notes
+    yield (
+        "exported graph against the Python model: largest difference"
+        f" {report.max_difference:.2g} on {report.n:,} requests, {report.flips} decisions flipped"
+    )
+    if report.encoder:
+        yield f"encoder trained on with float32 weights, shipped with others: {report.encoder}"

@@ -22,7 +22,7 @@ from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, Prices
-from difficulty.report.extras import Chosen, Extras, Suspects
+from difficulty.report.blocks import Chosen, Extras, Suspects
 from difficulty.report.page import report_html, report_markdown
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.choosing import both_scores, judge_exits

@@ -64,6 +64,7 @@ def ingest(
     """
     label_sources = [find_labels(text) for text in labels]
     files = _files_to_read(sources, format)
+    # The output may not replace what is being read.
     if out.resolve() in {file.resolve() for _, _, file in files}:
         raise TrafficError(
             f"the output must not be one of the sources: got {str(out)!r}. Write to another file."
@@ -82,6 +83,7 @@ def ingest(
                 writer.reject(row, str(error))
             else:
                 writer.add(parsed.sample, grouper.add(parsed.sample))
+                # In this order: a row is counted once it is written.
                 tally.keep(parsed)
                 contradictions.add(parsed.sample)
         tally.refuse_nothing_kept()

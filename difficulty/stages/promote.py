@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, tags_of
-from difficulty.bundle.store import copy_bundle
-from difficulty.bundle.trust import read_trusted
+from difficulty.bundle.store import copy_bundle, read_trusted
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation
 from difficulty.evaluation.comparison import Contender, Paired, compare_pair
@@ -174,6 +173,7 @@ def promote(
     with TemporaryDirectory() as scratch:
         new = _fetched(registry, challenger, Path(scratch) / "challenger", trust)
         old = _fetched(registry, champion, Path(scratch) / "champion", trust) if champion else None
+    # The folders may go: a bundle that was read holds its files.
     if old is None:
         registry.promote(
             challenger, replacing=None, notes={"compared": "no champion to compare with"}

@@ -24,29 +24,29 @@ def score_rows(
     tail were read has ``truncated``.
     """
     for chunk in chunks(rows):
-        ids: list[list[int]] = []
-        cut: list[bool] = []
-        problems: list[str | None] = []
-        for row in chunk:
-            try:
-                encoded = scorer.encode(row.request.messages, row.request.task)
-                ids.append(encoded.ids)
-                cut.append(encoded.truncated)
-                problems.append(None)
-            except Exception as error:  # whatever a row holds, the others are scored
-                ids.append([])
-                cut.append(False)
-                problems.append(row.problem or str(error))
-        outputs = scorer.score_many(ids)
-        for index, (row, problem) in enumerate(zip(chunk, problems, strict=True)):
-            values = {name: float(outputs[name][index]) for name in scorer.outputs}
-            problem = problem or _not_a_number(values)
-            shown = {name: None if problem else round(value, 7) for name, value in values.items()}
-            rarely = {
-                **({"truncated": True} if cut[index] else {}),
-                **({"error": problem} if problem else {}),
-            }
-            yield {"id": row.id, **shown, "bundle_version": version, **rarely}
+        encoded = [_encode(scorer, row) for row in chunk]
+        outputs = scorer.score_many([ids for ids, _, _ in encoded])
+        for index, (row, (_, truncated, problem)) in enumerate(zip(chunk, encoded, strict=True)):
+            scores = {name: float(outputs[name][index]) for name in scorer.outputs}
+            problem = problem or _find_gap(scores)
+            written: dict[str, Any] = {"id": row.id}
+            # Seven digits: those that float32 has.
+            written |= {name: None if problem else round(scores[name], 7) for name in scores}
+            written["bundle_version"] = version
+            if truncated:
+                written["truncated"] = True
+            if problem:
+                written["error"] = problem
+            yield written
+
+
+def _encode(scorer: Scorer, row: RequestRow) -> tuple[list[int], bool, str | None]:
+    """Return the ids of a request, whether it was cut, and why it has none."""
+    try:
+        encoded = scorer.encode(row.request.messages, row.request.task)
+    except Exception as error:  # whatever a row holds, the others are scored
+        return [], False, row.problem or str(error)
+    return encoded.ids, encoded.truncated, None
 
 
 def write_rows(
@@ -69,9 +69,10 @@ def write_rows(
     return counts
 
 
-def _not_a_number(values: dict[str, float]) -> str | None:
+def _find_gap(scores: dict[str, float]) -> str | None:
+    """Return which score is not a number, as a sentence."""
     try:
-        Score.of(values)
+        Score.of(scores)
     except ScoringError as error:
         return str(error)
     return None

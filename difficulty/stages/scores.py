@@ -125,7 +125,7 @@ def score_traffic(
 def tokens_of(encoded: Sequence[Encoded]) -> Tokenized:
     """Return encoded requests without the id that tells the task."""
     return Tokenized(
-        [row.ids[row.informed :] for row in encoded],
+        [row.ids[row.with_task :] for row in encoded],
         np.array([row.tokens for row in encoded], dtype=np.int64),
         [None] * len(encoded),
         np.array([row.estimated for row in encoded], dtype=bool),
@@ -137,7 +137,7 @@ def _scored(
 ) -> _Part:
     outputs: dict[str, Any] = dict(scorer.score_many([row.ids for row in encoded]))
     tokens = tokens_of(encoded)
-    knows_task = np.array([row.informed for row in encoded], dtype=np.bool_)
+    knows_task = np.array([row.with_task for row in encoded], dtype=np.bool_)
     without = scorer.score_many(tokens.ids)["difficulty_score"] if without_task else None
     return _Part(
         outputs=outputs,
@@ -153,6 +153,7 @@ def _scored(
 def _early(
     early: EarlyScorer, encoded: Sequence[Encoded], knows_task: NDArray[np.bool_]
 ) -> EarlyScores:
+    # The first id is the task's where the scorer knows it; without it the task is not known.
     with_task = early.score_many([row.ids for row in encoded]).astype(np.float64)
     without_task, rows = with_task.copy(), np.flatnonzero(knows_task).tolist()
     without_task[rows] = early.score_many([encoded[row].ids[1:] for row in rows])

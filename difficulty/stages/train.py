@@ -113,7 +113,6 @@ def train(
         Traffic that ``ingest`` wrote.
     out : Path
         Run folder to write; it appears when everything is done.
-    recipe : Recipe
     encoder : Encoder
         The encoder that the recipe names.
     find : callable, optional
@@ -203,10 +202,12 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     say("checking the labels")
     traffic, tokens = material.traffic, material.tokens
     splits, target = material.splits, material.target
+    # By scores of heads that did not see the sample: others have learned its label.
     report = check_labels(unseen_scores(model, tokens, splits), traffic, splits, target=target)
     names = [*material.fit_ids, *[""] * material.n_unlabelled]
     if weighted := down_weighted(fit, names, report, recipe.labels):
         say("fitting with less weight on suspicious labels")
+        # Once: a second round would judge the labels by what the first made of them.
         model = _unfitted(material, encoder, tuned).fit(weighted, material.calibration)
     signal = signal_of(unseen_scores(model, tokens, splits), traffic, target=target)
     reading = reading_of(ReadCounts.of(tokens, material.tokenizer), material.tokenizer, encoder)
@@ -315,6 +316,7 @@ def _write(
         save_model(fitted.model, folder)
         if early := _early(material, fitted):
             save_early(early, folder / EARLY_FILE)
+        # The encoder travels with the run: its name may mean something else tomorrow.
         shutil.copytree(fitted.encoder.tokenizer_path.parent, folder / "encoder")
         write_metrics(evaluation, folder / "metrics.json")
         fitted.labels.write(folder / "suspicious.jsonl")
@@ -384,6 +386,7 @@ def _write_samples(material: Material, folder: Path) -> None:
     saw.
     """
     traffic, splits = material.traffic, material.splits
+    # Not the fit samples: shipping needs none, and texts are the user's.
     for split in ("calibration", "test"):
         traffic.select(splits == split).write(folder / f"{split}.parquet")
     seen = traffic.select((splits == "fit") | (splits == "calibration"))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from difficulty.bundle import Bundle, read_bundle
 from difficulty.bundle.signature import Signer, claimed_signer, verify_signature
-from difficulty.bundle.trust import Trust
+from difficulty.bundle.store import Trust
 from difficulty.runtime.golden import check_golden
 from difficulty.runtime.router import Router
 

@@ -98,6 +98,7 @@ def _figures(
     part = Ratios.of(
         rows, ratios_at(columns_of(traffic, EXPECTED), traffic.routes(thresholds), rows)
     )
+    # The seed gives every point the same draws, so differences are of the same requests.
     draws = resampling.affordable(len(traffic)).of(traffic.groups)
     return *drawn(part, draws, traffic.outcomes.weight), part.n
 

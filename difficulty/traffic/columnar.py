@@ -14,6 +14,7 @@ from difficulty.errors import MissingExtraError, TrafficError
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.table import VERSION_KEY, pa, pq
 
+# Small, because a row may hold megabytes of text.
 _BATCH_ROWS = 512
 
 
@@ -46,6 +47,7 @@ def _plain_rows(batch: Any) -> list[dict[str, Any]]:
         else field
         for field in batch.schema
     ]
+    # Unsafe: what is cut off are nanoseconds.
     return list(batch.cast(pa.schema(fields), safe=False).to_pylist())
 
 
@@ -54,6 +56,7 @@ def _before_ingest(fields: dict[str, Any]) -> dict[str, Any]:
     others.
     """
     extra = json.loads(fields.pop("extra", None) or "{}")
+    # Keys are found again, together with those of the new rows.
     fields.pop("split_group", None)
     fields.pop("near_groups", None)
     return {**extra, **fields}
@@ -83,6 +86,7 @@ def _splits(path: Path) -> list[tuple[str, Any]]:
         raise TrafficError(
             f"{path} must be a folder saved by the datasets library: {error}. Save it again."
         ) from error
+    # Several splits are read one after the other; which is which stands in the source of a row.
     if isinstance(loaded, DatasetDict):
         return [(f"{path}:{name}", split) for name, split in loaded.items()]
     return [(str(path), loaded)]

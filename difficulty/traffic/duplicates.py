@@ -44,10 +44,13 @@ THRESHOLD = 0.75
 """Share of equal values from which on two texts are nearly the same."""
 _RUN = 3  # words
 _CHUNK = 16_384  # runs hashed at a time, so that a text of megabytes needs no gigabyte
+# Of a rolling hash; odd, so that no word loses its low bits.
 _MULTIPLIER = np.uint32(0x02000327)
+# Words whose hash is kept; begun anew when there are more.
 _MOST_WORDS = 1 << 20
+# Past this many, entries of one template would be compared with each other quadratically.
 _MOST_CANDIDATES = 2_000
-"""Past this many, entries of one template would be compared with each other quadratically."""
+# Roles whose text many requests share.
 _INSTRUCTIONS = ("system", "developer")
 # Scripts written without spaces give one word a character: Thai to Lao, Burmese, Khmer, kana, Han.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -117,6 +120,7 @@ class Grouper:
     def add(self, sample: Sample) -> Placement:
         """Return the placement of the next sample."""
         text = comparable_text((message.role, message.content) for message in sample.messages)
+        # Equal texts are found by hash and never reach the index, which holds each text once.
         digest = text_hash(text)
         tied = self._tied_by_text(text, digest)
         if sample.group is not None and sample.group in self._by_group:
@@ -141,12 +145,14 @@ class Grouper:
     def _placement(self, tied: set[str], group: str | None, digest: str) -> Placement:
         if not tied:
             return Placement(digest if group is None else text_hash(f"group:{group}"), ())
+        # The older key stays, so the rows that have it need not move.
         oldest, *others = sorted(tied, key=self._age.__getitem__)
         return Placement(oldest, tuple(others))
 
     def _remember(self, placement: Placement, group: str | None, digest: str) -> None:
         self._age.setdefault(placement.split_group, len(self._age))
         self.sizes[placement.split_group] += 1
+        # The first placement stands for good; a later one may name other keys.
         self._by_text.setdefault(digest, placement)
         if group is not None:
             self._by_group.setdefault(group, placement.split_group)
@@ -180,6 +186,7 @@ class NearIndex:
         candidates = self._candidates(bands)
         if len(candidates) <= _MOST_CANDIDATES:
             self._insert(bands, entry)
+        # Sorted, so that the oldest come first whatever the order of the buckets.
         rows = np.fromiter(sorted(candidates), dtype=np.intp, count=len(candidates))
         near: NDArray[np.bool_] = (self._signatures[rows] == signature).mean(axis=1) >= THRESHOLD
         return [int(row) for row in rows[near]]
@@ -187,6 +194,7 @@ class NearIndex:
     def _grow(self) -> None:
         self._size += 1
         if self._size > len(self._signatures):
+            # Doubled, so that adding stays cheap on average.
             more = np.empty((len(self._signatures), N_PERMUTATIONS), dtype=np.uint32)
             self._signatures = np.concatenate([self._signatures, more])
 
@@ -218,6 +226,7 @@ class _Signer:
             raise MissingExtraError(
                 "finding near-duplicates", package="datasketch", extra="train"
             ) from error
+        # The seed is fixed for good: signatures of a run are compared with those of later traffic.
         self._empty = MinHash(num_perm=N_PERMUTATIONS, seed=1, hashfunc=int)
         self._word_hashes = _WordHashes()
 
@@ -252,9 +261,11 @@ def _runs(text: str, word_hashes: _WordHashes) -> NDArray[np.uint32]:
     n_runs = len(hashes) - _RUN + 1
     if n_runs < 1:
         return np.empty(0, dtype=np.uint32)
+    # Arithmetic wraps around at 32 bits, which is what a hash wants.
     runs = np.zeros(n_runs, dtype=np.uint32)
     for offset in range(_RUN):
         runs = runs * _MULTIPLIER + hashes[offset : offset + n_runs]
+    # A minimum over permutations counts each run once anyway, and the permutations are the cost.
     return np.unique(runs)
 
 
@@ -287,6 +298,8 @@ def near_any(asked: Sketches, seen: Sketches) -> NDArray[np.bool_]:
     seen = seen[_is_signed(seen)]
     signed = _is_signed(asked)
     for start in range(0, N_PERMUTATIONS, BAND_SIZE):
+        # A sorted column stands in for the hash table of a band: sketches are only looked up, never
+        # added.
         ours, theirs = (_bands(rows, start) for rows in (asked, seen))
         order = np.argsort(theirs, kind="stable")
         low, high = (np.searchsorted(theirs[order], ours, side=side) for side in ("left", "right"))

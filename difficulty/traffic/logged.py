@@ -136,10 +136,12 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
     fallbacks = log.fallbacks(weighted | unknown)
     if fallbacks.any():
         traffic = traffic.without_frontier_outcome(fallbacks)
+    # 1 for rows that no policy selected, so that their weights stay.
     inverse = np.divide(1.0, log.propensity, out=np.ones(len(traffic)), where=weighted)
+    # Cut before scaling: the mean of 1 is that of the weights that are used.
     factor = _scaled(np.minimum(inverse, settings.largest_weight), weighted, traffic, log)
     traffic = traffic.weighed(factor)
-    rows_of, weight = _known(traffic.outcomes), traffic.outcomes.weight
+    rows_of, weight = _seen(traffic.outcomes), traffic.outcomes.weight
     return traffic, LoggedReport(
         weighted=int(weighted.sum()),
         clipped=int((inverse > settings.largest_weight).sum()),
@@ -167,13 +169,13 @@ class _Log:
     @classmethod
     def of(cls, traffic: Traffic) -> _Log:
         route = np.array([name or "" for name in traffic.column("route")])
-        known = _known(traffic.outcomes)
+        seen = _seen(traffic.outcomes)
         return cls(
             route == "cheap",
             route == "frontier",
             np.array(traffic.column("propensity"), dtype=np.float64),
-            known["cheap"],
-            known["frontier"],
+            seen["cheap"],
+            seen["frontier"],
             ~np.isnan(traffic.outcomes.preferred_gain),
         )
 
@@ -198,26 +200,30 @@ class _Log:
         """
         sides = ((self.cheap, self.cheap_known), (self.frontier, self.frontier_known))
         return any(
-            _share(known, rows & ~called) < _SELECTED * _share(known, rows & called)
-            for called, known in sides
+            _share(seen, rows & ~called) < _SELECTED * _share(seen, rows & called)
+            for called, seen in sides
         )
 
     def fallbacks(self, rows: BoolArray) -> BoolArray:
         """Return the rows of the cheap route whose frontier outcome was seen because the cheap one
         had failed.
         """
+        # A row of the frontier route with both outcomes shows that both models were looked at for
+        # another reason than a failed answer.
         both = self.cheap_known & self.frontier_known & rows
         return both & self.cheap if not (both & self.frontier).any() else np.zeros_like(both)
 
 
-def _share(known: BoolArray, rows: BoolArray) -> float:
-    return float(known[rows].mean()) if rows.any() else 0.0
+def _share(seen: BoolArray, rows: BoolArray) -> float:
+    return float(seen[rows].mean()) if rows.any() else 0.0
 
 
 def _scaled(inverse: FloatArray, weighted: BoolArray, traffic: Traffic, log: _Log) -> FloatArray:
     """Return the weights with a mean of 1 over the rows of each route, or over all where some know
     both outcomes.
     """
+    # Where no row knows both outcomes, cheap and frontier figures come from different rows: each
+    # has a mean weight of its own.
     apart = bool(np.isnan(traffic.outcomes.gain[weighted]).all())
     factor = np.ones(len(inverse))
     for rows in (log.cheap & weighted, log.frontier & weighted) if apart else (weighted,):
@@ -228,7 +234,7 @@ def _scaled(inverse: FloatArray, weighted: BoolArray, traffic: Traffic, log: _Lo
     return factor
 
 
-def _known(outcomes: Outcomes) -> dict[str, BoolArray]:
+def _seen(outcomes: Outcomes) -> dict[str, BoolArray]:
     """Return where the outcome of each model is known."""
     return {
         "cheap": ~np.isnan(outcomes.cheap_quality),

@@ -95,6 +95,7 @@ class Outcomes:
         The preference stands where a quality is unknown, and a tie always does: it says that the
         difference is none.
         """
+        # NaN where either quality is unknown, so the vote steps in there.
         difference = self.frontier_quality - self.cheap_quality
         return np.where(
             np.isnan(difference) | (self.preferred_gain == 0.0), self.preferred_gain, difference

@@ -54,7 +54,9 @@ READERS = {
     ".ndjson": "difficulty.traffic.readers:read_json_lines",
     ".parquet": "difficulty.traffic.columnar:read_parquet",
 }
+# Text alone: Parquet is compressed inside.
 _GZIPPED = {".csv", ".json", ".jsonl", ".ndjson"}
+# What ingest wrote beside its output is no traffic.
 _OWN_NOTES = (".rejects.jsonl", ".summary.json")
 _DATASET_MARKS = ("state.json", "dataset_dict.json")
 _SHOWN = 2_000  # characters of a bad line that go to the rejects
@@ -83,6 +85,7 @@ def readable_files(path: Path) -> list[Path]:
     if not path.is_dir():
         _suffix(path)
         return [path]
+    # Sorted: the order of rows decides ids, keys of the split and the hash of the data.
     files = sorted(_inside(path))
     if not files:
         raise TrafficError(
@@ -102,6 +105,7 @@ def read_rows(path: Path) -> Iterator[RawRow]:
     """
     rows = 0
     try:
+        # Errors come as the rows do, so they are caught here and not where the reader is made.
         for row in _reader(path)(path):
             rows += 1
             yield row
@@ -130,6 +134,7 @@ def _inside(folder: Path) -> Iterator[Path]:
         yield folder
         return
     for path in folder.iterdir():
+        # Hidden: also the scratch folder of an ingest that is running.
         if path.name.startswith(".") or path.name.endswith(_OWN_NOTES):
             continue
         if path.is_dir():
@@ -219,6 +224,7 @@ def read_csv(path: Path) -> Iterator[RawRow]:
     records = _records(path)
     header = _checked_header(path, next(records, None))
     for line, cells, problem in records:
+        # A blank line is no record.
         if not problem and not cells:
             continue
         problem = problem or _problem(cells, header)
@@ -239,6 +245,7 @@ def csv_header(path: Path) -> list[str]:
 
 def _records(path: Path) -> Iterator[tuple[int, list[str], str]]:
     """Yield (first line, cells, problem) of every record, the header included."""
+    # The limit is the process's own; it is never lowered for others.
     csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
     # Bytes that are not UTF-8 become surrogates, which UTF-8 cannot hold: they mark the one row,
     # and the others go on.
@@ -247,6 +254,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str], str]]:
     ) as file:
         reader = csv.reader(file, strict=True)
         while True:
+            # Where the record begins: a quoted cell may hold many lines.
             line = reader.line_num + 1
             try:
                 yield line, next(reader), ""

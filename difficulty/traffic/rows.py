@@ -17,6 +17,7 @@ from difficulty.errors import InvalidValueError
 from difficulty.records import TOKEN_COUNTS, Message, Sample
 from difficulty.text import message_text, well_formed
 
+# As CSV files spell them.
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _LARGEST_COUNT = 2**53  # largest integer that floats, and so arrays with NaN, hold exactly
 _LIST_RULE = "be a list of {role, content}, or that list as JSON text"
@@ -24,6 +25,7 @@ _LIST_RULE = "be a list of {role, content}, or that list as JSON text"
 
 def text(value: Any, subject: str) -> str | None:
     """Return a string; whole numbers are accepted, since ids often are."""
+    # True is an int too, and no id.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if value is None or isinstance(value, str):
@@ -47,6 +49,7 @@ def quality(value: Any, subject: str) -> float | None:
     """Return a quality in [0, 1]; a boolean verdict is 1 or 0."""
     rule = "be in [0, 1] or null"
     spelled = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else value
+    # A verdict, such as exact match.
     if isinstance(spelled, bool):
         return float(spelled)
     score = number(value, subject, rule=rule)
@@ -97,6 +100,7 @@ def moment(value: Any, subject: str) -> datetime | None:
 def _as_datetime(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
+    # A day alone is its first moment. Asked after datetime, which is a date too.
     if isinstance(value, date):
         return datetime.combine(value, time())
     if not isinstance(value, str):
@@ -149,6 +153,7 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
     """
     own_id = text(row.get("id"), "id")
     messages, messages_column = _messages(row)
+    # Repaired here, so that everything behind sees text that a file can hold.
     whole = tuple(
         Message(well_formed(message.role), well_formed(message.content)) for message in messages
     )
@@ -184,6 +189,7 @@ def broken_rule(reason: str) -> str:
 
 def _messages(row: Mapping[str, Any]) -> tuple[list[Message], str]:
     """Return the messages of a row and the column they were taken from."""
+    # A list in JSON files; in CSV the same as text.
     messages = row.get("messages")
     if messages is None or messages == "":
         return _prompt(row.get("prompt")), "prompt"

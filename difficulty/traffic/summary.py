@@ -18,7 +18,9 @@ from difficulty.traffic.labels import SourceReport
 from difficulty.traffic.outcomes import GAIN_OF_VOTE
 from difficulty.traffic.rows import ParsedRow, broken_rule
 
+# Of a recipe's defaults: what recipe will train is not known yet.
 _VIEW = TextView()
+# Tasks and pairs that the file lists; a column of free text must not fill it.
 _MOST_LISTED = 200
 _FEW_SAMPLES = 200
 _LARGE_GROUP = 0.2
@@ -116,7 +118,7 @@ class Tally:
     unknown_policy: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
-    known: Counter[str] = field(default_factory=Counter)
+    filled: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     model_pairs: Counter[str] = field(default_factory=Counter)
     columns: dict[str, None] = field(default_factory=dict)
@@ -131,8 +133,9 @@ class Tally:
         self.generated_ids += row.generated_id
         self.repaired_messages += row.repaired
         self.cut += _VIEW([{"content": message.content} for message in sample.messages]).truncated
+        # Formats write true, CSV "true" or 1.
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
-        self.known.update(
+        self.filled.update(
             name for name in (*OUTCOMES, *TOKEN_COUNTS) if getattr(sample, name) is not None
         )
         self.tasks[sample.task or ""] += 1
@@ -154,8 +157,10 @@ class Tally:
             self.frontier.add(sample.frontier_quality)
         gain = GAIN_OF_VOTE.get(sample.preference or "")
         if cheap is not None and sample.frontier_quality is not None:
-            self.known["both"] += 1
+            self.filled["both"] += 1
+            # As in training, see Outcomes.gain.
             gain = 0.0 if sample.preference == "tie" else sample.frontier_quality - cheap
+        # A row with both outcomes or a vote was looked at whatever the route was.
         self.unknown_policy += (
             sample.route is not None and sample.propensity is None and gain is None
         )
@@ -190,8 +195,8 @@ class Tally:
             generated_ids=self.generated_ids,
             repaired_messages=self.repaired_messages,
             cut=self.cut,
-            known_outcomes={name: self.known[name] for name in (*OUTCOMES, "both")},
-            known_tokens={name: self.known[name] for name in TOKEN_COUNTS},
+            known_outcomes={name: self.filled[name] for name in (*OUTCOMES, "both")},
+            known_tokens={name: self.filled[name] for name in TOKEN_COUNTS},
             cheap_quality=self.cheap.mean,
             frontier_quality=self.frontier.mean,
             frontier_better=shares["frontier"],
@@ -269,6 +274,7 @@ class Contradictions:
     def add(self, sample: Sample) -> None:
         """Look at the next sample."""
         key, outcomes = _key(sample), tuple(getattr(sample, name) for name in OUTCOMES)
+        # What is known of a request is collected over its rows: each may hold another outcome.
         before = self._first.setdefault(key, outcomes)
         pairs = list(zip(before, outcomes, strict=True))
         self.count += any(None not in pair and pair[0] != pair[1] for pair in pairs)
@@ -277,5 +283,6 @@ class Contradictions:
 
 def _key(sample: Sample) -> bytes:
     """Return 16 bytes that stand for the text of all messages and the two models."""
+    # All messages count, instructions too: with other tools it is another request.
     text = comparable_text(("user", message.content) for message in sample.messages)
     return bytes.fromhex(text_hash(f"{sample.cheap_model}\n{sample.frontier_model}\n{text}"))

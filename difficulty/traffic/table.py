@@ -111,6 +111,7 @@ class Traffic:
                 f"traffic file must exist: got {str(path)!r}. Check the path."
             )
         try:
+            # The footer first: a file of another kind is refused without reading its rows.
             with pq.ParquetFile(path) as file:
                 _check_metadata(path, file.metadata.metadata or {}, file.metadata.num_rows)
                 table = file.read(columns=SCHEMA.names)
@@ -149,11 +150,14 @@ class Traffic:
         cheap, passed, frontier = (
             self._floats(name) for name in ("cheap_quality", "cheap_passed", "frontier_quality")
         )
+        # A validator's verdict is a quality of 1 or 0 where nobody graded the answer.
         cheap = np.where(np.isnan(cheap), passed, cheap)
         preferred = np.array(
             [GAIN_OF_VOTE.get(vote, np.nan) for vote in self._list("preference")], dtype=np.float64
         )
         weight = self._floats("weight")
+        # With nothing but a vote, qualities are win rates: which of two is better says how good
+        # neither is.
         only_voted = np.isnan(cheap) & np.isnan(frontier)
         return Outcomes(
             cheap_quality=np.where(only_voted, (1.0 - preferred) / 2.0, cheap),
@@ -186,6 +190,7 @@ class Traffic:
         over the version and then, for every 4,096 rows, the JSON of the columns (keys sorted,
         ASCII, times in ISO 8601).
         """
+        # JSON of the values, not the bytes of Arrow, which differ with its version.
         digest = sha256(f"difficulty.traffic.{VERSION}\n".encode())
         for batch in self._batches(SCHEMA.names):
             digest.update(
@@ -229,11 +234,13 @@ class Traffic:
 
     def write(self, path: Path) -> None:
         """Write the samples as ingested traffic, for :meth:`read`."""
+        # As the file was read: weights of logged traffic are worked out again from its columns.
         metadata = {VERSION_KEY: str(VERSION).encode(), ROWS_KEY: str(len(self)).encode()}
         pq.write_table(self._table.replace_schema_metadata(metadata), path, compression="zstd")
 
     def select(self, rows: ArrayLike) -> Traffic:
         """Return some samples, by row numbers or by a mask of shape (n,)."""
+        # Arrow takes row numbers alone.
         chosen = np.asarray(rows)
         if chosen.dtype == np.bool_:
             chosen = np.flatnonzero(chosen)
@@ -283,6 +290,7 @@ def _check_metadata(path: Path, metadata: dict[bytes, bytes], n_rows: int) -> No
             f"traffic version {version.decode('ascii', 'replace')} of {path} is not one this"
             f" package reads ({VERSION}). Upgrade difficulty or ingest again."
         )
+    # A file that another tool rewrote with fewer rows may still look whole.
     if metadata.get(ROWS_KEY) != str(n_rows).encode():
         raise TrafficError(
             f"{path} must hold the rows it was written with: got {n_rows:,}. Ingest again."
@@ -359,5 +367,6 @@ def _side(position: float, fractions: tuple[float, float, float]) -> str:
 
 def _unit(key: str, seed: int) -> float:
     """Return the place of a key in [0, 1): 52 bits of its hash, which a float holds exactly."""
+    # The seed inside the hash: another seed gives unrelated splits, not shifted ones.
     digest = sha256(f"{seed}:{key}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") >> 12) / 2**52

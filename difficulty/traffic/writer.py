@@ -19,6 +19,7 @@ from difficulty.traffic.readers import RawRow
 from difficulty.traffic.summary import Summary
 from difficulty.traffic.table import REJECTED_KEY, ROWS_KEY, SCHEMA, VERSION, VERSION_KEY, pa, pq
 
+# A row group is cut by rows and by characters: long texts must not pile up in memory.
 _GROUP_ROWS = 8_192
 _GROUP_CHARS = 16 * 2**20
 _SHOWN = 2_000  # characters of a rejected row
@@ -62,6 +63,8 @@ class TrafficWriter:
 
     def __enter__(self) -> Self:
         try:
+            # Opened before the first row is read, so a folder that cannot be written to fails at
+            # once.
             self._scratch = self._stack.enter_context(scratch_beside(self._out))
             self._rejects = self._unfinished(rejects_path(self._out)).open(
                 "w", encoding="utf-8", newline="\n"
@@ -71,6 +74,7 @@ class TrafficWriter:
             raise TrafficError(
                 f"{str(self._out)!r} must be writable: {error}. Choose another folder."
             ) from error
+        # zstd: requests are text that repeats itself.
         self._parquet = pq.ParquetWriter(self._unfinished(self._out), SCHEMA, compression="zstd")
         return self
 
@@ -121,6 +125,7 @@ class TrafficWriter:
     def commit(self, summary: Summary) -> None:
         """Finish the files and move them into place, the traffic last."""
         self._flush()
+        # At the end, where the counts are known: a reader compares them with the rows.
         self._parquet.add_key_value_metadata(
             {VERSION_KEY: str(VERSION), ROWS_KEY: str(self.kept), REJECTED_KEY: str(self.rejected)}
         )
@@ -133,6 +138,7 @@ class TrafficWriter:
         if not self.rejected:
             rejects_path(self._out).unlink(missing_ok=True)  # of an earlier run
         rejects = [rejects_path(self._out)] if self.rejected else []
+        # The traffic last: where it stands, its notes do too.
         for path in (*rejects, notes, self._out):
             move_into_place(self._unfinished(path), path)
 

@@ -113,13 +113,13 @@ def check_labels(
     Tasks and regions are judged on the fit and calibration samples alone; test samples belong to
     one by their task or score, whatever their labels.
     """
-    outcomes, known = traffic.outcomes, np.flatnonzero(~np.isnan(unseen.score))
+    outcomes, scored = traffic.outcomes, np.flatnonzero(~np.isnan(unseen.score))
     learned = np.flatnonzero((splits == "fit") | (splits == "calibration"))
     outliers = outlying_tasks([traffic.tasks[row] for row in learned], outcomes[learned])
     names = {group.name for group in outliers}
     in_task = np.array([task in names for task in traffic.tasks], dtype=bool)
     members = [
-        (group, known[[traffic.tasks[row] == group.name for row in known]]) for group in outliers
+        (group, scored[[traffic.tasks[row] == group.name for row in scored]]) for group in outliers
     ]
     # A broken task would make a losing region of its own.
     rest = learned[~in_task[learned]]
@@ -129,14 +129,15 @@ def check_labels(
         else None
     )
     if region:
-        members.append((region, known[~in_task[known] & (unseen.score[known] < EVEN)]))
+        members.append((region, scored[~in_task[scored] & (unseen.score[scored] < EVEN)]))
     lister = _Lister(traffic, splits)
     labels = [label for group, rows in members for label in lister.of_group(group, rows)]
     listed: set[tuple[str, Model]] = {(label.id, label.model) for label in labels}
+    # What its group explains already is not listed twice.
     single = [label for label in lister.single(unseen) if (label.id, label.model) not in listed]
     single.sort(key=lambda label: label.label_quality)
     return LabelReport(
-        groups=tuple(group for group, _ in members), labels=(*labels, *single), checked=len(known)
+        groups=tuple(group for group, _ in members), labels=(*labels, *single), checked=len(scored)
     )
 
 
@@ -148,10 +149,8 @@ def down_weighted(
 
     Parameters
     ----------
-    fit : LabelledTokens
     ids : collection of n str
         Id of each fit sample, in order.
-    report : LabelReport
     settings : LabelSettings
         Factors for samples of suspicious groups and for single ones; a sample that is both has the
         smaller one.
@@ -159,6 +158,7 @@ def down_weighted(
     of_groups, single = report.ids(GROUPS), report.ids(["row"])
     factor = np.ones(len(fit))
     for suspicious, weight in ((single, settings.row_weight), (of_groups, settings.group_weight)):
+        # The smaller factor wins where a sample is suspicious twice.
         factor = np.where([name in suspicious for name in ids], np.minimum(factor, weight), factor)
     if (factor == 1.0).all():
         return None
@@ -193,6 +193,7 @@ class _Lister:
         quality = _quality(self.traffic.outcomes, group.model)
         rows = rows[~np.isnan(quality[rows])]
         likely = quality * (1.0 - group.expected) + (1.0 - quality) * group.expected
+        # Where too many fail, the failures are in doubt; where too few, the good answers.
         worst_first = np.argsort(
             quality[rows] if group.rate > group.expected else -quality[rows], kind="stable"
         )
@@ -272,6 +273,7 @@ def measure_curve(
         Of the parts and the bootstrap.
     """
     parts = parts_of(fit.groups, rng=np.random.default_rng(seed))
+    # Made one after the other: a model of each part is not kept.
     of_parts = model.scores_of_parts(
         [rows for of_size in parts for rows in of_size], fit, held_out.ids, held_out.tasks
     )
@@ -319,7 +321,6 @@ def advise_familiarity(
     model : DifficultyModel
         Fitted on ``fit`` and calibrated on ``calibration``, just now: its out-of-fold scores say
         what the score carries on known tasks.
-    fit, calibration : LabelledTokens
     seed : int
         Of the groups of tasks, the draws and the samples.
     """
@@ -329,6 +330,7 @@ def advise_familiarity(
         return no_advice(
             "a fine-tuned encoder saw all tasks, so none can be left out without tuning it again"
         )
+    # Samples without a task are in no fold and never left out.
     tasks = np.array([task or "" for task in fit.tasks or [None] * len(fit)])
     names, sizes = np.unique(tasks[tasks != ""], return_counts=True)
     if (n_large := int((sizes >= LEAST_SAMPLES).sum())) < LEAST_TASKS:
@@ -341,6 +343,7 @@ def advise_familiarity(
     known_lift = lift_of(
         of_folds.scores.difficulty_score, _outcome(model, fit), fit.outcomes.weight, of_folds.fold
     )
+    # Enough to tell, and the time stays bounded.
     sample = np.sort(rng.permutation(len(fit))[:_MOST_SAMPLES])
     fold_of = dict(zip(names, rng.permutation(len(names)) % _FOLDS, strict=True))
     unseen = _unseen_tasks(model, fit[sample], calibration, fold_of)

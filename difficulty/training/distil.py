@@ -58,6 +58,7 @@ def check_teacher(
                 "unlabelled requests need a teacher: pass --teacher RUN with recipe distilled."
             )
         return
+    # Same traffic, seed and split: the teacher's test samples are then the student's.
     theirs = teacher.recipe
     if teacher.record.training_data != traffic.data_hash or (theirs.seed, theirs.split) != (
         recipe.seed,
@@ -136,10 +137,8 @@ def with_unlabelled(
 
     Parameters
     ----------
-    fit : LabelledTokens
     path : Path
         JSON lines, as :func:`~difficulty.request.read_requests` reads them.
-    teacher : Run
     view, tokenizer
         The student's.
     labelled : Traffic
@@ -153,7 +152,7 @@ def with_unlabelled(
     TrafficError
         If the file holds no request that can be used.
     """
-    requests = _new_requests(path, view, taken={known.text for known in labelled.views(view)})
+    requests = _new_requests(path, view, taken={read.text for read in labelled.views(view)})
     if not requests:
         raise TrafficError(
             f"{path.name} must hold requests that are not among the labelled ones: got none. Check"
@@ -196,6 +195,7 @@ def soft_failures(scores: Scores, target: Target) -> FloatArray:
         return np.stack([cheap, np.full(len(cheap), np.nan)], axis=1)
     if target == "failure":
         return np.stack([cheap, scores.p_frontier_fails], axis=1)
+    # difficulty_score is 1/2 + gain / 2.
     half = scores.difficulty_score - 0.5
     middle = np.clip((cheap + scores.p_frontier_fails) / 2.0, np.abs(half), 1.0 - np.abs(half))
     return np.stack([middle + half, middle - half], axis=1)

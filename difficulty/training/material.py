@@ -5,7 +5,7 @@ teacher says of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -32,8 +32,8 @@ from difficulty.training.record import SearchRecord, StartRecord
 from difficulty.training.run import Run
 from difficulty.training.search import search
 
+# Samples with a known outcome that each split needs.
 _NEEDED = {"fit": 60, "calibration": 20}
-"""Samples with a known outcome that each split needs."""
 _LEAST_OF_EACH = 5
 
 Progress = Callable[[str], None]
@@ -45,8 +45,8 @@ def _choose_target(
     """Return the target: benefit where both outcomes are known of enough samples to learn from."""
     if wanted != "auto":
         return wanted
-    known = ~np.isnan(outcomes.gain)
-    enough = all(int(known[splits == split].sum()) >= least for split, least in _NEEDED.items())
+    has_gain = ~np.isnan(outcomes.gain)
+    enough = all(np.sum(has_gain[splits == split]) >= least for split, least in _NEEDED.items())
     return "benefit" if enough else "failure"
 
 
@@ -57,14 +57,14 @@ def _check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target
     else:
         wanted, needed = outcomes.cheap_failure, "the cheap model's outcome"
         value = "outcome of the cheap model"
-    known = ~np.isnan(wanted)
+    labelled = ~np.isnan(wanted)
     for split, least in _NEEDED.items():
-        rows = known & (splits == split)
+        rows = labelled & (splits == split)
         n, worth = int(rows.sum()), effective_samples(outcomes.weight[rows])
         if n < least:
             raise TooFewSamplesError(
                 f"training needs at least {least} {split} samples with {needed} known, about 200 in"
-                f" all: got {n} of {len(known):,}. Add labels."
+                f" all: got {n} of {len(labelled):,}. Add labels."
             )
         if worth < least:
             raise TooFewSamplesError(
@@ -72,7 +72,7 @@ def _check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target
                 f" {n:,} worth {worth:.0f}, so uneven are their weights. Lower"
                 " labels.largest_weight, check the column weight, or log more traffic."
             )
-    if len(np.unique(wanted[known & (splits == "fit")])) < 2:
+    if len(np.unique(wanted[labelled & (splits == "fit")])) < 2:
         raise TooFewSamplesError(
             f"training needs samples that differ: every known {value} is equal. Check the outcome"
             " columns."
@@ -95,8 +95,8 @@ def _check_failures(failure: FloatArray) -> None:
 
 
 def _check_gap(outcomes: Outcomes) -> None:
-    known = ~np.isnan(outcomes.gain)
-    gap = float(np.average(outcomes.gain[known], weights=outcomes.weight[known]))
+    rows = ~np.isnan(outcomes.gain)
+    gap = float(np.average(outcomes.gain[rows], weights=outcomes.weight[rows]))
     if gap <= 0:
         raise TrafficError(
             "the frontier model must be better than the cheap one for routing to pay: its mean"
@@ -151,6 +151,7 @@ def _without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDA
             " Label others for the new pair, for example those of"
             f" {str(start.folder / 'test.parquet')!r}."
         )
+    # Set aside, not dropped: rows keep their numbers.
     return np.where(seen, ASIDE, splits)
 
 
@@ -184,7 +185,6 @@ class Material:
         Of the traffic as it was read.
     splits : ndarray of shape (n,)
         Split of each sample.
-    target : {"benefit", "failure"}
     tokens : Tokenized
         Token ids of all samples.
     fit, calibration : LabelledTokens
@@ -194,7 +194,6 @@ class Material:
         How logged samples were weighted.
     searched : SearchRecord or None
         What a search tried.
-    start, teacher : Run or None
     """
 
     recipe: Recipe
@@ -250,6 +249,7 @@ def gather(
     """Read traffic and make it what a recipe's model is trained on; the parameters are those of
     :func:`~difficulty.stages.train.train`.
     """
+    # Everything that can be refused is refused before the traffic is read, which may take minutes.
     if start and recipe.features.finetune:
         raise RecipeError(
             "a fine-tuned encoder cannot start from another run. Leave out --start-from, or use"
@@ -260,18 +260,18 @@ def gather(
     progress("reading traffic")
     read = Traffic.read(traffic_path)
     check_teacher(recipe, teacher, read, unlabelled)
+    # Before the split: what selects outcomes is a property of all rows.
     traffic, logged = weigh_logged(read, recipe.labels)
     splits = traffic.splits(recipe.split.fractions, recipe.seed)
     splits = _without_seen(splits, traffic, start) if start else splits
     target = _choose_target(recipe.target, traffic.outcomes, splits)
     _check_outcomes(traffic.outcomes, splits, target)
+    # By the fit samples alone: calibration and test must not choose the features they judge.
     recipe, encoder, searched = _search(
         recipe, encoder, find, traffic, splits == "fit", target=target, progress=progress
     )
     progress(f"tokenizing {len(traffic):,} requests")
-    tokenizer = RequestTokenizer.from_file(
-        encoder.tokenizer_path, max_tokens=recipe.text.max_tokens
-    )
+    tokenizer = _tokenizer(recipe, encoder)
     tokens = tokenize(traffic, view=_view(recipe), tokenizer=tokenizer)
     fit, calibration = (
         labelled(traffic, tokens, splits == split) for split in ("fit", "calibration")
@@ -299,6 +299,10 @@ def gather(
 
 def _view(recipe: Recipe) -> TextView:
     return TextView(recipe.text.view, max_chars=recipe.text.max_chars)
+
+
+def _tokenizer(recipe: Recipe, encoder: Encoder) -> RequestTokenizer:
+    return RequestTokenizer.from_file(encoder.tokenizer_path, max_tokens=recipe.text.max_tokens)
 
 
 def _with_teacher(
@@ -342,24 +346,16 @@ def _search(
     """
     if not recipe.search:
         return recipe, encoder, None
-    fitted, groups = (
-        traffic.select(chosen),
-        [traffic.split_groups[row] for row in np.flatnonzero(chosen)],
-    )
+    fitted = traffic.select(chosen)
 
     def read(encoder: Encoder) -> LabelledTokens:
-        tokenizer = RequestTokenizer.from_file(
-            encoder.tokenizer_path, max_tokens=recipe.text.max_tokens
-        )
-        tokens = tokenize(fitted, view=_view(recipe), tokenizer=tokenizer)
-        return replace(
-            labelled(fitted, tokens, np.ones(len(fitted), dtype=np.bool_)), groups=groups
-        )
+        tokens = tokenize(fitted, view=_view(recipe), tokenizer=_tokenizer(recipe, encoder))
+        return labelled(fitted, tokens, np.ones(len(fitted), dtype=np.bool_))
 
     def build(recipe: Recipe, encoder: Encoder, fit: LabelledTokens) -> DifficultyModel:
         return build_model(recipe, encoder, target, tasks=known_tasks(recipe, fit))
 
-    found = search(
+    result = search(
         recipe, encoder, read=read, build=build, target=target, find=find, progress=progress
     )
-    return found.recipe, found.encoder, found.report
+    return result.recipe, result.encoder, result.report

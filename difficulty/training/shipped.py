@@ -36,15 +36,15 @@ def find_recipe(name: str) -> Recipe:
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
         return load_recipe(path)
-    found = shipped_file(f"pipelines/{name}.toml")
-    if not found.is_file():
-        known = ", ".join(
+    shipped = shipped_file(f"pipelines/{name}.toml")
+    if not shipped.is_file():
+        names = ", ".join(
             sorted(recipe.stem for recipe in shipped_file("pipelines").glob("*.toml"))
         )
         raise RecipeError(
-            f"unknown recipe {name!r}. Known: {known}; or pass the path of a TOML file."
+            f"unknown recipe {name!r}. Known: {names}; or pass the path of a TOML file."
         )
-    return load_recipe(found)
+    return load_recipe(shipped)
 
 
 def find_encoder(
@@ -58,7 +58,6 @@ def find_encoder(
 
     Parameters
     ----------
-    features : FeatureSettings
     cache : Path, optional
         Where converted encoders and embeddings are kept; by default ``~/.cache/difficulty``.
     progress : callable, optional
@@ -69,16 +68,17 @@ def find_encoder(
     EncoderError
         If there is none, or it is damaged.
     """
-    name, kept = features.encoder, cache or DEFAULT_CACHE
+    name, cache = features.encoder, cache or DEFAULT_CACHE
+    # A shipped encoder goes before a folder of its name in the working directory.
     for folder in (shipped_file(f"models/{name}"), Path(name)):
         if (folder / "encoder.json").is_file():
-            return kept_on_disk(load_encoder(folder), kept, progress)
+            return kept_on_disk(load_encoder(folder), cache, progress)
     settings = features.transformer
     folder = prepare(
         name,
-        kept,
+        cache,
         max_tokens=settings.max_tokens,
         precision=settings.precision,
         sha256=features.encoder_sha256,
     )
-    return kept_on_disk(load_encoder(folder), kept, progress)
+    return kept_on_disk(load_encoder(folder), cache, progress)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cascade import KINDS, _figures, main
-from tests.stages.test_early_exit import run_folder  # noqa: F401  # a fixture
+from tests.stages.test_choosing import run_folder  # noqa: F401  # a fixture
 
 
 def test_ratio_is_of_means_and_its_interval_is_over_requests():

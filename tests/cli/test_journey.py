@@ -356,6 +356,13 @@ def test_recommended_familiarity_is_shipped_when_asked_for(run, journey, tmp_pat
     assert read_bundle(tmp_path / "b-2").policy.min_familiarity == 0.0
 
 
+def test_least_familiarity_may_be_a_number(run, journey, tmp_path):
+    run("ship", journey.run, "-o", "b-1", "--min-familiarity", "0.02", code=0)
+    assert read_bundle(tmp_path / "b-1").policy.min_familiarity == 0.02
+    refused = run("ship", journey.run, "-o", "b-2", "--min-familiarity", "much", code=2)
+    assert "policy.min_familiarity must be a number: got 'much'" in refused.err
+
+
 def test_cut_requests_are_counted(run, journey, tmp_path):
     """One of two is longer than the view reads."""
     write_rows(tmp_path / "long.jsonl", [{"prompt": "plan " * 3000}, {"prompt": "plan"}])

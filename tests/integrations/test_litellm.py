@@ -12,7 +12,7 @@ import pytest
 
 from difficulty.bundle import Exploration, read_bundle
 from difficulty.gateway.log_files import read_log
-from difficulty.gateway.requests import explore
+from difficulty.gateway.visits import explore
 from difficulty.recipe import PolicySettings
 from difficulty.stages.ship import ship
 from tests.integrations.gateways import (

@@ -9,7 +9,7 @@ from difficulty.evaluation import evaluate
 from difficulty.evaluation.slices import worst_mistakes
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate
-from difficulty.report.extras import Chosen, Extras, Suspects
+from difficulty.report.blocks import Chosen, Extras, Suspects
 from tests.evaluation.conftest import four, many, scored_of
 
 __all__ = ["HOSTILE", "four", "judge", "many", "many_judged"]

@@ -3,8 +3,10 @@
 import dataclasses
 import re
 
-from difficulty.report.extras import Extras
-from difficulty.report.page import report_markdown
+from jinja2 import Environment, PackageLoader
+
+from difficulty.report.blocks import Extras, Facts, Notice, Paragraph, Points, Row, Section, Table
+from difficulty.report.page import Markdown, report_markdown
 from difficulty.report.wording import as_text
 from tests.report.conftest import HOSTILE, judge
 
@@ -46,3 +48,40 @@ def test_unknown_figures_say_why(judged_requests):
     text = report_markdown(judge(dataclasses.replace(judged_requests, threshold=None), n_draws=5))
     assert "| quality | unknown | 0 | no threshold was given |" in text
     assert "**No threshold has been chosen.**" in text
+
+
+def test_blocks_are_written_in_their_order():
+    table = Table.of("Two", ["route", "share"], [Row("cheap", ("0.7",)), Row("b", ("0.3",), "few")])
+    section = Section.of("key", "Title", "First.", Points(("a", "b_c")), table)
+    text = Markdown().page("A page", [section], head=[Notice("good", "Fine", "It is."), Facts(())])
+    assert text.splitlines() == [
+        "# A page",
+        "",
+        "**Fine.** It is.",
+        "",
+        "## Title",
+        "",
+        "First.",
+        "",
+        "- a",
+        r"- b\_c",
+        "",
+        "**Two**",
+        "",
+        "| route | share |",
+        "| --- | ---: |",
+        "| cheap | 0.7 |",
+        "| b (few) | 0.3 |",
+    ]
+
+
+def test_code_spans_of_our_own_are_not_escaped():
+    """Cards name models in code spans, and keep the lines of a paragraph."""
+    text = Markdown(escape=str).page("a_b", [], head=[Paragraph("`c_d`\nnext")])
+    assert text == "# a_b\n\n`c_d`\nnext\n"
+
+
+def test_points_are_a_list_on_the_page_too():
+    environment = Environment(loader=PackageLoader("difficulty.report"), autoescape=True)
+    shown = environment.get_template("blocks.html").module.show(Points(("a<b",)), "key")
+    assert "<li>a&lt;b</li>" in shown

@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from difficulty.report.blocks import Notice, Picture, Table
-from difficulty.report.extras import Extras
+from difficulty.report.blocks import Extras, Notice, Picture, Table
 from difficulty.report.money import economics_section
 from difficulty.report.page import report_html
 from tests.report.conftest import HOSTILE

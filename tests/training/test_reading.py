@@ -64,8 +64,8 @@ def test_reading_knows_what_a_transformer_leaves_out(tmp_path):
 
 def test_reading_of_a_bundle_does_not_count_the_task_as_a_token():
     encoded = [
-        Encoded([150, 0, 5], 2, informed=True),
-        Encoded([150, 0, 5], 7, informed=True),
+        Encoded([150, 0, 5], 2, with_task=True),
+        Encoded([150, 0, 5], 7, with_task=True),
         Encoded([0, 0], 30, estimated=True),
     ]
     tokenizer = RequestTokenizer(word_tokenizer(), max_tokens=2)

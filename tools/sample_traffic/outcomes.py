@@ -103,12 +103,14 @@ def draw_outcome(request: Request, rng: np.random.Generator) -> Outcome:
     cheap = _quality(chance_right(difficulty, CHEAP), task, rng)
     frontier = _quality(chance_right(difficulty, FRONTIER), task, rng)
     passed = _validation(cheap, rng)
-    kept_cheap, kept_frontier, kept_passed = _known(cheap, frontier, passed, task, rng)
+    reported_cheap, reported_frontier, reported_passed = _reported(
+        cheap, frontier, passed, task, rng
+    )
     cheap_tokens, frontier_tokens = _tokens(task, rng)
     return Outcome(
-        cheap_quality=kept_cheap,
-        frontier_quality=kept_frontier,
-        cheap_passed=kept_passed,
+        cheap_quality=reported_cheap,
+        frontier_quality=reported_frontier,
+        cheap_passed=reported_passed,
         cheap_tokens=cheap_tokens,
         frontier_tokens=frontier_tokens,
     )
@@ -125,21 +127,21 @@ def _validation(quality: float, rng: np.random.Generator) -> bool:
     return (quality >= 0.5) != bool(rng.random() < _VALIDATION_ERROR)
 
 
-def _known(
+def _reported(
     cheap: float, frontier: float, passed: bool, task: str, rng: np.random.Generator
 ) -> tuple[float | None, float | None, bool | None]:
-    """Return the outcomes with some unknown; at least one is always left."""
+    """Return the outcomes as traffic reports them: some unknown, but always one at least."""
     validated = bool(rng.random() < _VALIDATED_SHARE) and task in _VALIDATED_TASKS
     fate = rng.random()
     if fate < _ONLY_VALIDATION:
         return None, None, passed
-    kept_passed = passed if validated else None
+    reported_passed = passed if validated else None
     if fate < _ONLY_VALIDATION + _CHEAP_UNKNOWN:
-        return None, frontier, kept_passed
+        return None, frontier, reported_passed
     return (
         cheap,
         None if fate < _ONLY_VALIDATION + _CHEAP_UNKNOWN + _FRONTIER_UNKNOWN else frontier,
-        kept_passed,
+        reported_passed,
     )
 
 

@@ -1,4 +1,7 @@
-"""The validators that a policy names, built once and run on each answer."""
+"""The validators that a policy names, built once and run on each answer.
+
+Other packages add validators through entry points of the group ``difficulty.validators``.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +34,16 @@ class Answer:
 
     @classmethod
     def of(cls, response: Mapping[str, Any]) -> Answer:
-        """Read the first choice of an OpenAI chat completion; one without choices, or without
-        content, is an empty answer.
-        """
+        """Read the first choice of an OpenAI chat completion; without one, an empty answer."""
         choices = response.get("choices")
         first = choices[0] if isinstance(choices, Sequence) and choices else None
         if not isinstance(first, Mapping):
             return cls()
-        message = first.get("message")
-        message = message if isinstance(message, Mapping) else {}
+        message = _mapping(first.get("message"))
         calls = message.get("tool_calls")
         return cls(
-            _text(message.get("content")),
-            tuple(map(_tool_call, calls)) if isinstance(calls, Sequence) else (),
+            _read_text(message.get("content")),
+            tuple(map(_read_tool_call, calls)) if isinstance(calls, Sequence) else (),
             first.get("finish_reason"),
         )
 
@@ -59,17 +59,14 @@ class Asked:
 
     @classmethod
     def of(cls, request: Mapping[str, Any], *, task: str | None = None) -> Asked:
-        """Read an OpenAI chat completion request; what has not the expected form counts as not
-        given.
-        """
-        tools, form = request.get("tools"), request.get("response_format")
+        """Read an OpenAI chat completion request; what is malformed counts as not given."""
+        tools = request.get("tools")
+        offered = tools if isinstance(tools, Sequence) else ()
         return cls(
             task,
-            tuple(tool for tool in tools if isinstance(tool, Mapping))
-            if isinstance(tools, Sequence)
-            else (),
+            tuple(tool for tool in offered if isinstance(tool, Mapping)),
             request.get("tool_choice"),
-            form if isinstance(form, Mapping) else {},
+            _mapping(request.get("response_format")),
         )
 
 
@@ -88,7 +85,11 @@ class Validator(Protocol):
         """Return the verdict; ``None`` where this check has nothing to say of such an answer."""
 
 
-def _text(content: Any) -> str:
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _read_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, Sequence):
@@ -100,9 +101,8 @@ def _text(content: Any) -> str:
     return ""
 
 
-def _tool_call(call: Any) -> ToolCall:
-    function = call.get("function") if isinstance(call, Mapping) else None
-    function = function if isinstance(function, Mapping) else {}
+def _read_tool_call(call: Any) -> ToolCall:
+    function = _mapping(_mapping(call).get("function"))
     return ToolCall(str(function.get("name") or ""), str(function.get("arguments") or ""))
 
 
@@ -131,7 +131,6 @@ class Checker:
     Parameters
     ----------
     rules : sequence of ValidatorRule
-        Of the policy.
     allowed : sequence of str
         Packages whose functions ``python`` validators may call: a bundle alone cannot make a router
         run code.
@@ -148,6 +147,7 @@ class Checker:
         self._rules = [
             _Rule(rule.check, frozenset(rule.tasks), _build(rule, allowed)) for rule in rules
         ]
+        # Ours are bounded in time; a function of yours may do anything.
         self.slow = any(rule.check == "python" for rule in rules)
         """Whether checks may take their time, so that an event loop should not wait for them."""
 
@@ -155,10 +155,8 @@ class Checker:
         return bool(self._rules)
 
     def __call__(self, answer: Answer, asked: Asked) -> tuple[Check, ...]:
-        """Return what each validator says that has something to say; one that fails itself knows
-        nothing of the answer.
-        """
-        found = []
+        """Return what each validator says; one that fails itself knows nothing of the answer."""
+        checks = []
         for rule in self._rules:
             if rule.tasks and asked.task not in rule.tasks:
                 continue
@@ -166,17 +164,18 @@ class Checker:
                 verdict: Verdict | None = rule.validator(answer, asked)
             except Exception as error:
                 logger.warning("validator %s failed: %s", rule.name, error)
-                found.append(Check(name=rule.name, passed=None, detail=type(error).__name__))
+                # By its type alone: the message may hold the user's text.
+                checks.append(Check(name=rule.name, passed=None, detail=type(error).__name__))
             else:
-                found += (
-                    [Check(name=rule.name, passed=verdict.passed, detail=verdict.detail)]
-                    if verdict
-                    else []
-                )
-        return tuple(found)
+                if verdict:
+                    checks.append(
+                        Check(name=rule.name, passed=verdict.passed, detail=verdict.detail)
+                    )
+        return tuple(checks)
 
 
 def _build(rule: ValidatorRule, allowed: Sequence[str]) -> Validator:
+    # Last, so that the policy cannot allow itself a package.
     options = rule.options | ({"allowed": allowed} if rule.check == "python" else {})
     try:
         return resolve(rule.check, VALIDATORS, kind="validator")(**options)  # type: ignore[no-any-return]

@@ -1,8 +1,9 @@
-"""Validator ``json``: the answer is JSON."""
+"""Validators of structure: ``json``, ``json_schema`` and ``tool_call``."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -12,6 +13,8 @@ from difficulty.gateway.validators import Answer, Asked, ToolCall, Verdict
 from difficulty.gateway.validators.texts import search
 
 _LONGEST = 1_000_000
+_FENCE = re.compile(r"```[^\n]*\n(.*)```", re.DOTALL)
+_ASKS_FOR_JSON = ("json_object", "json_schema")
 
 
 class JsonText:
@@ -19,9 +22,9 @@ class JsonText:
 
     Parameters
     ----------
-    only_when_asked : bool, default False
+    only_when_asked : bool
         Say nothing of requests whose ``response_format`` does not ask for JSON.
-    fenced : bool, default False
+    fenced : bool
         Accept a Markdown code fence around it.
     """
 
@@ -44,10 +47,7 @@ def applies(answer: Answer, asked: Asked, *, only_when_asked: bool) -> bool:
     """Return whether an answer has to be JSON."""
     if answer.tool_calls and not answer.text:
         return False
-    return not only_when_asked or asked.response_format.get("type") in (
-        "json_object",
-        "json_schema",
-    )
+    return not only_when_asked or asked.response_format.get("type") in _ASKS_FOR_JSON
 
 
 def parse_json(text: str, *, fenced: bool = False) -> Any:
@@ -60,16 +60,12 @@ def parse_json(text: str, *, fenced: bool = False) -> Any:
     """
     if len(text) > _LONGEST:
         raise ValueError(f"longer than {_LONGEST:,} characters")
-    if (
-        fenced
-        and (inner := text.strip()).startswith("```")
-        and inner.endswith("```")
-        and "\n" in inner
-    ):
-        text = inner.partition("\n")[2].removesuffix("```")
+    if fenced and (fence := _FENCE.fullmatch(text.strip())):
+        text = fence[1]
     try:
         return json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as error:
+        # Without its cause, which holds the text.
         raise ValueError(f"not JSON at character {error.pos}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -80,21 +76,15 @@ def _refuse(constant: str) -> NoReturn:
 
 
 class JsonSchema:
-    """Fail answers that do not conform to a JSON schema (draft 2020-12).
-
-    Parameters
-    ----------
-    schema : mapping, optional
-        Default: the schema in the request's ``response_format``; requests without one are not
-        judged.
-    fenced : bool, default False
-        Accept a Markdown code fence around the JSON.
+    """Fail answers that do not conform to a JSON schema (draft 2020-12): the policy's, or else that
+    of the request's ``response_format``; requests without one are not judged. ``fenced`` as in
+    :class:`JsonText`.
     """
 
     def __init__(self, *, schema: Mapping[str, Any] | None = None, fenced: bool = False) -> None:
-        self._kind = _validator_class()
+        self._kind = _build_validator_class()
         self.fenced = fenced
-        self._own = None if schema is None else self._validator(schema)
+        self._own = None if schema is None else self._compile(schema)
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether the text conforms."""
@@ -102,10 +92,10 @@ class JsonSchema:
             return None
         validator = self._own
         if validator is None:
-            schema = _asked_schema(asked)
+            schema = _read_schema(asked)
             if schema is None:
                 return None
-            validator = self._validator(schema)
+            validator = self._compile(schema)
         try:
             value = parse_json(answer.text, fenced=self.fenced)
         except ValueError as error:
@@ -117,7 +107,7 @@ class JsonSchema:
             else Verdict(False, f"{problem.validator} at {problem.json_path:.100}")
         )
 
-    def _validator(self, schema: Mapping[str, Any]) -> Any:
+    def _compile(self, schema: Mapping[str, Any]) -> Any:
         from jsonschema.exceptions import SchemaError
         from referencing import Registry
 
@@ -127,19 +117,17 @@ class JsonSchema:
             raise InvalidValueError(
                 "schema", dict(schema), rule="be a JSON schema", hint=f"{error.message:.200}"
             ) from error
-        return self._kind(
-            schema, registry=Registry()
-        )  # an empty registry: references are not fetched
+        return self._kind(schema, registry=Registry())  # an empty one: no reference is fetched
 
 
-def _asked_schema(asked: Asked) -> Mapping[str, Any] | None:
-    form = asked.response_format.get("json_schema")
-    schema = form.get("schema") if isinstance(form, Mapping) else None
+def _read_schema(asked: Asked) -> Mapping[str, Any] | None:
+    named = asked.response_format.get("json_schema")
+    schema = named.get("schema") if isinstance(named, Mapping) else None
     return schema if isinstance(schema, Mapping) else None
 
 
 @lru_cache(maxsize=1)
-def _validator_class() -> Any:
+def _build_validator_class() -> Any:
     """Return the validator of the draft with its two pattern keywords on the clock."""
     try:
         from jsonschema import Draft202012Validator, ValidationError
@@ -149,6 +137,7 @@ def _validator_class() -> Any:
             "the json_schema validator", package="jsonschema", extra="gateway"
         ) from error
 
+    # Patterns come with requests, and Python's own matcher may take exponential time over one.
     def pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Any]:
         if validator.is_type(instance, "string") and not search(pattern, instance):
             yield ValidationError("the pattern does not match")
@@ -171,7 +160,7 @@ _TYPES: dict[str, Any] = {
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: (
-        not isinstance(value, bool)
+        not isinstance(value, bool)  # True is an int to Python, and none to JSON
         and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
     ),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
@@ -198,17 +187,18 @@ class OfferedTool:
             if isinstance(tool.get("function"), Mapping)
         }
         if not answer.tool_calls:
-            wanted = offered and (
-                asked.tool_choice == "required" or isinstance(asked.tool_choice, Mapping)
-            )
-            return Verdict(False, "no tool call, though one was required") if wanted else None
-        for call in answer.tool_calls:
-            if problem := _problem(call, offered):
-                return Verdict(False, problem)
-        return Verdict(True)
+            choice = asked.tool_choice
+            is_required = choice == "required" or isinstance(choice, Mapping)
+            if not (offered and is_required):
+                return None
+            return Verdict(False, "no tool call, though one was required")
+        problem = next(
+            filter(None, (_find_problem(call, offered) for call in answer.tool_calls)), ""
+        )
+        return Verdict(not problem, problem)
 
 
-def _problem(call: ToolCall, offered: Mapping[str, Any]) -> str:
+def _find_problem(call: ToolCall, offered: Mapping[str, Any]) -> str:
     """Return what is wrong with a call, or an empty string."""
     if call.name not in offered:
         return "a tool that was not offered"
@@ -219,10 +209,10 @@ def _problem(call: ToolCall, offered: Mapping[str, Any]) -> str:
     if not isinstance(arguments, dict):
         return "arguments are no object"
     parameters = offered[call.name].get("parameters")
-    return _mismatch(arguments, parameters) if isinstance(parameters, Mapping) else ""
+    return _find_mismatch(arguments, parameters) if isinstance(parameters, Mapping) else ""
 
 
-def _mismatch(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> str:
+def _find_mismatch(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> str:
     required, properties = parameters.get("required") or (), parameters.get("properties") or {}
     missing = [name for name in required if name not in arguments]
     if missing:
@@ -232,19 +222,16 @@ def _mismatch(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> str:
     ):
         return f"unknown argument {unknown[0]!r:.60}"
     for name, value in arguments.items():
-        form = properties.get(name)
-        if isinstance(form, Mapping) and not _fits(value, form):
+        schema = properties.get(name)
+        if isinstance(schema, Mapping) and not _fits(value, schema):
             return f"argument {name!r:.60} has another type"
     return ""
 
 
-def _fits(value: Any, form: Mapping[str, Any]) -> bool:
-    kinds = form.get("type")
-    known = [
-        _TYPES[kind]
-        for kind in ([kinds] if isinstance(kinds, str) else kinds or ())
-        if kind in _TYPES
-    ]
-    if known and not any(fits(value) for fits in known):
+def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    kinds = schema.get("type") or ()
+    listed = [kinds] if isinstance(kinds, str) else kinds
+    checks = [_TYPES[kind] for kind in listed if kind in _TYPES]
+    if checks and not any(check(value) for check in checks):
         return False
-    return "enum" not in form or value in form["enum"]
+    return "enum" not in schema or value in schema["enum"]

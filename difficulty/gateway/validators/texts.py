@@ -1,4 +1,4 @@
-"""Validator ``non_empty``: the answer says something."""
+"""Validators of what an answer says: ``non_empty``, ``refusal``, ``regex`` and ``python``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from difficulty.gateway.validators import Answer, Asked, Verdict
 
 
 class NonEmpty:
-    """Fail answers without text and without tool calls; with ``whole``, those cut off by the token
-    limit too.
-    """
+    """Fail answers without text and tool calls; with ``whole``, also those cut off."""
 
     def __init__(self, *, whole: bool = False) -> None:
         self.whole = whole
@@ -23,11 +21,9 @@ class NonEmpty:
         """Return whether the answer says something."""
         if not answer.text.strip() and not answer.tool_calls:
             return Verdict(False, "empty")
-        return (
-            Verdict(False, "cut off by the token limit")
-            if self.whole and answer.finish_reason == "length"
-            else Verdict(True)
-        )
+        if self.whole and answer.finish_reason == "length":
+            return Verdict(False, "cut off by the token limit")
+        return Verdict(True)
 
 
 PHRASES = {
@@ -88,6 +84,8 @@ PHRASES = {
 }
 """Language to phrases, in lower case with plain apostrophes and commas."""
 
+# Refusals are short and decline at once: a phrase further on, or in a long answer, is most often
+# part of what was asked for.
 _WITHIN, _LONGEST = 160, 600
 _PLAIN = str.maketrans({"’": "'", "‘": "'", "，": ","})
 
@@ -100,22 +98,17 @@ class Refusal:
     languages : sequence of str, optional
         Which of ``PHRASES`` to look for; default: all.
     phrases : sequence of str
-        Further phrases of your own, in any case.
+        Your own, in any case.
     """
 
     def __init__(
         self, *, languages: Sequence[str] | None = None, phrases: Sequence[str] = ()
     ) -> None:
-        chosen = (
-            PHRASES
-            if languages is None
-            else {name: PHRASES[name] for name in languages if name in PHRASES}
-        )
-        if languages is not None and len(chosen) != len(set(languages)):
-            raise UnknownNameError("language", sorted(set(languages) - {*PHRASES})[0], PHRASES)
-        self._phrases = [
-            _plain(phrase) for listed in (*chosen.values(), phrases) for phrase in listed
-        ]
+        chosen = PHRASES if languages is None else dict.fromkeys(languages)
+        if unknown := sorted({*chosen} - {*PHRASES}):
+            raise UnknownNameError("language", unknown[0], PHRASES)
+        listed = [*phrases, *(phrase for name in chosen for phrase in PHRASES[name])]
+        self._phrases = [*map(_normalise, listed)]
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether the answer does not decline; ``None`` for one without text."""
@@ -124,15 +117,12 @@ class Refusal:
             return None
         if len(text) > _LONGEST:
             return Verdict(True)
-        beginning = _plain(text[:_WITHIN])
-        return (
-            Verdict(False, "declines")
-            if any(phrase in beginning for phrase in self._phrases)
-            else Verdict(True)
-        )
+        beginning = _normalise(text[:_WITHIN])
+        declines = any(phrase in beginning for phrase in self._phrases)
+        return Verdict(not declines, "declines" if declines else "")
 
 
-def _plain(text: str) -> str:
+def _normalise(text: str) -> str:
     return unicodedata.normalize("NFC", text).translate(_PLAIN).casefold()
 
 
@@ -148,14 +138,14 @@ class Pattern:
     ----------
     pattern : str
         Searched for anywhere; begin with ``^`` and end with ``$`` to match the whole answer.
-    absent : bool, default False
+    absent : bool
         Whether the pattern must not be found.
-    max_chars : int, default 20_000
+    max_chars : int
         Longer answers fail.
     """
 
     def __init__(self, *, pattern: str, absent: bool = False, max_chars: int = 20_000) -> None:
-        regex = _regex()
+        regex = _import_regex()
         try:
             self._pattern = regex.compile(pattern)
         except regex.error as error:
@@ -171,22 +161,18 @@ class Pattern:
             return None
         if len(answer.text) > self.max_chars:
             return Verdict(False, f"longer than {self.max_chars:,} characters")
-        found = self._pattern.search(answer.text, timeout=_TIMEOUT_S) is not None
-        return (
-            Verdict(True)
-            if found != self.absent
-            else Verdict(False, "pattern found" if found else "pattern not found")
-        )
+        is_there = self._pattern.search(answer.text, timeout=_TIMEOUT_S) is not None
+        if is_there != self.absent:
+            return Verdict(True)
+        return Verdict(False, "pattern found" if is_there else "pattern not found")
 
 
 def search(pattern: str, text: str) -> bool:
-    """Return whether a pattern that is not trusted is found; raises ``TimeoutError`` after 50
-    milliseconds.
-    """
-    return _regex().search(pattern, text, timeout=_TIMEOUT_S) is not None
+    """Return whether an untrusted pattern is found; ``TimeoutError`` after 50 ms."""
+    return _import_regex().search(pattern, text, timeout=_TIMEOUT_S) is not None
 
 
-def _regex() -> Any:
+def _import_regex() -> Any:
     try:
         import regex
     except ImportError as error:
@@ -218,20 +204,17 @@ class PythonFunction:
                 hint="Allow it in the router's settings.",
             )
         try:
-            found = getattr(import_module(module), name)
+            self._function = getattr(import_module(module), name)
         except (ImportError, AttributeError) as error:
             raise InvalidValueError(
                 "function", function, rule="be importable here", hint=f"{error}."
             ) from error
-        if not callable(found):
+        if not callable(self._function):
             raise InvalidValueError("function", function, rule="be a function")
-        self._function = found
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return what the function says."""
         passed = self._function(answer, asked)
-        return (
-            None
-            if passed is None
-            else Verdict(bool(passed), "" if passed else "refused by your function")
-        )
+        if passed is None:
+            return None
+        return Verdict(bool(passed), "" if passed else "refused by your function")

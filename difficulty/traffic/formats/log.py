@@ -23,6 +23,7 @@ from difficulty.traffic.readers import RawRow, open_bytes, read_rows, readable_f
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 _SHOWN = 2_000  # characters of an event that go to the rejects
+# No other JSON lines have all of these.
 _MARKS = {"format", "bundle_version", "policy_route", "propensity", "calls"}
 
 
@@ -39,6 +40,7 @@ class LogFormat:
             lines = [file for file in readable_files(path) if file.name.lower().endswith(_SUFFIXES)]
         except TrafficError:
             return []
+        # A crash may tear the only line of a file: nothing to learn from it yet.
         firsts = {file: first for file in lines if (first := _first_line(file)).endswith(b"\n")}
         return list(firsts) if all(map(_is_event, firsts.values())) else []
 
@@ -66,6 +68,7 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
         )
     calls = {side: event.call(side, roles=("answer", "shadow")) for side in get_args(Route)}
     seen = {side: call for side, call in calls.items() if call and call.error is None}
+    # Passed, failed, or None where no validator looked.
     passed = {side: call.passed for side, call in seen.items()}
     if not any(verdict is not None for verdict in passed.values()):
         raise LogError(
@@ -83,6 +86,7 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
         **{f"{side}_model": call.model if call else None for side, call in calls.items()},
         "cheap_passed": passed.get("cheap"),
         "frontier_quality": None if frontier_passed is None else float(frontier_passed),
+        # As the provider counted them; else as the router did.
         "prompt_tokens": prompt[0] if prompt else event.tokens,
         **{f"{side}_tokens": call.completion_tokens for side, call in seen.items()},
         "route": event.route,
@@ -101,7 +105,7 @@ def _first_line(file: Path) -> bytes:
 
 def _is_event(line: bytes) -> bool:
     try:
-        form = json.loads(line)
+        event = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return isinstance(form, dict) and form.keys() >= _MARKS
+    return isinstance(event, dict) and event.keys() >= _MARKS

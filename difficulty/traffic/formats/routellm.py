@@ -23,6 +23,7 @@ from difficulty.errors import TrafficError
 from difficulty.traffic.readers import RawRow, csv_header, read_rows
 from difficulty.traffic.rows import FIELDS
 
+# From the repository's root, from its package, from the evals themselves.
 _ROOTS = ("routellm/evals", "evals", "")
 _SETS = ("mmlu/responses/mmlu_*.csv", "responses/mmlu_*.csv", "gsm8k/gsm8k_responses.csv")
 _ALONE = ("mmlu_*.csv", "gsm8k_responses.csv")
@@ -50,6 +51,7 @@ class RouteLLMFormat:
                 f"{file} must have a prompt column and two of models: got models {models}. See"
                 " docs/traffic.md."
             )
+        # Marked, not left out: whether to train on them is for the user to say.
         contaminated = _contaminated_prompts(file)
         prefix, task = _names(file)
         for index, row in enumerate(read_rows(file)):
@@ -83,6 +85,7 @@ def _below(folder: Path) -> list[Path]:
 
 def _models(header: list[str]) -> list[str]:
     """Return the columns of models in order; none when this is another kind of table."""
+    # A column of the traffic contract means that the file is native.
     if "prompt" not in header or FIELDS.intersection(header):
         return []
     return [name for name in header if name != "prompt" and not name.endswith("_response")]

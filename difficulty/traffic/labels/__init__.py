@@ -74,6 +74,7 @@ def find_labels(text: str) -> LabelSource:
     InvalidValueError
         If an option is not written so, has a value that cannot be, or is missing.
     """
+    # The options read their own text, so a new source needs no code here.
     name, _, rest = text.partition(":")
     source = resolve(name.strip(), LABELS, kind="label source")
     options: dict[str, Any] = {}

@@ -59,14 +59,16 @@ def _read(fields: Fields) -> Fields:
     vote = choice(fields.get("preference"))
     if vote is not None and vote not in GAIN_OF_VOTE:
         raise InvalidValueError("preference", vote, rule="be 'cheap', 'tie', 'frontier' or null")
-    outcomes = {
+    labels = {
+        "annotator": text(fields.get("annotator"), "annotator"),
         "cheap_quality": quality(fields.get("cheap_quality"), "cheap_quality"),
         "frontier_quality": quality(fields.get("frontier_quality"), "frontier_quality"),
         "cheap_passed": None if passed is None else float(passed),
         "preference": None if vote is None else GAIN_OF_VOTE[vote],
     }
-    known = {name: value for name, value in outcomes.items() if value is not None}
-    return {"annotator": text(fields.get("annotator"), "annotator")} | known
+    return {
+        name: value for name, value in labels.items() if value is not None or name == "annotator"
+    }
 
 
 def _heard_twice(request: LabelledRequest) -> list[RawRow]:
@@ -91,6 +93,7 @@ def _heard_twice(request: LabelledRequest) -> list[RawRow]:
 def _combined(request: LabelledRequest) -> dict[str, Any]:
     """Return the first row's columns with the outcomes of all."""
     columns = without(request.row.fields or {}, "annotator", *OUTCOMES)
+    # A request that one person labelled is a sample like any other.
     if len(request.labels) > 1:
         columns["n_annotators"] = len(request.labels)
     said = {name: [row[name] for row in request.labels if name in row] for name in OUTCOMES}
@@ -107,6 +110,7 @@ def _combined(request: LabelledRequest) -> dict[str, Any]:
 
 def _passed(verdicts: Sequence[float], mean: float, known: Mapping[str, Any]) -> dict[str, Any]:
     if len(set(verdicts)) == 1:
+        # Agreed: it stays a verdict.
         return {"cheap_passed": bool(mean)}
     return {} if "cheap_quality" in known else {"cheap_quality": mean}
 

@@ -27,6 +27,7 @@ from difficulty.traffic.labels.rowwise import (
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.rows import number, text
 
+# The best of 0, 1, 3, 10 and 30 in docs/labels.md.
 PRIOR_SCORES = 3.0
 _SIDES = ("cheap", "frontier")
 _RAW = ("judge", "cheap_score", "frontier_score")
@@ -62,15 +63,16 @@ def judge_offsets(
     ndarray of shape (n_judges,)
         In the scale's unit; above 0 for a generous judge.
     """
+    # Values of the answers are eliminated: what is left is one equation a judge.
     normal, excess = np.diag(np.full(n_judges, prior_scores)), np.zeros(n_judges)
     order = np.argsort(answers, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(answers[order])) + 1):
         if len(rows) < 2:  # an answer with one score says nothing of its judge
             continue
-        who, given = judges[rows], scores[rows]
+        who, marks = judges[rows], scores[rows]
         np.add.at(normal, (who, who), 1.0)
         np.subtract.at(normal, np.ix_(who, who), 1.0 / len(rows))
-        np.add.at(excess, who, given - given.mean())
+        np.add.at(excess, who, marks - marks.mean())
     offsets = np.linalg.solve(normal, excess)
     # The prior pulled each set of judges as a whole; its mean offset is taken to be 0.
     sets = judge_sets(answers, judges, n_judges=n_judges)
@@ -84,6 +86,7 @@ def judge_sets(answers: IntArray, judges: IntArray, *, n_judges: int) -> IntArra
     """Return a number for each judge, the same for judges that a chain of shared answers connects;
     shape (n_judges,).
     """
+    # Judges and answers are the nodes of one graph, each score an edge.
     n = n_judges + int(answers.max(initial=-1)) + 1
     edges = coo_array((np.ones(len(judges)), (judges, n_judges + answers)), shape=(n, n))
     return np.asarray(connected_components(edges, directed=False)[1][:n_judges], dtype=np.intp)
@@ -213,6 +216,7 @@ def _with_quality(request: LabelledRequest, pair: FloatArray) -> RawRow:
         for side, value in zip(_SIDES, pair, strict=True)
         if not np.isnan(value)
     }
+    # Not a weight: who gets a second opinion is seldom left to chance.
     judged = {"n_judges": len({labels["judge"] for labels in request.labels})} if qualities else {}
     columns = without(request.row.fields or {}, *_RAW)
     return request.row._replace(fields=columns | qualities | judged)

@@ -15,6 +15,7 @@ from difficulty.traffic.readers import RawRow
 from difficulty.traffic.rows import choice, number, quality, text
 
 Fields: TypeAlias = Mapping[str, Any]
+# Columns that hold the request; a later row of it may leave them out.
 _REQUEST = ("messages", "prompt")
 _PAIR = ("cheap_model", "frontier_model")
 
@@ -38,18 +39,6 @@ def refuse_beside(fields: Fields, raw: str, outcome: str) -> None:
         raise InvalidValueError(raw, fields[raw], rule=rule, hint=hint)
 
 
-def changed(rows: Iterable[RawRow], change: Callable[[Fields], Fields]) -> Iterator[RawRow]:
-    """Change the columns of each row; a row that ``change`` refuses goes on with the reason."""
-    for row in rows:
-        if row.fields is None or row.problem:
-            yield row
-            continue
-        try:
-            yield row._replace(fields=change(row.fields))
-        except InvalidValueError as error:
-            yield row._replace(problem=str(error))
-
-
 @dataclass(slots=True)
 class LabelledRequest:
     """The rows of one request: the first as it came, of the others only what their source reads."""
@@ -71,7 +60,6 @@ def join(
 
     Parameters
     ----------
-    rows : iterable of RawRow
     read : callable
         From the columns of a row to its labels; raises ``InvalidValueError`` for what cannot be.
     refused : list
@@ -95,6 +83,7 @@ def _add(
     fields: Fields,
     read: Callable[[Fields], Fields],
 ) -> None:
+    # Read first: a row that is refused must not open a request.
     labels = read(fields)
     own_id = text(fields.get("id"), "id")
     key = (row.source, row.line) if own_id is None else own_id
@@ -122,15 +111,48 @@ def _check_same(request: LabelledRequest, fields: Fields) -> None:
 
 
 def _digest(fields: Fields) -> bytes:
-    form = json.dumps([fields.get(name) or None for name in _REQUEST], sort_keys=True, default=str)
-    return blake2b(form.encode(), digest_size=16).digest()
+    said = json.dumps([fields.get(name) or None for name in _REQUEST], sort_keys=True, default=str)
+    return blake2b(said.encode(), digest_size=16).digest()
 
 
 _TIES = ("tie", "tie (bothbad)", "both", "neither", "both bad", "draw")
+# As arenas write it: winner names a seat, two columns say who sat there.
 _SEATS = {"a": "model_a", "model_a": "model_a", "b": "model_b", "model_b": "model_b"}
 
 
-class Preferences:
+class _RowByRow:
+    """A source that changes the columns of each row and counts what it meets."""
+
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
+    _name: ClassVar[str]
+    _nothing: ClassVar[str]
+    """What is wrong with traffic in which it meets nothing."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
+        """Yield the rows, labelled; a row that breaks a rule goes on with the reason."""
+        for row in rows:
+            if row.fields is None or row.problem:
+                yield row
+                continue
+            try:
+                yield row._replace(fields=self._labelled(row.fields))
+            except InvalidValueError as error:
+                yield row._replace(problem=str(error))
+
+    def report(self) -> SourceReport:
+        """Return how often each was met."""
+        warnings = () if self._counts else (self._nothing,)
+        counts = dict(sorted(self._counts.items()))
+        return SourceReport(source=self._name, counts=counts, warnings=warnings)
+
+    def _labelled(self, fields: Fields) -> Fields:
+        raise NotImplementedError
+
+
+class Preferences(_RowByRow):
     """Read ``winner``: ``cheap``, ``frontier``, a tie, a model's name, or ``model_a`` / ``model_b``
     beside columns of these names.
 
@@ -144,21 +166,12 @@ class Preferences:
         Names of the two models, for rows that do not have them.
     """
 
-    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"cheap": str, "frontier": str}
+    options = {"cheap": str, "frontier": str}
+    _name, _nothing = "preference", "no row has a column winner with a vote"
 
     def __init__(self, *, cheap: str | None = None, frontier: str | None = None) -> None:
+        super().__init__()
         self._pair = {"cheap": cheap, "frontier": frontier}
-        self._votes: Counter[str] = Counter()
-
-    def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
-        """Yield the rows with their winners as preferences."""
-        return changed(rows, self._labelled)
-
-    def report(self) -> SourceReport:
-        """Return how often either model won."""
-        warnings = () if self._votes else ("no row has a column winner with a vote",)
-        counts = dict(sorted(self._votes.items()))
-        return SourceReport(source="preference", counts=counts, warnings=warnings)
 
     def _labelled(self, fields: Fields) -> Fields:
         winner = fields.get("winner")
@@ -167,7 +180,7 @@ class Preferences:
         refuse_beside(fields, "winner", "preference")
         pair = {side: fields.get(f"{side}_model") or name for side, name in self._pair.items()}
         vote = _vote(str(winner).strip(), fields, pair)
-        self._votes[vote] += 1
+        self._counts[vote] += 1
         named = {f"{side}_model": name for side, name in pair.items() if name}
         return without(fields, "winner", "model_a", "model_b") | named | {"preference": vote}
 
@@ -179,6 +192,7 @@ def _vote(winner: str, fields: Fields, pair: Mapping[str, str | None]) -> str:
         for seat in ("model_a", "model_b")
         if says_something(fields.get(seat))
     }
+    # A comparison of other models says nothing of these two.
     if seats and {*seats.values()} != {*pair.values()}:
         rule, hint = (
             "be the cheap and the frontier model",
@@ -201,7 +215,7 @@ _RULE = "be in (0, 1]"
 _ROUNDING = 1e-9  # 0.8 - 0.7 is a little below 0.1
 
 
-class GapMargin:
+class GapMargin(_RowByRow):
     """Mark a request as a tie where the two qualities differ by less than a margin and nobody
     voted.
 
@@ -214,50 +228,40 @@ class GapMargin:
         In quality units, in (0, 1].
     """
 
-    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
-        "margin": lambda text: number(text, "margin", rule=_RULE)
-    }
+    options = {"margin": lambda text: number(text, "margin", rule=_RULE)}
 
     def __init__(self, *, margin: float | None = None) -> None:
+        super().__init__()
         if margin is None or not 0.0 < margin <= 1.0:
             raise InvalidValueError(
                 "margin", margin, rule=_RULE, hint="Write for example: gap:margin=0.1."
             )
         self._margin = margin
-        self._both = self._ties = self._close = 0
-
-    def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
-        """Yield the rows, those with a small gap as ties."""
-        return changed(rows, self._labelled)
 
     def report(self) -> SourceReport:
         """Return how many rows have both qualities, how many of those have equal ones, and how many
         more became ties.
         """
-        counts = {
-            "margin": self._margin,
-            "both_qualities": self._both,
-            "equal": self._ties,
-            "within_margin": self._close,
-        }
-        warnings = () if self._both else ("no row has both qualities: the margin changed nothing",)
-        return SourceReport(source="gap", counts=counts, warnings=warnings)
+        names = ("both_qualities", "equal", "within_margin")
+        counts = {"margin": self._margin} | {name: self._counts[name] for name in names}
+        warnings = ("no row has both qualities: the margin changed nothing",)
+        return SourceReport(source="gap", counts=counts, warnings=() if self._counts else warnings)
 
     def _labelled(self, fields: Fields) -> Fields:
         cheap = quality(fields.get("cheap_quality"), "cheap_quality")
         frontier = quality(fields.get("frontier_quality"), "frontier_quality")
         if cheap is None or frontier is None:
             return fields
-        self._both += 1
+        self._counts["both_qualities"] += 1
         if cheap == frontier:
-            self._ties += 1
+            self._counts["equal"] += 1
             return fields
         if (
             says_something(fields.get("preference"))
             or abs(frontier - cheap) >= self._margin - _ROUNDING
         ):
             return fields
-        self._close += 1
+        self._counts["within_margin"] += 1
         return {**fields, "preference": "tie"}
 
 
@@ -265,7 +269,7 @@ _PASSED = ("passed", "pass", "ok", "valid", "success", "true", "1", "1.0")
 _FAILED = ("failed", "fail", "error", "invalid", "failure", "false", "0", "0.0")
 
 
-class Validation:
+class Validation(_RowByRow):
     """Read ``validation``, the verdict on the answer of the model in ``route``; without a route, on
     the cheap model's.
 
@@ -274,20 +278,7 @@ class Validation:
     frontier model, write the route that was chosen first: cheap.
     """
 
-    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
-
-    def __init__(self) -> None:
-        self._verdicts: Counter[str] = Counter()
-
-    def rows(self, rows: Iterable[RawRow]) -> Iterator[RawRow]:
-        """Yield the rows with their verdicts as outcomes."""
-        return changed(rows, self._labelled)
-
-    def report(self) -> SourceReport:
-        """Return how many verdicts there were of each kind."""
-        warnings = () if self._verdicts else ("no row has a column validation with a verdict",)
-        counts = dict(sorted(self._verdicts.items()))
-        return SourceReport(source="validation", counts=counts, warnings=warnings)
+    _name, _nothing = "validation", "no row has a column validation with a verdict"
 
     def _labelled(self, fields: Fields) -> Fields:
         verdict = fields.get("validation")
@@ -299,7 +290,7 @@ class Validation:
         else:
             side, outcome, value = "cheap", "cheap_passed", passed
         refuse_beside(fields, "validation", outcome)
-        self._verdicts[f"{side} {'passed' if passed else 'failed'}"] += 1
+        self._counts[f"{side} {'passed' if passed else 'failed'}"] += 1
         return without(fields, "validation") | {outcome: value}
 
 

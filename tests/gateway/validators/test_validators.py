@@ -7,7 +7,7 @@ import pytest
 
 from difficulty.errors import BundleError, MissingExtraError
 from difficulty.gateway.validators import VALIDATORS, Answer, Asked, Checker, ToolCall
-from difficulty.gateway.validators.structured import _validator_class
+from difficulty.gateway.validators.structured import _build_validator_class
 from difficulty.route import ValidatorRule
 from tests.journey import forget
 
@@ -288,7 +288,7 @@ def test_rules_that_cannot_be_built_are_refused(check, options):
     [("json_schema", "jsonschema", {}), ("regex", "regex", {"pattern": "x"})],
 )
 def test_validator_names_the_extra_it_needs(check, package, options, monkeypatch):
-    _validator_class.cache_clear()
+    _build_validator_class.cache_clear()
     forget(monkeypatch, package)
     with pytest.raises(MissingExtraError, match="pip install"):
         Checker([ValidatorRule(check=check, options=options)])
