@@ -31,15 +31,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import Chosen, Policy
-from difficulty.early_exit.student_graph import build_early_graph
+from difficulty.early_exit.student import build_early_graph
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.runtime import Request, Router
+from difficulty.request import Request
+from difficulty.runtime import Router
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.choosing import BothScores, choose_exits, judge_exits
-from difficulty.traffic.table import Traffic
-from difficulty.traffic.tokenized import Tokenized, tokenize
+from difficulty.traffic.table import Tokenized, Traffic, tokenize
 from difficulty.training.run import Run
 
 KINDS = ("with_task", "without_task")

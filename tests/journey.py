@@ -15,7 +15,7 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 
-from difficulty.encoders.static import StaticEncoder, quantise_rows
+from difficulty.encoders.base import StaticEncoder, quantise_rows
 from difficulty.recipe import parse_recipe
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship

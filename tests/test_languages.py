@@ -15,10 +15,10 @@ from tokenizers.trainers import BpeTrainer
 from difficulty.bundle import Bundle
 from difficulty.encoders.base import write_card
 from difficulty.encoders.transformer import ENCODER_FILES
-from difficulty.export.suite import golden_requests
+from difficulty.export.parity import golden_requests
 from difficulty.recipe import parse_recipe
-from difficulty.request import RequestRow
-from difficulty.runtime import Request, Router
+from difficulty.request import Request, RequestRow
+from difficulty.runtime import Router
 from difficulty.runtime.scorer import Scorer
 from difficulty.runtime.service import route_rows
 from difficulty.stages.ingest import ingest

@@ -70,7 +70,7 @@ MAY_NAME = {
     "onnx": [
         "tensors.py",
         "export/graph.py",
-        "early_exit/student_graph.py",
+        "early_exit/student.py",
         "encoders/quantise.py",
         "encoders/sentence.py",
     ],
@@ -92,7 +92,7 @@ MAY_NAME = {
     "datasets": ["traffic/columnar.py"],
     "datasketch": ["traffic/duplicates.py"],
     "cleanlab": ["diagnostics/suspicion.py"],
-    "opentelemetry": ["gateway/telemetry.py"],
+    "opentelemetry": ["gateway/log.py"],
     "mlflow": ["integrations/mlflow.py", "integrations/mlflow_registry.py"],
     "model_signing": ["bundle/signature.py"],
     "cryptography": ["bundle/signature.py"],

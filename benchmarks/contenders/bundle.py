@@ -6,7 +6,8 @@ import sys
 
 from worker import serve
 
-from difficulty.runtime import Request, Router
+from difficulty.request import Request
+from difficulty.runtime import Router
 
 router = Router.load(sys.argv[1])
 raw = router.scorer.tokenizer.tokenizer

@@ -29,8 +29,7 @@ from difficulty.runtime.session import load_session
 from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.table import Traffic
-from difficulty.traffic.tokenized import Tokenized, tokenize
+from difficulty.traffic.table import Tokenized, Traffic, tokenize
 from difficulty.training.assemble import build_model, known_tasks, labelled, tune
 from difficulty.training.distil import with_opinion
 from difficulty.training.run import NamedScores

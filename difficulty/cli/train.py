@@ -30,8 +30,7 @@ from difficulty.storage import DEFAULT_CACHE
 if TYPE_CHECKING:
     from difficulty.evaluation import Evaluation
     from difficulty.stages.train import Tracker
-    from difficulty.training.record import SearchRecord
-    from difficulty.training.run import Run
+    from difficulty.training.run import Run, SearchRecord
 
 
 def train(

@@ -2,7 +2,7 @@
 when it is read.
 
 Every encoder folder holds ``encoder.json`` (format, kind, hashes, origin) and ``tokenizer.json``;
-the rest depends on the kind: ``static`` adds a token table (:mod:`~difficulty.encoders.static`),
+the rest depends on the kind: ``static`` adds a token table (:mod:`~difficulty.encoders.base`),
 ``transformer`` an ONNX graph (:mod:`~difficulty.encoders.transformer`). Another kind is a class
 with ``load(folder)`` and a line in ``ENCODERS``, or an entry point of the group
 ``difficulty.encoders``.
@@ -11,15 +11,17 @@ with ``load(folder)`` and a line in ``ENCODERS``, or an entry point of the group
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.errors import EncoderError
+from difficulty.errors import EncoderError, InvalidValueError
 from difficulty.plugins import resolve
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 ENCODER_FORMAT = 1
 ENCODERS = {
-    "static": "difficulty.encoders.static:StaticEncoder",
+    "static": "difficulty.encoders.base:StaticEncoder",
     "transformer": "difficulty.encoders.transformer:TransformerEncoder",
 }
 FloatArray = NDArray[np.float64]
@@ -133,3 +135,92 @@ def _read_checked(path: Path, expected: str | None) -> bytes:
             " Restore the folder."
         )
     return content
+
+
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticEncoder:
+    """Token ids to unit vectors.
+
+    Attributes
+    ----------
+    table : ndarray of shape (vocabulary, dim), int8
+    scale : ndarray of shape (vocabulary,), float32
+        Token ``i`` has the vector ``table[i] * scale[i]``.
+    tokenizer_path : Path
+        The ``tokenizer.json`` whose ids these are.
+    digest : str
+        sha256 of the table and tokenizer files, in hexadecimal.
+    """
+
+    table: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    tokenizer_path: Path
+    digest: str
+
+    def __post_init__(self) -> None:
+        if self.table.ndim != 2 or self.scale.shape != (len(self.table),):
+            raise InvalidValueError(
+                "encoder table", (self.table.shape, self.scale.shape), rule="have one scale a row"
+            )
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return int(self.table.shape[1])
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids."""
+        return len(self.table)
+
+    @classmethod
+    def load(cls, folder: Path) -> StaticEncoder:
+        """Read an encoder folder and check its hashes.
+
+        Raises
+        ------
+        EncoderError
+            If a file is missing or damaged, its hash differs, or the format is unknown.
+        """
+        contents, digest = read_files(folder, ("table.npz", "tokenizer.json"))
+        with np.load(io.BytesIO(contents["table.npz"]), allow_pickle=False) as arrays:
+            return cls(
+                table=arrays["table"],
+                scale=arrays["scale"],
+                tokenizer_path=folder / "tokenizer.json",
+                digest=digest,
+            )
+
+    def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
+        """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens
+        is all zero.
+        """
+        sums = np.zeros((len(ids), self.dim))
+        for index, row in enumerate(ids):
+            tokens = np.asarray(row, dtype=np.int64)
+            sums[index] = self.scale[tokens].astype(np.float64) @ self.table[tokens]
+        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+        unit: FloatArray = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
+        return unit
+
+    def export(self, requests: RequestTensors) -> Tensor:
+        """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
+        scale, vectors = (
+            requests.graph.constant(requests.table(values)).take(requests.rows)
+            for values in (self.scale, self.table)
+        )
+        # the sum of the token vectors is their mean, once brought to unit length
+        total = (scale @ vectors.squeeze(1).cast(np.float32)).squeeze(1)
+        return total / total.norm(1).at_least(_TINY)
+
+
+def quantise_rows(
+    vectors: NDArray[np.floating[Any]],
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return int8 rows and their float32 scales; the largest entry of each row becomes 127."""
+    largest = np.abs(vectors).max(axis=1, initial=0.0)
+    scale = np.where(largest > 0, largest / 127.0, 1.0).astype(np.float32)
+    return np.rint(vectors / scale[:, None]).astype(np.int8), scale

@@ -27,7 +27,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from difficulty.encoders.static import quantise_rows
+from difficulty.encoders.base import quantise_rows
 from difficulty.encoders.transformer import TransformerEncoder
 
 _WEIGHT_LIMIT = 63

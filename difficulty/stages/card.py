@@ -12,7 +12,7 @@ from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown
 from difficulty.report.wording import UNKNOWN, threshold_text
-from difficulty.training.record import RunRecord
+from difficulty.training.run import RunRecord
 
 _SHOWN = {
     "apgr": "APGR",

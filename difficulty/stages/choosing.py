@@ -21,7 +21,7 @@ from difficulty.early_exit.cut_offs import (
 )
 from difficulty.errors import NotAttainableError
 from difficulty.evaluation.scored import ScoredTraffic
-from difficulty.export.suite import golden_requests
+from difficulty.export.parity import golden_requests
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate, OperatingPoint
 from difficulty.runtime.golden import golden_rows

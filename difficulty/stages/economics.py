@@ -28,7 +28,7 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
 from difficulty.storage import whole_file
 from difficulty.traffic.table import Traffic
-from difficulty.training.record import notes_of
+from difficulty.training.run import notes_of
 
 _CHARACTERS_A_TOKEN = 4.0
 

@@ -37,12 +37,10 @@ from difficulty.stages.judging import (
 )
 from difficulty.storage import whole_file
 from difficulty.traffic.logged import LoggedReport
-from difficulty.traffic.table import Traffic
-from difficulty.traffic.tokenized import tokenize
+from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.reading import ReadCounts, reading_of
-from difficulty.training.record import notes_of
-from difficulty.training.run import Run
+from difficulty.training.run import Run, notes_of
 
 _NEEDS = "evaluation needs samples"
 _OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is judged."

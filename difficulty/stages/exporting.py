@@ -17,20 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle.store import EARLY_GRAPH
-from difficulty.early_exit.student import EarlyModel
-from difficulty.early_exit.student_graph import build_early_graph
+from difficulty.early_exit.student import EarlyModel, build_early_graph
 from difficulty.encoders.quantise import Rung, can_be_int8, ladder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RunError
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.graph import build_graph, task_ids
-from difficulty.export.parity import ParityReport, check_flips, compare, compare_early
-from difficulty.export.suite import golden_requests
+from difficulty.export.parity import (
+    ParityReport,
+    check_flips,
+    compare,
+    compare_early,
+    golden_requests,
+)
 from difficulty.records import OperatingPoint
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.scores import TrafficScores, score_traffic
-from difficulty.traffic.tokenized import tokenize
+from difficulty.traffic.table import tokenize
 from difficulty.training.run import Run
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]

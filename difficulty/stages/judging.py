@@ -28,7 +28,7 @@ from difficulty.runtime.scorer import EarlyScorer, Scorer, exit_early, exits
 from difficulty.stages.scores import TrafficScores, score_traffic
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Traffic
-from difficulty.training.record import RunRecord, library_versions, notes_of
+from difficulty.training.run import RunRecord, library_versions, notes_of
 
 _FRONTIER = {"cheap": 0.0, "frontier": 1.0}
 

@@ -36,7 +36,7 @@ from difficulty.stages.judging import (
     weighed,
 )
 from difficulty.traffic.table import Traffic
-from difficulty.training.record import notes_of
+from difficulty.training.run import notes_of
 
 
 class Comparison(NamedTuple):

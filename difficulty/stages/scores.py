@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import ScoringError
 from difficulty.runtime.scorer import EarlyScorer, Encoded, Scorer
-from difficulty.traffic.table import Traffic
-from difficulty.traffic.tokenized import Tokenized
+from difficulty.traffic.table import Tokenized, Traffic
 from difficulty.training.reading import ReadCounts, Reading, reading_of
 
 _CHUNK_ROWS = 8192

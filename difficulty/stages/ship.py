@@ -37,8 +37,7 @@ from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.judging import Served, judged_by, serve
 from difficulty.stages.scores import TrafficScores
 from difficulty.training.diagnosis import with_suspicion
-from difficulty.training.record import library_versions
-from difficulty.training.run import Run
+from difficulty.training.run import Run, library_versions
 
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
 

@@ -35,7 +35,7 @@ from difficulty.stages.judging import Served, label_settings, serve, training_sp
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.traffic.table import Traffic
-from difficulty.training.record import notes_of
+from difficulty.training.run import notes_of
 
 
 class Rechosen(NamedTuple):

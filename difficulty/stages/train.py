@@ -49,14 +49,17 @@ from difficulty.training.diagnosis import (
 )
 from difficulty.training.material import Material, Progress, gather, start_record
 from difficulty.training.reading import ReadCounts, Reading, reading_of
-from difficulty.training.record import RunRecord, SplitSamples, library_versions, notes_of
 from difficulty.training.run import (
     CURVE_FILE,
     EARLY_FILE,
     OUT_OF_FOLD_FILE,
     NamedScores,
     Run,
+    RunRecord,
     Seen,
+    SplitSamples,
+    library_versions,
+    notes_of,
     refuse_existing,
 )
 

@@ -24,6 +24,7 @@ from difficulty.errors import (
 )
 from difficulty.metrics.arrays import FloatArray
 from difficulty.text import TextView, View
+from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.duplicates import comparable_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, Outcomes
 
@@ -370,3 +371,37 @@ def _unit(key: str, seed: int) -> float:
     # The seed inside the hash: another seed gives unrelated splits, not shifted ones.
     digest = sha256(f"{seed}:{key}".encode()).digest()
     return (int.from_bytes(digest[:8], "big") >> 12) / 2**52
+
+
+class Tokenized(NamedTuple):
+    """Token ids of n requests, cut to the scorer's limit, how many tokens each has in all, and
+    their tasks.
+    """
+
+    ids: list[list[int]]
+    totals: NDArray[np.int64]
+    tasks: list[str | None]
+    """``None`` also for a request of which the tokenizer keeps nothing: serving does not score
+    those.
+    """
+    shortened: NDArray[np.bool_]
+    """Whether the text was cut before it was tokenized, so that the total is an estimate."""
+
+    def at(self, rows: NDArray[np.intp]) -> Tokenized:
+        """Return some requests."""
+        return Tokenized(
+            [self.ids[row] for row in rows],
+            self.totals[rows],
+            [self.tasks[row] for row in rows],
+            self.shortened[rows],
+        )
+
+
+def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -> Tokenized:
+    """Return the token ids of all requests."""
+    texts = traffic.views(view)
+    rows = tokenizer.encode_batch([text.text for text in texts])
+    totals = [text.whole(row.total) for text, row in zip(texts, rows, strict=True)]
+    tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
+    shortened = np.array([text.truncated for text in texts], dtype=bool)
+    return Tokenized([row.ids for row in rows], np.array(totals, dtype=np.int64), tasks, shortened)

@@ -21,8 +21,7 @@ from difficulty.model.combination import Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
-from difficulty.traffic.table import Traffic
-from difficulty.traffic.tokenized import Tokenized
+from difficulty.traffic.table import Tokenized, Traffic
 
 
 def build_model(

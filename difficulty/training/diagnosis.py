@@ -35,8 +35,7 @@ from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import LabelSettings
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.table import Traffic
-from difficulty.traffic.tokenized import Tokenized
+from difficulty.traffic.table import Tokenized, Traffic
 
 GROUPS: tuple[Scope, ...] = ("task", "region")
 """Suspicions that no sample's own label decides: leaving such samples out flatters no figure."""

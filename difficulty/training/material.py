@@ -24,12 +24,10 @@ from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.table import ASIDE, Traffic
-from difficulty.traffic.tokenized import Tokenized, tokenize
+from difficulty.traffic.table import ASIDE, Tokenized, Traffic, tokenize
 from difficulty.training.assemble import build_model, known_tasks, labelled
 from difficulty.training.distil import check_teacher, with_opinion, with_unlabelled
-from difficulty.training.record import SearchRecord, StartRecord
-from difficulty.training.run import Run
+from difficulty.training.run import Run, SearchRecord, StartRecord
 from difficulty.training.search import search
 
 # Samples with a known outcome that each split needs.

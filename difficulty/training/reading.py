@@ -15,7 +15,7 @@ from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.form import SavedForm
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.tokenized import Tokenized
+from difficulty.traffic.table import Tokenized
 
 MANY_UNKNOWN = 0.05
 """Share of unknown tokens, or of requests that are mostly unknown, from which on a note says so."""

@@ -22,7 +22,6 @@ from difficulty.channels.embedding import EmbeddingChannel
 from difficulty.diagnostics.learning_curve import HeldOut
 from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError, TooFewSamplesError, UndefinedMetricError
-from difficulty.evaluation.comparison import CandidateChoice, simplest_near_best
 from difficulty.metrics import Resampling, percentile_interval, rank_within
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Target, fold_numbers
@@ -30,9 +29,14 @@ from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.nested import NestedLogits, nested_logits, nested_scores
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.training.candidates import Candidate, candidates_of
+from difficulty.training.candidates import (
+    Candidate,
+    CandidateChoice,
+    candidates_of,
+    simplest_near_best,
+)
 from difficulty.training.diagnosis import held_out_of
-from difficulty.training.record import CandidateRecord, SearchRecord
+from difficulty.training.run import CandidateRecord, SearchRecord
 
 Builder = Callable[[Recipe, Encoder, LabelledTokens], DifficultyModel]
 """Returns the unfitted model of a recipe, for some fit samples."""

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from difficulty.cli.train import search_table
 from difficulty.recipe import SearchSettings
-from difficulty.training.record import CandidateRecord, SearchRecord
+from difficulty.training.run import CandidateRecord, SearchRecord
 from tests.journey import write_recipe
 
 

@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from difficulty.bundle import read_bundle
-from difficulty.encoders.static import StaticEncoder
+from difficulty.encoders.base import StaticEncoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import EncoderError
 from difficulty.recipe import FeatureSettings

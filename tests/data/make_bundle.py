@@ -12,7 +12,7 @@ from pathlib import Path
 
 from difficulty.bundle import BUNDLE_FORMAT, Chosen, Policy, write_bundle
 from difficulty.export.graph import build_graph
-from difficulty.export.suite import golden_requests
+from difficulty.export.parity import golden_requests
 from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Scorer

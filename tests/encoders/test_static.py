@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from difficulty.encoders.static import StaticEncoder, quantise_rows
+from difficulty.encoders.base import StaticEncoder, quantise_rows
 from difficulty.errors import EncoderError, InvalidValueError
 from difficulty.tokens import RequestTokenizer
 from tests.conftest import REPOSITORY

@@ -21,10 +21,11 @@ from difficulty.bundle import (
     write_bundle,
 )
 from difficulty.bundle.policy import CutOffs, Early
-from difficulty.export.suite import golden_requests
+from difficulty.export.parity import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
+from difficulty.request import Request
 from difficulty.route import ValidatorRule
-from difficulty.runtime import Request, Router
+from difficulty.runtime import Router
 from difficulty.stages.choosing import policy_files
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train

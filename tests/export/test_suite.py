@@ -1,6 +1,6 @@
 import json
 
-from difficulty.export.suite import golden_requests
+from difficulty.export.parity import golden_requests
 from difficulty.text import TextView
 
 VIEW = TextView(1, max_chars=8192)

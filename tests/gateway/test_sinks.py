@@ -9,9 +9,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from difficulty.errors import MissingExtraError, UnknownNameError
-from difficulty.gateway.log import DecisionLog, build_sink
+from difficulty.gateway.log import DecisionLog, OpenTelemetrySink, build_sink
 from difficulty.gateway.log_files import JsonLinesSink, read_log
-from difficulty.gateway.telemetry import OpenTelemetrySink
 from tests.conftest import REPOSITORY
 from tests.events import answer, event_of
 from tests.journey import forget

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from difficulty.encoders.static import StaticEncoder
+from difficulty.encoders.base import StaticEncoder
 from tests.conftest import REPOSITORY
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}

@@ -10,7 +10,8 @@ import threading
 import time
 from pathlib import Path
 
-from difficulty.runtime import Request, Router
+from difficulty.request import Request
+from difficulty.runtime import Router
 
 THREADS = 64
 

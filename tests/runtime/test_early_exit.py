@@ -11,7 +11,8 @@ import pytest
 from difficulty.bundle import Policy
 from difficulty.bundle.policy import Early
 from difficulty.errors import BundleError, FieldError, ScoringError
-from difficulty.runtime import Request, Router
+from difficulty.request import Request
+from difficulty.runtime import Router
 from difficulty.runtime.golden import check_golden, golden_rows
 from difficulty.runtime.scorer import EarlyScorer, exit_early, exits
 from tests.data.make_bundle import POLICY

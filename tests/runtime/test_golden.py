@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from difficulty.errors import BundleError
-from difficulty.export.suite import golden_requests
+from difficulty.export.parity import golden_requests
 from difficulty.runtime.golden import check_golden, golden_rows
 
 

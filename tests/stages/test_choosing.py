@@ -13,7 +13,8 @@ from difficulty.channels.heads import LinearHead
 from difficulty.errors import BundleError, ParityError, RunError
 from difficulty.evaluation.result import read_metrics
 from difficulty.metrics import Resampling
-from difficulty.runtime import Request, Router
+from difficulty.request import Request
+from difficulty.runtime import Router
 from difficulty.stages import exporting
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.judging import serve

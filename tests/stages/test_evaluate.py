@@ -13,8 +13,7 @@ from difficulty.stages.economics import Question, weigh_up
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.thresholds import rechoose
-from difficulty.traffic.table import Traffic
-from difficulty.traffic.tokenized import tokenize
+from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.run import Run
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows

@@ -7,11 +7,12 @@ import onnx
 import pytest
 
 from difficulty.errors import RunError
-from difficulty.runtime import Request, Router
+from difficulty.request import Request
+from difficulty.runtime import Router
 from difficulty.stages import exporting
 from difficulty.stages.ship import ship
 from difficulty.stages.verify import verify
-from difficulty.traffic.tokenized import tokenize
+from difficulty.traffic.table import tokenize
 from difficulty.training.run import Run
 from tests.journey import DRAWS, train_with_transformer
 

@@ -180,7 +180,8 @@ def test_figures_are_those_of_the_routers_own_decisions(versions, recent):
     one, other = read_bundle(versions[1]), read_bundle(versions[2])
     traffic = Traffic.read(recent)
     found = compare(one, other, traffic, settings=OPEN, resampling=Resampling(20)).figures
-    from difficulty.runtime import Request, Router
+    from difficulty.request import Request
+    from difficulty.runtime import Router
 
     rows = zip(traffic.messages(), traffic.tasks, traffic.tokens.prompt, strict=True)
     requests = [

@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from difficulty.request import RequestRow
-from difficulty.runtime import Request
+from difficulty.request import Request, RequestRow
 from difficulty.runtime import service as requests_module
 from difficulty.runtime.service import route_rows
 from difficulty.stages import route as route_module

@@ -14,10 +14,11 @@ from difficulty.errors import (
     UnknownNameError,
 )
 from difficulty.evaluation.result import read_metrics
-from difficulty.export.suite import golden_requests
+from difficulty.export.parity import golden_requests
 from difficulty.recipe import PolicySettings
 from difficulty.records import Prices
-from difficulty.runtime import Request, Router
+from difficulty.request import Request
+from difficulty.runtime import Router
 from difficulty.stages import ship as ship_module
 from difficulty.stages.ship import bundle_name, ship
 from difficulty.stages.verify import verify

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import spearmanr
 
-from difficulty.encoders.static import StaticEncoder, quantise_rows
+from difficulty.encoders.base import StaticEncoder, quantise_rows
 from difficulty.errors import RecipeError, RunError, TrafficError
 from difficulty.model.combination import Scores
 from difficulty.model.difficulty import OutOfFold

@@ -4,7 +4,7 @@ import pytest
 from difficulty.runtime.scorer import Encoded
 from difficulty.stages.scores import tokens_of
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.tokenized import Tokenized
+from difficulty.traffic.table import Tokenized
 from difficulty.training.reading import ReadCounts, Reading, reading_of
 from difficulty.training.run import Run
 from tests.fakes import load_encoder, load_transformer, word_tokenizer

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from difficulty.errors import RunError
-from difficulty.training.record import RunRecord
-from difficulty.training.run import Run
+from difficulty.training.run import Run, RunRecord
 
 LATER = ("teacher", "start", "search", "reading", "familiarity", "logged", "labels", "signal")
 """Fields that a run of an earlier version may lack."""

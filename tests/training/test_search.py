@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from difficulty.encoders.static import StaticEncoder, quantise_rows
+from difficulty.encoders.base import StaticEncoder, quantise_rows
 from difficulty.errors import RecipeError, RunError, TooFewSamplesError
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from difficulty.errors import UndefinedMetricError
-from difficulty.evaluation.comparison import simplest_near_best
+from difficulty.training.candidates import simplest_near_best
 
 
 def test_choice_is_the_simplest_within_one_standard_error_of_the_difference():
