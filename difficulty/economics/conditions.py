@@ -12,19 +12,30 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from difficulty.economics.account import Condition, State
 from difficulty.economics.basis import interval
 from difficulty.economics.hosting import Hosted, Load, Saving, hosted
 from difficulty.economics.prices import SHAPES, Hosting, Shape
 from difficulty.errors import InvalidValueError
+from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
 
+State = Literal["holds", "does not hold", "unknown"]
 Compliance = Literal["own-hardware", "own-cloud", "any"]
 _ALLOWED: dict[Compliance, frozenset[Shape]] = {
     "own-hardware": frozenset({"own"}),
     "own-cloud": frozenset({"own", "cloud"}),
     "any": frozenset(SHAPES),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Record):
+    """A condition under which routing does not pay."""
+
+    name: str
+    state: State
+    text: str
+    """What was found, with its numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +227,7 @@ def _low_volume(facts: Facts) -> Condition:
             "low_volume", "unknown", "no way to host is left to work out a break-even for"
         )
     break_even = facts.best.net.break_even()
+    # Where no volume pays it is not the volume that is too low.
     if np.isinf(break_even[0]):
         return Condition(
             "low_volume",
@@ -299,6 +311,7 @@ def _cold_starts(facts: Facts, answers: Answers) -> Condition:
         barred_shapes(facts.options, answers),
         barred_shapes(facts.relaxed, Answers(compliance=answers.compliance)),
     )
+    # A reason only where nothing pays while warm, and something would if requests could wait.
     reason = _is_reason(facts.paying(facts.options, strict), facts.paying(facts.relaxed, relaxed))
     warm = [
         f"{shape} ({option.hosted.warm_cost:,.0f} USD a month)"

@@ -19,8 +19,7 @@ from difficulty.economics import PriceList, request_costs
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
-from difficulty.evaluation.scripts import traffic_labels
-from difficulty.evaluation.slices import Mistake, Mistakes, worst_mistakes
+from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, Prices
 from difficulty.report.blocks import Chosen, Extras, Suspects
