@@ -49,4 +49,6 @@ def known_names(table: Mapping[str, str], *, kind: str) -> list[str]:
 
 def _group(kind: str) -> str:
     name = kind.replace(" ", "_")
-    return f"difficulty.{name.removesuffix('y')}ies" if name.endswith("y") else f"difficulty.{name}s"
+    return (
+        f"difficulty.{name.removesuffix('y')}ies" if name.endswith("y") else f"difficulty.{name}s"
+    )
