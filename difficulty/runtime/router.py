@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from difficulty.bundle import Bundle, Policy
-from difficulty.bundle.store import Trust, read_trusted
+from difficulty.bundle.store import Trust, read_bundle
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.form import Record
 from difficulty.request import Messages, Request
@@ -323,3 +323,20 @@ def _check_tokens(tokens: int) -> int:
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise InvalidValueError("tokens", tokens, rule="be 0 or more")
     return tokens
+
+
+def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
+    """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
+
+    Raises
+    ------
+    BundleError
+        If either check fails; ``SignatureError`` if it is the signature's.
+    """
+    bundle = read_bundle(folder)
+    if trust is not None:
+        # Here, so that only those who ask for a signature wait for it.
+        from difficulty.bundle.signature import verify_signature
+
+        verify_signature(bundle, trust)
+    return bundle

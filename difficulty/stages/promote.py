@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, tags_of
-from difficulty.bundle.store import copy_bundle, read_trusted
+from difficulty.bundle.store import copy_bundle
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation
 from difficulty.evaluation.comparison import Contender, Paired, compare_pair
@@ -27,6 +27,7 @@ from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.reload import checked_router
+from difficulty.runtime.router import read_trusted
 from difficulty.stages.judging import (
     catch_rate,
     hash_of_texts,
