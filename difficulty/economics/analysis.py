@@ -13,9 +13,9 @@ from difficulty.economics.basis import Basis, Month, interval, month_of
 from difficulty.economics.conditions import (
     Answers,
     Condition,
-    Facts,
     Flow,
     Option,
+    Premises,
     barred_shapes,
     best_option,
     check_conditions,
@@ -329,12 +329,12 @@ def _facts(
     flow: Flow,
     options: dict[Shape, Option],
     best: Option | None,
-) -> Facts:
+) -> Premises:
     by_gain = not np.isnan(means["gain_free_share"][0])
     figures = {
         name: figure.drawn for name, figure in plan_figures(means.below(MAIN_PLAN), month).items()
     }
-    return Facts(
+    return Premises(
         volume=month.volume,
         share=setting.share,
         quality_loss=figures["quality_loss"],

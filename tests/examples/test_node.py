@@ -24,7 +24,7 @@ from difficulty.bundle.policy import CutOffs, Early
 from difficulty.export.parity import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
 from difficulty.request import Request
-from difficulty.route import ValidatorRule
+from difficulty.routes import ValidatorRule
 from difficulty.runtime import Router
 from difficulty.stages.choosing import policy_files
 from difficulty.stages.ship import ship
