@@ -71,7 +71,7 @@ MAY_NAME = {
     "onnx": [
         "tensors.py",
         "export/graph.py",
-        "early_exit/student.py",
+        "early_exit.py",
         "encoders/quantise.py",
         "encoders/sentence.py",
     ],
