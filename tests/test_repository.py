@@ -77,10 +77,10 @@ MAY_NAME = {
     ],
     "onnxruntime": ["runtime/", "encoders/transformer.py"],
     "tokenizers": ["tokens.py", "runtime/scorer.py", "encoders/sentence.py"],
-    "sklearn": ["channels/", "early_exit/", "model/", "evaluation/", "thresholds/"],
+    "sklearn": ["channels/", "early_exit.py", "model/", "evaluation/", "thresholds/"],
     "scipy": [
         "channels/",
-        "early_exit/",
+        "early_exit.py",
         "encoders/",
         "diagnostics/",
         "model/",
