@@ -11,7 +11,7 @@ import numpy as np
 
 from difficulty.bundle import Chosen, Policy
 from difficulty.bundle.policy import CutOffs, Early
-from difficulty.early_exit.cut_offs import (
+from difficulty.early_exit import (
     CONFIDENCE,
     KINDS,
     BothScores,
@@ -29,8 +29,8 @@ from difficulty.runtime.router import Router
 from difficulty.runtime.rule import TaskRules
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.judging import Served, hash_of_texts
-from difficulty.thresholds.objective import parse_objective
 from difficulty.thresholds.point import EXPECTED, choose, choose_per_task
+from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.traffic.table import Traffic
 
 
