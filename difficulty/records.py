@@ -53,6 +53,10 @@ class Sample:
     frontier_tokens: int | None = None
     route: Route | None = None
     propensity: float | None = None
+    measured_by: str | None = None
+    """What the outcomes were measured by: ``exact``, ``tests``, ``judge:NAME``, ``votes``,
+    ``validators:NAMES``; a word of the user's own is kept.
+    """
     weight: float = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Columns this package does not know, kept as they came."""
@@ -95,7 +99,8 @@ class Sample:
             )
         if self.route is not None and self.route not in get_args(Route):
             raise InvalidValueError("route", self.route, rule="be 'cheap', 'frontier' or null")
-        if not self.has_outcome:
+        # A logged request without one still says how often its route was taken and looked at.
+        if not self.has_outcome and self.route is None:
             rule = f"name at least one of {', '.join(OUTCOMES)}"
             raise InvalidValueError("outcomes", None, rule=rule)
 

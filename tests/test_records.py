@@ -86,6 +86,11 @@ def test_sample_without_outcome_is_refused():
         sample(cheap_quality=None)
 
 
+def test_logged_request_needs_no_outcome():
+    """How often a route was looked at is known only where those that nobody looked at count."""
+    assert not sample(cheap_quality=None, route="frontier", propensity=0.5).has_outcome
+
+
 def test_sample_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         sample().weight = 2.0

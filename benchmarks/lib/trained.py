@@ -83,13 +83,15 @@ class Training:
         self, traffic: Traffic, *, seed: int, row_weight: float = 1.0, group_weight: float = 1.0
     ) -> TrainedRun:
         """Train on traffic; the seed splits it and deals the folds, the weights are those of
-        suspicious labels.
+        suspicious labels. Single ones are listed whatever the weight.
 
         Raises
         ------
         TooFewSamplesError, TrafficError
             If training refuses the traffic.
         """
+        # Just below 1 they are looked for, and weigh the same.
+        row_weight = min(row_weight, float(np.nextafter(1.0, 0.0)))
         weights = {"row_weight": row_weight, "group_weight": group_weight}
         labels = replace(self.recipe.labels, **weights)
         recipe = replace(self.recipe, seed=seed, labels=labels)

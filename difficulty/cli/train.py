@@ -161,9 +161,10 @@ def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> Non
             say(advice.sentence)
     suspicious = record.labels.suspicious if record.labels else None
     if suspicious and any(suspicious.as_dict().values()):
+        alone = f", {suspicious.row:,} by themselves" if suspicious.row else ""
         say(
             f"suspicious labels: {suspicious.task:,} samples by their task, {suspicious.region:,}"
-            f" by region, {suspicious.row:,} by themselves: suspicious.jsonl"
+            f" by region{alone}: suspicious.jsonl"
         )
     say(f"wrote {run.folder}")
 

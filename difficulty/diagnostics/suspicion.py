@@ -223,8 +223,8 @@ def unlikely_labels(p_fails: FloatArray, quality: FloatArray) -> tuple[IntArray,
     -------
     rows : ndarray of int
         Found by confident learning, and less than one in five likely. Requests differ in more than
-        a text tells, so most of them are surprises, not mistakes: a list to look through, not one
-        to delete.
+        a text tells, so most of them are surprises, not mistakes: how many are wrong cannot be
+        told from the predictions, which have learned the wrong labels too (measured: none to 61 %).
     label_quality : ndarray of shape (n,)
         Probability of each label; NaN where it is unknown or between good and failed.
     """

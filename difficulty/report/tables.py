@@ -267,7 +267,7 @@ def _suspicions(suspects: Suspects | None) -> Iterator[Block | str]:
         return
     looked = f"Training looked at {suspects.checked:,} samples"
     if not suspects.by_task:
-        yield f"{looked} and found no suspicious label."
+        yield f"{looked} and found no task or region with suspicious labels."
         return
     yield (
         f"{looked}. A suspicion is not a proof, and most labels that are suspicious by themselves"

@@ -206,7 +206,13 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     traffic, tokens = material.traffic, material.tokens
     splits, target = material.splits, material.target
     # By scores of heads that did not see the sample: others have learned its label.
-    report = check_labels(unseen_scores(model, tokens, splits), traffic, splits, target=target)
+    report = check_labels(
+        unseen_scores(model, tokens, splits),
+        traffic,
+        splits,
+        target=target,
+        single=recipe.labels.row_weight < 1.0,
+    )
     names = [*material.fit_ids, *[""] * material.n_unlabelled]
     if weighted := down_weighted(fit, names, report, recipe.labels):
         say("fitting with less weight on suspicious labels")

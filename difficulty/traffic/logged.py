@@ -2,21 +2,26 @@
 all requests.
 
 Every row carries the route that was taken and the probability with which the policy took it
-(``propensity``). Where the outcome of a model is known on route r, and r was taken with probability
-p, the row stands for 1 / p requests like it; so the weight of a row belongs to what is known on the
-route that was taken. Weights are applied only where they are needed:
+(``propensity``). What is known of a row is the cheap outcome, the frontier outcome or both; how
+often that is so on either route is counted. With p the probability of the cheap route, a row comes
+to be known in this way with probability ``p * (rate on the cheap route) + (1 - p) * (rate on the
+frontier route)``, and stands for 1 / that many requests like it. So without shadow calls a row
+weighs 1 / propensity; rows on which both models were looked at whatever the route was weigh the
+same; and one weight a row is right for either model and for the difference.
 
-- An outcome is *selected* when it is seen less than half as often (``_SELECTED``) on rows of the
-  other route. Where neither model's is, both were looked at whatever the route was, and every
-  weight stays as it was.
 - A frontier outcome beside a cheap one on the cheap route is a fallback's where no row of the
   frontier route has both: it was seen because the cheap answer had failed. It is dropped, and so is
   the gain; the cheap outcome stays.
-- 1 / p is cut at ``largest_weight``, which bounds what one row can say at the price of some bias,
-  and scaled to a mean of 1 over the rows that carry one outcome: each route for itself, or all rows
-  where some know both.
-- Without a propensity the policy is unknown: no weight can undo its choice. That is refused unless
-  the caller accepts it.
+- Where the policy had no choice on some rows, the called model's outcomes cannot stand for the
+  others; where both were looked at on 200 rows or more (``_LEAST_COMPLETE``), only those count.
+- The weight is cut at ``largest_weight``, which bounds what one row can say at the price of some
+  bias, and scaled to a mean of 1 over the rows that carry one outcome: each route for itself, or
+  all rows where some know both.
+- How often a model fails where it was called and where it was looked at beside the other must agree
+  once both are weighted: otherwise the propensities are not those of the policy, or shadow calls
+  were not drawn by chance. That is refused unless the caller accepts it.
+- Without a propensity the policy is unknown: no weight can undo its choice. Outcomes that are seen
+  less often on the other route are refused unless the caller accepts it.
 
 References
 ----------
@@ -35,13 +40,18 @@ from numpy.typing import NDArray
 
 from difficulty.errors import TrafficError
 from difficulty.form import SavedForm
-from difficulty.metrics.arrays import FloatArray, effective_samples
+from difficulty.metrics.arrays import FloatArray, IntArray, effective_samples
 from difficulty.recipe import LabelSettings
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
 BoolArray = NDArray[np.bool_]
-_SELECTED = 0.5
+# Rates of being seen that differ by less bias a mean by under 0.05 times the routes' difference.
+_AGREEING = 0.95
+_LEAST_COMPLETE = 200
+# Standard errors: a fair log is refused once in 10,000 times.
+_DISAGREEING = 4.0
+_LEAST_COMPARED = 50  # effective outcomes on either side
 _CERTAIN = 1.0 - 1e-9  # a propensity of 1 that was computed as a product
 
 
@@ -59,6 +69,11 @@ class LoggedReport(SavedForm):
     """Of those, rows whose route was certain: what the other model does on such requests cannot be
     known.
     """
+    audited: int = 0
+    """Rows with both outcomes that alone count, because some routes were certain; 0 where all do.
+    """
+    disagreeing: tuple[str, ...] = ()
+    """Models that fail more or less often where they were called, after weighting."""
     fallbacks: int = 0
     """Frontier outcomes dropped because they were seen only after the cheap answer had failed."""
     unknown_policy: int = 0
@@ -84,7 +99,12 @@ class LoggedReport(SavedForm):
                 f" propensity ({self.weighted:,} rows, {self.clipped:,} of them clipped; outcomes:"
                 f" {worth} equally weighted ones)."
             )
-        if self.certain:
+        if self.audited:
+            yield (
+                f"On {self.certain:,} rows the route was certain. Only the {self.audited:,} rows"
+                " count on which both models were looked at."
+            )
+        elif self.certain:
             yield (
                 f"On {self.certain:,} rows the route was certain: what the other model does on such"
                 " requests was never seen, and scores there are extrapolated."
@@ -93,6 +113,12 @@ class LoggedReport(SavedForm):
             yield (
                 f"{self.fallbacks:,} frontier outcomes are left out: they were seen only because"
                 " the cheap answer had failed."
+            )
+        if self.disagreeing:
+            yield (
+                f"SELECTION BIAS ACCEPTED: outcomes of the {' and the '.join(self.disagreeing)}"
+                " model differ between requests that it was called on and shadow calls, after"
+                " weighting."
             )
         if self.unknown_policy:
             yield (
@@ -122,12 +148,13 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
     Raises
     ------
     TrafficError
-        If outcomes were selected by a policy whose probabilities are not known.
+        If outcomes were selected by a policy whose probabilities are not known, or are not those
+        of the log.
     """
     log = _Log.of(traffic)
     has_propensity = ~np.isnan(log.propensity)
     known_policy, unknown_policy = log.routed & has_propensity, log.routed & ~has_propensity
-    weighted = known_policy & log.selected(known_policy)
+    weighted = known_policy & bool((log.any_known & ~log.complete)[known_policy].any())
     unknown = log.called_known & unknown_policy & log.selected(unknown_policy)
     if unknown.any() and not settings.accept_selection_bias:
         raise TrafficError(_refusal(int(unknown.sum())))
@@ -135,17 +162,28 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
         return traffic, None
     fallbacks = log.fallbacks(weighted | unknown)
     if fallbacks.any():
-        traffic = traffic.without_frontier_outcome(fallbacks)
-    # 1 for rows that no policy selected, so that their weights stay.
-    inverse = np.divide(1.0, log.propensity, out=np.ones(len(traffic)), where=weighted)
+        traffic = traffic.without_outcomes(fallbacks, ("frontier_quality",))
+        log = _Log.of(traffic)
+    certain = weighted & (log.propensity >= _CERTAIN)
+    disagreeing = _disagreeing(log, weighted & ~certain, traffic)
+    if disagreeing and not settings.accept_selection_bias:
+        raise TrafficError(_disagreement(disagreeing))
+    audited = weighted & log.complete
+    only_audited = bool(certain.any()) and _is_audit(audited, log)
+    if only_audited:
+        traffic = traffic.without_outcomes(weighted & ~audited)
+        log = _Log.of(traffic)
+    inverse, share = log.inverse(weighted)
     # Cut before scaling: the mean of 1 is that of the weights that are used.
-    factor = _scaled(np.minimum(inverse, settings.largest_weight), weighted, traffic, log)
-    traffic = traffic.weighed(factor)
+    cut = share * np.minimum(inverse, settings.largest_weight)
+    traffic = traffic.weighed(_scaled(cut, weighted, traffic, log))
     rows_of, weight = _seen(traffic.outcomes), traffic.outcomes.weight
     return traffic, LoggedReport(
         weighted=int(weighted.sum()),
         clipped=int((inverse > settings.largest_weight).sum()),
-        certain=int((weighted & (log.propensity >= _CERTAIN)).sum()),
+        certain=int(certain.sum()),
+        audited=int(audited.sum()) if only_audited else 0,
+        disagreeing=tuple(disagreeing),
         fallbacks=int(fallbacks.sum()),
         unknown_policy=int(unknown.sum()),
         known={name: int(rows.sum()) for name, rows in rows_of.items()},
@@ -189,20 +227,48 @@ class _Log:
         return (self.cheap_known & self.frontier_known) | self.voted
 
     @property
+    def any_known(self) -> BoolArray:
+        """Rows of which anything is known."""
+        return self.cheap_known | self.frontier_known | self.voted
+
+    @property
     def called_known(self) -> BoolArray:
         """Rows of which the outcome of the model that was called is known, and the other is not."""
         called = (self.cheap & self.cheap_known) | (self.frontier & self.frontier_known)
         return called & ~self.complete
 
     def selected(self, rows: BoolArray) -> bool:
-        """Return whether, on these rows, either model's outcome is seen mainly where it was
-        called.
+        """Return whether, on these rows, either model's outcome is seen more often where it was
+        called, beyond noise.
         """
         sides = ((self.cheap, self.cheap_known), (self.frontier, self.frontier_known))
-        return any(
-            _share(seen, rows & ~called) < _SELECTED * _share(seen, rows & called)
-            for called, seen in sides
-        )
+        for called, seen in sides:
+            rate, beside = _share(seen, rows & called), _share(seen, rows & ~called)
+            n_beside = max(int((rows & ~called).sum()), 1)
+            noise = 2.0 * np.sqrt(beside * (1.0 - beside) / n_beside)
+            if beside + noise < _AGREEING * rate:
+                return True
+        return False
+
+    def inverse(self, rows: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Return 1 / the probability that a row comes to be known as it is, where its route is the
+        one on which that is most frequent 1 / propensity, and a factor that is the same for all
+        rows known in one way.
+
+        Other rows have 1 and 1.
+        """
+        p_cheap = np.where(self.cheap, self.propensity, 1.0 - self.propensity)
+        inverse, share = np.ones(len(p_cheap)), np.ones(len(p_cheap))
+        only = self.any_known & ~self.complete
+        for known in (self.complete, only & self.cheap_known, only & self.frontier_known):
+            by_route = [_share(known, rows & route) for route in (self.cheap, self.frontier)]
+            highest = max(by_route)
+            picked = rows & known
+            chance = p_cheap * by_route[0] + (1.0 - p_cheap) * by_route[1]
+            inverse[picked] = highest / chance[picked]
+            # The rarer a way of being known, the less it says of the mean.
+            share[picked] = _share(known, rows) / highest if picked.any() else 1.0
+        return inverse, share
 
     def fallbacks(self, rows: BoolArray) -> BoolArray:
         """Return the rows of the cheap route whose frontier outcome was seen because the cheap one
@@ -212,6 +278,56 @@ class _Log:
         # another reason than a failed answer.
         both = self.cheap_known & self.frontier_known & rows
         return both & self.cheap if not (both & self.frontier).any() else np.zeros_like(both)
+
+
+def _is_audit(audited: BoolArray, log: _Log) -> bool:
+    """Return whether enough rows, of either route, know both outcomes."""
+    by_route = [(audited & route).any() for route in (log.cheap, log.frontier)]
+    return all(by_route) and int(audited.sum()) >= _LEAST_COMPLETE
+
+
+def _disagreeing(log: _Log, rows: BoolArray, traffic: Traffic) -> list[str]:
+    """Return the models whose weighted failure rate is another where they were called than where
+    they were looked at beside the other.
+    """
+    outcomes = traffic.outcomes
+    _, groups = np.unique(traffic.split_groups, return_inverse=True)
+    sides = {
+        "cheap": (log.cheap, outcomes.cheap_quality),
+        "frontier": (log.frontier, outcomes.frontier_quality),
+    }
+    names = []
+    for name, (called, quality) in sides.items():
+        seen = rows & ~np.isnan(quality)
+        parts = [
+            _mean_by_group(
+                quality[part], outcomes.weight[part] / log.propensity[part], groups[part]
+            )
+            for part in (seen & called, seen & ~called)
+        ]
+        (mean, variance, worth), (other, other_variance, other_worth) = parts
+        if min(worth, other_worth) < _LEAST_COMPARED:
+            continue
+        # At least as much as independent rows of the common mean would scatter: a small part may
+        # hold no heavy row that failed, and know nothing of it.
+        pooled = np.average([mean, other], weights=[worth, other_worth])
+        least = pooled * (1.0 - pooled) * (1.0 / worth + 1.0 / other_worth)
+        if abs(mean - other) > _DISAGREEING * np.sqrt(max(variance + other_variance, least)):
+            names.append(name)
+    return names
+
+
+def _mean_by_group(
+    values: FloatArray, weight: FloatArray, groups: IntArray
+) -> tuple[float, float, float]:
+    """Return a weighted mean, its variance with rows of one group dependent, and what it is worth
+    in equally weighted rows.
+    """
+    if not len(values):
+        return np.nan, np.nan, 0.0
+    mean = float(np.average(values, weights=weight))
+    sums = np.bincount(groups, weights=weight * (values - mean))
+    return mean, float(np.sum(sums**2) / weight.sum() ** 2), effective_samples(weight)
 
 
 def _share(seen: BoolArray, rows: BoolArray) -> float:
@@ -249,4 +365,14 @@ def _refusal(n: int) -> str:
         " alone. They tell how requests do that an unknown policy chose to send there. Add"
         " propensity (1 where no other route was possible), add outcomes of both models, or accept"
         " it: --accept-selection-bias, or labels.accept_selection_bias in the recipe."
+    )
+
+
+def _disagreement(names: list[str]) -> str:
+    return (
+        f"outcomes of the {' and of the '.join(names)} model must agree, once weighted, between"
+        " requests that it was called on and those where it was only looked at: they differ by more"
+        f" than {_DISAGREEING:g} standard errors. Either the propensities are not those of the"
+        " policy, or shadow calls were not drawn by chance. Check both, or accept it:"
+        " --accept-selection-bias, or labels.accept_selection_bias in the recipe."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray
 
+VALIDATORS, VOTES = "validators", "votes"
 GAIN_OF_VOTE = {"cheap": -1.0, "tie": 0.0, "frontier": 1.0}
 
 
@@ -30,6 +32,9 @@ class Outcomes:
         propensity of the route.
     request_weight : ndarray of shape (n,), optional
         Weights of the requests, for what no outcome takes part in; the same when not given.
+    measured_by : ndarray of str or None, shape (n,), optional
+        What the outcomes of each request were measured by: ``exact``, ``tests``, ``judge:NAME``,
+        ``votes``, ``validators:NAMES``; ``None`` where nobody said.
     """
 
     cheap_quality: FloatArray
@@ -37,6 +42,7 @@ class Outcomes:
     preferred_gain: FloatArray
     weight: FloatArray
     request_weight: FloatArray | None = None
+    measured_by: NDArray[np.object_] | None = None
 
     def __post_init__(self) -> None:
         columns = (self.cheap_quality, self.frontier_quality, self.preferred_gain, self.weight)
@@ -55,6 +61,7 @@ class Outcomes:
             preferred_gain=self.preferred_gain[rows],
             weight=self.weight[rows],
             request_weight=None if self.request_weight is None else self.request_weight[rows],
+            measured_by=None if self.measured_by is None else self.measured_by[rows],
         )
 
     @property
@@ -76,7 +83,20 @@ class Outcomes:
             request_weight=np.concatenate([part.weight * part.per_request for part in parts])
             if logged
             else None,
+            measured_by=np.concatenate([part._measures for part in parts]),
         )
+
+    @property
+    def _measures(self) -> NDArray[np.object_]:
+        return np.full(len(self), None) if self.measured_by is None else self.measured_by
+
+    @property
+    def measures(self) -> dict[str | None, int]:
+        """What outcomes were measured by, with the number of requests, the most frequent first;
+        requests of which nothing is known are left out.
+        """
+        known = ~(np.isnan(self.cheap_quality) & np.isnan(self.frontier_quality))
+        return dict(Counter(self._measures[known].tolist()).most_common())
 
     @property
     def cheap_failure(self) -> FloatArray:

@@ -123,7 +123,7 @@ def _is_real(value: Any) -> bool:
 
 FIELDS = frozenset({field.name for field in record_fields(Sample)} - {"extra"})
 """Columns this package knows, beside ``prompt``."""
-_NAMES = ("task", "group", "cheap_model", "frontier_model")
+_NAMES = ("task", "group", "cheap_model", "frontier_model", "measured_by")
 
 
 class ParsedRow(NamedTuple):

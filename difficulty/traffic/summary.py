@@ -15,7 +15,7 @@ from difficulty.records import OUTCOMES, TOKEN_COUNTS, Sample
 from difficulty.text import TextView
 from difficulty.traffic.duplicates import Grouper, comparable_text, text_hash
 from difficulty.traffic.labels import SourceReport
-from difficulty.traffic.outcomes import GAIN_OF_VOTE
+from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS
 from difficulty.traffic.rows import ParsedRow, broken_rule
 
 # Of a recipe's defaults: what recipe will train is not known yet.
@@ -81,6 +81,8 @@ class Summary(Record):
     """
     model_pairs: dict[str, int]
     """Kept rows of each ``cheap / frontier`` pair, most frequent first."""
+    measured_by: dict[str, int] = field(default_factory=dict)
+    """What outcomes were measured by, with the rows that say so, most frequent first."""
     labels: tuple[dict[str, Any], ...] = ()
     """What each label source found, in the order in which they were applied."""
     warnings: tuple[str, ...] = ()
@@ -121,6 +123,7 @@ class Tally:
     filled: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     model_pairs: Counter[str] = field(default_factory=Counter)
+    measured_by: Counter[str] = field(default_factory=Counter)
     columns: dict[str, None] = field(default_factory=dict)
     cheap: _Qualities = field(default_factory=_Qualities)
     frontier: _Qualities = field(default_factory=_Qualities)
@@ -139,6 +142,8 @@ class Tally:
             name for name in (*OUTCOMES, *TOKEN_COUNTS) if getattr(sample, name) is not None
         )
         self.tasks[sample.task or ""] += 1
+        if sample.measured_by is not None and sample.has_outcome:
+            self.measured_by[sample.measured_by] += 1
         if sample.cheap_model or sample.frontier_model:
             self.model_pairs[f"{sample.cheap_model or '?'} / {sample.frontier_model or '?'}"] += 1
         self._keep_outcomes(sample)
@@ -210,6 +215,7 @@ class Tally:
             contaminated=self.contaminated,
             tasks=dict(self.tasks.most_common(_MOST_LISTED)),
             model_pairs=dict(self.model_pairs.most_common(_MOST_LISTED)),
+            measured_by=dict(self.measured_by.most_common(_MOST_LISTED)),
             labels=tuple({"source": report.source, **report.counts} for report in labels),
             warnings=(
                 *(warning for report in labels for warning in report.warnings),
@@ -235,6 +241,7 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
             " model: what is seen only where an unknown policy chose to look is biased, and"
             " training refuses it"
         )
+    yield from _checked(tally)
     # Five equal requests among twenty are no template.
     if (largest := max(grouper.sizes.values(), default=0)) > max(_LARGE_GROUP * tally.kept, 5):
         yield (
@@ -255,6 +262,19 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
                 f"the {name} model has quality {values.low:g} on every sample: one class, nothing"
                 " to learn from it"
             )
+
+
+def _checked(tally: Tally) -> Iterator[str]:
+    """Yield what verdicts of validators leave open."""
+    checked = {
+        name: n for name, n in tally.measured_by.items() if name.partition(":")[0] == VALIDATORS
+    }
+    if checked:
+        names = ", ".join(sorted(checked))
+        yield (
+            f"the outcomes of {sum(checked.values()):,} rows are verdicts of {names}: an answer"
+            " that passed has the right form, which does not say that it is right"
+        )
 
 
 class Contradictions:

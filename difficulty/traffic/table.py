@@ -23,13 +23,15 @@ from difficulty.errors import (
     TrafficNotFoundError,
 )
 from difficulty.metrics.arrays import FloatArray
+from difficulty.records import OUTCOMES
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.duplicates import comparable_text, text_hash
-from difficulty.traffic.outcomes import GAIN_OF_VOTE, Outcomes
+from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes
 
 try:
     import pyarrow
+    import pyarrow.compute
     import pyarrow.parquet
 except ImportError as error:  # pragma: no cover - the base install
     raise MissingExtraError(
@@ -64,12 +66,16 @@ SCHEMA = pa.schema(
         ("frontier_tokens", pa.int64()),
         ("route", pa.string()),
         ("propensity", pa.float64()),
+        ("measured_by", pa.string()),
         pa.field("weight", pa.float64(), nullable=False),
         ("extra", pa.large_string()),
         pa.field("split_group", pa.string(), nullable=False),
         pa.field("near_groups", pa.list_(pa.string()), nullable=False),
     ]
 )
+
+# Files without these are read as if nothing were known, and their content has the same hash.
+_ADDED_LATER = ("measured_by",)
 
 SPLITS = ("fit", "calibration", "test")
 ASIDE = "aside"
@@ -115,7 +121,7 @@ class Traffic:
             # The footer first: a file of another kind is refused without reading its rows.
             with pq.ParquetFile(path) as file:
                 _check_metadata(path, file.metadata.metadata or {}, file.metadata.num_rows)
-                table = file.read(columns=SCHEMA.names)
+                table = _with_later_columns(file.read(columns=SCHEMA.names))
         except (pa.ArrowException, OSError) as error:
             raise TrafficError(_not_ingested(path, "something else or damaged")) from error
         if table.schema.names != SCHEMA.names:
@@ -152,20 +158,28 @@ class Traffic:
             self._floats(name) for name in ("cheap_quality", "cheap_passed", "frontier_quality")
         )
         # A validator's verdict is a quality of 1 or 0 where nobody graded the answer.
-        cheap = np.where(np.isnan(cheap), passed, cheap)
+        only_checked = np.isnan(cheap) & ~np.isnan(passed)
+        cheap = np.where(only_checked, passed, cheap)
         preferred = np.array(
             [GAIN_OF_VOTE.get(vote, np.nan) for vote in self._list("preference")], dtype=np.float64
         )
         weight = self._floats("weight")
+        said = self._list("measured_by")
+        measured_by = np.array(said, dtype=np.object_)
         # With nothing but a vote, qualities are win rates: which of two is better says how good
         # neither is.
         only_voted = np.isnan(cheap) & np.isnan(frontier)
+        # Said of rows that leave it out as far as the columns tell it.
+        unsaid = np.array([measure is None for measure in said], dtype=bool)
+        measured_by[unsaid & only_voted & ~np.isnan(preferred)] = VOTES
+        measured_by[unsaid & only_checked] = VALIDATORS
         return Outcomes(
             cheap_quality=np.where(only_voted, (1.0 - preferred) / 2.0, cheap),
             frontier_quality=np.where(only_voted, (1.0 + preferred) / 2.0, frontier),
             preferred_gain=preferred,
             weight=weight if self._factor is None else weight * self._factor,
             request_weight=None if self._factor is None else weight,
+            measured_by=measured_by,
         )
 
     @cached_property
@@ -193,7 +207,8 @@ class Traffic:
         """
         # JSON of the values, not the bytes of Arrow, which differ with its version.
         digest = sha256(f"difficulty.traffic.{VERSION}\n".encode())
-        for batch in self._batches(SCHEMA.names):
+        later = [name for name in _ADDED_LATER if self._table.column(name).null_count == len(self)]
+        for batch in self._batches([name for name in SCHEMA.names if name not in later]):
             digest.update(
                 json.dumps(batch.to_pydict(), sort_keys=True, default=datetime.isoformat).encode()
             )
@@ -254,14 +269,15 @@ class Traffic:
         """
         return Traffic(self._table, factor=factor)
 
-    def without_frontier_outcome(self, rows: NDArray[np.bool_]) -> Traffic:
-        """Return the samples with the frontier outcome of some of them unknown, by a mask of shape
+    def without_outcomes(self, rows: NDArray[np.bool_], names: Sequence[str] = OUTCOMES) -> Traffic:
+        """Return the samples with some outcomes of some of them unknown, by a mask of shape
         (n,).
         """
-        quality = self._floats("frontier_quality")
-        column = pa.array(quality, mask=rows | np.isnan(quality), type=pa.float64())
-        place = self._table.schema.get_field_index("frontier_quality")
-        table = self._table.set_column(place, self._table.schema.field(place), column)
+        table, unknown = self._table, pa.array(rows)
+        for name in names:
+            place = table.schema.get_field_index(name)
+            column = pa.compute.if_else(unknown, None, table.column(name))
+            table = table.set_column(place, table.schema.field(place), column)
         return Traffic(table, factor=self._factor)
 
     def _list(self, name: str) -> list[Any]:
@@ -280,6 +296,15 @@ class Traffic:
         columns = self._table.select(list(names))
         for start in range(0, len(self), _BATCH_ROWS):
             yield columns.slice(start, _BATCH_ROWS)
+
+
+def _with_later_columns(table: pyarrow.Table) -> pyarrow.Table:
+    """Return a table of an earlier version with the columns that it lacks, all unknown."""
+    for name in _ADDED_LATER:
+        if name not in table.schema.names:
+            place, field = SCHEMA.get_field_index(name), SCHEMA.field(name)
+            table = table.add_column(place, field, pa.nulls(len(table), field.type))
+    return table
 
 
 def _check_metadata(path: Path, metadata: dict[bytes, bytes], n_rows: int) -> None:

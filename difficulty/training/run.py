@@ -49,8 +49,8 @@ from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.duplicates import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.logged import LoggedReport, weigh_logged
+from difficulty.traffic.near import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.table import Traffic
 from difficulty.training.reading import Reading
 
@@ -221,8 +221,10 @@ class Seen:
 
     texts: NDArray[np.uint64]
     groups: NDArray[np.uint64]
-    sketches: NDArray[np.uint8] = field(default_factory=lambda: NO_SKETCHES)
-    """Of the texts, see ``traffic.duplicates``; runs of earlier versions have none."""
+    sketches: NDArray[np.uint32] = field(default_factory=lambda: NO_SKETCHES)
+    """Of the texts, see ``traffic.near``; runs of earlier versions have none that can be
+    compared.
+    """
 
     @classmethod
     def of(cls, traffic: Traffic) -> Seen:
@@ -237,11 +239,13 @@ class Seen:
     def read(cls, path: Path) -> Seen:
         """Read what :meth:`write` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(arrays["texts"], arrays["groups"], arrays.get("sketches", NO_SKETCHES))
+            # "sketches", of earlier versions, were made in another way: copies are not known by
+            # them.
+            return cls(arrays["texts"], arrays["groups"], arrays.get("runs", NO_SKETCHES))
 
     def write(self, path: Path) -> None:
         """Write ``seen.npz``."""
-        np.savez_compressed(path, texts=self.texts, groups=self.groups, sketches=self.sketches)
+        np.savez_compressed(path, texts=self.texts, groups=self.groups, runs=self.sketches)
 
     def holds(self, traffic: Traffic, *, ingested_together: bool = False) -> NDArray[np.bool_]:
         """Return, for each sample, whether its text, its group or nearly its text was seen; shape

@@ -2,7 +2,7 @@
 signal when it is to be shipped.
 """
 
-import json
+import re
 
 from tests.journey import write_rows
 from tests.training.test_diagnosis import shuffled_rows
@@ -33,19 +33,21 @@ def test_pure_noise_is_told_after_training_and_refused_by_ship_with_exit_code_1(
     assert "The score carries no signal" in (tmp_path / "noise-1" / "card.md").read_text()
 
 
-def test_training_counts_suspicious_labels(run, journey):
-    said = run(
-        "train",
-        journey.traffic,
-        "-o",
-        "run",
-        "--recipe",
-        journey.recipe_file,
-        "--no-tracking",
-        code=0,
-    ).out
-    n = json.loads((journey.run / "run.json").read_text())["labels"]["suspicious"]["row"]
-    assert (
-        f"suspicious labels: 0 samples by their task, 0 by region, {n} by themselves:"
-        " suspicious.jsonl" in said
-    )
+def test_training_lists_no_label_by_itself_unless_it_is_to_count_less(run, journey, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(journey.recipe_file.read_text() + "\n[labels]\nrow_weight = 0.9\n")
+    said = [
+        run(
+            "train",
+            journey.traffic,
+            "-o",
+            f"run{number}",
+            "--recipe",
+            file,
+            "--no-tracking",
+            code=0,
+        )
+        for number, file in enumerate((journey.recipe_file, recipe))
+    ]
+    assert "suspicious labels" not in said[0].out
+    assert re.search(r"0 by region, [1-9]\d* by themselves: suspicious.jsonl", said[1].out)

@@ -210,7 +210,7 @@ def test_of_the_training_traffic_only_test_samples_count(journey, versions):
     )
     with pytest.raises(
         TooFewSamplesError,
-        match=r"comparing needs 200 samples that neither bundle was made from: got 151 of 800",
+        match=r"comparing needs 200 samples that neither bundle was made from: got 150 of 800",
     ):
         compare(one, other, traffic)
     found = compare(
@@ -220,7 +220,7 @@ def test_of_the_training_traffic_only_test_samples_count(journey, versions):
         settings=PromotionSettings(least_samples=100),
         resampling=Resampling(10),
     )
-    assert found.n == 151
+    assert found.n == 150
     assert "was trained on this traffic: only its test samples count" in found.notes[0]
 
 

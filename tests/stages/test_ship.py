@@ -134,6 +134,8 @@ def test_no_text_of_the_traffic_is_in_the_bundle(journey):
         for messages in traffic.messages()
         for message in messages
         for run in runs_of_five(message["content"])
+        # Five single letters stand in the bytes of a graph by chance.
+        if len(run) > len("a b c d e")
     } - own
     shipped = {
         run
@@ -154,7 +156,7 @@ def test_card_carries_counts_and_figures(journey):
     card, bundle = (journey.bundle / "card.md").read_text(), read_bundle(journey.bundle)
     assert card.startswith("# small-1\n")
     assert f"difficulty_score > {bundle.policy.threshold:.6g}" in card
-    assert "518 fit, 131 calibration, 151 test samples" in card
+    assert "521 fit, 127 calibration, 150 test samples" in card
     assert "| APGR | 0." in card
     assert bundle.policy.review_date.isoformat() in card
 

@@ -3,7 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from difficulty.records import Message, Sample
-from difficulty.traffic.duplicates import Grouper, NearIndex
+from difficulty.traffic.duplicates import Grouper
+from difficulty.traffic.near import NearIndex
 from difficulty.traffic.table import assign_splits
 
 LONG = (
@@ -85,9 +86,10 @@ def test_near_texts_are_found_in_scripts_without_spaces():
     assert a.split_group == b.split_group
 
 
-def test_a_text_of_two_words_is_near_to_none():
+def test_a_short_text_is_near_to_its_own_letters_alone():
     index = NearIndex()
-    assert index.add("hello world") == index.add("hello world") == []
+    texts = ["hello world", "hello, world!", "world hello", "hello world 2", "?!"]
+    assert [index.add(text) for text in texts] == [[], [0], [], [], []]
 
 
 def test_the_index_grows_past_its_first_block():

@@ -9,7 +9,7 @@ from difficulty.errors import TrafficError
 from difficulty.recipe import LabelSettings
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.logged import weigh_logged
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import SCHEMA, Traffic, pa
 from tests.logs import complete_rows, logged_rows
 
 ROUTES = ("cheap", "frontier")
@@ -198,3 +198,110 @@ def test_weighted_mean_is_the_truth_and_the_plain_one_is_not(tmp_path, model):
     assert abs(np.mean(plain) - truth) > 0.03
     assert np.mean(weighted) == pytest.approx(truth, abs=4 * noise)
     assert noise < 0.01
+
+
+def audited_log(seed, *, n=2_000, shadow=0.55, propensity=None, certain=False):
+    """Return logged traffic of a policy that sends hard requests away, nine times in ten or always,
+    and looks at both models on a random share; and the true (cheap failure rate, gain).
+    """
+    rng = np.random.default_rng(seed)
+    hard = rng.random(n)
+    cheap_quality = (rng.random(n) > 0.03 + 0.5 * hard).astype(float)
+    frontier_quality = (rng.random(n) > 0.05 + 0.1 * hard).astype(float)
+    p_cheap = np.where(hard + rng.normal(0.0, 0.2, n) < 0.5, 0.9, 0.1)
+    p_cheap = np.round(p_cheap) if certain else p_cheap
+    cheap, both = rng.random(n) < p_cheap, rng.random(n) < shadow
+    taken = np.where(cheap, p_cheap, 1.0 - p_cheap)
+    rows = {
+        "id": [str(row) for row in range(n)],
+        "messages": [[{"role": "user", "content": str(row)}] for row in range(n)],
+        "cheap_quality": pa.array(cheap_quality, mask=~(cheap | both)),
+        "frontier_quality": pa.array(frontier_quality, mask=cheap & ~both),
+        "route": np.where(cheap, "cheap", "frontier").tolist(),
+        "propensity": taken.tolist() if propensity is None else [propensity or None] * n,
+        "weight": [1.0] * n,
+        "split_group": [str(row) for row in range(n)],
+        "near_groups": [[]] * n,
+    }
+    empty = dict.fromkeys(set(SCHEMA.names) - set(rows), [None] * n)
+    table = pa.table({**rows, **empty}).select(SCHEMA.names).cast(SCHEMA)
+    truth = 1.0 - cheap_quality.mean(), (frontier_quality - cheap_quality).mean()
+    return Traffic(table), truth
+
+
+def weighted_errors(traffic, truth):
+    """Return by how much the weighted failure rate and gain miss the truth."""
+    outcomes = weigh_logged(traffic, LabelSettings())[0].outcomes
+    return [
+        np.average(values[seen], weights=outcomes.weight[seen]) - true
+        for values, true in zip((outcomes.cheap_failure, outcomes.gain), truth, strict=True)
+        for seen in [~np.isnan(values)]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shadow", "certain"), [(0.1, False), (0.55, False), (0.9, False), (0.3, True)]
+)
+def test_shadow_calls_leave_no_bias(shadow, certain):
+    """Failure rate and gain of 20 logs are the truth within three standard errors; at a shadow
+    share of 0.55 the failure rate as logged is 0.025 too low.
+    """
+    errors = np.array(
+        [weighted_errors(*audited_log(seed, shadow=shadow, certain=certain)) for seed in range(20)]
+    )
+    noise = errors.std(axis=0) / np.sqrt(len(errors))
+    assert (np.abs(errors.mean(axis=0)) < 3.0 * noise).all()
+
+
+def test_rows_on_which_both_were_looked_at_need_no_weight():
+    """By hand, shadow share one half, p 0.8 and 0.5: both known with probability one half whatever
+    the route was, one alone with half of the propensity.
+    """
+    rows = [("cheap", 0.8, both) for both in (True, False)] * 2
+    rows += [("frontier", 0.5, both) for both in (True, False)] * 2
+    table = audited_log(0, n=8)[0]._table
+    for name, values in {
+        "route": [route for route, _, _ in rows],
+        "propensity": [propensity for _, propensity, _ in rows],
+        "cheap_quality": [1.0 if both or route == "cheap" else None for route, _, both in rows],
+        "frontier_quality": [
+            1.0 if both or route == "frontier" else None for route, _, both in rows
+        ],
+    }.items():
+        place = table.schema.get_field_index(name)
+        field = table.schema.field(place)
+        table = table.set_column(place, field, pa.array(values, type=field.type))
+    weight = weigh_logged(Traffic(table), LabelSettings())[0].outcomes.weight
+    # Half of all rows know both (factor 1/2 : 1/2), a quarter each one alone (1/4 : 1/2).
+    raw = np.array([1, 0.5 / 0.8] * 2 + [1, 0.5 / 0.5] * 2)
+    assert weight == pytest.approx(raw / raw.mean())
+
+
+def test_certain_routes_leave_the_audited_rows_alone():
+    traffic, report = weigh_logged(audited_log(0, certain=True)[0], LabelSettings())
+    both = ~np.isnan(traffic.outcomes.gain)
+    assert report.audited == both.sum() > 1_000
+    assert (~np.isnan(traffic.outcomes.cheap_quality) == both).all()
+    assert any(f"Only the {both.sum():,} rows count" in note for note in report.notes)
+
+
+def test_propensities_that_are_not_those_of_the_log_are_refused():
+    """One half everywhere, where the policy sent hard requests away."""
+    traffic, _ = audited_log(1, propensity=0.5)
+    with pytest.raises(TrafficError, match=r"outcomes of the cheap .*differ by more than 4 stand"):
+        weigh_logged(traffic, LabelSettings())
+    _, report = weigh_logged(traffic, LabelSettings(accept_selection_bias=True))
+    assert "cheap" in report.disagreeing
+    assert any(note.startswith("SELECTION BIAS ACCEPTED: outcomes of the") for note in report.notes)
+
+
+def test_fair_logs_are_not_refused():
+    for seed in range(30):
+        weigh_logged(audited_log(seed, n=1_000, shadow=0.1)[0], LabelSettings())
+
+
+def test_rates_of_being_seen_that_differ_are_refused_without_propensity():
+    """A cheap outcome on every cheap route and on 55 % of the others is selected; on all is not."""
+    with pytest.raises(TrafficError, match="outcomes must be seen independently of the route"):
+        weigh_logged(audited_log(0, propensity=0.0)[0], LabelSettings())
+    assert weigh_logged(audited_log(0, shadow=1.0, propensity=0.0)[0], LabelSettings())[1] is None

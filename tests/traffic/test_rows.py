@@ -22,7 +22,7 @@ def test_a_row_becomes_a_sample_with_every_field():
         "frontier_model": "f", "cheap_quality": "0.5", "frontier_quality": 1,
         "cheap_passed": "false", "preference": "Tie",
         "prompt_tokens": "12", "cheap_tokens": 3.0, "frontier_tokens": None, "route": "cheap",
-        "propensity": 0.9, "weight": 2,
+        "propensity": 0.9, "measured_by": "exact", "weight": 2,
         "team": "billing",
     }  # fmt: skip
     sample = parse_row(row, default_id="x").sample

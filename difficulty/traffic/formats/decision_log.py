@@ -2,23 +2,25 @@
 of each route.
 
 An event teaches what the validators said. Of the route taken, and of a shadow call of the other
-model, a verdict becomes the outcome: of the cheap answer ``cheap_passed``, of the frontier answer
-``frontier_quality`` 1 or 0. A call that ended in an error says nothing of how well the model
+model, a verdict on the cheap answer becomes ``cheap_passed``, measured by ``validators:NAMES``. One
+on the frontier answer is kept as ``frontier_passed`` beside the outcomes: an answer of the right
+form is no quality. A call that ended in an error says nothing of how well the model
 answers, and neither does a fallback call say how the frontier model does on requests in general: it
 was made because the cheap answer had failed. Both are left out. Events must hold their messages
-(the log keeps texts only when it is told to) and at least one outcome; others go to the rejects.
+(the log keeps texts only when it is told to) and at least one verdict; others go to the rejects.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from difficulty.errors import LogError, TrafficError
 from difficulty.events import DecisionEvent
 from difficulty.routes import Route
+from difficulty.traffic.outcomes import VALIDATORS
 from difficulty.traffic.readers import RawRow, open_bytes, read_rows, readable_files
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -76,7 +78,7 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
             " validators in the policy."
         )
     prompt = [call.prompt_tokens for call in seen.values() if call.prompt_tokens is not None]
-    frontier_passed = passed.get("frontier")
+    judged = [check for call in seen.values() for check in call.checks if check.passed is not None]
     return {
         "id": event.id,
         "messages": list(event.messages),
@@ -85,7 +87,8 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
         "timestamp": event.time,
         **{f"{side}_model": call.model if call else None for side, call in calls.items()},
         "cheap_passed": passed.get("cheap"),
-        "frontier_quality": None if frontier_passed is None else float(frontier_passed),
+        "frontier_passed": passed.get("frontier"),
+        "measured_by": _measured_by(check.name for check in judged),
         # As the provider counted them; else as the router did.
         "prompt_tokens": prompt[0] if prompt else event.tokens,
         **{f"{side}_tokens": call.completion_tokens for side, call in seen.items()},
@@ -93,6 +96,11 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
         "propensity": event.propensity,
         "bundle_version": event.bundle_version,
     }
+
+
+def _measured_by(names: Iterable[str]) -> str:
+    """Return what a verdict was measured by."""
+    return f"{VALIDATORS}:{','.join(sorted({*names}))}"
 
 
 def _first_line(file: Path) -> bytes:

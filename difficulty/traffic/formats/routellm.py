@@ -67,6 +67,7 @@ class RouteLLMFormat:
                     "frontier_model": models[1],
                     "cheap_quality": row.fields[models[0]],
                     "frontier_quality": row.fields[models[1]],
+                    "measured_by": "exact",
                     "contaminated": row.fields["prompt"] in contaminated,
                 }
             )

@@ -20,6 +20,7 @@ from difficulty.traffic.labels.rowwise import (
     Fields,
     LabelledRequest,
     join,
+    measured,
     refuse_beside,
     says_something,
     without,
@@ -217,9 +218,13 @@ def _with_quality(request: LabelledRequest, pair: FloatArray) -> RawRow:
         if not np.isnan(value)
     }
     # Not a weight: who gets a second opinion is seldom left to chance.
-    judged = {"n_judges": len({labels["judge"] for labels in request.labels})} if qualities else {}
     columns = without(request.row.fields or {}, *_RAW)
-    return request.row._replace(fields=columns | qualities | judged)
+    if not qualities:
+        return request.row._replace(fields=columns)
+    names = sorted({labels["judge"] for labels in request.labels})
+    judged = columns | qualities | {"n_judges": len(names)}
+    by = f"judge:{','.join(names)}" if any(names) else "judge"
+    return request.row._replace(fields=measured(judged, by))
 
 
 def _report(

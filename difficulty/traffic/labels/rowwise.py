@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from difficulty.errors import InvalidValueError
 from difficulty.traffic.labels import SourceReport
+from difficulty.traffic.outcomes import VALIDATORS, VOTES
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.rows import choice, number, quality, text
 
@@ -30,6 +31,12 @@ def without(fields: Fields, *names: str) -> dict[str, Any]:
     it.
     """
     return {name: value for name, value in fields.items() if name not in names}
+
+
+def measured(fields: Fields, by: str) -> dict[str, Any]:
+    """Return the columns with what the outcomes were measured by, unless the row says it itself."""
+    said = fields.get("measured_by")
+    return {**fields, "measured_by": said if says_something(said) else by}
 
 
 def refuse_beside(fields: Fields, raw: str, outcome: str) -> None:
@@ -182,7 +189,8 @@ class Preferences(_RowByRow):
         vote = _vote(str(winner).strip(), fields, pair)
         self._counts[vote] += 1
         named = {f"{side}_model": name for side, name in pair.items() if name}
-        return without(fields, "winner", "model_a", "model_b") | named | {"preference": vote}
+        voted = without(fields, "winner", "model_a", "model_b") | named | {"preference": vote}
+        return measured(voted, VOTES)
 
 
 def _vote(winner: str, fields: Fields, pair: Mapping[str, str | None]) -> str:
@@ -273,9 +281,10 @@ class Validation(_RowByRow):
     """Read ``validation``, the verdict on the answer of the model in ``route``; without a route, on
     the cheap model's.
 
-    A verdict on the cheap answer becomes ``cheap_passed``; one on the frontier answer
-    ``frontier_quality``, 1 or 0. Of a request whose cheap answer failed and that then went to the
-    frontier model, write the route that was chosen first: cheap.
+    A verdict on the cheap answer becomes ``cheap_passed``; one on the frontier answer is kept as
+    ``frontier_passed`` beside the outcomes, since a check that passed is no quality. Of a request
+    whose cheap answer failed and that then went to the frontier model, write the route that was
+    chosen first: cheap.
     """
 
     _name, _nothing = "validation", "no row has a column validation with a verdict"
@@ -286,12 +295,12 @@ class Validation(_RowByRow):
             return without(fields, "validation")
         passed = _passed(verdict)
         if choice(fields.get("route")) == "frontier":
-            side, outcome, value = "frontier", "frontier_quality", float(passed)
+            side, outcome = "frontier", "frontier_passed"
         else:
-            side, outcome, value = "cheap", "cheap_passed", passed
+            side, outcome = "cheap", "cheap_passed"
         refuse_beside(fields, "validation", outcome)
         self._counts[f"{side} {'passed' if passed else 'failed'}"] += 1
-        return without(fields, "validation") | {outcome: value}
+        return measured(without(fields, "validation") | {outcome: passed}, VALIDATORS)
 
 
 def _passed(verdict: Any) -> bool:

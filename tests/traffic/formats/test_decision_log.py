@@ -1,12 +1,16 @@
 """Decision logs as labelled traffic."""
 
+import numpy as np
 import pytest
 
+from difficulty.events import Check
 from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.log_files import JsonLinesSink
+from difficulty.recipe import LabelSettings
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.formats import find_format
 from difficulty.traffic.formats.decision_log import LogFormat
+from difficulty.traffic.logged import weigh_logged
 from difficulty.traffic.table import Traffic
 from tests.events import answer, event_of
 
@@ -64,15 +68,72 @@ def test_fallback_teaches_that_the_cheap_answer_failed_and_nothing_of_the_fronti
     }
 
 
-def test_shadow_call_teaches_the_other_outcome(tmp_path):
+def test_shadow_call_teaches_the_cheap_outcome(tmp_path):
+    """A check of the frontier answer is no quality of it, so it stands beside the outcomes."""
     calls = (answer("frontier", passed=False), answer(role="shadow"))
     row = row_of(tmp_path, route="frontier", calls=calls)
     assert outcomes(row) == {
         "route": "frontier",
         "propensity": 0.95,
         "cheap_passed": True,
-        "frontier_quality": 0.0,
+        "frontier_quality": None,
     }
+    assert row.fields["frontier_passed"] is False
+
+
+def test_what_looked_at_answers_is_named_and_travels_with_the_outcomes(tmp_path):
+    """Two validators passed nearly everything: into the summary's warning, the file, the
+    outcomes.
+    """
+    checks = tuple(Check(name=name, passed=True) for name in ("refusal", "non_empty"))
+    silent = Check(name="json", passed=None)
+    events = [
+        event_of(
+            number,
+            messages=({"role": "user", "content": f"Text {number}"},),
+            route=route,
+            calls=(answer(route, checks=(*checks, silent)),),
+        )
+        for number, route in enumerate(("cheap", "frontier", "cheap"))
+    ]
+    summary = ingest([write_log(tmp_path / "log", *events)], out := tmp_path / "traffic.parquet")
+    name = "validators:non_empty,refusal"
+    assert summary.measured_by == {name: 2}
+    assert any(f"2 rows are verdicts of {name}" in warning for warning in summary.warnings)
+    outcomes = Traffic.read(out).outcomes
+    assert outcomes.measures == {name: 2}
+    assert outcomes[outcomes.cheap_quality == 1.0].measures == {name: 2}
+    assert outcomes.joined(outcomes).measures == {name: 4}
+    # And through a second ingest.
+    ingest([out], again := tmp_path / "again.parquet")
+    assert Traffic.read(again).column("measured_by") == [name] * 3
+    assert Traffic.read(again).data_hash == Traffic.read(out).data_hash
+
+
+def test_frontier_route_is_kept_so_that_the_weights_know_how_often_it_was_looked_at(tmp_path):
+    """Of eight frontier requests a shadow call looked at two: those stand for 1 / (0.2 + 0.8 /
+    4).
+    """
+    events = [
+        event_of(
+            number,
+            messages=({"role": "user", "content": f"Text {number}"},),
+            route="frontier",
+            propensity=0.8,
+            calls=(answer("frontier"), *([answer(role="shadow")] if number < 2 else [])),
+        )
+        for number in range(8)
+    ]
+    events += [
+        event_of(number, messages=({"role": "user", "content": f"Text {number}"},), propensity=0.2)
+        for number in range(8, 10)
+    ]
+    ingest([write_log(tmp_path / "log", *events)], out := tmp_path / "traffic.parquet")
+    traffic, report = weigh_logged(Traffic.read(out), LabelSettings())
+    assert (len(traffic), report.known["cheap"]) == (10, 4)
+    # All four alike: each was seen with probability 0.2 x 1 + 0.8 x 1/4.
+    seen = ~np.isnan(traffic.outcomes.cheap_quality)
+    assert traffic.outcomes.weight[seen] == pytest.approx(np.full(4, traffic.outcomes.weight[0]))
 
 
 def test_call_that_ended_in_an_error_teaches_nothing(tmp_path):

@@ -34,7 +34,7 @@ def test_rows_have_the_columns_of_the_contract(root):
         "id": "mmlu-college_physics-00000", "prompt": "One\nA. nan", "task": "college_physics",
         "cheap_model": "small",
         "frontier_model": "big", "cheap_quality": "True", "frontier_quality": "False",
-        "contaminated": True,
+        "measured_by": "exact", "contaminated": True,
     }  # fmt: skip
     assert (second["id"], second["prompt"], second["contaminated"]) == (
         "mmlu-college_physics-00001",

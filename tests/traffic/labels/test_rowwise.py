@@ -18,10 +18,10 @@ def label(text, fields):
     [
         ({"validation": "passed"}, {"cheap_passed": True}),
         ({"validation": "Error", "route": "cheap"}, {"cheap_passed": False, "route": "cheap"}),
-        ({"validation": 1, "route": "Frontier"}, {"frontier_quality": 1.0, "route": "Frontier"}),
+        ({"validation": 1, "route": "Frontier"}, {"frontier_passed": True, "route": "Frontier"}),
         (
-            {"validation": False, "route": "frontier"},
-            {"frontier_quality": 0.0, "route": "frontier"},
+            {"validation": False, "route": "frontier", "measured_by": "tests"},
+            {"frontier_passed": False, "route": "frontier", "measured_by": "tests"},
         ),
         ({"validation": None, "cheap_quality": 1}, {"cheap_quality": 1}),
         ({"validation": "", "cheap_passed": False}, {"cheap_passed": False}),
@@ -29,7 +29,8 @@ def label(text, fields):
 )
 def test_validation_becomes_the_outcome_of_the_model_that_answered(fields, outcome):
     row, _ = label("validation", fields)
-    assert row.fields == {"prompt": "x", **outcome}
+    by = {"measured_by": "validators"} if fields["validation"] not in (None, "") else {}
+    assert row.fields == {"prompt": "x", **by, **outcome}
 
 
 def test_validation_counts_its_verdicts():
@@ -140,6 +141,7 @@ def test_winner_becomes_a_preference(winner, vote):
         "prompt": "x",
         "cheap_model": "small-8b",
         "frontier_model": "big",
+        "measured_by": "votes",
         "preference": vote,
     }
 

@@ -101,3 +101,24 @@ def test_sources_are_chained_in_the_order_given(tmp_path):
     outcomes = Traffic.read(tmp_path / "out.parquet").outcomes
     assert (outcomes.cheap_quality[0], outcomes.gain[0]) == (pytest.approx(7 / 9), 0.0)
     assert [found["source"] for found in summary.labels] == ["judge", "gap"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "fields", "measure"),
+    [
+        (["judge:scale=1,10"], {"judge": "b", "cheap_score": 8}, "judge:b"),
+        (["judge:scale=1,10"], {"cheap_score": 8}, "judge"),
+        (["preference"], {"winner": "cheap"}, "votes"),
+        (["validation"], {"validation": "ok"}, "validators"),
+        ([], {"preference": "tie"}, "votes"),
+        ([], {"cheap_passed": True}, "validators"),
+        ([], {"cheap_passed": True, "cheap_quality": 1.0}, None),
+        ([], {"cheap_quality": 1.0, "measured_by": "tests"}, "tests"),
+        (["judge:scale=1,10"], {"cheap_score": 8, "measured_by": "judge:ours"}, "judge:ours"),
+    ],
+)
+def test_what_outcomes_were_measured_by_travels_with_them(tmp_path, labels, fields, measure):
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps({"id": "a", "prompt": "Hi", **fields}) + "\n")
+    ingest([path], tmp_path / "out.parquet", labels=labels)
+    assert Traffic.read(tmp_path / "out.parquet").outcomes.measures == {measure: 1}

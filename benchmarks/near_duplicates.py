@@ -1,0 +1,185 @@
+"""Which copies the search of near-duplicates ties to their originals, and what it ties wrongly.
+
+    python -m benchmarks.near_duplicates --routellm RouteLLM -o
+    benchmarks/results/2026-11-28-near-duplicates
+
+Texts are the different ones of RouteLLM's MMLU. *Tied*: of up to 600 copies that come after 2,500
+texts, those that share a key with their original. *Tied wrongly*: of texts behind one header, or
+behind three worked examples, those that share a key which they do not share without it. *Families*:
+twenty texts with many copies, each with another word changed, after 3,000 texts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.lib.protocol import read_traffic, user_texts
+from benchmarks.lib.shares import Share
+from difficulty.records import Message, Sample
+from difficulty.traffic.duplicates import Grouper
+
+N_TEXTS, N_COPIES = 2_500, 600
+Rng = np.random.Generator
+_WORDS = (
+    "kindly please answer this carefully indeed thanks friend today maybe really quite nice morning"
+    " evening hello there task below".split()
+)
+_HEADER = " ".join(
+    [
+        "Read the question below with great care, think about every option before you choose, and"
+        " answer with the letter of the best option only. Do not explain the choice, do not repeat"
+        " the question, and add no other words. If you are not certain, choose the option that is"
+        " most likely. A wrong answer costs a point, a right one gains two."
+    ]
+    * 2
+)[:538]
+
+
+def _some_words(rng: Rng) -> str:
+    return " ".join(rng.choice(_WORDS, size=6, replace=False))
+
+
+def _word_changed(text: str, rng: Rng) -> str:
+    words = text.split(" ")
+    words[rng.integers(len(words))] = "zebra"
+    return " ".join(words)
+
+
+def _options_reordered(text: str, rng: Rng) -> str:
+    question, *options = re.split(r"\n(?=[A-D]\. )", text)
+    if len(options) != 4:
+        return text
+    last, *after = options[3].split("\nAnswer:")
+    said = [option[3:] for option in (*options[:3], last)]
+    moved = [f"{letter}. {said[n]}" for letter, n in zip("ABCD", rng.permutation(4), strict=True)]
+    return "\n".join([question, *moved]) + "\nAnswer:" * bool(after)
+
+
+def _numbers_changed(text: str, rng: Rng) -> str:
+    return re.sub(r"\d+", lambda n: str(int(n[0]) % 1000 + int(rng.integers(1, 50))), text)
+
+
+CHANGES: dict[str, Callable[[str, Rng], str]] = {
+    "case": lambda text, rng: text.upper(),
+    "punctuation left out": lambda text, rng: re.sub(r"[^\w\s]", "", text),
+    "spaces for punctuation": lambda text, rng: re.sub(r"[^\w\s]", " ", text),
+    "six words in front": lambda text, rng: f"{_some_words(rng)}: {text}",
+    "six words behind": lambda text, rng: f"{text} {_some_words(rng)}.",
+    "one word": _word_changed,
+    "order of the options": _options_reordered,
+    "numbers": _numbers_changed,
+}
+
+
+def keys_of(texts: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the keys of each text, in the order they come; its own first."""
+    grouper = Grouper()
+    placements = (
+        grouper.add(Sample(id="x", messages=(Message("user", text),), cheap_quality=1.0))
+        for text in texts
+    )
+    return [(placement.split_group, *placement.near_groups) for placement in placements]
+
+
+def count_tied(texts: Sequence[str], change: Callable[[str, Rng], str], *, seed: int = 0) -> Share:
+    """Plant copies and return how many are tied to their originals."""
+    rng = np.random.default_rng(seed)
+    base = [texts[row] for row in rng.permutation(len(texts))[:N_TEXTS]]
+    changed = [(row, change(text, rng)) for row, text in enumerate(base)]
+    copies = [(row, copy) for row, copy in changed if copy != base[row]][:N_COPIES]
+    keys = keys_of([*base, *(copy for _, copy in copies)])
+    tied = [
+        keys[row][0] in found for (row, _), found in zip(copies, keys[len(base) :], strict=True)
+    ]
+    return Share.of(sum(tied), len(tied))
+
+
+def count_false(texts: Sequence[str], before: str) -> Share:
+    """Return how many texts behind one beginning are tied that are not without it."""
+    first: dict[str, str] = {}
+    own, shared = keys_of(texts), keys_of([f"{before}\n\n{text}" for text in texts])
+    wrongly = [first.setdefault(a[0], b[0]) != b[0] for a, b in zip(shared, own, strict=True)]
+    return Share.of(sum(wrongly), len(wrongly))
+
+
+def count_family(texts: Sequence[str], size: int, *, seed: int = 0) -> Share:
+    """Return how many of the copies of twenty texts are tied to their originals."""
+    rng = np.random.default_rng(seed)
+    base = [texts[row] for row in rng.permutation(len(texts))[:3_000]]
+    copies = [(row, _word_changed(base[row], rng)) for row in range(20) for _ in range(size - 1)]
+    copies = [copies[place] for place in rng.permutation(len(copies))]
+    keys = keys_of([*base, *(copy for _, copy in copies)])
+    tied = [
+        keys[row][0] in found for (row, _), found in zip(copies, keys[len(base) :], strict=True)
+    ]
+    return Share.of(sum(tied), len(tied))
+
+
+def measure(texts: Sequence[str]) -> dict[str, dict[str, Share]]:
+    """Return every figure of the page."""
+    shuffled = [texts[row] for row in np.random.default_rng(1).permutation(len(texts))]
+    shots = "\n\n".join(f"{text} B" for text in texts[:: max(len(texts) // 3, 1)][:3])
+    begun = {f"one header, {len(_HEADER)} characters": _HEADER, "three worked examples": shots}
+    short = [text.split("\n")[0][:60] for text in shuffled]
+    short = list(dict.fromkeys(line for line in short if len(line) == 60))[:1_000]
+    wrongly = {
+        f"{n:,} questions behind {name}": count_false(shuffled[:n], before)
+        for name, before in begun.items()
+        for n in (1_000, 4_000)
+    }
+    wrongly["1,000 lines of 60 characters behind the header"] = count_false(short, _HEADER)
+    return {
+        "tied": {name: count_tied(texts, change) for name, change in CHANGES.items()},
+        "tied wrongly": wrongly,
+        "families": {f"{size} copies": count_family(texts, size) for size in (10, 17, 30, 100)},
+    }
+
+
+def main() -> None:
+    """Measure and write ``<out>.json`` and ``<out>.md``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--routellm", type=Path, required=True, help="checkout of RouteLLM")
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, help="path of the results without suffix"
+    )
+    arguments = parser.parse_args()
+    traffic = read_traffic(arguments.routellm / "routellm" / "evals" / "mmlu")
+    figures = measure(list(dict.fromkeys(user_texts(traffic))))
+    results = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": f"python -m benchmarks.near_duplicates --routellm RouteLLM -o {arguments.out}",
+        "figures": {
+            part: {name: str(share) for name, share in shares.items()}
+            for part, shares in figures.items()
+        },
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(
+        json.dumps(results, indent=1) + "\n", encoding="utf-8"
+    )
+    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """Return the page."""
+    lines = [
+        f"# Near-duplicates of MMLU, {results['date']}",
+        "",
+        "In brackets exact 95 % intervals.",
+    ]
+    for part, shares in results["figures"].items():
+        lines += ["", f"| {part} | share |", "| --- | --- |"]
+        lines += [f"| {name} | {share} |" for name, share in shares.items()]
+    return "\n".join([*lines, "", "Made by", "", f"    {results['command']}", ""])
+
+
+if __name__ == "__main__":
+    main()
