@@ -36,6 +36,7 @@ _PENALTY = 0.3
 """Of the ridge regression; from 0.03 to 1 the share of requests that leave early differs by less
 than its error.
 """
+# Scores are cut to this far from 0 and 1, whose logits are infinite.
 _EDGE = 1e-6
 _STORED_NAMES = ("blind", "informed")
 """Of the heads without and with a task, in early.npz since its first version."""
@@ -182,9 +183,7 @@ def _read(
     ids: Sequence[Sequence[int]],
     tasks: Tasks | None,
 ) -> tuple[Matrix, FloatArray]:
-    """Return the vectors that the student reads, with task columns where tasks are given, and what
-    the n-gram heads add to the logit.
-    """
+    """Return what the student reads, and what the n-gram heads add to the logit."""
     first = light_channel(model)
     vectors, own = _own(model, first, own_part(combination, 0), ids, None)
     beside = model.task_channel_of(first)
@@ -244,23 +243,14 @@ def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelPr
 
 
 def _task_weights(head: LinearHead, dim: int, model: DifficultyModel) -> NDArray[np.float64]:
-    """Return what each task adds to a head's logit: nothing where the head has no columns for
-    them.
-    """
+    """Return what each task adds to a head's logit: nothing without columns for them."""
     n_tasks = len(model.tasks.tasks) if model.tasks else 0
     return head.coefficients[dim:] if len(head.coefficients) > dim else np.zeros(n_tasks)
 
 
 def _sums(logits: Tensor, size: int, owns: list[list[OwnPart]]) -> Tensor:
-    """Return the logit of each branch's score, of shape (batch, n_branches).
-
-    Parameters
-    ----------
-    logits : Tensor
-        Of ``size`` heads a branch, the student's last.
-    owns : list of list of OwnPart
-        For each branch, what the outcomes' heads of the first, second, ... branch add.
-    """
+    """Return the logit of each branch's score, of shape (batch, n_branches)."""
+    # ``logits``: ``size`` heads a branch, the student last; ``owns``: by branch, what heads add.
     width = size * len(owns)
     # weights of the probabilities, then of the logits
     weights, bias = np.zeros((2 * width, len(owns))), np.zeros(len(owns))
@@ -358,6 +348,7 @@ def choose_cut_offs(
             f" {confidence:g} needs at least {least:,} requests of different groups to choose on:"
             f" got {len(tested):,}. Add traffic, or allow more with export.early_budget."
         )
+    # As many of the farthest changes as are allowed lie outside; the next one must stay inside.
     wrong = np.sort(distance[tested][changes[tested]])[::-1]
     width = float(wrong[allowed]) * _ROUNDING if len(wrong) > allowed else 0.0
     low, high = (float(expit(middle + side * width)) for side in (-1, 1))
@@ -420,12 +411,11 @@ def _one_of_each(groups: NDArray[np.str_]) -> NDArray[np.intp]:
 
 
 def _most_changes(n: int, budget: float, delta: float) -> int:
-    """Return the most changes among n that show a share below the budget; -1 where not even none
-    does.
-    """
+    """Return the most changes among n that show a share below the budget; else -1."""
     if n == 0:
         return -1
     likely = int(binom.ppf(delta, n, budget))
+    # From -1 on, whose chance is 0: one entry is always shown.
     counts = np.arange(-1, likely + 2)
     shown = binomial_p_value(counts, np.full(len(counts), n), budget) <= delta
     return int(counts[shown].max())

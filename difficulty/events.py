@@ -63,9 +63,7 @@ class Call(Record):
 
     @property
     def passed(self) -> bool | None:
-        """Whether the answer passed every validator; ``None`` where none looked, or none could
-        tell.
-        """
+        """Whether the answer passed every validator; ``None`` where none could tell."""
         # No answer is no pass, whatever the validators would have said.
         if self.error is not None:
             return False
@@ -151,6 +149,7 @@ class DecisionEvent:
         costs = [
             call.cost_usd
             for call in self.calls
+            # A call that failed and has no known cost is taken to be free.
             if call.role != "shadow" and (call.error is None or call.cost_usd is not None)
         ]
         if not costs or None in costs:
@@ -164,6 +163,7 @@ class DecisionEvent:
             {"format": EVENT_FORMAT}
             | values
             | {
+                # In UTC, so that lines of several machines stand in one order.
                 "time": self.time.astimezone(UTC).isoformat(timespec="milliseconds"),
                 "calls": [call.as_dict() for call in self.calls],
                 # As they came, not copied: they are the bulk of an event.

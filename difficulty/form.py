@@ -121,6 +121,7 @@ class Form(Record):
 
     def __post_init__(self) -> None:
         for name, read in _readers(type(self)).items():  # type: ignore[arg-type]  # a class, not an instance
+            # Frozen, so that only this may put the checked value in place of the given one.
             object.__setattr__(self, name, _within(name, read, getattr(self, name)))
 
     @classmethod
@@ -132,6 +133,7 @@ class Form(Record):
         FieldError
             If a field is missing, unknown, or of a value that is not allowed.
         """
+        # Records that were built in Python, and checked then, may stand among what a file holds.
         if isinstance(content, cls):
             return content
         if not isinstance(content, Mapping):
@@ -323,6 +325,7 @@ def _entries(read: _Reader) -> _Reader:
 
 def _typed(rule: str, *kinds: type) -> _Reader:
     def typed(value: Any) -> Any:
+        # To Python a truth value is a whole number; in a file it is a mistake.
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise _RuleError(rule, value)
         return value

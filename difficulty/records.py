@@ -83,6 +83,7 @@ class Sample:
             "be in (0, 1] or null: the probability of the route taken",
             lambda value: 0.0 < value <= 1.0,
         )
+        # A probability without its route says nothing of either model.
         if self.propensity is not None and self.route is None:
             raise InvalidValueError(
                 "propensity", self.propensity, rule="stand beside the route that was taken with it"
@@ -163,6 +164,7 @@ class OperatingPoint(Record):
     def __post_init__(self) -> None:
         for value in (self.threshold, *self.task_thresholds.values()):
             if not 0.0 <= value <= 1.0:
+                # Up to 100 a percentage was meant.
                 hint = f"Pass {value / 100:g}, not a percentage." if 1.0 < value <= 100.0 else ""
                 raise InvalidValueError(
                     "threshold", value, rule="be a probability in [0, 1]", hint=hint
@@ -190,5 +192,6 @@ def _check(value: Any, subject: str, rule: str, holds: Any) -> None:
     """Refuse ``value`` unless it is ``None`` or a number for which ``holds``."""
     if value is None:
         return
+    # To Python True is 1; as an outcome or a count it is a mistake.
     if isinstance(value, bool) or not isinstance(value, int | float) or not holds(value):
         raise InvalidValueError(subject, value, rule=rule)

@@ -104,6 +104,7 @@ class Tensor:
 
     def cut(self, start: int, end: int | None, axis: int = 1) -> Tensor:
         """Return the part from ``start`` to ``end`` of an axis; ``None`` is its end."""
+        # Slice of opset 17 has no other word for the end.
         last = np.iinfo(np.int64).max if end is None else end
         return self.graph("Slice", self, [start], [last], [axis])
 
@@ -225,6 +226,7 @@ class GraphBuilder:
         """Return the model without what no output needs, checked by onnx."""
         needed = {item.name for item in self._outputs}
         nodes: list[onnx.NodeProto] = []
+        # From the end: a node stands behind all that it reads.
         for node in reversed(self._nodes):
             if needed.intersection(node.output):
                 needed.update(node.input)
@@ -305,6 +307,7 @@ class RequestTensors:
             return
         is_text = rows < vocabulary
         self.ids = is_text.where(rows, 0)
+        # Tasks follow the vocabulary: the first has 1 here, and a token 0.
         self.task = (ids.take(0, axis=1) - (vocabulary - 1)).at_least(0)
         self.mask = is_text.cast(np.float32)
 

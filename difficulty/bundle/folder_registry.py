@@ -64,6 +64,7 @@ def locked(path: Path, *, wait_s: float = _WAIT_S) -> Iterator[None]:
         end = time.monotonic() + wait_s
         while True:
             try:
+                # Asked again and again: flock by itself waits without an end.
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
@@ -110,6 +111,7 @@ class Journal(Form):
         """Every version by its number."""
         versions: dict[int, Version] = {}
         for event in self.events:
+            # What is published again has its first entry's number, time and tags.
             if event.event == "published" and event.version not in versions:
                 versions[event.version] = Version(
                     name=self.name,
@@ -178,6 +180,7 @@ class FolderRegistry:
         """Return the version that an alias or a number names."""
         journal = self._read(name)
         versions, aliases = journal.versions, journal.aliases
+        # No version has the number 0.
         number = aliases.get(reference) or (int(reference) if reference.isdecimal() else 0)
         if number in versions:
             return versions[number]
@@ -275,6 +278,7 @@ def _parse(content: Any, path: Path) -> Journal:
 
 
 def _folder_name(bundle: str, digest: str) -> str:
+    # Two bundles may bear one name; the hash tells them apart.
     return f"{bundle.replace(os.sep, '_')}-{digest[:12]}"
 
 

@@ -32,6 +32,7 @@ REGISTRIES = {
 }
 """Scheme of a registry's address to its class; an address without a scheme is a folder's path."""
 
+# It stands in paths, in addresses and in MLflow's queries.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -116,6 +117,7 @@ def open_registry(address: str) -> Registry:
         If the address has a scheme that no registry knows.
     """
     parts = urlsplit(address)
+    # Without the driver, as in postgresql+psycopg2://...
     scheme, place = parts.scheme.partition("+")[0], address
     if len(scheme) <= 1:  # none, or the drive of a path
         scheme = "file"
@@ -137,6 +139,7 @@ def follow_alias(
         version = registry.find(name, alias)
         # The hash is part of the name: a registry made anew begins to count at 1 again.
         folder = Path(cache) / f"{name}-{version.number}-{version.digest[:12]}"
+        # What was fetched once is kept: its name holds the hash.
         return folder if folder.is_dir() else registry.fetch(version, folder)
 
     return locate

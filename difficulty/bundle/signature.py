@@ -82,9 +82,7 @@ def sign_bundle(path: Path, key: SigningKey, *, replace: bool = False) -> Signer
 
 
 def opened(key: SigningKey) -> SigningKey:
-    """Return a key that was tried and asks for no password again: to find out before long work that
-    it cannot be used.
-    """
+    """Return a key that was tried before long work, and asks for no password again."""
     password = ""
     if key.ask_password and _is_encrypted(_read_key(key.private_key)):
         password = key.ask_password()
@@ -112,6 +110,7 @@ def sign_folder(folder: Path, key: SigningKey) -> Signer:
                 f"signing cannot use certificate {str(key.certificate)!r}: {error}. Check the"
                 " files."
             ) from error
+        # Left to itself, model_signing passes over .git and its like.
         config.set_hashing_config(
             model_signing.hashing.Config().set_ignored_paths(
                 paths=[SIGNATURE], ignore_git_paths=False
@@ -158,6 +157,7 @@ def verify_signature(bundle: Bundle, trust: Trust) -> Signer:
                 f"bundle file {SIGNATURE} is not by {statement.signer}: {why}. Sign the bundle"
                 " again."
             ) from error
+    # model_signing has read the folder; what counts are the bytes in memory.
     _check_files(bundle, statement)
     return statement.signer
 

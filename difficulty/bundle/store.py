@@ -36,6 +36,7 @@ REQUIRED_FILES = (
 EARLY_GRAPH = "early.onnx"
 """The small graph of early exit, in bundles that have it."""
 SIGNATURE = "signature"
+# The manifest seals itself, and the signature is made over it afterwards.
 _UNHASHED = {"manifest.json", SIGNATURE}
 _Form = TypeVar("_Form", bound=Form)
 
@@ -165,7 +166,9 @@ def read_bundle(folder: Path) -> Bundle:
         )
     manifest_bytes = (folder / "manifest.json").read_bytes()
     manifest = _read_manifest(manifest_bytes)
+    # From the folder's own listing, so that a name like ../x is never opened (docs/bundle.md).
     _check_names({path.name for path in folder.iterdir()}, manifest)
+    # Once: the bytes that were hashed are those that are used.
     files = {name: _read_checked(folder / name, entry) for name, entry in manifest.files.items()}
     policy = _parse_json(Policy, files["policy.json"], "policy.json")
     # Policies can be written by hand: what they ask for has to be there.

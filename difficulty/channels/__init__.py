@@ -142,6 +142,7 @@ class Channel:
         try:
             return None if settings is None else cls.load(settings, encoder)
         except TypeError as error:
+            # Only the constructor knows which settings a kind of another package takes.
             raise RecipeError(
                 f"features.extra.{cls.name} is not what it takes: {error}."
             ) from error

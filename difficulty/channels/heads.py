@@ -144,9 +144,8 @@ def _hard_labels(
 
 
 def _occurring(vectors: Matrix) -> NDArray[np.intp]:
-    """Return the columns that are not all zero: the coefficients of the others stay 0, and leaving
-    them out is faster.
-    """
+    """Return the columns that are not all zero."""
+    # The coefficients of the others stay 0, and leaving them out is faster.
     return (
         np.arange(vectors.shape[1])
         if isinstance(vectors, np.ndarray)
@@ -162,9 +161,7 @@ def _fit_beside(
     weights: FloatArray,
     strength: float,
 ) -> tuple[FloatArray, float, float]:
-    """Return what is learned beside earlier logits: coefficients, the multiple of the earlier
-    logits, and the intercept.
-    """
+    """Return coefficients, the multiple of the earlier logits, and the intercept."""
     deviation = float(earlier.std())
     # all columns share one strength: scaling this one gives the multiple a strength of its own
     scale = np.sqrt(_START_STRENGTH / strength) / deviation if deviation > 1e-9 else 0.0
@@ -189,9 +186,7 @@ def _penalised_logistic(
     offset: FloatArray,
     strength: float,
 ) -> FloatArray:
-    """Return the coefficients and, last, the intercept of a logistic regression with an offset,
-    which scikit-learn's has not.
-    """
+    """Return coefficients and, last, the intercept; scikit-learn's takes no offset."""
 
     def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
         coefficients, intercept = parameters[:-1], parameters[-1]
@@ -213,5 +208,6 @@ def _scaling(vectors: Matrix) -> tuple[FloatArray, FloatArray]:
     dim = int(vectors.shape[1])
     if not isinstance(vectors, np.ndarray):
         return np.zeros(dim), np.ones(dim)
+    # A column without spread must not be divided by 0.
     deviation = vectors.std(axis=0)
     return vectors.mean(axis=0), np.where(deviation > 1e-9, deviation, 1.0)

@@ -48,6 +48,7 @@ class LengthChannel(Channel):
         score = np.clip(
             (np.log1p(np.asarray(prepared)) - state[0]) / state[1], -_FURTHEST, _FURTHEST
         )
+        # The square of a standard score has the mean 1, which is taken off.
         return np.hstack([score, score**2 - 1.0])
 
     def export_vectors(self, requests: RequestTensors, state: Any) -> Tensor:

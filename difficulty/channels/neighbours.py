@@ -99,5 +99,6 @@ def unit_centres(embeddings: FloatArray, *, most: int, seed: int) -> FloatArray:
     n_centres = max(1, min(most, len(rows) // _ROWS_A_CENTRE))
     means = KMeans(n_centres, n_init=1, max_iter=25, random_state=seed).fit(rows).cluster_centers_
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    # Embeddings that cancel out leave a centre at 0, which has no direction.
     centres: FloatArray = np.divide(means, lengths, out=np.zeros_like(means), where=lengths > 0)
     return centres

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+# Different primes, so that (a, b) and (b, a) hardly ever meet in a bucket.
 LEFT_MULTIPLIER = 1_000_003
 RIGHT_MULTIPLIER = 8_191
 """A bigram (a, b) falls into bucket ``(a * LEFT_MULTIPLIER + b * RIGHT_MULTIPLIER) % buckets``;
 both are part of the graph.
 """
+# Keeps a request without n-grams from dividing by 0.
 _TINY = 1e-12
 _MOST_TOKENS = 16_384
 """Longest request that a graph can count n-grams of."""
@@ -85,6 +87,7 @@ class NgramChannel(Channel):
         ends = np.cumsum([0, *map(len, columns)])
         flat = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
         counts = sp.csr_array((np.ones(len(flat)), flat, ends), shape=(len(columns), self.dim))
+        # A repeated column stands once for each n-gram; summed, it is the count.
         counts.sum_duplicates()
         return counts
 
@@ -153,16 +156,13 @@ class NgramChannel(Channel):
         return np.concatenate([row, self.vocabulary_size + hashed])
 
     def _rows(self, requests: RequestTensors) -> Tensor:
-        """Return the table's rows of the unigrams and of the bigrams, int64 of shape (batch, 2,
-        tokens).
-
-        A bigram stands at the place of its first token; one with padding or the task's id in it
-        has a row of nothing.
-        """
+        """Return the rows of unigrams and bigrams, int64 of shape (batch, 2, tokens)."""
         left, nothing = requests.rows, self.vocabulary_size + requests.n_blank - 1
         right = left.pad([0, 0, 0, 0, 0, 1], nothing).cut(1, None, axis=2)
         mixed = left * LEFT_MULTIPLIER + right * RIGHT_MULTIPLIER
+        # Buckets stand behind the rows of nothing.
         hashed = mixed % self.buckets + (nothing + 1)
+        # A bigram stands at its first token; with padding or the task's id in it, it is nothing.
         whole = left.at_least(right) < self.vocabulary_size
         return requests.graph.concat([left, whole.where(hashed, nothing)], axis=1)
 
@@ -193,9 +193,7 @@ def _factors() -> NDArray[np.float32]:
 
 
 def _adding(width: int, picked: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """Return the matrix that adds a column of the table, under one of the factors, over both
-    orders: (factor, column) for each result.
-    """
+    """Return what adds a (factor, column) of the table over both orders, for each result."""
     matrix = np.zeros((2, 2, width, len(picked)), dtype=np.float32)
     for place, (factor, column) in enumerate(picked):
         matrix[:, factor, column, place] = 1

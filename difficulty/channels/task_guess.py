@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
 
 _MOST_ROWS = 30_000
+# exp(-1e4) is 0 in float32 too.
 _NEVER = -1e4
 
 
@@ -70,9 +71,7 @@ class TaskGuessChannel(EncoderChannel):
     def prepare(
         self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None
     ) -> NDArray[np.float64]:
-        """Return embeddings and, as last column, the class of the task: -1 where it is not
-        known.
-        """
+        """Return embeddings and, last, the class of the task: -1 where it is not known."""
         classes = [
             -1 if task is None else self._class_of.get(task, len(self.tasks))
             for task in tasks or [None] * len(ids)
@@ -87,6 +86,7 @@ class TaskGuessChannel(EncoderChannel):
         """Return weights of shape (dim + 1, n_tasks + 1), the bias in the last row."""
         classes = prepared[:, -1].astype(np.int64)
         rows = np.flatnonzero(classes >= 0)
+        # Every so many, so that all parts of the traffic are among them.
         rows = rows[:: 1 + len(rows) // _MOST_ROWS]
         columns = fit_classes(prepared[rows, :-1], classes[rows], strength=self.guess_strength)
         weights = np.zeros((prepared.shape[1], len(self.tasks) + 1))

@@ -38,6 +38,7 @@ COMMANDS = {
 }
 """Each command and the module of this room that holds it, as a function of the command's name."""
 HELP = "Learned difficulty scores for routing LLM requests between a cheap and a frontier model."
+# 128 + SIGINT, as shells count.
 _INTERRUPTED = 130
 
 
@@ -48,6 +49,7 @@ def build_app() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
+        # Errors are told by main; what it does not know keeps Python's own traceback.
         pretty_exceptions_enable=False,
     )
     app.callback()(_common)
@@ -60,6 +62,7 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line."""
+    # Only here: the library owns a logger and sets no logging up.
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",

@@ -61,6 +61,7 @@ def evaluate(
     from difficulty.report.figures_table import evaluation_table
     from difficulty.stages.evaluate import evaluate_scorer
 
+    # Cost compares the models, so both prices have to be there.
     price_list = load_price_list(prices, both_models=True) if prices else None
     with steps() as show:
         show("reading")
@@ -164,6 +165,7 @@ def economics(
     )
     with steps() as show:
         show("weighing up")
+        # Without asking for both prices: what is missing is named in the answer.
         result = weigh_up(traffic, load_price_list(prices), question, bundle_path=bundle)
     if out_path is not None:
         out_path.mkdir(parents=True, exist_ok=True)

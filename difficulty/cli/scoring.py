@@ -59,6 +59,7 @@ def score(
     checked = read_bundle(bundle)
     scored = score_rows(Scorer.from_bundle(checked), requests, version=checked.label)
     if out_path is None:
+        # A lone text is asked for by a person, a file by a program.
         for row in scored:
             print_json(row) if json or text is None else _print_scores(row)
             if text is not None and "error" in row:

@@ -127,6 +127,7 @@ def litellm_config(
         frontier=Upstream(model=frontier, api_base=frontier_api_base, api_key=frontier_api_key),
         name=name,
         mode="hook" if hook else "auto_router",
+        # Absolute, as the proxy may be started in another folder.
         log=log.resolve() if log else None,
         log_texts=log_texts,
         follow=follow,

@@ -197,6 +197,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
         say(f"  {task}: threshold {threshold:.6g}")
     table = Table("", "expected (calibration)", "test", box=None, pad_edge=False)
     for name in EXPECTED:
+        # Unknown unless somebody has measured a catch rate.
         if name != "fallback_share" or point.fallback_share.value is not None:
             label = "cost, USD per 1,000" if name == "cost" else name.replace("_", " ")
             table.add_row(label, as_text(getattr(point, name)), as_text(test.get(name)))

@@ -85,6 +85,7 @@ def open_key(private_key: Path | None) -> SigningKey | None:
 
 
 def _ask_password() -> str:
+    # The environment first: a job has no terminal.
     if _PASSWORD in os.environ:
         return os.environ[_PASSWORD]
     if not sys.stdin.isatty():  # a job that waits for an answer would wait for good

@@ -58,6 +58,7 @@ def thresholds(
     from difficulty.stages.thresholds import rechoose
 
     price_list = load_prices(prices) if prices else None
+    # A key that cannot be used is refused before the work.
     key = open_key(sign_key)
     with steps() as show:
         show("choosing the threshold")
@@ -102,6 +103,7 @@ def _print_changes(result: Rechosen) -> None:
         before, after = (point.task_thresholds.get(task, point.threshold) for point in (old, new))
         thresholds[f"  {task}"] = (before, after)
     for name, (before, after) in thresholds.items():
+        # As Text: names of tasks may hold what rich takes for markup.
         table.add_row(Text(name), f"{before:.6g}", f"{after:.6g}", f"{after - before:+.6g}")
     for name, change in result.changes.items():
         points = (as_text(getattr(point, name)) for point in (old, new))

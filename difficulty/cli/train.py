@@ -178,6 +178,7 @@ def _build_tracker(uri: str, experiment: str) -> Tracker:
 
     # MLflow logs each table that it makes in a new store.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # A local store keeps artifacts in this folder, a server in a place of its own.
     artifacts = Path("mlruns") if uri.startswith("sqlite:") else None
     return MlflowTracker(uri, experiment=experiment, artifacts=artifacts)
 

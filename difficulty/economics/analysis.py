@@ -40,9 +40,11 @@ from difficulty.records import Estimate
 
 FORMAT = 1
 """Of ``economics.json``, the only one so far; raised when a name changes its meaning."""
+# Plans stand beside ``overall`` by their names, and one plan is named ``share`` too.
 _WRITTEN_AS = {"share": "asked_share"}
 Answer = Literal["build", "wait", "unsure"]
 _POINTS = 61
+# Requests a month to draw where neither the volume nor a break-even is known.
 _DEFAULT = 1e6
 _BEYOND = 2.0
 
@@ -117,11 +119,13 @@ def break_even_plot(options: Mapping[Shape, Option], volume: FloatArray) -> Brea
     The bands hold 95 % of the draws at each volume. Where the cost to keep it is unknown the curves
     are without it.
     """
+    # One measure for all: a curve after the team's cost beside one before it would mislead.
     net = all(not np.isnan(option.net.cost.fixed).any() for option in options.values())
     savings = {shape: option.net if net else option.saving for shape, option in options.items()}
     even = [float(saving.break_even()[0]) for saving in savings.values()]
     first = min((mark for mark in even if np.isfinite(mark)), default=0.0)
     top = max(first, float(volume[0])) if np.isfinite(volume[0]) else first
+    # Evenly spaced volumes: savings are straight lines between the steps of replicas.
     volumes = np.linspace(0.0, _BEYOND * (top or _DEFAULT), _POINTS)
     curves = {
         shape: _curve(np.stack([saving.at(at) for at in volumes]))
@@ -132,6 +136,7 @@ def break_even_plot(options: Mapping[Shape, Option], volume: FloatArray) -> Brea
 
 def _curve(values: FloatArray) -> SavingCurve:
     """Return value and band from values of shape (n_volumes, 1 + n_draws)."""
+    # As in metrics.bootstrap, so that bands and intervals of the same draws agree.
     low, high = np.quantile(values[:, 1:], [0.025, 0.975], axis=1, method="weibull")
     return SavingCurve(*map(known_or_none, (values[:, 0], low, high)))
 
@@ -273,9 +278,7 @@ def analyse(
 
 
 def _means(requests: Requests, prices: PriceList, answers: Answers, draws: GroupDraws) -> Means:
-    """Return means over all requests and, below the name of each plan, over those it keeps; all see
-    the same draws.
-    """
+    """Return means over all requests and, below each plan's name, over those it keeps."""
     catch_rate = answers.catch_rate or 0.0
     rows, ratios = np.arange(len(requests.scored)), request_ratios(requests)
     columns = plan_columns(requests, catch_rate=catch_rate, frontier=prices.frontier)
@@ -284,6 +287,7 @@ def _means(requests: Requests, prices: PriceList, answers: Answers, draws: Group
         ratios |= {f"{plan}.{name}": figure for name, figure in figures.items()}
     part = Ratios.of(rows, ratios)
     points, resampled = drawn(part, draws, requests.scored.outcomes.weight)
+    # The value first, then the draws: every array of the economics has the shape (1 + n_draws,).
     values = {name: np.append(points[name], resampled[name]) for name in ratios}
     if catch_rate == 0.0:  # nothing is caught, also of requests with unknown outcomes
         values |= {

@@ -45,6 +45,7 @@ def estimate(drawn: FloatArray, *, n: int, note: str = "") -> Estimate:
 
 
 def _unclipped(value: float) -> float:
+    # Interpolating between a clipped end and a draw gives less than _NEVER, yet no real number.
     return float(np.copysign(np.inf, value)) if abs(value) > _NEVER / 1e6 else value
 
 
@@ -284,5 +285,6 @@ def _scorer(prices: PriceList, basis: Basis) -> tuple[float, float, Basis]:
     if scorer is None:
         sentence = "scoring costs nothing, as [scorer] is not in the price list"
         return 0.0, 0.0, basis.with_(assumed={"scorer": sentence})
+    # 3.6e6 milliseconds in an hour.
     per_request = scorer.milliseconds_per_request / 3.6e6 * scorer.usd_per_core_hour
     return per_request, scorer.cores * HOURS_A_MONTH * scorer.usd_per_core_hour, basis

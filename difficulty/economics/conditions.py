@@ -21,6 +21,7 @@ from difficulty.metrics.arrays import FloatArray
 
 State = Literal["holds", "does not hold", "unknown"]
 Compliance = Literal["own-hardware", "own-cloud", "any"]
+# Rented GPUs are the team's own cloud; endpoints and aggregators are run by others.
 _ALLOWED: dict[Compliance, frozenset[Shape]] = {
     "own-hardware": frozenset({"own"}),
     "own-cloud": frozenset({"own", "cloud"}),
@@ -108,9 +109,7 @@ class Option:
     """After it."""
 
     def pays(self, volume: FloatArray) -> bool:
-        """Return whether it saves something at this volume; where that is unknown, whether it does
-        at any.
-        """
+        """Return whether it saves something at this volume; where unknown, at any."""
         break_even = float(self.net.break_even()[0])
         if np.isnan(volume[0]):
             return bool(np.isfinite(break_even))
@@ -270,6 +269,7 @@ def _hard_reasoning(facts: Premises) -> Condition:
         if facts.hard_share is None
         else f"; tasks that the policy always sends to the frontier model: {facts.hard_share:.0%}"
     )
+    # Hard tasks never stay cheap: where they leave too few, no outcome can change that.
     if facts.hard_share is not None and 1.0 - facts.hard_share < facts.share:
         return Condition(
             "hard_reasoning", "holds", f"{facts.share:.0%} of the requests are to be kept{hard}"
@@ -287,6 +287,7 @@ def _cold_starts(facts: Premises, answers: Answers) -> Condition:
     """No request may wait, and keeping machines warm costs what would be saved."""
     waiting = {
         shape: option.hosted.cold_start_seconds
+        # Those that are kept warm have no cold start to tell of.
         for shape, option in facts.relaxed.items()
         if option.hosted.cold_start_seconds > 0
     }
@@ -309,6 +310,7 @@ def _cold_starts(facts: Premises, answers: Answers) -> Condition:
         )
     strict, relaxed = (
         barred_shapes(facts.options, answers),
+        # Without the demand for speed: what is asked is whether waiting would let anything pay.
         barred_shapes(facts.relaxed, Answers(compliance=answers.compliance)),
     )
     # A reason only where nothing pays while warm, and something would if requests could wait.
@@ -330,6 +332,7 @@ def _compliance(facts: Premises, answers: Answers) -> Condition:
             "unknown",
             "say where requests may go: --compliance own-hardware, own-cloud or any",
         )
+    # Compliance alone: cold starts are a condition of their own.
     barred = barred_shapes(facts.options, Answers(compliance=answers.compliance))
     left = [shape for shape in facts.options if shape not in barred]
     text = (

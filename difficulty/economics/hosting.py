@@ -100,6 +100,7 @@ class Saving:
         gain = np.asarray(np.asarray(self.per_request) - self.cost.per_request, dtype=np.float64)
         fixed, step = np.asarray(self.cost.fixed, dtype=np.float64), self.cost.per_replica
         needed = np.asarray(self.cost.replicas_per_request, dtype=np.float64)
+        # Divisions by 0 are sorted out by ``unknown`` and ``never`` below.
         with np.errstate(divide="ignore", invalid="ignore"):
             earned = np.where(needed > 0, gain / needed, np.inf) - step
             last = (
@@ -210,9 +211,7 @@ def _aggregator(section: Aggregator, load: Load, *, keep_warm: bool) -> Hosted:
 def _by_the_hour(
     section: CloudGpu | Dedicated, load: Load, usd_per_hour: float, *, keep_warm: bool
 ) -> Hosted:
-    """Return machines that run in active hours as traffic asks, and else as many as are kept
-    warm.
-    """
+    """Return machines that run as traffic asks in active hours, else only those kept warm."""
     # Machines by the hour are let go when no requests come, but for those that stay warm.
     warm = max(section.min_replicas, int(keep_warm))
     idle_hours = HOURS_A_MONTH - load.active_hours
@@ -238,6 +237,7 @@ def _replicas(
         fixed=section.usd_per_month + warm_cost,
         per_replica=per_replica,
         replicas_per_request=busy * load.peak / section.max_utilisation,
+        # In active hours one replica runs in any case; ``min_replicas`` may be 0 for the idle ones.
         least=max(1, section.min_replicas),
     )
     return Hosted(cost, busy, warm_cost, cold_start)

@@ -15,6 +15,7 @@ from difficulty.economics.hosting import Load
 from difficulty.metrics.arrays import FloatArray, divide
 
 _MILLION = 1e6
+# Names as Basis knows them: a figure's note says which of these are assumed or missing.
 _MONTH = ("requests_per_month",)
 _PRICED = ("frontier_prices", "prompt_tokens", "frontier_tokens")
 _SERVED = ("prompt_tokens", "cheap_tokens")
@@ -140,6 +141,7 @@ def hosting_figures(option: Option, plan: Means, month: Month) -> dict[str, Figu
         ),
         "saving": Figure(option.saving.at(volume), n, saved),
         "net_saving": Figure(net, n, (*saved, "team")),
+        # Break-even is itself a volume, so it does not rest on that of the month.
         "break_even": Figure(option.net.break_even(), n, (*saved[1:], "team"), _NEVER),
         "payback_months": Figure(_payback(net, month), n, (*saved, "team"), "it never pays back"),
         "cold_start_seconds": Figure(
@@ -177,29 +179,25 @@ def _frontier(
 
 
 def _spend(plan: Means, month: Month) -> FloatArray:
-    """Return what kept requests cost on the frontier model, in USD a request of the whole
-    traffic.
-    """
+    """Return the kept requests' price on the frontier model, in USD a request of all."""
     reading, writing = _frontier(plan["kept_prompt_tokens"], plan["kept_frontier_tokens"], month)
     return reading + writing
 
 
 def _fallback(plan: Means, spend: FloatArray) -> FloatArray:
-    """Return USD a request for frontier calls after caught answers; the share of a spend of 0 is
-    undefined, and 0 too.
-    """
+    """Return USD a request of all for frontier calls after caught answers."""
+    # The caught share of a spend of 0 is undefined, and costs nothing.
     return np.where(spend == 0.0, 0.0, spend * plan["caught_spend_share"])
 
 
 def _loss(plan: Means) -> FloatArray:
     """Return by how much the mean quality over all requests falls."""
+    # Nothing kept loses nothing: the mean over no requests is undefined there.
     return np.where(plan["kept_share"] == 0.0, 0.0, plan["kept_share"] * plan["quality_lost"])
 
 
 def _saved(plan: Means, month: Month) -> FloatArray:
-    """Return USD a request of the whole traffic: what the frontier model costs less, after
-    fallbacks, the scorer and lost answers.
-    """
+    """Return USD a request of all: the frontier price less fallbacks, scorer, lost answers."""
     spend = _spend(plan, month)
     saved = spend - _fallback(plan, spend) - month.scorer_per_request
     price = month.team.usd_per_lost_answer if month.team else None

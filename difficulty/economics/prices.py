@@ -1,7 +1,7 @@
 """Price lists: dated TOML files that the user edits.
 
 Two sections are enough for the cost of requests: ``[cheap]`` and ``[frontier]``. Economics reads
-further ones, see :mod:`difficulty.economics.prices`.
+the others too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Shape = Literal["own", "cloud", "aggregator", "dedicated"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
+# 365 days of 24 hours in 12 months.
 HOURS_A_MONTH = 730.0
 
 Amount = Annotated[float, finite, at_least(0)]
@@ -150,9 +151,7 @@ class Team(Form):
 
 @dataclass(frozen=True, kw_only=True)
 class TrafficShape(Form):
-    """What is known of the traffic beside the traffic file; a count here stands in only where the
-    file has none at all.
-    """
+    """What is known beside the traffic file; a count stands in where that has none at all."""
 
     requests_per_month: Positive | tuple[Positive, Positive] | None = None
     """A number, or the ends of a range."""
@@ -233,6 +232,7 @@ def load_price_list(path: Path, *, both_models: bool = False) -> PriceList:
         If a price is missing or negative, the date is missing, or a key is unknown.
     """
     prices = PriceList.parse_from(path.name, read_toml(path, "price list"), advice=_ADVICE)
+    # Economics goes on with what is known; the cost of a request needs both models.
     for model in ("cheap", "frontier") if both_models else ():
         if getattr(prices, model) is None:
             raise FieldError("is missing", where=(model,), file=path.name, advice=_ADVICE)

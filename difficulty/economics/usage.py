@@ -58,6 +58,7 @@ def request_ratios(requests: Requests) -> dict[str, Ratio]:
         "cheap_tokens": ratio(tokens.cheap),
         "frontier_tokens": ratio(tokens.frontier),
         "gain_free_share": ratio(np.where(np.isnan(gain), np.nan, gain <= 0.0)),
+        # 1/2 and more passes, as in ``ScoredTraffic.needed``.
         "cheap_passing_share": ratio(np.where(np.isnan(cheap), np.nan, cheap >= 0.5)),
     }
 
@@ -102,6 +103,7 @@ def plan_columns(
     }
 
 
+# Volume and peak need every day of the week once.
 _LEAST_DAYS = 7.0
 _LEAST_REQUESTS = 240
 """For the peak: ten in each hour of the day."""
@@ -139,6 +141,7 @@ class Arrivals(NamedTuple):
             return cls(None, None, days)
         sizes = np.array(list(Counter(group for _, group in timed).values()), dtype=np.float64)
         # Groups as a Poisson process: the variance of their total is the sum of squared sizes.
+        # 1.96 standard deviations to either side hold 95 % of a normal distribution.
         spread = 1.96 * float(np.sqrt(np.sum(sizes**2)))
         months = days * 24.0 / HOURS_A_MONTH
         n = len(timed)
@@ -180,6 +183,7 @@ def draw_volume(volume: Volume | None, chance: FloatArray) -> FloatArray:
     if volume is None:
         return np.full(1 + len(chance), np.nan)
     low, high = volume
+    # Evenly, as a range says no more than its ends (docs/economics.md).
     return np.append((low + high) / 2.0, low + (high - low) * chance)
 
 

@@ -81,6 +81,7 @@ class TaskMeans(SavedForm):
                 "task means need a known outcome: got none. Give traffic with the outcomes of both"
                 " models."
             )
+        # np.unique wants one type: the empty name stands for no task, and by_task leaves it out.
         names = np.array([task or "" for task in tasks])
         distinct, codes = np.unique(names[has_value], return_inverse=True)
         sums = np.bincount(codes, weights=(weight * np.nan_to_num(values))[has_value])
@@ -115,6 +116,7 @@ def baselines_of(
     scores: dict[str, FloatArray] = {"random": np.zeros(n)}
     if scored.n_tokens is not None:
         scores["length"] = np.asarray(scored.n_tokens, dtype=np.float64)
+    # A bundle remembers no fit samples, so nothing can be learnt for it.
     if task_means is not None:
         scores["task_mean"] = task_means.of(scored.tasks)
     scores |= others or {}
@@ -152,6 +154,7 @@ def _sent(score: FloatArray, share: float | None, weight: FloatArray) -> FloatAr
         return None
     sent, scored_rows = np.full(len(score), np.nan), ~np.isnan(score)
     if scored_rows.any():
+        # Weights round: a share of everything may come out a hair above 1.
         sent[scored_rows] = sent_at_share(
             score[scored_rows], min(share, 1.0), weight=weight[scored_rows]
         )

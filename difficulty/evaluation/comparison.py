@@ -39,6 +39,7 @@ class Contender:
     def parts(self) -> list[Part]:
         """Return what its figures are computed from."""
         scored, rows = self.scored, np.arange(len(self.scored))
+        # APGR reads the ranking and not the routes: ranked_figures adds it.
         columns = columns_of(scored, [name for name in PAIRED if name != "apgr"])
         return [
             Ratios.of(rows, ratios_at(columns, self.sent, rows)),
@@ -82,6 +83,7 @@ def compare_pair(
             f"{len(champion.scored):,} requests",
             rule=f"be judged on the challenger's {n:,} requests",
         )
+    # Both see the same draws: what is hard for both does not blur the difference.
     draws, weight = resampling.affordable(n).of(scored.groups), scored.outcomes.weight
     parts = challenger.parts()
     counts = {name: count for part in parts for name, count in part.n.items()}

@@ -95,15 +95,14 @@ def failing(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     return tuple(finding for finding in findings if finding.severity != "info")
 
 
+# With fewer, intervals from drawing groups may be too narrow (docs/metrics.md).
 FEW_GROUPS = 40
 MANY_SUSPICIOUS = 0.01
 """Share of judged requests with suspicious labels from which on it is worth a warning."""
 
 
 def few_samples(evidence: Evidence) -> Finding | None:
-    """There are too few requests, groups, or requests of one outcome, for the intervals to be
-    relied on.
-    """
+    """Too few requests, groups or requests of one outcome to rely on the intervals."""
     needed = evidence.scored.needed
     numbers = {
         "requests": evidence.counts["requests"],
@@ -140,9 +139,7 @@ def few_samples(evidence: Evidence) -> Finding | None:
 
 
 def frontier_not_better(evidence: Evidence) -> Finding | None:
-    """The frontier model is not clearly better than the cheap one, so that there is little to route
-    for.
-    """
+    """The frontier model is not clearly better, so that there is little to route for."""
     gap = evidence.overall.get("gap")
     if gap is None or gap.value is None or (gap.low is not None and gap.low > 0.0):
         return None
@@ -168,9 +165,7 @@ def frontier_not_better(evidence: Evidence) -> Finding | None:
 
 
 def suspicious_labels(evidence: Evidence) -> Finding | None:
-    """A share of the judged requests lies in tasks or regions whose labels training found
-    suspicious.
-    """
+    """Judged requests are in tasks or regions whose labels training found suspicious."""
     count = evidence.provenance.suspicious if evidence.provenance else None
     n = len(evidence.scored)
     if not count or count < MANY_SUSPICIOUS * n:
@@ -232,6 +227,7 @@ def training_overlap(evidence: Evidence) -> Finding | None:
     )
     return Finding(
         name="training_overlap",
+        # The traffic of the training always overlaps: its test split alone is judged.
         severity="info" if source.own_traffic else "warning",
         message=(
             f"{left_out:,} of {source.requests:,} requests were seen in training ({reasons}) and"
@@ -246,9 +242,7 @@ def training_overlap(evidence: Evidence) -> Finding | None:
 
 
 def same_ids(evidence: Evidence) -> Finding | None:
-    """Judged requests bear ids of training samples, though their texts differ: the same request,
-    edited, or ids that are not unique.
-    """
+    """Judged requests bear ids of training samples with other texts."""
     source = evidence.provenance
     if source is None or not source.same_ids:
         return None
@@ -265,9 +259,7 @@ def same_ids(evidence: Evidence) -> Finding | None:
 
 
 def threshold_on_judged_data(evidence: Evidence) -> Finding | None:
-    """The threshold was chosen on requests that are judged, so that what it does looks better than
-    it is.
-    """
+    """The threshold was chosen on judged requests, so that figures at it flatter."""
     source = evidence.provenance
     if source is None or not source.threshold_rows:
         return None
@@ -283,9 +275,7 @@ def threshold_on_judged_data(evidence: Evidence) -> Finding | None:
 
 
 def overlap_unknown(evidence: Evidence) -> Finding | None:
-    """A bundle holds no samples, so that it cannot tell which requests of other traffic were used
-    in training.
-    """
+    """A bundle holds no samples, so what its training saw of other traffic is not known."""
     source = evidence.provenance
     if source is None or source.seen is not None:
         return None
@@ -300,6 +290,7 @@ def overlap_unknown(evidence: Evidence) -> Finding | None:
     )
 
 
+# Of APGR and of AUROC alike.
 CHANCE = 0.5
 LARGEST_ECE = 0.05
 
@@ -322,9 +313,8 @@ def equal_scores(evidence: Evidence) -> Finding | None:
 
 
 def no_signal(evidence: Evidence) -> Finding | None:
-    """The score cannot be told from chance: the interval of APGR or, without frontier outcomes, of
-    AUROC reaches down to 1/2.
-    """
+    """APGR (AUROC without frontier outcomes) cannot be told from that of chance."""
+    # Equal scores are a finding of their own, with a cause of their own.
     if equal_scores(evidence):
         return None
     name = "apgr" if evidence.overall["apgr"].value is not None else "auroc"
@@ -348,6 +338,7 @@ def calibration_off(evidence: Evidence) -> list[Finding]:
     findings = []
     for name, output in (("ece", "p_cheap_fails"), ("ece_frontier", "p_frontier_fails")):
         figure = evidence.overall.get(name)
+        # By the lower end: noise alone lifts an ECE above 0, the more the fewer requests.
         if (
             figure is None
             or figure.value is None
@@ -394,4 +385,5 @@ def findings_of(evidence: Evidence) -> tuple[Finding, ...]:
     for check in CHECKS.values():
         result = check(evidence)
         findings += [] if result is None else [result] if isinstance(result, Finding) else result
+    # sorted is stable: within a severity the order of CHECKS stays.
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))

@@ -88,6 +88,7 @@ def evaluate(
     provenance : Provenance, optional
         Where the requests come from; checks that need it are left out without it.
     """
+    # Fewer draws above 200,000 requests, never below 200: see REQUEST_DRAWS.
     resampling = resampling.affordable(len(scored))
     slices = slice_rows(scored)
     baselines = baselines_of(scored, task_means=task_means, others=others)
@@ -103,6 +104,7 @@ def evaluate(
         ("baseline", name): _baseline_set(scored, columns, baseline)
         for name, baseline in baselines.items()
     }
+    # The same draws for the whole, every slice and every baseline, so that differences are paired.
     draws, weight = resampling.of(scored.groups), scored.outcomes.weight
     # The products are small: threads would wait for each other.
     with threadpool_limits(1, user_api="blas"):
@@ -179,9 +181,7 @@ def _baseline_set(
 def _resampled(
     scored: ScoredTraffic, sets: dict[_Key, _Set], draws: GroupDraws
 ) -> tuple[dict[_Key, Draws], dict[_Key, Draws]]:
-    """Return all figures on the data itself and in each draw, baselines with the score's difference
-    to them; all see the same draws.
-    """
+    """Return all figures on the data and in each draw, and the score's lead on baselines."""
     weight = scored.outcomes.weight
     figures = {key: values_of(wanted.parts, draws, weight) for key, wanted in sets.items()}
     for key, theirs in figures.items():

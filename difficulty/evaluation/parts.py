@@ -23,6 +23,7 @@ from difficulty.records import Estimate
 
 Draws = dict[str, FloatArray]
 _N_BINS = 15
+# The levels of Ong et al. (2024), RouteLLM.
 _CPT = {"cpt_50": 0.5, "cpt_80": 0.8}
 _BLOCK = 1 << 16
 """Weights computed at a time: what is summed should stay in the processor's cache."""
@@ -74,15 +75,12 @@ class Ratios:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ranked:
-    """APGR, CPT and AUROC of one ranking.
+    """APGR, CPT and AUROC of one ranking; sums are made only where scores are tied."""
 
-    ``rows`` holds the first request of each step of equal scores, in descending order of score,
-    then all others by step: so nothing has to be summed where scores are not tied. ``others`` says
-    where those of each step begin, ``steps`` which step that is.
-    """
-
+    # The first request of each step of equal scores, highest first; then all others, by step.
     rows: IntArray
     n_steps: int
+    # Where the others of a step begin behind the first ``n_steps`` rows, and which step that is.
     others: IntArray
     steps: IntArray
     gain: FloatArray | None
@@ -164,6 +162,7 @@ class Binned:
     ) -> Binned:
         """Lay out the bins of ``rows``, of which the outcome must be known."""
         bins = equal_mass_bins(probability[rows], n_bins=_N_BINS, weight=weight[rows])
+        # np.add.reduceat sums runs, so the requests of a bin have to stand together.
         order = np.argsort(bins, kind="stable")
         starts = np.append(0, np.flatnonzero(np.diff(bins[order])) + 1)
         picked = rows[order]
@@ -263,9 +262,7 @@ def ranked_figures(
 
 
 def calibration(scored: ScoredTraffic, rows: IntArray) -> list[Part]:
-    """Return Brier score and ECE of ``p_cheap_fails`` and, where there is one, of
-    ``p_frontier_fails``.
-    """
+    """Return Brier score and ECE of each probability that the scorer gives."""
     parts: list[Part] = []
     for name, (probability, failure) in scored.failures.items():
         picked, suffix = _known(rows, failure), "_frontier" if "frontier" in name else ""
@@ -276,12 +273,11 @@ def calibration(scored: ScoredTraffic, rows: IntArray) -> list[Part]:
 
 
 def _auroc(area: FloatArray, hits: FloatArray, total: FloatArray) -> FloatArray:
-    """Return AUROC from the area under the share of hits along the share of all; NaN where one
-    label has no weight.
-    """
+    """Return AUROC from the area of hits along all; NaN where one label has no weight."""
     share = divide(hits, total, total=total)
     # Below the rounding of the weights a label counts as absent.
     area = np.where(share > 1e-12, area, np.nan)
+    # Along all requests a hit meets the hits too, half of them before it: that part is taken off.
     return divide(area - 0.5 * share, 1.0 - share, total=np.ones(len(share)))
 
 

@@ -114,9 +114,7 @@ class Evaluation(Record):
 
 
 def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
-    """Return an evaluation in which every figure at the threshold is unknown, for the reason
-    ``note``.
-    """
+    """Return the evaluation with figures at the threshold unknown, for the reason ``note``."""
 
     def cleared(part: Estimates) -> dict[str, Estimate]:
         return {
@@ -138,6 +136,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         },
         notes=(*evaluation.notes, f"Figures at the threshold are unknown: {note}."),
         curve=None,
+        # Cut-offs of early exit hold for one threshold.
         early={},
         # It was about the old threshold.
         findings=tuple(
@@ -192,6 +191,7 @@ def _optional(content: Mapping[str, Any]) -> dict[str, Any]:
     baselines = content.get("baseline_curves", {})
     return {
         "curve": Curve.from_dict(curve) if curve else None,
+        # Tuples again, so that what was read equals what was written.
         "baseline_curves": {
             name: {key: tuple(part) for key, part in columns.items()}
             for name, columns in baselines.items()

@@ -240,6 +240,7 @@ class ScoredTraffic:
         picked: dict[str, Any] = {
             each.name: values[rows]
             for each in fields(self)
+            # By type, so that a column that is added is picked as well.
             if isinstance(values := getattr(self, each.name), np.ndarray | Outcomes)
         }
         labels = {
@@ -249,10 +250,9 @@ class ScoredTraffic:
         return replace(self, tasks=labels.pop(""), labels=labels, **picked)
 
     def weighted(self, factor: FloatArray) -> ScoredTraffic:
-        """Return the same requests with their weights times ``factor``, an array of shape (n,)
-        above 0.
-        """
+        """Return the requests with weights times ``factor``, of shape (n,) and above 0."""
         outcomes = self.outcomes
+        # Shares count requests by a weight of their own: both weights take the factor.
         requests = None if outcomes.request_weight is None else outcomes.request_weight * factor
         return replace(
             self,

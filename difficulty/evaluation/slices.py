@@ -26,10 +26,12 @@ OTHER = "(other)"
 NO_NAME = "(none)"
 MOST_SLICES = 200
 """Slices of one kind; the smallest beyond them are judged together as ``(other)``."""
+# The finding few_samples asks the same of all requests together.
 LEAST_REQUESTS = 50
 LEAST_OUTCOMES = 10
 
 _BANDS = (64, 256, 1024, 4096)
+# Bands of tokens, familiarity and turns: 64-255, 0.05-0.20, 4096+, 1.
 _BAND = re.compile(r"(\d+(?:\.\d+)?)(?:-\d|\+|$)")
 _TOO_FEW = "too few to judge"
 
@@ -128,6 +130,7 @@ _SOME = 0.05
 Han between.
 """
 
+# Spans of Unicode blocks without their digits and signs, which belong to no script.
 _RANGES = {
     "latin": ((0x41, 0x5A), (0x61, 0x7A), (0xAA, 0xAA), (0xBA, 0xBA), (0xC0, 0xD6), (0xD8, 0xF6),
     (0xF8, 0x24F), (0x250, 0x2AF),
@@ -189,6 +192,7 @@ def script_of(text: str) -> str:
 
 def _letters(text: str) -> IntArray:
     """Return the number of letters of each named script, then of all others."""
+    # script_of takes any text, and utf-32 refuses lone surrogates unless told to pass them.
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     span = np.searchsorted(_STARTS, points, side="right") - 1
     named = (span >= 0) & (points <= _ENDS[span])
@@ -215,6 +219,7 @@ def traffic_labels(traffic: Traffic) -> dict[str, list[str | None]]:
     for messages in traffic.each_messages():
         own = [message["content"] for message in messages if message["role"] not in _INSTRUCTIONS]
         scripts.append(
+            # Instructions alone are then the whole of the request.
             script_of("\n".join(own) if any(map(str.strip, own)) else messages[0]["content"])
         )
         turns.append(_turns(messages))

@@ -41,9 +41,7 @@ class Band(Record):
 
     @classmethod
     def of(cls, value: FloatArray, draws: FloatArray, n: IntArray) -> Band:
-        """Build from values of shape (m,) and bootstrap draws of shape (n_draws, m), NaN where
-        undefined.
-        """
+        """Build from values of shape (m,) and draws of shape (n_draws, m); NaN: undefined."""
         low, high = np.where(np.isnan(value), np.nan, percentile_intervals(draws))
         return cls(known_or_none(value), known_or_none(low), known_or_none(high), tuple(n.tolist()))
 
@@ -96,9 +94,8 @@ class Curve(Record):
     figures: Mapping[str, Band]
 
     def through(self, threshold: float, estimates: Mapping[str, Estimate]) -> Curve:
-        """Return the curve with the estimates of the operating point at its threshold: the same
-        numbers, to the last digit.
-        """
+        """Return the curve with the operating point's own estimates, to the last digit."""
+        # curve_thresholds has put it there as it is, so equality finds it.
         place = self.threshold.index(threshold)
         return replace(
             self,
@@ -140,6 +137,7 @@ def curve_thresholds(scored: ScoredTraffic, *, n_points: int = N_POINTS) -> Floa
         Most thresholds, where there are that many different scores.
     """
     free = np.flatnonzero(np.isnan(scored.settled))
+    # Negated: np.unique ascends, and the curve descends from the highest score.
     scores, step = np.unique(-scored.difficulty_score[free], return_inverse=True)
     scores = -scores
     share = np.cumsum(
@@ -198,6 +196,7 @@ class CurvePart:
         by_score = np.searchsorted(
             -thresholds, -scored.difficulty_score, side="right"
         )  # the first threshold below the score
+        # What is settled moves with no threshold: sent by the first one already, or by none.
         entry = np.where(np.isnan(settled), by_score, np.where(settled == 1.0, 0, len(thresholds)))
         order = np.argsort(entry, kind="stable")
         ends = np.searchsorted(entry[order], np.arange(len(thresholds)), side="right")
@@ -230,9 +229,7 @@ class CurvePart:
         }
 
     def curve(self, points: Mapping[str, FloatArray], draws: Mapping[str, FloatArray]) -> Curve:
-        """Return the curve, given what :meth:`values` returned for the data itself and for the
-        draws.
-        """
+        """Return the curve from what :meth:`values` gave for the data and for the draws."""
         bands = {name: Band.of(points[name][0], draws[name], n) for name, n in self.n.items()}
         return Curve(tuple(self.thresholds.tolist()), bands)
 
@@ -248,9 +245,7 @@ def _counts(figure: Columns, order: IntArray, ends: IntArray) -> IntArray:
 
 
 def _spread(share: FloatArray, n_points: int) -> IntArray:
-    """Return places of an ascending share, about evenly spaced in it, both ends included; all where
-    there are not more.
-    """
+    """Return places about evenly spaced in an ascending share, both ends among them."""
     if len(share) <= n_points:
         return np.arange(len(share))
     # Evenly in share, not in score: scores crowd together.
@@ -261,9 +256,7 @@ def _spread(share: FloatArray, n_points: int) -> IntArray:
 
 
 def thresholds_between(scores: FloatArray) -> FloatArray:
-    """Return thresholds above, between and below descending different scores, which lie in [0,
-    1].
-    """
+    """Return thresholds above, between and below descending different scores in [0, 1]."""
     edges = np.concatenate([[1.0], scores, [0.0]])
     upper, lower = edges[:-1], edges[1:]
     middle = (upper + lower) / 2.0

@@ -76,17 +76,17 @@ class CalibrationPart:
             self.binned.sums(values)
             for values in (weight, weight * self.binned.failure, weight * self.binned.probability)
         )
+        # A draw may leave a bin without requests: there the frequency is unknown, not 0.
         mass = np.where(mass > 0.0, mass, np.nan)
         return {"observed": observed / mass, "predicted": predicted / mass}
 
     def bins(
         self, points: Mapping[str, FloatArray], draws: Mapping[str, FloatArray]
     ) -> CalibrationBins:
-        """Return the bins, given what :meth:`values` returned for the data itself and for the
-        draws.
-        """
+        """Return the bins from what :meth:`values` gave for the data and for the draws."""
         starts, probability = self.binned.starts, self.binned.probability
         first, last = (reduce.reduceat(probability, starts) for reduce in (np.minimum, np.maximum))
+        # Bins hold equal weight, so an edge is known only to lie between two neighbours.
         edges = [float(first[0]), *(0.5 * (last[:-1] + first[1:])).tolist(), float(last[-1])]
         n = np.diff(np.append(starts, len(self.rows)))
         band = Band.of(points["observed"][0], draws["observed"], n)
@@ -129,11 +129,10 @@ def calibration_parts(scored: ScoredTraffic) -> dict[str, CalibrationPart]:
 
 
 def score_histogram(scored: ScoredTraffic) -> Histogram:
-    """Return the histogram of the score by outcome: 40 bins of equal width from the lowest to the
-    highest score.
-    """
+    """Return the histogram by outcome: 40 bins of equal width over the scores' range."""
     score, needed = scored.difficulty_score, scored.needed
     low, high = float(score.min()), float(score.max())
+    # Equal scores have one bin without a width; linspace would give 41 equal edges.
     edges = np.linspace(low, high, _HISTOGRAM_BINS + 1) if high > low else np.array([low, high])
     masks = (needed == 1.0, needed == 0.0, np.isnan(needed))
     if high > low:
@@ -161,8 +160,10 @@ def baseline_curves(
         if not np.isnan(score).all()
     }
     figures = {name: columns[name] for name in ("quality", "cost")}
+    # ``kept[1]`` is the denominator: 0 throughout where nothing is known.
     figures = {name: figure for name, figure in figures.items() if figure.kept[1].any()}
     weight, shares = scored.outcomes.weight, tuple(_SHARES.tolist())
+    # Outcomes of a log are weighted, requests are not: see figures.frontier_share.
     requests = weight * scored.outcomes.per_request
     curves: dict[str, AlongShare] = {}
     for name, ranking in rankings.items():

@@ -159,6 +159,7 @@ def read_outcomes(
     names = ("difficulty_score", "p_cheap_fails", "p_frontier_fails")[: n_outcomes + 1]
     places = picked[0].tolist()
     if len(branches) > 1 and task is not None:
+        # Row 0 is no known task; a row for each task reads the second branch.
         by_task = values.graph.constant(picked[[0] + [1] * n_tasks])
         every, places = every.take_along(by_task.take(task), axis=1), list(range(len(names)))
     return {name: every.take(place, axis=1) for name, place in zip(names, places, strict=True)}
@@ -208,9 +209,7 @@ def pieces(
 
 
 def _gain_scores(values: Tensor, width: int, start: int, branches: Sequence[Branch]) -> Tensor:
-    """Return a score for each branch; from column ``start`` on, ``values`` holds the probabilities
-    of each one's channels.
-    """
+    """Return a score for each branch, from its channels' probabilities at ``start`` on."""
     weights, bias = np.zeros((width, len(branches))), np.zeros(len(branches))
     for column, branch in enumerate(branches):
         size = len(branch.logits.bias)
@@ -220,15 +219,14 @@ def _gain_scores(values: Tensor, width: int, start: int, branches: Sequence[Bran
 
 
 def _gain(combination: Combination) -> tuple[FloatArray, float]:
-    """Return weights and bias of the score's logit.
-
-    Its probabilities are P(cheap fails) and, where known, P(frontier fails) of each channel in
-    turn. Without a head for the frontier model its probability counts as 1/2, as in the model.
-    """
+    """Return weights and bias of the score's logit."""
     gain, both = combination.gain, combination.frontier is not None
     assert gain is not None
+    # The score's calibrator reads twice the gain.
     slope = 2.0 * combination.score_calibrator.slope
+    # A gain is P(cheap fails) - P(frontier fails): 1 and -1, channel by channel.
     weights: FloatArray = slope * np.kron(gain.weights, np.array([1.0, -1.0] if both else [1.0]))
+    # Without a frontier head its probability counts as 1/2, as in the model.
     constant = gain.intercept - (0.0 if both else 0.5 * gain.weights.sum())
     return weights, slope * constant + combination.score_calibrator.intercept
 
@@ -293,9 +291,7 @@ def _vocabulary_size(model: DifficultyModel) -> int:
 def _add_channels(
     model: DifficultyModel, requests: RequestTensors, evidence: HeadEvidence
 ) -> tuple[dict[str, Affine], int | None]:
-    """Add what the heads on every channel read; return their logits by channel, and the column of
-    the wording.
-    """
+    """Add what heads read; return their logits by channel, and the column of the wording."""
     logits: dict[str, Affine] = {}
     wording = None
     common = model.familiarity_.wording if model.familiarity_ else None

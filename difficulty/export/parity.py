@@ -141,6 +141,7 @@ def check_flips(
     return replace(report, flips=len(flipped))
 
 
+# What tokenizers differ in; texts of our own, as every bundle carries them in golden.jsonl.
 _TEXTS = {
     "plain": "What are the opening hours of the service desk?",
     "one-letter": "a",
@@ -249,6 +250,7 @@ _CONVERSATIONS: list[dict[str, Any]] = [
         "given_tokens": 100_000,
     },
 ]
+# docs/bundle.md says of each why: no text, only white space, or a picture alone.
 _UNSCORABLE: list[dict[str, Any]] = [
     {"id": "empty", "messages": [{"role": "user", "content": ""}]},
     {"id": "blank", "messages": [{"role": "user", "content": " \n\t "}]},

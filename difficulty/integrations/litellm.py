@@ -49,6 +49,7 @@ TIERS: Mapping[Route, str] = {"cheap": "SIMPLE", "frontier": "REASONING"}
 _MARK = "difficulty"
 _HEADERS = ("id", "bundle", "route", "reason", "fallback")
 _ROUTED_CALLS = {"completion", "acompletion"}
+# What the call says itself, and what must not make it retry or fall back once more.
 _NOT_PASSED_ON = {
     "model",
     "stream",
@@ -119,6 +120,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         }
         if self.settings.mode == "hook":
             data["model"] = self._groups[visit.route]
+        # For this request: a bundle that is followed may say another thing than the configuration.
         if not visit.policy.fallback.on_call_failure:
             data["disable_fallbacks"] = True
         return data
@@ -438,11 +440,10 @@ def _assemble(chunks: list[Any]) -> dict[str, Any]:
 
 
 def _find_group(response: Any) -> str | None:
-    """Return the name of the model that answered; in the mode ``auto_router`` the response's own
-    headers keep the routed one.
-    """
+    """Return the name of the model that answered."""
     from litellm.proxy.proxy_server import llm_router
 
+    # By the deployment: in the mode ``auto_router`` the headers keep the routed name.
     hidden = getattr(response, "_hidden_params", None) or {}
     deployment = (
         llm_router.get_deployment(model_id=hidden["model_id"])

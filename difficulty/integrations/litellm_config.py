@@ -14,6 +14,7 @@ from difficulty.records import Prices
 
 HANDLER = "difficulty.integrations.litellm.handler"
 CHEAP, FRONTIER = "cheap", "frontier"
+# Errors of the cheap model go to the frontier model without a retry (docs/gateway.md).
 _NO_RETRY = (
     "BadRequestErrorRetries",
     "TimeoutErrorRetries",
@@ -121,6 +122,7 @@ def _build_routed(
     """Return the model that clients ask for; the frontier one, should the hook be missing."""
     if mode == "hook":
         return _build_deployment(name, frontier, _name_costs(prices, FRONTIER))
+    # The plugin answers SIMPLE or REASONING, see TIERS of the handler; the other two never come.
     tiers = {"SIMPLE": CHEAP, "MEDIUM": CHEAP, "COMPLEX": FRONTIER, "REASONING": FRONTIER}
     router = {
         "tiers": tiers,
@@ -142,6 +144,7 @@ def _name_costs(prices: Prices | None, side: str) -> dict[str, float]:
     if prices is None:
         return {}
     return {
+        # Fifteen digits hold the price; dividing adds some that nobody wrote.
         f"{kind}_cost_per_token": round(getattr(prices, f"{side}_{kind}") / 1e6, 15)
         for kind in ("input", "output")
     }

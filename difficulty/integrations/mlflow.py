@@ -25,6 +25,7 @@ except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("tracking", package="mlflow", extra="track") from error
 
 
+# The longest value of a parameter that MLflow takes.
 _LONGEST_VALUE = 6_000
 
 
@@ -144,16 +145,16 @@ def _rows(model_input: Any) -> Iterable[Any]:
 
 
 def _without_gaps(row: Any) -> Any:
-    """Undo what a table does to rows of different keys: absent values are NaN there, and counts
-    beside them have become floats.
-    """
+    """Undo what a table does to rows of different keys."""
     if not isinstance(row, Mapping):
         return row
+    # A table holds NaN where a row has no such key.
     entries = {
         key: value
         for key, value in row.items()
         if not (isinstance(value, float) and math.isnan(value))
     }
+    # Beside a NaN, counts have become floats.
     count = entries.get("prompt_tokens")
     if isinstance(count, float) and count.is_integer():
         entries["prompt_tokens"] = int(count)

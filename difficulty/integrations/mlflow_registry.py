@@ -138,6 +138,7 @@ class MlflowRegistry:
                 raise PromotedMeanwhileError(name, expected=expected, found=present)
             for key, value in notes.items():
                 self.client.set_model_version_tag(name, number, f"promotion.{key}", value)
+            # The line first: killed before the alias moves, a process has promoted nothing.
             line = [*self._read_champions(name), number][-_LONGEST_LINE:]
             self.client.set_registered_model_tag(name, _LINE, ",".join(line))
             self.client.set_registered_model_alias(name, CHAMPION, number)
@@ -157,6 +158,7 @@ class MlflowRegistry:
                 if len(line) < 2:
                     raise no_champion_before(name)
                 left, before = self.find(name, line[-1]), self.find(name, line[-2])
+                # The alias first: what stands in the line behind the champion does not count.
                 self.client.set_registered_model_alias(name, CHAMPION, str(before.number))
                 self.client.set_registered_model_tag(name, _LINE, ",".join(line[:-1]))
         return left, before
@@ -225,6 +227,7 @@ class MlflowRegistry:
         champion = str(champion)
         if champion not in line:  # someone moved the alias by hand
             return [*line, champion]
+        # Its last place: a version may have been the champion before.
         return line[: len(line) - line[::-1].index(champion)]
 
     @contextmanager
@@ -300,6 +303,7 @@ def _read_version(item: Any) -> Version:
 def _check_reachable(uri: str) -> None:
     """Refuse an address where nothing listens at once: MLflow itself would try for minutes."""
     parts = urlsplit(uri)
+    # Behind a proxy the server itself may be out of reach.
     if parts.scheme not in ("http", "https") or any(
         name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ
     ):

@@ -270,6 +270,7 @@ _LEAST_TOP = 0.1
 def calibration_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return a plot for each probability of which outcomes are known."""
     blocks: list[Block | str] = [
+        # A fifteenth, as the ECE has _N_BINS bins in evaluation/parts.py.
         "Each disc is a fifteenth of the requests: what was predicted, and how often it came true."
         " On the diagonal the two agree."
     ]

@@ -109,6 +109,7 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
     yield from evaluation.notes
     reasons: dict[str, list[str]] = {}
     for name, estimate in evaluation.overall.items():
+        # Without a threshold every routing figure lacks it, and a note says so once.
         if estimate.value is None and (evaluation.threshold is not None or estimate.n):
             reasons.setdefault(estimate.note, []).append(name)
     for reason, names in reasons.items():
@@ -242,6 +243,7 @@ def _start_table(title: str, headings: Sequence[str], *, wrap: bool = False) -> 
             heading,
             justify="right" if place else "left",
             overflow="fold",
+            # Intervals that wrap cannot be compared.
             no_wrap=place > 0 and not wrap,
             header_style="dim",
         )

@@ -102,6 +102,7 @@ def _kept_at_random_for_the_money(evaluation: Evaluation) -> float | None:
     cost = _of(evaluation, "cost").value
     if cost is None or least is None or most is None or most <= least:
         return None
+    # No share of random routing costs less than all cheap, or more than all frontier.
     return min(1.0, max(0.0, (cost - least) / (most - least)))
 
 

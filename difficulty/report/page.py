@@ -70,6 +70,7 @@ def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
     extras = extras or Extras()
     environment = Environment(
         loader=PackageLoader(__package__),
+        # Names of tasks, models and files are the user's, and may hold markup.
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -103,6 +104,7 @@ def _policy(**sources: str) -> str:
         f"; {name}-src 'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
         for name, text in sources.items()
     )
+    # Nothing may be loaded, so that the page can be sent by mail (docs/report.md).
     return f"default-src 'none'{allowed}; base-uri 'none'; form-action 'none'"
 
 

@@ -135,6 +135,7 @@ def nice_ticks(low: float, high: float, *, most: int) -> tuple[tuple[float, ...]
     size = 10.0 ** math.floor(math.log10((high - low) / most))
     step = next(
         step
+        # People read steps of 1, 2 and 5 times a power of ten.
         for factor in (1.0, 2.0, 5.0, 10.0, 20.0)
         if (high - low) / (step := factor * size) <= most - 1
     )

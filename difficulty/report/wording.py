@@ -129,9 +129,7 @@ def line_style(baseline: str) -> str:
 
 
 def as_text(estimate: Estimate | None, *, signed: bool = False) -> str:
-    """Return an estimate as ``0.697 [0.678, 0.716]``, ``signed`` with a plus; ``unknown`` without a
-    value.
-    """
+    """Return ``0.697 [0.678, 0.716]``, ``signed`` with a plus; ``unknown`` without a value."""
     if estimate is None or estimate.value is None:
         return UNKNOWN
     digits = "+.3f" if signed else ".3f"
@@ -182,12 +180,11 @@ def cells_of(estimates: Estimates, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def amount_text(estimate: Estimate | None, *, ends: bool = True) -> str:
-    """Return an amount as ``1,234 [1,100, 1,400]``; ``unknown`` without a value, ``never`` where
-    none is reached.
-    """
+    """Return ``1,234 [1,100, 1,400]``; ``unknown``, or ``never`` where none is reached."""
     if estimate is None:
         return ""
     if estimate.value is None:
+        # economics.basis gives an infinite figure no value, and a note of its own.
         return UNKNOWN if estimate.note.startswith(UNKNOWN) else "never"
     low, high = estimate.low, estimate.high
     if not ends or low == high:

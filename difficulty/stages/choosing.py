@@ -70,6 +70,7 @@ def policy_files(
         without=() if policy.early else ("early",)
     )  # readers from before it know no such field
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    # ASCII: one vector holds a lone surrogate, which UTF-8 refuses.
     return {
         "policy.json": text.encode(),
         "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode("ascii"),
@@ -86,6 +87,7 @@ def both_scores(served: Served, rules: TaskRules) -> dict[str, BothScores]:
     assert scores.early is not None
     with_task = served.scored.difficulty_score
     without_task = with_task if scores.without_task is None else scores.without_task
+    # A rule's route needs no score, so early exit has no part in it.
     open_ = scores.knows_task & np.isnan(served.fixed(rules))
     kinds = {
         "with_task": (scores.early.with_task, with_task, open_),
@@ -122,6 +124,7 @@ def choose_exits(
                 confidence=CONFIDENCE,
             )
         except NotAttainableError as error:
+            # The other kind may have cut-offs all the same.
             notes.append(f"no early exit for requests {KINDS[kind]}: {error}")
             continue
         expected = {name: estimate.as_dict() for name, estimate in figures.items()}

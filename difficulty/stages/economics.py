@@ -173,6 +173,7 @@ def economics_of(
     prices : PriceList
     question : Question
     """
+    # A share of requests: the weights of logged outcomes do not count requests.
     requests = scored.outcomes.weight * scored.outcomes.per_request
     share = sent_at_share(scored.difficulty_score, 1.0 - question.share, weight=requests)
     plans = {MAIN_PLAN: share} | ({} if scored.sent is None else {"policy": scored.sent})
@@ -211,6 +212,7 @@ def _analysed(case: _Case, prices: PriceList, question: Question) -> Economics:
         share=question.share,
         answers=question.answers,
         volume=question.volume,
+        # Of the whole file: the picked requests are only a part of what comes.
         arrivals=Arrivals.of(case.whole.column("timestamp"), case.whole.split_groups),
         hard_share=case.hard_share,
         basis=case.basis.with_(assumed=filled.assumed, missing=filled.missing),

@@ -135,6 +135,7 @@ def evaluate_scorer(
     )
     write_report(evaluation, extras, out)
     n = len(material.held_out)
+    # A file that was named is shown, not written.
     priced = ("economics.json",) if money and not economics else ()
     return Judgement(
         evaluation,
@@ -152,9 +153,7 @@ def _economics(
     out: Path,
     resampling: Resampling,
 ) -> dict[str, Any] | None:
-    """Write ``economics.json`` and return what it holds; ``None`` where the price list has no more
-    than what tokens cost.
-    """
+    """Write ``economics.json`` and return it; ``None`` where there are token prices only."""
     if prices is None or not prices.compares_hosting:
         return None
     question = Question(resampling=resampling)
@@ -211,7 +210,9 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
     reading = reading_of(ReadCounts.of(tokens, run.tokenizer), run.tokenizer, run.encoder)
     left_out = len(traffic) - len(new)
     return _Material(
+        # Suspicion is remembered by id, which names the same sample in the run's own traffic only.
         held_out=with_suspicion(held_out, picked.ids, run.suspicious) if own else held_out,
+        # Learnt when training had the fit samples.
         task_means=record.task_gains,
         others=others,
         notes=notes_of(logged, reading),
@@ -305,10 +306,9 @@ def _of_bundle(
 
 
 def _threshold_rows(policy: Policy, traffic: Traffic, judged: Traffic) -> int | None:
-    """Return how many judged requests the threshold was chosen on, where that is certain: it was
-    all of them, or all of the file.
-    """
+    """Return how many judged requests chose the threshold, where that is certain."""
     chosen = policy.chosen
+    # A bundle keeps one hash: it knows all of the judged requests, or of the file, and no part.
     certain = any(
         chosen.n == len(file) and chosen.calibration_data == hash_of_texts(file)
         for file in (judged, traffic)
@@ -321,9 +321,7 @@ def _selection(report: LoggedReport | None) -> dict[str, int]:
 
 
 def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:
-    """Write ``report.html`` and ``report.md`` into a folder; what the lineage says of scorer and
-    models is taken from it.
-    """
+    """Write both reports into a folder; scorer and models are those of the lineage."""
     lineage = evaluation.lineage
     extras = replace(
         extras,
@@ -337,6 +335,7 @@ def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:
         ("report.html", report_html(evaluation, extras)),
         ("report.md", report_markdown(evaluation, extras)),
     ):
+        # The name of the traffic file may hold bytes that are no UTF-8.
         with whole_file(out / name, errors="replace") as file:
             file.write(text)
 
@@ -355,9 +354,7 @@ def choice_of(policy: Policy) -> ChosenThreshold:
 
 
 def suspects_of(labels: LabelSummary | None) -> Suspects | None:
-    """Return what a run says of suspicious labels; None for a run from before they were looked
-    for.
-    """
+    """Return what a run says of suspicious labels; None where they were never looked for."""
     if labels is None:
         return None
     return Suspects(by_task=labels.by_task, reasons=labels.why, checked=labels.checked)

@@ -84,6 +84,7 @@ def student_of(run: Run) -> Student:
             " recipe again, or ship without early exit."
         )
     graph = build_early_graph(run.model, run.early).SerializeToString()
+    # One token more than the text's: the task's id stands before them.
     scorer = EarlyScorer(
         load_session(graph, name=EARLY_GRAPH), most_tokens=run.tokenizer.max_tokens + 1
     )
@@ -140,6 +141,7 @@ def export(
         "the encoder stays float32: every int8 form of it that was tried changes more than"
         f" {budget:.2%} of the decisions"
     )
+    # The Python model is the float32 one, so its graph is always there to fall back on.
     return gate.exact(choose)._replace(notes=(note,) if int8 else ())
 
 
@@ -155,9 +157,7 @@ class _Compared(NamedTuple):
 
 
 class _Gate:
-    """The calibration requests and the fixed suite, the latter without and with a task; what the
-    Python model gives for them, and what is compared with it.
-    """
+    """The calibration requests and the suite, and what the Python model gives for them."""
 
     def __init__(self, run: Run, student: Student | None) -> None:
         self.run, self.student, self.settings = run, student, run.recipe.export
@@ -168,6 +168,7 @@ class _Gate:
             f"suite:{request['id']}": run.view(request["messages"]).text
             for request in golden_requests()
         }
+        # Python reads the ids that training makes, the graph those that serving makes.
         suite = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
         served = [run.tokenizer.encode(text).ids for text in texts.values()]
         suite_tasks = [None, *list(self.task_ids)[:1]]
@@ -218,6 +219,7 @@ class _Gate:
         python = self.python.difficulty_score > cut
         if self.python.familiarity is not None:
             python |= self.python.familiarity < min_familiarity
+        # Those near the threshold too: int8 moves scores by more than rounding (docs/recipes.md).
         flips = int((python != shipped).sum())
         if flips > budget * len(python):
             return None
@@ -233,18 +235,14 @@ class _Gate:
     def _chosen(
         self, choose: Choose, served: TrafficScores
     ) -> tuple[OperatingPoint, NDArray[np.float64]]:
-        """Return the operating point and the threshold that it holds for each request; those of the
-        suite have one.
-        """
+        """Return the operating point, and the threshold that it holds for each request."""
         point, data = choose(served)
         cut = np.full(len(self.names), point.threshold)
         cut[: len(data)] = data.cuts(point)
         return point, cut
 
     def _compare(self, scorer: Scorer, *, tolerance: float) -> _Compared:
-        """Compare a graph with the Python model on every request; the early graph must always agree
-        within the recipe's tolerance.
-        """
+        """Compare a graph with the Python model on every request."""
         early = self.student.scorer if self.student else None
         served = score_traffic(
             scorer, self.run.calibration, without_task=early is not None, early=early
@@ -253,6 +251,7 @@ class _Gate:
         shipped = {name: np.r_[served.outputs[name], suite[name]] for name in scorer.outputs}
         settings = replace(self.settings, max_score_difference=tolerance)
         report = compare(self.names, self.python, shipped, settings)
+        # Whatever the precision of the encoder, the early graph has none in it and must agree.
         if early and served.early and self.early is not None:
             scores = np.r_[served.early.with_task, early.score_many(self.suite_rows)]
             report = report.joined(compare_early(self.names, self.early, scores, self.settings))

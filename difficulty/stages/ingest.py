@@ -86,6 +86,7 @@ def ingest(
                 # In this order: a row is counted once it is written.
                 tally.keep(parsed)
                 contradictions.add(parsed.sample)
+        # Before the commit: without a row that can be used no file may appear.
         tally.refuse_nothing_kept()
         summary = tally.summary(
             grouper,
@@ -114,6 +115,7 @@ class _Ids:
 
 
 def _with_longer_id(sample: Sample) -> Sample:
+    # Of the text and not counted up, so that the same sources give the same ids again.
     text = "\n".join(message.content for message in sample.messages)
     return replace(sample, id=f"{sample.id}-{text_hash(text)[:8]}")
 

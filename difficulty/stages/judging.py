@@ -100,6 +100,7 @@ def score_traffic(
     requests = zip(traffic.each_messages(), traffic.tasks, strict=True)
     parts: list[_Part] = []
     waiting: deque[Future[_Part]] = deque()
+    # One thread scores, in order, while this one tokenizes.
     with ThreadPoolExecutor(max_workers=1) as pool:
         for encoded in _chunks(_encoded(scorer, messages, task) for messages, task in requests):
             waiting.append(
@@ -180,12 +181,11 @@ def _chunks(rows: Iterator[Encoded]) -> Iterator[list[Encoded]]:
 
 
 def _encoded(scorer: Scorer, messages: list[dict[str, str]], task: str | None) -> Encoded:
-    """Return the token ids; none for text of which the tokenizer keeps nothing, such as a lone
-    zero-width space.
-    """
+    """Return the token ids; none for text of which the tokenizer keeps nothing."""
     try:
         return scorer.encode(messages, task)
     except ScoringError:
+        # Such as a lone zero-width space.
         return Encoded([], 0)
 
 
@@ -234,10 +234,9 @@ def refuse_none(n: int, n_all: int, *, needs: str) -> None:
 
 
 def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None:
-    """Return the split of each sample in training; ``None`` where the bundle was trained on other
-    traffic.
-    """
+    """Return each sample's split in training; ``None`` where that was on other traffic."""
     manifest = bundle.manifest
+    # The manifest remembers no samples, but how to split its own traffic again.
     if traffic.data_hash != manifest.training_data:
         return None
     return traffic.splits(manifest.split.fractions, manifest.split.seed)
@@ -342,6 +341,7 @@ class Served:
                 verdict = exit_early(
                     early, scores.early.with_task[row], with_task=bool(scores.knows_task[row])
                 )
+                # A score that is no number leaves the request to the scorer (docs/bundle.md).
                 if verdict and np.isfinite(scores.early.with_task[row]):
                     sent[row] = _FRONTIER[verdict.route]
         # Without text, rules are asked only where the request brings its own token count.
@@ -350,9 +350,7 @@ class Served:
         return np.where(failed, _FRONTIER[policy.on_error], sent)
 
     def _rule_tokens(self) -> FloatArray:
-        """Return the counts that the rule uses: the request's own where the traffic has one, else
-        the tokenizer's.
-        """
+        """Return the counts that the rule uses: the request's own, else the tokenizer's."""
         own = self.traffic.tokens.prompt
         return np.where(np.isnan(own), self.scores.totals, own)
 
@@ -381,9 +379,7 @@ def fixed_routes(
     tokens: FloatArray,
     familiarity: NDArray[np.floating] | None = None,
 ) -> FloatArray:
-    """Return the route that the score does not change: 0 cheap, 1 frontier, NaN where the score
-    decides; shape (n,).
-    """
+    """Return the routes that the score does not change, as :meth:`Served.fixed` has them."""
     verdicts = (
         before_scoring(rules, task=task, tokens=int(count))
         for task, count in zip(tasks, tokens, strict=True)
@@ -393,11 +389,13 @@ def fixed_routes(
     )
     if familiarity is None:
         return fixed
+    # Familiarity comes after the rules by task (docs/bundle.md, The rule).
     return np.where(np.isnan(fixed) & (familiarity < rules.min_familiarity), 1.0, fixed)
 
 
 def catch_rate(fallback: Fallback) -> float | None:
     """Return the share of failing answers that is caught; none where there is no fallback."""
+    # Without a fallback it is known that nothing is caught: 0, not None.
     return fallback.catch_rate if fallback.on_validation_failure else 0.0
 
 
@@ -429,6 +427,7 @@ def judged_by(
     prices : Prices, optional
         By which cost was computed.
     """
+    # The JSON forms, as a manifest's recipe may be that of another version.
     chosen, written = policy.chosen if policy else None, source.as_dict()
     return {
         "scorer": scorer,

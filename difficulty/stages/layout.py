@@ -38,6 +38,7 @@ def lay_out(bundle_path: Path, layout: str, out: Path, *, trust: Trust | None = 
     chosen: Layout = resolve(layout, LAYOUTS, kind="layout")
     if out.exists():
         raise InvalidValueError("out", str(out), rule="be a new folder", hint="It exists already.")
+    # Checked before anything is written.
     bundle = read_trusted(bundle_path, trust)
     with whole_folder(out) as folder:
         chosen.write(bundle, folder)

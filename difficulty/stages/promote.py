@@ -93,6 +93,7 @@ def publish(
         If a hash, the signature or a golden vector is wrong.
     """
     bundle = read_trusted(path, trust)
+    # The golden vectors too: a bundle that decides otherwise on this machine is not published.
     checked_router(bundle)
     evaluation = Evaluation.from_dict(json.loads(bundle.files["metrics.json"]))
     metrics = {
@@ -122,6 +123,7 @@ def fetch(reference: str, registry: Registry, out: Path, *, trust: Trust | None 
             f"bundle {str(out)!r} exists already. Bundles are never overwritten: choose another"
             " folder."
         )
+    # Checked in a scratch folder: ``out`` never holds a bundle that fails.
     with TemporaryDirectory() as scratch:
         copy_bundle(_fetched(registry, version, Path(scratch) / "bundle", trust), out)
     return version
@@ -195,6 +197,7 @@ def promote(
         resampling=resampling,
     )
     if not comparison.refusals:
+        # The registry refuses where another process has changed the champion since.
         registry.promote(challenger, replacing=champion, notes=_notes(comparison))
     return Promotion(challenger, champion, comparison)
 
@@ -275,6 +278,7 @@ def promotion_settings(bundle: Bundle) -> PromotionSettings:
     """Return the gate of the recipe that a bundle was trained by; bundles from before there was one
     have the defaults.
     """
+    # The gate alone: the rest may be a recipe of another version.
     gate_alone = {"name": "promotion", "promotion": bundle.manifest.recipe.get("promotion", {})}
     return parse_recipe(gate_alone, name="manifest.json: recipe").promotion
 
@@ -284,10 +288,9 @@ def _fetched(registry: Registry, version: Version, folder: Path, trust: Trust | 
 
 
 def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the rows that neither bundle was made from, as far as that can be known, and what to
-    say of them.
-    """
+    """Return the rows that neither bundle is known to be made from, and what to say of it."""
     wanted, notes = np.ones(len(traffic), dtype=bool), []
+    # A bundle keeps one hash: it knows the whole file again, and no part of it.
     chosen_on = hash_of_texts(traffic)
     for who, bundle in bundles.items():
         if bundle.policy.chosen.calibration_data == chosen_on:
@@ -312,9 +315,7 @@ def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list
 def _contender(
     bundle: Bundle, traffic: Traffic, prices: Prices | None, caught: float | None
 ) -> Contender:
-    """Decide every request as the bundle's router would; what validation catches is taken to be the
-    same for both.
-    """
+    """Decide every request as the bundle's router would."""
     router = checked_router(bundle)
     target = bundle.manifest.target
     served = serve(router.scorer, traffic, prices, target=target, early=router.early)

@@ -38,6 +38,7 @@ from difficulty.stages.judging import Served, TrafficScores, judged_by, serve
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
 
+# A version has no dash, so ``support-eu-1`` is version 1 of ``support-eu``.
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.]*)$")
 
 
@@ -128,6 +129,7 @@ def ship(
     if not allow_no_signal:
         _check_signal(run)
     recipe, rules = run.recipe, policy or run.recipe.policy
+    # The run's seed, so that the same run ships the same intervals.
     resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
 
@@ -146,6 +148,7 @@ def ship(
         run, rules, point, models=models, today=today or datetime.now(UTC).date()
     )
     if student:
+        # After the policy: cut-offs belong to its threshold.
         served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
         cuts, why_not = choose_exits(
             bundle_policy, both_scores(served, bundle_policy), budget=recipe.export.early_budget
@@ -153,6 +156,7 @@ def ship(
         bundle_policy, notes = replace(bundle_policy, early=cuts), (*notes, *why_not)
     leaving = student if bundle_policy.early else None
     say("judging the test samples")
+    # Judged by samples on which nothing was chosen: the side to believe (docs/thresholds.md).
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
     lineage = _judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     evaluation = replace(evaluation, lineage=lineage)
@@ -307,6 +311,7 @@ def _manifest(
         "max_chars": recipe.text.max_chars,
         "max_tokens": recipe.text.max_tokens,
         "task_ids": scorer.task_ids,
+        # What the gate held the graph to, other runtimes have to hold too.
         "score_tolerance": recipe.export.max_score_difference,
         "cheap_model": run.record.cheap_model,
         "frontier_model": run.record.frontier_model,

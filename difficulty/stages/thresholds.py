@@ -90,6 +90,7 @@ def rechoose(
         traffic,
         prices,
         target=old.manifest.target,
+        # Cut-offs without a task are chosen on all requests, their tasks hidden (docs/recipes.md).
         without_task=small is not None,
         early=small,
     )
@@ -104,6 +105,7 @@ def rechoose(
     notes = (*notes_of(logged), *early_notes)
     policy = replace(policy, early=early)
     files = {
+        # The old files first: those that speak of the threshold are put in their place below.
         **old.files,
         **policy_files(scorer, policy, version=f"{name}-{version}", early=small),
         "metrics.json": _metrics(old, len(traffic), notes),
@@ -112,6 +114,7 @@ def rechoose(
         ),
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
+    # Both are computed anew when the bundle is written.
     unchanged = old.manifest.as_dict(without={"files", "sha256"})
     written = write_bundle(
         out, files, {**unchanged, "name": name, "version": version, "created": created}, sign=sign
@@ -120,9 +123,7 @@ def rechoose(
 
 
 def _exits(old: Bundle, policy: Policy, served: Served) -> tuple[Early | None, tuple[str, ...]]:
-    """Choose cut-offs for the new threshold with the old budget, and say what they do to the
-    traffic that chose them.
-    """
+    """Choose cut-offs for the new threshold with the old budget, and say what they do."""
     both = both_scores(served, policy)
     budget = old.policy.early.budget if old.policy.early else ExportSettings().early_budget
     early, notes = choose_exits(policy, both, budget=budget)
@@ -131,9 +132,7 @@ def _exits(old: Bundle, policy: Policy, served: Served) -> tuple[Early | None, t
 
 
 def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
-    """Return the samples to choose on: of the traffic the bundle was trained on, the calibration
-    split alone.
-    """
+    """Return the samples to choose on: of the training traffic the calibration split alone."""
     splits = training_splits(bundle, traffic)
     return traffic if splits is None else traffic.select(splits == "calibration")
 
@@ -153,10 +152,9 @@ def _policy(
 
 
 def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
-    """Return the old figures without those at the old threshold: no traffic is left to judge the
-    new one by.
-    """
+    """Return the old figures without those at the old threshold."""
     note = f"the threshold was chosen again on {n:,} samples; evaluate the bundle on other traffic"
+    # All of the traffic chose the new threshold, so none is left to judge it by.
     figures = without_threshold(
         Evaluation.from_dict(json.loads(old.files["metrics.json"])), note
     ).noting([f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes])

@@ -46,6 +46,7 @@ def verify(path: Path, *, trust: Trust | None = None, today: date | None = None)
         signature.
     """
     bundle = read_bundle(path)
+    # Before the router is built: nothing of a bundle without a trusted signature is run.
     signer = verify_signature(bundle, trust) if trust else claimed_signer(bundle)
     differences = check_golden(bundle, Router.from_bundle(bundle))
     golden = sum(1 for line in bundle.files["golden.jsonl"].split(b"\n") if line)

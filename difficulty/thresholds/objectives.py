@@ -44,6 +44,7 @@ def threshold_for_cost(curve: PolicyCurve, most: float) -> float:
     if not 0.0 <= most < math.inf:
         raise InvalidValueError("cost", most, rule="be 0 or more USD per 1,000 requests")
     cost = _known_cost(curve, "cost")
+    # As for a share: a cost of exactly ``most`` must meet it, however its sum rounds.
     allowed = np.flatnonzero(cost <= most * (1.0 + 1e-12))
     if not len(allowed):
         least = _rounded_up(float(cost.min()))
@@ -68,6 +69,7 @@ def _known_cost(curve: PolicyCurve, objective: str) -> FloatArray:
 
 def _rounded_up(amount: float) -> float:
     """Return an amount with three digits that is not below it, so that it can be asked for."""
+    # 0 has no logarithm.
     unit = 10.0 ** (math.floor(math.log10(amount)) - 2) if amount > 1e-9 else 1e-9
     return math.ceil(amount / unit) * unit
 
@@ -89,6 +91,7 @@ def threshold_for_mean_quality(curve: PolicyCurve, target: float) -> float:
             "objective mean_quality needs samples with both qualities known: got none. Use the"
             " objective share, or add frontier_quality to the traffic."
         )
+    # Rounding must not cost a step here either.
     enough = np.flatnonzero(quality >= target - 1e-12)
     if not len(enough):
         most = math.floor(1000.0 * quality.max()) / 1000.0  # so that it can be reached
@@ -156,4 +159,5 @@ def threshold_for_utility(curve: PolicyCurve, value: float) -> float:
             " frontier_quality to the traffic."
         )
     utility = value * quality - cost / 1000.0
+    # argmax gives the first that is true, and thresholds descend.
     return float(curve.thresholds[np.argmax(utility >= utility.max() - 1e-15)])

@@ -70,9 +70,7 @@ def operating_point(
 def changes(
     traffic: ScoredTraffic, old: OperatingPoint, new: OperatingPoint, resampling: Resampling
 ) -> dict[str, Estimate]:
-    """Return how much each figure changes from one operating point to another; both are judged on
-    the same draws.
-    """
+    """Return how each figure changes between two points, judged on the same draws."""
     before, after = (_figures(traffic, point, resampling) for point in (old, new))
     moved, draws = (
         {name: new[name] - old[name] for name in EXPECTED}
@@ -91,9 +89,7 @@ def _estimates(points: Draws, draws: Draws, counts: Mapping[str, int]) -> dict[s
 def _figures(
     traffic: ScoredTraffic, thresholds: Thresholded, resampling: Resampling
 ) -> tuple[Draws, Draws, Mapping[str, int]]:
-    """Return each figure on the traffic itself, in each draw, and how many requests are behind
-    it.
-    """
+    """Return each figure on the traffic, in each draw, and the requests behind it."""
     rows = np.arange(len(traffic))
     part = Ratios.of(
         rows, ratios_at(columns_of(traffic, EXPECTED), traffic.routes(thresholds), rows)
@@ -198,9 +194,7 @@ def _pooled(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> 
 
 
 def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> _Chosen:
-    """Choose on each task's samples alone, rare ones together; what cannot keep the promise goes to
-    the frontier model.
-    """
+    """Choose on each task's own samples; what cannot be shown goes to the frontier model."""
     common = _tasks_with(LEAST_TESTED, traffic, tasks)
     shown, lost = {}, []
     for task in common:
@@ -213,6 +207,7 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
     try:
         rest = objective.find(PolicyCurve.of(traffic.at(rare))) if rare.any() else Choice(0.0)
     except (NotAttainableError, UndefinedMetricError):
+        # Threshold 0: whatever has a score above 0 goes to the frontier model.
         rest = Choice(0.0)
     promise = next((choice for choice in (rest, *shown.values()) if choice.guarantee), None)
     if promise is None:

@@ -50,6 +50,7 @@ class PolicyCurve:
     @classmethod
     def of(cls, traffic: ScoredTraffic) -> PolicyCurve:
         """Return the curve of scored traffic."""
+        # Only rules settle a request here: thresholds of single tasks are what may be sought.
         free = np.flatnonzero(np.isnan(traffic.by_rule))
         order = free[np.argsort(-traffic.difficulty_score[free], kind="stable")]
         ranked = traffic.difficulty_score[order]
@@ -79,9 +80,7 @@ class PolicyCurve:
         return self._figures[name]
 
     def _along(self, pair: Pair) -> FloatArray:
-        """Return, at each threshold, the weighted sum of what each request is when it is kept or
-        sent.
-        """
+        """Return, at each threshold, the weighted sum of what requests are, kept or sent."""
         kept, sent = (values * self.traffic.outcomes.weight for values in pair)
         start = np.where(self.traffic.by_rule == 1.0, sent, kept).sum()
         steps = np.append(0.0, np.cumsum((sent - kept)[self.order]))
@@ -114,6 +113,7 @@ class Objective:
     @property
     def promises(self) -> bool:
         """Whether what it finds holds with a stated confidence."""
+        # By its signature, so that an objective of another package can promise too.
         return "delta" in _options_of(self._find)
 
     def find(self, curve: PolicyCurve) -> Choice:
@@ -146,6 +146,7 @@ def parse_objective(text: str) -> Objective:
     """
     parts = [part.partition("=") for part in text.split(",")]
     name = parts[0][0].strip()
+    # Without a number the name is not looked up: the refusal below says what is wrong first.
     if parts[0][1]:
         options = _options_of(resolve(name, OBJECTIVES, kind="objective"))
         for option, _, _ in parts[1:]:

@@ -23,7 +23,9 @@ from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import group_codes
 from difficulty.thresholds.policy_curve import Choice, PolicyCurve
 
+# Learn then test: Angelopoulos, Bates, Candès, Jordan and Lei (2021), thresholds as hypotheses.
 GRID = 100
+# Chosen among four layouts on draws from MMLU; they differed little (benchmarks, guarantees).
 STARTS = (0.1, 0.5)
 """Shares kept at which testing starts, each with an equal part of ``delta``."""
 NEARLY_ALL = 0.9
@@ -91,15 +93,14 @@ class KeptLosses:
         return binomial_p_value(losses, tested, alpha / self.unit)
 
     def _sums(self, kept: int, alpha: float) -> tuple[FloatArray, float]:
-        """Return each group's weighted sum of loss minus alpha over its kept requests, in random
-        order, and the most it could be.
-        """
+        """Return each group's weighted excess over ``alpha``, shuffled, and a bound on it."""
         codes = self._codes
         sums = np.bincount(
             codes[:kept],
             weights=(self.weight * (self.loss - alpha))[:kept],
             minlength=int(codes.max()) + 1,
         )
+        # A bound that is known beforehand only if no group is larger: _assumed says so.
         most = float(np.bincount(codes, weights=self.weight).max()) * (self.unit - alpha)
         return np.asarray(sums[_shuffled(len(sums))], dtype=np.float64), most
 
@@ -112,6 +113,7 @@ def binomial_p_value(losses: NDArray[np.int64], n: NDArray[np.int64], alpha: flo
     """Return the chance of at most so many losses among n when each is lost with probability
     ``alpha``; 1 for n = 0.
     """
+    # Clopper and Pearson (1934).
     return np.asarray(np.where(n > 0, binom.cdf(losses, n, alpha), 1.0), dtype=np.float64)
 
 
@@ -150,6 +152,7 @@ def betting_p_value(excess: FloatArray, most: float, *, delta: float) -> float:
     if not len(excess) or most <= 0.0:
         return 1.0
     n = np.arange(1, len(excess) + 1)
+    # Waudby-Smith and Ramdas (2023), "Estimating means of bounded random variables by betting".
     mean = np.cumsum(excess) / (n + 1.0)
     spread = (0.25 * most**2 + np.cumsum((excess - mean) ** 2)) / (n + 1.0)
     before = np.append(0.25 * most**2, spread[:-1])  # a bet knows only what came before it
@@ -180,6 +183,7 @@ def rejected(losses: KeptLosses, allowed: IntArray, *, alpha: float, delta: floa
     for number, p_value, level in zip(
         kept.tolist(), losses.p_values(kept, alpha=alpha, delta=delta), levels, strict=True
     ):
+        # Wiens (2003), "A fixed sequence Bonferroni procedure for testing multiple endpoints".
         # Fixed sequence with fallback: a rejection hands its level on, a failure loses it.
         passed_on = passed_on + level if p_value <= passed_on + level else 0.0
         if passed_on > 0.0:
@@ -188,9 +192,7 @@ def rejected(losses: KeptLosses, allowed: IntArray, *, alpha: float, delta: floa
 
 
 def _levels(kept: IntArray, n: int, *, alpha: float, delta: float) -> FloatArray:
-    """Return what each threshold is tested with by itself; no start has fewer samples than could
-    show half the loss that is allowed.
-    """
+    """Return each threshold's own level; a start has samples to show half the loss allowed."""
     levels, least = (
         np.zeros(len(kept)),
         samples_to_certify(alpha / 2.0, alpha=alpha, delta=delta / len(STARTS)) or 0,
@@ -271,9 +273,7 @@ def threshold_for_missed(curve: PolicyCurve, alpha: float, *, delta: float = 0.1
 
 
 def _missed(traffic: ScoredTraffic) -> FloatArray:
-    """Return the probability that a kept request needed the frontier model, because that does
-    better, and does not get it; NaN unknown.
-    """
+    """Return P(a kept request needed the frontier model and does not get it); NaN unknown."""
     gain = traffic.outcomes.gain
     reached = 1.0 - traffic.kept.caught if traffic.catch_rate else 1.0
     return np.where(np.isnan(gain), np.nan, (gain > 0) * reached)
@@ -312,9 +312,7 @@ def _certified(
 
 
 def _losses(curve: PolicyCurve, loss: FloatArray) -> tuple[KeptLosses, NDArray[np.intp]]:
-    """Return the known losses in the order in which they are kept, and how many of them each
-    threshold of the curve keeps.
-    """
+    """Return known losses in the order of keeping, and how many each threshold keeps."""
     traffic = curve.traffic
     always, order = np.flatnonzero(traffic.by_rule == 0.0), curve.order[::-1]
     known_always, known = always[~np.isnan(loss[always])], ~np.isnan(loss[order])
@@ -356,13 +354,12 @@ def _assumed(losses: KeptLosses, loss: FloatArray) -> tuple[str, ...]:
 def _not_attainable(
     losses: KeptLosses, kept: NDArray[np.intp], name: str, alpha: float, delta: float
 ) -> NotAttainableError:
-    """Return the answer no, with the nearest level that these samples show, and how many more would
-    show this one.
-    """
+    """Return the refusal: the nearest level that is shown, and how many samples would do."""
     means = (np.cumsum(losses.weight * losses.loss) / np.cumsum(losses.weight))[kept[kept > 0] - 1]
     shares = kept[kept > 0] / len(losses)
     likely = np.flatnonzero(means < alpha)
     needs = [
+        # ``delta / 2``: each of the two STARTS has half of it.
         (samples_to_certify(float(means[i]), alpha=alpha, delta=delta / 2) or 0) / shares[i]
         for i in likely
     ]
@@ -394,10 +391,9 @@ def _not_attainable(
 def _nearest(
     losses: KeptLosses, kept: NDArray[np.intp], alpha: float, delta: float
 ) -> float | None:
-    """Return a level above ``alpha`` that can be shown, as low as bisection finds it, with three
-    digits.
-    """
+    """Return the lowest level above ``alpha`` that bisection can show, with three digits."""
     numbers, low, high = np.unique(kept), alpha, 1.0
+    # Ten halvings end within 0.001, the three digits that are told.
     for _ in range(10):
         middle = (low + high) / 2.0
         low, high = (
