@@ -43,8 +43,9 @@ class FieldError(DifficultyError, ValueError):
     def __init__(
         self, problem: str, *, where: tuple[object, ...] = (), file: str = "", advice: str = ""
     ) -> None:
-        subject = ".".join(map(str, where)) or "content"
-        super().__init__(f"{file and f'{file}: '}{subject} {problem}.{advice and f' {advice}'}")
+        field = ".".join(map(str, where))
+        subject = f"{file}: {field}" if file and field else field or file or "content"
+        super().__init__(f"{subject} {problem}.{advice and f' {advice}'}")
         self.problem = problem
         self.where = where
 

@@ -91,8 +91,15 @@ class _RuleError(FieldError):
     """A value breaks a rule by itself, rather than in one of its parts."""
 
     def __init__(self, rule: str, value: object) -> None:
-        super().__init__(f"must {rule}: got {value!r:.80}")
+        super().__init__(f"must {rule}: got {_shown(value)}")
         self.rule = rule
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python spells no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 class Record:
@@ -347,7 +354,11 @@ def _iso(rule: str, kind: type[date]) -> _Reader:
 
 
 def _number(value: Any) -> float:
-    return float(_typed("be a number", int, float)(value))
+    rule = "be a number"
+    try:
+        return float(_typed(rule, int, float)(value))
+    except OverflowError as error:  # a whole number of hundreds of digits
+        raise _RuleError(rule, value) from error
 
 
 def _path(value: Any) -> Path:

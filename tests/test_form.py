@@ -169,6 +169,12 @@ def test_parse_needs_an_object(content):
         Ticket.parse(content)
 
 
+@pytest.mark.parametrize("digits", [400, 5_000])
+def test_number_that_no_float_holds_is_refused(digits):
+    with pytest.raises(FieldError, match="price must be a number: got "):
+        Ticket.parse({"price": 10**digits})
+
+
 def test_long_values_are_cut_in_the_message():
     with pytest.raises(FieldError) as caught:
         Ticket.parse({"price": "9" * 10_000})

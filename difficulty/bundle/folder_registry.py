@@ -241,13 +241,14 @@ class FolderRegistry:
     def _read(self, name: str) -> Journal:
         path = self.folder / check_name("name", name) / "journal.json"
         try:
-            return _parse(json.loads(path.read_bytes()), path)
+            content = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise self._no_bundle(name) from None
         except ValueError as error:
             raise RegistryError(
                 f"{str(path)!r} is not valid JSON ({error}). Restore it from a copy."
             ) from error
+        return _parse(content, path)
 
     def _no_bundle(self, name: str) -> RegistryError:
         names = sorted(path.parent.name for path in self.folder.glob("*/journal.json"))

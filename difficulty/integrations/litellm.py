@@ -47,6 +47,10 @@ logger = logging.getLogger("difficulty.runtime")
 TIERS: Mapping[Route, str] = {"cheap": "SIMPLE", "frontier": "REASONING"}
 """What the auto router calls the two routes."""
 _MARK = "difficulty"
+_TRUTH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
+    ("0", "false", "no", "off"), False
+)
+"""What a variable may spell for a setting that is true or false."""
 _HEADERS = ("id", "bundle", "route", "reason", "fallback")
 _ROUTED_CALLS = {"completion", "acompletion"}
 # What the call says itself, and what must not make it retry or fall back once more.
@@ -395,9 +399,12 @@ def _from_environment(name: str, value: Any) -> Any:
         )
     # A variable holds text: for a setting whose default is a number or a truth value, what it
     # spells.
-    if isinstance(getattr(GatewaySettings, name, None), int | float):
+    default = getattr(GatewaySettings, name, None)
+    if isinstance(default, bool):
+        return _TRUTH.get(text.strip().lower(), text)
+    if isinstance(default, int | float):
         with suppress(ValueError):
-            return json.loads(text.lower())
+            return json.loads(text)
     return text
 
 

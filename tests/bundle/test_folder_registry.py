@@ -145,8 +145,10 @@ def test_name_that_is_no_folder_name_is_refused(registry, bundles, name):
 def test_journal_that_is_none_is_refused(registry, bundles, content, complaint):
     publish(registry, bundles[1])
     (registry.folder / "words" / "journal.json").write_text(content)
-    with pytest.raises(RegistryError, match=complaint):
+    with pytest.raises(RegistryError, match=complaint) as caught:
         registry.find("words", "challenger")
+    # what can be parsed is not called damaged: a copy of a newer journal would not help
+    assert ("not valid JSON" in str(caught.value)) == (content == "{")
 
 
 def test_kept_bundle_that_was_changed_is_not_given_out(registry, bundles, tmp_path):

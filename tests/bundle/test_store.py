@@ -262,7 +262,7 @@ def test_unknown_text_view_is_refused(bundle):
         ),
         (
             {"easy_tasks": ["multi-step planning"]},
-            "policy.json: content must say of a task .* not both: got multi-step planning",
+            "policy.json must say of a task .* not both: got multi-step planning",
         ),
         ({"min_familiarity": 0.5}, "policy.json asks for a min_familiarity"),
     ],

@@ -20,7 +20,7 @@ def test_trust_file_counts_paths_from_its_own_folder(tmp_path):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("", "trust.toml: content must name at least one of public_keys and certificates"),
+        ("", "trust.toml must name at least one of public_keys and certificates"),
         ('public_keys = ["a.pem"]\nsubjects = ["CN=a"]', "must hold certificates beside subjects"),
         (
             'public_key = "a.pem"',

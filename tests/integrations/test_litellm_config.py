@@ -143,3 +143,20 @@ def test_setting_from_the_environment_is_what_its_variable_spells(journey, monke
     build_handler.cache_clear()
     read = (settings.threads, settings.log_texts, settings.shadow_timeout_s, settings.salt)
     assert read == (2, True, 1.5, "123")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", True), ("on", True), ("Yes", True), ("0", False), ("off", False), ("no", False)],
+)
+def test_truth_from_the_environment_is_spelt_as_elsewhere(journey, monkeypatch, text, value):
+    litellm = pytest.importorskip("litellm")
+    from difficulty.integrations.litellm import build_handler
+
+    monkeypatch.setenv("D_LOG_TEXTS", text)
+    form = {"bundle": str(journey.bundle), "log_texts": "os.environ/D_LOG_TEXTS"}
+    monkeypatch.setattr(litellm, "callback_settings", {"difficulty": form})
+    build_handler.cache_clear()
+    settings = build_handler().settings
+    build_handler.cache_clear()
+    assert settings.log_texts is value
