@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import ScoringError
+from difficulty.model.combination import Scores
 from difficulty.runtime.scorer import EarlyScorer, Encoded, Scorer
 from difficulty.traffic.table import Tokenized, Traffic
 from difficulty.training.reading import ReadCounts, Reading, reading_of
@@ -48,6 +49,10 @@ class TrafficScores(NamedTuple):
     """
     early: EarlyScores | None = None
     """``None`` where not asked for."""
+
+    def instead(self, scores: Scores | None) -> TrafficScores:
+        """Return the same with other scores of the samples, if there are any; familiarity stays."""
+        return self if scores is None else self._replace(outputs=self.outputs | scores.by_name())
 
 
 class _Part(NamedTuple):
