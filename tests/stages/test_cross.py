@@ -16,6 +16,7 @@ from difficulty.stages.scores import score_traffic
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
+from difficulty.training.assemble import CROSS_BELOW, calibration_of
 from difficulty.training.distil import check_teacher
 from difficulty.training.run import Run
 from tests.journey import DRAWS, recipe_of, sample_rows, train_on, write_rows
@@ -151,3 +152,18 @@ def test_suspicious_calibration_samples_weigh_less_too(journey, crossed, tmp_pat
     heads, plain = (each.model.fitted_["ngrams"].cheap for each in (run, crossed))
     assert heads.coefficients != pytest.approx(plain.coefficients, abs=1e-3)
     assert run.record.samples == crossed.record.samples
+
+
+@pytest.mark.parametrize(("n", "how"), [(CROSS_BELOW - 1, "cross"), (CROSS_BELOW, "split")])
+def test_auto_crosses_below_a_number_of_labels(n, how):
+    assert calibration_of(recipe_of("encoder", calibration="auto"), n) == how
+
+
+def test_auto_splits_where_samples_must_be_unseen():
+    for section in ({"distil": {}}, {"export": {"early": True}}):
+        assert calibration_of(recipe_of("encoder", calibration="auto", **section), 100) == "split"
+
+
+def test_early_exit_is_refused_with_its_reason(crossed, tmp_path):
+    with pytest.raises(RunError, match="its calibration is 'split'"):
+        ship(crossed.folder, tmp_path / "small-1", early=True, draws=DRAWS)
