@@ -108,9 +108,10 @@ def choose(
     policies, choices = {}, []
     for share in shares:
         threshold = float(np.quantile(calibration[_first(calibration)].score, 1.0 - share))
-        found, notes = choose_exits(calibration, threshold=threshold, budget=budget)
-        policies[share] = replace(_policy(threshold), early=found)
-        figures = judge_exits(found, test) if found else {}
+        policy = _policy(threshold)
+        cut_offs, notes = choose_exits(policy, calibration, budget=budget)
+        policies[share] = replace(policy, early=cut_offs)
+        figures = judge_exits(cut_offs, test) if cut_offs else {}
         shown = {
             kind: {name: estimate.as_dict() for name, estimate in part.items()}
             for kind, part in figures.items()

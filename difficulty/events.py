@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from difficulty.errors import InvalidValueError, LogError
 from difficulty.form import Record
-from difficulty.route import Route
+from difficulty.routes import Route
 
 EVENT_FORMAT = 1
 

@@ -36,7 +36,7 @@ def resolve(name: str, table: Mapping[str, str], *, kind: str) -> Any:
     if name in table:
         module, _, attribute = table[name].partition(":")
         return getattr(import_module(module), attribute)
-    for point in entry_points(group=_group(kind)):
+    for point in entry_points(group=entry_point_group(kind)):
         if point.name == name:
             return point.load()
     raise UnknownNameError(kind, name, known_names(table, kind=kind))
@@ -44,8 +44,12 @@ def resolve(name: str, table: Mapping[str, str], *, kind: str) -> Any:
 
 def known_names(table: Mapping[str, str], *, kind: str) -> list[str]:
     """Return every name that :func:`resolve` accepts, sorted."""
-    return sorted({*table, *(point.name for point in entry_points(group=_group(kind)))})
+    return sorted({*table, *(point.name for point in entry_points(group=entry_point_group(kind)))})
 
 
-def _group(kind: str) -> str:
-    return f"difficulty.{kind.replace(' ', '_')}s"
+def entry_point_group(kind: str) -> str:
+    """Return the group that other packages add things of a kind to: ``difficulty.encoders``."""
+    name = kind.replace(" ", "_")
+    return (
+        f"difficulty.{name.removesuffix('y')}ies" if name.endswith("y") else f"difficulty.{name}s"
+    )

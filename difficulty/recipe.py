@@ -25,7 +25,7 @@ from difficulty.form import (
     finite,
     non_empty,
 )
-from difficulty.route import ValidatorRule, check_tasks
+from difficulty.routes import ValidatorRule, check_tasks
 
 _Positive: TypeAlias = Annotated[float, finite, above(0)]
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from difficulty.errors import InvalidValueError
 from difficulty.form import Form, Record, Rule
-from difficulty.route import Route
+from difficulty.routes import Route
 
 Preference = Literal["cheap", "tie", "frontier"]
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")

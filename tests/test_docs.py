@@ -25,7 +25,7 @@ from difficulty.events import Call, DecisionEvent
 from difficulty.form import Form
 from difficulty.recipe import Recipe
 from difficulty.request import Request
-from difficulty.route import ValidatorRule
+from difficulty.routes import ValidatorRule
 from difficulty.runtime import Decision, Router, Scorer
 from difficulty.runtime.scorer import EarlyScorer
 from difficulty.text import TextView

@@ -12,7 +12,7 @@ from difficulty.bundle.policy import (
     Policy,
 )
 from difficulty.bundle.store import Bundle, Trust, load_trust, read_bundle, write_bundle
-from difficulty.route import ValidatorRule
+from difficulty.routes import ValidatorRule
 
 __all__ = [
     "BUNDLE_FORMAT",

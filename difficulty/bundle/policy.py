@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from difficulty.errors import FieldError
 from difficulty.form import Form, SavedForm, Sha256, Share, above, at_least, between, non_empty
-from difficulty.route import ValidatorRule, check_tasks
+from difficulty.routes import ValidatorRule, check_tasks
 
 
 @dataclass(frozen=True, kw_only=True)

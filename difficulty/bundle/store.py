@@ -184,23 +184,6 @@ def read_bundle(folder: Path) -> Bundle:
     )
 
 
-def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
-    """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
-
-    Raises
-    ------
-    BundleError
-        If either check fails; ``SignatureError`` if it is the signature's.
-    """
-    bundle = read_bundle(folder)
-    if trust is not None:
-        # Here, so that only those who ask for a signature wait for it.
-        from difficulty.bundle.signature import verify_signature
-
-        verify_signature(bundle, trust)
-    return bundle
-
-
 @dataclass(frozen=True, kw_only=True)
 class Trust(Form):
     """Whose signatures a deployment accepts: said where the router runs, never in the bundle. One

@@ -43,7 +43,7 @@ def demo(
     # Each step calls the function that the command of that name calls.
     from difficulty.economics import load_price_list
     from difficulty.errors import RunError
-    from difficulty.report.console import evaluation_table
+    from difficulty.report.figures_table import evaluation_table
     from difficulty.request import Request, RequestRow
     from difficulty.runtime import Router
     from difficulty.runtime.service import route_rows

@@ -58,7 +58,7 @@ def evaluate(
     from difficulty.economics import load_price_list
     from difficulty.evaluation.findings import failing
     from difficulty.metrics import Resampling
-    from difficulty.report.console import evaluation_table
+    from difficulty.report.figures_table import evaluation_table
     from difficulty.stages.evaluate import evaluate_scorer
 
     price_list = load_price_list(prices, both_models=True) if prices else None
@@ -149,7 +149,7 @@ def economics(
     from difficulty.economics.conditions import Answers
     from difficulty.economics.usage import parse_volume
     from difficulty.metrics import Resampling
-    from difficulty.report.console import economics_table
+    from difficulty.report.figures_table import economics_table
     from difficulty.stages.economics import Question, weigh_up, write_economics
 
     answers = Answers(

@@ -141,7 +141,7 @@ def train(
 
 
 def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> None:
-    from difficulty.report.console import evaluation_table
+    from difficulty.report.figures_table import evaluation_table
 
     record, samples = run.record, run.record.samples
     say(

@@ -86,7 +86,7 @@ def _gain_and_misfit(
     return slope * (size**-exponent - sizes.max() ** -exponent), misfit
 
 
-Verdict = Literal["rises", "flat", "cannot tell"]
+CurveVerdict = Literal["rises", "flat", "cannot tell"]
 Statistic = Callable[[FloatArray], FloatArray]
 LEAST_ROWS = 40
 """Fit samples that a part needs; fewer teach too little to be on the curve."""
@@ -154,7 +154,7 @@ class LearningCurve(SavedForm):
     forecasts: tuple[Forecast, ...]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> CurveVerdict:
         """Whether doubling the labels raises the figure, brings next to nothing, or cannot be told
         from noise.
         """

@@ -32,7 +32,7 @@ WEAK = 0.1
 # Times the variance of out-of-fold sums; see above.
 _OUT_OF_FOLD = 2.0
 
-Verdict: TypeAlias = Literal["clear", "weak", "none"]
+SignalVerdict: TypeAlias = Literal["clear", "weak", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class Signal(SavedForm):
     p_value: float
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> SignalVerdict:
         """What follows from the rule."""
         if self.p_value <= CLEAR:
             return "clear"
@@ -88,7 +88,7 @@ class Signal(SavedForm):
             f"on {self.n:,} samples scored without having been seen, chance alone does as well with"
             f" p = {self.p_value:.2g}"
         )
-        notes: dict[Verdict, tuple[str, ...]] = {
+        notes: dict[SignalVerdict, tuple[str, ...]] = {
             "clear": (),
             "weak": (f"The score carries a weak signal: {evidence}. More labels would tell.",),
             "none": (

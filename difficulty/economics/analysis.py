@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any, Literal
 
 import numpy as np
 
-from difficulty.economics.account import (
-    BreakEvenPlot,
-    Condition,
-    Economics,
-    PayVerdict,
-    SavingCurve,
-)
 from difficulty.economics.basis import Basis, Month, interval, month_of
 from difficulty.economics.conditions import (
     Answers,
-    Facts,
+    Condition,
     Flow,
     Option,
+    Premises,
     barred_shapes,
     best_option,
     check_conditions,
@@ -38,13 +33,81 @@ from difficulty.economics.usage import Arrivals, Requests, Volume, plan_columns,
 from difficulty.evaluation.figures import ratios_at
 from difficulty.evaluation.parts import Ratios, drawn
 from difficulty.evaluation.tradeoff import known_or_none
+from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import GroupDraws, Resampling
 from difficulty.records import Estimate
 
+FORMAT = 1
+"""Of ``economics.json``, the only one so far; raised when a name changes its meaning."""
+_WRITTEN_AS = {"share": "asked_share"}
+Answer = Literal["build", "wait", "unsure"]
 _POINTS = 61
 _DEFAULT = 1e6
 _BEYOND = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PayVerdict(Record):
+    """The answer, and why."""
+
+    answer: Answer
+    shape: Shape | None
+    """The way to host that saves most of those that are allowed."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavingCurve(Record):
+    """Saving a month by requests a month, in USD, each of shape (n_volumes,); ``None`` throughout
+    where it is unknown.
+    """
+
+    value: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEvenPlot(Record):
+    """The break-even plot: ascending requests a month, and a curve for each way to host."""
+
+    volumes: tuple[float, ...]
+    curves: Mapping[Shape, SavingCurve]
+    measure: Literal["net_saving", "saving"]
+    """``saving`` is without the cost to keep it, where that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Economics(Record):
+    """Whether routing pays, with every figure behind it, in the order of ``economics.json``."""
+
+    verdict: PayVerdict
+    share: float
+    """Share of the requests that the plan ``share`` keeps on the cheap model."""
+    prices_date: date
+    overall: Mapping[str, Estimate]
+    """Figures of the traffic as it is today."""
+    plans: Mapping[str, Mapping[str, Estimate]]
+    """``share``: the simplest requests are kept; ``policy``, with a bundle: its rule. Names that
+    begin with a way to host are its figures.
+    """
+    barred: Mapping[Shape, str]
+    """Ways to host that an answer excludes, and why."""
+    conditions: tuple[Condition, ...]
+    assumed: Mapping[str, str]
+    """Sentences by the names that notes use."""
+    missing: Mapping[str, str]
+    """The same of what is missing."""
+    notes: tuple[str, ...]
+    plot: BreakEvenPlot
+
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return exactly what ``economics.json`` holds: plans stand beside ``overall``."""
+        written: dict[str, Any] = {"format": FORMAT}
+        for name, value in super().as_dict(without=without).items():
+            written |= value if name == "plans" else {_WRITTEN_AS.get(name, name): value}
+        return written
 
 
 def break_even_plot(options: Mapping[Shape, Option], volume: FloatArray) -> BreakEvenPlot:
@@ -266,12 +329,12 @@ def _facts(
     flow: Flow,
     options: dict[Shape, Option],
     best: Option | None,
-) -> Facts:
+) -> Premises:
     by_gain = not np.isnan(means["gain_free_share"][0])
     figures = {
         name: figure.drawn for name, figure in plan_figures(means.below(MAIN_PLAN), month).items()
     }
-    return Facts(
+    return Premises(
         volume=month.volume,
         share=setting.share,
         quality_loss=figures["quality_loss"],

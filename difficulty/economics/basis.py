@@ -31,6 +31,7 @@ def interval(drawn: FloatArray) -> tuple[float, float]:
     """Return the ends of the middle 95 % of the draws: NaN where they are undefined, infinite where
     the draws are.
     """
+    # Between infinities quantiles would be NaN.
     low, high = percentile_interval(np.clip(drawn[1:], -_NEVER, _NEVER))
     return _unclipped(low), _unclipped(high)
 

@@ -12,19 +12,30 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from difficulty.economics.account import Condition, State
 from difficulty.economics.basis import interval
 from difficulty.economics.hosting import Hosted, Load, Saving, hosted
 from difficulty.economics.prices import SHAPES, Hosting, Shape
 from difficulty.errors import InvalidValueError
+from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
 
+State = Literal["holds", "does not hold", "unknown"]
 Compliance = Literal["own-hardware", "own-cloud", "any"]
 _ALLOWED: dict[Compliance, frozenset[Shape]] = {
     "own-hardware": frozenset({"own"}),
     "own-cloud": frozenset({"own", "cloud"}),
     "any": frozenset(SHAPES),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Record):
+    """A condition under which routing does not pay."""
+
+    name: str
+    state: State
+    text: str
+    """What was found, with its numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +175,7 @@ def _option(shape: Shape, flow: Flow, section: object, *, keep_warm: bool) -> Op
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Facts:
+class Premises:
     """What the conditions are checked on; arrays of shape (1 + n_draws,), NaN where unknown."""
 
     volume: FloatArray
@@ -197,7 +208,7 @@ class Facts:
         ]
 
 
-def check_conditions(facts: Facts, answers: Answers) -> tuple[Condition, ...]:
+def check_conditions(facts: Premises, answers: Answers) -> tuple[Condition, ...]:
     """Return every condition, checked."""
     return (
         _low_volume(facts),
@@ -209,13 +220,14 @@ def check_conditions(facts: Facts, answers: Answers) -> tuple[Condition, ...]:
     )
 
 
-def _low_volume(facts: Facts) -> Condition:
+def _low_volume(facts: Premises) -> Condition:
     """Too few requests to earn what it costs to keep."""
     if facts.best is None:
         return Condition(
             "low_volume", "unknown", "no way to host is left to work out a break-even for"
         )
     break_even = facts.best.net.break_even()
+    # Where no volume pays it is not the volume that is too low.
     if np.isinf(break_even[0]):
         return Condition(
             "low_volume",
@@ -229,7 +241,7 @@ def _low_volume(facts: Facts) -> Condition:
     return Condition("low_volume", _above(-facts.best.net.at(facts.volume), 0.0), text)
 
 
-def _no_price_gap(facts: Facts) -> Condition:
+def _no_price_gap(facts: Premises) -> Condition:
     """The cheap model is not cheaper, whatever the volume."""
     if not facts.options:
         return Condition("no_price_gap", "unknown", "no way to host has a price")
@@ -250,7 +262,7 @@ def _no_price_gap(facts: Facts) -> Condition:
     )
 
 
-def _hard_reasoning(facts: Facts) -> Condition:
+def _hard_reasoning(facts: Premises) -> Condition:
     """Too few requests that the cheap model answers as well."""
     easy = facts.gain_free_share
     hard = (
@@ -271,7 +283,7 @@ def _hard_reasoning(facts: Facts) -> Condition:
     return Condition("hard_reasoning", _above(facts.share - easy, 0.0), text)
 
 
-def _cold_starts(facts: Facts, answers: Answers) -> Condition:
+def _cold_starts(facts: Premises, answers: Answers) -> Condition:
     """No request may wait, and keeping machines warm costs what would be saved."""
     waiting = {
         shape: option.hosted.cold_start_seconds
@@ -299,6 +311,7 @@ def _cold_starts(facts: Facts, answers: Answers) -> Condition:
         barred_shapes(facts.options, answers),
         barred_shapes(facts.relaxed, Answers(compliance=answers.compliance)),
     )
+    # A reason only where nothing pays while warm, and something would if requests could wait.
     reason = _is_reason(facts.paying(facts.options, strict), facts.paying(facts.relaxed, relaxed))
     warm = [
         f"{shape} ({option.hosted.warm_cost:,.0f} USD a month)"
@@ -309,7 +322,7 @@ def _cold_starts(facts: Facts, answers: Answers) -> Condition:
     return Condition("cold_starts", "holds" if reason else "does not hold", text)
 
 
-def _compliance(facts: Facts, answers: Answers) -> Condition:
+def _compliance(facts: Premises, answers: Answers) -> Condition:
     """Where the data may go leaves no way to host that pays."""
     if answers.compliance is None:
         return Condition(
@@ -329,7 +342,7 @@ def _compliance(facts: Facts, answers: Answers) -> Condition:
     return Condition("compliance", "holds" if reason and barred else "does not hold", text)
 
 
-def _quality_loss(facts: Facts, answers: Answers) -> Condition:
+def _quality_loss(facts: Premises, answers: Answers) -> Condition:
     """Quality falls by more than the team tolerates."""
     if np.isnan(facts.quality_loss[0]):
         return Condition(

@@ -175,6 +175,7 @@ def hosted(section: object, load: Load, *, keep_warm: bool) -> Hosted:
 
 @hosted.register
 def _own(section: OwnGpu, load: Load, *, keep_warm: bool) -> Hosted:
+    # Bought machines cost the same idle or busy: nothing to keep warm, and nobody waits.
     kilowatts = section.watts_per_gpu / 1000.0 * section.power_overhead
     per_gpu = section.usd_per_gpu / section.months + kilowatts * HOURS_A_MONTH * section.usd_per_kwh
     return _replicas(
@@ -196,6 +197,7 @@ def _dedicated(section: Dedicated, load: Load, *, keep_warm: bool) -> Hosted:
 
 @hosted.register
 def _aggregator(section: Aggregator, load: Load, *, keep_warm: bool) -> Hosted:
+    # The aggregator decides what stays warm, so ``keep_warm`` changes nothing.
     by_token = (load.prompt_tokens * section.input + load.cheap_tokens * section.output) / _MILLION
     return Hosted(
         StepCost(fixed=section.usd_per_month, per_request=by_token),
@@ -211,6 +213,7 @@ def _by_the_hour(
     """Return machines that run in active hours as traffic asks, and else as many as are kept
     warm.
     """
+    # Machines by the hour are let go when no requests come, but for those that stay warm.
     warm = max(section.min_replicas, int(keep_warm))
     idle_hours = HOURS_A_MONTH - load.active_hours
     waits = warm == 0 and idle_hours > 0

@@ -207,6 +207,7 @@ def _saved(plan: Means, month: Month) -> FloatArray:
 
 
 def _payback(net: FloatArray, month: Month) -> FloatArray:
+    # A loss never pays the setup back.
     setup = month.team.setup_usd if month.team else np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(np.isnan(net), np.nan, np.where(net > 0.0, setup / net, np.inf))

@@ -108,7 +108,7 @@ class Hosting(Form):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scorer(Form):
+class ScorerHosting(Form):
     """What it takes to score every request."""
 
     milliseconds_per_request: Amount
@@ -183,7 +183,7 @@ class PriceList(Form):
     cheap: TokenPrice | None = None
     frontier: TokenPrice | None = None
     hosting: Hosting = Hosting()
-    scorer: Scorer | None = None
+    scorer: ScorerHosting | None = None
     team: Team | None = None
     traffic: TrafficShape = TrafficShape()
 

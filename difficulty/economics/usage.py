@@ -79,6 +79,7 @@ def plan_columns(
         if frontier is None
         else tokens.prompt * frontier.input + tokens.frontier * frontier.output
     )
+    # What validation catches is the team's answer here, whatever the policy says.
     after = replace(requests.scored, catch_rate=catch_rate).kept
 
     def over_all(values: FloatArray) -> Columns:
@@ -142,6 +143,7 @@ class Arrivals(NamedTuple):
         months = days * 24.0 / HOURS_A_MONTH
         n = len(timed)
         volume = Volume(max(n - spread, 1.0) / months, (n + spread) / months)
+        # Hour of the day times day of the week: single hours have too few requests to tell.
         peak = _busiest([time.hour for time in moments], 24) * _busiest(
             [time.weekday() for time in moments], 7
         )

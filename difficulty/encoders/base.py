@@ -2,7 +2,7 @@
 when it is read.
 
 Every encoder folder holds ``encoder.json`` (format, kind, hashes, origin) and ``tokenizer.json``;
-the rest depends on the kind: ``static`` adds a token table (:mod:`~difficulty.encoders.base`),
+the rest depends on the kind: ``static`` adds a token table,
 ``transformer`` an ONNX graph (:mod:`~difficulty.encoders.transformer`). Another kind is a class
 with ``load(folder)`` and a line in ``ENCODERS``, or an entry point of the group
 ``difficulty.encoders``.
@@ -224,3 +224,46 @@ def quantise_rows(
     largest = np.abs(vectors).max(axis=1, initial=0.0)
     scale = np.where(largest > 0, largest / 127.0, 1.0).astype(np.float32)
     return np.rint(vectors / scale[:, None]).astype(np.int8), scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningData:
+    """n requests to train on.
+
+    Attributes
+    ----------
+    ids : sequence of n sequences of int
+        Token ids of the text, as the encoder's own tokenizer gives them without special tokens.
+    failure : ndarray of shape (n, 2)
+        Failure of the cheap and of the frontier model in [0, 1], NaN where unknown.
+    gain, weight : ndarray of shape (n,)
+        Frontier minus cheap quality, NaN where unknown; sample weights.
+    unseen : ndarray of shape (n,), bool
+        Requests that are held out.
+    tasks : sequence of n str or None
+    """
+
+    ids: Sequence[Sequence[int]]
+    failure: FloatArray
+    gain: FloatArray
+    weight: FloatArray
+    unseen: NDArray[np.bool_]
+    tasks: Sequence[str | None]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of everything that training reads, in hexadecimal."""
+        digest = hashlib.sha256(
+            json.dumps(
+                [[list(map(int, row)) for row in self.ids], self.unseen.tolist(), list(self.tasks)]
+            ).encode()
+        )
+        for array in (self.failure, self.gain, self.weight):
+            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+    @property
+    def rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Places of the requests to train on and of those held out, of all with an outcome."""
+        labelled = ~np.isnan(self.failure).all(axis=1)
+        return np.flatnonzero(labelled & ~self.unseen), np.flatnonzero(labelled & self.unseen)

@@ -21,8 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -30,10 +29,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.encoders.base import load_encoder
+from difficulty.encoders.base import TuningData, load_encoder
 from difficulty.encoders.sentence import Precision, convert, find_source, weights_digest
 from difficulty.encoders.transformer import Frame, TransformerEncoder
 from difficulty.errors import MissingExtraError, TooFewSamplesError
+from difficulty.recipe import FinetuneSettings
 from difficulty.storage import whole_folder
 
 FloatArray = NDArray[np.float64]
@@ -41,63 +41,6 @@ _HEADS = "heads.npz"
 _LEAST_HELD_OUT = 20
 _VERSION = 2
 """Raised when the same data and settings would give another encoder."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuningSettings:
-    """How an encoder is fine-tuned; the fields are those of the recipe's section
-    ``features.finetune``.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    frozen_layers: int
-    gain_weight: float
-    task_weight: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuningData:
-    """n requests to train on.
-
-    Attributes
-    ----------
-    ids : sequence of n sequences of int
-        Token ids of the text, as the encoder's own tokenizer gives them without special tokens.
-    failure : ndarray of shape (n, 2)
-        Failure of the cheap and of the frontier model in [0, 1], NaN where unknown.
-    gain, weight : ndarray of shape (n,)
-        Frontier minus cheap quality, NaN where unknown; sample weights.
-    unseen : ndarray of shape (n,), bool
-        Requests that are held out.
-    tasks : sequence of n str or None
-    """
-
-    ids: Sequence[Sequence[int]]
-    failure: FloatArray
-    gain: FloatArray
-    weight: FloatArray
-    unseen: NDArray[np.bool_]
-    tasks: Sequence[str | None]
-
-    @property
-    def digest(self) -> str:
-        """sha256 of everything that training reads, in hexadecimal."""
-        digest = hashlib.sha256(
-            json.dumps(
-                [[list(map(int, row)) for row in self.ids], self.unseen.tolist(), list(self.tasks)]
-            ).encode()
-        )
-        for array in (self.failure, self.gain, self.weight):
-            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
-        return digest.hexdigest()
-
-    @property
-    def rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Places of the requests to train on and of those held out, of all with an outcome."""
-        labelled = ~np.isnan(self.failure).all(axis=1)
-        return np.flatnonzero(labelled & ~self.unseen), np.flatnonzero(labelled & self.unseen)
 
 
 class Tuned(NamedTuple):
@@ -115,7 +58,7 @@ def finetune(
     data: TuningData,
     cache: Path,
     *,
-    settings: TuningSettings,
+    settings: FinetuneSettings,
     frame: Frame,
     precision: Precision,
     seed: int,
@@ -131,7 +74,7 @@ def finetune(
     data : TuningData
     cache : Path
         Where unfinished and finished encoders are kept.
-    settings : TuningSettings
+    settings : FinetuneSettings
     frame : Frame
         What the encoder reads of a request.
     precision : {"int8", "float32"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import accelerate  # noqa: F401  # transformers asks for it only once training begins
 import numpy as np
@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from difficulty.encoders.base import TuningData
 from difficulty.encoders.sentence import embedding_length, load_sentence_encoder
 from difficulty.encoders.transformer import Frame
 from difficulty.errors import EncoderError
+from difficulty.recipe import FinetuneSettings
 from difficulty.tokens import pad
-
-if TYPE_CHECKING:
-    from difficulty.encoders.finetune import TuningData, TuningSettings
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -41,7 +40,7 @@ def train(
     data: TuningData,
     checkpoints: Path,
     *,
-    settings: TuningSettings,
+    settings: FinetuneSettings,
     frame: Frame,
     seed: int,
     say: Callable[[str], None],
@@ -117,7 +116,7 @@ class OutcomeModel(torch.nn.Module):  # type: ignore[misc]  # torch counts as un
     _keys_to_ignore_on_save = None  # asked for when a checkpoint lacks weights, here frozen ones
 
     def __init__(
-        self, encoder: Any, failure: FloatArray, *, n_tasks: int, settings: TuningSettings
+        self, encoder: Any, failure: FloatArray, *, n_tasks: int, settings: FinetuneSettings
     ) -> None:
         super().__init__()
         self.encoder, self.settings = encoder, settings

@@ -74,17 +74,17 @@ class TaskMeans(SavedForm):
         TooFewSamplesError
             If no value is known.
         """
-        known = ~np.isnan(values)
+        has_value = ~np.isnan(values)
         weight = np.ones(len(values)) if weight is None else weight
-        if not known.any():
+        if not has_value.any():
             raise TooFewSamplesError(
                 "task means need a known outcome: got none. Give traffic with the outcomes of both"
                 " models."
             )
         names = np.array([task or "" for task in tasks])
-        distinct, codes = np.unique(names[known], return_inverse=True)
-        sums = np.bincount(codes, weights=(weight * np.nan_to_num(values))[known])
-        means = sums / np.bincount(codes, weights=weight[known])
+        distinct, codes = np.unique(names[has_value], return_inverse=True)
+        sums = np.bincount(codes, weights=(weight * np.nan_to_num(values))[has_value])
+        means = sums / np.bincount(codes, weights=weight[has_value])
         by_task = {
             str(name): float(mean) for name, mean in zip(distinct, means, strict=True) if name
         }
@@ -150,7 +150,9 @@ def _sent(score: FloatArray, share: float | None, weight: FloatArray) -> FloatAr
     """Send ``share`` of the requests with a known score, highest first; NaN for the others."""
     if share is None:
         return None
-    sent, known = np.full(len(score), np.nan), ~np.isnan(score)
-    if known.any():
-        sent[known] = sent_at_share(score[known], min(share, 1.0), weight=weight[known])
+    sent, scored_rows = np.full(len(score), np.nan), ~np.isnan(score)
+    if scored_rows.any():
+        sent[scored_rows] = sent_at_share(
+            score[scored_rows], min(share, 1.0), weight=weight[scored_rows]
+        )
     return sent

@@ -202,6 +202,7 @@ def drawn(part: Drawn, draws: GroupDraws, weight: FloatArray) -> tuple[Draws, Dr
     """Return what a part computes on the data itself and in each draw, given the requests' own
     weights of shape (n,).
     """
+    # Weights exist for a block of draws at a time: all at once would not fit into memory.
     own = weight[part.rows]
     blocks = [part.values(block * own) for block in draws.blocks(part.rows, size=_BLOCK)]
     return part.values(own[None, :]), {
@@ -244,17 +245,19 @@ def ranked_figures(
     nothing where there are none.
     """
     wanted = {"gain": gain, "label": label}
-    known = {
+    usable = {
         name: _known(rows, score, values) for name, values in wanted.items() if values is not None
     }
     # One ranking serves both where the same requests are known: sorting and summing dominate.
-    if len(known) == 2 and np.array_equal(known["gain"], known["label"]):
+    if len(usable) == 2 and np.array_equal(usable["gain"], usable["label"]):
         return (
-            [_Ranked.of(score, known["gain"], gain=gain, label=label)] if len(known["gain"]) else []
+            [_Ranked.of(score, usable["gain"], gain=gain, label=label)]
+            if len(usable["gain"])
+            else []
         )
     return [
         _Ranked.of(score, picked, **{name: wanted[name]})
-        for name, picked in known.items()
+        for name, picked in usable.items()
         if len(picked)
     ]
 
@@ -284,7 +287,7 @@ def _auroc(area: FloatArray, hits: FloatArray, total: FloatArray) -> FloatArray:
 
 def _known(rows: IntArray, *columns: FloatArray) -> IntArray:
     """Return those of ``rows`` where no column is NaN."""
-    known = np.ones(len(rows), dtype=bool)
+    complete = np.ones(len(rows), dtype=bool)
     for values in columns:
-        known &= ~np.isnan(values[rows])
-    return rows[known]
+        complete &= ~np.isnan(values[rows])
+    return rows[complete]

@@ -82,7 +82,7 @@ class Evaluation(Record):
         return {"format": FORMAT} | super().as_dict(without=without if self.early else {"early"})
 
     @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> Evaluation:
+    def from_dict(cls, content: Mapping[str, Any]) -> Evaluation:
         """Return the evaluation that :meth:`as_dict` wrote.
 
         Raises
@@ -90,26 +90,26 @@ class Evaluation(Record):
         InvalidValueError
             If the format is not known.
         """
-        if form.get("format") != FORMAT:
+        if content.get("format") != FORMAT:
             raise InvalidValueError(
                 "metrics format",
-                form.get("format"),
+                content.get("format"),
                 rule=f"be {FORMAT}",
                 hint="Upgrade difficulty or evaluate again.",
             )
         return cls(
-            target=form["target"],
-            threshold=form["threshold"],
-            n_draws=form["n_draws"],
-            counts=dict(form["counts"]),
-            notes=tuple(form["notes"]),
-            overall=_estimates(form["overall"]),
+            target=content["target"],
+            threshold=content["threshold"],
+            n_draws=content["n_draws"],
+            counts=dict(content["counts"]),
+            notes=tuple(content["notes"]),
+            overall=_estimates(content["overall"]),
             slices={
                 kind: {name: _estimates(part) for name, part in parts.items()}
-                for kind, parts in form["slices"].items()
+                for kind, parts in content["slices"].items()
             },
-            baselines={name: _estimates(part) for name, part in form["baselines"].items()},
-            **_optional(form),
+            baselines={name: _estimates(part) for name, part in content["baselines"].items()},
+            **_optional(content),
         )
 
 
@@ -139,6 +139,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         notes=(*evaluation.notes, f"Figures at the threshold are unknown: {note}."),
         curve=None,
         early={},
+        # It was about the old threshold.
         findings=tuple(
             finding for finding in evaluation.findings if finding.name != "threshold_on_judged_data"
         ),
@@ -185,10 +186,10 @@ def read_metrics(path: Path) -> Evaluation:
         ) from error
 
 
-def _optional(form: Mapping[str, Any]) -> dict[str, Any]:
+def _optional(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parts that older files do not have."""
-    curve, histogram = form.get("curve"), form.get("histogram")
-    baselines = form.get("baseline_curves", {})
+    curve, histogram = content.get("curve"), content.get("histogram")
+    baselines = content.get("baseline_curves", {})
     return {
         "curve": Curve.from_dict(curve) if curve else None,
         "baseline_curves": {
@@ -197,14 +198,14 @@ def _optional(form: Mapping[str, Any]) -> dict[str, Any]:
         },
         "calibration": {
             name: CalibrationBins.from_dict(bins)
-            for name, bins in form.get("calibration", {}).items()
+            for name, bins in content.get("calibration", {}).items()
         },
         "histogram": Histogram.from_dict(histogram) if histogram else None,
-        "findings": tuple(Finding(**finding) for finding in form.get("findings", ())),
-        "lineage": form.get("lineage", {}),
-        "early": {kind: _estimates(part) for kind, part in form.get("early", {}).items()},
+        "findings": tuple(Finding(**finding) for finding in content.get("findings", ())),
+        "lineage": content.get("lineage", {}),
+        "early": {kind: _estimates(part) for kind, part in content.get("early", {}).items()},
     }
 
 
-def _estimates(form: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
-    return {name: Estimate(**fields) for name, fields in form.items()}
+def _estimates(content: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
+    return {name: Estimate(**fields) for name, fields in content.items()}

@@ -147,6 +147,7 @@ class ScoredTraffic:
         labels : mapping of str to sequence of n str or None, optional
             Kinds of slices; bands of familiarity are added where the scorer gives that.
         """
+        # Graphs give float32; sums over thousands of weighted draws want more digits.
         wide = {name: values.astype(np.float64) for name, values in outputs.items()}
         familiarity = outputs.get("familiarity")
         bands = {} if familiarity is None else {"familiarity": _bands(familiarity)}
@@ -210,6 +211,7 @@ class ScoredTraffic:
         """Route that does not move with ``threshold``: that of a rule, else by the task's own
         threshold; NaN elsewhere.
         """
+        # A task's own threshold stays where it is while the common one moves.
         own = self.cuts(Thresholds(np.nan, self.task_thresholds))
         by_own = np.where(np.isnan(own), np.nan, (self.difficulty_score > own).astype(np.float64))
         return np.where(np.isnan(self.by_rule), by_own, self.by_rule)

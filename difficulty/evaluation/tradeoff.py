@@ -253,6 +253,7 @@ def _spread(share: FloatArray, n_points: int) -> IntArray:
     """
     if len(share) <= n_points:
         return np.arange(len(share))
+    # Evenly in share, not in score: scores crowd together.
     wanted = np.linspace(0.0, share[-1], n_points)
     after = np.clip(np.searchsorted(share, wanted), 1, len(share) - 1)
     nearer = after - (wanted - share[after - 1] < share[after] - wanted)

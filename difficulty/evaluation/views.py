@@ -118,13 +118,13 @@ class Histogram(Record):
 
 def calibration_parts(scored: ScoredTraffic) -> dict[str, CalibrationPart]:
     """Return the bins of each probability of which an outcome is known, by its name."""
-    known = {
+    rows = {
         name: np.flatnonzero(~np.isnan(failure)) for name, (_, failure) in scored.failures.items()
     }
     return {
-        name: CalibrationPart(Binned.of(*pair, known[name], scored.outcomes.weight))
+        name: CalibrationPart(Binned.of(*pair, rows[name], scored.outcomes.weight))
         for name, pair in scored.failures.items()
-        if len(known[name])
+        if len(rows[name])
     }
 
 

@@ -29,7 +29,7 @@ from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.validators import Answer, Asked, Checker
 from difficulty.gateway.visits import Usage, Visit, explore
 from difficulty.records import Prices
-from difficulty.route import Route
+from difficulty.routes import Route
 from difficulty.runtime.router import Router
 
 logger = logging.getLogger("difficulty.runtime")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from difficulty.bundle.policy import Exploration, Policy
 from difficulty.events import Call, CallRole, DecisionEvent, FallbackCause, Outcome
 from difficulty.gateway.validators import Asked
-from difficulty.route import Route
+from difficulty.routes import Route
 from difficulty.runtime.router import Decision
 from difficulty.runtime.rule import Reason
 

@@ -33,7 +33,7 @@ from difficulty.gateway.requests import Gateway, Visits
 from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
 from difficulty.gateway.validators import Answer
 from difficulty.gateway.visits import Routed, Usage, Visit, other
-from difficulty.route import Route
+from difficulty.routes import Route
 
 try:
     import litellm

@@ -206,6 +206,7 @@ def debiased_interval(
     low, high = percentile_interval(draws, confidence=confidence)
     if np.isnan(low):
         return low, high
+    # Chance may put the draws below the value; the statistic has no bias downwards.
     bias = max(0.0, float(_defined(draws).mean()) - value)
     return max(0.0, min(low - 2.0 * bias, value)), max(high - bias, value)
 

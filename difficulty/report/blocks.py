@@ -144,7 +144,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class ChosenThreshold:
     """How the threshold was chosen."""
 
     objective: str
@@ -186,7 +186,7 @@ class Extras:
     """Which of its requests were judged."""
     cheap_model: str | None = None
     frontier_model: str | None = None
-    chosen: Chosen | None = None
+    chosen: ChosenThreshold | None = None
     """None where there is no threshold, or nothing is known of it."""
     mistakes: Mistakes | None = None
     """None without a threshold."""

@@ -28,7 +28,7 @@ from difficulty.report.blocks import (
 )
 from difficulty.report.charts import calibration_section, scores_section, tradeoff_section
 from difficulty.report.money import economics_section
-from difficulty.report.summary import findings_section, summary_section
+from difficulty.report.opening import findings_section, summary_section
 from difficulty.report.tables import (
     lineage_section,
     mistakes_section,

@@ -12,7 +12,7 @@ from difficulty.evaluation.slices import Mistake, in_order, is_too_small
 from difficulty.evaluation.tradeoff import Curve
 from difficulty.report.blocks import (
     Block,
-    Chosen,
+    ChosenThreshold,
     Explorer,
     Extras,
     Facts,
@@ -295,7 +295,7 @@ def lineage_section(evaluation: Evaluation, extras: Extras) -> Section:
     return Section.of("lineage", "Data and model", Facts(tuple(facts)), *expected)
 
 
-def _expected(evaluation: Evaluation, chosen: Chosen) -> Table:
+def _expected(evaluation: Evaluation, chosen: ChosenThreshold) -> Table:
     """Return what was expected when the threshold was chosen beside what is found here."""
     rows = [
         Row(label_of(name), (as_text(estimate), as_text(evaluation.overall[name])))

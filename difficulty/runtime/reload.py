@@ -18,11 +18,11 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from difficulty.bundle import Bundle, Policy
-from difficulty.bundle.store import Trust, read_trusted
+from difficulty.bundle.store import Trust
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
 from difficulty.request import Messages, Request
 from difficulty.runtime.golden import check_golden
-from difficulty.runtime.router import Decision, Router
+from difficulty.runtime.router import Decision, Router, read_trusted
 
 logger = logging.getLogger("difficulty.runtime")
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from difficulty.bundle import Bundle, Policy
-from difficulty.bundle.store import Trust, read_trusted
+from difficulty.bundle.store import Trust, read_bundle
 from difficulty.errors import InvalidValueError, ScoringError
 from difficulty.form import Record
 from difficulty.request import Messages, Request
-from difficulty.route import Route
-from difficulty.runtime.rule import Reason, Verdict, after_scoring, before_scoring, threshold_of
+from difficulty.routes import Route
+from difficulty.runtime.rule import Reason, Ruling, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, exit_early, exits
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class Router:
             except Exception as error:
                 look.error = error
         if look.verdict is None:
-            look.verdict, score = Verdict(self.policy.on_error, "scorer_error"), None
+            look.verdict, score = Ruling(self.policy.on_error, "scorer_error"), None
         return self._build_decision(look, look.verdict, score)
 
     def _note(self, decision: Decision) -> Decision:
@@ -265,7 +265,7 @@ class Router:
             logger.warning("request not scored, sent to %s: %s", decision.model, decision.error)
         return decision
 
-    def _build_decision(self, look: _Look, verdict: Verdict, score: Score | None) -> Decision:
+    def _build_decision(self, look: _Look, verdict: Ruling, score: Score | None) -> Decision:
         cheap = verdict.route == "cheap"
         scored_by: ScoredBy | None = (
             "scorer" if score else None if look.early_score is None else "early"
@@ -302,7 +302,7 @@ class _Look:
     tokens: int | None = None
     source: TokensSource | None = None
     truncated: bool = False
-    verdict: Verdict | None = None
+    verdict: Ruling | None = None
     score: Score | None = None
     early_score: float | None = None  # where it was enough to decide by.
     error: Exception | None = None
@@ -323,3 +323,20 @@ def _check_tokens(tokens: int) -> int:
     if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
         raise InvalidValueError("tokens", tokens, rule="be 0 or more")
     return tokens
+
+
+def read_trusted(folder: Path, trust: Trust | None) -> Bundle:
+    """Read a bundle and check its hashes and, where ``trust`` requires one, its signature.
+
+    Raises
+    ------
+    BundleError
+        If either check fails; ``SignatureError`` if it is the signature's.
+    """
+    bundle = read_bundle(folder)
+    if trust is not None:
+        # Here, so that only those who ask for a signature wait for it.
+        from difficulty.bundle.signature import verify_signature
+
+        verify_signature(bundle, trust)
+    return bundle

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from typing import Literal, NamedTuple, Protocol
 
 from difficulty.bundle.policy import Policy
-from difficulty.route import Route
+from difficulty.routes import Route
 
 
 class TaskRules(Protocol):
@@ -44,21 +44,21 @@ Reason = Literal[
 ]
 
 
-class Verdict(NamedTuple):
+class Ruling(NamedTuple):
     """A route and why."""
 
     route: Route
     reason: Reason
 
 
-EASY = Verdict("cheap", "easy_task")
-HARD = Verdict("frontier", "hard_task")
-UNFAMILIAR = Verdict("frontier", "unfamiliar")
-ABOVE = Verdict("frontier", "above_threshold")
-WITHIN = Verdict("cheap", "within_threshold")
+EASY = Ruling("cheap", "easy_task")
+HARD = Ruling("frontier", "hard_task")
+UNFAMILIAR = Ruling("frontier", "unfamiliar")
+ABOVE = Ruling("frontier", "above_threshold")
+WITHIN = Ruling("cheap", "within_threshold")
 
 
-def before_scoring(policy: TaskRules, *, task: str | None, tokens: int) -> Verdict | None:
+def before_scoring(policy: TaskRules, *, task: str | None, tokens: int) -> Ruling | None:
     """Return the verdict of the rules that need no score, or ``None`` when a score is needed."""
     if task is None:
         return None
@@ -69,7 +69,7 @@ def before_scoring(policy: TaskRules, *, task: str | None, tokens: int) -> Verdi
 
 def after_scoring(
     policy: Policy, *, task: str | None, score: float, familiarity: float | None
-) -> Verdict:
+) -> Ruling:
     """Return the verdict of the rules that need the score."""
     if familiarity is not None and familiarity < policy.min_familiarity:
         return UNFAMILIAR

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from difficulty.bundle.policy import Early, Policy
 from difficulty.bundle.store import EARLY_GRAPH, Bundle
 from difficulty.errors import BundleError, ScoringError
-from difficulty.runtime.rule import ABOVE, WITHIN, Verdict
+from difficulty.runtime.rule import ABOVE, WITHIN, Ruling
 from difficulty.runtime.session import FloatArray, Graph, load_session
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
@@ -228,7 +228,7 @@ def exits(policy: Policy) -> Early | None:
     return early
 
 
-def exit_early(early: Early, score: float, *, with_task: bool) -> Verdict | None:
+def exit_early(early: Early, score: float, *, with_task: bool) -> Ruling | None:
     """Return the verdict of an early score; ``None`` where the scorer has to be asked.
 
     Parameters

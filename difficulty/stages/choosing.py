@@ -30,8 +30,7 @@ from difficulty.runtime.rule import TaskRules
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.judging import Served, hash_of_texts
 from difficulty.thresholds.objective import parse_objective
-from difficulty.thresholds.per_task import choose_per_task
-from difficulty.thresholds.point import EXPECTED, choose
+from difficulty.thresholds.point import EXPECTED, choose, choose_per_task
 from difficulty.traffic.table import Traffic
 
 
@@ -67,10 +66,10 @@ def policy_files(
 ) -> dict[str, bytes]:
     """Return ``policy.json`` and the golden vectors that a router with this policy gives."""
     rows = golden_rows(Router(scorer, policy, version=version, early=early), golden_requests())
-    form = policy.as_dict(
+    content = policy.as_dict(
         without=() if policy.early else ("early",)
     )  # readers from before it know no such field
-    text = json.dumps(form, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     return {
         "policy.json": text.encode(),
         "golden.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode("ascii"),

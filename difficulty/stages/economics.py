@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from difficulty.bundle import Policy, read_bundle
-from difficulty.economics.account import FORMAT, Economics
-from difficulty.economics.analysis import MAIN_PLAN, Setting, analyse
+from difficulty.economics.analysis import FORMAT, MAIN_PLAN, Economics, Setting, analyse
 from difficulty.economics.basis import Basis, Counted, fill_tokens
 from difficulty.economics.conditions import Answers
 from difficulty.economics.prices import PriceList
@@ -131,9 +130,10 @@ def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Econo
             )
         }
     )
-    economics = _analysed(
-        alike, picked, traffic, plans, counted, prices, question, hard_share=None, basis=basis
+    case = _Case(
+        scored=alike, picked=picked, whole=traffic, plans=plans, counted=counted, basis=basis
     )
+    economics = _analysed(case, prices, question)
     return replace(economics, notes=(*notes_of(logged), *economics.notes))
 
 
@@ -182,44 +182,39 @@ def economics_of(
     hard = float(np.mean([task in policy.hard_tasks for task in scored.tasks])) if policy else None
     assert scored.n_tokens is not None
     counted = Counted(scored.n_tokens.astype(np.float64), "by the scorer's tokenizer")
-    return _analysed(
-        scored,
-        picked,
-        whole,
-        plans,
-        counted,
-        prices,
-        replace(question, answers=answers),
-        hard_share=hard,
-        basis=Basis(),
+    case = _Case(
+        scored=scored, picked=picked, whole=whole, plans=plans, counted=counted, hard_share=hard
     )
+    return _analysed(case, prices, replace(question, answers=answers))
 
 
-def _analysed(
-    scored: ScoredTraffic,
-    picked: Traffic,
-    whole: Traffic,
-    plans: dict[str, FloatArray],
-    counted: Counted,
-    prices: PriceList,
-    question: Question,
-    *,
-    hard_share: float | None,
-    basis: Basis,
-) -> Economics:
-    """Return the economics of plans: which requests of ``picked`` are sent; ``whole`` is the
-    traffic they were picked from.
-    """
-    tokens, filled = fill_tokens(picked.tokens, counted, prices.traffic)
-    requests = Requests(scored=scored, tokens=tokens, plans=plans)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Case:
+    """Requests, and what is to be done with them."""
+
+    scored: ScoredTraffic
+    picked: Traffic
+    """The same requests."""
+    whole: Traffic
+    """The traffic they were picked from."""
+    plans: dict[str, FloatArray]
+    """Plan, and the probability that it sends each request."""
+    counted: Counted
+    hard_share: float | None = None
+    basis: Basis = Basis()
+
+
+def _analysed(case: _Case, prices: PriceList, question: Question) -> Economics:
+    tokens, filled = fill_tokens(case.picked.tokens, case.counted, prices.traffic)
+    requests = Requests(scored=case.scored, tokens=tokens, plans=case.plans)
     setting = Setting(
         share=question.share,
         answers=question.answers,
         volume=question.volume,
-        arrivals=Arrivals.of(whole.column("timestamp"), whole.split_groups),
-        hard_share=hard_share,
-        basis=basis.with_(assumed=filled.assumed, missing=filled.missing),
-        notes=_routed_already(whole),
+        arrivals=Arrivals.of(case.whole.column("timestamp"), case.whole.split_groups),
+        hard_share=case.hard_share,
+        basis=case.basis.with_(assumed=filled.assumed, missing=filled.missing),
+        notes=_routed_already(case.whole),
         today=question.today or datetime.now(UTC).date(),
     )
     return analyse(requests, prices, setting, question.resampling)
@@ -256,8 +251,8 @@ def read_economics(path: Path) -> dict[str, Any]:
         If it cannot be read, or is of another format.
     """
     try:
-        form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        written = form["format"]
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        written = content["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"economics file {str(path)!r} cannot be used: {error}. Run difficulty economics -o"
@@ -268,4 +263,4 @@ def read_economics(path: Path) -> dict[str, Any]:
             f"economics format must be {FORMAT}: got {written!r}. Run difficulty economics -o"
             " again."
         )
-    return form
+    return content

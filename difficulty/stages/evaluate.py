@@ -19,11 +19,10 @@ from difficulty.economics import PriceList, request_costs
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
-from difficulty.evaluation.scripts import traffic_labels
-from difficulty.evaluation.slices import Mistake, Mistakes, worst_mistakes
+from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, Prices
-from difficulty.report.blocks import Chosen, Extras, Suspects
+from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
 from difficulty.report.page import report_html, report_markdown
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.choosing import both_scores, judge_exits
@@ -342,10 +341,10 @@ def write_report(evaluation: Evaluation, extras: Extras, out: Path) -> None:
             file.write(text)
 
 
-def choice_of(policy: Policy) -> Chosen:
+def choice_of(policy: Policy) -> ChosenThreshold:
     """Return how a policy's threshold was chosen, and its rules in words."""
     chosen = policy.chosen
-    return Chosen(
+    return ChosenThreshold(
         objective=chosen.objective,
         expected={name: Estimate(**figure) for name, figure in chosen.expected.items()},
         n=chosen.n,

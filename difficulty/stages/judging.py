@@ -19,7 +19,7 @@ from difficulty.economics import request_costs
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Target
 from difficulty.evaluation.scored import ScoredTraffic
-from difficulty.evaluation.scripts import traffic_labels
+from difficulty.evaluation.slices import traffic_labels
 from difficulty.metrics.arrays import FloatArray
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices

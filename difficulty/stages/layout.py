@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from difficulty.bundle import Trust
-from difficulty.bundle.store import read_trusted
 from difficulty.errors import InvalidValueError
 from difficulty.integrations.layouts import LAYOUTS, Layout
 from difficulty.plugins import resolve
+from difficulty.runtime.router import read_trusted
 from difficulty.storage import whole_folder
 
 

@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, tags_of
-from difficulty.bundle.store import copy_bundle, read_trusted
+from difficulty.bundle.store import copy_bundle
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.pairs import Contender, Paired, compare_pair
+from difficulty.evaluation.comparison import Contender, Paired, compare_pair
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.reload import checked_router
+from difficulty.runtime.router import read_trusted
 from difficulty.stages.judging import (
     catch_rate,
     hash_of_texts,
@@ -173,6 +174,7 @@ def promote(
     with TemporaryDirectory() as scratch:
         new = _fetched(registry, challenger, Path(scratch) / "challenger", trust)
         old = _fetched(registry, champion, Path(scratch) / "champion", trust) if champion else None
+    # The folders may go: a bundle that was read holds its files.
     if old is None:
         registry.promote(
             challenger, replacing=None, notes={"compared": "no champion to compare with"}
@@ -273,8 +275,8 @@ def promotion_settings(bundle: Bundle) -> PromotionSettings:
     """Return the gate of the recipe that a bundle was trained by; bundles from before there was one
     have the defaults.
     """
-    form = {"name": "promotion", "promotion": bundle.manifest.recipe.get("promotion", {})}
-    return parse_recipe(form, name="manifest.json: recipe").promotion
+    gate_alone = {"name": "promotion", "promotion": bundle.manifest.recipe.get("promotion", {})}
+    return parse_recipe(gate_alone, name="manifest.json: recipe").promotion
 
 
 def _fetched(registry: Registry, version: Version, folder: Path, trust: Trust | None) -> Bundle:
@@ -323,13 +325,13 @@ def _contender(
 
 def _notes(comparison: Comparison) -> dict[str, str]:
     """Return what a registry remembers of why a champion became one."""
-    known = {
+    differences = {
         name: pair.difference
         for name, pair in comparison.figures.items()
         if pair.difference.value is not None
     }
     return {"samples": str(comparison.n)} | {
-        f"{name}_difference": _shown(difference) for name, difference in known.items()
+        f"{name}_difference": _shown(difference) for name, difference in differences.items()
     }
 
 

@@ -157,6 +157,7 @@ def _scored(
 def _early(
     early: EarlyScorer, encoded: Sequence[Encoded], knows_task: NDArray[np.bool_]
 ) -> EarlyScores:
+    # The first id is the task's where the scorer knows it; without it the task is not known.
     with_task = early.score_many([row.ids for row in encoded]).astype(np.float64)
     without_task, rows = with_task.copy(), np.flatnonzero(knows_task).tolist()
     without_task[rows] = early.score_many([encoded[row].ids[1:] for row in rows])

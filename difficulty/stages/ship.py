@@ -124,6 +124,7 @@ def ship(
     """
     say = progress or (lambda _: None)
     name, version = bundle_name(out)
+    # A key that cannot be used is refused before the long work, not after it.
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     run = Run.read(run_path, cache=cache)
     if not allow_no_signal:

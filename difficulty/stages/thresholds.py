@@ -113,9 +113,9 @@ def rechoose(
         ),
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    kept = old.manifest.as_dict(without={"files", "sha256"})
+    unchanged = old.manifest.as_dict(without={"files", "sha256"})
     written = write_bundle(
-        out, files, {**kept, "name": name, "version": version, "created": created}, sign=sign
+        out, files, {**unchanged, "name": name, "version": version, "created": created}, sign=sign
     )
     return Rechosen(written, before, point, moved, early_notes)
 

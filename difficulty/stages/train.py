@@ -26,7 +26,7 @@ from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError
 from difficulty.evaluation import Evaluation, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
-from difficulty.evaluation.scripts import traffic_labels
+from difficulty.evaluation.slices import traffic_labels
 from difficulty.metrics import Resampling
 from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens

@@ -1,20 +1,29 @@
-"""Choosing a threshold by an objective, and saying what to expect of it."""
+"""Choosing thresholds by an objective, over all requests or in each task, and saying what to expect
+of them.
+
+Rare tasks borrow strength. For an objective that is a point on the curve, each task's curve is that
+of its own samples with all other samples beside them, which together weigh as much as ``PRIOR`` of
+its own: a task of 1,000 samples decides by itself, one of 20 hardly differs from the whole. An
+objective that promises something cannot borrow: tasks with fewer than ``LEAST_TESTED`` samples are
+tested together as one and share a threshold; where a task of its own cannot keep the promise, all
+of it goes to the frontier model.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.evaluation.figures import columns_of, ratios_at
 from difficulty.evaluation.parts import Draws, Ratios, drawn, estimate
 from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
-from difficulty.thresholds.objective import Choice, Objective
-from difficulty.thresholds.policy_curve import PolicyCurve
+from difficulty.thresholds.objective import Choice, Objective, PolicyCurve
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
@@ -89,6 +98,7 @@ def _figures(
     part = Ratios.of(
         rows, ratios_at(columns_of(traffic, EXPECTED), traffic.routes(thresholds), rows)
     )
+    # The seed gives every point the same draws, so differences are of the same requests.
     draws = resampling.affordable(len(traffic)).of(traffic.groups)
     return *drawn(part, draws, traffic.outcomes.weight), part.n
 
@@ -115,3 +125,135 @@ _WHY_UNKNOWN = {
     "fallback_share": "the catch rate of validation is not known",
 }
 """Written into policies, where they have to stay as they are."""
+
+
+LEAST_OWN = 10
+"""Samples that the score decides below which a task has no threshold of its own."""
+LEAST_TESTED = 100
+PRIOR = 100.0
+"""What all other samples weigh beside those of a task, in samples of the task."""
+
+
+class _Chosen(NamedTuple):
+    """The thresholds, and what is to be said of them."""
+
+    choice: Choice
+    tasks: dict[str, float]
+
+
+def choose_per_task(
+    traffic: ScoredTraffic, objective: Objective, resampling: Resampling
+) -> OperatingPoint:
+    """Return the operating point at which an objective is met in each task.
+
+    Requests of no task, or of one without a threshold of its own, have that of the whole, or of all
+    rare tasks together.
+
+    Raises
+    ------
+    InvalidValueError
+        If no sample has a task.
+    NotAttainableError
+        If the objective cannot be met on the whole, or, where it promises something, in no task.
+    """
+    tasks = np.array([task or "" for task in traffic.tasks])
+    if not tasks.any():
+        raise InvalidValueError(
+            "task",
+            None,
+            rule="be known of some samples to choose thresholds per task",
+            hint="Add the column task.",
+        )
+    choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
+    thresholds = Thresholds(choice.threshold, own)
+    point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")
+    return promised(point, choice)
+
+
+def _pooled(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> _Chosen:
+    """Choose on each task's own samples, shrunk towards the whole."""
+    whole, own, left = objective.find(PolicyCurve.of(traffic)), {}, []
+    weight = traffic.outcomes.weight
+    for task in _tasks_with(LEAST_OWN, traffic, tasks):
+        inside = tasks == task
+        others = weight[~inside].sum()
+        # All others together weigh as much as PRIOR samples of this task, however many they are.
+        factor = np.where(
+            inside, 1.0, PRIOR * weight[inside].mean() / others if others > 0 else 1.0
+        )
+        try:
+            own[task] = objective.find(PolicyCurve.of(traffic.weighted(factor))).threshold
+        except (NotAttainableError, UndefinedMetricError):
+            left.append(task)
+    said = [
+        f"tasks with few samples are pulled towards the whole, which weighs as much as {PRIOR:g}"
+        " samples of a task"
+    ]
+    if left:
+        said.append(
+            f"in {_listed(left)} the objective cannot be met or judged: the threshold of the whole"
+            " stands there"
+        )
+    return _Chosen(whole._replace(assumed=(*whole.assumed, *said)), own)
+
+
+def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> _Chosen:
+    """Choose on each task's samples alone, rare ones together; what cannot keep the promise goes to
+    the frontier model.
+    """
+    common = _tasks_with(LEAST_TESTED, traffic, tasks)
+    shown, lost = {}, []
+    for task in common:
+        try:
+            shown[task] = objective.find(PolicyCurve.of(traffic.at(tasks == task)))
+        except (NotAttainableError, UndefinedMetricError):
+            lost.append(task)
+    # A promise cannot borrow strength, so rare tasks are tested as one, on their own samples.
+    rare = ~np.isin(tasks, common)
+    try:
+        rest = objective.find(PolicyCurve.of(traffic.at(rare))) if rare.any() else Choice(0.0)
+    except (NotAttainableError, UndefinedMetricError):
+        rest = Choice(0.0)
+    promise = next((choice for choice in (rest, *shown.values()) if choice.guarantee), None)
+    if promise is None:
+        raise NotAttainableError(
+            f"{objective} cannot be shown in any task on {len(traffic):,} samples. Add samples, ask"
+            " for it over all tasks, or for less."
+        )
+    said = [
+        f"of each task by itself, not of all at once, in {_listed([*shown])}" if shown else "",
+        (
+            ""
+            if rest.guarantee is None
+            else (
+                f"tasks with fewer than {LEAST_TESTED} samples, and requests without one, were"
+                " tested together"
+            )
+        ),
+        (
+            f"in {_listed(lost)} it cannot be shown: those requests go to the frontier model"
+            if lost
+            else ""
+        ),
+        (
+            "other tasks, and requests without one, go to the frontier model"
+            if rest.guarantee is None
+            else ""
+        ),
+    ]
+    own = {task: choice.threshold for task, choice in shown.items()} | dict.fromkeys(lost, 0.0)
+    return _Chosen(
+        Choice(rest.threshold, promise.guarantee, (*promise.assumed, *filter(None, said))), own
+    )
+
+
+def _tasks_with(least: int, traffic: ScoredTraffic, tasks: np.ndarray) -> list[str]:
+    """Return the tasks of which the score decides at least so many samples."""
+    names, counts = np.unique(tasks[np.isnan(traffic.by_rule)], return_counts=True)
+    return [str(name) for name, count in zip(names, counts, strict=True) if name and count >= least]
+
+
+def _listed(names: list[str]) -> str:
+    """Return the first few names for a sentence."""
+    shown = ", ".join(repr(name) for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more tasks"

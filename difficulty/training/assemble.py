@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from difficulty.channels import Channel, channels_of, task_channels_of
 from difficulty.channels.heads import LinearHead
 from difficulty.channels.tuned import TunedChannel, held_out
-from difficulty.encoders.base import Encoder
+from difficulty.encoders.base import Encoder, TuningData
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
 from difficulty.model.combination import Calibration, Target
@@ -136,7 +136,7 @@ def tune(
     RecipeError
         If the encoder is none that can be trained.
     """
-    from difficulty.encoders.finetune import TuningData, TuningSettings, finetune
+    from difficulty.encoders.finetune import finetune
 
     features = recipe.features
     if not features.finetune or not isinstance(encoder, TransformerEncoder):
@@ -158,7 +158,7 @@ def tune(
         features.encoder,
         data,
         cache,
-        settings=TuningSettings(**features.finetune.as_dict(without={"held_out"})),
+        settings=features.finetune,
         frame=encoder.frame,
         precision=features.transformer.precision,
         seed=recipe.seed,

@@ -119,7 +119,7 @@ def test_run_has_the_channels_and_their_settings(run):
 
 def test_bundle_with_the_channels_is_verified_and_routes(run, tmp_path):
     """The parity gate has compared the graph with the model; routers need not have the package."""
-    shipped = ship(run.folder, tmp_path / "toy-1", n_draws=DRAWS)
+    shipped = ship(run.folder, tmp_path / "toy-1", draws=DRAWS)
     assert shipped.parity.n > 100
     assert verify(tmp_path / "toy-1").passed
     manifest = json.loads((tmp_path / "toy-1" / "manifest.json").read_text())

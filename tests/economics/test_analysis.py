@@ -20,7 +20,7 @@ from difficulty.economics.prices import (
     Hosting,
     OwnGpu,
     PriceList,
-    Scorer,
+    ScorerHosting,
     Team,
     TokenPrice,
     TrafficShape,
@@ -66,7 +66,7 @@ PRICES = PriceList(
     cheap=TokenPrice(input=0.1, output=0.3),
     frontier=TokenPrice(input=1.0, output=3.0),
     hosting=Hosting(aggregator=AGGREGATOR),
-    scorer=Scorer(milliseconds_per_request=0, cores=0, usd_per_core_hour=1),
+    scorer=ScorerHosting(milliseconds_per_request=0, cores=0, usd_per_core_hour=1),
     team=Team(**TEAM),
     traffic=TrafficShape(peak_to_mean=1.0, active_hours_per_month=730.0),
 )
@@ -210,7 +210,7 @@ def test_lost_answers_and_scorer_are_paid():
     """
     team, scorer = (
         Team(**TEAM, usd_per_lost_answer=0.01),
-        Scorer(milliseconds_per_request=3600, cores=1, usd_per_core_hour=0.1),
+        ScorerHosting(milliseconds_per_request=3600, cores=1, usd_per_core_hour=0.1),
     )
     made = economics(replace(PRICES, team=team, scorer=scorer))
     assert made.plans["share"]["lost_answers_cost"].value == pytest.approx(500)

@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 
 from difficulty.encoders import finetune as module
-from difficulty.encoders.finetune import TuningData, TuningSettings, finetune
+from difficulty.encoders.base import TuningData
+from difficulty.encoders.finetune import finetune
 from difficulty.encoders.sentence import find_source, load_sentence_encoder
 from difficulty.encoders.transformer import Frame
 from difficulty.errors import EncoderError, MissingExtraError, TooFewSamplesError
 from difficulty.metrics import auroc
+from difficulty.recipe import FinetuneSettings
 from tests.fakes import write_transformer
 from tests.journey import forget
 from tests.tiny_bert import SPECIAL, write_sentence_encoder
 
 N_WORDS = 8
-SETTINGS = TuningSettings(
+SETTINGS = FinetuneSettings(
     epochs=2, batch_size=16, learning_rate=1e-3, frozen_layers=0, gain_weight=1.0, task_weight=0.2
 )
 TOO_FAST = {"epochs": 3, "learning_rate": 0.02}

@@ -7,9 +7,8 @@ from difficulty.errors import NotAttainableError, UnknownNameError
 from difficulty.evaluation import evaluate
 from difficulty.evaluation.figures import columns_of
 from difficulty.metrics import Resampling
-from difficulty.thresholds.objective import parse_objective
+from difficulty.thresholds.objective import PolicyCurve, parse_objective
 from difficulty.thresholds.point import choose
-from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.evaluation.conftest import scored_of
 
 POINTS = """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from difficulty.evaluation.scripts import SCRIPTS, script_of
+from difficulty.evaluation.slices import SCRIPTS, script_of
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Slices by what traffic knows of its requests."""
 
-from difficulty.evaluation.scripts import traffic_labels
+from difficulty.evaluation.slices import traffic_labels
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.table import Traffic
 from tests.journey import write_rows

@@ -24,7 +24,7 @@ from difficulty.bundle.policy import CutOffs, Early
 from difficulty.export.parity import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
 from difficulty.request import Request
-from difficulty.route import ValidatorRule
+from difficulty.routes import ValidatorRule
 from difficulty.runtime import Router
 from difficulty.stages.choosing import policy_files
 from difficulty.stages.ship import ship
@@ -73,9 +73,9 @@ def train_and_ship(folder, traffic, encoder, *, export=None, **features):
         encoder=encoder,
         more_labels=False,
         unseen_tasks=False,
-        n_draws=DRAWS,
+        draws=DRAWS,
     )
-    return ship(folder / "run", folder / "shipped-1", allow_no_signal=True, n_draws=DRAWS).bundle
+    return ship(folder / "run", folder / "shipped-1", allow_no_signal=True, draws=DRAWS).bundle
 
 
 def with_policy(bundle, folder, **changes):

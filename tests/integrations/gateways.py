@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import importlib
 import threading
 import time
 
@@ -15,8 +16,9 @@ from difficulty.runtime import Router
 from difficulty.runtime.service import route_rows
 from tests.journey import write_rows
 
+pytest.importorskip("litellm", exc_type=ImportError)  # what else the example lacks is a fault
 client, proxies, reports, models = (
-    pytest.importorskip(f"examples.litellm.{name}", exc_type=ImportError)
+    importlib.import_module(f"examples.litellm.{name}")
     for name in ("client", "proxy", "report", "upstream")
 )
 CHECKS = ({"check": "non_empty", "options": {"whole": True}}, {"check": "refusal"})

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from difficulty.errors import MissingExtraError, TrackingError
 from difficulty.evaluation.result import read_metrics
-from difficulty.report.console import evaluation_table
+from difficulty.report.figures_table import evaluation_table
 from difficulty.stages.train import train
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run

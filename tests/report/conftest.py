@@ -9,7 +9,7 @@ from difficulty.evaluation import evaluate
 from difficulty.evaluation.slices import worst_mistakes
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate
-from difficulty.report.blocks import Chosen, Extras, Suspects
+from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
 from tests.evaluation.conftest import four, many, scored_of
 
 __all__ = ["HOSTILE", "four", "judge", "many", "many_judged"]
@@ -71,7 +71,7 @@ def extras(judged_requests):
         note="All of it is judged.",
         cheap_model=HOSTILE,
         frontier_model="frontier",
-        chosen=Chosen(
+        chosen=ChosenThreshold(
             objective="share=0.3",
             expected={"quality": Estimate(value=0.7)},
             n=500,

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from difficulty.evaluation.findings import Finding
 from difficulty.report.blocks import Extras
-from difficulty.report.console import evaluation_table
+from difficulty.report.figures_table import evaluation_table
 from difficulty.report.page import SECTIONS, report_html, report_markdown, sections_of
 from difficulty.report.tables import LONGEST_TEXT, SLIDER_FIGURES
 from difficulty.report.wording import as_text

@@ -15,7 +15,7 @@ from difficulty.errors import (
     TooFewSamplesError,
     TrafficError,
 )
-from difficulty.evaluation.pairs import PAIRED, Paired
+from difficulty.evaluation.comparison import PAIRED, Paired
 from difficulty.metrics import Resampling
 from difficulty.recipe import PromotionSettings
 from difficulty.records import Estimate

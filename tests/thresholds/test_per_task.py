@@ -4,7 +4,7 @@ import pytest
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.metrics import Resampling
 from difficulty.thresholds.objective import parse_objective
-from difficulty.thresholds.per_task import choose_per_task
+from difficulty.thresholds.point import choose_per_task
 from tests.thresholds.conftest import NAN, scored, sent_at
 
 

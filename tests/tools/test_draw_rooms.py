@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from difficulty.plugins import entry_point_group
 from tests.conftest import REPOSITORY
 from tests.test_repository import GROUND, LAB, ROUTER_SIDE, SOURCES, room_of
 from tools.draw_rooms import PICTURE, direct, draw_rooms, rooms
@@ -53,10 +54,10 @@ def test_registries_are_there(name):
 
 
 def test_entry_points_are_those_that_the_code_asks_for():
-    """The group of a kind is its name with an s."""
+    """The group of a kind is its name in the plural."""
     text = "".join((REPOSITORY / "difficulty" / path).read_text() for path in SOURCES)
     kinds = set(re.findall(r'(?:resolve|known_names)\([^\n]+, kind="([a-z ]+)"', text))
-    groups = {f"difficulty.{kind.replace(' ', '_')}s" for kind in kinds}
+    groups = {entry_point_group(kind) for kind in kinds}
     assert set(re.findall(r"`(difficulty\.\w+s)` \|$", PAGE, flags=re.MULTILINE)) == groups
 
 

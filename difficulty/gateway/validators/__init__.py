@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from difficulty.errors import BundleError, DifficultyError, MissingExtraError
 from difficulty.events import Check
 from difficulty.plugins import resolve
-from difficulty.route import ValidatorRule
+from difficulty.routes import ValidatorRule
 
 
 class ToolCall(NamedTuple):

@@ -16,7 +16,7 @@ from difficulty.plugins import known_names, resolve
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 
 FORMATS = {
-    "log": "difficulty.traffic.formats.log:LogFormat",
+    "log": "difficulty.traffic.formats.decision_log:LogFormat",
     "native": "difficulty.traffic.formats:NativeFormat",
     "routellm": "difficulty.traffic.formats.routellm:RouteLLMFormat",
 }

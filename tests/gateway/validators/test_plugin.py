@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from difficulty.stages.policy import policy_files
 
 from difficulty.bundle import Fallback, read_bundle, write_bundle
 from difficulty.errors import BundleError
 from difficulty.gateway.settings import build_gateway, parse_settings
 from difficulty.gateway.validators import Answer, Verdict
-from difficulty.route import ValidatorRule
+from difficulty.routes import ValidatorRule
 from difficulty.runtime import Router
+from difficulty.stages.choosing import policy_files
 from tests.versions import SAVED, fields_of
 
 

@@ -8,7 +8,7 @@ import pytest
 from difficulty.errors import BundleError, MissingExtraError
 from difficulty.gateway.validators import VALIDATORS, Answer, Asked, Checker, ToolCall
 from difficulty.gateway.validators.structured import _build_validator_class
-from difficulty.route import ValidatorRule
+from difficulty.routes import ValidatorRule
 from tests.journey import forget
 
 WEATHER = {

@@ -8,7 +8,7 @@ from rich.console import Console
 from difficulty.evaluation import evaluate
 from difficulty.metrics import Resampling
 from difficulty.records import Estimate
-from difficulty.report.console import evaluation_table
+from difficulty.report.figures_table import evaluation_table
 from difficulty.report.wording import as_text
 
 

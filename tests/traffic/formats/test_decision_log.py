@@ -6,7 +6,7 @@ from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.log_files import JsonLinesSink
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.formats import find_format
-from difficulty.traffic.formats.log import LogFormat
+from difficulty.traffic.formats.decision_log import LogFormat
 from difficulty.traffic.table import Traffic
 from tests.events import answer, event_of
 

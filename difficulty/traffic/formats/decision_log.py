@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from difficulty.errors import LogError, TrafficError
 from difficulty.events import DecisionEvent
-from difficulty.route import Route
+from difficulty.routes import Route
 from difficulty.traffic.readers import RawRow, open_bytes, read_rows, readable_files
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")

@@ -8,7 +8,7 @@ import pytest
 from difficulty.evaluation.findings import Finding
 from difficulty.records import Estimate
 from difficulty.report.blocks import Extras
-from difficulty.report.summary import summary_section, verdict
+from difficulty.report.opening import summary_section, verdict
 from difficulty.report.wording import as_percent, complement
 from tests.evaluation.conftest import scored_of
 from tests.report.conftest import judge

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.pairs import PAIRED, Contender, compare_pair
+from difficulty.evaluation.comparison import PAIRED, Contender, compare_pair
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics import Resampling
 from difficulty.traffic.outcomes import Outcomes

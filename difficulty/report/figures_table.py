@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from difficulty.economics.account import Economics
+from difficulty.economics.analysis import Economics
 from difficulty.economics.prices import SHAPES
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
