@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle import Chosen, Policy
-from difficulty.early_exit.student import build_early_graph
+from difficulty.early_exit import build_early_graph
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.request import Request

@@ -64,23 +64,20 @@ MAY_IMPORT = (
 """A room and the rooms it may import; the first part of a module's name after ``difficulty.`` is
 its room.
 """
-PARITY_GATE = "export/parity.py"
-"""The one module of the lab that asks the router side: whether it scores as Python does."""
-
 MAY_NAME = {
     "onnx": [
         "tensors.py",
         "export/graph.py",
-        "early_exit/student.py",
+        "early_exit.py",
         "encoders/quantise.py",
         "encoders/sentence.py",
     ],
     "onnxruntime": ["runtime/", "encoders/transformer.py"],
     "tokenizers": ["tokens.py", "runtime/scorer.py", "encoders/sentence.py"],
-    "sklearn": ["channels/", "early_exit/", "model/", "evaluation/", "thresholds/"],
+    "sklearn": ["channels/", "early_exit.py", "model/", "evaluation/", "thresholds/"],
     "scipy": [
         "channels/",
-        "early_exit/",
+        "early_exit.py",
         "encoders/",
         "diagnostics/",
         "model/",
@@ -167,15 +164,14 @@ def dotted(path):
 
 
 def test_modules_import_only_rooms_below_their_own():
-    """The lab knows no router side except for the parity gate, rooms know no stage, stages know no
+    """The halves know nothing of each other, rooms know no stage, stages know no
     command.
     """
     wrong = {}
     for path, tree in SOURCES.items():
         names = [name.split(".") for name in imported(tree)]
         rooms = {name[1] for name in names if name[0] == "difficulty"} - {"__version__"}
-        gate = {"runtime"} if path == PARITY_GATE else set()
-        wrong[path] = rooms - MAY_IMPORT[room_of(path)] - gate
+        wrong[path] = rooms - MAY_IMPORT[room_of(path)]
     assert {path: rooms for path, rooms in wrong.items() if rooms} == {}
 
 

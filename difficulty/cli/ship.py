@@ -103,7 +103,7 @@ def ship(
 
     Example: difficulty ship runs/first -o bundles/support-1 --objective quality=0.9
     """
-    from difficulty.early_exit.cut_offs import exit_sentences
+    from difficulty.early_exit import exit_sentences
     from difficulty.economics import load_prices
     from difficulty.stages.ship import ship
     from difficulty.training.run import Run

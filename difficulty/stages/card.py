@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from difficulty.bundle import Policy
-from difficulty.early_exit.cut_offs import exit_sentences
+from difficulty.early_exit import exit_sentences
 from difficulty.evaluation import Evaluation
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate

@@ -11,7 +11,7 @@ import numpy as np
 
 from difficulty.bundle import Chosen, Policy
 from difficulty.bundle.policy import CutOffs, Early
-from difficulty.early_exit.cut_offs import (
+from difficulty.early_exit import (
     CONFIDENCE,
     KINDS,
     BothScores,

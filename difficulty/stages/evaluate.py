@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Policy, read_bundle
 from difficulty.diagnostics.suspicion import LabelSummary
-from difficulty.early_exit.cut_offs import exit_sentences
+from difficulty.early_exit import exit_sentences
 from difficulty.economics import PriceList, request_costs
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics

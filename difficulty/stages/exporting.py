@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.bundle.store import EARLY_GRAPH
-from difficulty.early_exit.student import EarlyModel, build_early_graph
+from difficulty.early_exit import EarlyModel, build_early_graph
 from difficulty.encoders.quantise import Rung, can_be_int8, ladder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RunError
@@ -33,7 +33,7 @@ from difficulty.export.parity import (
 from difficulty.records import OperatingPoint
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
-from difficulty.stages.scores import TrafficScores, score_traffic
+from difficulty.stages.judging import TrafficScores, score_traffic
 from difficulty.traffic.table import tokenize
 from difficulty.training.run import Run
 

@@ -34,8 +34,7 @@ from difficulty.stages.choosing import (
     policy_files,
 )
 from difficulty.stages.exporting import Student, export, student_of
-from difficulty.stages.judging import Served, judged_by, serve
-from difficulty.stages.scores import TrafficScores
+from difficulty.stages.judging import Served, TrafficScores, judged_by, serve
 from difficulty.thresholds.objective import Objective, parse_objective
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.early_exit.cut_offs import exit_sentences
+from difficulty.early_exit import exit_sentences
 from difficulty.errors import BundleError
 from difficulty.evaluation import Evaluation, metrics_text
 from difficulty.evaluation.result import without_threshold

@@ -20,7 +20,7 @@ from difficulty.diagnostics.learning_curve import LearningCurve
 from difficulty.diagnostics.signal import Signal
 from difficulty.diagnostics.suspicion import LabelReport
 from difficulty.diagnostics.unfamiliar import FamiliarityAdvice
-from difficulty.early_exit.student import EarlyModel, fit_early, save_early
+from difficulty.early_exit import EarlyModel, fit_early, save_early
 from difficulty.encoders.base import Encoder
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import TooFewSamplesError

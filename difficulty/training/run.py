@@ -39,7 +39,7 @@ from difficulty.diagnostics.learning_curve import LearningCurve
 from difficulty.diagnostics.signal import Signal
 from difficulty.diagnostics.suspicion import LabelSummary, read_suspicious
 from difficulty.diagnostics.unfamiliar import FamiliarityAdvice
-from difficulty.early_exit.student import EarlyModel, load_early
+from difficulty.early_exit import EarlyModel, load_early
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError

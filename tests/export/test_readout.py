@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from difficulty.export.readout import Affine, HeadEvidence, pieces
+from difficulty.export.graph import Affine, HeadEvidence, pieces
 from difficulty.tensors import GraphBuilder
 
 

@@ -12,7 +12,7 @@ from difficulty.errors import BundleError, RecipeError, RunError
 from difficulty.metrics import auroc
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.ingest import ingest
-from difficulty.stages.scores import score_traffic
+from difficulty.stages.judging import score_traffic
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic

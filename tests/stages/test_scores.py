@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import difficulty.stages.scores as scores_module
+import difficulty.stages.judging as scores_module
 from difficulty.bundle import read_bundle
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.scores import score_traffic
+from difficulty.stages.judging import score_traffic
 from difficulty.traffic.table import Traffic
 
 

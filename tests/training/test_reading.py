@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from difficulty.runtime.scorer import Encoded
-from difficulty.stages.scores import tokens_of
+from difficulty.stages.judging import tokens_of
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Tokenized
 from difficulty.training.reading import ReadCounts, Reading, reading_of

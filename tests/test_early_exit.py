@@ -5,7 +5,7 @@ import onnxruntime as ort
 import pytest
 
 from difficulty.channels.embedding import EmbeddingChannel
-from difficulty.early_exit.student import build_early_graph, fit_early, load_early, save_early
+from difficulty.early_exit import build_early_graph, fit_early, load_early, save_early
 from difficulty.errors import InvalidValueError
 from difficulty.export.graph import task_ids
 from difficulty.model.difficulty import DifficultyModel

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from difficulty.early_exit.cut_offs import choose_cut_offs, figures_of_exit
+from difficulty.early_exit import choose_cut_offs, figures_of_exit
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.thresholds.promises import exact_interval
 
