@@ -97,6 +97,12 @@ def test_bundle_says_that_it_learned_from_the_calibration_samples(journey, shipp
         rechoose(shipped.bundle.path, journey.traffic, tmp_path / "small-2", objective="share=0.2")
 
 
+def test_card_says_what_heads_learned_from(journey, shipped):
+    sentence = "heads learned from the fit and the calibration samples"
+    assert sentence in (shipped.bundle.path / "card.md").read_text()
+    assert sentence not in (journey.bundle / "card.md").read_text()
+
+
 def test_promise_is_given_on_other_traffic(shipped, tmp_path):
     rows = write_rows(tmp_path / "rows.jsonl", sample_rows(1_200)[800:])
     ingest([rows], tmp_path / "new.parquet", near_duplicates=False)
