@@ -36,7 +36,7 @@ from benchmarks.lib.protocol import FloatArray
 from benchmarks.lib.recipes import Trainer, score_fold
 from difficulty.errors import NotAttainableError
 from difficulty.evaluation.scored import ScoredTraffic
-from difficulty.thresholds.objective import Objective, PolicyCurve
+from difficulty.thresholds.policy_curve import Objective, PolicyCurve
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.training.shipped import find_recipe
 

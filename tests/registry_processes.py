@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from difficulty.bundle import read_bundle
-from difficulty.bundle.folder import FolderRegistry
+from difficulty.bundle.folder_registry import FolderRegistry
 from difficulty.bundle.registry import tags_of
 from difficulty.bundle.store import copy_bundle, write_bundle
 from difficulty.errors import DifficultyError, PromotedMeanwhileError, RegistryError

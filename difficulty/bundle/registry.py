@@ -24,7 +24,7 @@ from difficulty.plugins import resolve
 CHALLENGER, CHAMPION = "challenger", "champion"
 
 REGISTRIES = {
-    "file": "difficulty.bundle.folder:FolderRegistry",
+    "file": "difficulty.bundle.folder_registry:FolderRegistry",
     **dict.fromkeys(
         ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks"),
         "difficulty.integrations.mlflow_registry:MlflowRegistry",

@@ -24,7 +24,7 @@ from difficulty.runtime.router import Router
 
 @dataclass(frozen=True, kw_only=True)
 class SinkSettings(Form):
-    """A place of the decision log; see :data:`difficulty.gateway.SINKS`."""
+    """A place of the decision log; see :data:`difficulty.gateway.log.SINKS`."""
 
     kind: str = "json_lines"
     options: dict[str, Any] = field(default_factory=dict)

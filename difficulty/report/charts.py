@@ -14,7 +14,7 @@ from difficulty.records import Estimate
 from difficulty.report.blocks import Block, Extras, Picture, Row, Section, Table
 from difficulty.report.plot import Axis, Plot
 from difficulty.report.wording import (
-    LABELS,
+    SHOWN_AS,
     as_text,
     cells_of,
     columns_with_values,
@@ -31,8 +31,8 @@ _AXES = {
 _COLUMNS = {
     "quality": "quality",
     "quality_difference": "quality, score minus this",
-    "cost": LABELS["cost"],
-    "apgr": LABELS["apgr"],
+    "cost": SHOWN_AS["cost"],
+    "apgr": SHOWN_AS["apgr"],
     "apgr_difference": "APGR, score minus this",
 }
 # Curves have a point at every hundredth; the table behind a picture shows every tenth.

@@ -14,7 +14,13 @@ from difficulty.economics.prices import SHAPES
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
 from difficulty.report.tables import size_of
-from difficulty.report.wording import LABELS, amount_text, as_text, columns_with_values
+from difficulty.report.wording import (
+    amount_text,
+    as_text,
+    columns_with_values,
+    label_of,
+    shown_order,
+)
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
@@ -55,10 +61,10 @@ def _overall(evaluation: Evaluation) -> Table:
         f"difficulty_score for target {evaluation.target}, {at}",
         ["figure", "value [95 % interval]", "requests"],
     )
-    for name, label in LABELS.items():
-        estimate = evaluation.overall.get(name)
-        if estimate is not None and estimate.value is not None:
-            table.add_row(label, as_text(estimate), f"{estimate.n:,}")
+    for name in shown_order(evaluation.overall):
+        estimate = evaluation.overall[name]
+        if estimate.value is not None:
+            table.add_row(label_of(name), as_text(estimate), f"{estimate.n:,}")
     return table
 
 

@@ -36,7 +36,7 @@ from difficulty.report.tables import (
     suspects_section,
     thresholds_section,
 )
-from difficulty.report.wording import LABELS, as_text, definitions_section
+from difficulty.report.wording import as_text, definitions_section, label_of, shown_order
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -185,8 +185,8 @@ def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str
 
 def _figures(evaluation: Evaluation) -> Table:
     rows = [
-        Row(label, (as_text(estimate), f"{estimate.n:,}", estimate.note))
-        for name, label in LABELS.items()
-        if (estimate := evaluation.overall.get(name))
+        Row(label_of(name), (as_text(estimate), f"{estimate.n:,}", estimate.note))
+        for name in shown_order(evaluation.overall)
+        if (estimate := evaluation.overall[name])
     ]
     return Table.of("", ["figure", "value [95 % interval]", "requests", "note"], rows)

@@ -11,7 +11,7 @@ from difficulty.report.blocks import Extras, Facts, Section
 
 UNKNOWN: Final = "unknown"
 
-LABELS: Final[Mapping[str, str]] = {
+SHOWN_AS: Final[Mapping[str, str]] = {
     "apgr": "APGR",
     "cpt_50": "CPT(50 %)",
     "cpt_80": "CPT(80 %)",
@@ -33,7 +33,7 @@ LABELS: Final[Mapping[str, str]] = {
     "cost": "cost, USD per 1,000",
     "saving": "saving",
 }
-"""Figures in the order in which they are shown."""
+"""Figures in the order in which they are shown, each with its name for people."""
 
 _ROUTES: Final = {
     "score": "the score alone, no rules",
@@ -107,9 +107,15 @@ def definitions_section(evaluation: Evaluation, extras: Extras) -> Section:
     return Section.of("definitions", "How to read this", Facts(_DEFINITIONS))
 
 
+def shown_order(figures: Iterable[str]) -> list[str]:
+    """Return figures in the order in which they are shown, those of other packages last."""
+    names = list(figures)
+    return [*(name for name in SHOWN_AS if name in names), *(n for n in names if n not in SHOWN_AS)]
+
+
 def label_of(figure: str) -> str:
     """Return the name of a figure for people."""
-    return LABELS.get(figure, figure.replace("_", " "))
+    return SHOWN_AS.get(figure, figure.replace("_", " "))
 
 
 def route_name(baseline: str) -> str:

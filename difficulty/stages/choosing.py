@@ -29,8 +29,8 @@ from difficulty.runtime.router import Router
 from difficulty.runtime.rule import TaskRules
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.judging import Served, hash_of_texts
-from difficulty.thresholds.objective import parse_objective
 from difficulty.thresholds.point import EXPECTED, choose, choose_per_task
+from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.traffic.table import Traffic
 
 

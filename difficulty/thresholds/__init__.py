@@ -2,11 +2,11 @@
 
 ``OBJECTIVES`` names the ways to choose one. An objective is a file here and a line in this dict;
 another package adds one through the entry point group ``difficulty.objectives``. It is a function
-of :class:`~difficulty.thresholds.objective.PolicyCurve` and a number, and returns a threshold,
-or a :class:`~difficulty.thresholds.objective.Choice` where it promises something. Its keyword-only
-parameters are options that the user may give: ``risk=0.2,delta=0.05``. One with the option
-``delta`` promises what it finds with confidence ``1 - delta``; where thresholds are chosen per
-task, it sees the samples of one task alone, never pooled ones.
+of :class:`~difficulty.thresholds.policy_curve.PolicyCurve` and a number, and returns a threshold,
+or a :class:`~difficulty.thresholds.policy_curve.Choice` where it promises something. Its
+keyword-only parameters are options that the user may give: ``risk=0.2,delta=0.05``. One with the
+option ``delta`` promises what it finds with confidence ``1 - delta``; where thresholds are chosen
+per task, it sees the samples of one task alone, never pooled ones.
 """
 
 from typing import Final

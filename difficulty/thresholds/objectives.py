@@ -13,7 +13,7 @@ import numpy as np
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.metrics.arrays import FloatArray
-from difficulty.thresholds.objective import PolicyCurve
+from difficulty.thresholds.policy_curve import PolicyCurve
 
 
 def threshold_for_share(curve: PolicyCurve, share: float) -> float:

@@ -23,7 +23,7 @@ from difficulty.evaluation.parts import Draws, Ratios, drawn, estimate
 from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
-from difficulty.thresholds.objective import Choice, Objective, PolicyCurve
+from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""

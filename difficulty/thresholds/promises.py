@@ -21,7 +21,7 @@ from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMe
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import group_codes
-from difficulty.thresholds.objective import Choice, PolicyCurve
+from difficulty.thresholds.policy_curve import Choice, PolicyCurve
 
 GRID = 100
 STARTS = (0.1, 0.5)

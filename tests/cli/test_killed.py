@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.bundle.folder import FolderRegistry
+from difficulty.bundle.folder_registry import FolderRegistry
 from tests.conftest import REPOSITORY
 from tests.versions import make_version
 

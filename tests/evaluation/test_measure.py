@@ -114,7 +114,7 @@ def test_figures_agree_with_the_metrics(many):
 def test_every_figure_has_an_interval_that_holds_it(many):
     """And overall names come in the order of the contract."""
     overall = run(dataclasses.replace(many, catch_rate=0.5), n_draws=100).overall
-    assert tuple(overall) == REPORTED
+    assert tuple(overall)[: len(REPORTED)] == REPORTED
     for name, estimate in overall.items():
         assert estimate.low <= estimate.value <= estimate.high, name
         assert estimate.n > 0

@@ -1,14 +1,19 @@
 """A figure and an objective of another package, installed beside this one."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 from difficulty.errors import NotAttainableError, UnknownNameError
 from difficulty.evaluation import evaluate
 from difficulty.evaluation.figures import columns_of
 from difficulty.metrics import Resampling
-from difficulty.thresholds.objective import PolicyCurve, parse_objective
+from difficulty.report.figures_table import evaluation_table
+from difficulty.report.page import report_markdown
 from difficulty.thresholds.point import choose
+from difficulty.thresholds.policy_curve import PolicyCurve, parse_objective
 from tests.evaluation.conftest import scored_of
 
 POINTS = """
@@ -66,6 +71,16 @@ def test_figure_of_another_package_is_evaluated_like_any_other(few):
     assert (figure.value, figure.n) == (0.75, 4)
     assert figure.low <= figure.value <= figure.high
     assert result.curve.figures["good_share"].value == (0.5, 0.75, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.usefixtures("good_answers")
+def test_figure_of_another_package_is_shown_like_any_other(few):
+    """On the console and in the page for pull requests, under its name with spaces."""
+    result = evaluate(few, Resampling(50))
+    console = Console(file=io.StringIO(), width=120)
+    console.print(evaluation_table(result))
+    for text in (console.file.getvalue(), report_markdown(result)):
+        assert "good share" in text
 
 
 @pytest.mark.usefixtures("good_answers")

@@ -3,7 +3,7 @@
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.bundle.folder import FolderRegistry
+from difficulty.bundle.folder_registry import FolderRegistry
 from difficulty.errors import BundleNotFoundError, FieldError, InvalidValueError, RegistryError
 from difficulty.gateway.log_files import read_log
 from difficulty.gateway.settings import build_gateway, parse_settings

@@ -4,7 +4,14 @@ import pytest
 
 from difficulty.evaluation.measure import REPORTED
 from difficulty.records import Estimate
-from difficulty.report.wording import LABELS, amount_text, as_percent, as_text, complement, label_of
+from difficulty.report.wording import (
+    SHOWN_AS,
+    amount_text,
+    as_percent,
+    as_text,
+    complement,
+    label_of,
+)
 
 
 def test_percent_has_the_digits_of_the_text():
@@ -29,7 +36,7 @@ def test_complement_turns_the_interval_round():
 
 
 def test_every_figure_has_a_label():
-    assert set(REPORTED) == set(LABELS)
+    assert set(REPORTED) == set(SHOWN_AS)
     assert label_of("quality_difference") == "quality difference"
 
 

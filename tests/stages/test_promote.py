@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.bundle.folder import FolderRegistry
+from difficulty.bundle.folder_registry import FolderRegistry
 from difficulty.errors import (
     BundleError,
     PromotedMeanwhileError,

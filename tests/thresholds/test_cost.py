@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
-from difficulty.thresholds.objective import PolicyCurve
 from difficulty.thresholds.objectives import threshold_for_cost
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, scored, sent_at
 
 MILLS = ([0.001] * 4, [0.011] * 4)

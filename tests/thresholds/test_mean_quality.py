@@ -3,8 +3,8 @@ import re
 import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
-from difficulty.thresholds.objective import PolicyCurve
 from difficulty.thresholds.objectives import threshold_for_mean_quality
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, scored, sent_at
 
 SCORES = [0.8, 0.6, 0.4, 0.2]

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError, NotAttainableError
-from difficulty.thresholds.objective import PolicyCurve
 from difficulty.thresholds.objectives import threshold_for_share
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, reached, scored, sent_at
 from tests.thresholds.test_policy_curve import REQUESTS
 

@@ -3,8 +3,8 @@ import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.metrics import Resampling
-from difficulty.thresholds.objective import parse_objective
 from difficulty.thresholds.point import choose_per_task
+from difficulty.thresholds.policy_curve import parse_objective
 from tests.thresholds.conftest import NAN, scored, sent_at
 
 

@@ -7,8 +7,8 @@ from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.evaluation.scored import Thresholds
 from difficulty.metrics import Resampling
 from difficulty.thresholds import OBJECTIVES
-from difficulty.thresholds.objective import Objective, PolicyCurve, parse_objective
 from difficulty.thresholds.point import changes, choose, operating_point
+from difficulty.thresholds.policy_curve import Objective, PolicyCurve, parse_objective
 from tests.thresholds.conftest import NAN, scored
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError, TooFewSamplesError
-from difficulty.thresholds.objective import PolicyCurve
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, reached, scored, sent_at
 
 

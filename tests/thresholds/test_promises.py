@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
-from difficulty.thresholds.objective import PolicyCurve
+from difficulty.thresholds.policy_curve import PolicyCurve
 from difficulty.thresholds.promises import threshold_for_missed, threshold_for_risk
 from tests.thresholds.conftest import NAN, scored, sent_at
 

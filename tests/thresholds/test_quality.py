@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
-from difficulty.thresholds.objective import PolicyCurve
 from difficulty.thresholds.objectives import threshold_for_quality
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, reached, scored, sent_at
 from tests.thresholds.test_policy_curve import REQUESTS
 

@@ -1,8 +1,8 @@
 import pytest
 
 from difficulty.errors import InvalidValueError, UndefinedMetricError
-from difficulty.thresholds.objective import PolicyCurve
 from difficulty.thresholds.objectives import threshold_for_utility
+from difficulty.thresholds.policy_curve import PolicyCurve
 from tests.thresholds.conftest import NAN, scored, sent_at
 
 GAINS = {

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.bundle.folder import FolderRegistry, locked
+from difficulty.bundle.folder_registry import FolderRegistry, locked
 from difficulty.bundle.registry import follow_alias, open_registry, tags_of
 from difficulty.errors import BundleError, PromotedMeanwhileError, RegistryError, UnknownNameError
 from difficulty.runtime import ReloadingRouter
