@@ -35,7 +35,7 @@ from difficulty.stages.choosing import (
 )
 from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.judging import Served, TrafficScores, judged_by, serve
-from difficulty.thresholds.objective import Objective, parse_objective
+from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
 

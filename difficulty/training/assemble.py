@@ -21,7 +21,7 @@ from difficulty.model.combination import Calibration, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
-from difficulty.thresholds.objective import parse_objective
+from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.traffic.table import Tokenized, Traffic
 
 
