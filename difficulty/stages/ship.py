@@ -218,7 +218,7 @@ def _check_promise(run: Run, objective: Objective) -> None:
     if objective.promises and run.record.calibration == "cross":
         raise RunError(
             f"the objective {objective} is a promise and needs calibration samples that the heads"
-            f" did not learn from: those of {str(run.folder)!r} did, as few as its labels are."
+            f" did not learn from: the heads of {str(run.folder)!r} learned from theirs."
             ' Train again with calibration = "split" in the recipe, or choose another objective.'
         )
 
