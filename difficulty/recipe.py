@@ -321,6 +321,11 @@ class Recipe(Form):
     target: Literal["auto", "benefit", "failure"] = "auto"
     """``auto``: benefit where both models' outcomes are known, else failure."""
     folds: Annotated[int, at_least(2)] = 5
+    calibration: Literal["auto", "cross", "split"] = "auto"
+    """Whether heads keep off the calibration samples (``split``) or learn from them as well, with
+    probabilities calibrated out of fold (``cross``); ``auto``: ``cross`` with few labels, where no
+    promise is wanted.
+    """
     text: TextSettings = TextSettings()
     split: SplitSettings = SplitSettings()
     labels: LabelSettings = LabelSettings()
@@ -337,6 +342,23 @@ class Recipe(Form):
             raise FieldError(
                 "must hold search without features.finetune and distil: leave one of them out"
             )
+        if self.calibration == "cross" and (blocking := self.needs_split):
+            raise FieldError(
+                f'must hold calibration = "cross" without {blocking}: leave one of them out'
+            )
+
+    @property
+    def needs_split(self) -> str | None:
+        """The section for which heads have to keep off the calibration samples, if there is one."""
+        sections = {
+            # saw all but a few of the samples, so they have no scores without that
+            "features.finetune": self.features.finetune,
+            # outcomes that a teacher mixed in are none to calibrate on
+            "distil": self.distil,
+            # how many decisions it changes is promised by samples that nothing else saw
+            "export.early": self.export.early,
+        }
+        return next((name for name, wanted in sections.items() if wanted), None)
 
 
 def load_recipe(path: Path) -> Recipe:

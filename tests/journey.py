@@ -28,6 +28,7 @@ ROWS = 800
 RECIPE = {
     "name": "small",
     "folds": 2,
+    "calibration": "split",  # promises can be chosen on a run of so few labels
     "features": {"ngrams": {"buckets": 1024}, "embedding": {"strength": 0.1}},
     "policy": {"easy_tasks": ["classify"], "hard_tasks": ["multi-step planning"]},
 }
@@ -98,7 +99,7 @@ def recipe_of(encoder, **changes):
 def write_recipe(path, encoder, *, extra=""):
     """Write the small recipe as TOML; ``extra`` is added at the top."""
     path.write_text(
-        f'name = "small"\nfolds = 2\n{extra}\n[features]\nencoder ='
+        f'name = "small"\nfolds = 2\ncalibration = "split"\n{extra}\n[features]\nencoder ='
         f' "{encoder}"\n[features.ngrams]\nbuckets = 1024\n[features.embedding]\nstrength ='
         ' 0.1\n[policy]\neasy_tasks = ["classify"]\nhard_tasks = ["multi-step planning"]\n'
     )

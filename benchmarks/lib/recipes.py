@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Tokenized, Traffic, tokenize
-from difficulty.training.assemble import build_model, known_tasks, labelled, tune
+from difficulty.training.assemble import build_model, calibration_of, known_tasks, labelled, tune
 from difficulty.training.distil import with_opinion
 from difficulty.training.run import NamedScores
 from difficulty.training.shipped import find_encoder, find_recipe
@@ -90,8 +90,11 @@ class Trainer:
         if recipe.features.finetune:
             tuned = tune(recipe, encoder, fit, DEFAULT_CACHE, progress=lambda _: None)
             encoder = tuned.encoder
-        model = build_model(recipe, encoder, "benefit", tasks=known_tasks(recipe, fit), tuned=tuned)
-        return model.fit(fit, labelled(traffic, tokens, may_learn & (inner == "calibration")))
+        calibration = labelled(traffic, tokens, may_learn & (inner == "calibration"))
+        how = calibration_of(recipe, int(may_learn.sum()))
+        tasks = known_tasks(recipe, fit.joined(calibration) if how == "cross" else fit)
+        model = build_model(recipe, encoder, "benefit", tasks=tasks, tuned=tuned, calibration=how)
+        return model.fit(fit, calibration)
 
     def _opinion(
         self, traffic: Traffic, names: list[str], may_learn: NDArray[np.bool_]
@@ -99,7 +102,8 @@ class Trainer:
         """Return what a teacher thinks of the samples it may learn from, each scored by heads that
         did not see it.
         """
-        teacher = Trainer.of(find_recipe(TEACHER))
+        # as a run that teaches has to be
+        teacher = Trainer.of(replace(find_recipe(TEACHER), calibration="split"))
         model = teacher.fit(traffic, teacher.tokenize(traffic), may_learn)
         return NamedScores(names, model.out_of_fold_.scores)
 

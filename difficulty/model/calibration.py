@@ -33,6 +33,7 @@ _MOST_BINS = 15
 _BIN_PRIOR = 20.0
 _LEAST_SLOPE = 0.05
 _SLOPE_PRIOR = 5.0
+_SPREAD_SLOPE_PRIOR = 1.0
 _INTERCEPT_PRIOR = 0.05
 _LOG_SLOPE_BOUNDS = (np.log(1e-3), np.log(1e3))
 
@@ -64,7 +65,12 @@ class Calibrator:
 
 
 def fit_calibrator(
-    logits: FloatArray, outcome: FloatArray, weight: FloatArray, *, pieces: bool = True
+    logits: FloatArray,
+    outcome: FloatArray,
+    weight: FloatArray,
+    *,
+    pieces: bool = True,
+    spread: bool = False,
 ) -> Calibrator:
     """Fit on the samples whose outcome is known.
 
@@ -74,6 +80,9 @@ def fit_calibrator(
         Uncalibrated logits; outcomes in [0, 1], NaN where unknown; sample weights.
     pieces : bool, default True
         Whether step 2 is allowed; without it the probabilities are as smooth as the logits.
+    spread : bool, default False
+        Whether the slope may be far from 1. Heads of few labels are shrunk so much that the slope
+        they need is 2 to 5; only where the samples are most of the labels can they say so.
 
     Returns
     -------
@@ -84,20 +93,23 @@ def fit_calibrator(
     x, y, w = logits[with_outcome], outcome[with_outcome], weight[with_outcome]
     if not len(x):
         return Calibrator()
-    slope, intercept = _fit_sigmoid(x, y, w)
+    prior = _SPREAD_SLOPE_PRIOR if spread else _SLOPE_PRIOR
+    slope, intercept = _fit_sigmoid(x, y, w, slope_prior=prior)
     if not pieces or len(x) < PIECEWISE_SAMPLES:
         return Calibrator(slope, intercept)
     return Calibrator(slope, intercept, *_fit_pieces(expit(slope * x + intercept), y, w))
 
 
-def _fit_sigmoid(x: FloatArray, y: FloatArray, w: FloatArray) -> tuple[float, float]:
+def _fit_sigmoid(
+    x: FloatArray, y: FloatArray, w: FloatArray, *, slope_prior: float
+) -> tuple[float, float]:
     def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
         log_slope, intercept = parameters
         slope = np.exp(log_slope)
         z = slope * x + intercept
-        penalty = _SLOPE_PRIOR * log_slope**2 + _INTERCEPT_PRIOR * intercept**2
+        penalty = slope_prior * log_slope**2 + _INTERCEPT_PRIOR * intercept**2
         residual = w * (expit(z) - y)
-        slope_gradient = slope * np.dot(residual, x) + 2 * _SLOPE_PRIOR * log_slope
+        slope_gradient = slope * np.dot(residual, x) + 2 * slope_prior * log_slope
         intercept_gradient = residual.sum() + 2 * _INTERCEPT_PRIOR * intercept
         misfit = np.dot(w, np.logaddexp(0.0, z) - y * z)
         return float(misfit + penalty), np.array([slope_gradient, intercept_gradient])

@@ -30,6 +30,7 @@ from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
 Target = Literal["benefit", "failure"]
+Calibration = Literal["split", "cross"]
 _PRIOR_SAMPLES = 1500.0
 
 
@@ -46,6 +47,21 @@ class Logits:
         """Return some requests and some channels."""
         rows, columns = key
         return Logits(self.cheap[rows][:, columns], self.frontier[rows][:, columns])
+
+    def level(self, fold: NDArray[np.int64]) -> Logits:
+        """Return them without the offsets between folds, of shape (n_requests,): each channel's
+        mean is the same in every fold.
+
+        Heads that did not see a fold with many failures expect fewer of them, there of all places:
+        with few labels that hides half of what the heads know, or all of it.
+        """
+
+        def levelled(logits: FloatArray) -> FloatArray:
+            _, index = np.unique(fold, return_inverse=True)
+            means = [logits[index == number].mean(axis=0) for number in range(index.max() + 1)]
+            return np.asarray(logits - np.array(means)[index] + logits.mean(axis=0))
+
+        return Logits(levelled(self.cheap), levelled(self.frontier))
 
     @property
     def differences(self) -> FloatArray:
@@ -64,11 +80,16 @@ class Scores:
 
     def first(self, n: int) -> Scores:
         """Return the scores of the first ``n`` requests."""
+        return self.at(slice(n))
+
+    def at(self, rows: NDArray[np.intp] | slice) -> Scores:
+        """Return the scores of some requests."""
+        frontier, familiarity = self.p_frontier_fails, self.familiarity
         return Scores(
-            difficulty_score=self.difficulty_score[:n],
-            p_cheap_fails=self.p_cheap_fails[:n],
-            p_frontier_fails=None if self.p_frontier_fails is None else self.p_frontier_fails[:n],
-            familiarity=None if self.familiarity is None else self.familiarity[:n],
+            difficulty_score=self.difficulty_score[rows],
+            p_cheap_fails=self.p_cheap_fails[rows],
+            p_frontier_fails=None if frontier is None else frontier[rows],
+            familiarity=None if familiarity is None else familiarity[rows],
         )
 
     def where(self, chosen: NDArray[np.bool_], other: Scores) -> Scores:
@@ -117,10 +138,11 @@ class OutcomeStack:
         return self.calibrator(self.stack.logits(logits))
 
     def calibrated(
-        self, logits: FloatArray, failure: FloatArray, weight: FloatArray
+        self, logits: FloatArray, failure: FloatArray, weight: FloatArray, *, spread: bool
     ) -> OutcomeStack:
-        """Return the same combination, calibrated on held-out requests."""
-        return OutcomeStack(self.stack, fit_calibrator(self.stack.logits(logits), failure, weight))
+        """Return the same combination, calibrated on requests that the heads did not see."""
+        logits = self.stack.logits(logits)
+        return OutcomeStack(self.stack, fit_calibrator(logits, failure, weight, spread=spread))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,19 +195,27 @@ class Combination:
             gain=replace(self.gain, weights=wide(self.gain.weights)) if self.gain else None,
         )
 
-    def calibrated(self, logits: Logits, outcomes: Outcomes) -> Combination:
-        """Return the same combination, calibrated on held-out requests."""
+    def calibrated(
+        self, logits: Logits, outcomes: Outcomes, *, spread: bool = False
+    ) -> Combination:
+        """Return the same combination, calibrated on requests that the heads did not see;
+        ``spread`` as in :func:`~difficulty.model.calibration.fit_calibrator`.
+        """
         weight = outcomes.weight
-        cheap = self.cheap.calibrated(logits.cheap, outcomes.cheap_failure, weight)
+        cheap = self.cheap.calibrated(logits.cheap, outcomes.cheap_failure, weight, spread=spread)
         frontier = (
-            self.frontier.calibrated(logits.frontier, outcomes.frontier_failure, weight)
+            self.frontier.calibrated(
+                logits.frontier, outcomes.frontier_failure, weight, spread=spread
+            )
             if self.frontier
             else None
         )
         if self.gain is None:
             return replace(self, cheap=cheap, frontier=frontier)
         doubled = 2.0 * self.gain(logits.differences)
-        calibrator = fit_calibrator(doubled, (1.0 + outcomes.gain) / 2.0, weight, pieces=False)
+        calibrator = fit_calibrator(
+            doubled, (1.0 + outcomes.gain) / 2.0, weight, pieces=False, spread=spread
+        )
         return replace(self, cheap=cheap, frontier=frontier, score_calibrator=calibrator)
 
 

@@ -7,6 +7,11 @@ Fitting goes in this order, and nothing later changes what came before:
 2. combination weights, on the out-of-fold predictions;
 3. calibrators, on the calibration rows, which share no group with the fit rows.
 
+With ``calibration="cross"`` the calibration rows stand beside the fit rows in 1 and 2, and the
+calibrators read the out-of-fold predictions of both: heads learn from all rows, and the level of a
+probability from all of them too. Nothing that was learned then knows less of a calibration row than
+of a fit row; :attr:`DifficultyModel.out_of_fold_` has scores of both that do.
+
 Where the router knows the task of a request, a second combination speaks: ``with_task_`` is half
 way between ``beside_task_``, which reads heads that were fitted beside a column for each task, and
 ``without_task_``, which never saw one. The mean of both is better than ``beside_task_``, which
@@ -31,6 +36,7 @@ from difficulty.channels import Channel, Tasks, task_channels_of
 from difficulty.channels.heads import LinearHead, Matrix, fit_head
 from difficulty.channels.task_columns import TaskChannel, TaskColumns
 from difficulty.model.combination import (
+    Calibration,
     Combination,
     GainWeights,
     Logits,
@@ -70,11 +76,12 @@ class FittedChannel:
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """Scores of the fit samples, each by heads that did not see its fold, and the fold of each, of
-    shape (n,).
+    """Scores of the samples that heads learned from, each by heads that did not see its fold, and
+    the fold of each, of shape (n,).
 
     Combination weights and calibrators are those of the whole model. Scores of different folds come
-    from different heads: rank them inside each fold.
+    from different heads: rank them inside each fold. Those of ``calibration="cross"`` have lost the
+    offsets between the folds' heads and can be laid side by side.
     """
 
     scores: Scores
@@ -105,6 +112,8 @@ class DifficultyModel:
         A fitted model with the same channels, of another model pair. What its channels learned of
         the texts is kept, and heads and weights shrink towards its own; see
         :func:`continued`.
+    calibration : {"split", "cross"}, default "split"
+        Whether heads keep off the calibration samples, or learn from them as from the fit samples.
 
     Attributes
     ----------
@@ -116,7 +125,8 @@ class DifficultyModel:
     familiarity_ : Familiarity or None
         ``None`` where no channel has embeddings or n-grams.
     out_of_fold_ : OutOfFold
-        Scores of the fit samples; there after ``fit`` only, it is not saved.
+        Scores of the fit samples, and with ``calibration="cross"`` of the calibration samples after
+        them; there after ``fit`` only, it is not saved.
     """
 
     fitted_: dict[str, FittedChannel]
@@ -133,6 +143,7 @@ class DifficultyModel:
         folds: int = 5,
         rng: np.random.Generator | None = None,
         start: DifficultyModel | None = None,
+        calibration: Calibration = "split",
     ) -> None:
         self.channels = list(channels)
         self.task_channels = list(task_channels)
@@ -140,6 +151,7 @@ class DifficultyModel:
         self.folds = folds
         self.rng = rng
         self.start = start
+        self.calibration = calibration
 
     @property
     def all_channels(self) -> list[Channel]:
@@ -151,27 +163,53 @@ class DifficultyModel:
         """The tasks that have columns; ``None`` without task channels."""
         return self.task_channels[0].columns if self.task_channels else None
 
-    def fit(self, fit: LabelledTokens, calibration: LabelledTokens) -> DifficultyModel:
-        """Fit heads and combinations on ``fit``, calibrators on ``calibration``; the two share no
-        group.
+    def fit(
+        self,
+        fit: LabelledTokens,
+        calibration: LabelledTokens,
+        *,
+        weighted: LabelledTokens | None = None,
+    ) -> DifficultyModel:
+        """Fit heads, combinations and calibrators.
+
+        Parameters
+        ----------
+        fit, calibration : LabelledTokens
+            They share no group.
+        weighted : LabelledTokens, optional
+            The samples that heads and combinations learn from, in the same order, with other
+            weights: ``fit``, and with ``calibration="cross"`` those of ``calibration`` after them.
         """
         self.fitted_ = {}  # what is learned once is looked for here, and not to be an earlier fit's
-        prepared = self._prepare(fit.ids, fit.tasks)
-        self.fitted_ = self._fit_channels(prepared, fit, np.arange(len(fit)))
-        logits, fold = self._out_of_fold(prepared, fit)
-        held_out = self._logits(self._prepare(calibration.ids, calibration.tasks))
+        cross = self.calibration == "cross"
+        known = fit.joined(calibration) if cross else fit
+        learned = weighted or known
+        prepared = self._prepare(learned.ids, learned.tasks)
+        self.fitted_ = self._fit_channels(prepared, learned, np.arange(len(learned)))
+        logits, fold = self._out_of_fold(prepared, learned)
+        # what the calibrators read: logits by heads that did not see the sample
+        unseen = (
+            logits.level(fold)
+            if cross
+            else self._logits(self._prepare(calibration.ids, calibration.tasks))
+        )
+        judged = known if cross else calibration
         start, columns = self.start, self._without_task
-        combining = np.flatnonzero(self._unseen(fit.groups))
+        combining = np.flatnonzero(self._unseen(learned.groups))
         without_task = self._combine(
-            logits, combining, columns, fit.outcomes, start.without_task_ if start else None
+            logits, combining, columns, learned.outcomes, start.without_task_ if start else None
         )
         self.without_task_ = without_task.calibrated(
-            held_out[slice(None), columns], calibration.outcomes
+            unseen[slice(None), columns], judged.outcomes, spread=cross
         )
-        self.beside_task_ = self._fit_beside_task(logits, fit) if self.tasks else None
-        self.with_task_ = self._fit_with_task(held_out, calibration) if self.beside_task_ else None
-        self.familiarity_ = self._fit_familiarity(prepared, calibration)
-        self.out_of_fold_ = OutOfFold(self._scores_of_unseen(logits, fit), fold)
+        self.beside_task_ = self._fit_beside_task(logits, learned) if self.tasks else None
+        self.with_task_ = self._fit_with_task(unseen, judged) if self.beside_task_ else None
+        self.familiarity_ = self._fit_familiarity(
+            [matrix[: len(fit)] for matrix in prepared], calibration
+        )
+        self.out_of_fold_ = OutOfFold(
+            self._scores_of_unseen(unseen if cross else logits, learned), fold
+        )
         return self
 
     def predict(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Scores:
@@ -267,7 +305,11 @@ class DifficultyModel:
     ) -> Familiarity | None:
         held_out = [channel.prepare(calibration.ids) for channel in self.channels]
         learned = ((channel, self.fitted_[channel.name].state) for channel in self.channels)
-        centres = (channel.topic_centres(state) for channel, state in learned)
+        # those of few rows are the rows themselves, so they must not be of calibration rows as well
+        centres = (
+            None if self.calibration == "cross" else channel.topic_centres(state)
+            for channel, state in learned
+        )
         return fit_familiarity(
             self._known_by(prepared),
             self._known_by(held_out),
@@ -303,17 +345,19 @@ class DifficultyModel:
         start = self.start.beside_task_ if self.start else None
         return self._combine(logits, rows, self._beside_task, fit.outcomes, start)
 
-    def _fit_with_task(self, held_out: Logits, calibration: LabelledTokens) -> Combination:
+    def _fit_with_task(self, unseen: Logits, judged: LabelledTokens) -> Combination:
         """Return the combination for known tasks, calibrated on the requests that have one."""
         assert self.tasks is not None
         assert self.beside_task_ is not None
-        rows = np.flatnonzero(self.tasks.known(calibration.tasks, len(calibration)))
+        rows = np.flatnonzero(self.tasks.known(judged.tasks, len(judged)))
         n = len(self.all_channels)
         both = mean_of(
             self.without_task_.among(self._without_task, n),
             self.beside_task_.among(self._beside_task, n),
         )
-        return both.calibrated(held_out[rows, list(range(n))], calibration.outcomes[rows])
+        return both.calibrated(
+            unseen[rows, list(range(n))], judged.outcomes[rows], spread=self.calibration == "cross"
+        )
 
     @property
     def channels_beside_task(self) -> list[Channel]:
@@ -444,6 +488,7 @@ def continued(
     tasks: Sequence[str] = (),
     folds: int = 5,
     rng: np.random.Generator | None = None,
+    calibration: Calibration = "split",
 ) -> DifficultyModel:
     """Return an unfitted model with the channels of a fitted one, which fits from there.
 
@@ -462,7 +507,7 @@ def continued(
         Of the new model.
     tasks : sequence of str, optional
         Tasks of the new traffic; those that ``start`` does not know get columns after its own.
-    folds, rng
+    folds, rng, calibration
         As in :class:`DifficultyModel`.
     """
     old_tasks = start.tasks.tasks if start.tasks else ()
@@ -480,6 +525,7 @@ def continued(
         folds=folds,
         rng=rng,
         start=widened,
+        calibration=calibration,
     )
 
 

@@ -127,6 +127,11 @@ def _origins(record: RunRecord, report: ParityReport) -> Iterator[str]:
         f"{samples.fit:,} fit, {samples.calibration:,} calibration, {samples.test:,} test samples,"
         f" {samples.aside:,} aside"
     )
+    if record.calibration == "cross":
+        yield (
+            "heads learned from the fit and the calibration samples; probabilities are calibrated,"
+            " and the threshold is chosen, on scores by heads that did not see the sample"
+        )
     yield from record.notes
     yield (
         "exported graph against the Python model: largest difference"

@@ -80,8 +80,8 @@ def student_of(run: Run) -> Student:
     if run.early is None:
         raise RunError(
             f"early exit needs a run with a student: {str(run.folder)!r} has none. Training makes"
-            " one where the encoder is a transformer and the recipe has n-grams: train such a"
-            " recipe again, or ship without early exit."
+            " one where the encoder is a transformer, the recipe has n-grams and its calibration is"
+            " 'split': train such a recipe again, or ship without early exit."
         )
     graph = build_early_graph(run.model, run.early).SerializeToString()
     # One token more than the text's: the task's id stands before them.

@@ -24,6 +24,7 @@ from difficulty.evaluation import Target
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import traffic_labels
 from difficulty.metrics.arrays import FloatArray
+from difficulty.model.combination import Scores
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
 from difficulty.runtime.rule import TaskRules, before_scoring
@@ -63,6 +64,10 @@ class TrafficScores(NamedTuple):
     """
     early: EarlyScores | None = None
     """``None`` where not asked for."""
+
+    def instead(self, scores: Scores | None) -> TrafficScores:
+        """Return the same with other scores of the samples, if there are any; familiarity stays."""
+        return self if scores is None else self._replace(outputs=self.outputs | scores.by_name())
 
 
 class _Part(NamedTuple):

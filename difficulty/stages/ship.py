@@ -35,6 +35,7 @@ from difficulty.stages.choosing import (
 )
 from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.judging import Served, TrafficScores, judged_by, serve
+from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
 
@@ -119,7 +120,7 @@ def ship(
         If no threshold meets the objective.
     RunError
         If early exit is asked for, and the run has no student for it; or int8, and its encoder has
-        no float32 weights.
+        no float32 weights; or a promise, and the heads saw the samples that have to show it.
     """
     say = progress or (lambda _: None)
     name, version = bundle_name(out)
@@ -129,15 +130,17 @@ def ship(
     if not allow_no_signal:
         _check_signal(run)
     recipe, rules = run.recipe, policy or run.recipe.policy
+    wanted = parse_objective(objective or rules.objective)
+    _check_promise(run, wanted)
     # The run's seed, so that the same run ships the same intervals.
     resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
 
     def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
-        served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
+        unseen = scores.instead(run.unseen_calibration)
+        served = Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
         table = served.under(rules, catch_rate=rules.catch_rate)
-        wanted = objective or rules.objective
-        return chosen_point(table, wanted, resampling, per_task=rules.per_task), table
+        return chosen_point(table, str(wanted), resampling, per_task=rules.per_task), table
 
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
@@ -172,7 +175,12 @@ def ship(
         report=report,
     )
     # What was asked for at shipping, not what the run was trained with.
-    asked = replace(recipe, policy=rules, export=replace(recipe.export, int8=wants_int8))
+    asked = replace(
+        recipe,
+        calibration=run.record.calibration,
+        policy=rules,
+        export=replace(recipe.export, int8=wants_int8),
+    )
     manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
     return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation, notes)
 
@@ -204,6 +212,18 @@ def _check_signal(run: Run) -> None:
             " samples scored without having been seen, chance alone does as well with p ="
             f" {signal.p_value:.2g}. Check that the labels belong to the requests, add labels, or"
             " insist with --allow-no-signal."
+        )
+
+
+def _check_promise(run: Run, objective: Objective) -> None:
+    """Refuse a promise where no samples are left to show it: heads know the outcomes of those that
+    they learned from, and scores by other heads say nothing certain of these.
+    """
+    if objective.promises and run.record.calibration == "cross":
+        raise RunError(
+            f"the objective {objective} is a promise and needs calibration samples that the heads"
+            f" did not learn from: the heads of {str(run.folder)!r} learned from theirs."
+            ' Train again with calibration = "split" in the recipe, or choose another objective.'
         )
 
 

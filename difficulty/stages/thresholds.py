@@ -16,6 +16,7 @@ from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import Early
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.early_exit import exit_sentences
+from difficulty.errors import BundleError
 from difficulty.evaluation import Evaluation, metrics_text
 from difficulty.evaluation.result import without_threshold
 from difficulty.metrics.bootstrap import STANDARD, Resampling
@@ -134,7 +135,15 @@ def _exits(old: Bundle, policy: Policy, served: Served) -> tuple[Early | None, t
 def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
     """Return the samples to choose on: of the training traffic the calibration split alone."""
     splits = training_splits(bundle, traffic)
-    return traffic if splits is None else traffic.select(splits == "calibration")
+    if splits is None:
+        return traffic
+    if bundle.manifest.recipe.get("calibration") == "cross":
+        raise BundleError(
+            "choosing thresholds needs samples that the scorer did not learn from: this bundle's"
+            " learned from the calibration samples of this traffic too. Pass other labelled"
+            " traffic, or ship the run again with another --objective."
+        )
+    return traffic.select(splits == "calibration")
 
 
 def _policy(

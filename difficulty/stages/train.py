@@ -85,7 +85,7 @@ class _Fitted:
 
     model: DifficultyModel
     encoder: Encoder
-    fit: LabelledTokens
+    learned: LabelledTokens
     labels: LabelReport
     signal: Signal
     reading: Reading
@@ -193,7 +193,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     """Fit the model, check the labels by it, and fit again where the recipe has suspicious ones
     count less.
     """
-    recipe, fit = material.recipe, material.fit
+    recipe, fit, calibration = material.recipe, material.fit, material.calibration
     say("fitting")
     tuned = (
         tune(recipe, material.encoder, fit, cache, progress=say)
@@ -201,7 +201,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         else None
     )
     encoder = tuned.encoder if tuned else material.encoder
-    model = _unfitted(material, encoder, tuned).fit(fit, material.calibration)
+    model = _unfitted(material, encoder, tuned).fit(fit, calibration)
     say("checking the labels")
     traffic, tokens = material.traffic, material.tokens
     splits, target = material.splits, material.target
@@ -213,17 +213,18 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         target=target,
         single=recipe.labels.row_weight < 1.0,
     )
-    names = [*material.fit_ids, *[""] * material.n_unlabelled]
-    if weighted := down_weighted(fit, names, report, recipe.labels):
+    learned, names = material.learned, [*material.learned_ids, *[""] * material.n_unlabelled]
+    if weighted := down_weighted(learned, names, report, recipe.labels):
         say("fitting with less weight on suspicious labels")
         # Once: a second round would judge the labels by what the first made of them.
-        model = _unfitted(material, encoder, tuned).fit(weighted, material.calibration)
+        unfitted = _unfitted(material, encoder, tuned)
+        model = unfitted.fit(fit, calibration, weighted=weighted)
     signal = signal_of(unseen_scores(model, tokens, splits), traffic, target=target)
     reading = reading_of(ReadCounts.of(tokens, material.tokenizer), material.tokenizer, encoder)
     return _Fitted(
         model=model,
         encoder=encoder,
-        fit=weighted or fit,
+        learned=weighted or learned,
         labels=report,
         signal=signal,
         reading=reading,
@@ -235,15 +236,18 @@ def _unfitted(material: Material, encoder: Encoder, tuned: Channel | None) -> Di
     run's.
     """
     recipe, start = material.recipe, material.start
-    tasks = known_tasks(recipe, material.fit)
+    tasks = known_tasks(recipe, material.learned)
     if start is None:
-        return build_model(recipe, encoder, material.target, tasks=tasks, tuned=tuned)
+        return build_model(
+            recipe, encoder, material.target, tasks=tasks, tuned=tuned, calibration=material.how
+        )
     return continued(
         start.model,
         target=material.target,
         tasks=tasks,
         folds=recipe.folds,
         rng=np.random.default_rng(recipe.seed),
+        calibration=material.how,
     )
 
 
@@ -288,12 +292,12 @@ def _curve(material: Material, fitted: _Fitted, say: Progress) -> LearningCurve 
         return None
     say("measuring what more labels would bring")
     splits = material.splits
-    held_out = labelled(
-        material.traffic, material.tokens, (splits == "calibration") | (splits == "test")
-    )
+    chosen = splits != ASIDE
+    chosen[material.learned_rows] = False
+    held_out = labelled(material.traffic, material.tokens, chosen)
     return measure_curve(
         fitted.model,
-        fitted.fit,
+        fitted.learned,
         held_out,
         labels=int((splits != ASIDE).sum()),
         seed=material.recipe.seed,
@@ -305,9 +309,8 @@ def _advice(material: Material, fitted: _Fitted, say: Progress) -> FamiliarityAd
     if material.teacher:
         return advice_of_student()
     say("leaving tasks out, to see how the score fares on new ones")
-    return advise_familiarity(
-        fitted.model, fitted.fit, material.calibration, seed=material.recipe.seed
-    )
+    fit = fitted.learned[np.arange(len(material.fit))]  # percentiles need others that are not known
+    return advise_familiarity(fitted.model, fit, material.calibration, seed=material.recipe.seed)
 
 
 def _write(
@@ -319,7 +322,7 @@ def _write(
     record: RunRecord,
 ) -> None:
     """Write the run folder; it appears when it is whole."""
-    names = material.fit_ids
+    names = material.learned_ids
     refuse_existing(out, what="run folder")  # again: it may have come while the model was trained
     with whole_folder(out) as folder:
         save_model(fitted.model, folder)
@@ -340,11 +343,13 @@ def _write(
 
 def _early(material: Material, fitted: _Fitted) -> EarlyModel | None:
     """Return a light student of a model that takes milliseconds; it needs the fit samples, which
-    shipping does not have.
+    shipping does not have. Its cut-offs need calibration samples that its model did not learn from.
     """
+    if material.how == "cross":
+        return None
     if not isinstance(fitted.encoder, TransformerEncoder) or not material.recipe.features.ngrams:
         return None
-    return fit_early(fitted.model, fitted.fit.ids, fitted.fit.tasks)
+    return fit_early(fitted.model, fitted.learned.ids, fitted.learned.tasks)
 
 
 def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | None) -> RunRecord:
@@ -372,6 +377,7 @@ def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | Non
         logged=material.logged,
         labels=fitted.labels.summary(),
         signal=fitted.signal,
+        calibration=material.how,
     )
 
 

@@ -17,10 +17,11 @@ from difficulty.channels.tuned import TunedChannel, held_out
 from difficulty.encoders.base import Encoder, TuningData
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
-from difficulty.model.combination import Target
+from difficulty.model.combination import Calibration, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
+from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.traffic.table import Tokenized, Traffic
 
 
@@ -31,9 +32,10 @@ def build_model(
     *,
     tasks: Sequence[str] = (),
     tuned: Channel | None = None,
+    calibration: Calibration = "split",
 ) -> DifficultyModel:
     """Return the unfitted model of a recipe; ``tasks`` are those it is to know, ``tuned`` its
-    fine-tuned encoder where it has one.
+    fine-tuned encoder where it has one, ``calibration`` what the recipe's comes to.
     """
     channels = channels_of(recipe.features, encoder, tasks, ready=[tuned] if tuned else [])
     return DifficultyModel(
@@ -42,7 +44,37 @@ def build_model(
         target=target,
         folds=recipe.folds,
         rng=np.random.default_rng(recipe.seed),
+        calibration=calibration,
     )
+
+
+CROSS_BELOW = 2_000
+"""Labels from which ``calibration = "auto"`` means ``split``: the slope of the probabilities is
+right then either way, and thresholds can be promised.
+"""
+
+
+def calibration_of(recipe: Recipe, n: int) -> Calibration:
+    """Return how a recipe calibrates with ``n`` labelled fit and calibration samples.
+
+    A promise has to be shown on samples that nothing learned from, so with an objective that gives
+    one heads keep off the calibration samples.
+
+    Raises
+    ------
+    RecipeError
+        If the recipe has both ``cross`` and an objective that gives a promise.
+    """
+    promises = parse_objective(recipe.policy.objective).promises
+    if recipe.calibration == "cross" and promises:
+        raise RecipeError(
+            f"recipe {recipe.name!r} wants a promise, policy.objective ="
+            f' {recipe.policy.objective!r}, which needs calibration = "split": got "cross", where'
+            " heads learn from the samples that would have to show it. Change one of them."
+        )
+    if recipe.calibration != "auto":
+        return recipe.calibration
+    return "split" if promises or recipe.needs_split or n >= CROSS_BELOW else "cross"
 
 
 def known_tasks(recipe: Recipe, data: LabelledTokens) -> list[str]:
@@ -68,6 +100,12 @@ def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> 
         groups=[groups[row] for row in rows],
         tasks=picked.tasks,
     )
+
+
+def learned_rows(splits: NDArray[np.str_], how: Calibration) -> NDArray[np.intp]:
+    """Return the places of the samples that heads learn from, those to fit first."""
+    parts = ["fit", "calibration"] if how == "cross" else ["fit"]
+    return np.concatenate([np.flatnonzero(splits == part) for part in parts])
 
 
 def tune(

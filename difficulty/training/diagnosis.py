@@ -35,7 +35,8 @@ from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import LabelSettings
 from difficulty.traffic.outcomes import Outcomes
-from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.traffic.table import ASIDE, Tokenized, Traffic
+from difficulty.training.assemble import learned_rows
 
 GROUPS: tuple[Scope, ...] = ("task", "region")
 """Suspicions that no sample's own label decides: leaving such samples out flatters no figure."""
@@ -50,7 +51,7 @@ class Unseen:
     score, p_cheap_fails, p_frontier_fails : ndarray of shape (n,)
         NaN for samples set aside, and where the model has no such output.
     fold : ndarray of shape (n,)
-        Fold of fit samples; -1 for those that the whole model did not see.
+        Fold of the samples that heads learned from; -1 for those that the model did not see.
     """
 
     score: FloatArray
@@ -60,8 +61,8 @@ class Unseen:
 
 
 def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.str_]) -> Unseen:
-    """Return out-of-fold scores of the fit samples, and the model's own of calibration and test
-    samples.
+    """Return out-of-fold scores of the samples that heads learned from, and the model's own of the
+    others.
     """
     n = len(splits)
     unseen = Unseen(
@@ -70,8 +71,8 @@ def unseen_scores(model: DifficultyModel, tokens: Tokenized, splits: NDArray[np.
         p_frontier_fails=np.full(n, np.nan),
         fold=np.full(n, -1, dtype=np.int64),
     )
-    fitted = np.flatnonzero(splits == "fit")
-    held_out = np.flatnonzero((splits == "calibration") | (splits == "test"))
+    fitted = learned_rows(splits, model.calibration)
+    held_out = np.setdiff1d(np.flatnonzero(splits != ASIDE), fitted)
     # Unlabelled requests of a student stand after the samples.
     picked, out_of_fold = tokens.at(held_out), model.out_of_fold_.first(len(fitted))
     unseen.fold[fitted] = out_of_fold.fold
@@ -153,13 +154,13 @@ def check_labels(
 def down_weighted(
     fit: LabelledTokens, ids: Collection[str], report: LabelReport, settings: LabelSettings
 ) -> LabelledTokens | None:
-    """Return the fit samples with less weight on suspicious ones, or ``None`` where the settings or
-    the report change no weight.
+    """Return the samples that heads learn from with less weight on suspicious ones, or ``None``
+    where the settings or the report change no weight.
 
     Parameters
     ----------
     ids : collection of n str
-        Id of each fit sample, in order.
+        Id of each sample, in order.
     settings : LabelSettings
         Factors for samples of suspicious groups and for single ones; a sample that is both has the
         smaller one.
@@ -275,7 +276,7 @@ def measure_curve(
         Fitted on ``fit``.
     fit, held_out : LabelledTokens
         What its heads were fitted on, and requests that they did not see. Calibration requests may
-        be among them: calibration does not change the order of requests.
+        be among them where heads kept off them: calibration does not change the order of requests.
     labels : int
         Labelled requests in all.
     seed, n_draws : int
@@ -348,7 +349,7 @@ def advise_familiarity(
             f" {LEAST_TASKS} are needed to leave some out"
         )
     rng = np.random.default_rng(seed)
-    of_folds = model.out_of_fold_
+    of_folds = model.out_of_fold_.first(len(fit))
     known_lift = lift_of(
         of_folds.scores.difficulty_score, _outcome(model, fit), fit.outcomes.weight, of_folds.fold
     )

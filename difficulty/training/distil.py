@@ -58,6 +58,11 @@ def check_teacher(
                 "unlabelled requests need a teacher: pass --teacher RUN with recipe distilled."
             )
         return
+    if teacher.record.calibration == "cross":
+        raise RunError(
+            'the teacher must be trained with calibration = "split": the student is calibrated on'
+            " samples that this one's heads learned from. Train it again with that in its recipe."
+        )
     # Same traffic, seed and split: the teacher's test samples are then the student's.
     theirs = teacher.recipe
     if teacher.record.training_data != traffic.data_hash or (theirs.seed, theirs.split) != (

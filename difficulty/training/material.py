@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from difficulty.encoders.base import Encoder
 from difficulty.errors import RecipeError, RunError, TooFewSamplesError, TrafficError
 from difficulty.evaluation import TaskMeans
 from difficulty.metrics.arrays import FloatArray, effective_samples
-from difficulty.model.combination import Target
+from difficulty.model.combination import Calibration, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import FeatureSettings, Recipe
@@ -25,7 +26,13 @@ from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import ASIDE, Tokenized, Traffic, tokenize
-from difficulty.training.assemble import build_model, known_tasks, labelled
+from difficulty.training.assemble import (
+    build_model,
+    calibration_of,
+    known_tasks,
+    labelled,
+    learned_rows,
+)
 from difficulty.training.distil import check_teacher, with_opinion, with_unlabelled
 from difficulty.training.run import Run, SearchRecord, StartRecord
 from difficulty.training.search import search
@@ -188,6 +195,8 @@ class Material:
     fit, calibration : LabelledTokens
         The two splits that are learned from; unlabelled requests that a teacher judged stand after
         the fit samples.
+    how : {"split", "cross"}
+        How the recipe calibrates these samples.
     logged : LoggedReport or None
         How logged samples were weighted.
     searched : SearchRecord or None
@@ -204,15 +213,28 @@ class Material:
     tokens: Tokenized
     fit: LabelledTokens
     calibration: LabelledTokens
+    how: Calibration
     logged: LoggedReport | None = None
     searched: SearchRecord | None = None
     start: Run | None = None
     teacher: Run | None = None
 
+    @cached_property
+    def learned(self) -> LabelledTokens:
+        """The samples that heads learn from: those to fit, and with ``how="cross"`` those to
+        calibrate after them.
+        """
+        return self.fit.joined(self.calibration) if self.how == "cross" else self.fit
+
     @property
-    def fit_ids(self) -> list[str]:
-        """Ids of the fit samples that have labels."""
-        return self.traffic.select(self.splits == "fit").ids
+    def learned_rows(self) -> NDArray[np.intp]:
+        """Places of those of them that have labels, in order."""
+        return learned_rows(self.splits, self.how)
+
+    @property
+    def learned_ids(self) -> list[str]:
+        """Their ids."""
+        return [self.traffic.ids[row] for row in self.learned_rows]
 
     @property
     def n_unlabelled(self) -> int:
@@ -221,10 +243,10 @@ class Material:
 
     @property
     def task_means(self) -> TaskMeans | None:
-        """Mean gain of each task among the fit samples, for target benefit."""
+        """Mean gain of each task among the samples that heads learn from, for target benefit."""
         if self.target != "benefit":
             return None
-        rows, outcomes = self.rows("fit"), self.traffic.outcomes
+        rows, outcomes = self.learned_rows, self.traffic.outcomes
         tasks = [self.traffic.tasks[row] for row in rows]
         return TaskMeans.fit(tasks, outcomes.gain[rows], weight=outcomes.weight[rows])
 
@@ -264,6 +286,7 @@ def gather(
     splits = _without_seen(splits, traffic, start) if start else splits
     target = _choose_target(recipe.target, traffic.outcomes, splits)
     _check_outcomes(traffic.outcomes, splits, target)
+    how = calibration_of(recipe, _n_labelled(traffic.outcomes, splits, target))
     # By the fit samples alone: calibration and test must not choose the features they judge.
     recipe, encoder, searched = _search(
         recipe, encoder, find, traffic, splits == "fit", target=target, progress=progress
@@ -288,11 +311,18 @@ def gather(
         tokens=tokens,
         fit=fit,
         calibration=calibration,
+        how=how,
         logged=logged,
         searched=searched,
         start=start,
         teacher=teacher,
     )
+
+
+def _n_labelled(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> int:
+    """Return how many fit and calibration samples have the outcome that the target needs."""
+    wanted = outcomes.gain if target == "benefit" else outcomes.cheap_failure
+    return int((~np.isnan(wanted))[learned_rows(splits, "cross")].sum())
 
 
 def _view(recipe: Recipe) -> TextView:

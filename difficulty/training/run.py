@@ -8,7 +8,9 @@
     seen.npz             hashes of texts and groups of the fit and calibration samples, and sketches
                          that know nearly the same texts again
     suspicious.jsonl     labels that may be wrong, by id of the sample
-    out_of_fold.npz      scores of the fit samples, each by heads that did not see it
+    out_of_fold.npz      scores of the samples that heads learned from, each by heads that did not
+                         see it: of the fit samples, and of the calibration samples where the run
+                         says calibration "cross"
     metrics.json         the test samples judged, before a threshold is chosen
     early.npz            a light student of a model whose encoder takes milliseconds, for early exit
     learning_curve.json  what more labels would bring, where that was measured
@@ -43,7 +45,7 @@ from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
 from difficulty.evaluation import TaskMeans
 from difficulty.form import SavedForm
-from difficulty.model.combination import Scores, Target
+from difficulty.model.combination import Calibration, Scores, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe
@@ -157,6 +159,8 @@ class RunRecord(SavedForm):
     logged: LoggedReport | None = None
     labels: LabelSummary | None = None
     signal: Signal | None = None
+    calibration: Calibration = "split"
+    """What the recipe's came to; heads of earlier runs keep off the calibration samples."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -373,7 +377,7 @@ class Run:
 
     @cached_property
     def out_of_fold(self) -> NamedScores:
-        """Scores of the fit samples by heads that did not see them.
+        """Scores of the samples that heads learned from, by heads that did not see them.
 
         Raises
         ------
@@ -387,6 +391,17 @@ class Run:
             return NamedScores(
                 arrays["ids"].tolist(), Scores(**{name: arrays.get(name) for name in _SCORES})
             )
+
+    @cached_property
+    def unseen_calibration(self) -> Scores | None:
+        """Scores of the calibration samples by heads that did not see them, where the run's heads
+        did; ``None`` where the model itself has such.
+        """
+        if self.record.calibration == "split":
+            return None
+        ids, scores = self.out_of_fold
+        row_of = {name: row for row, name in enumerate(ids)}
+        return scores.at(np.array([row_of[name] for name in self.calibration.ids], dtype=np.intp))
 
     @property
     def remembers_ids(self) -> bool:

@@ -433,7 +433,8 @@ def test_student_of_a_good_teacher_beats_the_same_recipe_without(tmp_path):
     )
 
     def trained(name, features, **choices):
-        form = {"name": name, "folds": 3, "features": {"encoder": str(folder), **features}}
+        form = {"name": name, "folds": 3, "calibration": "split"}
+        form |= {"features": {"encoder": str(folder), **features}}
         form |= {"distil": {"share": 0.5}} if "teacher" in choices else {}
         quick = {"draws": 5, "more_labels": False, "unseen_tasks": False}
         return train(

@@ -1,0 +1,175 @@
+"""Runs whose heads learned from the calibration samples: what is chosen on those, and what is not
+promised of them.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from difficulty.bundle import read_bundle
+from difficulty.errors import BundleError, RecipeError, RunError
+from difficulty.metrics import auroc
+from difficulty.runtime.scorer import Scorer
+from difficulty.stages.ingest import ingest
+from difficulty.stages.judging import score_traffic
+from difficulty.stages.ship import ship
+from difficulty.stages.thresholds import rechoose
+from difficulty.traffic.table import Traffic
+from difficulty.training.assemble import CROSS_BELOW, calibration_of
+from difficulty.training.distil import check_teacher
+from difficulty.training.run import Run
+from tests.journey import DRAWS, recipe_of, sample_rows, train_on, write_rows
+
+
+@pytest.fixture(scope="module")
+def crossed(journey, tmp_path_factory):
+    """The small run with heads that learned from all but the test samples."""
+    out = tmp_path_factory.mktemp("crossed") / "run"
+    return train_on(journey.traffic, out, journey.encoder, calibration="cross")[0]
+
+
+@pytest.fixture(scope="module")
+def shipped(crossed, tmp_path_factory):
+    return ship(crossed.folder, tmp_path_factory.mktemp("shipped") / "small-1", draws=DRAWS)
+
+
+def test_same_requests_are_judged(journey, crossed):
+    """The split is that of any run; nothing learned from the test samples."""
+    split = Run.read(journey.run)
+    assert crossed.record.calibration == "cross"
+    assert split.record.calibration == "split"
+    assert crossed.test.ids == split.test.ids
+    assert crossed.calibration.ids == split.calibration.ids
+    assert not crossed.seen.holds(crossed.test).any()
+
+
+def test_out_of_fold_scores_are_of_fit_and_calibration_samples(crossed):
+    samples, ids = crossed.record.samples, crossed.out_of_fold.ids
+    assert len(ids) == samples.fit + samples.calibration
+    assert ids[samples.fit :] == crossed.calibration.ids
+    assert not set(ids) & set(crossed.test.ids)
+
+
+def test_threshold_is_chosen_on_scores_by_heads_that_did_not_see_the_sample(crossed, shipped):
+    """At most 30 % of these are above it; the scores of the bundle's own heads, which know the
+    outcomes, tell failures apart better than they tell those of the test samples.
+    """
+    unseen, calibration = crossed.unseen_calibration, crossed.calibration
+    policy = shipped.bundle.policy
+    fixed = np.isin(calibration.tasks, [*policy.easy_tasks, *policy.hard_tasks])
+    hard = np.isin(calibration.tasks, policy.hard_tasks)
+    sent = np.where(fixed, hard, unseen.difficulty_score > policy.threshold)
+    assert np.mean(sent) == pytest.approx(policy.chosen.expected["frontier_share"]["value"])
+    assert np.mean(sent) <= 0.3
+    assert policy.chosen.n == len(calibration)
+    scorer = Scorer.from_bundle(read_bundle(shipped.bundle.path))
+    known = ~np.isnan(calibration.outcomes.cheap_failure)
+    failed = calibration.outcomes.cheap_failure[known] > 0.5
+    by_heart = score_traffic(scorer, calibration).outputs["p_cheap_fails"][known]
+    assert auroc(by_heart, failed) > auroc(unseen.p_cheap_fails[known], failed) + 0.05
+
+
+def test_expected_quality_is_no_better_than_that_of_the_test_samples(crossed, shipped):
+    """Chosen on what heads know by heart it would promise more than new requests hold."""
+    chosen = shipped.bundle.policy.chosen.expected["quality"]
+    found = shipped.evaluation.overall["quality"]
+    assert chosen["low"] < found.high
+    assert found.low < chosen["high"]
+
+
+@pytest.mark.parametrize("objective", ["risk=0.6", "missed=0.6,delta=0.2"])
+def test_promise_is_refused(crossed, tmp_path, objective):
+    with pytest.raises(RunError, match='Train again with calibration = "split" in the recipe'):
+        ship(crossed.folder, tmp_path / "small-1", objective=objective, draws=DRAWS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_promise_of_a_split_run_is_given(journey, tmp_path):
+    shipped = ship(journey.run, tmp_path / "small-1", objective="risk=0.6", draws=DRAWS)
+    assert shipped.bundle.policy.chosen.guarantee
+
+
+def test_bundle_says_that_it_learned_from_the_calibration_samples(journey, shipped, tmp_path):
+    """So they are not taken to choose a threshold again."""
+    assert read_bundle(shipped.bundle.path).manifest.recipe["calibration"] == "cross"
+    with pytest.raises(BundleError, match="Pass other labelled traffic"):
+        rechoose(shipped.bundle.path, journey.traffic, tmp_path / "small-2", objective="share=0.2")
+
+
+def test_card_says_what_heads_learned_from(journey, shipped):
+    sentence = "heads learned from the fit and the calibration samples"
+    assert sentence in (shipped.bundle.path / "card.md").read_text()
+    assert sentence not in (journey.bundle / "card.md").read_text()
+
+
+def test_promise_is_given_on_other_traffic(shipped, tmp_path):
+    rows = write_rows(tmp_path / "rows.jsonl", sample_rows(1_200)[800:])
+    ingest([rows], tmp_path / "new.parquet", near_duplicates=False)
+    rechosen = rechoose(
+        shipped.bundle.path, tmp_path / "new.parquet", tmp_path / "small-2", objective="risk=0.6"
+    )
+    assert rechosen.bundle.policy.chosen.guarantee
+
+
+def test_few_labels_are_crossed_unless_a_promise_is_wanted(journey, tmp_path):
+    for name, policy, how in (
+        ("plain", {}, "cross"),
+        ("promise", {"objective": "risk=0.6"}, "split"),
+    ):
+        run, _ = train_on(
+            journey.traffic, tmp_path / name, journey.encoder, calibration="auto", policy=policy
+        )
+        assert run.record.calibration == how
+
+
+def test_cross_and_a_promise_are_refused_together(journey, tmp_path):
+    with pytest.raises(RecipeError, match=r"wants a promise, policy.objective = 'risk=0.6'"):
+        train_on(
+            journey.traffic,
+            tmp_path / "run",
+            journey.encoder,
+            calibration="cross",
+            policy={"objective": "risk=0.6"},
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("section", [{"distil": {}}, {"export": {"early": True}}])
+def test_cross_is_refused_where_samples_must_be_unseen(section):
+    with pytest.raises(RecipeError, match='must hold calibration = "cross" without'):
+        recipe_of("encoder", calibration="cross", **section)
+
+
+def test_teacher_must_keep_off_the_calibration_samples(journey, crossed):
+    traffic = Traffic.read(journey.traffic)
+    with pytest.raises(RunError, match='the teacher must be trained with calibration = "split"'):
+        check_teacher(recipe_of("encoder", calibration="split", distil={}), crossed, traffic, None)
+
+
+def test_suspicious_calibration_samples_weigh_less_too(journey, crossed, tmp_path):
+    """They are among the samples that heads learn from, so their weight changes the heads."""
+    listed = (crossed.folder / "suspicious.jsonl").read_text().splitlines()
+    assert any(json.loads(line)["split"] == "calibration" for line in listed)
+    labels = {"row_weight": 0.1, "group_weight": 0.1}
+    run, _ = train_on(
+        journey.traffic, tmp_path / "run", journey.encoder, calibration="cross", labels=labels
+    )
+    heads, plain = (each.model.fitted_["ngrams"].cheap for each in (run, crossed))
+    assert heads.coefficients != pytest.approx(plain.coefficients, abs=1e-3)
+    assert run.record.samples == crossed.record.samples
+
+
+@pytest.mark.parametrize(("n", "how"), [(CROSS_BELOW - 1, "cross"), (CROSS_BELOW, "split")])
+def test_auto_crosses_below_a_number_of_labels(n, how):
+    assert calibration_of(recipe_of("encoder", calibration="auto"), n) == how
+
+
+def test_auto_splits_where_samples_must_be_unseen():
+    for section in ({"distil": {}}, {"export": {"early": True}}):
+        assert calibration_of(recipe_of("encoder", calibration="auto", **section), 100) == "split"
+
+
+def test_early_exit_is_refused_with_its_reason(crossed, tmp_path):
+    with pytest.raises(RunError, match="its calibration is 'split'"):
+        ship(crossed.folder, tmp_path / "small-1", early=True, draws=DRAWS)
