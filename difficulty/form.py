@@ -127,7 +127,8 @@ class Form(Record):
     _passes_over_unknown: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for name, read in _readers(type(self)).items():  # type: ignore[arg-type]  # a class, not an instance
+        readers = _readers(type(self))  # type: ignore[arg-type]  # mypy: a class, no instance
+        for name, read in readers.items():
             # Frozen, so that only this may put the checked value in place of the given one.
             object.__setattr__(self, name, _within(name, read, getattr(self, name)))
 
@@ -145,7 +146,8 @@ class Form(Record):
             return content
         if not isinstance(content, Mapping):
             raise _RuleError("be a section", content)
-        own = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]  # subclasses are dataclasses
+        # Subclasses are dataclasses.
+        own = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
         if cls._passes_over_unknown:
             content = {name: content[name] for name in own if name in content}
         for name, value in content.items():
@@ -305,7 +307,8 @@ def _either(readers: Sequence[_Reader], *, optional: bool) -> _Reader:
         inner = [refusal for refusal in refusals if not isinstance(refusal, _RuleError)]
         if inner:
             raise inner[0]
-        raise _RuleError(" or ".join(refusal.rule for refusal in refusals), value)  # type: ignore[attr-defined]
+        rules = [refusal.rule for refusal in refusals if isinstance(refusal, _RuleError)]
+        raise _RuleError(" or ".join(rules), value)
 
     return either
 

@@ -46,7 +46,8 @@ ENV OMP_NUM_THREADS=1
 EXPOSE 8080
 # Python as the first process of a container ignores SIGTERM.
 STOPSIGNAL SIGINT
-HEALTHCHECK CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/health')"]
+HEALTHCHECK CMD ["python", "-c", \\
+  "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/health')"]
 CMD ["difficulty", "serve", "/srv/bundle", "--host", "0.0.0.0", "--port", "8080"]
 """
 

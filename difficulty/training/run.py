@@ -283,7 +283,8 @@ class NamedScores(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Write them as :attr:`Run.out_of_fold` reads them."""
-        np.savez_compressed(path, ids=np.array(self.ids), **self.scores.by_name())  # type: ignore[arg-type]
+        arrays: dict[str, Any] = {"ids": np.array(self.ids), **self.scores.by_name()}
+        np.savez_compressed(path, **arrays)
 
 
 @dataclass(frozen=True)

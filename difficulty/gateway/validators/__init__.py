@@ -178,7 +178,7 @@ def _build(rule: ValidatorRule, allowed: Sequence[str]) -> Validator:
     # Last, so that the policy cannot allow itself a package.
     options = rule.options | ({"allowed": allowed} if rule.check == "python" else {})
     try:
-        return resolve(rule.check, VALIDATORS, kind="validator")(**options)  # type: ignore[no-any-return]
+        validator: Validator = resolve(rule.check, VALIDATORS, kind="validator")(**options)
     except MissingExtraError:
         raise
     except (DifficultyError, TypeError) as error:
@@ -186,3 +186,4 @@ def _build(rule: ValidatorRule, allowed: Sequence[str]) -> Validator:
             f"policy.json: validator {rule.check!r} cannot be built: {error} Correct the policy's"
             " validators."
         ) from error
+    return validator
