@@ -294,7 +294,7 @@ def _certified(
             raise InvalidValueError(
                 what, value, rule="be in (0, 1)", hint="Shares are fractions, not percentages."
             )
-    losses, kept = _losses(curve, loss)
+    losses, kept = _losses(curve, loss, unit=_largest_loss(curve.traffic, name))
     if not len(losses):
         raise UndefinedMetricError(
             f"objective {name} needs samples with {needs} that a threshold can keep: got none."
@@ -311,7 +311,21 @@ def _certified(
     return Choice(float(curve.thresholds[most]), promise, _assumed(losses, loss))
 
 
-def _losses(curve: PolicyCurve, loss: FloatArray) -> tuple[KeptLosses, NDArray[np.intp]]:
+def _largest_loss(traffic: ScoredTraffic, name: str) -> float:
+    """Return what keeping one request can lose at most, by ``risk`` or ``missed``."""
+    catch_rate = traffic.catch_rate or 0.0
+    failure = 1.0 - traffic.outcomes.cheap_quality
+    if not ((failure > 0.0) & (failure < 1.0)).any():
+        return 1.0 - catch_rate
+    if name == "missed":
+        return 1.0  # an answer a little worse than the frontier's is hardly ever caught
+    # A failure f is caught with probability v f, so it loses (1 - v f) f: the most at f = 1 / (2 v).
+    return 0.25 / catch_rate if catch_rate > 0.5 else 1.0 - catch_rate
+
+
+def _losses(
+    curve: PolicyCurve, loss: FloatArray, *, unit: float
+) -> tuple[KeptLosses, NDArray[np.intp]]:
     """Return known losses in the order of keeping, and how many each threshold keeps."""
     traffic = curve.traffic
     always, order = np.flatnonzero(traffic.by_rule == 0.0), curve.order[::-1]
@@ -319,7 +333,6 @@ def _losses(curve: PolicyCurve, loss: FloatArray) -> tuple[KeptLosses, NDArray[n
     rows = np.concatenate([known_always, order[known]])
     counted = np.append(0, np.cumsum(known))
     kept = len(known_always) + counted[len(order) - curve.ends]
-    unit = 1.0 - (traffic.catch_rate or 0.0)
     weight, groups = traffic.outcomes.weight[rows], traffic.groups[rows]
     return KeptLosses(loss=loss[rows], weight=weight, groups=groups, unit=unit), kept.astype(
         np.intp

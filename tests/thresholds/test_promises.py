@@ -53,6 +53,25 @@ def test_caught_failures_are_no_risk():
     assert "unnoticed" in choice.guarantee
 
 
+@pytest.mark.parametrize("n", [20, 2000])
+def test_graded_failures_lose_more_than_what_slips_through(n):
+    """Of qualities 0.3 and 0.7 a catch rate of 0.9 leaves losses of 0.259 and 0.219, a mean of
+    0.239: more than the 0.1 that it leaves of answers that are right or wrong.
+    """
+    cheap = np.tile([0.3, 0.7], n // 2)
+    traffic = scored(np.linspace(0.01, 0.99, n), cheap=cheap, gain=1.0 - cheap, catch_rate=0.9)
+    with pytest.raises(NotAttainableError, match="the lowest risk along the curve is 0.2"):
+        threshold_for_risk(PolicyCurve.of(traffic), 0.11)
+
+
+def test_missed_of_graded_answers_is_not_cut_by_the_catch_rate():
+    """An answer of quality 0.9 where the frontier has 1 is missed, and caught in 9 of 100."""
+    cheap = np.full(400, 0.9)
+    traffic = scored(np.linspace(0, 1, 400), cheap=cheap, gain=1.0 - cheap, catch_rate=0.9)
+    with pytest.raises(NotAttainableError, match="the lowest missed along the curve is 0.91"):
+        threshold_for_missed(PolicyCurve.of(traffic), 0.5)
+
+
 def test_missed_counts_only_what_the_frontier_would_have_done_better():
     """Requests that both models fail are a risk, but nothing is missed by keeping them."""
     rng = np.random.default_rng(0)
