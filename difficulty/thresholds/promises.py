@@ -319,7 +319,7 @@ def _largest_loss(traffic: ScoredTraffic, name: str) -> float:
         return 1.0 - catch_rate
     if name == "missed":
         return 1.0  # an answer a little worse than the frontier's is hardly ever caught
-    # A failure f is caught with probability v f, so it loses (1 - v f) f: the most at f = 1 / (2 v).
+    # A failure f is caught with probability v f and loses (1 - v f) f: the most at f = 1 / (2 v).
     return 0.25 / catch_rate if catch_rate > 0.5 else 1.0 - catch_rate
 
 
