@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -142,6 +143,7 @@ def ship(
         table = served.under(rules, catch_rate=rules.catch_rate)
         return chosen_point(table, str(wanted), resampling, per_task=rules.per_task), table
 
+    unseen_tasks = _note_unseen_tasks(run, rules)
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
     graph, scorer, scores, point, report, notes = export(
@@ -182,7 +184,8 @@ def ship(
         export=replace(recipe.export, int8=wants_int8),
     )
     manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
-    return Shipped(write_bundle(out, files, manifest, sign=sign), point, report, evaluation, notes)
+    bundle = write_bundle(out, files, manifest, sign=sign)
+    return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks))
 
 
 def bundle_name(out: Path) -> tuple[str, str]:
@@ -199,6 +202,23 @@ def bundle_name(out: Path) -> tuple[str, str]:
             " version."
         )
     return named["name"], named["version"]
+
+
+def _note_unseen_tasks(run: Run, rules: PolicySettings) -> tuple[str, ...]:
+    """Say which tasks of the rule no sample has: a misspelt one would route nothing."""
+    seen = {task for part in (run.calibration, run.test) for task in part.tasks if task}
+    if run.model.tasks:
+        seen |= {*run.model.tasks.tasks}
+    unseen = [task for task in (*rules.easy_tasks, *rules.hard_tasks) if task not in seen]
+    if not unseen:
+        return ()
+    named = [
+        f"{task!r} (did you mean {near[0]!r}?)"
+        if (near := get_close_matches(task, sorted(seen), n=1))
+        else repr(task)
+        for task in unseen
+    ]
+    return (f"no sample has these tasks of the rule: {', '.join(named)}.",)
 
 
 def _check_signal(run: Run) -> None:

@@ -184,6 +184,16 @@ def test_options_go_into_the_policy(journey, tmp_path):
     assert shipped.evaluation.overall["cost"].value > 0
 
 
+def test_task_of_the_rule_that_no_sample_has_is_named(journey, tmp_path):
+    """With the one that was perhaps meant; a rule of known tasks goes without a word."""
+    rules = PolicySettings(easy_tasks=("classify",), hard_tasks=("multi step planing", "zzz"))
+    shipped = ship(journey.run, tmp_path / "b-1", policy=rules, allow_no_signal=True, draws=DRAWS)
+    assert shipped.notes == (
+        "no sample has these tasks of the rule: 'multi step planing' (did you mean 'multi-step"
+        " planning'?), 'zzz'.",
+    )
+
+
 def test_parity_is_measured_on_calibration_and_suite(journey, tmp_path):
     report = ship(journey.run, tmp_path / "b-1", draws=5).parity
     assert report.n == len(Run.read(journey.run).calibration) + 2 * len(
