@@ -149,12 +149,12 @@ def test_teacher_must_keep_off_the_calibration_samples(journey, crossed):
 
 def test_suspicious_calibration_samples_weigh_less_too(journey, crossed, tmp_path):
     """They are among the samples that heads learn from, so their weight changes the heads."""
-    listed = (crossed.folder / "suspicious.jsonl").read_text().splitlines()
-    assert any(json.loads(line)["split"] == "calibration" for line in listed)
     labels = {"row_weight": 0.1, "group_weight": 0.1}
     run, _ = train_on(
         journey.traffic, tmp_path / "run", journey.encoder, calibration="cross", labels=labels
     )
+    listed = (run.folder / "suspicious.jsonl").read_text().splitlines()
+    assert any(json.loads(line)["split"] == "calibration" for line in listed)
     heads, plain = (each.model.fitted_["ngrams"].cheap for each in (run, crossed))
     assert heads.coefficients != pytest.approx(plain.coefficients, abs=1e-3)
     assert run.record.samples == crossed.record.samples
