@@ -29,7 +29,7 @@ from difficulty.stages.choosing import both_scores, judge_exits
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
 from difficulty.stages.judging import (
     hash_of_texts,
-    judged_by,
+    lineage_of,
     pick_unseen,
     refuse_none,
     serve,
@@ -229,7 +229,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
             suspicious=sum(name in run.suspicious for name in picked.ids) if own else None,
             **_selection(logged),
         ),
-        lineage=judged_by(
+        lineage=lineage_of(
             record,
             scorer="run",
             name=path.resolve().name,
@@ -289,7 +289,7 @@ def _of_bundle(
             threshold_rows=_threshold_rows(policy, traffic, picked.traffic),
             **_selection(picked.logged),
         ),
-        lineage=judged_by(
+        lineage=lineage_of(
             bundle.manifest,
             scorer="bundle",
             name=bundle.label,

@@ -404,7 +404,7 @@ def catch_rate(fallback: Fallback) -> float | None:
     return fallback.catch_rate if fallback.on_validation_failure else 0.0
 
 
-def judged_by(
+def lineage_of(
     source: RunRecord | Manifest,
     *,
     scorer: Literal["run", "bundle"],

@@ -35,7 +35,7 @@ from difficulty.stages.choosing import (
     policy_files,
 )
 from difficulty.stages.exporting import Student, export, student_of
-from difficulty.stages.judging import Served, TrafficScores, judged_by, serve
+from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
@@ -163,7 +163,7 @@ def ship(
     say("judging the test samples")
     # Judged by samples on which nothing was chosen: the side to believe (docs/thresholds.md).
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
-    lineage = _judged_by(run, bundle_policy, name=f"{name}-{version}", prices=prices)
+    lineage = _build_lineage(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     evaluation = replace(evaluation, lineage=lineage)
     say("writing the bundle")
     files = _files(
@@ -300,10 +300,10 @@ def _evaluate(
     return replace(evaluation, early=judge_exits(policy.early, both_scores(served, policy)))
 
 
-def _judged_by(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:
+def _build_lineage(run: Run, policy: Policy, *, name: str, prices: Prices | None) -> dict[str, Any]:
     """Return what metrics.json says of the test samples and the bundle that they judge."""
     record = run.record
-    return judged_by(
+    return lineage_of(
         record,
         scorer="bundle",
         name=name,

@@ -32,7 +32,7 @@ from difficulty.model.difficulty import DifficultyModel, continued
 from difficulty.model.labelled import LabelledTokens
 from difficulty.model.saved_model import save_model
 from difficulty.recipe import FeatureSettings, Recipe
-from difficulty.stages.judging import judged_by
+from difficulty.stages.judging import lineage_of
 from difficulty.storage import whole_folder
 from difficulty.traffic.table import ASIDE
 from difficulty.training.assemble import build_model, known_tasks, labelled, tune
@@ -180,7 +180,7 @@ def train(
         curve = _curve(material, fitted, say) if more_labels else None
         advice = _advice(material, fitted, say) if unseen_tasks else None
         record = _record(material, fitted, advice)
-        evaluation = replace(evaluation, lineage=_judged_by(record))
+        evaluation = replace(evaluation, lineage=_build_lineage(record))
         _write(out, material, fitted, evaluation, curve, record)
     run = Run.read(out)
     if tracker:
@@ -381,11 +381,11 @@ def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | Non
     )
 
 
-def _judged_by(record: RunRecord) -> dict[str, Any]:
+def _build_lineage(record: RunRecord) -> dict[str, Any]:
     """Return what metrics.json says of the test samples and the run that they judge; its folder may
     be moved, so the recipe names it.
     """
-    return judged_by(
+    return lineage_of(
         record,
         scorer="run",
         name=record.recipe.name,

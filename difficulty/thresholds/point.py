@@ -170,7 +170,7 @@ def _pooled(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> 
     """Choose on each task's own samples, shrunk towards the whole."""
     whole, own, left = objective.find(PolicyCurve.of(traffic)), {}, []
     weight = traffic.outcomes.weight
-    for task in _tasks_with(LEAST_OWN, traffic, tasks):
+    for task in _tasks_with(LEAST_OWN, tasks[np.isnan(traffic.by_rule)]):
         inside = tasks == task
         others = weight[~inside].sum()
         # All others together weigh as much as PRIOR samples of this task, however many they are.
@@ -195,7 +195,8 @@ def _pooled(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> 
 
 def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -> _Chosen:
     """Choose on each task's own samples; what cannot be shown goes to the frontier model."""
-    common = _tasks_with(LEAST_TESTED, traffic, tasks)
+    # Requests that the rule keeps on the cheap model are in what is promised, like any other kept.
+    common = _tasks_with(LEAST_TESTED, tasks[traffic.by_rule != 1.0])
     shown, lost = {}, []
     for task in common:
         try:
@@ -209,6 +210,14 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
     except (NotAttainableError, UndefinedMetricError):
         # Threshold 0: whatever has a score above 0 goes to the frontier model.
         rest = Choice(0.0)
+    unshown = np.isin(tasks, lost) | (rare if rest.guarantee is None else False)
+    if kept_unshown := sorted({*tasks[unshown & (traffic.by_rule == 0.0)].tolist()}):
+        # No threshold sends these, so the promise would be broken where nobody looks.
+        raise NotAttainableError(
+            f"{objective} per task cannot be shown in {_listed(kept_unshown)}, and the rule keeps"
+            " short requests there on the cheap model. Take it out of easy_tasks, or ask for the"
+            " objective over all tasks."
+        )
     promise = next((choice for choice in (rest, *shown.values()) if choice.guarantee), None)
     if promise is None:
         raise NotAttainableError(
@@ -242,9 +251,9 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
     )
 
 
-def _tasks_with(least: int, traffic: ScoredTraffic, tasks: np.ndarray) -> list[str]:
-    """Return the tasks of which the score decides at least so many samples."""
-    names, counts = np.unique(tasks[np.isnan(traffic.by_rule)], return_counts=True)
+def _tasks_with(least: int, tasks: np.ndarray) -> list[str]:
+    """Return the tasks of at least so many samples."""
+    names, counts = np.unique(tasks, return_counts=True)
     return [str(name) for name, count in zip(names, counts, strict=True) if name and count >= least]
 
 

@@ -121,3 +121,38 @@ def test_fixed_routes_count_as_before():
     point = chosen(traffic, "share=0.6")
     assert share_of(traffic, point, "code") == 1.0
     assert "code" not in point.task_thresholds
+
+
+def with_easy_task(failing_share):
+    """Return requests of a task that the rule keeps, failing in this share, beside two others."""
+    traffic, n = two_tasks(), 600
+    fails = np.arange(n) % 100 < 100 * failing_share
+    easy = scored(
+        np.linspace(0, 1, n),
+        cheap=1.0 - fails,
+        gain=fails.astype(float),
+        fixed=np.zeros(n),
+        tasks=["easy"] * n,
+    )
+    parts = (traffic, easy)
+    return scored(
+        np.concatenate([part.difficulty_score for part in parts]),
+        cheap=np.concatenate([part.outcomes.cheap_quality for part in parts]),
+        gain=np.concatenate([part.outcomes.gain for part in parts]),
+        fixed=np.concatenate([part.by_rule for part in parts]),
+        tasks=[task for part in parts for task in part.tasks],
+    )
+
+
+def test_promise_per_task_is_refused_where_the_rule_keeps_what_fails():
+    """No threshold sends an easy task's requests, so where it cannot be shown nothing is promised,
+    and the task is named.
+    """
+    with pytest.raises(NotAttainableError, match="cannot be shown in 'easy', and the rule keeps"):
+        chosen(with_easy_task(0.4), "risk=0.2")
+
+
+def test_promise_per_task_holds_for_the_tasks_that_the_rule_keeps():
+    point = chosen(with_easy_task(0.1), "risk=0.2")
+    assert "'easy'" in " ".join(point.assumed)
+    assert point.risk.value <= 0.2
