@@ -17,7 +17,6 @@ means, with a bootstrap interval over requests.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
@@ -30,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.lib.results import write_results
 from difficulty.bundle import Chosen, Policy
 from difficulty.early_exit import build_early_graph
 from difficulty.encoders.transformer import TransformerEncoder
@@ -75,11 +75,7 @@ def main() -> None:
             run, scorer, early, policies, arguments.requests, np.random.default_rng(arguments.seed)
         ),
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(
-        json.dumps(results, indent=1) + "\n", encoding="utf-8"
-    )
-    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+    write_results(arguments.out, results, as_markdown(results))
 
 
 def scorers_of(run: Run) -> tuple[Scorer, EarlyScorer]:

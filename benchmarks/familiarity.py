@@ -15,7 +15,6 @@ the same bootstrap draws of groups.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +33,7 @@ from benchmarks.lib.protocol import (
     recovered_curve,
 )
 from benchmarks.lib.recipes import Trainer
+from benchmarks.lib.results import write_results
 from difficulty.diagnostics.unfamiliar import BOUNDS, FamiliarityAdvice
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.traffic.table import Traffic
@@ -61,11 +61,7 @@ def main() -> None:
     results = measured(
         read_traffic(arguments.traffic), recipe=arguments.recipe, n_seeds=arguments.seeds
     )
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(
-        json.dumps(results, indent=1) + "\n", encoding="utf-8"
-    )
-    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+    write_results(arguments.out, results, as_markdown(results))
 
 
 def measured(traffic: Traffic, *, recipe: str, n_seeds: int) -> dict[str, Any]:

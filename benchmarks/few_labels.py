@@ -17,7 +17,6 @@ the labelled, by their out-of-fold scores and by those of the heads that learned
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ from scipy.special import logit
 from benchmarks.learning_curves import Labelled, training_rows
 from benchmarks.lib.protocol import FOLDS, FloatArray, apgr
 from benchmarks.lib.recipes import Trainer
+from benchmarks.lib.results import write_results
 from difficulty.channels.heads import fit_head
 from difficulty.model.combination import Calibration
 from difficulty.training.shipped import find_recipe
@@ -69,11 +69,7 @@ def main() -> None:
             for way in WAYS
         ],
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(
-        json.dumps(results, indent=1) + "\n", encoding="utf-8"
-    )
-    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+    write_results(arguments.out, results, as_markdown(results))
 
 
 def figures_of(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import random
@@ -30,6 +29,7 @@ from typing import Any
 import numpy as np
 from litellm.router_strategy.complexity_router.complexity_router import ComplexityRouter
 
+from benchmarks.lib.results import write_results
 from difficulty.gateway.settings import build_gateway, parse_settings
 from difficulty.integrations.litellm import DifficultyHandler
 from examples.litellm.client import Reply, body_of
@@ -80,11 +80,7 @@ def main() -> None:
         "in_process": compared(taken),
         "through_proxy": compared(replies) if replies else None,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(
-        json.dumps(results, indent=1) + "\n", encoding="utf-8"
-    )
-    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+    write_results(arguments.out, results, as_markdown(results))
     print(as_markdown(results), file=sys.stderr)
 
 

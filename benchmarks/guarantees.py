@@ -23,7 +23,6 @@ differed little, and none can change how often a promise is broken.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from scipy.stats import beta
 from benchmarks.lib.experiments import Experiment, experiments
 from benchmarks.lib.protocol import FloatArray
 from benchmarks.lib.recipes import Trainer, score_fold
+from benchmarks.lib.results import write_results
 from difficulty.errors import NotAttainableError
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.thresholds.policy_curve import Objective, PolicyCurve
@@ -116,11 +116,7 @@ def main() -> None:
         if experiment.trained_on is None and experiment.name != "gsm8k":
             rows += judged(experiment, n_draws=arguments.draws)
     results = {"recipe": "fast", "delta": DELTA, "draws": arguments.draws, "rows": rows}
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(
-        json.dumps(results, indent=1) + "\n", encoding="utf-8"
-    )
-    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+    write_results(arguments.out, results, as_markdown(results))
 
 
 def judged(experiment: Experiment, *, n_draws: int) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ twenty texts with many copies, each with another word changed, after 3,000 texts
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.lib.protocol import read_traffic, user_texts
+from benchmarks.lib.results import write_results
 from benchmarks.lib.shares import Share
 from difficulty.records import Message, Sample
 from difficulty.traffic.duplicates import Grouper
@@ -161,11 +161,7 @@ def main() -> None:
             for part, shares in figures.items()
         },
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(
-        json.dumps(results, indent=1) + "\n", encoding="utf-8"
-    )
-    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+    write_results(arguments.out, results, as_markdown(results))
 
 
 def as_markdown(results: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ of the scorer.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.lib.results import write_results
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.sentence import prepare
 from difficulty.encoders.transformer import kept_on_disk
@@ -69,11 +69,7 @@ def main() -> None:
         "cosine": {"mean": float(cosine.mean()), "least": float(cosine.min())},
         "decisions": list(_compare(run.model, exact, tokens)),
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(
-        json.dumps(results, indent=1) + "\n", encoding="utf-8"
-    )
-    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+    write_results(arguments.out, results, as_markdown(results))
 
 
 def _compare(model: DifficultyModel, exact: Encoder, tokens: Tokenized) -> Iterator[dict[str, Any]]:

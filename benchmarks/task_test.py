@@ -13,7 +13,6 @@ says. *False alarm*: any other task is named. *Found*: that one is.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from benchmarks.lib.results import write_results
 from benchmarks.lib.shares import Share
 from difficulty.diagnostics.broken_tasks import outlying_tasks
 from difficulty.traffic.outcomes import Outcomes
@@ -121,11 +121,7 @@ def main() -> None:
         "broken_rate": BROKEN_RATE,
         "found": [asdict(one) for one in found],
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(
-        json.dumps(results, indent=1) + "\n", encoding="utf-8"
-    )
-    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+    write_results(arguments.out, results, as_markdown(results))
 
 
 def as_markdown(results: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ is. *Others*: sets in which another one is.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.lib.protocol import BROKEN, read_traffic
+from benchmarks.lib.results import write_results
 from benchmarks.lib.shares import Share
 from difficulty.diagnostics.broken_tasks import outlying_tasks
 from difficulty.diagnostics.suspicion import Model
@@ -81,11 +81,7 @@ def main() -> None:
         "command": f"python -m benchmarks.turned_tasks --routellm RouteLLM -o {arguments.out}",
         "named": [asdict(measure(traffic, model, share)) for model in MODELS for share in SHARES],
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(
-        json.dumps(results, indent=1) + "\n", encoding="utf-8"
-    )
-    arguments.out.with_suffix(".md").write_text(as_markdown(results), encoding="utf-8")
+    write_results(arguments.out, results, as_markdown(results))
 
 
 def as_markdown(results: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ are written to.
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
+from benchmarks.lib.results import write_results
 from difficulty.metrics import percentile_interval
 
 __all__ = ["Repeated", "mean_of", "root_mean_squares", "surroundings", "table", "write"]
@@ -101,8 +101,6 @@ def write(out: Path, results: dict[str, Any], lines: Sequence[str], command: str
     """Write ``<out>.json`` and ``<out>.md``; the page ends with the command, the date and the
     versions.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     with_versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
     end = ["", f"Made on {results['date']} with {with_versions} by", "", f"    {command}", ""]
-    out.with_suffix(".md").write_text("\n".join([*lines, *end]), encoding="utf-8")
+    write_results(out, results, "\n".join([*lines, *end]))
