@@ -202,7 +202,7 @@ def _own(
 ) -> tuple[Matrix, FloatArray]:
     """Return a channel's vectors, and what its heads add."""
     fitted, prepared = model.fitted_[channel.name], channel.prepare(ids, tasks)
-    return channel.transform(prepared, fitted.state), part(*fitted.logits(channel, prepared))
+    return channel.transform(prepared, fitted.state), part(*fitted.logits(channel, prepared)[:2])
 
 
 def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelProto:
