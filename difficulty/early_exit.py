@@ -52,7 +52,7 @@ class OwnPart:
     of_gain: bool
     """Whether it is the difference of probabilities."""
 
-    def __call__(self, cheap: FloatArray, frontier: FloatArray | float) -> FloatArray:
+    def __call__(self, cheap: FloatArray | float, frontier: FloatArray | float) -> FloatArray:
         """Return it for logits of both outcomes; an outcome without a head has the logit 0."""
         return np.asarray(
             self.weight * (expit(cheap) - expit(frontier) if self.of_gain else cheap),

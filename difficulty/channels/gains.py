@@ -79,4 +79,4 @@ def _sums(
         classes[told], weights=(target.weight * target.gain)[told], minlength=n_tasks
     )
     sizes = np.bincount(classes[told], weights=target.weight[told], minlength=n_tasks)
-    return sums, sizes, mean
+    return np.asarray(sums, dtype=np.float64), np.asarray(sizes, dtype=np.float64), mean

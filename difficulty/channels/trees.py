@@ -46,6 +46,7 @@ _ANY = 3e38
 _LEAST_ROWS = 80
 """Gains that a tree needs: fewer cannot be split in two leaves."""
 _MOST_ROWS = 30_000
+_MOST_EDGES = 127
 _CELLS = 2_000_000
 """Places in trees that are followed at once, which bounds the memory."""
 _GROWTH: dict[str, Any] = {
@@ -87,7 +88,8 @@ _SIGNS = (
     ":",
 )
 N_KINDS = 25
-_START_OF_WORD = ("Ġ", "▁")
+_COUNTED = [2, 3, 5, 6, 7, 8, 9, 16, 17, 18, 20]
+"""Kinds of which trees see the number of tokens, beside the share."""
 
 
 class TreeChannel(Channel):
@@ -234,10 +236,11 @@ class TreeChannel(Channel):
         near = np.minimum(n, _NEAR_AN_END)
         sizes = np.maximum(np.repeat(np.hstack([n, near, near]), N_KINDS, axis=1), 1.0)
         means = sums.astype(np.float32) / sizes.astype(np.float32)
+        counted = sums[:, _COUNTED]
         components = np.asarray(read @ state["components"].astype(np.float64), dtype=np.float32)
         if self._by_token:
-            components = components / np.maximum(n, 1.0).astype(np.float32)
-        return np.hstack([n, sums[:, :N_KINDS], means, components]).astype(np.float32)
+            components /= np.maximum(n, 1.0).astype(np.float32)
+        return np.hstack([n, counted, means, components]).astype(np.float32)
 
 
 class TreesBesideMean(BesideMeanChannel):
@@ -333,13 +336,36 @@ def _grow(
     rows = rows[:: 1 + len(rows) // _MOST_ROWS]
     if len(rows) < _LEAST_ROWS or np.ptp(gain[rows]) == 0.0:
         mean = np.average(gain[rows], weights=target.weight[rows]) if len(rows) else 0.0
-        return _as_arrays([], float(mean), 0)
-    x, y, w = values[rows], gain[rows], target.weight[rows]
+        return _as_arrays([], float(mean), 0, [])
+    edges = [_edges(column) for column in values[rows].T]
+    x, y, w = _numbered(values[rows], edges), gain[rows], target.weight[rows]
     number = number or _best_number(x, y, w, target.folds(3)[rows])
     number = number if len(x) > _FEW_ROWS else min(number, _MOST_OF_FEW)
     model = HistGradientBoostingRegressor(**_GROWTH, max_iter=number).fit(x, y, sample_weight=w)
     trees = [tree.nodes for (tree,) in model._predictors]
-    return _as_arrays(trees, float(np.ravel(model._baseline_prediction)[0]), number)
+    return _as_arrays(trees, float(np.ravel(model._baseline_prediction)[0]), number, edges)
+
+
+def _edges(column: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return where a column may be split: half way between two values of it."""
+    values = np.unique(column)
+    places = np.arange(len(values) - 1)
+    if len(values) > _MOST_EDGES:
+        chosen = np.quantile(column, np.linspace(0.0, 1.0, _MOST_EDGES + 2)[1:-1], method="lower")
+        places = np.searchsorted(values, np.unique(chosen))
+        places = places[places < len(values) - 1]
+    return (values[places] + values[places + 1]) / np.float32(2.0)
+
+
+def _numbered(
+    values: NDArray[np.float32], edges: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return how many edges of its column each value is above."""
+    columns = [
+        np.searchsorted(own, column, side="left")
+        for own, column in zip(edges, values.T, strict=True)
+    ]
+    return np.column_stack(columns).astype(np.float32)
 
 
 def _best_number(
@@ -358,7 +384,9 @@ def _best_number(
     return tried[int(errors.argmin())]
 
 
-def _as_arrays(trees: list[Any], base: float, number: int) -> State:
+def _as_arrays(
+    trees: list[Any], base: float, number: int, edges: Sequence[NDArray[np.float32]]
+) -> State:
     starts = np.cumsum([0, *(len(nodes) for nodes in trees)])
     nodes = np.concatenate(trees) if trees else None
     size = int(starts[-1])
@@ -377,11 +405,14 @@ def _as_arrays(trees: list[Any], base: float, number: int) -> State:
     leaf = nodes["is_leaf"].astype(bool)
     arrays["value"] = np.where(leaf, nodes["value"], 0.0)
     arrays["column"] = np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32)
-    exact = np.where(leaf, 0.0, nodes["num_threshold"])
-    threshold = exact.astype(np.float32)
-    # what is compared is float32: the largest one that is not above says the same
-    above = threshold.astype(np.float64) > exact
-    arrays["threshold"] = np.where(above, np.nextafter(threshold, np.float32(-np.inf)), threshold)
+    branch = np.flatnonzero(~leaf)
+    # a number of edges that is at most k is a value up to the edge after those
+    arrays["threshold"][branch] = [
+        edges[column][int(number)]
+        for column, number in zip(
+            arrays["column"][branch], nodes["num_threshold"][branch], strict=True
+        )
+    ]
     # a leaf is its own child, so that all trees are followed equally far
     places = np.arange(size)
     arrays["children"] = np.column_stack(
@@ -418,9 +449,10 @@ def _columns(width: int, components: int, *, by_token: bool) -> NDArray[np.int64
     and end stand there, then means, then components of an embedding.
     """
     kinds = np.arange(N_KINDS)
+    counted = 1 + np.array(_COUNTED)
     means = 1 + 3 * width + np.concatenate([part * width + kinds for part in range(3)])
     start = 1 + 3 * width + N_KINDS if by_token else 1 + 6 * width
-    return np.concatenate([[0], 1 + kinds, means, start + np.arange(components)])
+    return np.concatenate([[0], counted, means, start + np.arange(components)])
 
 
 def _as_attributes(state: State, columns: NDArray[np.int64]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ class StaticEncoder:
     @property
     def token_vectors(self) -> FloatArray:
         """The vector of each token, of shape (vocabulary, dim): an embedding is their mean."""
-        return self.table * self.scale[:, None].astype(np.float64)
+        return np.asarray(self.table * self.scale[:, None], dtype=np.float64)
 
     @classmethod
     def load(cls, folder: Path) -> StaticEncoder:
