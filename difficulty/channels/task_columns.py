@@ -59,7 +59,11 @@ class TaskChannel(Channel):
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
         """Return what the channel prepares and the task columns, side by side."""
-        return _side_by_side(self.beside.prepare(ids, tasks), self.columns.marks(tasks, len(ids)))
+        return self.marked(self.beside.prepare(ids, tasks), tasks)
+
+    def marked(self, prepared: Matrix, tasks: Tasks | None) -> Matrix:
+        """Return what the channel prepared and the task columns."""
+        return _side_by_side(prepared, self.columns.marks(tasks, prepared.shape[0]))
 
     def fit(self, prepared: Matrix) -> Any:
         """Return what the channel learns."""
@@ -67,7 +71,12 @@ class TaskChannel(Channel):
 
     def transform(self, prepared: Matrix, state: Any) -> Matrix:
         """Return the channel's vectors, with the task columns as they are."""
-        vectors = self.beside.transform(prepared[:, : self._start], state)
+        return self.beside_vectors(
+            self.beside.transform(prepared[:, : self._start], state), prepared
+        )
+
+    def beside_vectors(self, vectors: Matrix, prepared: Matrix) -> Matrix:
+        """Return the channel's vectors of some prepared rows and the task columns."""
         return _side_by_side(vectors, prepared[:, self._start :])
 
     def settings(self) -> dict[str, Any]:

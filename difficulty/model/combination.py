@@ -40,10 +40,11 @@ FloatArray = NDArray[np.float64]
 Target = Literal["benefit", "failure"]
 Calibration = Literal["split", "cross"]
 _PRIOR_SAMPLES = 1_500.0
-"""What weights that were fitted before are worth, and one number that scales all shares."""
+"""What weights that were fitted before are worth."""
 _SHARED_SAMPLES = 10_000.0
 """What shares that were given beforehand are worth."""
-_LEAST_MULTIPLE = 0.1
+_MULTIPLE_SAMPLES, _LEAST_MULTIPLE = 100.0, 0.1
+"""What it is worth that the one number which scales all shares is 1, and the least that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +427,7 @@ class Shares:
             scaled = np.divide(weights, deviation, out=np.zeros_like(weights), where=deviation > 0)
             weights = scaled / scaled.sum() if scaled.any() else weights
         blend = away @ weights
-        prior = _PRIOR_SAMPLES * np.average(blend**2, weights=w)
+        prior = _MULTIPLE_SAMPLES * np.average(blend**2, weights=w)
         total = np.dot(w, blend**2) + prior
         multiple = (np.dot(w, blend * rest) + prior) / total if total > 0 else 1.0
         weights = max(multiple, _LEAST_MULTIPLE) * weights

@@ -275,7 +275,9 @@ class DifficultyModel:
             )
 
     def _prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None) -> list[Matrix]:
-        return [channel.prepare(ids, tasks) for channel in self.all_channels]
+        prepared = {channel.name: channel.prepare(ids, tasks) for channel in self.channels}
+        besides = [each.marked(prepared[each.beside.name], tasks) for each in self.task_channels]
+        return [*prepared.values(), *besides]
 
     def _combined(self, logits: Logits, tasks: Tasks | None, n: int) -> Scores:
         """Return the scores of the ``n`` requests whose logits these are, without familiarity."""
@@ -491,9 +493,16 @@ class DifficultyModel:
     ) -> Logits:
         cheap = np.zeros((prepared[0].shape[0], len(self.all_channels)))
         frontier, gain = np.zeros_like(cheap), np.full(cheap.shape, np.nan)
+        vectors: dict[str, Matrix] = {}
         for column, (channel, matrix) in enumerate(zip(self.all_channels, prepared, strict=True)):
             learned = (fitted or self.fitted_)[channel.name]
-            cheap[:, column], frontier[:, column], gain[:, column] = learned.logits(channel, matrix)
+            vectors[channel.name] = (
+                channel.beside_vectors(vectors[channel.beside.name], matrix)
+                if isinstance(channel, TaskChannel)
+                else channel.transform(matrix, learned.state)
+            )
+            said = learned.logits_of(vectors[channel.name])
+            cheap[:, column], frontier[:, column], gain[:, column] = said
         return Logits(cheap, frontier, gain)
 
 

@@ -34,7 +34,10 @@ class FittedChannel:
         """Return logits of both outcomes, 0 for an outcome without a head, and the gain, NaN
         without one.
         """
-        vectors = channel.transform(prepared, self.state)
+        return self.logits_of(channel.transform(prepared, self.state))
+
+    def logits_of(self, vectors: Matrix) -> tuple[FloatArray | float, ...]:
+        """Return the same of vectors."""
         return (
             self.cheap.logits(vectors) if self.cheap else 0.0,
             self.frontier.logits(vectors) if self.frontier else 0.0,
