@@ -41,8 +41,6 @@ _NEAR_AN_END = 48
 """Tokens that are the beginning of a request, and that are its end."""
 _ITERATIONS = (30, 60, 100, 150, 200, 260)
 _FEW_ROWS, _MOST_OF_FEW = 3_000, 100
-_ANY = 3e38
-"""More tokens than there are."""
 _LEAST_ROWS = 80
 """Gains that a tree needs: fewer cannot be split in two leaves."""
 _MOST_ROWS = 30_000
@@ -203,24 +201,26 @@ class TreeChannel(Channel):
     def export_vectors(self, requests: RequestTensors, state: State) -> Tensor:
         """Return both columns: sums over tokens by one product, then one ensemble of trees."""
         graph, kinds = requests.graph, self._kinds
-        table = np.hstack([kinds, state["components"]]) if self._by_token else kinds
+        one = np.ones((len(kinds), 1), dtype=np.int8)  # summed it is the number of tokens
+        axes = [state["components"]] if self._by_token else []
+        table = np.hstack([one, kinds, *axes])
         # what is no token has a row of zeros, so it is in no sum
         rows = graph.constant(requests.table(table)).take(requests.rows.squeeze(1))
-        place = requests.mask.running_sum(1).widen(1)
-        n = requests.mask.sum(1, keepdims=True).widen(2)
-        # of all tokens, the beginning and the end: the first token, the last, and how many at most
-        after = n * _of_parts(0, 0, 1) - _of_parts(0, 0, _NEAR_AN_END)
-        inside = (place > after).both(place <= _of_parts(_ANY, _NEAR_AN_END, _ANY))
-        sums = inside.cast(np.float32) @ rows.cast(np.float32)
-        means = sums / n.at_most(_of_parts(_ANY, _NEAR_AN_END, _NEAR_AN_END)).at_least(1.0)
-        width = 3 * table.shape[1]
-        parts = [n.squeeze(2), sums.reshape([0, width]), means.reshape([0, width])]
+        mask = requests.mask.widen(1)
+        # all tokens are near, of the beginning those up to a place, of the end those from one on
+        place = mask.running_sum(2) * _of_parts(0, 1, -1) + mask.sum(2, keepdims=True) * _of_parts(
+            0, 0, 1
+        )
+        near = (place <= _of_parts(0, _NEAR_AN_END, _NEAR_AN_END - 1)).cast(np.float32)
+        sums = near @ rows.cast(np.float32)
+        means = sums / sums.cut(0, 1, axis=2).at_least(1.0)
+        width = table.shape[1]
+        values = graph.concat([sums, means], axis=2).reshape([0, 6 * width])
         if not self._by_token:
-            parts.append(requests.embed(self.encoder) @ state["components"].astype(np.float32))
-        return graph.concat(parts, axis=1).trees(
-            _as_attributes(
-                state, _columns(table.shape[1], self.components, by_token=self._by_token)
-            )
+            axis = state["components"].astype(np.float32)
+            values = graph.concat([values, requests.embed(self.encoder) @ axis], axis=1)
+        return values.trees(
+            _as_attributes(state, _columns(width, self.components, by_token=self._by_token))
         )
 
     @property
@@ -448,13 +448,12 @@ def _followed(values: NDArray[np.float32], state: State, name: str) -> FloatArra
 
 
 def _columns(width: int, components: int, *, by_token: bool) -> NDArray[np.int64]:
-    """Return where the graph has each value: after the number of tokens sums over all, beginning
-    and end stand there, then means, then components of an embedding.
+    """Return where the graph has each value: for all tokens, the beginning and the end sums stand
+    there, then means, in either first the number of tokens; then components of an embedding.
     """
-    kinds = np.arange(N_KINDS)
-    counted = 1 + np.array(_COUNTED)
-    means = 1 + 3 * width + np.concatenate([part * width + kinds for part in range(3)])
-    start = 1 + 3 * width + N_KINDS if by_token else 1 + 6 * width
+    counted, kinds = 1 + np.array(_COUNTED), 1 + np.arange(N_KINDS)
+    means = np.concatenate([(2 * part + 1) * width + kinds for part in range(3)])
+    start = width + 1 + N_KINDS if by_token else 6 * width
     return np.concatenate([[0], counted, means, start + np.arange(components)])
 
 
