@@ -17,13 +17,11 @@ Weights of the gain shrink towards shares that are given beforehand, as if ``_SH
 samples had said so: fitted ones earn their way. Of ten rules on sixteen sets of channels shares
 were the best or level with it on all nine sets with text alone; fitted weights paid with 10,000
 rows.
-
-A head whose differences do not go along with the gain out of fold gets no share: with correlation
-r over n samples it keeps ``1 - 1 / (n r^2)`` of it, and nothing where that or r is below 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -239,17 +237,20 @@ class Combination:
         return replace(self, cheap=cheap, frontier=frontier, score_calibrator=calibrator)
 
 
-def mean_of(first: Combination, second: Combination) -> Combination:
-    """Return the combination half way between two that read the same channels and know the same
-    outcomes; it is not calibrated.
+def mean_of(first: Combination, second: Combination, *, share: float = 0.5) -> Combination:
+    """Return the combination between two that read the same channels and know the same outcomes;
+    the second has a share of it. It is not calibrated.
     """
+
+    def mean(values: Sequence[FloatArray | float]) -> FloatArray:
+        return np.average(np.asarray(values), axis=0, weights=[1.0 - share, share])
 
     def outcome(left: OutcomeStack, right: OutcomeStack) -> OutcomeStack:
         stacks = left.stack, right.stack
         return OutcomeStack(
             LinearHead(
-                np.mean([stack.coefficients for stack in stacks], axis=0),
-                float(np.mean([stack.intercept for stack in stacks])),
+                mean([stack.coefficients for stack in stacks]),
+                float(mean([stack.intercept for stack in stacks])),
             )
         )
 
@@ -259,8 +260,7 @@ def mean_of(first: Combination, second: Combination) -> Combination:
     if first.gain and second.gain:
         gains = first.gain, second.gain
         gain = GainWeights(
-            np.mean([gain.weights for gain in gains], axis=0),
-            float(np.mean([gain.intercept for gain in gains])),
+            mean([gain.weights for gain in gains]), float(mean([gain.intercept for gain in gains]))
         )
     return Combination(cheap=outcome(first.cheap, second.cheap), frontier=frontier, gain=gain)
 
@@ -416,13 +416,7 @@ class Shares:
             return GainWeights(weights, 0.0)
         x_mean, y_mean = np.average(x, axis=0, weights=w), np.average(y, weights=w)
         away, rest = x - x_mean, y - y_mean
-        variance = np.average(away**2, axis=0, weights=w)
-        deviation = np.sqrt(variance)
-        shown = weights * _shown(
-            np.average(away * rest[:, None], axis=0, weights=w), deviation, y, w
-        )
-        if shown.any():
-            weights = shown / shown.sum()
+        deviation = np.sqrt(np.average(away**2, axis=0, weights=w))
         if self.by_deviation and deviation.any():
             scaled = np.divide(weights, deviation, out=np.zeros_like(weights), where=deviation > 0)
             weights = scaled / scaled.sum() if scaled.any() else weights
@@ -432,17 +426,6 @@ class Shares:
         multiple = (np.dot(w, blend * rest) + prior) / total if total > 0 else 1.0
         weights = max(multiple, _LEAST_MULTIPLE) * weights
         return GainWeights(weights, float(y_mean - x_mean @ weights))
-
-
-def _shown(
-    covariance: FloatArray, deviation: FloatArray, y: FloatArray, w: FloatArray
-) -> FloatArray:
-    """Return how much of a channel's share its correlation with the gain shows, in [0, 1)."""
-    spread = deviation * np.sqrt(np.average((y - np.average(y, weights=w)) ** 2, weights=w))
-    r = np.divide(covariance, spread, out=np.zeros_like(spread), where=spread > 0)
-    squared = w.sum() ** 2 / np.dot(w, w) * r**2
-    kept = 1.0 - np.divide(1.0, squared, out=np.full_like(squared, np.inf), where=squared > 0)
-    return np.where(r > 0, np.maximum(kept, 0.0), 0.0)
 
 
 def fold_numbers(groups: list[str], *, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:

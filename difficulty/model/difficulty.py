@@ -12,8 +12,8 @@ calibrators read the out-of-fold predictions of both: heads learn from all rows,
 probability from all of them too. Nothing that was learned then knows less of a calibration row than
 of a fit row; :attr:`DifficultyModel.out_of_fold_` has scores of both that do.
 
-Where the router knows the task of a request, a second combination speaks: ``with_task_`` is half
-way between ``beside_task_``, which reads heads that were fitted beside a column for each task, and
+Where the router knows the task of a request, a second combination speaks: ``with_task_`` stands
+between ``beside_task_``, which reads heads that were fitted beside a column for each task, and
 ``without_task_``, which never saw one. The mean of both is better than ``beside_task_``, which
 leaves to the task what the text says of it. APGR by five folds, recipe ``fast``, ``beside_task_``
 and then both: RouteLLM MMLU 0.701 and 0.705; three sets of tool calls 0.693 and 0.707, 0.737 and
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks, task_channels_of
 from difficulty.channels.heads import Matrix
-from difficulty.channels.task_columns import TaskChannel, TaskColumns
+from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel, TaskColumns
 from difficulty.model.combination import (
     Calibration,
     Combination,
@@ -54,6 +54,8 @@ from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
 AnyChannel = TypeVar("AnyChannel", bound=Channel)
+_TOLD_BY_MEANS = 0.75
+"""What a known task counts where its mean gain is known, else half."""
 LEAST_WITH_TASK = 50
 """Requests with a known task and outcome that a combination for known tasks needs."""
 
@@ -340,10 +342,17 @@ class DifficultyModel:
         both = mean_of(
             self.without_task_.among(self._without_task, n),
             self.beside_task_.among(self._beside_task, n),
+            share=self.told_share,
         )
         return both.calibrated(
             unseen[rows, list(range(n))], judged.outcomes[rows], spread=self.calibration == "cross"
         )
+
+    @property
+    def told_share(self) -> float:
+        """How much ``beside_task_`` counts beside ``without_task_`` where the task is known."""
+        by_means = any(isinstance(channel, BesideMeanChannel) for channel in self.task_channels)
+        return _TOLD_BY_MEANS if by_means else 0.5
 
     @property
     def channels_beside_task(self) -> list[Channel]:

@@ -119,7 +119,8 @@ def nested_scores(
     _score_into(
         beside, channels, data.outcomes, fold, with_task, model.shares_beside_task, model.target
     )
-    return NestedScores(without_task, (without_task + beside) / 2.0)
+    told = model.told_share
+    return NestedScores(without_task, (1.0 - told) * without_task + told * beside)
 
 
 def _score_into(
