@@ -12,6 +12,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from difficulty.errors import OutputExistsError
+from difficulty.kinds import Kind, kind_of
+from difficulty.storage import refuse_existing
+
 # Nothing is wrapped or coloured by guess: paths and ids are to be copied, and piped.
 out = Console(highlight=False, emoji=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
@@ -26,6 +30,9 @@ OutPath = Annotated[Path, typer.Option("--out", "-o", help="Where to write.", sh
 RowsPath = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output."),
+]
+OverwriteFlag = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is at -o already; default: refuse.")
 ]
 InputPath = Annotated[
     Path | None,
@@ -63,6 +70,25 @@ CATCH_RATE_HELP = (
     "Share of the cheap model's failures that your validation catches; quality, risk and cost then"
     " reckon with the fallback."
 )
+
+
+def refuse_output(path: Path, *, source: Path | None, overwrite: bool) -> None:
+    """Refuse a file to write that is there already, or that is what is read."""
+    refuse_existing(path, overwrite=overwrite)
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise OutputExistsError(
+            f"the output must not be what is read: got {str(path)!r} for both. Choose another name."
+        )
+
+
+def refuse_report(folder: Path, *names: str, overwrite: bool) -> None:
+    """Refuse a folder in which a file to write is there already, and one that is no report's."""
+    kind = kind_of(folder)
+    if kind in (Kind.RUN, Kind.BUNDLE, Kind.REGISTRY, Kind.ENCODER):
+        raise OutputExistsError(
+            f"{str(folder)!r} is {kind}, and stays as it was written. Choose another folder."
+        )
+    refuse_existing(*(folder / name for name in names), overwrite=overwrite)
 
 
 def say(text: str, *, end: str = "\n") -> None:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OutPath, counting, print_json, say, shown, warn
+from difficulty.cli.console import (
+    JsonFlag,
+    OutPath,
+    OverwriteFlag,
+    counting,
+    print_json,
+    say,
+    shown,
+    warn,
+)
 
 if TYPE_CHECKING:
     from difficulty.traffic.summary import Summary
@@ -38,13 +47,34 @@ def ingest(
         list[str] | None,
         typer.Option(
             help="Label source of raw columns, repeat to chain: validation, gap:margin=0.1,"
-            " preference, judge:scale=1,10, annotators."
+            " preference, judge:scale=1,10, annotators, halves (rows of one id joined)."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORST,BEST",
+            help="Scale of cheap_quality and frontier_quality where that is not 0,1, such as 1,5.",
         ),
     ] = None,
     near_duplicates: Annotated[
         bool,
         typer.Option(help="Keep nearly equal texts on one side of the split, not only equal ones."),
     ] = True,
+    keep_unknown_columns: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unknown-columns",
+            help="Keep columns that look like misspelt ones as extras, which are not read.",
+        ),
+    ] = False,
+    allow_rejects: Annotated[
+        bool,
+        typer.Option(
+            "--allow-rejects", help="Go on where more than a fifth of the rows cannot be used."
+        ),
+    ] = False,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Read labelled traffic in any supported format, check it, and write it where training reads
@@ -53,6 +83,7 @@ def ingest(
     Example: difficulty ingest logs/*.jsonl.gz -o traffic.parquet
     """
     from difficulty.stages.ingest import ingest
+    from difficulty.traffic.rows import Scale
     from difficulty.traffic.writer import rejects_path
 
     with counting("rows read") as count:
@@ -61,7 +92,11 @@ def ingest(
             out_path,
             format=format,
             labels=labels or (),
+            scale=Scale.parse(scale, example="--scale 1,5") if scale is not None else None,
             near_duplicates=near_duplicates,
+            keep_unknown_columns=keep_unknown_columns,
+            allow_rejects=allow_rejects,
+            overwrite=overwrite,
             progress=count,
         )
     if json:

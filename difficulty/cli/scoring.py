@@ -12,11 +12,13 @@ from difficulty.cli.console import (
     BundlePath,
     InputPath,
     JsonFlag,
+    OverwriteFlag,
     RequestText,
     RowsPath,
     counting,
     err,
     print_json,
+    refuse_output,
     say,
 )
 
@@ -44,6 +46,7 @@ def score(
     ] = None,
     input_path: InputPath = None,
     out_path: RowsPath = None,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Score a text, or every request of a JSON-lines file; order and number of rows stay as they
@@ -56,6 +59,8 @@ def score(
     from difficulty.stages.route import score_rows, write_rows
 
     requests = _read_input(text, task, input_path)
+    if out_path is not None:
+        refuse_output(out_path, source=input_path, overwrite=overwrite)
     checked = read_bundle(bundle)
     scored = score_rows(Scorer.from_bundle(checked), requests, version=checked.label)
     if out_path is None:
@@ -110,6 +115,7 @@ def route(
     ] = None,
     input_path: InputPath = None,
     out_path: RowsPath = None,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Decide cheap or frontier for a text, or for every request of a JSON-lines file, with the
@@ -123,6 +129,8 @@ def route(
     from difficulty.stages.route import write_rows
 
     requests = _read_input(text, task, input_path)
+    if out_path is not None:
+        refuse_output(out_path, source=input_path, overwrite=overwrite)
     decided = route_rows(Router.load(bundle), requests)
     if out_path is None:
         for row in decided:
