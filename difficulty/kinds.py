@@ -47,7 +47,6 @@ _MARKS = {
     "report.html": Kind.REPORT,
     "state.json": Kind.ROWS,
     "dataset_dict.json": Kind.ROWS,
-    "metrics.json": Kind.REPORT,
 }
 """Files by which a folder is known, the surest first."""
 _UNKNOWN = (Kind.NOTHING, Kind.FOLDER, Kind.FILE)

@@ -56,7 +56,7 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     if str(path) != "-":
         from difficulty.kinds import Kind, kind_of
 
-        if (kind := kind_of(path)) is Kind.NOTHING:
+        if (kind := kind_of(path)) in (Kind.NOTHING, Kind.FOLDER):
             raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
         if not path.is_file() or not path.name.lower().endswith(_SUFFIXES):
             rule = f"be JSON lines ({', '.join(_SUFFIXES)})"
