@@ -24,7 +24,8 @@ DEFAULT_CACHE = Path.home() / ".cache" / "difficulty"
 
 _SCRATCH = ".difficulty-part"
 _SCRATCH_NAME = re.compile(rf"\..+-\w{{8}}{re.escape(_SCRATCH)}", re.DOTALL)
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, or of a user's part of it, that holds no more."""
 
 
 def refuse_existing(*paths: Path, what: str = "", overwrite: bool | None = None) -> None:
@@ -72,7 +73,7 @@ def scratch_beside(place: Path) -> Iterator[Path]:
         yield scratch
     except OSError as error:
         # What was being written is known here, and not to who writes.
-        if error.errno in _FULL and error.filename is None:
+        if error.errno in FULL and error.filename is None:
             raise OSError(error.errno, os.strerror(error.errno), str(place)) from error
         raise
     finally:

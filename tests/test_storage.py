@@ -1,10 +1,21 @@
 """Files and folders appear whole, or nothing does."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from difficulty.storage import move_into_place, scratch_beside, whole_file, whole_folder
+from difficulty.errors import OutputExistsError
+from difficulty.storage import (
+    move_into_place,
+    refuse_existing,
+    scratch_beside,
+    whole_file,
+    whole_folder,
+)
+from tests.conftest import REPOSITORY
 
 
 def names(folder):
@@ -86,3 +97,69 @@ def test_scratch_goes_with_what_was_not_moved_out_of_it(tmp_path):
             (scratch / name).write_text("new")
         move_into_place(scratch / "a", tmp_path / "a")
     assert (names(tmp_path), (tmp_path / "a").read_text()) == (["a"], "new")
+
+
+def left_over(place):
+    """Leave the scratch folder of a process that was killed; return it."""
+    program = (
+        "import os, signal, sys; from pathlib import Path;"
+        "from difficulty.storage import scratch_beside;"
+        "held = scratch_beside(Path(sys.argv[1])); scratch = held.__enter__();"
+        "(scratch / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-c", program, str(place)], env=environment, check=False)
+    (scratch,) = place.parent.glob(f".{place.name}-*")
+    return scratch
+
+
+def test_scratch_of_a_killed_process_goes_with_the_next_that_writes_there(tmp_path):
+    scratch = left_over(tmp_path / "traffic.parquet")
+    assert (scratch / "half").exists()
+    with whole_file(tmp_path / "other.txt"):
+        assert not scratch.exists()
+    assert names(tmp_path) == ["other.txt"]
+
+
+def test_scratch_of_a_process_that_lives_stays_and_so_does_what_is_not_ours(tmp_path):
+    for name in (
+        ".traffic.parquet-abcdefgh",
+        ".other.difficulty-part",
+        "x-abcdefgh.difficulty-part",
+    ):
+        (tmp_path / name).mkdir()
+    (tmp_path / "target").mkdir()
+    (tmp_path / ".link-abcdefgh.difficulty-part").symlink_to(tmp_path / "target")
+    before = names(tmp_path)
+    with scratch_beside(tmp_path / "a") as living:
+        with scratch_beside(tmp_path / "b"), whole_file(tmp_path / "c"):
+            assert living.is_dir()
+        assert living.is_dir()
+    assert names(tmp_path) == sorted([*before, "c"])
+
+
+def test_long_names_have_room_for_their_scratch(tmp_path):
+    with whole_file(tmp_path / ("\u00e9" * 120)) as file:
+        file.write("x")
+    assert len(names(tmp_path)) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_names_the_file(tmp_path):
+    """The device answers as a full disk does, and does not say whose file it was."""
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        with whole_file(tmp_path / "out.jsonl"), Path("/dev/full").open("w") as full:
+            full.write("x")
+    assert caught.value.filename == str(tmp_path / "out.jsonl")
+    assert names(tmp_path) == []
+
+
+def test_what_exists_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "old").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    refuse_existing(tmp_path / "new", overwrite=False)
+    refuse_existing(tmp_path / "old", overwrite=True)
+    with pytest.raises(OutputExistsError, match="or pass --overwrite to replace it"):
+        refuse_existing(tmp_path / "new", tmp_path / "old", overwrite=False)
+    with pytest.raises(OutputExistsError, match="run folder .* remove it first"):
+        refuse_existing(tmp_path / "link", what="run folder")

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 
 from difficulty.errors import OutputExistsError
 from difficulty.kinds import Kind, kind_of
 from difficulty.storage import refuse_existing
+from difficulty.text import one_line, visible
+
+
+class _PlainConsole(Console):
+    """A console that shows control characters and never sends them: names of tasks, models and
+    files, and messages about them, come from data.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield what is printed; what rich itself sends to move the cursor is marked as such."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
+
 
 # Nothing is wrapped or coloured by guess: paths and ids are to be copied, and piped.
-out = Console(highlight=False, emoji=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+out = _PlainConsole(highlight=False, emoji=False, soft_wrap=True)
+err = _PlainConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 TABLE_WIDTH = 120
 """Of wide tables, also where no terminal says how wide it is: wrapped names cannot be copied, and
@@ -98,7 +114,12 @@ def say(text: str, *, end: str = "\n") -> None:
 
 def warn(text: str) -> None:
     """Print a warning on standard error."""
-    err.print(f"warning: {text}", markup=False)
+    complain("warning", text)
+
+
+def complain(what: str, text: str) -> None:
+    """Print an error or a warning on one line of standard error, whatever names it holds."""
+    err.print(f"{what}: {one_line(text)}", markup=False)
 
 
 def print_json(content: Any) -> None:

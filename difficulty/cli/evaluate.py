@@ -86,7 +86,7 @@ def evaluate(
         counts = {"judged": result.judged, "left_out": result.left_out, "note": result.note}
         print_json(counts | result.evaluation.as_dict())
     else:
-        out.print(f"{result.judged:,} samples judged. {result.note}")
+        say(f"{result.judged:,} samples judged. {result.note}")
         out.print(evaluation_table(result.evaluation))
         say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
     # After everything is written: a failing check is no reason to lose the report.

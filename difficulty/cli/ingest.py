@@ -18,6 +18,7 @@ from difficulty.cli.console import (
     shown,
     warn,
 )
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
     from difficulty.traffic.summary import Summary
@@ -134,17 +135,17 @@ def print_summary(summary: Summary) -> None:
         f" {summary.near_duplicates:,} near; {summary.groups:,} groups, the largest of"
         f" {summary.largest_group:,}"
     )
-    tasks = [f"{name or 'none'} {n:,}" for name, n in summary.tasks.items()]
+    tasks = [f"{one_line(name) or 'none'} {n:,}" for name, n in summary.tasks.items()]
     more = f" and {len(tasks) - _MOST_TASKS} more" if len(tasks) > _MOST_TASKS else ""
     say(f"  tasks      {', '.join(tasks[:_MOST_TASKS])}{more}")
     for pair, n in list(summary.model_pairs.items())[:_MOST_PAIRS]:
-        say(f"  models     {pair} ({n:,})")
+        say(f"  models     {one_line(pair)} ({n:,})")
     if summary.cut:
         say(f"  longer than 8,192 characters, read by head and tail: {summary.cut:,}")
     if summary.contaminated:
         say(f"  marked contaminated: {summary.contaminated:,}")
     for reason, n in summary.rejected.items():
-        say(f"  rejected {n:,}: {reason}")
+        say(f"  rejected {n:,}: {one_line(reason)}")
     for warning in summary.warnings:
         warn(warning)
 
@@ -160,7 +161,7 @@ def _print_labels(figures: Mapping[str, Any]) -> None:
     say(f"  labels     {figures['source']}: {_list_figures(plain)}")
     for parts in nested:
         for name, part in list(parts.items())[:_MOST_TASKS]:
-            say(f"    {name}: {_list_figures(part)}")
+            say(f"    {one_line(name)}: {_list_figures(part)}")
 
 
 def _list_figures(figures: Mapping[str, Any]) -> str:

@@ -15,12 +15,13 @@ from difficulty.cli.console import (
     OverwriteFlag,
     RequestText,
     RowsPath,
+    complain,
     counting,
-    err,
     print_json,
     refuse_output,
     say,
 )
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
     from difficulty.request import RequestRow
@@ -68,7 +69,7 @@ def score(
         for row in scored:
             print_json(row) if json or text is None else _print_scores(row)
             if text is not None and "error" in row:
-                err.print(f"error: {row['error']}", markup=False)
+                complain("error", row["error"])
                 raise typer.Exit(2)  # of a file the others were scored; here there is no other
         return
     with counting("scored") as count:
@@ -163,4 +164,5 @@ def print_decision(row: dict[str, Any]) -> None:
     )
     fallback = f"; falls back to {row['fallback']} when validation fails" if row["fallback"] else ""
     cut = "; only head and tail were read" if row["truncated"] else ""
-    say(f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}")
+    told = f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}"
+    say(one_line(told))

@@ -1,14 +1,18 @@
 """No command overwrites what it did not write, and no error advises to."""
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.test_bad_input import refused
+from tests.conftest import REPOSITORY
 from tests.journey import sample_rows, write_rows
 
 PRICES = (
@@ -100,3 +104,28 @@ def test_ingest_twice_is_refused_and_overwrites_when_told_to(run, tmp_path):
     run(*words, code=0)
     refused(run, tmp_path, *words)
     assert json.loads(run(*words, "--overwrite", "--json", code=0).out)["kept"] == 9
+
+
+def test_a_full_disk_is_named_with_what_to_do(run, journey, tmp_path):
+    """Files may be of 4 KiB: the limit of a process stands for a disk that is full."""
+    program = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+        "from difficulty.cli import main; main()"
+    )
+    for words in (
+        ["ingest", journey.source, "-o", tmp_path / "t.parquet"],
+        ["score", journey.bundle, "--input", journey.source, "-o", tmp_path / "out.jsonl"],
+    ):
+        child = subprocess.run(
+            [sys.executable, "-c", program, *map(str, words)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+        assert child.returncode == 2, child.stderr
+        assert str(words[-1]) in child.stderr
+        assert "Free some space" in child.stderr
+        assert "Traceback" not in child.stderr
+    assert list(tmp_path.iterdir()) == []
