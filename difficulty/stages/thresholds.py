@@ -204,7 +204,8 @@ def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str, tab
     news = (
         f"# {escape_but_code(name)}\n\nThe scorer of {before} with another threshold: frontier when"
         f" `difficulty_score > {policy.threshold:.6g}`, chosen by"
-        f" {escape_but_code(code(chosen.objective))} on {chosen.n:,} samples; review it by {policy.review_date.isoformat()}.\n\n"
+        f" {escape_but_code(code(chosen.objective))} on {chosen.n:,} samples; review it"
+        f" by {policy.review_date.isoformat()}.\n\n"
         + (f"Guaranteed: {escape_but_code(chosen.guarantee)}.\n\n" if chosen.guarantee else "")
         + "".join(f"{escape_but_code(sentence)}\n\n" for sentence in notes)
         + f"What these samples say of both, with 95 % intervals:\n\n{table}\n\n"
