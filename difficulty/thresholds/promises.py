@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest, norm
+from scipy.stats import binom, norm
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.evaluation.scored import ScoredTraffic
@@ -115,26 +115,6 @@ def binomial_p_value(losses: NDArray[np.int64], n: NDArray[np.int64], alpha: flo
     """
     # Clopper and Pearson (1934).
     return np.asarray(np.where(n > 0, binom.cdf(losses, n, alpha), 1.0), dtype=np.float64)
-
-
-def exact_interval(count: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the Clopper-Pearson interval of a share of which ``count`` of ``n`` requests were
-    seen.
-
-    It covers the true share at least as often as ``confidence`` says, also where ``count`` is 0 and
-    a bootstrap sees nothing.
-
-    Raises
-    ------
-    InvalidValueError
-        If ``n`` is 0 or less, or ``count`` is not in 0 to ``n``.
-    """
-    if n < 1:
-        raise InvalidValueError("n", n, rule="be 1 or more")
-    if not 0 <= count <= n:
-        raise InvalidValueError("count", count, rule=f"be in 0 to {n}")
-    ends = binomtest(count, n).proportion_ci(confidence, method="exact")
-    return float(ends.low), float(ends.high)
 
 
 def betting_p_value(excess: FloatArray, most: float, *, delta: float) -> float:
