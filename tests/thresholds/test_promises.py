@@ -105,7 +105,7 @@ def test_groups_are_tested_as_wholes():
     grouped = failing(groups=np.repeat(np.arange(400), 5).astype(str))
     choice = threshold_for_risk(PolicyCurve.of(grouped), 0.3)
     assert choice.threshold < threshold_for_risk(PolicyCurve.of(failing()), 0.3).threshold
-    assert any("betting on whole groups" in sentence for sentence in choice.assumed)
+    assert any("sums of 400 groups" in sentence for sentence in choice.assumed)
 
 
 def test_too_few_samples_are_told_how_many_are_needed():
