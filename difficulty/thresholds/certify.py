@@ -15,6 +15,7 @@ only groups are independent. The samples decide which test applies:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, chi2, norm
+from scipy.special import ndtri
+from scipy.stats import binom, chi2
 
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import group_codes
@@ -97,10 +99,8 @@ class KeptLosses:
                 for k, level in zip(kept.tolist(), levels.tolist(), strict=True)
             ]
         else:
-            p_values[possible] = [
-                gamma_p_value(*sums, level, guard=self._guard)
-                for sums, level in zip(self._sums(kept), levels.tolist(), strict=True)
-            ]
+            moments = [_guarded(*sums, self._guard) for sums in self._sums(kept)]
+            p_values[possible] = _beyond(np.array(moments).reshape(-1, 2).T, levels)
         return p_values
 
     def _levels(self, kept: IntArray, alpha: float) -> FloatArray:
@@ -215,15 +215,29 @@ def gamma_p_value(lost: FloatArray, weight: FloatArray, alpha: float, *, guard: 
     Fay and Feuer (1997), "Confidence intervals for directly standardized rates: a method based on
     the gamma distribution"; here with the variance of Kish (1965), "Survey sampling", for ratios.
     """
-    total, squares = weight.sum(), (weight**2).sum()
+    return float(_beyond(np.array(_guarded(lost, weight, guard)), np.asarray(alpha)))
+
+
+def _guarded(lost: FloatArray, weight: FloatArray, guard: float) -> tuple[float, float]:
+    """Return mean and variance of the loss after one more group lost ``guard``; of one group alone
+    the mean is taken as infinite.
+    """
+    total, squares = float(weight.sum()), float((weight**2).sum())
     if not total or total**2 <= squares * (1.0 + 1e-9):
-        return 1.0  # of one group nothing is known
-    mean, groups = lost.sum() / total, total**2 / squares
-    spread = ((lost - mean * weight) ** 2).sum() / total**2 * groups / (groups - 1.0)
-    mean, spread = mean + guard / total, spread + (guard / total) ** 2
-    if mean >= alpha:
-        return 1.0
-    return float(chi2.sf(2.0 * mean * alpha / spread, 2.0 * mean**2 / spread))
+        return math.inf, 1.0
+    mean, groups = float(lost.sum()) / total, total**2 / squares
+    spread = float(((lost - mean * weight) ** 2).sum()) / total**2 * groups / (groups - 1.0)
+    return mean + guard / total, spread + (guard / total) ** 2
+
+
+def _beyond(moments: FloatArray, alpha: FloatArray) -> FloatArray:
+    """Return how probable more than ``alpha`` is by gamma distributions of these means and
+    variances; 1 where the mean is no smaller.
+    """
+    mean, spread = moments
+    below = np.minimum(mean, alpha)
+    tail = chi2.sf(2.0 * below * alpha / spread, 2.0 * below**2 / spread)
+    return np.asarray(np.where(mean < alpha, tail, 1.0), dtype=np.float64)
 
 
 def betting_p_value(excess: FloatArray, most: float, *, delta: float) -> float:
@@ -301,9 +315,7 @@ def samples_to_certify(rate: float, *, alpha: float, delta: float) -> int | None
     if rate >= alpha:
         return None
     least = np.log(delta) / np.log(1.0 - alpha)  # without a single loss
-    return int(
-        np.ceil(max(least, norm.isf(delta) ** 2 * rate * (1.0 - rate) / (alpha - rate) ** 2))
-    )
+    return int(np.ceil(max(least, ndtri(delta) ** 2 * rate * (1.0 - rate) / (alpha - rate) ** 2)))
 
 
 def _shuffled(n: int) -> IntArray:
