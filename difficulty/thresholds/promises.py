@@ -128,7 +128,16 @@ def _certified(
     spent = delta / 2.0 if traffic.early_budget else delta
     shown = rejected(losses, np.unique(kept), alpha=alpha, delta=spent)
     if not len(shown):
-        raise _not_attainable(losses, kept, name, alpha, spent)
+        asked = f"{name} of at most {alpha:g} with confidence {1 - delta:g}"
+        known = int((~np.isnan(loss)).sum())
+        raise _not_attainable(
+            losses,
+            kept,
+            name,
+            alpha,
+            spent,
+            said=f"{asked} cannot be shown for any threshold on {known:,} samples",
+        )
     # Of thresholds that keep the same known requests, the most cautious.
     most = int(np.flatnonzero(kept == shown.max())[-1])
     n_known = int((~np.isnan(loss)).sum())
@@ -255,9 +264,11 @@ def _assumed(losses: KeptLosses, loss: FloatArray) -> tuple[str, ...]:
 
 
 def _not_attainable(
-    losses: KeptLosses, kept: NDArray[np.intp], name: str, alpha: float, delta: float
+    losses: KeptLosses, kept: NDArray[np.intp], name: str, alpha: float, delta: float, *, said: str
 ) -> NotAttainableError:
-    """Return the refusal: the nearest level that is shown, and how many samples would do."""
+    """Return the refusal: what is ``said``, the nearest level that is shown, and how many samples
+    would do.
+    """
     means = losses.means(kept[kept > 0])
     shares = kept[kept > 0] / len(losses)
     likely = np.flatnonzero(means < alpha)
@@ -281,16 +292,13 @@ def _not_attainable(
             "." if losses.test == "binomial" else "; grouped and weighted ones show less."
         )
     nearest = _nearest(losses, kept, alpha, delta)
-    asked = (
+    near = (
         f" Nearest: {name}={nearest:.3f}, a level chosen after the fact: confirm it on other"
         " traffic."
         if nearest
         else ""
     )
-    return NotAttainableError(
-        f"{name} of at most {alpha:g} with confidence {1 - delta:g} cannot be shown for any"
-        f" threshold on {len(losses):,} samples. {advice}{asked}"
-    )
+    return NotAttainableError(f"{said}. {advice}{near}")
 
 
 def _nearest(
