@@ -35,6 +35,7 @@ GRID = 100
 # Chosen among four layouts on draws from MMLU; they differed little (benchmarks, guarantees).
 STARTS = (0.1, 0.5)
 """Shares kept at which testing starts, each with an equal part of ``delta``."""
+_ROUNDING = 1.0 + 1e-9
 _BET = 0.75
 """A bet never risks more than this share of the wealth."""
 
@@ -70,6 +71,11 @@ class KeptLosses:
             return "gamma"
         all_or_nothing = np.isclose(self.loss, 0.0) | np.isclose(self.loss, self.unit)
         return "binomial" if all_or_nothing.all() else "betting"
+
+    @cached_property
+    def upto(self) -> FloatArray:
+        """Weight of the first 1 to n requests."""
+        return np.cumsum(self.weight)
 
     @cached_property
     def requests_a_group(self) -> float:
@@ -109,7 +115,7 @@ class KeptLosses:
         """
         if not self.leeway:
             return np.full(len(kept), alpha)
-        moved = self.leeway / np.append(np.inf, np.cumsum(self.weight))[kept]
+        moved = self.leeway / np.append(np.inf, self.upto)[kept]
         # Either all of them are kept and lose all there is, or all are sent and lost nothing.
         return alpha - np.maximum(self.unit - alpha, alpha) * moved
 
@@ -117,7 +123,7 @@ class KeptLosses:
         """Return the mean loss of the first ``kept`` requests, for each entry of ``kept`` above
         0.
         """
-        means = np.cumsum(self.weight * self.loss) / np.cumsum(self.weight)
+        means = np.cumsum(self.weight * self.loss) / self.upto
         return np.asarray(means[kept - 1])
 
     def _sums(self, kept: IntArray) -> Iterator[tuple[FloatArray, FloatArray]]:
@@ -276,9 +282,11 @@ def rejected(losses: KeptLosses, allowed: IntArray, *, alpha: float, delta: floa
     alpha, delta : float
         Level of the loss, and probability that any of the rejections is wrong; both in (0, 1).
     """
-    places = np.unique(
-        np.searchsorted(allowed, np.arange(1, GRID + 1) / GRID * len(losses), side="right") - 1
+    # By weight, so that a share kept is one of the traffic.
+    numbers = np.searchsorted(
+        losses.upto, np.arange(1, GRID + 1) / GRID * losses.upto[-1] * _ROUNDING, side="right"
     )
+    places = np.unique(np.searchsorted(allowed, numbers, side="right") - 1)
     kept = allowed[places[places >= 0]]
     kept = kept[kept > 0]
     levels = _levels(kept, losses, alpha=alpha, delta=delta)
@@ -296,14 +304,15 @@ def rejected(losses: KeptLosses, allowed: IntArray, *, alpha: float, delta: floa
 
 def _levels(kept: IntArray, losses: KeptLosses, *, alpha: float, delta: float) -> FloatArray:
     """Return each threshold's own level; a start has samples to show half the loss allowed."""
-    levels, n = np.zeros(len(kept)), len(losses)
+    levels, total = np.zeros(len(kept)), float(losses.upto[-1])
     if not len(kept):
         return levels
     alone = samples_to_certify(alpha / 2.0, alpha=alpha, delta=delta / len(STARTS)) or 0
-    least = alone * losses.requests_a_group
+    least = alone * losses.requests_a_group * float(losses.weight.mean())
     # Where the first start shows nothing, its part of delta is not spent on it.
-    starts = STARTS if least <= STARTS[0] * n else STARTS[1:]
-    places = np.searchsorted(kept, [max(share * n, least) for share in starts])
+    starts = STARTS if least <= STARTS[0] * total else STARTS[1:]
+    reached = losses.upto[kept - 1] * _ROUNDING
+    places = np.searchsorted(reached, [max(share * total, least) for share in starts])
     np.add.at(levels, np.minimum(places, len(kept) - 1), delta / len(starts))
     return levels
 
