@@ -117,7 +117,7 @@ class KeptLosses:
             return np.full(len(kept), alpha)
         moved = self.leeway / np.append(np.inf, self.upto)[kept]
         # Either all of them are kept and lose all there is, or all are sent and lost nothing.
-        return alpha - np.maximum(self.unit - alpha, alpha) * moved
+        return np.asarray(alpha - np.maximum(self.unit - alpha, alpha) * moved)
 
     def means(self, kept: IntArray) -> FloatArray:
         """Return the mean loss of the first ``kept`` requests, for each entry of ``kept`` above
@@ -141,8 +141,8 @@ class KeptLosses:
     def made(self, worst_first: IntArray, *, alpha: float, delta: float) -> int:
         """Return what :func:`losses_allowed` does, by the gamma limit."""
         n_groups, allowed = int(self._codes.max(initial=-1)) + 1, -1
-        weight = np.bincount(self._codes, weights=self.weight, minlength=n_groups)
-        lost = np.zeros(n_groups)
+        lost, weight = np.zeros(n_groups), np.zeros(n_groups)
+        np.add.at(weight, self._codes, self.weight)
         # A fixed sequence, from nothing made on: the first that is not shown ends it.
         for row in [None, *worst_first.tolist()]:
             if row is not None:
