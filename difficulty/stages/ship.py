@@ -31,6 +31,7 @@ from difficulty.stages.choosing import (
     choose_exits,
     chosen_by,
     chosen_point,
+    exit_confidence,
     judge_exits,
     policy_files,
 )
@@ -136,11 +137,17 @@ def ship(
     # The run's seed, so that the same run ships the same intervals.
     resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
+    leaves = student is not None and not rules.per_task and rules.min_familiarity <= 0.0
 
     def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
         unseen = scores.instead(run.unseen_calibration)
         served = Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
-        table = served.under(rules, catch_rate=rules.catch_rate)
+        table = served.under(
+            rules,
+            catch_rate=rules.catch_rate,
+            epsilon=rules.epsilon,
+            early_budget=recipe.export.early_budget if leaves else 0.0,
+        )
         return chosen_point(table, str(wanted), resampling, per_task=rules.per_task), table
 
     unseen_tasks = _note_unseen_tasks(run, rules)
@@ -156,7 +163,10 @@ def ship(
         # After the policy: cut-offs belong to its threshold.
         served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
         cuts, why_not = choose_exits(
-            bundle_policy, both_scores(served, bundle_policy), budget=recipe.export.early_budget
+            bundle_policy,
+            both_scores(served, bundle_policy),
+            budget=recipe.export.early_budget,
+            confidence=exit_confidence(str(wanted)),
         )
         bundle_policy, notes = replace(bundle_policy, early=cuts), (*notes, *why_not)
     leaving = student if bundle_policy.early else None
