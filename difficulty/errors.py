@@ -77,6 +77,12 @@ class TooFewSamplesError(TrafficError):
     """The traffic holds too few samples, or too few of one outcome, for what was asked."""
 
 
+class SeenTrafficError(TooFewSamplesError):
+    """Nothing is left of the traffic that the scorer did not learn from."""
+
+    exit_code = 1
+
+
 class UndefinedMetricError(DifficultyError, ValueError):
     """A metric has no value on this input, for example AUROC with one class."""
 

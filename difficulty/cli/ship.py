@@ -94,6 +94,14 @@ def ship(
             " Default: the recipe's, which is off.",
         ),
     ] = None,
+    no_seen: Annotated[
+        bool,
+        typer.Option(
+            "--no-seen",
+            help="Leave out seen.bin, by which the bundle knows its training requests again, and"
+            " anybody who has it can test whether a text was one.",
+        ),
+    ] = False,
     sign_key: KeyPath = None,
     cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
@@ -131,6 +139,7 @@ def ship(
             allow_no_signal=allow_no_signal,
             early=early,
             int8=int8,
+            seen=not no_seen,
             cache=cache,
             sign_with=key,
             progress=show,

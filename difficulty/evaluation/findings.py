@@ -57,7 +57,11 @@ class Provenance:
     """Whether the file is the traffic that the scorer was trained on."""
     seen: Mapping[str, int] | None = None
     """Requests left out because fitting or calibration saw them, by how that is known: ``same
-    text``, ``same group``, ... ``None``: not known, because a bundle remembers no samples.
+    text``, ``same group``, ... ``None``: not known, because the bundle has no ``seen.bin``.
+    """
+    by_chance: int | None = None
+    """How many strangers a bundle's filter names among so many requests, where those left out may
+    all be such; ``None``: they are known to be seen.
     """
     same_ids: int | None = None
     """Judged requests that bear the id of a sample that training saw."""
@@ -219,6 +223,22 @@ def training_overlap(evidence: Evidence) -> Finding | None:
     source = evidence.provenance
     if source is None or not source.seen or not (left_out := sum(source.seen.values())):
         return None
+    numbers = {
+        "left_out": left_out,
+        "requests": source.requests,
+        **{name.replace(" ", "_"): count for name, count in source.seen.items()},
+    }
+    if source.by_chance is not None:
+        return Finding(
+            name="training_overlap",
+            severity="info",
+            message=(
+                f"{left_out:,} of {source.requests:,} requests look like some that the bundle was"
+                f" made from and are left out. Chance alone names about {source.by_chance:,}, so"
+                " that few or none of them were seen."
+            ),
+            numbers=numbers | {"by_chance": source.by_chance},
+        )
     reasons = ", ".join(f"{count:,} {name}" for name, count in source.seen.items() if count)
     advice = (
         "It is the traffic of the training."
@@ -233,11 +253,7 @@ def training_overlap(evidence: Evidence) -> Finding | None:
             f"{left_out:,} of {source.requests:,} requests were seen in training ({reasons}) and"
             f" are left out of every figure. {advice}"
         ),
-        numbers={
-            "left_out": left_out,
-            "requests": source.requests,
-            **{name.replace(" ", "_"): count for name, count in source.seen.items()},
-        },
+        numbers=numbers,
     )
 
 
@@ -275,7 +291,7 @@ def threshold_on_judged_data(evidence: Evidence) -> Finding | None:
 
 
 def overlap_unknown(evidence: Evidence) -> Finding | None:
-    """A bundle holds no samples, so what its training saw of other traffic is not known."""
+    """A bundle without ``seen.bin`` does not know what its training saw of other traffic."""
     source = evidence.provenance
     if source is None or source.seen is not None:
         return None
@@ -284,7 +300,7 @@ def overlap_unknown(evidence: Evidence) -> Finding | None:
         severity="info",
         message=(
             "Whether training, or the choice of the threshold, saw some of these requests is not"
-            " known: a bundle remembers no samples. Evaluate the run to find out."
+            " known: the bundle has no seen.bin. Evaluate the run to find out, or ship it again."
         ),
         numbers={"requests": source.requests},
     )

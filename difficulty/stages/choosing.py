@@ -28,7 +28,8 @@ from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
 from difficulty.runtime.rule import TaskRules
 from difficulty.runtime.scorer import EarlyScorer, Scorer
-from difficulty.stages.judging import Served, hash_of_texts
+from difficulty.stages.judging import Served
+from difficulty.stages.overlap import hash_of_texts
 from difficulty.thresholds.point import EXPECTED, choose, choose_per_task
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.traffic.table import Traffic

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
+from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.bundle.store import EARLY_GRAPH, SEEN
 from difficulty.diagnostics.signal import WEAK
 from difficulty.errors import BundleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
@@ -67,6 +68,7 @@ def ship(
     allow_no_signal: bool = False,
     early: bool | None = None,
     int8: bool | None = None,
+    seen: bool = True,
     today: date | None = None,
     cache: Path | None = None,
     sign_with: SigningKey | None = None,
@@ -99,6 +101,9 @@ def ship(
         Whether a float32 encoder is made int8, as far as the recipe's ``int8_flips`` allows;
         default: the recipe's. Where that is not far, the encoder stays float32, and the notes say
         so.
+    seen : bool, default True
+        Whether the bundle tells which requests it was made from (``seen.bin``): whoever has it can
+        test a text.
     today : date, optional
         Date from which the review date is counted.
     cache : Path, optional
@@ -150,7 +155,8 @@ def ship(
         )
         return chosen_point(table, str(wanted), resampling, per_task=rules.per_task), table
 
-    unseen_tasks = _note_unseen_tasks(run, rules)
+    remembered, no_memory = _seen_file(run) if seen else ({}, ())
+    unseen_tasks = (*_note_unseen_tasks(run, rules), *no_memory)
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
     graph, scorer, scores, point, report, notes = export(
@@ -194,7 +200,7 @@ def ship(
         export=replace(recipe.export, int8=wants_int8),
     )
     manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
-    bundle = write_bundle(out, files, manifest, sign=sign)
+    bundle = write_bundle(out, files | remembered, manifest, sign=sign)
     return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks))
 
 
@@ -212,6 +218,18 @@ def bundle_name(out: Path) -> tuple[str, str]:
             " version."
         )
     return named["name"], named["version"]
+
+
+def _seen_file(run: Run) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return ``seen.bin``, or what is to be said of a run that cannot make one."""
+    keys = run.seen.keys
+    if keys is None:
+        return {}, (
+            "the bundle will not know its own training requests again: the run is of an earlier"
+            " version and kept no keys of them. Train again for a seen.bin.",
+        )
+    salt = salt_of(run.record.training_data)
+    return {SEEN: seen_bytes([SeenFilter.of(keys, part="training", salt=salt)])}, ()
 
 
 def _note_unseen_tasks(run: Run, rules: PolicySettings) -> tuple[str, ...]:
