@@ -34,6 +34,15 @@ class Check(Record):
     detail: str = ""
 
 
+_NUMBERS_OF_A_CALL = (
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cost_usd",
+    "latency_ms",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Record):
     """One call of a model for a request."""
@@ -47,6 +56,10 @@ class Call(Record):
     model: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Of the prompt's tokens, those that the provider read from its cache."""
+    cache_hit: bool = False
+    """Whether the gateway answered from a cache of its own, so that no model was called."""
     cost_usd: float | None = None
     latency_ms: float | None = None
     checks: tuple[Check, ...] = ()
@@ -56,7 +69,7 @@ class Call(Record):
     def __post_init__(self) -> None:
         _check_word("role", self.role, CallRole)
         _check_word("side", self.side, Route)
-        for name in ("prompt_tokens", "completion_tokens", "cost_usd", "latency_ms"):
+        for name in _NUMBERS_OF_A_CALL:
             number = getattr(self, name)
             if number is not None and not 0 <= number < math.inf:
                 raise InvalidValueError(name, number, rule="be 0 or more, or null")

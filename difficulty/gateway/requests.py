@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -129,6 +130,8 @@ class Gateway:
             model=visit.policy.cheap_model if called == "cheap" else visit.policy.frontier_model,
             prompt_tokens=usage.prompt,
             completion_tokens=usage.completion,
+            cached_tokens=usage.cached,
+            cache_hit=usage.hit,
             cost_usd=self._cost(called, usage),
             latency_ms=latency_ms,
             checks=() if answer is None else self.checks(visit, answer),
@@ -178,11 +181,14 @@ class Gateway:
         return _Validators(policy, Checker(policy.fallback.validators, allowed=self.allowed))
 
     def _cost(self, side: Route, usage: Usage) -> float | None:
+        if usage.hit:
+            return 0.0  # nothing was called, whatever the prices are
         if self.prices is None or usage.prompt is None or usage.completion is None:
             return None
-        per_input: float = getattr(self.prices, f"{side}_input")
-        per_output: float = getattr(self.prices, f"{side}_output")
-        return (usage.prompt * per_input + usage.completion * per_output) / 1e6  # per million
+        # A provider that says more came from its cache than there was is not believed.
+        cached = min(usage.cached or 0, usage.prompt)
+        cost = float(self.prices.cost(side, usage.prompt, usage.completion, cached=cached))
+        return cost if math.isfinite(cost) else None
 
     def _hash(self, group: str | None) -> str | None:
         if not group or not self.salt:

@@ -59,6 +59,10 @@ class Usage(NamedTuple):
 
     prompt: int | None = None
     completion: int | None = None
+    cached: int | None = None
+    """Of the prompt's tokens, those that the provider read from its cache."""
+    hit: bool = False
+    """Whether the gateway answered from a cache of its own: no model was called."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

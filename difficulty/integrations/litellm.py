@@ -25,7 +25,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import Call, CallRole, FallbackCause
@@ -149,7 +149,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         if visit is None:
             return None
         self._follow_overruling(visit, response)
-        call = await self._note(visit, _find_role(visit), response, since=visit.started)
+        call = await self._note(visit, _find_role(visit), _Reply.of(response), since=visit.started)
         replacement = None
         if self.gateway.falls_back(visit, call):
             replacement = await self._fall_back(visit, data)
@@ -219,22 +219,46 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             chunks.append(chunk)
             yield chunk
         visit.ended = time.perf_counter()
-        await self._note(visit, _find_role(visit), _assemble(chunks), since=visit.started)
+        await self._note(
+            visit, _find_role(visit), _Reply.of_stream(chunks, response), since=visit.started
+        )
 
     async def _hold_back(
         self, visit: Visit, response: Any, data: dict[str, Any]
     ) -> AsyncIterator[Any]:
-        chunks = [chunk async for chunk in response]
-        call = await self._note(visit, "answer", _assemble(chunks), since=visit.started)
-        if self.gateway.falls_back(visit, call):
-            since, chunks = time.perf_counter(), []
-            async for chunk in await self._call("frontier", data, stream=True):
+        chunks: list[Any] = []
+        try:
+            async for chunk in response:
                 chunks.append(chunk)
-                yield chunk
-            await self._note(visit, "fallback", _assemble(chunks), since=since)
-            return
-        for chunk in chunks:
+        except Exception as error:
+            if not self._take_over(visit, error):
+                raise
+        else:
+            # Only now is it known whose answer that was: LiteLLM falls back within a stream.
+            reply = _Reply.of_stream(chunks, response)
+            call = await self._note(visit, _find_role(visit), reply, since=visit.started)
+            if call.role == "fallback" or not self.gateway.falls_back(visit, call):
+                for chunk in chunks:
+                    yield chunk
+                return
+        since, chunks = time.perf_counter(), []
+        stream = await self._call("frontier", data, stream=True)
+        async for chunk in stream:
+            chunks.append(chunk)
             yield chunk
+        await self._note(visit, "fallback", _Reply.of_stream(chunks, stream), since=since)
+
+    def _take_over(self, visit: Visit, error: Exception) -> bool:
+        """Note that the cheap model's stream broke; return whether the frontier model is to answer,
+        as nothing was sent yet. LiteLLM goes on by itself only where nothing had come.
+        """
+        if visit.fallback is not None or not visit.policy.fallback.on_call_failure:
+            return False
+        visit.fallback = _find_cause(error)
+        self.gateway.note(
+            visit, "answer", error=_name_error(error), latency_ms=_ms_since(visit.started)
+        )
+        return True
 
     async def _fall_back(self, visit: Visit, data: dict[str, Any]) -> Any:
         """Call the frontier model once; if that fails, the cheap answer is better than none."""
@@ -251,7 +275,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
                 type(error).__name__,
             )
             return None
-        await self._note(visit, "fallback", response, since=since)
+        await self._note(visit, "fallback", _Reply.of(response), since=since)
         return response
 
     async def _shadow(self, visit: Visit, data: dict[str, Any]) -> None:
@@ -261,7 +285,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             response = await asyncio.wait_for(
                 self._call(side, data), self.settings.shadow_timeout_s
             )
-            await self._note(visit, "shadow", response, since=since)
+            await self._note(visit, "shadow", _Reply.of(response), since=since)
         except asyncio.CancelledError:
             self.gateway.note(visit, "shadow", error="cancelled")
             raise
@@ -296,10 +320,9 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             model=self._groups[side], metadata=metadata, stream=stream, **options
         )
 
-    async def _note(self, visit: Visit, role: CallRole, response: Any, *, since: float) -> Call:
+    async def _note(self, visit: Visit, role: CallRole, reply: _Reply, *, since: float) -> Call:
         """Note a call with its answer; your functions are asked in a thread, for a bounded time."""
-        body = response if isinstance(response, dict) else response.model_dump()
-        answer, usage, latency_ms = Answer.of(body), _read_usage(body), _ms_since(since)
+        answer, usage, latency_ms = Answer.of(reply.body), reply.usage, _ms_since(since)
         if not self.gateway.is_slow(visit):
             return self.gateway.note(visit, role, answer=answer, usage=usage, latency_ms=latency_ms)
         asking = asyncio.to_thread(self.gateway.checks, visit, answer)
@@ -429,21 +452,50 @@ def _name_error(error: BaseException) -> str:
     return type(error).__name__ if cause == "error" else cause
 
 
-def _read_usage(body: Mapping[str, Any]) -> Usage:
-    usage = body.get("usage")
-    usage = usage if isinstance(usage, Mapping) else {}
-    return Usage(
-        _read_count(usage.get("prompt_tokens")), _read_count(usage.get("completion_tokens"))
-    )
+class _Reply(NamedTuple):
+    """What came back from a call."""
+
+    body: Mapping[str, Any]
+    """As of an OpenAI chat completion."""
+    hit: bool
+    """Whether LiteLLM answered from its own cache."""
+
+    @classmethod
+    def of(cls, response: Any) -> _Reply:
+        """Read a whole response."""
+        body = response if isinstance(response, dict) else response.model_dump()
+        return cls(body, _is_hit(response))
+
+    @classmethod
+    def of_stream(cls, chunks: list[Any], stream: Any) -> _Reply:
+        """Put together what a stream's chunks make up."""
+        whole = litellm.stream_chunk_builder(chunks) if chunks else None
+        body: dict[str, Any] = {} if whole is None else whole.model_dump()
+        if not any(getattr(chunk, "usage", None) for chunk in chunks):
+            body["usage"] = None  # LiteLLM estimates it, and a log holds what was counted
+        return cls(body, _is_hit(stream))
+
+    @property
+    def usage(self) -> Usage:
+        """What the call took."""
+        usage = _mapping(self.body.get("usage"))
+        cached = _read_count(_mapping(usage.get("prompt_tokens_details")).get("cached_tokens"))
+        if cached is None:  # as Anthropic calls it; LiteLLM counts it into the prompt
+            cached = _read_count(usage.get("cache_read_input_tokens"))
+        return Usage(
+            _read_count(usage.get("prompt_tokens")),
+            _read_count(usage.get("completion_tokens")),
+            cached,
+            hit=self.hit,
+        )
 
 
-def _assemble(chunks: list[Any]) -> dict[str, Any]:
-    """Return the answer that a stream's chunks make up."""
-    whole = litellm.stream_chunk_builder(chunks) if chunks else None
-    body: dict[str, Any] = {} if whole is None else whole.model_dump()
-    if not any(getattr(chunk, "usage", None) for chunk in chunks):
-        body["usage"] = None  # LiteLLM estimates it, and a log holds what was counted
-    return body
+def _is_hit(response: Any) -> bool:
+    return _mapping(getattr(response, "_hidden_params", None)).get("cache_hit") is True
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _find_group(response: Any) -> str | None:
