@@ -130,6 +130,8 @@ class DecisionEvent:
     """Salted hash of the conversation or user."""
     messages: tuple[Mapping[str, Any], ...] | None = None
     """The request's messages, where the log is told to keep texts."""
+    notes: tuple[str, ...] = ()
+    """What came with the request and is null here, as no log can hold it, and why."""
     seq: int | None = None
     """Number of the event in the order of its writer, from 0, given by the log; a gap is an event
     that was lost.
@@ -179,6 +181,7 @@ class DecisionEvent:
                 # In UTC, so that lines of several machines stand in one order.
                 "time": self.time.astimezone(UTC).isoformat(timespec="milliseconds"),
                 "calls": [call.as_dict() for call in self.calls],
+                "notes": list(self.notes),
                 # As they came, not copied: they are the bulk of an event.
                 "messages": None if self.messages is None else list(self.messages),
             }
@@ -206,6 +209,7 @@ class DecisionEvent:
                 "time": datetime.fromisoformat(values["time"]),
                 "calls": tuple(map(_call_of, values.get("calls") or ())),
                 "messages": None if messages is None else tuple(messages),
+                "notes": tuple(values.get("notes") or ()),
             }
             return cls(**values | parsed)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

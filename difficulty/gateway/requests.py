@@ -17,6 +17,7 @@ from __future__ import annotations
 import hmac
 import logging
 import math
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +65,8 @@ class Gateway:
     ) -> None:
         self.router = router
         self.log, self.prices, self.salt = log, prices, salt
+        # Without a salt chance is still a secret of this process.
+        self._secret = salt or secrets.token_hex(32)
         self.texts, self.redact = texts, redact
         self.allowed = tuple(allowed)
         self._validators = self._build(router.current.policy)
@@ -76,6 +79,8 @@ class Gateway:
         task: str | None = None,
         tokens: int | None = None,
         group: str | None = None,
+        lot: str | None = None,
+        notes: Sequence[str] = (),
     ) -> Visit:
         """Decide on a request.
 
@@ -84,13 +89,18 @@ class Gateway:
         body : mapping
             OpenAI chat completion request.
         id : str
-            Of the request; chance is a hash of it.
+            Of the request.
         task : str, optional
             Where the caller names it; nothing else is taken for one.
         tokens : int, optional
             The caller's own count.
         group : str, optional
             Conversation or user; logged as a salted hash.
+        lot : str, optional
+            What chance is a hash of; default: the id. Give another one where a client chose the id,
+            or it would choose its luck too.
+        notes : sequence of str
+            What came and was left out, for the log.
         """
         when, started = datetime.now(UTC), time.perf_counter()
         # Decision and policy come from one bundle, whatever is exchanged meanwhile.
@@ -102,13 +112,20 @@ class Gateway:
             started=started,
             asked=Asked.of(body, task=task),
             decision=decision,
-            routed=explore(decision.route, decision.reason, router.policy.exploration, id=id),
+            routed=explore(
+                decision.route,
+                decision.reason,
+                router.policy.exploration,
+                id=id if lot is None else lot,
+                secret=self._secret,
+            ),
             policy=router.policy,
             reason=decision.reason,
             decision_ms=(time.perf_counter() - started) * 1000,
             group=self._hash(group),
             messages=self._loggable(messages),
             streamed=bool(body.get("stream")),
+            notes=tuple(notes),
         )
 
     def note(
@@ -171,7 +188,7 @@ class Gateway:
             except Exception as error:  # requests go on: at the start the same error would stop us
                 logger.warning(
                     "the validators of the new policy cannot be built, so no answer is checked: %s",
-                    error,
+                    error,  # of the policy: no request is in it
                 )
                 validators = _Validators(policy, Checker(()))
             self._validators = validators
@@ -201,10 +218,10 @@ class Gateway:
         is_list = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
         if not self.texts or not is_list:
             return None
-        whole = tuple(message for message in messages if isinstance(message, Mapping))
-        if self.redact is None:
-            return whole
         try:
+            whole = tuple(message for message in messages if isinstance(message, Mapping))
+            if self.redact is None:
+                return whole
             return tuple(self.redact(whole))
         except Exception as error:  # of a function that is not ours; better no text than a bare one
             logger.warning(

@@ -102,6 +102,24 @@ def test_explored_visit_takes_the_other_route_and_says_how_probable_that_was():
     assert {event.propensity for event in events} == {0.5}
 
 
+def test_client_that_knows_ids_does_not_know_who_is_explored():
+    """Without a salt each gateway draws for itself; with one all of them draw the same."""
+
+    def routes(**options):
+        gateway = gateway_of({"exploration": {"epsilon": 0.5}}, **options)
+        return [gateway.open(body(), id=f"r{number}").route for number in range(64)]
+
+    assert routes() != routes()
+    assert routes(salt="a") == routes(salt="a") != routes(salt="b")
+
+
+def test_id_that_a_client_chose_does_not_choose_its_luck():
+    gateway = gateway_of({"exploration": {"epsilon": 0.5}}, salt="a")
+    visits = [gateway.open(body(), id="mine", lot=f"lot-{number}") for number in range(64)]
+    assert {visit.id for visit in visits} == {"mine"}
+    assert {visit.route for visit in visits} == {"cheap", "frontier"}
+
+
 def test_events_reach_the_log_complete(tmp_path):
     log = DecisionLog([JsonLinesSink(tmp_path)])
     gateway = gateway_of(log=log, texts=True, salt="secret")

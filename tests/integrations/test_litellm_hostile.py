@@ -1,7 +1,9 @@
 """A real LiteLLM proxy and what clients, models and caches do to it."""
 
 import importlib.util
+import json
 
+import httpx
 import pytest
 
 from difficulty.recipe import PolicySettings
@@ -41,7 +43,9 @@ def running(journey, tmp_path_factory):
         written = config.read_text()
         config.write_text(written.replace("litellm_settings:\n", f"litellm_settings:\n{CACHE}"))
         with started_together({"hook": config}) as started:
-            yield Running(folder / "hostile-1", started["hook"], folder / "decisions")
+            proxy = Running(folder / "hostile-1", started["hook"], folder / "decisions")
+            proxy.output = config.with_suffix(".log")
+            yield proxy
 
 
 def test_cached_tokens_are_logged_and_a_hit_of_litellms_cache_costs_nothing(running):
@@ -68,3 +72,87 @@ def test_held_back_stream_that_breaks_is_the_frontier_models(running, fault):
         ("answer", "cheap", False),
         ("fallback", "frontier", True),
     ]
+
+
+def post(running, content, **headers):
+    """Send bytes as they are and return the response."""
+    return httpx.post(
+        f"{running.proxy.url}/v1/chat/completions",
+        content=content,
+        headers={"authorization": f"Bearer {running.proxy.key}", **headers},
+        timeout=60,
+        trust_env=False,
+    )
+
+
+def body_of(text, *, model="auto", **metadata):
+    """Return a request as JSON, with strings among the metadata as they are written."""
+    form = {"model": model, "messages": [{"role": "user", "content": text}], "metadata": metadata}
+    return json.dumps(form)
+
+
+NUMBERS = {
+    "beyond 64 bits": "9223372036854775808",
+    "in quotes": '"9223372036854775808"',
+    "5,000 digits in quotes": f'"{"9" * 5_000}"',
+    "no number": '"many"',
+}
+
+
+@pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
+def test_number_that_no_log_holds_is_answered_and_costs_no_event(running, number):
+    """The gateway counts itself, and says in the event what it left out."""
+    content = body_of(f"Hello {number[:9]}", prompt_tokens="NUMBER").replace('"NUMBER"', number)
+    replies = [post(running, content), post(running, body_of("Hello")), post(running, content)]
+    assert [reply.status_code for reply in replies] == [200] * 3
+    events = running.events([reply.headers["x-difficulty-id"] for reply in replies])
+    notes = ("tokens: no count that 64 bits hold",)
+    assert [event.notes for event in events] == [notes, (), notes]
+    assert {event.tokens_source for event in events} == {"tokenizer"}
+
+
+def test_number_that_python_does_not_read_is_no_fault_of_the_proxy(running):
+    """5,000 digits bare: LiteLLM refuses such JSON or reads it; either way no hook fails."""
+    content = body_of("Hello", prompt_tokens="NUMBER").replace('"NUMBER"', "9" * 5_000)
+    assert post(running, content).status_code in (200, 400)
+    assert post(running, body_of("Hello")).status_code == 200
+
+
+def test_lone_surrogate_in_the_task_is_answered_and_costs_no_event(running):
+    reply = post(running, body_of("Hello", task="caf\ud83d"))
+    assert reply.status_code in (200, 400)  # LiteLLM may refuse what no provider can encode
+    if reply.status_code == 200:
+        (event,) = running.events([reply.headers["x-difficulty-id"]])
+        assert (event.task, event.notes) == (None, ("task: not valid text",))
+
+
+def test_client_may_not_choose_the_id_unless_told_so(running):
+    """The proxy's own ids stay; the one that a client sends is not used."""
+    sent = post(running, body_of("Hello"), **{"x-litellm-call-id": "mine"})
+    own = post(running, body_of("Hello"))
+    assert sent.headers["x-difficulty-id"] != "mine"
+    assert own.headers["x-difficulty-id"] == own.headers["x-litellm-call-id"]
+
+
+@pytest.mark.parametrize("model", ["cheap", "frontier"])
+def test_headers_stand_only_where_something_was_decided(running, model):
+    """What a client writes among its metadata is not sent back as a decision."""
+    mark = {"id": "x", "route": "cheap", "reason": "because", "bundle": "none", "visit": "1"}
+    reply = post(running, body_of("Hello", model=model, difficulty=mark))
+    assert reply.status_code == 200
+    assert [name for name in reply.headers if name.startswith("x-difficulty")] == []
+
+
+def test_text_of_a_request_stands_neither_in_the_log_nor_in_the_proxys_own(running):
+    """A part where a list belongs; the log keeps no texts here."""
+    form = json.loads(body_of("Hello"))
+    form["messages"][0]["content"] = {"type": "text", "text": "SECRETPATIENT"}
+    reply = post(running, json.dumps(form))
+    (event,) = running.events([reply.headers["x-difficulty-id"]])
+    said = "message content must be a string, a list of content parts or null: got dict."
+    assert (event.reason, event.decision_error) == ("scorer_error", said)
+    lines = b"".join(file.read_bytes() for file in running.log.iterdir())
+    assert b"SECRETPATIENT" not in lines
+    ours = [line for line in running.output.read_text().splitlines() if "not scored" in line]
+    assert ours
+    assert not any("SECRETPATIENT" in line for line in ours)
