@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Protocol
 
 from difficulty.bundle.policy import Policy
 from difficulty.events import Call, CallRole, Check, DecisionEvent, Outcome
+from difficulty.gateway.checking import Checking, Pending
 from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.validators import Answer, Asked, Checker
 from difficulty.gateway.visits import Usage, Visit, explore
@@ -62,6 +63,7 @@ class Gateway:
         redact: Redact | None = None,
         salt: str = "",
         allowed: Sequence[str] = (),
+        validation_timeout_s: float = 1.0,
     ) -> None:
         self.router = router
         self.log, self.prices, self.salt = log, prices, salt
@@ -69,7 +71,8 @@ class Gateway:
         self._secret = salt or secrets.token_hex(32)
         self.texts, self.redact = texts, redact
         self.allowed = tuple(allowed)
-        self._validators = self._build(router.current.policy)
+        self._checking = Checking(timeout_s=validation_timeout_s)
+        self._validators = self._build(router.current.policy, wait=True)
 
     def open(
         self,
@@ -138,9 +141,14 @@ class Gateway:
         latency_ms: float | None = None,
         error: str | None = None,
         side: Route | None = None,
+        checks: Sequence[Check] | None = None,
     ) -> Call:
-        """Note a call of a model, and check its answer where there is one."""
+        """Note a call of a model, and check its answer where there is one, unless it comes with its
+        checks; that waits for them, up to the deadline.
+        """
         called = side or visit.side_of(role)
+        if checks is None:
+            checks = () if answer is None else self.begin_checks(visit, answer).wait()
         call = Call(
             role=role,
             side=called,
@@ -151,19 +159,15 @@ class Gateway:
             cache_hit=usage.hit,
             cost_usd=self._cost(called, usage),
             latency_ms=latency_ms,
-            checks=() if answer is None else self.checks(visit, answer),
+            checks=tuple(checks),
             error=error,
         )
         visit.calls.append(call)
         return call
 
-    def checks(self, visit: Visit, answer: Answer) -> tuple[Check, ...]:
-        """Return what the policy's validators say of an answer."""
-        return self._find_checker(visit.policy)(answer, visit.asked)
-
-    def is_slow(self, visit: Visit) -> bool:
-        """Return whether an event loop should not wait for checks, as they may take long."""
-        return self._find_checker(visit.policy).slow
+    def begin_checks(self, visit: Visit, answer: Answer) -> Pending:
+        """Begin to check an answer by the policy's validators; return at once."""
+        return self._checking.begin(self._find_checker(visit.policy), answer, visit.asked)
 
     def falls_back(self, visit: Visit, call: Call) -> bool:
         """Return whether the cheap answer failed validation and the frontier model is asked."""
@@ -194,8 +198,10 @@ class Gateway:
             self._validators = validators
         return validators.checker
 
-    def _build(self, policy: Policy) -> _Validators:
-        return _Validators(policy, Checker(policy.fallback.validators, allowed=self.allowed))
+    def _build(self, policy: Policy, *, wait: bool = False) -> _Validators:
+        checker = Checker(policy.fallback.validators, allowed=self.allowed)
+        self._checking.warm_up(checker, wait=wait)
+        return _Validators(policy, checker)
 
     def _cost(self, side: Route, usage: Usage) -> float | None:
         if usage.hit:

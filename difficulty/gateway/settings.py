@@ -86,7 +86,7 @@ class GatewaySettings(Form):
     allowed: tuple[str, ...] = ()
     """Packages whose functions the policy's ``python`` validators may call."""
     validation_timeout_s: Annotated[float, above(0)] = 1.0
-    """Most time that your own functions get for one answer; after that nothing is known of it."""
+    """Most time for all checks of one answer; after that nothing is known of it."""
     shadow_timeout_s: Annotated[float, above(0)] = 60.0
     most_shadows: Annotated[int, at_least(1)] = 50
     """Shadow calls under way at once; more are left out and noted as skipped."""
@@ -149,6 +149,7 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
         redact=_import_function(settings.redact) if settings.redact else None,
         salt=settings.salt,
         allowed=settings.allowed,
+        validation_timeout_s=settings.validation_timeout_s,
     )
 
 

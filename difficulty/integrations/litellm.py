@@ -23,7 +23,6 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -366,24 +365,16 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         )
 
     async def _note(self, visit: Visit, role: CallRole, reply: _Reply, *, since: float) -> Call:
-        """Note a call with its answer; your functions are asked in a thread, for a bounded time."""
-        answer, usage, latency_ms = reply.answer, reply.usage, _ms_since(since)
-        if not self.gateway.is_slow(visit):
-            return self.gateway.note(visit, role, answer=answer, usage=usage, latency_ms=latency_ms)
-        asking = asyncio.to_thread(self.gateway.checks, visit, answer)
-        try:
-            checks = await asyncio.wait_for(asking, self.settings.validation_timeout_s)
-        except TimeoutError:
-            checks = ()
-            logger.warning(
-                "validators took longer than %g s: nothing is known of this answer",
-                self.settings.validation_timeout_s,
-            )
-        call = replace(
-            self.gateway.note(visit, role, usage=usage, latency_ms=latency_ms), checks=checks
+        """Note a call with its answer; nobody else waits for checks that take their time."""
+        latency_ms = _ms_since(since)
+        pending = self.gateway.begin_checks(visit, reply.answer)
+        slow = None
+        if pending.future is not None:
+            with suppress(Exception):  # too late, or no process to be had: nothing is known then
+                slow = await asyncio.wait_for(asyncio.wrap_future(pending.future), pending.left_s)
+        return self.gateway.note(
+            visit, role, usage=reply.usage, latency_ms=latency_ms, checks=pending.checks(slow)
         )
-        visit.calls[-1] = call
-        return call
 
     def _end(self, visit: Visit, data: dict[str, Any]) -> None:
         """Log a request that was answered, after its shadow call where it has one."""

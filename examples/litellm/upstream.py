@@ -147,7 +147,9 @@ def _answer(
     if side == "cheap" and plainly_bad(key, worth):
         kind = int(key[8:16], 16) % 3
         return _BAD[kind], "length" if kind == 2 else "stop", usage
-    return f"An answer of the {side} model.", "stop", usage
+    said = f"An answer of the {side} model."
+    # As JSON, where that was asked for: a text.
+    return json.dumps(said) if "response_format" in body else said, "stop", usage
 
 
 async def _faulty(name: str, body: dict[str, Any]) -> Response | None:

@@ -1,13 +1,18 @@
 """A real LiteLLM proxy and what clients, models and caches do to it."""
 
+import concurrent.futures
 import importlib.util
 import json
+import statistics
+import threading
+import time
 
 import httpx
 import pytest
 
 from difficulty.recipe import PolicySettings
 from difficulty.stages.ship import ship
+from tests.gateway.test_checking import doubling
 from tests.integrations.gateways import RULES, Running, proxies, started_together, write_config
 from tests.journey import DRAWS
 
@@ -156,3 +161,50 @@ def test_text_of_a_request_stands_neither_in_the_log_nor_in_the_proxys_own(runni
     ours = [line for line in running.output.read_text().splitlines() if "not scored" in line]
     assert ours
     assert not any("SECRETPATIENT" in line for line in ours)
+
+
+def took(running, n):
+    """Return what ``n`` requests took one after the other, in seconds."""
+    times = []
+    for number in range(n):
+        since = time.perf_counter()
+        assert post(running, body_of(f"Hello {number} {since}")).status_code == 200
+        times.append(time.perf_counter() - since)
+    return times
+
+
+def test_schema_of_one_client_delays_no_other(running, record_property):
+    """Three clients whose schemas take years ask again and again; another one asks beside them.
+    Theirs end as "could not tell" after the deadline of a second.
+    """
+    took(running, 5)
+    alone = took(running, 30)
+    form = json.loads(body_of("Hello in JSON", task="classify"))
+    schema = {"name": "x", "schema": doubling(40)}
+    form["response_format"] = {"type": "json_schema", "json_schema": schema}
+    hostile, stop = json.dumps(form), threading.Event()
+
+    def attack():
+        replies = []
+        while not stop.is_set():
+            replies.append(post(running, hostile))
+        return replies
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        attacks = [pool.submit(attack) for _ in range(3)]
+        time.sleep(0.5)
+        beside = took(running, 30)
+        stop.set()
+        replies = [reply for attack in attacks for reply in attack.result()]
+    delay = statistics.median(beside) - statistics.median(alone)
+    record_property(
+        "figures",
+        f"{len(replies)} hostile requests delayed others by {delay * 1000:.0f} ms at the median"
+        f" ({statistics.median(alone) * 1000:.0f} ms alone), the worst took {max(beside):.2f} s",
+    )
+    assert delay < 0.05
+    assert max(beside) < 1.0
+    assert {reply.status_code for reply in replies} == {200}
+    for event in running.events([reply.headers["x-difficulty-id"] for reply in replies]):
+        checks = {check.name: check.passed for check in event.calls[0].checks}
+        assert (checks["json_schema"], checks["non_empty"], event.fallback) == (None, True, None)
