@@ -96,7 +96,6 @@ def test_rule_as_good_as_the_score_is_seldom_refused(groups):
         bool(losing(judge_rule(drawn(seed, n=400, right=0.7, groups=groups), Resampling(100))))
         for seed in range(200)
     )
-    print(f"{lost} of 200 neutral rules lose, groups of {groups}")
     assert lost <= 12  # 5 expected; 13 or more have a chance of 0.2 %
 
 
