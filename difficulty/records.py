@@ -15,6 +15,8 @@ from difficulty.errors import InvalidValueError
 from difficulty.form import Form, Record, Rule
 from difficulty.routes import Route
 
+_Counts = Any
+"""A number, or an array of numbers: this room knows no numpy."""
 Preference = Literal["cheap", "tie", "frontier"]
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 """Fields of a sample that say what became of it; one of them at least is known."""
@@ -186,6 +188,31 @@ class Prices(Form):
     cheap_output: UsdPerMillion
     frontier_input: UsdPerMillion
     frontier_output: UsdPerMillion
+    cheap_cached_input: UsdPerMillion | None = None
+    """Prompt tokens that the provider reads from its cache; ``None``: priced as other input."""
+    frontier_cached_input: UsdPerMillion | None = None
+
+    def cost(
+        self, route: Route, prompt: _Counts, completion: _Counts, *, cached: _Counts = 0
+    ) -> _Counts:
+        """Return the USD of a call, or of many.
+
+        Parameters
+        ----------
+        route : {"cheap", "frontier"}
+            The model that answered.
+        prompt, completion : float or ndarray of shape (n,)
+            Tokens read and written.
+        cached : float or ndarray of shape (n,)
+            Tokens of the prompt that came from the provider's cache.
+        """
+        if route == "cheap":
+            full, kept, answer = self.cheap_input, self.cheap_cached_input, self.cheap_output
+        else:
+            full, kept = self.frontier_input, self.frontier_cached_input
+            answer = self.frontier_output
+        reused = full if kept is None else kept
+        return ((prompt - cached) * full + cached * reused + completion * answer) / 1e6
 
 
 def _check(value: Any, subject: str, rule: str, holds: Any) -> None:

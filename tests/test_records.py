@@ -138,3 +138,18 @@ def test_prices_refuse_what_is_no_price(price):
             frontier_input=price,
             frontier_output=10.0,
         )
+
+
+@pytest.mark.parametrize(("cached", "price"), [(0.5, 0.009161), (None, 0.080585)])
+def test_a_cached_prompt_costs_what_the_provider_asks_for_it(cached, price):
+    """239 new tokens at 5 USD a million, 15,872 kept ones at 0.50, two written at 15."""
+    prices = Prices(
+        date="2026-01-01",
+        cheap_input=0.1,
+        cheap_output=0.2,
+        frontier_input=5.0,
+        frontier_output=15.0,
+        frontier_cached_input=cached,
+    )
+    assert prices.cost("frontier", 16_111, 2, cached=15_872) == pytest.approx(price)
+    assert prices.cost("cheap", 1_000_000, 0, cached=400_000) == pytest.approx(0.1)

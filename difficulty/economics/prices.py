@@ -87,6 +87,13 @@ class TokenPrice(Form):
 
     input: UsdPerMillion
     output: UsdPerMillion
+    cached_input: UsdPerMillion | None = None
+    """Prompt tokens that the provider reads from its cache; ``None``: priced as other input."""
+
+    def reading(self, cached_share: float) -> float:
+        """Return USD per million prompt tokens of which a share comes from the cache."""
+        reused = self.input if self.cached_input is None else self.cached_input
+        return self.input + cached_share * (reused - self.input)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +204,8 @@ class PriceList(Form):
             cheap_output=self.cheap.output,
             frontier_input=self.frontier.input,
             frontier_output=self.frontier.output,
+            cheap_cached_input=self.cheap.cached_input,
+            frontier_cached_input=self.frontier.cached_input,
         )
 
     @property

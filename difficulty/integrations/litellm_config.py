@@ -95,7 +95,8 @@ def proxy_config(
             "log_texts": log_texts,
         }
     if prices is not None:
-        settings["prices"] = prices.as_dict()
+        known = prices.as_dict().items()
+        settings["prices"] = {name: value for name, value in known if value is not None}
     # The auto router's group fails where the model fails that it chose, so it falls back too.
     groups = (CHEAP, name) if mode == "auto_router" else (CHEAP,)
     fallbacks = {"fallbacks": [{group: [FRONTIER]} for group in groups]}
@@ -143,11 +144,13 @@ def _name_costs(prices: Prices | None, side: str) -> dict[str, float]:
     """Return what LiteLLM calls the prices of a model."""
     if prices is None:
         return {}
-    return {
-        # Fifteen digits hold the price; dividing adds some that nobody wrote.
-        f"{kind}_cost_per_token": round(getattr(prices, f"{side}_{kind}") / 1e6, 15)
-        for kind in ("input", "output")
+    named = {
+        "input_cost_per_token": getattr(prices, f"{side}_input"),
+        "output_cost_per_token": getattr(prices, f"{side}_output"),
+        "cache_read_input_token_cost": getattr(prices, f"{side}_cached_input"),
     }
+    # Fifteen digits hold the price; dividing adds some that nobody wrote.
+    return {name: round(usd / 1e6, 15) for name, usd in named.items() if usd is not None}
 
 
 def _build_deployment(name: str, upstream: Upstream, costs: Mapping[str, float]) -> dict[str, Any]:

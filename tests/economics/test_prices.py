@@ -87,7 +87,7 @@ def test_example_price_list_can_be_used():
         (
             "output = 12",
             "output = 12\ncached = 1",
-            "frontier.cached is not a field that this version knows: got 1. Known: input, output",
+            "frontier.cached is not a field that this version knows: got 1. Perhaps 'cached_input'",
         ),
         (
             "= 0.1",
