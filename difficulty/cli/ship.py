@@ -27,7 +27,7 @@ from difficulty.errors import InvalidValueError, RunError
 from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
-    from difficulty.evaluation.rule import RuleTask
+    from difficulty.evaluation.rule_tasks import RuleTask
     from difficulty.export.parity import ParityReport
     from difficulty.recipe import PolicySettings
     from difficulty.records import Estimate, OperatingPoint

@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.rule import judge_rule, losing
+from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
 from difficulty.form import Record

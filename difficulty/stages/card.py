@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from difficulty.bundle import Policy
 from difficulty.early_exit import exit_sentences
 from difficulty.evaluation import Evaluation
-from difficulty.evaluation.rule import RuleTask
+from difficulty.evaluation.rule_tasks import RuleTask
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table

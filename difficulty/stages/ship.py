@@ -18,7 +18,7 @@ from difficulty.bundle.store import EARLY_GRAPH
 from difficulty.diagnostics.signal import WEAK
 from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
-from difficulty.evaluation.rule import RuleTask, judge_rule, losing
+from difficulty.evaluation.rule_tasks import RuleTask, judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.parity import ParityReport
 from difficulty.metrics import Resampling

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from difficulty.evaluation import evaluate
-from difficulty.evaluation.rule import LEAST_JUDGED, judge_rule, losing
+from difficulty.evaluation.rule_tasks import LEAST_JUDGED, judge_rule, losing
 from difficulty.metrics import Resampling
 
 from .conftest import outcomes_of, scored_of
@@ -22,14 +22,17 @@ def ruled(score, cheap, frontier, tasks, *, value=0.0, **changes):
 
 def drawn(seed, *, n=800, right=0.9, groups=1, knows=0.0, **changes):
     """Return traffic a quarter of which is ``classify``: of it the cheap model gets ``right``, of
-    the rest 0.7; the frontier model gets 0.95 of all. The score is noise but for ``knows``.
+    the rest 0.7; the frontier model gets 0.95 of all. The score is noise but for ``knows``, how
+    much it goes by the chance of the task.
     """
     rng = np.random.default_rng(seed)
     tasks = np.where(rng.random(n) < 0.25, EASY, REST)
-    cheap = (rng.random(n) < np.where(tasks == EASY, right, 0.7)).astype(float)
+    chance = np.where(tasks == EASY, right, 0.7)
+    cheap = (rng.random(n) < chance).astype(float)
     frontier = (rng.random(n) < 0.95).astype(float)
-    score = (1 - knows) * rng.random(n) + knows * (1 - cheap)
-    own = {"groups": rng.integers(0, max(1, n // groups), n).astype(str), "threshold": 0.7}
+    score = (1 - knows) * rng.random(n) + knows * (1 - chance)
+    cut = float(np.quantile(score, 0.7))
+    own = {"groups": rng.integers(0, max(1, n // groups), n).astype(str), "threshold": cut}
     return ruled(score, cheap, frontier, tasks, **{**own, **changes})
 
 

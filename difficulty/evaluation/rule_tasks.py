@@ -43,6 +43,8 @@ class RuleTask(Record):
     """How many the rule settles."""
     n: int
     """Those of them of which it is known what the frontier model would gain."""
+    otherwise: int
+    """How many of the requests the score would route otherwise."""
     gap: Estimate
     """Frontier minus cheap quality of these; for the target ``failure``, the share that the cheap
     model fails.
@@ -78,11 +80,14 @@ class RuleTask(Record):
                 f"{count}; the outcomes of {self.n:,} are known, too few to judge the rule"
                 f" ({LEAST_JUDGED} are needed)."
             )
+        better = f"{count}. The frontier model is better there by {_signed(self.gap)}."
+        if not self.otherwise:
+            return f"{better} The score would route them all alike, so the rule loses nothing."
         money = f", cost {_signed(self.cost)} USD per 1,000" if self.cost.value is not None else ""
         verdicts = {"loses": "the rule loses", "gains": "the rule gains"}
         return (
-            f"{count}. The frontier model is better there by {_signed(self.gap)}. Beside the score"
-            f" at its threshold: quality {_signed(self.quality)}{money}. For the same {self.same},"
+            f"{better} The score would {'send' if kept else 'keep'} {self.otherwise:,} of them;"
+            f" against that: quality {_signed(self.quality)}{money}. For the same {self.same},"
             f" quality of all requests {_signed(self.net)}:"
             f" {verdicts.get(self.verdict, self.verdict)}."
         )
@@ -165,7 +170,14 @@ def _judge(
         unknown=_UNKNOWN,
     )
     return RuleTask(
-        task=task, route=route, requests=len(rows), n=known, net=net, same=same, **figures
+        task=task,
+        route=route,
+        requests=len(rows),
+        n=known,
+        otherwise=int(np.count_nonzero(moved)),
+        net=net,
+        same=same,
+        **figures,
     )
 
 
