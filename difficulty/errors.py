@@ -171,6 +171,12 @@ class NoSignalError(DifficultyError):
     exit_code = 1
 
 
+class LosingRuleError(DifficultyError):
+    """A task of the rule costs quality that the score would have for the same money."""
+
+    exit_code = 1
+
+
 class NotAttainableError(DifficultyError):
     """The objective cannot be reached on this traffic; the nearest attainable point is in the
     message.

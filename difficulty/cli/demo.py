@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -10,7 +12,7 @@ import typer
 from difficulty.cli.console import out, say, steps
 from difficulty.cli.ingest import print_summary
 from difficulty.cli.scoring import print_decision
-from difficulty.cli.ship import print_parity, print_point
+from difficulty.cli.ship import print_parity, print_point, print_rule
 
 _REQUESTS = (
     (
@@ -28,6 +30,10 @@ _REQUESTS = (
         "multi-step planning",
     ),
 )
+
+
+_EASY, _HARD = ("classify", "extract", "summarize"), ("multi-step planning",)
+"""The tasks of the rule: what the company of the sample traffic knows of its requests."""
 
 
 def demo(
@@ -81,11 +87,17 @@ def demo(
         )
     out.print(evaluation_table(evaluation))
 
-    _announce(f"ship {run} -o {bundle} --prices data/prices.example.toml")
+    easy, hard = (
+        " ".join(f"--{kind}-task {quote(task)}" for task in tasks)
+        for kind, tasks in (("easy", _EASY), ("hard", _HARD))
+    )
+    _announce(f"ship {run} -o {bundle} {easy} {hard} --prices data/prices.example.toml")
+    rules = replace(recipe.policy, easy_tasks=_EASY, hard_tasks=_HARD)
     with steps() as show:
-        shipped = ship(run, bundle, prices=prices.per_token, progress=show)
+        shipped = ship(run, bundle, policy=rules, prices=prices.per_token, progress=show)
     print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
+    print_rule(shipped.rule)
 
     _announce(f"verify {bundle}")
     say(f"{verify(bundle).golden} golden vectors reproduced")

@@ -13,9 +13,11 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from difficulty.errors import InvalidValueError
+from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
 from difficulty.form import Record
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate
 
 Severity = Literal["error", "warning", "info"]
@@ -306,6 +308,40 @@ def overlap_unknown(evidence: Evidence) -> Finding | None:
     )
 
 
+# Fewer than of a figure: only whether an interval holds 0 is asked.
+_RULE_DRAWS = 400
+
+
+def losing_rule(evidence: Evidence) -> list[Finding]:
+    """A task of the rule costs quality that the score would have for the same money."""
+    return [
+        Finding(
+            name="losing_rule",
+            severity="error",
+            message=(
+                f"{task.sentence} Take {task.task!r} out of"
+                f" {'easy_tasks' if task.route == 'cheap' else 'hard_tasks'}, or ship with"
+                " --no-rule."
+            ),
+            numbers={
+                "requests": task.requests,
+                "known": task.n,
+                **{
+                    name: value
+                    for name, value in (
+                        ("net", task.net.value),
+                        ("low", task.net.low),
+                        ("high", task.net.high),
+                        ("gap", task.gap.value),
+                    )
+                    if value is not None
+                },
+            },
+        )
+        for task in losing(judge_rule(evidence.scored, Resampling(_RULE_DRAWS)))
+    ]
+
+
 # Of APGR and of AUROC alike.
 CHANCE = 0.5
 LARGEST_ECE = 0.05
@@ -387,6 +423,7 @@ CHECKS: Final[dict[str, Check]] = {
     "selection_bias": selection_bias,
     "equal_scores": equal_scores,
     "no_signal": no_signal,
+    "losing_rule": losing_rule,
     "frontier_not_better": frontier_not_better,
     "suspicious_labels": suspicious_labels,
     "calibration_off": calibration_off,

@@ -5,10 +5,9 @@ in one step.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +17,15 @@ from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH, SEEN
 from difficulty.diagnostics.signal import WEAK
-from difficulty.errors import BundleError, NoSignalError, RunError
+from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
+from difficulty.evaluation.rule_tasks import RuleTask, judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.export.parity import ParityReport
 from difficulty.metrics import Resampling
 from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
+from difficulty.routes import did_you_mean
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
 from difficulty.stages.choosing import (
@@ -54,7 +55,11 @@ class Shipped(NamedTuple):
     parity: ParityReport
     evaluation: Evaluation
     notes: tuple[str, ...] = ()
-    """What is to be known of early exit and of int8, where they were asked for."""
+    """What is to be known of early exit and of int8, where they were asked for, and of tasks of the
+    rule that no sample has.
+    """
+    rule: tuple[RuleTask, ...] = ()
+    """What each task of the rule gains or costs on the calibration samples."""
 
 
 def ship(
@@ -66,6 +71,7 @@ def ship(
     models: tuple[str | None, str | None] = (None, None),
     prices: Prices | None = None,
     allow_no_signal: bool = False,
+    keep_rule: bool = False,
     early: bool | None = None,
     int8: bool | None = None,
     seen: bool = True,
@@ -94,6 +100,8 @@ def ship(
         For the expected cost.
     allow_no_signal : bool, default False
         Ship also a score that carries no signal; card and metrics then say so.
+    keep_rule : bool, default False
+        Ship also a rule that clearly loses; card and output then say so.
     early : bool, optional
         Whether a small graph decides what is far from the threshold; default: the recipe's. Where
         no cut-offs keep the budget, the bundle is shipped without, and the notes say so.
@@ -121,6 +129,8 @@ def ship(
         If the key cannot be used.
     NoSignalError
         If training found that the score carries no signal.
+    LosingRuleError
+        If a task of the rule clearly costs quality that the score would have for the same money.
     ParityError
         If the exported scorer differs from the Python model by more than the recipe allows.
     NotAttainableError
@@ -165,6 +175,12 @@ def ship(
     bundle_policy = _policy(
         run, rules, point, models=models, today=today or datetime.now(UTC).date()
     )
+    say("judging the rule")
+    unseen = scores.instead(run.unseen_calibration)
+    served = Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
+    rule = judge_rule(served.under_policy(bundle_policy), resampling)
+    if not keep_rule:
+        _check_rule(rule)
     if student:
         # After the policy: cut-offs belong to its threshold.
         served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
@@ -191,6 +207,7 @@ def ship(
         leaving,
         name=f"{name}-{version}",
         report=report,
+        rule=rule,
     )
     # What was asked for at shipping, not what the run was trained with.
     asked = replace(
@@ -201,7 +218,7 @@ def ship(
     )
     manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
     bundle = write_bundle(out, files | remembered, manifest, sign=sign)
-    return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks))
+    return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks), rule)
 
 
 def bundle_name(out: Path) -> tuple[str, str]:
@@ -240,13 +257,19 @@ def _note_unseen_tasks(run: Run, rules: PolicySettings) -> tuple[str, ...]:
     unseen = [task for task in (*rules.easy_tasks, *rules.hard_tasks) if task not in seen]
     if not unseen:
         return ()
-    named = [
-        f"{task!r} (did you mean {near[0]!r}?)"
-        if (near := get_close_matches(task, sorted(seen), n=1))
-        else repr(task)
-        for task in unseen
-    ]
+    named = (f"{task!r}{did_you_mean(task, seen)}" for task in unseen)
     return (f"no sample has these tasks of the rule: {', '.join(named)}.",)
+
+
+def _check_rule(rule: Sequence[RuleTask]) -> None:
+    """Refuse a rule that the score would clearly beat."""
+    if lost := losing(rule):
+        names = ", ".join(repr(task.task) for task in lost)
+        raise LosingRuleError(
+            f"a rule has to do no worse than the score in its place: that of {names} clearly loses"
+            f" on the calibration samples. {' '.join(task.sentence for task in lost)} Take {names}"
+            " out of the rule (--no-rule: all of it), or insist with --keep-rule."
+        )
 
 
 def _check_signal(run: Run) -> None:
@@ -353,8 +376,9 @@ def _files(
     *,
     name: str,
     report: ParityReport,
+    rule: Sequence[RuleTask],
 ) -> dict[str, bytes]:
-    card = bundle_card(name, run.record, policy, evaluation, report)
+    card = bundle_card(name, run.record, policy, evaluation, report, rule)
     return {
         "scorer.onnx": graph,
         "tokenizer.json": run.encoder.tokenizer_path.read_bytes(),
