@@ -18,8 +18,18 @@ from difficulty.cli.console import (
     print_json,
     say,
     steps,
+    warn,
 )
 from difficulty.storage import DEFAULT_CACHE
+
+Volume = Annotated[
+    str | None,
+    typer.Option(
+        "--requests-per-month",
+        metavar="N|LOW-HIGH",
+        help="Requests a month that the router would get. Default: the price list's.",
+    ),
+]
 
 
 def evaluate(
@@ -30,6 +40,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Price list (TOML), for cost; with ways to host, also whether it pays."),
     ] = None,
+    requests_per_month: Volume = None,
     draws: Draws = 1000,
     seed: Seed = 0,
     cache: CachePath = DEFAULT_CACHE,
@@ -56,6 +67,7 @@ def evaluate(
     Example: difficulty evaluate bundles/support-1 traffic.parquet -o report
     """
     from difficulty.economics import load_price_list
+    from difficulty.economics.usage import parse_volume
     from difficulty.evaluation.findings import failing
     from difficulty.metrics import Resampling
     from difficulty.report.figures_table import evaluation_table
@@ -74,6 +86,7 @@ def evaluate(
             resampling=Resampling(draws, seed),
             show_texts=show_texts,
             economics=economics,
+            volume=parse_volume(requests_per_month) if requests_per_month else None,
             progress=show,
         )
     if json:
@@ -96,21 +109,22 @@ def economics(
     bundle: Annotated[
         Path | None,
         typer.Option(
-            help="Bundle whose score says which requests are simplest; default: requests are taken"
-            " at random."
+            help="Bundle that the answer is about; without one, --keep-cheap says how many requests"
+            " are kept, taken at random."
+        ),
+    ] = None,
+    keep_cheap: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the requests to keep on the cheap model. With a bundle its simplest"
+            " ones, for comparison with its own policy.",
         ),
     ] = None,
     share: Annotated[
-        float,
-        typer.Option(help="Share of the requests to keep on the cheap model, the simplest ones."),
-    ] = 0.3,
-    requests_per_month: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|LOW-HIGH",
-            help="Requests a month. Default: the price list's, else what the timestamps give.",
-        ),
+        float | None, typer.Option(hidden=True, help="What --keep-cheap was called before.")
     ] = None,
+    requests_per_month: Volume = None,
     catch_rate: Annotated[
         float | None,
         typer.Option(
@@ -159,9 +173,14 @@ def economics(
         compliance=compliance,
         max_quality_loss=max_quality_loss,
     )
-    volume = parse_volume(requests_per_month) if requests_per_month else None
+    if share is not None and keep_cheap is None:
+        keep_cheap = share
+        warn("--share is now --keep-cheap: the share of the requests kept on the cheap model")
     question = Question(
-        share=share, volume=volume, answers=answers, resampling=Resampling(draws, seed)
+        keep_cheap=keep_cheap,
+        volume=parse_volume(requests_per_month) if requests_per_month else None,
+        answers=answers,
+        resampling=Resampling(draws, seed),
     )
     with steps() as show:
         show("weighing up")

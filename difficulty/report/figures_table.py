@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from difficulty.economics.analysis import Economics
+from difficulty.economics.analysis import POLICY, Economics
 from difficulty.economics.prices import SHAPES
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
@@ -188,9 +188,7 @@ def _today(economics: Economics) -> Table:
 
 
 def _plans(economics: Economics) -> Table:
-    how = "at random" if "score" in economics.assumed else "by score"
-    names = {"share": f"the simplest {economics.share:.0%} {how}", "policy": "the bundle's policy"}
-    headings = ["", *(names.get(plan, plan) for plan in economics.plans)]
+    headings = ["", *(_plan_name(economics, plan) for plan in economics.plans)]
     table = _start_table("Kept on the cheap model", headings, wrap=True)
     plans = economics.plans.values()
     for name, label in _PLAN.items():
@@ -199,10 +197,19 @@ def _plans(economics: Economics) -> Table:
     return table
 
 
+def _plan_name(economics: Economics, plan: str) -> str:
+    """Return a plan for people; all but the one that is judged are comparisons."""
+    if plan == POLICY:
+        return "the bundle's policy"
+    which = "a random" if "score" in economics.assumed else "the simplest"
+    name = f"{which} {economics.keep_cheap:.0%}"
+    return name if plan == economics.plan else f"for comparison, {name}"
+
+
 def _hosting(economics: Economics, plan: str) -> Table:
-    which = "the simplest requests kept" if plan == "share" else "the bundle's policy"
     headings = ["", *_HOSTING.values()]
-    table = _start_table(f"Hosting, USD a month: {which}", headings, wrap=True)
+    title = f"Hosting, USD a month: {_plan_name(economics, plan)}"
+    table = _start_table(title, headings, wrap=True)
     figures = economics.plans[plan]
     for shape in SHAPES:
         if f"{shape}_cost" in figures:

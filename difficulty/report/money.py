@@ -33,6 +33,10 @@ _COLUMNS: Final = {
     "net_saving": "after the cost to keep it",
     "break_even": "break-even, requests a month",
 }
+_PLANS: Final = {
+    "policy": "what the bundle's policy keeps on it",
+    "keep_cheap": "the simplest requests kept on it",
+}
 _EVERY = 10  # every tenth volume stands in the table behind the picture.
 
 
@@ -112,16 +116,14 @@ def _tabulate_points(volumes: Sequence[float], curves: Mapping[str, Any]) -> Tab
 
 def _tabulate_hosting(economics: Mapping[str, Any]) -> Table:
     """Return a row for each way to host the cheap model; those that an answer excludes say why."""
-    rows = []
+    plan, rows = economics["plan"], []
     for shape, (name, _) in _SHAPES.items():
-        figures = [economics["share"].get(f"{shape}_{column}") for column in _COLUMNS]
+        figures = [economics[plan].get(f"{shape}_{column}") for column in _COLUMNS]
         if any(figures):
             cells = (amount_text(Estimate(**figure)) if figure else UNKNOWN for figure in figures)
             rows.append(Row(name, tuple(cells), mark=economics["barred"].get(shape, "")))
     return Table.of(
-        "Ways to host the cheap model, the simplest requests kept on it",
-        ["hosting", *_COLUMNS.values()],
-        rows,
+        f"Ways to host the cheap model: {_PLANS[plan]}", ["hosting", *_COLUMNS.values()], rows
     )
 
 

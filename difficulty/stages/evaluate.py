@@ -16,6 +16,7 @@ from difficulty.bundle import Policy, read_bundle
 from difficulty.diagnostics.suspicion import LabelSummary
 from difficulty.early_exit import exit_sentences
 from difficulty.economics import PriceList, request_costs
+from difficulty.economics.usage import Volume
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
@@ -72,6 +73,7 @@ def evaluate_scorer(
     resampling: Resampling = STANDARD,
     show_texts: bool = False,
     economics: Path | None = None,
+    volume: Volume | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Judgement:
     """Judge a run or a bundle and write ``metrics.json``, ``report.html`` and ``report.md`` into
@@ -83,9 +85,8 @@ def evaluate_scorer(
     slow encoder in ``cache``, where that is given. The report holds texts of requests only with
     ``show_texts``. Of a bundle with early exit the figures are the scorer's; what early exit
     changes in them stands beside them. It says whether routing pays where ``economics`` names an
-    ``economics.json``, or else where the price list compares ways to host: then ``economics.json``,
-    of the same scores and the defaults of :class:`~difficulty.stages.economics.Question`, is
-    written as well.
+    ``economics.json``, or else of a bundle where the price list compares ways to host: then
+    ``economics.json``, of the same scores and ``volume`` requests a month, is written as well.
 
     Raises
     ------
@@ -123,7 +124,9 @@ def evaluate_scorer(
     money = (
         read_economics(economics)
         if economics
-        else _economics(material, traffic, prices, out, resampling)
+        else _economics(
+            material, traffic, prices, out, Question(volume=volume, resampling=resampling)
+        )
     )
     extras = replace(
         material.extras,
@@ -147,16 +150,13 @@ def evaluate_scorer(
 
 
 def _economics(
-    material: _Material,
-    traffic: Traffic,
-    prices: PriceList | None,
-    out: Path,
-    resampling: Resampling,
+    material: _Material, traffic: Traffic, prices: PriceList | None, out: Path, question: Question
 ) -> dict[str, Any] | None:
-    """Write ``economics.json`` and return it; ``None`` where there are token prices only."""
-    if prices is None or not prices.compares_hosting:
+    """Write ``economics.json`` and return it; ``None`` where there are token prices only, or no
+    policy that decides what stays cheap.
+    """
+    if prices is None or not prices.compares_hosting or material.policy is None:
         return None
-    question = Question(resampling=resampling)
     economics = economics_of(
         material.held_out, material.picked, traffic, material.policy, prices, question
     )

@@ -26,10 +26,11 @@ def form():
         "cloud": {name: [None] * 3 for name in ("value", "low", "high")},
     }
     return {
-        "format": 1,
+        "format": 2,
+        "plan": "policy",
         "verdict": {"answer": "build", "shape": "own", "text": f"it pays {HOSTILE}"},
         "prices_date": "2026-11-01",
-        "share": {
+        "policy": {
             "own_cost": number(50.0),
             "own_saving": number(60.0),
             "own_net_saving": number(20.0),
