@@ -10,7 +10,7 @@ import typer
 from difficulty.cli.console import out, say, steps
 from difficulty.cli.ingest import print_summary
 from difficulty.cli.scoring import print_decision
-from difficulty.cli.ship import print_parity, print_point
+from difficulty.cli.ship import print_parity, print_point, print_verdict
 
 _REQUESTS = (
     (
@@ -29,6 +29,9 @@ _REQUESTS = (
     ),
 )
 
+_REQUESTS_A_MONTH = 2_000_000
+"""What the made-up team of the example prices would send."""
+
 
 def demo(
     out_path: Annotated[
@@ -42,8 +45,9 @@ def demo(
     """
     # Each step calls the function that the command of that name calls.
     from difficulty.economics import load_price_list
+    from difficulty.economics.usage import Volume
     from difficulty.errors import RunError
-    from difficulty.report.figures_table import evaluation_table
+    from difficulty.report.figures_table import evaluation_table, verdict_lines
     from difficulty.request import Request, RequestRow
     from difficulty.runtime import Router
     from difficulty.runtime.service import route_rows
@@ -84,16 +88,23 @@ def demo(
     _announce(f"ship {run} -o {bundle} --prices data/prices.example.toml")
     with steps() as show:
         shipped = ship(run, bundle, prices=prices.per_token, progress=show)
+    print_verdict(shipped)
     print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
 
     _announce(f"verify {bundle}")
     say(f"{verify(bundle).golden} golden vectors reproduced")
 
-    _announce(f"evaluate {bundle} {traffic} -o {report} --prices data/prices.example.toml")
+    _announce(
+        f"evaluate {bundle} {traffic} -o {report} --prices data/prices.example.toml"
+        f" --requests-per-month {_REQUESTS_A_MONTH}"
+    )
     with steps() as show:
         show("judging")
-        evaluate_scorer(bundle, traffic, report, prices=prices)
+        volume = Volume(_REQUESTS_A_MONTH, _REQUESTS_A_MONTH)
+        judged = evaluate_scorer(bundle, traffic, report, prices=prices, volume=volume)
+    assert judged.evaluation.verdict is not None  # of a bundle there is one
+    out.print(verdict_lines(judged.evaluation.verdict))
     say(
         "judged on the test samples: what the threshold does, what it saves and how sure that is"
         " stands in the report"

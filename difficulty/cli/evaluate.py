@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ from difficulty.cli.console import (
     warn,
 )
 from difficulty.storage import DEFAULT_CACHE
+
+if TYPE_CHECKING:
+    from difficulty.evaluation import Evaluation
+    from difficulty.stages.evaluate import Judgement
 
 Volume = Annotated[
     str | None,
@@ -47,7 +51,9 @@ def evaluate(
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Exit with 1 when an honesty check finds an error or a warning."
+            "--strict",
+            help="Exit with 1 unless the verdict is to switch on, and when an honesty check finds"
+            " an error or a warning.",
         ),
     ] = False,
     show_texts: Annotated[
@@ -59,6 +65,11 @@ def evaluate(
             help="economics.json of 'difficulty economics -o', shown in the report instead."
         ),
     ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(help="Record verdict, figures and report in MLflow, at this address."),
+    ] = None,
+    experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "difficulty",
     json: JsonFlag = False,
 ) -> None:
     """Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and
@@ -68,9 +79,8 @@ def evaluate(
     """
     from difficulty.economics import load_price_list
     from difficulty.economics.usage import parse_volume
-    from difficulty.evaluation.findings import failing
     from difficulty.metrics import Resampling
-    from difficulty.report.figures_table import evaluation_table
+    from difficulty.report.figures_table import evaluation_table, verdict_lines
     from difficulty.stages.evaluate import evaluate_scorer
 
     # Cost compares the models, so both prices have to be there.
@@ -89,16 +99,53 @@ def evaluate(
             volume=parse_volume(requests_per_month) if requests_per_month else None,
             progress=show,
         )
+    if tracking_uri:
+        _track(result, out_path, tracking_uri, experiment, texts=show_texts)
     if json:
         counts = {"judged": result.judged, "left_out": result.left_out, "note": result.note}
         print_json(counts | result.evaluation.as_dict())
     else:
+        if result.evaluation.verdict:
+            out.print(verdict_lines(result.evaluation.verdict))
         out.print(f"{result.judged:,} samples judged. {result.note}")
         out.print(evaluation_table(result.evaluation))
         say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
     # After everything is written: a failing check is no reason to lose the report.
-    if strict and failing(result.evaluation.findings):
+    if strict and not _passes(result.evaluation):
         raise typer.Exit(1)
+
+
+def _track(result: Judgement, folder: Path, uri: str, experiment: str, *, texts: bool) -> None:
+    """Record an evaluation in MLflow; a page that holds texts of requests stays here."""
+    from difficulty.integrations.mlflow import MlflowTracker
+
+    evaluation = result.evaluation
+    lineage = {
+        name: value for name, value in evaluation.lineage.items() if isinstance(value, str | int)
+    }
+    artifacts = Path("mlruns") if uri.startswith("sqlite:") else None
+    MlflowTracker(uri, experiment=experiment, artifacts=artifacts).log(
+        folder,
+        name=f"evaluate {lineage.get('name', '')}",
+        parameters=lineage,
+        metrics={
+            name: estimate.value
+            for name, estimate in evaluation.overall.items()
+            if estimate.value is not None
+        },
+        tags=evaluation.verdict.tags if evaluation.verdict else {},
+        files=[name for name in result.written if not (texts and name == "report.html")],
+        kept_in="evaluation",
+    )
+
+
+def _passes(evaluation: Evaluation) -> bool:
+    """Return whether nothing speaks against the scorer; a run has no rule to switch on yet."""
+    from difficulty.evaluation.findings import failing
+
+    verdict, chosen = evaluation.verdict, evaluation.threshold is not None
+    against = chosen and verdict is not None and verdict.answer != "switch_on"
+    return not against and not failing(evaluation.findings)
 
 
 def economics(

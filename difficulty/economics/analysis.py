@@ -47,6 +47,15 @@ POLICY, KEEP_CHEAP = "policy", "keep_cheap"
 # Plans stand beside ``overall`` by their names, and one plan is named ``keep_cheap`` too.
 _WRITTEN_AS = {"keep_cheap": "keep_cheap_share"}
 Answer = Literal["build", "wait", "unsure"]
+# Conditions that stand against it, as reasons.
+_WHY = {
+    "low_volume": "too few requests a month",
+    "no_price_gap": "nothing is saved at any volume",
+    "hard_reasoning": "more is kept on the cheap model than it answers as well",
+    "cold_starts": "no request may wait for a cold start",
+    "compliance": "where requests may go, nothing pays",
+    "quality_loss": "quality falls by more than is tolerated",
+}
 _POINTS = 61
 # Requests a month to draw where neither the volume nor a break-even is known.
 _DEFAULT = 1e6
@@ -172,7 +181,7 @@ def verdict_of(
     ]
     saved = f"{plan} {saved_text(best, volume)}"
     if holding:
-        return PayVerdict("wait", shape, f"{_holds(holding)}; {saved}")
+        return PayVerdict("wait", shape, f"{'; '.join(_WHY[name] for name in holding)}: {saved}")
     if best is None:
         return PayVerdict("unsure", None, saved)
     low, high = interval(best.net.at(volume))
@@ -207,13 +216,6 @@ def saved_text(best: Option | None, volume: FloatArray) -> str:
             return lost
         return f"{lost}; it breaks even at about {even:,.0f} requests a month"
     return f"{best.shape} saves {net[0]:,.0f} [{low:,.0f}, {high:,.0f}] USD a month {after}"
-
-
-def _holds(names: Sequence[str]) -> str:
-    return (
-        f"{', '.join(name.replace('_', ' ') for name in names)}"
-        f" {'holds' if len(names) == 1 else 'hold'}"
-    )
 
 
 OLD_AFTER_DAYS = 180

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -213,20 +213,28 @@ class PriceList(Form):
 
     def blended(self) -> PriceList:
         """Return the list with what a prompt token costs on average, cached ones among them."""
-        share, own = self.traffic.cached_share, self.hosting.aggregator
+        share = self.traffic.cached_share
         if not share:
             return self
-        cheap, frontier, aggregator = (
-            price and replace(price, input=price.reading(share))
-            for price in (self.cheap, self.frontier, own)
+        hosting = replace(self.hosting, aggregator=_blended(self.hosting.aggregator, share))
+        return replace(
+            self,
+            cheap=_blended(self.cheap, share),
+            frontier=_blended(self.frontier, share),
+            hosting=hosting,
         )
-        hosting = replace(self.hosting, aggregator=aggregator)
-        return replace(self, cheap=cheap, frontier=frontier, hosting=hosting)
 
     @property
     def compares_hosting(self) -> bool:
         """Whether it says more than what tokens cost: ways to host, or what routing costs."""
         return self.hosting != Hosting() or self.team is not None
+
+
+_Price = TypeVar("_Price", bound=TokenPrice)
+
+
+def _blended(price: _Price | None, cached_share: float) -> _Price | None:
+    return replace(price, input=price.reading(cached_share)) if price else None
 
 
 def load_prices(path: Path) -> Prices:

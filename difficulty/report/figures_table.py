@@ -13,6 +13,7 @@ from difficulty.economics.analysis import POLICY, Economics
 from difficulty.economics.prices import SHAPES
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
+from difficulty.evaluation.verdict import SwitchVerdict
 from difficulty.report.tables import size_of
 from difficulty.report.wording import (
     amount_text,
@@ -23,6 +24,11 @@ from difficulty.report.wording import (
 )
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
+_VERDICT_STYLES = {
+    "do_not_switch_on": "bold red",
+    "keep_testing": "bold yellow",
+    "switch_on": "bold green",
+}
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
 _BASELINE_COLUMNS = {
     "apgr": "APGR",
@@ -38,6 +44,14 @@ _SLICE_COLUMNS = {
     "quality": "quality",
     "risk": "risk",
 }
+
+
+def verdict_lines(verdict: SwitchVerdict) -> RenderableType:
+    """Return the verdict, its reason, and what would change it."""
+    lever = f" {verdict.lever}" if verdict.lever else ""
+    said = f": {verdict.sentence}{lever}"
+    # Text, not markup: it names models, which may hold what rich takes for markup.
+    return Text.assemble((verdict.word, _VERDICT_STYLES[verdict.answer]), said)
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:

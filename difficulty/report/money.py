@@ -10,16 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from difficulty.evaluation.result import Evaluation
+from difficulty.evaluation.words import UNKNOWN
 from difficulty.records import Estimate
-from difficulty.report.blocks import Extras, Notice, Picture, Row, Section, Table, Tone
+from difficulty.report.blocks import Extras, Picture, Row, Section, Table
 from difficulty.report.plot import Axis, Plot
-from difficulty.report.wording import UNKNOWN, amount_text
+from difficulty.report.wording import amount_text
 
-_ANSWERS: Final[dict[str, tuple[Tone, str]]] = {
-    "build": ("good", "Build"),
-    "wait": ("warning", "Wait"),
-    "unsure": ("info", "Not sure"),
-}
 # Way to host the cheap model: its name, and the line whose style it borrows.
 _SHAPES: Final = {
     "own": ("own GPUs", "task_mean"),
@@ -45,12 +41,12 @@ def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:
     economics = extras.economics
     if economics is None:
         return None
-    verdict = economics["verdict"]
-    tone, word = _ANSWERS.get(verdict["answer"], ("info", str(verdict["answer"])))
+    # A sentence, no notice: the verdict of the page is one, and has weighed it.
+    text = economics["verdict"]["text"]
     return Section.of(
         "economics",
         "Does it pay?",
-        Notice(tone, word, f"{verdict['text'][:1].upper()}{verdict['text'][1:]}."),
+        f"{text[:1].upper()}{text[1:]}.",
         f"By prices of {economics['prices_date']}.",
         _draw_break_even(economics["plot"]),
         _tabulate_hosting(economics),

@@ -21,6 +21,7 @@ from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
+from difficulty.evaluation.verdict import MoneyCase, weigh
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, Prices
 from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
@@ -118,7 +119,6 @@ def evaluate_scorer(
         evaluation.noting(material.notes), early=material.early, lineage=material.lineage
     )
     out.mkdir(parents=True, exist_ok=True)
-    write_metrics(evaluation, out / "metrics.json")
     mistakes = mistakes_of(material.held_out, material.picked, show_texts=show_texts)
     say("weighing up what it saves")
     money = (
@@ -128,6 +128,17 @@ def evaluate_scorer(
             material, traffic, prices, out, Question(volume=volume, resampling=resampling)
         )
     )
+    chosen = material.policy.chosen if material.policy else None
+    evaluation = replace(
+        evaluation,
+        verdict=weigh(
+            evaluation,
+            objective=chosen.objective if chosen else "",
+            guarantee=chosen.guarantee if chosen else None,
+            money=MoneyCase.of(money) if money else None,
+        ),
+    )
+    write_metrics(evaluation, out / "metrics.json")
     extras = replace(
         material.extras,
         economics=money,

@@ -20,6 +20,7 @@ from difficulty.diagnostics.signal import WEAK
 from difficulty.errors import BundleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
 from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.verdict import weigh
 from difficulty.export.parity import ParityReport
 from difficulty.metrics import Resampling
 from difficulty.recipe import PolicySettings, Recipe
@@ -165,6 +166,9 @@ def ship(
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
     lineage = _build_lineage(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     evaluation = replace(evaluation, lineage=lineage)
+    chosen = bundle_policy.chosen
+    verdict = weigh(evaluation, objective=chosen.objective, guarantee=chosen.guarantee)
+    evaluation = replace(evaluation, verdict=verdict)
     say("writing the bundle")
     files = _files(
         run,
