@@ -164,6 +164,7 @@ def ship(
         entries = {"familiarity": familiarity, "early": _early(shipped)}
         print_json(_entries(shipped, out_path) | entries)
         return
+    print_verdict(shipped)
     print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
     print_rule(shipped.rule)
@@ -178,6 +179,7 @@ def _entries(shipped: Shipped, out_path: Path) -> dict[str, Any]:
     parity = shipped.parity
     return {
         "bundle": str(out_path),
+        "verdict": shipped.evaluation.verdict.as_dict() if shipped.evaluation.verdict else None,
         "point": shipped.point.as_dict(),
         "parity": {
             "n": parity.n,
@@ -198,6 +200,14 @@ def _early(shipped: Shipped) -> dict[str, Any]:
 
 def _as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
     return {name: estimate.as_dict() for name, estimate in estimates.items()}
+
+
+def print_verdict(shipped: Shipped) -> None:
+    """Print the verdict first: whether to switch the bundle on, and why."""
+    from difficulty.report.figures_table import verdict_lines
+
+    if shipped.evaluation.verdict:
+        out.print(verdict_lines(shipped.evaluation.verdict))
 
 
 def print_parity(parity: ParityReport) -> None:

@@ -381,7 +381,8 @@ def no_signal(evidence: Evidence) -> Finding | None:
             f" interval reaches down to {figure.low:.3f}, and chance has 0.5. Judge it on more"
             " traffic, or check that labels and requests belong together."
         ),
-        numbers={name: figure.value, "low": figure.low, "requests": figure.n},
+        numbers={name: figure.value, "low": figure.low, "high": figure.high or 0.0}
+        | {"requests": figure.n},
     )
 
 

@@ -21,6 +21,7 @@ from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunEr
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
 from difficulty.evaluation.rule_tasks import RuleTask, judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.verdict import weigh
 from difficulty.export.parity import ParityReport
 from difficulty.metrics import Resampling
 from difficulty.recipe import PolicySettings, Recipe
@@ -197,6 +198,9 @@ def ship(
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
     lineage = _build_lineage(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     evaluation = replace(evaluation, lineage=lineage)
+    chosen = bundle_policy.chosen
+    verdict = weigh(evaluation, objective=chosen.objective, guarantee=chosen.guarantee)
+    evaluation = replace(evaluation, verdict=verdict)
     say("writing the bundle")
     files = _files(
         run,
