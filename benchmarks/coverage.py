@@ -277,36 +277,30 @@ def too_low(found: Iterable[Coverage], *, least: float = GOAL[0]) -> list[Covera
 def _page(found: list[Coverage], options: argparse.Namespace) -> str:
     """Return one table a population, a row each figure."""
     error = 1.96 * np.sqrt(0.95 * 0.05 / options.simulations)
-    shown = [one for one in found if one.simulations >= OFTEN * options.simulations]
-    large = [one for one in shown if one.n >= LEAST]
-    low, high = (
-        ([one for one in large if ends] for ends in ())
-        if False
-        else (
-            [one for one in large if one.share < GOAL[0]],
-            [one for one in large if one.share > GOAL[1]],
-        )
-    )
+    large = [
+        one for one in found if one.n >= LEAST and one.simulations >= OFTEN * options.simulations
+    ]
+    low = [one for one in large if one.share < GOAL[0]]
+    high = [one for one in large if one.share > GOAL[1]]
+    within = len(large) - len(low) - len(high)
     lines = [
         "# How often 95 % intervals hold the truth",
         "",
         f"{options.simulations:,} simulations of each size and population, {options.draws:,}"
         f" bootstrap draws each; chance alone moves a share by {error:.3f} to either side. Every"
-        " figure that has an interval is here. Samples and slices under 100 requests have none that"
-        ' is worth reading: `difficulty evaluate` says "too few to judge" of a slice.',
+        " figure that has an interval is here. Slices under 100 requests have none: `difficulty"
+        ' evaluate` says "too few to judge" instead.',
         "",
-        f"From {LEAST} requests on there are {len(large)} cells. In {len(large) - len(low) - len(high)}"
-        f" the interval holds the truth in 93 to 97 %, in {len(high)} more often, in {len(low)} less"
+        f"From {LEAST} requests on there are {len(large)} cells. In {within} the interval holds"
+        f" the truth in 93 to 97 %, in {len(high)} more often, in {len(low)} less"
         f" often{_worst(low)}.",
         "",
-        "In brackets: intervals wholly below, and wholly above, the truth. A dash: in more than half"
-        " of the simulations there was no interval, because too little was seen.",
+        "In brackets: intervals wholly below, and wholly above, the truth. A dash: in more than"
+        " half of the simulations there was no interval, because too little was seen.",
     ]
     for population in dict.fromkeys(one.population for one in found):
-        lines += [
-            "",
-            *_table(population, [one for one in found if one.population == population], options),
-        ]
+        rows = [one for one in found if one.population == population]
+        lines += ["", *_table(population, rows, options)]
     lines += ["", "Made by", "", f"    nice python -m benchmarks.coverage -o {options.out}", ""]
     return "\n".join(lines)
 
@@ -315,7 +309,8 @@ def _worst(low: list[Coverage]) -> str:
     if not low:
         return ""
     least = min(low, key=lambda one: one.share)
-    return f", the least {least.share:.3f} (`{least.figure}`, {least.population}, {least.n:,} requests)"
+    where = f"`{least.figure}`, {least.population}, {least.n:,} requests"
+    return f", the least {least.share:.3f} ({where})"
 
 
 def _table(population: str, found: list[Coverage], options: argparse.Namespace) -> list[str]:
