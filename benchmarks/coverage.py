@@ -19,14 +19,16 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from difficulty.evaluation.measure import figures_of
 from difficulty.evaluation.scored import ScoredTraffic, Thresholds
 from difficulty.metrics.arrays import IntArray
-from difficulty.metrics.bootstrap import Resampling
+from difficulty.metrics.bootstrap import GroupDraws, Resampling
 from difficulty.records import Estimate
 from difficulty.thresholds.point import EXPECTED, changes, operating_point
 from difficulty.traffic.outcomes import Outcomes
@@ -155,10 +157,27 @@ def _grouped(kind: str, n: int, rng: np.random.Generator) -> IntArray:
     return np.repeat(np.arange(len(sizes)), sizes)
 
 
-def judged(scored: ScoredTraffic, resampling: Resampling) -> dict[str, Estimate]:
+class _OneDraw(Resampling):
+    """Draws that are made once for all that is judged: in the package each asks by itself, and gets
+    the same from the same seed.
+    """
+
+    __slots__ = ("draws_made",)
+
+    def of(self, groups: ArrayLike, *, rng: np.random.Generator | None = None) -> GroupDraws:
+        if not hasattr(self, "draws_made"):
+            object.__setattr__(self, "draws_made", super().of(groups, rng=rng))
+        return cast(GroupDraws, self.draws_made)
+
+    def affordable(self, n_requests: int) -> Resampling:
+        return self
+
+
+def judged(scored: ScoredTraffic, n_draws: int, *, seed: int = 0) -> dict[str, Estimate]:
     """Return all figures that have an interval, the operating point's as ``point: ...`` and its
     changes as ``change: ...``.
     """
+    resampling = _OneDraw(n_draws, seed)
     figures = dict(figures_of(scored, resampling.of(scored.groups)))
     old, new = (
         operating_point(scored, Thresholds(cut), resampling, objective="none")
@@ -195,7 +214,7 @@ def coverage(
     counts = {name: np.zeros(4, dtype=np.intp) for name in truth}
     for number in range(n_simulations):
         rng = np.random.default_rng((seed, number))
-        figures = judged(simulated(kind, n, rng), Resampling(n_draws, number))
+        figures = judged(simulated(kind, n, rng), n_draws, seed=number)
         for name, figure in figures.items():
             if figure.low is not None and figure.high is not None:
                 counts[name] += (
@@ -231,7 +250,7 @@ def truths(*, rare: bool, n_truth: int) -> Mapping[str, float]:
         )
         _TRUTHS[rare, n_truth] = {
             name: float("nan") if figure.value is None else figure.value
-            for name, figure in judged(large, Resampling(1)).items()
+            for name, figure in judged(large, 1).items()
         }
     return _TRUTHS[rare, n_truth]
 
@@ -243,7 +262,7 @@ def main() -> None:
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
     parser.add_argument("--simulations", type=int, default=1000)
-    parser.add_argument("--draws", type=int, default=300)
+    parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--truth", type=int, default=2_000_000)
     options = parser.parse_args()
     sizes = {
@@ -301,7 +320,14 @@ def _page(found: list[Coverage], options: argparse.Namespace) -> str:
     for population in dict.fromkeys(one.population for one in found):
         rows = [one for one in found if one.population == population]
         lines += ["", *_table(population, rows, options)]
-    lines += ["", "Made by", "", f"    nice python -m benchmarks.coverage -o {options.out}", ""]
+    lines += [
+        "",
+        "Made by",
+        "",
+        f"    nice python -m benchmarks.coverage -o {options.out}"
+        f" --simulations {options.simulations} --draws {options.draws}",
+        "",
+    ]
     return "\n".join(lines)
 
 
