@@ -158,7 +158,14 @@ def evaluate(
         },
         histogram=score_histogram(scored),
         findings=findings_of(evidence),
+        measured_by=_measures(scored),
     )
+
+
+def _measures(scored: ScoredTraffic) -> dict[str, int]:
+    """Return what outcomes were measured by; nothing where nobody said it of any."""
+    measures = {name or "": n for name, n in scored.outcomes.measures.items()}
+    return measures if any(measures) else {}
 
 
 def figures_of(scored: ScoredTraffic, draws: GroupDraws) -> dict[str, Estimate]:
