@@ -165,10 +165,9 @@ def _risk(evaluation: Evaluation, extras: Extras) -> str:
 def _certainty(evaluation: Evaluation, extras: Extras) -> str:
     counts, chosen = evaluation.counts, extras.chosen
     text = (
-        f"Ranges in brackets hold the middle 95 % of {evaluation.n_draws:,} resamplings of"
-        f" {counts['requests']:,} requests in {counts['groups']:,} groups. They say how sure a"
-        " figure is on this traffic, not how it would move with next month's traffic or another"
-        " training."
+        f"Ranges are 95 % confidence intervals from {counts['requests']:,} requests in"
+        f" {counts['groups']:,} groups. They say how sure a figure is on this traffic, not how it"
+        " would move with next month's traffic or another training."
     )
     if chosen is None:
         return text
