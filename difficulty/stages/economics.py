@@ -5,6 +5,7 @@ team.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.bundle import Policy, read_bundle
+from difficulty.bundle import Bundle, Policy, read_bundle
 from difficulty.economics.analysis import FORMAT, KEEP_CHEAP, POLICY, Economics, Setting, analyse
 from difficulty.economics.basis import Basis, Counted, fill_tokens, listed_volume
 from difficulty.economics.conditions import Answers
@@ -26,6 +27,7 @@ from difficulty.metrics.routing import sent_at_share
 from difficulty.recipe import LabelSettings
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
+from difficulty.stages.overlap import threshold_rows
 from difficulty.storage import whole_file
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
@@ -130,7 +132,7 @@ def _ranked(
     scorer, target = Scorer.from_bundle(bundle), bundle.manifest.target
     table = serve(scorer, picked.traffic, target=target).under_policy(bundle.policy)
     economics = economics_of(table, picked.traffic, traffic, bundle.policy, prices, question)
-    notes = (_which(picked, len(traffic)), *picked.notes, *economics.notes)
+    notes = (*_which(picked, traffic, bundle), *picked.notes, *economics.notes)
     return replace(economics, notes=notes)
 
 
@@ -172,17 +174,24 @@ def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Econo
     return replace(economics, notes=(*notes_of(logged), *economics.notes))
 
 
-def _which(picked: Picked, n_all: int) -> str:
-    n = len(picked.traffic)
-    if picked.splits is None:
-        return (
-            f"All {n:,} requests count, as the bundle was trained on other traffic; whether single"
-            " ones overlap is not known."
+def _which(picked: Picked, traffic: Traffic, bundle: Bundle) -> Iterator[str]:
+    """Say which requests count, and what is wrong with them."""
+    n, n_all, overlap = len(picked.traffic), len(traffic), picked.overlap
+    if overlap.warning:
+        yield f"Warning: {overlap.warning}"
+    elif overlap.splits is None:
+        which = f"All {n:,}" if n == n_all else f"{n:,} of {n_all:,}"
+        yield f"{which} requests count: {overlap.note}."
+    else:
+        yield (
+            f"The bundle was trained on this traffic: figures are of the {n:,} requests of its test"
+            f" split, out of {n_all:,}."
         )
-    return (
-        f"The bundle was trained on this traffic: figures are of the {n:,} requests of its test"
-        f" split, out of {n_all:,}."
-    )
+    if chose := threshold_rows(bundle, traffic, picked.traffic):
+        yield (
+            f"Warning: the threshold was chosen on {chose:,} of these requests, so the policy's"
+            " figures flatter it."
+        )
 
 
 def economics_of(

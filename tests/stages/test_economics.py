@@ -12,7 +12,7 @@ from difficulty.economics.usage import Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError, TrafficNotFoundError
 from difficulty.metrics import Resampling
 from difficulty.stages import economics as stage
-from difficulty.stages import judging
+from difficulty.stages import overlap
 from difficulty.stages.economics import Question, weigh_up, write_economics
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
@@ -150,9 +150,7 @@ def test_catch_rate_is_the_answer_else_the_policys(
 
 def test_other_traffic_counts_whole(journey, prices, tmp_path):
     made = weigh_up(subset(journey, tmp_path, "test"), prices, QUESTION, bundle_path=journey.bundle)
-    assert made.notes[0].startswith(
-        "All 150 requests count, as the bundle was trained on other traffic"
-    )
+    assert " requests count: small-1 was trained on other traffic" in made.notes[0]
 
 
 def test_traffic_without_tokens_is_counted_or_named(journey, prices, tmp_path):
@@ -201,7 +199,7 @@ def test_file_holds_the_same_numbers(ranked, tmp_path):
 def test_bad_input_is_refused(journey, prices, tmp_path, monkeypatch):
     with pytest.raises(TrafficNotFoundError):
         weigh_up(tmp_path / "none.parquet", prices, QUESTION)
-    monkeypatch.setattr(judging, "training_splits", lambda _, traffic: np.full(len(traffic), "fit"))
+    monkeypatch.setattr(overlap, "training_splits", lambda _, traffic: np.full(len(traffic), "fit"))
     with pytest.raises(
         TooFewSamplesError, match="requests that training did not see: all 800 were seen"
     ):
