@@ -40,6 +40,7 @@ _LEVERS: Final[Mapping[str, str]] = {
     "suspicious_labels": "Look at suspicious.jsonl in the run, and mend the labels.",
     "calibration_off": "Train again on traffic like this.",
     "losing_rule": "Take the task out of the rule, or ship with --no-rule.",
+    "form_checks": "Judge a part of the answers.",
     "few_samples": "Label more requests.",
     "equal_scores": "Train again on traffic that resembles this.",
     "no_signal": "Label more requests, or check that labels belong to their requests.",
