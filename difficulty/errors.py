@@ -88,6 +88,12 @@ class TooFewSamplesError(TrafficError):
     """The traffic holds too few samples, or too few of one outcome, for what was asked."""
 
 
+class SeenTrafficError(TooFewSamplesError):
+    """Nothing is left of the traffic that the scorer did not learn from."""
+
+    exit_code = 1
+
+
 class UndefinedMetricError(DifficultyError, ValueError):
     """A metric has no value on this input, for example AUROC with one class."""
 
@@ -161,6 +167,12 @@ class MissingExtraError(DifficultyError, ImportError):
 
 class NoSignalError(DifficultyError):
     """The score does no better than chance could, so routing by it is routing at random."""
+
+    exit_code = 1
+
+
+class LosingRuleError(DifficultyError):
+    """A task of the rule costs quality that the score would have for the same money."""
 
     exit_code = 1
 

@@ -98,7 +98,8 @@ def proxy_config(
             "log_texts": log_texts,
         }
     if prices is not None:
-        known = prices.as_dict().items()
+        # The gateway counts what came from a cache, call by call.
+        known = prices.as_dict(without={"cached_share"}).items()
         settings["prices"] = {name: value for name, value in known if value is not None}
     # The auto router's group fails where the model fails that it chose, so it falls back too.
     groups = (CHEAP, name) if mode == "auto_router" else (CHEAP,)

@@ -25,7 +25,7 @@ from difficulty.gateway.log_files import read_log
 from difficulty.request import read_requests
 from difficulty.runtime import Router
 from difficulty.runtime.service import route_rows
-from difficulty.stages.judging import training_splits
+from difficulty.stages.overlap import training_splits
 from difficulty.traffic.table import Traffic
 from examples.litellm.client import Reply, body_of, send
 from examples.litellm.proxy import ROOT, Proxy, proxy, upstreams
