@@ -43,10 +43,10 @@ def test_only_what_training_did_not_see_counts(ranked):
     """The test split of the 800 requests, as in evaluation."""
     assert (
         ranked.notes[0]
-        == "The bundle was trained on this traffic: figures are of the 150 requests of its test"
+        == "The bundle was trained on this traffic: figures are of the 194 requests of its test"
         " split, out of 800."
     )
-    assert ranked.overall["frontier_spend"].n == 150
+    assert ranked.overall["frontier_spend"].n == 194
 
 
 def test_policy_is_what_evaluation_judges(journey, ranked, tmp_path):
@@ -96,7 +96,7 @@ def test_spend_is_tokens_by_prices_by_volume(journey, prices, at_random):
 
 
 def test_timestamps_tell_the_volume_of_the_whole_file(journey, prices):
-    """800 requests in their span, not the 150 that are judged."""
+    """800 requests in their span, not the 194 that are judged."""
     made = weigh_up(
         journey.traffic, prices, replace(QUESTION, volume=None), bundle_path=journey.bundle
     )
@@ -131,7 +131,7 @@ def test_catch_rate_is_the_answer_else_the_policys(
 def test_other_traffic_counts_whole(journey, prices, tmp_path):
     made = weigh_up(subset(journey, tmp_path, "test"), prices, QUESTION, bundle_path=journey.bundle)
     assert made.notes[0].startswith(
-        "All 150 requests count, as the bundle was trained on other traffic"
+        "All 194 requests count, as the bundle was trained on other traffic"
     )
 
 
