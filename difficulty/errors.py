@@ -25,6 +25,17 @@ class InvalidValueError(DifficultyError, ValueError):
         super().__init__(f"{subject} must {rule}: got {value!r}." + (f" {hint}" if hint else ""))
 
 
+class RequestError(InvalidValueError):
+    """A part of a request is not what it must be. The message names the type of what came and
+    never its content: requests are the users' own.
+    """
+
+    def __init__(self, subject: str, value: object, *, rule: str) -> None:
+        came = type(value).__name__
+        # Past the parent, which would show the value.
+        Exception.__init__(self, f"{subject} must {rule}: got {came:.60}.")
+
+
 class FieldError(DifficultyError, ValueError):
     """A field of a file is missing, unknown, or of a value that is not allowed.
 
@@ -75,6 +86,12 @@ class TrafficNotFoundError(TrafficError, FileNotFoundError):
 
 class TooFewSamplesError(TrafficError):
     """The traffic holds too few samples, or too few of one outcome, for what was asked."""
+
+
+class SeenTrafficError(TooFewSamplesError):
+    """Nothing is left of the traffic that the scorer did not learn from."""
+
+    exit_code = 1
 
 
 class UndefinedMetricError(DifficultyError, ValueError):

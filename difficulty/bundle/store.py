@@ -20,6 +20,7 @@ from difficulty.bundle.policy import (
     is_sealed,
     seal,
 )
+from difficulty.bundle.seen import SeenFilter, read_seen
 from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form, read_toml
 from difficulty.storage import whole_folder
@@ -35,6 +36,8 @@ REQUIRED_FILES = (
 )
 EARLY_GRAPH = "early.onnx"
 """The small graph of early exit, in bundles that have it."""
+SEEN = "seen.bin"
+"""What the bundle was made from, in bundles that tell."""
 SIGNATURE = "signature"
 # The manifest seals itself, and the signature is made over it afterwards.
 _UNHASHED = {"manifest.json", SIGNATURE}
@@ -58,6 +61,12 @@ class Bundle:
     def label(self) -> str:
         """``<name>-<version>``, as decisions carry it."""
         return f"{self.manifest.name}-{self.manifest.version}"
+
+    @property
+    def seen(self) -> tuple[SeenFilter, ...] | None:
+        """Filters of the requests that it was made from; ``None`` where it does not tell."""
+        content = self.files.get(SEEN)
+        return None if content is None else read_seen(content)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -182,6 +191,8 @@ def read_bundle(folder: Path) -> Bundle:
             f"policy.json has early cut-offs, but the bundle has no {EARLY_GRAPH}. Ship the bundle"
             " again."
         )
+    if SEEN in files:
+        read_seen(files[SEEN])
     return Bundle(
         folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE)
     )

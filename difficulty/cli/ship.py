@@ -106,6 +106,14 @@ def ship(
             " Default: the recipe's, which is off.",
         ),
     ] = None,
+    no_seen: Annotated[
+        bool,
+        typer.Option(
+            "--no-seen",
+            help="Leave out seen.bin, by which the bundle knows its training requests again, and"
+            " anybody who has it can test whether a text was one.",
+        ),
+    ] = False,
     sign_key: KeyPath = None,
     cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
@@ -145,6 +153,7 @@ def ship(
             keep_rule=bool(keep_rule),
             early=early,
             int8=int8,
+            seen=not no_seen,
             cache=cache,
             sign_with=key,
             progress=show,
@@ -155,6 +164,7 @@ def ship(
         entries = {"familiarity": familiarity, "early": _early(shipped)}
         print_json(_entries(shipped, out_path) | entries)
         return
+    print_verdict(shipped)
     print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
     print_rule(shipped.rule)
@@ -169,6 +179,7 @@ def _entries(shipped: Shipped, out_path: Path) -> dict[str, Any]:
     parity = shipped.parity
     return {
         "bundle": str(out_path),
+        "verdict": shipped.evaluation.verdict.as_dict() if shipped.evaluation.verdict else None,
         "point": shipped.point.as_dict(),
         "parity": {
             "n": parity.n,
@@ -189,6 +200,14 @@ def _early(shipped: Shipped) -> dict[str, Any]:
 
 def _as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
     return {name: estimate.as_dict() for name, estimate in estimates.items()}
+
+
+def print_verdict(shipped: Shipped) -> None:
+    """Print the verdict first: whether to switch the bundle on, and why."""
+    from difficulty.report.figures_table import verdict_lines
+
+    if shipped.evaluation.verdict:
+        out.print(verdict_lines(shipped.evaluation.verdict))
 
 
 def print_parity(parity: ParityReport) -> None:

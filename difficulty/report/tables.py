@@ -10,6 +10,7 @@ from typing import Any
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import Mistake, in_order, is_too_small
 from difficulty.evaluation.tradeoff import Curve
+from difficulty.evaluation.words import UNKNOWN
 from difficulty.report.blocks import (
     Block,
     ChosenThreshold,
@@ -25,7 +26,6 @@ from difficulty.report.blocks import (
 )
 from difficulty.report.plot import Axis, Plot
 from difficulty.report.wording import (
-    UNKNOWN,
     as_text,
     cells_of,
     columns_with_values,

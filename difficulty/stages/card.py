@@ -8,11 +8,12 @@ from difficulty.bundle import Policy
 from difficulty.early_exit import exit_sentences
 from difficulty.evaluation import Evaluation
 from difficulty.evaluation.rule_tasks import RuleTask
+from difficulty.evaluation.words import UNKNOWN
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown
-from difficulty.report.wording import UNKNOWN, threshold_text
+from difficulty.report.wording import threshold_text
 from difficulty.training.run import RunRecord
 
 _SHOWN = {

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
+from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.bundle.store import EARLY_GRAPH, SEEN
 from difficulty.diagnostics.signal import WEAK
 from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
 from difficulty.evaluation.rule_tasks import RuleTask, judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.verdict import weigh
 from difficulty.export.parity import ParityReport
 from difficulty.metrics import Resampling
 from difficulty.recipe import PolicySettings, Recipe
@@ -32,6 +34,7 @@ from difficulty.stages.choosing import (
     choose_exits,
     chosen_by,
     chosen_point,
+    exit_confidence,
     judge_exits,
     policy_files,
 )
@@ -72,6 +75,7 @@ def ship(
     keep_rule: bool = False,
     early: bool | None = None,
     int8: bool | None = None,
+    seen: bool = True,
     today: date | None = None,
     cache: Path | None = None,
     sign_with: SigningKey | None = None,
@@ -106,6 +110,9 @@ def ship(
         Whether a float32 encoder is made int8, as far as the recipe's ``int8_flips`` allows;
         default: the recipe's. Where that is not far, the encoder stays float32, and the notes say
         so.
+    seen : bool, default True
+        Whether the bundle tells which requests it was made from (``seen.bin``): whoever has it can
+        test a text.
     today : date, optional
         Date from which the review date is counted.
     cache : Path, optional
@@ -146,14 +153,21 @@ def ship(
     # The run's seed, so that the same run ships the same intervals.
     resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
+    leaves = student is not None and not rules.per_task and rules.min_familiarity <= 0.0
 
     def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
         unseen = scores.instead(run.unseen_calibration)
         served = Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
-        table = served.under(rules, catch_rate=rules.catch_rate)
+        table = served.under(
+            rules,
+            catch_rate=rules.catch_rate,
+            epsilon=rules.epsilon,
+            early_budget=recipe.export.early_budget if leaves else 0.0,
+        )
         return chosen_point(table, str(wanted), resampling, per_task=rules.per_task), table
 
-    unseen_tasks = _note_unseen_tasks(run, rules)
+    remembered, no_memory = _seen_file(run) if seen else ({}, ())
+    unseen_tasks = (*_note_unseen_tasks(run, rules), *no_memory)
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
     graph, scorer, scores, point, report, notes = export(
@@ -172,7 +186,10 @@ def ship(
         # After the policy: cut-offs belong to its threshold.
         served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
         cuts, why_not = choose_exits(
-            bundle_policy, both_scores(served, bundle_policy), budget=recipe.export.early_budget
+            bundle_policy,
+            both_scores(served, bundle_policy),
+            budget=recipe.export.early_budget,
+            confidence=exit_confidence(str(wanted)),
         )
         bundle_policy, notes = replace(bundle_policy, early=cuts), (*notes, *why_not)
     leaving = student if bundle_policy.early else None
@@ -181,6 +198,9 @@ def ship(
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
     lineage = _build_lineage(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     evaluation = replace(evaluation, lineage=lineage)
+    chosen = bundle_policy.chosen
+    verdict = weigh(evaluation, objective=chosen.objective, guarantee=chosen.guarantee)
+    evaluation = replace(evaluation, verdict=verdict)
     say("writing the bundle")
     files = _files(
         run,
@@ -201,7 +221,7 @@ def ship(
         export=replace(recipe.export, int8=wants_int8),
     )
     manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
-    bundle = write_bundle(out, files, manifest, sign=sign)
+    bundle = write_bundle(out, files | remembered, manifest, sign=sign)
     return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks), rule)
 
 
@@ -219,6 +239,18 @@ def bundle_name(out: Path) -> tuple[str, str]:
             " version."
         )
     return named["name"], named["version"]
+
+
+def _seen_file(run: Run) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return ``seen.bin``, or what is to be said of a run that cannot make one."""
+    keys = run.seen.keys
+    if keys is None:
+        return {}, (
+            "the bundle will not know its own training requests again: the run is of an earlier"
+            " version and kept no keys of them. Train again for a seen.bin.",
+        )
+    salt = salt_of(run.record.training_data)
+    return {SEEN: seen_bytes([SeenFilter.of(keys, part="training", salt=salt)])}, ()
 
 
 def _note_unseen_tasks(run: Run, rules: PolicySettings) -> tuple[str, ...]:

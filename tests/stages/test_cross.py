@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from difficulty.bundle import read_bundle
-from difficulty.errors import BundleError, RecipeError, RunError
+from difficulty.errors import RecipeError, RunError, SeenTrafficError
 from difficulty.metrics import auroc
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.ingest import ingest
@@ -95,7 +95,7 @@ def test_promise_of_a_split_run_is_given(journey, tmp_path):
 def test_bundle_says_that_it_learned_from_the_calibration_samples(journey, shipped, tmp_path):
     """So they are not taken to choose a threshold again."""
     assert read_bundle(shipped.bundle.path).manifest.recipe["calibration"] == "cross"
-    with pytest.raises(BundleError, match="Pass other labelled traffic"):
+    with pytest.raises(SeenTrafficError, match="Pass other labelled traffic"):
         rechoose(shipped.bundle.path, journey.traffic, tmp_path / "small-2", objective="share=0.2")
 
 

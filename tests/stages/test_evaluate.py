@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.economics import PriceList, load_price_list
+from difficulty.economics.usage import Volume
 from difficulty.errors import BundleError, RunError, TooFewSamplesError, TrafficError
 from difficulty.evaluation.result import read_metrics
 from difficulty.metrics import Resampling
@@ -12,6 +13,7 @@ from difficulty.stages import evaluate as evaluate_module
 from difficulty.stages.economics import Question, weigh_up
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
+from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic, tokenize
 from difficulty.training.run import Run
@@ -187,7 +189,7 @@ def test_an_edited_training_request_is_told_by_its_id(journey, tmp_path):
 
 
 def test_threshold_chosen_on_the_judged_traffic_is_found(journey, tmp_path):
-    """A bundle remembers one hash of the texts that its threshold was chosen on."""
+    """A bundle remembers the texts that its threshold was chosen on."""
     traffic = subset(journey, tmp_path, "test")
     rechoose(
         journey.bundle,
@@ -200,7 +202,6 @@ def test_threshold_chosen_on_the_judged_traffic_is_found(journey, tmp_path):
         tmp_path / "small-2", traffic, tmp_path / "out", resampling=Resampling(DRAWS)
     )
     assert findings(judged)[0] == ("error", "threshold_on_judged_data")
-    assert ("info", "overlap_unknown") in findings(judged)
     before = evaluate_scorer(
         journey.bundle, traffic, tmp_path / "before", resampling=Resampling(DRAWS)
     )
@@ -239,9 +240,10 @@ def test_edited_requests_of_the_training_are_left_out(journey, tmp_path):
     assert (found.numbers["nearly_the_same_text"], found.severity) == (20, "warning")
 
 
-def test_bundle_says_that_it_does_not_know_other_traffic(journey, tmp_path):
+def test_bundle_without_memory_says_that_it_does_not_know_other_traffic(journey, tmp_path):
+    ship(journey.run, tmp_path / "small-9", seen=False, draws=DRAWS)
     result = evaluate_scorer(
-        journey.bundle,
+        tmp_path / "small-9",
         subset(journey, tmp_path, "test"),
         tmp_path / "out",
         resampling=Resampling(DRAWS),
@@ -265,15 +267,15 @@ def test_text_that_the_tokenizer_drops_does_not_stop_the_others(journey, tmp_pat
         )
 
 
-@pytest.mark.parametrize("kind", ["run", "bundle"])
-def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
+def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path):
     """In the report, and in a file with the figures of the command of that name."""
     prices = load_price_list(REPOSITORY / "data" / "prices.example.toml")
     result = evaluate_scorer(
-        getattr(journey, kind),
+        journey.bundle,
         journey.traffic,
         tmp_path,
         prices=prices,
+        volume=Volume(2e6, 2e6),
         resampling=Resampling(DRAWS),
     )
     assert set(result.written) == {path.name for path in tmp_path.iterdir()}
@@ -281,15 +283,22 @@ def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
     made = json.loads((tmp_path / "economics.json").read_text())
     assert "Does it pay?" in (tmp_path / "report.html").read_text()
     assert "## Does it pay?" in (tmp_path / "report.md").read_text()
-    assert ("policy" in made) == (kind == "bundle")
-    if kind == "bundle":
-        same = weigh_up(
-            journey.traffic,
-            prices,
-            Question(resampling=Resampling(DRAWS)),
-            bundle_path=journey.bundle,
-        )
-        assert made["share"] == json.loads(json.dumps(same.as_dict()))["share"]
+    same = weigh_up(
+        journey.traffic,
+        prices,
+        Question(volume=Volume(2e6, 2e6), resampling=Resampling(DRAWS)),
+        bundle_path=journey.bundle,
+    )
+    assert made["policy"] == json.loads(json.dumps(same.as_dict()))["policy"]
+
+
+def test_a_run_has_no_policy_that_could_pay(journey, tmp_path):
+    """Nobody has chosen how many requests stay cheap, so there is nothing to weigh up."""
+    prices = load_price_list(REPOSITORY / "data" / "prices.example.toml")
+    result = evaluate_scorer(
+        journey.run, journey.traffic, tmp_path, prices=prices, resampling=Resampling(DRAWS)
+    )
+    assert "economics.json" not in result.written
 
 
 def test_price_list_of_tokens_alone_weighs_nothing_up(journey, tmp_path):
