@@ -43,8 +43,11 @@ def test_rule_that_loses_is_refused_and_named(run, failing, tmp_path):
     judged = run("evaluate", "b-1", failing / "traffic.parquet", "-o", "report", "--strict", code=1)
     assert "Take 'classify' out of easy_tasks, or ship with --no-rule. (losing_rule)" in judged.out
 
-    run("ship", failing / "run", "-o", "b-2", "--no-rule", code=0)
-    policy = read_bundle(tmp_path / "b-2").policy
+    chosen = ["thresholds", "b-1", failing / "traffic.parquet", "--objective", "share=0.4"]
+    assert "the rule loses" in run(*chosen, "-o", "b-2", code=0).out
+
+    run("ship", failing / "run", "-o", "b-3", "--no-rule", code=0)
+    policy = read_bundle(tmp_path / "b-3").policy
     assert (policy.easy_tasks, policy.hard_tasks) == ((), ())
 
 
