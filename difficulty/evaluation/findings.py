@@ -104,6 +104,8 @@ def failing(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
 # With fewer, intervals from drawing groups may be too narrow (docs/metrics.md).
 FEW_GROUPS = 40
 MANY_SUSPICIOUS = 0.01
+MANY_CHECKED = 0.1
+"""Share of outcomes by checks of the form from which it is said."""
 """Share of judged requests with suspicious labels from which on it is worth a warning."""
 
 
@@ -141,6 +143,28 @@ def few_samples(evidence: Evidence) -> Finding | None:
             " narrow. Add labelled requests."
         ),
         numbers=numbers,
+    )
+
+
+def form_checks(evidence: Evidence) -> Finding | None:
+    """Outcomes that checks of the answer's form alone stand for, so that wrong answers count as
+    right.
+    """
+    outcomes = evidence.scored.outcomes
+    known = ~np.isnan(outcomes.cheap_quality)
+    checked, n = int((known & outcomes.only_checked).sum()), int(known.sum())
+    if checked <= MANY_CHECKED * n:
+        return None
+    names = sorted({name or "" for name in outcomes[outcomes.only_checked].measures})
+    return Finding(
+        name="form_checks",
+        severity="warning",
+        message=(
+            f"Of {n:,} answers of the cheap model {checked:,} were measured by"
+            f" {', '.join(names[:3])} alone. Such checks see an answer's form, not whether it is"
+            " right: the risk is higher than it seems. Label a part of the requests."
+        ),
+        numbers={"checked": checked, "requests": n},
     )
 
 
@@ -426,6 +450,7 @@ CHECKS: Final[dict[str, Check]] = {
     "no_signal": no_signal,
     "losing_rule": losing_rule,
     "frontier_not_better": frontier_not_better,
+    "form_checks": form_checks,
     "suspicious_labels": suspicious_labels,
     "calibration_off": calibration_off,
     "few_samples": few_samples,

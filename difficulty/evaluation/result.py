@@ -52,6 +52,8 @@ class Evaluation(Record):
     """What the honesty checks found, the gravest first."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """What was judged by what."""
+    measured_by: Mapping[str, int] = field(default_factory=dict)
+    """What outcomes were measured by, with the requests; ``""``: nobody said."""
     overall: Estimates
     """Figures of all requests, by flat name."""
     slices: Mapping[str, Mapping[str, Estimates]]
@@ -82,9 +84,12 @@ class Evaluation(Record):
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return exactly what metrics.json holds, the verdict first; it and ``early`` only where
-        there is one.
+        there is one, and so is ``measured_by``.
         """
-        written = super().as_dict(without=without if self.early else {"early"})
+        written = super().as_dict(without=without)
+        for name in ("early", "measured_by"):
+            if not written.get(name):
+                written.pop(name, None)
         verdict = written.pop("verdict")
         first = {"format": FORMAT} if verdict is None else {"format": FORMAT, "verdict": verdict}
         return first | written
@@ -213,6 +218,7 @@ def _optional(content: Mapping[str, Any]) -> dict[str, Any]:
         "findings": tuple(Finding(**finding) for finding in content.get("findings", ())),
         "lineage": content.get("lineage", {}),
         "verdict": SwitchVerdict.from_dict(said) if (said := content.get("verdict")) else None,
+        "measured_by": dict(content.get("measured_by", {})),
         "early": {kind: _estimates(part) for kind, part in content.get("early", {}).items()},
     }
 

@@ -39,6 +39,7 @@ _LEVERS: Final[Mapping[str, str]] = {
     "same_ids": "Leave out requests that are edited training samples.",
     "suspicious_labels": "Look at suspicious.jsonl in the run, and mend the labels.",
     "calibration_off": "Train again on traffic like this.",
+    "form_checks": "Judge a part of the answers.",
     "few_samples": "Label more requests.",
     "equal_scores": "Train again on traffic that resembles this.",
     "no_signal": "Label more requests, or check that labels belong to their requests.",

@@ -1,7 +1,8 @@
-"""Shares as people read them, for the verdict and the pages alike."""
+"""Figures as people read them, for the verdict and the pages alike."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from difficulty.records import Estimate
@@ -30,3 +31,9 @@ def complement(estimate: Estimate) -> Estimate:
         for part in (estimate.value, estimate.high, estimate.low)
     )
     return Estimate(value=value, low=low, high=high, n=estimate.n, note=estimate.note)
+
+
+def measures_text(measured_by: Mapping[str, int]) -> str:
+    """Return what outcomes were measured by, with the requests: ``exact (1,200), judge:x (30)``."""
+    named = [f"{name or 'not said'} ({n:,})" for name, n in measured_by.items()]
+    return ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")

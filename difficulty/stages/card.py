@@ -8,7 +8,7 @@ from difficulty.bundle import Policy
 from difficulty.early_exit import exit_sentences
 from difficulty.evaluation import Evaluation
 from difficulty.evaluation.rule_tasks import RuleTask
-from difficulty.evaluation.words import UNKNOWN
+from difficulty.evaluation.words import UNKNOWN, measures_text
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
@@ -67,6 +67,7 @@ def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
         else "unfamiliar requests are scored too",
         f"else frontier when `difficulty_score > {threshold_text(policy.threshold)}`, chosen by"
         f" `{policy.chosen.objective}` on {policy.chosen.n:,} calibration requests",
+        *([f"guaranteed: {policy.chosen.guarantee}"] if policy.chosen.guarantee else []),
         f"review the threshold by {policy.review_date.isoformat()}",
     )
     if not rule:
@@ -93,6 +94,8 @@ def _figures(evaluation: Evaluation) -> Section:
         f"On {evaluation.counts['requests']:,} requests that were used neither for fitting,"
         " calibration nor the threshold."
     )
+    if evaluation.measured_by:
+        text += f" Outcomes were measured by {measures_text(evaluation.measured_by)}."
     table = Table.of("", ["figure", "value", "95 % interval", "n"], rows)
     return Section.of("figures", "Test figures", text, table)
 
