@@ -62,7 +62,7 @@ def test_whole_journey(run, journey, tmp_path):
         "--no-tracking",
         code=0,
     )
-    assert "target benefit; 521 fit, 127 calibration, 150 test samples" in train.out
+    assert "target benefit; 464 fit, 141 calibration, 194 test samples" in train.out
     assert not (tmp_path / "mlflow.db").exists()
     evaluate = run(
         "evaluate",
@@ -77,7 +77,7 @@ def test_whole_journey(run, journey, tmp_path):
         code=0,
     )
     assert (
-        "150 samples judged. 650 samples whose text or group training saw are left out."
+        "194 samples judged. 606 samples whose text or group training saw are left out."
         in evaluate.out
     )
     ship = run(

@@ -45,10 +45,10 @@ def test_only_what_training_did_not_see_counts(ranked):
     """The test split of the 800 requests, as in evaluation."""
     assert (
         ranked.notes[0]
-        == "The bundle was trained on this traffic: figures are of the 150 requests of its test"
+        == "The bundle was trained on this traffic: figures are of the 194 requests of its test"
         " split, out of 800."
     )
-    assert ranked.overall["frontier_spend"].n == 150
+    assert ranked.overall["frontier_spend"].n == 194
 
 
 def test_policy_is_what_evaluation_judges(journey, ranked, tmp_path):
