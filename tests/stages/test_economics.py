@@ -119,7 +119,7 @@ def test_the_answer_is_about_the_bundles_policy(journey, prices, ranked):
     assert alone.verdict == ranked.verdict
     assert alone.plot == ranked.plot
     assert "the bundle's policy" in alone.verdict.text
-    assert any(note.startswith("For comparison: with the simplest 30%") for note in ranked.notes)
+    assert any(note.startswith("For comparison: with the simplest 30 %") for note in ranked.notes)
 
 
 def test_without_a_bundle_the_share_is_asked_for(journey, prices):
