@@ -4,12 +4,12 @@ reproduce.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
+from difficulty.form import read_json
 from difficulty.request import Request
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import EARLY_OUTPUT, Score
@@ -25,6 +25,8 @@ _EXACT = (
     "tokens_source",
     "truncated",
 )
+_LARGEST = 1e6
+"""No score is; and less than what arithmetic refuses."""
 _DECIDED = ("route", "model", "reason", "fallback")
 
 
@@ -49,11 +51,52 @@ def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict
         yield row
 
 
-def check_golden(bundle: Bundle, router: Router) -> list[str]:
-    """Return what differs from the bundle's golden vectors, a sentence each."""
-    rows = [json.loads(line) for line in bundle.files["golden.jsonl"].decode().split("\n") if line]
+def read_golden(bundle: Bundle) -> list[dict[str, Any]]:
+    """Return the rows of a bundle's ``golden.jsonl``.
+
+    Raises
+    ------
+    BundleError
+        If there is none, or one is not a golden vector.
+    """
+    rows = []
+    for number, line in enumerate(bundle.files["golden.jsonl"].split(b"\n"), start=1):
+        if not line:
+            continue
+        try:
+            row = read_json(line)
+            _check_row(row)
+        except ValueError as error:
+            raise BundleError(
+                f"golden.jsonl, line {number}, is no golden vector: {error}. Ship the bundle again."
+            ) from error
+        rows.append(row)
     if not rows:
         raise BundleError("golden.jsonl must hold golden vectors: got none. Ship the bundle again.")
+    return rows
+
+
+def _check_row(row: object) -> None:
+    """Refuse what cannot be compared with a decision."""
+    if not isinstance(row, dict):
+        raise ValueError("it is no object")
+    needed = ("id", "messages", "input_ids", *_SCORES, *_EXACT)
+    if missing := [name for name in needed if name not in row]:
+        raise ValueError(f"{missing[0]!r} is missing")
+    # It is printed where a vector differs.
+    if not isinstance(row["id"], str) or not row["id"].isprintable():
+        raise ValueError("'id' must be a printable string")
+    for name in (*_SCORES, EARLY_OUTPUT, "threshold"):
+        value = row.get(name)
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        # A threshold is there whether the score is or not.
+        if not (known and abs(value) < _LARGEST) and (value is not None or name == "threshold"):
+            raise ValueError(f"{name!r} must be a number: got {value!r:.80}")
+
+
+def check_golden(bundle: Bundle, router: Router) -> list[str]:
+    """Return what differs from the bundle's golden vectors, a sentence each."""
+    rows = read_golden(bundle)
     requests = [
         {key: row[key] for key in ("id", "messages", "task", "given_tokens") if key in row}
         for row in rows
