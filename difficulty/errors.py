@@ -34,6 +34,17 @@ def _repr(value: object) -> str:
         return "a number of thousands of digits"
 
 
+class RequestError(InvalidValueError):
+    """A part of a request is not what it must be. The message names the type of what came and
+    never its content: requests are the users' own.
+    """
+
+    def __init__(self, subject: str, value: object, *, rule: str) -> None:
+        came = type(value).__name__
+        # Past the parent, which would show the value.
+        Exception.__init__(self, f"{subject} must {rule}: got {came:.60}.")
+
+
 class FieldError(DifficultyError, ValueError):
     """A field of a file is missing, unknown, or of a value that is not allowed.
 
@@ -165,6 +176,12 @@ class MissingExtraError(DifficultyError, ImportError):
 
 class NoSignalError(DifficultyError):
     """The score does no better than chance could, so routing by it is routing at random."""
+
+    exit_code = 1
+
+
+class LosingRuleError(DifficultyError):
+    """A task of the rule costs quality that the score would have for the same money."""
 
     exit_code = 1
 

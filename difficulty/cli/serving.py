@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from difficulty.cli.console import BundlePath, JsonFlag, OutPath, print_json, print_result, say
 from difficulty.cli.signing import TrustPath, build_trust
+from difficulty.errors import InvalidValueError
+from difficulty.gateway.clients import ClientField
 
 
 def serve(
@@ -107,6 +109,13 @@ def litellm_config(
     prices: Annotated[
         Path | None, typer.Option(help="Price list (TOML), for the cost of each request.")
     ] = None,
+    client_may_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What clients are believed of their requests: task, prompt_tokens or id; give it"
+            " again for more. Default: task; none for nothing."
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Print a complete configuration of a LiteLLM proxy that routes by a bundle.
@@ -132,5 +141,18 @@ def litellm_config(
         log_texts=log_texts,
         follow=follow,
         prices=load_prices(prices) if prices else None,
+        client_may_set=_read_fields(client_may_set or ["task"]),
     )
     print_json(config) if json else say(to_yaml(config), end="")
+
+
+def _read_fields(names: list[str]) -> tuple[ClientField, ...]:
+    if names == ["none"]:
+        return ()
+    for name in names:
+        if name not in get_args(ClientField):
+            choices = (*get_args(ClientField), "none alone")
+            raise InvalidValueError(
+                "--client-may-set", name, rule=f"be one of {', '.join(choices)}"
+            )
+    return cast(tuple[ClientField, ...], tuple(names))

@@ -179,7 +179,7 @@ class Premises:
 
     volume: FloatArray
     """Requests a month."""
-    share: float
+    share: FloatArray
     """Share of the requests that is to be kept."""
     quality_loss: FloatArray
     """Fall of the mean quality over all requests."""
@@ -189,8 +189,6 @@ class Premises:
     """
     gain_free_words: str
     """Which of the two it is."""
-    hard_share: float | None
-    """Share of the requests whose task the policy always sends to the frontier model."""
     options: Mapping[Shape, Option]
     """Ways to host, as the answers ask for."""
     relaxed: Mapping[Shape, Option]
@@ -264,21 +262,11 @@ def _no_price_gap(facts: Premises) -> Condition:
 def _hard_reasoning(facts: Premises) -> Condition:
     """Too few requests that the cheap model answers as well."""
     easy = facts.gain_free_share
-    hard = (
-        ""
-        if facts.hard_share is None
-        else f"; tasks that the policy always sends to the frontier model: {facts.hard_share:.0%}"
-    )
-    # Hard tasks never stay cheap: where they leave too few, no outcome can change that.
-    if facts.hard_share is not None and 1.0 - facts.hard_share < facts.share:
-        return Condition(
-            "hard_reasoning", "holds", f"{facts.share:.0%} of the requests are to be kept{hard}"
-        )
     if np.isnan(easy[0]):
-        return Condition("hard_reasoning", "unknown", f"outcomes are missing{hard}")
+        return Condition("hard_reasoning", "unknown", "outcomes are missing")
     text = (
-        f"{_percent(easy)} of the requests {facts.gain_free_words}, {facts.share:.0%} are to be"
-        f" kept{hard}"
+        f"{_percent(easy)} of the requests {facts.gain_free_words}, {facts.share[0]:.0%} are to be"
+        " kept"
     )
     return Condition("hard_reasoning", _above(facts.share - easy, 0.0), text)
 

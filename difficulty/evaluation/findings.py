@@ -14,9 +14,11 @@ import numpy as np
 from scipy.stats import binom
 
 from difficulty.errors import InvalidValueError
+from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
 from difficulty.form import Record
+from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate
 
 Severity = Literal["error", "warning", "info"]
@@ -105,6 +107,8 @@ FEW_GROUPS = 40
 IMPROBABLE = 0.001
 """Chance of naming so many strangers, below which some were seen."""
 MANY_SUSPICIOUS = 0.01
+MANY_CHECKED = 0.1
+"""Share of outcomes by checks of the form from which it is said."""
 """Share of judged requests with suspicious labels from which on it is worth a warning."""
 
 
@@ -142,6 +146,28 @@ def few_samples(evidence: Evidence) -> Finding | None:
             " narrow. Add labelled requests."
         ),
         numbers=numbers,
+    )
+
+
+def form_checks(evidence: Evidence) -> Finding | None:
+    """Outcomes that checks of the answer's form alone stand for, so that wrong answers count as
+    right.
+    """
+    outcomes = evidence.scored.outcomes
+    known = ~np.isnan(outcomes.cheap_quality)
+    checked, n = int((known & outcomes.only_checked).sum()), int(known.sum())
+    if checked <= MANY_CHECKED * n:
+        return None
+    names = sorted({name or "" for name in outcomes[outcomes.only_checked].measures})
+    return Finding(
+        name="form_checks",
+        severity="warning",
+        message=(
+            f"Of {n:,} answers of the cheap model {checked:,} were measured by"
+            f" {', '.join(names[:3])} alone. Such checks see an answer's form, not whether it is"
+            " right: the risk is higher than it seems. Label a part of the requests."
+        ),
+        numbers={"checked": checked, "requests": n},
     )
 
 
@@ -316,6 +342,40 @@ def overlap_unknown(evidence: Evidence) -> Finding | None:
     )
 
 
+# Fewer than of a figure: only whether an interval holds 0 is asked.
+_RULE_DRAWS = 400
+
+
+def losing_rule(evidence: Evidence) -> list[Finding]:
+    """A task of the rule costs quality that the score would have for the same money."""
+    return [
+        Finding(
+            name="losing_rule",
+            severity="error",
+            message=(
+                f"{task.sentence} Take {task.task!r} out of"
+                f" {'easy_tasks' if task.route == 'cheap' else 'hard_tasks'}, or ship with"
+                " --no-rule."
+            ),
+            numbers={
+                "requests": task.requests,
+                "known": task.n,
+                **{
+                    name: value
+                    for name, value in (
+                        ("net", task.net.value),
+                        ("low", task.net.low),
+                        ("high", task.net.high),
+                        ("gap", task.gap.value),
+                    )
+                    if value is not None
+                },
+            },
+        )
+        for task in losing(judge_rule(evidence.scored, Resampling(_RULE_DRAWS)))
+    ]
+
+
 # Of APGR and of AUROC alike.
 CHANCE = 0.5
 LARGEST_ECE = 0.05
@@ -355,7 +415,8 @@ def no_signal(evidence: Evidence) -> Finding | None:
             f" interval reaches down to {figure.low:.3f}, and chance has 0.5. Judge it on more"
             " traffic, or check that labels and requests belong together."
         ),
-        numbers={name: figure.value, "low": figure.low, "requests": figure.n},
+        numbers={name: figure.value, "low": figure.low, "high": figure.high or 0.0}
+        | {"requests": figure.n},
     )
 
 
@@ -397,7 +458,9 @@ CHECKS: Final[dict[str, Check]] = {
     "selection_bias": selection_bias,
     "equal_scores": equal_scores,
     "no_signal": no_signal,
+    "losing_rule": losing_rule,
     "frontier_not_better": frontier_not_better,
+    "form_checks": form_checks,
     "suspicious_labels": suspicious_labels,
     "calibration_off": calibration_off,
     "few_samples": few_samples,

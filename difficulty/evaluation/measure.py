@@ -130,7 +130,14 @@ def evaluate(
         calibration={name: part.bins(*drawn(part, draws, weight)) for name, part in bins.items()},
         histogram=score_histogram(scored),
         findings=findings_of(evidence),
+        measured_by=_measures(scored),
     )
+
+
+def _measures(scored: ScoredTraffic) -> dict[str, int]:
+    """Return what outcomes were measured by; nothing where nobody said it of any."""
+    measures = {name or "": n for name, n in scored.outcomes.measures.items()}
+    return measures if any(measures) else {}
 
 
 def _score_set(scored: ScoredTraffic, columns: Mapping[str, Columns], rows: IntArray) -> _Set:

@@ -16,10 +16,12 @@ from difficulty.bundle import Policy, read_bundle
 from difficulty.diagnostics.suspicion import LabelSummary
 from difficulty.early_exit import exit_sentences
 from difficulty.economics import PriceList, request_costs
+from difficulty.economics.usage import Volume
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
+from difficulty.evaluation.verdict import MoneyCase, weigh
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, Prices
 from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
@@ -67,6 +69,7 @@ def evaluate_scorer(
     resampling: Resampling = STANDARD,
     show_texts: bool = False,
     economics: Path | None = None,
+    volume: Volume | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Judgement:
     """Judge a run or a bundle and write ``metrics.json``, ``report.html`` and ``report.md`` into
@@ -79,9 +82,8 @@ def evaluate_scorer(
     slow encoder in ``cache``, where that is given. The report holds texts of requests only with
     ``show_texts``. Of a bundle with early exit the figures are the scorer's; what early exit
     changes in them stands beside them. It says whether routing pays where ``economics`` names an
-    ``economics.json``, or else where the price list compares ways to host: then ``economics.json``,
-    of the same scores and the defaults of :class:`~difficulty.stages.economics.Question`, is
-    written as well.
+    ``economics.json``, or else of a bundle where the price list compares ways to host: then
+    ``economics.json``, of the same scores and ``volume`` requests a month, is written as well.
 
     Raises
     ------
@@ -113,14 +115,26 @@ def evaluate_scorer(
         evaluation.noting(material.notes), early=material.early, lineage=material.lineage
     )
     out.mkdir(parents=True, exist_ok=True)
-    write_metrics(evaluation, out / "metrics.json")
     mistakes = mistakes_of(material.held_out, material.picked, show_texts=show_texts)
     say("weighing up what it saves")
     money = (
         read_economics(economics)
         if economics
-        else _economics(material, traffic, prices, out, resampling)
+        else _economics(
+            material, traffic, prices, out, Question(volume=volume, resampling=resampling)
+        )
     )
+    chosen = material.policy.chosen if material.policy else None
+    evaluation = replace(
+        evaluation,
+        verdict=weigh(
+            evaluation,
+            objective=chosen.objective if chosen else "",
+            guarantee=chosen.guarantee if chosen else None,
+            money=MoneyCase.of(money) if money else None,
+        ),
+    )
+    write_metrics(evaluation, out / "metrics.json")
     extras = replace(
         material.extras,
         economics=money,
@@ -143,16 +157,13 @@ def evaluate_scorer(
 
 
 def _economics(
-    material: _Material,
-    traffic: Traffic,
-    prices: PriceList | None,
-    out: Path,
-    resampling: Resampling,
+    material: _Material, traffic: Traffic, prices: PriceList | None, out: Path, question: Question
 ) -> dict[str, Any] | None:
-    """Write ``economics.json`` and return it; ``None`` where there are token prices only."""
-    if prices is None or not prices.compares_hosting:
+    """Write ``economics.json`` and return it; ``None`` where there are token prices only, or no
+    policy that decides what stays cheap.
+    """
+    if prices is None or not prices.compares_hosting or material.policy is None:
         return None
-    question = Question(resampling=resampling)
     economics = economics_of(
         material.held_out, material.picked, traffic, material.policy, prices, question
     )

@@ -314,10 +314,27 @@ class Served:
         without_task = self.scores.without_task
         return {} if without_task is None else {"without_task": without_task}
 
-    def under(self, rules: TaskRules, *, catch_rate: float | None) -> ScoredTraffic:
-        """Return the table with the routes that rules give without the score."""
+    def under(
+        self,
+        rules: TaskRules,
+        *,
+        catch_rate: float | None,
+        epsilon: float = 0.0,
+        early_budget: float = 0.0,
+    ) -> ScoredTraffic:
+        """Return the table with the routes that rules give without the score; ``epsilon`` is the
+        share that exploration sends the other way, ``early_budget`` what early exit may change.
+        """
         fixed = self.fixed(rules, self.scores.outputs.get("familiarity"))
-        return replace(self.scored, fixed=fixed, catch_rate=catch_rate)
+        # What a task's rule decides is never explored; an unfamiliar request is.
+        open_ = np.isnan(self.fixed(rules))
+        return replace(
+            self.scored,
+            fixed=fixed,
+            catch_rate=catch_rate,
+            exchanged=np.where(open_, epsilon, 0.0) if epsilon else None,
+            early_budget=early_budget,
+        )
 
     def under_policy(self, policy: Policy) -> ScoredTraffic:
         """Return the table as a policy routes it: its rules first, then its thresholds."""

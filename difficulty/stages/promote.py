@@ -97,6 +97,7 @@ def publish(
         if estimate.value is not None
     }
     tags = tags_of(bundle) | ({"training_run": training_run} if training_run else {})
+    tags |= evaluation.verdict.tags if evaluation.verdict else {}
     return registry.publish(bundle, name, tags=tags, metrics=metrics)
 
 

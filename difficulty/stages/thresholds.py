@@ -35,6 +35,7 @@ from difficulty.stages.choosing import (
     choose_exits,
     chosen_by,
     chosen_point,
+    exit_confidence,
     judge_exits,
     policy_files,
 )
@@ -117,13 +118,19 @@ def rechoose(
     if not allow_no_signal:
         _check_signal(served.scored, signal)
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
-    data = served.under(old.policy, catch_rate=rate)
+    leaves = small is not None and not per_task and old.policy.min_familiarity <= 0.0
+    data = served.under(
+        old.policy,
+        catch_rate=rate,
+        epsilon=old.policy.exploration.epsilon,
+        early_budget=_early_budget(old) if leaves else 0.0,
+    )
     point = chosen_point(data, objective, resampling, per_task=per_task)
     # The old point is judged anew: its own figures are of other traffic.
     before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
     moved = changes(data, before, point, resampling)
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
-    early, early_notes = _exits(old, policy, served) if small else (None, ())
+    early, early_notes = _exits(old, policy, served, objective) if small else (None, ())
     said = (*signal.notes, *early_notes)
     notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
@@ -146,11 +153,18 @@ def rechoose(
     return Rechosen(written, before, point, moved, said, warnings)
 
 
-def _exits(old: Bundle, policy: Policy, served: Served) -> tuple[Early | None, tuple[str, ...]]:
+def _early_budget(old: Bundle) -> float:
+    return old.policy.early.budget if old.policy.early else ExportSettings().early_budget
+
+
+def _exits(
+    old: Bundle, policy: Policy, served: Served, objective: str
+) -> tuple[Early | None, tuple[str, ...]]:
     """Choose cut-offs for the new threshold with the old budget, and say what they do."""
     both = both_scores(served, policy)
-    budget = old.policy.early.budget if old.policy.early else ExportSettings().early_budget
-    early, notes = choose_exits(policy, both, budget=budget)
+    early, notes = choose_exits(
+        policy, both, budget=_early_budget(old), confidence=exit_confidence(objective)
+    )
     sentences = exit_sentences(judge_exits(early, both), judged="such") if early else []
     return early, (*notes, *sentences)
 

@@ -24,6 +24,7 @@ from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve
+from difficulty.thresholds.promises import refuse_blind
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
@@ -37,6 +38,8 @@ def choose(traffic: ScoredTraffic, objective: Objective, resampling: Resampling)
     NotAttainableError
         If no threshold meets it; the message names the nearest point.
     """
+    if objective.promises:
+        refuse_blind(traffic, objective)
     choice = objective.find(PolicyCurve.of(traffic))
     point = operating_point(
         traffic, Thresholds(choice.threshold), resampling, objective=str(objective)
@@ -160,6 +163,8 @@ def choose_per_task(
             rule="be known of some samples to choose thresholds per task",
             hint="Add the column task.",
         )
+    if objective.promises:
+        refuse_blind(traffic, objective)
     choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
     thresholds = Thresholds(choice.threshold, own)
     point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")

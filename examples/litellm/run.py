@@ -150,6 +150,11 @@ def write_config(folder: Path, bundle: Path, upstream: str) -> Path:
         "--log-texts",
         "--prices",
         PRICES,
+        # The example's client counts as the sample does, so that decisions can be compared.
+        "--client-may-set",
+        "task",
+        "--client-may-set",
+        "prompt_tokens",
     )
     path = folder / "proxy.yaml"
     path.write_text(text.replace("model_list:\n", f"model_list:\n{HEURISTIC}", 1), encoding="utf-8")

@@ -104,6 +104,24 @@ def test_calibration_is_off_only_when_that_is_clear(many, shift, expected):
     )
 
 
+def test_checks_of_the_form_are_told(many):
+    """Three of ten answers are known by a check alone; one of twenty is no reason to say so."""
+    names = np.full(len(many), "exact", dtype=object)
+    names[: 3 * len(many) // 10] = "validators:json"
+    checked = dataclasses.replace(
+        many, outcomes=dataclasses.replace(many.outcomes, measured_by=names)
+    )
+    result = evaluate(checked, Resampling(100))
+    assert [finding.name for finding in result.findings] == ["form_checks"]
+    assert "measured by validators:json alone" in result.findings[0].message
+    assert result.measured_by == {
+        "exact": len(many) - 3 * len(many) // 10,
+        "validators:json": 3 * len(many) // 10,
+    }
+    names[len(many) // 20 :] = "exact"
+    assert found(checked) == []
+
+
 @pytest.mark.parametrize(("better", "severity"), [(-0.3, "error"), (0.0, "warning")])
 def test_frontier_that_is_not_better_is_found(better, severity):
     """Clearly worse is an error; not clearly better a warning."""

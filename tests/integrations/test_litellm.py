@@ -17,6 +17,7 @@ from difficulty.recipe import PolicySettings
 from difficulty.stages.ship import ship
 from tests.integrations.gateways import (
     RULES,
+    SALT,
     Running,
     client,
     decisions_of,
@@ -288,7 +289,7 @@ def test_hook_explores_and_asks_the_other_model_beside_it(hook):
     settings = read_bundle(hook.bundle).policy.exploration
     assert settings == Exploration(epsilon=0.5, shadow=0.5)
     for event in events:
-        routed = explore(event.policy_route, event.reason, settings, id=event.id)
+        routed = explore(event.policy_route, event.reason, settings, id=event.id, secret=SALT)
         assert (event.route, event.propensity) == (routed.route, routed.propensity)
         shadow = [call.side for call in event.calls if call.role == "shadow"]
         assert shadow == (

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.economics import PriceList, load_price_list
+from difficulty.economics.usage import Volume
 from difficulty.errors import BundleError, RunError, TooFewSamplesError, TrafficError
 from difficulty.evaluation.result import read_metrics
 from difficulty.metrics import Resampling
@@ -266,15 +267,15 @@ def test_text_that_the_tokenizer_drops_does_not_stop_the_others(journey, tmp_pat
         )
 
 
-@pytest.mark.parametrize("kind", ["run", "bundle"])
-def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
+def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path):
     """In the report, and in a file with the figures of the command of that name."""
     prices = load_price_list(REPOSITORY / "data" / "prices.example.toml")
     result = evaluate_scorer(
-        getattr(journey, kind),
+        journey.bundle,
         journey.traffic,
         tmp_path,
         prices=prices,
+        volume=Volume(2e6, 2e6),
         resampling=Resampling(DRAWS),
     )
     assert set(result.written) == {path.name for path in tmp_path.iterdir()}
@@ -282,15 +283,22 @@ def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path, kind):
     made = json.loads((tmp_path / "economics.json").read_text())
     assert "Does it pay?" in (tmp_path / "report.html").read_text()
     assert "## Does it pay?" in (tmp_path / "report.md").read_text()
-    assert ("policy" in made) == (kind == "bundle")
-    if kind == "bundle":
-        same = weigh_up(
-            journey.traffic,
-            prices,
-            Question(resampling=Resampling(DRAWS)),
-            bundle_path=journey.bundle,
-        )
-        assert made["share"] == json.loads(json.dumps(same.as_dict()))["share"]
+    same = weigh_up(
+        journey.traffic,
+        prices,
+        Question(volume=Volume(2e6, 2e6), resampling=Resampling(DRAWS)),
+        bundle_path=journey.bundle,
+    )
+    assert made["policy"] == json.loads(json.dumps(same.as_dict()))["policy"]
+
+
+def test_a_run_has_no_policy_that_could_pay(journey, tmp_path):
+    """Nobody has chosen how many requests stay cheap, so there is nothing to weigh up."""
+    prices = load_price_list(REPOSITORY / "data" / "prices.example.toml")
+    result = evaluate_scorer(
+        journey.run, journey.traffic, tmp_path, prices=prices, resampling=Resampling(DRAWS)
+    )
+    assert "economics.json" not in result.written
 
 
 def test_price_list_of_tokens_alone_weighs_nothing_up(journey, tmp_path):

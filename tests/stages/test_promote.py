@@ -310,3 +310,8 @@ def test_publication_keeps_the_lineage(registry, versions):
     )
     apgr = json.loads(bundle.files["metrics.json"])["overall"]["apgr"]["value"]
     assert version.tags["metric.apgr"] == f"{apgr:.6g}"
+    said = json.loads(bundle.files["metrics.json"])["verdict"]
+    assert (version.tags["verdict"], version.tags["verdict_reason"]) == (
+        said["answer"],
+        said["sentence"],
+    )
