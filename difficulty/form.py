@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import date, datetime
@@ -228,9 +229,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object; of two values of one field readers take the first or the last."""
     fields_ = dict(pairs)
     if len(fields_) < len(pairs):
-        before: set[str] = set()
-        # add() returns None: a name is new the first time and remembered then.
-        twice = next(name for name, _ in pairs if name in before or before.add(name))
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"field {twice!r:.80} stands there twice")
     return fields_
 

@@ -4,6 +4,7 @@ reproduce.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,16 +89,19 @@ def _check_row(row: object) -> None:
         raise ValueError("'id' must be a printable string")
     for name in (*_SCORES, EARLY_OUTPUT, "threshold"):
         value = row.get(name)
-        known = isinstance(value, int | float) and not isinstance(value, bool)
-        # A threshold is there whether the score is or not.
-        if not (known and abs(value) < _LARGEST) and (value is not None or name == "threshold"):
+        if value is None and name != "threshold":  # that is there whether the score is or not
+            continue
+        number = (
+            math.nan if isinstance(value, bool) or not isinstance(value, int | float) else value
+        )
+        if not abs(number) < _LARGEST:
             raise ValueError(f"{name!r} must be a number: got {value!r:.80}")
 
 
 def check_golden(bundle: Bundle, router: Router) -> list[str]:
     """Return what differs from the bundle's golden vectors, a sentence each."""
     rows = read_golden(bundle)
-    requests = [
+    requests: list[dict[str, Any]] = [
         {key: row[key] for key in ("id", "messages", "task", "given_tokens") if key in row}
         for row in rows
     ]
@@ -106,6 +110,25 @@ def check_golden(bundle: Bundle, router: Router) -> list[str]:
         for expected, actual in zip(rows, golden_rows(router, requests), strict=True)
         for difference in _differences(expected, actual, tolerance=bundle.manifest.score_tolerance)
     ]
+
+
+def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
+    """Build a bundle's router and replay the golden vectors with it.
+
+    Raises
+    ------
+    BundleError
+        If this machine does not reproduce them, or the scorer cannot be built.
+    """
+    router = Router.from_bundle(bundle, threads=threads)
+    differences = check_golden(bundle, router)
+    if differences:
+        raise BundleError(
+            f"bundle {bundle.label} must reproduce its golden vectors on this machine:"
+            f" {len(differences)} differ, first {differences[0]}. Ship it again, or verify it where"
+            " it was made."
+        )
+    return router
 
 
 def _differences(

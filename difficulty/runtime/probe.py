@@ -3,16 +3,14 @@ brings the process down is found there, and not in the router that answers reque
 
 That process reads one line of JSON: ``folder``, ``memory`` (bytes of address space), and ``path``,
 where the asking process imports from. It writes one line: ``digest`` of the bundle that passed
-every check, or ``error``.
+every check, why it was ``refused``, or what ``failed``.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from multiprocessing.spawn import get_executable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +19,7 @@ from difficulty.errors import BundleError
 
 _START = (
     "import json, sys; asked = json.loads(sys.stdin.readline()); sys.path[:] = asked['path'];"
-    " from difficulty.runtime.probe import answer; print(json.dumps(answer(asked)))"
+    " from difficulty.runtime.probe import answer; sys.stdout.write(json.dumps(answer(asked)))"
 )
 _LONGEST_ANSWER = 10_000
 _BASE_MEMORY = 2 << 30
@@ -55,11 +53,12 @@ def try_out(bundle: Bundle, limits: Limits) -> None:
         If a check fails there, the limits do not suffice, the process does not end well, or the
         folder holds another bundle by now.
     """
-    asked = {
-        "folder": str(bundle.path.resolve()),
-        "memory": limits.memory_for(bundle),
-        "path": sys.path,
-    }
+    # Here, so that a router that follows nothing does not wait for them.
+    import subprocess
+    from multiprocessing.spawn import get_executable
+
+    memory = limits.memory_for(bundle)
+    asked = {"folder": str(bundle.path.resolve()), "memory": memory, "path": sys.path}
     what = f"bundle {bundle.label} was tried out in another process"
     try:
         done = subprocess.run(
@@ -80,12 +79,13 @@ def try_out(bundle: Bundle, limits: Limits) -> None:
     except OSError as error:
         raise BundleError(f"{what}, which could not be started ({error}).") from error
     found = _read_answer(done.stdout)
-    if "error" in found:
-        raise BundleError(str(found["error"]))
+    if "refused" in found:
+        raise BundleError(str(found["refused"]))
     if done.returncode or "digest" not in found:
+        failed = str(found.get("failed", f"exit code {done.returncode}"))
         raise BundleError(
-            f"{what}, which ended with {done.returncode}: its memory was limited to"
-            f" {asked['memory'] / (1 << 30):.1f} GiB. Verify it where it was made."
+            f"{what} with {memory / (1 << 30):.1f} GiB of memory, which failed ({failed:.500})."
+            " Verify it where it was made."
         )
     if found["digest"] != bundle.digest:
         raise BundleError(f"{what}, which found another one there. It is looked at again.")
@@ -97,15 +97,16 @@ def answer(asked: dict[str, Any]) -> dict[str, str]:
     try:
         # Here, under the limit.
         from difficulty.bundle import read_bundle
-        from difficulty.runtime.reload import checked_router
+        from difficulty.runtime.golden import checked_router
 
         bundle = read_bundle(Path(asked["folder"]))
         checked_router(bundle)
     # A panic of a Rust library is no Exception; and whatever it is, it is the answer.
     except BaseException as error:
         # As short as the other side reads.
-        kind = "" if isinstance(error, BundleError) else f"{type(error).__name__}: "
-        return {"error": f"{kind}{error!s:.500}"}
+        if isinstance(error, BundleError):
+            return {"refused": f"{error!s:.500}"}
+        return {"failed": f"{type(error).__name__} {error!s:.400}".strip()}
     return {"digest": bundle.digest}
 
 

@@ -22,7 +22,7 @@ from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
 from difficulty.request import Messages, Request
-from difficulty.runtime.golden import check_golden
+from difficulty.runtime.golden import checked_router
 from difficulty.runtime.probe import Limits, try_out
 from difficulty.runtime.router import Decision, Router, read_trusted
 
@@ -252,25 +252,6 @@ def follow_path(path: str | Path) -> Callable[[], Path]:
         return folder.resolve()
 
     return locate
-
-
-def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
-    """Build a bundle's router and replay the golden vectors with it.
-
-    Raises
-    ------
-    BundleError
-        If this machine does not reproduce them, or the scorer cannot be built.
-    """
-    router = Router.from_bundle(bundle, threads=threads)
-    differences = check_golden(bundle, router)
-    if differences:
-        raise BundleError(
-            f"bundle {bundle.label} must reproduce its golden vectors on this machine:"
-            f" {len(differences)} differ, first {differences[0]}. Ship it again, or verify it where"
-            " it was made."
-        )
-    return router
 
 
 def _read_pointer(file: Path) -> str:

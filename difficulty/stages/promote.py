@@ -25,7 +25,7 @@ from difficulty.evaluation.comparison import Contender, Paired, compare_pair
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
-from difficulty.runtime.reload import checked_router
+from difficulty.runtime.golden import checked_router
 from difficulty.runtime.router import read_trusted
 from difficulty.stages.judging import catch_rate, label_settings, serve, shipped_figures, weighed
 from difficulty.stages.overlap import CHOSE, hash_of_texts, overlap_of

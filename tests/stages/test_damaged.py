@@ -117,7 +117,7 @@ def test_field_that_stands_twice_in_a_policy(bundle):
     """Readers take the first or the last: two routers would decide differently."""
     policy = (bundle / "policy.json").read_text()
     twice = policy.replace("{", '{"threshold": 0.99, ', 1).encode()
-    with pytest.raises(BundleError, match=r"policy.json .* field 'threshold' stands there twice"):
+    with pytest.raises(BundleError, match=r"policy.json .*field 'threshold' stands there twice"):
         verify(reseal(bundle, policy__json=twice))
 
 
