@@ -22,13 +22,13 @@ from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.errors import InvalidValueError, NotAttainableError, RunError
 from difficulty.export.graph import requests_of
+from difficulty.metrics.intervals import exact_interval
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import get_head, read_arrays
 from difficulty.records import Estimate
 from difficulty.tensors import GraphBuilder, Tensor
 from difficulty.thresholds.certify import KeptLosses, losses_allowed
-from difficulty.thresholds.promises import exact_interval
 
 FloatArray = NDArray[np.float64]
 _PENALTY = 0.3

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from difficulty.early_exit import choose_cut_offs as choose_weighted
 from difficulty.early_exit import figures_of_exit
 from difficulty.errors import InvalidValueError, NotAttainableError
-from difficulty.thresholds.promises import exact_interval
+from difficulty.metrics.intervals import exact_interval
 
 
 def alone(n):

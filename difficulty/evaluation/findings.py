@@ -378,7 +378,10 @@ def losing_rule(evidence: Evidence) -> list[Finding]:
 
 # Of APGR and of AUROC alike.
 CHANCE = 0.5
-LARGEST_ECE = 0.05
+CALIBRATION_LEVEL = 0.05
+"""How often probabilities that are right may be called off, all of a scorer's together."""
+LARGEST_ERROR = 0.05
+"""Calibration error up to which it matters little."""
 
 
 def equal_scores(evidence: Evidence) -> Finding | None:
@@ -421,32 +424,63 @@ def no_signal(evidence: Evidence) -> Finding | None:
 
 
 def calibration_off(evidence: Evidence) -> list[Finding]:
-    """A probability does not match the frequency of failures: ECE is clearly above 0.05."""
+    """A probability does not match the frequency of failures: chance does not explain it, and the
+    calibration error is above 0.05.
+    """
+    outputs = {"": "p_cheap_fails", "_frontier": "p_frontier_fails"}
+    tested = {
+        suffix: figure
+        for suffix in outputs
+        if (figure := evidence.overall.get(f"calibration_p{suffix}")) and figure.value is not None
+    }
     findings = []
-    for name, output in (("ece", "p_cheap_fails"), ("ece_frontier", "p_frontier_fails")):
-        figure = evidence.overall.get(name)
-        # By the lower end: noise alone lifts an ECE above 0, the more the fewer requests.
-        if (
-            figure is None
-            or figure.value is None
-            or figure.low is None
-            or figure.low <= LARGEST_ECE
-        ):
+    for suffix, figure in tested.items():
+        chance, error = figure.value, evidence.overall[f"calibration_error{suffix}"].value
+        # Each of several may be called off by chance, so each has a part of the level.
+        if chance is None or error is None or chance > CALIBRATION_LEVEL / len(tested):
+            continue
+        if error <= LARGEST_ERROR:
             continue
         findings.append(
             Finding(
                 name="calibration_off",
                 severity="warning",
                 message=(
-                    f"{output} is off by {figure.value:.3f} on average (ECE, at least"
-                    f" {figure.low:.3f}; up to {LARGEST_ECE:g} is fine): do not read it as a"
-                    " probability on this traffic. Calibrate again by training on traffic like"
-                    " this."
+                    f"{outputs[suffix]} is off by {error:.3f} (calibration error; up to"
+                    f" {LARGEST_ERROR:g} is fine), and right ones look so in"
+                    f" {_chance_text(chance)}: do not read it as a probability on this"
+                    f" traffic.{_lean(evidence, suffix)} Calibrate again by training on traffic"
+                    " like this."
                 ),
-                numbers={name: figure.value, "low": figure.low, "requests": figure.n},
+                numbers={
+                    f"calibration_error{suffix}": error,
+                    f"calibration_p{suffix}": chance,
+                    "requests": figure.n,
+                },
             )
         )
     return findings
+
+
+def _chance_text(chance: float) -> str:
+    """Return in how many samples chance alone would do as much."""
+    rate = "fewer than 0.1" if chance < 0.001 else f"{100.0 * chance:.1f}"
+    return f"{rate} % of samples"
+
+
+def _lean(evidence: Evidence, suffix: str) -> str:
+    """Return which way a probability is wrong, where that is clear."""
+    slope, intercept = (
+        evidence.overall.get(f"calibration_{name}{suffix}") for name in ("slope", "intercept")
+    )
+    said = []
+    if intercept and intercept.low is not None and intercept.high is not None:
+        said += ["too low on the whole"] * (intercept.low > 0.0)
+        said += ["too high on the whole"] * (intercept.high < 0.0)
+    if slope and slope.low is not None and slope.high is not None:
+        said += ["too timid"] * (slope.low > 1.0)
+        said += ["too extreme"] * (slope.high < 1.0)
+    return f" It is {' and '.join(said)}." if said else ""
 
 
 Check = Callable[[Evidence], Finding | Iterable[Finding] | None]

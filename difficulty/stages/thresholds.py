@@ -23,6 +23,7 @@ from difficulty.early_exit import exit_sentences
 from difficulty.errors import NoSignalError, SeenTrafficError
 from difficulty.evaluation import metrics_text
 from difficulty.evaluation.result import without_threshold
+from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import STANDARD, Resampling
@@ -56,7 +57,9 @@ class Rechosen(NamedTuple):
     changes: Mapping[str, Estimate]
     """Each figure of the new point minus that of the old one."""
     notes: tuple[str, ...] = ()
-    """What the signal is where it is not clear, and what became of early exit."""
+    """What the signal is where it is not clear, which tasks of the rule clearly lose, and what
+    became of early exit.
+    """
     warnings: tuple[str, ...] = ()
     """What is wrong with the traffic."""
 
@@ -131,7 +134,9 @@ def rechoose(
     moved = changes(data, before, point, resampling)
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
     early, early_notes = _exits(old, policy, served, objective) if small else (None, ())
-    said = (*signal.notes, *early_notes)
+    # The rule stays the bundle's, so that a losing one is told and not refused.
+    lost = losing(judge_rule(served.under_policy(policy), resampling))
+    said = (*signal.notes, *(task.sentence for task in lost), *early_notes)
     notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
     files = {

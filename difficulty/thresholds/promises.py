@@ -14,33 +14,12 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
 from difficulty.thresholds.certify import KeptLosses, rejected, samples_to_certify
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve
-
-
-def exact_interval(count: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the Clopper-Pearson interval of a share of which ``count`` of ``n`` requests were
-    seen.
-
-    It covers the true share at least as often as ``confidence`` says, also where ``count`` is 0 and
-    a bootstrap sees nothing.
-
-    Raises
-    ------
-    InvalidValueError
-        If ``n`` is 0 or less, or ``count`` is not in 0 to ``n``.
-    """
-    if n < 1:
-        raise InvalidValueError("n", n, rule="be 1 or more")
-    if not 0 <= count <= n:
-        raise InvalidValueError("count", count, rule=f"be in 0 to {n}")
-    ends = binomtest(count, n).proportion_ci(confidence, method="exact")
-    return float(ends.low), float(ends.high)
 
 
 def threshold_for_risk(curve: PolicyCurve, alpha: float, *, delta: float = 0.1) -> Choice:

@@ -61,8 +61,8 @@ def test_only_the_test_split_of_its_own_traffic_is_judged(journey, tmp_path, kin
     result = evaluate_scorer(
         getattr(journey, kind), journey.traffic, tmp_path / "out", resampling=Resampling(DRAWS)
     )
-    assert (result.judged, result.left_out) == (150, 650)
-    assert result.evaluation.counts["requests"] == 150
+    assert (result.judged, result.left_out) == (194, 606)
+    assert result.evaluation.counts["requests"] == 194
     assert read_metrics(tmp_path / "out" / "metrics.json") == result.evaluation
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "metrics.json",
@@ -127,7 +127,7 @@ def test_traffic_that_was_all_seen_cannot_judge(journey, tmp_path):
     with pytest.raises(
         TooFewSamplesError,
         match=(
-            "evaluation needs samples that training did not see: all 127 were seen. Pass other"
+            "evaluation needs samples that training did not see: all 141 were seen. Pass other"
             " traffic"
         ),
     ):
@@ -153,7 +153,7 @@ def test_own_traffic_is_told_from_other(journey, tmp_path, kind):
     (overlap,) = [
         finding for finding in result.evaluation.findings if finding.name == "training_overlap"
     ]
-    assert (overlap.numbers["left_out"], overlap.numbers["requests"]) == (650, 800)
+    assert (overlap.numbers["left_out"], overlap.numbers["requests"]) == (606, 800)
     lineage = result.evaluation.lineage
     traffic = Traffic.read(journey.traffic)
     assert (lineage["training_data"], lineage["judged_data"]) == (
@@ -162,8 +162,8 @@ def test_own_traffic_is_told_from_other(journey, tmp_path, kind):
     )
     assert (lineage["scorer"], lineage["judged"], lineage["left_out"], lineage["recipe"]) == (
         kind,
-        150,
-        650,
+        194,
+        606,
         "small",
     )
     assert lineage["objective"] == ("share=0.3" if kind == "bundle" else None)
@@ -248,7 +248,7 @@ def test_bundle_without_memory_says_that_it_does_not_know_other_traffic(journey,
         tmp_path / "out",
         resampling=Resampling(DRAWS),
     )
-    assert (result.judged, result.left_out) == (150, 0)
+    assert (result.judged, result.left_out) == (194, 0)
     assert "whether single samples overlap is not known" in result.note
 
 
