@@ -259,12 +259,11 @@ def test_text_that_the_tokenizer_drops_does_not_stop_the_others(journey, tmp_pat
     ]
     ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
     for path in (journey.run, journey.bundle):
-        assert (
-            evaluate_scorer(
-                path, tmp_path / "in.parquet", tmp_path / path.name, resampling=Resampling(5)
-            ).judged
-            == 31
+        result = evaluate_scorer(
+            path, tmp_path / "in.parquet", tmp_path / path.name, resampling=Resampling(5)
         )
+        # A bundle takes one stranger in a hundred for one of its own.
+        assert 29 <= result.judged == 31 - result.left_out
 
 
 def test_price_list_with_hosting_says_whether_it_pays(journey, tmp_path):
