@@ -22,7 +22,16 @@ class InvalidValueError(DifficultyError, ValueError):
 
     def __init__(self, subject: str, value: object, *, rule: str, hint: str = "") -> None:
         # By repr, so that "1" and 1 look different.
-        super().__init__(f"{subject} must {rule}: got {value!r}." + (f" {hint}" if hint else ""))
+        super().__init__(
+            f"{subject} must {rule}: got {_repr(value)}." + (f" {hint}" if hint else "")
+        )
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python spells no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 class RequestError(InvalidValueError):

@@ -164,10 +164,10 @@ def _grows(value: object) -> bool:
     held, open_ones = 0, [value]
     while open_ones:
         item = open_ones[-1]
-        parts = item.values() if isinstance(item, dict) else item
         if not isinstance(item, dict | list | tuple) or written.get(id(item)):
             open_ones.pop()
             continue
+        parts = item.values() if isinstance(item, dict) else item
         inner = [part for part in parts if isinstance(part, dict | list | tuple)]
         if id(item) not in written:
             written[id(item)] = 0

@@ -1,6 +1,8 @@
 """Files and folders appear whole, or nothing does."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -86,3 +88,25 @@ def test_scratch_goes_with_what_was_not_moved_out_of_it(tmp_path):
             (scratch / name).write_text("new")
         move_into_place(scratch / "a", tmp_path / "a")
     assert (names(tmp_path), (tmp_path / "a").read_text()) == (["a"], "new")
+
+
+def test_scratch_of_a_killed_process_goes_with_the_next(tmp_path):
+    """That of a living one, of another place, and the user's own stay."""
+    code = (
+        "import os, sys; from pathlib import Path; from difficulty.storage import whole_folder\n"
+        "with whole_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'a').write_text('x'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=False)
+    (left,) = names(tmp_path)
+    assert left.startswith(".run-")
+    assert left.endswith(".part")
+    (tmp_path / ".run-backup").mkdir()
+    (tmp_path / ".run-backup.part").mkdir()
+    with whole_folder(tmp_path / "runs"):
+        assert left in names(tmp_path)
+        with whole_folder(tmp_path / "run"):
+            assert left not in names(tmp_path)
+            with scratch_beside(tmp_path / "run"):
+                assert len([name for name in names(tmp_path) if name.startswith(".run-")]) == 4
+    assert names(tmp_path) == [".run-backup", ".run-backup.part", "run", "runs"]

@@ -88,7 +88,7 @@ def salt_of(text: str) -> bytes:
     """Return the salt that belongs to a hash of the samples: another set, another salt, and the
     same one on every machine.
     """
-    return sha256(f"difficulty.seen.1\n{text}".encode()).digest()[:SALT_BYTES]
+    return sha256(f"seen.bin 1\n{text}".encode()).digest()[:SALT_BYTES]
 
 
 def seen_bytes(filters: Sequence[SeenFilter]) -> bytes:

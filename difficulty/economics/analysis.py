@@ -211,11 +211,17 @@ def saved_text(best: Option | None, volume: FloatArray) -> str:
         return f"the saving with {best.shape} {after} is not known; {point}"
     low, high = interval(net)
     if high < 0.0:
-        lost = f"{best.shape} loses {-net[0]:,.0f} [{-high:,.0f}, {-low:,.0f}] USD a month {after}"
+        lost = f"{best.shape} loses USD {_ranged(-net[0], -high, -low)} a month {after}"
         if not np.isfinite(even):
             return lost
         return f"{lost}; it breaks even at about {even:,.0f} requests a month"
-    return f"{best.shape} saves {net[0]:,.0f} [{low:,.0f}, {high:,.0f}] USD a month {after}"
+    return f"{best.shape} saves USD {_ranged(net[0], low, high)} a month {after}"
+
+
+def _ranged(value: float, low: float, high: float) -> str:
+    """Return ``950 (788 to 1,123)``; no range where nothing is left to chance."""
+    ends = "" if low == high else f" ({low:,.0f} to {high:,.0f})"
+    return f"{value:,.0f}{ends}"
 
 
 OLD_AFTER_DAYS = 180
@@ -378,10 +384,10 @@ def _plan_words(plan: str, means: Means, basis: Basis) -> str:
     """Return a plan for people, with the share that it keeps."""
     kept = means.below(plan)["kept_share"][0]
     if plan == POLICY:
-        return f"with the bundle's policy, {kept:.0%} on the cheap model,"
+        return f"with the bundle's policy, {100.0 * kept:.0f} % on the cheap model,"
     if "score" in basis.assumed:
-        return f"with {kept:.0%} on the cheap model, taken at random,"
-    return f"with the simplest {kept:.0%} on the cheap model"
+        return f"with {100.0 * kept:.0f} % on the cheap model, taken at random,"
+    return f"with the simplest {100.0 * kept:.0f} % on the cheap model"
 
 
 def _beside(

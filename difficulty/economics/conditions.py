@@ -265,8 +265,8 @@ def _hard_reasoning(facts: Premises) -> Condition:
     if np.isnan(easy[0]):
         return Condition("hard_reasoning", "unknown", "outcomes are missing")
     text = (
-        f"{_percent(easy)} of the requests {facts.gain_free_words}, {facts.share[0]:.0%} are to be"
-        " kept"
+        f"{_percent(easy)} of the requests {facts.gain_free_words},"
+        f" {100.0 * facts.share[0]:.0f} % are to be kept"
     )
     return Condition("hard_reasoning", _above(facts.share - easy, 0.0), text)
 
@@ -373,7 +373,9 @@ def _count(drawn: FloatArray) -> str:
 
 
 def _percent(drawn: FloatArray) -> str:
-    return _with_ends(drawn, "{:.1%}")
+    text = _with_ends(100.0 * drawn, "{:.1f}")
+    value, bracket, ends = text.partition(" (")
+    return f"{value} %{bracket}{ends}"
 
 
 def _points(drawn: FloatArray) -> str:
@@ -381,8 +383,8 @@ def _points(drawn: FloatArray) -> str:
 
 
 def _with_ends(drawn: FloatArray, pattern: str) -> str:
-    """Return ``value [low, high]``; no brackets for a number without a spread."""
+    """Return ``value (low to high)``; no brackets for a number without a spread."""
     if np.isnan(drawn[0]):
         return "unknown"
     value, low, high = (pattern.format(number) for number in (drawn[0], *interval(drawn)))
-    return value if low == high else f"{value} [{low}, {high}]"
+    return value if low == high else f"{value} ({low} to {high})"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 import numpy as np
+from scipy.stats import binom
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.rule_tasks import judge_rule, losing
@@ -103,6 +104,8 @@ def failing(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
 
 # With fewer, intervals from drawing groups may be too narrow (docs/metrics.md).
 FEW_GROUPS = 40
+IMPROBABLE = 0.001
+"""Chance of naming so many strangers, below which some were seen."""
 MANY_SUSPICIOUS = 0.01
 MANY_CHECKED = 0.1
 """Share of outcomes by checks of the form from which it is said."""
@@ -242,6 +245,13 @@ def selection_bias(evidence: Evidence) -> list[Finding]:
             )
         )
     return biases
+
+
+def may_be_chance(named: int, n: int, chance: float) -> bool:
+    """Return whether a filter that takes one stranger for a friend with probability ``chance`` may
+    have named so many of n strangers.
+    """
+    return bool(binom.sf(named - 1, n, chance) > IMPROBABLE)
 
 
 def training_overlap(evidence: Evidence) -> Finding | None:

@@ -39,6 +39,7 @@ _LEVERS: Final[Mapping[str, str]] = {
     "same_ids": "Leave out requests that are edited training samples.",
     "suspicious_labels": "Look at suspicious.jsonl in the run, and mend the labels.",
     "calibration_off": "Train again on traffic like this.",
+    "losing_rule": "Take the task out of the rule, or ship with --no-rule.",
     "form_checks": "Judge a part of the answers.",
     "few_samples": "Label more requests.",
     "equal_scores": "Train again on traffic that resembles this.",
@@ -216,7 +217,7 @@ def _is_final(finding: Finding) -> bool:
     """Return whether an error speaks against the router, rather than against the evidence."""
     if finding.name == "no_signal":
         return finding.numbers.get("high", math.inf) < CHANCE + _LITTLE
-    return finding.name in ("equal_scores", "frontier_not_better")
+    return finding.name in ("equal_scores", "frontier_not_better", "losing_rule")
 
 
 def _doubts(case: _Weighing) -> Iterator[Ground]:
@@ -344,7 +345,7 @@ def _other_rule(case: _Weighing) -> str:
 
 def _promise(case: _Weighing) -> Iterator[Ground]:
     """What is promised of the kept requests, against what was measured here."""
-    name, _, number = case.objective.partition("=")
+    name, _, number = case.objective.partition(",")[0].partition("=")
     measured = case.figure(name)
     if name not in ("risk", "missed"):
         return

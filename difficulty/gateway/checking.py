@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from difficulty.events import Check
 from difficulty.gateway.validators import Answer, Asked, Checker, ToolCall
-from difficulty.gateway.validators.structured import client_schema
+from difficulty.gateway.validators.structured import JsonSchema, client_schema
 from difficulty.routes import ValidatorRule
 
 logger = logging.getLogger("difficulty.runtime")
@@ -338,7 +338,7 @@ def _find_checker(rules: str) -> Checker:
     form = json.loads(rules)
     checker = Checker(list(map(ValidatorRule.parse, form["rules"])), allowed=form["allowed"])
     if any(rule["check"] == "json_schema" for rule in form["rules"]):
-        import jsonschema.validators  # noqa: F401 - with what it loads late
+        JsonSchema(schema={})  # loads what the first schema would wait for
     return checker
 
 

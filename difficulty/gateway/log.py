@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from weakref import WeakSet
 
@@ -290,8 +290,13 @@ def _watch_forks() -> WeakSet[DecisionLog]:
     """Return the logs of this process, each of which begins anew in the child of a fork."""
     logs: WeakSet[DecisionLog] = WeakSet()
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: [log.after_fork() for log in logs])
+        os.register_at_fork(after_in_child=partial(_begin_anew, logs))
     return logs
+
+
+def _begin_anew(logs: WeakSet[DecisionLog]) -> None:
+    for log in logs:
+        log.after_fork()
 
 
 def writer_name() -> str:

@@ -30,10 +30,10 @@ _AXES = {
 }
 _COLUMNS = {
     "quality": "quality",
-    "quality_difference": "quality, score minus this",
+    "quality_difference": "our lead in quality",
     "cost": SHOWN_AS["cost"],
     "apgr": SHOWN_AS["apgr"],
-    "apgr_difference": "APGR, score minus this",
+    "apgr_difference": "our lead in APGR",
 }
 # Curves have a point at every hundredth; the table behind a picture shows every tenth.
 _EVERY = 10
@@ -197,8 +197,8 @@ def scores_section(evaluation: Evaluation, extras: Extras) -> Section:
         ("The scores are unknown: this evaluation holds no histogram.",)
         if histogram is None
         else (
-            f"Needed means here: {_NEEDED[evaluation.target]}. A score that knows much has its"
-            " upper bars to the right of its lower ones.",
+            f"Needed means here: {_NEEDED[evaluation.target]}. The further right the"
+            " upper bars lie of the lower ones, the better the score.",
             _draw_scores(evaluation, histogram),
         )
     )

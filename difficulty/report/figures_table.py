@@ -32,7 +32,7 @@ _VERDICT_STYLES = {
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
 _BASELINE_COLUMNS = {
     "apgr": "APGR",
-    "apgr_difference": "score minus this",
+    "apgr_difference": "our lead in APGR",
     "quality": "quality",
     "cost": "cost",
 }

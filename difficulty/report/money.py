@@ -12,7 +12,7 @@ from typing import Any, Final
 from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.words import UNKNOWN
 from difficulty.records import Estimate
-from difficulty.report.blocks import Extras, Picture, Row, Section, Table
+from difficulty.report.blocks import Extras, Paragraph, Picture, Row, Section, Table
 from difficulty.report.plot import Axis, Plot
 from difficulty.report.wording import amount_text
 
@@ -57,14 +57,18 @@ def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:
     )
 
 
-def _draw_break_even(plotted: Mapping[str, Any]) -> Picture:
-    """Return saving against volume; above the line at zero it pays."""
+def _draw_break_even(plotted: Mapping[str, Any]) -> Picture | Paragraph:
+    """Return saving against volume; above the line at zero it pays. Where nothing is known there is
+    no picture: its axes would be made up.
+    """
     volumes: Sequence[float] = plotted["volumes"]
     curves = {
         shape: curve
         for shape, curve in plotted["curves"].items()
         if any(value is not None for value in curve["value"])
     }
+    if not curves:
+        return Paragraph("Saving against volume cannot be worked out: see what is missing below.")
     savings = [
         value
         for curve in curves.values()

@@ -74,7 +74,7 @@ def _weighed(evaluation: Evaluation) -> Table:
 
 
 def _tiles(evaluation: Evaluation) -> Tiles:
-    quality = as_text(_of(evaluation, "quality"))
+    quality = _figure_text(_of(evaluation, "quality"))
     shares = (
         (
             "of the requests stay cheap",
@@ -93,9 +93,12 @@ def _tiles(evaluation: Evaluation) -> Tiles:
         ),
     )
     tiles = [_tile(name, as_percent(share), meaning) for name, share, meaning in shares]
-    # Written as the shares are, whose interval stands in round brackets.
-    quality = quality.replace("[", "(").replace(", ", " to ").replace("]", ")")
     return Tiles((*tiles, _tile("mean quality", quality, "from 0 to 1")))
+
+
+def _figure_text(estimate: Estimate) -> str:
+    """Return a figure as the shares are written, its interval in round brackets."""
+    return as_text(estimate).replace("[", "(").replace(", ", " to ").replace("]", ")")
 
 
 def _tile(name: str, text: str, meaning: str) -> tuple[str, str, str]:
@@ -133,7 +136,7 @@ def _saving(evaluation: Evaluation, extras: Extras) -> str:
     everything = _of_baseline(evaluation, "always_frontier", "cost")
     less = "" if saving.value is None else f": {as_percent(saving)} less"
     return (
-        f"1,000 requests cost USD {as_text(cost)} instead of {as_text(everything)} with"
+        f"1,000 requests cost USD {_figure_text(cost)} instead of {_figure_text(everything)} with"
         f" {extras.frontier} for everything{less}. {calls}"
     )
 
@@ -143,12 +146,13 @@ def _quality(evaluation: Evaluation, extras: Extras) -> str:
     if quality.value is None:
         return f"Unknown: {quality.note}. {_risk(evaluation, extras)}"
     frontier, cheap = (
-        as_text(_of_baseline(evaluation, name, "quality"))
+        _figure_text(_of_baseline(evaluation, name, "quality"))
         for name in ("always_frontier", "always_cheap")
     )
     return (
-        f"Mean quality is {as_text(quality)}. It would be {frontier} with {extras.frontier} for"
-        f" everything and {cheap} with {extras.cheap} for everything. {_risk(evaluation, extras)}"
+        f"Mean quality is {_figure_text(quality)}. It would be {frontier} with {extras.frontier}"
+        f" for everything and {cheap} with {extras.cheap} for everything."
+        f" {_risk(evaluation, extras)}"
     )
 
 
@@ -165,10 +169,9 @@ def _risk(evaluation: Evaluation, extras: Extras) -> str:
 def _certainty(evaluation: Evaluation, extras: Extras) -> str:
     counts, chosen = evaluation.counts, extras.chosen
     text = (
-        f"Ranges in brackets hold the middle 95 % of {evaluation.n_draws:,} resamplings of"
-        f" {counts['requests']:,} requests in {counts['groups']:,} groups. They say how sure a"
-        " figure is on this traffic, not how it would move with next month's traffic or another"
-        " training."
+        f"Ranges are 95 % confidence intervals from {counts['requests']:,} requests in"
+        f" {counts['groups']:,} groups. They say how sure a figure is on this traffic, not how it"
+        " would move with next month's traffic or another training."
     )
     if chosen is None:
         return text

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from difficulty.bundle import Bundle, Manifest, Policy
 from difficulty.bundle.policy import Fallback
 from difficulty.economics import request_costs
-from difficulty.errors import ScoringError, TooFewSamplesError
-from difficulty.evaluation import Target
+from difficulty.errors import BundleError, ScoringError, TooFewSamplesError
+from difficulty.evaluation import Evaluation, Target
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import traffic_labels
+from difficulty.form import read_json
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Scores
 from difficulty.recipe import LabelSettings
@@ -240,6 +241,24 @@ def label_settings(bundle: Bundle) -> LabelSettings:
     there were any have the defaults.
     """
     return LabelSettings.parse(bundle.manifest.recipe.get("labels", {}))
+
+
+def shipped_figures(bundle: Bundle) -> Evaluation:
+    """Return the figures that a bundle was shipped with.
+
+    Raises
+    ------
+    BundleError
+        If its ``metrics.json`` holds something else.
+    """
+    try:
+        return Evaluation.from_dict(read_json(bundle.files["metrics.json"]))
+    # Whatever may be wrong with a file that anyone may have written.
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise BundleError(
+            f"metrics.json of bundle {bundle.label} holds no figures ({error!r:.120}). Ship the"
+            " bundle again."
+        ) from error
 
 
 def weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, LoggedReport | None]:

@@ -13,17 +13,15 @@ from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from difficulty.bundle import Bundle
 from difficulty.bundle.seen import Part
+from difficulty.evaluation.findings import may_be_chance
 from difficulty.traffic.table import Traffic
 
 _LEFT_OUT = ("fit", "calibration", "aside")
 CHOSE = "chose the threshold"
 _REASONS: dict[Part, str] = {"training": "same text", "threshold": CHOSE}
-_IMPROBABLE = 0.001
-"""Chance of a filter's naming so many strangers, from which on it is not chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,7 +149,7 @@ def _named(bundle: Bundle, traffic: Traffic, parts: Sequence[Part]) -> BundleOve
         counts[_REASONS[one.part]] = int(new[places].sum())
         named, strange = named | new, strange * (1.0 - one.chance)
     chance = 1.0 - strange
-    is_chance = binom.sf(named.sum() - 1, len(keys), chance) > _IMPROBABLE
+    is_chance = may_be_chance(int(named.sum()), len(keys), chance)
     return BundleOverlap(
         bundle=bundle.label,
         seen=named[places],

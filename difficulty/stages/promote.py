@@ -7,7 +7,6 @@ compared is what the users would have got.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,14 +21,13 @@ from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, 
 from difficulty.bundle.seen import PARTS
 from difficulty.bundle.store import copy_bundle
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
-from difficulty.evaluation import Evaluation
 from difficulty.evaluation.comparison import Contender, Paired, compare_pair
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
-from difficulty.runtime.reload import checked_router
+from difficulty.runtime.golden import checked_router
 from difficulty.runtime.router import read_trusted
-from difficulty.stages.judging import catch_rate, label_settings, serve, weighed
+from difficulty.stages.judging import catch_rate, label_settings, serve, shipped_figures, weighed
 from difficulty.stages.overlap import CHOSE, hash_of_texts, overlap_of
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
@@ -92,7 +90,7 @@ def publish(
     bundle = read_trusted(path, trust)
     # The golden vectors too: a bundle that decides otherwise on this machine is not published.
     checked_router(bundle)
-    evaluation = Evaluation.from_dict(json.loads(bundle.files["metrics.json"]))
+    evaluation = shipped_figures(bundle)
     metrics = {
         name: estimate.value
         for name, estimate in evaluation.overall.items()

@@ -4,7 +4,6 @@ write the next version.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -22,12 +21,13 @@ from difficulty.bundle.store import SEEN
 from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
 from difficulty.early_exit import exit_sentences
 from difficulty.errors import NoSignalError, SeenTrafficError
-from difficulty.evaluation import Evaluation, metrics_text
+from difficulty.evaluation import metrics_text
 from difficulty.evaluation.result import without_threshold
+from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import STANDARD, Resampling
-from difficulty.recipe import ExportSettings
+from difficulty.recipe import ExportSettings, parse_recipe
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.report.wording import as_text
 from difficulty.runtime.scorer import EarlyScorer, Scorer
@@ -40,7 +40,7 @@ from difficulty.stages.choosing import (
     judge_exits,
     policy_files,
 )
-from difficulty.stages.judging import Served, label_settings, serve, weighed
+from difficulty.stages.judging import Served, label_settings, serve, shipped_figures, weighed
 from difficulty.stages.overlap import hash_of_texts, overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
@@ -57,7 +57,9 @@ class Rechosen(NamedTuple):
     changes: Mapping[str, Estimate]
     """Each figure of the new point minus that of the old one."""
     notes: tuple[str, ...] = ()
-    """What the signal is where it is not clear, and what became of early exit."""
+    """What the signal is where it is not clear, which tasks of the rule clearly lose, and what
+    became of early exit.
+    """
     warnings: tuple[str, ...] = ()
     """What is wrong with the traffic."""
 
@@ -132,7 +134,9 @@ def rechoose(
     moved = changes(data, before, point, resampling)
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
     early, early_notes = _exits(old, policy, served, objective) if small else (None, ())
-    said = (*signal.notes, *early_notes)
+    # The rule stays the bundle's, so that a losing one is told and not refused.
+    lost = losing(judge_rule(served.under_policy(policy), resampling))
+    said = (*signal.notes, *(task.sentence for task in lost), *early_notes)
     notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
     files = {
@@ -252,7 +256,7 @@ def _seen_file(old: Bundle, traffic: Traffic) -> dict[str, bytes]:
 def _policy(
     old: Bundle, point: OperatingPoint, traffic: Traffic, *, catch_rate: float | None, today: date
 ) -> Policy:
-    days = old.manifest.recipe["policy"]["review_after_days"]
+    days = _review_days(old)
     new: dict[str, Any] = {
         "threshold": point.threshold,
         "task_thresholds": dict(point.task_thresholds),
@@ -263,13 +267,22 @@ def _policy(
     return replace(old.policy, **new)
 
 
+def _review_days(bundle: Bundle) -> int:
+    """Return how long a threshold is good for, by the recipe that a bundle was trained by."""
+    section = bundle.manifest.recipe.get("policy")
+    days = section.get("review_after_days") if isinstance(section, dict) else None
+    # The field alone: the rest may be a recipe of another version.
+    form = {"name": "review", "policy": {} if days is None else {"review_after_days": days}}
+    return parse_recipe(form, name="manifest.json: recipe").policy.review_after_days
+
+
 def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
     """Return the old figures without those at the old threshold."""
     note = f"the threshold was chosen again on {n:,} samples; evaluate the bundle on other traffic"
     # All of the traffic chose the new threshold, so none is left to judge it by.
-    figures = without_threshold(
-        Evaluation.from_dict(json.loads(old.files["metrics.json"])), note
-    ).noting([f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes])
+    figures = without_threshold(shipped_figures(old), note).noting(
+        [f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes]
+    )
     return metrics_text(figures).encode()
 
 

@@ -164,6 +164,7 @@ def test_a_rule_that_the_score_alone_beats_is_the_lever(evaluation):
         ("threshold_on_judged_data", "error", {}, "keep_testing"),
         ("equal_scores", "error", {}, "do_not_switch_on"),
         ("frontier_not_better", "error", {}, "do_not_switch_on"),
+        ("losing_rule", "error", {}, "do_not_switch_on"),
         ("no_signal", "error", {"high": 0.62}, "keep_testing"),
         ("no_signal", "error", {"high": 0.53}, "do_not_switch_on"),
     ],
@@ -186,6 +187,7 @@ def test_findings_are_weighed(evaluation, name, severity, numbers, answer):
         ("risk=0.27", "at most 0.27", sure(0.2), "switch_on"),
         ("risk=0.27", "at most 0.27", sure(0.275), "keep_testing"),
         ("risk=0.27", "at most 0.27", sure(0.302), "do_not_switch_on"),
+        ("risk=0.27,delta=0.05", "at most 0.27", sure(0.302), "do_not_switch_on"),
         ("risk=0.27", None, sure(0.2), "keep_testing"),
     ],
 )

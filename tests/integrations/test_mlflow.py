@@ -64,9 +64,9 @@ def test_parameters_metrics_and_data_hash_are_recorded(store, journey):
         data.params["policy.easy_tasks"],
     ) == ("1024", "0", "['classify']")
     assert (data.params["fit"], data.params["calibration"], data.params["test"]) == (
-        "521",
-        "127",
-        "150",
+        "464",
+        "141",
+        "194",
     )
     judged = read_metrics(folder / "run" / "metrics.json").overall
     assert data.metrics == {

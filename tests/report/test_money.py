@@ -69,3 +69,13 @@ def test_its_words_are_text_and_without_it_there_is_no_section(evaluation, form)
     assert HOSTILE not in page
     assert "Assumed: nothing is caught" in page
     assert 'id="economics"' not in report_html(dataclasses.replace(evaluation), Extras())
+
+
+def test_a_picture_without_curves_is_a_sentence(evaluation, form):
+    """Where no saving is known the axes of a picture would be made up."""
+    unknown = {name: [None] * 3 for name in ("value", "low", "high")}
+    form["plot"]["curves"] = {"own": unknown, "cloud": unknown}
+    section = economics_section(evaluation, Extras(economics=form))
+    assert not any(isinstance(block, Picture) for block in section.blocks)
+    page = report_html(evaluation, Extras(economics=form))
+    assert "Saving against volume cannot be worked out" in page

@@ -70,10 +70,12 @@ def test_threshold_is_chosen_on_scores_by_heads_that_did_not_see_the_sample(cros
     assert auroc(by_heart, failed) > auroc(unseen.p_cheap_fails[known], failed) + 0.05
 
 
-def test_expected_quality_is_no_better_than_that_of_the_test_samples(crossed, shipped):
-    """Chosen on what heads know by heart it would promise more than new requests hold."""
-    chosen = shipped.bundle.policy.chosen.expected["quality"]
-    found = shipped.evaluation.overall["quality"]
+def test_expected_gap_is_no_better_than_that_of_the_test_samples(crossed, shipped):
+    """Chosen on what heads know by heart it would promise more than new requests hold. The gap, as
+    quality itself differs between samples so few.
+    """
+    chosen = shipped.bundle.policy.chosen.expected["gap_recovered"]
+    found = shipped.evaluation.overall["gap_recovered"]
     assert chosen["low"] < found.high
     assert found.low < chosen["high"]
 

@@ -45,10 +45,10 @@ def test_only_what_training_did_not_see_counts(ranked):
     """The test split of the 800 requests, as in evaluation."""
     assert (
         ranked.notes[0]
-        == "The bundle was trained on this traffic: figures are of the 150 requests of its test"
+        == "The bundle was trained on this traffic: figures are of the 194 requests of its test"
         " split, out of 800."
     )
-    assert ranked.overall["frontier_spend"].n == 150
+    assert ranked.overall["frontier_spend"].n == 194
 
 
 def test_policy_is_what_evaluation_judges(journey, ranked, tmp_path):
@@ -119,7 +119,7 @@ def test_the_answer_is_about_the_bundles_policy(journey, prices, ranked):
     assert alone.verdict == ranked.verdict
     assert alone.plot == ranked.plot
     assert "the bundle's policy" in alone.verdict.text
-    assert any(note.startswith("For comparison: with the simplest 30%") for note in ranked.notes)
+    assert any(note.startswith("For comparison: with the simplest 30 %") for note in ranked.notes)
 
 
 def test_without_a_bundle_the_share_is_asked_for(journey, prices):

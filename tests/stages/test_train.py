@@ -261,7 +261,7 @@ def test_tracker_is_told_about_the_finished_run(journey, tmp_path, monkeypatch):
         told["parameters"]["features.ngrams.buckets"],
         told["parameters"]["seed"],
         told["parameters"]["test"],
-    ) == (1024, 0, 150)
+    ) == (1024, 0, 194)
     assert 0.5 < told["metrics"]["apgr"] < 1
     assert None not in told["metrics"].values()
     assert told["tags"]["training_data"] == run.record.training_data
