@@ -22,7 +22,27 @@ class InvalidValueError(DifficultyError, ValueError):
 
     def __init__(self, subject: str, value: object, *, rule: str, hint: str = "") -> None:
         # By repr, so that "1" and 1 look different.
-        super().__init__(f"{subject} must {rule}: got {value!r}." + (f" {hint}" if hint else ""))
+        super().__init__(
+            f"{subject} must {rule}: got {_repr(value)}." + (f" {hint}" if hint else "")
+        )
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python spells no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+class RequestError(InvalidValueError):
+    """A part of a request is not what it must be. The message names the type of what came and
+    never its content: requests are the users' own.
+    """
+
+    def __init__(self, subject: str, value: object, *, rule: str) -> None:
+        came = type(value).__name__
+        # Past the parent, which would show the value.
+        Exception.__init__(self, f"{subject} must {rule}: got {came:.60}.")
 
 
 class FieldError(DifficultyError, ValueError):
@@ -79,6 +99,12 @@ class TrafficNotFoundError(TrafficError, FileNotFoundError):
 
 class TooFewSamplesError(TrafficError):
     """The traffic holds too few samples, or too few of one outcome, for what was asked."""
+
+
+class SeenTrafficError(TooFewSamplesError):
+    """Nothing is left of the traffic that the scorer did not learn from."""
+
+    exit_code = 1
 
 
 class UndefinedMetricError(DifficultyError, ValueError):
@@ -154,6 +180,12 @@ class MissingExtraError(DifficultyError, ImportError):
 
 class NoSignalError(DifficultyError):
     """The score does no better than chance could, so routing by it is routing at random."""
+
+    exit_code = 1
+
+
+class LosingRuleError(DifficultyError):
+    """A task of the rule costs quality that the score would have for the same money."""
 
     exit_code = 1
 

@@ -34,6 +34,15 @@ class Check(Record):
     detail: str = ""
 
 
+_NUMBERS_OF_A_CALL = (
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cost_usd",
+    "latency_ms",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Record):
     """One call of a model for a request."""
@@ -47,6 +56,10 @@ class Call(Record):
     model: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Of the prompt's tokens, those that the provider read from its cache."""
+    cache_hit: bool = False
+    """Whether the gateway answered from a cache of its own, so that no model was called."""
     cost_usd: float | None = None
     latency_ms: float | None = None
     checks: tuple[Check, ...] = ()
@@ -56,7 +69,7 @@ class Call(Record):
     def __post_init__(self) -> None:
         _check_word("role", self.role, CallRole)
         _check_word("side", self.side, Route)
-        for name in ("prompt_tokens", "completion_tokens", "cost_usd", "latency_ms"):
+        for name in _NUMBERS_OF_A_CALL:
             number = getattr(self, name)
             if number is not None and not 0 <= number < math.inf:
                 raise InvalidValueError(name, number, rule="be 0 or more, or null")
@@ -117,6 +130,8 @@ class DecisionEvent:
     """Salted hash of the conversation or user."""
     messages: tuple[Mapping[str, Any], ...] | None = None
     """The request's messages, where the log is told to keep texts."""
+    notes: tuple[str, ...] = ()
+    """What came with the request and is null here, as no log can hold it, and why."""
     seq: int | None = None
     """Number of the event in the order of its writer, from 0, given by the log; a gap is an event
     that was lost.
@@ -166,6 +181,7 @@ class DecisionEvent:
                 # In UTC, so that lines of several machines stand in one order.
                 "time": self.time.astimezone(UTC).isoformat(timespec="milliseconds"),
                 "calls": [call.as_dict() for call in self.calls],
+                "notes": list(self.notes),
                 # As they came, not copied: they are the bulk of an event.
                 "messages": None if self.messages is None else list(self.messages),
             }
@@ -193,6 +209,7 @@ class DecisionEvent:
                 "time": datetime.fromisoformat(values["time"]),
                 "calls": tuple(map(_call_of, values.get("calls") or ())),
                 "messages": None if messages is None else tuple(messages),
+                "notes": tuple(values.get("notes") or ()),
             }
             return cls(**values | parsed)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -2,30 +2,44 @@
 
 What is new is put together in a hidden scratch folder beside its place and takes it in one step, so
 a reader sees what was there before, or all of the new. An error or Ctrl-C leaves nothing behind; a
-process that is killed leaves at most the scratch folder, whose name begins with a dot, and which
-the next one that writes there removes. Each process holds a lock on its scratch folder: one that
-nobody holds is left over.
+process that is killed leaves at most the scratch folder, whose name begins with a dot and ends with
+``.part``; the next that writes to the same place removes it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from difficulty.errors import OutputExistsError
 
+_PART = ".part"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, or of a user's part of it, that holds no more."""
 DEFAULT_CACHE = Path.home() / ".cache" / "difficulty"
 """Where converted encoders and embeddings are kept, unless the user names another folder."""
 
-_SCRATCH = ".difficulty-part"
-_SCRATCH_NAME = re.compile(rf"\..+-\w{{8}}{re.escape(_SCRATCH)}", re.DOTALL)
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a disk, or of a user's part of it, that holds no more."""
+
+def read_bounded(path: Path, *, most: int) -> bytes:
+    """Read a plain file of at most ``most`` bytes; of a larger one, or of a device that never ends,
+    no more than that is read.
+
+    Raises
+    ------
+    ValueError
+        If it is larger.
+    OSError
+        If it cannot be read.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it is larger than {most:,} bytes")
+    return content
 
 
 def refuse_existing(*paths: Path, what: str = "", overwrite: bool | None = None) -> None:
@@ -63,12 +77,12 @@ def scratch_beside(place: Path) -> Iterator[Path]:
     What is finished is moved out of it; beside its place, because a move to another file system is
     not one step.
     """
-    # Here, because routers only read: it loads compression libraries, and their start would wait.
+    # Here, because routers only read: these load compression libraries, and their start would wait.
     import shutil
 
     place.parent.mkdir(parents=True, exist_ok=True)
-    _remove_left_over(place.parent)
-    scratch, lock = _make_scratch(place)
+    _remove_left(place)
+    scratch, held = _make_scratch(place)
     try:
         yield scratch
     except OSError as error:
@@ -78,55 +92,54 @@ def scratch_beside(place: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        if held is not None:
+            os.close(held)
 
 
 def _make_scratch(place: Path) -> tuple[Path, int | None]:
+    """Return a new scratch folder, and the handle by which it is seen to be in use."""
     import tempfile
 
     while True:
-        scratch = Path(
-            tempfile.mkdtemp(prefix=f".{place.name[:50]}-", suffix=_SCRATCH, dir=place.parent)
-        )
-        lock = _lock(scratch, wait=True)
-        # Between the two lines another process may have taken it for left over.
-        if scratch.exists():
-            return scratch, lock
-        if lock is not None:
-            os.close(lock)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}-", suffix=_PART, dir=place.parent))
+        held = _hold(scratch)
+        # Another process may have taken it for a leftover before it was held.
+        if scratch.is_dir():
+            return scratch, held
+        if held is not None:
+            os.close(held)
 
 
-def _lock(folder: Path, *, wait: bool) -> int | None:
-    """Lock a folder until its handle is closed, at the latest by the end of the process; ``None``
-    where another process has it, or there are no locks.
+def _remove_left(place: Path) -> None:
+    """Remove scratch folders of the same place whose process was killed."""
+    import re
+    import shutil
+
+    ours = re.compile(re.escape(f".{place.name}-") + r"[a-z0-9_]{8}" + re.escape(_PART))
+    # Names alone: a cache holds a hundred thousand files.
+    for left in [place.parent / name for name in os.listdir(place.parent) if ours.fullmatch(name)]:
+        if left.is_symlink() or (held := _hold(left)) is None:
+            continue
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(held)
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock a folder until its handle is closed or the process ends; ``None`` where another holds
+    it, or the system knows no such locks.
     """
     try:
-        import fcntl
+        import fcntl  # POSIX alone
 
         handle = os.open(folder, os.O_RDONLY)
     except (ImportError, OSError):
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
         return None
     return handle
-
-
-def _remove_left_over(folder: Path) -> None:
-    """Remove scratch folders whose process is gone."""
-    import shutil
-
-    with suppress(OSError):  # what cannot be listed cannot be tidied
-        for entry in os.scandir(folder):
-            if not _SCRATCH_NAME.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
-                continue
-            lock = _lock(Path(entry.path), wait=False)
-            if lock is not None:
-                shutil.rmtree(entry.path, ignore_errors=True)
-                os.close(lock)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-from difficulty.errors import InvalidValueError
+from difficulty.errors import InvalidValueError, RequestError
 
 TEXT_VIEWS = (1,)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -122,13 +122,13 @@ def render(messages: Sequence[Mapping[str, Any]]) -> str:
 def message_text(message: Mapping[str, Any]) -> str:
     """Return the text of one OpenAI-style message (steps 1 and 2)."""
     if not isinstance(message, Mapping):
-        raise InvalidValueError("a message", message, rule="be an object with role and content")
+        raise RequestError("a message", message, rule="be an object with role and content")
     text = _content_text(message.get("content"))
     calls = message.get("tool_calls")
     if calls is None:
         return text
     if not _is_list(calls):
-        raise InvalidValueError("tool_calls", calls, rule="be a list or null")
+        raise RequestError("tool_calls", calls, rule="be a list or null")
     return "\n".join(filter(None, [text, *map(_call_text, calls)]))
 
 
@@ -136,7 +136,7 @@ def _content_text(content: object) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     if not _is_list(content):
-        raise InvalidValueError(
+        raise RequestError(
             "message content", content, rule="be a string, a list of content parts or null"
         )
     return "\n".join(filter(None, map(_part_text, content)))
@@ -165,5 +165,36 @@ def _call_text(call: object) -> str:
 def _arguments_text(arguments: object) -> str:
     if arguments is None or isinstance(arguments, str):
         return arguments or ""
+    if _grows(arguments):
+        rule = "not repeat one part over and over inside itself"
+        raise RequestError("arguments of a tool call", arguments, rule=rule)
     # What JSON has no word for becomes text: a client's odd argument must not stop a decision.
     return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+_MOST_PARTS = 100_000
+
+
+def _grows(value: object) -> bool:
+    """Return whether objects that stand in several places make the written form far larger than
+    what is held: each level may double it. Takes time for what is held.
+    """
+    written: dict[int, int] = {}  # container to its parts when written; 0 while inside of it
+    held, open_ones = 0, [value]
+    while open_ones:
+        item = open_ones[-1]
+        if not isinstance(item, dict | list | tuple) or written.get(id(item)):
+            open_ones.pop()
+            continue
+        parts = item.values() if isinstance(item, dict) else item
+        inner = [part for part in parts if isinstance(part, dict | list | tuple)]
+        if id(item) not in written:
+            written[id(item)] = 0
+            held += 1 + len(item)
+            fresh = [part for part in inner if id(part) not in written]
+            if fresh:
+                open_ones.extend(fresh)
+                continue
+        written[id(item)] = 1 + len(item) + sum(written[id(part)] for part in inner)
+        open_ones.pop()
+    return written.get(id(value), 0) > max(held, _MOST_PARTS)

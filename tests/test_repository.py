@@ -81,6 +81,7 @@ MAY_NAME = {
         "early_exit.py",
         "encoders/",
         "diagnostics/",
+        "metrics/intervals.py",
         "model/",
         "evaluation/",
         "thresholds/",

@@ -15,7 +15,6 @@ from difficulty.storage import (
     whole_file,
     whole_folder,
 )
-from tests.conftest import REPOSITORY
 
 
 def names(folder):
@@ -99,49 +98,26 @@ def test_scratch_goes_with_what_was_not_moved_out_of_it(tmp_path):
     assert (names(tmp_path), (tmp_path / "a").read_text()) == (["a"], "new")
 
 
-def left_over(place):
-    """Leave the scratch folder of a process that was killed; return it."""
-    program = (
-        "import os, signal, sys; from pathlib import Path;"
-        "from difficulty.storage import scratch_beside;"
-        "held = scratch_beside(Path(sys.argv[1])); scratch = held.__enter__();"
-        "(scratch / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
+def test_scratch_of_a_killed_process_goes_with_the_next(tmp_path):
+    """That of a living one, of another place, and the user's own stay."""
+    code = (
+        "import os, sys; from pathlib import Path; from difficulty.storage import whole_folder\n"
+        "with whole_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'a').write_text('x'); os._exit(9)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run([sys.executable, "-c", program, str(place)], env=environment, check=False)
-    (scratch,) = place.parent.glob(f".{place.name}-*")
-    return scratch
-
-
-def test_scratch_of_a_killed_process_goes_with_the_next_that_writes_there(tmp_path):
-    scratch = left_over(tmp_path / "traffic.parquet")
-    assert (scratch / "half").exists()
-    with whole_file(tmp_path / "other.txt"):
-        assert not scratch.exists()
-    assert names(tmp_path) == ["other.txt"]
-
-
-def test_scratch_of_a_process_that_lives_stays_and_so_does_what_is_not_ours(tmp_path):
-    for name in (
-        ".traffic.parquet-abcdefgh",
-        ".other.difficulty-part",
-        "x-abcdefgh.difficulty-part",
-    ):
-        (tmp_path / name).mkdir()
-    (tmp_path / "target").mkdir()
-    (tmp_path / ".link-abcdefgh.difficulty-part").symlink_to(tmp_path / "target")
-    before = names(tmp_path)
-    with scratch_beside(tmp_path / "a") as living:
-        with scratch_beside(tmp_path / "b"), whole_file(tmp_path / "c"):
-            assert living.is_dir()
-        assert living.is_dir()
-    assert names(tmp_path) == sorted([*before, "c"])
-
-
-def test_long_names_have_room_for_their_scratch(tmp_path):
-    with whole_file(tmp_path / ("\u00e9" * 120)) as file:
-        file.write("x")
-    assert len(names(tmp_path)) == 1
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=False)
+    (left,) = names(tmp_path)
+    assert left.startswith(".run-")
+    assert left.endswith(".part")
+    (tmp_path / ".run-backup").mkdir()
+    (tmp_path / ".run-backup.part").mkdir()
+    with whole_folder(tmp_path / "runs"):
+        assert left in names(tmp_path)
+        with whole_folder(tmp_path / "run"):
+            assert left not in names(tmp_path)
+            with scratch_beside(tmp_path / "run"):
+                assert len([name for name in names(tmp_path) if name.startswith(".run-")]) == 4
+    assert names(tmp_path) == [".run-backup", ".run-backup.part", "run", "runs"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

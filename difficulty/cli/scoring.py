@@ -20,10 +20,12 @@ from difficulty.cli.console import (
     print_json,
     refuse_output,
     say,
+    warn,
 )
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
+    from difficulty.bundle import Policy
     from difficulty.request import RequestRow
 
 
@@ -63,7 +65,9 @@ def score(
     if out_path is not None:
         refuse_output(out_path, source=input_path, overwrite=overwrite)
     checked = read_bundle(bundle)
-    scored = score_rows(Scorer.from_bundle(checked), requests, version=checked.label)
+    scorer = Scorer.from_bundle(checked)
+    _warn_of_unknown(task, checked.policy, scorer.task_ids)
+    scored = score_rows(scorer, requests, version=checked.label)
     if out_path is None:
         # A lone text is asked for by a person, a file by a program.
         for row in scored:
@@ -83,6 +87,19 @@ def score(
         f"{counts['rows']:,} requests, {counts['errors']:,} could not be scored{cut}; wrote"
         f" {out_path}"
     )
+
+
+def _warn_of_unknown(task: str | None, policy: Policy, known: Iterable[str]) -> None:
+    """Warn of a task that neither the rule nor the scorer of a bundle knows, where they know any:
+    it would be decided like a request without a task.
+    """
+    from difficulty.routes import did_you_mean
+
+    tasks = {*policy.easy_tasks, *policy.hard_tasks, *policy.task_thresholds, *known}
+    if task is None or not tasks or task in tasks:
+        return
+    near = did_you_mean(task, tasks) or f" (it knows {', '.join(map(repr, sorted(tasks)))})"
+    warn(f"the bundle's rule knows no task {task!r}{near}: decided as a request without a task.")
 
 
 def _print_scores(row: dict[str, Any]) -> None:
@@ -132,7 +149,9 @@ def route(
     requests = _read_input(text, task, input_path)
     if out_path is not None:
         refuse_output(out_path, source=input_path, overwrite=overwrite)
-    decided = route_rows(Router.load(bundle), requests)
+    router = Router.load(bundle)
+    _warn_of_unknown(task, router.policy, router.scorer.task_ids)
+    decided = route_rows(router, requests)
     if out_path is None:
         for row in decided:
             print_json(row) if json or text is None else print_decision(row)

@@ -109,7 +109,9 @@ class Scorer:
         session = load_session(bundle.files["scorer.onnx"], threads=threads)
         try:
             raw = Tokenizer.from_buffer(bundle.files["tokenizer.json"])
-        except Exception as error:  # tokenizers raises plain Exception
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # tokenizers raises plain Exception, and panics in Rust
             raise BundleError(
                 f"tokenizer.json cannot be loaded ({error}). Ship the bundle again."
             ) from error

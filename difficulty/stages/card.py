@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from difficulty.bundle import Policy
 from difficulty.early_exit import exit_sentences
 from difficulty.evaluation import Evaluation
+from difficulty.evaluation.rule_tasks import RuleTask
+from difficulty.evaluation.words import UNKNOWN, measures_text
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown, code, escape_but_code
-from difficulty.report.wording import UNKNOWN, threshold_text
+from difficulty.report.wording import threshold_text
 from difficulty.training.run import RunRecord
 
 _SHOWN = {
@@ -30,9 +32,14 @@ _SHOWN = {
 
 
 def bundle_card(
-    name: str, record: RunRecord, policy: Policy, evaluation: Evaluation, report: ParityReport
+    name: str,
+    record: RunRecord,
+    policy: Policy,
+    evaluation: Evaluation,
+    report: ParityReport,
+    rule: Sequence[RuleTask] = (),
 ) -> str:
-    """Return the card in Markdown."""
+    """Return the card in Markdown; ``rule`` is what each task of the rule gains or costs."""
     meaning = (
         "(1 + expected gain of the frontier model) / 2"
         if record.target == "benefit"
@@ -44,14 +51,14 @@ def bundle_card(
         " higher means more worth the frontier model."
     )
     early = [_early_exit(policy, evaluation)] if policy.early else []
-    sections = [_rule(policy), _figures(evaluation), *early, _made_from(record, report)]
+    sections = [_rule(policy, rule), _figures(evaluation), *early, _made_from(record, report)]
     # Notes stand in the column of the intervals, so none is set to the right.
     return Markdown(escape=escape_but_code, column="---").page(
         name, sections, head=[Paragraph(head)]
     )
 
 
-def _rule(policy: Policy) -> Section:
+def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
     points = (
         f"cheap without scoring: {_tasks(policy.easy_tasks)}, below"
         f" {policy.max_cheap_tokens:,} tokens",
@@ -61,9 +68,17 @@ def _rule(policy: Policy) -> Section:
         else "unfamiliar requests are scored too",
         f"else frontier when {code(f'difficulty_score > {threshold_text(policy.threshold)}')},"
         f" chosen by {code(policy.chosen.objective)} on {policy.chosen.n:,} calibration requests",
+        *([f"guaranteed: {policy.chosen.guarantee}"] if policy.chosen.guarantee else []),
         f"review the threshold by {policy.review_date.isoformat()}",
     )
-    return Section.of("rule", "Rule", Points(points))
+    if not rule:
+        return Section.of("rule", "Rule", Points(points))
+    measured = Points(tuple(task.sentence for task in rule))
+    text = (
+        "Each task of the rule on the calibration requests, with 95 % intervals; differences are"
+        " rule minus score."
+    )
+    return Section.of("rule", "Rule", Points(points), text, measured)
 
 
 def _tasks(tasks: Sequence[str]) -> str:
@@ -80,6 +95,8 @@ def _figures(evaluation: Evaluation) -> Section:
         f"On {evaluation.counts['requests']:,} requests that were used neither for fitting,"
         " calibration nor the threshold."
     )
+    if evaluation.measured_by:
+        text += f" Outcomes were measured by {measures_text(evaluation.measured_by)}."
     table = Table.of("", ["figure", "value", "95 % interval", "n"], rows)
     return Section.of("figures", "Test figures", text, table)
 

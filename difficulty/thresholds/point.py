@@ -19,11 +19,20 @@ import numpy as np
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.evaluation.figures import columns_of, ratios_at
-from difficulty.evaluation.parts import Draws, Ratios, drawn, estimate
+from difficulty.evaluation.parts import (
+    Draws,
+    Ratios,
+    Supports,
+    difference_supports,
+    drawn,
+    estimate,
+    supports_of,
+)
 from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve
+from difficulty.thresholds.promises import refuse_blind
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
@@ -37,6 +46,8 @@ def choose(traffic: ScoredTraffic, objective: Objective, resampling: Resampling)
     NotAttainableError
         If no threshold meets it; the message names the nearest point.
     """
+    if objective.promises:
+        refuse_blind(traffic, objective)
     choice = objective.find(PolicyCurve.of(traffic))
     point = operating_point(
         traffic, Thresholds(choice.threshold), resampling, objective=str(objective)
@@ -52,10 +63,13 @@ def promised(point: OperatingPoint, choice: Choice) -> OperatingPoint:
 def operating_point(
     traffic: ScoredTraffic, thresholds: Thresholded, resampling: Resampling, *, objective: str
 ) -> OperatingPoint:
-    """Return what to expect of thresholds; intervals hold the middle 95 % of bootstrap draws of
-    whole groups.
+    """Return what to expect of thresholds, each figure with its 95 % interval; whole groups are
+    drawn.
     """
-    figures: dict[str, Any] = _estimates(*_figures(traffic, thresholds, resampling))
+    draws, weight = resampling.affordable(len(traffic)).of(traffic.groups), traffic.outcomes.weight
+    part = _figures(traffic, thresholds)
+    supports = supports_of([part], draws, weight)
+    figures: dict[str, Any] = _estimates(*drawn(part, draws, weight), supports, part.n)
     return OperatingPoint(
         threshold=thresholds.threshold,
         objective=objective,
@@ -71,32 +85,37 @@ def changes(
     traffic: ScoredTraffic, old: OperatingPoint, new: OperatingPoint, resampling: Resampling
 ) -> dict[str, Estimate]:
     """Return how each figure changes between two points, judged on the same draws."""
-    before, after = (_figures(traffic, point, resampling) for point in (old, new))
-    moved, draws = (
-        {name: new[name] - old[name] for name in EXPECTED}
-        for new, old in ((after[0], before[0]), (after[1], before[1]))
+    draws, weight = resampling.affordable(len(traffic)).of(traffic.groups), traffic.outcomes.weight
+    before, after = (_figures(traffic, point) for point in (old, new))
+    sides = zip(drawn(after, draws, weight), drawn(before, draws, weight), strict=True)
+    moved, resampled = (
+        {name: values[name] - others[name] for name in EXPECTED} for values, others in sides
     )
-    return _estimates(moved, draws, after[2])
+    supports = difference_supports([after], [before], draws, weight)
+    return _estimates(moved, resampled, supports, after.n)
 
 
-def _estimates(points: Draws, draws: Draws, counts: Mapping[str, int]) -> dict[str, Estimate]:
+def _estimates(
+    points: Draws, draws: Draws, supports: Supports, counts: Mapping[str, int]
+) -> dict[str, Estimate]:
     return {
-        name: estimate(points[name], draws[name], n=counts[name], unknown=_WHY_UNKNOWN[name])
+        name: estimate(
+            points[name],
+            draws[name],
+            n=counts[name],
+            unknown=_WHY_UNKNOWN[name],
+            support=supports.get(name),
+        )
         for name in EXPECTED
     }
 
 
-def _figures(
-    traffic: ScoredTraffic, thresholds: Thresholded, resampling: Resampling
-) -> tuple[Draws, Draws, Mapping[str, int]]:
-    """Return each figure on the traffic, in each draw, and the requests behind it."""
+def _figures(traffic: ScoredTraffic, thresholds: Thresholded) -> Ratios:
+    """Return what the figures of a point are computed from."""
     rows = np.arange(len(traffic))
-    part = Ratios.of(
+    return Ratios.of(
         rows, ratios_at(columns_of(traffic, EXPECTED), traffic.routes(thresholds), rows)
     )
-    # The seed gives every point the same draws, so differences are of the same requests.
-    draws = resampling.affordable(len(traffic)).of(traffic.groups)
-    return *drawn(part, draws, traffic.outcomes.weight), part.n
 
 
 def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
@@ -160,6 +179,8 @@ def choose_per_task(
             rule="be known of some samples to choose thresholds per task",
             hint="Add the column task.",
         )
+    if objective.promises:
+        refuse_blind(traffic, objective)
     choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
     thresholds = Thresholds(choice.threshold, own)
     point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")

@@ -113,8 +113,16 @@ class Objective:
     @property
     def promises(self) -> bool:
         """Whether what it finds holds with a stated confidence."""
+        return self.delta is not None
+
+    @property
+    def delta(self) -> float | None:
+        """The probability with which its promise may be broken; ``None`` where it promises
+        nothing.
+        """
         # By its signature, so that an objective of another package can promise too.
-        return "delta" in _options_of(self._find)
+        own = inspect.signature(self._find).parameters.get("delta")
+        return None if own is None else float(self.options.get("delta", own.default))
 
     def find(self, curve: PolicyCurve) -> Choice:
         """Return the choice on a curve.

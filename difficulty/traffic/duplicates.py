@@ -13,12 +13,14 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import NamedTuple
 
 from difficulty.records import Sample
 from difficulty.traffic.near import NearIndex
 
+KEY_BYTES = 16
+"""Length of :func:`bare_key`."""
 # Roles whose text many requests share.
 _INSTRUCTIONS = ("system", "developer")
 
@@ -44,6 +46,15 @@ def text_hash(text: str) -> str:
     :func:`comparable_text` returns it.
     """
     return blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def bare_key(text: str) -> bytes:
+    """Return the key that a text shares with its copies in other case, spaces and punctuation:
+    SHA-256 over its letters and digits, or over all of it where it has none; ``text`` as
+    :func:`comparable_text` returns it.
+    """
+    bare = "".join(filter(str.isalnum, text)) or text
+    return sha256(bare.encode("utf-8", "replace")).digest()[:KEY_BYTES]
 
 
 class Placement(NamedTuple):

@@ -27,7 +27,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.records import OUTCOMES
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.duplicates import comparable_text, text_hash
+from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes
 
 try:
@@ -230,6 +230,10 @@ class Traffic:
     def text_hashes(self) -> list[str]:
         """Return a hash of each normalised text: equal ones are exact duplicates, across files."""
         return [text_hash(text) for text in self.comparable_texts()]
+
+    def bare_keys(self) -> list[bytes]:
+        """Return a key of each text, which copies in other case, spaces and punctuation share."""
+        return [bare_key(text) for text in self.comparable_texts()]
 
     def comparable_texts(self) -> Iterator[str]:
         """Yield the normalised text of each sample, by which duplicates are found."""

@@ -92,7 +92,7 @@ def test_mlflow_model_is_checked_when_it_is_loaded(mlflow_model, tmp_path):
 
 def test_mlflow_model_holds_no_pickle(mlflow_model):
     suffixes = {path.suffix for path in mlflow_model.rglob("*") if path.is_file()}
-    assert suffixes == {"", ".yaml", ".txt", ".onnx", ".json", ".jsonl", ".md"}
+    assert suffixes == {"", ".yaml", ".txt", ".onnx", ".json", ".jsonl", ".md", ".bin"}
 
 
 def test_mlflow_serves_the_decisions(mlflow_model, expected, tmp_path):

@@ -156,7 +156,7 @@ def test_card_carries_counts_and_figures(journey):
     card, bundle = (journey.bundle / "card.md").read_text(), read_bundle(journey.bundle)
     assert card.startswith("# small-1\n")
     assert f"difficulty_score > {bundle.policy.threshold:.6g}" in card
-    assert "521 fit, 127 calibration, 150 test samples" in card
+    assert "464 fit, 141 calibration, 194 test samples" in card
     assert "| APGR | 0." in card
     assert bundle.policy.review_date.isoformat() in card
 
