@@ -312,7 +312,7 @@ def _page(found: list[Coverage], options: argparse.Namespace) -> str:
         "",
         f"From {LEAST} requests on there are {len(large)} cells. In {within} the interval holds"
         f" the truth in 93 to 97 %, in {len(high)} more often, in {len(low)} less"
-        f" often{_worst(low)}.",
+        f" often{_worst(low)}. {_beyond_chance(too_low(large))}",
         "",
         "In brackets: intervals wholly below, and wholly above, the truth. A dash: in more than"
         " half of the simulations there was no interval, because too little was seen.",
@@ -337,6 +337,13 @@ def _worst(low: list[Coverage]) -> str:
     least = min(low, key=lambda one: one.share)
     where = f"`{least.figure}`, {least.population}, {least.n:,} requests"
     return f", the least {least.share:.3f} ({where})"
+
+
+def _beyond_chance(low: list[Coverage]) -> str:
+    if not low:
+        return "None of the latter is below 93 % by more than chance."
+    names = ", ".join(f"`{one.figure}` ({one.population}, {one.n:,} requests)" for one in low)
+    return f"Below 93 % by more than chance: {names}."
 
 
 def _table(population: str, found: list[Coverage], options: argparse.Namespace) -> list[str]:

@@ -124,7 +124,7 @@ def _explorer(evaluation: Evaluation, curve: Curve, plot: Plot) -> Explorer:
 _SLICE_FIGURES = (
     "frontier_share", "quality", "routing_precision", "routing_recall", "cheap_route_precision",
     "risk", "gap_recovered", "cost", "apgr",
-    "ece",
+    "calibration_error",
 )  # fmt: skip
 _MOST_SHOWN = 10
 # Rows of a folded table; the smallest beyond them stand in metrics.json.

@@ -61,28 +61,30 @@ def try_out(bundle: Bundle, limits: Limits) -> None:
     asked = {"folder": str(bundle.path.resolve()), "memory": memory, "path": sys.path}
     what = f"bundle {bundle.label} was tried out in another process"
     try:
-        done = subprocess.run(
+        with subprocess.Popen(
             [get_executable(), "-c", _START],
-            input=json.dumps(asked) + "\n",
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             encoding="utf-8",
             errors="replace",
-            timeout=limits.seconds,
             env={**os.environ, **_SMALL},
-            check=False,
-        )
+        ) as process:
+            try:
+                output, _ = process.communicate(json.dumps(asked) + "\n", limits.seconds)
+            finally:
+                process.kill()  # nothing where it has ended
     except subprocess.TimeoutExpired as error:
         raise BundleError(
             f"{what}, which was ended after {limits.seconds:g} s. Verify it where it was made."
         ) from error
     except OSError as error:
         raise BundleError(f"{what}, which could not be started ({error}).") from error
-    found = _read_answer(done.stdout)
+    found = _read_answer(output)
     if "refused" in found:
         raise BundleError(str(found["refused"]))
-    if done.returncode or "digest" not in found:
-        failed = str(found.get("failed", f"exit code {done.returncode}"))
+    if process.returncode or "digest" not in found:
+        failed = str(found.get("failed", f"exit code {process.returncode}"))
         raise BundleError(
             f"{what} with {memory / (1 << 30):.1f} GiB of memory, which failed ({failed:.500})."
             " Verify it where it was made."

@@ -16,6 +16,7 @@ from difficulty.bundle import Policy, read_bundle
 from difficulty.diagnostics.suspicion import LabelSummary
 from difficulty.early_exit import exit_sentences
 from difficulty.economics import PriceList, request_costs
+from difficulty.economics.analysis import POLICY
 from difficulty.economics.usage import Volume
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
@@ -131,7 +132,8 @@ def evaluate_scorer(
             evaluation,
             objective=chosen.objective if chosen else "",
             guarantee=chosen.guarantee if chosen else None,
-            money=MoneyCase.of(money) if money else None,
+            # A file may be about a share that the user asked for: no word on this policy.
+            money=MoneyCase.of(money) if money and money["plan"] == POLICY else None,
         ),
     )
     write_metrics(evaluation, out / "metrics.json")

@@ -157,7 +157,7 @@ def test_folder_that_changes_between_the_two_readings_is_refused(tmp_path, versi
 
 
 def test_memory_that_does_not_suffice_is_said(versions):
-    with pytest.raises(BundleError, match=r"words-2 was tried out in another process, .* GiB"):
+    with pytest.raises(BundleError, match=r"words-2 was tried out in another process with .* GiB"):
         try_out(read_bundle(versions[2]), Limits(memory=64 << 20))
 
 

@@ -153,7 +153,7 @@ def test_challenger_that_costs_more_frontier_calls_stays_challenger(registry, ve
     promote("small", registry)
     publish(versions[3], "small", registry)
     done = promote("small", registry, recent, resampling=Resampling(100))
-    assert ["the frontier share grows" in refusal for refusal in done.comparison.refusals] == [True]
+    assert any("the frontier share grows" in refusal for refusal in done.comparison.refusals)
     assert promote("small", registry, recent, settings=OPEN, resampling=Resampling(20)).promoted
     assert registry.find("small", "champion").number == 2
 
