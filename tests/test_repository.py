@@ -23,6 +23,7 @@ GROUND = {
     "errors",
     "events",
     "form",
+    "kinds",
     "metrics",
     "plugins",
     "recipe",
