@@ -18,7 +18,7 @@ _INGESTED = b"difficulty.traffic.version"
 _EVENT = {"bundle_version", "policy_route", "propensity", "calls"}
 
 
-class Kind(StrEnum):
+class PathKind(StrEnum):
     """A kind of file or folder, in words that follow "it is"."""
 
     RUN = "a run folder"
@@ -41,53 +41,55 @@ class Kind(StrEnum):
 
 
 _MARKS = {
-    "manifest.json": Kind.BUNDLE,
-    "run.json": Kind.RUN,
-    "encoder.json": Kind.ENCODER,
-    "report.html": Kind.REPORT,
-    "state.json": Kind.ROWS,
-    "dataset_dict.json": Kind.ROWS,
+    "manifest.json": PathKind.BUNDLE,
+    "run.json": PathKind.RUN,
+    "encoder.json": PathKind.ENCODER,
+    "report.html": PathKind.REPORT,
+    "state.json": PathKind.ROWS,
+    "dataset_dict.json": PathKind.ROWS,
 }
 """Files by which a folder is known, the surest first."""
-_UNKNOWN = (Kind.NOTHING, Kind.FOLDER, Kind.FILE)
+_UNKNOWN = (PathKind.NOTHING, PathKind.FOLDER, PathKind.FILE)
 _TOML = {
-    Kind.TRUST: {"public_keys", "certificates", "subjects"},
-    Kind.PRICES: {"cheap", "frontier", "hosting", "team", "scorer", "traffic"},
-    Kind.RECIPE: {"features", "split", "text", "target", "seed", "policy", "labels", "search"},
+    PathKind.TRUST: {"public_keys", "certificates", "subjects"},
+    PathKind.PRICES: {"cheap", "frontier", "hosting", "team", "scorer", "traffic"},
+    PathKind.RECIPE: {"features", "split", "text", "target", "seed", "policy", "labels", "search"},
 }
 _NAMES = {
-    Kind.RUN: "Name a folder written by 'difficulty train'.",
-    Kind.BUNDLE: "Name a folder written by 'difficulty ship'.",
-    Kind.TRAFFIC: "Name a file written by 'difficulty ingest'.",
-    Kind.ROWS: "Name the files that requests and outcomes stand in.",
+    PathKind.RUN: "Name a folder written by 'difficulty train'.",
+    PathKind.BUNDLE: "Name a folder written by 'difficulty ship'.",
+    PathKind.TRAFFIC: "Name a file written by 'difficulty ingest'.",
+    PathKind.ROWS: "Name the files that requests and outcomes stand in.",
 }
+_FETCH = "Run: difficulty fetch NAME -o {bundle} --registry {path}"
+_INGEST_FIRST = "Run: difficulty ingest {path} -o {traffic}, then difficulty train."
 _STEPS = {
-    (Kind.TRAFFIC, Kind.ROWS): "Run: difficulty ingest {path} -o {traffic}",
-    (Kind.TRAFFIC, Kind.LOG): "Run: difficulty ingest {path} -o {traffic}",
-    (Kind.RUN, Kind.TRAFFIC): "Run: difficulty train {path} -o {run}",
-    (Kind.RUN, Kind.ROWS): "Run: difficulty ingest {path} -o {traffic}, then difficulty train.",
-    (Kind.RUN, Kind.LOG): "Run: difficulty ingest {path} -o {traffic}, then difficulty train.",
-    (Kind.RUN, Kind.BUNDLE): "Name the run folder that it was shipped from.",
-    (Kind.BUNDLE, Kind.RUN): "Run: difficulty ship {path} -o {bundle}",
-    (Kind.BUNDLE, Kind.REGISTRY): "Run: difficulty fetch NAME -o {bundle} --registry {path}",
-    (Kind.ROWS, Kind.RUN): "Name the traffic that it was trained on, or that file's sources.",
-    (Kind.ROWS, Kind.NOTES): "Mend the rows in their source, and ingest that.",
+    (PathKind.TRAFFIC, PathKind.ROWS): "Run: difficulty ingest {path} -o {traffic}",
+    (PathKind.TRAFFIC, PathKind.LOG): "Run: difficulty ingest {path} -o {traffic}",
+    (PathKind.RUN, PathKind.TRAFFIC): "Run: difficulty train {path} -o {run}",
+    (PathKind.RUN, PathKind.ROWS): _INGEST_FIRST,
+    (PathKind.RUN, PathKind.LOG): _INGEST_FIRST,
+    (PathKind.RUN, PathKind.BUNDLE): "Name the run folder that it was shipped from.",
+    (PathKind.BUNDLE, PathKind.RUN): "Run: difficulty ship {path} -o {bundle}",
+    (PathKind.BUNDLE, PathKind.REGISTRY): _FETCH,
+    (PathKind.ROWS, PathKind.RUN): "Name the traffic that it was trained on, or its sources.",
+    (PathKind.ROWS, PathKind.NOTES): "Mend the rows in their source, and ingest that.",
 }
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> PathKind:
     """Return what lies at a path; never raises, and opens nothing but plain files."""
     try:
         if path.is_dir():
             return _kind_of_folder(path)
         if path.is_file():
             return _kind_of_file(path)
-        return Kind.FILE if path.exists() else Kind.NOTHING
+        return PathKind.FILE if path.exists() else PathKind.NOTHING
     except (OSError, ValueError):  # unreadable, or a name that no file can have
-        return Kind.NOTHING
+        return PathKind.NOTHING
 
 
-def mistaken(path: Path, wanted: Kind) -> str:
+def mistaken(path: Path, wanted: PathKind) -> str:
     """Return what to tell somebody who named a path where ``wanted`` belongs: what it is, and what
     to run; empty where that is not known.
 
@@ -118,52 +120,52 @@ def free_name(name: str) -> str:
     return str(path)
 
 
-def _kind_of_folder(path: Path) -> Kind:
+def _kind_of_folder(path: Path) -> PathKind:
     for name, kind in _MARKS.items():
         if (path / name).is_file():
             return kind
     if next(path.glob("*/journal.json"), None):
-        return Kind.REGISTRY
-    return Kind.FOLDER
+        return PathKind.REGISTRY
+    return PathKind.FOLDER
 
 
-def _kind_of_file(path: Path) -> Kind:
+def _kind_of_file(path: Path) -> PathKind:
     name = path.name.lower()
     if name.endswith((".rejects.jsonl", ".summary.json")):
-        return Kind.NOTES
+        return PathKind.NOTES
     if name in ("metrics.json", "economics.json"):
-        return Kind.FIGURES
+        return PathKind.FIGURES
     with path.open("rb") as file:
         head = file.read(_LOOKED_AT)
         file.seek(max(0, path.stat().st_size - _LOOKED_AT))
         tail = file.read(_LOOKED_AT)
     if head.startswith(b"PAR1"):
-        return Kind.TRAFFIC if _INGESTED in tail else Kind.ROWS
+        return PathKind.TRAFFIC if _INGESTED in tail else PathKind.ROWS
     if name.removesuffix(".gz").endswith(_ROWS):
         return _kind_of_rows(_unpacked(head) if name.endswith(".gz") else head)
     if name.endswith(".toml"):
         return _kind_of_toml(head)
-    return Kind.KEY if b"-----BEGIN " in head[:200] else Kind.FILE
+    return PathKind.KEY if b"-----BEGIN " in head[:200] else PathKind.FILE
 
 
-def _kind_of_toml(head: bytes) -> Kind:
+def _kind_of_toml(head: bytes) -> PathKind:
     import tomllib
 
     try:
         keys = {*tomllib.loads(head.decode("utf-8"))}
     except (ValueError, RecursionError):
-        return Kind.FILE
+        return PathKind.FILE
     shared = {kind: len(keys & known) for kind, known in _TOML.items()}
     best = max(shared, key=shared.__getitem__)
-    return best if shared[best] else Kind.FILE
+    return best if shared[best] else PathKind.FILE
 
 
-def _kind_of_rows(head: bytes) -> Kind:
+def _kind_of_rows(head: bytes) -> PathKind:
     try:
         first: Any = json.loads(head.partition(b"\n")[0])
     except (ValueError, RecursionError):
-        return Kind.ROWS
-    return Kind.LOG if isinstance(first, dict) and first.keys() >= _EVENT else Kind.ROWS
+        return PathKind.ROWS
+    return PathKind.LOG if isinstance(first, dict) and first.keys() >= _EVENT else PathKind.ROWS
 
 
 def _unpacked(head: bytes) -> bytes:

@@ -55,9 +55,9 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     import zlib
 
     if str(path) != "-":
-        from difficulty.kinds import Kind, kind_of
+        from difficulty.kinds import PathKind, kind_of
 
-        if (kind := kind_of(path)) in (Kind.NOTHING, Kind.FOLDER):
+        if (kind := kind_of(path)) in (PathKind.NOTHING, PathKind.FOLDER):
             raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
         if not path.is_file() or not path.name.lower().endswith(_SUFFIXES):
             rule = f"be JSON lines ({', '.join(_SUFFIXES)})"

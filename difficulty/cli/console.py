@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 
 from difficulty.errors import OutputExistsError
-from difficulty.kinds import Kind, kind_of
+from difficulty.kinds import PathKind, kind_of
 from difficulty.storage import refuse_existing
 from difficulty.text import one_line, visible
 
@@ -100,7 +100,7 @@ def refuse_output(path: Path, *, source: Path | None, overwrite: bool) -> None:
 def refuse_report(folder: Path, *names: str, overwrite: bool) -> None:
     """Refuse a folder in which a file to write is there already, and one that is no report's."""
     kind = kind_of(folder)
-    if kind in (Kind.RUN, Kind.BUNDLE, Kind.REGISTRY, Kind.ENCODER):
+    if kind in (PathKind.RUN, PathKind.BUNDLE, PathKind.REGISTRY, PathKind.ENCODER):
         raise OutputExistsError(
             f"{str(folder)!r} is {kind}, and stays as it was written. Choose another folder."
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
-from difficulty.kinds import Kind, kind_of
+from difficulty.kinds import PathKind, kind_of
 from difficulty.records import Sample
 from difficulty.storage import refuse_existing
 from difficulty.traffic.duplicates import Grouper, text_hash
@@ -184,7 +184,7 @@ def _seen(rows: Iterable[RawRow], losses: Losses, scale: Scale | None) -> Iterat
             yield row
             continue
         if row.source not in ingested:
-            ingested[row.source] = kind_of(Path(row.source)) is Kind.TRAFFIC
+            ingested[row.source] = kind_of(Path(row.source)) is PathKind.TRAFFIC
         yield row if ingested[row.source] else _rescaled(row, row.fields, scale)
 
 

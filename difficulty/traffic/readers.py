@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
-from difficulty.kinds import Kind, kind_of
+from difficulty.kinds import PathKind, kind_of
 from difficulty.plugins import known_names, resolve
 from difficulty.traffic.lines import LONGEST_LINE, MOST_COLUMNS, lines_of, text_lines, too_long
 
@@ -58,7 +58,7 @@ READERS = {
 _GZIPPED = {".csv", ".json", ".jsonl", ".ndjson"}
 # What ingest wrote beside its output is no traffic.
 _OWN_NOTES = (".rejects.jsonl", ".summary.json")
-_OWN_FOLDERS = (Kind.RUN, Kind.BUNDLE, Kind.REPORT)
+_OWN_FOLDERS = (PathKind.RUN, PathKind.BUNDLE, PathKind.REPORT)
 _DATASET_MARKS = ("state.json", "dataset_dict.json")
 _SHOWN = 2_000  # characters of a bad line that go to the rejects
 _LARGEST_CELL = 64 * 2**20  # characters; also bounds what a quote that is never closed can swallow

@@ -45,7 +45,7 @@ from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
 from difficulty.evaluation import TaskMeans
 from difficulty.form import SavedForm
-from difficulty.kinds import Kind, mistaken
+from difficulty.kinds import PathKind, mistaken
 from difficulty.model.combination import Calibration, Scores, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import load_model
@@ -318,7 +318,7 @@ class Run:
         """
         if not (folder / "run.json").is_file():
             raise RunError(
-                mistaken(folder, Kind.RUN)
+                mistaken(folder, PathKind.RUN)
                 or f"no run at {str(folder)!r}: run.json is missing. Name a folder written by"
                 " 'difficulty train'."
             )

@@ -18,6 +18,7 @@ from tests.journey import sample_rows, write_rows
 PRICES = (
     'date = "2026-11-01"\n[cheap]\ninput = 0.1\noutput = 0.3\n[frontier]\ninput = 3\noutput = 12\n'
 )
+SETTINGS = ["--keep-cheap", "0.3", "--requests-per-month", "9000"]
 SENTENCE = "exists already. Nothing was written: choose another name, or pass --overwrite"
 
 
@@ -33,7 +34,16 @@ SENTENCE = "exists already. Nothing was written: choose another name, or pass --
         ("report/report.md", ["evaluate", "{bundle}", "{traffic}", "-o", "report"]),
         (
             "money/economics.json",
-            ["economics", "--traffic", "{traffic}", "--prices", "prices.toml", "-o", "money"],
+            [
+                "economics",
+                "--traffic",
+                "{traffic}",
+                "--prices",
+                "prices.toml",
+                *SETTINGS,
+                "-o",
+                "money",
+            ],
         ),
     ],
 )
