@@ -459,7 +459,7 @@ def _more_money(money: MoneyCase) -> str:
     if money.keep_cost.value is None:
         return "Say what it costs to keep the router: [team] in the price list."
     even, month = money.break_even.value, money.requests_per_month.value
-    if even is None or even <= month:
+    if even is None or month is None or even <= month:
         return "See the conditions of 'difficulty economics' for what stands against it."
     return f"It pays from about {even:,.0f} requests a month on."
 
@@ -475,7 +475,7 @@ def _bill(case: _Weighing) -> Ground:
             lever="Pass --prices.",
         )
     moves = f"falls by {as_percent(saving)}"
-    if saving.value < 0.0:
+    if (saving.value or 0.0) < 0.0:
         moves = f"rises by {as_percent(_turned(saving))}"
     text = f"The bill of both models {moves}; what it costs to keep the router is not in it."
     if saving.low is not None and saving.low > 0.0:
