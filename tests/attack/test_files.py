@@ -36,7 +36,7 @@ from tests.events import event_of
 from tests.stages.test_damaged import reseal
 from tests.versions import SAVED
 
-JUDGING = {"verify", "thresholds", "train"}
+JUDGING = {"verify", "thresholds", "train", "economics"}
 """Commands that also say no."""
 LONGEST_MESSAGE = 2_000
 SEALED = ("policy.json", "golden.jsonl", "metrics.json", "tokenizer.json", "card.md")
