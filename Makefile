@@ -54,14 +54,14 @@ lock: .venv-release/.ready  ## Write requirements.lock: what a router needs, wit
 	  --python-version 3.11 --no-emit-index-url --no-header --quiet >> .venv-release/lock
 	mv .venv-release/lock requirements.lock
 
-sbom: .venv-release/.ready  ## Write dist/difficulty.cdx.json: what a router installs, as a CycloneDX bill of materials.
+sbom: .venv-release/.ready  ## Write dist/router.cdx.json: what a router installs, as a CycloneDX bill of materials.
 	@$(PYTHON) -m venv --clear .venv-release/router
 	@.venv-release/router/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@.venv-release/router/bin/python -m pip install -qq --disable-pip-version-check --no-deps .
 	@.venv-release/router/bin/python -m pip uninstall -qq --disable-pip-version-check --yes pip setuptools
 	@mkdir -p dist
 	.venv-release/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON \
-	  --output-file dist/difficulty.cdx.json .venv-release/router
+	  --output-file dist/router.cdx.json .venv-release/router
 
 audit: .venv-release/.ready  ## Ask PyPI for known weaknesses of what a router installs; needs its advisories.
 	.venv-release/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
