@@ -341,9 +341,9 @@ def _worst(low: list[Coverage]) -> str:
 
 def _beyond_chance(low: list[Coverage]) -> str:
     if not low:
-        return "Chance explains all of the latter."
+        return "None of the latter is below 93 % by more than chance."
     names = ", ".join(f"`{one.figure}` ({one.population}, {one.n:,} requests)" for one in low)
-    return f"More than chance explains: {names}."
+    return f"Below 93 % by more than chance: {names}."
 
 
 def _table(population: str, found: list[Coverage], options: argparse.Namespace) -> list[str]:

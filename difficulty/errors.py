@@ -92,6 +92,10 @@ class UnknownNameError(DifficultyError, ValueError):
         super().__init__(f"unknown {kind} {name!r}. Known: {', '.join(sorted(known)) or 'none'}.")
 
 
+class OutputExistsError(DifficultyError, FileExistsError):
+    """Something is already where a command would write."""
+
+
 class RecipeError(DifficultyError, ValueError):
     """A recipe file cannot be read or holds a key or value that is not allowed."""
 

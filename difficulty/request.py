@@ -55,12 +55,13 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     import zlib
 
     if str(path) != "-":
-        if not path.is_file():
+        from difficulty.kinds import PathKind, kind_of
+
+        if (kind := kind_of(path)) in (PathKind.NOTHING, PathKind.FOLDER):
             raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
-        if not path.name.lower().endswith(_SUFFIXES):
-            raise InvalidValueError(
-                "request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})"
-            )
+        if not path.is_file() or not path.name.lower().endswith(_SUFFIXES):
+            rule = f"be JSON lines ({', '.join(_SUFFIXES)})"
+            raise InvalidValueError("request file", path.name, rule=rule, hint=f"It is {kind}.")
     with _opened(path) as file:
         try:
             for number, line in enumerate(file, 1):

@@ -8,13 +8,18 @@ process that is killed leaves at most the scratch folder, whose name begins with
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from difficulty.errors import OutputExistsError
+
 _PART = ".part"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, or of a user's part of it, that holds no more."""
 DEFAULT_CACHE = Path.home() / ".cache" / "difficulty"
 """Where converted encoders and embeddings are kept, unless the user names another folder."""
 
@@ -37,6 +42,34 @@ def read_bounded(path: Path, *, most: int) -> bytes:
     return content
 
 
+def refuse_existing(*paths: Path, what: str = "", overwrite: bool | None = None) -> None:
+    """Refuse to write where something is already; also asked before long work.
+
+    Parameters
+    ----------
+    *paths : Path
+        What would be written.
+    what : str
+        What it is, as ``"run folder"``.
+    overwrite : bool, optional
+        Whether the user allowed it with ``--overwrite``; ``None`` where no option allows it.
+
+    Raises
+    ------
+    OutputExistsError
+        If something is there, be it a link to nothing.
+    """
+    for path in paths:
+        if not overwrite and (path.exists() or path.is_symlink()):
+            advice = (
+                "Choose another folder, or remove it first."
+                if overwrite is None
+                else "Nothing was written: choose another name, or pass --overwrite to replace it."
+            )
+            subject = f"{what} {str(path)!r}" if what else repr(str(path))
+            raise OutputExistsError(f"{subject} exists already. {advice}")
+
+
 @contextmanager
 def scratch_beside(place: Path) -> Iterator[Path]:
     """Give an empty hidden folder beside ``place``, which goes with all that is still in it.
@@ -52,6 +85,11 @@ def scratch_beside(place: Path) -> Iterator[Path]:
     scratch, held = _make_scratch(place)
     try:
         yield scratch
+    except OSError as error:
+        # What was being written is known here, and not to who writes.
+        if error.errno in FULL and error.filename is None:
+            raise OSError(error.errno, os.strerror(error.errno), str(place)) from error
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         if held is not None:

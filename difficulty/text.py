@@ -36,6 +36,25 @@ def well_formed(text: str) -> str:
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
+# Control characters but tab and line feed, marks that turn the direction of writing round, ends of
+# lines that are none to every reader, and what no file can hold.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """Return a text that says what it holds: a terminal, or a page, would obey the rest."""
+    return _UNSEEN.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line in which everything is visible: a name from the traffic may not
+    begin a line of its own.
+    """
+    return visible(" ".join(text.split("\n")))
+
+
 class View(NamedTuple):
     """A rendered request."""
 

@@ -24,6 +24,7 @@ GROUND = {
     "errors",
     "events",
     "form",
+    "kinds",
     "metrics",
     "plugins",
     "recipe",

@@ -23,6 +23,7 @@ from difficulty.bundle.policy import (
 from difficulty.bundle.seen import SeenFilter, read_seen
 from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form, read_json, read_toml
+from difficulty.kinds import PathKind, mistaken
 from difficulty.storage import read_bounded, whole_folder
 from difficulty.text import TEXT_VIEWS
 
@@ -172,6 +173,8 @@ def read_bundle(folder: Path) -> Bundle:
     BundleError
         If anything is damaged, missing, added or of a newer format; the message names the file.
     """
+    if not (folder / "manifest.json").is_file() and (told := mistaken(folder, PathKind.BUNDLE)):
+        raise BundleError(told)
     if not folder.is_dir():
         raise BundleNotFoundError(
             f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'."

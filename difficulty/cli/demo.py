@@ -13,6 +13,7 @@ from difficulty.cli.console import out, say, steps
 from difficulty.cli.ingest import print_summary
 from difficulty.cli.scoring import print_decision
 from difficulty.cli.ship import print_parity, print_point, print_rule, print_verdict
+from difficulty.storage import refuse_existing
 
 _REQUESTS = (
     (
@@ -50,7 +51,6 @@ def demo(
     # Each step calls the function that the command of that name calls.
     from difficulty.economics import load_price_list
     from difficulty.economics.usage import Volume
-    from difficulty.errors import RunError
     from difficulty.report.figures_table import evaluation_table, verdict_lines
     from difficulty.request import Request, RequestRow
     from difficulty.runtime import Router
@@ -62,10 +62,7 @@ def demo(
     from difficulty.stages.verify import verify
     from difficulty.training.shipped import find_encoder, find_recipe, shipped_file
 
-    if out_path.exists():
-        raise RunError(
-            f"demo folder {str(out_path)!r} exists already. Remove it, or choose another with -o."
-        )
+    refuse_existing(out_path, what="demo folder")
     recipe = find_recipe("fast")
     prices = load_price_list(shipped_file("data/prices.example.toml"), both_models=True)
     traffic, run, bundle, report = (

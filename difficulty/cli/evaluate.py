@@ -12,10 +12,12 @@ from difficulty.cli.console import (
     Draws,
     JsonFlag,
     OutPath,
+    OverwriteFlag,
     Seed,
     TrafficPath,
     out,
     print_json,
+    refuse_report,
     say,
     steps,
     warn,
@@ -70,6 +72,7 @@ def evaluate(
         typer.Option(help="Record verdict, figures and report in MLflow, at this address."),
     ] = None,
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "difficulty",
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and
@@ -85,6 +88,9 @@ def evaluate(
 
     # Cost compares the models, so both prices have to be there.
     price_list = load_price_list(prices, both_models=True) if prices else None
+    weighed = price_list is not None and price_list.compares_hosting and not economics
+    money = ("economics.json",) if weighed else ()
+    refuse_report(out_path, "metrics.json", "report.html", "report.md", *money, overwrite=overwrite)
     with steps() as show:
         show("reading")
         result = evaluate_scorer(
@@ -107,7 +113,7 @@ def evaluate(
     else:
         if result.evaluation.verdict:
             out.print(verdict_lines(result.evaluation.verdict))
-        out.print(f"{result.judged:,} samples judged. {result.note}")
+        say(f"{result.judged:,} samples judged. {result.note}")
         out.print(evaluation_table(result.evaluation))
         say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
     # After everything is written: a failing check is no reason to lose the report.
@@ -199,6 +205,7 @@ def economics(
         Path | None,
         typer.Option("--out", "-o", help="Folder for economics.json.", show_default=False),
     ] = None,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Say whether routing pays for this team: spend today, savings under four ways to host,
@@ -214,6 +221,8 @@ def economics(
     from difficulty.report.figures_table import economics_table
     from difficulty.stages.economics import Question, weigh_up, write_economics
 
+    if out_path is not None:
+        refuse_report(out_path, "economics.json", overwrite=overwrite)
     answers = Answers(
         catch_rate=catch_rate,
         latency_critical=latency_critical,

@@ -12,14 +12,17 @@ from difficulty.cli.console import (
     BundlePath,
     InputPath,
     JsonFlag,
+    OverwriteFlag,
     RequestText,
     RowsPath,
+    complain,
     counting,
-    err,
     print_json,
+    refuse_output,
     say,
     warn,
 )
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
     from difficulty.bundle import Policy
@@ -46,6 +49,7 @@ def score(
     ] = None,
     input_path: InputPath = None,
     out_path: RowsPath = None,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Score a text, or every request of a JSON-lines file; order and number of rows stay as they
@@ -58,6 +62,8 @@ def score(
     from difficulty.stages.route import score_rows, write_rows
 
     requests = _read_input(text, task, input_path)
+    if out_path is not None:
+        refuse_output(out_path, source=input_path, overwrite=overwrite)
     checked = read_bundle(bundle)
     scorer = Scorer.from_bundle(checked)
     _warn_of_unknown(task, checked.policy, scorer.task_ids)
@@ -67,7 +73,7 @@ def score(
         for row in scored:
             print_json(row) if json or text is None else _print_scores(row)
             if text is not None and "error" in row:
-                err.print(f"error: {row['error']}", markup=False)
+                complain("error", row["error"])
                 raise typer.Exit(2)  # of a file the others were scored; here there is no other
         return
     with counting("scored") as count:
@@ -127,6 +133,7 @@ def route(
     ] = None,
     input_path: InputPath = None,
     out_path: RowsPath = None,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Decide cheap or frontier for a text, or for every request of a JSON-lines file, with the
@@ -140,6 +147,8 @@ def route(
     from difficulty.stages.route import write_rows
 
     requests = _read_input(text, task, input_path)
+    if out_path is not None:
+        refuse_output(out_path, source=input_path, overwrite=overwrite)
     router = Router.load(bundle)
     _warn_of_unknown(task, router.policy, router.scorer.task_ids)
     decided = route_rows(router, requests)
@@ -174,4 +183,5 @@ def print_decision(row: dict[str, Any]) -> None:
     )
     fallback = f"; falls back to {row['fallback']} when validation fails" if row["fallback"] else ""
     cut = "; only head and tail were read" if row["truncated"] else ""
-    say(f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}")
+    told = f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}"
+    say(one_line(told))

@@ -25,6 +25,7 @@ from difficulty.cli.console import (
 from difficulty.cli.signing import open_key
 from difficulty.errors import InvalidValueError, RunError
 from difficulty.storage import DEFAULT_CACHE
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
     from difficulty.evaluation.rule_tasks import RuleTask
@@ -229,7 +230,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
 
     say(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
     for task, threshold in point.task_thresholds.items():
-        say(f"  {task}: threshold {threshold:.6g}")
+        say(f"  {one_line(task)}: threshold {threshold:.6g}")
     table = Table("", "expected (calibration)", "test", box=None, pad_edge=False)
     for name in EXPECTED:
         # Unknown unless somebody has measured a catch rate.

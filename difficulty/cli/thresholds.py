@@ -109,7 +109,9 @@ def _print_changes(result: Rechosen) -> None:
 
     old, new = result.old, result.new
     headings = ("", f"old ({old.objective})", f"new ({new.objective})", "change")
-    table = Table(*headings, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(Text(heading))
     thresholds = {"threshold": (old.threshold, new.threshold)}
     for task in sorted({*old.task_thresholds, *new.task_thresholds}):
         before, after = (point.task_thresholds.get(task, point.threshold) for point in (old, new))

@@ -132,7 +132,9 @@ def ratio_support(
         terms = _gains_and_losses(above, over, weight, codes)
         if over is below:
             return replace(support, terms=terms, bounds=(-1.0, 1.0))
-        support = replace(support, terms=tuple((scale * factor, *rest) for factor, *rest in terms))
+        support = replace(
+            support, terms=tuple((scale * factor, share, behind) for factor, share, behind in terms)
+        )
     if (below < 0.0).any():
         support = support.resting_on(effective_groups(weight * (below > 0.0), codes))
     return replace(support, unit=kind.unit, whole=kind.whole)

@@ -9,8 +9,9 @@ import numpy as np
 from difficulty.evaluation.parts import N_BINS, codes_at, known_rows, suffix_of
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.bootstrap import GroupDraws
+from difficulty.metrics.intervals import LEAST_EVENTS
 from difficulty.metrics.probability import expected_calibration_error
-from difficulty.metrics.recalibration import LEAST_EVENTS, chance_of, debiased_error, recalibration
+from difficulty.metrics.recalibration import chance_of, debiased_error, recalibration
 from difficulty.records import Estimate
 
 _NO_SLOPE = (

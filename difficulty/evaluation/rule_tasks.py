@@ -216,7 +216,7 @@ class _Trade(NamedTuple):
         """Return the two and what is the same in both."""
         known = ~np.isnan(gain)
         priced = known & ~np.isnan(dearer)
-        by_money = np.count_nonzero(priced) >= _PRICED * max(1, np.count_nonzero(known))
+        by_money = bool(priced.sum() >= _PRICED * max(1, int(known.sum())))
         # A frontier call that is no dearer is free: more of those never spend less.
         spent = np.maximum(dearer, 0.0) if by_money else scored.outcomes.per_request
         rows = np.flatnonzero(priced if by_money else known)

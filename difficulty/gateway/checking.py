@@ -37,9 +37,10 @@ _LARGEST_ASKED = 1_000_000
 _PROCESSES = 2  # of each lane
 _READY_S = 30.0
 _MEMORY = 2 * 2**30
-_NICE = 10
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
+    # First of all: what it loads, after each process that was ended, takes time of others too.
+    "import json, os, sys; sys.argv[2] == 'limited' and os.nice(19);"
+    " sys.path[:] = json.loads(sys.argv[1]);"
     " from difficulty.gateway.checking import serve; serve(limited=sys.argv[2] == 'limited')"
 )
 
@@ -345,5 +346,4 @@ def _find_checker(rules: str) -> Checker:
 def _limit() -> None:
     import resource
 
-    os.nice(_NICE)
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))

@@ -136,7 +136,7 @@ def support_of(mass: FloatArray, excess: FloatArray, codes: IntArray | None) -> 
         share, between, within, squares, alike = mass, excess, error, own, 0.0
     else:
         share, between, within, squares, size = (
-            np.bincount(codes, weights=values)
+            np.bincount(codes, weights=values).astype(np.float64)
             for values in (mass, excess, error, own, (mass > 0.0).astype(np.float64))
         )
         alike = _alikeness(share, between, within, squares, np.maximum(size, 1.0))
@@ -225,7 +225,7 @@ def intervals_of(
     (n_draws, m); ends of shape (m,), NaN where a value is.
     """
     ends = np.full((len(value), 2), np.nan)
-    for place in np.flatnonzero(~np.isnan(value)):
+    for place in np.flatnonzero(~np.isnan(value)).tolist():
         ends[place] = interval_of(float(value[place]), draws[:, place], supports[place])
     return ends[:, 0], ends[:, 1]
 

@@ -160,7 +160,9 @@ def _ends(value: float, mass: FloatArray, excess: FloatArray, codes: IntArray | 
 def _left_out(mass: FloatArray, excess: FloatArray, codes: IntArray | None) -> float:
     """Return the jackknife variance: each group left out once, by one step of Newton's."""
     if codes is not None:
-        mass, excess = (np.bincount(codes, weights=values) for values in (mass, excess))
+        mass, excess = (
+            np.bincount(codes, weights=values).astype(np.float64) for values in (mass, excess)
+        )
     moved = excess / np.maximum(mass.sum() - mass, 1e-3 * mass.sum())
     return float(moved @ moved)
 
@@ -199,7 +201,7 @@ def chance_of(
         # How alike they are in the direction of the slope no single number says; but what was
         # seen may be small by luck.
         modelled = (1.0 - alike) * variance + alike * alike_groups.T @ alike_groups
-        variance = _larger(_larger(variance, modelled), seen.T @ seen)
+        variance = _larger(_larger(variance, modelled), np.asarray(seen.T @ seen, dtype=np.float64))
     support = support_of(mass, excess, codes)
     assert support is not None
     distance = float(score @ np.linalg.solve(variance, score)) / len(columns)

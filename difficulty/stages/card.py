@@ -12,7 +12,7 @@ from difficulty.evaluation.words import UNKNOWN, measures_text
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
-from difficulty.report.page import Markdown
+from difficulty.report.page import Markdown, code, escape_but_code
 from difficulty.report.wording import threshold_text
 from difficulty.training.run import RunRecord
 
@@ -46,15 +46,16 @@ def bundle_card(
         else "P(the cheap model fails)"
     )
     head = (
-        f"Routes requests between `{policy.cheap_model}` (cheap) and `{policy.frontier_model}`"
-        f" (frontier).\n`difficulty_score` is {meaning}; higher means more worth the frontier"
-        " model."
+        f"Routes requests between {code(policy.cheap_model)} (cheap) and"
+        f" {code(policy.frontier_model)} (frontier). {code('difficulty_score')} is {meaning};"
+        " higher means more worth the frontier model."
     )
     early = [_early_exit(policy, evaluation)] if policy.early else []
     sections = [_rule(policy, rule), _figures(evaluation), *early, _made_from(record, report)]
-    # Names stand in code spans of our own here, so nothing is escaped; notes stand in the column
-    # of the intervals, so none is set to the right.
-    return Markdown(escape=str, column="---").page(name, sections, head=[Paragraph(head)])
+    # Notes stand in the column of the intervals, so none is set to the right.
+    return Markdown(escape=escape_but_code, column="---").page(
+        name, sections, head=[Paragraph(head)]
+    )
 
 
 def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
@@ -65,8 +66,8 @@ def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
         f"frontier when less familiar than {policy.min_familiarity:g}"
         if policy.min_familiarity
         else "unfamiliar requests are scored too",
-        f"else frontier when `difficulty_score > {threshold_text(policy.threshold)}`, chosen by"
-        f" `{policy.chosen.objective}` on {policy.chosen.n:,} calibration requests",
+        f"else frontier when {code(f'difficulty_score > {threshold_text(policy.threshold)}')},"
+        f" chosen by {code(policy.chosen.objective)} on {policy.chosen.n:,} calibration requests",
         *([f"guaranteed: {policy.chosen.guarantee}"] if policy.chosen.guarantee else []),
         f"review the threshold by {policy.review_date.isoformat()}",
     )
@@ -81,7 +82,7 @@ def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
 
 
 def _tasks(tasks: Sequence[str]) -> str:
-    return ", ".join(f"`{task}`" for task in tasks) or "no task"
+    return ", ".join(code(task) for task in tasks) or "no task"
 
 
 def _figures(evaluation: Evaluation) -> Section:
@@ -120,8 +121,8 @@ def _early_exit(policy: Policy, evaluation: Evaluation) -> Section:
         if cut
     ]
     text = (
-        f"`early.onnx` decides what is far from the threshold; it may change {early.budget:.2%} of"
-        " the scorer's decisions. All other figures are the scorer's."
+        f"{code('early.onnx')} decides what is far from the threshold; it may change"
+        f" {early.budget:.2%} of the scorer's decisions. All other figures are the scorer's."
     )
     sentences = exit_sentences(evaluation.early, judged="test")
     return Section.of("early", "Early exit", text, Points((*points, *sentences)))
@@ -139,7 +140,7 @@ def _made_from(record: RunRecord, report: ParityReport) -> Section:
 
 def _origins(record: RunRecord, report: ParityReport) -> Iterator[str]:
     samples = record.samples
-    yield f"recipe `{record.recipe.name}`, traffic sha256 `{record.training_data}`"
+    yield f"recipe {code(record.recipe.name)}, traffic sha256 {code(record.training_data)}"
     yield (
         f"{samples.fit:,} fit, {samples.calibration:,} calibration, {samples.test:,} test samples,"
         f" {samples.aside:,} aside"

@@ -29,6 +29,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import ExportSettings, parse_recipe
 from difficulty.records import Estimate, OperatingPoint, Prices
+from difficulty.report.page import code, escape_but_code
 from difficulty.report.wording import as_text
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import (
@@ -293,7 +294,7 @@ def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimat
         f" {new.threshold - old.threshold:+.6g} |"
     ]
     rows += [
-        f"| {task} | {old.task_thresholds.get(task, old.threshold):.6g} |"
+        f"| {escape_but_code(task)} | {old.task_thresholds.get(task, old.threshold):.6g} |"
         f" {new.task_thresholds.get(task, new.threshold):.6g} | |"
         for task in sorted({*old.task_thresholds, *new.task_thresholds})
     ]
@@ -304,7 +305,8 @@ def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimat
     ]
     return "\n".join(
         [
-            f"| | old ({old.objective}) | new ({new.objective}) | change |",
+            f"| | old ({escape_but_code(old.objective)}) | new ({escape_but_code(new.objective)}) |"
+            " change |",
             "| --- | --- | --- | --- |",
             *rows,
         ]
@@ -313,14 +315,15 @@ def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimat
 
 def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str, table: str) -> bytes:
     """Return the old card under a heading that says what is new."""
-    before = f"{old.manifest.name}-{old.manifest.version}"
+    before = escape_but_code(f"{old.manifest.name}-{old.manifest.version}")
     chosen = policy.chosen
     news = (
-        f"# {name}\n\nThe scorer of {before} with another threshold: frontier when"
-        f" `difficulty_score > {policy.threshold:.6g}`, chosen by `{chosen.objective}` on"
-        f" {chosen.n:,} samples; review it by {policy.review_date.isoformat()}.\n\n"
-        + (f"Guaranteed: {chosen.guarantee}.\n\n" if chosen.guarantee else "")
-        + "".join(f"{sentence}\n\n" for sentence in notes)
+        f"# {escape_but_code(name)}\n\nThe scorer of {before} with another threshold: frontier when"
+        f" `difficulty_score > {policy.threshold:.6g}`, chosen by"
+        f" {escape_but_code(code(chosen.objective))} on {chosen.n:,} samples; review it"
+        f" by {policy.review_date.isoformat()}.\n\n"
+        + (f"Guaranteed: {escape_but_code(chosen.guarantee)}.\n\n" if chosen.guarantee else "")
+        + "".join(f"{escape_but_code(sentence)}\n\n" for sentence in notes)
         + f"What these samples say of both, with 95 % intervals:\n\n{table}\n\n"
         + f"What follows is the card of {before}; its threshold, and its figures at that threshold,"
         " no longer hold.\n\n---\n\n"

@@ -22,6 +22,7 @@ from difficulty.errors import (
     TrafficError,
     TrafficNotFoundError,
 )
+from difficulty.kinds import PathKind, mistaken
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import OUTCOMES
 from difficulty.text import TextView, View
@@ -328,9 +329,9 @@ def _check_metadata(path: Path, metadata: dict[bytes, bytes], n_rows: int) -> No
 
 
 def _not_ingested(path: Path, found: str) -> str:
-    return (
-        f"{path} must be traffic that was ingested: got {found}. Run: difficulty ingest {path} -o"
-        " traffic.parquet"
+    return mistaken(path, PathKind.TRAFFIC) or (
+        f"{path} must be traffic that was ingested: got {found}. Name a file written by 'difficulty"
+        " ingest'."
     )
 
 

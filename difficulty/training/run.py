@@ -45,6 +45,7 @@ from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
 from difficulty.evaluation import TaskMeans
 from difficulty.form import SavedForm
+from difficulty.kinds import PathKind, mistaken
 from difficulty.model.combination import Calibration, Scores, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import load_model
@@ -317,7 +318,8 @@ class Run:
         """
         if not (folder / "run.json").is_file():
             raise RunError(
-                f"no run at {str(folder)!r}: run.json is missing. Name a folder written by"
+                mistaken(folder, PathKind.RUN)
+                or f"no run at {str(folder)!r}: run.json is missing. Name a folder written by"
                 " 'difficulty train'."
             )
         try:
@@ -431,14 +433,6 @@ class Run:
 
     def _weighed(self, name: str) -> Traffic:
         return weigh_logged(Traffic.read(self.folder / name), self.recipe.labels)[0]
-
-
-def refuse_existing(path: Path, *, what: str) -> None:
-    """Refuse a path where something is already; also asked before long work."""
-    if path.exists():
-        raise RunError(
-            f"{what} {str(path)!r} exists already. Choose another folder, or remove it first."
-        )
 
 
 def _hashes(names: Iterable[str]) -> NDArray[np.uint64]:

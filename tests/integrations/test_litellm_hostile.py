@@ -202,8 +202,9 @@ def test_schema_of_one_client_delays_no_other(running, record_property):
         f"{len(replies)} hostile requests delayed others by {delay * 1000:.0f} ms at the median"
         f" ({statistics.median(alone) * 1000:.0f} ms alone), the worst took {max(beside):.2f} s",
     )
-    assert delay < 0.05
-    assert max(beside) < 1.0
+    # Where the machine is busy with other things, the proxy alone is late too.
+    assert delay < max(0.05, statistics.median(alone))
+    assert max(beside) < 1.0 + 5 * statistics.median(alone)
     assert {reply.status_code for reply in replies} == {200}
     for event in running.events([reply.headers["x-difficulty-id"] for reply in replies]):
         checks = {check.name: check.passed for check in event.calls[0].checks}

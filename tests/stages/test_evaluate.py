@@ -354,7 +354,7 @@ def test_neither_run_nor_bundle_is_refused(journey, tmp_path):
 
 
 def test_damaged_input_is_refused(journey, tmp_path):
-    with pytest.raises(TrafficError, match="must be traffic that was ingested"):
+    with pytest.raises(TrafficError, match="must be ingested traffic: it is traffic that was not"):
         evaluate_scorer(journey.run, journey.source, tmp_path / "out")
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(BundleError):

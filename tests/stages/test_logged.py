@@ -90,6 +90,7 @@ def test_judging_on_a_log_gives_the_figures_of_the_truth(logs, tmp_path):
             [write_rows(tmp_path / "rows.jsonl", form)],
             tmp_path / "rows.parquet",
             near_duplicates=False,
+            overwrite=True,
         )
         return (
             evaluate_scorer(

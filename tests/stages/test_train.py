@@ -3,7 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from difficulty.errors import RecipeError, RunError, TooFewSamplesError, TrafficError
+from difficulty.errors import (
+    OutputExistsError,
+    RecipeError,
+    RunError,
+    TooFewSamplesError,
+    TrafficError,
+)
 from difficulty.recipe import parse_recipe
 from difficulty.stages import train as train_module
 from difficulty.stages.ingest import ingest
@@ -231,7 +237,8 @@ def test_existing_folder_is_refused_before_any_work(journey, tmp_path):
     """Not after an hour of fitting: the traffic need not even be there."""
     (tmp_path / "run").mkdir()
     with pytest.raises(
-        RunError, match="run folder .* exists already. Choose another folder, or remove it first"
+        OutputExistsError,
+        match="run folder .* exists already. Choose another folder, or remove it first",
     ):
         train_on(tmp_path / "no traffic", tmp_path / "run", journey.encoder)
     assert list((tmp_path / "run").iterdir()) == []
