@@ -10,11 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_LONGEST = 1_500  # characters of a message; its end says what to do
+
 
 class DifficultyError(Exception):
-    """Root of every error raised on purpose."""
+    """Root of every error raised on purpose. Its message is cut in the middle where a file or a
+    library made it long.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        told = super().__str__()
+        if len(told) <= _LONGEST:
+            return told
+        half = _LONGEST // 2
+        return f"{told[:half]} [... {len(told) - 2 * half:,} characters ...] {told[-half:]}"
 
 
 class InvalidValueError(DifficultyError, ValueError):

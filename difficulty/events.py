@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -226,7 +226,29 @@ def _call_of(form: Mapping[str, Any]) -> Call:
 
 def _values_of(kind: type, form: Mapping[str, Any]) -> dict[str, Any]:
     # Fields of a newer writer are passed over; see above.
-    return {field.name: form[field.name] for field in fields(kind) if field.name in form}
+    values = {field.name: form[field.name] for field in fields(kind) if field.name in form}
+    for field in fields(kind):
+        _check_kind(field, values.get(field.name))
+    return values
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+}
+
+
+def _check_kind(field: Field[Any], value: object) -> None:
+    """Refuse a list where a text or a number should be; words and tuples are checked elsewhere."""
+    # Annotations are their source here, see the import from __future__.
+    name = str(field.type).partition(" | ")[0]
+    wanted = _KINDS.get(name)
+    if wanted is None or value is None:
+        return
+    if not isinstance(value, wanted) or (isinstance(value, bool) and name != "bool"):
+        raise TypeError(f"{field.name} must be of type {name}: got {type(value).__name__}")
 
 
 def _check_word(subject: str, value: object, words: Any) -> None:

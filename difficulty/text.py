@@ -143,8 +143,9 @@ def _content_text(content: object) -> str:
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[object]]:
-    # Any sequence: clients' own classes hand in tuples.
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+    # Any sequence: clients' own classes hand in tuples. What holds bytes or numbers has no parts,
+    # and a range has as many as one likes.
+    return isinstance(value, Sequence) and not isinstance(value, _NO_LISTS)
 
 
 def _part_text(part: object) -> str:
@@ -172,6 +173,7 @@ def _arguments_text(arguments: object) -> str:
     return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
+_NO_LISTS = (str, bytes, bytearray, memoryview, range)
 _MOST_PARTS = 100_000
 
 

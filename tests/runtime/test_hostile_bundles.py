@@ -1,21 +1,16 @@
 """A follower before bundles that hold it up, eat its memory or bring libraries down."""
 
-import json
 import shutil
 import time
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
-from difficulty.bundle import read_bundle, write_bundle
+from difficulty.bundle import read_bundle
 from difficulty.errors import BundleError
 from difficulty.runtime import ReloadingRouter, follow_path
 from difficulty.runtime.probe import Limits, try_out
-from tests.versions import TEXT, fields_of, make_version, point
-
-OUTPUTS = ("difficulty_score", "p_cheap_fails")
+from tests.hostile import endless, hungry, with_graph, with_splitting_tokenizer
+from tests.versions import TEXT, make_version, point
 
 
 @pytest.fixture(scope="module")
@@ -26,94 +21,6 @@ def versions(tmp_path_factory):
         number: make_version(folder, number, threshold=threshold)
         for number, threshold in ((1, 0.9), (2, 0.1))
     }
-
-
-def graph_of(nodes, constants):
-    """Return a scorer that gives ``score`` for each request, made by some nodes."""
-    ids = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
-        for name in ("input_ids", "attention_mask")
-    ]
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch"]) for name in OUTPUTS
-    ]
-    same = [helper.make_node("Identity", ["score"], [name]) for name in OUTPUTS]
-    graph = helper.make_graph([*nodes, *same], "hostile", ids, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return model.SerializeToString()
-
-
-def constant(name, values, kind=np.int64):
-    return onnx.numpy_helper.from_array(np.array(values, dtype=kind), name)
-
-
-def endless():
-    """Return a graph with a loop of 2^62 trips."""
-    true = helper.make_node("Identity", ["on"], ["still"])
-    more = helper.make_node("Add", ["x", "one"], ["next"])
-    body = helper.make_graph(
-        [true, more],
-        "body",
-        [
-            helper.make_tensor_value_info("trip", TensorProto.INT64, []),
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"]),
-        ],
-        [
-            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next", TensorProto.FLOAT, ["n"]),
-        ],
-    )
-    nodes = [
-        helper.make_node("Loop", ["trips", "go", "start"], ["looped"], body=body),
-        helper.make_node("Identity", ["looped"], ["score"]),
-    ]
-    constants = [
-        constant("trips", 2**62),
-        constant("go", True, np.bool_),
-        constant("start", [0.0], np.float32),
-        constant("one", [0.0], np.float32),
-    ]
-    return graph_of(nodes, constants)
-
-
-def hungry():
-    """Return a graph that asks for 256 GB."""
-    nodes = [
-        helper.make_node("ConstantOfShape", ["shape"], ["large"]),
-        helper.make_node("ReduceMax", ["large"], ["largest"], keepdims=0),
-        helper.make_node("Reshape", ["largest", "one"], ["score"]),
-    ]
-    return graph_of(nodes, [constant("shape", [2**36]), constant("one", [1])])
-
-
-def with_graph(folder, source, content):
-    """Write a bundle that is whole but for its graph."""
-    old = read_bundle(source)
-    fields = fields_of(old, name="hostile", version="1", outputs=OUTPUTS)
-    return write_bundle(folder / "hostile-1", {**old.files, "scorer.onnx": content}, fields).path
-
-
-def with_splitting_tokenizer(folder, source):
-    """Write a bundle whose tokenizer looks back without end on a certain request."""
-    old = read_bundle(source)
-    tokenizer = json.loads(old.files["tokenizer.json"])
-    split = {
-        "type": "Split",
-        "pattern": {"Regex": "(a+)+$"},
-        "behavior": "Removed",
-        "invert": False,
-    }
-    tokenizer["pre_tokenizer"] = split
-    first, *rest = old.files["golden.jsonl"].decode().split("\n")
-    row = {**json.loads(first), "messages": "a" * 40 + "b"}
-    files = {
-        **old.files,
-        "tokenizer.json": json.dumps(tokenizer).encode(),
-        "golden.jsonl": "\n".join([json.dumps(row), *rest]).encode(),
-    }
-    fields = fields_of(old, name="hostile", version="1")
-    return write_bundle(folder / "hostile-1", files, fields).path
 
 
 @pytest.mark.parametrize("how", ["endless", "hungry", "splitting"])

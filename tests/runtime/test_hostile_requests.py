@@ -50,6 +50,7 @@ PART = {"type": "text", "text": SECRET}
 HOSTILE = {
     "part for a list": [{"role": "user", "content": PART}],
     "bytes": [{"role": "user", "content": SECRET.encode()}],
+    "range": [{"role": "user", "content": range(10**12)}],
     "tool calls by name": [{"role": "user", "tool_calls": {SECRET: 1}}],
     "message of text": [SECRET],
     "message of bytes": [SECRET.encode()],

@@ -163,6 +163,14 @@ def test_signature_that_is_none(bundle, content):
         verify(bundle)
 
 
+def test_tokenizer_that_loads_and_fails_on_every_text(bundle):
+    """Its word for unknown ones is not in its vocabulary: the library raises a plain Exception."""
+    tokenizer = json.loads((bundle / "tokenizer.json").read_text())
+    del tokenizer["model"]["vocab"][tokenizer["model"]["unk_token"]]
+    with pytest.raises(BundleError, match=r"must score a plain request: got Exception .*\[UNK\]"):
+        verify(reseal(bundle, tokenizer__json=json.dumps(tokenizer).encode()))
+
+
 def mutated(content, rng):
     """Return some bytes with a few places changed: bytes, pieces doubled or left out, big numbers,
     deep lists.
