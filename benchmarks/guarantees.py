@@ -19,11 +19,11 @@ Public sets have out-of-fold scores of the recipe ``fast``, told the task where 
 their real groups: equal texts, near-duplicates, conversations. Whole groups are drawn with
 replacement, so the truth at every threshold is that of the whole set. *Asked again*: a request that
 the cheap model fails comes again with probability 0.25, at most twice, in the group of the first.
-In each set of tool calls one group of 70 holds 8 % of the requests and fails more than the others; a
-draw of whole groups lacks it in 37 %, and then no test can know of it. The rows *without its largest
-group* are of the same set without that group. Level 0.25 on MMLU was given beforehand; the other
-levels are what the 70 % of the requests with the lowest scores lose, rounded up to 0.01. How large
-a group the test adds was chosen on simulated populations like these, not on the sets.
+In each set of tool calls one group of 70 holds 8 % of the requests and fails more than the others;
+a draw of whole groups lacks it in 37 %, and then no test can know of it. The rows *without its
+largest group* are of the same set without that group. Level 0.25 on MMLU was given beforehand; the
+other levels are what the 70 % of the requests with the lowest scores lose, rounded up to 0.01. How
+large a group the test adds was chosen on simulated populations like these, not on the sets.
 """
 
 from __future__ import annotations
