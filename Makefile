@@ -6,7 +6,7 @@ ARGS ?=
 PIP = -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example-litellm test test-fast test-slow coverage benchmark check fix clean
+.PHONY: help demo example-litellm test test-fast test-slow attack coverage benchmark check fix lock sbom audit clean
 
 help:  ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ coverage: .venv/.ready  ## Run the tests and print the share of lines that they 
 test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders.
 	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)
 
+attack: .venv/.ready  ## Attack requests, files, bundles, serve, a proxy and the log; an hour, or a share of it: DIFFICULTY_ATTACK=0.05.
+	.venv/bin/python -m pytest -q -m "slow or gateway or not slow" tests/attack tests/cli/test_killed.py \
+	  tests/integrations/test_litellm_hostile.py $(ARGS)
+
 benchmark: .venv-benchmark/.ready  ## Compare the score with other routers; ARGS="--routellm RouteLLM -o results/today".
 	.venv-benchmark/bin/python -m benchmarks.quality $(ARGS)
 
@@ -43,8 +47,27 @@ fix: .venv/.ready  ## Format, repair what ruff can, and draw the picture of the 
 	.venv/bin/ruff check --fix .
 	.venv/bin/python -m tools.draw_rooms
 
+lock: .venv-release/.ready  ## Write requirements.lock: what a router needs, with hashes.
+	printf '%s\n' "# What a router needs, each file by its hash: pip install --require-hashes -r requirements.lock" \
+	  "# Written by 'make lock' from pyproject.toml and constraints.txt." > .venv-release/lock
+	.venv-release/bin/uv pip compile pyproject.toml --constraint constraints.txt --generate-hashes --universal \
+	  --python-version 3.11 --no-emit-index-url --no-header --quiet >> .venv-release/lock
+	mv .venv-release/lock requirements.lock
+
+sbom: .venv-release/.ready  ## Write dist/router.cdx.json: what a router installs, as a CycloneDX bill of materials.
+	@$(PYTHON) -m venv --clear .venv-release/router
+	@.venv-release/router/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@.venv-release/router/bin/python -m pip install -qq --disable-pip-version-check --no-deps .
+	@.venv-release/router/bin/python -m pip uninstall -qq --disable-pip-version-check --yes pip setuptools
+	@mkdir -p dist
+	.venv-release/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON \
+	  --output-file dist/router.cdx.json .venv-release/router
+
+audit: .venv-release/.ready  ## Ask PyPI for known weaknesses of what a router installs; needs its advisories.
+	.venv-release/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+
 clean:  ## Remove environments, caches and what the demo wrote.
-	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-benchmark demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .venv-demo .venv-gateway .venv-slow .venv-benchmark .venv-release demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv-demo/.ready: EXTRAS = train
@@ -52,9 +75,10 @@ clean:  ## Remove environments, caches and what the demo wrote.
 .venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,benchmark,dev
 .venv-slow/.ready: EXTRAS = train,track,sign,gateway,telemetry,encoders,benchmark,dev
 .venv-benchmark/.ready: EXTRAS = train,encoders,benchmark
+.venv-release/.ready: EXTRAS = release
 .venv-slow/.ready .venv-benchmark/.ready: FIRST = torch
 
-.venv-demo/.ready .venv-gateway/.ready .venv/.ready .venv-slow/.ready .venv-benchmark/.ready: pyproject.toml constraints.txt
+.venv-demo/.ready .venv-gateway/.ready .venv/.ready .venv-slow/.ready .venv-benchmark/.ready .venv-release/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "difficulty needs Python >= 3.11: pass PYTHON=python3.12")'
 	@echo "$(@D): installing difficulty[$(EXTRAS)] for $$($(PYTHON) --version), a minute or two"
 	@$(PYTHON) -m venv $(@D)

@@ -140,7 +140,7 @@ def both(run: Run, scorer: Scorer, early: EarlyScorer, traffic: Traffic) -> dict
             score = run.model.predict(
                 picked.ids, picked.tasks if with_task else None
             ).difficulty_score
-            found[kind] = BothScores(guessed, score, groups[rows])
+            found[kind] = BothScores(guessed, score, groups[rows], np.ones(len(score)))
     return found
 
 

@@ -1,41 +1,55 @@
-"""Are promises kept? Risk objectives on public outcomes, where the truth is known.
+"""Are promises kept? Risk objectives where the truth is known, simulated and on public outcomes.
 
-    python -m benchmarks.guarantees --routellm RouteLLM --normalised normalised -o
-    benchmarks/results/2026-11-25-guarantees
+    python -m benchmarks.guarantees -o benchmarks/results/2026-11-28-guarantees \
+      --routellm RouteLLM --normalised normalised
 
-The population is a public set with out-of-fold scores of the recipe ``fast``, told the task where
-there is one. 1,000 times a calibration set is drawn from it with replacement, so that draws are
-independent and the truth at every threshold is that of the whole set; the objective chooses a
-threshold on the draw through the same code as ``difficulty ship``. A promise is broken when the
-loss of what that threshold keeps is above the level in the population. It may be broken in a share
-``delta`` of the draws. *Kept* is the share of requests that stay cheap, 0 where nothing could be
-promised; *best* the largest share that any threshold keeps within the level, which nobody can know
-from samples.
+A thousand times a calibration set is drawn from a population; the objective chooses a threshold on
+it through the same code as ``difficulty ship``. A promise is broken when the loss of what that
+threshold keeps, counted by request and weight, is above the level in the population. It may be
+broken in a share ``delta`` of the draws. *Given* is the share of draws with any promise; *kept* the
+median share of requests that stay cheap where one is given.
 
-Which score: ``risk`` is judged on ``p_cheap_fails``, the score of the target ``failure``, and on
-``difficulty_score`` of the target ``benefit``; ``missed`` on the latter. Level 0.25 on MMLU was
-given beforehand; the other levels are attainable ones: what the 70 % of the requests with the
-lowest scores lose, rounded up to 0.01. Where testing starts (``STARTS`` in
-``difficulty/thresholds/promises.py``) was chosen among four layouts on draws from MMLU; they
-differed little, and none can change how often a promise is broken.
+Simulated populations (``benchmarks/lib/populations.py``) are judged in three ways. *Flat*: the
+score says nothing and the loss is a hair above the level wherever a threshold stands, so that every
+promise is a broken one: the hardest there is. *Edge*: the level is what the easiest 60 % of the
+requests lose. *Room*: keeping everything loses 20 % less than the level, so that a promise should
+be had. With thresholds per task each task's promise is counted by itself, and the worst is shown.
+
+Public sets have out-of-fold scores of the recipe ``fast``, told the task where there is one, and
+their real groups: equal texts, near-duplicates, conversations. Whole groups are drawn with
+replacement, so the truth at every threshold is that of the whole set. *Asked again*: a request that
+the cheap model fails comes again with probability 0.25, at most twice, in the group of the first.
+In each set of tool calls one group of 70 holds 8 % of the requests and fails more than the others;
+a draw of whole groups lacks it in 37 %, and then no test can know of it. The rows *without its
+largest group* are of the same set without that group. Level 0.25 on MMLU was given beforehand; the
+other levels are what the 70 % of the requests with the lowest scores lose, rounded up to 0.01. How
+large a group the test adds was chosen on simulated populations like these, not on the sets.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import expit, logit
 
 from benchmarks.lib.experiments import Experiment, experiments
+from benchmarks.lib.populations import TASKS, Simulated, populations
 from benchmarks.lib.protocol import FloatArray
 from benchmarks.lib.recipes import Trainer, score_fold
 from benchmarks.lib.results import write_results
+from benchmarks.lib.shares import Share
+from difficulty.early_exit import choose_cut_offs
 from difficulty.errors import NotAttainableError
-from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.scored import ScoredTraffic, Thresholds
+from difficulty.metrics import Resampling
+from difficulty.metrics.bootstrap import group_codes
+from difficulty.stages.choosing import exit_confidence
+from difficulty.thresholds.point import choose_per_task
 from difficulty.thresholds.policy_curve import Objective, PolicyCurve
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.training.shipped import find_recipe
@@ -43,203 +57,375 @@ from difficulty.training.shipped import find_recipe
 DELTA = 0.1
 GIVEN_LEVEL = 0.25
 USUAL_SHARE = 0.7
-SIZES = {"mmlu": (500, 2800)}
+EARLY_BUDGET = 0.01
+WAYS = ("flat", "edge", "room")
+SIZES = (600, 2000)
+TRUTH = 100_000
+"""Requests of the draw that the truth of a simulated population is taken from."""
+REAL_SIZES = {"mmlu": (500, 2800)}
 """Calibration samples: a fifth of the set is what ``train`` sets aside."""
 OTHER_SIZES = (200, 900)
+ASKED_AGAIN = 0.25
+LARGE = 0.02
+"""Share of a set that one group holds, from which the set is judged without it as well."""
+
+
+class Cuts(NamedTuple):
+    """Scores of the light model between which the scorer is asked; none: it is always asked."""
+
+    low: float = 0.0
+    high: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Population:
-    """A set with one score, and what is lost by keeping each request."""
+class Truth:
+    """The population itself: one very large draw, or the whole set."""
 
+    traffic: ScoredTraffic
     objective: str
-    score_name: str
-    score: FloatArray
-    cheap: FloatArray
-    frontier: FloatArray
+    early: FloatArray | None = None
 
     @property
     def loss(self) -> FloatArray:
         """What the objective bounds, for each request."""
-        return (
-            1.0 - self.cheap
-            if self.objective == "risk"
-            else (self.frontier > self.cheap).astype(float)
-        )
+        if self.objective == "missed":
+            return (self.traffic.outcomes.gain > 0).astype(np.float64)
+        return self.traffic.kept.failure
 
-    @property
-    def along(self) -> tuple[FloatArray, FloatArray]:
-        """Scores in ascending order, and the mean loss of all requests up to each."""
-        order = np.argsort(self.score, kind="stable")
-        return self.score[order], np.cumsum(self.loss[order]) / np.arange(1, len(order) + 1)
+    def lost(self, thresholds: Thresholds, cuts: Cuts, task: str | None = None) -> float:
+        """Return the mean loss of what stays cheap; 0 where nothing does."""
+        traffic = self.traffic
+        sent = traffic.routes(thresholds)
+        if self.early is not None:
+            free = np.isnan(traffic.by_rule)
+            sent = np.where(free & (self.early < cuts.low), 0.0, sent)
+            sent = np.where(free & (self.early > cuts.high), 1.0, sent)
+        if traffic.exchanged is not None:
+            sent = sent + traffic.exchanged * (1.0 - 2.0 * sent)
+        weight = traffic.outcomes.weight * (1.0 - sent)
+        if task is not None:
+            weight = weight * (np.array(traffic.tasks) == task)
+        return float((weight * self.loss).sum() / weight.sum()) if weight.sum() else 0.0
+
+    def along(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return scores in ascending order, and of all requests up to each the mean loss and their
+        share of the weight.
+        """
+        order = np.argsort(self.traffic.difficulty_score, kind="stable")
+        weight = self.traffic.outcomes.weight[order]
+        upto = np.cumsum(weight)
+        mean = np.cumsum(weight * self.loss[order]) / upto
+        return self.traffic.difficulty_score[order], mean, upto / upto[-1]
+
+    def lost_by(self, share: float) -> float:
+        """Return what the easiest ``share`` of the requests lose."""
+        _, mean, upto = self.along()
+        return float(mean[min(np.searchsorted(upto, share), len(mean) - 1)])
 
     def best(self, level: float) -> float:
         """Return the largest share that is kept within a level."""
-        within = np.flatnonzero(self.along[1] <= level)
-        return (within.max() + 1) / len(self.score) if len(within) else 0.0
-
-    def drawn(self, n: int, rng: np.random.Generator) -> ScoredTraffic:
-        """Return n independent requests."""
-        rows, unknown = rng.integers(0, len(self.score), n), np.full(n, np.nan)
-        cheap, frontier = self.cheap[rows], self.frontier[rows]
-        outcomes = Outcomes(
-            cheap_quality=cheap,
-            frontier_quality=frontier,
-            preferred_gain=unknown,
-            weight=np.ones(n),
-        )
-        groups = np.arange(n).astype(str)
-        return ScoredTraffic(
-            difficulty_score=self.score[rows],
-            tasks=[None] * n,
-            outcomes=outcomes,
-            groups=groups,
-            cheap_cost=unknown,
-            frontier_cost=unknown,
-        )
+        _, mean, upto = self.along()
+        within = np.flatnonzero(mean <= level)
+        return float(upto[within.max()]) if len(within) else 0.0
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--routellm", type=Path, required=True, help="checkout of github.com/lm-sys/RouteLLM"
-    )
+    parser.add_argument("--routellm", type=Path, help="checkout of github.com/lm-sys/RouteLLM")
     parser.add_argument("--normalised", type=Path, help="folder of tool-calling outcomes")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
     arguments = parser.parse_args()
-    rows = []
-    for experiment in experiments(arguments.routellm, arguments.normalised):
-        if experiment.trained_on is None and experiment.name != "gsm8k":
-            rows += judged(experiment, n_draws=arguments.draws)
-    results = {"recipe": "fast", "delta": DELTA, "draws": arguments.draws, "rows": rows}
+    simulated = [told(row) for row in simulations(ways=WAYS, sizes=SIZES, n_draws=arguments.draws)]
+    real = [
+        told(row)
+        for experiment in (
+            experiments(arguments.routellm, arguments.normalised) if arguments.routellm else ()
+        )
+        if experiment.trained_on is None and experiment.name != "gsm8k"
+        for row in on_real(experiment, n_draws=arguments.draws)
+    ]
+    results = {
+        "recipe": "fast",
+        "delta": DELTA,
+        "draws": arguments.draws,
+        "simulated": simulated,
+        "real": real,
+    }
     write_results(arguments.out, results, as_markdown(results))
 
 
-def judged(experiment: Experiment, *, n_draws: int) -> list[dict[str, Any]]:
-    """Return a row for each objective, score and number of samples."""
-    rows = []
-    for population in populations(experiment):
-        level = (
-            GIVEN_LEVEL
-            if experiment.name == "mmlu" and population.objective == "risk"
-            else usual_level(population)
-        )
-        for n in SIZES.get(experiment.name, OTHER_SIZES):
-            print(experiment.title, population.objective, population.score_name, n, flush=True)
-            rows.append(
-                {"set": experiment.title, "n": n, "level": level}
-                | promises(population, level, n, n_draws=n_draws)
-            )
-    return rows
+def told(row: dict[str, Any]) -> dict[str, Any]:
+    """Print a row, and return it."""
+    print({name: value for name, value in row.items() if name != "says"}, flush=True)
+    return row
 
 
-def populations(experiment: Experiment) -> list[Population]:
-    """Return the set with each score, from models that did not see the request."""
-    outcomes, trainer = experiment.outcomes, Trainer.of(find_recipe("fast"))
-    benefit, failure = np.zeros(len(outcomes)), np.zeros(len(outcomes))
-    for number in np.unique(outcomes.fold):
-        scored = score_fold(experiment, trainer, int(number))
-        benefit[outcomes.fold == number], failure[outcomes.fold == number] = (
-            scored["score_task"],
-            scored["p_cheap_fails_task"],
-        )
-    wanted = (
-        ("risk", "p_cheap_fails", failure),
-        ("risk", "difficulty_score", benefit),
-        ("missed", "difficulty_score", benefit),
+def simulations(
+    *, ways: Iterable[str], sizes: Iterable[int], n_draws: int, only: Iterable[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each population, way of judging and size; ``only`` picks populations by
+    name.
+    """
+    for way in ways:
+        for population in populations(informative=way != "flat"):
+            if only is None or population.name in only:
+                for n in sizes:
+                    yield simulated_row(population, way, n, n_draws=n_draws)
+
+
+def simulated_row(population: Simulated, way: str, n: int, *, n_draws: int) -> dict[str, Any]:
+    """Return how often the promises of one population are broken."""
+    rng = np.random.default_rng(10**6)
+    truth = Truth(population.draw(TRUTH, rng), "risk")
+    truth = replace(truth, early=_early(population, truth.traffic, rng))
+    level = {
+        "flat": truth.lost_by(1.0) * (1.0 - 1e-3),
+        "edge": truth.lost_by(0.6),
+        "room": truth.lost_by(1.0) / 0.8,
+    }[way]
+    return {
+        "population": population.name,
+        "says": population.says,
+        "way": way,
+        "n": n,
+        "level": level,
+    } | counted(
+        lambda rng: population.draw(n, rng),
+        truth,
+        level,
+        n_draws=n_draws,
+        per_task=population.per_task,
+        flat=way == "flat",
+        early=lambda traffic, rng: _early(population, traffic, rng),
     )
-    return [
-        Population(objective, name, score, outcomes.cheap, outcomes.frontier)
-        for objective, name, score in wanted
-    ]
 
 
-def usual_level(population: Population) -> float:
-    """Return what is lost by keeping the usual share, rounded up."""
-    mean = population.along[1]
-    return float(np.ceil(100.0 * mean[round(USUAL_SHARE * len(mean)) - 1]) / 100.0)
+def _early(
+    population: Simulated, traffic: ScoredTraffic, rng: np.random.Generator
+) -> FloatArray | None:
+    """Return the score of a light model, for a population with early exit."""
+    if not population.early_noise:
+        return None
+    score = np.clip(traffic.difficulty_score, 1e-6, 1.0 - 1e-6)
+    return np.asarray(expit(logit(score) + rng.normal(0.0, population.early_noise, len(score))))
 
 
-def promises(population: Population, level: float, n: int, *, n_draws: int) -> dict[str, Any]:
-    """Return how often the promise was broken, and how much was kept."""
-    rng, best = np.random.default_rng(0), population.best(level)
-    score, mean = population.along
-    objective, kept, broken = (
-        Objective(population.objective, level, {"delta": DELTA}),
-        np.zeros(n_draws),
-        np.zeros(n_draws, dtype=bool),
-    )
-    for draw in range(n_draws):
+def counted(
+    draw: Callable[[np.random.Generator], ScoredTraffic],
+    truth: Truth,
+    level: float,
+    *,
+    n_draws: int,
+    per_task: bool = False,
+    flat: bool = False,
+    early: Callable[[ScoredTraffic, np.random.Generator], FloatArray | None] = lambda *_: None,
+) -> dict[str, Any]:
+    """Return how often a promise was given and broken, and how much was kept; where the loss is
+    ``flat``, above the level throughout, whatever is kept breaks it.
+    """
+    rng, objective = np.random.default_rng(0), Objective(truth.objective, level, {"delta": DELTA})
+    names: tuple[str | None, ...] = TASKS if per_task else (None,)
+    broken = dict.fromkeys(names, 0)
+    kept = []
+    for _ in range(n_draws):
+        traffic = draw(rng)
+        light = early(traffic, rng)
+        if light is not None:
+            traffic = replace(traffic, early_budget=EARLY_BUDGET)
         try:
-            threshold = objective.find(PolicyCurve.of(population.drawn(n, rng))).threshold
+            thresholds = _chosen(traffic, objective, per_task=per_task)
         except NotAttainableError:
             continue
-        place = int(np.searchsorted(score, threshold, side="right"))
-        kept[draw], broken[draw] = place / len(score), place > 0 and mean[place - 1] > level
-    times = int(broken.sum())
-    low, high = beta.ppf(
-        [0.025, 0.975],
-        [max(times, 1e-9), times + 1],
-        [n_draws - times + 1, max(n_draws - times, 1e-9)],
-    )
+        cuts = Cuts() if light is None else _cuts(traffic, light, objective, thresholds.threshold)
+        kept.append(_share_kept(truth.traffic, thresholds))
+        for name in names:
+            broken[name] += truth.lost(thresholds, cuts, name) > (0.0 if flat else level)
+    worst = Share.of(max(broken.values()), n_draws)
+    given = Share.of(len(kept), n_draws)
+    median = float(np.median(kept)) if kept else 0.0
+    best = None if per_task else truth.best(level)
     return {
-        "objective": population.objective,
-        "score": population.score_name,
+        "broken": worst.value,
+        "broken_low": worst.low,
+        "broken_high": worst.high,
+        "given": given.value,
+        "given_low": given.low,
+        "given_high": given.high,
+        "kept_median": median,
         "best": best,
-        "broken": times / n_draws,
-        "broken_low": float(low),
-        "broken_high": float(high),
-        "promised": float((kept > 0).mean()),
-        "kept_median": float(np.median(kept)),
-        "kept_mean": float(kept.mean()),
-        "of_best_median": float(np.median(kept) / best) if best else None,
     }
 
 
-def as_markdown(results: dict[str, Any]) -> str:
-    """Return the results as a table."""
-    columns = (
-        "set",
-        "objective",
-        "score",
-        "level",
-        "samples",
-        "broken [95 %]",
-        "promised",
-        "kept, median",
-        "mean",
-        "best",
-        "median of best",
-    )
-    lines = ["# Are promises kept?", "", *__doc__.strip().splitlines()[4:], ""]
+def _chosen(traffic: ScoredTraffic, objective: Objective, *, per_task: bool) -> Thresholds:
+    if not per_task:
+        return Thresholds(objective.find(PolicyCurve.of(traffic)).threshold)
+    point = choose_per_task(traffic, objective, Resampling(1))
+    return Thresholds(point.threshold, point.task_thresholds)
+
+
+def _cuts(
+    traffic: ScoredTraffic, early: FloatArray, objective: Objective, threshold: float
+) -> Cuts:
+    try:
+        width = choose_cut_offs(
+            early,
+            traffic.difficulty_score,
+            threshold=threshold,
+            groups=traffic.groups,
+            weight=traffic.outcomes.weight,
+            budget=EARLY_BUDGET,
+            confidence=exit_confidence(str(objective)),
+        )
+    except NotAttainableError:
+        return Cuts()
+    return Cuts(width.low, width.high)
+
+
+def _share_kept(traffic: ScoredTraffic, thresholds: Thresholds) -> float:
+    return float(np.average(1.0 - traffic.routes(thresholds), weights=traffic.outcomes.weight))
+
+
+@dataclass(frozen=True, eq=False)
+class PublicSet:
+    """A set with one score; its real groups are drawn whole."""
+
+    objective: str
+    score_name: str
+    traffic: ScoredTraffic
+
+    def drawn(self, n: int, rng: np.random.Generator) -> ScoredTraffic:
+        """Return about n requests, in independent groups."""
+        codes = group_codes(self.traffic.groups)
+        order, sizes = np.argsort(codes, kind="stable"), np.bincount(codes)
+        starts = np.append(0, np.cumsum(sizes))
+        picked = rng.integers(0, len(sizes), max(2, round(n * len(sizes) / len(codes))))
+        rows = np.concatenate([order[starts[code] : starts[code + 1]] for code in picked])
+        # A group that is drawn twice is two groups.
+        groups = np.repeat(np.arange(len(picked)), sizes[picked])
+        return replace(self.traffic.at(rows), groups=groups)
+
+    @property
+    def largest_share(self) -> float:
+        """Share of the requests that the largest group holds."""
+        sizes = np.bincount(group_codes(self.traffic.groups))
+        return float(sizes.max() / sizes.sum())
+
+    def without_largest(self) -> PublicSet:
+        """Return the set without its largest group."""
+        codes = group_codes(self.traffic.groups)
+        return replace(self, traffic=self.traffic.at(codes != np.bincount(codes).argmax()))
+
+    def asked_again(self) -> PublicSet:
+        """Return the set with what the cheap model fails in it again, by chance."""
+        rng, failed = np.random.default_rng(1), self.traffic.outcomes.cheap_quality < 0.5
+        first = np.flatnonzero(failed & (rng.random(len(failed)) < ASKED_AGAIN))
+        second = first[rng.random(len(first)) < ASKED_AGAIN]
+        rows = np.concatenate([np.arange(len(failed)), first, second])
+        return replace(self, traffic=self.traffic.at(rows))
+
+
+def on_real(experiment: Experiment, *, n_draws: int) -> Iterator[dict[str, Any]]:
+    """Yield a row for each objective, score, form of the set and number of samples."""
+    for public in public_sets(experiment):
+        forms = {"as it is": public}
+        if public.objective == "risk":
+            forms["asked again"] = public.asked_again()
+        if public.largest_share > LARGE:
+            forms["without its largest group"] = public.without_largest()
+        for form, judged in forms.items():
+            truth = Truth(judged.traffic, judged.objective)
+            given_level = experiment.name == "mmlu" and judged.objective == "risk"
+            level = (
+                GIVEN_LEVEL
+                if given_level
+                else float(np.ceil(100.0 * truth.lost_by(USUAL_SHARE)) / 100.0)
+            )
+            for n in REAL_SIZES.get(experiment.name, OTHER_SIZES):
+                yield {
+                    "set": experiment.title,
+                    "form": form,
+                    "objective": judged.objective,
+                    "score": judged.score_name,
+                    "n": n,
+                    "level": level,
+                } | counted(_drawer(judged, n), truth, level, n_draws=n_draws)
+
+
+def _drawer(public: PublicSet, n: int) -> Callable[[np.random.Generator], ScoredTraffic]:
+    return lambda rng: public.drawn(n, rng)
+
+
+def public_sets(experiment: Experiment) -> list[PublicSet]:
+    """Return the set with each score, from models that did not see the request."""
+    outcomes, trainer = experiment.outcomes, Trainer.of(find_recipe("fast"))
+    n = len(outcomes)
+    benefit, failure = np.zeros(n), np.zeros(n)
+    for number in np.unique(outcomes.fold):
+        scored = score_fold(experiment, trainer, int(number))
+        fold = outcomes.fold == number
+        benefit[fold], failure[fold] = scored["score_task"], scored["p_cheap_fails_task"]
+    unknown = np.full(n, np.nan)
+
+    def table(score: FloatArray) -> ScoredTraffic:
+        return ScoredTraffic(
+            difficulty_score=score,
+            outcomes=Outcomes(
+                cheap_quality=outcomes.cheap,
+                frontier_quality=outcomes.frontier,
+                preferred_gain=unknown,
+                weight=np.ones(n),
+            ),
+            groups=outcomes.groups,
+            tasks=[None] * n,
+            cheap_cost=unknown,
+            frontier_cost=unknown,
+        )
+
+    return [
+        PublicSet("risk", "p_cheap_fails", table(failure)),
+        PublicSet("risk", "difficulty_score", table(benefit)),
+        PublicSet("missed", "difficulty_score", table(benefit)),
+    ]
+
+
+def as_markdown(results: Mapping[str, Any]) -> str:
+    """Return the results as a page."""
+    lines = ["# Are promises kept?", "", *__doc__.strip().splitlines()[5:], ""]
     lines += [
         (
-            f"Recipe `{results['recipe']}`, confidence {1 - results['delta']:g},"
-            f" {results['draws']:,} draws a row."
+            f"Confidence {1 - results['delta']:g}, {results['draws']:,} draws a row, recipe"
+            f" `{results['recipe']}`; intervals are exact, 95 %."
         ),
         "",
+        "## Simulated",
+        "",
     ]
-    lines += ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
-    for row in results["rows"]:
-        cells = [
-            row["set"],
-            f"`{row['objective']}`",
-            f"`{row['score']}`",
-            f"{row['level']:.2f}",
-            f"{row['n']:,}",
-        ]
-        cells += [
-            f"{row['broken']:.3f} [{row['broken_low']:.3f}, {row['broken_high']:.3f}]",
-            f"{row['promised']:.1%}",
-        ]
-        cells += [f"{row[name]:.3f}" for name in ("kept_median", "kept_mean", "best")]
-        cells += ["" if row["of_best_median"] is None else f"{row['of_best_median']:.1%}"]
-        lines.append("| " + " | ".join(cells) + " |")
+    said = {row["population"]: row["says"] for row in results["simulated"]}
+    lines += [f"- **{name}**: {says}" for name, says in said.items()]
+    lines += ["", *_table(results["simulated"], ("population", "way"))]
+    if results["real"]:
+        columns = ("set", "form", "objective", "score")
+        lines += ["", "## Public sets", "", *_table(results["real"], columns)]
     return "\n".join(lines) + "\n"
+
+
+def _table(rows: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> list[str]:
+    columns = (*names, "samples", "level", "broken [95 %]", "given [95 %]", "kept, median", "best")
+    lines = ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
+    for row in rows:
+        cells = [str(row[name]) for name in names]
+        cells += [f"{row['n']:,}", f"{row['level']:.3f}"]
+        cells += [
+            f"{row[name]:.1%} [{row[f'{name}_low']:.1%}, {row[f'{name}_high']:.1%}]"
+            for name in ("broken", "given")
+        ]
+        cells += [f"{row['kept_median']:.3f}", "" if row["best"] is None else f"{row['best']:.3f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from benchmarks.lib.results import write_results
 from difficulty.encoders.base import Encoder, load_encoder
 from difficulty.encoders.sentence import prepare
 from difficulty.encoders.transformer import kept_on_disk
+from difficulty.metrics.intervals import exact_interval
 from difficulty.model.difficulty import DifficultyModel
-from difficulty.thresholds.promises import exact_interval
 from difficulty.traffic.table import Tokenized, tokenize
 from difficulty.training.run import Run
 

@@ -16,20 +16,19 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from scipy.stats import binom
 from sklearn.linear_model import Ridge
 
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.errors import InvalidValueError, NotAttainableError, RunError
 from difficulty.export.graph import requests_of
-from difficulty.metrics.bootstrap import group_codes
+from difficulty.metrics.intervals import exact_interval
 from difficulty.model.combination import Combination
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import get_head, read_arrays
 from difficulty.records import Estimate
 from difficulty.tensors import GraphBuilder, Tensor
-from difficulty.thresholds.promises import binomial_p_value, exact_interval
+from difficulty.thresholds.certify import KeptLosses, losses_allowed
 
 FloatArray = NDArray[np.float64]
 _PENALTY = 0.3
@@ -274,11 +273,14 @@ _ROUNDING = 1.0 + 1e-9
 
 
 class BothScores(NamedTuple):
-    """Early score, score and group of n requests that need a score, arrays of shape (n,)."""
+    """Early score, score, group and weight of n requests that need a score, arrays of shape
+    (n,).
+    """
 
     early: FloatArray
     score: FloatArray
     groups: NDArray[np.str_]
+    weight: FloatArray
 
 
 class Width(NamedTuple):
@@ -308,8 +310,9 @@ def choose_cut_offs(
     *,
     threshold: float,
     groups: NDArray[np.str_],
+    weight: FloatArray,
     budget: float,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
 ) -> Width:
     """Return the cut-offs that ask the scorer least and change no more decisions than ``budget``.
 
@@ -320,7 +323,9 @@ def choose_cut_offs(
     threshold : float
         What the score is compared with.
     groups : ndarray of shape (n,)
-        Requests of one group are not independent: one of each is tested.
+        Requests of one group are not independent.
+    weight : ndarray of shape (n,)
+        How many requests of the traffic each stands for, above 0.
     budget, confidence : float
         Most decisions that may change, as a share, and how sure that has to be; both in (0, 1).
 
@@ -338,19 +343,22 @@ def choose_cut_offs(
     middle = float(logit(np.clip(threshold, _EDGE, 1.0 - _EDGE)))
     distance = np.abs(logit(early.astype(np.float64)) - middle)
     changes = (early > threshold) != (score > threshold)
-    tested = _one_of_each(groups)
-    allowed = _most_changes(len(tested), budget, 1.0 - confidence)
+    losses = KeptLosses(loss=changes.astype(np.float64), weight=weight, groups=groups)
+    wrong = np.flatnonzero(changes)
+    wrong = wrong[np.argsort(-distance[wrong], kind="stable")]
+    allowed = losses_allowed(losses, wrong, alpha=budget, delta=1.0 - confidence)
     if allowed < 0:
         # n requests without a change happen with probability (1 - budget)^n at the budget
-        least = int(np.ceil(np.log(1.0 - confidence) / np.log(1.0 - budget)))
+        alone = np.log(1.0 - confidence) / np.log(1.0 - budget)
+        least, grouped = int(np.ceil(alone * losses.requests_a_group)), losses.test == "gamma"
         raise NotAttainableError(
             f"early exit that changes at most {budget:g} of the decisions with confidence"
-            f" {confidence:g} needs at least {least:,} requests of different groups to choose on:"
-            f" got {len(tested):,}. Add traffic, or allow more with export.early_budget."
+            f" {confidence:g} needs {'about' if grouped else 'at least'} {least:,} requests"
+            f"{' in groups and of weights like these' if grouped else ''} to choose on: got"
+            f" {len(early):,}. Add traffic, or allow more with export.early_budget."
         )
     # As many of the farthest changes as are allowed lie outside; the next one must stay inside.
-    wrong = np.sort(distance[tested][changes[tested]])[::-1]
-    width = float(wrong[allowed]) * _ROUNDING if len(wrong) > allowed else 0.0
+    width = float(distance[wrong[allowed]]) * _ROUNDING if len(wrong) > allowed else 0.0
     low, high = (float(expit(middle + side * width)) for side in (-1, 1))
     # a threshold on the edge was moved for its logit, and must not end up outside
     low, high = min(low, threshold), max(high, threshold)
@@ -403,19 +411,3 @@ def _percent(share: Estimate) -> str:
 def _share(count: int, n: int) -> Estimate:
     low, high = exact_interval(count, n)
     return Estimate(value=count / n, low=low, high=high, n=n)
-
-
-def _one_of_each(groups: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Return the first row of each group."""
-    return np.sort(np.unique(group_codes(groups), return_index=True)[1])
-
-
-def _most_changes(n: int, budget: float, delta: float) -> int:
-    """Return the most changes among n that show a share below the budget; else -1."""
-    if n == 0:
-        return -1
-    likely = int(binom.ppf(delta, n, budget))
-    # From -1 on, whose chance is 0: one entry is always shown.
-    counts = np.arange(-1, likely + 2)
-    shown = binomial_p_value(counts, np.full(len(counts), n), budget) <= delta
-    return int(counts[shown].max())

@@ -10,11 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_LONGEST = 1_500  # characters of a message; its end says what to do
+
 
 class DifficultyError(Exception):
-    """Root of every error raised on purpose."""
+    """Root of every error raised on purpose. Its message is cut in the middle where a file or a
+    library made it long.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        told = super().__str__()
+        if len(told) <= _LONGEST:
+            return told
+        half = _LONGEST // 2
+        return f"{told[:half]} [... {len(told) - 2 * half:,} characters ...] {told[-half:]}"
 
 
 class InvalidValueError(DifficultyError, ValueError):
@@ -22,7 +33,27 @@ class InvalidValueError(DifficultyError, ValueError):
 
     def __init__(self, subject: str, value: object, *, rule: str, hint: str = "") -> None:
         # By repr, so that "1" and 1 look different.
-        super().__init__(f"{subject} must {rule}: got {value!r}." + (f" {hint}" if hint else ""))
+        super().__init__(
+            f"{subject} must {rule}: got {_repr(value)}." + (f" {hint}" if hint else "")
+        )
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python spells no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+
+
+class RequestError(InvalidValueError):
+    """A part of a request is not what it must be. The message names the type of what came and
+    never its content: requests are the users' own.
+    """
+
+    def __init__(self, subject: str, value: object, *, rule: str) -> None:
+        came = type(value).__name__
+        # Past the parent, which would show the value.
+        Exception.__init__(self, f"{subject} must {rule}: got {came:.60}.")
 
 
 class FieldError(DifficultyError, ValueError):
@@ -61,6 +92,10 @@ class UnknownNameError(DifficultyError, ValueError):
         super().__init__(f"unknown {kind} {name!r}. Known: {', '.join(sorted(known)) or 'none'}.")
 
 
+class OutputExistsError(DifficultyError, FileExistsError):
+    """Something is already where a command would write."""
+
+
 class RecipeError(DifficultyError, ValueError):
     """A recipe file cannot be read or holds a key or value that is not allowed."""
 
@@ -75,6 +110,12 @@ class TrafficNotFoundError(TrafficError, FileNotFoundError):
 
 class TooFewSamplesError(TrafficError):
     """The traffic holds too few samples, or too few of one outcome, for what was asked."""
+
+
+class SeenTrafficError(TooFewSamplesError):
+    """Nothing is left of the traffic that the scorer did not learn from."""
+
+    exit_code = 1
 
 
 class UndefinedMetricError(DifficultyError, ValueError):
@@ -150,6 +191,12 @@ class MissingExtraError(DifficultyError, ImportError):
 
 class NoSignalError(DifficultyError):
     """The score does no better than chance could, so routing by it is routing at random."""
+
+    exit_code = 1
+
+
+class LosingRuleError(DifficultyError):
+    """A task of the rule costs quality that the score would have for the same money."""
 
     exit_code = 1
 

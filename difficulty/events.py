@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -34,6 +34,15 @@ class Check(Record):
     detail: str = ""
 
 
+_NUMBERS_OF_A_CALL = (
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cost_usd",
+    "latency_ms",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Record):
     """One call of a model for a request."""
@@ -47,6 +56,10 @@ class Call(Record):
     model: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Of the prompt's tokens, those that the provider read from its cache."""
+    cache_hit: bool = False
+    """Whether the gateway answered from a cache of its own, so that no model was called."""
     cost_usd: float | None = None
     latency_ms: float | None = None
     checks: tuple[Check, ...] = ()
@@ -56,7 +69,7 @@ class Call(Record):
     def __post_init__(self) -> None:
         _check_word("role", self.role, CallRole)
         _check_word("side", self.side, Route)
-        for name in ("prompt_tokens", "completion_tokens", "cost_usd", "latency_ms"):
+        for name in _NUMBERS_OF_A_CALL:
             number = getattr(self, name)
             if number is not None and not 0 <= number < math.inf:
                 raise InvalidValueError(name, number, rule="be 0 or more, or null")
@@ -117,6 +130,8 @@ class DecisionEvent:
     """Salted hash of the conversation or user."""
     messages: tuple[Mapping[str, Any], ...] | None = None
     """The request's messages, where the log is told to keep texts."""
+    notes: tuple[str, ...] = ()
+    """What came with the request and is null here, as no log can hold it, and why."""
     seq: int | None = None
     """Number of the event in the order of its writer, from 0, given by the log; a gap is an event
     that was lost.
@@ -166,6 +181,7 @@ class DecisionEvent:
                 # In UTC, so that lines of several machines stand in one order.
                 "time": self.time.astimezone(UTC).isoformat(timespec="milliseconds"),
                 "calls": [call.as_dict() for call in self.calls],
+                "notes": list(self.notes),
                 # As they came, not copied: they are the bulk of an event.
                 "messages": None if self.messages is None else list(self.messages),
             }
@@ -193,6 +209,7 @@ class DecisionEvent:
                 "time": datetime.fromisoformat(values["time"]),
                 "calls": tuple(map(_call_of, values.get("calls") or ())),
                 "messages": None if messages is None else tuple(messages),
+                "notes": tuple(values.get("notes") or ()),
             }
             return cls(**values | parsed)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -209,7 +226,29 @@ def _call_of(form: Mapping[str, Any]) -> Call:
 
 def _values_of(kind: type, form: Mapping[str, Any]) -> dict[str, Any]:
     # Fields of a newer writer are passed over; see above.
-    return {field.name: form[field.name] for field in fields(kind) if field.name in form}
+    values = {field.name: form[field.name] for field in fields(kind) if field.name in form}
+    for field in fields(kind):
+        _check_kind(field, values.get(field.name))
+    return values
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+}
+
+
+def _check_kind(field: Field[Any], value: object) -> None:
+    """Refuse a list where a text or a number should be; words and tuples are checked elsewhere."""
+    # Annotations are their source here, see the import from __future__.
+    name = str(field.type).partition(" | ")[0]
+    wanted = _KINDS.get(name)
+    if wanted is None or value is None:
+        return
+    if not isinstance(value, wanted) or (isinstance(value, bool) and name != "bool"):
+        raise TypeError(f"{field.name} must be of type {name}: got {type(value).__name__}")
 
 
 def _check_word(subject: str, value: object, words: Any) -> None:

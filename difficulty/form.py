@@ -15,8 +15,10 @@ a string, nor a truth value as a number.
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import date, datetime
@@ -37,6 +39,11 @@ from typing import (
 )
 
 from difficulty.errors import DifficultyError, FieldError, InvalidValueError
+from difficulty.storage import read_bounded
+
+_DEEPEST = 100
+_TOO_DEEP = f"it nests deeper than {_DEEPEST} levels"
+_LARGEST_TOML = 1 << 20  # bytes
 
 _Reader = Callable[[Any], Any]
 """From what stands in the file to the field's value; raises ``FieldError``."""
@@ -100,6 +107,8 @@ def _shown(value: object) -> str:
         return f"{value!r:.80}"
     except ValueError:  # Python spells no whole number of more than 4,300 digits
         return "a number of thousands of digits"
+    except RecursionError:
+        return "something nested too deeply to show"
 
 
 class Record:
@@ -152,7 +161,7 @@ class Form(Record):
             content = {name: content[name] for name in own if name in content}
         for name, value in content.items():
             if name not in own:
-                problem = f"is not a field that this version knows: got {value!r:.80}"
+                problem = f"is not a field that this version knows: got {_shown(value)}"
                 raise FieldError(f"{problem}. {_nearest(str(name), own)}", where=(str(name),))
         for name, field in own.items():
             if name not in content and field.default is field.default_factory is MISSING:
@@ -193,19 +202,68 @@ class SavedForm(Form):
     _passes_over_unknown = True
 
 
+def read_json(content: bytes) -> Any:
+    """Return what JSON that anybody may have written holds.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, names a field twice, or nests deeper than 100 levels.
+    """
+    try:
+        value = json.loads(content, object_pairs_hook=_once_each)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner = (part for part in level if isinstance(part, dict | list))
+        level = [
+            item for part in inner for item in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not level:
+            return value
+    raise ValueError(_TOO_DEEP)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; of two values of one field readers take the first or the last."""
+    fields_ = dict(pairs)
+    if len(fields_) < len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"field {twice!r:.80} stands there twice")
+    return fields_
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file of at most a megabyte holds.
+
+    Raises
+    ------
+    ValueError
+        If it is no TOML, or larger.
+    OSError
+        If it cannot be read.
+    """
+    import tomllib  # here, because a router has no TOML to read and need not wait for it
+
+    try:
+        # The reader's own error is a ValueError, as are those of huge numbers and of UTF-8.
+        return tomllib.loads(read_bounded(path, most=_LARGEST_TOML).decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it nests too deeply") from error
+
+
 def read_toml(path: Path, subject: str) -> dict[str, Any]:
     """Read a TOML file; ``subject`` is how messages call it.
 
     Raises
     ------
     InvalidValueError
-        If it is missing or no TOML.
+        If it is missing, no TOML, or larger than a megabyte.
     """
-    import tomllib  # here, because a router has no TOML to read and need not wait for it
-
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return load_toml(path)
+    except (OSError, ValueError) as error:
         rule, hint = "be a readable TOML file", f"{error}."
         raise InvalidValueError(subject, str(path), rule=rule, hint=hint) from error
 
@@ -256,7 +314,12 @@ def _reader(hint: Any) -> _Reader:
     if hint in _PLAIN:
         return _PLAIN[hint]
     if kind is Annotated:
-        return _ruled(_reader(parts[0]), parts[1:])
+        # JSON has 1e400, TOML inf and nan; the field's own rule says it better where it can.
+        return (
+            _ruled(_number, (*parts[1:], finite))
+            if parts[0] is float
+            else _ruled(_reader(parts[0]), parts[1:])
+        )
     if kind is Literal:
         return _one_of(parts)
     if kind in (Union, UnionType):
@@ -364,6 +427,13 @@ def _number(value: Any) -> float:
         raise _RuleError(rule, value) from error
 
 
+def _whole(value: Any) -> int:
+    number: int = _typed("be a whole number", int)(value)
+    if not -(2**63) <= number < 2**63:  # no JSON, no database and no array takes such a number
+        raise _RuleError("be a whole number of at most 64 bits", value)
+    return number
+
+
 def _path(value: Any) -> Path:
     return Path(_typed("be a path", str, Path)(value))
 
@@ -371,8 +441,8 @@ def _path(value: Any) -> Path:
 _PLAIN: dict[Any, _Reader] = {
     Any: lambda value: value,
     str: _typed("be a string", str),
-    int: _typed("be a whole number", int),
-    float: _number,
+    int: _whole,
+    float: _ruled(_number, (finite,)),
     bool: _typed("be true or false", bool),
     date: _iso("be a date as 2026-11-27", date),
     datetime: _iso("be a time as 2026-11-27T09:30:00Z", datetime),

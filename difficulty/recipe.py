@@ -6,7 +6,6 @@ here.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from difficulty.form import (
     below,
     between,
     finite,
+    load_toml,
     non_empty,
 )
 from difficulty.routes import ValidatorRule, check_tasks
@@ -390,8 +390,8 @@ def load_recipe(path: Path) -> Recipe:
             f"no recipe at {str(path)!r}. Pass a TOML file, or the name of a shipped recipe."
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = load_toml(path)
+    except ValueError as error:
         raise RecipeError(f"{path.name} is not valid TOML: {error}.") from error
     return parse_recipe(content, name=path.name)
 

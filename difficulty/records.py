@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
 from difficulty.errors import InvalidValueError
-from difficulty.form import Form, Record, Rule
+from difficulty.form import Form, Record, Rule, Share
 from difficulty.routes import Route
 
 _Counts = Any
@@ -191,6 +191,8 @@ class Prices(Form):
     cheap_cached_input: UsdPerMillion | None = None
     """Prompt tokens that the provider reads from its cache; ``None``: priced as other input."""
     frontier_cached_input: UsdPerMillion | None = None
+    cached_share: Share = 0.0
+    """Share of the prompt tokens that come from the cache, of calls that do not say it."""
 
     def cost(
         self, route: Route, prompt: _Counts, completion: _Counts, *, cached: _Counts = 0

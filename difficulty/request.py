@@ -16,6 +16,7 @@ from difficulty.errors import InvalidValueError, TrafficNotFoundError
 
 Messages = str | Sequence[Mapping[str, Any]]
 
+LARGEST_COUNT = 2**63 - 1
 _SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
@@ -54,12 +55,13 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     import zlib
 
     if str(path) != "-":
-        if not path.is_file():
+        from difficulty.kinds import PathKind, kind_of
+
+        if (kind := kind_of(path)) in (PathKind.NOTHING, PathKind.FOLDER):
             raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
-        if not path.name.lower().endswith(_SUFFIXES):
-            raise InvalidValueError(
-                "request file", path.name, rule=f"be JSON lines ({', '.join(_SUFFIXES)})"
-            )
+        if not path.is_file() or not path.name.lower().endswith(_SUFFIXES):
+            rule = f"be JSON lines ({', '.join(_SUFFIXES)})"
+            raise InvalidValueError("request file", path.name, rule=rule, hint=f"It is {kind}.")
     with _opened(path) as file:
         try:
             for number, line in enumerate(file, 1):
@@ -79,15 +81,26 @@ def request_row(form: object, number: int) -> RequestRow:
         problem = f"must be a JSON object: got {type(form).__name__}"
         return _unreadable(str(number), number, problem)
     # An id of 0 is one.
-    name = str(number if form.get("id") in (None, "") else form["id"])
+    given = form.get("id")
+    name = str(given if isinstance(given, str | int | float) and given != "" else number)
     messages = form.get("prompt") if form.get("messages") is None else form["messages"]
     if not isinstance(messages, str | list):
-        return _unreadable(name, number, f"must have messages or prompt: got {sorted(form)}")
+        # By its type alone: keys and values are the user's.
+        came = "neither" if messages is None else type(messages).__name__
+        problem = f"must have messages or prompt: got {came}"
+        return _unreadable(name, number, problem)
     # A task or a count that is none is left out: the request is decided without it.
-    task, tokens = form.get("task"), form.get("prompt_tokens")
-    counted = isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0
+    task = form.get("task")
     task = task if isinstance(task, str) and task else None
-    return RequestRow(name, Request(messages, task, tokens if counted else None))
+    return RequestRow(name, Request(messages, task, read_count(form.get("prompt_tokens"))))
+
+
+def read_count(value: object) -> int | None:
+    """Return a count that came from outside; ``None`` where it is none, or more than 64 bits hold:
+    no file and no database takes such a number.
+    """
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_count and 0 <= value <= LARGEST_COUNT else None  # type: ignore[operator,return-value]
 
 
 @contextmanager
@@ -106,7 +119,7 @@ def _row(line: bytes, number: int) -> RequestRow:
     try:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
-        return _unreadable(str(number), number, f"must be a JSON object: {error}")
+        return _unreadable(str(number), number, f"must be a JSON object: {error!s:.120}")
     return request_row(content, number)
 
 

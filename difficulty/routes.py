@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from difficulty.errors import FieldError
@@ -41,3 +42,9 @@ def check_tasks(easy: Iterable[str], hard: Iterable[str]) -> None:
         raise FieldError(
             f"must say of a task that it is easy or hard, not both: got {', '.join(both)}"
         )
+
+
+def did_you_mean(task: str, known: Iterable[str]) -> str:
+    """Return which known task is near, as a question in brackets; nothing where none is."""
+    near = get_close_matches(task, sorted(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -25,7 +25,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-from difficulty.errors import InvalidValueError
+from difficulty.errors import InvalidValueError, RequestError
 
 TEXT_VIEWS = (1,)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -34,6 +34,25 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 def well_formed(text: str) -> str:
     """Return a text with lone surrogates as U+FFFD: no file and no tokenizer can hold them."""
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
+
+
+# Control characters but tab and line feed, marks that turn the direction of writing round, ends of
+# lines that are none to every reader, and what no file can hold.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    """Return a text that says what it holds: a terminal, or a page, would obey the rest."""
+    return _UNSEEN.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line in which everything is visible: a name from the traffic may not
+    begin a line of its own.
+    """
+    return visible(" ".join(text.split("\n")))
 
 
 class View(NamedTuple):
@@ -103,13 +122,13 @@ def render(messages: Sequence[Mapping[str, Any]]) -> str:
 def message_text(message: Mapping[str, Any]) -> str:
     """Return the text of one OpenAI-style message (steps 1 and 2)."""
     if not isinstance(message, Mapping):
-        raise InvalidValueError("a message", message, rule="be an object with role and content")
+        raise RequestError("a message", message, rule="be an object with role and content")
     text = _content_text(message.get("content"))
     calls = message.get("tool_calls")
     if calls is None:
         return text
     if not _is_list(calls):
-        raise InvalidValueError("tool_calls", calls, rule="be a list or null")
+        raise RequestError("tool_calls", calls, rule="be a list or null")
     return "\n".join(filter(None, [text, *map(_call_text, calls)]))
 
 
@@ -117,15 +136,16 @@ def _content_text(content: object) -> str:
     if content is None or isinstance(content, str):
         return content or ""
     if not _is_list(content):
-        raise InvalidValueError(
+        raise RequestError(
             "message content", content, rule="be a string, a list of content parts or null"
         )
     return "\n".join(filter(None, map(_part_text, content)))
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[object]]:
-    # Any sequence: clients' own classes hand in tuples.
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+    # Any sequence: clients' own classes hand in tuples. What holds bytes or numbers has no parts,
+    # and a range has as many as one likes.
+    return isinstance(value, Sequence) and not isinstance(value, _NO_LISTS)
 
 
 def _part_text(part: object) -> str:
@@ -146,5 +166,37 @@ def _call_text(call: object) -> str:
 def _arguments_text(arguments: object) -> str:
     if arguments is None or isinstance(arguments, str):
         return arguments or ""
+    if _grows(arguments):
+        rule = "not repeat one part over and over inside itself"
+        raise RequestError("arguments of a tool call", arguments, rule=rule)
     # What JSON has no word for becomes text: a client's odd argument must not stop a decision.
     return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+_NO_LISTS = (str, bytes, bytearray, memoryview, range)
+_MOST_PARTS = 100_000
+
+
+def _grows(value: object) -> bool:
+    """Return whether objects that stand in several places make the written form far larger than
+    what is held: each level may double it. Takes time for what is held.
+    """
+    written: dict[int, int] = {}  # container to its parts when written; 0 while inside of it
+    held, open_ones = 0, [value]
+    while open_ones:
+        item = open_ones[-1]
+        if not isinstance(item, dict | list | tuple) or written.get(id(item)):
+            open_ones.pop()
+            continue
+        parts = item.values() if isinstance(item, dict) else item
+        inner = [part for part in parts if isinstance(part, dict | list | tuple)]
+        if id(item) not in written:
+            written[id(item)] = 0
+            held += 1 + len(item)
+            fresh = [part for part in inner if id(part) not in written]
+            if fresh:
+                open_ones.extend(fresh)
+                continue
+        written[id(item)] = 1 + len(item) + sum(written[id(part)] for part in inner)
+        open_ones.pop()
+    return written.get(id(value), 0) > max(held, _MOST_PARTS)

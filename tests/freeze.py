@@ -117,6 +117,8 @@ def outline_of(folder, name):
             table = pyarrow.parquet.read_table(path)
             rows = json.dumps(table.to_pylist(), default=str).encode()
             return f"{table.schema.to_string()}\nrows {hashlib.sha256(rows).hexdigest()}"
+        case ".bin":
+            return hashlib.sha256(path.read_bytes()).hexdigest()
         case _ if path.stat().st_size > 300_000:
             return hashlib.sha256(path.read_bytes()).hexdigest()
     return _masked_bytes(folder, name).decode()

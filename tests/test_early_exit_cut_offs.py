@@ -3,13 +3,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from difficulty.early_exit import choose_cut_offs, figures_of_exit
+from difficulty.early_exit import choose_cut_offs as choose_weighted
+from difficulty.early_exit import figures_of_exit
 from difficulty.errors import InvalidValueError, NotAttainableError
-from difficulty.thresholds.promises import exact_interval
+from difficulty.metrics.intervals import exact_interval
 
 
 def alone(n):
-    return np.array([f"g{number}" for number in range(n)])
+    return np.arange(n)
+
+
+def choose_cut_offs(early, score, *, weight=None, **more):
+    return choose_weighted(
+        early, score, weight=np.ones(len(early)) if weight is None else weight, **more
+    )
 
 
 def test_exact_interval_by_hand():
@@ -54,14 +61,14 @@ def test_early_score_that_is_always_right_decides_alone():
 
 def test_too_few_requests_are_told_how_many_are_needed():
     """Without a single change, 598 show less than 0.5 % with 95 % confidence: 0.995^598 = 0.0499.
-    Of a group only one counts.
+    Of pairs that share a group it takes twice as many.
     """
-    early = np.full(700, 0.1)
-    for groups, n in ((alone(597), 597), (alone(700) == "g0", 2)):
-        with pytest.raises(
-            NotAttainableError,
-            match=rf"needs at least 598 requests of different groups to choose on: got {n}\.",
-        ):
+    early = np.full(1200, 0.1)
+    for groups, needed in (
+        (alone(597), "at least 598 requests to choose on: got 597"),
+        (alone(1190) // 2, "about 1,196 requests in groups and of weights like these to choose on"),
+    ):
+        with pytest.raises(NotAttainableError, match=f"needs {needed}"):
             choose_cut_offs(
                 early[: len(groups)],
                 early[: len(groups)],
@@ -69,12 +76,23 @@ def test_too_few_requests_are_told_how_many_are_needed():
                 groups=groups,
                 budget=0.005,
             )
-    assert (
-        choose_cut_offs(early[:598], early[:598], threshold=0.5, groups=alone(598), budget=0.005)
-        .figures["asked"]
-        .value
-        == 0.0
-    )
+    for groups in (alone(598), alone(1200) // 2):
+        some = early[: len(groups)]
+        found = choose_cut_offs(some, some, threshold=0.5, groups=groups, budget=0.005)
+        assert found.figures["asked"].value == 0.0
+
+
+def test_budget_counts_requests_not_groups():
+    """Nine requests of one conversation all change, at the far end: one group of a thousand, but
+    nearly 1 % of the requests, so they stay inside.
+    """
+    early = np.r_[np.full(9, 0.01), np.full(999, 0.2)]
+    score = np.r_[np.full(9, 0.9), np.full(999, 0.2)]
+    groups = np.r_[np.zeros(9), np.arange(1, 1000)]
+    with pytest.raises(NotAttainableError, match="needs about"):
+        choose_cut_offs(early, score, threshold=0.5, groups=groups, budget=0.008)
+    found = choose_cut_offs(early, score, threshold=0.5, groups=np.arange(1008), budget=0.02)
+    assert found.low == 0.5
 
 
 def test_early_score_that_says_nothing_is_refused():

@@ -86,7 +86,17 @@ def test_event_of_another_format_is_refused(found):
 
 @pytest.mark.parametrize(
     "change",
-    [{"time": "yesterday"}, {"calls": [1]}, {"propensity": None}, {"calls": [{"role": "answer"}]}],
+    [
+        {"time": "yesterday"},
+        {"calls": [1]},
+        {"propensity": None},
+        {"calls": [{"role": "answer"}]},
+        {"writer": ["w"]},
+        {"seq": "0"},
+        {"task": {}},
+        {"truncated": 1},
+        {"tokens": True},
+    ],
 )
 def test_event_with_a_broken_field_is_refused(change):
     with pytest.raises(LogError, match="must have the fields"):

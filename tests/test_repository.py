@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -23,6 +24,7 @@ GROUND = {
     "errors",
     "events",
     "form",
+    "kinds",
     "metrics",
     "plugins",
     "recipe",
@@ -80,6 +82,7 @@ MAY_NAME = {
         "early_exit.py",
         "encoders/",
         "diagnostics/",
+        "metrics/intervals.py",
         "model/",
         "evaluation/",
         "thresholds/",
@@ -341,6 +344,22 @@ def test_every_dependency_is_pinned():
         if "==" in line
     }
     assert {name for name in map(_name, wanted) if name not in pinned} == set()
+
+
+def test_lock_has_the_pinned_versions_and_hashes():
+    """``requirements.lock`` holds what the base package needs, at the versions of the constraints;
+    ``make lock`` writes it again.
+    """
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    pinned = {
+        line.partition(" ")[0].lower()
+        for line in (REPOSITORY / "constraints.txt").read_text().splitlines()
+    }
+    entries = re.split(r"^(?=[a-z])", (REPOSITORY / "requirements.lock").read_text(), flags=re.M)
+    locked = {re.match(r"[^ ;]+", entry)[0] for entry in entries if entry[0].isalpha()}
+    assert locked - pinned == set()
+    assert {*map(_name, project["dependencies"])} <= {line.split("==")[0] for line in locked}
+    assert all("--hash=sha256:" in entry for entry in entries if entry[0].isalpha())
 
 
 def _name(requirement):

@@ -62,15 +62,23 @@ def test_saved_run_ships_the_bundle_it_shipped(folder, name):
         assert after.read_bytes() == before.read_bytes()
 
 
-@pytest.mark.parametrize("bundle", [BUNDLE, "shipped-1"])
-def test_bundle_verifies_and_decides_as_it_did(folder, bundle):
-    verified = json.loads(run_command("verify", bundle, "--json", cwd=folder))
+def test_bundle_verifies_and_decides_as_it_did(folder):
+    verified = json.loads(run_command("verify", BUNDLE, "--json", cwd=folder))
     assert (verified["golden"], verified["differences"]) == (53, [])
-    decisions = decisions_of(bundle, cwd=folder)
+    decisions = decisions_of(BUNDLE, SAID["requests"], cwd=folder)
     if SAME_MACHINE:
         assert decisions == SAID["decisions"]
     pairs = zip(decisions, SAID["decisions"], strict=True)
     assert sum(now != was for now, was in pairs) <= 4  # float32 near a cut-off
+
+
+def test_saved_run_ships_a_bundle_that_decides_as_that_did(folder):
+    """Cut-offs of early exit may be chosen with more care today, and ask the scorer more often."""
+    verified = json.loads(run_command("verify", "shipped-1", "--json", cwd=folder))
+    assert (verified["golden"], verified["differences"]) == (53, [])
+    decisions = decisions_of("shipped-1", SAID["requests"], cwd=folder)
+    pairs = zip(decisions, SAID["decisions"], strict=True)
+    assert sum(now[:2] != was[:2] for now, was in pairs) <= 4
 
 
 def test_saved_decisions_are_of_every_kind():

@@ -1,10 +1,20 @@
 """Files and folders appear whole, or nothing does."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from difficulty.storage import move_into_place, scratch_beside, whole_file, whole_folder
+from difficulty.errors import OutputExistsError
+from difficulty.storage import (
+    move_into_place,
+    refuse_existing,
+    scratch_beside,
+    whole_file,
+    whole_folder,
+)
 
 
 def names(folder):
@@ -86,3 +96,46 @@ def test_scratch_goes_with_what_was_not_moved_out_of_it(tmp_path):
             (scratch / name).write_text("new")
         move_into_place(scratch / "a", tmp_path / "a")
     assert (names(tmp_path), (tmp_path / "a").read_text()) == (["a"], "new")
+
+
+def test_scratch_of_a_killed_process_goes_with_the_next(tmp_path):
+    """That of a living one, of another place, and the user's own stay."""
+    code = (
+        "import os, sys; from pathlib import Path; from difficulty.storage import whole_folder\n"
+        "with whole_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'a').write_text('x'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=False)
+    (left,) = names(tmp_path)
+    assert left.startswith(".run-")
+    assert left.endswith(".part")
+    (tmp_path / ".run-backup").mkdir()
+    (tmp_path / ".run-backup.part").mkdir()
+    with whole_folder(tmp_path / "runs"):
+        assert left in names(tmp_path)
+        with whole_folder(tmp_path / "run"):
+            assert left not in names(tmp_path)
+            with scratch_beside(tmp_path / "run"):
+                assert len([name for name in names(tmp_path) if name.startswith(".run-")]) == 4
+    assert names(tmp_path) == [".run-backup", ".run-backup.part", "run", "runs"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_names_the_file(tmp_path):
+    """The device answers as a full disk does, and does not say whose file it was."""
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        with whole_file(tmp_path / "out.jsonl"), Path("/dev/full").open("w") as full:
+            full.write("x")
+    assert caught.value.filename == str(tmp_path / "out.jsonl")
+    assert names(tmp_path) == []
+
+
+def test_what_exists_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "old").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    refuse_existing(tmp_path / "new", overwrite=False)
+    refuse_existing(tmp_path / "old", overwrite=True)
+    with pytest.raises(OutputExistsError, match="or pass --overwrite to replace it"):
+        refuse_existing(tmp_path / "new", tmp_path / "old", overwrite=False)
+    with pytest.raises(OutputExistsError, match="run folder .* remove it first"):
+        refuse_existing(tmp_path / "link", what="run folder")

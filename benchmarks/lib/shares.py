@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from difficulty.thresholds.promises import exact_interval
+from difficulty.metrics.intervals import exact_interval
 
 
 @dataclass(frozen=True, slots=True)

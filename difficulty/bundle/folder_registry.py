@@ -19,12 +19,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from difficulty.bundle.registry import (
     CHALLENGER,
@@ -37,12 +37,13 @@ from difficulty.bundle.registry import (
     no_version,
 )
 from difficulty.bundle.store import Bundle, copy_bundle, read_bundle
-from difficulty.errors import PromotedMeanwhileError, RegistryError
-from difficulty.form import Form
-from difficulty.storage import whole_file
+from difficulty.errors import FieldError, PromotedMeanwhileError, RegistryError
+from difficulty.form import Form, at_least, matching, read_json
+from difficulty.storage import read_bounded, whole_file
 
 _WAIT_S = 30.0
 _PAUSE_S = 0.05
+_MOST_JOURNAL = 1 << 26  # bytes
 
 
 @contextmanager
@@ -84,16 +85,20 @@ JOURNAL_FORMAT = 1
 _Kind: TypeAlias = Literal["published", "promoted", "rolled back"]
 
 
+# It becomes part of a path.
+_DIGEST = matching("([0-9a-f]{64})?", text="be a sha256 as 64 hexadecimal digits, or empty")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event(Form):
     """One change."""
 
     at: datetime
     event: _Kind
-    version: int
+    version: Annotated[int, at_least(1)]
     """The version that was published, or that is the champion from now on."""
     bundle: str = ""
-    digest: str = ""
+    digest: Annotated[str, _DIGEST] = ""
     tags: dict[str, str] = field(default_factory=dict)
     """Of a publication: lineage and figures; of a promotion: what it was decided by."""
 
@@ -105,6 +110,23 @@ class Journal(Form):
     format: int = JOURNAL_FORMAT
     name: str
     events: tuple[Event, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        line: list[int] = []
+        published: set[int] = set()
+        for place, event in enumerate(self.events):
+            if event.event == "published" and event.digest:
+                published.add(event.version)
+            elif event.event == "promoted" and event.version in published:
+                line.append(event.version)
+            elif event.event == "rolled back" and line[-2:-1] == [event.version]:
+                line.pop()
+            else:
+                raise FieldError(
+                    f"does not follow from the entries before it: {event.event} {event.version}",
+                    where=("events", place),
+                )
 
     @property
     def versions(self) -> dict[int, Version]:
@@ -165,7 +187,8 @@ class FolderRegistry:
             numbers = {version.digest: number for number, version in journal.versions.items()}
             number = numbers.get(bundle.digest, len(numbers) + 1)
             if bundle.digest not in numbers:
-                _copy_in(bundle, home / "bundles")
+                kept = {self.path(version).name for version in journal.versions.values()}
+                _copy_in(bundle, home / "bundles", kept=kept)
             journal = self._write(
                 journal,
                 "published",
@@ -241,14 +264,20 @@ class FolderRegistry:
     def _read(self, name: str) -> Journal:
         path = self.folder / check_name("name", name) / "journal.json"
         try:
-            content = json.loads(path.read_bytes())
+            content = read_json(read_bounded(path, most=_MOST_JOURNAL))
         except FileNotFoundError:
             raise self._no_bundle(name) from None
         except ValueError as error:
             raise RegistryError(
                 f"{str(path)!r} is not valid JSON ({error}). Restore it from a copy."
             ) from error
-        return _parse(content, path)
+        journal = _parse(content, path)
+        if journal.name != name:
+            raise RegistryError(
+                f"{str(path)!r} must be the journal of {name!r}: it is that of"
+                f" {journal.name!r:.80}. Restore it from a copy."
+            )
+        return journal
 
     def _no_bundle(self, name: str) -> RegistryError:
         names = sorted(path.parent.name for path in self.folder.glob("*/journal.json"))
@@ -283,10 +312,13 @@ def _folder_name(bundle: str, digest: str) -> str:
     return f"{bundle.replace(os.sep, '_')}-{digest[:12]}"
 
 
-def _copy_in(bundle: Bundle, folder: Path) -> None:
-    """Write a bundle to where it will stay; the lock is held."""
+def _copy_in(bundle: Bundle, folder: Path, *, kept: Set[str]) -> None:
+    """Write a bundle to where it will stay; the lock is held, and ``kept`` are the folders that the
+    journal names.
+    """
     for left in folder.glob(".*"):  # unfinished, by a process that is gone: it would hold the lock
-        shutil.rmtree(left, ignore_errors=True)
+        if left.name not in kept:  # the name of a bundle may begin with a dot
+            shutil.rmtree(left, ignore_errors=True)
     place = folder / _folder_name(bundle.label, bundle.digest)
     if not place.exists():  # it does where a process was killed before it wrote the journal
         copy_bundle(bundle, place)

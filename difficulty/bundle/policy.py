@@ -8,7 +8,18 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from difficulty.errors import FieldError
-from difficulty.form import Form, SavedForm, Sha256, Share, above, at_least, between, non_empty
+from difficulty.form import (
+    Form,
+    SavedForm,
+    Sha256,
+    Share,
+    above,
+    at_least,
+    at_most,
+    between,
+    matching,
+    non_empty,
+)
 from difficulty.routes import ValidatorRule, check_tasks
 
 
@@ -131,6 +142,12 @@ class Policy(Form):
 
 
 BUNDLE_FORMAT = 1
+MOST_TOKENS = 1 << 20
+"""A router sets up arrays of this length before the first request."""
+_NAME = matching(
+    r"[^/\x00-\x1f\x7f\ud800-\udfff]+",
+    text="be a non-empty string without '/', control characters and lone surrogates",
+)
 UNSEALED = "0" * 64
 
 
@@ -162,15 +179,15 @@ class Manifest(Form):
     """What a bundle is; the fields are specified in ``docs/bundle.md``."""
 
     format: int = BUNDLE_FORMAT
-    name: Annotated[str, non_empty]
-    version: Annotated[str, non_empty]
+    name: Annotated[str, _NAME]
+    version: Annotated[str, _NAME]
     created: datetime
     target: Literal["benefit", "failure"]
     outputs: tuple[str, ...]
     """Outputs of ``scorer.onnx``, in order."""
     text_view: int
     max_chars: Annotated[int, at_least(2)]
-    max_tokens: Annotated[int, at_least(1)]
+    max_tokens: Annotated[int, at_least(1), at_most(MOST_TOKENS)]
     task_ids: dict[str, int] = field(default_factory=dict)
     """Ids that stand before the text's for tasks; not counted in ``max_tokens``."""
     score_tolerance: Annotated[float, above(0)]

@@ -187,7 +187,9 @@ def _read_statement(signature: bytes) -> _Statement:
         signer = _read_signer(envelope["verificationMaterial"])
         return _Statement(signer, str(statement["subject"][0]["name"]), hashes)
     # Whatever may be wrong with bytes that anyone may have written.
-    except (ValueError, LookupError, TypeError) as error:
+    except MissingExtraError:
+        raise
+    except Exception as error:
         raise SignatureError(
             f"bundle file {SIGNATURE} is no signature of a model ({error!r:.120}). Sign the bundle"
             " again."

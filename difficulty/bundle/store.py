@@ -20,9 +20,11 @@ from difficulty.bundle.policy import (
     is_sealed,
     seal,
 )
+from difficulty.bundle.seen import SeenFilter, read_seen
 from difficulty.errors import BundleError, BundleNotFoundError, FieldError
-from difficulty.form import Form, read_toml
-from difficulty.storage import whole_folder
+from difficulty.form import Form, read_json, read_toml
+from difficulty.kinds import PathKind, mistaken
+from difficulty.storage import read_bounded, whole_folder
 from difficulty.text import TEXT_VIEWS
 
 REQUIRED_FILES = (
@@ -35,7 +37,16 @@ REQUIRED_FILES = (
 )
 EARLY_GRAPH = "early.onnx"
 """The small graph of early exit, in bundles that have it."""
+SEEN = "seen.bin"
+"""What the bundle was made from, in bundles that tell."""
 SIGNATURE = "signature"
+_MOST_GRAPH = 1 << 31
+"""Bytes of a graph: what ONNX allows."""
+_MOST_BESIDE = 1 << 28
+"""Bytes of all other files together."""
+_MOST_MANIFEST = 1 << 24
+"""Bytes of the manifest, and of the signature."""
+_COPY_OR_SHIP = "Copy the whole folder, or ship it again."
 # The manifest seals itself, and the signature is made over it afterwards.
 _UNHASHED = {"manifest.json", SIGNATURE}
 _Form = TypeVar("_Form", bound=Form)
@@ -58,6 +69,12 @@ class Bundle:
     def label(self) -> str:
         """``<name>-<version>``, as decisions carry it."""
         return f"{self.manifest.name}-{self.manifest.version}"
+
+    @property
+    def seen(self) -> tuple[SeenFilter, ...] | None:
+        """Filters of the requests that it was made from; ``None`` where it does not tell."""
+        content = self.files.get(SEEN)
+        return None if content is None else read_seen(content)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -156,16 +173,17 @@ def read_bundle(folder: Path) -> Bundle:
     BundleError
         If anything is damaged, missing, added or of a newer format; the message names the file.
     """
+    if not (folder / "manifest.json").is_file() and (told := mistaken(folder, PathKind.BUNDLE)):
+        raise BundleError(told)
     if not folder.is_dir():
         raise BundleNotFoundError(
             f"no bundle at {str(folder)!r}: expected a folder written by 'difficulty ship'."
         )
-    if not (folder / "manifest.json").is_file():
-        raise BundleError(
-            f"bundle {str(folder)!r} has no manifest.json. Copy the whole folder, or ship it again."
-        )
-    manifest_bytes = (folder / "manifest.json").read_bytes()
+    if not (folder / "manifest.json").exists():
+        raise BundleError(f"bundle {str(folder)!r} has no manifest.json. {_COPY_OR_SHIP}")
+    manifest_bytes = _read_plain(folder / "manifest.json", _COPY_OR_SHIP)
     manifest = _read_manifest(manifest_bytes)
+    _check_sizes(manifest)
     # From the folder's own listing, so that a name like ../x is never opened (docs/bundle.md).
     _check_names({path.name for path in folder.iterdir()}, manifest)
     # Once: the bytes that were hashed are those that are used.
@@ -182,6 +200,8 @@ def read_bundle(folder: Path) -> Bundle:
             f"policy.json has early cut-offs, but the bundle has no {EARLY_GRAPH}. Ship the bundle"
             " again."
         )
+    if SEEN in files:
+        read_seen(files[SEEN])
     return Bundle(
         folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE)
     )
@@ -273,15 +293,35 @@ def _check_names(names: set[str], manifest: Manifest) -> None:
         )
 
 
-def _read_plain(path: Path, advice: str) -> bytes:
+def _check_sizes(manifest: Manifest) -> None:
+    """Refuse a bundle that would fill the memory, before anything of it is read."""
+    graphs = {"scorer.onnx", EARLY_GRAPH}
+    sizes = {name: entry.bytes for name, entry in manifest.files.items()}
+    beside = {name: size for name, size in sizes.items() if name not in graphs}
+    large = [name for name in graphs if sizes.get(name, 0) > _MOST_GRAPH]
+    if sum(beside.values()) > _MOST_BESIDE:
+        large.append(max(beside, key=lambda name: beside[name]))
+    if large:
+        raise BundleError(
+            f"bundle file {large[0]} is too large: a graph may have {_MOST_GRAPH:,} bytes, and all"
+            f" files beside the graphs {_MOST_BESIDE:,}. Ship the bundle again."
+        )
+
+
+def _read_plain(path: Path, advice: str, *, most: int = _MOST_MANIFEST) -> bytes:
     """Read a file that is no link: a link may point out of the folder, and change with its aim."""
     if path.is_symlink() or not path.is_file():
         raise BundleError(f"bundle file {path.name} must be a plain file. {advice}")
-    return path.read_bytes()
+    try:
+        return read_bounded(path, most=most)
+    except ValueError as error:
+        raise BundleError(f"bundle file {path.name} is too large: {error}. {advice}") from error
 
 
 def _read_checked(path: Path, entry: FileEntry) -> bytes:
-    content = _read_plain(path, "Copy the whole folder, or ship it again.")
+    # By its size first: a file that grew is not read to its end.
+    is_whole = path.is_symlink() or not path.is_file() or path.stat().st_size == entry.bytes
+    content = _read_plain(path, _COPY_OR_SHIP, most=entry.bytes) if is_whole else b""
     if len(content) != entry.bytes or _sha256(content) != entry.sha256:
         raise BundleError(
             f"bundle file {path.name} was changed: its hash is not the manifest's. Copy the folder"
@@ -302,7 +342,7 @@ def _parse_json(kind: type[_Form], content: bytes, name: str) -> _Form:
 
 def _load_json(content: bytes, name: str) -> Any:
     try:
-        return json.loads(content)
+        return read_json(content)
     except ValueError as error:
         raise BundleError(
             f"{name} is not valid JSON ({error}). Copy the folder again, or ship it again."

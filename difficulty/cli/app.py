@@ -12,8 +12,9 @@ from typing import NoReturn
 import typer
 from rich.logging import RichHandler
 
-from difficulty.cli.console import err
+from difficulty.cli.console import complain, err
 from difficulty.errors import DifficultyError, MissingExtraError
+from difficulty.storage import FULL
 
 COMMANDS = {
     "demo": "demo",
@@ -82,7 +83,8 @@ def main() -> None:
         _stop(str(MissingExtraError("this command", package=package, extra="train")), code=2)
     except OSError as error:
         what = f"{error.filename or 'a file'}: {error.strerror or error}"
-        _stop(f"{what}. Check the path and its permissions.", code=2)
+        advice = "Free some space" if error.errno in FULL else "Check the path and its permissions"
+        _stop(f"{what}. {advice}.", code=2)
     except SystemExit as stopped:
         if stopped.code == _INTERRUPTED:  # Ctrl-C: scratch folders are gone by now
             err.print("stopped; nothing was written")
@@ -90,7 +92,7 @@ def main() -> None:
 
 
 def _stop(message: str, *, code: int) -> NoReturn:
-    err.print(f"error: {message}", markup=False)
+    complain("error", message)
     sys.exit(code)
 
 

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
+
+from difficulty.errors import OutputExistsError
+from difficulty.kinds import PathKind, kind_of
+from difficulty.storage import refuse_existing
+from difficulty.text import one_line, visible
+
+
+class _PlainConsole(Console):
+    """A console that shows control characters and never sends them: names of tasks, models and
+    files, and messages about them, come from data.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield what is printed; what rich itself sends to move the cursor is marked as such."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
+
 
 # Nothing is wrapped or coloured by guess: paths and ids are to be copied, and piped.
-out = Console(highlight=False, emoji=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+out = _PlainConsole(highlight=False, emoji=False, soft_wrap=True)
+err = _PlainConsole(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 TABLE_WIDTH = 120
 """Of wide tables, also where no terminal says how wide it is: wrapped names cannot be copied, and
@@ -26,6 +46,9 @@ OutPath = Annotated[Path, typer.Option("--out", "-o", help="Where to write.", sh
 RowsPath = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Where to write JSON lines; default: standard output."),
+]
+OverwriteFlag = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is at -o already; default: refuse.")
 ]
 InputPath = Annotated[
     Path | None,
@@ -65,6 +88,25 @@ CATCH_RATE_HELP = (
 )
 
 
+def refuse_output(path: Path, *, source: Path | None, overwrite: bool) -> None:
+    """Refuse a file to write that is there already, or that is what is read."""
+    refuse_existing(path, overwrite=overwrite)
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise OutputExistsError(
+            f"the output must not be what is read: got {str(path)!r} for both. Choose another name."
+        )
+
+
+def refuse_report(folder: Path, *names: str, overwrite: bool) -> None:
+    """Refuse a folder in which a file to write is there already, and one that is no report's."""
+    kind = kind_of(folder)
+    if kind in (PathKind.RUN, PathKind.BUNDLE, PathKind.REGISTRY, PathKind.ENCODER):
+        raise OutputExistsError(
+            f"{str(folder)!r} is {kind}, and stays as it was written. Choose another folder."
+        )
+    refuse_existing(*(folder / name for name in names), overwrite=overwrite)
+
+
 def say(text: str, *, end: str = "\n") -> None:
     """Print text as it is: names and paths may hold what rich takes for markup."""
     out.print(text, markup=False, end=end)
@@ -72,7 +114,12 @@ def say(text: str, *, end: str = "\n") -> None:
 
 def warn(text: str) -> None:
     """Print a warning on standard error."""
-    err.print(f"warning: {text}", markup=False)
+    complain("warning", text)
+
+
+def complain(what: str, text: str) -> None:
+    """Print an error or a warning on one line of standard error, whatever names it holds."""
+    err.print(f"{what}: {one_line(text)}", markup=False)
 
 
 def print_json(content: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -10,7 +12,8 @@ import typer
 from difficulty.cli.console import out, say, steps
 from difficulty.cli.ingest import print_summary
 from difficulty.cli.scoring import print_decision
-from difficulty.cli.ship import print_parity, print_point
+from difficulty.cli.ship import print_parity, print_point, print_rule, print_verdict
+from difficulty.storage import refuse_existing
 
 _REQUESTS = (
     (
@@ -29,6 +32,11 @@ _REQUESTS = (
     ),
 )
 
+_REQUESTS_A_MONTH = 2_000_000
+"""What the made-up team of the example prices would send."""
+_EASY, _HARD = ("classify", "extract", "summarize"), ("multi-step planning",)
+"""The tasks of the rule: what the company of the sample traffic knows of its requests."""
+
 
 def demo(
     out_path: Annotated[
@@ -42,8 +50,8 @@ def demo(
     """
     # Each step calls the function that the command of that name calls.
     from difficulty.economics import load_price_list
-    from difficulty.errors import RunError
-    from difficulty.report.figures_table import evaluation_table
+    from difficulty.economics.usage import Volume
+    from difficulty.report.figures_table import evaluation_table, verdict_lines
     from difficulty.request import Request, RequestRow
     from difficulty.runtime import Router
     from difficulty.runtime.service import route_rows
@@ -54,10 +62,7 @@ def demo(
     from difficulty.stages.verify import verify
     from difficulty.training.shipped import find_encoder, find_recipe, shipped_file
 
-    if out_path.exists():
-        raise RunError(
-            f"demo folder {str(out_path)!r} exists already. Remove it, or choose another with -o."
-        )
+    refuse_existing(out_path, what="demo folder")
     recipe = find_recipe("fast")
     prices = load_price_list(shipped_file("data/prices.example.toml"), both_models=True)
     traffic, run, bundle, report = (
@@ -81,19 +86,32 @@ def demo(
         )
     out.print(evaluation_table(evaluation))
 
-    _announce(f"ship {run} -o {bundle} --prices data/prices.example.toml")
+    easy, hard = (
+        " ".join(f"--{kind}-task {quote(task)}" for task in tasks)
+        for kind, tasks in (("easy", _EASY), ("hard", _HARD))
+    )
+    _announce(f"ship {run} -o {bundle} {easy} {hard} --prices data/prices.example.toml")
+    rules = replace(recipe.policy, easy_tasks=_EASY, hard_tasks=_HARD)
     with steps() as show:
-        shipped = ship(run, bundle, prices=prices.per_token, progress=show)
+        shipped = ship(run, bundle, policy=rules, prices=prices.per_token, progress=show)
+    print_verdict(shipped)
     print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
+    print_rule(shipped.rule)
 
     _announce(f"verify {bundle}")
     say(f"{verify(bundle).golden} golden vectors reproduced")
 
-    _announce(f"evaluate {bundle} {traffic} -o {report} --prices data/prices.example.toml")
+    _announce(
+        f"evaluate {bundle} {traffic} -o {report} --prices data/prices.example.toml"
+        f" --requests-per-month {_REQUESTS_A_MONTH}"
+    )
     with steps() as show:
         show("judging")
-        evaluate_scorer(bundle, traffic, report, prices=prices)
+        volume = Volume(_REQUESTS_A_MONTH, _REQUESTS_A_MONTH)
+        judged = evaluate_scorer(bundle, traffic, report, prices=prices, volume=volume)
+    assert judged.evaluation.verdict is not None  # of a bundle there is one
+    out.print(verdict_lines(judged.evaluation.verdict))
     say(
         "judged on the test samples: what the threshold does, what it saves and how sure that is"
         " stands in the report"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,14 +12,31 @@ from difficulty.cli.console import (
     Draws,
     JsonFlag,
     OutPath,
+    OverwriteFlag,
     Seed,
     TrafficPath,
     out,
     print_json,
+    refuse_report,
     say,
     steps,
+    warn,
 )
+from difficulty.errors import InvalidValueError
 from difficulty.storage import DEFAULT_CACHE
+
+if TYPE_CHECKING:
+    from difficulty.evaluation import Evaluation
+    from difficulty.stages.evaluate import Judgement
+
+Volume = Annotated[
+    str | None,
+    typer.Option(
+        "--requests-per-month",
+        metavar="N|LOW-HIGH",
+        help="Requests a month that the router would get. Default: the price list's.",
+    ),
+]
 
 
 def evaluate(
@@ -30,13 +47,16 @@ def evaluate(
         Path | None,
         typer.Option(help="Price list (TOML), for cost; with ways to host, also whether it pays."),
     ] = None,
+    requests_per_month: Volume = None,
     draws: Draws = 1000,
     seed: Seed = 0,
     cache: CachePath = DEFAULT_CACHE,
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Exit with 1 when an honesty check finds an error or a warning."
+            "--strict",
+            help="Exit with 1 unless the verdict is to switch on, and when an honesty check finds"
+            " an error or a warning.",
         ),
     ] = False,
     show_texts: Annotated[
@@ -48,6 +68,12 @@ def evaluate(
             help="economics.json of 'difficulty economics -o', shown in the report instead."
         ),
     ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(help="Record verdict, figures and report in MLflow, at this address."),
+    ] = None,
+    experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "difficulty",
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Judge a run or a bundle on labelled traffic: every figure with its interval, by slice and
@@ -56,13 +82,22 @@ def evaluate(
     Example: difficulty evaluate bundles/support-1 traffic.parquet -o report
     """
     from difficulty.economics import load_price_list
-    from difficulty.evaluation.findings import failing
+    from difficulty.economics.usage import parse_volume
     from difficulty.metrics import Resampling
-    from difficulty.report.figures_table import evaluation_table
+    from difficulty.report.figures_table import evaluation_table, verdict_lines
     from difficulty.stages.evaluate import evaluate_scorer
 
+    if requests_per_month and prices is None:
+        raise InvalidValueError(
+            "requests_per_month",
+            requests_per_month,
+            rule="come with --prices, as it says nothing without them",
+        )
     # Cost compares the models, so both prices have to be there.
     price_list = load_price_list(prices, both_models=True) if prices else None
+    weighed = price_list is not None and price_list.compares_hosting and not economics
+    money = ("economics.json",) if weighed else ()
+    refuse_report(out_path, "metrics.json", "report.html", "report.md", *money, overwrite=overwrite)
     with steps() as show:
         show("reading")
         result = evaluate_scorer(
@@ -74,18 +109,56 @@ def evaluate(
             resampling=Resampling(draws, seed),
             show_texts=show_texts,
             economics=economics,
+            volume=parse_volume(requests_per_month) if requests_per_month else None,
             progress=show,
         )
+    if tracking_uri:
+        _track(result, out_path, tracking_uri, experiment, texts=show_texts)
     if json:
         counts = {"judged": result.judged, "left_out": result.left_out, "note": result.note}
         print_json(counts | result.evaluation.as_dict())
     else:
-        out.print(f"{result.judged:,} samples judged. {result.note}")
+        if result.evaluation.verdict:
+            out.print(verdict_lines(result.evaluation.verdict))
+        say(f"{result.judged:,} samples judged. {result.note}")
         out.print(evaluation_table(result.evaluation))
         say(f"wrote {', '.join(str(out_path / name) for name in result.written)}")
     # After everything is written: a failing check is no reason to lose the report.
-    if strict and failing(result.evaluation.findings):
+    if strict and not _passes(result.evaluation):
         raise typer.Exit(1)
+
+
+def _track(result: Judgement, folder: Path, uri: str, experiment: str, *, texts: bool) -> None:
+    """Record an evaluation in MLflow; a page that holds texts of requests stays here."""
+    from difficulty.integrations.mlflow import MlflowTracker
+
+    evaluation = result.evaluation
+    lineage = {
+        name: value for name, value in evaluation.lineage.items() if isinstance(value, str | int)
+    }
+    artifacts = Path("mlruns") if uri.startswith("sqlite:") else None
+    MlflowTracker(uri, experiment=experiment, artifacts=artifacts).log(
+        folder,
+        name=f"evaluate {lineage.get('name', '')}",
+        parameters=lineage,
+        metrics={
+            name: estimate.value
+            for name, estimate in evaluation.overall.items()
+            if estimate.value is not None
+        },
+        tags=evaluation.verdict.tags if evaluation.verdict else {},
+        files=[name for name in result.written if not (texts and name == "report.html")],
+        kept_in="evaluation",
+    )
+
+
+def _passes(evaluation: Evaluation) -> bool:
+    """Return whether nothing speaks against the scorer; a run has no rule to switch on yet."""
+    from difficulty.evaluation.findings import failing
+
+    verdict, chosen = evaluation.verdict, evaluation.threshold is not None
+    against = chosen and verdict is not None and verdict.answer != "switch_on"
+    return not against and not failing(evaluation.findings)
 
 
 def economics(
@@ -96,21 +169,22 @@ def economics(
     bundle: Annotated[
         Path | None,
         typer.Option(
-            help="Bundle whose score says which requests are simplest; default: requests are taken"
-            " at random."
+            help="Bundle that the answer is about; without one, --keep-cheap says how many requests"
+            " are kept, taken at random."
+        ),
+    ] = None,
+    keep_cheap: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the requests to keep on the cheap model. With a bundle its simplest"
+            " ones, for comparison with its own policy.",
         ),
     ] = None,
     share: Annotated[
-        float,
-        typer.Option(help="Share of the requests to keep on the cheap model, the simplest ones."),
-    ] = 0.3,
-    requests_per_month: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|LOW-HIGH",
-            help="Requests a month. Default: the price list's, else what the timestamps give.",
-        ),
+        float | None, typer.Option(hidden=True, help="What --keep-cheap was called before.")
     ] = None,
+    requests_per_month: Volume = None,
     catch_rate: Annotated[
         float | None,
         typer.Option(
@@ -138,6 +212,7 @@ def economics(
         Path | None,
         typer.Option("--out", "-o", help="Folder for economics.json.", show_default=False),
     ] = None,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Say whether routing pays for this team: spend today, savings under four ways to host,
@@ -153,15 +228,22 @@ def economics(
     from difficulty.report.figures_table import economics_table
     from difficulty.stages.economics import Question, weigh_up, write_economics
 
+    if out_path is not None:
+        refuse_report(out_path, "economics.json", overwrite=overwrite)
     answers = Answers(
         catch_rate=catch_rate,
         latency_critical=latency_critical,
         compliance=compliance,
         max_quality_loss=max_quality_loss,
     )
-    volume = parse_volume(requests_per_month) if requests_per_month else None
+    if share is not None and keep_cheap is None:
+        keep_cheap = share
+        warn("--share is now --keep-cheap: the share of the requests kept on the cheap model")
     question = Question(
-        share=share, volume=volume, answers=answers, resampling=Resampling(draws, seed)
+        keep_cheap=keep_cheap,
+        volume=parse_volume(requests_per_month) if requests_per_month else None,
+        answers=answers,
+        resampling=Resampling(draws, seed),
     )
     with steps() as show:
         show("weighing up")

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import JsonFlag, OutPath, counting, print_json, say, shown, warn
+from difficulty.cli.console import (
+    JsonFlag,
+    OutPath,
+    OverwriteFlag,
+    counting,
+    print_json,
+    say,
+    shown,
+    warn,
+)
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
     from difficulty.traffic.summary import Summary
@@ -38,13 +48,34 @@ def ingest(
         list[str] | None,
         typer.Option(
             help="Label source of raw columns, repeat to chain: validation, gap:margin=0.1,"
-            " preference, judge:scale=1,10, annotators."
+            " preference, judge:scale=1,10, annotators, halves (rows of one id joined)."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORST,BEST",
+            help="Scale of cheap_quality and frontier_quality where that is not 0,1, such as 1,5.",
         ),
     ] = None,
     near_duplicates: Annotated[
         bool,
         typer.Option(help="Keep nearly equal texts on one side of the split, not only equal ones."),
     ] = True,
+    keep_unknown_columns: Annotated[
+        bool,
+        typer.Option(
+            "--keep-unknown-columns",
+            help="Keep columns that look like misspelt ones as extras, which are not read.",
+        ),
+    ] = False,
+    allow_rejects: Annotated[
+        bool,
+        typer.Option(
+            "--allow-rejects", help="Go on where more than a fifth of the rows cannot be used."
+        ),
+    ] = False,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Read labelled traffic in any supported format, check it, and write it where training reads
@@ -53,6 +84,7 @@ def ingest(
     Example: difficulty ingest logs/*.jsonl.gz -o traffic.parquet
     """
     from difficulty.stages.ingest import ingest
+    from difficulty.traffic.rows import Scale
     from difficulty.traffic.writer import rejects_path
 
     with counting("rows read") as count:
@@ -61,7 +93,11 @@ def ingest(
             out_path,
             format=format,
             labels=labels or (),
+            scale=Scale.parse(scale, example="--scale 1,5") if scale is not None else None,
             near_duplicates=near_duplicates,
+            keep_unknown_columns=keep_unknown_columns,
+            allow_rejects=allow_rejects,
+            overwrite=overwrite,
             progress=count,
         )
     if json:
@@ -99,17 +135,17 @@ def print_summary(summary: Summary) -> None:
         f" {summary.near_duplicates:,} near; {summary.groups:,} groups, the largest of"
         f" {summary.largest_group:,}"
     )
-    tasks = [f"{name or 'none'} {n:,}" for name, n in summary.tasks.items()]
+    tasks = [f"{one_line(name) or 'none'} {n:,}" for name, n in summary.tasks.items()]
     more = f" and {len(tasks) - _MOST_TASKS} more" if len(tasks) > _MOST_TASKS else ""
     say(f"  tasks      {', '.join(tasks[:_MOST_TASKS])}{more}")
     for pair, n in list(summary.model_pairs.items())[:_MOST_PAIRS]:
-        say(f"  models     {pair} ({n:,})")
+        say(f"  models     {one_line(pair)} ({n:,})")
     if summary.cut:
         say(f"  longer than 8,192 characters, read by head and tail: {summary.cut:,}")
     if summary.contaminated:
         say(f"  marked contaminated: {summary.contaminated:,}")
     for reason, n in summary.rejected.items():
-        say(f"  rejected {n:,}: {reason}")
+        say(f"  rejected {n:,}: {one_line(reason)}")
     for warning in summary.warnings:
         warn(warning)
 
@@ -125,7 +161,7 @@ def _print_labels(figures: Mapping[str, Any]) -> None:
     say(f"  labels     {figures['source']}: {_list_figures(plain)}")
     for parts in nested:
         for name, part in list(parts.items())[:_MOST_TASKS]:
-            say(f"    {name}: {_list_figures(part)}")
+            say(f"    {one_line(name)}: {_list_figures(part)}")
 
 
 def _list_figures(figures: Mapping[str, Any]) -> str:

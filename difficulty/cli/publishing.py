@@ -17,6 +17,7 @@ from difficulty.cli.console import (
     print_result,
     say,
     steps,
+    warn,
 )
 from difficulty.cli.signing import TrustPath, build_trust
 
@@ -133,6 +134,7 @@ def _promotion_entries(promotion: Promotion) -> dict[str, Any]:
     if comparison:
         figures = {figure: pair.as_dict() for figure, pair in comparison.figures.items()}
         entries |= {"n": comparison.n, "refusals": comparison.refusals, "notes": comparison.notes}
+        entries["warnings"] = comparison.warnings
         entries["figures"] = figures
     return entries
 
@@ -164,6 +166,8 @@ def _print_comparison(comparison: Comparison) -> None:
         table.add_row(label, *map(as_text, (pair.challenger, pair.champion, pair.difference)))
     out.print(table)
     say(f"{comparison.n:,} samples; {'; '.join(comparison.notes)}")
+    for sentence in comparison.warnings:
+        warn(sentence)
 
 
 def rollback(name: BundleName, registry: RegistryAddress, json: JsonFlag = False) -> None:

@@ -12,15 +12,20 @@ from difficulty.cli.console import (
     BundlePath,
     InputPath,
     JsonFlag,
+    OverwriteFlag,
     RequestText,
     RowsPath,
+    complain,
     counting,
-    err,
     print_json,
+    refuse_output,
     say,
+    warn,
 )
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
+    from difficulty.bundle import Policy
     from difficulty.request import RequestRow
 
 
@@ -44,6 +49,7 @@ def score(
     ] = None,
     input_path: InputPath = None,
     out_path: RowsPath = None,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Score a text, or every request of a JSON-lines file; order and number of rows stay as they
@@ -56,14 +62,18 @@ def score(
     from difficulty.stages.route import score_rows, write_rows
 
     requests = _read_input(text, task, input_path)
+    if out_path is not None:
+        refuse_output(out_path, source=input_path, overwrite=overwrite)
     checked = read_bundle(bundle)
-    scored = score_rows(Scorer.from_bundle(checked), requests, version=checked.label)
+    scorer = Scorer.from_bundle(checked)
+    _warn_of_unknown(task, checked.policy, scorer.task_ids)
+    scored = score_rows(scorer, requests, version=checked.label)
     if out_path is None:
         # A lone text is asked for by a person, a file by a program.
         for row in scored:
             print_json(row) if json or text is None else _print_scores(row)
             if text is not None and "error" in row:
-                err.print(f"error: {row['error']}", markup=False)
+                complain("error", row["error"])
                 raise typer.Exit(2)  # of a file the others were scored; here there is no other
         return
     with counting("scored") as count:
@@ -77,6 +87,19 @@ def score(
         f"{counts['rows']:,} requests, {counts['errors']:,} could not be scored{cut}; wrote"
         f" {out_path}"
     )
+
+
+def _warn_of_unknown(task: str | None, policy: Policy, known: Iterable[str]) -> None:
+    """Warn of a task that neither the rule nor the scorer of a bundle knows, where they know any:
+    it would be decided like a request without a task.
+    """
+    from difficulty.routes import did_you_mean
+
+    tasks = {*policy.easy_tasks, *policy.hard_tasks, *policy.task_thresholds, *known}
+    if task is None or not tasks or task in tasks:
+        return
+    near = did_you_mean(task, tasks) or f" (it knows {', '.join(map(repr, sorted(tasks)))})"
+    warn(f"the bundle's rule knows no task {task!r}{near}: decided as a request without a task.")
 
 
 def _print_scores(row: dict[str, Any]) -> None:
@@ -110,6 +133,7 @@ def route(
     ] = None,
     input_path: InputPath = None,
     out_path: RowsPath = None,
+    overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Decide cheap or frontier for a text, or for every request of a JSON-lines file, with the
@@ -123,7 +147,11 @@ def route(
     from difficulty.stages.route import write_rows
 
     requests = _read_input(text, task, input_path)
-    decided = route_rows(Router.load(bundle), requests)
+    if out_path is not None:
+        refuse_output(out_path, source=input_path, overwrite=overwrite)
+    router = Router.load(bundle)
+    _warn_of_unknown(task, router.policy, router.scorer.task_ids)
+    decided = route_rows(router, requests)
     if out_path is None:
         for row in decided:
             print_json(row) if json or text is None else print_decision(row)
@@ -155,4 +183,5 @@ def print_decision(row: dict[str, Any]) -> None:
     )
     fallback = f"; falls back to {row['fallback']} when validation fails" if row["fallback"] else ""
     cut = "; only head and tail were read" if row["truncated"] else ""
-    say(f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}")
+    told = f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}"
+    say(one_line(told))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
 from difficulty.cli.console import BundlePath, JsonFlag, OutPath, print_json, print_result, say
 from difficulty.cli.signing import TrustPath, build_trust
+from difficulty.errors import InvalidValueError
+from difficulty.gateway.clients import ClientField
 
 
 def serve(
@@ -17,11 +21,13 @@ def serve(
         str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    max_connections: Annotated[int, typer.Option(min=1, help="Most connections at once.")] = 128,
     trust: TrustPath = None,
     json: JsonFlag = False,
 ) -> None:
-    """Serve decisions over HTTP: POST /decide with one request or a list of them, GET /health. No
-    accounts, no encryption.
+    """Serve decisions over HTTP: POST /decide with one request or a list of up to 2,048, GET
+    /health. No accounts, no encryption. Ends with Ctrl-C, or with SIGTERM once what has come in is
+    answered.
 
     Example: difficulty serve bundles/support-1 --port 8080
     """
@@ -29,11 +35,15 @@ def serve(
     from difficulty.runtime.service import DecisionServer
 
     router = Router.load(bundle, trust=build_trust(trust))
-    with DecisionServer(router, host=host, port=port) as server:
+    with DecisionServer(router, host=host, port=port, most_connections=max_connections) as server:
+        # From another thread: it waits for the loop that the signal interrupts.
+        stop = threading.Thread(target=server.shutdown, daemon=True)
+        signal.signal(signal.SIGTERM, lambda *_: None if stop.ident else stop.start())
         address = f"http://{host}:{server.server_port}/decide"
         content = {"bundle": router.version, "address": address}
         print_result(content, f"{router.version} on {address}", json=json)
-        server.serve_forever()  # until Ctrl-C or SIGINT
+        server.serve_forever()
+        server.drain()
 
 
 def layout(
@@ -107,6 +117,13 @@ def litellm_config(
     prices: Annotated[
         Path | None, typer.Option(help="Price list (TOML), for the cost of each request.")
     ] = None,
+    client_may_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What clients are believed of their requests: task, prompt_tokens or id; give it"
+            " again for more. Default: task; none for nothing."
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Print a complete configuration of a LiteLLM proxy that routes by a bundle.
@@ -132,5 +149,18 @@ def litellm_config(
         log_texts=log_texts,
         follow=follow,
         prices=load_prices(prices) if prices else None,
+        client_may_set=_read_fields(client_may_set or ["task"]),
     )
     print_json(config) if json else say(to_yaml(config), end="")
+
+
+def _read_fields(names: list[str]) -> tuple[ClientField, ...]:
+    if names == ["none"]:
+        return ()
+    for name in names:
+        if name not in get_args(ClientField):
+            choices = (*get_args(ClientField), "none alone")
+            raise InvalidValueError(
+                "--client-may-set", name, rule=f"be one of {', '.join(choices)}"
+            )
+    return cast(tuple[ClientField, ...], tuple(names))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,15 +23,20 @@ from difficulty.cli.console import (
     steps,
 )
 from difficulty.cli.signing import open_key
-from difficulty.errors import RunError
+from difficulty.errors import InvalidValueError, RunError
 from difficulty.storage import DEFAULT_CACHE
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
+    from difficulty.evaluation.rule_tasks import RuleTask
     from difficulty.export.parity import ParityReport
     from difficulty.recipe import PolicySettings
     from difficulty.records import Estimate, OperatingPoint
     from difficulty.stages.ship import Shipped
     from difficulty.training.run import Run
+
+_NO_TASK = ("", "-", "none", "null")
+"""What people write where they mean that there is no task."""
 
 
 def ship(
@@ -55,6 +60,14 @@ def ship(
     hard_task: Annotated[
         list[str] | None,
         typer.Option(help="Task that always goes to the frontier model; repeat for more."),
+    ] = None,
+    keep_rule: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-rule/--no-rule",
+            help="Ship easy and hard tasks even where they clearly lose against the score; or ship"
+            " without any. Default: refuse such a rule.",
+        ),
     ] = None,
     max_cheap_tokens: Annotated[
         int | None, typer.Option(min=0, help="Easy tasks shorter than this are not scored.")
@@ -94,6 +107,14 @@ def ship(
             " Default: the recipe's, which is off.",
         ),
     ] = None,
+    no_seen: Annotated[
+        bool,
+        typer.Option(
+            "--no-seen",
+            help="Leave out seen.bin, by which the bundle knows its training requests again, and"
+            " anybody who has it can test whether a text was one.",
+        ),
+    ] = False,
     sign_key: KeyPath = None,
     cache: CachePath = DEFAULT_CACHE,
     json: JsonFlag = False,
@@ -110,10 +131,11 @@ def ship(
 
     price_list = load_prices(prices) if prices else None
     finished = Run.read(run)
+    easy, hard = _read_tasks(easy_task, hard_task, keep_rule=keep_rule)
     policy = _change_policy(
         finished,
-        easy_tasks=easy_task,
-        hard_tasks=hard_task,
+        easy_tasks=easy,
+        hard_tasks=hard,
         max_cheap_tokens=max_cheap_tokens,
         min_familiarity=_read_least_familiarity(finished, min_familiarity),
         per_task=per_task,
@@ -129,8 +151,10 @@ def ship(
             models=(cheap_model, frontier_model),
             prices=price_list,
             allow_no_signal=allow_no_signal,
+            keep_rule=bool(keep_rule),
             early=early,
             int8=int8,
+            seen=not no_seen,
             cache=cache,
             sign_with=key,
             progress=show,
@@ -141,8 +165,10 @@ def ship(
         entries = {"familiarity": familiarity, "early": _early(shipped)}
         print_json(_entries(shipped, out_path) | entries)
         return
+    print_verdict(shipped)
     print_parity(shipped.parity)
     print_point(shipped.point, shipped.evaluation.overall)
+    print_rule(shipped.rule)
     for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
         say(sentence)
     if advice:
@@ -154,6 +180,7 @@ def _entries(shipped: Shipped, out_path: Path) -> dict[str, Any]:
     parity = shipped.parity
     return {
         "bundle": str(out_path),
+        "verdict": shipped.evaluation.verdict.as_dict() if shipped.evaluation.verdict else None,
         "point": shipped.point.as_dict(),
         "parity": {
             "n": parity.n,
@@ -161,6 +188,7 @@ def _entries(shipped: Shipped, out_path: Path) -> dict[str, Any]:
             "flips": parity.flips,
             "encoder": parity.encoder,
         },
+        "rule": [{**task.as_dict(), "verdict": task.verdict} for task in shipped.rule],
         "test": _as_dicts(shipped.evaluation.overall),
     }
 
@@ -173,6 +201,14 @@ def _early(shipped: Shipped) -> dict[str, Any]:
 
 def _as_dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
     return {name: estimate.as_dict() for name, estimate in estimates.items()}
+
+
+def print_verdict(shipped: Shipped) -> None:
+    """Print the verdict first: whether to switch the bundle on, and why."""
+    from difficulty.report.figures_table import verdict_lines
+
+    if shipped.evaluation.verdict:
+        out.print(verdict_lines(shipped.evaluation.verdict))
 
 
 def print_parity(parity: ParityReport) -> None:
@@ -194,7 +230,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
 
     say(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
     for task, threshold in point.task_thresholds.items():
-        say(f"  {task}: threshold {threshold:.6g}")
+        say(f"  {one_line(task)}: threshold {threshold:.6g}")
     table = Table("", "expected (calibration)", "test", box=None, pad_edge=False)
     for name in EXPECTED:
         # Unknown unless somebody has measured a catch rate.
@@ -205,6 +241,12 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
     print_promise(point)
 
 
+def print_rule(rule: Iterable[RuleTask]) -> None:
+    """Print what each task of the rule gains or costs on the calibration samples."""
+    for task in rule:
+        say(task.sentence)
+
+
 def print_promise(point: OperatingPoint) -> None:
     """Print what is guaranteed of a point, on what, and how many samples would tell more."""
     if point.guarantee:
@@ -212,6 +254,26 @@ def print_promise(point: OperatingPoint) -> None:
     say(f"assumed: {'; '.join(point.assumed)}")
     if point.n_to_halve:
         say(f"about {point.n_to_halve:,} samples would make these intervals half as wide")
+
+
+def _read_tasks(
+    easy: list[str] | None, hard: list[str] | None, *, keep_rule: bool | None
+) -> tuple[list[str] | None, list[str] | None]:
+    """Return the easy and the hard tasks that were asked for; ``None`` for the recipe's."""
+    for option, tasks in {"--easy-task": easy, "--hard-task": hard}.items():
+        for task in tasks or ():
+            if task.strip().lower() in _NO_TASK:
+                raise InvalidValueError(
+                    option,
+                    task,
+                    rule="name a task",
+                    hint="For a bundle without easy and hard tasks: --no-rule.",
+                )
+    if keep_rule is not False:
+        return easy, hard
+    if easy or hard:
+        raise typer.BadParameter("--no-rule goes without --easy-task and --hard-task")
+    return [], []
 
 
 def _read_least_familiarity(run: Run, asked: str | None) -> float | str | None:

@@ -49,7 +49,8 @@ def sign(
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put the signature in the place of another.")
+        bool,
+        typer.Option("--overwrite", "--replace", help="Put the signature in the place of another."),
     ] = False,
     json: JsonFlag = False,
 ) -> None:

@@ -21,6 +21,7 @@ from difficulty.cli.console import (
     print_json,
     say,
     steps,
+    warn,
 )
 from difficulty.cli.ship import print_promise
 from difficulty.cli.signing import open_key
@@ -45,6 +46,13 @@ def thresholds(
         float | None, typer.Option(min=0, max=1, help=f"{CATCH_RATE_HELP} Default: the bundle's.")
     ] = None,
     prices: PricesPath = None,
+    allow_no_signal: Annotated[
+        bool,
+        typer.Option(
+            "--allow-no-signal",
+            help="Choose even where the score routes no better than chance might on this traffic.",
+        ),
+    ] = False,
     sign_key: KeyPath = None,
     json: JsonFlag = False,
 ) -> None:
@@ -70,6 +78,7 @@ def thresholds(
             per_task=per_task,
             catch_rate=catch_rate,
             prices=price_list,
+            allow_no_signal=allow_no_signal,
             sign_with=key,
         )
     if json:
@@ -80,6 +89,7 @@ def thresholds(
                 "new": result.new.as_dict(),
                 "change": {name: change.as_dict() for name, change in result.changes.items()},
                 "notes": list(result.notes),
+                "warnings": list(result.warnings),
             }
         )
         return
@@ -87,6 +97,8 @@ def thresholds(
     print_promise(result.new)
     for sentence in (*result.notes, f"wrote {out_path}"):
         say(sentence)
+    for sentence in result.warnings:
+        warn(sentence)
 
 
 def _print_changes(result: Rechosen) -> None:
@@ -97,7 +109,9 @@ def _print_changes(result: Rechosen) -> None:
 
     old, new = result.old, result.new
     headings = ("", f"old ({old.objective})", f"new ({new.objective})", "change")
-    table = Table(*headings, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(Text(heading))
     thresholds = {"threshold": (old.threshold, new.threshold)}
     for task in sorted({*old.task_thresholds, *new.task_thresholds}):
         before, after = (point.task_thresholds.get(task, point.threshold) for point in (old, new))

@@ -38,11 +38,24 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import GroupDraws, Resampling
 from difficulty.records import Estimate
 
-FORMAT = 1
-"""Of ``economics.json``, the only one so far; raised when a name changes its meaning."""
-# Plans stand beside ``overall`` by their names, and one plan is named ``share`` too.
-_WRITTEN_AS = {"share": "asked_share"}
+FORMAT = 2
+"""Of ``economics.json``; raised when a name changes its meaning. Format 1 had one plan, ``share``,
+beside which a bundle's ``policy`` stood.
+"""
+POLICY, KEEP_CHEAP = "policy", "keep_cheap"
+"""Plans: what a bundle's policy keeps, and a share of the requests, the simplest ones."""
+# Plans stand beside ``overall`` by their names, and one plan is named ``keep_cheap`` too.
+_WRITTEN_AS = {"keep_cheap": "keep_cheap_share"}
 Answer = Literal["build", "wait", "unsure"]
+# Conditions that stand against it, as reasons.
+_WHY = {
+    "low_volume": "too few requests a month",
+    "no_price_gap": "nothing is saved at any volume",
+    "hard_reasoning": "more is kept on the cheap model than it answers as well",
+    "cold_starts": "no request may wait for a cold start",
+    "compliance": "where requests may go, nothing pays",
+    "quality_loss": "quality falls by more than is tolerated",
+}
 _POINTS = 61
 # Requests a month to draw where neither the volume nor a break-even is known.
 _DEFAULT = 1e6
@@ -85,14 +98,16 @@ class Economics(Record):
     """Whether routing pays, with every figure behind it, in the order of ``economics.json``."""
 
     verdict: PayVerdict
-    share: float
-    """Share of the requests that the plan ``share`` keeps on the cheap model."""
+    plan: str
+    """The plan that the verdict is about."""
+    keep_cheap: float | None
+    """Share of the requests that the plan ``keep_cheap`` keeps on the cheap model."""
     prices_date: date
     overall: Mapping[str, Estimate]
     """Figures of the traffic as it is today."""
     plans: Mapping[str, Mapping[str, Estimate]]
-    """``share``: the simplest requests are kept; ``policy``, with a bundle: its rule. Names that
-    begin with a way to host are its figures.
+    """``policy``, with a bundle: its rule; ``keep_cheap``, where it was asked for: the simplest
+    requests are kept. Names that begin with a way to host are its figures.
     """
     barred: Mapping[Shape, str]
     """Ways to host that an answer excludes, and why."""
@@ -147,14 +162,14 @@ def verdict_of(
     conditions: Sequence[Condition],
     answers: Answers,
     *,
-    share: float,
+    plan: str,
 ) -> PayVerdict:
     """Return the answer.
 
     ``wait`` where a condition under which it does not pay holds, or the whole interval of the
     saving is at or below 0; ``build`` where the whole interval is above 0; ``unsure`` else. A
     tolerated loss of quality decides about quality alone: then it must be kept to for sure, and
-    hard reasoning is told but does not decide.
+    hard reasoning is told but does not decide. ``plan`` says what is judged.
     """
     shape = best.shape if best else None
     state = {condition.name: condition.state for condition in conditions}
@@ -164,9 +179,9 @@ def verdict_of(
         for name, value in state.items()
         if value == "holds" and not (name == "hard_reasoning" and tolerated)
     ]
-    saved = f"with the simplest {share:.0%} on the cheap model {saved_text(best, volume)}"
+    saved = f"{plan} {saved_text(best, volume)}"
     if holding:
-        return PayVerdict("wait", shape, f"{_holds(holding)}; {saved}")
+        return PayVerdict("wait", shape, f"{'; '.join(_WHY[name] for name in holding)}: {saved}")
     if best is None:
         return PayVerdict("unsure", None, saved)
     low, high = interval(best.net.at(volume))
@@ -196,18 +211,19 @@ def saved_text(best: Option | None, volume: FloatArray) -> str:
         return f"the saving with {best.shape} {after} is not known; {point}"
     low, high = interval(net)
     if high < 0.0:
-        return f"{best.shape} loses {-net[0]:,.0f} [{-high:,.0f}, {-low:,.0f}] USD a month {after}"
-    return f"{best.shape} saves {net[0]:,.0f} [{low:,.0f}, {high:,.0f}] USD a month {after}"
+        lost = f"{best.shape} loses USD {_ranged(-net[0], -high, -low)} a month {after}"
+        if not np.isfinite(even):
+            return lost
+        return f"{lost}; it breaks even at about {even:,.0f} requests a month"
+    return f"{best.shape} saves USD {_ranged(net[0], low, high)} a month {after}"
 
 
-def _holds(names: Sequence[str]) -> str:
-    return (
-        f"{', '.join(name.replace('_', ' ') for name in names)}"
-        f" {'holds' if len(names) == 1 else 'hold'}"
-    )
+def _ranged(value: float, low: float, high: float) -> str:
+    """Return ``950 (788 to 1,123)``; no range where nothing is left to chance."""
+    ends = "" if low == high else f" ({low:,.0f} to {high:,.0f})"
+    return f"{value:,.0f}{ends}"
 
 
-MAIN_PLAN = "share"
 OLD_AFTER_DAYS = 180
 
 
@@ -215,17 +231,15 @@ OLD_AFTER_DAYS = 180
 class Setting:
     """What is asked, beside requests and prices."""
 
-    share: float
-    """Share of the requests that the plan ``share`` keeps, in (0, 1]."""
+    plan: str
+    """The plan that the verdict is about."""
+    keep_cheap: float | None
+    """Share of the requests that the plan ``keep_cheap`` keeps, in (0, 1]."""
     answers: Answers
     volume: Volume | None
-    """Requests a month as the user says; without, the price list's, else what the times of the
-    requests give.
-    """
+    """Requests a month as the user says; without, the price list's."""
     arrivals: Arrivals
     """What the times of the requests say."""
-    hard_share: float | None = None
-    """Share of the requests whose task the policy always sends to the frontier model."""
     basis: Basis = Basis()
     """What was assumed, or is missing, so far."""
     notes: tuple[str, ...] = ()
@@ -237,10 +251,10 @@ def analyse(
 ) -> Economics:
     """Return the economics of routing requests that training did not see.
 
-    The plan ``share`` decides. Figures that need more than the price list has are unknown and say
-    what is missing.
+    One plan decides, the others stand beside it. Figures that need more than the price list has are
+    unknown and say what is missing.
     """
-    resampling = resampling.affordable(len(requests.scored))
+    resampling, prices = resampling.affordable(len(requests.scored)), prices.blended()
     # One stream for both: the volume is drawn after the groups.
     rng = resampling.generator()
     draws = resampling.of(requests.scored.groups, rng=rng)
@@ -251,16 +265,22 @@ def analyse(
     )
     flows = {plan: flow_of(means.below(plan), month) for plan in requests.plans}
     options = {plan: _options(flow, month, setting.answers) for plan, flow in flows.items()}
-    main = options[MAIN_PLAN]
-    # The plan ``share`` decides: it is what the user asks about; the policy's stands beside it.
+    main = options[setting.plan]
     barred = barred_shapes(main, setting.answers)
     best = best_option(main, barred, month.volume)
     conditions = check_conditions(
-        _facts(means, month, setting, flows[MAIN_PLAN], main, best), setting.answers
+        _facts(means, month, setting, flows[setting.plan], main, best), setting.answers
     )
     return Economics(
-        verdict=verdict_of(best, month.volume, conditions, setting.answers, share=setting.share),
-        share=setting.share,
+        verdict=verdict_of(
+            best,
+            month.volume,
+            conditions,
+            setting.answers,
+            plan=_plan_words(setting.plan, means, month.basis),
+        ),
+        plan=setting.plan,
+        keep_cheap=setting.keep_cheap,
         prices_date=prices.date,
         overall=month.basis.estimates(overall_figures(means, month)),
         plans={plan: _plan(means.below(plan), options[plan], month) for plan in requests.plans},
@@ -270,7 +290,7 @@ def analyse(
         missing=month.basis.missing,
         notes=(
             *setting.notes,
-            *_beside(options, means, month, setting.answers),
+            *_beside(options, means, month, setting),
             *_notes(prices, setting, len(draws)),
         ),
         plot=break_even_plot(main, month.volume),
@@ -313,7 +333,8 @@ def _with_outcomes(basis: Basis, means: Means) -> Basis:
     missing = {}
     if np.isnan(means["cheap_passing_share"][0]):
         missing["outcomes"] = (
-            "outcomes of the cheap model: cheap_quality or cheap_passed in the traffic"
+            "outcomes of the cheap model: cheap_quality in the traffic (checks of the form alone,"
+            " measured_by validators, are none)"
         )
     if np.isnan(means["gain_free_share"][0]):
         missing["frontier_outcomes"] = (
@@ -336,17 +357,17 @@ def _facts(
 ) -> Premises:
     by_gain = not np.isnan(means["gain_free_share"][0])
     figures = {
-        name: figure.drawn for name, figure in plan_figures(means.below(MAIN_PLAN), month).items()
+        name: figure.drawn
+        for name, figure in plan_figures(means.below(setting.plan), month).items()
     }
     return Premises(
         volume=month.volume,
-        share=setting.share,
+        share=means.below(setting.plan)["kept_share"],
         quality_loss=figures["quality_loss"],
         gain_free_share=means["gain_free_share" if by_gain else "cheap_passing_share"],
         gain_free_words=(
             "get no better answer from the frontier model" if by_gain else "pass on the cheap model"
         ),
-        hard_share=setting.hard_share,
         options=options,
         relaxed=options_of(flow, month.prices.hosting, keep_warm=False),
         best=best,
@@ -360,19 +381,27 @@ def _plan(plan: Means, options: Mapping[Shape, Option], month: Month) -> dict[st
     return month.basis.estimates(figures)
 
 
+def _plan_words(plan: str, means: Means, basis: Basis) -> str:
+    """Return a plan for people, with the share that it keeps."""
+    kept = means.below(plan)["kept_share"][0]
+    if plan == POLICY:
+        return f"with the bundle's policy, {100.0 * kept:.0f} % on the cheap model,"
+    if "score" in basis.assumed:
+        return f"with {100.0 * kept:.0f} % on the cheap model, taken at random,"
+    return f"with the simplest {100.0 * kept:.0f} % on the cheap model"
+
+
 def _beside(
-    options: Mapping[str, Mapping[Shape, Option]], means: Means, month: Month, answers: Answers
+    options: Mapping[str, Mapping[Shape, Option]], means: Means, month: Month, setting: Setting
 ) -> list[str]:
     """Say what the other plans would save, as the verdict is about the main one alone."""
     said = []
-    for plan in [plan for plan in options if plan != MAIN_PLAN]:
-        best = best_option(options[plan], barred_shapes(options[plan], answers), month.volume)
+    for plan in [plan for plan in options if plan != setting.plan]:
+        barred = barred_shapes(options[plan], setting.answers)
+        best = best_option(options[plan], barred, month.volume)
         if best is not None and not np.isnan(best.net.at(month.volume)[0]):
-            kept = means.below(plan)["kept_share"][0]
-            said.append(
-                f"The verdict is about the plan {MAIN_PLAN!r}. The {plan} keeps {kept:.0%}:"
-                f" {saved_text(best, month.volume)}."
-            )
+            words = _plan_words(plan, means, month.basis)
+            said.append(f"For comparison: {words} {saved_text(best, month.volume)}.")
     return said
 
 

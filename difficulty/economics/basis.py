@@ -200,14 +200,15 @@ def month_of(
     basis: Basis,
     chance: FloatArray,
 ) -> Month:
-    """Return what is known; ``volume`` is the user's answer and goes before the price list's and
-    the traffic's, ``chance`` spreads the draws over its range.
+    """Return what is known; ``volume`` is the user's answer and goes before the price list's,
+    ``chance`` spreads the draws over its range.
     """
     if prices.frontier is None:
         why = "[frontier] of the price list: what the frontier model costs"
         basis = basis.with_(missing={"frontier_prices": why})
+    basis = _cached(prices, basis)
     hosting, basis = _hosting(prices, basis)
-    requests, basis = _volume(prices.traffic, arrivals, volume, basis)
+    requests, basis = _volume(prices.traffic, volume, basis)
     peak, basis = _peak(prices.traffic, arrivals, basis)
     active, basis = _active_hours(prices.traffic, basis)
     per_request, fixed, basis = _scorer(prices, basis)
@@ -240,25 +241,42 @@ def _hosting(prices: PriceList, basis: Basis) -> tuple[Hosting, Basis]:
     return hosting, basis
 
 
-def _volume(
-    listed: TrafficShape, arrivals: Arrivals, asked: Volume | None, basis: Basis
-) -> tuple[Volume | None, Basis]:
-    ends = listed.requests_per_month
-    if asked is None and ends is not None:
-        asked = Volume(*ends) if isinstance(ends, tuple) else Volume(ends, ends)
-    if asked is not None:
-        return asked, basis
-    if arrivals.volume is not None:
+def _cached(prices: PriceList, basis: Basis) -> Basis:
+    """Say what is taken for granted of prompt tokens that providers read from their caches."""
+    priced = {"[cheap]": prices.cheap, "[frontier]": prices.frontier}
+    share = prices.traffic.cached_share
+    if share is None:
+        if not any(price and price.cached_input is not None for price in priced.values()):
+            return basis
         sentence = (
-            f"the traffic file holds every request of its {arrivals.days:,.0f} days; a sample of"
-            " the traffic has fewer"
+            "no prompt token comes from a provider's cache; say how many do with cached_share in"
+            " [traffic] of the price list"
         )
-        return arrivals.volume, basis.with_(assumed={"requests_per_month": sentence})
-    why = (
-        "timestamps that span a week, --requests-per-month, or requests_per_month in [traffic] of"
-        " the price list"
-    )
+        return basis.with_(assumed={"cached_share": sentence})
+    full = [name for name, price in priced.items() if price and price.cached_input is None]
+    if not full or not share:
+        return basis
+    sentence = f"cached prompt tokens cost full input, as {' and '.join(full)} has no cached_input"
+    return basis.with_(assumed={"cached_input": sentence})
+
+
+def _volume(
+    listed: TrafficShape, asked: Volume | None, basis: Basis
+) -> tuple[Volume | None, Basis]:
+    # Never what the file holds: a labelled sample is a small part of what comes.
+    volume = asked or listed_volume(listed)
+    if volume is not None:
+        return volume, basis
+    why = "--requests-per-month, or requests_per_month in [traffic] of the price list"
     return None, basis.with_(missing={"requests_per_month": why})
+
+
+def listed_volume(listed: TrafficShape) -> Volume | None:
+    """Return the requests a month of a price list."""
+    ends = listed.requests_per_month
+    if ends is None:
+        return None
+    return Volume(*ends) if isinstance(ends, tuple) else Volume(ends, ends)
 
 
 def _peak(listed: TrafficShape, arrivals: Arrivals, basis: Basis) -> tuple[float, Basis]:

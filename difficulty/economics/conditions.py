@@ -179,7 +179,7 @@ class Premises:
 
     volume: FloatArray
     """Requests a month."""
-    share: float
+    share: FloatArray
     """Share of the requests that is to be kept."""
     quality_loss: FloatArray
     """Fall of the mean quality over all requests."""
@@ -189,8 +189,6 @@ class Premises:
     """
     gain_free_words: str
     """Which of the two it is."""
-    hard_share: float | None
-    """Share of the requests whose task the policy always sends to the frontier model."""
     options: Mapping[Shape, Option]
     """Ways to host, as the answers ask for."""
     relaxed: Mapping[Shape, Option]
@@ -264,21 +262,11 @@ def _no_price_gap(facts: Premises) -> Condition:
 def _hard_reasoning(facts: Premises) -> Condition:
     """Too few requests that the cheap model answers as well."""
     easy = facts.gain_free_share
-    hard = (
-        ""
-        if facts.hard_share is None
-        else f"; tasks that the policy always sends to the frontier model: {facts.hard_share:.0%}"
-    )
-    # Hard tasks never stay cheap: where they leave too few, no outcome can change that.
-    if facts.hard_share is not None and 1.0 - facts.hard_share < facts.share:
-        return Condition(
-            "hard_reasoning", "holds", f"{facts.share:.0%} of the requests are to be kept{hard}"
-        )
     if np.isnan(easy[0]):
-        return Condition("hard_reasoning", "unknown", f"outcomes are missing{hard}")
+        return Condition("hard_reasoning", "unknown", "outcomes are missing")
     text = (
-        f"{_percent(easy)} of the requests {facts.gain_free_words}, {facts.share:.0%} are to be"
-        f" kept{hard}"
+        f"{_percent(easy)} of the requests {facts.gain_free_words},"
+        f" {100.0 * facts.share[0]:.0f} % are to be kept"
     )
     return Condition("hard_reasoning", _above(facts.share - easy, 0.0), text)
 
@@ -385,7 +373,9 @@ def _count(drawn: FloatArray) -> str:
 
 
 def _percent(drawn: FloatArray) -> str:
-    return _with_ends(drawn, "{:.1%}")
+    text = _with_ends(100.0 * drawn, "{:.1f}")
+    value, bracket, ends = text.partition(" (")
+    return f"{value} %{bracket}{ends}"
 
 
 def _points(drawn: FloatArray) -> str:
@@ -393,8 +383,8 @@ def _points(drawn: FloatArray) -> str:
 
 
 def _with_ends(drawn: FloatArray, pattern: str) -> str:
-    """Return ``value [low, high]``; no brackets for a number without a spread."""
+    """Return ``value (low to high)``; no brackets for a number without a spread."""
     if np.isnan(drawn[0]):
         return "unknown"
     value, low, high = (pattern.format(number) for number in (drawn[0], *interval(drawn)))
-    return value if low == high else f"{value} [{low}, {high}]"
+    return value if low == high else f"{value} ({low} to {high})"

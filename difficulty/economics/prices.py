@@ -6,15 +6,15 @@ the others too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
 
 import numpy as np
 
 from difficulty.errors import FieldError
-from difficulty.form import Form, above, at_least, at_most, finite, read_toml
+from difficulty.form import Form, Share, above, at_least, at_most, finite, read_toml
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import Prices, UsdPerMillion
 
@@ -89,6 +89,15 @@ class TokenPrice(Form):
     output: UsdPerMillion
     cached_input: UsdPerMillion | None = None
     """Prompt tokens that the provider reads from its cache; ``None``: priced as other input."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cached_input is not None and self.cached_input > self.input:
+            raise FieldError(
+                f"must be at most the price of other input, {self.input:g}: got"
+                f" {self.cached_input:g}",
+                where=("cached_input",),
+            )
 
     def reading(self, cached_share: float) -> float:
         """Return USD per million prompt tokens of which a share comes from the cache."""
@@ -169,6 +178,8 @@ class TrafficShape(Form):
     prompt_tokens: Amount | None = None
     cheap_tokens: Amount | None = None
     frontier_tokens: Amount | None = None
+    cached_share: Share | None = None
+    """Share of the prompt tokens that the providers read from their caches."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -206,12 +217,33 @@ class PriceList(Form):
             frontier_output=self.frontier.output,
             cheap_cached_input=self.cheap.cached_input,
             frontier_cached_input=self.frontier.cached_input,
+            cached_share=self.traffic.cached_share or 0.0,
+        )
+
+    def blended(self) -> PriceList:
+        """Return the list with what a prompt token costs on average, cached ones among them."""
+        share = self.traffic.cached_share
+        if not share:
+            return self
+        hosting = replace(self.hosting, aggregator=_blended(self.hosting.aggregator, share))
+        return replace(
+            self,
+            cheap=_blended(self.cheap, share),
+            frontier=_blended(self.frontier, share),
+            hosting=hosting,
         )
 
     @property
     def compares_hosting(self) -> bool:
         """Whether it says more than what tokens cost: ways to host, or what routing costs."""
         return self.hosting != Hosting() or self.team is not None
+
+
+_Price = TypeVar("_Price", bound=TokenPrice)
+
+
+def _blended(price: _Price | None, cached_share: float) -> _Price | None:
+    return replace(price, input=price.reading(cached_share)) if price else None
 
 
 def load_prices(path: Path) -> Prices:
@@ -255,9 +287,8 @@ def request_costs(tokens: Tokens, prices: Prices | None) -> tuple[FloatArray, Fl
     if prices is None:
         unknown = np.full(len(tokens.prompt), np.nan)
         return unknown, unknown.copy()
-    million = 1e6
-    cheap = (tokens.prompt * prices.cheap_input + tokens.cheap * prices.cheap_output) / million
-    frontier = (
-        tokens.prompt * prices.frontier_input + tokens.frontier * prices.frontier_output
-    ) / million
-    return cheap, frontier
+    cached = prices.cached_share * tokens.prompt
+    return (
+        prices.cost("cheap", tokens.prompt, tokens.cheap, cached=cached),
+        prices.cost("frontier", tokens.prompt, tokens.frontier, cached=cached),
+    )

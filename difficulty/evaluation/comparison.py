@@ -10,7 +10,17 @@ import numpy as np
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation.figures import columns_of, ratios_at
-from difficulty.evaluation.parts import Draws, Part, Ratios, estimate, ranked_figures, values_of
+from difficulty.evaluation.parts import (
+    Draws,
+    Part,
+    Ratios,
+    Supports,
+    difference_supports,
+    estimate,
+    ranked_figures,
+    supports_of,
+    values_of,
+)
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
@@ -85,22 +95,35 @@ def compare_pair(
         )
     # Both see the same draws: what is hard for both does not blur the difference.
     draws, weight = resampling.affordable(n).of(scored.groups), scored.outcomes.weight
-    parts = challenger.parts()
+    parts, others = challenger.parts(), champion.parts()
     counts = {name: count for part in parts for name, count in part.n.items()}
-    ours, theirs = values_of(parts, draws, weight), values_of(champion.parts(), draws, weight)
-    return {name: _paired(name, ours, theirs, counts.get(name, 0)) for name in PAIRED}
+    ours, theirs = (values_of(each, draws, weight) for each in (parts, others))
+    supports = (
+        *(supports_of(each, draws, weight) for each in (parts, others)),
+        difference_supports(parts, others, draws, weight),
+    )
+    return {name: _paired(name, ours, theirs, supports, counts.get(name, 0)) for name in PAIRED}
 
 
-def _paired(name: str, ours: tuple[Draws, Draws], theirs: tuple[Draws, Draws], n: int) -> Paired:
-    """Return the estimates of one figure from its points and draws of both."""
+def _paired(
+    name: str,
+    ours: tuple[Draws, Draws],
+    theirs: tuple[Draws, Draws],
+    supports: tuple[Supports, ...],
+    n: int,
+) -> Paired:
+    """Return the estimates of one figure from its points and draws of both, and what stands behind
+    the figure of each and the difference.
+    """
     if any(name not in values for values in (*ours, *theirs)):
         unknown = Estimate(value=None, n=0, note=_UNKNOWN)
         return Paired(challenger=unknown, champion=unknown, difference=unknown)
     (point, drawn), (other_point, other_drawn) = (
         [values[name] for values in pair] for pair in (ours, theirs)
     )
-    return Paired(
-        challenger=estimate(point, drawn, n=n, unknown=_UNKNOWN),
-        champion=estimate(other_point, other_drawn, n=n, unknown=_UNKNOWN),
-        difference=estimate(point - other_point, drawn - other_drawn, n=n, unknown=_UNKNOWN),
+    pairs = ((point, drawn), (other_point, other_drawn), (point - other_point, drawn - other_drawn))
+    challenger, champion, difference = (
+        estimate(*pair, n=n, unknown=_UNKNOWN, support=each.get(name))
+        for pair, each in zip(pairs, supports, strict=True)
     )
+    return Paired(challenger=challenger, champion=champion, difference=difference)

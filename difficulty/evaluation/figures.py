@@ -188,9 +188,22 @@ def ratios_at(columns: Mapping[str, Columns], sent: FloatArray, rows: IntArray) 
     return {name: figure.at(sent[rows], rows) for name, figure in columns.items()}
 
 
+CALIBRATION_FIGURES: Final = (
+    "brier_skill",
+    "calibration_error",
+    "calibration_slope",
+    "calibration_intercept",
+    "calibration_p",
+)
+"""What is said of a probability beside its Brier score and ECE; ``_frontier`` is appended for
+``p_frontier_fails``.
+"""
+_OF_PROBABILITIES = ("brier", "ece", *CALIBRATION_FIGURES)
+
 WITHOUT_THRESHOLD = {
     *("apgr", "apgr_difference", "cpt_50", "cpt_80", "auroc", "gap"),
-    *("brier", "ece", "brier_frontier", "ece_frontier"),
+    *_OF_PROBABILITIES,
+    *(f"{name}_frontier" for name in _OF_PROBABILITIES),
 }
 """What an evaluation says of a score without routing by it."""
 
@@ -207,10 +220,11 @@ _NOTHING_KNOWN = {
     "cpt_80": _GAIN,
     "gap_recovered": _GAIN,
     "auroc": "of no request is it known whether it needed the frontier model",
-    "brier": "no request has a known outcome of the cheap model",
-    "ece": "no request has a known outcome of the cheap model",
-    "brier_frontier": "no request has a known outcome of the frontier model",
-    "ece_frontier": "no request has a known outcome of the frontier model",
+    **dict.fromkeys(_OF_PROBABILITIES, "no request has a known outcome of the cheap model"),
+    **dict.fromkeys(
+        (f"{name}_frontier" for name in _OF_PROBABILITIES),
+        "no request has a known outcome of the frontier model",
+    ),
     "routing_precision": _SENT,
     "routing_recall": "no request is known to have needed the frontier model",
     "cheap_route_precision": _KEPT,
@@ -236,6 +250,8 @@ _UNDEFINED = {
     "cpt_80": _NOT_BETTER,
     "gap_recovered": _NOT_BETTER,
     "auroc": "the requests with a known outcome all needed the frontier model, or none did",
+    "brier_skill": "all outcomes are alike",
+    "brier_skill_frontier": "all outcomes are alike",
 }
 
 

@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 import numpy as np
+from scipy.stats import binom
 
 from difficulty.errors import InvalidValueError
+from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
 from difficulty.form import Record
+from difficulty.metrics.bootstrap import Resampling, group_codes
+from difficulty.metrics.intervals import effective_groups
 from difficulty.records import Estimate
 
 Severity = Literal["error", "warning", "info"]
@@ -57,7 +61,11 @@ class Provenance:
     """Whether the file is the traffic that the scorer was trained on."""
     seen: Mapping[str, int] | None = None
     """Requests left out because fitting or calibration saw them, by how that is known: ``same
-    text``, ``same group``, ... ``None``: not known, because a bundle remembers no samples.
+    text``, ``same group``, ... ``None``: not known, because the bundle has no ``seen.bin``.
+    """
+    by_chance: int | None = None
+    """How many strangers a bundle's filter names among so many requests, where those left out may
+    all be such; ``None``: they are known to be seen.
     """
     same_ids: int | None = None
     """Judged requests that bear the id of a sample that training saw."""
@@ -97,16 +105,21 @@ def failing(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
 
 # With fewer, intervals from drawing groups may be too narrow (docs/metrics.md).
 FEW_GROUPS = 40
+IMPROBABLE = 0.001
+"""Chance of naming so many strangers, below which some were seen."""
 MANY_SUSPICIOUS = 0.01
+MANY_CHECKED = 0.1
+"""Share of outcomes by checks of the form from which it is said."""
 """Share of judged requests with suspicious labels from which on it is worth a warning."""
 
 
 def few_samples(evidence: Evidence) -> Finding | None:
     """Too few requests, groups or requests of one outcome to rely on the intervals."""
-    needed = evidence.scored.needed
+    scored, needed = evidence.scored, evidence.scored.needed
     numbers = {
         "requests": evidence.counts["requests"],
-        "groups": evidence.counts["groups"],
+        # As their weight is spread: seven that hold nearly all are not a hundred.
+        "groups": round(effective_groups(scored.outcomes.weight, group_codes(scored.groups))),
         "needed": int(np.nansum(needed)),
         "not_needed": int(np.nansum(1.0 - needed)),
     }
@@ -117,6 +130,7 @@ def few_samples(evidence: Evidence) -> Finding | None:
         "not_needed": LEAST_OUTCOMES,
     }
     words = {
+        "groups": "groups, by their weight",
         "needed": "requests that needed the frontier model",
         "not_needed": "requests that did not need it",
     }
@@ -135,6 +149,28 @@ def few_samples(evidence: Evidence) -> Finding | None:
             " narrow. Add labelled requests."
         ),
         numbers=numbers,
+    )
+
+
+def form_checks(evidence: Evidence) -> Finding | None:
+    """Outcomes that checks of the answer's form alone stand for, so that wrong answers count as
+    right.
+    """
+    outcomes = evidence.scored.outcomes
+    known = ~np.isnan(outcomes.cheap_quality)
+    checked, n = int((known & outcomes.only_checked).sum()), int(known.sum())
+    if checked <= MANY_CHECKED * n:
+        return None
+    names = sorted({name or "" for name in outcomes[outcomes.only_checked].measures})
+    return Finding(
+        name="form_checks",
+        severity="warning",
+        message=(
+            f"Of {n:,} answers of the cheap model {checked:,} were measured by"
+            f" {', '.join(names[:3])} alone. Such checks see an answer's form, not whether it is"
+            " right: the risk is higher than it seems. Label a part of the requests."
+        ),
+        numbers={"checked": checked, "requests": n},
     )
 
 
@@ -214,11 +250,34 @@ def selection_bias(evidence: Evidence) -> list[Finding]:
     return biases
 
 
+def may_be_chance(named: int, n: int, chance: float) -> bool:
+    """Return whether a filter that takes one stranger for a friend with probability ``chance`` may
+    have named so many of n strangers.
+    """
+    return bool(binom.sf(named - 1, n, chance) > IMPROBABLE)
+
+
 def training_overlap(evidence: Evidence) -> Finding | None:
     """The traffic holds requests that training saw; they were left out of every figure."""
     source = evidence.provenance
     if source is None or not source.seen or not (left_out := sum(source.seen.values())):
         return None
+    numbers = {
+        "left_out": left_out,
+        "requests": source.requests,
+        **{name.replace(" ", "_"): count for name, count in source.seen.items()},
+    }
+    if source.by_chance is not None:
+        return Finding(
+            name="training_overlap",
+            severity="info",
+            message=(
+                f"{left_out:,} of {source.requests:,} requests look like some that the bundle was"
+                f" made from and are left out. Chance alone names about {source.by_chance:,}, so"
+                " that few or none of them were seen."
+            ),
+            numbers=numbers | {"by_chance": source.by_chance},
+        )
     reasons = ", ".join(f"{count:,} {name}" for name, count in source.seen.items() if count)
     advice = (
         "It is the traffic of the training."
@@ -233,11 +292,7 @@ def training_overlap(evidence: Evidence) -> Finding | None:
             f"{left_out:,} of {source.requests:,} requests were seen in training ({reasons}) and"
             f" are left out of every figure. {advice}"
         ),
-        numbers={
-            "left_out": left_out,
-            "requests": source.requests,
-            **{name.replace(" ", "_"): count for name, count in source.seen.items()},
-        },
+        numbers=numbers,
     )
 
 
@@ -275,7 +330,7 @@ def threshold_on_judged_data(evidence: Evidence) -> Finding | None:
 
 
 def overlap_unknown(evidence: Evidence) -> Finding | None:
-    """A bundle holds no samples, so what its training saw of other traffic is not known."""
+    """A bundle without ``seen.bin`` does not know what its training saw of other traffic."""
     source = evidence.provenance
     if source is None or source.seen is not None:
         return None
@@ -284,15 +339,52 @@ def overlap_unknown(evidence: Evidence) -> Finding | None:
         severity="info",
         message=(
             "Whether training, or the choice of the threshold, saw some of these requests is not"
-            " known: a bundle remembers no samples. Evaluate the run to find out."
+            " known: the bundle has no seen.bin. Evaluate the run to find out, or ship it again."
         ),
         numbers={"requests": source.requests},
     )
 
 
+# Fewer than of a figure: only whether an interval holds 0 is asked.
+_RULE_DRAWS = 400
+
+
+def losing_rule(evidence: Evidence) -> list[Finding]:
+    """A task of the rule costs quality that the score would have for the same money."""
+    return [
+        Finding(
+            name="losing_rule",
+            severity="error",
+            message=(
+                f"{task.sentence} Take {task.task!r} out of"
+                f" {'easy_tasks' if task.route == 'cheap' else 'hard_tasks'}, or ship with"
+                " --no-rule."
+            ),
+            numbers={
+                "requests": task.requests,
+                "known": task.n,
+                **{
+                    name: value
+                    for name, value in (
+                        ("net", task.net.value),
+                        ("low", task.net.low),
+                        ("high", task.net.high),
+                        ("gap", task.gap.value),
+                    )
+                    if value is not None
+                },
+            },
+        )
+        for task in losing(judge_rule(evidence.scored, Resampling(_RULE_DRAWS)))
+    ]
+
+
 # Of APGR and of AUROC alike.
 CHANCE = 0.5
-LARGEST_ECE = 0.05
+CALIBRATION_LEVEL = 0.05
+"""How often probabilities that are right may be called off, all of a scorer's together."""
+LARGEST_ERROR = 0.05
+"""Calibration error up to which it matters little."""
 
 
 def equal_scores(evidence: Evidence) -> Finding | None:
@@ -329,37 +421,69 @@ def no_signal(evidence: Evidence) -> Finding | None:
             f" interval reaches down to {figure.low:.3f}, and chance has 0.5. Judge it on more"
             " traffic, or check that labels and requests belong together."
         ),
-        numbers={name: figure.value, "low": figure.low, "requests": figure.n},
+        numbers={name: figure.value, "low": figure.low, "high": figure.high or 0.0}
+        | {"requests": figure.n},
     )
 
 
 def calibration_off(evidence: Evidence) -> list[Finding]:
-    """A probability does not match the frequency of failures: ECE is clearly above 0.05."""
+    """A probability does not match the frequency of failures: chance does not explain it, and the
+    calibration error is above 0.05.
+    """
+    outputs = {"": "p_cheap_fails", "_frontier": "p_frontier_fails"}
+    tested = {
+        suffix: figure
+        for suffix in outputs
+        if (figure := evidence.overall.get(f"calibration_p{suffix}")) and figure.value is not None
+    }
     findings = []
-    for name, output in (("ece", "p_cheap_fails"), ("ece_frontier", "p_frontier_fails")):
-        figure = evidence.overall.get(name)
-        # By the lower end: noise alone lifts an ECE above 0, the more the fewer requests.
-        if (
-            figure is None
-            or figure.value is None
-            or figure.low is None
-            or figure.low <= LARGEST_ECE
-        ):
+    for suffix, figure in tested.items():
+        chance, error = figure.value, evidence.overall[f"calibration_error{suffix}"].value
+        # Each of several may be called off by chance, so each has a part of the level.
+        if chance is None or error is None or chance > CALIBRATION_LEVEL / len(tested):
+            continue
+        if error <= LARGEST_ERROR:
             continue
         findings.append(
             Finding(
                 name="calibration_off",
                 severity="warning",
                 message=(
-                    f"{output} is off by {figure.value:.3f} on average (ECE, at least"
-                    f" {figure.low:.3f}; up to {LARGEST_ECE:g} is fine): do not read it as a"
-                    " probability on this traffic. Calibrate again by training on traffic like"
-                    " this."
+                    f"{outputs[suffix]} is off by {error:.3f} (calibration error; up to"
+                    f" {LARGEST_ERROR:g} is fine), and right ones look so in"
+                    f" {_chance_text(chance)}: do not read it as a probability on this"
+                    f" traffic.{_lean(evidence, suffix)} Calibrate again by training on traffic"
+                    " like this."
                 ),
-                numbers={name: figure.value, "low": figure.low, "requests": figure.n},
+                numbers={
+                    f"calibration_error{suffix}": error,
+                    f"calibration_p{suffix}": chance,
+                    "requests": figure.n,
+                },
             )
         )
     return findings
+
+
+def _chance_text(chance: float) -> str:
+    """Return in how many samples chance alone would do as much."""
+    rate = "fewer than 0.1" if chance < 0.001 else f"{100.0 * chance:.1f}"
+    return f"{rate} % of samples"
+
+
+def _lean(evidence: Evidence, suffix: str) -> str:
+    """Return which way a probability is wrong, where that is clear."""
+    slope, intercept = (
+        evidence.overall.get(f"calibration_{name}{suffix}") for name in ("slope", "intercept")
+    )
+    said = []
+    if intercept and intercept.low is not None and intercept.high is not None:
+        said += ["too low on the whole"] * (intercept.low > 0.0)
+        said += ["too high on the whole"] * (intercept.high < 0.0)
+    if slope and slope.low is not None and slope.high is not None:
+        said += ["too timid"] * (slope.low > 1.0)
+        said += ["too extreme"] * (slope.high < 1.0)
+    return f" It is {' and '.join(said)}." if said else ""
 
 
 Check = Callable[[Evidence], Finding | Iterable[Finding] | None]
@@ -371,7 +495,9 @@ CHECKS: Final[dict[str, Check]] = {
     "selection_bias": selection_bias,
     "equal_scores": equal_scores,
     "no_signal": no_signal,
+    "losing_rule": losing_rule,
     "frontier_not_better": frontier_not_better,
+    "form_checks": form_checks,
     "suspicious_labels": suspicious_labels,
     "calibration_off": calibration_off,
     "few_samples": few_samples,

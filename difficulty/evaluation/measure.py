@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
-from difficulty.evaluation.figures import Columns, columns_of, ratios_at, why_undefined
+from difficulty.evaluation.figures import (
+    CALIBRATION_FIGURES,
+    Columns,
+    columns_of,
+    ratios_at,
+    why_undefined,
+)
 from difficulty.evaluation.findings import Evidence, Provenance, findings_of
 from difficulty.evaluation.parts import (
     Draws,
     Part,
     Ratios,
-    calibration,
+    Supports,
+    codes_at,
+    difference_supports,
     drawn,
+    estimate,
+    probabilities,
     ranked_figures,
+    supports_of,
     values_of,
 )
+from difficulty.evaluation.reliability import reliability
 from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import slice_rows, too_small
 from difficulty.evaluation.tradeoff import CurvePart
 from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
 from difficulty.metrics.arrays import FloatArray, IntArray, ratio
-from difficulty.metrics.bootstrap import (
-    GroupDraws,
-    Resampling,
-    debiased_interval,
-    group_codes,
-    percentile_interval,
-)
+from difficulty.metrics.bootstrap import GroupDraws, Resampling, group_codes
 from difficulty.records import Estimate
 
 REPORTED = (
@@ -41,6 +47,11 @@ REPORTED = (
     "gap_recovered", "risk", "cheap_route_precision", "brier_frontier", "ece_frontier",
     "cheap_route_recall", "fallback_share", "gap",
     "saving",
+    *(
+        f"{name}{suffix}"
+        for suffix in ("", "_frontier")
+        for name in CALIBRATION_FIGURES
+    ),
 )  # fmt: skip
 _RANKED = ("apgr", "cpt_50", "cpt_80")
 _ROUTED = ("frontier_share", "gap_recovered", "quality", "cost")
@@ -55,6 +66,8 @@ class _Set:
     parts: Sequence[Part]
     names: Sequence[str]
     routed: bool
+    direct: Mapping[str, Estimate] = field(default_factory=dict)
+    """Figures that are not made by drawing groups."""
     note: str = ""
 
 
@@ -93,10 +106,14 @@ def evaluate(
     slices = slice_rows(scored)
     baselines = baselines_of(scored, task_means=task_means, others=others)
     columns = columns_of(scored)
+    # The same draws for the whole, every slice and every baseline, so that differences are paired.
+    draws, weight = resampling.of(scored.groups), scored.outcomes.weight
     bins, curve = calibration_parts(scored), CurvePart.of(scored, columns)
-    sets: dict[_Key, _Set] = {("overall",): _score_set(scored, columns, np.arange(len(scored)))}
+    sets: dict[_Key, _Set] = {
+        ("overall",): _score_set(scored, columns, np.arange(len(scored)), draws)
+    }
     sets |= {
-        ("slice", kind, name): _slice_set(scored, columns, rows)
+        ("slice", kind, name): _slice_set(scored, columns, rows, draws)
         for kind, parts in slices.items()
         for name, rows in parts.items()
     }
@@ -104,13 +121,18 @@ def evaluate(
         ("baseline", name): _baseline_set(scored, columns, baseline)
         for name, baseline in baselines.items()
     }
-    # The same draws for the whole, every slice and every baseline, so that differences are paired.
-    draws, weight = resampling.of(scored.groups), scored.outcomes.weight
     # The products are small: threads would wait for each other.
     with threadpool_limits(1, user_api="blas"):
+        supports = _all_supports(sets, draws, weight)
         points, resampled = _resampled(scored, sets, draws)
-        along = curve.curve(*drawn(curve, draws, weight))
-    figures = {key: _estimates(wanted, points[key], resampled[key]) for key, wanted in sets.items()}
+        along = curve.curve(
+            *drawn(curve, draws, weight),
+            curve.supports(weight[curve.rows], codes_at(draws, curve.rows)),
+        )
+    figures = {
+        key: _estimates(wanted, points[key], resampled[key], supports[key])
+        for key, wanted in sets.items()
+    }
     overall, counts = figures["overall",], _counts(scored)
     evidence = Evidence(scored=scored, overall=overall, counts=counts, provenance=provenance)
     return Evaluation(
@@ -127,19 +149,42 @@ def evaluate(
         n_draws=len(draws),
         curve=along if scored.threshold is None else along.through(scored.threshold, overall),
         baseline_curves=baseline_curves(scored, baselines, columns),
-        calibration={name: part.bins(*drawn(part, draws, weight)) for name, part in bins.items()},
+        calibration={
+            name: part.bins(
+                *drawn(part, draws, weight),
+                part.supports(weight[part.rows], codes_at(draws, part.rows)),
+            )
+            for name, part in bins.items()
+        },
         histogram=score_histogram(scored),
         findings=findings_of(evidence),
+        measured_by=_measures(scored),
     )
 
 
-def _score_set(scored: ScoredTraffic, columns: Mapping[str, Columns], rows: IntArray) -> _Set:
+def _measures(scored: ScoredTraffic) -> dict[str, int]:
+    """Return what outcomes were measured by; nothing where nobody said it of any."""
+    measures = {name or "": n for name, n in scored.outcomes.measures.items()}
+    return measures if any(measures) else {}
+
+
+def figures_of(scored: ScoredTraffic, draws: GroupDraws) -> dict[str, Estimate]:
+    """Return the figures of a score on all its requests, without slices, baselines and curves."""
+    rows, weight = np.arange(len(scored)), scored.outcomes.weight
+    wanted = _score_set(scored, columns_of(scored), rows, draws)
+    points, resampled = values_of(wanted.parts, draws, weight)
+    return _estimates(wanted, points, resampled, supports_of(wanted.parts, draws, weight))
+
+
+def _score_set(
+    scored: ScoredTraffic, columns: Mapping[str, Columns], rows: IntArray, draws: GroupDraws
+) -> _Set:
     """Return the figures of the score itself on some requests."""
     sent, gain = scored.sent, scored.outcomes.gain
     ratios = {"gap": ratio(gain[rows])} | ({} if sent is None else ratios_at(columns, sent, rows))
     parts = [
         *ranked_figures(scored.difficulty_score, rows, gain=gain, label=scored.needed),
-        *calibration(scored, rows),
+        *probabilities(scored, rows),
         Ratios.of(rows, ratios),
     ]
     names = [
@@ -147,14 +192,16 @@ def _score_set(scored: ScoredTraffic, columns: Mapping[str, Columns], rows: IntA
         for name in (*REPORTED, *(name for name in columns if name not in REPORTED))
         if scored.p_frontier_fails is not None or not name.endswith("_frontier")
     ]
-    return _Set(parts, names, routed=sent is not None)
+    return _Set(parts, names, routed=sent is not None, direct=reliability(scored, rows, draws))
 
 
-def _slice_set(scored: ScoredTraffic, columns: Mapping[str, Columns], rows: IntArray) -> _Set:
+def _slice_set(
+    scored: ScoredTraffic, columns: Mapping[str, Columns], rows: IntArray, draws: GroupDraws
+) -> _Set:
     """Return the figures of a slice, marked where it is too small."""
     needed = scored.needed[rows]
     note = too_small(len(rows), int(np.nansum(needed)), int(np.nansum(1.0 - needed)))
-    return replace(_score_set(scored, columns, rows), note=note)
+    return replace(_score_set(scored, columns, rows, draws), note=note)
 
 
 def _baseline_set(
@@ -194,29 +241,57 @@ def _resampled(
     return points, resampled
 
 
-def _estimates(wanted: _Set, points: Draws, draws: Draws) -> dict[str, Estimate]:
+def _all_supports(
+    sets: Mapping[_Key, _Set], draws: GroupDraws, weight: FloatArray
+) -> dict[_Key, Supports]:
+    """Return what stands behind the figures of each set, and behind the lead on each baseline."""
+    supports = {key: supports_of(wanted.parts, draws, weight) for key, wanted in sets.items()}
+    overall = sets["overall",].parts
+    for key, wanted in sets.items():
+        if key[0] == "baseline":
+            lead = difference_supports(overall, wanted.parts, draws, weight)
+            supports[key] |= {
+                f"{name}_difference": lead[name] for name in _COMPARED if name in lead
+            }
+    return supports
+
+
+def _estimates(
+    wanted: _Set, points: Draws, draws: Draws, supports: Supports
+) -> dict[str, Estimate]:
     """Return the estimates of one set, one for every name that was wanted."""
     n = {name: count for part in wanted.parts for name, count in part.n.items()}
     n |= {f"{name}_difference": n[name] for name in _COMPARED if name in n}
+    drawn_figures = {
+        name: estimate(
+            points[name],
+            draws[name],
+            n=n[name],
+            unknown=why_undefined(name, n=n[name], routed=wanted.routed),
+            support=supports.get(name),
+        )
+        for name in points
+    }
     return {
-        name: _estimate(name, wanted, points.get(name), draws.get(name), n.get(name, 0))
+        name: _marked(
+            drawn_figures.get(name)
+            or wanted.direct.get(name)
+            or Estimate(
+                value=None,
+                n=n.get(name, 0),
+                note=why_undefined(name, n=n.get(name, 0), routed=wanted.routed),
+            ),
+            wanted.note,
+        )
         for name in wanted.names
     }
 
 
-def _estimate(
-    name: str, wanted: _Set, point: FloatArray | None, draws: FloatArray | None, n: int
-) -> Estimate:
-    """Return one figure with its interval, or why there is none."""
-    if point is None or draws is None or np.isnan(value := float(point[0])):
-        return Estimate(value=None, n=n, note=why_undefined(name, n=n, routed=wanted.routed))
-    # Noise only ever adds to ECE, so its draws lie above it.
-    biased = name.startswith("ece")
-    low, high = debiased_interval(value, draws) if biased else percentile_interval(draws)
-    if np.isnan(low):
-        note = wanted.note or "no interval: undefined in more than 1 of 20 bootstrap draws"
-        return Estimate(value=value, n=n, note=note)
-    return Estimate(value=value, low=low, high=high, n=n, note=wanted.note)
+def _marked(figure: Estimate, note: str) -> Estimate:
+    """Return a figure of a slice that is too small with a note instead of an interval."""
+    if not note or figure.value is None:
+        return figure
+    return Estimate(value=figure.value, n=figure.n, note=note)
 
 
 def _counts(scored: ScoredTraffic) -> dict[str, int]:
@@ -238,7 +313,11 @@ def _counts(scored: ScoredTraffic) -> dict[str, int]:
 
 def _notes(scored: ScoredTraffic, n_draws: int) -> tuple[str, ...]:
     """Return what a reader has to know of all the figures."""
-    notes = [f"Intervals hold 95 % of {n_draws:,} bootstrap draws of whole groups."]
+    notes = [
+        f"Intervals are of 95 %, from {n_draws:,} bootstrap draws of whole groups, wider where"
+        " groups are few or uneven; those of shares are exact for as many requests as the groups"
+        " are worth."
+    ]
     if scored.threshold is None:
         notes.append("No threshold was given: figures at a threshold are unknown.")
     if scored.catch_rate is not None:

@@ -19,6 +19,7 @@ from difficulty.evaluation.figures import WITHOUT_THRESHOLD
 from difficulty.evaluation.findings import Finding
 from difficulty.evaluation.scored import Target
 from difficulty.evaluation.tradeoff import Curve
+from difficulty.evaluation.verdict import SwitchVerdict
 from difficulty.evaluation.views import AlongShare, CalibrationBins, Histogram
 from difficulty.form import Record
 from difficulty.records import Estimate
@@ -51,6 +52,8 @@ class Evaluation(Record):
     """What the honesty checks found, the gravest first."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """What was judged by what."""
+    measured_by: Mapping[str, int] = field(default_factory=dict)
+    """What outcomes were measured by, with the requests; ``""``: nobody said."""
     overall: Estimates
     """Figures of all requests, by flat name."""
     slices: Mapping[str, Mapping[str, Estimates]]
@@ -67,6 +70,8 @@ class Evaluation(Record):
     """Reliability bins of ``p_cheap_fails`` and ``p_frontier_fails``."""
     histogram: Histogram | None = None
     """Scores by outcome."""
+    verdict: SwitchVerdict | None = None
+    """Whether to switch the router on; ``None`` where nothing was weighed, as in training."""
     early: Mapping[str, Estimates] = field(default_factory=dict)
     """Where a bundle has early exit: kind of request, ``with_task`` or ``without_task``, then
     ``asked``, the share that the scorer is asked about, and ``changed``, the share of decisions
@@ -78,8 +83,16 @@ class Evaluation(Record):
         return replace(self, notes=(*self.notes, *notes))
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
-        """Return exactly what metrics.json holds; ``early`` only where there is some."""
-        return {"format": FORMAT} | super().as_dict(without=without if self.early else {"early"})
+        """Return exactly what metrics.json holds, the verdict first; it and ``early`` only where
+        there is one, and so is ``measured_by``.
+        """
+        written = super().as_dict(without=without)
+        for name in ("early", "measured_by"):
+            if not written.get(name):
+                written.pop(name, None)
+        verdict = written.pop("verdict")
+        first = {"format": FORMAT} if verdict is None else {"format": FORMAT, "verdict": verdict}
+        return first | written
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Evaluation:
@@ -136,8 +149,9 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         },
         notes=(*evaluation.notes, f"Figures at the threshold are unknown: {note}."),
         curve=None,
-        # Cut-offs of early exit hold for one threshold.
+        # Cut-offs of early exit hold for one threshold, and so does the verdict.
         early={},
+        verdict=None,
         # It was about the old threshold.
         findings=tuple(
             finding for finding in evaluation.findings if finding.name != "threshold_on_judged_data"
@@ -203,6 +217,8 @@ def _optional(content: Mapping[str, Any]) -> dict[str, Any]:
         "histogram": Histogram.from_dict(histogram) if histogram else None,
         "findings": tuple(Finding(**finding) for finding in content.get("findings", ())),
         "lineage": content.get("lineage", {}),
+        "verdict": SwitchVerdict.from_dict(said) if (said := content.get("verdict")) else None,
+        "measured_by": dict(content.get("measured_by", {})),
         "early": {kind: _estimates(part) for kind, part in content.get("early", {}).items()},
     }
 

@@ -65,6 +65,11 @@ class ScoredTraffic:
     catch_rate : float or None
         Share of the cheap model's failures that validation catches, after which the frontier model
         answers; None: not known, and figures are those without a fallback.
+    exchanged : ndarray of shape (n,) or None
+        Probability that exploration takes the other route than the one that the policy names; None:
+        there is no exploration.
+    early_budget : float
+        Largest share of the decisions by score that early exit may change; 0: there is none.
     target : {"benefit", "failure"}
         What the score predicts; decides what "needed the frontier model" means.
     threshold : float or None
@@ -87,6 +92,8 @@ class ScoredTraffic:
     frontier_cost: FloatArray
     fixed: FloatArray | None = None
     catch_rate: float | None = None
+    exchanged: FloatArray | None = None
+    early_budget: float = 0.0
     target: Target = "benefit"
     threshold: float | None = None
     task_thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -107,7 +114,15 @@ class ScoredTraffic:
                 probabilities(name, values, n=n)
         columns = {
             name: getattr(self, name)
-            for name in ("groups", "tasks", "n_tokens", "cheap_cost", "frontier_cost", "fixed")
+            for name in (
+                "groups",
+                "tasks",
+                "n_tokens",
+                "cheap_cost",
+                "frontier_cost",
+                "fixed",
+                "exchanged",
+            )
         } | {f"labels[{name!r}]": values for name, values in self.labels.items()}
         for name, values in columns.items():
             if values is not None and len(values) != n:
@@ -155,7 +170,7 @@ class ScoredTraffic:
             difficulty_score=wide["difficulty_score"],
             p_cheap_fails=wide["p_cheap_fails"],
             p_frontier_fails=wide.get("p_frontier_fails"),
-            outcomes=traffic.outcomes,
+            outcomes=traffic.outcomes.without_votes(),
             groups=np.asarray(traffic.split_groups),
             tasks=traffic.tasks,
             n_tokens=n_tokens,

@@ -27,7 +27,7 @@ NO_NAME = "(none)"
 MOST_SLICES = 200
 """Slices of one kind; the smallest beyond them are judged together as ``(other)``."""
 # The finding few_samples asks the same of all requests together.
-LEAST_REQUESTS = 50
+LEAST_REQUESTS = 100
 LEAST_OUTCOMES = 10
 
 _BANDS = (64, 256, 1024, 4096)
@@ -68,7 +68,7 @@ def slice_rows(scored: ScoredTraffic) -> dict[str, dict[str, IntArray]]:
 def too_small(n_requests: int, n_needed: int, n_not_needed: int) -> str:
     """Return why a slice is too small to judge, or an empty string.
 
-    It needs 50 requests and, of those that needed the frontier model and of those that did not, 10
+    It needs 100 requests and, of those that needed the frontier model and of those that did not, 10
     each.
     """
     if n_requests < LEAST_REQUESTS:

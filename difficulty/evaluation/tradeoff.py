@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from difficulty.evaluation.figures import Columns
+from difficulty.evaluation.parts import ratio_support
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray, IntArray, divide
-from difficulty.metrics.bootstrap import percentile_intervals
+from difficulty.metrics.intervals import Support, intervals_of
 from difficulty.records import Estimate
 
 
@@ -40,9 +41,13 @@ class Band(Record):
     n: tuple[int, ...]
 
     @classmethod
-    def of(cls, value: FloatArray, draws: FloatArray, n: IntArray) -> Band:
-        """Build from values of shape (m,) and draws of shape (n_draws, m); NaN: undefined."""
-        low, high = np.where(np.isnan(value), np.nan, percentile_intervals(draws))
+    def of(
+        cls, value: FloatArray, draws: FloatArray, n: IntArray, supports: Sequence[Support | None]
+    ) -> Band:
+        """Build from values of shape (m,), draws of shape (n_draws, m) and what stands behind each
+        value; NaN: undefined.
+        """
+        low, high = np.where(np.isnan(value), np.nan, intervals_of(value, draws, supports))
         return cls(known_or_none(value), known_or_none(low), known_or_none(high), tuple(n.tolist()))
 
     @classmethod
@@ -228,9 +233,36 @@ class CurvePart:
             for name, above, below in zip(self.n, numerators, denominators, strict=True)
         }
 
-    def curve(self, points: Mapping[str, FloatArray], draws: Mapping[str, FloatArray]) -> Curve:
-        """Return the curve from what :meth:`values` gave for the data and for the draws."""
-        bands = {name: Band.of(points[name][0], draws[name], n) for name, n in self.n.items()}
+    def supports(
+        self, weight: FloatArray, codes: IntArray | None
+    ) -> dict[str, list[Support | None]]:
+        """Return what stands behind each figure at each threshold, for weights and groups of
+        ``rows``.
+        """
+        # A column a row of this array, so that a figure's requests lie side by side.
+        now = np.ascontiguousarray(self.kept.T)
+        supports: dict[str, list[Support | None]] = {name: [] for name in self.n}
+        start = 0
+        for end in self.ends.tolist():
+            now[:, start:end] += self.moved[start:end].T
+            start = end
+            for name, above, below in zip(self.n, *np.split(now, 2), strict=True):
+                supports[name].append(ratio_support(above, below, weight, codes))
+        return supports
+
+    def curve(
+        self,
+        points: Mapping[str, FloatArray],
+        draws: Mapping[str, FloatArray],
+        supports: Mapping[str, Sequence[Support | None]],
+    ) -> Curve:
+        """Return the curve from what :meth:`values` gave for the data and for the draws, and from
+        what stands behind it.
+        """
+        bands = {
+            name: Band.of(points[name][0], draws[name], n, supports[name])
+            for name, n in self.n.items()
+        }
         return Curve(tuple(self.thresholds.tolist()), bands)
 
 

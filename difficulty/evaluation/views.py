@@ -4,7 +4,7 @@ of scores, the baselines' curves.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,12 @@ import numpy as np
 
 from difficulty.evaluation.baselines import Baseline
 from difficulty.evaluation.figures import Columns
-from difficulty.evaluation.parts import Binned
+from difficulty.evaluation.parts import Binned, ratio_support
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.tradeoff import Band
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.metrics.intervals import Support
 from difficulty.metrics.ranking import Ranking
 
 _HISTOGRAM_BINS = 40
@@ -80,16 +81,36 @@ class CalibrationPart:
         mass = np.where(mass > 0.0, mass, np.nan)
         return {"observed": observed / mass, "predicted": predicted / mass}
 
+    def supports(self, weight: FloatArray, codes: IntArray | None) -> list[Support | None]:
+        """Return what stands behind the frequency of each bin, for weights and groups of
+        ``rows``.
+        """
+        places = np.split(np.arange(len(self.rows)), self.binned.starts[1:])
+        return [
+            ratio_support(
+                self.binned.failure[place],
+                np.ones(len(place)),
+                weight[place],
+                None if codes is None else codes[place],
+            )
+            for place in places
+        ]
+
     def bins(
-        self, points: Mapping[str, FloatArray], draws: Mapping[str, FloatArray]
+        self,
+        points: Mapping[str, FloatArray],
+        draws: Mapping[str, FloatArray],
+        supports: Sequence[Support | None],
     ) -> CalibrationBins:
-        """Return the bins from what :meth:`values` gave for the data and for the draws."""
+        """Return the bins from what :meth:`values` gave for the data and for the draws, and from
+        what stands behind each.
+        """
         starts, probability = self.binned.starts, self.binned.probability
         first, last = (reduce.reduceat(probability, starts) for reduce in (np.minimum, np.maximum))
         # Bins hold equal weight, so an edge is known only to lie between two neighbours.
         edges = [float(first[0]), *(0.5 * (last[:-1] + first[1:])).tolist(), float(last[-1])]
         n = np.diff(np.append(starts, len(self.rows)))
-        band = Band.of(points["observed"][0], draws["observed"], n)
+        band = Band.of(points["observed"][0], draws["observed"], n, supports)
         return CalibrationBins(tuple(edges), tuple(points["predicted"][0].tolist()), band)
 
 

@@ -1,6 +1,9 @@
 """The decision log: a bounded queue and one thread, so that no request ever waits for a disk or
 fails because of it. Other packages add sinks through entry points of the group
 ``difficulty.log_sinks``.
+
+A process that forks has a log in each half: the child's begins anew, under a writer's name of its
+own, and what waited at the fork is written by the parent.
 """
 
 from __future__ import annotations
@@ -14,11 +17,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from functools import cache, partial
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from weakref import WeakSet
 
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import EVENT_FORMAT, DecisionEvent
 from difficulty.form import Record
+from difficulty.gateway.cleaning import clean
 from difficulty.plugins import resolve
 
 Fsync = Literal["never", "interval", "always"]
@@ -44,6 +50,14 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Make everything durable and let go of files."""
+
+
+@runtime_checkable
+class ForkedSink(Protocol):
+    """A sink with something that a process and its fork must not share."""
+
+    def after_fork(self) -> None:
+        """Let go of what is the parent's, without a change to it; called in the child."""
 
 
 def build_sink(kind: str, **options: Any) -> Sink:
@@ -80,8 +94,9 @@ class _Flush(NamedTuple):
 class DecisionLog:
     """Write events to sinks from a thread of its own.
 
-    ``write`` neither waits nor raises. A sink that fails is warned of once, counted, and tried
-    again with the next batch.
+    ``write`` neither waits nor raises. A batch that a sink refuses is given to it event by event,
+    so that one event costs no other. A sink that fails is warned of once, what it did not take is
+    counted, and it is tried again with the next batch.
 
     Parameters
     ----------
@@ -104,9 +119,16 @@ class DecisionLog:
     ) -> None:
         if capacity < 1:
             raise InvalidValueError("capacity", capacity, rule="be 1 or more")
-        self.writer = writer or writer_name()
         self._sinks = list(sinks)
-        self._queue: queue.Queue[DecisionEvent | _Flush | None] = queue.Queue(capacity)
+        self._capacity = capacity
+        self._closed = False
+        self._begin(writer or writer_name())
+        _watch_forks().add(self)
+
+    def _begin(self, writer: str) -> None:
+        """Set up what belongs to one process."""
+        self.writer = writer
+        self._queue: queue.Queue[DecisionEvent | _Flush | None] = queue.Queue(self._capacity)
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._accepted = 0
@@ -114,10 +136,15 @@ class DecisionLog:
         self._lost = dict.fromkeys((sink.name for sink in self._sinks), 0)
         self._failing: set[str] = set()
         self._full = False
-        self._closed = False
-        # A daemon, so that a log nobody closes does not keep a process from ending.
-        self._thread = threading.Thread(target=self._run, name="difficulty-log", daemon=True)
-        self._thread.start()
+        # With the first event: many a fork never has one.
+        self._thread: threading.Thread | None = None
+
+    def after_fork(self) -> None:
+        """Begin anew in the child of a fork: the thread is the parent's, and so is what waits."""
+        self._begin(writer_name())
+        for sink in self._sinks:
+            if isinstance(sink, ForkedSink):
+                sink.after_fork()
 
     def write(self, event: DecisionEvent) -> bool:
         """Hand an event to the thread, from any thread; ``False`` when it was dropped."""
@@ -126,8 +153,9 @@ class DecisionLog:
             numbered = replace(event, seq=next(self._numbers), writer=self.writer)
             if not self._closed:
                 try:
+                    self._start()
                     self._queue.put_nowait(numbered)
-                except queue.Full:
+                except (queue.Full, RuntimeError):  # the latter: no thread can be started
                     pass
                 else:
                     self._accepted += 1
@@ -142,8 +170,17 @@ class DecisionLog:
             )
         return False
 
+    def _start(self) -> None:
+        if self._thread is None:
+            # A daemon, so that a log nobody closes does not keep a process from ending.
+            thread = threading.Thread(target=self._run, name="difficulty-log", daemon=True)
+            thread.start()
+            self._thread = thread
+
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all so far is written and synced; ``False`` after ``timeout`` seconds."""
+        if self._thread is None:
+            return True  # nothing came yet
         request, until = _Flush(threading.Event()), time.monotonic() + timeout
         try:
             self._queue.put(request, timeout=timeout)
@@ -155,6 +192,10 @@ class DecisionLog:
         """Write what waits and close the sinks; ``False`` after ``timeout`` seconds."""
         with self._lock:  # after it no event is put behind the end
             closed, self._closed = self._closed, True
+        if self._thread is None:
+            for sink in self._sinks:
+                self._close_sink(sink)
+            return True
         if not closed:
             try:
                 self._queue.put(None, timeout=timeout)  # the end: behind all that waits
@@ -171,7 +212,7 @@ class DecisionLog:
     def _run(self) -> None:
         while True:
             batch = self._batch()
-            events = [item for item in batch if isinstance(item, DecisionEvent)]
+            events = list(map(clean, (item for item in batch if isinstance(item, DecisionEvent))))
             flushes = [item for item in batch if isinstance(item, _Flush)]
             for sink in self._sinks:
                 self._serve(sink, events, now=bool(flushes), last=None in batch)
@@ -193,33 +234,69 @@ class DecisionLog:
 
     def _serve(self, sink: Sink, events: list[DecisionEvent], *, now: bool, last: bool) -> None:
         """Give a batch to a sink; one that fails harms neither the thread nor the other sinks."""
-        unwritten = len(events)
+        lost, error = _write(sink, events)
         try:
-            if events:
-                sink.write(events)
-            unwritten = 0  # an error of sync or close loses no event that was written
-            sink.sync(now=now)
-            if last:
-                sink.close()
-        except Exception as error:
-            with self._lock:
-                self._lost[sink.name] += unwritten
-            if sink.name not in self._failing:
-                self._failing.add(sink.name)
-                logger.warning(
-                    "decision log: %s cannot be written (%s); events are lost and counted until"
-                    " it can",
-                    sink.name,
-                    error,
-                )
-        else:
-            if events and sink.name in self._failing:
-                self._failing.discard(sink.name)
-                logger.warning(
-                    "decision log: %s is written again; %d events were lost so far",
-                    sink.name,
-                    self._lost[sink.name],
-                )
+            sink.sync(now=now)  # an error here loses no event that was written
+        except BaseException as problem:
+            error = problem
+        if last:
+            self._close_sink(sink)
+        self._count(sink, lost, error, wrote=bool(events))
+
+    def _close_sink(self, sink: Sink) -> None:
+        try:
+            sink.close()
+        except BaseException as error:
+            self._count(sink, 0, error, wrote=False)
+
+    def _count(self, sink: Sink, lost: int, error: BaseException | None, *, wrote: bool) -> None:
+        """Count what was lost, and say once when a sink begins and when it ends to fail."""
+        with self._lock:
+            self._lost[sink.name] += lost
+        is_failing = sink.name in self._failing
+        if error is not None and not is_failing:
+            self._failing.add(sink.name)
+            logger.warning(
+                "decision log: %s cannot be written (%s); events are lost and counted until it can",
+                sink.name,
+                # An error of a file names the file; any other may hold what the event holds.
+                error if isinstance(error, OSError) else type(error).__name__,
+            )
+        elif error is None and wrote and is_failing:
+            self._failing.discard(sink.name)
+            logger.warning(
+                "decision log: %s is written again; %d events were lost so far",
+                sink.name,
+                self._lost[sink.name],
+            )
+
+
+def _write(sink: Sink, events: list[DecisionEvent]) -> tuple[int, BaseException | None]:
+    """Write a batch, event by event where it is refused; return how many were lost, and why."""
+    if not events:
+        return 0, None
+    try:
+        sink.write(events)
+    except BaseException as error:
+        if len(events) == 1:
+            return 1, error
+        each = [_write(sink, [event]) for event in events]
+        return sum(lost for lost, _ in each), next((why for _, why in each if why), None)
+    return 0, None
+
+
+@cache
+def _watch_forks() -> WeakSet[DecisionLog]:
+    """Return the logs of this process, each of which begins anew in the child of a fork."""
+    logs: WeakSet[DecisionLog] = WeakSet()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(_begin_anew, logs))
+    return logs
+
+
+def _begin_anew(logs: WeakSet[DecisionLog]) -> None:
+    for log in logs:
+        log.after_fork()
 
 
 def writer_name() -> str:
@@ -256,10 +333,12 @@ class OpenTelemetrySink:
 
     def write(self, events: Sequence[DecisionEvent]) -> None:
         """Emit one span for each event, with the times of the request."""
-        for event in events:
+        # All is read before the first is sent: a batch is taken whole or not at all.
+        read = [(event, dict(_list_attributes(event))) for event in events]
+        for event, attributes in read:
             start = int(event.time.timestamp() * _NS_PER_S)
             span = self._tracer.start_span(
-                "difficulty.decision", start_time=start, attributes=dict(_list_attributes(event))
+                "difficulty.decision", start_time=start, attributes=attributes
             )
             span.end(end_time=start + int((event.latency_ms or 0.0) * _NS_PER_MS))
 
@@ -278,7 +357,7 @@ def _list_attributes(event: DecisionEvent) -> Iterator[tuple[str, Any]]:
         (f"{call.role}.{name}", getattr(call, name)) for call in event.calls for name in _OF_CALLS
     ]
     for name, value in fields:
-        if name not in _LEFT_OUT and value is not None:
+        if name not in _LEFT_OUT and value not in (None, []):
             yield f"difficulty.{name}", value
 
 

@@ -64,8 +64,8 @@ class JsonLinesSink:
         self.name = f"json_lines {str(path)!r}"
         self.max_bytes, self.max_files = max_bytes, max_files
         self.fsync, self.interval_s = fsync, interval_s
-        self._file, self._size, self._number = -1, 0, 0
-        self._prefix = writer_name()
+        self._file, self._size = -1, 0
+        self._name_files()
         self._unsynced = False
         self._synced_at = time.monotonic()
 
@@ -75,6 +75,13 @@ class JsonLinesSink:
         lines = b"".join(map(event_line, events))
         if self._file >= 0 and self._size and self._size + len(lines) > self.max_bytes:
             self._finish()
+        self._append(lines)
+        if os.fstat(self._file).st_nlink == 0:
+            # Deleted underneath, before or while it was written: that went nowhere.
+            self._finish()
+            self._append(lines)
+
+    def _append(self, lines: bytes) -> None:
         if self._file < 0:
             self._begin()
         try:
@@ -84,6 +91,16 @@ class JsonLinesSink:
             raise
         self._size += len(lines)
         self._unsynced = True
+
+    def after_fork(self) -> None:
+        """Leave the file to the parent: its lines and ours would stand among each other."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._unsynced = -1, False
+        self._name_files()
+
+    def _name_files(self) -> None:
+        self._prefix, self._number = writer_name(), 0
 
     def sync(self, *, now: bool = False) -> None:
         """Sync by the policy, or at once."""

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +27,7 @@ from typing import Any, NamedTuple, Protocol
 
 from difficulty.bundle.policy import Policy
 from difficulty.events import Call, CallRole, Check, DecisionEvent, Outcome
+from difficulty.gateway.checking import Checking, Pending
 from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.validators import Answer, Asked, Checker
 from difficulty.gateway.visits import Usage, Visit, explore
@@ -60,12 +63,16 @@ class Gateway:
         redact: Redact | None = None,
         salt: str = "",
         allowed: Sequence[str] = (),
+        validation_timeout_s: float = 1.0,
     ) -> None:
         self.router = router
         self.log, self.prices, self.salt = log, prices, salt
+        # Without a salt chance is still a secret of this process.
+        self._secret = salt or secrets.token_hex(32)
         self.texts, self.redact = texts, redact
         self.allowed = tuple(allowed)
-        self._validators = self._build(router.current.policy)
+        self._checking = Checking(timeout_s=validation_timeout_s)
+        self._validators = self._build(router.current.policy, wait=True)
 
     def open(
         self,
@@ -75,6 +82,8 @@ class Gateway:
         task: str | None = None,
         tokens: int | None = None,
         group: str | None = None,
+        lot: str | None = None,
+        notes: Sequence[str] = (),
     ) -> Visit:
         """Decide on a request.
 
@@ -83,13 +92,18 @@ class Gateway:
         body : mapping
             OpenAI chat completion request.
         id : str
-            Of the request; chance is a hash of it.
+            Of the request.
         task : str, optional
             Where the caller names it; nothing else is taken for one.
         tokens : int, optional
             The caller's own count.
         group : str, optional
             Conversation or user; logged as a salted hash.
+        lot : str, optional
+            What chance is a hash of; default: the id. Give another one where a client chose the id,
+            or it would choose its luck too.
+        notes : sequence of str
+            What came and was left out, for the log.
         """
         when, started = datetime.now(UTC), time.perf_counter()
         # Decision and policy come from one bundle, whatever is exchanged meanwhile.
@@ -101,13 +115,20 @@ class Gateway:
             started=started,
             asked=Asked.of(body, task=task),
             decision=decision,
-            routed=explore(decision.route, decision.reason, router.policy.exploration, id=id),
+            routed=explore(
+                decision.route,
+                decision.reason,
+                router.policy.exploration,
+                id=id if lot is None else lot,
+                secret=self._secret,
+            ),
             policy=router.policy,
             reason=decision.reason,
             decision_ms=(time.perf_counter() - started) * 1000,
             group=self._hash(group),
             messages=self._loggable(messages),
             streamed=bool(body.get("stream")),
+            notes=tuple(notes),
         )
 
     def note(
@@ -120,30 +141,33 @@ class Gateway:
         latency_ms: float | None = None,
         error: str | None = None,
         side: Route | None = None,
+        checks: Sequence[Check] | None = None,
     ) -> Call:
-        """Note a call of a model, and check its answer where there is one."""
+        """Note a call of a model, and check its answer where there is one, unless it comes with its
+        checks; that waits for them, up to the deadline.
+        """
         called = side or visit.side_of(role)
+        if checks is None:
+            checks = () if answer is None else self.begin_checks(visit, answer).wait()
         call = Call(
             role=role,
             side=called,
             model=visit.policy.cheap_model if called == "cheap" else visit.policy.frontier_model,
             prompt_tokens=usage.prompt,
             completion_tokens=usage.completion,
+            cached_tokens=usage.cached,
+            cache_hit=usage.hit,
             cost_usd=self._cost(called, usage),
             latency_ms=latency_ms,
-            checks=() if answer is None else self.checks(visit, answer),
+            checks=tuple(checks),
             error=error,
         )
         visit.calls.append(call)
         return call
 
-    def checks(self, visit: Visit, answer: Answer) -> tuple[Check, ...]:
-        """Return what the policy's validators say of an answer."""
-        return self._find_checker(visit.policy)(answer, visit.asked)
-
-    def is_slow(self, visit: Visit) -> bool:
-        """Return whether an event loop should not wait for checks, as they may take long."""
-        return self._find_checker(visit.policy).slow
+    def begin_checks(self, visit: Visit, answer: Answer) -> Pending:
+        """Begin to check an answer by the policy's validators; return at once."""
+        return self._checking.begin(self._find_checker(visit.policy), answer, visit.asked)
 
     def falls_back(self, visit: Visit, call: Call) -> bool:
         """Return whether the cheap answer failed validation and the frontier model is asked."""
@@ -168,21 +192,26 @@ class Gateway:
             except Exception as error:  # requests go on: at the start the same error would stop us
                 logger.warning(
                     "the validators of the new policy cannot be built, so no answer is checked: %s",
-                    error,
+                    error,  # of the policy: no request is in it
                 )
                 validators = _Validators(policy, Checker(()))
             self._validators = validators
         return validators.checker
 
-    def _build(self, policy: Policy) -> _Validators:
-        return _Validators(policy, Checker(policy.fallback.validators, allowed=self.allowed))
+    def _build(self, policy: Policy, *, wait: bool = False) -> _Validators:
+        checker = Checker(policy.fallback.validators, allowed=self.allowed)
+        self._checking.warm_up(checker, wait=wait)
+        return _Validators(policy, checker)
 
     def _cost(self, side: Route, usage: Usage) -> float | None:
+        if usage.hit:
+            return 0.0  # nothing was called, whatever the prices are
         if self.prices is None or usage.prompt is None or usage.completion is None:
             return None
-        per_input: float = getattr(self.prices, f"{side}_input")
-        per_output: float = getattr(self.prices, f"{side}_output")
-        return (usage.prompt * per_input + usage.completion * per_output) / 1e6  # per million
+        # A provider that says more came from its cache than there was is not believed.
+        cached = min(usage.cached or 0, usage.prompt)
+        cost = float(self.prices.cost(side, usage.prompt, usage.completion, cached=cached))
+        return cost if math.isfinite(cost) else None
 
     def _hash(self, group: str | None) -> str | None:
         if not group or not self.salt:
@@ -195,10 +224,10 @@ class Gateway:
         is_list = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
         if not self.texts or not is_list:
             return None
-        whole = tuple(message for message in messages if isinstance(message, Mapping))
-        if self.redact is None:
-            return whole
         try:
+            whole = tuple(message for message in messages if isinstance(message, Mapping))
+            if self.redact is None:
+                return whole
             return tuple(self.redact(whole))
         except Exception as error:  # of a function that is not ours; better no text than a bare one
             logger.warning(

@@ -6,15 +6,17 @@ They belong to the deployment, not to the bundle: paths, secrets, and what code 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from difficulty.bundle import load_trust
-from difficulty.errors import InvalidValueError
+from difficulty.errors import FieldError, InvalidValueError
 from difficulty.form import Form, above, at_least
+from difficulty.gateway.clients import ClientField
 from difficulty.gateway.log import DecisionLog, build_sink
 from difficulty.gateway.requests import Decider, Gateway, Redact
 from difficulty.records import Prices
@@ -72,16 +74,30 @@ class GatewaySettings(Form):
     """Whether the log keeps messages; it has to, if it is to teach."""
     redact: str | None = None
     """Function ``package.module:name`` that changes messages before they are logged."""
-    salt: str = ""
-    """Secret that conversations and users are hashed with; without one they are not logged."""
+    salt: str = field(default="", repr=False)
+    """Secret that conversations and users are hashed with, and chance: without one they are not
+    logged, and chance is another in each process.
+    """
+    client_may_set: tuple[ClientField, ...] = ("task",)
+    """What is believed of what clients say of their requests: ``task``, ``prompt_tokens`` and
+    ``id``.
+    """
     prices: Prices | None = None
     allowed: tuple[str, ...] = ()
     """Packages whose functions the policy's ``python`` validators may call."""
     validation_timeout_s: Annotated[float, above(0)] = 1.0
-    """Most time that your own functions get for one answer; after that nothing is known of it."""
+    """Most time for all checks of one answer; after that nothing is known of it."""
     shadow_timeout_s: Annotated[float, above(0)] = 60.0
     most_shadows: Annotated[int, at_least(1)] = 50
     """Shadow calls under way at once; more are left out and noted as skipped."""
+
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return the JSON form, which is shown and kept, and so has no salt."""
+        return {
+            name: value
+            for name, value in super().as_dict(without=without).items()
+            if name != "salt"
+        }
 
 
 def parse_settings(content: Mapping[str, Any]) -> GatewaySettings:
@@ -92,6 +108,19 @@ def parse_settings(content: Mapping[str, Any]) -> GatewaySettings:
     FieldError
         If a key is missing, unknown, or of a value that is not allowed.
     """
+    known = {setting.name for setting in fields(GatewaySettings)}
+    for name in content:
+        if name not in known:
+            # By its name alone: it may be a misspelt secret.
+            near = get_close_matches(str(name), known, n=1) or sorted(known)
+            raise FieldError(
+                "is not a setting that this version knows",
+                where=(name,),
+                file="gateway settings",
+                advice=f"Known: {', '.join(near)}.",
+            )
+    if not isinstance(content.get("salt", ""), str):
+        raise FieldError("must be a string", where=("salt",), file="gateway settings")
     return GatewaySettings.parse_from("gateway settings", content)
 
 
@@ -120,6 +149,7 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
         redact=_import_function(settings.redact) if settings.redact else None,
         salt=settings.salt,
         allowed=settings.allowed,
+        validation_timeout_s=settings.validation_timeout_s,
     )
 
 

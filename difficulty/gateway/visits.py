@@ -4,11 +4,11 @@ make.
 
 from __future__ import annotations
 
+import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 from difficulty.bundle.policy import Exploration, Policy
@@ -32,13 +32,17 @@ class Routed(NamedTuple):
     """Whether the other model is asked too."""
 
 
-def explore(route: Route, reason: Reason, settings: Exploration, *, id: str) -> Routed:
-    """Return the route that the request ``id`` takes, given the one that the rule named."""
+def explore(
+    route: Route, reason: Reason, settings: Exploration, *, id: str, secret: str = ""
+) -> Routed:
+    """Return the route that the request ``id`` takes, given the one that the rule named; without
+    the ``secret`` nobody can tell it from the id.
+    """
     epsilon = settings.epsilon if reason in EXPLORED else 0.0
-    shadow = chance("shadow", settings.seed, id) < settings.shadow
+    shadow = chance("shadow", settings.seed, id, secret=secret) < settings.shadow
     # A hash, not a generator: the same request takes the same route in every process, and chance
     # for one purpose says nothing of chance for the other.
-    if chance("explore", settings.seed, id) < epsilon:
+    if chance("explore", settings.seed, id, secret=secret) < epsilon:
         return Routed(other(route), epsilon, shadow)
     return Routed(route, 1.0 - epsilon, shadow)
 
@@ -48,9 +52,10 @@ def other(route: Route) -> Route:
     return "frontier" if route == "cheap" else "cheap"
 
 
-def chance(purpose: str, seed: int, id: str) -> float:
+def chance(purpose: str, seed: int, id: str, *, secret: str = "") -> float:
     """Return a number in [0, 1) that depends on nothing but the arguments."""
-    digest = sha256(f"{purpose}:{seed}:{id}".encode("utf-8", "surrogatepass")).digest()
+    drawn = f"{purpose}:{seed}:{id}".encode("utf-8", "surrogatepass")
+    digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), drawn, "sha256")
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
@@ -59,6 +64,10 @@ class Usage(NamedTuple):
 
     prompt: int | None = None
     completion: int | None = None
+    cached: int | None = None
+    """Of the prompt's tokens, those that the provider read from its cache."""
+    hit: bool = False
+    """Whether the gateway answered from a cache of its own: no model was called."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -82,6 +91,8 @@ class Visit:
     ended: float | None = None
     reason: str
     """The decision's, or ``gateway`` where the gateway took another route by a rule of its own."""
+    notes: tuple[str, ...] = ()
+    """What came with the request and was left out, and why."""
     number: str = ""
     """Where :class:`difficulty.gateway.requests.Visits` keeps it."""
 
@@ -126,4 +137,5 @@ class Visit:
             decision_ms=self.decision_ms,
             group=self.group,
             messages=self.messages,
+            notes=self.notes,
         )

@@ -21,18 +21,28 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from functools import cache
-from typing import Any
+from functools import cache, wraps
+from typing import Any, NamedTuple, TypeVar, cast
 
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import Call, CallRole, FallbackCause
+from difficulty.gateway.clients import read_said
 from difficulty.gateway.requests import Gateway, Visits
 from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
 from difficulty.gateway.validators import Answer
 from difficulty.gateway.visits import Routed, Usage, Visit, other
+from difficulty.integrations.litellm_request import (
+    MARK,
+    Mark,
+    as_mapping,
+    headers_of,
+    read_mark,
+    read_sent_id,
+    read_text,
+)
+from difficulty.request import read_count
 from difficulty.routes import Route
 
 try:
@@ -46,12 +56,10 @@ logger = logging.getLogger("difficulty.runtime")
 
 TIERS: Mapping[Route, str] = {"cheap": "SIMPLE", "frontier": "REASONING"}
 """What the auto router calls the two routes."""
-_MARK = "difficulty"
 _TRUTH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("0", "false", "no", "off"), False
 )
 """What a variable may spell for a setting that is true or false."""
-_HEADERS = ("id", "bundle", "route", "reason", "fallback")
 _ROUTED_CALLS = {"completion", "acompletion"}
 # What the call says itself, and what must not make it retry or fall back once more.
 _NOT_PASSED_ON = {
@@ -68,6 +76,28 @@ _CAUSES: tuple[tuple[type[Exception], FallbackCause], ...] = (
     (litellm.exceptions.Timeout, "timeout"),
     (litellm.exceptions.RateLimitError, "rate_limit"),
 )
+
+
+_Hook = TypeVar("_Hook", bound=Callable[..., Awaitable[Any]])
+
+
+def _harmless(hook: _Hook) -> _Hook:
+    """Return a hook that never raises: a fault of ours must not cost a client its answer."""
+
+    @wraps(hook)
+    async def guarded(*given: Any, **named: Any) -> Any:
+        try:
+            return await hook(*given, **named)
+        except Exception as error:
+            # By its type alone: the message may hold the request.
+            logger.warning(
+                "%s failed (%s), the request goes on without it",
+                hook.__name__,
+                type(error).__name__,
+            )
+            return None
+
+    return cast(_Hook, guarded)
 
 
 class DifficultyHandler(CustomLogger):  # type: ignore[misc]
@@ -91,14 +121,18 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """Return itself: LiteLLM copies its configuration, this in it, and the log is one."""
         return self
 
+    @_harmless
     async def classify(self, context: Any) -> str | None:
         """Return the tier of a request: its visit's, or that of a decision that is not logged."""
         visit = self._find_visit(context.metadata)
         if visit is not None:
             return TIERS[visit.route]
-        task = _read_text(context.metadata.get("task"))
-        return TIERS[self.gateway.router.current.decide(context.structured_messages, task).route]
+        said = read_said(as_mapping(context.metadata), allowed=self.settings.client_may_set)
+        router = self.gateway.router.current
+        decision = router.decide(context.structured_messages, said.task, tokens=said.tokens)
+        return TIERS[decision.route]
 
+    @_harmless
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> dict[str, Any] | None:
@@ -108,20 +142,26 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         if not isinstance(data.get("metadata"), dict):
             data["metadata"] = {}
         metadata = data["metadata"]
+        call_id, sent_id = data.get("litellm_call_id"), read_sent_id(data)
+        said = read_said(metadata | {"id": sent_id}, allowed=self.settings.client_may_set)
+        # The proxy's own, that its other logs have too, unless a client made it.
+        own_id = str(uuid.uuid4() if call_id is None or call_id == sent_id else call_id)
         visit = self.gateway.open(
             data,
-            id=str(data.get("litellm_call_id") or uuid.uuid4()),
-            task=_read_text(metadata.get("task")),
-            tokens=_read_count(metadata.get("prompt_tokens")),
-            group=_read_text(metadata.get("session_id")) or _read_text(data.get("user")),
+            id=said.id or own_id,
+            task=said.task,
+            tokens=said.tokens,
+            group=read_text(metadata.get("session_id")) or read_text(data.get("user")),
+            lot=own_id,
+            notes=said.notes,
         )
-        metadata[_MARK] = {
-            "visit": self.visits.add(visit),
-            "id": visit.id,
-            "bundle": visit.decision.bundle_version,
-            "route": visit.route,
-            "reason": visit.decision.reason,
-        }
+        metadata[MARK] = Mark(
+            visit=self.visits.add(visit),
+            id=visit.id,
+            bundle=visit.decision.bundle_version,
+            route=visit.route,
+            reason=visit.decision.reason,
+        )
         if self.settings.mode == "hook":
             data["model"] = self._groups[visit.route]
         # For this request: a bundle that is followed may say another thing than the configuration.
@@ -129,18 +169,21 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             data["disable_fallbacks"] = True
         return data
 
+    @_harmless
     async def log_success_fallback_event(
         self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception
     ) -> None:
         """Note that the cheap model failed and LiteLLM has called the frontier one."""
         self._note_failure(kwargs, original_exception)
 
+    @_harmless
     async def log_failure_fallback_event(
         self, original_model_group: str, kwargs: dict[str, Any], original_exception: Exception
     ) -> None:
         """Note that the cheap model failed and the frontier one after it."""
         self._note_failure(kwargs, original_exception)
 
+    @_harmless
     async def async_post_call_success_hook(
         self, data: dict[str, Any], user_api_key_dict: Any, response: Any
     ) -> Any:
@@ -148,14 +191,17 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         visit = self._find_visit(data.get("metadata"))
         if visit is None:
             return None
-        self._follow_overruling(visit, response)
-        call = await self._note(visit, _find_role(visit), response, since=visit.started)
-        replacement = None
-        if self.gateway.falls_back(visit, call):
-            replacement = await self._fall_back(visit, data)
-        self._end(visit, data)
-        return replacement
+        try:
+            self._follow_overruling(visit, response)
+            reply = _Reply.of(response)
+            call = await self._note(visit, _find_role(visit), reply, since=visit.started)
+            if self.gateway.falls_back(visit, call):
+                return await self._fall_back(visit, data)
+            return None
+        finally:
+            self._end(visit, data)
 
+    @_harmless
     async def async_post_call_failure_hook(
         self,
         request_data: dict[str, Any],
@@ -199,6 +245,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             raise
         self._end(visit, request_data)
 
+    @_harmless
     async def async_post_call_response_headers_hook(
         self,
         data: dict[str, Any],
@@ -208,10 +255,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         litellm_call_info: Any = None,
     ) -> dict[str, str] | None:
         """Tell the client what was decided."""
-        mark = _read_mark(data.get("metadata"))
-        return {
-            f"x-difficulty-{name}": str(mark[name]) for name in _HEADERS if mark.get(name)
-        } or None
+        return headers_of(read_mark(data.get("metadata"))) or None
 
     async def _pass_on(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
         chunks: list[Any] = []
@@ -219,22 +263,46 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             chunks.append(chunk)
             yield chunk
         visit.ended = time.perf_counter()
-        await self._note(visit, _find_role(visit), _assemble(chunks), since=visit.started)
+        await self._note(
+            visit, _find_role(visit), _Reply.of_stream(chunks, response), since=visit.started
+        )
 
     async def _hold_back(
         self, visit: Visit, response: Any, data: dict[str, Any]
     ) -> AsyncIterator[Any]:
-        chunks = [chunk async for chunk in response]
-        call = await self._note(visit, "answer", _assemble(chunks), since=visit.started)
-        if self.gateway.falls_back(visit, call):
-            since, chunks = time.perf_counter(), []
-            async for chunk in await self._call("frontier", data, stream=True):
+        chunks: list[Any] = []
+        try:
+            async for chunk in response:
                 chunks.append(chunk)
-                yield chunk
-            await self._note(visit, "fallback", _assemble(chunks), since=since)
-            return
-        for chunk in chunks:
+        except Exception as error:
+            if not self._take_over(visit, error):
+                raise
+        else:
+            # Only now is it known whose answer that was: LiteLLM falls back within a stream.
+            reply = _Reply.of_stream(chunks, response)
+            call = await self._note(visit, _find_role(visit), reply, since=visit.started)
+            if call.role == "fallback" or not self.gateway.falls_back(visit, call):
+                for chunk in chunks:
+                    yield chunk
+                return
+        since, chunks = time.perf_counter(), []
+        stream = await self._call("frontier", data, stream=True)
+        async for chunk in stream:
+            chunks.append(chunk)
             yield chunk
+        await self._note(visit, "fallback", _Reply.of_stream(chunks, stream), since=since)
+
+    def _take_over(self, visit: Visit, error: Exception) -> bool:
+        """Note that the cheap model's stream broke; return whether the frontier model is to answer,
+        as nothing was sent yet. LiteLLM goes on by itself only where nothing had come.
+        """
+        if visit.fallback is not None or not visit.policy.fallback.on_call_failure:
+            return False
+        visit.fallback = _find_cause(error)
+        self.gateway.note(
+            visit, "answer", error=_name_error(error), latency_ms=_ms_since(visit.started)
+        )
+        return True
 
     async def _fall_back(self, visit: Visit, data: dict[str, Any]) -> Any:
         """Call the frontier model once; if that fails, the cheap answer is better than none."""
@@ -251,7 +319,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
                 type(error).__name__,
             )
             return None
-        await self._note(visit, "fallback", response, since=since)
+        await self._note(visit, "fallback", _Reply.of(response), since=since)
         return response
 
     async def _shadow(self, visit: Visit, data: dict[str, Any]) -> None:
@@ -261,7 +329,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             response = await asyncio.wait_for(
                 self._call(side, data), self.settings.shadow_timeout_s
             )
-            await self._note(visit, "shadow", response, since=since)
+            await self._note(visit, "shadow", _Reply.of(response), since=since)
         except asyncio.CancelledError:
             self.gateway.note(visit, "shadow", error="cancelled")
             raise
@@ -288,7 +356,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         metadata = {
             name: value
             for name, value in data["metadata"].items()
-            if name not in (_MARK, "user_api_key_budget_reservation")
+            if name not in (MARK, "user_api_key_budget_reservation")
         }
         if stream:
             options["stream_options"] = data.get("stream_options")
@@ -296,31 +364,22 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             model=self._groups[side], metadata=metadata, stream=stream, **options
         )
 
-    async def _note(self, visit: Visit, role: CallRole, response: Any, *, since: float) -> Call:
-        """Note a call with its answer; your functions are asked in a thread, for a bounded time."""
-        body = response if isinstance(response, dict) else response.model_dump()
-        answer, usage, latency_ms = Answer.of(body), _read_usage(body), _ms_since(since)
-        if not self.gateway.is_slow(visit):
-            return self.gateway.note(visit, role, answer=answer, usage=usage, latency_ms=latency_ms)
-        asking = asyncio.to_thread(self.gateway.checks, visit, answer)
-        try:
-            checks = await asyncio.wait_for(asking, self.settings.validation_timeout_s)
-        except TimeoutError:
-            checks = ()
-            logger.warning(
-                "validators took longer than %g s: nothing is known of this answer",
-                self.settings.validation_timeout_s,
-            )
-        call = replace(
-            self.gateway.note(visit, role, usage=usage, latency_ms=latency_ms), checks=checks
+    async def _note(self, visit: Visit, role: CallRole, reply: _Reply, *, since: float) -> Call:
+        """Note a call with its answer; nobody else waits for checks that take their time."""
+        latency_ms = _ms_since(since)
+        pending = self.gateway.begin_checks(visit, reply.answer)
+        slow = None
+        if pending.future is not None:
+            with suppress(Exception):  # too late, or no process to be had: nothing is known then
+                slow = await asyncio.wait_for(asyncio.wrap_future(pending.future), pending.left_s)
+        return self.gateway.note(
+            visit, role, usage=reply.usage, latency_ms=latency_ms, checks=pending.checks(slow)
         )
-        visit.calls[-1] = call
-        return call
 
     def _end(self, visit: Visit, data: dict[str, Any]) -> None:
         """Log a request that was answered, after its shadow call where it has one."""
         visit.ended = visit.ended or time.perf_counter()
-        mark = _read_mark(data.get("metadata"))
+        mark = read_mark(data.get("metadata"))
         mark |= {"route": visit.route, "reason": visit.reason, "fallback": visit.fallback or ""}
         # After a fallback both models were called already.
         if not visit.routed.shadow or visit.fallback is not None:
@@ -350,7 +409,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             )
 
     def _find_visit(self, metadata: Any) -> Visit | None:
-        return self.visits.get(_read_mark(metadata).get("visit"))
+        return self.visits.get(read_mark(metadata).get("visit"))
 
 
 @cache
@@ -364,7 +423,7 @@ def build_handler() -> DifficultyHandler:
     BundleError
         If anything about the bundle is wrong: the proxy does not start then.
     """
-    section = litellm.callback_settings.get(_MARK)
+    section = litellm.callback_settings.get(MARK)
     if not isinstance(section, Mapping):
         raise InvalidValueError(
             "callback_settings.difficulty",
@@ -408,11 +467,6 @@ def _from_environment(name: str, value: Any) -> Any:
     return text
 
 
-def _read_mark(metadata: Any) -> dict[str, Any]:
-    mark = metadata.get(_MARK) if isinstance(metadata, Mapping) else None
-    return mark if isinstance(mark, dict) else {}
-
-
 def _find_role(visit: Visit) -> CallRole:
     """Return what the call was: after a noted failure of the cheap model, the fallback."""
     return "answer" if visit.fallback is None else "fallback"
@@ -429,21 +483,64 @@ def _name_error(error: BaseException) -> str:
     return type(error).__name__ if cause == "error" else cause
 
 
-def _read_usage(body: Mapping[str, Any]) -> Usage:
-    usage = body.get("usage")
-    usage = usage if isinstance(usage, Mapping) else {}
-    return Usage(
-        _read_count(usage.get("prompt_tokens")), _read_count(usage.get("completion_tokens"))
-    )
+class _Reply(NamedTuple):
+    """What came back from a call."""
+
+    body: Mapping[str, Any]
+    """As of an OpenAI chat completion."""
+    hit: bool
+    """Whether LiteLLM answered from its own cache."""
+
+    @classmethod
+    def of(cls, response: Any) -> _Reply:
+        """Read a whole response."""
+        return cls(_dump(response), _is_hit(response))
+
+    @classmethod
+    def of_stream(cls, chunks: list[Any], stream: Any) -> _Reply:
+        """Put together what a stream's chunks make up."""
+        try:
+            body = dict(_dump(litellm.stream_chunk_builder(chunks) if chunks else None))
+        except Exception:  # of chunks that make no answer
+            body = {}
+        if not any(getattr(chunk, "usage", None) for chunk in chunks):
+            body["usage"] = None  # LiteLLM estimates it, and a log holds what was counted
+        return cls(body, _is_hit(stream))
+
+    @property
+    def answer(self) -> Answer:
+        """What the model said; nothing, where that cannot be read."""
+        try:
+            return Answer.of(self.body)
+        except Exception:
+            return Answer()
+
+    @property
+    def usage(self) -> Usage:
+        """What the call took."""
+        usage = as_mapping(self.body.get("usage"))
+        cached = read_count(as_mapping(usage.get("prompt_tokens_details")).get("cached_tokens"))
+        if cached is None:  # as Anthropic calls it; LiteLLM counts it into the prompt
+            cached = read_count(usage.get("cache_read_input_tokens"))
+        return Usage(
+            read_count(usage.get("prompt_tokens")),
+            read_count(usage.get("completion_tokens")),
+            cached,
+            hit=self.hit,
+        )
 
 
-def _assemble(chunks: list[Any]) -> dict[str, Any]:
-    """Return the answer that a stream's chunks make up."""
-    whole = litellm.stream_chunk_builder(chunks) if chunks else None
-    body: dict[str, Any] = {} if whole is None else whole.model_dump()
-    if not any(getattr(chunk, "usage", None) for chunk in chunks):
-        body["usage"] = None  # LiteLLM estimates it, and a log holds what was counted
-    return body
+def _dump(response: Any) -> Mapping[str, Any]:
+    if response is None or isinstance(response, dict):
+        return response or {}
+    try:
+        return cast(Mapping[str, Any], response.model_dump())
+    except Exception:  # of what is no answer of LiteLLM's
+        return {}
+
+
+def _is_hit(response: Any) -> bool:
+    return as_mapping(getattr(response, "_hidden_params", None)).get("cache_hit") is True
 
 
 def _find_group(response: Any) -> str | None:
@@ -458,16 +555,6 @@ def _find_group(response: Any) -> str | None:
         else None
     )
     return None if deployment is None else str(deployment.model_name)
-
-
-def _read_text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _read_count(value: Any) -> int | None:
-    if isinstance(value, str) and value.isdecimal():  # as clients' metadata often are
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _ms_since(since: float) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from difficulty.bundle import Policy
 from difficulty.errors import InvalidValueError
+from difficulty.gateway.clients import ClientField
 from difficulty.records import Prices
 
 HANDLER = "difficulty.integrations.litellm.handler"
@@ -60,9 +61,10 @@ def proxy_config(
     log_texts: bool = False,
     follow: bool = False,
     prices: Prices | None = None,
+    client_may_set: Sequence[ClientField] = ("task",),
 ) -> dict[str, Any]:
-    """Return the configuration; what ``mode``, ``log_texts`` and ``follow`` mean stands in
-    :class:`difficulty.gateway.settings.GatewaySettings`.
+    """Return the configuration; what ``mode``, ``log_texts``, ``follow`` and ``client_may_set``
+    mean stands in :class:`difficulty.gateway.settings.GatewaySettings`.
 
     Parameters
     ----------
@@ -86,6 +88,7 @@ def proxy_config(
         "models": [name],
         CHEAP: CHEAP,
         FRONTIER: FRONTIER,
+        "client_may_set": list(client_may_set),
     }
     if follow:
         settings["follow"] = True
@@ -95,7 +98,8 @@ def proxy_config(
             "log_texts": log_texts,
         }
     if prices is not None:
-        known = prices.as_dict().items()
+        # The gateway counts what came from a cache, call by call.
+        known = prices.as_dict(without={"cached_share"}).items()
         settings["prices"] = {name: value for name, value in known if value is not None}
     # The auto router's group fails where the model fails that it chose, so it falls back too.
     groups = (CHEAP, name) if mode == "auto_router" else (CHEAP,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ except ImportError as error:  # pragma: no cover - installed without the extra
     raise MissingExtraError("tracking", package="mlflow", extra="track") from error
 
 
+# Named one by one: suspicious.jsonl and the like hold the user's texts.
+_TRAINING_FILES = ("run.json", "model.json", "model.npz", "metrics.json")
 # The longest value of a parameter that MLflow takes.
 _LONGEST_VALUE = 6_000
 
@@ -69,8 +71,11 @@ class MlflowTracker:
         parameters: Mapping[str, Any],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
+        files: Sequence[str] = _TRAINING_FILES,
+        kept_in: str = "run",
     ) -> None:
-        """Record a finished run with its model, metrics and lineage.
+        """Record a finished run with its metrics and lineage, and ``files`` of the folder as
+        artifacts in ``kept_in``.
 
         Raises
         ------
@@ -83,13 +88,12 @@ class MlflowTracker:
                     self.client.log_param(run, key, str(value)[:_LONGEST_VALUE])
                 for key, figure in metrics.items():
                     self.client.log_metric(run, key, figure)
-                # Named one by one: suspicious.jsonl and the like hold the user's texts.
-                for file in ("run.json", "model.json", "model.npz", "metrics.json"):
-                    self.client.log_artifact(run, str(folder / file), artifact_path="run")
+                for file in files:
+                    self.client.log_artifact(run, str(folder / file), artifact_path=kept_in)
         except MlflowException as error:
             raise TrackingError(
-                f"run {str(folder)!r} is written, but MLflow at {self.uri!r} did not record it:"
-                f" {error}."
+                f"{kept_in} {str(folder)!r} is written, but MLflow at {self.uri!r} did not record"
+                f" it: {error}."
             ) from error
 
 

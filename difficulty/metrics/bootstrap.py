@@ -154,28 +154,6 @@ def percentile_interval(draws: ArrayLike, *, confidence: float = 0.95) -> tuple[
     return float(low), float(high)
 
 
-def percentile_intervals(draws: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Return the 95 % intervals of :func:`percentile_interval` for m statistics at once.
-
-    Parameters
-    ----------
-    draws : array-like of shape (n_draws, m)
-        Each statistic's value in each draw; NaN where it was undefined.
-
-    Returns
-    -------
-    low, high : ndarray of shape (m,)
-    """
-    values = np.asarray(draws, dtype=np.float64)
-    ends = np.full((2, values.shape[1]), np.nan)
-    whole = ~np.isnan(values).any(axis=0)
-    if whole.any():
-        ends[:, whole] = np.quantile(values[:, whole], [0.025, 0.975], axis=0, method="weibull")
-    for place in np.flatnonzero(~whole):
-        ends[:, place] = percentile_interval(values[:, place])
-    return ends[0], ends[1]
-
-
 def debiased_interval(
     value: float, draws: ArrayLike, *, confidence: float = 0.95
 ) -> tuple[float, float]:

@@ -30,10 +30,10 @@ _AXES = {
 }
 _COLUMNS = {
     "quality": "quality",
-    "quality_difference": "quality, score minus this",
+    "quality_difference": "our lead in quality",
     "cost": SHOWN_AS["cost"],
     "apgr": SHOWN_AS["apgr"],
-    "apgr_difference": "APGR, score minus this",
+    "apgr_difference": "our lead in APGR",
 }
 # Curves have a point at every hundredth; the table behind a picture shows every tenth.
 _EVERY = 10
@@ -197,8 +197,8 @@ def scores_section(evaluation: Evaluation, extras: Extras) -> Section:
         ("The scores are unknown: this evaluation holds no histogram.",)
         if histogram is None
         else (
-            f"Needed means here: {_NEEDED[evaluation.target]}. A score that knows much has its"
-            " upper bars to the right of its lower ones.",
+            f"Needed means here: {_NEEDED[evaluation.target]}. The further right the"
+            " upper bars lie of the lower ones, the better the score.",
             _draw_scores(evaluation, histogram),
         )
     )
@@ -260,8 +260,8 @@ def _tabulate_scores(histogram: Histogram) -> Table:
 
 
 _WHOSE = {
-    "p_cheap_fails": ("the cheap model", "ece"),
-    "p_frontier_fails": ("the frontier model", "ece_frontier"),
+    "p_cheap_fails": ("the cheap model", "calibration_error"),
+    "p_frontier_fails": ("the frontier model", "calibration_error_frontier"),
 }
 # Both axes end no lower: where failures are rare, chance would else fill the picture.
 _LEAST_TOP = 0.1
@@ -270,7 +270,7 @@ _LEAST_TOP = 0.1
 def calibration_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return a plot for each probability of which outcomes are known."""
     blocks: list[Block | str] = [
-        # A fifteenth, as the ECE has _N_BINS bins in evaluation/parts.py.
+        # A fifteenth, as N_BINS has it in evaluation/parts.py.
         "Each disc is a fifteenth of the requests: what was predicted, and how often it came true."
         " On the diagonal the two agree."
     ]
@@ -278,14 +278,14 @@ def calibration_section(evaluation: Evaluation, extras: Extras) -> Section:
         _draw_calibration(evaluation, name, bins) for name, bins in evaluation.calibration.items()
     ]
     if not evaluation.calibration:
-        why = _say_why_unknown(evaluation, "ece") or "no bins were kept"
+        why = _say_why_unknown(evaluation, "brier") or "no bins were kept"
         blocks = [f"Whether the probabilities hold is unknown: {why}."]
     return Section.of("calibration", "Calibration", *blocks)
 
 
 def _draw_calibration(evaluation: Evaluation, name: str, bins: CalibrationBins) -> Picture:
-    whose, figure = _WHOSE.get(name, ("a model", "ece"))
-    ece, observed = evaluation.overall.get(figure), bins.observed
+    whose, figure = _WHOSE.get(name, ("a model", "calibration_error"))
+    observed = bins.observed
     shares: Sequence[float | None] = [
         *bins.predicted,
         *observed.value,
@@ -306,14 +306,25 @@ def _draw_calibration(evaluation: Evaluation, name: str, bins: CalibrationBins) 
         ("line whisker", "95 % interval"),
         ("line diagonal", "prediction and outcome agree"),
     )
-    description = (
-        f"On average the discs are {as_text(ece)} off the diagonal (ECE); with few requests chance"
-        " alone moves them."
-        if ece
-        else ""
-    )
+    description = _say_how_far_off(evaluation, figure)
     title, table = f"How often {whose} fails: {name}", _tabulate_calibration(name, bins)
     return Picture(f"calibration-{name}", title, plot, legend, description, table)
+
+
+def _say_how_far_off(evaluation: Evaluation, figure: str) -> str:
+    """Return how far the discs are off the diagonal, and whether chance explains it."""
+    error = evaluation.overall.get(figure)
+    chance = evaluation.overall.get(figure.replace("error", "p", 1))
+    # Results of earlier versions have neither.
+    if error is None or error.value is None or chance is None or chance.value is None:
+        return ""
+    if error.value <= 0.0:
+        return "The discs are no further off the diagonal than chance alone puts them."
+    rarely = "less than 0.1" if chance.value < 0.001 else f"{100.0 * chance.value:.1f}"
+    return (
+        f"The discs are {as_text(error)} off the diagonal, what chance adds taken off. Of"
+        f" probabilities that are right, {rarely} % of samples look so."
+    )
 
 
 def _tabulate_calibration(name: str, bins: CalibrationBins) -> Table:

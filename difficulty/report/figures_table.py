@@ -9,10 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from difficulty.economics.analysis import Economics
+from difficulty.economics.analysis import POLICY, Economics
 from difficulty.economics.prices import SHAPES
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import in_order, is_too_small
+from difficulty.evaluation.verdict import SwitchVerdict
 from difficulty.report.tables import size_of
 from difficulty.report.wording import (
     amount_text,
@@ -23,10 +24,15 @@ from difficulty.report.wording import (
 )
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
+_VERDICT_STYLES = {
+    "do_not_switch_on": "bold red",
+    "keep_testing": "bold yellow",
+    "switch_on": "bold green",
+}
 _WITH_INTERVAL = {"apgr", "apgr_difference"}
 _BASELINE_COLUMNS = {
     "apgr": "APGR",
-    "apgr_difference": "score minus this",
+    "apgr_difference": "our lead in APGR",
     "quality": "quality",
     "cost": "cost",
 }
@@ -38,6 +44,13 @@ _SLICE_COLUMNS = {
     "quality": "quality",
     "risk": "risk",
 }
+
+
+def verdict_lines(verdict: SwitchVerdict) -> RenderableType:
+    """Return the verdict, its reason, and what would change it."""
+    said = f": {verdict.told}"
+    # Text, not markup: it names models, which may hold what rich takes for markup.
+    return Text.assemble((verdict.word, _VERDICT_STYLES[verdict.answer]), said)
 
 
 def evaluation_table(evaluation: Evaluation, *, most_slices: int = 8) -> RenderableType:
@@ -188,9 +201,7 @@ def _today(economics: Economics) -> Table:
 
 
 def _plans(economics: Economics) -> Table:
-    how = "at random" if "score" in economics.assumed else "by score"
-    names = {"share": f"the simplest {economics.share:.0%} {how}", "policy": "the bundle's policy"}
-    headings = ["", *(names.get(plan, plan) for plan in economics.plans)]
+    headings = ["", *(_plan_name(economics, plan) for plan in economics.plans)]
     table = _start_table("Kept on the cheap model", headings, wrap=True)
     plans = economics.plans.values()
     for name, label in _PLAN.items():
@@ -199,10 +210,19 @@ def _plans(economics: Economics) -> Table:
     return table
 
 
+def _plan_name(economics: Economics, plan: str) -> str:
+    """Return a plan for people; all but the one that is judged are comparisons."""
+    if plan == POLICY:
+        return "the bundle's policy"
+    which = "a random" if "score" in economics.assumed else "the simplest"
+    name = f"{which} {economics.keep_cheap:.0%}"
+    return name if plan == economics.plan else f"for comparison, {name}"
+
+
 def _hosting(economics: Economics, plan: str) -> Table:
-    which = "the simplest requests kept" if plan == "share" else "the bundle's policy"
     headings = ["", *_HOSTING.values()]
-    table = _start_table(f"Hosting, USD a month: {which}", headings, wrap=True)
+    title = f"Hosting, USD a month: {_plan_name(economics, plan)}"
+    table = _start_table(title, headings, wrap=True)
     figures = economics.plans[plan]
     for shape in SHAPES:
         if f"{shape}_cost" in figures:

@@ -10,16 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from difficulty.evaluation.result import Evaluation
+from difficulty.evaluation.words import UNKNOWN
 from difficulty.records import Estimate
-from difficulty.report.blocks import Extras, Notice, Picture, Row, Section, Table, Tone
+from difficulty.report.blocks import Extras, Paragraph, Picture, Row, Section, Table
 from difficulty.report.plot import Axis, Plot
-from difficulty.report.wording import UNKNOWN, amount_text
+from difficulty.report.wording import amount_text
 
-_ANSWERS: Final[dict[str, tuple[Tone, str]]] = {
-    "build": ("good", "Build"),
-    "wait": ("warning", "Wait"),
-    "unsure": ("info", "Not sure"),
-}
 # Way to host the cheap model: its name, and the line whose style it borrows.
 _SHAPES: Final = {
     "own": ("own GPUs", "task_mean"),
@@ -33,6 +29,10 @@ _COLUMNS: Final = {
     "net_saving": "after the cost to keep it",
     "break_even": "break-even, requests a month",
 }
+_PLANS: Final = {
+    "policy": "what the bundle's policy keeps on it",
+    "keep_cheap": "the simplest requests kept on it",
+}
 _EVERY = 10  # every tenth volume stands in the table behind the picture.
 
 
@@ -41,12 +41,12 @@ def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:
     economics = extras.economics
     if economics is None:
         return None
-    verdict = economics["verdict"]
-    tone, word = _ANSWERS.get(verdict["answer"], ("info", str(verdict["answer"])))
+    # A sentence, no notice: the verdict of the page is one, and has weighed it.
+    text = economics["verdict"]["text"]
     return Section.of(
         "economics",
         "Does it pay?",
-        Notice(tone, word, f"{verdict['text'][:1].upper()}{verdict['text'][1:]}."),
+        f"{text[:1].upper()}{text[1:]}.",
         f"By prices of {economics['prices_date']}.",
         _draw_break_even(economics["plot"]),
         _tabulate_hosting(economics),
@@ -57,14 +57,18 @@ def economics_section(evaluation: Evaluation, extras: Extras) -> Section | None:
     )
 
 
-def _draw_break_even(plotted: Mapping[str, Any]) -> Picture:
-    """Return saving against volume; above the line at zero it pays."""
+def _draw_break_even(plotted: Mapping[str, Any]) -> Picture | Paragraph:
+    """Return saving against volume; above the line at zero it pays. Where nothing is known there is
+    no picture: its axes would be made up.
+    """
     volumes: Sequence[float] = plotted["volumes"]
     curves = {
         shape: curve
         for shape, curve in plotted["curves"].items()
         if any(value is not None for value in curve["value"])
     }
+    if not curves:
+        return Paragraph("Saving against volume cannot be worked out: see what is missing below.")
     savings = [
         value
         for curve in curves.values()
@@ -112,16 +116,14 @@ def _tabulate_points(volumes: Sequence[float], curves: Mapping[str, Any]) -> Tab
 
 def _tabulate_hosting(economics: Mapping[str, Any]) -> Table:
     """Return a row for each way to host the cheap model; those that an answer excludes say why."""
-    rows = []
+    plan, rows = economics["plan"], []
     for shape, (name, _) in _SHAPES.items():
-        figures = [economics["share"].get(f"{shape}_{column}") for column in _COLUMNS]
+        figures = [economics[plan].get(f"{shape}_{column}") for column in _COLUMNS]
         if any(figures):
             cells = (amount_text(Estimate(**figure)) if figure else UNKNOWN for figure in figures)
             rows.append(Row(name, tuple(cells), mark=economics["barred"].get(shape, "")))
     return Table.of(
-        "Ways to host the cheap model, the simplest requests kept on it",
-        ["hosting", *_COLUMNS.values()],
-        rows,
+        f"Ways to host the cheap model: {_PLANS[plan]}", ["hosting", *_COLUMNS.values()], rows
     )
 
 

@@ -1,19 +1,28 @@
 """What a person who owns the budget has to know: what the threshold does, what it saves, what it
 costs, how sure that is, and what speaks against it.
 
-The verdict is computed from the figures. What is unknown is said to be unknown, with the reason.
+The verdict comes first, and is that of metrics.json. What is unknown is said to be unknown, with
+the reason.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from difficulty.evaluation.findings import failing
 from difficulty.evaluation.result import Evaluation
+from difficulty.evaluation.verdict import ANSWERS, Answer, order_text, weigh
+from difficulty.evaluation.words import as_percent, complement
 from difficulty.records import Estimate
-from difficulty.report.blocks import Block, Extras, Facts, Notice, Section, Tiles, Tone
-from difficulty.report.wording import as_percent, as_text, complement, threshold_text
+from difficulty.report.blocks import Block, Extras, Facts, Notice, Row, Section, Table, Tiles, Tone
+from difficulty.report.wording import as_text, threshold_text
 
 _ABSENT = Estimate(value=None, note="it was not evaluated")
+_TONE_OF: Final[dict[Answer, Tone]] = {
+    "switch_on": "good",
+    "keep_testing": "warning",
+    "do_not_switch_on": "error",
+}
 _TONES: Final[dict[str, tuple[Tone, str]]] = {
     "error": ("error", "Error"),
     "warning": ("warning", "Warning"),
@@ -22,12 +31,14 @@ _TONES: Final[dict[str, tuple[Tone, str]]] = {
 
 
 def summary_section(evaluation: Evaluation, extras: Extras) -> Section:
-    """Return verdict, main figures and four sentences; without a threshold what can be said."""
+    """Return the verdict, main figures, four sentences, and what was weighed; without a threshold
+    what can be said.
+    """
     certainty = ("How sure that is", _certainty(evaluation, extras))
     if evaluation.threshold is None:
         ranking = (
-            f"{_order(evaluation)} Share, quality and cost depend on a threshold: 'difficulty ship'"
-            " chooses one, and the slider below shows them for any."
+            f"{order_text(evaluation)} Share, quality and cost depend on a threshold: 'difficulty"
+            " ship' chooses one, and the slider below shows them for any."
         )
         blocks: list[Block] = [Facts((("What can be judged", ranking), certainty))]
     else:
@@ -38,92 +49,31 @@ def summary_section(evaluation: Evaluation, extras: Extras) -> Section:
             certainty,
         )
         blocks = [_tiles(evaluation), Facts(facts)]
-    return Section.of("summary", "Summary", verdict(evaluation, extras), *blocks)
+    return Section.of("summary", "Summary", verdict(evaluation), *blocks, _weighed(evaluation))
 
 
-def verdict(evaluation: Evaluation, extras: Extras) -> Notice:
-    """Return what to make of it all, from the gravest reason for doubt down."""
-    tone, word, text = _verdict(evaluation, extras)
-    return Notice(tone, word, text, lead=True)
+def verdict(evaluation: Evaluation) -> Notice:
+    """Return the verdict as it stands in metrics.json; older files have none, so that it is weighed
+    here, without the money.
+    """
+    said = evaluation.verdict or weigh(evaluation)
+    return Notice(_TONE_OF[said.answer], said.word, said.told, lead=True)
 
 
-def _verdict(evaluation: Evaluation, extras: Extras) -> tuple[Tone, str, str]:
-    grave = [finding for finding in evaluation.findings if finding.severity == "error"]
-    if grave:
-        more = f" {len(grave)} grave findings stand below." if len(grave) > 1 else ""
-        return "error", "Do not rely on these figures yet", f"{grave[0].message}{more}"
-    if evaluation.threshold is None:
-        return "info", "No threshold has been chosen", _order(evaluation)
-    recovered = _of(evaluation, "gap_recovered")
-    if recovered.value is None:
-        why = f"{recovered.note[:1].upper()}{recovered.note[1:]}."
-        word = "What routing does to quality is not known"
-        return "info", word, f"{why} {_order(evaluation)}"
-    # The interval's lower end decides, not the value: a lead that chance may explain is none.
-    ahead = _of_baseline(evaluation, "random", "quality_difference")
-    if ahead.low is not None and ahead.low <= 0.0:
-        word = "Routing by this score is not shown to beat chance"
-        return "warning", word, _against_chance(ahead)
-    # Beating chance at its share is not enough: for the same money chance may send more requests.
-    text = _balance(evaluation, extras, ahead)
-    at_random = _kept_at_random_for_the_money(evaluation)
-    if at_random is not None and recovered.low is not None and recovered.low <= at_random:
-        return "warning", "For its cost, this routing is not shown to beat chance", text
-    if _warnings(evaluation):
-        return "warning", "Routing works, with warnings", text
-    return "good", "Routing works on this traffic", text
-
-
-def _balance(evaluation: Evaluation, extras: Extras, ahead: Estimate) -> str:
-    stays_cheap = complement(_of(evaluation, "frontier_share"))
-    text = (
-        f"{as_percent(stays_cheap)} of the requests stay on {extras.cheap}, and the answers keep"
-        f" {as_percent(_of(evaluation, 'gap_recovered'))} of the quality that {extras.frontier}"
-        " would add if it answered everything."
+def _weighed(evaluation: Evaluation) -> Table:
+    """Return what was weighed, ground by ground."""
+    said = evaluation.verdict or weigh(evaluation)
+    rows = [
+        Row(ground.name.replace("_", " "), (ANSWERS[ground.answer].lower(), ground.text))
+        for ground in said.grounds
+    ]
+    return Table.of(
+        "What was weighed; the gravest decides", ["ground", "says", "found"], rows, folded=True
     )
-    if ahead.value is not None:
-        text += f" {_against_chance(ahead)}"
-    at_random = _kept_at_random_for_the_money(evaluation)
-    if at_random is not None:
-        text += (
-            " Spent on requests picked at random, the same money would keep about"
-            f" {100.0 * at_random:.1f} % of it."
-        )
-    if warned := _warnings(evaluation):
-        text += f" Read the {'warning' if warned == 1 else f'{warned} warnings'} below first."
-    return text
-
-
-def _kept_at_random_for_the_money(evaluation: Evaluation) -> float | None:
-    """Return the share of the gain that random routing of the same cost keeps."""
-    # Cost and gain of random routing both grow evenly with the share that it sends.
-    least = _of_baseline(evaluation, "always_cheap", "cost").value
-    most = _of_baseline(evaluation, "always_frontier", "cost").value
-    cost = _of(evaluation, "cost").value
-    if cost is None or least is None or most is None or most <= least:
-        return None
-    # No share of random routing costs less than all cheap, or more than all frontier.
-    return min(1.0, max(0.0, (cost - least) / (most - least)))
-
-
-def _against_chance(ahead: Estimate) -> str:
-    direction = "higher" if (ahead.value or 0.0) >= 0.0 else "lower"
-    return (
-        f"Mean quality is {direction} by {_size(ahead)} than when the same share is sent at random."
-    )
-
-
-def _size(estimate: Estimate) -> str:
-    """Return a difference without its sign, its interval turned round where it was negative."""
-    value, low, high = estimate.value or 0.0, estimate.low, estimate.high
-    if low is None or high is None:
-        return f"{abs(value):.3f}"
-    low, high = (low, high) if value >= 0.0 else (-high, -low)
-    return f"{abs(value):.3f} ({low:.3f} to {high:.3f})"
 
 
 def _tiles(evaluation: Evaluation) -> Tiles:
-    quality = as_text(_of(evaluation, "quality"))
+    quality = _figure_text(_of(evaluation, "quality"))
     shares = (
         (
             "of the requests stay cheap",
@@ -142,9 +92,12 @@ def _tiles(evaluation: Evaluation) -> Tiles:
         ),
     )
     tiles = [_tile(name, as_percent(share), meaning) for name, share, meaning in shares]
-    # Written as the shares are, whose interval stands in round brackets.
-    quality = quality.replace("[", "(").replace(", ", " to ").replace("]", ")")
     return Tiles((*tiles, _tile("mean quality", quality, "from 0 to 1")))
+
+
+def _figure_text(estimate: Estimate) -> str:
+    """Return a figure as the shares are written, its interval in round brackets."""
+    return as_text(estimate).replace("[", "(").replace(", ", " to ").replace("]", ")")
 
 
 def _tile(name: str, text: str, meaning: str) -> tuple[str, str, str]:
@@ -182,7 +135,7 @@ def _saving(evaluation: Evaluation, extras: Extras) -> str:
     everything = _of_baseline(evaluation, "always_frontier", "cost")
     less = "" if saving.value is None else f": {as_percent(saving)} less"
     return (
-        f"1,000 requests cost USD {as_text(cost)} instead of {as_text(everything)} with"
+        f"1,000 requests cost USD {_figure_text(cost)} instead of {_figure_text(everything)} with"
         f" {extras.frontier} for everything{less}. {calls}"
     )
 
@@ -192,12 +145,13 @@ def _quality(evaluation: Evaluation, extras: Extras) -> str:
     if quality.value is None:
         return f"Unknown: {quality.note}. {_risk(evaluation, extras)}"
     frontier, cheap = (
-        as_text(_of_baseline(evaluation, name, "quality"))
+        _figure_text(_of_baseline(evaluation, name, "quality"))
         for name in ("always_frontier", "always_cheap")
     )
     return (
-        f"Mean quality is {as_text(quality)}. It would be {frontier} with {extras.frontier} for"
-        f" everything and {cheap} with {extras.cheap} for everything. {_risk(evaluation, extras)}"
+        f"Mean quality is {_figure_text(quality)}. It would be {frontier} with {extras.frontier}"
+        f" for everything and {cheap} with {extras.cheap} for everything."
+        f" {_risk(evaluation, extras)}"
     )
 
 
@@ -214,10 +168,9 @@ def _risk(evaluation: Evaluation, extras: Extras) -> str:
 def _certainty(evaluation: Evaluation, extras: Extras) -> str:
     counts, chosen = evaluation.counts, extras.chosen
     text = (
-        f"Ranges in brackets hold the middle 95 % of {evaluation.n_draws:,} resamplings of"
-        f" {counts['requests']:,} requests in {counts['groups']:,} groups. They say how sure a"
-        " figure is on this traffic, not how it would move with next month's traffic or another"
-        " training."
+        f"Ranges are 95 % confidence intervals from {counts['requests']:,} requests in"
+        f" {counts['groups']:,} groups. They say how sure a figure is on this traffic, not how it"
+        " would move with next month's traffic or another training."
     )
     if chosen is None:
         return text
@@ -230,30 +183,6 @@ def _certainty(evaluation: Evaluation, extras: Extras) -> str:
     if chosen.guarantee:
         text += f" What is promised: {chosen.guarantee}."
     return f"{text} Review it by {chosen.review_date}."
-
-
-def _order(evaluation: Evaluation) -> str:
-    """Return how well the score orders requests."""
-    for name, label in (("apgr", "APGR"), ("auroc", "AUROC")):
-        figure = _of(evaluation, name)
-        if figure.value is not None:
-            return (
-                f"The score orders requests {_above_half(figure)}: {label} {as_text(figure)}, where"
-                " chance has 0.5."
-            )
-    return f"How well the score orders requests is unknown: {figure.note}."
-
-
-def _above_half(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "so far as one can tell without an interval"
-    if estimate.low > 0.5:
-        return "better than chance"
-    return "worse than chance" if estimate.high < 0.5 else "not measurably better than chance"
-
-
-def _warnings(evaluation: Evaluation) -> int:
-    return sum(finding.severity == "warning" for finding in evaluation.findings)
 
 
 def _of(evaluation: Evaluation, name: str) -> Estimate:
@@ -272,8 +201,7 @@ def findings_section(evaluation: Evaluation, extras: Extras) -> Section:
         )
         for finding in evaluation.findings
     ]
-    if all(finding.severity == "info" for finding in evaluation.findings):
-        text = "The honesty checks that could be made found no error and nothing to warn of."
-        notices.insert(0, Notice("good", "Nothing grave", text))
+    # Not "good": whether to switch on is the verdict's to say.
+    clear = [] if failing(evaluation.findings) else ["No problems found."]
     notes = (note for note in (extras.note, *evaluation.notes) if note)
-    return Section.of("findings", "Findings", *notices, *notes)
+    return Section.of("findings", "Findings", *clear, *notices, *notes)

@@ -37,6 +37,7 @@ from difficulty.report.tables import (
     thresholds_section,
 )
 from difficulty.report.wording import as_text, definitions_section, label_of, shown_order
+from difficulty.text import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -110,19 +111,49 @@ def _policy(**sources: str) -> str:
 
 # Whatever may begin markup or a mention in one of the dialects that repositories render.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~@!])")
+# The same where code spans of our own stand beside names; an underscore inside a word is none.
+_MARKUP = re.compile(r"([\\`*{}\[\]<>|#~@!]|(?<!\w)_|_(?!\w))")
+_SPAN = re.compile("\x02([^\x02\x03]*)\x03")
 
 
-def _escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return text in which nothing is markup, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", visible(" ".join(text.split())))
+
+
+def code(text: str) -> str:
+    """Mark a name to be shown as code by :func:`escape_but_code`."""
+    return f"\x02{text}\x03"
+
+
+def escape_but_code(text: str) -> str:
+    """Return text in which nothing is markup but what :func:`code` marked, on one line.
+
+    Marks that a name brought along make at most a code span of a part of it.
+    """
+    parts = _SPAN.split(text)
+    return "".join(_span(part) if n % 2 else _plain(part) for n, part in enumerate(parts))
+
+
+def _plain(text: str) -> str:
+    spaced = re.sub(r"\s+", " ", text)
+    return _MARKUP.sub(r"\\\1", visible(spaced))
+
+
+def _span(text: str) -> str:
+    """Return a code span; its fence is longer than any row of backticks in it."""
+    shown = visible(" ".join(text.split())).replace("|", "\u2223")  # no cell may end in it
+    longest = max(map(len, re.findall("`+", shown)), default=0)
+    fence, room = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{room}{shown}{room}{fence}"
 
 
 @dataclass(frozen=True, slots=True)
 class Markdown:
     """Writes blocks as Markdown; pictures, tiles and sliders only repeat what others say."""
 
-    escape: Callable[[str], str] = _escape
-    """``str`` where the texts hold code spans of our own."""
+    escape: Callable[[str], str] = escape_markdown
+    """:func:`escape_but_code` where the texts hold code spans of our own."""
     column: str = "---:"
     """Rule below every column but the first: figures stand to the right."""
 
@@ -178,7 +209,7 @@ def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str
         Section.of("figures", "Figures", _figures(evaluation), *tables),
         economics_section(evaluation, extras),
     ]
-    where = f" of {_escape(extras.traffic)}" if extras.traffic else ""
+    where = f" of {escape_markdown(extras.traffic)}" if extras.traffic else ""
     return Markdown().page(_title(extras), [section for section in sections if section]) + (
         f"\n{evaluation.counts['requests']:,} requests{where}. Slices, pictures and the rest:"
         " report.html and metrics.json.\n"

@@ -10,6 +10,7 @@ from typing import Any
 from difficulty.evaluation.result import Estimates, Evaluation
 from difficulty.evaluation.slices import Mistake, in_order, is_too_small
 from difficulty.evaluation.tradeoff import Curve
+from difficulty.evaluation.words import UNKNOWN, measures_text
 from difficulty.report.blocks import (
     Block,
     ChosenThreshold,
@@ -25,7 +26,6 @@ from difficulty.report.blocks import (
 )
 from difficulty.report.plot import Axis, Plot
 from difficulty.report.wording import (
-    UNKNOWN,
     as_text,
     cells_of,
     columns_with_values,
@@ -124,7 +124,7 @@ def _explorer(evaluation: Evaluation, curve: Curve, plot: Plot) -> Explorer:
 _SLICE_FIGURES = (
     "frontier_share", "quality", "routing_precision", "routing_recall", "cheap_route_precision",
     "risk", "gap_recovered", "cost", "apgr",
-    "ece",
+    "calibration_error",
 )  # fmt: skip
 _MOST_SHOWN = 10
 # Rows of a folded table; the smallest beyond them stand in metrics.json.
@@ -288,6 +288,8 @@ def lineage_section(evaluation: Evaluation, extras: Extras) -> Section:
     """Return what was judged by what."""
     counts = (f"{name.replace('_', ' ')} {count:,}" for name, count in evaluation.counts.items())
     facts = [("traffic", extras.traffic or UNKNOWN), ("requests", ", ".join(counts))]
+    if evaluation.measured_by:
+        facts.append(("outcomes measured by", measures_text(evaluation.measured_by)))
     facts += list(_flatten(evaluation.lineage)) or [
         ("scorer", "unknown: this evaluation does not say")
     ]

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from difficulty.evaluation.result import Estimates, Evaluation
+from difficulty.evaluation.words import UNKNOWN
 from difficulty.records import Estimate
 from difficulty.report.blocks import Extras, Facts, Section
-
-UNKNOWN: Final = "unknown"
 
 SHOWN_AS: Final[Mapping[str, str]] = {
     "apgr": "APGR",
@@ -20,6 +19,16 @@ SHOWN_AS: Final[Mapping[str, str]] = {
     "ece": "ECE, p_cheap_fails",
     "brier_frontier": "Brier, p_frontier_fails",
     "ece_frontier": "ECE, p_frontier_fails",
+    "brier_skill": "Brier skill, p_cheap_fails",
+    "calibration_error": "calibration error, p_cheap_fails",
+    "calibration_slope": "calibration slope, p_cheap_fails",
+    "calibration_intercept": "calibration intercept, p_cheap_fails",
+    "calibration_p": "chance of as much error, p_cheap_fails",
+    "brier_skill_frontier": "Brier skill, p_frontier_fails",
+    "calibration_error_frontier": "calibration error, p_frontier_fails",
+    "calibration_slope_frontier": "calibration slope, p_frontier_fails",
+    "calibration_intercept_frontier": "calibration intercept, p_frontier_fails",
+    "calibration_p_frontier": "chance of as much error, p_frontier_fails",
     "frontier_share": "frontier share",
     "routing_precision": "routing precision",
     "routing_recall": "routing recall",
@@ -136,29 +145,6 @@ def as_text(estimate: Estimate | None, *, signed: bool = False) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:{digits}}"
     return f"{estimate.value:{digits}} [{estimate.low:{digits}}, {estimate.high:{digits}}]"
-
-
-def as_percent(estimate: Estimate | None) -> str:
-    """Return a share as ``69.7 % (67.8 to 71.6)``: the digits of :func:`as_text`."""
-    if estimate is None or estimate.value is None:
-        return UNKNOWN
-    if estimate.low is None or estimate.high is None:
-        return f"{_percent(estimate.value)} %"
-    return f"{_percent(estimate.value)} % ({_percent(estimate.low)} to {_percent(estimate.high)})"
-
-
-def _percent(share: float) -> str:
-    # Rounded as a share first: a tie such as 0.6965 then falls as it does in the tables.
-    return f"{100.0 * round(share, 3):.1f}"
-
-
-def complement(estimate: Estimate) -> Estimate:
-    """Return one minus an estimate, its interval turned round."""
-    value, low, high = (
-        None if part is None else 1.0 - part
-        for part in (estimate.value, estimate.high, estimate.low)
-    )
-    return Estimate(value=value, low=low, high=high, n=estimate.n, note=estimate.note)
 
 
 def threshold_text(threshold: float) -> str:

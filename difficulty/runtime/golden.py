@@ -4,12 +4,13 @@ reproduce.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
+from difficulty.form import read_json
 from difficulty.request import Request
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import EARLY_OUTPUT, Score
@@ -25,6 +26,8 @@ _EXACT = (
     "tokens_source",
     "truncated",
 )
+_LARGEST = 1e6
+"""No score is; and less than what arithmetic refuses."""
 _DECIDED = ("route", "model", "reason", "fallback")
 
 
@@ -49,12 +52,56 @@ def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict
         yield row
 
 
-def check_golden(bundle: Bundle, router: Router) -> list[str]:
-    """Return what differs from the bundle's golden vectors, a sentence each."""
-    rows = [json.loads(line) for line in bundle.files["golden.jsonl"].decode().split("\n") if line]
+def read_golden(bundle: Bundle) -> list[dict[str, Any]]:
+    """Return the rows of a bundle's ``golden.jsonl``.
+
+    Raises
+    ------
+    BundleError
+        If there is none, or one is not a golden vector.
+    """
+    rows = []
+    for number, line in enumerate(bundle.files["golden.jsonl"].split(b"\n"), start=1):
+        if not line:
+            continue
+        try:
+            row = read_json(line)
+            _check_row(row)
+        except ValueError as error:
+            raise BundleError(
+                f"golden.jsonl, line {number}, is no golden vector: {error}. Ship the bundle again."
+            ) from error
+        rows.append(row)
     if not rows:
         raise BundleError("golden.jsonl must hold golden vectors: got none. Ship the bundle again.")
-    requests = [
+    return rows
+
+
+def _check_row(row: object) -> None:
+    """Refuse what cannot be compared with a decision."""
+    if not isinstance(row, dict):
+        raise ValueError("it is no object")
+    needed = ("id", "messages", "input_ids", *_SCORES, *_EXACT)
+    if missing := [name for name in needed if name not in row]:
+        raise ValueError(f"{missing[0]!r} is missing")
+    # It is printed where a vector differs.
+    if not isinstance(row["id"], str) or not row["id"].isprintable():
+        raise ValueError("'id' must be a printable string")
+    for name in (*_SCORES, EARLY_OUTPUT, "threshold"):
+        value = row.get(name)
+        if value is None and name != "threshold":  # that is there whether the score is or not
+            continue
+        number = (
+            math.nan if isinstance(value, bool) or not isinstance(value, int | float) else value
+        )
+        if not abs(number) < _LARGEST:
+            raise ValueError(f"{name!r} must be a number: got {value!r:.80}")
+
+
+def check_golden(bundle: Bundle, router: Router) -> list[str]:
+    """Return what differs from the bundle's golden vectors, a sentence each."""
+    rows = read_golden(bundle)
+    requests: list[dict[str, Any]] = [
         {key: row[key] for key in ("id", "messages", "task", "given_tokens") if key in row}
         for row in rows
     ]
@@ -63,6 +110,25 @@ def check_golden(bundle: Bundle, router: Router) -> list[str]:
         for expected, actual in zip(rows, golden_rows(router, requests), strict=True)
         for difference in _differences(expected, actual, tolerance=bundle.manifest.score_tolerance)
     ]
+
+
+def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
+    """Build a bundle's router and replay the golden vectors with it.
+
+    Raises
+    ------
+    BundleError
+        If this machine does not reproduce them, or the scorer cannot be built.
+    """
+    router = Router.from_bundle(bundle, threads=threads)
+    differences = check_golden(bundle, router)
+    if differences:
+        raise BundleError(
+            f"bundle {bundle.label} must reproduce its golden vectors on this machine:"
+            f" {len(differences)} differ, first {differences[0]}. Ship it again, or verify it where"
+            " it was made."
+        )
+    return router
 
 
 def _differences(

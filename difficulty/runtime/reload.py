@@ -2,7 +2,8 @@
 when anything about the new one is wrong.
 
 A new bundle is checked in full (hashes, signature where one is required, golden vectors on this
-machine) before the first request sees it; then one reference is replaced. Requests under way finish
+machine) before the first request sees it, in a process of its own with a limit of time and memory
+(:mod:`difficulty.runtime.probe`); then one reference is replaced. Requests under way finish
 with the bundle they began with, and every decision names the bundle that made it. What is compared
 between two looks is what the folder is, never which time came first, so clocks may be set back.
 """
@@ -21,7 +22,8 @@ from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
 from difficulty.request import Messages, Request
-from difficulty.runtime.golden import check_golden
+from difficulty.runtime.golden import checked_router
+from difficulty.runtime.probe import Limits, try_out
 from difficulty.runtime.router import Decision, Router, read_trusted
 
 logger = logging.getLogger("difficulty.runtime")
@@ -49,6 +51,8 @@ class ReloadingRouter:
         Threads ONNX Runtime may use for one request.
     trust : Trust, optional
         Whose signature every bundle must bear.
+    limits : Limits, optional
+        What trying out a new bundle may take; default: 60 s, 2 GiB and eight times its size.
 
     Raises
     ------
@@ -69,10 +73,12 @@ class ReloadingRouter:
         interval_s: float = 5.0,
         threads: int = 1,
         trust: Trust | None = None,
+        limits: Limits | None = None,
     ) -> None:
         if not interval_s > 0:
             raise InvalidValueError("interval_s", interval_s, rule="be a number of seconds above 0")
         self.interval_s, self.threads, self.trust = interval_s, threads, trust
+        self.limits = limits or Limits()
         self.switches = 0
         """How often another bundle was taken up."""
         self.refused = 0
@@ -181,15 +187,19 @@ class ReloadingRouter:
             if patient and self._refused.is_recent(mark):
                 return False
             return self._take_up(folder, mark)
-        except Exception as error:
-            self._refuse(mark, str(error) or type(error).__name__)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of a Rust library is no Exception
+            self._refuse(mark, f"{error!s:.500}" or type(error).__name__)
             return False
 
     def _take_up(self, folder: Path, mark: Hashable) -> bool:
         bundle = read_trusted(folder, self.trust)
         is_new = bundle.digest != self._digest
         if is_new:
-            self._switch(bundle, checked_router(bundle, threads=self.threads))
+            # Elsewhere first: a graph that never ends would hold up every later bundle.
+            try_out(bundle, self.limits)
+            self._switch(bundle, Router.from_bundle(bundle, threads=self.threads))
         self._mark, self.last_error, self._refused = mark, None, _Refused()
         return is_new
 
@@ -244,27 +254,9 @@ def follow_path(path: str | Path) -> Callable[[], Path]:
     return locate
 
 
-def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
-    """Build a bundle's router and replay the golden vectors with it.
-
-    Raises
-    ------
-    BundleError
-        If this machine does not reproduce them, or the scorer cannot be built.
-    """
-    router = Router.from_bundle(bundle, threads=threads)
-    differences = check_golden(bundle, router)
-    if differences:
-        raise BundleError(
-            f"bundle {bundle.label} must reproduce its golden vectors on this machine:"
-            f" {len(differences)} differ, first {differences[0]}. Ship it again, or verify it where"
-            " it was made."
-        )
-    return router
-
-
 def _read_pointer(file: Path) -> str:
-    content = file.read_bytes()[: _LONGEST_POINTER + 1]
+    with file.open("rb") as opened:
+        content = opened.read(_LONGEST_POINTER + 1)
     lines = content.decode(errors="replace").split("\n")
     if (
         not lines[0].strip()

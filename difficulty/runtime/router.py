@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust, read_bundle
-from difficulty.errors import InvalidValueError, ScoringError
+from difficulty.errors import RequestError, ScoringError
 from difficulty.form import Record
-from difficulty.request import Messages, Request
+from difficulty.request import Messages, Request, read_count
 from difficulty.routes import Route
 from difficulty.runtime.rule import Reason, Ruling, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, exit_early, exits
@@ -158,7 +158,14 @@ class Router:
 
         A thread decides. Requests that come while it is busy are decided together.
         """
-        return await self._waiting.ask(Request(messages, task, tokens))
+        request = Request(messages, task, tokens)
+        try:
+            return await self._waiting.ask(request)
+        except (OSError, RuntimeError, ImportError) as error:
+            # No file left to import asyncio's part from, no thread to be had: late is better than
+            # not at all.
+            logger.debug("no thread decides (%s), the event loop does", type(error).__name__)
+            return self._note(self.consider(request))
 
     @cached_property
     def _waiting(self) -> WaitingByLoop[Request, Decision]:
@@ -189,8 +196,8 @@ class Router:
                 scores = [self.early.score_ids(looks[0].ids)]
             else:
                 scores = self.early.score_many([look.ids for look in looks]).tolist()
-        except Exception as error:
-            logger.debug("early exit failed, the scorer decides: %s", error)
+        except BaseException as error:
+            logger.debug("early exit failed, the scorer decides: %s", describe(kept(error)))
             return
         for look, score in zip(looks, scores, strict=True):
             if math.isfinite(score) and (
@@ -201,14 +208,15 @@ class Router:
     def _score_one(self, look: _Look) -> None:
         try:
             look.score = self.scorer.score_ids(look.ids)
-        except Exception as error:
-            look.error = error
+        except BaseException as error:
+            look.error = kept(error)
 
     def _score_all(self, looks: list[_Look]) -> None:
         """Score in batches; one at a time where a batch fails, so that none takes others along."""
         try:
             columns = self.scorer.score_many([look.ids for look in looks])
-        except Exception:
+        except BaseException as error:
+            kept(error)
             for look in looks:
                 self._score_one(look)
             return
@@ -224,7 +232,7 @@ class Router:
         look = _Look(request)
         try:
             if request.task is not None and not isinstance(request.task, str):
-                raise InvalidValueError("task", request.task, rule="be a string or None")
+                raise RequestError("task", request.task, rule="be a string or None")
             if request.tokens is not None:
                 look.tokens, look.source = _check_tokens(request.tokens), "request"
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
@@ -237,8 +245,8 @@ class Router:
                 look.tokens = encoded.tokens
                 look.source = "estimate" if encoded.estimated else "tokenizer"
                 look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
-        except Exception as error:
-            look.error = error
+        except BaseException as error:  # the tokenizer's panics are no Exceptions
+            look.error = kept(error)
         return look
 
     def _conclude(self, look: _Look) -> Decision:
@@ -251,8 +259,8 @@ class Router:
                     score=score.difficulty_score,
                     familiarity=score.familiarity,
                 )
-            except Exception as error:
-                look.error = error
+            except BaseException as error:
+                look.error = kept(error)
         if look.verdict is None:
             look.verdict, score = Ruling(self.policy.on_error, "scorer_error"), None
         return self._build_decision(look, look.verdict, score)
@@ -288,7 +296,7 @@ class Router:
             truncated=look.truncated,
             bundle_version=self.version,
             scored_by=scored_by,
-            error=str(look.error) if look.error else None,
+            error=None if look.error is None else describe(look.error),
         )
 
 
@@ -305,7 +313,7 @@ class _Look:
     verdict: Ruling | None = None
     score: Score | None = None
     early_score: float | None = None  # where it was enough to decide by.
-    error: Exception | None = None
+    error: BaseException | None = None
 
     @property
     def is_open(self) -> bool:
@@ -315,14 +323,34 @@ class _Look:
     @property
     def task(self) -> str | None:
         """The task, where it is one."""
-        return self.request.task if isinstance(self.request.task, str) else None
+        task = self.request.task
+        # As a plain string, whatever a class of the caller's makes of itself.
+        return str.__str__(task) if isinstance(task, str) else None
+
+
+_LONGEST_ERROR = 200
+
+
+def describe(error: BaseException) -> str:
+    """Return what may be said of an error: its message where it is one of ours, which hold nothing
+    of the request, else its type alone.
+    """
+    is_ours = isinstance(error, ScoringError | RequestError)
+    return (str(error) if is_ours else type(error).__name__)[:_LONGEST_ERROR]
+
+
+def kept(error: BaseException) -> BaseException:
+    """Return an error that costs one request; raise one that is meant to end the program."""
+    if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+        raise error
+    return error
 
 
 def _check_tokens(tokens: int) -> int:
-    # A gateway may pass on what a client sent; True is an int to Python.
-    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
-        raise InvalidValueError("tokens", tokens, rule="be 0 or more")
-    return tokens
+    count = read_count(tokens)  # a gateway may pass on what a client sent
+    if count is None:
+        raise RequestError("tokens", tokens, rule="be 0 or more, and fit into 64 bits")
+    return count
 
 
 def read_trusted(folder: Path, trust: Trust | None) -> Bundle:

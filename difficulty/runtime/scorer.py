@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from difficulty.bundle.policy import Early, Policy
 from difficulty.bundle.store import EARLY_GRAPH, Bundle
-from difficulty.errors import BundleError, ScoringError
+from difficulty.errors import BundleError, DifficultyError, ScoringError
 from difficulty.runtime.rule import ABOVE, WITHIN, Ruling
 from difficulty.runtime.session import FloatArray, Graph, load_session
 from difficulty.text import TextView
@@ -109,7 +109,9 @@ class Scorer:
         session = load_session(bundle.files["scorer.onnx"], threads=threads)
         try:
             raw = Tokenizer.from_buffer(bundle.files["tokenizer.json"])
-        except Exception as error:  # tokenizers raises plain Exception
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # tokenizers raises plain Exception, and panics in Rust
             raise BundleError(
                 f"tokenizer.json cannot be loaded ({error}). Ship the bundle again."
             ) from error
@@ -156,10 +158,25 @@ class Scorer:
         return Score.of(dict(zip(self.outputs, self.graph.one(ids), strict=True)))
 
     def warm_up(self) -> None:
-        """Score a request of each of a few lengths."""
-        for length in _WARM_UP_LENGTHS:
-            self.score_ids([0] * min(length, self.tokenizer.max_tokens))
-        self.score("warm up")
+        """Score a request of each of a few lengths.
+
+        Raises
+        ------
+        BundleError
+            If a plain request cannot be scored.
+        """
+        try:
+            for length in _WARM_UP_LENGTHS:
+                self.score_ids([0] * min(length, self.tokenizer.max_tokens))
+            self.score("warm up")
+        except (KeyboardInterrupt, SystemExit, DifficultyError):
+            raise
+        except BaseException as error:  # whatever the libraries raise, and panics in Rust
+            what = f"{type(error).__name__} {error!s:.300}".strip()
+            raise BundleError(
+                f"tokenizer.json and scorer.onnx must score a plain request: got {what}. Ship the"
+                " bundle again."
+            ) from error
 
     def score(self, messages: str | Sequence[Mapping[str, Any]], task: str | None = None) -> Score:
         """Return the score of one request."""

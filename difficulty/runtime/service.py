@@ -5,25 +5,33 @@ callers that are not Python.
                   -> the decision; of a list of such requests a list of decisions
     GET  /health  -> {"bundle": "<name>-<version>"}
 
-It has no accounts and no encryption: put it where only your gateway reaches it.
+It has no accounts and no encryption: put it where only your gateway reaches it. What one caller can
+take of it is bounded all the same: bytes, requests and parts of a call, connections, time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import re
+import select
+import socket
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from difficulty.request import RequestRow, request_row
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score
 
 CHUNK = 2_048
-"""Requests decided together."""
+"""Requests decided together, and most of one call."""
 
 
 def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
@@ -50,19 +58,142 @@ logger = logging.getLogger("difficulty.runtime")
 
 MOST_BYTES = 16_000_000
 """Of a request's body."""
+MOST_PARTS = 2_000_000
+"""Objects, lists and their entries of a body: each takes memory of its own."""
+MOST_CONNECTIONS = 128
 _IDLE_S = 60.0
+_LARGE = 65_536  # bytes; larger bodies are read and decided a few at a time
+_MOST_LARGE = 4
+_PATIENCE_S = 10.0
+_MOST_DIGITS = 15
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class DecisionServer(ThreadingHTTPServer):
     """Serve decisions until ``shutdown``, a thread a connection; port 0 takes a free one, see
     ``server_port``.
+
+    Parameters
+    ----------
+    router : Router
+    host, port
+        Where to listen.
+    most_connections : int
+        Connections at once; for one more, the one that has kept quiet longest is closed.
     """
 
     daemon_threads = True  # a connection that is idle does not keep the server from ending
+    request_queue_size = MOST_CONNECTIONS
 
-    def __init__(self, router: Router, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+    def __init__(
+        self,
+        router: Router,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        most_connections: int = MOST_CONNECTIONS,
+    ) -> None:
         self.router = router
+        self.large = threading.BoundedSemaphore(_MOST_LARGE)
+        self.is_ending = False
+        self._most_connections = most_connections
+        self._change = threading.Condition()
+        self._waiting: dict[socket.socket, float | None] = {}  # since when for the rest of a call
         super().__init__((host, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin a connection, in the place of a quiet one where there are too many."""
+        if not self._take_place(request):
+            with contextlib.suppress(OSError):
+                request.settimeout(1.0)
+                request.sendall(_FULL)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread can be started
+            self.leave(request)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.leave(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what ended a connection, in the log alone: most often the caller was gone."""
+        logger.debug("a connection ended", exc_info=True)
+
+    def service_actions(self) -> None:
+        """Close connections whose call has not come in whole for a minute."""
+        self._close_quiet(longer_than_s=_IDLE_S)
+
+    def await_call(self, connection: socket.socket) -> None:
+        """Note that the next call of a connection may come."""
+        self._note(connection, time.monotonic())
+
+    def take_call(self, connection: socket.socket) -> None:
+        """Note that a call has come in whole."""
+        self._note(connection, None)
+
+    def leave(self, connection: socket.socket) -> None:
+        """Note that a connection has ended."""
+        with self._change:
+            self._waiting.pop(connection, None)
+            self._change.notify_all()
+
+    def drain(self, timeout_s: float = _PATIENCE_S) -> bool:
+        """After ``shutdown``: answer what has come in, close what is idle; return whether all was
+        answered.
+        """
+        self.is_ending = True
+        self.timeout = 0
+        while select.select([self.socket], [], [], 0)[0]:
+            self.handle_request()  # who connected before the end
+        self.socket.close()
+        with self._change:
+            for connection in self._waiting:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RD)  # what lies there is still read
+            return self._change.wait_for(lambda: not self._waiting, timeout_s)
+
+    def _take_place(self, connection: socket.socket) -> bool:
+        with self._change:
+            if len(self._waiting) >= self._most_connections:
+                self._close_quiet(longer_than_s=1.0, most=1)
+                self._change.wait_for(lambda: len(self._waiting) < self._most_connections, 0.2)
+            if len(self._waiting) >= self._most_connections:
+                return False
+            self._waiting[connection] = time.monotonic()
+            return True
+
+    def _close_quiet(self, *, longer_than_s: float, most: int = MOST_CONNECTIONS) -> None:
+        now = time.monotonic()
+        with self._change:
+            quiet = [
+                (since, connection)
+                for connection, since in self._waiting.items()
+                if since is not None and now - since > longer_than_s
+            ]
+            quiet.sort(key=itemgetter(0))
+            for _, connection in quiet[:most]:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)  # its thread reads the end and leaves
+
+    def _note(self, connection: socket.socket, since: float | None) -> None:
+        with self._change:
+            if connection in self._waiting:
+                self._waiting[connection] = since
+
+
+class _Refusal(NamedTuple):
+    """Why a call is not answered."""
+
+    status: HTTPStatus
+    error: str
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -70,36 +201,72 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: DecisionServer
     protocol_version = "HTTP/1.1"
+    server_version, sys_version = "difficulty", ""
     timeout = _IDLE_S
     disable_nagle_algorithm = True  # it would hold small answers back, by up to 40 ms
 
     def do_GET(self) -> None:
-        if self.path == "/health":
+        # What follows such a question would be read as the next one.
+        has_body = self.headers.get("Content-Length", "0") != "0"
+        if has_body or "Transfer-Encoding" in self.headers:
+            self._refuse(HTTPStatus.BAD_REQUEST, "GET has no body")
+        elif self.path == "/health":
             self._answer(HTTPStatus.OK, {"bundle": self.server.router.version})
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "GET knows /health")
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if self.path != "/decide":
-            self._refuse(HTTPStatus.NOT_FOUND, "POST knows /decide")
-        elif not length.isdecimal():
-            self._refuse(HTTPStatus.LENGTH_REQUIRED, "a request needs a Content-Length")
-        elif int(length) > MOST_BYTES:
-            self._refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"a request must have at most {MOST_BYTES:,} bytes: got {int(length):,}",
-            )
+        refusal = self._find_refusal()
+        if refusal is not None:
+            self._refuse(*refusal)
+            return
+        length = int(self.headers["Content-Length"])
+        if length <= _LARGE:
+            self._decide(length)
+        elif self.server.large.acquire(timeout=_PATIENCE_S):
+            try:
+                self._decide(length)
+            finally:
+                self.server.large.release()
         else:
-            self._decide(self.rfile.read(int(length)))
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many large requests at once")
 
-    def _decide(self, body: bytes) -> None:
+    def _find_refusal(self) -> _Refusal | None:
+        lengths = self.headers.get_all("Content-Length", [])
+        length = lengths[0] if lengths else ""
+        if self.path != "/decide":
+            return _Refusal(HTTPStatus.NOT_FOUND, "POST knows /decide")
+        # Two ways to say where a request ends: who stands before us may have read the other one.
+        if len(lengths) > 1 or (lengths and "Transfer-Encoding" in self.headers):
+            return _Refusal(HTTPStatus.BAD_REQUEST, "a request needs one Content-Length alone")
+        if not (length.isascii() and length.isdecimal()):
+            return _Refusal(HTTPStatus.LENGTH_REQUIRED, "a request needs a Content-Length")
+        if len(length) > _MOST_DIGITS or int(length) > MOST_BYTES:
+            came = f"{int(length):,}" if len(length) <= _MOST_DIGITS else "far more"
+            rule = f"a request must have at most {MOST_BYTES:,} bytes"
+            return _Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{rule}: got {came}")
+        return None
+
+    def _decide(self, length: int) -> None:
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True  # the caller is gone
+            return
+        self.server.take_call(self.connection)
+        if _has_too_many_parts(body):
+            rule = f"a request must have at most {MOST_PARTS:,} objects, lists and entries"
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, rule)
+            return
         try:
             content = json.loads(body)
         except (ValueError, RecursionError) as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, f"a request must be JSON: {error}")
+            self._refuse(HTTPStatus.BAD_REQUEST, f"a request must be JSON: {error!s:.120}")
             return
         is_list = isinstance(content, list)
+        if is_list and len(content) > CHUNK:
+            rule = f"a call must have at most {CHUNK:,} requests"
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{rule}: got {len(content):,}")
+            return
         entries = enumerate(content if is_list else [content], 1)
         rows = [request_row(entry, number) for number, entry in entries]
         decisions = list(route_rows(self.server.router, rows))
@@ -110,6 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, {"error": error})
 
     def _answer(self, status: HTTPStatus, body: Any) -> None:
+        self.close_connection = self.close_connection or self.server.is_ending
         content = json.dumps(body).encode("ascii")
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -118,6 +286,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
+        self.server.await_call(self.connection)
 
     def log_message(self, format: str, *arguments: Any) -> None:
         logger.debug(format, *arguments)
+
+
+def _has_too_many_parts(body: bytes) -> bool:
+    if _count_parts(body) <= MOST_PARTS:
+        return False
+    return _count_parts(_STRINGS.sub(b"", body)) > MOST_PARTS  # texts have commas too
+
+
+def _count_parts(body: bytes) -> int:
+    return sum(body.count(sign) for sign in (b"[", b"{", b","))

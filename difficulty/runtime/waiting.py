@@ -69,8 +69,19 @@ class Waiting(Generic[_Asked, _Answer]):
         self._busy = bool(batch)
         if batch:
             questions, futures = zip(*batch, strict=True)
-            sent = loop.run_in_executor(self._pool, self._answer, questions)
+            try:
+                sent = loop.run_in_executor(self._pool, self._answer, questions)
+            except RuntimeError as error:  # no thread can be started
+                self._give_up([*futures, *(future for _, future in self._queue)], error)
+                return
             sent.add_done_callback(lambda done: self._receive(loop, futures, done))
+
+    def _give_up(self, futures: Sequence[asyncio.Future[_Answer]], error: Exception) -> None:
+        self._queue.clear()
+        self._busy = False
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)
 
     def _receive(
         self,

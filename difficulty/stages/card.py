@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from difficulty.bundle import Policy
 from difficulty.early_exit import exit_sentences
 from difficulty.evaluation import Evaluation
+from difficulty.evaluation.rule_tasks import RuleTask
+from difficulty.evaluation.words import UNKNOWN, measures_text
 from difficulty.export.parity import ParityReport
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
-from difficulty.report.page import Markdown
-from difficulty.report.wording import UNKNOWN, threshold_text
+from difficulty.report.page import Markdown, code, escape_but_code
+from difficulty.report.wording import threshold_text
 from difficulty.training.run import RunRecord
 
 _SHOWN = {
@@ -30,27 +32,33 @@ _SHOWN = {
 
 
 def bundle_card(
-    name: str, record: RunRecord, policy: Policy, evaluation: Evaluation, report: ParityReport
+    name: str,
+    record: RunRecord,
+    policy: Policy,
+    evaluation: Evaluation,
+    report: ParityReport,
+    rule: Sequence[RuleTask] = (),
 ) -> str:
-    """Return the card in Markdown."""
+    """Return the card in Markdown; ``rule`` is what each task of the rule gains or costs."""
     meaning = (
         "(1 + expected gain of the frontier model) / 2"
         if record.target == "benefit"
         else "P(the cheap model fails)"
     )
     head = (
-        f"Routes requests between `{policy.cheap_model}` (cheap) and `{policy.frontier_model}`"
-        f" (frontier).\n`difficulty_score` is {meaning}; higher means more worth the frontier"
-        " model."
+        f"Routes requests between {code(policy.cheap_model)} (cheap) and"
+        f" {code(policy.frontier_model)} (frontier). {code('difficulty_score')} is {meaning};"
+        " higher means more worth the frontier model."
     )
     early = [_early_exit(policy, evaluation)] if policy.early else []
-    sections = [_rule(policy), _figures(evaluation), *early, _made_from(record, report)]
-    # Names stand in code spans of our own here, so nothing is escaped; notes stand in the column
-    # of the intervals, so none is set to the right.
-    return Markdown(escape=str, column="---").page(name, sections, head=[Paragraph(head)])
+    sections = [_rule(policy, rule), _figures(evaluation), *early, _made_from(record, report)]
+    # Notes stand in the column of the intervals, so none is set to the right.
+    return Markdown(escape=escape_but_code, column="---").page(
+        name, sections, head=[Paragraph(head)]
+    )
 
 
-def _rule(policy: Policy) -> Section:
+def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
     points = (
         f"cheap without scoring: {_tasks(policy.easy_tasks)}, below"
         f" {policy.max_cheap_tokens:,} tokens",
@@ -58,15 +66,23 @@ def _rule(policy: Policy) -> Section:
         f"frontier when less familiar than {policy.min_familiarity:g}"
         if policy.min_familiarity
         else "unfamiliar requests are scored too",
-        f"else frontier when `difficulty_score > {threshold_text(policy.threshold)}`, chosen by"
-        f" `{policy.chosen.objective}` on {policy.chosen.n:,} calibration requests",
+        f"else frontier when {code(f'difficulty_score > {threshold_text(policy.threshold)}')},"
+        f" chosen by {code(policy.chosen.objective)} on {policy.chosen.n:,} calibration requests",
+        *([f"guaranteed: {policy.chosen.guarantee}"] if policy.chosen.guarantee else []),
         f"review the threshold by {policy.review_date.isoformat()}",
     )
-    return Section.of("rule", "Rule", Points(points))
+    if not rule:
+        return Section.of("rule", "Rule", Points(points))
+    measured = Points(tuple(task.sentence for task in rule))
+    text = (
+        "Each task of the rule on the calibration requests, with 95 % intervals; differences are"
+        " rule minus score."
+    )
+    return Section.of("rule", "Rule", Points(points), text, measured)
 
 
 def _tasks(tasks: Sequence[str]) -> str:
-    return ", ".join(f"`{task}`" for task in tasks) or "no task"
+    return ", ".join(code(task) for task in tasks) or "no task"
 
 
 def _figures(evaluation: Evaluation) -> Section:
@@ -79,6 +95,8 @@ def _figures(evaluation: Evaluation) -> Section:
         f"On {evaluation.counts['requests']:,} requests that were used neither for fitting,"
         " calibration nor the threshold."
     )
+    if evaluation.measured_by:
+        text += f" Outcomes were measured by {measures_text(evaluation.measured_by)}."
     table = Table.of("", ["figure", "value", "95 % interval", "n"], rows)
     return Section.of("figures", "Test figures", text, table)
 
@@ -103,8 +121,8 @@ def _early_exit(policy: Policy, evaluation: Evaluation) -> Section:
         if cut
     ]
     text = (
-        f"`early.onnx` decides what is far from the threshold; it may change {early.budget:.2%} of"
-        " the scorer's decisions. All other figures are the scorer's."
+        f"{code('early.onnx')} decides what is far from the threshold; it may change"
+        f" {early.budget:.2%} of the scorer's decisions. All other figures are the scorer's."
     )
     sentences = exit_sentences(evaluation.early, judged="test")
     return Section.of("early", "Early exit", text, Points((*points, *sentences)))
@@ -122,7 +140,7 @@ def _made_from(record: RunRecord, report: ParityReport) -> Section:
 
 def _origins(record: RunRecord, report: ParityReport) -> Iterator[str]:
     samples = record.samples
-    yield f"recipe `{record.recipe.name}`, traffic sha256 `{record.training_data}`"
+    yield f"recipe {code(record.recipe.name)}, traffic sha256 {code(record.training_data)}"
     yield (
         f"{samples.fit:,} fit, {samples.calibration:,} calibration, {samples.test:,} test samples,"
         f" {samples.aside:,} aside"

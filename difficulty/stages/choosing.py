@@ -28,7 +28,8 @@ from difficulty.runtime.golden import golden_rows
 from difficulty.runtime.router import Router
 from difficulty.runtime.rule import TaskRules
 from difficulty.runtime.scorer import EarlyScorer, Scorer
-from difficulty.stages.judging import Served, hash_of_texts
+from difficulty.stages.judging import Served
+from difficulty.stages.overlap import hash_of_texts
 from difficulty.thresholds.point import EXPECTED, choose, choose_per_task
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.traffic.table import Traffic
@@ -46,6 +47,14 @@ def chosen_point(
     """
     choose_point = choose_per_task if per_task else choose
     return choose_point(data, parse_objective(objective), resampling)
+
+
+def exit_confidence(objective: str) -> float:
+    """Return how sure the budget of early exit has to be beside an objective: a promise spends half
+    of its ``delta`` on it, a part for each kind of requests.
+    """
+    delta = parse_objective(objective).delta
+    return CONFIDENCE if delta is None else max(CONFIDENCE, 1.0 - delta / (2.0 * len(KINDS)))
 
 
 def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
@@ -84,6 +93,8 @@ def both_scores(served: Served, rules: TaskRules) -> dict[str, BothScores]:
     them, as if no task were known.
     """
     scores, groups = served.scores, served.scored.groups
+    outcomes = served.scored.outcomes
+    weight = outcomes.weight * outcomes.per_request
     assert scores.early is not None
     with_task = served.scored.difficulty_score
     without_task = with_task if scores.without_task is None else scores.without_task
@@ -94,14 +105,18 @@ def both_scores(served: Served, rules: TaskRules) -> dict[str, BothScores]:
         "without_task": (scores.early.without_task, without_task, scores.readable),
     }
     return {
-        kind: BothScores(first[rows], second[rows], groups[rows])
+        kind: BothScores(first[rows], second[rows], groups[rows], weight[rows])
         for kind, (first, second, rows) in kinds.items()
         if rows.any()
     }
 
 
 def choose_exits(
-    policy: Policy, scores: Mapping[str, BothScores], *, budget: float
+    policy: Policy,
+    scores: Mapping[str, BothScores],
+    *,
+    budget: float,
+    confidence: float = CONFIDENCE,
 ) -> tuple[Early | None, tuple[str, ...]]:
     """Return the early exit that asks the scorer least within the budget, and what is to be said
     where there is none.
@@ -120,8 +135,9 @@ def choose_exits(
                 both.score,
                 threshold=threshold,
                 groups=both.groups,
+                weight=both.weight,
                 budget=budget,
-                confidence=CONFIDENCE,
+                confidence=confidence,
             )
         except NotAttainableError as error:
             # The other kind may have cut-offs all the same.
@@ -130,7 +146,7 @@ def choose_exits(
         expected = {name: estimate.as_dict() for name, estimate in figures.items()}
         cuts[kind] = CutOffs(low=low, high=high, n=len(both.early), expected=expected)
     early = (
-        Early(threshold=threshold, budget=budget, confidence=CONFIDENCE, **cuts) if cuts else None
+        Early(threshold=threshold, budget=budget, confidence=confidence, **cuts) if cuts else None
     )
     return early, tuple(notes)
 

@@ -5,6 +5,7 @@ team.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from difficulty.bundle import Policy, read_bundle
-from difficulty.economics.analysis import FORMAT, MAIN_PLAN, Economics, Setting, analyse
-from difficulty.economics.basis import Basis, Counted, fill_tokens
+from difficulty.bundle import Bundle, Policy, read_bundle
+from difficulty.economics.analysis import FORMAT, KEEP_CHEAP, POLICY, Economics, Setting, analyse
+from difficulty.economics.basis import Basis, Counted, fill_tokens, listed_volume
 from difficulty.economics.conditions import Answers
 from difficulty.economics.prices import PriceList
 from difficulty.economics.usage import Arrivals, Requests, Volume
@@ -26,6 +27,7 @@ from difficulty.metrics.routing import sent_at_share
 from difficulty.recipe import LabelSettings
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
+from difficulty.stages.overlap import threshold_rows
 from difficulty.storage import whole_file
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
@@ -39,10 +41,11 @@ class Question:
 
     Attributes
     ----------
-    share : float
-        Share of the requests to keep on the cheap model, in (0, 1]: the simplest ones by score.
+    keep_cheap : float or None
+        Share of the requests to keep on the cheap model, in (0, 1]: the simplest ones by score. It
+        is what the answer is about where there is no policy, else a comparison.
     volume : Volume or None
-        Requests a month; without, the price list's, else what the timestamps give.
+        Requests a month; without, the price list's.
     answers : Answers
         What only the team can say; a catch rate that is not given is the policy's.
     today : date or None
@@ -50,17 +53,17 @@ class Question:
     resampling : Resampling
     """
 
-    share: float = 0.3
+    keep_cheap: float | None = None
     volume: Volume | None = None
     answers: Answers = Answers()
     today: date | None = None
     resampling: Resampling = STANDARD
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share <= 1.0:
+        if self.keep_cheap is not None and not 0.0 < self.keep_cheap <= 1.0:
             raise InvalidValueError(
-                "share",
-                self.share,
+                "share to keep cheap",
+                self.keep_cheap,
                 rule="be in (0, 1]",
                 hint="Shares are fractions, not percentages.",
             )
@@ -71,20 +74,53 @@ def weigh_up(
 ) -> Economics:
     """Return the economics of routing a team's traffic.
 
-    Of the traffic that the bundle was trained on only the test split counts, but for how many
-    requests come, and when. Without a bundle nothing ranks the requests: those that are kept are
-    taken at random, and the figures say so.
+    With a bundle they are those of its policy, judged on requests that training has not seen.
+    Without one nothing ranks the requests: the share to keep has to be said, those that are kept
+    are taken at random, and the figures say so.
 
     Raises
     ------
+    InvalidValueError
+        If nobody says how many requests a month come or, without a bundle, how many to keep.
     TooFewSamplesError
         If the traffic holds no request that training has not seen.
     """
+    if bundle_path is None and question.keep_cheap is None:
+        raise InvalidValueError(
+            "share to keep cheap",
+            None,
+            rule="be given where no bundle decides",
+            hint="Pass --bundle, or --keep-cheap 0.3 for 30 % of the requests, at random.",
+        )
     traffic = Traffic.read(traffic_path)
+    _need_volume(traffic, prices, question)
     return (
         _ranked(traffic, prices, question, bundle_path)
         if bundle_path
         else _at_random(traffic, prices, question)
+    )
+
+
+def _need_volume(traffic: Traffic, prices: PriceList, question: Question) -> None:
+    """Refuse to answer for a month of which nobody said how many requests it has."""
+    if question.volume or listed_volume(prices.traffic):
+        return
+    arrivals, seen = Arrivals.of(traffic.column("timestamp"), traffic.split_groups), ""
+    if arrivals.volume:
+        low, high = arrivals.volume
+        # Told, not taken: labelled traffic is nearly always a sample of what comes.
+        seen = (
+            f" The {len(traffic):,} requests of the file alone would be"
+            f" {low:,.0f} to {high:,.0f} a month: right only where they are all that came."
+        )
+    raise InvalidValueError(
+        "requests per month",
+        None,
+        rule="be given, as a saving depends on it",
+        hint=(
+            "Pass --requests-per-month N or LOW-HIGH, or set requests_per_month in [traffic] of"
+            f" the price list.{seen}"
+        ),
     )
 
 
@@ -96,7 +132,7 @@ def _ranked(
     scorer, target = Scorer.from_bundle(bundle), bundle.manifest.target
     table = serve(scorer, picked.traffic, target=target).under_policy(bundle.policy)
     economics = economics_of(table, picked.traffic, traffic, bundle.policy, prices, question)
-    notes = (_which(picked, len(traffic)), *picked.notes, *economics.notes)
+    notes = (*_which(picked, traffic, bundle), *picked.notes, *economics.notes)
     return replace(economics, notes=notes)
 
 
@@ -104,7 +140,8 @@ def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Econo
     if not len(traffic):
         raise TooFewSamplesError("economics needs requests: got none. Pass other traffic.")
     picked, logged = weighed(traffic, LabelSettings())
-    plans = {MAIN_PLAN: np.full(len(traffic), 1.0 - question.share)}
+    assert question.keep_cheap is not None  # asked for by weigh_up
+    plans = {KEEP_CHEAP: np.full(len(traffic), 1.0 - question.keep_cheap)}
     unknown = np.full(len(traffic), np.nan)
     # Equal scores: nothing ranks the requests, so a plan keeps each with the same probability.
     alike = ScoredTraffic(
@@ -137,24 +174,31 @@ def _at_random(traffic: Traffic, prices: PriceList, question: Question) -> Econo
     return replace(economics, notes=(*notes_of(logged), *economics.notes))
 
 
-def _which(picked: Picked, n_all: int) -> str:
-    n = len(picked.traffic)
-    if picked.splits is None:
-        return (
-            f"All {n:,} requests count, as the bundle was trained on other traffic; whether single"
-            " ones overlap is not known."
+def _which(picked: Picked, traffic: Traffic, bundle: Bundle) -> Iterator[str]:
+    """Say which requests count, and what is wrong with them."""
+    n, n_all, overlap = len(picked.traffic), len(traffic), picked.overlap
+    if overlap.warning:
+        yield f"Warning: {overlap.warning}"
+    elif overlap.splits is None:
+        which = f"All {n:,}" if n == n_all else f"{n:,} of {n_all:,}"
+        yield f"{which} requests count: {overlap.note}."
+    else:
+        yield (
+            f"The bundle was trained on this traffic: figures are of the {n:,} requests of its test"
+            f" split, out of {n_all:,}."
         )
-    return (
-        f"The bundle was trained on this traffic: figures are of the {n:,} requests of its test"
-        f" split, out of {n_all:,}."
-    )
+    if chose := threshold_rows(bundle, traffic, picked.traffic):
+        yield (
+            f"Warning: the threshold was chosen on {chose:,} of these requests, so the policy's"
+            " figures flatter it."
+        )
 
 
 def economics_of(
     scored: ScoredTraffic,
     picked: Traffic,
     whole: Traffic,
-    policy: Policy | None,
+    policy: Policy,
     prices: PriceList,
     question: Question,
 ) -> Economics:
@@ -168,24 +212,25 @@ def economics_of(
         The same requests.
     whole : Traffic
         The traffic they were picked from: it tells how many requests come, and when.
-    policy : Policy or None
-        The bundle's; a run has none, and then nothing is known of fallback and hard tasks.
+    policy : Policy
+        The bundle's, which the answer is about.
     prices : PriceList
     question : Question
     """
-    # A share of requests: the weights of logged outcomes do not count requests.
-    requests = scored.outcomes.weight * scored.outcomes.per_request
-    share = sent_at_share(scored.difficulty_score, 1.0 - question.share, weight=requests)
-    plans = {MAIN_PLAN: share} | ({} if scored.sent is None else {"policy": scored.sent})
+    assert scored.sent is not None  # a policy routes every request
+    plans = {POLICY: scored.sent}
+    if question.keep_cheap is not None:
+        # A share of requests: the weights of logged outcomes do not count requests.
+        requests = scored.outcomes.weight * scored.outcomes.per_request
+        plans[KEEP_CHEAP] = sent_at_share(
+            scored.difficulty_score, 1.0 - question.keep_cheap, weight=requests
+        )
     answers = question.answers
-    if answers.catch_rate is None and policy:
+    if answers.catch_rate is None:
         answers = replace(answers, catch_rate=catch_rate(policy.fallback))
-    hard = float(np.mean([task in policy.hard_tasks for task in scored.tasks])) if policy else None
     assert scored.n_tokens is not None
     counted = Counted(scored.n_tokens.astype(np.float64), "by the scorer's tokenizer")
-    case = _Case(
-        scored=scored, picked=picked, whole=whole, plans=plans, counted=counted, hard_share=hard
-    )
+    case = _Case(scored=scored, picked=picked, whole=whole, plans=plans, counted=counted)
     return _analysed(case, prices, replace(question, answers=answers))
 
 
@@ -201,20 +246,21 @@ class _Case:
     plans: dict[str, FloatArray]
     """Plan, and the probability that it sends each request."""
     counted: Counted
-    hard_share: float | None = None
     basis: Basis = Basis()
 
 
 def _analysed(case: _Case, prices: PriceList, question: Question) -> Economics:
     tokens, filled = fill_tokens(case.picked.tokens, case.counted, prices.traffic)
-    requests = Requests(scored=case.scored, tokens=tokens, plans=case.plans)
+    scored = replace(case.scored, outcomes=case.scored.outcomes.graded())
+    requests = Requests(scored=scored, tokens=tokens, plans=case.plans)
     setting = Setting(
-        share=question.share,
+        # The first is what was asked; what follows is for comparison.
+        plan=next(iter(case.plans)),
+        keep_cheap=question.keep_cheap,
         answers=question.answers,
         volume=question.volume,
         # Of the whole file: the picked requests are only a part of what comes.
         arrivals=Arrivals.of(case.whole.column("timestamp"), case.whole.split_groups),
-        hard_share=case.hard_share,
         basis=case.basis.with_(assumed=filled.assumed, missing=filled.missing),
         notes=_routed_already(case.whole),
         today=question.today or datetime.now(UTC).date(),
@@ -260,9 +306,17 @@ def read_economics(path: Path) -> dict[str, Any]:
             f"economics file {str(path)!r} cannot be used: {error}. Run difficulty economics -o"
             " again."
         ) from error
+    if written == 1:
+        # One plan, a share of the requests; a bundle's own stood beside it.
+        return content | {
+            "format": FORMAT,
+            "plan": KEEP_CHEAP,
+            KEEP_CHEAP: content.get("share"),
+            "keep_cheap_share": content.get("asked_share"),
+        }
     if written != FORMAT:
         raise RunError(
-            f"economics format must be {FORMAT}: got {written!r}. Run difficulty economics -o"
+            f"economics format must be 1 or {FORMAT}: got {written!r}. Run difficulty economics -o"
             " again."
         )
     return content

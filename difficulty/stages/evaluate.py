@@ -16,10 +16,13 @@ from difficulty.bundle import Policy, read_bundle
 from difficulty.diagnostics.suspicion import LabelSummary
 from difficulty.early_exit import exit_sentences
 from difficulty.economics import PriceList, request_costs
+from difficulty.economics.analysis import POLICY
+from difficulty.economics.usage import Volume
 from difficulty.errors import RunError
 from difficulty.evaluation import Evaluation, Provenance, TaskMeans, evaluate, write_metrics
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import Mistake, Mistakes, traffic_labels, worst_mistakes
+from difficulty.evaluation.verdict import MoneyCase, weigh
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, Prices
 from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
@@ -27,14 +30,8 @@ from difficulty.report.page import report_html, report_markdown
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.choosing import both_scores, judge_exits
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
-from difficulty.stages.judging import (
-    hash_of_texts,
-    lineage_of,
-    pick_unseen,
-    refuse_none,
-    serve,
-    weighed,
-)
+from difficulty.stages.judging import lineage_of, pick_unseen, refuse_none, serve, weighed
+from difficulty.stages.overlap import BundleOverlap, threshold_rows
 from difficulty.storage import whole_file
 from difficulty.traffic.logged import LoggedReport
 from difficulty.traffic.table import Traffic, tokenize
@@ -44,10 +41,11 @@ from difficulty.training.run import Run, notes_of
 
 _NEEDS = "evaluation needs samples"
 _OWN_TRAFFIC = "The traffic the bundle was trained on; only its test split is judged."
-_LEFT_OUT = ("fit", "calibration", "aside")
 _OTHER_TRAFFIC = (
     "Other traffic than the bundle was trained on; whether single samples overlap is not known."
 )
+_LEFT_OUT = "{:,} samples that the bundle was made from, or that look so, are left out."
+_NONE_SEEN = "No sample was seen when the bundle was made."
 
 
 class Judgement(NamedTuple):
@@ -72,20 +70,21 @@ def evaluate_scorer(
     resampling: Resampling = STANDARD,
     show_texts: bool = False,
     economics: Path | None = None,
+    volume: Volume | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Judgement:
     """Judge a run or a bundle and write ``metrics.json``, ``report.html`` and ``report.md`` into
     ``out``.
 
     Samples whose text or group was in the fit or calibration split are left out: a run remembers
-    hashes of them. A bundle does not; of its own training traffic the test split is judged, of
-    other traffic everything, and the note says that overlap is unknown. A run keeps embeddings of a
+    hashes of them, and so does a bundle with ``seen.bin``. Of a bundle's own training traffic the
+    test split is judged; of other traffic, without that file, everything, and the note says that
+    overlap is unknown. A run keeps embeddings of a
     slow encoder in ``cache``, where that is given. The report holds texts of requests only with
     ``show_texts``. Of a bundle with early exit the figures are the scorer's; what early exit
     changes in them stands beside them. It says whether routing pays where ``economics`` names an
-    ``economics.json``, or else where the price list compares ways to host: then ``economics.json``,
-    of the same scores and the defaults of :class:`~difficulty.stages.economics.Question`, is
-    written as well.
+    ``economics.json``, or else of a bundle where the price list compares ways to host: then
+    ``economics.json``, of the same scores and ``volume`` requests a month, is written as well.
 
     Raises
     ------
@@ -117,14 +116,27 @@ def evaluate_scorer(
         evaluation.noting(material.notes), early=material.early, lineage=material.lineage
     )
     out.mkdir(parents=True, exist_ok=True)
-    write_metrics(evaluation, out / "metrics.json")
     mistakes = mistakes_of(material.held_out, material.picked, show_texts=show_texts)
     say("weighing up what it saves")
     money = (
         read_economics(economics)
         if economics
-        else _economics(material, traffic, prices, out, resampling)
+        else _economics(
+            material, traffic, prices, out, Question(volume=volume, resampling=resampling)
+        )
     )
+    chosen = material.policy.chosen if material.policy else None
+    evaluation = replace(
+        evaluation,
+        verdict=weigh(
+            evaluation,
+            objective=chosen.objective if chosen else "",
+            guarantee=chosen.guarantee if chosen else None,
+            # A file may be about a share that the user asked for: no word on this policy.
+            money=MoneyCase.of(money) if money and money["plan"] == POLICY else None,
+        ),
+    )
+    write_metrics(evaluation, out / "metrics.json")
     extras = replace(
         material.extras,
         economics=money,
@@ -147,16 +159,13 @@ def evaluate_scorer(
 
 
 def _economics(
-    material: _Material,
-    traffic: Traffic,
-    prices: PriceList | None,
-    out: Path,
-    resampling: Resampling,
+    material: _Material, traffic: Traffic, prices: PriceList | None, out: Path, question: Question
 ) -> dict[str, Any] | None:
-    """Write ``economics.json`` and return it; ``None`` where there are token prices only."""
-    if prices is None or not prices.compares_hosting:
+    """Write ``economics.json`` and return it; ``None`` where there are token prices only, or no
+    policy that decides what stays cheap.
+    """
+    if prices is None or not prices.compares_hosting or material.policy is None:
         return None
-    question = Question(resampling=resampling)
     economics = economics_of(
         material.held_out, material.picked, traffic, material.policy, prices, question
     )
@@ -257,7 +266,7 @@ def _of_bundle(
 ) -> _Material:
     bundle = read_bundle(path)
     picked, policy = pick_unseen(bundle, traffic, needs=_NEEDS), bundle.policy
-    n, leaving, splits = len(picked.traffic), exits(policy), picked.splits
+    n, leaving, overlap = len(picked.traffic), exits(policy), picked.overlap
     served = serve(
         Scorer.from_bundle(bundle),
         picked.traffic,
@@ -278,15 +287,13 @@ def _of_bundle(
         others=served.others,
         notes=(*picked.notes, *served.scores.reading.notes, *sentences),
         early=early,
-        note=_OTHER_TRAFFIC if splits is None else _OWN_TRAFFIC,
+        note=_overlap_note(overlap),
         provenance=Provenance(
             requests=len(traffic),
-            own_traffic=splits is not None,
-            # A bundle remembers no samples, yet finds the splits of its own traffic again.
-            seen=None
-            if splits is None
-            else {f"{name} split": int((splits == name).sum()) for name in _LEFT_OUT},
-            threshold_rows=_threshold_rows(policy, traffic, picked.traffic),
+            own_traffic=overlap.splits is not None,
+            seen=overlap.counts,
+            by_chance=overlap.by_chance,
+            threshold_rows=threshold_rows(bundle, traffic, picked.traffic),
             **_selection(picked.logged),
         ),
         lineage=lineage_of(
@@ -305,15 +312,12 @@ def _of_bundle(
     )
 
 
-def _threshold_rows(policy: Policy, traffic: Traffic, judged: Traffic) -> int | None:
-    """Return how many judged requests chose the threshold, where that is certain."""
-    chosen = policy.chosen
-    # A bundle keeps one hash: it knows all of the judged requests, or of the file, and no part.
-    certain = any(
-        chosen.n == len(file) and chosen.calibration_data == hash_of_texts(file)
-        for file in (judged, traffic)
-    )
-    return len(judged) if certain else None
+def _overlap_note(overlap: BundleOverlap) -> str:
+    if overlap.splits is not None:
+        return _OWN_TRAFFIC
+    if overlap.counts is None:
+        return _OTHER_TRAFFIC
+    return _LEFT_OUT.format(overlap.left_out) if overlap.left_out else _NONE_SEEN
 
 
 def _selection(report: LoggedReport | None) -> dict[str, int]:

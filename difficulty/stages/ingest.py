@@ -4,19 +4,23 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
+from difficulty.kinds import PathKind, kind_of
 from difficulty.records import Sample
+from difficulty.storage import refuse_existing
 from difficulty.traffic.duplicates import Grouper, text_hash
 from difficulty.traffic.formats import AUTO, Format, find_format
 from difficulty.traffic.labels import LabelSource, find_labels
+from difficulty.traffic.losses import Losses
 from difficulty.traffic.readers import RawRow
-from difficulty.traffic.rows import ParsedRow, parse_row
+from difficulty.traffic.rows import ParsedRow, Scale, parse_row, says_something
 from difficulty.traffic.summary import Contradictions, Summary, Tally
-from difficulty.traffic.writer import TrafficWriter
+from difficulty.traffic.writer import TrafficWriter, rejects_path, summary_path
 
 _PROGRESS_ROWS = 500
 
@@ -27,7 +31,11 @@ def ingest(
     *,
     format: str = AUTO,
     labels: Sequence[str] = (),
+    scale: Scale | None = None,
     near_duplicates: bool = True,
+    keep_unknown_columns: bool = False,
+    allow_rejects: bool = False,
+    overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Summary:
     """Check labelled traffic and write it where training and evaluation read it.
@@ -42,7 +50,7 @@ def ingest(
     sources : sequence of Path
         Files or folders, read in this order; an id may appear once in all of them.
     out : Path
-        A ``.parquet`` file; one that exists is replaced.
+        A ``.parquet`` file.
     format : str, default "auto"
         Name of a format in ``difficulty.traffic.formats.FORMATS``; ``"auto"`` decides for each
         source.
@@ -50,49 +58,76 @@ def ingest(
         Label sources through which the rows go, in this order, each as
         :func:`~difficulty.traffic.labels.find_labels` reads it. Without any, the columns are those
         of the contract.
+    scale : Scale, optional
+        Scale of ``cheap_quality`` and ``frontier_quality`` where that is not [0, 1]; traffic that
+        was ingested is on [0, 1] and stays as it is.
     near_duplicates : bool, default True
         Keep nearly equal texts on one side of the split, not only equal ones.
+    keep_unknown_columns : bool, default False
+        Whether a column with nearly the name of one that is missing is an extra.
+    allow_rejects : bool, default False
+        Whether more than a fifth of the rows may be rejected, and requests of which the halves
+        stand on two rows lose one.
+    overwrite : bool, default False
+        Whether what is at ``out``, and the rejects and the summary beside it, may be replaced.
     progress : callable, optional
         Called with the number of rows read so far, now and then and at the end.
 
     Raises
     ------
     TrafficError
-        If a source is missing, empty, damaged or of an unknown type, or no row of them can be used.
+        If a source is missing, empty, damaged or of an unknown type, no row of them can be used, or
+        much would be lost: see :mod:`difficulty.traffic.losses`.
+    OutputExistsError
+        If one of the three files exists and may not be replaced.
     UnknownNameError
         If there is no such format or label source.
     """
+    outputs = (out, rejects_path(out), summary_path(out))
+    refuse_existing(*outputs, overwrite=overwrite)
     label_sources = [find_labels(text) for text in labels]
     files = _files_to_read(sources, format)
     # The output may not replace what is being read.
-    if out.resolve() in {file.resolve() for _, _, file in files}:
+    read = {file.resolve() for _, _, file in files}
+    if taken := [path for path in outputs if path.resolve() in read]:
         raise TrafficError(
-            f"the output must not be one of the sources: got {str(out)!r}. Write to another file."
+            f"the output must not be one of the sources: got {str(taken[0])!r}. Choose another"
+            " name."
         )
     tally = Tally()
     tally.formats.update(name for name, _, _ in files)
     grouper, contradictions = Grouper(near=near_duplicates), Contradictions()
-    ids = _Ids()
+    ids, losses = _Ids(), Losses(text.partition(":")[0] for text in labels)
     with TrafficWriter(out) as writer:
-        raw = (row for _, format_, file in files for row in format_.rows(file))
-        for row in _through(label_sources, _counted(raw, tally, progress)):
+        raw = _counted(_rows(files), tally, progress)
+        for row in _through(label_sources, _seen(raw, losses, scale)):
+            losses.see_labelled(row.fields or {})
             try:
                 parsed = ids.claim(row, _parsed(row))
             except DifficultyError as error:
-                tally.reject(str(error))
+                tally.reject(str(error), row)
                 writer.reject(row, str(error))
             else:
                 writer.add(parsed.sample, grouper.add(parsed.sample))
                 # In this order: a row is counted once it is written.
                 tally.keep(parsed)
                 contradictions.add(parsed.sample)
-        # Before the commit: without a row that can be used no file may appear.
+        # Before the commit, so that no file appears; what tells most about the cause first.
+        if not keep_unknown_columns:
+            losses.refuse_misspelt()
+        if scale is None:
+            losses.refuse_scale()
+        if not allow_rejects:
+            losses.refuse_halves()
         tally.refuse_nothing_kept()
+        if not allow_rejects:
+            tally.refuse_many_rejects()
         summary = tally.summary(
             grouper,
             contradictions=contradictions.count,
             labels=[source.report() for source in label_sources],
         )
+        refuse_existing(*outputs, overwrite=overwrite)  # again: it may have come meanwhile
         writer.commit(summary)
     return summary
 
@@ -131,6 +166,38 @@ def _files_to_read(sources: Sequence[Path], format: str) -> list[tuple[str, Form
         for file in files:
             once.setdefault(file.resolve(), (name, format_, file))
     return list(once.values())
+
+
+def _rows(files: Iterable[tuple[str, Format, Path]]) -> Iterator[RawRow]:
+    return (row for _, format_, file in files for row in format_.rows(file))
+
+
+def _seen(rows: Iterable[RawRow], losses: Losses, scale: Scale | None) -> Iterator[RawRow]:
+    """Show rows to ``losses`` as they came, and pass them on with qualities in [0, 1]."""
+    ingested: dict[str, bool] = {}
+    for row in rows:
+        if row.fields is None or row.problem:
+            yield row
+            continue
+        losses.see_raw(row.fields)
+        if scale is None:
+            yield row
+            continue
+        if row.source not in ingested:
+            ingested[row.source] = kind_of(Path(row.source)) is PathKind.TRAFFIC
+        yield row if ingested[row.source] else _rescaled(row, row.fields, scale)
+
+
+def _rescaled(row: RawRow, fields: Mapping[str, Any], scale: Scale) -> RawRow:
+    try:
+        units = {
+            name: scale.to_unit(fields[name], name)
+            for name in ("cheap_quality", "frontier_quality")
+            if says_something(fields.get(name)) and not isinstance(fields[name], bool)
+        }
+    except InvalidValueError as error:
+        return row._replace(problem=str(error))
+    return row._replace(fields={**fields, **units})
 
 
 def _through(sources: Sequence[LabelSource], rows: Iterable[RawRow]) -> Iterable[RawRow]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -19,16 +18,18 @@ from numpy.typing import NDArray
 from difficulty.bundle import Bundle, Manifest, Policy
 from difficulty.bundle.policy import Fallback
 from difficulty.economics import request_costs
-from difficulty.errors import ScoringError, TooFewSamplesError
-from difficulty.evaluation import Target
+from difficulty.errors import BundleError, ScoringError, TooFewSamplesError
+from difficulty.evaluation import Evaluation, Target
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import traffic_labels
+from difficulty.form import read_json
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Scores
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
 from difficulty.runtime.rule import TaskRules, before_scoring
 from difficulty.runtime.scorer import EarlyScorer, Encoded, Scorer, exit_early, exits
+from difficulty.stages.overlap import BundleOverlap, overlap_of
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.table import Tokenized, Traffic
 from difficulty.training.reading import ReadCounts, Reading, reading_of
@@ -202,10 +203,8 @@ class Picked(NamedTuple):
 
     traffic: Traffic
     """Logged outcomes weighted."""
-    splits: NDArray[np.str_] | None
-    """Split of each sample of the file in training; ``None`` where the bundle was trained on other
-    traffic.
-    """
+    overlap: BundleOverlap
+    """Which samples of the file the bundle has seen."""
     logged: LoggedReport | None
 
     @property
@@ -215,19 +214,18 @@ class Picked(NamedTuple):
 
 
 def pick_unseen(bundle: Bundle, traffic: Traffic, *, needs: str) -> Picked:
-    """Return what training did not see: of the traffic of its training the test split, of other
-    traffic all, as a bundle remembers no samples.
+    """Return what the bundle has not seen: of the traffic of its training the test split, of other
+    traffic all that its ``seen.bin`` does not name.
 
     Raises
     ------
     TooFewSamplesError
         If nothing is left; ``needs`` begins the sentence: "evaluation needs samples".
     """
-    splits = training_splits(bundle, traffic)
-    rows = np.arange(len(traffic)) if splits is None else np.flatnonzero(splits == "test")
-    refuse_none(len(rows), len(traffic), needs=needs)
-    picked, logged = weighed(traffic.select(rows), label_settings(bundle))
-    return Picked(picked, splits, logged)
+    overlap = overlap_of(bundle, traffic)
+    refuse_none(len(traffic) - overlap.left_out, len(traffic), needs=needs)
+    picked, logged = weighed(traffic.select(~overlap.seen), label_settings(bundle))
+    return Picked(picked, overlap, logged)
 
 
 def refuse_none(n: int, n_all: int, *, needs: str) -> None:
@@ -238,15 +236,6 @@ def refuse_none(n: int, n_all: int, *, needs: str) -> None:
         )
 
 
-def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None:
-    """Return each sample's split in training; ``None`` where that was on other traffic."""
-    manifest = bundle.manifest
-    # The manifest remembers no samples, but how to split its own traffic again.
-    if traffic.data_hash != manifest.training_data:
-        return None
-    return traffic.splits(manifest.split.fractions, manifest.split.seed)
-
-
 def label_settings(bundle: Bundle) -> LabelSettings:
     """Return the label settings of the recipe that a bundle was trained by; bundles from before
     there were any have the defaults.
@@ -254,18 +243,29 @@ def label_settings(bundle: Bundle) -> LabelSettings:
     return LabelSettings.parse(bundle.manifest.recipe.get("labels", {}))
 
 
+def shipped_figures(bundle: Bundle) -> Evaluation:
+    """Return the figures that a bundle was shipped with.
+
+    Raises
+    ------
+    BundleError
+        If its ``metrics.json`` holds something else.
+    """
+    try:
+        return Evaluation.from_dict(read_json(bundle.files["metrics.json"]))
+    # Whatever may be wrong with a file that anyone may have written.
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise BundleError(
+            f"metrics.json of bundle {bundle.label} holds no figures ({error!r:.120}). Ship the"
+            " bundle again."
+        ) from error
+
+
 def weighed(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, LoggedReport | None]:
     """Return logged traffic weighted, with what the weights rest on; what an unknown policy
     selected is judged as it is, and the report says so.
     """
     return weigh_logged(traffic, replace(settings, accept_selection_bias=True))
-
-
-def hash_of_texts(traffic: Traffic) -> str:
-    """Return the hash by which a policy remembers the requests that its threshold was chosen on,
-    whatever their order.
-    """
-    return sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,10 +314,27 @@ class Served:
         without_task = self.scores.without_task
         return {} if without_task is None else {"without_task": without_task}
 
-    def under(self, rules: TaskRules, *, catch_rate: float | None) -> ScoredTraffic:
-        """Return the table with the routes that rules give without the score."""
+    def under(
+        self,
+        rules: TaskRules,
+        *,
+        catch_rate: float | None,
+        epsilon: float = 0.0,
+        early_budget: float = 0.0,
+    ) -> ScoredTraffic:
+        """Return the table with the routes that rules give without the score; ``epsilon`` is the
+        share that exploration sends the other way, ``early_budget`` what early exit may change.
+        """
         fixed = self.fixed(rules, self.scores.outputs.get("familiarity"))
-        return replace(self.scored, fixed=fixed, catch_rate=catch_rate)
+        # What a task's rule decides is never explored; an unfamiliar request is.
+        open_ = np.isnan(self.fixed(rules))
+        return replace(
+            self.scored,
+            fixed=fixed,
+            catch_rate=catch_rate,
+            exchanged=np.where(open_, epsilon, 0.0) if epsilon else None,
+            early_budget=early_budget,
+        )
 
     def under_policy(self, policy: Policy) -> ScoredTraffic:
         """Return the table as a policy routes it: its rules first, then its thresholds."""

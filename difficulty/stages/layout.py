@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from difficulty.bundle import Trust
-from difficulty.errors import InvalidValueError
 from difficulty.integrations.layouts import LAYOUTS, Layout
 from difficulty.plugins import resolve
 from difficulty.runtime.router import read_trusted
-from difficulty.storage import whole_folder
+from difficulty.storage import refuse_existing, whole_folder
 
 
 def lay_out(bundle_path: Path, layout: str, out: Path, *, trust: Trust | None = None) -> str:
@@ -32,12 +31,11 @@ def lay_out(bundle_path: Path, layout: str, out: Path, *, trust: Trust | None = 
         If there is no such layout.
     BundleError
         If the bundle fails a check.
-    InvalidValueError
+    OutputExistsError
         If ``out`` exists.
     """
     chosen: Layout = resolve(layout, LAYOUTS, kind="layout")
-    if out.exists():
-        raise InvalidValueError("out", str(out), rule="be a new folder", hint="It exists already.")
+    refuse_existing(out, what="folder")
     # Checked before anything is written.
     bundle = read_trusted(bundle_path, trust)
     with whole_folder(out) as folder:

@@ -7,7 +7,6 @@ compared is what the users would have got.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,23 +18,17 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, Trust
 from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, tags_of
+from difficulty.bundle.seen import PARTS
 from difficulty.bundle.store import copy_bundle
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
-from difficulty.evaluation import Evaluation
 from difficulty.evaluation.comparison import Contender, Paired, compare_pair
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
-from difficulty.runtime.reload import checked_router
+from difficulty.runtime.golden import checked_router
 from difficulty.runtime.router import read_trusted
-from difficulty.stages.judging import (
-    catch_rate,
-    hash_of_texts,
-    label_settings,
-    serve,
-    training_splits,
-    weighed,
-)
+from difficulty.stages.judging import catch_rate, label_settings, serve, shipped_figures, weighed
+from difficulty.stages.overlap import CHOSE, hash_of_texts, overlap_of
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -49,6 +42,8 @@ class Comparison(NamedTuple):
     refusals: list[str]
     """What the gate finds wrong, one sentence each; empty when the challenger may be promoted."""
     notes: list[str]
+    warnings: list[str]
+    """What is wrong with the traffic, a sentence or two each."""
 
 
 class Promotion(NamedTuple):
@@ -95,13 +90,14 @@ def publish(
     bundle = read_trusted(path, trust)
     # The golden vectors too: a bundle that decides otherwise on this machine is not published.
     checked_router(bundle)
-    evaluation = Evaluation.from_dict(json.loads(bundle.files["metrics.json"]))
+    evaluation = shipped_figures(bundle)
     metrics = {
         name: estimate.value
         for name, estimate in evaluation.overall.items()
         if estimate.value is not None
     }
     tags = tags_of(bundle) | ({"training_run": training_run} if training_run else {})
+    tags |= evaluation.verdict.tags if evaluation.verdict else {}
     return registry.publish(bundle, name, tags=tags, metrics=metrics)
 
 
@@ -221,7 +217,7 @@ def compare(
         If fewer samples are left than the gate asks for.
     """
     settings = settings or promotion_settings(challenger)
-    rows, notes = _unseen(traffic, challenger=challenger, champion=champion)
+    rows, notes, warnings = _unseen(traffic, challenger=challenger, champion=champion)
     if len(rows) < settings.least_samples:
         raise TooFewSamplesError(
             f"comparing needs {settings.least_samples:,} samples that neither bundle was made from:"
@@ -232,8 +228,8 @@ def compare(
     # A bundle that claims a better validator must not win by the claim.
     caught = catch_rate(champion.policy.fallback)
     new, old = (_contender(bundle, picked, prices, caught) for bundle in (challenger, champion))
-    figures = compare_pair(new, old, resampling)
-    return Comparison(figures, len(rows), gate(figures, settings), [*notes, *notes_of(logged)])
+    figures, notes = compare_pair(new, old, resampling), [*notes, *notes_of(logged)]
+    return Comparison(figures, len(rows), gate(figures, settings), notes, warnings)
 
 
 def gate(figures: dict[str, Paired], settings: PromotionSettings) -> list[str]:
@@ -287,29 +283,26 @@ def _fetched(registry: Registry, version: Version, folder: Path, trust: Trust | 
     return read_trusted(registry.fetch(version, folder), trust)
 
 
-def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the rows that neither bundle is known to be made from, and what to say of it."""
-    wanted, notes = np.ones(len(traffic), dtype=bool), []
-    # A bundle keeps one hash: it knows the whole file again, and no part of it.
+def _unseen(traffic: Traffic, **bundles: Bundle) -> tuple[NDArray[np.intp], list[str], list[str]]:
+    """Return the rows that neither bundle is known to be made from, what to say of it, and what to
+    warn of.
+    """
+    wanted, notes, warnings = np.ones(len(traffic), dtype=bool), [], []
+    # Bundles without seen.bin keep one hash: they know the whole file again, and no part of it.
     chosen_on = hash_of_texts(traffic)
     for who, bundle in bundles.items():
-        if bundle.policy.chosen.calibration_data == chosen_on:
+        overlap = overlap_of(bundle, traffic, parts=PARTS)
+        chose_all = overlap.seen.all() and (overlap.counts or {}).get(CHOSE)
+        if chose_all or bundle.policy.chosen.calibration_data == chosen_on:
             raise TrafficError(
                 f"the threshold of {who} {bundle.label} was chosen on this very traffic. Pass"
                 " traffic that is newer."
             )
-        splits = training_splits(bundle, traffic)
-        if splits is None:
-            notes.append(
-                f"{who} {bundle.label} was trained on other traffic; whether single samples overlap"
-                " is not known"
-            )
-        else:
-            wanted &= splits == "test"
-            notes.append(
-                f"{who} {bundle.label} was trained on this traffic: only its test samples count"
-            )
-    return np.flatnonzero(wanted), notes
+        wanted &= ~overlap.seen
+        notes.append(f"{who} {overlap.note}")
+        if overlap.warning:
+            warnings.append(f"{who}: {overlap.warning}")
+    return np.flatnonzero(wanted), notes, warnings
 
 
 def _contender(

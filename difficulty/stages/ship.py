@@ -5,25 +5,28 @@ in one step.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
+from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.bundle.store import EARLY_GRAPH
+from difficulty.bundle.store import EARLY_GRAPH, SEEN
 from difficulty.diagnostics.signal import WEAK
-from difficulty.errors import BundleError, NoSignalError, RunError
+from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
+from difficulty.evaluation.rule_tasks import RuleTask, judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.verdict import weigh
 from difficulty.export.parity import ParityReport
 from difficulty.metrics import Resampling
 from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
+from difficulty.routes import did_you_mean
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
 from difficulty.stages.choosing import (
@@ -31,12 +34,14 @@ from difficulty.stages.choosing import (
     choose_exits,
     chosen_by,
     chosen_point,
+    exit_confidence,
     judge_exits,
     policy_files,
 )
 from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.thresholds.policy_curve import Objective, parse_objective
+from difficulty.thresholds.promises import refuse_blind
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
 
@@ -52,7 +57,11 @@ class Shipped(NamedTuple):
     parity: ParityReport
     evaluation: Evaluation
     notes: tuple[str, ...] = ()
-    """What is to be known of early exit and of int8, where they were asked for."""
+    """What is to be known of early exit and of int8, where they were asked for, and of tasks of the
+    rule that no sample has.
+    """
+    rule: tuple[RuleTask, ...] = ()
+    """What each task of the rule gains or costs on the calibration samples."""
 
 
 def ship(
@@ -64,8 +73,10 @@ def ship(
     models: tuple[str | None, str | None] = (None, None),
     prices: Prices | None = None,
     allow_no_signal: bool = False,
+    keep_rule: bool = False,
     early: bool | None = None,
     int8: bool | None = None,
+    seen: bool = True,
     today: date | None = None,
     cache: Path | None = None,
     sign_with: SigningKey | None = None,
@@ -91,6 +102,8 @@ def ship(
         For the expected cost.
     allow_no_signal : bool, default False
         Ship also a score that carries no signal; card and metrics then say so.
+    keep_rule : bool, default False
+        Ship also a rule that clearly loses; card and output then say so.
     early : bool, optional
         Whether a small graph decides what is far from the threshold; default: the recipe's. Where
         no cut-offs keep the budget, the bundle is shipped without, and the notes say so.
@@ -98,6 +111,9 @@ def ship(
         Whether a float32 encoder is made int8, as far as the recipe's ``int8_flips`` allows;
         default: the recipe's. Where that is not far, the encoder stays float32, and the notes say
         so.
+    seen : bool, default True
+        Whether the bundle tells which requests it was made from (``seen.bin``): whoever has it can
+        test a text.
     today : date, optional
         Date from which the review date is counted.
     cache : Path, optional
@@ -115,6 +131,8 @@ def ship(
         If the key cannot be used.
     NoSignalError
         If training found that the score carries no signal.
+    LosingRuleError
+        If a task of the rule clearly costs quality that the score would have for the same money.
     ParityError
         If the exported scorer differs from the Python model by more than the recipe allows.
     NotAttainableError
@@ -136,14 +154,21 @@ def ship(
     # The run's seed, so that the same run ships the same intervals.
     resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
+    leaves = student is not None and not rules.per_task and rules.min_familiarity <= 0.0
 
     def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
         unseen = scores.instead(run.unseen_calibration)
         served = Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
-        table = served.under(rules, catch_rate=rules.catch_rate)
+        table = served.under(
+            rules,
+            catch_rate=rules.catch_rate,
+            epsilon=rules.epsilon,
+            early_budget=recipe.export.early_budget if leaves else 0.0,
+        )
         return chosen_point(table, str(wanted), resampling, per_task=rules.per_task), table
 
-    unseen_tasks = _note_unseen_tasks(run, rules)
+    remembered, no_memory = _seen_file(run) if seen else ({}, ())
+    unseen_tasks = (*_note_unseen_tasks(run, rules), *no_memory)
     say("exporting")
     wants_int8 = recipe.export.int8 if int8 is None else int8
     graph, scorer, scores, point, report, notes = export(
@@ -152,11 +177,20 @@ def ship(
     bundle_policy = _policy(
         run, rules, point, models=models, today=today or datetime.now(UTC).date()
     )
+    say("judging the rule")
+    unseen = scores.instead(run.unseen_calibration)
+    served = Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
+    rule = judge_rule(served.under_policy(bundle_policy), resampling)
+    if not keep_rule:
+        _check_rule(rule)
     if student:
         # After the policy: cut-offs belong to its threshold.
         served = Served.of(run.calibration, scores, target=run.model.target, prices=prices)
         cuts, why_not = choose_exits(
-            bundle_policy, both_scores(served, bundle_policy), budget=recipe.export.early_budget
+            bundle_policy,
+            both_scores(served, bundle_policy),
+            budget=recipe.export.early_budget,
+            confidence=exit_confidence(str(wanted)),
         )
         bundle_policy, notes = replace(bundle_policy, early=cuts), (*notes, *why_not)
     leaving = student if bundle_policy.early else None
@@ -165,6 +199,9 @@ def ship(
     evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
     lineage = _build_lineage(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     evaluation = replace(evaluation, lineage=lineage)
+    chosen = bundle_policy.chosen
+    verdict = weigh(evaluation, objective=chosen.objective, guarantee=chosen.guarantee)
+    evaluation = replace(evaluation, verdict=verdict)
     say("writing the bundle")
     files = _files(
         run,
@@ -175,6 +212,7 @@ def ship(
         leaving,
         name=f"{name}-{version}",
         report=report,
+        rule=rule,
     )
     # What was asked for at shipping, not what the run was trained with.
     asked = replace(
@@ -184,8 +222,8 @@ def ship(
         export=replace(recipe.export, int8=wants_int8),
     )
     manifest = _manifest(run, scorer, name=name, version=version, recipe=asked)
-    bundle = write_bundle(out, files, manifest, sign=sign)
-    return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks))
+    bundle = write_bundle(out, files | remembered, manifest, sign=sign)
+    return Shipped(bundle, point, report, evaluation, (*notes, *unseen_tasks), rule)
 
 
 def bundle_name(out: Path) -> tuple[str, str]:
@@ -204,6 +242,18 @@ def bundle_name(out: Path) -> tuple[str, str]:
     return named["name"], named["version"]
 
 
+def _seen_file(run: Run) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return ``seen.bin``, or what is to be said of a run that cannot make one."""
+    keys = run.seen.keys
+    if keys is None:
+        return {}, (
+            "the bundle will not know its own training requests again: the run is of an earlier"
+            " version and kept no keys of them. Train again for a seen.bin.",
+        )
+    salt = salt_of(run.record.training_data)
+    return {SEEN: seen_bytes([SeenFilter.of(keys, part="training", salt=salt)])}, ()
+
+
 def _note_unseen_tasks(run: Run, rules: PolicySettings) -> tuple[str, ...]:
     """Say which tasks of the rule no sample has: a misspelt one would route nothing."""
     seen = {task for part in (run.calibration, run.test) for task in part.tasks if task}
@@ -212,13 +262,19 @@ def _note_unseen_tasks(run: Run, rules: PolicySettings) -> tuple[str, ...]:
     unseen = [task for task in (*rules.easy_tasks, *rules.hard_tasks) if task not in seen]
     if not unseen:
         return ()
-    named = [
-        f"{task!r} (did you mean {near[0]!r}?)"
-        if (near := get_close_matches(task, sorted(seen), n=1))
-        else repr(task)
-        for task in unseen
-    ]
+    named = (f"{task!r}{did_you_mean(task, seen)}" for task in unseen)
     return (f"no sample has these tasks of the rule: {', '.join(named)}.",)
+
+
+def _check_rule(rule: Sequence[RuleTask]) -> None:
+    """Refuse a rule that the score would clearly beat."""
+    if lost := losing(rule):
+        names = ", ".join(repr(task.task) for task in lost)
+        raise LosingRuleError(
+            f"a rule has to do no worse than the score in its place: that of {names} clearly loses"
+            f" on the calibration samples. {' '.join(task.sentence for task in lost)} Take {names}"
+            " out of the rule (--no-rule: all of it), or insist with --keep-rule."
+        )
 
 
 def _check_signal(run: Run) -> None:
@@ -239,11 +295,15 @@ def _check_promise(run: Run, objective: Objective) -> None:
     """Refuse a promise where no samples are left to show it: heads know the outcomes of those that
     they learned from, and scores by other heads say nothing certain of these.
     """
-    if objective.promises and run.record.calibration == "cross":
+    if not objective.promises:
+        return
+    refuse_blind(run.calibration.outcomes.without_votes(), objective)
+    if run.record.calibration == "cross":
         raise RunError(
             f"the objective {objective} is a promise and needs calibration samples that the heads"
             f" did not learn from: the heads of {str(run.folder)!r} learned from theirs."
-            ' Train again with calibration = "split" in the recipe, or choose another objective.'
+            ' Train again by a recipe file with calibration = "split", choose the threshold on'
+            " other labelled traffic (difficulty thresholds), or ship with another objective."
         )
 
 
@@ -325,8 +385,9 @@ def _files(
     *,
     name: str,
     report: ParityReport,
+    rule: Sequence[RuleTask],
 ) -> dict[str, bytes]:
-    card = bundle_card(name, run.record, policy, evaluation, report)
+    card = bundle_card(name, run.record, policy, evaluation, report, rule)
     return {
         "scorer.onnx": graph,
         "tokenizer.json": run.encoder.tokenizer_path.read_bytes(),

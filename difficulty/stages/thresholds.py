@@ -4,7 +4,6 @@ write the next version.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -12,16 +11,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import Early
+from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
+from difficulty.bundle.store import SEEN
+from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
 from difficulty.early_exit import exit_sentences
-from difficulty.errors import BundleError
-from difficulty.evaluation import Evaluation, metrics_text
+from difficulty.errors import NoSignalError, SeenTrafficError
+from difficulty.evaluation import metrics_text
 from difficulty.evaluation.result import without_threshold
+from difficulty.evaluation.rule_tasks import judge_rule, losing
+from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import STANDARD, Resampling
-from difficulty.recipe import ExportSettings
+from difficulty.recipe import ExportSettings, parse_recipe
 from difficulty.records import Estimate, OperatingPoint, Prices
+from difficulty.report.page import code, escape_but_code
 from difficulty.report.wording import as_text
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import (
@@ -29,12 +37,16 @@ from difficulty.stages.choosing import (
     choose_exits,
     chosen_by,
     chosen_point,
+    exit_confidence,
     judge_exits,
     policy_files,
 )
-from difficulty.stages.judging import Served, label_settings, serve, training_splits, weighed
+from difficulty.stages.judging import Served, label_settings, serve, shipped_figures, weighed
+from difficulty.stages.overlap import hash_of_texts, overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
+from difficulty.thresholds.policy_curve import parse_objective
+from difficulty.thresholds.promises import refuse_blind
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -48,7 +60,11 @@ class Rechosen(NamedTuple):
     changes: Mapping[str, Estimate]
     """Each figure of the new point minus that of the old one."""
     notes: tuple[str, ...] = ()
-    """What became of early exit, where the old bundle can have it."""
+    """What the signal is where it is not clear, which tasks of the rule clearly lose, and what
+    became of early exit.
+    """
+    warnings: tuple[str, ...] = ()
+    """What is wrong with the traffic."""
 
 
 def rechoose(
@@ -60,17 +76,20 @@ def rechoose(
     per_task: bool = False,
     catch_rate: float | None = None,
     prices: Prices | None = None,
+    allow_no_signal: bool = False,
     sign_with: SigningKey | None = None,
     today: date | None = None,
     resampling: Resampling = STANDARD,
 ) -> Rechosen:
     """Choose a bundle's thresholds on labelled traffic and write a new bundle with the same scorer.
 
-    Of the traffic that the bundle was trained on, only the calibration split is used. Thresholds of
-    single tasks are chosen again with ``per_task``, and else dropped: the objective holds for what
-    is chosen now. Without a ``catch_rate`` that of the bundle stays. Cut-offs of early exit belong
-    to one threshold: they are chosen again on the same traffic, or dropped, and the notes say so.
-    The old bundle's signature is not the new one's: ``sign_with`` is the key to sign it with.
+    Of the traffic that the bundle was trained on, only the calibration split is used; of other
+    traffic, what ``seen.bin`` names is left out. Thresholds of single tasks are chosen again with
+    ``per_task``, and else dropped: the objective holds for what is chosen now. Without a
+    ``catch_rate`` that of the bundle stays. Cut-offs of early exit belong to one threshold: they
+    are chosen again on the same traffic, or dropped, and the notes say so. A score that carries no
+    signal on this traffic is refused, as in shipping, unless ``allow_no_signal``. The old bundle's
+    signature is not the new one's: ``sign_with`` is the key to sign it with.
 
     Raises
     ------
@@ -78,13 +97,19 @@ def rechoose(
         If the key cannot be used.
     BundleError
         If the bundle is damaged, or ``out`` exists or is not named ``<name>-<version>``.
+    SeenTrafficError
+        If the scorer learned from all of the traffic.
+    NoSignalError
+        If nothing in the traffic needed the frontier model, or the score does no better on it than
+        chance might.
     NotAttainableError
         If no threshold meets the objective.
     """
     name, version = bundle_name(out)
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     old = read_bundle(bundle_path)
-    traffic, logged = weighed(_usable(Traffic.read(traffic_path), old), label_settings(old))
+    unseen, warnings = _usable(Traffic.read(traffic_path), old)
+    traffic, logged = weighed(unseen, label_settings(old))
     scorer, small = Scorer.from_bundle(old), EarlyScorer.from_bundle(old)
     served = serve(
         scorer,
@@ -95,19 +120,35 @@ def rechoose(
         without_task=small is not None,
         early=small,
     )
+    # What outcomes are made of comes before what the score says of them.
+    if (wanted := parse_objective(objective)).promises:
+        refuse_blind(served.scored.outcomes, wanted)
+    signal = _signal_of(served.scored)
+    if not allow_no_signal:
+        _check_signal(served.scored, signal)
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
-    data = served.under(old.policy, catch_rate=rate)
+    leaves = small is not None and not per_task and old.policy.min_familiarity <= 0.0
+    data = served.under(
+        old.policy,
+        catch_rate=rate,
+        epsilon=old.policy.exploration.epsilon,
+        early_budget=_early_budget(old) if leaves else 0.0,
+    )
     point = chosen_point(data, objective, resampling, per_task=per_task)
     # The old point is judged anew: its own figures are of other traffic.
     before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
     moved = changes(data, before, point, resampling)
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
-    early, early_notes = _exits(old, policy, served) if small else (None, ())
-    notes = (*notes_of(logged), *early_notes)
+    early, early_notes = _exits(old, policy, served, objective) if small else (None, ())
+    # The rule stays the bundle's, so that a losing one is told and not refused.
+    lost = losing(judge_rule(served.under_policy(policy), resampling))
+    said = (*signal.notes, *(task.sentence for task in lost), *early_notes)
+    notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
     files = {
         # The old files first: those that speak of the threshold are put in their place below.
         **old.files,
+        **_seen_file(old, traffic),
         **policy_files(scorer, policy, version=f"{name}-{version}", early=small),
         "metrics.json": _metrics(old, len(traffic), notes),
         "card.md": _card(
@@ -120,36 +161,108 @@ def rechoose(
     written = write_bundle(
         out, files, {**unchanged, "name": name, "version": version, "created": created}, sign=sign
     )
-    return Rechosen(written, before, point, moved, early_notes)
+    return Rechosen(written, before, point, moved, said, warnings)
 
 
-def _exits(old: Bundle, policy: Policy, served: Served) -> tuple[Early | None, tuple[str, ...]]:
+def _early_budget(old: Bundle) -> float:
+    return old.policy.early.budget if old.policy.early else ExportSettings().early_budget
+
+
+def _exits(
+    old: Bundle, policy: Policy, served: Served, objective: str
+) -> tuple[Early | None, tuple[str, ...]]:
     """Choose cut-offs for the new threshold with the old budget, and say what they do."""
     both = both_scores(served, policy)
-    budget = old.policy.early.budget if old.policy.early else ExportSettings().early_budget
-    early, notes = choose_exits(policy, both, budget=budget)
+    early, notes = choose_exits(
+        policy, both, budget=_early_budget(old), confidence=exit_confidence(objective)
+    )
     sentences = exit_sentences(judge_exits(early, both), judged="such") if early else []
     return early, (*notes, *sentences)
 
 
-def _usable(traffic: Traffic, bundle: Bundle) -> Traffic:
-    """Return the samples to choose on: of the training traffic the calibration split alone."""
-    splits = training_splits(bundle, traffic)
-    if splits is None:
-        return traffic
-    if bundle.manifest.recipe.get("calibration") == "cross":
-        raise BundleError(
-            "choosing thresholds needs samples that the scorer did not learn from: this bundle's"
-            " learned from the calibration samples of this traffic too. Pass other labelled"
-            " traffic, or ship the run again with another --objective."
+def _usable(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str, ...]]:
+    """Return the samples to choose on, and what to warn of: of the training traffic the calibration
+    split alone, of other traffic what training did not see.
+    """
+    overlap = overlap_of(bundle, traffic)
+    rows = ~overlap.seen
+    if overlap.splits is not None:
+        if bundle.manifest.recipe.get("calibration") == "cross":
+            raise SeenTrafficError(
+                "choosing thresholds needs samples that the scorer did not learn from: this"
+                " bundle's learned from the calibration samples of this traffic too. Pass other"
+                " labelled traffic, or ship the run again with another --objective."
+            )
+        rows = overlap.splits == "calibration"
+    if not rows.any():
+        raise SeenTrafficError(
+            "choosing thresholds needs samples that the scorer did not learn from: it learned from"
+            f" all {len(traffic):,}. Pass other labelled traffic, or ship the run again with"
+            " another --objective."
         )
-    return traffic.select(splits == "calibration")
+    return traffic.select(rows), (overlap.warning,) if overlap.warning else ()
+
+
+def _signal_of(scored: ScoredTraffic) -> Signal:
+    """Test the score as training does, on this traffic."""
+    outcomes = scored.outcomes
+    part = SignalPart(
+        score=scored.difficulty_score,
+        outcome=_predicted(scored),
+        weight=outcomes.weight,
+        groups=scored.groups,
+    )
+    return measure_signal([part])
+
+
+def _predicted(scored: ScoredTraffic) -> FloatArray:
+    """Return what the score predicts; where no gain is known, the cheap model's failure."""
+    gain = scored.outcomes.gain
+    if scored.target == "failure" or np.isnan(gain).all():
+        return scored.outcomes.cheap_failure
+    return gain
+
+
+def _check_signal(scored: ScoredTraffic, signal: Signal) -> None:
+    """Refuse traffic on which a threshold would route no better than chance might."""
+    outcome = _predicted(scored)
+    known = outcome[~np.isnan(outcome)]
+    if not (known > 0.0).any():
+        lacking = (
+            "no failure of the cheap model"
+            if scored.target == "failure"
+            else "no request that the frontier model answered better"
+        )
+        raise NoSignalError(
+            f"choosing a threshold needs requests of both kinds: {lacking} was seen among"
+            f" {len(known):,} with a known outcome. Check what the outcomes were measured by, add"
+            " labels, or insist with --allow-no-signal."
+        )
+    if signal.verdict == "none":
+        raise NoSignalError(
+            f"choosing a threshold needs a score that carries a signal, p at most {WEAK:g}: on"
+            f" {signal.n:,} samples of this traffic chance alone does as well with p ="
+            f" {signal.p_value:.2g}. Add labels, train on traffic like this, or insist with"
+            " --allow-no-signal."
+        )
+
+
+def _seen_file(old: Bundle, traffic: Traffic) -> dict[str, bytes]:
+    """Return ``seen.bin`` with the samples of this choice in place of the last one's; none where
+    the old bundle has none.
+    """
+    if old.seen is None:
+        return {}
+    trained = [one for one in old.seen if one.part == "training"]
+    salt = salt_of(hash_of_texts(traffic))
+    chosen = SeenFilter.of(traffic.bare_keys(), part="threshold", salt=salt)
+    return {SEEN: seen_bytes([*trained, chosen])}
 
 
 def _policy(
     old: Bundle, point: OperatingPoint, traffic: Traffic, *, catch_rate: float | None, today: date
 ) -> Policy:
-    days = old.manifest.recipe["policy"]["review_after_days"]
+    days = _review_days(old)
     new: dict[str, Any] = {
         "threshold": point.threshold,
         "task_thresholds": dict(point.task_thresholds),
@@ -160,13 +273,22 @@ def _policy(
     return replace(old.policy, **new)
 
 
+def _review_days(bundle: Bundle) -> int:
+    """Return how long a threshold is good for, by the recipe that a bundle was trained by."""
+    section = bundle.manifest.recipe.get("policy")
+    days = section.get("review_after_days") if isinstance(section, dict) else None
+    # The field alone: the rest may be a recipe of another version.
+    form = {"name": "review", "policy": {} if days is None else {"review_after_days": days}}
+    return parse_recipe(form, name="manifest.json: recipe").policy.review_after_days
+
+
 def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
     """Return the old figures without those at the old threshold."""
     note = f"the threshold was chosen again on {n:,} samples; evaluate the bundle on other traffic"
     # All of the traffic chose the new threshold, so none is left to judge it by.
-    figures = without_threshold(
-        Evaluation.from_dict(json.loads(old.files["metrics.json"])), note
-    ).noting([f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes])
+    figures = without_threshold(shipped_figures(old), note).noting(
+        [f"Of the samples the threshold was chosen on: {sentence}" for sentence in notes]
+    )
     return metrics_text(figures).encode()
 
 
@@ -177,7 +299,7 @@ def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimat
         f" {new.threshold - old.threshold:+.6g} |"
     ]
     rows += [
-        f"| {task} | {old.task_thresholds.get(task, old.threshold):.6g} |"
+        f"| {escape_but_code(task)} | {old.task_thresholds.get(task, old.threshold):.6g} |"
         f" {new.task_thresholds.get(task, new.threshold):.6g} | |"
         for task in sorted({*old.task_thresholds, *new.task_thresholds})
     ]
@@ -188,7 +310,8 @@ def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimat
     ]
     return "\n".join(
         [
-            f"| | old ({old.objective}) | new ({new.objective}) | change |",
+            f"| | old ({escape_but_code(old.objective)}) | new ({escape_but_code(new.objective)}) |"
+            " change |",
             "| --- | --- | --- | --- |",
             *rows,
         ]
@@ -197,14 +320,15 @@ def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimat
 
 def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str, table: str) -> bytes:
     """Return the old card under a heading that says what is new."""
-    before = f"{old.manifest.name}-{old.manifest.version}"
+    before = escape_but_code(f"{old.manifest.name}-{old.manifest.version}")
     chosen = policy.chosen
     news = (
-        f"# {name}\n\nThe scorer of {before} with another threshold: frontier when"
-        f" `difficulty_score > {policy.threshold:.6g}`, chosen by `{chosen.objective}` on"
-        f" {chosen.n:,} samples; review it by {policy.review_date.isoformat()}.\n\n"
-        + (f"Guaranteed: {chosen.guarantee}.\n\n" if chosen.guarantee else "")
-        + "".join(f"{sentence}\n\n" for sentence in notes)
+        f"# {escape_but_code(name)}\n\nThe scorer of {before} with another threshold: frontier when"
+        f" `difficulty_score > {policy.threshold:.6g}`, chosen by"
+        f" {escape_but_code(code(chosen.objective))} on {chosen.n:,} samples; review it"
+        f" by {policy.review_date.isoformat()}.\n\n"
+        + (f"Guaranteed: {escape_but_code(chosen.guarantee)}.\n\n" if chosen.guarantee else "")
+        + "".join(f"{escape_but_code(sentence)}\n\n" for sentence in notes)
         + f"What these samples say of both, with 95 % intervals:\n\n{table}\n\n"
         + f"What follows is the card of {before}; its threshold, and its figures at that threshold,"
         " no longer hold.\n\n---\n\n"

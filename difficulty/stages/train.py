@@ -33,7 +33,7 @@ from difficulty.model.labelled import LabelledTokens
 from difficulty.model.saved_model import save_model
 from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.judging import lineage_of
-from difficulty.storage import whole_folder
+from difficulty.storage import refuse_existing, whole_folder
 from difficulty.traffic.table import ASIDE
 from difficulty.training.assemble import build_model, known_tasks, labelled, tune
 from difficulty.training.diagnosis import (
@@ -60,7 +60,6 @@ from difficulty.training.run import (
     SplitSamples,
     library_versions,
     notes_of,
-    refuse_existing,
 )
 
 

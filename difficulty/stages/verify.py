@@ -11,7 +11,7 @@ from typing import NamedTuple
 from difficulty.bundle import Bundle, read_bundle
 from difficulty.bundle.signature import Signer, claimed_signer, verify_signature
 from difficulty.bundle.store import Trust
-from difficulty.runtime.golden import check_golden
+from difficulty.runtime.golden import check_golden, read_golden
 from difficulty.runtime.router import Router
 
 
@@ -49,7 +49,7 @@ def verify(path: Path, *, trust: Trust | None = None, today: date | None = None)
     # Before the router is built: nothing of a bundle without a trusted signature is run.
     signer = verify_signature(bundle, trust) if trust else claimed_signer(bundle)
     differences = check_golden(bundle, Router.from_bundle(bundle))
-    golden = sum(1 for line in bundle.files["golden.jsonl"].split(b"\n") if line)
+    golden = len(read_golden(bundle))
     warnings = []
     if bundle.policy.review_date < (today or datetime.now(UTC).date()):
         warnings.append(

@@ -19,11 +19,20 @@ import numpy as np
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
 from difficulty.evaluation.figures import columns_of, ratios_at
-from difficulty.evaluation.parts import Draws, Ratios, drawn, estimate
+from difficulty.evaluation.parts import (
+    Draws,
+    Ratios,
+    Supports,
+    difference_supports,
+    drawn,
+    estimate,
+    supports_of,
+)
 from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
-from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve
+from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
+from difficulty.thresholds.promises import refuse_blind
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
@@ -37,6 +46,8 @@ def choose(traffic: ScoredTraffic, objective: Objective, resampling: Resampling)
     NotAttainableError
         If no threshold meets it; the message names the nearest point.
     """
+    if objective.promises:
+        refuse_blind(traffic.outcomes, objective)
     choice = objective.find(PolicyCurve.of(traffic))
     point = operating_point(
         traffic, Thresholds(choice.threshold), resampling, objective=str(objective)
@@ -52,10 +63,13 @@ def promised(point: OperatingPoint, choice: Choice) -> OperatingPoint:
 def operating_point(
     traffic: ScoredTraffic, thresholds: Thresholded, resampling: Resampling, *, objective: str
 ) -> OperatingPoint:
-    """Return what to expect of thresholds; intervals hold the middle 95 % of bootstrap draws of
-    whole groups.
+    """Return what to expect of thresholds, each figure with its 95 % interval; whole groups are
+    drawn.
     """
-    figures: dict[str, Any] = _estimates(*_figures(traffic, thresholds, resampling))
+    draws, weight = resampling.affordable(len(traffic)).of(traffic.groups), traffic.outcomes.weight
+    part = _figures(traffic, thresholds)
+    supports = supports_of([part], draws, weight)
+    figures: dict[str, Any] = _estimates(*drawn(part, draws, weight), supports, part.n)
     return OperatingPoint(
         threshold=thresholds.threshold,
         objective=objective,
@@ -71,36 +85,48 @@ def changes(
     traffic: ScoredTraffic, old: OperatingPoint, new: OperatingPoint, resampling: Resampling
 ) -> dict[str, Estimate]:
     """Return how each figure changes between two points, judged on the same draws."""
-    before, after = (_figures(traffic, point, resampling) for point in (old, new))
-    moved, draws = (
-        {name: new[name] - old[name] for name in EXPECTED}
-        for new, old in ((after[0], before[0]), (after[1], before[1]))
+    draws, weight = resampling.affordable(len(traffic)).of(traffic.groups), traffic.outcomes.weight
+    before, after = (_figures(traffic, point) for point in (old, new))
+    sides = zip(drawn(after, draws, weight), drawn(before, draws, weight), strict=True)
+    moved, resampled = (
+        {name: values[name] - others[name] for name in EXPECTED} for values, others in sides
     )
-    return _estimates(moved, draws, after[2])
+    supports = difference_supports([after], [before], draws, weight)
+    return _estimates(moved, resampled, supports, after.n)
 
 
-def _estimates(points: Draws, draws: Draws, counts: Mapping[str, int]) -> dict[str, Estimate]:
+def _estimates(
+    points: Draws, draws: Draws, supports: Supports, counts: Mapping[str, int]
+) -> dict[str, Estimate]:
     return {
-        name: estimate(points[name], draws[name], n=counts[name], unknown=_WHY_UNKNOWN[name])
+        name: estimate(
+            points[name],
+            draws[name],
+            n=counts[name],
+            unknown=_WHY_UNKNOWN[name],
+            support=supports.get(name),
+        )
         for name in EXPECTED
     }
 
 
-def _figures(
-    traffic: ScoredTraffic, thresholds: Thresholded, resampling: Resampling
-) -> tuple[Draws, Draws, Mapping[str, int]]:
-    """Return each figure on the traffic, in each draw, and the requests behind it."""
+def _figures(traffic: ScoredTraffic, thresholds: Thresholded) -> Ratios:
+    """Return what the figures of a point are computed from."""
     rows = np.arange(len(traffic))
-    part = Ratios.of(
+    return Ratios.of(
         rows, ratios_at(columns_of(traffic, EXPECTED), traffic.routes(thresholds), rows)
     )
-    # The seed gives every point the same draws, so differences are of the same requests.
-    draws = resampling.affordable(len(traffic)).of(traffic.groups)
-    return *drawn(part, draws, traffic.outcomes.weight), part.n
 
 
 def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
     """Return what the figures of every point rest on."""
+    outcomes = traffic.outcomes
+    known = ~np.isnan(outcomes.cheap_quality)
+    checked = int((known & outcomes.only_checked).sum())
+    form = (
+        f"{checked:,} of {int(known.sum()):,} answers of the cheap model were measured by checks of"
+        " their form alone, and count as right where they have it"
+    )
     fallback = (
         "fallbacks after a failed validation are not reckoned with: the catch rate is not known"
         if traffic.catch_rate is None
@@ -109,7 +135,7 @@ def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
             " answer; a caught request pays both calls"
         )
     )
-    return ("traffic stays like the samples", fallback)
+    return ("traffic stays like the samples", fallback, *([form] if checked else []))
 
 
 _WHY_UNKNOWN = {
@@ -160,6 +186,8 @@ def choose_per_task(
             rule="be known of some samples to choose thresholds per task",
             hint="Add the column task.",
         )
+    if objective.promises:
+        refuse_blind(traffic.outcomes, objective)
     choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
     thresholds = Thresholds(choice.threshold, own)
     point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")
@@ -218,14 +246,13 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
             " short requests there on the cheap model. Take it out of easy_tasks, or ask for the"
             " objective over all tasks."
         )
-    promise = next((choice for choice in (rest, *shown.values()) if choice.guarantee), None)
-    if promise is None:
+    choices = {**shown, **({} if rest.guarantee is None else {_REST: rest})}
+    if not choices:
         raise NotAttainableError(
             f"{objective} cannot be shown in any task on {len(traffic):,} samples. Add samples, ask"
             " for it over all tasks, or for less."
         )
     said = [
-        f"of each task by itself, not of all at once, in {_listed([*shown])}" if shown else "",
         (
             ""
             if rest.guarantee is None
@@ -246,9 +273,26 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
         ),
     ]
     own = {task: choice.threshold for task, choice in shown.items()} | dict.fromkeys(lost, 0.0)
-    return _Chosen(
-        Choice(rest.threshold, promise.guarantee, (*promise.assumed, *filter(None, said))), own
-    )
+    assumed = dict.fromkeys(text for choice in choices.values() for text in choice.assumed)
+    promise = _promise_of_each(choices)
+    return _Chosen(Choice(rest.threshold, promise, (*assumed, *filter(None, said))), own)
+
+
+_REST = "all other requests together"
+
+
+def _promise_of_each(choices: Mapping[str, Choice]) -> str | None:
+    """Return the promise that holds in each task by itself."""
+    first = next(iter(choices.values()))
+    parts = [choice.tested for choice in choices.values() if choice.tested]
+    names = [*(repr(name) for name in choices if name != _REST)]
+    names += [_REST] if _REST in choices else []
+    within = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    if len(parts) < len(choices):
+        return f"{first.guarantee}; of each by itself, not of all at once, in {within}"
+    measures = dict.fromkeys(name for part in parts for name in part.measures)
+    claim = f"{parts[0].claim} in each of {within} by itself, not of all at once"
+    return Tested(claim, tuple(measures), sum(part.n for part in parts)).sentence
 
 
 def _tasks_with(least: int, tasks: np.ndarray) -> list[str]:

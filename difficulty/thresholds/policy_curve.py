@@ -87,6 +87,26 @@ class PolicyCurve:
         return np.asarray(start + steps[self.ends])
 
 
+class Tested(NamedTuple):
+    """What a promise was tested on."""
+
+    claim: str
+    """What holds, and how surely."""
+    measures: tuple[str, ...]
+    """What the outcomes were measured by."""
+    n: int
+    """Samples with a known outcome."""
+
+    @property
+    def sentence(self) -> str:
+        """The promise: of what, of how many, measured how, and what breaks it."""
+        more = f" and {len(self.measures) - 3} more" if len(self.measures) > 3 else ""
+        return (
+            f"{self.claim}, as measured by {' and '.join(self.measures[:3])}{more} on {self.n:,}"
+            " samples; other traffic, other models or another way to measure make it void"
+        )
+
+
 class Choice(NamedTuple):
     """A threshold, and what is promised of it."""
 
@@ -95,6 +115,8 @@ class Choice(NamedTuple):
     """What holds for a finite number of samples, and with which confidence."""
     assumed: tuple[str, ...] = ()
     """What the guarantee rests on, a sentence each."""
+    tested: Tested | None = None
+    """What the guarantee says, in parts; ``None`` where an objective says it in its own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +135,16 @@ class Objective:
     @property
     def promises(self) -> bool:
         """Whether what it finds holds with a stated confidence."""
+        return self.delta is not None
+
+    @property
+    def delta(self) -> float | None:
+        """The probability with which its promise may be broken; ``None`` where it promises
+        nothing.
+        """
         # By its signature, so that an objective of another package can promise too.
-        return "delta" in _options_of(self._find)
+        own = inspect.signature(self._find).parameters.get("delta")
+        return None if own is None else float(self.options.get("delta", own.default))
 
     def find(self, curve: PolicyCurve) -> Choice:
         """Return the choice on a curve.

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import MissingExtraError, TrafficError
-from difficulty.traffic.readers import RawRow
+from difficulty.traffic.lines import LARGEST_RATIO
+from difficulty.traffic.readers import RawRow, refuse_wide
 from difficulty.traffic.table import VERSION_KEY, pa, pq
 
-# Small, because a row may hold megabytes of text.
-_BATCH_ROWS = 512
+# Small, because a row may hold megabytes of text, and a dictionary one of them for all rows.
+_BATCH_ROWS = 64
+_HARMLESS = 2**30  # bytes that a row group may take, however well it is packed
 
 
 def read_parquet(path: Path) -> Iterator[RawRow]:
@@ -24,6 +26,7 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
     """
     try:
         with pq.ParquetFile(path) as file:
+            _refuse_bomb(path, file.metadata)
             # Which of the two holds the key depends on the library that wrote the file.
             metadata = (file.schema_arrow.metadata or {}) | (file.metadata.metadata or {})
             before_ingest = _before_ingest if VERSION_KEY in metadata else dict
@@ -35,6 +38,19 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
         raise TrafficError(
             f"{path} must be a Parquet file: {error}. Check that the file is complete."
         ) from error
+
+
+def _refuse_bomb(path: Path, metadata: Any) -> None:
+    refuse_wide(path, metadata.num_columns)
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        packed = sum(group.column(i).total_compressed_size for i in range(group.num_columns))
+        if group.total_byte_size > max(_HARMLESS, LARGEST_RATIO * packed):
+            raise TrafficError(
+                f"{path} must hold row groups of at most 1 GiB, or packed up to {LARGEST_RATIO}"
+                f" times: group {number} has {group.total_byte_size // 2**20:,} MiB out of"
+                f" {packed / 2**20:,.1f} MiB. Check where the file comes from."
+            )
 
 
 def _plain_rows(batch: Any) -> list[dict[str, Any]]:
@@ -67,6 +83,7 @@ def read_saved_dataset(path: Path) -> Iterator[RawRow]:
     decoded.
     """
     for source, dataset in _splits(path):
+        refuse_wide(source, len(dataset.features))
         # The Arrow form leaves media columns as stored bytes, and the files stay memory-mapped.
         batches = dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS)
         for number, fields in enumerate(chain.from_iterable(map(_plain_rows, batches)), start=1):

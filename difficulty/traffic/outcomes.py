@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,11 +91,49 @@ class Outcomes:
         return np.full(len(self), None) if self.measured_by is None else self.measured_by
 
     @property
+    def only_checked(self) -> NDArray[np.bool_]:
+        """Which requests are known by checks of the answer's form alone: those see some failures,
+        and never that an answer is right.
+        """
+        return np.array(
+            [(name or "").partition(":")[0] == VALIDATORS for name in self._measures], dtype=bool
+        )
+
+    def without_votes(self) -> Outcomes:
+        """Return the outcomes with the quality unknown where a vote stands for it: who is better
+        says of neither how often it fails. The gain stays.
+        """
+        voted = self._measures == VOTES
+        if not voted.any():
+            return self
+        return replace(
+            self,
+            cheap_quality=np.where(voted, np.nan, self.cheap_quality),
+            frontier_quality=np.where(voted, np.nan, self.frontier_quality),
+            # The difference of win rates, where votes differ.
+            preferred_gain=np.where(voted, self.gain, self.preferred_gain),
+        )
+
+    def graded(self) -> Outcomes:
+        """Return the outcomes with the quality unknown where a vote or a check of the form alone
+        stands for it.
+        """
+        votes_gone, checked = self.without_votes(), self.only_checked
+        if not checked.any():
+            return votes_gone
+        return replace(
+            votes_gone,
+            cheap_quality=np.where(checked, np.nan, votes_gone.cheap_quality),
+            frontier_quality=np.where(checked, np.nan, votes_gone.frontier_quality),
+        )
+
+    @property
     def measures(self) -> dict[str | None, int]:
         """What outcomes were measured by, with the number of requests, the most frequent first;
         requests of which nothing is known are left out.
         """
         known = ~(np.isnan(self.cheap_quality) & np.isnan(self.frontier_quality))
+        known |= ~np.isnan(self.preferred_gain)
         return dict(Counter(self._measures[known].tolist()).most_common())
 
     @property

@@ -13,8 +13,6 @@ be packed with gzip.
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import json
 import re
 import zlib
@@ -22,10 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
+from difficulty.kinds import PathKind, kind_of
 from difficulty.plugins import known_names, resolve
+from difficulty.traffic.lines import LONGEST_LINE, MOST_COLUMNS, lines_of, text_lines, too_long
 
 
 class RawRow(NamedTuple):
@@ -58,6 +58,7 @@ READERS = {
 _GZIPPED = {".csv", ".json", ".jsonl", ".ndjson"}
 # What ingest wrote beside its output is no traffic.
 _OWN_NOTES = (".rejects.jsonl", ".summary.json")
+_OWN_FOLDERS = (PathKind.RUN, PathKind.BUNDLE, PathKind.REPORT)
 _DATASET_MARKS = ("state.json", "dataset_dict.json")
 _SHOWN = 2_000  # characters of a bad line that go to the rejects
 _LARGEST_CELL = 64 * 2**20  # characters; also bounds what a quote that is never closed can swallow
@@ -70,8 +71,9 @@ def readable_files(path: Path) -> list[Path]:
     Parameters
     ----------
     path : Path
-        A file, a folder saved by ``datasets``, or a folder that holds such files (hidden files and
-        the rejects and summaries of earlier runs are passed over).
+        A file, a folder saved by ``datasets``, or a folder that holds such files (hidden files, the
+        rejects and summaries of earlier runs, and run, bundle and report folders are passed over;
+        a file to which several links lead is read once).
 
     Raises
     ------
@@ -84,6 +86,7 @@ def readable_files(path: Path) -> list[Path]:
         raise TrafficNotFoundError(f"traffic source must exist: got {str(path)!r}. Check the path.")
     if not path.is_dir():
         _suffix(path)
+        _refuse_device(path)
         return [path]
     # Sorted: the order of rows decides ids, keys of the split and the hash of the data.
     files = sorted(_inside(path))
@@ -129,18 +132,37 @@ def _reader(path: Path) -> Callable[[Path], Iterator[RawRow]]:
 
 
 def _inside(folder: Path) -> Iterator[Path]:
-    """Yield what can be read in a folder, going into subfolders but not into saved datasets."""
-    if any((folder / mark).is_file() for mark in _DATASET_MARKS):
-        yield folder
-        return
-    for path in folder.iterdir():
-        # Hidden: also the scratch folder of an ingest that is running.
-        if path.name.startswith(".") or path.name.endswith(_OWN_NOTES):
+    """Yield what can be read in a folder, going into subfolders but not into saved datasets, each
+    once: links are followed last, and none in a circle.
+    """
+    places: list[Path] = [folder]
+    links: list[Path] = []
+    seen: set[Path] = set()
+    while places or links:
+        place = places.pop() if places else links.pop(0)
+        if (real := place.resolve()) in seen:
             continue
-        if path.is_dir():
-            yield from _inside(path)
-        elif _known_suffix(path) is not None:
-            yield path
+        seen.add(real)
+        if not place.is_dir():
+            if _known_suffix(place) is not None:
+                _refuse_device(place)
+                yield place
+        elif any((place / mark).is_file() for mark in _DATASET_MARKS):
+            yield place
+        elif place == folder or kind_of(place) not in _OWN_FOLDERS:
+            for path in sorted(place.iterdir()):
+                # Hidden: also the scratch folder of an ingest that is running.
+                if not path.name.startswith(".") and not path.name.endswith(_OWN_NOTES):
+                    (links if path.is_symlink() else places).append(path)
+
+
+def _refuse_device(path: Path) -> None:
+    """Refuse what is no plain file: a device or a pipe may have no end."""
+    if not path.is_file():
+        raise TrafficError(
+            f"a traffic file must be a plain file: {str(path)!r} is a device, a pipe or a link to"
+            " nothing. Write its rows into a file."
+        )
 
 
 def _suffix(path: Path) -> str:
@@ -174,19 +196,15 @@ def _types() -> list[str]:
 
 def read_json_lines(path: Path) -> Iterator[RawRow]:
     """Yield one row a line; a line that is no JSON object is a row with a problem."""
-    with open_bytes(path) as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as Windows writes it
-                _refuse_array(path, line)
-            if line.strip():
-                yield _row(str(path), number, line)
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a plain or gzipped file for reading."""
-    zipped = path.suffix.lower() == ".gz"
-    return cast(IO[bytes], gzip.open(path, "rb")) if zipped else path.open("rb")
+    for number, line in enumerate(lines_of(path), start=1):
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as Windows writes it
+            _refuse_array(path, line)
+        if len(line) > LONGEST_LINE:
+            shown = line[:_SHOWN].decode("utf-8", "replace")
+            yield RawRow(str(path), number, None, f"a line {too_long()}.", shown)
+        elif line.strip():
+            yield _row(str(path), number, line)
 
 
 def _row(source: str, number: int, line: bytes) -> RawRow:
@@ -202,7 +220,9 @@ def _row(source: str, number: int, line: bytes) -> RawRow:
     except (ValueError, RecursionError) as error:
         problem += f"{str(error)[:100]!r}."
     if isinstance(value, dict):
-        return RawRow(source, number, value)
+        if len(value) <= MOST_COLUMNS:
+            return RawRow(source, number, value)
+        problem = f"a row must have at most {MOST_COLUMNS:,} columns: got {len(value):,}."
     return RawRow(source, number, None, problem, line[:_SHOWN].decode("utf-8", "replace"))
 
 
@@ -239,7 +259,7 @@ def csv_header(path: Path) -> list[str]:
     """Return the column names of a CSV file; none when there is no header that can be read."""
     try:
         return next(_records(path), (0, [], ""))[1]
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error, TrafficError):
         return []
 
 
@@ -249,19 +269,16 @@ def _records(path: Path) -> Iterator[tuple[int, list[str], str]]:
     csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
     # Bytes that are not UTF-8 become surrogates, which UTF-8 cannot hold: they mark the one row,
     # and the others go on.
-    with io.TextIOWrapper(
-        open_bytes(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
-    ) as file:
-        reader = csv.reader(file, strict=True)
-        while True:
-            # Where the record begins: a quoted cell may hold many lines.
-            line = reader.line_num + 1
-            try:
-                yield line, next(reader), ""
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield line, [], f"a row must be CSV: got {str(error)!r}."
+    reader = csv.reader(text_lines(path), strict=True)
+    while True:
+        # Where the record begins: a quoted cell may hold many lines.
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader), ""
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, [], f"a row must be CSV: got {str(error)!r}."
 
 
 def _checked_header(path: Path, record: tuple[int, list[str], str] | None) -> Sequence[str]:
@@ -273,12 +290,22 @@ def _checked_header(path: Path, record: tuple[int, list[str], str] | None) -> Se
             f"{path} must begin with a line of column names: got {problem or 'an empty line'} Add a"
             " header."
         )
+    refuse_wide(path, len(header))
     twice = sorted(name for name, times in Counter(header).items() if times > 1)
     if twice:
         raise TrafficError(
             f"{path} must name each column once: got {twice} more than once. Rename one of them."
         )
     return header
+
+
+def refuse_wide(source: object, n: int) -> None:
+    """Refuse a table of more columns than traffic has."""
+    if n > MOST_COLUMNS:
+        raise TrafficError(
+            f"{source} must have at most {MOST_COLUMNS:,} columns: got {n:,}. Leave out what is no"
+            " column of docs/traffic.md."
+        )
 
 
 def _problem(cells: Sequence[str], header: Sequence[str]) -> str:

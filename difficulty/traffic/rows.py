@@ -20,7 +20,13 @@ from difficulty.text import message_text, well_formed
 # As CSV files spell them.
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _LARGEST_COUNT = 2**53  # largest integer that floats, and so arrays with NaN, hold exactly
+_SCALE_RULE = "be two different numbers, the worst score and the best"
 _LIST_RULE = "be a list of {role, content}, or that list as JSON text"
+
+
+def says_something(value: Any) -> bool:
+    """Return whether a raw value says anything: neither null nor empty."""
+    return value is not None and value != ""
 
 
 def text(value: Any, subject: str) -> str | None:
@@ -37,7 +43,7 @@ def number(value: Any, subject: str, *, rule: str) -> float | None:
     """Return a float that is not NaN; ``rule`` is what the error says of the field."""
     if value is None or value == "":
         return None
-    real = _as_float(value)
+    real = as_float(value)
     if real is None:
         raise InvalidValueError(subject, value, rule=rule)
     if math.isnan(real):
@@ -56,6 +62,41 @@ def quality(value: Any, subject: str) -> float | None:
     if score is not None and not 0.0 <= score <= 1.0:
         raise InvalidValueError(subject, value, rule=rule, hint="Scale the scores to [0, 1].")
     return score
+
+
+class Scale(NamedTuple):
+    """A scale of scores; the worst one may be the larger number."""
+
+    worst: float
+    best: float
+
+    @classmethod
+    def parse(cls, written: str, *, example: str) -> Scale:
+        """Return the scale written as ``worst,best``; ``example`` is what the error shows."""
+        worst, _, best = written.partition(",")
+        ends = [number(end.strip(), "scale", rule=_SCALE_RULE) for end in (worst, best)]
+        if ends[0] is None or ends[1] is None:
+            hint = f"Write for example: {example}."
+            raise InvalidValueError("scale", written, rule=_SCALE_RULE, hint=hint)
+        return cls.of((ends[0], ends[1]), example=example)
+
+    @classmethod
+    def of(cls, ends: tuple[float, float] | None, *, example: str) -> Scale:
+        """Return the scale between two ends, which must be given and differ."""
+        if ends is None or ends[0] == ends[1] or not all(map(math.isfinite, ends)):
+            hint = f"Write for example: {example}."
+            raise InvalidValueError("scale", ends, rule=_SCALE_RULE, hint=hint)
+        return cls(*ends)
+
+    def to_unit(self, value: Any, subject: str) -> float:
+        """Return a score in [0, 1]."""
+        low, high = sorted(self)
+        rule = f"be on the scale from {self.worst:g} to {self.best:g}, or null"
+        score = number(value, subject, rule=rule)
+        if score is None or not low <= score <= high:
+            hint = "Leave out what is no score, or give another scale."
+            raise InvalidValueError(subject, value, rule=rule, hint=hint)
+        return (score - self.worst) / (self.best - self.worst)
 
 
 def count(value: Any, subject: str) -> int | None:
@@ -108,7 +149,8 @@ def _as_datetime(value: Any) -> datetime:
     return datetime.fromisoformat(value.strip())
 
 
-def _as_float(value: Any) -> float | None:
+def as_float(value: Any) -> float | None:
+    """Return a number, also one that is spelt as text; ``None`` for anything else."""
     if not (isinstance(value, str | Decimal) or _is_real(value)):
         return None
     try:

@@ -16,6 +16,7 @@ from difficulty.text import TextView
 from difficulty.traffic.duplicates import Grouper, comparable_text, text_hash
 from difficulty.traffic.labels import SourceReport
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS
+from difficulty.traffic.readers import RawRow
 from difficulty.traffic.rows import ParsedRow, broken_rule
 
 # Of a recipe's defaults: what recipe will train is not known yet.
@@ -25,6 +26,8 @@ _MOST_LISTED = 200
 _FEW_SAMPLES = 200
 _LARGE_GROUP = 0.2
 _MANY_REJECTS = 0.1
+_MOST_REJECTED = 0.2  # share; beyond, the rest may be another traffic than the one that was meant
+_MOST_REASONS = 4  # that are told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,8 @@ class Tally:
     unknown_policy: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    first_rejects: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Where the first row that broke each rule stands: source and line."""
     filled: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     model_pairs: Counter[str] = field(default_factory=Counter)
@@ -148,9 +153,11 @@ class Tally:
             self.model_pairs[f"{sample.cheap_model or '?'} / {sample.frontier_model or '?'}"] += 1
         self._keep_outcomes(sample)
 
-    def reject(self, reason: str) -> None:
+    def reject(self, reason: str, row: RawRow) -> None:
         """Count a rejected row by the rule it broke."""
-        self.rejected[broken_rule(reason)] += 1
+        rule = broken_rule(reason)
+        self.rejected[rule] += 1
+        self.first_rejects.setdefault(rule, (row.source, row.line))
 
     def _keep_outcomes(self, sample: Sample) -> None:
         cheap = sample.cheap_quality
@@ -183,6 +190,24 @@ class Tally:
             f"traffic must hold at least one usable row: got {self.rows:,}, all rejected, {times:,}"
             f" of them because {reason}. Columns found: {columns}. See docs/traffic.md for the"
             " columns that are read."
+        )
+
+    def refuse_many_rejects(self) -> None:
+        """Raise ``TrafficError`` with the reasons when more than a fifth of the rows are
+        rejected.
+        """
+        total = self.rejected.total()
+        if total <= _MOST_REJECTED * self.rows:
+            return
+        told = self.rejected.most_common(_MOST_REASONS)
+        reasons = "; ".join(f"{n:,} because {rule}" for rule, n in told)
+        source, line = self.first_rejects[told[0][0]]
+        more = len(self.rejected) - len(told)
+        rest = f"; and {more} more reasons" if more else ""
+        raise TrafficError(
+            f"at most 20 % of the rows may be left out: got {total:,} of {self.rows:,} rejected,"
+            f" {reasons}{rest}; the first is line {line:,} of {source}. Nothing was written. Mend"
+            " them, or pass --allow-rejects to go on without them."
         )
 
     def summary(

@@ -22,11 +22,12 @@ from difficulty.errors import (
     TrafficError,
     TrafficNotFoundError,
 )
+from difficulty.kinds import PathKind, mistaken
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import OUTCOMES
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer
-from difficulty.traffic.duplicates import comparable_text, text_hash
+from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes
 
 try:
@@ -230,6 +231,10 @@ class Traffic:
         """Return a hash of each normalised text: equal ones are exact duplicates, across files."""
         return [text_hash(text) for text in self.comparable_texts()]
 
+    def bare_keys(self) -> list[bytes]:
+        """Return a key of each text, which copies in other case, spaces and punctuation share."""
+        return [bare_key(text) for text in self.comparable_texts()]
+
     def comparable_texts(self) -> Iterator[str]:
         """Yield the normalised text of each sample, by which duplicates are found."""
         for messages in self._each("messages"):
@@ -324,9 +329,9 @@ def _check_metadata(path: Path, metadata: dict[bytes, bytes], n_rows: int) -> No
 
 
 def _not_ingested(path: Path, found: str) -> str:
-    return (
-        f"{path} must be traffic that was ingested: got {found}. Run: difficulty ingest {path} -o"
-        " traffic.parquet"
+    return mistaken(path, PathKind.TRAFFIC) or (
+        f"{path} must be traffic that was ingested: got {found}. Name a file written by 'difficulty"
+        " ingest'."
     )
 
 

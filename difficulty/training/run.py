@@ -5,8 +5,8 @@
     encoder/             the encoder with its tokenizer
     calibration.parquet  samples that calibrators and thresholds use
     test.parquet         samples that nothing was fitted on
-    seen.npz             hashes of texts and groups of the fit and calibration samples, and sketches
-                         that know nearly the same texts again
+    seen.npz             hashes of texts and groups of the fit and calibration samples, sketches
+                         that know nearly the same texts again, and the keys by which a bundle does
     suspicious.jsonl     labels that may be wrong, by id of the sample
     out_of_fold.npz      scores of the samples that heads learned from, each by heads that did not
                          see it: of the fit samples, and of the calibration samples where the run
@@ -45,12 +45,14 @@ from difficulty.encoders.transformer import kept_on_disk
 from difficulty.errors import RunError
 from difficulty.evaluation import TaskMeans
 from difficulty.form import SavedForm
+from difficulty.kinds import PathKind, mistaken
 from difficulty.model.combination import Calibration, Scores, Target
 from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.saved_model import load_model
 from difficulty.recipe import Recipe
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
+from difficulty.traffic.duplicates import KEY_BYTES
 from difficulty.traffic.logged import LoggedReport, weigh_logged
 from difficulty.traffic.near import NO_SKETCHES, near_any, sketches_of
 from difficulty.traffic.table import Traffic
@@ -229,6 +231,10 @@ class Seen:
     """Of the texts, see ``traffic.near``; runs of earlier versions have none that can be
     compared.
     """
+    keys: tuple[bytes, ...] | None = None
+    """By which a bundle knows the texts again, see ``traffic.duplicates.bare_key``; ``None`` in
+    runs of earlier versions.
+    """
 
     @classmethod
     def of(cls, traffic: Traffic) -> Seen:
@@ -237,6 +243,7 @@ class Seen:
             np.unique(_hashes(traffic.text_hashes())),
             np.unique(_hashes(traffic.split_groups)),
             sketches_of(traffic.comparable_texts()),
+            tuple(sorted({*traffic.bare_keys()})),
         )
 
     @classmethod
@@ -245,11 +252,15 @@ class Seen:
         with np.load(path, allow_pickle=False) as arrays:
             # "sketches", of earlier versions, were made in another way: copies are not known by
             # them.
-            return cls(arrays["texts"], arrays["groups"], arrays.get("runs", NO_SKETCHES))
+            keys = tuple(map(bytes, arrays["keys"])) if "keys" in arrays else None
+            return cls(arrays["texts"], arrays["groups"], arrays.get("runs", NO_SKETCHES), keys)
 
     def write(self, path: Path) -> None:
         """Write ``seen.npz``."""
-        np.savez_compressed(path, texts=self.texts, groups=self.groups, runs=self.sketches)
+        arrays: dict[str, Any] = {"texts": self.texts, "groups": self.groups, "runs": self.sketches}
+        if self.keys is not None:
+            arrays["keys"] = np.frombuffer(b"".join(self.keys), np.uint8).reshape(-1, KEY_BYTES)
+        np.savez_compressed(path, **arrays)
 
     def holds(self, traffic: Traffic, *, ingested_together: bool = False) -> NDArray[np.bool_]:
         """Return, for each sample, whether its text, its group or nearly its text was seen; shape
@@ -307,7 +318,8 @@ class Run:
         """
         if not (folder / "run.json").is_file():
             raise RunError(
-                f"no run at {str(folder)!r}: run.json is missing. Name a folder written by"
+                mistaken(folder, PathKind.RUN)
+                or f"no run at {str(folder)!r}: run.json is missing. Name a folder written by"
                 " 'difficulty train'."
             )
         try:
@@ -421,14 +433,6 @@ class Run:
 
     def _weighed(self, name: str) -> Traffic:
         return weigh_logged(Traffic.read(self.folder / name), self.recipe.labels)[0]
-
-
-def refuse_existing(path: Path, *, what: str) -> None:
-    """Refuse a path where something is already; also asked before long work."""
-    if path.exists():
-        raise RunError(
-            f"{what} {str(path)!r} exists already. Choose another folder, or remove it first."
-        )
 
 
 def _hashes(names: Iterable[str]) -> NDArray[np.uint64]:

@@ -25,7 +25,7 @@ from difficulty.gateway.log_files import read_log
 from difficulty.request import read_requests
 from difficulty.runtime import Router
 from difficulty.runtime.service import route_rows
-from difficulty.stages.judging import training_splits
+from difficulty.stages.overlap import training_splits
 from difficulty.traffic.table import Traffic
 from examples.litellm.client import Reply, body_of, send
 from examples.litellm.proxy import ROOT, Proxy, proxy, upstreams
@@ -150,6 +150,11 @@ def write_config(folder: Path, bundle: Path, upstream: str) -> Path:
         "--log-texts",
         "--prices",
         PRICES,
+        # The example's client counts as the sample does, so that decisions can be compared.
+        "--client-may-set",
+        "task",
+        "--client-may-set",
+        "prompt_tokens",
     )
     path = folder / "proxy.yaml"
     path.write_text(text.replace("model_list:\n", f"model_list:\n{HEURISTIC}", 1), encoding="utf-8")

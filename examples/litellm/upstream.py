@@ -5,7 +5,8 @@ worth, and answer so: of the cheap model's poor answers three in five are plain 
 refusal, cut off), the others look fine and are wrong. Token counts are the sample's. A request that
 is not in the sample gets a good answer from both.
 
-For tests a request may ask for a fault of the cheap model: its text begins with [fault:NAME].
+For tests a request may ask for a fault of the cheap model: its text begins with [fault:NAME]; or
+for a prompt that came from a cache in part: [cached:TOKENS].
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = ["SAMPLE", "Known", "app", "key_of", "known_requests", "plainly_bad"]
 SAMPLE = Path(__file__).parents[2] / "data" / "sample.jsonl.gz"
 _BAD = ("", "I'm sorry, but I can't help with that.", "The answer to your question is")
 _FAULT = re.compile(r"\[fault:(\w+)\]")
+_CACHED = re.compile(r"\[cached:(\d+)\]")
 _HANG_S = 30.0
 
 
@@ -131,19 +133,23 @@ async def _respond(request: Request) -> Response:
 
 def _answer(
     side: str, body: dict[str, Any], known: dict[str, tuple[dict[str, Any], Known]]
-) -> tuple[str, str, dict[str, int]]:
+) -> tuple[str, str, dict[str, Any]]:
     key = key_of(body.get("messages"))
     worth = known[key][1] if key in known else Known(1.0, 1.0, 10, 5, 5)
     completion = worth.cheap_tokens if side == "cheap" else worth.frontier_tokens
-    usage = {
+    usage: dict[str, Any] = {
         "prompt_tokens": worth.prompt_tokens,
         "completion_tokens": completion,
         "total_tokens": worth.prompt_tokens + completion,
     }
+    if cached := _CACHED.match(_last_text(body)):
+        usage["prompt_tokens_details"] = {"cached_tokens": int(cached.group(1))}
     if side == "cheap" and plainly_bad(key, worth):
         kind = int(key[8:16], 16) % 3
         return _BAD[kind], "length" if kind == 2 else "stop", usage
-    return f"An answer of the {side} model.", "stop", usage
+    said = f"An answer of the {side} model."
+    # As JSON, where that was asked for: a text.
+    return json.dumps(said) if "response_format" in body else said, "stop", usage
 
 
 async def _faulty(name: str, body: dict[str, Any]) -> Response | None:
@@ -163,9 +169,10 @@ async def _faulty(name: str, body: dict[str, Any]) -> Response | None:
             {"error": {"message": "in trouble", "type": "error", "code": name}},
             status_code=int(name),
         )
-    if name == "cut":
+    if name in ("cut", "early"):
         return StreamingResponse(
-            _cut(body), media_type="text/event-stream" if body.get("stream") else "application/json"
+            _cut(body, name),
+            media_type="text/event-stream" if body.get("stream") else "application/json",
         )
     return None
 
@@ -173,7 +180,7 @@ async def _faulty(name: str, body: dict[str, Any]) -> Response | None:
 def _completion(
     body: dict[str, Any],
     choices: list[dict[str, Any]],
-    usage: dict[str, int] | None,
+    usage: dict[str, Any] | None,
     kind: str = "chat.completion",
 ) -> dict[str, Any]:
     form = {
@@ -187,7 +194,7 @@ def _completion(
 
 
 async def _stream(
-    body: dict[str, Any], text: str, finish: str, usage: dict[str, int]
+    body: dict[str, Any], text: str, finish: str, usage: dict[str, Any]
 ) -> AsyncIterator[str]:
     words = re.findall(r"\S+\s*", text)
     for number, word in enumerate(words):
@@ -213,8 +220,9 @@ async def _stream(
     yield "data: [DONE]\n\n"
 
 
-async def _cut(body: dict[str, Any]) -> AsyncIterator[str]:
-    half = [{"index": 0, "delta": {"role": "assistant", "content": "Half "}, "finish_reason": None}]
+async def _cut(body: dict[str, Any], name: str) -> AsyncIterator[str]:
+    said = "" if name == "early" else "Half "  # early: before the first word
+    half = [{"index": 0, "delta": {"role": "assistant", "content": said}, "finish_reason": None}]
     yield (
         _event(_completion(body, half, None, "chat.completion.chunk"))
         if body.get("stream")

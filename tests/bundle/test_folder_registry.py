@@ -231,3 +231,17 @@ def test_two_processes_promote_at_once_and_one_wins(registry, bundles):
         len(json.loads((registry.folder / "words" / "journal.json").read_text())["events"])
         == 3 + 10
     )
+
+
+def test_bundle_whose_name_begins_with_a_dot_stays(registry, tmp_path):
+    """Scratch that a killed process left goes, what the journal names does not."""
+    names = (".hidden", ".hidden-too", "words")
+    bundles = [read_bundle(make_version(tmp_path, 1, threshold=0.5, name=name)) for name in names]
+    home = registry.folder / "words" / "bundles"
+    for bundle in bundles[:2]:
+        publish(registry, bundle)
+    (home / ".left-over").mkdir()
+    publish(registry, bundles[2])
+    for version in registry.versions("words"):
+        assert read_bundle(registry.path(version)).digest == version.digest
+    assert len(list(home.iterdir())) == 3

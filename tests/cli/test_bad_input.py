@@ -117,7 +117,13 @@ def test_good_rows_go_on(run, tmp_path):
         parts,
     ]
     result = run(
-        "ingest", write_rows(tmp_path / "in.jsonl", rows), "-o", "t.parquet", "--json", code=0
+        "ingest",
+        write_rows(tmp_path / "in.jsonl", rows),
+        "-o",
+        "t.parquet",
+        "--allow-rejects",
+        "--json",
+        code=0,
     )
     summary = json.loads(result.out)
     assert (summary["rows"], summary["kept"]) == (14, 4)
@@ -448,7 +454,7 @@ def test_existing_bundle_is_never_overwritten(run, journey, bundle, tmp_path):
 
 
 def test_ship_needs_a_run(run, journey, tmp_path):
-    assert refused(run, tmp_path, "ship", journey.bundle, "-o", "b-1").startswith("no run at ")
+    assert "it is a bundle" in refused(run, tmp_path, "ship", journey.bundle, "-o", "b-1")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text('{"format": 9}')
     assert refused(run, tmp_path, "ship", "run", "-o", "b-1").startswith(

@@ -15,7 +15,7 @@ def ask(run, journey):
     """Return a function that runs the command on the journey's traffic and bundle."""
 
     def asked(*options, code=None, prices=PRICES, bundle=True):
-        with_bundle = ["--bundle", journey.bundle] if bundle else []
+        with_bundle = ["--bundle", journey.bundle] if bundle else ["--keep-cheap", 0.3]
         return run(
             "economics",
             "--traffic",
@@ -37,7 +37,7 @@ def test_much_traffic_is_build(ask, tmp_path):
     written unasked.
     """
     ran = ask("--requests-per-month", "50000000-60000000", code=0)
-    assert ran.out.splitlines()[-1].startswith("build: with the simplest 30% on the cheap model ")
+    assert ran.out.splitlines()[-1].startswith("build: with the bundle's policy, ")
     for words in (
         *SHAPES,
         "low volume",
@@ -92,9 +92,10 @@ def test_price_list_of_two_sections_is_enough_to_begin(ask, tmp_path):
             "requests per month must be a number above 0 or a range",
         ),
         (
-            ["--share", "30"],
-            "share must be in (0, 1]: got 30.0. Shares are fractions, not percentages.",
+            ["--requests-per-month", 5, "--keep-cheap", "30"],
+            "share to keep cheap must be in (0, 1]: got 30.0. Shares are fractions, not",
         ),
+        ([], "requests per month must be given, as a saving depends on it"),
         (["--catch-rate", "70"], "catch rate must be in [0, 1]: got 70.0"),
         (["--traffic", "none.parquet"], "traffic file must exist"),
         (["--prices", "none.toml"], "price list must be a readable TOML file"),
@@ -102,3 +103,12 @@ def test_price_list_of_two_sections_is_enough_to_begin(ask, tmp_path):
 )
 def test_bad_input_is_one_line_and_exit_code_2(ask, options, complaint):
     assert complaint in ask(*options, code=2).complaint
+
+
+def test_share_is_read_as_keep_cheap_and_says_so(ask):
+    """One word, one meaning: to ``ship`` a share is what is sent to the frontier model."""
+    ran = ask("--requests-per-month", 5000, "--share", 0.25, "--json", code=1)
+    made = json.loads(ran.out)
+    assert (made["plan"], made["keep_cheap_share"]) == ("policy", 0.25)
+    assert made["keep_cheap"]["kept_share"]["value"] == pytest.approx(0.25, abs=0.01)
+    assert "--share is now --keep-cheap" in ran.err

@@ -3,6 +3,7 @@
 import json
 
 from difficulty.stages.ingest import ingest
+from tests.conftest import REPOSITORY
 from tests.journey import write_rows
 
 
@@ -53,3 +54,17 @@ def test_strict_json_names_what_was_found(run, journey, tmp_path):
         code=1,
     )
     assert "no_signal" in [finding["name"] for finding in json.loads(result.out)["findings"]]
+
+
+def test_the_verdict_is_said_first_and_obeyed_by_strict(run, journey, tmp_path):
+    """A bundle that costs more to keep than it saves: the same words everywhere, and code 1."""
+    command = ["evaluate", journey.bundle, journey.traffic, "--draws", 50]
+    command += ["--prices", REPOSITORY / "data" / "prices.example.toml"]
+    command += ["--requests-per-month", 1000]
+    ran = run(*command, "-o", "out", "--strict", code=1)
+    said = json.loads((tmp_path / "out" / "metrics.json").read_text())["verdict"]
+    assert said["answer"] == "do_not_switch_on"
+    assert ran.out.startswith(f"Do not switch on: {said['sentence']}")
+    for page in ("report.html", "report.md"):
+        assert "Do not switch on" in (tmp_path / "out" / page).read_text()
+    assert run(*command, "-o", "loose", code=0).out.startswith("Do not switch on: ")

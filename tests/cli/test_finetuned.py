@@ -46,7 +46,7 @@ def test_tuned_recipe_from_traffic_to_verified_bundle(run, journey, sentence_enc
     )
     options = ("--recipe", recipe, "--cache", "cache", "--no-tracking")
     trained = run("train", journey.traffic, "-o", "run", *options, code=0)
-    assert "target benefit; 521 fit, 127 calibration, 150 test samples" in trained.out
+    assert "target benefit; 464 fit, 141 calibration, 194 test samples" in trained.out
     made = Run.read(tmp_path / "run")
     (tuned,) = [channel for channel in made.model.channels if isinstance(channel, TunedChannel)]
     assert tuned.held_out == 0.15
@@ -56,7 +56,7 @@ def test_tuned_recipe_from_traffic_to_verified_bundle(run, journey, sentence_enc
     traffic = Traffic.read(journey.traffic)
     assert made.out_of_fold.ids == traffic.select(traffic.splits() == "fit").ids
     run("ship", "run", "-o", "tuned-1", "--allow-no-signal", code=0)
-    assert "6 files match their hashes" in run("verify", "tuned-1", code=0).out
+    assert "7 files match their hashes" in run("verify", "tuned-1", code=0).out
     assert read_bundle(tmp_path / "tuned-1").manifest.outputs[-1] == "familiarity"
     again = run("train", journey.traffic, "-o", "again", *options, code=0)
     assert again.out == trained.out.replace("wrote run", "wrote again")

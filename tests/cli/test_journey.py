@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_whole_journey(run, journey, tmp_path):
         "--no-tracking",
         code=0,
     )
-    assert "target benefit; 521 fit, 127 calibration, 150 test samples" in train.out
+    assert "target benefit; 464 fit, 141 calibration, 194 test samples" in train.out
     assert not (tmp_path / "mlflow.db").exists()
     evaluate = run(
         "evaluate",
@@ -77,7 +78,7 @@ def test_whole_journey(run, journey, tmp_path):
         code=0,
     )
     assert (
-        "150 samples judged. 650 samples whose text or group training saw are left out."
+        "194 samples judged. 606 samples whose text or group training saw are left out."
         in evaluate.out
     )
     ship = run(
@@ -93,10 +94,11 @@ def test_whole_journey(run, journey, tmp_path):
         PRICES,
         code=0,
     )
+    assert re.match("(Switch on|Keep testing|Do not switch on): ", ship.out)
     assert "0 flips" in ship.out
     assert "chosen by quality=0.4" in ship.out
     assert read_bundle(tmp_path / "small-1").policy.hard_tasks == ("code",)
-    assert "6 files match their hashes" in run("verify", "small-1", code=0).out
+    assert "7 files match their hashes" in run("verify", "small-1", code=0).out
     assert (
         "chosen"
         not in run(
@@ -134,9 +136,9 @@ def test_whole_journey(run, journey, tmp_path):
         ),
         (
             ["evaluate", "{bundle}", "{traffic}", "-o", "report", "--draws", "5"],
-            {"judged", "left_out", "note", "overall", "slices"},
+            {"judged", "left_out", "note", "overall", "slices", "verdict"},
         ),
-        (["ship", "{run}", "-o", "b-1"], {"bundle", "point", "parity", "test"}),
+        (["ship", "{run}", "-o", "b-1"], {"bundle", "verdict", "point", "parity", "test"}),
         (
             ["thresholds", "{bundle}", "{traffic}", "--objective", "share=0.5", "-o", "b-2"],
             {"bundle", "old", "new"},

@@ -14,7 +14,8 @@ from tests.logs import complete_rows, logged_rows
     [
         (
             "jury",
-            "unknown label source 'jury'. Known: annotators, gap, judge, preference, validation.",
+            "unknown label source 'jury'. Known: annotators, gap, halves, judge, preference,"
+            " validation.",
         ),
         (
             "judge",

@@ -28,7 +28,7 @@ def test_layout_refuses(run, journey, tmp_path):
     )
     (tmp_path / "old").mkdir()
     assert (
-        "out must be a new folder: got 'old'"
+        "folder 'old' exists already"
         in run("layout", journey.bundle, "--for", "triton", "-o", "old", code=2).complaint
     )
     assert (

@@ -57,7 +57,7 @@ def test_bundles_go_the_whole_way(run, journey, made, tmp_path, monkeypatch):
         1,
         [],
     )
-    assert form["figures"]["quality"]["difference"]["high"] < 0
+    assert form["figures"]["quality"]["difference"]["value"] < 0
     assert (
         "version 2 (small-2) of support"
         in run("fetch", "support@champion", "-o", "got", code=0).out

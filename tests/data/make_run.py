@@ -80,12 +80,17 @@ def _as_lists(scores):
     return {name: getattr(scores, name).tolist() for name in OUTPUTS}
 
 
-def decisions_of(bundle, *, cwd):
-    """Return route, reason and the graph that scored for some requests, half with a task."""
+def some_requests():
+    """Return requests, half with a task; they are saved too, as the sample may be made anew."""
     rows = sample_rows(DECISIONS)
     requests = [{"messages": row["messages"]} for row in rows]
     for request, row in zip(requests[::2], rows[::2], strict=True):
         request["task"] = row["task"]
+    return requests
+
+
+def decisions_of(bundle, requests, *, cwd):
+    """Return route, reason and the graph that scored for each request."""
     write_rows(cwd / "requests.jsonl", requests)
     run_command("route", bundle, "--input", "requests.jsonl", "-o", "decisions.jsonl", cwd=cwd)
     lines = (cwd / "decisions.jsonl").read_text(encoding="utf-8").splitlines()
@@ -107,7 +112,8 @@ def write_saved(folder):
     for name in (RUN, BUNDLE):
         shutil.make_archive(str(folder / name), "xztar", root_dir=folder, base_dir=name)
     said = {"machine": this_machine(), "scores": scores_of(Run.read(folder / RUN))}
-    said["decisions"] = decisions_of(BUNDLE, cwd=folder)
+    said["requests"] = some_requests()
+    said["decisions"] = decisions_of(BUNDLE, said["requests"], cwd=folder)
     (folder / f"{RUN}.json").write_text(json.dumps(said) + "\n", encoding="utf-8")
 
 

@@ -92,27 +92,17 @@ def requests(*, cheap=None, frontier=None, kept=None):
             frontier_cost=np.full(N, np.nan),
         ),
         tokens=tokens(*([1e3] * N,) * 3),
-        plans={"share": 1.0 - kept},
+        plans={"keep_cheap": 1.0 - kept},
     )
 
 
-def economics(
-    prices=PRICES,
-    *,
-    asked=None,
-    volume=MILLION,
-    share=0.5,
-    hard_share=None,
-    arrivals=None,
-    today=None,
-    **answers,
-):
+def economics(prices=PRICES, *, asked=None, volume=MILLION, arrivals=None, today=None, **answers):
     setting = Setting(
-        share=share,
+        plan="keep_cheap",
+        keep_cheap=0.5,
         answers=Answers(**{"catch_rate": 0.5} | answers),
         volume=volume,
         arrivals=arrivals or Arrivals(None, None, 0.0),
-        hard_share=hard_share,
         today=today or date(2026, 11, 20),
     )
     return analyse(asked or requests(), prices, setting, Resampling(200))
@@ -147,17 +137,17 @@ def test_worked_example():
         "aggregator_saving": 1600, "aggregator_net_saving": 1000, "aggregator_break_even": 375_000,
         "aggregator_payback_months": 3,
     }  # fmt: skip
-    assert {name: made.plans["share"][name].value for name in plan} == pytest.approx(plan)
+    assert {name: made.plans["keep_cheap"][name].value for name in plan} == pytest.approx(plan)
     assert (made.verdict.answer, made.verdict.shape) == ("build", "aggregator")
     assert made.verdict.text.startswith(
-        "with the simplest 50% on the cheap model aggregator saves 1,000 ["
+        "with the simplest 50 % on the cheap model aggregator saves USD 1,000 ("
     )
     assert (made.assumed, list(made.missing)) == ({}, ["hosting"])
 
 
 def test_intervals_hold_the_value_and_widen_with_the_range_of_the_volume():
     sure, unsure = (
-        economics(volume=volume).plans["share"]["aggregator_net_saving"]
+        economics(volume=volume).plans["keep_cheap"]["aggregator_net_saving"]
         for volume in (MILLION, Volume(5e5, 1.5e6))
     )
     assert sure.low < sure.value < sure.high
@@ -195,12 +185,12 @@ def test_no_price_gap_is_wait():
     same = Aggregator(input=1.0, output=3.0, usd_per_month=0, cold_start_seconds=0)
     made = economics(replace(PRICES, hosting=Hosting(aggregator=same)), volume=None)
     assert (made.verdict.answer, state(made, "no_price_gap")) == ("wait", "holds")
-    assert made.plans["share"]["aggregator_break_even"].note == "no volume pays"
+    assert made.plans["keep_cheap"]["aggregator_break_even"].note == "no volume pays"
 
 
 def test_free_frontier_model_is_wait():
     made = economics(replace(PRICES, frontier=TokenPrice(input=0.0, output=0.0)))
-    assert made.plans["share"]["fallback_cost"].value == 0.0
+    assert made.plans["keep_cheap"]["fallback_cost"].value == 0.0
     assert made.verdict.answer == "wait"
 
 
@@ -213,9 +203,11 @@ def test_lost_answers_and_scorer_are_paid():
         ScorerHosting(milliseconds_per_request=3600, cores=1, usd_per_core_hour=0.1),
     )
     made = economics(replace(PRICES, team=team, scorer=scorer))
-    assert made.plans["share"]["lost_answers_cost"].value == pytest.approx(500)
+    assert made.plans["keep_cheap"]["lost_answers_cost"].value == pytest.approx(500)
     assert made.overall["scorer_cost"].value == pytest.approx(100 + 73)
-    assert made.plans["share"]["aggregator_net_saving"].value == pytest.approx(1000 - 500 - 173)
+    assert made.plans["keep_cheap"]["aggregator_net_saving"].value == pytest.approx(
+        1000 - 500 - 173
+    )
 
 
 @pytest.mark.parametrize(
@@ -239,8 +231,6 @@ def test_hard_traffic_is_wait_unless_its_loss_is_tolerated():
         ).verdict.answer
         == "build"
     )
-    assert state(economics(hard_share=0.6), "hard_reasoning") == "holds"
-    assert state(economics(hard_share=0.4), "hard_reasoning") == "does not hold"
 
 
 def test_compliance_excludes_ways_to_host():
@@ -281,7 +271,7 @@ def test_latency_critical_traffic_pays_for_idle_hours():
         "does not hold",
         "holds",
     ]
-    assert waits.plans["share"]["cloud_net_saving"].value - cannot.plans["share"][
+    assert waits.plans["keep_cheap"]["cloud_net_saving"].value - cannot.plans["keep_cheap"][
         "cloud_net_saving"
     ].value == pytest.approx(630 * 2.0)
     assert (waits.verdict.answer, cannot.verdict.answer) == ("build", "wait")
@@ -298,25 +288,49 @@ def test_without_volume_everything_is_a_function_of_it():
     """The month is unknown; costs of a request, break-even and plot are not."""
     made = economics(volume=None)
     assert (
-        made.plans["share"]["aggregator_net_saving"].note
+        made.plans["keep_cheap"]["aggregator_net_saving"].note
         == "unknown, as this is missing: requests_per_month"
     )
-    assert made.plans["share"]["aggregator_break_even"].value == pytest.approx(375_000)
+    assert made.plans["keep_cheap"]["aggregator_break_even"].value == pytest.approx(375_000)
     assert made.overall["frontier_cost"].value == pytest.approx(4.0)
     assert made.plot.curves["aggregator"].value[0] is not None
     assert made.verdict.answer == "unsure"
     assert "it breaks even at 375,000 requests a month" in made.verdict.text
 
 
-def test_volume_is_the_answer_else_the_price_list_else_the_times():
+def test_volume_is_the_answer_else_the_price_list_never_the_times():
+    """Labelled traffic is a sample of what comes: its timestamps say nothing of the month."""
     listed = replace(PRICES, traffic=TrafficShape(requests_per_month=(2e6, 4e6)))
     arrivals = Arrivals(Volume(1e3, 3e3), 5.0, 90.0)
     volumes = [
         economics(prices, volume=volume, arrivals=arrivals).overall["requests_per_month"]
         for prices, volume in [(listed, MILLION), (listed, None), (PRICES, None)]
     ]
-    assert [volume.value for volume in volumes] == [1e6, 3e6, 2e3]
-    assert [volume.note for volume in volumes] == ["", "", "assumed: requests_per_month"]
+    assert [volume.value for volume in volumes] == [1e6, 3e6, None]
+    assert volumes[2].note == "unknown, as this is missing: requests_per_month"
+
+
+@pytest.mark.parametrize(
+    ("cached_input", "share", "reading", "assumed"),
+    [
+        (0.5, 0.4, 800, {}),
+        (0.5, None, 1000, {"cached_share"}),
+        (None, 0.4, 1000, {"cached_input"}),
+        (None, None, 1000, set()),
+    ],
+)
+def test_prompt_tokens_from_a_cache_cost_what_the_list_says(cached_input, share, reading, assumed):
+    """600 USD for new tokens and 400 x 0.5 for cached ones; what is not said costs full input."""
+    made = economics(
+        replace(
+            PRICES,
+            cheap=None if cached_input else PRICES.cheap,
+            frontier=TokenPrice(input=1.0, output=3.0, cached_input=cached_input),
+            traffic=replace(PRICES.traffic, cached_share=share),
+        )
+    )
+    assert made.overall["frontier_input_spend"].value == pytest.approx(reading)
+    assert set(made.assumed) == set(assumed)
 
 
 def test_missing_sections_are_named_and_the_rest_goes_on():
@@ -332,10 +346,13 @@ def test_missing_sections_are_named_and_the_rest_goes_on():
         "active_hours",
         "scorer",
     }
-    saving = made.plans["share"]["aggregator_saving"]
+    saving = made.plans["keep_cheap"]["aggregator_saving"]
     assert saving.value == pytest.approx(1800)
     assert saving.note == "assumed: aggregator, catch_rate, scorer"
-    assert made.plans["share"]["aggregator_net_saving"].note == "unknown, as this is missing: team"
+    assert (
+        made.plans["keep_cheap"]["aggregator_net_saving"].note
+        == "unknown, as this is missing: team"
+    )
     assert (made.verdict.answer, made.plot.measure) == ("unsure", "saving")
 
 
@@ -350,14 +367,14 @@ def test_unknown_outcomes_are_not_taken_for_good_ones():
     """With half of the outcomes unknown the others stand for all: as many fallbacks as before."""
     cheap = np.where(np.arange(N) % 20 < 10, (np.arange(N) % 5 > 0).astype(float), np.nan)
     made = economics(asked=requests(cheap=cheap))
-    assert made.plans["share"]["fallback_cost"].value == pytest.approx(200)
-    assert made.plans["share"]["aggregator_net_saving"].value == pytest.approx(1000)
+    assert made.plans["keep_cheap"]["fallback_cost"].value == pytest.approx(200)
+    assert made.plans["keep_cheap"]["aggregator_net_saving"].value == pytest.approx(1000)
 
 
 def test_without_outcomes_fallbacks_are_unknown():
     nothing = np.full(N, np.nan)
     made = economics(asked=requests(cheap=nothing, frontier=nothing))
-    assert made.plans["share"]["fallback_cost"].note == "unknown, as this is missing: outcomes"
+    assert made.plans["keep_cheap"]["fallback_cost"].note == "unknown, as this is missing: outcomes"
     assert made.verdict.answer == "unsure"
     assert (
         economics(asked=requests(cheap=nothing, frontier=nothing), catch_rate=0.0).verdict.answer
@@ -385,8 +402,8 @@ def test_same_seed_gives_the_same_json_without_infinities():
     one, other = economics().as_dict(), economics().as_dict()
     assert one == other
     json.dumps(one, allow_nan=False)
-    assert (one["format"], one["asked_share"]) == (1, 0.5)
-    assert one["share"]["kept_share"]["value"] == pytest.approx(0.5)
+    assert (one["format"], one["keep_cheap_share"]) == (2, 0.5)
+    assert one["keep_cheap"]["kept_share"]["value"] == pytest.approx(0.5)
     assert set(one["overall"]["frontier_spend"]) >= {"value", "low", "high", "n"}
 
 
@@ -403,5 +420,5 @@ def test_bad_requests_and_compliance_are_refused():
         InvalidValueError, match="compliance must be one of own-hardware, own-cloud, any"
     ):
         Answers(compliance="moon")
-    with pytest.raises(InvalidValueError, match="plan 'share' must be a probability"):
+    with pytest.raises(InvalidValueError, match="plan 'keep_cheap' must be a probability"):
         requests(kept=np.full(N, 2.0))

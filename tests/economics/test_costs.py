@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,3 +33,12 @@ def test_unknown_counts_and_prices_cost_an_unknown_amount():
     both = request_costs(tokens([10], [5], [5]), None)
     assert np.isnan(both).all()
     assert both[0] is not both[1]
+
+
+def test_a_share_of_the_prompt_from_a_cache_costs_less():
+    """Of 1,000 prompt tokens at 3 USD a million 400 are cached, at 0.3: 0.00192, not 0.003."""
+    prices = replace(PRICES, frontier_input=3.0, frontier_cached_input=0.3, cached_share=0.4)
+    cheap, frontier = request_costs(tokens([1000], [0], [0]), prices)
+    assert frontier == pytest.approx([0.00192])
+    # The cheap model's list has no price for cached tokens: they cost full input.
+    assert cheap == pytest.approx([PRICES.cheap_input * 1e-3])

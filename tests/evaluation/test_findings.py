@@ -1,13 +1,15 @@
 """Honesty checks: each on what it is for, and on what it must let pass."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import Finding, Provenance, evaluate
-from difficulty.evaluation.findings import CHECKS, failing
+from difficulty.evaluation.findings import CHECKS, Evidence, calibration_off, failing
+from difficulty.evaluation.reliability import reliability
 from difficulty.metrics import Resampling
 
 from .conftest import outcomes_of, scored_of
@@ -94,14 +96,76 @@ def test_noise_without_frontier_outcomes_is_found_by_auroc(many):
 
 
 @pytest.mark.parametrize(
-    ("shift", "expected"), [(0.0, []), (0.03, []), (0.3, [("warning", "calibration_off")])]
+    ("shift", "expected"), [(0.0, []), (0.3, [("warning", "calibration_off")])]
 )
-def test_calibration_is_off_only_when_that_is_clear(many, shift, expected):
-    """ECE must be above 0.05 even at the lower end of its interval."""
-    assert (
-        found(dataclasses.replace(many, p_cheap_fails=np.clip(many.p_cheap_fails + shift, 0, 1)))
-        == expected
+def test_calibration_is_off_where_chance_does_not_explain_it(many, shift, expected):
+    shifted = np.clip(many.p_cheap_fails + shift, 0, 1)
+    assert found(dataclasses.replace(many, p_cheap_fails=shifted)) == expected
+
+
+def test_calibration_that_is_surely_off_by_little_is_no_finding():
+    """With many requests chance explains not even 0.03; up to 0.05 is fine."""
+    rng, n = np.random.default_rng(1), 20_000
+    p = rng.uniform(0.1, 0.6, n)
+    cheap = (rng.random(n) >= p).astype(float)
+    names = {}
+    for shift in (0.03, 0.1):
+        scored = scored_of(p, cheap, np.ones(n), p_cheap_fails=p + shift)
+        result = evaluate(scored, Resampling(2))
+        assert result.overall["calibration_p"].value < 1e-6
+        names[shift] = [finding.name for finding in result.findings]
+    assert names == {0.03: [], 0.1: ["calibration_off"]}
+
+
+def off_in(n, size, n_simulations, seed):
+    """Return in how many draws of perfect probabilities they are called off; groups share luck."""
+    rng, count = np.random.default_rng(seed), 0
+    for _ in range(n_simulations):
+        codes = np.repeat(np.arange(n), size)[:n]
+        p = rng.uniform(0.02, 0.6, n)
+        luck = np.where(rng.random(n) < 0.7, rng.random(n)[codes], rng.random(n))
+        scored = scored_of(p, (luck >= p).astype(float), np.ones(n), p_cheap_fails=p)
+        scored = dataclasses.replace(scored, groups=codes.astype(str))
+        overall = reliability(scored, np.arange(n), Resampling(1).of(scored.groups))
+        count += bool(
+            calibration_off(Evidence(scored=scored, overall=overall, counts={}, provenance=None))
+        )
+    return count
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_perfect_probabilities_are_seldom_called_off(size):
+    """A small simulation: at most 5 % of 200 draws, and what chance adds to that."""
+    counts = {n: off_in(n, size, 200, seed=n) for n in (20, 60, 200)}
+    assert max(counts.values()) <= 17, counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_perfect_probabilities_are_called_off_in_at_most_one_of_twenty(size, capsys):
+    """2,000 draws of each size; 5 % are 100, and chance adds up to 20."""
+    counts = {n: off_in(n, size, 2000, seed=n) for n in (20, 60, 100, 200, 1000)}
+    with capsys.disabled():
+        sys.stdout.write(f"\ngroups of {size}: called off in {counts} of 2,000\n")
+    assert max(counts.values()) <= 120, counts
+
+
+def test_checks_of_the_form_are_told(many):
+    """Three of ten answers are known by a check alone; one of twenty is no reason to say so."""
+    names = np.full(len(many), "exact", dtype=object)
+    names[: 3 * len(many) // 10] = "validators:json"
+    checked = dataclasses.replace(
+        many, outcomes=dataclasses.replace(many.outcomes, measured_by=names)
     )
+    result = evaluate(checked, Resampling(100))
+    assert [finding.name for finding in result.findings] == ["form_checks"]
+    assert "measured by validators:json alone" in result.findings[0].message
+    assert result.measured_by == {
+        "exact": len(many) - 3 * len(many) // 10,
+        "validators:json": 3 * len(many) // 10,
+    }
+    names[len(many) // 20 :] = "exact"
+    assert found(checked) == []
 
 
 @pytest.mark.parametrize(("better", "severity"), [(-0.3, "error"), (0.0, "warning")])
@@ -114,6 +178,14 @@ def test_frontier_that_is_not_better_is_found(better, severity):
     assert (severity, "frontier_not_better") in found(
         scored_of(score, cheap, frontier, p_cheap_fails=1 - cheap)
     )
+
+
+def test_groups_count_by_what_they_weigh(many):
+    """Seven users hold nearly all requests, a hundred single ones the rest."""
+    groups = np.r_[np.arange(len(many) - 100) % 7, np.arange(100) + 7].astype(str)
+    result = evaluate(dataclasses.replace(many, groups=groups), Resampling(100))
+    finding = next(finding for finding in result.findings if finding.name == "few_samples")
+    assert finding.numbers["groups"] < 12
 
 
 def test_thirty_requests_are_too_few(many):
@@ -135,7 +207,10 @@ def test_thirty_requests_are_too_few(many):
     result = evaluate(few, Resampling(100))
     finding = next(finding for finding in result.findings if finding.name == "few_samples")
     assert finding.numbers["requests"] == 30
-    assert "30 requests (50 are needed), 15 groups (40 are needed)" in finding.message
+    assert (
+        "30 requests (100 are needed), 15 groups, by their weight (40 are needed)"
+        in finding.message
+    )
     quality = result.overall["quality"]
     assert quality.high - quality.low > 0.2
 

@@ -1,12 +1,14 @@
 """The log never blocks and never raises; what it loses is counted."""
 
 import logging
+import os
 import threading
 
 import pytest
 
 from difficulty.errors import InvalidValueError
 from difficulty.gateway.log import DecisionLog, writer_name
+from difficulty.gateway.log_files import JsonLinesSink, read_log
 from tests.events import event_of
 
 
@@ -100,6 +102,78 @@ def test_log_goes_on_with_the_other_sinks_when_one_fails_and_recovers(sink, capl
         "decision log: full cannot be written",
         "decision log: full is written again; 3 events were lost so far",
     ]
+
+
+class Picky(MemorySink):
+    """Takes no batch with a certain event in it, as a sink of somebody else's may."""
+
+    def write(self, events):
+        """Keep a batch, or refuse it whole."""
+        if any(event.id == "r7" for event in events):
+            raise ValueError("SECRETPATIENT")
+        self.events += events
+
+
+def test_event_that_a_sink_refuses_costs_no_other(sink, caplog):
+    """A batch is tried again event by event; what is said of it holds nothing of the event."""
+    picky = Picky("picky")
+    sink.gate.clear()
+    log = DecisionLog([sink, picky])
+    for number in range(100):
+        log.write(event_of(number))
+    sink.gate.set()
+    assert log.close()
+    assert [event.id for event in picky.events] == [f"r{n}" for n in range(100) if n != 7]
+    assert log.report().lost == {"memory": 0, "picky": 1}
+    assert "cannot be written (ValueError)" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+def test_log_opened_before_a_fork_is_written_in_both_halves(tmp_path):
+    """Also while the parent's thread is at work; each half has a writer and files of its own."""
+    log = DecisionLog([JsonLinesSink(tmp_path)])
+    for number in range(50):
+        log.write(event_of(number))
+    child = os.fork()
+    if child == 0:
+        written = all([log.write(event_of(1_000 + number)) for number in range(100)])
+        report = log.report()
+        done = log.close() and written and (report.accepted, report.dropped) == (100, 0)
+        os._exit(0 if done else 1)
+    for number in range(50, 100):
+        log.write(event_of(number))
+    assert os.waitpid(child, 0)[1] == 0
+    assert log.close()
+    reader = read_log(tmp_path)
+    by_writer = {}
+    for event in reader:
+        by_writer.setdefault(event.writer, []).append(event.seq)
+    assert sorted(by_writer.values()) == [list(range(100))] * 2
+    assert (reader.missing, reader.damaged, reader.torn) == (0, 0, 0)
+    assert {event.id for event in reader} == {f"r{n}" for n in (*range(100), *range(1_000, 1_100))}
+
+
+def test_log_that_was_closed_before_a_fork_is_closed_in_the_child(tmp_path):
+    log = DecisionLog([JsonLinesSink(tmp_path)])
+    assert log.close()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if not log.write(event_of()) and log.report().dropped == 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_log_without_a_thread_drops_and_counts(sink, monkeypatch):
+    log = DecisionLog([sink])
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert not log.write(event_of())
+    assert log.write(event_of())
+    assert log.close()
+    assert (log.report().dropped, len(sink.events)) == (1, 1)
 
 
 def test_flush_waits_for_the_sinks_and_syncs_them(sink):

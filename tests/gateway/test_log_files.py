@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,38 @@ def test_order_and_rotation_do_not_ask_the_clock(tmp_path, monkeypatch):
     log.write(event_of(1, time=earlier))
     log.close()
     assert [event.id for event in read_log(tmp_path)] == ["r0", "r1"]
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_log_that_is_deleted_underneath_goes_on_in_a_new_file(tmp_path, what):
+    """The system lets a deleted file be written to, and keeps nothing of it."""
+    log = DecisionLog([JsonLinesSink(tmp_path / "log")])
+    log.write(event_of(0))
+    assert log.flush()
+    if what == "folder":
+        shutil.rmtree(tmp_path / "log")
+    else:
+        (file,) = (tmp_path / "log").iterdir()
+        file.unlink()
+    for number in range(1, 501):
+        assert log.write(event_of(number))
+    assert log.close()
+    assert not any(log.report().lost.values())
+    assert [event.id for event in read_log(tmp_path / "log")] == [f"r{n}" for n in range(1, 501)]
+
+
+def test_file_that_another_process_tidies_away_costs_no_later_event(tmp_path):
+    """``max_files`` of one writer may delete the file that another one is writing."""
+    slow, busy = (JsonLinesSink(tmp_path, max_files=2, max_bytes=10) for _ in range(2))
+    slow.max_bytes = 10**6
+    slow.write(numbered(0, 1))
+    for number in range(5):
+        busy.write([event_of(seq=number, writer="busy")])
+    slow.write(numbered(1, 3))
+    slow.close()
+    busy.close()
+    # Whose file is the oldest is chance; what was written after it was deleted is there.
+    assert {event.seq for event in read_log(tmp_path) if event.writer == "w"} >= {1, 2}
 
 
 @pytest.mark.parametrize("fsync", ["never", "interval", "always"])

@@ -1,5 +1,7 @@
 """What a gateway does around a decision, with calls that were made up."""
 
+from dataclasses import replace
+
 import pytest
 
 from difficulty.errors import BundleError
@@ -56,6 +58,25 @@ def test_cheap_answer_that_fails_falls_back_and_both_calls_are_paid_for():
     assert event.cost_usd == pytest.approx(220e-6)
 
 
+def test_cached_prompt_tokens_have_a_price_of_their_own_and_a_hit_costs_nothing():
+    """239 at 5 USD a million, 15,872 at 0.5 and 2 at 15: 0.009161 USD, where 0.080585 was billed
+    before; what the gateway's own cache answered calls no model.
+    """
+    prices = replace(PRICES, cheap_input=5.0, cheap_output=15.0, cheap_cached_input=0.5)
+    gateway = gateway_of(prices=prices)
+    visit = gateway.open(body(), id="r1")
+    usage = Usage(16_111, 2, 15_872)
+    calls = [gateway.note(visit, "answer", usage=usage._replace(hit=hit)) for hit in (False, True)]
+    assert [call.cost_usd for call in calls] == [pytest.approx(0.009161), 0.0]
+    assert [(call.cached_tokens, call.cache_hit) for call in calls] == [
+        (15_872, False),
+        (15_872, True),
+    ]
+    # More than the prompt had is no count of it.
+    more = gateway.note(visit, "answer", usage=Usage(100, 0, 1_000))
+    assert more.cost_usd == pytest.approx(50e-6)
+
+
 @pytest.mark.parametrize(
     ("text", "policy", "answer"),
     [
@@ -79,6 +100,24 @@ def test_explored_visit_takes_the_other_route_and_says_how_probable_that_was():
     assert {event.policy_route for event in events} == {"cheap"}
     assert {event.route for event in events} == {"cheap", "frontier"}
     assert {event.propensity for event in events} == {0.5}
+
+
+def test_client_that_knows_ids_does_not_know_who_is_explored():
+    """Without a salt each gateway draws for itself; with one all of them draw the same."""
+
+    def routes(**options):
+        gateway = gateway_of({"exploration": {"epsilon": 0.5}}, **options)
+        return [gateway.open(body(), id=f"r{number}").route for number in range(64)]
+
+    assert routes() != routes()
+    assert routes(salt="a") == routes(salt="a") != routes(salt="b")
+
+
+def test_id_that_a_client_chose_does_not_choose_its_luck():
+    gateway = gateway_of({"exploration": {"epsilon": 0.5}}, salt="a")
+    visits = [gateway.open(body(), id="mine", lot=f"lot-{number}") for number in range(64)]
+    assert {visit.id for visit in visits} == {"mine"}
+    assert {visit.route for visit in visits} == {"cheap", "frontier"}
 
 
 def test_events_reach_the_log_complete(tmp_path):

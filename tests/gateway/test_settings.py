@@ -4,7 +4,13 @@ import pytest
 
 from difficulty.bundle import read_bundle
 from difficulty.bundle.folder_registry import FolderRegistry
-from difficulty.errors import BundleNotFoundError, FieldError, InvalidValueError, RegistryError
+from difficulty.errors import (
+    BundleNotFoundError,
+    DifficultyError,
+    FieldError,
+    InvalidValueError,
+    RegistryError,
+)
 from difficulty.gateway.log_files import read_log
 from difficulty.gateway.settings import build_gateway, parse_settings
 from difficulty.metrics import Resampling
@@ -122,6 +128,41 @@ def test_gateway_without_a_log_decides_all_the_same(journey):
 def test_settings_that_break_a_rule_are_refused_by_name(journey, change, name):
     with pytest.raises(FieldError, match=f"gateway settings: {name}"):
         parse_settings({"bundle": str(journey.bundle), **change})
+
+
+SECRET = "a-very-secret-salt"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"salt": [SECRET]},
+        {"slat": SECRET},
+        {"sal": {"t": SECRET}},
+        {"salt": SECRET, "threads": 0},
+        {"salt": SECRET, "log": [{"kind": "json_lines", "paht": "x"}]},
+        {"salt": SECRET, "redact": "nothing"},
+    ],
+)
+def test_no_error_of_the_settings_says_the_salt(journey, change):
+    with pytest.raises(DifficultyError) as refused:
+        build_gateway(parse_settings({"bundle": str(journey.bundle), **change}))
+    error = refused.value
+    while error is not None:
+        assert SECRET not in f"{error} {error!r}"
+        error = error.__cause__
+
+
+def test_settings_never_print_the_salt(journey):
+    settings = parse_settings({"bundle": str(journey.bundle), "salt": SECRET})
+    assert SECRET not in f"{settings!r} {settings} {settings.as_dict()}"
+    assert settings.salt == SECRET
+
+
+def test_clients_may_set_the_task_alone_unless_told_so(journey):
+    assert parse_settings({"bundle": str(journey.bundle)}).client_may_set == ("task",)
+    with pytest.raises(FieldError, match="client_may_set"):
+        parse_settings({"bundle": str(journey.bundle), "client_may_set": ["route"]})
 
 
 @pytest.mark.parametrize(

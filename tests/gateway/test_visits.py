@@ -79,3 +79,9 @@ def test_chance_is_uniform_and_takes_any_id():
 def test_exploration_refuses_what_breaks_a_rule(change):
     with pytest.raises(FieldError):
         Exploration.parse(change)
+
+
+def test_chance_is_a_secret_of_the_server():
+    """Who knows the id and the seed knows nothing: another secret, another draw."""
+    drawn = {secret: [chance("explore", 0, name, secret=secret) for name in IDS] for secret in "ab"}
+    assert abs(np.corrcoef(drawn["a"], drawn["b"])[0, 1]) < 0.1

@@ -22,6 +22,7 @@ client, proxies, reports, models = (
     for name in ("client", "proxy", "report", "upstream")
 )
 CHECKS = ({"check": "non_empty", "options": {"whole": True}}, {"check": "refusal"})
+SALT = "a-salt-of-tests"
 RULES = {"easy_tasks": ("classify",), "hard_tasks": ("multi-step planning",), "validators": CHECKS}
 
 
@@ -95,6 +96,8 @@ def write_config(path, bundle, upstream, *words):
     for side in ("cheap", "frontier"):
         words += (f"--{side}", f"openai/{side}", f"--{side}-api-base", f"{upstream}/{side}/v1")
         words += (f"--{side}-api-key", "os.environ/EXAMPLE_KEY")
+    for name in ("task", "prompt_tokens"):
+        words += ("--client-may-set", name)
     words += (
         "--prices",
         str(proxies.ROOT / "data" / "prices.example.toml"),
@@ -103,7 +106,8 @@ def write_config(path, bundle, upstream, *words):
     )
     printed = CliRunner().invoke(build_app(), ["litellm-config", str(bundle), *map(str, words)])
     assert printed.exit_code == 0, printed.output
-    path.write_text(printed.stdout)
+    salt = f"callback_settings:\n  difficulty:\n    salt: {SALT}\n"
+    path.write_text(printed.stdout.replace("callback_settings:\n  difficulty:\n", salt))
     return path
 
 

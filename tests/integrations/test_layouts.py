@@ -20,7 +20,7 @@ import pytest
 from google.protobuf import text_format
 
 from difficulty.bundle import read_bundle
-from difficulty.errors import BundleError, InvalidValueError, UnknownNameError
+from difficulty.errors import BundleError, OutputExistsError, UnknownNameError
 from difficulty.integrations.layouts import DOCKERFILE, model_config
 from difficulty.request import request_row
 from difficulty.runtime import Router
@@ -92,7 +92,7 @@ def test_mlflow_model_is_checked_when_it_is_loaded(mlflow_model, tmp_path):
 
 def test_mlflow_model_holds_no_pickle(mlflow_model):
     suffixes = {path.suffix for path in mlflow_model.rglob("*") if path.is_file()}
-    assert suffixes == {"", ".yaml", ".txt", ".onnx", ".json", ".jsonl", ".md"}
+    assert suffixes == {"", ".yaml", ".txt", ".onnx", ".json", ".jsonl", ".md", ".bin"}
 
 
 def test_mlflow_serves_the_decisions(mlflow_model, expected, tmp_path):
@@ -256,7 +256,7 @@ def test_unknown_layouts_and_old_folders_are_refused(journey, tmp_path):
         UnknownNameError, match="unknown layout 'tensorrt'. Known: container, mlflow, triton"
     ):
         lay_out(journey.bundle, "tensorrt", tmp_path / "new")
-    with pytest.raises(InvalidValueError, match="out must be a new folder"):
+    with pytest.raises(OutputExistsError, match="exists already"):
         lay_out(journey.bundle, "triton", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -17,6 +17,7 @@ from difficulty.recipe import PolicySettings
 from difficulty.stages.ship import ship
 from tests.integrations.gateways import (
     RULES,
+    SALT,
     Running,
     client,
     decisions_of,
@@ -99,7 +100,7 @@ def test_many_requests_are_answered_decided_checked_and_logged(auto, tmp_path, n
     auto.events([reply.decision["id"] for reply in replies])
     events = [event for event in read_log(auto.log) if event.id not in before]
     assert reports.check(rows, replies, decisions_of(auto.bundle, rows, tmp_path), events) == []
-    assert sum(event.fallback is not None for event in events) > n / 50
+    assert sum(event.fallback is not None for event in events) > n / 75
     assert {event.route for event in events} == {"cheap", "frontier"}
 
 
@@ -273,7 +274,7 @@ def test_route_that_litellm_takes_by_a_rule_of_its_own_is_logged_as_taken(auto):
     """Its auto router does not ask the classifier where no user message is, and takes the default
     model.
     """
-    reply, event = auto.ask(messages=[{"role": "system", "content": "Be brief."}])
+    reply, event = auto.ask(messages=[{"role": "system", "content": "Be brief."}], **EASY)
     assert "frontier model" in reply.text
     assert (event.route, event.reason, event.propensity) == ("frontier", "gateway", 1.0)
 
@@ -288,7 +289,7 @@ def test_hook_explores_and_asks_the_other_model_beside_it(hook):
     settings = read_bundle(hook.bundle).policy.exploration
     assert settings == Exploration(epsilon=0.5, shadow=0.5)
     for event in events:
-        routed = explore(event.policy_route, event.reason, settings, id=event.id)
+        routed = explore(event.policy_route, event.reason, settings, id=event.id, secret=SALT)
         assert (event.route, event.propensity) == (routed.route, routed.propensity)
         shadow = [call.side for call in event.calls if call.role == "shadow"]
         assert shadow == (

@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 from rich.console import Console
 
+from difficulty.cli import main
 from difficulty.errors import MissingExtraError, TrackingError
 from difficulty.evaluation.result import read_metrics
 from difficulty.report.figures_table import evaluation_table
@@ -63,9 +64,9 @@ def test_parameters_metrics_and_data_hash_are_recorded(store, journey):
         data.params["policy.easy_tasks"],
     ) == ("1024", "0", "['classify']")
     assert (data.params["fit"], data.params["calibration"], data.params["test"]) == (
-        "521",
-        "127",
-        "150",
+        "464",
+        "141",
+        "194",
     )
     judged = read_metrics(folder / "run" / "metrics.json").overall
     assert data.metrics == {
@@ -169,3 +170,30 @@ def test_missing_package_names_the_extra(monkeypatch):
         match=r"tracking needs the package 'mlflow', .* Run: pip install 'difficulty\[track\]'",
     ):
         __import__("difficulty.integrations.mlflow")
+
+
+def test_an_evaluation_is_recorded_with_its_verdict(journey, tmp_path, monkeypatch):
+    """Answer and reason as tags, figures as metrics, the report as an artifact, but no texts."""
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    for folder, *options in (["plain"], ["texts", "--show-texts"]):
+        command = ["evaluate", str(journey.bundle), str(journey.traffic), "-o", folder]
+        command += ["--draws", "20", "--tracking-uri", uri, *options]
+        monkeypatch.setattr(sys, "argv", ["difficulty", *command])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert not stopped.value.code
+    client = type_of_tracker()(uri).client
+    experiment = client.get_experiment_by_name("difficulty")
+    texts, plain = client.search_runs([experiment.experiment_id])
+    judged = read_metrics(tmp_path / "plain" / "metrics.json")
+    assert plain.data.tags["verdict"] == judged.verdict.answer
+    assert plain.data.tags["verdict_reason"] == judged.verdict.sentence
+    assert plain.data.metrics["apgr"] == judged.overall["apgr"].value
+    assert plain.data.params["name"] == plain.info.run_name.removeprefix("evaluate ")
+    names = [
+        {item.path for item in client.list_artifacts(each.info.run_id, "evaluation")}
+        for each in (plain, texts)
+    ]
+    assert names[0] - names[1] == {"evaluation/report.html"}
+    assert {"evaluation/metrics.json", "evaluation/report.md"} <= names[1]

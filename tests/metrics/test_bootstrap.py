@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from difficulty.errors import InvalidValueError
 from difficulty.metrics import Resampling, auroc, bootstrap, debiased_interval, percentile_interval
-from difficulty.metrics.bootstrap import percentile_intervals
 
 
 def weights_of(groups, draws, seed=0):
@@ -44,15 +43,6 @@ def test_a_stream_that_is_shared_goes_on():
 
 def test_the_interval_holds_the_middle_of_the_draws():
     assert percentile_interval(np.arange(1, 1000), confidence=0.9) == pytest.approx((50.0, 950.0))
-
-
-def test_many_intervals_at_once_are_those_of_each():
-    """Undefined draws in one column do not touch the others."""
-    draws = np.random.default_rng(0).normal(size=(200, 4))
-    draws[:5, 1], draws[:50, 2] = np.nan, np.nan
-    low, high = percentile_intervals(draws)
-    expected = [percentile_interval(draws[:, place]) for place in range(4)]
-    assert np.stack([low, high], axis=1) == pytest.approx(np.array(expected), nan_ok=True)
 
 
 def test_many_undefined_draws_leave_no_interval():

@@ -26,10 +26,11 @@ def form():
         "cloud": {name: [None] * 3 for name in ("value", "low", "high")},
     }
     return {
-        "format": 1,
+        "format": 2,
+        "plan": "policy",
         "verdict": {"answer": "build", "shape": "own", "text": f"it pays {HOSTILE}"},
         "prices_date": "2026-11-01",
-        "share": {
+        "policy": {
             "own_cost": number(50.0),
             "own_saving": number(60.0),
             "own_net_saving": number(20.0),
@@ -47,10 +48,12 @@ def form():
 def test_verdict_plot_hosting_and_conditions_are_told(evaluation, form):
     """Unknown ways to host have no line; one that is excluded says why."""
     section = economics_section(evaluation, Extras(economics=form))
-    (notice,) = (block for block in section.blocks if isinstance(block, Notice))
     (picture,) = (block for block in section.blocks if isinstance(block, Picture))
     hosting, conditions = (block for block in section.blocks if isinstance(block, Table))
-    assert (notice.tone, notice.word) == ("good", "Build")
+    assert not any(
+        isinstance(block, Notice) for block in section.blocks
+    )  # the page has one verdict
+    assert section.blocks[0].text.startswith("It pays ")
     assert [name for _, name in picture.legend] == ["own GPUs"]
     assert [(row.head, row.mark, row.cells[3]) for row in hosting.rows] == [
         ("own GPUs", "not allowed", "500.0 [499.0, 501.0]")
@@ -66,3 +69,13 @@ def test_its_words_are_text_and_without_it_there_is_no_section(evaluation, form)
     assert HOSTILE not in page
     assert "Assumed: nothing is caught" in page
     assert 'id="economics"' not in report_html(dataclasses.replace(evaluation), Extras())
+
+
+def test_a_picture_without_curves_is_a_sentence(evaluation, form):
+    """Where no saving is known the axes of a picture would be made up."""
+    unknown = {name: [None] * 3 for name in ("value", "low", "high")}
+    form["plot"]["curves"] = {"own": unknown, "cloud": unknown}
+    section = economics_section(evaluation, Extras(economics=form))
+    assert not any(isinstance(block, Picture) for block in section.blocks)
+    page = report_html(evaluation, Extras(economics=form))
+    assert "Saving against volume cannot be worked out" in page

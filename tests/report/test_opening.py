@@ -1,124 +1,49 @@
-"""The verdict follows from the numbers."""
+"""What the page says first, and that it is the verdict of metrics.json."""
 
 import dataclasses
 
-import numpy as np
 import pytest
 
 from difficulty.evaluation.findings import Finding
-from difficulty.records import Estimate
-from difficulty.report.blocks import Extras
-from difficulty.report.opening import summary_section, verdict
-from difficulty.report.wording import as_percent, complement
-from tests.evaluation.conftest import scored_of
-from tests.report.conftest import judge
+from difficulty.evaluation.verdict import weigh
+from difficulty.evaluation.words import as_percent
+from difficulty.report.blocks import Extras, Notice, Table
+from difficulty.report.opening import findings_section, summary_section, verdict
+from difficulty.report.page import report_html, report_markdown
 
 EXTRAS = Extras(cheap_model="small", frontier_model="large")
+NONE = {"findings": ()}
 
 
-def changed(evaluation, *, overall=None, baselines=None, **changes):
-    merged = {
-        name: {**dict(part), **(baselines or {}).get(name, {})}
-        for name, part in evaluation.baselines.items()
-    }
-    return dataclasses.replace(
-        evaluation, overall={**evaluation.overall, **(overall or {})}, baselines=merged, **changes
-    )
+@pytest.mark.parametrize("severity", ["error", "warning"])
+def test_the_page_shows_the_one_verdict_first(evaluation, severity):
+    """Once, whatever else stands on it, and the same in Markdown."""
+    finding = Finding(name="few_samples", severity=severity, message="Few.")
+    judged = dataclasses.replace(evaluation, findings=(finding,))
+    judged = dataclasses.replace(judged, verdict=weigh(judged))
+    said = judged.verdict
+    notice, *_, weighed = summary_section(judged, EXTRAS).blocks
+    assert isinstance(notice, Notice)
+    assert notice.lead
+    assert (notice.word, notice.text) == (said.word, f"{said.sentence} {said.lever}")
+    assert isinstance(weighed, Table)
+    assert [row.cells[1] for row in weighed.rows] == [ground.text for ground in said.grounds]
+    for page in (report_html(judged, EXTRAS), report_markdown(judged, EXTRAS)):
+        assert page.count(f"{said.word}.") == 1
+        assert page.index(f"{said.word}.") < page.index(said.grounds[0].name.replace("_", " "))
 
 
-def sure(value):
-    return Estimate(value=value, low=value - 0.01, high=value + 0.01, n=100)
+def test_a_file_without_a_verdict_is_weighed_by_its_figures(evaluation):
+    """Files of older versions hold none."""
+    assert evaluation.verdict is None
+    assert verdict(evaluation).word == weigh(evaluation).word
 
 
-def test_a_routing_that_beats_chance_at_its_share_and_cost_works(evaluation):
-    """Share, gain kept, lead over chance: with the intervals of the metrics."""
-    found = verdict(changed(evaluation, findings=()), EXTRAS)
-    assert (found.tone, found.word) == ("good", "Routing works on this traffic")
-    assert found.text.startswith(
-        f"{as_percent(complement(evaluation.overall['frontier_share']))} of the requests stay on"
-        " small"
-    )
-    assert as_percent(evaluation.overall["gap_recovered"]) in found.text
-
-
-def test_a_warning_tempers_the_verdict(evaluation):
-    warned = (Finding(name="few_samples", severity="warning", message="Few."),)
-    assert (
-        verdict(changed(evaluation, findings=warned), EXTRAS).word == "Routing works, with warnings"
-    )
-
-
-def test_an_error_comes_before_everything(evaluation):
-    grave = (
-        Finding(name="threshold_on_judged_data", severity="error", message="Judged where chosen."),
-    )
-    found = verdict(changed(evaluation, findings=grave), EXTRAS)
-    assert (found.tone, found.word, found.text) == (
-        "error",
-        "Do not rely on these figures yet",
-        "Judged where chosen.",
-    )
-
-
-def test_no_lead_over_chance_at_the_same_share_is_said(evaluation):
-    level = {"random": {"quality_difference": Estimate(value=0.01, low=-0.01, high=0.03, n=9)}}
-    found = verdict(changed(evaluation, findings=(), baselines=level), EXTRAS)
-    assert found.word == "Routing by this score is not shown to beat chance"
-    assert "higher by 0.010 (-0.010 to 0.030)" in found.text
-    behind = {"random": {"quality_difference": Estimate(value=-0.02, low=-0.03, high=-0.01, n=9)}}
-    assert (
-        "lower by 0.020 (0.010 to 0.030)"
-        in verdict(changed(evaluation, findings=(), baselines=behind), EXTRAS).text
-    )
-
-
-def test_no_lead_over_chance_for_the_money_is_said(evaluation):
-    """All cheap costs 1, all frontier 11, routing 6: random routing of that cost keeps half of the
-    gain.
-    """
-    ends = {"always_cheap": {"cost": sure(1.0)}, "always_frontier": {"cost": sure(11.0)}}
-    costs = {"cost": sure(6.0)}
-    for kept, word in (
-        (0.7, "Routing works on this traffic"),
-        (0.505, "For its cost, this routing is not shown to beat chance"),
-    ):
-        found = verdict(
-            changed(
-                evaluation,
-                findings=(),
-                overall={**costs, "gap_recovered": sure(kept)},
-                baselines=ends,
-            ),
-            EXTRAS,
-        )
-        assert found.word == word
-        assert "the same money would keep about 50.0 %" in found.text
-
-
-@pytest.mark.parametrize(("target", "words"), [("benefit", "APGR"), ("failure", "AUROC")])
-def test_without_a_threshold_the_order_is_judged(judged_requests, target, words):
-    judged = dataclasses.replace(judged_requests, threshold=None, target=target)
-    if target == "failure":
-        judged = dataclasses.replace(
-            judged,
-            outcomes=dataclasses.replace(
-                judged.outcomes, frontier_quality=np.full(len(judged), np.nan)
-            ),
-        )
-    found = verdict(dataclasses.replace(judge(judged), findings=()), EXTRAS)
-    assert found.word == "No threshold has been chosen"
-    assert "better than chance" in found.text
-    assert words in found.text
-
-
-def test_unknown_quality_is_said_with_its_reason():
-    unknown = np.full(60, np.nan)
-    found = judge(
-        scored_of(np.linspace(0, 1, 60), [0, 1] * 30, unknown, target="failure"), n_draws=5
-    )
-    verdict_found = verdict(dataclasses.replace(found, findings=()), EXTRAS)
-    assert verdict_found.word == "What routing does to quality is not known"
-    assert "No request has the known quality of both models" in verdict_found.text
+def test_findings_give_no_verdict_of_their_own(evaluation):
+    """No green box beside an amber verdict: a sentence says that no check found anything."""
+    section = findings_section(dataclasses.replace(evaluation, **NONE), EXTRAS)
+    assert section.blocks[0].text == "No problems found."
+    assert not any(isinstance(block, Notice) for block in section.blocks)
 
 
 def test_saving_is_told_in_money_where_prices_are_known(evaluation):

@@ -290,4 +290,4 @@ def test_findings_stand_with_their_severity_in_words(evaluation):
     text = Page(report_html(dataclasses.replace(evaluation, findings=found), Extras())).text
     assert "Error. no signal: None." in text
     assert "Warning. few samples: Few." in text
-    assert "Do not rely on these figures yet" in text
+    assert "Keep testing. None." in text

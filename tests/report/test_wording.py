@@ -3,15 +3,9 @@
 import pytest
 
 from difficulty.evaluation.measure import REPORTED
+from difficulty.evaluation.words import as_percent, complement
 from difficulty.records import Estimate
-from difficulty.report.wording import (
-    SHOWN_AS,
-    amount_text,
-    as_percent,
-    as_text,
-    complement,
-    label_of,
-)
+from difficulty.report.wording import SHOWN_AS, amount_text, as_text, label_of
 
 
 def test_percent_has_the_digits_of_the_text():

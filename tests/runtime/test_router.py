@@ -197,7 +197,7 @@ def test_request_that_cannot_be_scored_goes_to_the_frontier_model_and_is_counted
 def test_token_count_that_is_none_is_a_scorer_error(small, tokens):
     decision = Router.from_bundle(small).decide("hello", tokens=tokens)
     assert (decision.reason, decision.tokens) == ("scorer_error", None)
-    assert decision.error.startswith("tokens must be 0 or more: got")
+    assert decision.error.startswith("tokens must be 0 or more, ")
 
 
 @pytest.mark.parametrize("task", [["classify"], 7, {"a": 1}, b"code"])

@@ -2,14 +2,21 @@
 
 import http.client
 import json
+import signal
+import socket
+import subprocess
+import sys
 import threading
-from contextlib import contextmanager
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from difficulty.request import RequestRow, request_row
 from difficulty.runtime import Router
 from difficulty.runtime.service import MOST_BYTES, DecisionServer, route_rows
+from tests.conftest import REPOSITORY
 
 FORMS = [
     {
@@ -83,6 +90,16 @@ def test_health_names_the_bundle(server):
             413,
             "at most 16,000,000 bytes: got 16,000,001",
         ),
+        (("POST", "/decide", b"", {"Content-Length": "9" * 5_000}), 413, "got far more"),
+        (("POST", "/decide", b"[" + b"0," * 999_999 + b"0]"), 413, "2,048 requests: got 1,000,000"),
+        (("POST", "/decide", [{"prompt": "x"}] * 2_049), 413, "at most 2,048 requests: got 2,049"),
+        (("POST", "/decide", b"[" + b"[]," * 5_000_000 + b"0]"), 413, "at most 2,000,000 objects"),
+        (
+            ("POST", "/decide", b"{}", {"Content-Length": "2", "Transfer-Encoding": "chunked"}),
+            400,
+            "needs one Content-Length alone",
+        ),
+        (("GET", "/health", b"{}", {"Content-Length": "2"}), 400, "GET has no body"),
         (("POST", "/decide", b"", {"Content-Length": "-1"}), 411, "needs a Content-Length"),
         (("POST", "/score", b"{}"), 404, "POST knows /decide"),
         (("GET", "/"), 404, "GET knows /health"),
@@ -112,3 +129,124 @@ def test_many_connections_at_once(server):
     for thread in threads:
         thread.join()
     assert answers == [(200, expected)] * 80
+
+
+def test_two_lengths_are_refused(server):
+    """Who stands before the service may have read the other one."""
+    with raw(server) as line:
+        line.sendall(b"POST /decide HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\n{}")
+        assert line.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+def test_text_with_as_many_commas_as_one_likes_is_decided(server):
+    with connected(server) as connection:
+        status, decision = ask(connection, "POST", "/decide", {"prompt": "a,[{" * 1_000_000})
+        assert (status, decision["truncated"]) == (200, True)
+
+
+@contextmanager
+def raw(server):
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as line:
+        yield line
+
+
+@contextmanager
+def small_server(router, **options):
+    with DecisionServer(router, port=0, **options) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_connections_are_bounded_and_quiet_ones_make_room(server):
+    """Four of four are taken: one more finds no place until one of them has kept quiet for a
+    second, and takes the place of that one.
+    """
+    with small_server(server.router, most_connections=4) as bounded, ExitStack() as stack:
+        quiet = [stack.enter_context(raw(bounded)) for _ in range(4)]
+        for line in quiet:  # half of a call each
+            line.sendall(b"POST /decide HTTP/1.1\r\nContent-")
+        time.sleep(0.2)
+        with raw(bounded) as line:
+            assert line.recv(100).startswith(b"HTTP/1.1 503 ")
+        time.sleep(1.0)
+        with connected(bounded) as connection:
+            assert ask(connection, "GET", "/health")[0] == 200
+        assert quiet[0].recv(100) == b""
+
+
+class Slow:
+    """A router that takes its time."""
+
+    def __init__(self, router):
+        self.router, self.asked = router, threading.Event()
+
+    def decide_many(self, requests):
+        """Decide after half a second."""
+        self.asked.set()
+        time.sleep(0.5)
+        return self.router.decide_many(requests)
+
+
+def test_what_has_come_in_is_answered_at_the_end(server):
+    """A call under way gets its answer, an idle connection is closed, and nobody new is let in."""
+    slow = Slow(server.router)
+    with DecisionServer(slow, port=0) as ending:
+        thread = threading.Thread(target=ending.serve_forever, args=(0.01,))
+        thread.start()
+        answers = []
+
+        def work():
+            with connected(ending) as connection:
+                answers.append(ask(connection, "POST", "/decide", FORMS[1]))
+
+        asking = threading.Thread(target=work)
+        with raw(ending) as idle:
+            asking.start()
+            assert slow.asked.wait(30)
+            ending.shutdown()
+            assert ending.drain()
+            assert idle.recv(10) == b""
+        asking.join()
+        thread.join()
+        assert [status for status, _ in answers] == [200]
+        with pytest.raises(ConnectionRefusedError):
+            raw(ending).__enter__()
+
+
+SERVE = "import sys; from difficulty.cli import main; sys.argv[0] = 'difficulty'; main()"
+
+
+def test_command_ends_gracefully_and_keeps_its_memory(journey):
+    """Against calls of 16 MB that want a gigabyte, several at once; then it is told to end."""
+    command = [sys.executable, "-c", SERVE, "serve", str(journey.bundle), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
+        told = ""
+        while not told.rstrip().endswith("}"):
+            told += process.stdout.readline()
+        address = json.loads(told)["address"].removesuffix("/decide").removeprefix("http://")
+        before = resident(process.pid)
+
+        def attack(content):
+            connection = http.client.HTTPConnection(address, timeout=60)
+            connection.request("POST", "/decide", content)
+            return connection.getresponse().status
+
+        lists = [
+            b"[" + part * (15_990_000 // len(part)) + b"0]" for part in (b"0,", b"[],", b"{},")
+        ]
+        with ThreadPoolExecutor(6) as pool:
+            assert set(pool.map(attack, lists * 4)) == {413}
+        assert resident(process.pid, peak=True) - before < 300e6
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def resident(number, *, peak=False):
+    """Return the memory of a process, now or at its most, in bytes."""
+    name = "VmHWM:" if peak else "VmRSS:"
+    with open(f"/proc/{number}/status") as file:
+        (line,) = (line for line in file if line.startswith(name))
+    return int(line.split()[1]) * 1024

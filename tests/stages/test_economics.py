@@ -12,7 +12,7 @@ from difficulty.economics.usage import Volume
 from difficulty.errors import InvalidValueError, TooFewSamplesError, TrafficNotFoundError
 from difficulty.metrics import Resampling
 from difficulty.stages import economics as stage
-from difficulty.stages import judging
+from difficulty.stages import overlap
 from difficulty.stages.economics import Question, weigh_up, write_economics
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
@@ -21,7 +21,9 @@ from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows
 from tests.stages.test_evaluate import subset
 
-QUESTION = Question(resampling=Resampling(DRAWS), today=date(2026, 11, 20), volume=Volume(2e6, 2e6))
+QUESTION = Question(
+    resampling=Resampling(DRAWS), today=date(2026, 11, 20), volume=Volume(2e6, 2e6), keep_cheap=0.3
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +45,10 @@ def test_only_what_training_did_not_see_counts(ranked):
     """The test split of the 800 requests, as in evaluation."""
     assert (
         ranked.notes[0]
-        == "The bundle was trained on this traffic: figures are of the 150 requests of its test"
+        == "The bundle was trained on this traffic: figures are of the 194 requests of its test"
         " split, out of 800."
     )
-    assert ranked.overall["frontier_spend"].n == 150
+    assert ranked.overall["frontier_spend"].n == 194
 
 
 def test_policy_is_what_evaluation_judges(journey, ranked, tmp_path):
@@ -66,7 +68,7 @@ def test_simplest_requests_have_more_quality_than_random_ones(ranked, at_random)
     """The score keeps the requests that the cheap model answers well, which are also the shorter
     ones.
     """
-    simplest, anyone = ranked.plans["share"], at_random.plans["share"]
+    simplest, anyone = ranked.plans["keep_cheap"], at_random.plans["keep_cheap"]
     assert simplest["kept_share"].value == pytest.approx(0.3)
     assert simplest["cheap_quality"].value > anyone["cheap_quality"].value
     assert simplest["frontier_spend"].value < 0.3 * ranked.overall["frontier_spend"].value
@@ -74,9 +76,9 @@ def test_simplest_requests_have_more_quality_than_random_ones(ranked, at_random)
 
 def test_without_a_bundle_random_requests_are_kept_and_it_says_so(at_random):
     assert "score" in at_random.assumed
-    assert list(at_random.plans) == ["share"]
-    assert at_random.plans["share"]["cheap_quality"].note == "assumed: score"
-    assert at_random.plans["share"]["frontier_spend"].value == pytest.approx(
+    assert list(at_random.plans) == ["keep_cheap"]
+    assert at_random.plans["keep_cheap"]["cheap_quality"].note == "assumed: score"
+    assert at_random.plans["keep_cheap"]["frontier_spend"].value == pytest.approx(
         0.3 * at_random.overall["frontier_spend"].value
     )
     assert at_random.overall["frontier_spend"].n == 800
@@ -95,16 +97,34 @@ def test_spend_is_tokens_by_prices_by_volume(journey, prices, at_random):
     assert at_random.overall["frontier_spend"].value == pytest.approx(spend)
 
 
-def test_timestamps_tell_the_volume_of_the_whole_file(journey, prices):
-    """800 requests in their span, not the 150 that are judged."""
-    made = weigh_up(
-        journey.traffic, prices, replace(QUESTION, volume=None), bundle_path=journey.bundle
-    )
+def test_volume_is_asked_for_and_never_taken_from_the_file(journey, prices):
+    """What the timestamps would say is told, as it is right only of a whole month's traffic."""
+    question = replace(QUESTION, volume=None)
+    with pytest.raises(InvalidValueError, match="Pass --requests-per-month N or LOW-HIGH") as error:
+        weigh_up(journey.traffic, prices, question, bundle_path=journey.bundle)
     times = Traffic.read(journey.traffic).column("timestamp")
-    months = (max(times) - min(times)).total_seconds() / 3600 / 730
-    assert made.overall["requests_per_month"].value == pytest.approx(800 / months)
-    assert "requests_per_month" in made.assumed
-    assert made.verdict.answer == "wait"
+    assert (max(times) - min(times)).days >= 7
+    assert "The 800 requests of the file alone would be" in str(error.value)
+    listed = replace(prices, traffic=replace(prices.traffic, requests_per_month=5e6))
+    made = weigh_up(journey.traffic, listed, question, bundle_path=journey.bundle)
+    assert made.overall["requests_per_month"].value == 5e6
+
+
+def test_the_answer_is_about_the_bundles_policy(journey, prices, ranked):
+    """Another share stands beside it where it is asked for, and changes nothing of the answer."""
+    question = replace(QUESTION, keep_cheap=None)
+    alone = weigh_up(journey.traffic, prices, question, bundle_path=journey.bundle)
+    assert (list(alone.plans), list(ranked.plans)) == (["policy"], ["policy", "keep_cheap"])
+    assert alone.plan == ranked.plan == "policy"
+    assert alone.verdict == ranked.verdict
+    assert alone.plot == ranked.plot
+    assert "the bundle's policy" in alone.verdict.text
+    assert any(note.startswith("For comparison: with the simplest 30 %") for note in ranked.notes)
+
+
+def test_without_a_bundle_the_share_is_asked_for(journey, prices):
+    with pytest.raises(InvalidValueError, match="Pass --bundle, or --keep-cheap"):
+        weigh_up(journey.traffic, prices, replace(QUESTION, keep_cheap=None))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +141,7 @@ def test_catch_rate_is_the_answer_else_the_policys(
     monkeypatch.setattr(stage, "read_bundle", lambda _: replace(bundle, policy=changed))
     question = replace(QUESTION, answers=Answers(catch_rate=given))
     made = weigh_up(journey.traffic, prices, question, bundle_path=journey.bundle)
-    share = made.plans["share"]
+    share = made.plans["keep_cheap"]
     assert share["caught_share"].value == pytest.approx(
         caught * (1.0 - share["cheap_quality"].value)
     )
@@ -130,9 +150,7 @@ def test_catch_rate_is_the_answer_else_the_policys(
 
 def test_other_traffic_counts_whole(journey, prices, tmp_path):
     made = weigh_up(subset(journey, tmp_path, "test"), prices, QUESTION, bundle_path=journey.bundle)
-    assert made.notes[0].startswith(
-        "All 150 requests count, as the bundle was trained on other traffic"
-    )
+    assert " requests count: small-1 was trained on other traffic" in made.notes[0]
 
 
 def test_traffic_without_tokens_is_counted_or_named(journey, prices, tmp_path):
@@ -181,7 +199,7 @@ def test_file_holds_the_same_numbers(ranked, tmp_path):
 def test_bad_input_is_refused(journey, prices, tmp_path, monkeypatch):
     with pytest.raises(TrafficNotFoundError):
         weigh_up(tmp_path / "none.parquet", prices, QUESTION)
-    monkeypatch.setattr(judging, "training_splits", lambda _, traffic: np.full(len(traffic), "fit"))
+    monkeypatch.setattr(overlap, "training_splits", lambda _, traffic: np.full(len(traffic), "fit"))
     with pytest.raises(
         TooFewSamplesError, match="requests that training did not see: all 800 were seen"
     ):
@@ -192,6 +210,6 @@ def test_bad_input_is_refused(journey, prices, tmp_path, monkeypatch):
 def test_share_that_is_none_is_refused(share):
     with pytest.raises(
         InvalidValueError,
-        match=r"share must be in \(0, 1\]: got .* Shares are fractions, not percentages",
+        match=r"share to keep cheap must be in \(0, 1\]: .* Shares are fractions, not percent",
     ):
-        Question(share=share)
+        Question(keep_cheap=share)

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from difficulty.errors import TrafficError, TrafficNotFoundError, UnknownNameError
+from difficulty.errors import (
+    OutputExistsError,
+    TrafficError,
+    TrafficNotFoundError,
+    UnknownNameError,
+)
 from difficulty.stages.ingest import ingest
+from difficulty.traffic.rows import Scale
 from difficulty.traffic.table import Traffic
 
 GOOD = {"id": "a", "prompt": "Hello", "cheap_quality": 0, "frontier_quality": 1}
@@ -41,7 +47,7 @@ def test_good_rows_go_on_and_bad_rows_go_to_the_rejects(tmp_path):
             {"prompt": "no outcome"},
         ],
     )
-    summary = ingest([source], out := tmp_path / "out.parquet")
+    summary = ingest([source], out := tmp_path / "out.parquet", allow_rejects=True)
     assert Traffic.read(out).ids == ["a", "c"]
     assert (summary.rows, summary.kept) == (6, 2)
     assert [(row["line"], row["id"], row["reason"].partition(":")[0]) for row in rejects(out)] == [
@@ -138,7 +144,8 @@ def test_the_summary_warns(rows, warning, tmp_path):
     source = write(
         tmp_path / "in.jsonl", [{"prompt": f"request {n}", **row} for n, row in enumerate(rows)]
     )
-    assert any(warning in found for found in ingest([source], tmp_path / "out.parquet").warnings)
+    summary = ingest([source], tmp_path / "out.parquet", allow_rejects=True)
+    assert any(warning in found for found in summary.warnings)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +158,8 @@ def test_the_summary_warns(rows, warning, tmp_path):
                 r" prompt, score\."
             ),
         ),
-        ([{"prompt": "x", "cheap_quality": 70}], "because cheap_quality must be in"),
+        ([{"prompt": "x", "cheap_quality": 70}], "pass --scale 0,100"),
+        ([{"prompt": "x", "cheap_quality": "good"}], "because cheap_quality must be in"),
         ([{"prompt": "x", "cheap_quality": float("nan")}], "because cheap_quality must be in"),
         (["id,prompt,cheap_quality"], "because a line must be one JSON object"),
         ([], "it is empty"),
@@ -182,29 +190,33 @@ def test_the_output_must_be_another_parquet_file(tmp_path):
     with pytest.raises(TrafficError, match=r"must go to a \.parquet file"):
         ingest([source], tmp_path / "out.csv")
     ingest([source], out := tmp_path / "out.parquet")
+    with pytest.raises(OutputExistsError, match="exists already. Nothing was written"):
+        ingest([source], out)
     with pytest.raises(TrafficError, match="must not be one of the sources"):
-        ingest([out], out)
+        ingest([out], out, overwrite=True)
 
 
 def test_an_interrupt_leaves_what_was_there_before(tmp_path):
     source = write(
         tmp_path / "in.jsonl", [{**GOOD, "id": str(n), "prompt": f"{n}"} for n in range(600)]
     )
-    ingest([write(tmp_path / "old.jsonl", [GOOD, {}])], out := tmp_path / "out.parquet")
+    old = write(tmp_path / "old.jsonl", [GOOD, {}])
+    ingest([old], out := tmp_path / "out.parquet", allow_rejects=True)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
 
     def interrupt(rows):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ingest([source], out, progress=interrupt)
+        ingest([source], out, progress=interrupt, overwrite=True)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_rejects_of_an_earlier_run_do_not_stay(tmp_path):
-    ingest([write(tmp_path / "in.jsonl", [GOOD, {}])], out := tmp_path / "out.parquet")
+    source = write(tmp_path / "in.jsonl", [GOOD, {}])
+    ingest([source], out := tmp_path / "out.parquet", allow_rejects=True)
     assert rejects(out)
-    ingest([write(tmp_path / "in.jsonl", [GOOD])], out)
+    ingest([write(tmp_path / "in.jsonl", [GOOD])], out, overwrite=True)
     assert not rejects(out)
 
 
@@ -258,7 +270,7 @@ def test_every_file_type_gives_the_same_samples(tmp_path):
     dataset.save_to_disk(tmp_path / "saved")
     hashes = set()
     for source in ("a.jsonl", "a.csv", "a.parquet", "saved"):
-        ingest([tmp_path / source], tmp_path / "out.parquet")
+        ingest([tmp_path / source], tmp_path / "out.parquet", overwrite=True)
         hashes.add(Traffic.read(tmp_path / "out.parquet").data_hash)
     assert len(hashes) == 1
 
@@ -310,7 +322,7 @@ garbage = st.lists(
 def test_garbage_is_rejected_row_by_row_and_nothing_crashes(tmp_path, lines):
     source, out = tmp_path / "in.jsonl", tmp_path / "out.parquet"
     source.write_bytes(b"\n".join([json.dumps(GOOD).encode(), *lines]))
-    summary = ingest([source], out)
+    summary = ingest([source], out, allow_rejects=True, overwrite=True, scale=Scale(0, 1))
     assert summary.kept + sum(summary.rejected.values()) == summary.rows
     assert len(rejects(out)) == summary.rows - summary.kept
     assert pq.read_metadata(out).num_rows == summary.kept

@@ -74,7 +74,7 @@ def test_training_on_what_a_policy_let_through_is_biased_and_weights_undo_it(log
     plain, truth = mean_prediction(logs / "plain", logs / "truth.parquet")
     weighted, _ = mean_prediction(logs / "weighted", logs / "truth.parquet")
     assert plain < truth - 0.05
-    assert weighted == pytest.approx(truth, abs=0.03)
+    assert weighted == pytest.approx(truth, abs=0.04)
 
 
 def test_judging_on_a_log_gives_the_figures_of_the_truth(logs, tmp_path):
@@ -90,6 +90,7 @@ def test_judging_on_a_log_gives_the_figures_of_the_truth(logs, tmp_path):
             [write_rows(tmp_path / "rows.jsonl", form)],
             tmp_path / "rows.parquet",
             near_duplicates=False,
+            overwrite=True,
         )
         return (
             evaluate_scorer(

@@ -20,6 +20,7 @@ from difficulty.metrics import Resampling
 from difficulty.recipe import PromotionSettings
 from difficulty.records import Estimate
 from difficulty.stages.ingest import ingest
+from difficulty.stages.overlap import overlap_of
 from difficulty.stages.promote import compare, fetch, gate, promote, promotion_settings, publish
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
@@ -140,7 +141,7 @@ def test_challenger_that_is_worse_stays_challenger(registry, versions, recent):
         ) if number == 1 else None
     done = promote("small", registry, recent, resampling=Resampling(100))
     assert not done.promoted
-    assert done.comparison.figures["quality"].difference.high < 0
+    assert done.comparison.figures["quality"].difference.value < 0
     assert [refusal.partition(":")[0] for refusal in done.comparison.refusals] == [
         "quality may be worse"
     ]
@@ -152,7 +153,7 @@ def test_challenger_that_costs_more_frontier_calls_stays_challenger(registry, ve
     promote("small", registry)
     publish(versions[3], "small", registry)
     done = promote("small", registry, recent, resampling=Resampling(100))
-    assert ["the frontier share grows" in refusal for refusal in done.comparison.refusals] == [True]
+    assert any("the frontier share grows" in refusal for refusal in done.comparison.refusals)
     assert promote("small", registry, recent, settings=OPEN, resampling=Resampling(20)).promoted
     assert registry.find("small", "champion").number == 2
 
@@ -180,6 +181,8 @@ def test_figures_are_those_of_the_routers_own_decisions(versions, recent):
     one, other = read_bundle(versions[1]), read_bundle(versions[2])
     traffic = Traffic.read(recent)
     found = compare(one, other, traffic, settings=OPEN, resampling=Resampling(20)).figures
+    # One in a hundred looks as if training had seen it, and is left out.
+    traffic = traffic.select(~overlap_of(one, traffic).seen)
     from difficulty.request import Request
     from difficulty.runtime import Router
 
@@ -202,7 +205,7 @@ def test_figures_are_those_of_the_routers_own_decisions(versions, recent):
 
 
 def test_of_the_training_traffic_only_test_samples_count(journey, versions):
-    """800 rows of which some 150 are in the test split: fewer than the default gate asks for."""
+    """800 rows of which some 190 are in the test split: fewer than the default gate asks for."""
     one, other, traffic = (
         read_bundle(versions[1]),
         read_bundle(versions[2]),
@@ -210,7 +213,7 @@ def test_of_the_training_traffic_only_test_samples_count(journey, versions):
     )
     with pytest.raises(
         TooFewSamplesError,
-        match=r"comparing needs 200 samples that neither bundle was made from: got 150 of 800",
+        match=r"comparing needs 200 samples that neither bundle was made from: got 194 of 800",
     ):
         compare(one, other, traffic)
     found = compare(
@@ -220,7 +223,7 @@ def test_of_the_training_traffic_only_test_samples_count(journey, versions):
         settings=PromotionSettings(least_samples=100),
         resampling=Resampling(10),
     )
-    assert found.n == 150
+    assert found.n == 194
     assert "was trained on this traffic: only its test samples count" in found.notes[0]
 
 
@@ -307,3 +310,8 @@ def test_publication_keeps_the_lineage(registry, versions):
     )
     apgr = json.loads(bundle.files["metrics.json"])["overall"]["apgr"]["value"]
     assert version.tags["metric.apgr"] == f"{apgr:.6g}"
+    said = json.loads(bundle.files["metrics.json"])["verdict"]
+    assert (version.tags["verdict"], version.tags["verdict_reason"]) == (
+        said["answer"],
+        said["sentence"],
+    )

@@ -1,5 +1,7 @@
 """What stands in the report beside the figures, and that it is written."""
 
+import json
+
 import pytest
 
 from difficulty.bundle import read_bundle
@@ -86,6 +88,15 @@ def test_texts_are_in_the_report_only_when_asked_for(folders, journey):
     }
     assert held.pop(("texts", "report.html")) > 5
     assert set(held.values()) == {0}
+
+
+def test_economics_of_the_first_format_are_read_as_what_they_were(tmp_path):
+    """Its one plan kept a share of the requests; the policy stood beside it."""
+    old = {"format": 1, "share": {"own_cost": 1}, "policy": {"own_cost": 2}, "asked_share": 0.3}
+    (tmp_path / "economics.json").write_text(json.dumps(old))
+    read = read_economics(tmp_path / "economics.json")
+    assert (read["plan"], read["keep_cheap_share"]) == ("keep_cheap", 0.3)
+    assert (read["keep_cheap"], read["policy"]) == ({"own_cost": 1}, {"own_cost": 2})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}'])

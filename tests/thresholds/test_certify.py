@@ -2,13 +2,17 @@
 say.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from difficulty.thresholds.promises import (
+from difficulty.thresholds.certify import (
     KeptLosses,
     betting_p_value,
     binomial_p_value,
+    gamma_p_value,
+    losses_allowed,
     rejected,
     samples_to_certify,
 )
@@ -62,25 +66,70 @@ def test_a_bad_start_does_not_end_the_search():
 
 
 @pytest.mark.parametrize(
-    ("data", "exact"),
+    ("data", "test"),
     [
-        (losses([0, 1, 0]), True),
-        (losses([0, 0.2, 0], unit=0.2), True),
-        (losses([0, 0.2, 0]), False),
-        (losses([0, 1, 0], weight=[1, 2, 1]), False),
-        (losses([0, 1, 0], groups=["a", "a", "b"]), False),
-        (losses([0, 1] * 10, groups=["a", "a", *map(str, range(18))]), True),
+        (losses([0, 1, 0]), "binomial"),
+        (losses([0, 0.2, 0], unit=0.2), "binomial"),
+        (losses([0, 0.2, 0]), "betting"),
+        (losses([0, 1, 0], weight=[1, 2, 1]), "gamma"),
+        (losses([0, 1, 0], groups=["a", "a", "b"]), "gamma"),
+        (losses([0, 1] * 10, groups=["a", "a", *map(str, range(18))]), "gamma"),
     ],
     ids=["plain", "caught", "graded", "weighted", "grouped", "few near-duplicates"],
 )
-def test_binomial_test_only_where_it_is_exact(data, exact):
-    assert data.is_exact == exact
+def test_samples_decide_the_test(data, test):
+    """The exact tests count each sample once, which is right only where each stands alone."""
+    assert data.test == test
 
 
-def test_one_request_of_each_group_is_tested():
-    data = losses([0, 1, 0, 1], groups=["a", "b", "a", "c"])
-    assert len(data.one_of_each_group) == 3
-    assert {"a", "b", "c"} == set(data.groups[data.one_of_each_group])
+def test_gamma_p_value_without_a_loss_by_hand():
+    """With no loss the limit is that of the one group added: exponential with its size as mean."""
+    weight = np.array([1.0, 1.0, 2.0, 4.0])
+    found = gamma_p_value(np.zeros(4), weight, 0.5, guard=2.0)
+    assert found == pytest.approx(np.exp(-0.5 * 8 / 2.0))
+
+
+def test_gamma_p_value_of_requests_that_stand_alone_is_that_of_the_poisson_limit():
+    """Of 2,000 requests that stand alone 8 lost: the exact chance of at most 8 is 0.038."""
+    lost = np.r_[np.ones(8), np.zeros(1992)]
+    exact = binomial_p_value(np.array([8]), np.array([2000]), 0.0072)[0]
+    found = gamma_p_value(lost, np.ones(2000), 0.0072, guard=1.0)
+    assert found == pytest.approx(exact, rel=0.05)
+
+
+def test_gamma_p_value_of_one_group_is_1():
+    assert gamma_p_value(np.zeros(1), np.ones(1), 0.5, guard=0.1) == 1.0
+    assert gamma_p_value(np.zeros(2), np.zeros(2), 0.5, guard=0.1) == 1.0
+
+
+def test_guard_is_as_large_as_what_fails():
+    """Ten groups of ten all fail, 990 single requests none: a group that fails has ten requests,
+    the typical group 1.8.
+    """
+    groups = np.r_[np.repeat(np.arange(10), 10), np.arange(10, 1000)].astype(str)
+    data = losses(np.r_[np.ones(100), np.zeros(990)], groups=groups)
+    assert data.requests_a_group == pytest.approx(1990 / 1090)
+    assert data._guard == pytest.approx((1000 + (1990 / 1090) ** 2) / (100 + 1990 / 1090))
+
+
+def test_leeway_is_reckoned_with_as_if_it_went_wrong():
+    """Ten more of 100 that are lost turn a mean of 0.1 into 20 of 110."""
+    data = losses(np.r_[np.ones(10), np.zeros(190)])
+    with_leeway = dataclasses.replace(data, leeway=10.0)
+    kept, alpha = np.array([5, 100]), 20 / 110
+    assert with_leeway.p_values(kept, alpha=alpha, delta=0.1) == pytest.approx(
+        [1.0, data.p_values(kept, alpha=0.1, delta=0.1)[1]]
+    )
+
+
+def test_losses_allowed_by_hand():
+    """598 without a loss show 0.5 % at 95 %; a request that is asked twice counts as a group."""
+    alone, pairs = losses(np.zeros(598)), losses(np.zeros(598), groups=np.arange(598) // 2)
+    nothing = np.array([], dtype=np.intp)
+    assert losses_allowed(alone, nothing, alpha=0.005, delta=0.05) == 0
+    assert losses_allowed(alone, nothing, alpha=0.00499, delta=0.05) == -1
+    assert losses_allowed(pairs, nothing, alpha=0.005, delta=0.05) == -1
+    assert losses_allowed(pairs, nothing, alpha=0.0101, delta=0.05) == 0
 
 
 def test_no_loss_can_pass_a_level_above_the_largest():
@@ -110,7 +159,7 @@ MEAN_LOSS = 0.3 * 0.75 + 0.7 * 0.125 * 0.3
 """Of a sample of ``draw_grouped`` at a rate of 0.3."""
 
 
-def test_betting_is_wrong_no_more_often_than_delta():
+def test_gamma_test_is_wrong_no_more_often_than_delta():
     """At a level just below the true mean every rejection is wrong; 400 draws of delta 0.1 have at
     most 0.1 + 3 standard errors.
     """
@@ -123,7 +172,7 @@ def test_betting_is_wrong_no_more_often_than_delta():
     assert np.mean(wrong) <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / 400)
 
 
-def test_betting_finds_what_is_clearly_there():
+def test_gamma_test_finds_what_is_clearly_there():
     """Far above the mean nearly every draw is rejected."""
     rng = np.random.default_rng(0)
     found = [

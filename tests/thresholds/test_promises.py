@@ -1,10 +1,13 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMetricError
-from difficulty.thresholds.policy_curve import PolicyCurve
+from difficulty.metrics import Resampling
+from difficulty.thresholds.point import choose, choose_per_task
+from difficulty.thresholds.policy_curve import Objective, PolicyCurve
 from difficulty.thresholds.promises import threshold_for_missed, threshold_for_risk
 from tests.thresholds.conftest import NAN, scored, sent_at
 
@@ -105,7 +108,7 @@ def test_groups_are_tested_as_wholes():
     grouped = failing(groups=np.repeat(np.arange(400), 5).astype(str))
     choice = threshold_for_risk(PolicyCurve.of(grouped), 0.3)
     assert choice.threshold < threshold_for_risk(PolicyCurve.of(failing()), 0.3).threshold
-    assert any("betting on whole groups" in sentence for sentence in choice.assumed)
+    assert any("sums of 400 groups" in sentence for sentence in choice.assumed)
 
 
 def test_too_few_samples_are_told_how_many_are_needed():
@@ -164,3 +167,106 @@ def test_promise_is_broken_no_more_often_than_it_says():
         except NotAttainableError:
             broken.append(False)
     assert np.mean(broken) <= 0.1 + 3 * np.sqrt(0.1 * 0.9 / 300)
+
+
+def measured(traffic, names):
+    """Return traffic of which the outcomes were measured by these."""
+    measured_by = np.resize(np.array(names, dtype=object), len(traffic))
+    return replace(traffic, outcomes=replace(traffic.outcomes, measured_by=measured_by))
+
+
+RISK = Objective("risk", 0.2)
+
+
+def test_promise_says_what_failures_were_measured_by():
+    traffic = measured(failing(), ["exact", "judge:gpt-4", "exact"])
+    assert (
+        "as measured by exact match and judge:gpt-4 on 2,000 samples"
+        in RISK.find(PolicyCurve.of(traffic)).guarantee
+    )
+
+
+def test_checks_of_the_form_promise_nothing():
+    """A log of answers that are not empty says nothing of wrong ones: whatever its checks saw."""
+    traffic = measured(failing(), ["validators:non_empty,refusal"])
+    with pytest.raises(
+        UndefinedMetricError,
+        match="all 2,000 were measured by validators:non_empty,refusal, which see the form",
+    ):
+        choose(traffic, RISK, Resampling(1))
+
+
+def test_checked_samples_take_no_part_beside_judged_ones():
+    traffic = measured(failing(), ["validators:json", "exact"])
+    choice = RISK.find(PolicyCurve.of(traffic))
+    assert "measured by exact match on 1,000 samples" in choice.guarantee
+    assert any("1,000 samples without a known outcome" in sentence for sentence in choice.assumed)
+
+
+@pytest.mark.parametrize("per_task", [False, True])
+def test_samples_without_a_failure_promise_nothing(per_task):
+    traffic = measured(
+        scored(np.linspace(0, 1, 300), cheap=np.ones(300), gain=np.zeros(300), tasks=["a"] * 300),
+        ["judge:gpt-4"],
+    )
+    with pytest.raises(NotAttainableError, match="none of 300 is, as measured by judge:gpt-4"):
+        (choose_per_task if per_task else choose)(traffic, RISK, Resampling(1))
+
+
+def test_exploration_is_inside_the_promise():
+    """Two of a hundred that are sent come back, and fail more than those that are kept."""
+    traffic = failing()
+    explored = replace(traffic, exchanged=np.full(len(traffic), 0.02))
+    plain, careful = (RISK.find(PolicyCurve.of(data)) for data in (traffic, explored))
+    assert careful.threshold < plain.threshold - 0.02
+    assert "(exploration included)" in careful.guarantee
+    kept_share = np.where(sent_at(traffic, careful.threshold) == 0, 0.98, 0.02)
+    assert np.average(1.0 - traffic.outcomes.cheap_quality, weights=kept_share) < 0.2
+
+
+def test_exploration_alone_can_break_a_promise():
+    """Of requests that always fail a tenth is kept whatever the threshold."""
+    traffic = scored(np.linspace(0, 1, 500), cheap=np.zeros(500), gain=np.ones(500))
+    traffic = replace(traffic, exchanged=np.full(500, 0.1))
+    with pytest.raises(NotAttainableError):
+        RISK.find(PolicyCurve.of(traffic))
+
+
+def test_early_exit_is_inside_the_promise():
+    traffic = failing()
+    careful = RISK.find(PolicyCurve.of(replace(traffic, early_budget=0.01)))
+    assert careful.threshold < RISK.find(PolicyCurve.of(traffic)).threshold - 0.01
+    assert "(early exit included)" in careful.guarantee
+
+
+def test_promise_counts_the_requests_of_a_group():
+    """Each failure is asked again twice: 0.15 of the groups fail, but 0.35 of the requests."""
+    rng = np.random.default_rng(0)
+    fails = rng.random(1000) < 0.15
+    rows = np.repeat(np.arange(1000), np.where(fails, 3, 1))
+    cheap = 1.0 - fails[rows]
+    traffic = scored(rng.random(1000)[rows], cheap=cheap, gain=1.0 - cheap, groups=rows.astype(str))
+    with pytest.raises(NotAttainableError):
+        Objective("risk", 0.25).find(PolicyCurve.of(traffic))
+    assert Objective("risk", 0.45).find(PolicyCurve.of(traffic)).guarantee
+
+
+def test_a_few_groups_that_fail_as_a_whole_are_many_failures():
+    """Of 1,000 groups 30 have ten requests that all fail: a share of the requests of 0.24, though
+    only 0.03 of the groups.
+    """
+    rng = np.random.default_rng(0)
+    fails = np.arange(1000) < 30
+    rows = np.repeat(np.arange(1000), np.where(fails, 10, 1))
+    cheap = 1.0 - fails[rows]
+    traffic = scored(rng.random(1000)[rows], cheap=cheap, gain=1.0 - cheap, groups=rows.astype(str))
+    with pytest.raises(NotAttainableError):
+        Objective("risk", 0.15).find(PolicyCurve.of(traffic))
+
+
+def test_logged_samples_are_never_tested_as_if_they_stood_alone():
+    """Their weights are equal here, but heavier ones may come."""
+    traffic = failing()
+    outcomes = replace(traffic.outcomes, request_weight=np.ones(len(traffic)))
+    choice = RISK.find(PolicyCurve.of(replace(traffic, outcomes=outcomes)))
+    assert not any("binomial" in sentence for sentence in choice.assumed)

@@ -24,7 +24,7 @@ def traffic_of(folder, rows):
             for n, row in enumerate(rows)
         )
     )
-    ingest([source], folder / "rows.parquet", near_duplicates=False)
+    ingest([source], folder / "rows.parquet", near_duplicates=False, overwrite=True)
     return Traffic.read(folder / "rows.parquet")
 
 

@@ -353,7 +353,7 @@ def test_students_run_says_whom_it_learned_from(journey, teacher, tmp_path):
     assert run.record.unlabelled == 5
     assert run.record.samples == teacher.record.samples
     assert run.out_of_fold.ids == teacher.out_of_fold.ids
-    assert {len(values) for values in run.out_of_fold.scores.by_name().values()} == {521}
+    assert {len(values) for values in run.out_of_fold.scores.by_name().values()} == {464}
     assert run.learning_curve is None
     assert "learned from its teacher" in run.record.familiarity.sentence
     assert (teacher.record.teacher, teacher.record.unlabelled) == (None, 0)

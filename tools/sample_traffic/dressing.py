@@ -15,7 +15,7 @@ from tools.sample_traffic.passages import lines
 from tools.sample_traffic.pen import Pen, Slots, sentences, words
 from tools.sample_traffic.request import Draft, Request, Traits
 
-IMPOSSIBLE_SHARE = 0.08
+IMPOSSIBLE_SHARE = 0.05
 """Share of requests that no model can answer as they stand."""
 CUSTOMERS = 800
 _SYSTEM_SHARE, _TOOLS_SHARE, _TURNS_SHARE = 0.20, 0.06, 0.14

@@ -1,9 +1,10 @@
 """Who answers a request well: a latent difficulty, and two fictitious models that cope with it
 differently.
 
-Every constant is a choice, made so that the traffic behaves like published router data: about as
-learnable, the frontier model better on average, many failures shared by both. ``data/README.md``
-repeats them. They measure no real model.
+Every constant is a choice, made so that the traffic tells the story that routers are built for and
+behaves like published router data otherwise: the cheap model handles what is routine, plans are
+beyond it, and the rest is about as learnable as there, with many failures shared by both.
+``data/README.md`` repeats them. They measure no real model.
 """
 
 from __future__ import annotations
@@ -25,25 +26,36 @@ FRONTIER = (4.6, 3.3)
 """(c, d) of P(frontier answer is right) = sigmoid(c - d * difficulty)."""
 
 _BASE = {
-    "classify": 0.05,
-    "extract": 0.10,
-    "summarize": 0.14,
-    "question answering": 0.08,
-    "code": 0.25,
-    "multi-step planning": 0.30,
+    "classify": 0.18,
+    "extract": 0.20,
+    "summarize": 0.20,
+    "question answering": 0.05,
+    "code": 0.16,
+    "multi-step planning": 0.46,
 }
-_PER_STEP, _PER_CALCULATION, _PER_CONDITION = 0.04, 0.32, 0.28
-_RARE, _FOREIGN, _IMPOSSIBLE = 0.42, 0.16, 1.30
+_PART = {"classify": 0.2, "extract": 0.2, "summarize": 0.2, "multi-step planning": 0.8}
+"""How much of what else is asked for counts: little where the work is routine, half where a plan is
+hard as it stands, all elsewhere.
+"""
+_PER_STEP, _PER_CALCULATION, _PER_CONDITION = 0.05, 0.36, 0.32
+_RARE, _FOREIGN = 0.50, 0.16
 _PER_DOUBLED_LENGTH, _PER_CODE_LINE = 0.02, 0.004
+_PER_DOUBLED_SUMMARY = 0.16
+"""In place of ``_PER_DOUBLED_LENGTH``: a long document is lost sight of."""
 _MOST_STEPS, _MOST_CODE_LINES, _USUAL_WORDS = 6, 60, 100
+_USUAL_SUMMARY = 200
+IMPOSSIBLE_RIGHT = 0.3
+"""Either model's chance with an impossible request, as a share of that without the flaw: it asks
+back, or says what is missing.
+"""
 
 _MEDIAN_TOKENS = {
-    "classify": 6,
-    "extract": 65,
-    "summarize": 110,
-    "question answering": 90,
-    "code": 230,
-    "multi-step planning": 420,
+    "classify": 8,
+    "extract": 80,
+    "summarize": 120,
+    "question answering": 110,
+    "code": 220,
+    "multi-step planning": 340,
 }
 _FRONTIER_LENGTH = 1.25
 _TOKENS_SD = 0.45
@@ -65,25 +77,35 @@ class Outcome:
 
 
 def visible_difficulty(traits: Traits) -> float:
-    """Return the part of the difficulty that the text shows, 0.05 (trivial) to 1 (very hard), above
-    where something is missing.
-    """
+    """Return the part of the difficulty that the text shows, 0.08 (trivial) to 1 (very hard)."""
     load = traits.load
-    return (
-        _BASE[traits.task]
-        + _PER_STEP * min(load.steps, _MOST_STEPS)
+    asked = (
+        _PER_STEP * min(load.steps, _MOST_STEPS)
         + _PER_CALCULATION * load.arithmetic
         + _PER_CONDITION * load.logic
         + _RARE * traits.rare
         + _FOREIGN * traits.foreign
-        + _IMPOSSIBLE * traits.impossible
-        + _PER_DOUBLED_LENGTH * max(0.0, math.log2(max(traits.n_words, 1) / _USUAL_WORDS))
+    )
+    return (
+        _BASE[traits.task]
+        + _PART.get(traits.task, 1.0) * asked
+        + _length(traits)
         + _PER_CODE_LINE * min(traits.code_lines, _MOST_CODE_LINES)
     )
 
 
+def _length(traits: Traits) -> float:
+    """Return what the length adds, by how often it is twice what is usual."""
+    summary = traits.task == "summarize"
+    usual = _USUAL_SUMMARY if summary else _USUAL_WORDS
+    each = _PER_DOUBLED_SUMMARY if summary else _PER_DOUBLED_LENGTH
+    return each * max(0.0, math.log2(max(traits.n_words, 1) / usual))
+
+
 def chance_right(difficulty: float, model: tuple[float, float]) -> float:
-    """Return the probability that ``model`` (its intercept and slope) answers well."""
+    """Return the probability that ``model`` (its intercept and slope) answers well what can be
+    answered.
+    """
     intercept, slope = model
     return 1.0 / (1.0 + math.exp(slope * difficulty - intercept))
 
@@ -100,8 +122,9 @@ def draw_outcome(request: Request, rng: np.random.Generator) -> Outcome:
     """
     task = request.traits.task
     difficulty = visible_difficulty(request.traits) + request.hidden
-    cheap = _quality(chance_right(difficulty, CHEAP), task, rng)
-    frontier = _quality(chance_right(difficulty, FRONTIER), task, rng)
+    possible = IMPOSSIBLE_RIGHT if request.traits.impossible else 1.0
+    cheap = _quality(possible * chance_right(difficulty, CHEAP), task, rng)
+    frontier = _quality(possible * chance_right(difficulty, FRONTIER), task, rng)
     passed = _validation(cheap, rng)
     reported_cheap, reported_frontier, reported_passed = _reported(
         cheap, frontier, passed, task, rng

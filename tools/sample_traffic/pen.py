@@ -78,18 +78,25 @@ class Pen:
         ]
 
     def fill(self, template: str) -> str:
-        """Return the template with every slot filled, also the slots inside of what was filled
-        in.
+        """Return the template with every slot filled, also the slots inside of what was filled in;
+        a slot that comes twice gets something else the second time, where there is something else.
         """
-        return _SLOT.sub(self._draw_slot, template)
+        used: dict[str, list[str]] = {}
+        return _SLOT.sub(lambda match: self._draw_slot(match, used), template)
 
     def line(self, templates: Sequence[str]) -> str:
         """Return one of the templates, filled."""
         return self.fill(self.pick(templates))
 
-    def _draw_slot(self, match: re.Match[str]) -> str:
+    def _draw_slot(self, match: re.Match[str], used: dict[str, list[str]]) -> str:
         low, high, name = match.groups()
-        return self.line(self._choices(name)) if name else str(self.between(int(low), int(high)))
+        if not name:
+            return str(self.between(int(low), int(high)))
+        before = used.setdefault(name, [])
+        choices = self._choices(name)
+        chosen = self.pick([each for each in choices if each not in before] or choices)
+        before.append(chosen)
+        return self.fill(chosen)
 
     def _choices(self, name: str) -> Sequence[str]:
         for slots in (*self.slots, words("vocabulary")):

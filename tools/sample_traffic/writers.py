@@ -15,14 +15,16 @@ LANGUAGE_SHARE = 0.08
 """Share of requests in other languages than English."""
 RARE_SHARE = 0.22
 """Share of requests about a rare topic; in some of them, nothing of it shows."""
+LONG_SHARE = 0.05
+"""Share of the documents to summarise that are long."""
 # How often a request asks for little, for some more, for a lot.
 _LEVELS: Mapping[str, Mapping[str, float]] = {
-    "classify": {"light": 0.68, "medium": 0.20, "heavy": 0.12},
-    "extract": {"light": 0.55, "medium": 0.25, "heavy": 0.20},
-    "summarize": {"light": 0.62, "medium": 0.22, "heavy": 0.16},
+    "classify": {"light": 0.76, "medium": 0.18, "heavy": 0.06},
+    "extract": {"light": 0.66, "medium": 0.24, "heavy": 0.10},
+    "summarize": {"light": 0.68, "medium": 0.22, "heavy": 0.10},
     "question answering": {"light": 0.70, "medium": 0.20, "heavy": 0.10},
     "code": {"light": 0.50, "medium": 0.25, "heavy": 0.25},
-    "multi-step planning": {"light": 0.40, "medium": 0.25, "heavy": 0.35},
+    "multi-step planning": {"light": 0.25, "medium": 0.40, "heavy": 0.35},
 }
 _QUESTIONS = {
     "everyday": 0.46,
@@ -74,12 +76,12 @@ def _classify(pen: Pen, rare: bool) -> Draft:
 def _extract(pen: Pen, rare: bool) -> Draft:
     book = words("extract")
     rules, load = _rules(pen, "extract")
-    names = pen.sample(book["fields"], pen.between(2, 4) + load.steps // 2)
-    if rare:
-        names.append(pen.line(book["rare_fields"]))
-    ask = pen.using(fields=_listed(pen, names)).line(book["frames"])
     kind = pen.pick(("message", "notes") if rare else ("record", "message", "notes"))
     material = {"record": record, "message": message, "notes": notes}[kind](pen)
+    names = pen.sample(book["fields"][kind], pen.between(2, 4) + load.steps // 2)
+    if rare:
+        names.append(pen.line(book["rare_fields"]))
+    ask = pen.using(fields=_listed(pen, names), sort=book["sorts"][kind]).line(book["frames"])
     return Draft(ask=_joined(ask, rules), material=material, load=load)
 
 
@@ -87,7 +89,7 @@ def _summarize(pen: Pen, rare: bool) -> Draft:
     rules, load = _rules(pen, "summarize")
     material = (
         notes(pen, length=pen.between(25, 62), headed=True)
-        if pen.chance(0.06)
+        if pen.chance(LONG_SHARE)
         else notes(pen, length=pen.between(4, 9), headed=True)
     )
     return Draft(
@@ -137,7 +139,7 @@ def _code(pen: Pen, rare: bool) -> Draft:
 def _plan(pen: Pen, rare: bool) -> Draft:
     book = words("planning")
     rules, load = _rules(pen, "multi-step planning", key="planning")
-    ask = pen.using(goal=book["goal"] if load.steps or rare else book["small"]).line(book["frames"])
+    ask = pen.using(goal=book["goal"]).line(book["frames"])
     material = notes(pen, length=pen.between(2, 6)) if pen.chance(0.35) else ""
     return Draft(ask=_joined(ask, rules), material=material, load=load)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from difficulty.errors import BundleError, DifficultyError, MissingExtraError
 from difficulty.events import Check
@@ -85,6 +85,14 @@ class Validator(Protocol):
         """Return the verdict; ``None`` where this check has nothing to say of such an answer."""
 
 
+@runtime_checkable
+class BoundedValidator(Protocol):
+    """A validator that knows how long it takes; any other may take for ever."""
+
+    def is_quick(self, answer: Answer, asked: Asked) -> bool:
+        """Return whether an event loop may wait for the verdict: a few milliseconds at most."""
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
@@ -120,7 +128,7 @@ VALIDATORS = {
 
 
 class _Rule(NamedTuple):
-    name: str
+    rule: ValidatorRule
     tasks: frozenset[str]
     validator: Validator
 
@@ -144,34 +152,44 @@ class Checker:
     """
 
     def __init__(self, rules: Sequence[ValidatorRule], *, allowed: Sequence[str] = ()) -> None:
-        self._rules = [
-            _Rule(rule.check, frozenset(rule.tasks), _build(rule, allowed)) for rule in rules
-        ]
-        # Ours are bounded in time; a function of yours may do anything.
-        self.slow = any(rule.check == "python" for rule in rules)
-        """Whether checks may take their time, so that an event loop should not wait for them."""
+        self.allowed = tuple(allowed)
+        self._rules = [_Rule(rule, frozenset(rule.tasks), _build(rule, allowed)) for rule in rules]
 
-    def __bool__(self) -> bool:
-        return bool(self._rules)
+    def __len__(self) -> int:
+        return len(self._rules)
 
     def __call__(self, answer: Answer, asked: Asked) -> tuple[Check, ...]:
         """Return what each validator says; one that fails itself knows nothing of the answer."""
-        checks = []
-        for rule in self._rules:
-            if rule.tasks and asked.task not in rule.tasks:
-                continue
-            try:
-                verdict: Verdict | None = rule.validator(answer, asked)
-            except Exception as error:
-                logger.warning("validator %s failed: %s", rule.name, error)
-                # By its type alone: the message may hold the user's text.
-                checks.append(Check(name=rule.name, passed=None, detail=type(error).__name__))
-            else:
-                if verdict:
-                    checks.append(
-                        Check(name=rule.name, passed=verdict.passed, detail=verdict.detail)
-                    )
-        return tuple(checks)
+        checks = (self.run(number, answer, asked) for number in self.numbers(asked))
+        return tuple(check for check in checks if check is not None)
+
+    def numbers(self, asked: Asked) -> list[int]:
+        """Return which rules are for a request."""
+        return [
+            number
+            for number, rule in enumerate(self._rules)
+            if not rule.tasks or asked.task in rule.tasks
+        ]
+
+    def rule(self, number: int) -> ValidatorRule:
+        """Return a rule."""
+        return self._rules[number].rule
+
+    def is_quick(self, number: int, answer: Answer, asked: Asked) -> bool:
+        """Return whether an event loop may wait for a rule's verdict."""
+        validator = self._rules[number].validator
+        return isinstance(validator, BoundedValidator) and validator.is_quick(answer, asked)
+
+    def run(self, number: int, answer: Answer, asked: Asked) -> Check | None:
+        """Return what one rule says; ``None`` where it has nothing to say."""
+        name, validator = self._rules[number].rule.check, self._rules[number].validator
+        try:
+            verdict = validator(answer, asked)
+        except Exception as error:
+            # By its type alone: the message may hold the user's text.
+            logger.warning("validator %s failed (%s)", name, type(error).__name__)
+            return Check(name=name, passed=None, detail=type(error).__name__)
+        return verdict and Check(name=name, passed=verdict.passed, detail=verdict.detail)
 
 
 def _build(rule: ValidatorRule, allowed: Sequence[str]) -> Validator:

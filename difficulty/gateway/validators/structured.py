@@ -13,6 +13,7 @@ from difficulty.gateway.validators import Answer, Asked, ToolCall, Verdict
 from difficulty.gateway.validators.texts import search
 
 _LONGEST = 1_000_000
+_SHORT = 100_000  # characters that are parsed in a millisecond or two
 _FENCE = re.compile(r"```[^\n]*\n(.*)```", re.DOTALL)
 _ASKS_FOR_JSON = ("json_object", "json_schema")
 
@@ -32,6 +33,10 @@ class JsonText:
         self.only_when_asked = only_when_asked
         self.fenced = fenced
 
+    def is_quick(self, answer: Answer, asked: Asked) -> bool:
+        """Return whether there is little to parse."""
+        return _is_short(answer)
+
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether the text parses; ``None`` for tool calls without text."""
         if not applies(answer, asked, only_when_asked=self.only_when_asked):
@@ -41,6 +46,11 @@ class JsonText:
         except ValueError as error:
             return Verdict(False, str(error))
         return Verdict(True)
+
+
+def _is_short(answer: Answer) -> bool:
+    written = len(answer.text) + sum(len(call.arguments) for call in answer.tool_calls)
+    return written <= _SHORT
 
 
 def applies(answer: Answer, asked: Asked, *, only_when_asked: bool) -> bool:
@@ -86,13 +96,18 @@ class JsonSchema:
         self.fenced = fenced
         self._own = None if schema is None else self._compile(schema)
 
+    def is_quick(self, answer: Answer, asked: Asked) -> bool:
+        """Return whether there is nothing to check: a schema's price is known when it is paid."""
+        has_schema = self._own is not None or client_schema(asked) is not None
+        return not (has_schema and applies(answer, asked, only_when_asked=False))
+
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether the text conforms."""
         if not applies(answer, asked, only_when_asked=False):
             return None
         validator = self._own
         if validator is None:
-            schema = _read_schema(asked)
+            schema = client_schema(asked)
             if schema is None:
                 return None
             validator = self._compile(schema)
@@ -104,7 +119,8 @@ class JsonSchema:
         return (
             Verdict(True)
             if problem is None
-            else Verdict(False, f"{problem.validator} at {problem.json_path:.100}")
+            # How deep, not where: keys are the client's and the model's words.
+            else Verdict(False, f"{problem.validator}, {len(problem.absolute_path)} levels down")
         )
 
     def _compile(self, schema: Mapping[str, Any]) -> Any:
@@ -120,7 +136,8 @@ class JsonSchema:
         return self._kind(schema, registry=Registry())  # an empty one: no reference is fetched
 
 
-def _read_schema(asked: Asked) -> Mapping[str, Any] | None:
+def client_schema(asked: Asked) -> Mapping[str, Any] | None:
+    """Return the schema that a request brings."""
     named = asked.response_format.get("json_schema")
     schema = named.get("schema") if isinstance(named, Mapping) else None
     return schema if isinstance(schema, Mapping) else None
@@ -179,6 +196,10 @@ class OfferedTool:
     where ``tool_choice`` asked for one.
     """
 
+    def is_quick(self, answer: Answer, asked: Asked) -> bool:
+        """Return whether there is little to parse."""
+        return _is_short(answer)
+
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether every call fits; ``None`` where none was made or wanted."""
         offered = {
@@ -216,15 +237,13 @@ def _find_mismatch(arguments: dict[str, Any], parameters: Mapping[str, Any]) -> 
     required, properties = parameters.get("required") or (), parameters.get("properties") or {}
     missing = [name for name in required if name not in arguments]
     if missing:
-        return f"required argument {missing[0]!r:.60} is missing"
-    if parameters.get("additionalProperties") is False and (
-        unknown := sorted({*arguments} - {*properties})
-    ):
-        return f"unknown argument {unknown[0]!r:.60}"
+        return "a required argument is missing"
+    if parameters.get("additionalProperties") is False and {*arguments} - {*properties}:
+        return "an unknown argument"
     for name, value in arguments.items():
         schema = properties.get(name)
         if isinstance(schema, Mapping) and not _fits(value, schema):
-            return f"argument {name!r:.60} has another type"
+            return "an argument has another type"
     return ""
 
 

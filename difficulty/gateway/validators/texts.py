@@ -17,6 +17,10 @@ class NonEmpty:
     def __init__(self, *, whole: bool = False) -> None:
         self.whole = whole
 
+    def is_quick(self, answer: Answer, asked: Asked) -> bool:
+        """Return that it is."""
+        return True
+
     def __call__(self, answer: Answer, asked: Asked) -> Verdict:
         """Return whether the answer says something."""
         if not answer.text.strip() and not answer.tool_calls:
@@ -109,6 +113,10 @@ class Refusal:
             raise UnknownNameError("language", unknown[0], PHRASES)
         listed = [*phrases, *(phrase for name in chosen for phrase in PHRASES[name])]
         self._phrases = [*map(_normalise, listed)]
+
+    def is_quick(self, answer: Answer, asked: Asked) -> bool:
+        """Return that it is: only the beginning is read."""
+        return True
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether the answer does not decline; ``None`` for one without text."""

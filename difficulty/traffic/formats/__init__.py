@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
+from difficulty.kinds import PathKind, kind_of, mistaken
 from difficulty.plugins import known_names, resolve
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 
@@ -21,6 +22,15 @@ FORMATS = {
     "routellm": "difficulty.traffic.formats.routellm:RouteLLMFormat",
 }
 AUTO = "auto"
+_NO_SOURCES = frozenset(PathKind) - {
+    PathKind.ROWS,
+    PathKind.TRAFFIC,
+    PathKind.LOG,
+    PathKind.FOLDER,
+    PathKind.FILE,
+    PathKind.NOTHING,
+}
+"""What is refused: some of it holds Parquet or JSON lines too, of other requests or of none."""
 
 
 class Format(Protocol):
@@ -55,6 +65,8 @@ def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
     """
     if not path.exists():
         raise TrafficNotFoundError(f"traffic source must exist: got {str(path)!r}. Check the path.")
+    if kind_of(path) in _NO_SOURCES:
+        raise TrafficError(mistaken(path, PathKind.ROWS))
     # Native last: it reads any file, also those that another format understands better.
     names = sorted(known_names(FORMATS, kind="format"), key=lambda known: known == "native")
     for candidate in names if name == AUTO else [name]:

@@ -13,6 +13,7 @@ was made because the cheap answer had failed. Both are left out. Events must hol
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -20,8 +21,9 @@ from typing import Any, get_args
 from difficulty.errors import LogError, TrafficError
 from difficulty.events import DecisionEvent
 from difficulty.routes import Route
+from difficulty.traffic.lines import lines_of
 from difficulty.traffic.outcomes import VALIDATORS
-from difficulty.traffic.readers import RawRow, open_bytes, read_rows, readable_files
+from difficulty.traffic.readers import RawRow, read_rows, readable_files
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 _SHOWN = 2_000  # characters of an event that go to the rejects
@@ -105,9 +107,8 @@ def _measured_by(names: Iterable[str]) -> str:
 
 def _first_line(file: Path) -> bytes:
     try:
-        with open_bytes(file) as lines:
-            return next(iter(lines), b"")
-    except (OSError, EOFError):
+        return next(lines_of(file), b"")
+    except (OSError, EOFError, zlib.error, TrafficError):
         return b"unreadable\n"  # for the native reader to say why
 
 

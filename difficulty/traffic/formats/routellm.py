@@ -15,12 +15,11 @@ https://github.com/lm-sys/RouteLLM.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from difficulty.errors import TrafficError
-from difficulty.traffic.readers import RawRow, csv_header, read_rows
+from difficulty.traffic.readers import RawRow, csv_header, read_json_lines, read_rows
 from difficulty.traffic.rows import FIELDS
 
 # From the repository's root, from its package, from the evals themselves.
@@ -38,7 +37,7 @@ class RouteLLMFormat:
         benchmark.
         """
         candidates = [path] if path.is_file() else _below(path)
-        tables = [file for file in candidates if file.suffix.lower() == ".csv"]
+        tables = [file for file in candidates if file.suffix.lower() == ".csv" and file.is_file()]
         return [file for file in tables if len(_models(csv_header(file))) == 2]
 
     def rows(self, file: Path) -> Iterator[RawRow]:
@@ -106,6 +105,16 @@ def _contaminated_prompts(file: Path) -> frozenset[str]:
     for folder in (file.parent, file.parent.parent):
         path = folder / _CONTAMINATED
         if path.is_file():
-            lines = path.read_bytes().split(b"\n")
-            return frozenset(json.loads(line)["eval_prompt"] for line in lines if line.strip())
+            return frozenset(_listed_prompts(path))
     return frozenset()
+
+
+def _listed_prompts(path: Path) -> Iterator[str]:
+    for row in read_json_lines(path):
+        prompt = (row.fields or {}).get("eval_prompt")
+        if not isinstance(prompt, str):
+            problem = row.problem or f"must have a string eval_prompt: got {type(prompt).__name__}."
+            raise TrafficError(
+                f"line {row.line:,} of {path}: {problem} Copy the file again, or remove it."
+            )
+        yield prompt

@@ -37,6 +37,7 @@ def rounded(value: float, digits: int = 4) -> float | None:
 LABELS = {
     "annotators": "difficulty.traffic.labels.annotators:Annotators",
     "gap": "difficulty.traffic.labels.rowwise:GapMargin",
+    "halves": "difficulty.traffic.labels.halves:Halves",
     "judge": "difficulty.traffic.labels.judge:JudgeScores",
     "preference": "difficulty.traffic.labels.rowwise:Preferences",
     "validation": "difficulty.traffic.labels.rowwise:Validation",

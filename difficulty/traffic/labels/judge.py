@@ -22,11 +22,10 @@ from difficulty.traffic.labels.rowwise import (
     join,
     measured,
     refuse_beside,
-    says_something,
     without,
 )
 from difficulty.traffic.readers import RawRow
-from difficulty.traffic.rows import number, text
+from difficulty.traffic.rows import Scale, says_something, text
 
 # The best of 0, 1, 3, 10 and 30 in docs/labels.md.
 PRIOR_SCORES = 3.0
@@ -34,7 +33,7 @@ _SIDES = ("cheap", "frontier")
 _RAW = ("judge", "cheap_score", "frontier_score")
 _MOST_LISTED = 100
 _LEAST_CONSTANT = 5  # scores of a judge from which on it is worth saying that they are all the same
-_SCALE_RULE = "be two different numbers, the worst score and the best"
+_EXAMPLE = "judge:scale=1,10"
 
 
 def judge_offsets(
@@ -93,16 +92,6 @@ def judge_sets(answers: IntArray, judges: IntArray, *, n_judges: int) -> IntArra
     return np.asarray(connected_components(edges, directed=False)[1][:n_judges], dtype=np.intp)
 
 
-def _scale(written: str) -> tuple[float, float]:
-    worst, _, best = written.partition(",")
-    ends = [number(end.strip(), "scale", rule=_SCALE_RULE) for end in (worst, best)]
-    if ends[0] is None or ends[1] is None:
-        raise InvalidValueError(
-            "scale", written, rule=_SCALE_RULE, hint="Write for example: judge:scale=1,10."
-        )
-    return ends[0], ends[1]
-
-
 @dataclass(frozen=True, slots=True)
 class _Scores:
     """All scores in [0, 1], one entry each: which answer (request and side) it is of, who gave
@@ -137,18 +126,16 @@ class JudgeScores:
         How strongly offsets are pulled to 0, in scores; a very large number takes nothing off.
     """
 
-    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {"scale": _scale}
+    options: ClassVar[Mapping[str, Callable[[str], Any]]] = {
+        "scale": lambda written: Scale.parse(written, example=_EXAMPLE)
+    }
 
     def __init__(
         self, *, scale: tuple[float, float] | None = None, prior_scores: float = PRIOR_SCORES
     ) -> None:
-        if scale is None or scale[0] == scale[1] or not np.isfinite(scale).all():
-            raise InvalidValueError(
-                "scale", scale, rule=_SCALE_RULE, hint="Write for example: judge:scale=1,10."
-            )
+        self._scale = Scale.of(scale, example=_EXAMPLE)
         if not prior_scores > 0 or not np.isfinite(prior_scores):
             raise InvalidValueError("prior_scores", prior_scores, rule="be a number above 0")
-        self._worst, self._best = scale
         self._prior_scores = prior_scores
         self._report = SourceReport(source="judge")
 
@@ -179,17 +166,8 @@ class JudgeScores:
             raw = f"{side}_score"
             if says_something(fields.get(raw)):
                 refuse_beside(fields, raw, f"{side}_quality")
-                labels[side] = self._unit(fields[raw], raw)
+                labels[side] = self._scale.to_unit(fields[raw], raw)
         return labels
-
-    def _unit(self, value: Any, subject: str) -> float:
-        low, high = sorted((self._worst, self._best))
-        rule = f"be on the scale from {self._worst:g} to {self._best:g}, or null"
-        score = number(value, subject, rule=rule)
-        if score is None or not low <= score <= high:
-            hint = "Leave out what is no score, or give the scale of this judge."
-            raise InvalidValueError(subject, value, rule=rule, hint=hint)
-        return (score - self._worst) / (self._best - self._worst)
 
 
 def _gathered(requests: Sequence[LabelledRequest], prior_scores: float) -> _Scores:

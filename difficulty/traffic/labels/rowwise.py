@@ -13,17 +13,12 @@ from difficulty.errors import InvalidValueError
 from difficulty.traffic.labels import SourceReport
 from difficulty.traffic.outcomes import VALIDATORS, VOTES
 from difficulty.traffic.readers import RawRow
-from difficulty.traffic.rows import choice, number, quality, text
+from difficulty.traffic.rows import choice, number, quality, says_something, text
 
 Fields: TypeAlias = Mapping[str, Any]
 # Columns that hold the request; a later row of it may leave them out.
 _REQUEST = ("messages", "prompt")
 _PAIR = ("cheap_model", "frontier_model")
-
-
-def says_something(value: Any) -> bool:
-    """Return whether a raw value says anything: neither null nor empty."""
-    return value is not None and value != ""
 
 
 def without(fields: Fields, *names: str) -> dict[str, Any]:

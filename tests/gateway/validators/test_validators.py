@@ -234,8 +234,7 @@ def test_validator_that_fails_knows_nothing_of_the_answer(caplog):
         ("python", None),
         ("non_empty", True),
     ]
-    assert "validator python failed: no" in caplog.text
-    assert checker.slow
+    assert "validator python failed (RuntimeError)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -264,7 +263,6 @@ def test_rules_are_for_their_tasks():
     ]
     assert [check.name for check in checker(text("x"), Asked(task="classify"))] == ["non_empty"]
     assert [check.name for check in checker(text("x"), Asked())] == ["non_empty"]
-    assert not checker.slow
 
 
 @pytest.mark.parametrize(

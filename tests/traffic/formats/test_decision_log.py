@@ -161,7 +161,7 @@ def test_log_is_recognised_and_ingested_with_its_torn_line_among_the_rejects(tmp
     (file,) = folder.iterdir()
     file.write_bytes(file.read_bytes()[:-40])
     (folder / "begun.jsonl").write_bytes(b"")
-    summary = ingest([folder], out := tmp_path / "traffic.parquet")
+    summary = ingest([folder], out := tmp_path / "traffic.parquet", allow_rejects=True)
     assert (summary.kept, summary.formats) == (3, {"log": 1})
     assert sum(summary.rejected.values()) == 1
     assert Traffic.read(out).column("propensity") == [0.95] * 3

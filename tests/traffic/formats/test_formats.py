@@ -86,7 +86,7 @@ def test_ingest_reads_a_format_of_another_package(tmp_path, name):
     """No module of this package is edited: named, or by its layout."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "maths.grades").write_text("+ What is two plus two?\n- Prove it.\n- \n")
-    summary = ingest([tmp_path / "in"], tmp_path / "out.parquet", format=name)
+    summary = ingest([tmp_path / "in"], tmp_path / "out.parquet", format=name, allow_rejects=True)
     assert (summary.formats, summary.kept) == ({"grades": 1}, 2)
     assert summary.rejected == {"messages must hold some text to score": 1}
     traffic = Traffic.read(tmp_path / "out.parquet")

@@ -169,7 +169,9 @@ def test_several_rows_of_one_request_become_one_sample(tmp_path):
     ]
     source = tmp_path / "in.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    summary = ingest([source], out := tmp_path / "out.parquet", labels=["judge:scale=1,10"])
+    summary = ingest(
+        [source], out := tmp_path / "out.parquet", labels=["judge:scale=1,10"], allow_rejects=True
+    )
     assert (summary.rows, summary.kept, summary.joined, sum(summary.rejected.values())) == (
         9,
         4,
@@ -198,7 +200,9 @@ def test_constant_judges_leave_nothing_to_learn(tmp_path):
             json.dumps(score(f"r{n}", name, 7, 7)) + "\n" for n in range(5) for name in ("a", "b")
         )
     )
-    summary = ingest([source], tmp_path / "out.parquet", labels=["judge:scale=1,10"])
+    summary = ingest(
+        [source], tmp_path / "out.parquet", labels=["judge:scale=1,10"], allow_rejects=True
+    )
     assert summary.labels[0]["alpha_as_given"] is None
     assert any(
         "both models do equally well on every sample" in warning for warning in summary.warnings

@@ -50,7 +50,8 @@ def test_source_takes_no_rows_at_all(name):
         (
             "jury",
             UnknownNameError,
-            "unknown label source 'jury'. Known: annotators, gap, judge, preference, validation",
+            "unknown label source 'jury'. Known: annotators, gap, halves, judge, preference,"
+            " validation",
         ),
         ("judge:skale=1,10", UnknownNameError, "unknown judge option 'skale'. Known: scale"),
         (

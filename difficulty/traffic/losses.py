@@ -1,0 +1,194 @@
+"""What an ingest would lose in silence: a column whose name is misspelt, qualities on another
+scale, the second half of a request that stands on two rows.
+
+:class:`Losses` looks at every row as it comes and refuses the whole before anything is written.
+Each refusal names the option that reads the traffic as it was meant, and the one that goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from difficulty.errors import TrafficError
+from difficulty.traffic.rows import FIELDS, as_float, says_something
+
+LABEL_COLUMNS = {
+    "annotators": ("annotator",),
+    "judge": ("judge", "cheap_score", "frontier_score"),
+    "preference": ("winner", "model_a", "model_b"),
+    "validation": ("validation",),
+}
+"""Raw columns of each label source; they are never taken for other columns misspelt."""
+_QUALITIES = ("cheap_quality", "frontier_quality")
+_REQUEST = {"messages", "prompt"}  # either will do
+_OWN = frozenset(
+    {"extra", "contaminated", "frontier_passed", "bundle_version", "n_judges", "n_annotators"}
+    | {"split_group", "near_groups"}
+    | {name for names in LABEL_COLUMNS.values() for name in names}
+)
+_MOST_COLUMNS = 5_000  # names that are compared
+_MOST_NAMED = 5
+_NEAR = 0.84
+_OUTSIDE = 0.2  # share of the values from which on they are no slips of the pen
+_FEW_OUTSIDE, _FEW_SHARE = 3, 0.05  # the same for whole numbers, which 1 to 5 and 0 or 1 both are
+_ENDS = ((1.0, 5.0), (0.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
+"""Scales that people use, the narrowest first."""
+
+
+@dataclass(slots=True)
+class _Values:
+    """The numbers of one column."""
+
+    n: int = 0
+    outside: int = 0
+    fractions: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    some: set[float] = field(default_factory=set)
+    """Up to three different ones outside of [0, 1]."""
+
+    def add(self, value: float) -> None:
+        self.n += 1
+        self.low, self.high = min(self.low, value), max(self.high, value)
+        if not 0.0 <= value <= 1.0:
+            self.outside += 1
+            if len(self.some) < 3:
+                self.some.add(value)
+        elif 0.0 < value < 1.0:
+            self.fractions += 1
+
+    @property
+    def misfit(self) -> bool:
+        """Whether these are no qualities in [0, 1] with some slips."""
+        many = self.outside > _OUTSIDE * self.n and (self.outside > 1 or self.n == 1)
+        # The worst of 1 to 5 stars would be kept as the best quality there is.
+        stars = (
+            not self.fractions
+            and len(self.some) > 1
+            and self.outside >= max(_FEW_OUTSIDE, _FEW_SHARE * self.n)
+        )
+        return many or stars
+
+
+class Losses:
+    """Look for what would be lost, row by row.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Names of the label sources in use, whose columns may be misspelt too.
+    """
+
+    def __init__(self, labels: Iterable[str] = ()) -> None:
+        self._columns: dict[str, None] = {}
+        self._values = {name: _Values() for name in _QUALITIES}
+        self._halves: tuple[set[Any], set[Any]] = (set(), set())
+        self._split, self._split_id = 0, ""
+        read = {name for label in labels for name in LABEL_COLUMNS.get(label, ())}
+        self._read = (FIELDS | {"prompt"} | read) - {"id"}
+
+    def see_raw(self, fields: Mapping[str, Any]) -> None:
+        """Look at the columns of a row as it came."""
+        if len(self._columns) < _MOST_COLUMNS:
+            self._columns.update(dict.fromkeys(map(str, fields)))
+        for name, values in self._values.items():
+            raw = fields.get(name)
+            value = None if raw is None or isinstance(raw, bool) else as_float(raw)
+            if value is not None and math.isfinite(value):
+                values.add(value)
+
+    def see_labelled(self, fields: Mapping[str, Any]) -> None:
+        """Look at a row that label sources have read: it should be all there is of its request."""
+        name = fields.get("id")
+        if not says_something(name) or isinstance(name, list | dict):
+            return
+        cheap = any(says_something(fields.get(key)) for key in ("cheap_quality", "cheap_passed"))
+        if cheap == says_something(fields.get("frontier_quality")):
+            return
+        mine, other = self._halves if cheap else self._halves[::-1]
+        if str(name) in other:
+            self._split += 1
+            self._split_id = self._split_id or str(name)
+        mine.add(str(name))
+
+    def refuse_misspelt(self) -> None:
+        """Refuse a column that is nearly one that is read, where that one is not there."""
+        meant = _meant(self._columns, self._read)
+        if not meant:
+            return
+        pairs = [f"{name!r:.80} (perhaps {known!r})" for name, known in meant.items()]
+        more = f" and {len(pairs) - _MOST_NAMED:,} more" if len(pairs) > _MOST_NAMED else ""
+        raise TrafficError(
+            "a column must have the name by which it is read: got"
+            f" {', '.join(pairs[:_MOST_NAMED])}{more}. Rename it, or pass --keep-unknown-columns to"
+            " keep it as an extra that is not read."
+        )
+
+    def refuse_scale(self) -> None:
+        """Refuse qualities on another scale than [0, 1]."""
+        wrong = {name: values for name, values in self._values.items() if values.misfit}
+        if not wrong:
+            return
+        found = ", ".join(
+            f"{name} from {values.low:g} to {values.high:g} ({values.outside:,} of {values.n:,}"
+            " outside)"
+            for name, values in wrong.items()
+        )
+        ends = _scale_around(self._values.values())
+        advice = (
+            f"If that is the scale from {ends[0]:g} (worst) to {ends[1]:g} (best), pass --scale"
+            f" {ends[0]:g},{ends[1]:g}."
+            if ends
+            else "Pass its worst and its best score as --scale WORST,BEST."
+        )
+        raise TrafficError(
+            f"qualities must be on the scale from 0 to 1: got {found}. {advice} Where the others"
+            " are slips, pass --scale 0,1."
+        )
+
+    def refuse_halves(self) -> None:
+        """Refuse requests of which one row has the cheap outcome and another the frontier's."""
+        if self._split:
+            raise TrafficError(
+                "a request must stand on one row with all of its outcomes: got"
+                f" {self._split:,} rows with the other half of an earlier row, the first of id"
+                f" {self._split_id!r:.80}: one knows how the cheap model did, the other how the"
+                " frontier model did, and only the first would be kept. Join them by id: --labels"
+                " halves."
+            )
+
+
+def _meant(columns: Iterable[str], read: Iterable[str]) -> dict[str, str]:
+    """Return the unknown columns that are nearly a known one that is absent."""
+    known, present = {*read}, {*columns}
+    absent = known - present
+    if present & _REQUEST:
+        absent -= _REQUEST
+    names = {_plain(name): name for name in absent}
+    by_letters = {"".join(sorted(plain)): name for plain, name in names.items()}
+    meant = {}
+    for name in present - known - _OWN - {"id"}:
+        plain = _plain(name)
+        near = get_close_matches(plain, names, n=1, cutoff=_NEAR)
+        # Letters that changed places, as in a short name where that is much of it.
+        found = names[near[0]] if near else by_letters.get("".join(sorted(plain)))
+        if found and len(plain) > 2:
+            meant[name] = found
+    return dict(sorted(meant.items()))
+
+
+def _plain(name: str) -> str:
+    """Return a name without case and what stands between its words: ``Cheap Quality``."""
+    return re.sub(r"[\W_]+", "", name[:100].casefold())
+
+
+def _scale_around(columns: Iterable[_Values]) -> tuple[float, float] | None:
+    """Return the narrowest usual scale that holds all values; ``None`` where none does."""
+    used = [values for values in columns if values.n]
+    low, high = min(values.low for values in used), max(values.high for values in used)
+    return next((ends for ends in _ENDS if ends[0] <= low and high <= ends[1]), None)

@@ -1,0 +1,1 @@
+"""Attacks, seeded and counted: what a hostile tester tries, thousands of times."""
