@@ -19,9 +19,11 @@ Public sets have out-of-fold scores of the recipe ``fast``, told the task where 
 their real groups: equal texts, near-duplicates, conversations. Whole groups are drawn with
 replacement, so the truth at every threshold is that of the whole set. *Asked again*: a request that
 the cheap model fails comes again with probability 0.25, at most twice, in the group of the first.
-Level 0.25 on MMLU was given beforehand; the other levels are what the 70 % of the requests with the
-lowest scores lose, rounded up to 0.01. How large a group the test adds was chosen on simulated
-populations like these, not on the sets.
+In each set of tool calls one group of 70 holds 8 % of the requests and fails more than the others;
+a draw of whole groups lacks it in 37 %, and then no test can know of it. The rows *without its
+largest group* are of the same set without that group. Level 0.25 on MMLU was given beforehand; the
+other levels are what the 70 % of the requests with the lowest scores lose, rounded up to 0.01. How
+large a group the test adds was chosen on simulated populations like these, not on the sets.
 """
 
 from __future__ import annotations
@@ -64,6 +66,8 @@ REAL_SIZES = {"mmlu": (500, 2800)}
 """Calibration samples: a fifth of the set is what ``train`` sets aside."""
 OTHER_SIZES = (200, 900)
 ASKED_AGAIN = 0.25
+LARGE = 0.02
+"""Share of a set that one group holds, from which the set is judged without it as well."""
 
 
 class Cuts(NamedTuple):
@@ -304,6 +308,17 @@ class PublicSet:
         groups = np.repeat(np.arange(len(picked)), sizes[picked])
         return replace(self.traffic.at(rows), groups=groups)
 
+    @property
+    def largest_share(self) -> float:
+        """Share of the requests that the largest group holds."""
+        sizes = np.bincount(group_codes(self.traffic.groups))
+        return float(sizes.max() / sizes.sum())
+
+    def without_largest(self) -> PublicSet:
+        """Return the set without its largest group."""
+        codes = group_codes(self.traffic.groups)
+        return replace(self, traffic=self.traffic.at(codes != np.bincount(codes).argmax()))
+
     def asked_again(self) -> PublicSet:
         """Return the set with what the cheap model fails in it again, by chance."""
         rng, failed = np.random.default_rng(1), self.traffic.outcomes.cheap_quality < 0.5
@@ -319,6 +334,8 @@ def on_real(experiment: Experiment, *, n_draws: int) -> Iterator[dict[str, Any]]
         forms = {"as it is": public}
         if public.objective == "risk":
             forms["asked again"] = public.asked_again()
+        if public.largest_share > LARGE:
+            forms["without its largest group"] = public.without_largest()
         for form, judged in forms.items():
             truth = Truth(judged.traffic, judged.objective)
             given_level = experiment.name == "mmlu" and judged.objective == "risk"

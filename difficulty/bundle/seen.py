@@ -37,6 +37,7 @@ SALT_BYTES = 16
 _PROBES = 7
 # 9.6 bits a key at 7 probes: (1 - exp(-7 / 9.6))^7 = 0.00997 of other keys look seen.
 _BITS, _KEYS = 48, 5
+_LEAST_BITS = 512
 _HEAD = struct.Struct("<I")
 _FILTER = struct.Struct(f"<II{SALT_BYTES}sQQ")
 _BIT_OF = np.array([1 << bit for bit in range(8)], dtype=np.uint8)
@@ -57,7 +58,8 @@ class SeenFilter:
     def of(cls, keys: Iterable[bytes], *, part: Part, salt: bytes) -> SeenFilter:
         """Return the filter of some keys, whatever their order."""
         distinct = sorted({*keys})
-        bits = max(64, -(-len(distinct) * _BITS // (8 * _KEYS)) * 8)
+        # A small filter wants some bits more: of few, many are hit twice.
+        bits = max(_LEAST_BITS, -(-len(distinct) * _BITS // (8 * _KEYS)) * 8)
         content = np.zeros(bits // 8, dtype=np.uint8)
         places = _places(distinct, salt, bits).ravel()
         np.bitwise_or.at(content, places >> 3, _BIT_OF[places & 7])

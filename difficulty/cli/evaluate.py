@@ -22,6 +22,7 @@ from difficulty.cli.console import (
     steps,
     warn,
 )
+from difficulty.errors import InvalidValueError
 from difficulty.storage import DEFAULT_CACHE
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ def evaluate(
     from difficulty.report.figures_table import evaluation_table, verdict_lines
     from difficulty.stages.evaluate import evaluate_scorer
 
+    if requests_per_month and prices is None:
+        raise InvalidValueError(
+            "requests_per_month",
+            requests_per_month,
+            rule="come with --prices, as it says nothing without them",
+        )
     # Cost compares the models, so both prices have to be there.
     price_list = load_price_list(prices, both_models=True) if prices else None
     weighed = price_list is not None and price_list.compares_hosting and not economics

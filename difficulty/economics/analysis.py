@@ -333,7 +333,8 @@ def _with_outcomes(basis: Basis, means: Means) -> Basis:
     missing = {}
     if np.isnan(means["cheap_passing_share"][0]):
         missing["outcomes"] = (
-            "outcomes of the cheap model: cheap_quality or cheap_passed in the traffic"
+            "outcomes of the cheap model: cheap_quality in the traffic (checks of the form alone,"
+            " measured_by validators, are none)"
         )
     if np.isnan(means["gain_free_share"][0]):
         missing["frontier_outcomes"] = (

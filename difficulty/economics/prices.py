@@ -90,6 +90,15 @@ class TokenPrice(Form):
     cached_input: UsdPerMillion | None = None
     """Prompt tokens that the provider reads from its cache; ``None``: priced as other input."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cached_input is not None and self.cached_input > self.input:
+            raise FieldError(
+                f"must be at most the price of other input, {self.input:g}: got"
+                f" {self.cached_input:g}",
+                where=("cached_input",),
+            )
+
     def reading(self, cached_share: float) -> float:
         """Return USD per million prompt tokens of which a share comes from the cache."""
         reused = self.input if self.cached_input is None else self.cached_input

@@ -18,7 +18,8 @@ from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
 from difficulty.form import Record
-from difficulty.metrics.bootstrap import Resampling
+from difficulty.metrics.bootstrap import Resampling, group_codes
+from difficulty.metrics.intervals import effective_groups
 from difficulty.records import Estimate
 
 Severity = Literal["error", "warning", "info"]
@@ -114,10 +115,11 @@ MANY_CHECKED = 0.1
 
 def few_samples(evidence: Evidence) -> Finding | None:
     """Too few requests, groups or requests of one outcome to rely on the intervals."""
-    needed = evidence.scored.needed
+    scored, needed = evidence.scored, evidence.scored.needed
     numbers = {
         "requests": evidence.counts["requests"],
-        "groups": evidence.counts["groups"],
+        # As their weight is spread: seven that hold nearly all are not a hundred.
+        "groups": round(effective_groups(scored.outcomes.weight, group_codes(scored.groups))),
         "needed": int(np.nansum(needed)),
         "not_needed": int(np.nansum(1.0 - needed)),
     }
@@ -128,6 +130,7 @@ def few_samples(evidence: Evidence) -> Finding | None:
         "not_needed": LEAST_OUTCOMES,
     }
     words = {
+        "groups": "groups, by their weight",
         "needed": "requests that needed the frontier model",
         "not_needed": "requests that did not need it",
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from difficulty.evaluation.findings import CHANCE, Finding
@@ -33,6 +33,8 @@ _LITTLE = 0.05
 _ABSENT = Estimate(value=None, note="it was not evaluated")
 # They tell what was put right, so figures hold; ``--strict`` stops at them all the same.
 _CAVEATS = ("training_overlap",)
+_OWN_GROUNDS = ("quality", "promise", "money", "objective")
+"""Names of grounds that are no findings."""
 _LEVERS: Final[Mapping[str, str]] = {
     "threshold_on_judged_data": "Judge on other traffic.",
     "selection_bias": "Log the propensity of each route, or add outcomes of both models.",
@@ -113,7 +115,7 @@ class SwitchVerdict(Record):
     sentence: str
     """Why, in one or two sentences."""
     lever: str
-    """What would change it; empty where the answer is to switch on."""
+    """What would change it; where the answer is to switch on, what is still to be told."""
     grounds: tuple[Ground, ...]
     """All that was weighed, the gravest first."""
     money: MoneyCase | None = None
@@ -123,6 +125,13 @@ class SwitchVerdict(Record):
     def word(self) -> str:
         """The answer as people read it."""
         return ANSWERS[self.answer]
+
+    @property
+    def told(self) -> str:
+        """Reason and lever as people read them; a finding says its own remedy."""
+        own = self.grounds and self.grounds[0].name not in (*_OWN_GROUNDS, "")
+        lever = "" if own and self.answer != "switch_on" else self.lever
+        return f"{self.sentence} {lever}".strip()
 
     @property
     def tags(self) -> dict[str, str]:
@@ -200,7 +209,8 @@ def weigh(
     return SwitchVerdict(
         answer=first.answer,
         sentence=_gains(case) if on else first.text,
-        lever="" if on else first.lever,
+        # Where all says yes, something may still be unknown.
+        lever=next((ground.lever for ground in grounds if ground.lever), "") if on else first.lever,
         grounds=tuple(grounds),
         money=money,
     )
@@ -253,11 +263,11 @@ def _quality(case: _Weighing) -> Iterator[Ground]:
     elif ahead.high is not None and ahead.high < 0.0:
         text = f"Routing is worse than chance. {_against_chance(ahead)}"
         yield ground("do_not_switch_on", text, _other_rule(case))
-    elif ahead.low is not None and ahead.low <= 0.0:
+    elif ahead.value is not None and (ahead.low is None or ahead.low <= 0.0):
         text = f"Routing is not shown to beat chance. {_against_chance(ahead)}"
         yield ground("keep_testing", text, _more_labels(ahead))
     elif (at_random := _kept_at_random_for(case, case.figure("cost").value)) is not None and (
-        recovered.low is not None and recovered.low <= at_random
+        recovered.low is None or recovered.low <= at_random
     ):
         # The cost is not sure either: at its lower end the same money keeps least.
         least = _kept_at_random_for(case, case.figure("cost").low)
@@ -346,15 +356,22 @@ def _other_rule(case: _Weighing) -> str:
 def _promise(case: _Weighing) -> Iterator[Ground]:
     """What is promised of the kept requests, against what was measured here."""
     name, _, number = case.objective.partition(",")[0].partition("=")
-    measured = case.figure(name)
     if name not in ("risk", "missed"):
         return
+    measured = case.figure("risk") if name == "risk" else _missed(case)
     if case.guarantee is None:
         yield Ground(
             name="promise",
             answer="keep_testing",
             text=f"The objective {case.objective} asks for a promise, and none could be given.",
             lever="Label more requests for the threshold, or allow a higher level.",
+        )
+    elif missed := _tasks_above(case, name, _number(number)):
+        yield Ground(
+            name="promise",
+            answer="keep_testing",
+            text=f"The promise does not hold here in {missed}: it is made of each task by itself.",
+            lever="Choose the threshold again on traffic like this (difficulty thresholds).",
         )
     elif measured.value is not None and measured.value > (level := _number(number)):
         broken = measured.low is not None and measured.low > level
@@ -374,11 +391,48 @@ def _promise(case: _Weighing) -> Iterator[Ground]:
         yield Ground(name="promise", answer="switch_on", text=f"Promised: {case.guarantee}.")
 
 
+def _missed(case: _Weighing) -> Estimate:
+    """Return the share of the kept requests that needed the frontier model."""
+    if case.evaluation.target != "benefit":
+        return _ABSENT  # there a request "needed" it where the cheap model failed
+    kept_rightly = case.figure("cheap_route_precision")
+    return kept_rightly if kept_rightly.value is None else complement(kept_rightly)
+
+
+def _tasks_above(case: _Weighing, name: str, level: float) -> str:
+    """Return the tasks in which a promise per task is clearly broken, with what was measured."""
+    if not case.objective.endswith(" per task"):
+        return ""
+    above = [
+        f"{task!r} ({name} {as_percent(figures[name])})"
+        for task, figures in case.evaluation.slices.get("task", {}).items()
+        if name in figures and (low := figures[name].low) is not None and low > level
+    ]
+    return ", ".join(above[:5]) + (f" and {len(above) - 5} more" if len(above) > 5 else "")
+
+
 def _number(text: str) -> float:
     try:
-        return float(text)
+        # "0.2 per task": the number alone.
+        return float(text.partition(" ")[0])
     except ValueError:
         return math.inf
+
+
+def _objective(case: _Weighing) -> Iterator[Ground]:
+    """A share that was asked for, where more is sent here."""
+    name, _, number = case.objective.partition(",")[0].partition("=")
+    share = case.figure("frontier_share")
+    if name == "share" and share.low is not None and share.low > (asked := _number(number)):
+        yield Ground(
+            name="objective",
+            answer="switch_on",
+            text=(
+                f"More goes to {case.frontier} here than was asked for: {100.0 * asked:g} % of the"
+                f" samples that the threshold was chosen on, {as_percent(share)} of these requests."
+            ),
+            lever="To send less, choose the threshold again on traffic like this.",
+        )
 
 
 def _money(case: _Weighing) -> Iterator[Ground]:
@@ -395,12 +449,17 @@ def _money(case: _Weighing) -> Iterator[Ground]:
 
 
 def _more_money(money: MoneyCase) -> str:
-    if money.requests_per_month.value is None:
+    if money.requests_per_month.value is None and money.break_even.value is not None:
         return "Say how many requests a month come: --requests-per-month."
+    if money.net_saving.value is None and money.net_saving.note:
+        return (
+            f"The saving is {money.net_saving.note}: put it into the traffic or the price list"
+            " (docs/economics.md)."
+        )
     if money.keep_cost.value is None:
         return "Say what it costs to keep the router: [team] in the price list."
     even, month = money.break_even.value, money.requests_per_month.value
-    if even is None or even <= month:
+    if even is None or month is None or even <= month:
         return "See the conditions of 'difficulty economics' for what stands against it."
     return f"It pays from about {even:,.0f} requests a month on."
 
@@ -415,11 +474,11 @@ def _bill(case: _Weighing) -> Ground:
             text=f"What it saves is not known: {saving.note or 'no prices were given'}.",
             lever="Pass --prices.",
         )
-    text = (
-        f"The bill of both models falls by {as_percent(saving)}; what it costs to keep the router"
-        " is not in it."
-    )
-    if saving.low is None or saving.low > 0.0:
+    moves = f"falls by {as_percent(saving)}"
+    if (saving.value or 0.0) < 0.0:
+        moves = f"rises by {as_percent(_turned(saving))}"
+    text = f"The bill of both models {moves}; what it costs to keep the router is not in it."
+    if saving.low is not None and saving.low > 0.0:
         return Ground(name="money", answer="switch_on", text=text)
     dearer = saving.high is not None and saving.high <= 0.0
     return Ground(
@@ -428,6 +487,14 @@ def _bill(case: _Weighing) -> Ground:
         text=text,
         lever="Keep more requests on the cheap model, or have fewer answers made twice.",
     )
+
+
+def _turned(estimate: Estimate) -> Estimate:
+    """Return an estimate with the other sign."""
+    value, low, high = (
+        None if part is None else -part for part in (estimate.value, estimate.high, estimate.low)
+    )
+    return replace(estimate, value=value, low=low, high=high)
 
 
 def _gains(case: _Weighing) -> str:
@@ -480,4 +547,5 @@ _GROUNDS: Final[tuple[Callable[[_Weighing], Iterator[Ground]], ...]] = (
     _promise,
     _money,
     _doubts,
+    _objective,
 )

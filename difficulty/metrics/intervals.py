@@ -212,6 +212,8 @@ def interval_of(value: float, draws: FloatArray, support: Support | None) -> tup
         return float("nan"), float("nan")
     if support is not None and support.unit is not None:
         return share_interval(value, support)
+    if support is not None and support.groups <= 1.0 + 1e-9:
+        return float("nan"), float("nan")  # all draws of one group are the same
     ends = percentile_interval(draws)
     if support is not None and support.skew and not np.isnan(ends[0]):
         ends = _accelerated(value, draws[~np.isnan(draws)], support.skew)
@@ -264,7 +266,10 @@ def share_interval(value: float, support: Support) -> tuple[float, float]:
     """
     unit = support.unit or 1.0
     share = float(np.clip(value / unit, 0.0, 1.0))
-    variance = support.variance / unit**2
+    # What rounding leaves of a variance says nothing, where all is the same.
+    settled = min(share, 1.0 - share) <= 1e-9
+    share = float(round(share)) if settled else share
+    variance = 0.0 if settled else support.variance / unit**2
     size = share * (1.0 - share) / variance if variance > 0.0 else support.groups
     # What is all or nothing cannot be surer than a coin; fewer draws of it look so by luck.
     size = min(size, support.rows) if support.whole or variance <= 0.0 else size

@@ -48,8 +48,7 @@ _SLICE_COLUMNS = {
 
 def verdict_lines(verdict: SwitchVerdict) -> RenderableType:
     """Return the verdict, its reason, and what would change it."""
-    lever = f" {verdict.lever}" if verdict.lever else ""
-    said = f": {verdict.sentence}{lever}"
+    said = f": {verdict.told}"
     # Text, not markup: it names models, which may hold what rich takes for markup.
     return Text.assemble((verdict.word, _VERDICT_STYLES[verdict.answer]), said)
 

@@ -57,8 +57,7 @@ def verdict(evaluation: Evaluation) -> Notice:
     here, without the money.
     """
     said = evaluation.verdict or weigh(evaluation)
-    text = f"{said.sentence} {said.lever}".strip()
-    return Notice(_TONE_OF[said.answer], said.word, text, lead=True)
+    return Notice(_TONE_OF[said.answer], said.word, said.told, lead=True)
 
 
 def _weighed(evaluation: Evaluation) -> Table:

@@ -251,7 +251,8 @@ class _Case:
 
 def _analysed(case: _Case, prices: PriceList, question: Question) -> Economics:
     tokens, filled = fill_tokens(case.picked.tokens, case.counted, prices.traffic)
-    requests = Requests(scored=case.scored, tokens=tokens, plans=case.plans)
+    scored = replace(case.scored, outcomes=case.scored.outcomes.graded())
+    requests = Requests(scored=scored, tokens=tokens, plans=case.plans)
     setting = Setting(
         # The first is what was asked; what follows is for comparison.
         plan=next(iter(case.plans)),

@@ -41,6 +41,7 @@ from difficulty.stages.choosing import (
 from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.thresholds.policy_curve import Objective, parse_objective
+from difficulty.thresholds.promises import refuse_blind
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
 
@@ -294,11 +295,15 @@ def _check_promise(run: Run, objective: Objective) -> None:
     """Refuse a promise where no samples are left to show it: heads know the outcomes of those that
     they learned from, and scores by other heads say nothing certain of these.
     """
-    if objective.promises and run.record.calibration == "cross":
+    if not objective.promises:
+        return
+    refuse_blind(run.calibration.outcomes.without_votes(), objective)
+    if run.record.calibration == "cross":
         raise RunError(
             f"the objective {objective} is a promise and needs calibration samples that the heads"
             f" did not learn from: the heads of {str(run.folder)!r} learned from theirs."
-            ' Train again with calibration = "split" in the recipe, or choose another objective.'
+            ' Train again by a recipe file with calibration = "split", choose the threshold on'
+            " other labelled traffic (difficulty thresholds), or ship with another objective."
         )
 
 

@@ -45,6 +45,8 @@ from difficulty.stages.judging import Served, label_settings, serve, shipped_fig
 from difficulty.stages.overlap import hash_of_texts, overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
+from difficulty.thresholds.policy_curve import parse_objective
+from difficulty.thresholds.promises import refuse_blind
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -118,6 +120,9 @@ def rechoose(
         without_task=small is not None,
         early=small,
     )
+    # What outcomes are made of comes before what the score says of them.
+    if (wanted := parse_objective(objective)).promises:
+        refuse_blind(served.scored.outcomes, wanted)
     signal = _signal_of(served.scored)
     if not allow_no_signal:
         _check_signal(served.scored, signal)

@@ -4,7 +4,7 @@ A promise speaks of requests, and so do the tests: the mean is over requests by 
 only groups are independent. The samples decide which test applies:
 
 - Every request in a group of its own, equal weights, losses all or nothing: the exact binomial one.
-- The same with graded losses: betting, which holds for every number of samples too.
+- The same with graded losses: betting, which holds for every number of such samples too.
 - Groups of several requests, or weights: the group sums' gamma limit. A bound for heavy groups that
   knows nothing of them cannot be both safe and of use, so this one takes their sizes from the
   samples: it adds one group that loses all, as large as the group of a typical request or of a
@@ -54,6 +54,8 @@ class KeptLosses:
     """Requests of one group are not independent."""
     unit: float = 1.0
     """The largest loss there can be, at most 1."""
+    logged: bool = False
+    """Whether weights are inverse propensities, so that heavier ones may come."""
     leeway: float = 0.0
     """Weight of requests whose route may turn out to be the other one, as early exit changes some:
     reckoned with as if each made the mean as bad as it can.
@@ -67,7 +69,7 @@ class KeptLosses:
         """The test that applies."""
         alone = int(self._codes.max(initial=-1)) + 1 == len(self)
         alike = not len(self) or np.ptp(self.weight) <= 1e-9 * self.weight.max()
-        if not (alone and alike):
+        if self.logged or not (alone and alike):
             return "gamma"
         all_or_nothing = np.isclose(self.loss, 0.0) | np.isclose(self.loss, self.unit)
         return "binomial" if all_or_nothing.all() else "betting"
@@ -162,7 +164,8 @@ class KeptLosses:
         typical = self.unit * float((sizes**2).sum() / sizes.sum())
         # Of a typical loss; where few are known, nearly that of a typical request.
         of_losses = float((lost**2).sum() + typical**2) / float(lost.sum() + typical)
-        return max(typical, of_losses)
+        heaviest = self.unit * float(self.weight.max()) if self.logged else 0.0
+        return max(typical, of_losses, heaviest)
 
     @cached_property
     def _codes(self) -> IntArray:

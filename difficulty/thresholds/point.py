@@ -31,7 +31,7 @@ from difficulty.evaluation.parts import (
 from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
-from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve
+from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
 from difficulty.thresholds.promises import refuse_blind
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
@@ -47,7 +47,7 @@ def choose(traffic: ScoredTraffic, objective: Objective, resampling: Resampling)
         If no threshold meets it; the message names the nearest point.
     """
     if objective.promises:
-        refuse_blind(traffic, objective)
+        refuse_blind(traffic.outcomes, objective)
     choice = objective.find(PolicyCurve.of(traffic))
     point = operating_point(
         traffic, Thresholds(choice.threshold), resampling, objective=str(objective)
@@ -120,6 +120,13 @@ def _figures(traffic: ScoredTraffic, thresholds: Thresholded) -> Ratios:
 
 def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
     """Return what the figures of every point rest on."""
+    outcomes = traffic.outcomes
+    known = ~np.isnan(outcomes.cheap_quality)
+    checked = int((known & outcomes.only_checked).sum())
+    form = (
+        f"{checked:,} of {int(known.sum()):,} answers of the cheap model were measured by checks of"
+        " their form alone, and count as right where they have it"
+    )
     fallback = (
         "fallbacks after a failed validation are not reckoned with: the catch rate is not known"
         if traffic.catch_rate is None
@@ -128,7 +135,7 @@ def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
             " answer; a caught request pays both calls"
         )
     )
-    return ("traffic stays like the samples", fallback)
+    return ("traffic stays like the samples", fallback, *([form] if checked else []))
 
 
 _WHY_UNKNOWN = {
@@ -180,7 +187,7 @@ def choose_per_task(
             hint="Add the column task.",
         )
     if objective.promises:
-        refuse_blind(traffic, objective)
+        refuse_blind(traffic.outcomes, objective)
     choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
     thresholds = Thresholds(choice.threshold, own)
     point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")
@@ -239,14 +246,13 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
             " short requests there on the cheap model. Take it out of easy_tasks, or ask for the"
             " objective over all tasks."
         )
-    promise = next((choice for choice in (rest, *shown.values()) if choice.guarantee), None)
-    if promise is None:
+    choices = {**shown, **({} if rest.guarantee is None else {_REST: rest})}
+    if not choices:
         raise NotAttainableError(
             f"{objective} cannot be shown in any task on {len(traffic):,} samples. Add samples, ask"
             " for it over all tasks, or for less."
         )
     said = [
-        f"of each task by itself, not of all at once, in {_listed([*shown])}" if shown else "",
         (
             ""
             if rest.guarantee is None
@@ -267,9 +273,26 @@ def _promised(traffic: ScoredTraffic, tasks: np.ndarray, objective: Objective) -
         ),
     ]
     own = {task: choice.threshold for task, choice in shown.items()} | dict.fromkeys(lost, 0.0)
-    return _Chosen(
-        Choice(rest.threshold, promise.guarantee, (*promise.assumed, *filter(None, said))), own
-    )
+    assumed = dict.fromkeys(text for choice in choices.values() for text in choice.assumed)
+    promise = _promise_of_each(choices)
+    return _Chosen(Choice(rest.threshold, promise, (*assumed, *filter(None, said))), own)
+
+
+_REST = "all other requests together"
+
+
+def _promise_of_each(choices: Mapping[str, Choice]) -> str | None:
+    """Return the promise that holds in each task by itself."""
+    first = next(iter(choices.values()))
+    parts = [choice.tested for choice in choices.values() if choice.tested]
+    names = [*(repr(name) for name in choices if name != _REST)]
+    names += [_REST] if _REST in choices else []
+    within = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    if len(parts) < len(choices):
+        return f"{first.guarantee}; of each by itself, not of all at once, in {within}"
+    measures = dict.fromkeys(name for part in parts for name in part.measures)
+    claim = f"{parts[0].claim} in each of {within} by itself, not of all at once"
+    return Tested(claim, tuple(measures), sum(part.n for part in parts)).sentence
 
 
 def _tasks_with(least: int, tasks: np.ndarray) -> list[str]:

@@ -87,6 +87,26 @@ class PolicyCurve:
         return np.asarray(start + steps[self.ends])
 
 
+class Tested(NamedTuple):
+    """What a promise was tested on."""
+
+    claim: str
+    """What holds, and how surely."""
+    measures: tuple[str, ...]
+    """What the outcomes were measured by."""
+    n: int
+    """Samples with a known outcome."""
+
+    @property
+    def sentence(self) -> str:
+        """The promise: of what, of how many, measured how, and what breaks it."""
+        more = f" and {len(self.measures) - 3} more" if len(self.measures) > 3 else ""
+        return (
+            f"{self.claim}, as measured by {' and '.join(self.measures[:3])}{more} on {self.n:,}"
+            " samples; other traffic, other models or another way to measure make it void"
+        )
+
+
 class Choice(NamedTuple):
     """A threshold, and what is promised of it."""
 
@@ -95,6 +115,8 @@ class Choice(NamedTuple):
     """What holds for a finite number of samples, and with which confidence."""
     assumed: tuple[str, ...] = ()
     """What the guarantee rests on, a sentence each."""
+    tested: Tested | None = None
+    """What the guarantee says, in parts; ``None`` where an objective says it in its own words."""
 
 
 @dataclass(frozen=True, slots=True)

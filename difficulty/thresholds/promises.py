@@ -10,7 +10,7 @@ orders them by what the frontier model adds: requests that both models fail have
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,11 @@ from difficulty.errors import InvalidValueError, NotAttainableError, UndefinedMe
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray
 from difficulty.thresholds.certify import KeptLosses, rejected, samples_to_certify
-from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve
+from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
+from difficulty.traffic.outcomes import Outcomes
+
+_WORDS = {None: "an unnamed measure", "exact": "exact match"}
+"""Measures as sentences name them, where their own name does not do."""
 
 
 def threshold_for_risk(curve: PolicyCurve, alpha: float, *, delta: float = 0.1) -> Choice:
@@ -119,17 +123,17 @@ def _certified(
         )
     # Of thresholds that keep the same known requests, the most cautious.
     most = int(np.flatnonzero(kept == shown.max())[-1])
-    n_known = int((~np.isnan(loss)).sum())
-    promise = (
-        f"with confidence {1 - delta:g}, {words.format(alpha=alpha)}{_included(traffic)}, as"
-        f" measured by {_measures(traffic, loss)} on {n_known:,} samples; other traffic, other"
-        " models or another way to measure make it void"
+    tested = Tested(
+        f"with confidence {1 - delta:g}, {words.format(alpha=alpha)}{_included(traffic)}",
+        _named(traffic.outcomes[np.flatnonzero(~np.isnan(loss))].measures),
+        int((~np.isnan(loss)).sum()),
     )
-    return Choice(float(curve.thresholds[most]), promise, _assumed(losses, loss))
+    threshold, assumed = float(curve.thresholds[most]), _assumed(losses, loss)
+    return Choice(threshold, tested.sentence, assumed, tested)
 
 
-def refuse_blind(traffic: ScoredTraffic, objective: Objective) -> None:
-    """Refuse a promise on traffic whose outcomes cannot show a failure.
+def refuse_blind(outcomes: Outcomes, objective: Objective) -> None:
+    """Refuse a promise on outcomes that cannot show a failure.
 
     Raises
     ------
@@ -138,33 +142,26 @@ def refuse_blind(traffic: ScoredTraffic, objective: Objective) -> None:
     NotAttainableError
         If no answer of the cheap model failed.
     """
-    outcomes = traffic.outcomes
     known = ~np.isnan(outcomes.cheap_quality)
     seen = known & ~outcomes.only_checked
     if known.any() and not seen.any():
         raise UndefinedMetricError(
             f"objective {objective} needs outcomes that tell right answers from wrong ones: all"
-            f" {int(known.sum()):,} were measured by {_listed(outcomes.measures)}, which see the"
-            " form of an answer alone. Label a part of the samples (docs/labels.md), or write"
-            ' measured_by = "tests" where these checks do tell.'
+            f" {int(known.sum()):,} were measured by {' and '.join(_named(outcomes.measures))},"
+            " which see the form of an answer alone. Label a part of the samples (docs/labels.md),"
+            ' or write measured_by = "tests" where these checks do tell.'
         )
     if seen.any() and not (outcomes.cheap_quality[seen] < 1.0).any():
+        by = " and ".join(_named(outcomes[seen].measures))
         raise NotAttainableError(
             f"objective {objective} needs samples that the cheap model failed: none of"
-            f" {int(seen.sum()):,} is, as measured by {_listed(outcomes[seen].measures)}. Whether"
-            " failures are seen at all cannot be told: check how outcomes are measured, or choose"
-            " another objective."
+            f" {int(seen.sum()):,} is, as measured by {by}. Whether failures are seen at all cannot"
+            " be told: check how outcomes are measured, or choose another objective."
         )
 
 
-def _measures(traffic: ScoredTraffic, loss: FloatArray) -> str:
-    """Return what the known losses were measured by, for a sentence."""
-    return _listed(traffic.outcomes[np.flatnonzero(~np.isnan(loss))].measures)
-
-
-def _listed(measures: Mapping[str | None, int]) -> str:
-    names = [name or "an unnamed measure" for name in measures]
-    return " and ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _named(measures: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(_WORDS.get(name, str(name)) for name in measures)
 
 
 def _included(traffic: ScoredTraffic) -> str:
@@ -212,6 +209,7 @@ def _losses(
         weight=weight[rows] * parts,
         groups=traffic.groups[rows],
         unit=unit,
+        logged=traffic.outcomes.request_weight is not None,
         leeway=traffic.early_budget * float(weight[order[known[order]]].sum()),
     )
     return losses, kept.astype(np.intp)
@@ -220,8 +218,14 @@ def _losses(
 def _assumed(losses: KeptLosses, loss: FloatArray) -> tuple[str, ...]:
     unknown = int(np.isnan(loss).sum())
     test = {
-        "binomial": "tested by the exact binomial test, as each sample stands alone",
-        "betting": "tested by betting, as losses are graded",
+        "binomial": (
+            "tested by the exact binomial test, as each sample stands alone and weighs the same;"
+            " so do the requests of the traffic"
+        ),
+        "betting": (
+            "tested by betting, as losses are graded; the requests of the traffic stand alone and"
+            " weigh the same, as the samples do"
+        ),
         "gamma": (
             f"tested on the sums of {len(np.unique(losses.groups)):,} groups, as samples have"
             " groups or weights, with one more group that loses all; no group much larger than"

@@ -10,6 +10,7 @@ What nearly the same means stands in :mod:`difficulty.traffic.near`.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -23,6 +24,32 @@ KEY_BYTES = 16
 """Length of :func:`bare_key`."""
 # Roles whose text many requests share.
 _INSTRUCTIONS = ("system", "developer")
+
+
+# What makes another calculation or another number of the same digits.
+_SIGN = re.compile(r"(?<=\d)\s*[-*/.,:]\s*(?=\d)|(?<!\w)-(?=\d)")
+_SIGN_PLACE = 0xE000
+"""Where kept signs stand: a private area, so that translating drops the others alone."""
+
+
+class _Bare(dict[int, int | None]):
+    """What becomes of each code point: itself, nothing, or the sign that was kept."""
+
+    def __missing__(self, code: int) -> int | None:
+        if _SIGN_PLACE <= code < _SIGN_PLACE + 128:
+            kept: int | None = code - _SIGN_PLACE
+        else:
+            # A backtick is a symbol too, and marks code as quotes mark words.
+            kept = code if unicodedata.category(chr(code))[0] in "LMNS" and code != 0x60 else None
+        self[code] = kept
+        return kept
+
+
+_BARE = _Bare()
+
+
+def _kept_sign(match: re.Match[str]) -> str:
+    return chr(_SIGN_PLACE + ord(match[0].strip()))
 
 
 def comparable_text(messages: Iterable[tuple[str, str]]) -> str:
@@ -50,10 +77,10 @@ def text_hash(text: str) -> str:
 
 def bare_key(text: str) -> bytes:
     """Return the key that a text shares with its copies in other case, spaces and punctuation:
-    SHA-256 over its letters and digits, or over all of it where it has none; ``text`` as
-    :func:`comparable_text` returns it.
+    SHA-256 over its letters, marks, numbers and symbols, or over all of it where it has none;
+    ``text`` as :func:`comparable_text` returns it. A sign between numbers or before one is kept.
     """
-    bare = "".join(filter(str.isalnum, text)) or text
+    bare = _SIGN.sub(_kept_sign, text).translate(_BARE) or text
     return sha256(bare.encode("utf-8", "replace")).digest()[:KEY_BYTES]
 
 

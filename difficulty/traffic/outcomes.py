@@ -114,6 +114,19 @@ class Outcomes:
             preferred_gain=np.where(voted, self.gain, self.preferred_gain),
         )
 
+    def graded(self) -> Outcomes:
+        """Return the outcomes with the quality unknown where a vote or a check of the form alone
+        stands for it.
+        """
+        votes_gone, checked = self.without_votes(), self.only_checked
+        if not checked.any():
+            return votes_gone
+        return replace(
+            votes_gone,
+            cheap_quality=np.where(checked, np.nan, votes_gone.cheap_quality),
+            frontier_quality=np.where(checked, np.nan, votes_gone.frontier_quality),
+        )
+
     @property
     def measures(self) -> dict[str | None, int]:
         """What outcomes were measured by, with the number of requests, the most frequent first;

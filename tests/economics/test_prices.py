@@ -3,7 +3,7 @@ from datetime import date
 import pytest
 
 from difficulty.economics import load_price_list, load_prices
-from difficulty.economics.prices import SHAPES
+from difficulty.economics.prices import SHAPES, TokenPrice
 from difficulty.errors import FieldError, InvalidValueError
 from difficulty.records import Prices
 from tests.conftest import REPOSITORY
@@ -168,3 +168,8 @@ def test_price_list_that_is_none_is_refused(tmp_path, content):
         (tmp_path / "prices.toml").write_bytes(content)
     with pytest.raises((FieldError, InvalidValueError), match=r"prices\.toml"):
         load_prices(tmp_path / "prices.toml")
+
+
+def test_cached_prompt_tokens_cost_no_more_than_others():
+    with pytest.raises(FieldError, match="must be at most the price of other input"):
+        TokenPrice(input=3.0, output=9.0, cached_input=30.0)

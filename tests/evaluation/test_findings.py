@@ -180,6 +180,14 @@ def test_frontier_that_is_not_better_is_found(better, severity):
     )
 
 
+def test_groups_count_by_what_they_weigh(many):
+    """Seven users hold nearly all requests, a hundred single ones the rest."""
+    groups = np.r_[np.arange(len(many) - 100) % 7, np.arange(100) + 7].astype(str)
+    result = evaluate(dataclasses.replace(many, groups=groups), Resampling(100))
+    finding = next(finding for finding in result.findings if finding.name == "few_samples")
+    assert finding.numbers["groups"] < 12
+
+
 def test_thirty_requests_are_too_few(many):
     """They are judged all the same, with wide intervals."""
     rows = np.arange(30)
@@ -199,7 +207,10 @@ def test_thirty_requests_are_too_few(many):
     result = evaluate(few, Resampling(100))
     finding = next(finding for finding in result.findings if finding.name == "few_samples")
     assert finding.numbers["requests"] == 30
-    assert "30 requests (100 are needed), 15 groups (40 are needed)" in finding.message
+    assert (
+        "30 requests (100 are needed), 15 groups, by their weight (40 are needed)"
+        in finding.message
+    )
     quality = result.overall["quality"]
     assert quality.high - quality.low > 0.2
 

@@ -231,3 +231,57 @@ def test_it_is_written_first_and_read_back(evaluation, case):
     assert list(written["verdict"])[0] == "answer"
     assert Evaluation.from_dict(written).verdict == said
     assert "verdict" not in json.loads(metrics_text(evaluation))
+
+
+def test_a_promise_of_missed_is_held_against_what_was_kept_rightly(evaluation):
+    """Of the kept requests 78.5 % were kept rightly, so 21.5 % are missed: more than promised."""
+    overall = {"cheap_route_precision": Estimate(value=0.785, low=0.759, high=0.81, n=900)}
+    said = weigh(changed(evaluation, overall=overall), objective="missed=0.2", guarantee="at most")
+    ground = next(ground for ground in said.grounds if ground.name == "promise")
+    assert ground.answer == "keep_testing"
+    assert "measured 21.5 % (19.0 to 24.1)" in ground.text
+
+
+def test_a_promise_per_task_is_held_against_each_task(evaluation):
+    parts = {
+        "code": {"risk": Estimate(value=0.36, low=0.30, high=0.45, n=200)},
+        "chat": {"risk": Estimate(value=0.1, low=0.05, high=0.15, n=200)},
+    }
+    said = weigh(
+        changed(evaluation, slices={"task": parts}),
+        objective="risk=0.25 per task",
+        guarantee="at most",
+    )
+    ground = next(ground for ground in said.grounds if ground.name == "promise")
+    assert ground.answer == "keep_testing"
+    assert "'code' (risk 36.0 % (30.0 to 45.0))" in ground.text
+    assert "chat" not in ground.text
+    overall = {"risk": sure(0.4)}
+    broken = weigh(
+        changed(evaluation, overall=overall), objective="risk=0.25 per task", guarantee="at most"
+    )
+    assert broken.answer == "do_not_switch_on"
+
+
+def test_what_has_no_interval_is_not_shown_to_beat_chance(evaluation):
+    for name, unknown in (
+        ("quality", changed(evaluation, overall={"gap_recovered": Estimate(value=0.5, n=90)})),
+        ("quality", changed(evaluation, baselines=ahead(None, 0.05, None))),
+        ("money", changed(evaluation, overall={"saving": Estimate(value=0.4, n=90)})),
+    ):
+        said = weigh(unknown)
+        ground = next(ground for ground in said.grounds if ground.name == name)
+        assert (said.answer, ground.answer) == ("keep_testing", "keep_testing")
+
+
+def test_a_share_that_is_exceeded_is_said(evaluation):
+    overall = {"frontier_share": sure(0.33)}
+    said = weigh(changed(evaluation, overall=overall), objective="share=0.3")
+    ground = next(ground for ground in said.grounds if ground.name == "objective")
+    assert "30 % of the samples" in ground.text
+
+
+def test_a_bill_that_rises_is_said_without_a_sign(evaluation):
+    overall = {"saving": Estimate(value=-0.53, low=-0.6, high=-0.5, n=100)}
+    said = weigh(changed(evaluation, overall=overall))
+    assert "rises by 53.0 % (50.0 to 60.0)" in said.sentence

@@ -119,3 +119,25 @@ def test_no_failure_of_thirty_kept_requests_at_an_operating_point():
     for risk in (result.overall["risk"], point.risk, along):
         assert (risk.value, risk.low, risk.n) == (0.0, 0.0, 30)
         assert risk.high == pytest.approx(0.1157, abs=1e-4)
+
+
+def test_one_group_says_nothing_of_the_spread():
+    """All its draws are the same, which is no certainty."""
+    scores = np.linspace(0.01, 0.99, 200)
+    cheap = (np.arange(200) % 3 > 0).astype(float)
+    judged = evaluate(
+        scored_of(scores, cheap, np.ones(200), groups=np.full(200, "one")), Resampling(20)
+    )
+    assert judged.overall["apgr"].value is not None
+    assert (judged.overall["apgr"].low, judged.overall["apgr"].high) == (None, None)
+
+
+def test_a_share_of_all_has_the_exact_interval_whatever_rounding_leaves():
+    """Savings of requests that all stay cheap are one and the same share of their cost."""
+    for n in (50, 400, 500, 600, 800):
+        cost = np.full(n, 0.011)
+        kept = support_of(cost, cost * 1e-17, None)
+        assert kept is not None
+        low, high = share_interval(1.0 - 1e-16, replace(kept, unit=1.0, whole=True))
+        assert low == pytest.approx(0.025 ** (1 / n), abs=1e-3)
+        assert high == 1.0
