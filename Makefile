@@ -31,7 +31,7 @@ test-slow: .venv-slow/.ready  ## Run the slow tests, with torch and the encoders
 	.venv-slow/bin/python -m pytest -q -m slow $(ARGS)
 
 attack: .venv/.ready  ## Attack requests, files, bundles, serve, a proxy and the log; an hour, or a share of it: DIFFICULTY_ATTACK=0.05.
-	.venv/bin/python -m pytest -q -m "slow or gateway or not slow" tests/attack tests/cli/test_killed.py \
+	.venv/bin/python -m pytest -q -m "" tests/attack tests/cli/test_killed.py \
 	  tests/integrations/test_litellm_hostile.py $(ARGS)
 
 benchmark: .venv-benchmark/.ready  ## Compare the score with other routers; ARGS="--routellm RouteLLM -o results/today".

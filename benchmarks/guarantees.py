@@ -394,7 +394,7 @@ def public_sets(experiment: Experiment) -> list[PublicSet]:
 
 def as_markdown(results: Mapping[str, Any]) -> str:
     """Return the results as a page."""
-    lines = ["# Are promises kept?", "", *__doc__.strip().splitlines()[5:], ""]
+    lines = ["# Are promises kept?", "", *__doc__.strip().splitlines()[4:], ""]
     lines += [
         (
             f"Confidence {1 - results['delta']:g}, {results['draws']:,} draws a row, recipe"

@@ -88,9 +88,12 @@ def matching(pattern: str, *, text: str) -> Rule:
 
 
 finite = Rule("be a finite number", math.isfinite)
+unbounded = Rule("be a number", lambda _: True)
 non_empty = Rule("be a non-empty string", bool)
 
 Share = Annotated[float, between(0, 1)]
+Undefinable = Annotated[float, unbounded]
+"""A figure that is NaN where it is not defined; for forms of our own, as no file holds NaN."""
 Sha256 = Annotated[str, matching("[0-9a-f]{64}", text="be a sha256 as 64 hexadecimal digits")]
 
 
@@ -316,7 +319,7 @@ def _reader(hint: Any) -> _Reader:
     if kind is Annotated:
         # JSON has 1e400, TOML inf and nan; the field's own rule says it better where it can.
         return (
-            _ruled(_number, (*parts[1:], finite))
+            _ruled(_number, parts[1:] if unbounded in parts else (*parts[1:], finite))
             if parts[0] is float
             else _ruled(_reader(parts[0]), parts[1:])
         )

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.form import SavedForm
+from difficulty.form import SavedForm, Undefinable
 from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import Resampling, percentile_interval
 from difficulty.metrics.ranking import rank_within
@@ -84,10 +84,10 @@ class Lift(SavedForm):
     below: float
     n: int
     tasks: int
-    gain: float
-    value: float
-    low: float
-    high: float
+    gain: Undefinable
+    value: Undefinable
+    low: Undefinable
+    high: Undefinable
 
     def __post_init__(self) -> None:
         for name in ("gain", "value", "low", "high"):

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from difficulty.cli import main
+from tests.attack.conftest import sized
 from tests.events import event_of
 from tests.journey import sample_rows
 
@@ -101,7 +102,7 @@ def attempt(words, monkeypatch, capsys):
     return code, capsys.readouterr()
 
 
-def test_damaged_traffic_ends_in_an_exit_code_and_one_line(tmp_path, monkeypatch, capsys):
+def test_damaged_traffic_ends_in_an_exit_code_and_one_line(tmp_path, monkeypatch, capsys, tally):
     files, chance, counts, wrong = bases(), random.Random(14), Counter(), []
     options = ((), ("--allow-rejects",), ("--allow-rejects", "--keep-unknown-columns"),
                ("--labels", "halves"), ("--scale", "1,5", "--allow-rejects"))  # fmt: skip
@@ -109,7 +110,8 @@ def test_damaged_traffic_ends_in_an_exit_code_and_one_line(tmp_path, monkeypatch
         (tmp_path / name).write_bytes(content)
         words = ["ingest", tmp_path / name, "-o", tmp_path / f"{name}.parquet"]
         assert attempt(words, monkeypatch, capsys)[0] == 0
-    for number in range(FILES):
+    files_to_damage = sized(FILES)
+    for number in range(files_to_damage):
         name = chance.choice([*files, "strange.jsonl"])
         content = strange(chance) if name == "strange.jsonl" else damaged(files[name], chance)
         if name.endswith(".gz") and chance.random() < 0.5:  # whole outside, damaged inside
@@ -131,10 +133,8 @@ def test_damaged_traffic_ends_in_an_exit_code_and_one_line(tmp_path, monkeypatch
             wrong.append((number, name, code, said.err[-300:]))
         for path in folder.iterdir():
             path.unlink()
-    with capsys.disabled():
-        table = [
-            f"  {name:<16} exit {code}  {n:>5,}"
-            for (name, code), n in sorted(counts.items(), key=str)
-        ]
-        sys.stdout.write("\n".join(["", f"{FILES:,} damaged files", *table, ""]))
+    codes = Counter()
+    for (_, code), number in counts.items():
+        codes[f"exit {code}"] += number
+    tally("damaged traffic files", {"cases": files_to_damage, **codes})
     assert not wrong, wrong[:5]

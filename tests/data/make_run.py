@@ -92,8 +92,9 @@ def some_requests():
 def decisions_of(bundle, requests, *, cwd):
     """Return route, reason and the graph that scored for each request."""
     write_rows(cwd / "requests.jsonl", requests)
-    run_command("route", bundle, "--input", "requests.jsonl", "-o", "decisions.jsonl", cwd=cwd)
-    lines = (cwd / "decisions.jsonl").read_text(encoding="utf-8").splitlines()
+    written = f"{bundle}.jsonl"
+    run_command("route", bundle, "--input", "requests.jsonl", "-o", written, cwd=cwd)
+    lines = (cwd / written).read_text(encoding="utf-8").splitlines()
     return [[json.loads(line)[name] for name in ("route", "reason", "scored_by")] for line in lines]
 
 

@@ -92,7 +92,7 @@ def test_console_file_and_store_say_the_same_numbers(store):
         "APGR": "apgr",
         "AUROC": "auroc",
         "CPT(50 %)": "cpt_50",
-        "ECE, p_cheap_fails": "ece",
+        "Brier, p_cheap_fails": "brier",
     }.items():
         assert (
             printed[label]
