@@ -35,11 +35,16 @@ def read_bounded(path: Path, *, most: int) -> bytes:
     OSError
         If it cannot be read.
     """
-    with path.open("rb") as file:
-        content = file.read(most + 1)
+    # Without waiting: a pipe that took the file's place would hold up who opens it for ever.
+    with open(path, "rb", opener=_open_at_once) as file:
+        content = file.read(most + 1) or b""
     if len(content) > most:
         raise ValueError(f"it is larger than {most:,} bytes")
     return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def refuse_existing(*paths: Path, what: str = "", overwrite: bool | None = None) -> None:
@@ -60,6 +65,11 @@ def refuse_existing(*paths: Path, what: str = "", overwrite: bool | None = None)
         If something is there, be it a link to nothing.
     """
     for path in paths:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OutputExistsError(
+                f"{str(path)!r} is a device or a pipe, and a file would take its place. Choose"
+                " another name, or write to standard output."
+            )
         if not overwrite and (path.exists() or path.is_symlink()):
             advice = (
                 "Choose another folder, or remove it first."

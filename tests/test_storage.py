@@ -10,6 +10,7 @@ import pytest
 from difficulty.errors import OutputExistsError
 from difficulty.storage import (
     move_into_place,
+    read_bounded,
     refuse_existing,
     scratch_beside,
     whole_file,
@@ -139,3 +140,15 @@ def test_what_exists_is_refused_with_what_to_do(tmp_path):
         refuse_existing(tmp_path / "new", tmp_path / "old", overwrite=False)
     with pytest.raises(OutputExistsError, match="run folder .* remove it first"):
         refuse_existing(tmp_path / "link", what="run folder")
+
+
+@pytest.mark.parametrize("overwrite", [None, False, True])
+def test_a_pipe_is_never_replaced_by_a_file(tmp_path, overwrite):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputExistsError, match="is a device or a pipe"):
+        refuse_existing(tmp_path / "pipe", overwrite=overwrite)
+
+
+def test_a_pipe_in_a_files_place_holds_nobody_up(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert read_bounded(tmp_path / "pipe", most=10) == b""

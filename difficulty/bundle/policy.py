@@ -145,8 +145,8 @@ BUNDLE_FORMAT = 1
 MOST_TOKENS = 1 << 20
 """A router sets up arrays of this length before the first request."""
 _NAME = matching(
-    r"[^/\x00-\x1f\x7f\ud800-\udfff]+",
-    text="be a non-empty string without '/', control characters and lone surrogates",
+    r"(?!\.{1,2}$)[^/\x00-\x1f\x7f\ud800-\udfff]+",
+    text="be a string without '/', control characters and lone surrogates, not dots alone",
 )
 UNSEALED = "0" * 64
 

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from difficulty.events import Check
 from difficulty.gateway.validators import Answer, Asked, Checker, ToolCall
-from difficulty.gateway.validators.structured import JsonSchema, client_schema
+from difficulty.gateway.validators.structured import JsonSchema, client_schema, exceeds
 from difficulty.routes import ValidatorRule
 
 logger = logging.getLogger("difficulty.runtime")
@@ -108,7 +108,10 @@ class Checking:
         if problem or not slow:
             return Pending(known, names, None, until, problem or "")
         rules = _write_rules(checker, slow)
-        limited = client_schema(asked) is not None and "json_schema" in names.values()
+        # Whose price a client sets, by its schema or its tools.
+        limited = "tool_call" in names.values() or (
+            client_schema(asked) is not None and "json_schema" in names.values()
+        )
         future = self._lanes[limited].submit(
             rules, lambda: _write_question(rules, answer, asked), until
         )
@@ -137,29 +140,10 @@ class Checking:
 def _find_excess(asked: Asked) -> str | None:
     """Return what is too large to be checked."""
     schema = client_schema(asked)
-    if schema is not None and _exceeds(schema, LARGEST_SCHEMA):
+    if schema is not None and exceeds(schema, LARGEST_SCHEMA):
         return f"a client's schema of more than {LARGEST_SCHEMA:,} characters"
     parts = [asked.tools, asked.tool_choice, asked.response_format]
-    return "a request too large to be checked" if _exceeds(parts, _LARGEST_ASKED) else None
-
-
-def _exceeds(value: object, limit: int) -> bool:
-    """Return whether a value takes more characters in JSON than ``limit``, about; looks at no more
-    of it than that.
-    """
-    parts, left = [value], limit
-    while parts and left >= 0:
-        part = parts.pop()
-        left -= 2
-        if isinstance(part, str):
-            left -= len(part)
-        elif isinstance(part, int):
-            left -= part.bit_length() // 3
-        elif isinstance(part, Mapping | list | tuple):
-            left -= len(part)
-            if left >= 0:
-                parts += [*part, *part.values()] if isinstance(part, Mapping) else part
-    return left < 0
+    return "a request too large to be checked" if exceeds(parts, _LARGEST_ASKED) else None
 
 
 class _Lane:

@@ -73,6 +73,8 @@ def report_html(evaluation: Evaluation, extras: Extras | None = None) -> str:
         loader=PackageLoader(__package__),
         # Names of tasks, models and files are the user's, and may hold markup.
         autoescape=True,
+        # Nor may they turn a line round, or send what a terminal obeys. Markup is of another type.
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -25,6 +25,7 @@ from difficulty.request import Messages, Request
 from difficulty.runtime.golden import checked_router
 from difficulty.runtime.probe import Limits, try_out
 from difficulty.runtime.router import Decision, Router, read_trusted
+from difficulty.text import one_line
 
 logger = logging.getLogger("difficulty.runtime")
 
@@ -190,7 +191,7 @@ class ReloadingRouter:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # a panic of a Rust library is no Exception
-            self._refuse(mark, f"{error!s:.500}" or type(error).__name__)
+            self._refuse(mark, one_line(f"{error!s:.500}") or type(error).__name__)
             return False
 
     def _take_up(self, folder: Path, mark: Hashable) -> bool:

@@ -19,6 +19,7 @@ from difficulty.request import Messages, Request, read_count
 from difficulty.routes import Route
 from difficulty.runtime.rule import Reason, Ruling, after_scoring, before_scoring, threshold_of
 from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, exit_early, exits
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
     from difficulty.runtime.waiting import WaitingByLoop
@@ -270,7 +271,9 @@ class Router:
         if decision.reason == "scorer_error":
             with self._lock:
                 self.scorer_errors += 1
-            logger.warning("request not scored, sent to %s: %s", decision.model, decision.error)
+            logger.warning(
+                "request not scored, sent to %s: %s", one_line(decision.model), decision.error
+            )
         return decision
 
     def _build_decision(self, look: _Look, verdict: Ruling, score: Score | None) -> Decision:

@@ -117,6 +117,8 @@ def ingest(
             losses.refuse_misspelt()
         if scale is None:
             losses.refuse_scale()
+        else:
+            losses.refuse_scale_of_one((scale.worst, scale.best))
         if not allow_rejects:
             losses.refuse_halves()
         tally.refuse_nothing_kept()
@@ -179,13 +181,14 @@ def _seen(rows: Iterable[RawRow], losses: Losses, scale: Scale | None) -> Iterat
         if row.fields is None or row.problem:
             yield row
             continue
-        losses.see_raw(row.fields)
-        if scale is None:
-            yield row
-            continue
         if row.source not in ingested:
             ingested[row.source] = kind_of(Path(row.source)) is PathKind.TRAFFIC
-        yield row if ingested[row.source] else _rescaled(row, row.fields, scale)
+        # What was ingested before is in [0, 1] whatever the scale of the new.
+        losses.see_raw(row.fields, with_values=not ingested[row.source])
+        if scale is None or ingested[row.source]:
+            yield row
+        else:
+            yield _rescaled(row, row.fields, scale)
 
 
 def _rescaled(row: RawRow, fields: Mapping[str, Any], scale: Scale) -> RawRow:

@@ -27,7 +27,7 @@ _INSTRUCTIONS = ("system", "developer")
 
 
 # What makes another calculation or another number of the same digits.
-_SIGN = re.compile(r"(?<=\d)\s*[-*/.,:]\s*(?=\d)|(?<!\w)-(?=\d)")
+_SIGN = re.compile(r"(?<=\d)\s*[-*/]\s*(?=\d)|(?<!\w)-(?=\d)")
 _SIGN_PLACE = 0xE000
 """Where kept signs stand: a private area, so that translating drops the others alone."""
 

@@ -36,6 +36,7 @@ _MOST_NAMED = 5
 _NEAR = 0.84
 _OUTSIDE = 0.2  # share of the values from which on they are no slips of the pen
 _FEW_OUTSIDE, _FEW_SHARE = 3, 0.05  # the same for whole numbers, which 1 to 5 and 0 or 1 both are
+_ENOUGH = 20  # values that say which scale a column is on
 _ENDS = ((1.0, 5.0), (0.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
 """Scales that people use, the narrowest first."""
 
@@ -92,11 +93,11 @@ class Losses:
         read = {name for label in labels for name in LABEL_COLUMNS.get(label, ())}
         self._read = (FIELDS | {"prompt"} | read) - {"id"}
 
-    def see_raw(self, fields: Mapping[str, Any]) -> None:
-        """Look at the columns of a row as it came."""
+    def see_raw(self, fields: Mapping[str, Any], *, with_values: bool = True) -> None:
+        """Look at the columns of a row as it came, and perhaps at its qualities."""
         if len(self._columns) < _MOST_COLUMNS:
             self._columns.update(dict.fromkeys(map(str, fields)))
-        for name, values in self._values.items():
+        for name, values in self._values.items() if with_values else ():
             raw = fields.get(name)
             value = None if raw is None or isinstance(raw, bool) else as_float(raw)
             if value is not None and math.isfinite(value):
@@ -139,10 +140,17 @@ class Losses:
             " outside)"
             for name, values in wrong.items()
         )
-        ends = _scale_around(self._values.values())
+        ends = _scale_around(wrong.values())
+        within = [name for name, values in self._values.items() if values.n and name not in wrong]
+        usual = (
+            f"from {ends[0]:g} (worst) to {ends[1]:g} (best), pass --scale {ends[0]:g},{ends[1]:g}"
+            if ends
+            else ""
+        )
         advice = (
-            f"If that is the scale from {ends[0]:g} (worst) to {ends[1]:g} (best), pass --scale"
-            f" {ends[0]:g},{ends[1]:g}."
+            f"Bring both columns to [0, 1]: {within[0]} is on it already, and --scale is for both."
+            if within
+            else f"If that is the scale {usual}."
             if ends
             else "Pass its worst and its best score as --scale WORST,BEST."
         )
@@ -150,6 +158,21 @@ class Losses:
             f"qualities must be on the scale from 0 to 1: got {found}. {advice} Where the others"
             " are slips, pass --scale 0,1."
         )
+
+    def refuse_scale_of_one(self, ends: tuple[float, float]) -> None:
+        """Refuse a scale beyond [0, 1] that a column was not on: 1.0 would become the worst."""
+        if min(ends) >= 0.0 and max(ends) <= 1.0:
+            return
+        within = [
+            name
+            for name, values in self._values.items()
+            if values.n >= _ENOUGH and not values.outside
+        ]
+        if within:
+            raise TrafficError(
+                f"a scale must be that of both qualities: got {ends[0]:g},{ends[1]:g}, and"
+                f" {' and '.join(within)} within [0, 1] on every row. Bring both to one scale."
+            )
 
     def refuse_halves(self) -> None:
         """Refuse requests of which one row has the cheap outcome and another the frontier's."""

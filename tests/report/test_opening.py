@@ -25,7 +25,7 @@ def test_the_page_shows_the_one_verdict_first(evaluation, severity):
     notice, *_, weighed = summary_section(judged, EXTRAS).blocks
     assert isinstance(notice, Notice)
     assert notice.lead
-    assert (notice.word, notice.text) == (said.word, f"{said.sentence} {said.lever}")
+    assert (notice.word, notice.text) == (said.word, said.told)
     assert isinstance(weighed, Table)
     assert [row.cells[1] for row in weighed.rows] == [ground.text for ground in said.grounds]
     for page in (report_html(judged, EXTRAS), report_markdown(judged, EXTRAS)):

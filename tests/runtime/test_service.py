@@ -1,5 +1,6 @@
 """The HTTP service on a real socket: what it decides is what the router decides."""
 
+import contextlib
 import http.client
 import json
 import signal
@@ -222,7 +223,11 @@ SERVE = "import sys; from difficulty.cli import main; sys.argv[0] = 'difficulty'
 def test_command_ends_gracefully_and_keeps_its_memory(journey):
     """Against calls of 16 MB that want a gigabyte, several at once; then it is told to end."""
     command = [sys.executable, "-c", SERVE, "serve", str(journey.bundle), "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process,
+        contextlib.ExitStack() as ended,
+    ):
+        ended.callback(process.kill)  # a test that fails may not wait for a server
         told = ""
         while not told.rstrip().endswith("}"):
             told += process.stdout.readline()

@@ -82,7 +82,7 @@ def test_expected_gap_is_no_better_than_that_of_the_test_samples(crossed, shippe
 
 @pytest.mark.parametrize("objective", ["risk=0.6", "missed=0.6,delta=0.2"])
 def test_promise_is_refused(crossed, tmp_path, objective):
-    with pytest.raises(RunError, match='Train again with calibration = "split" in the recipe'):
+    with pytest.raises(RunError, match='Train again by a recipe file with calibration = "split"'):
         ship(crossed.folder, tmp_path / "small-1", objective=objective, draws=DRAWS)
     assert not list(tmp_path.iterdir())
 

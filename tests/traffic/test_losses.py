@@ -223,3 +223,21 @@ def test_what_is_no_number_and_no_id_is_looked_at_without_harm():
         losses.see_labelled(fields)
     losses.refuse_scale()
     losses.refuse_halves()
+
+
+def test_one_column_on_another_scale_gets_no_scale_that_spoils_the_other(refusal):
+    """Stars beside qualities in [0, 1]: whatever --scale reads the one turns the other's 1 into the
+    worst.
+    """
+    rows = rows_of(CHEAP * 3, frontier_quality=1.0)
+    for number, row in enumerate(rows):
+        row["id"], row["frontier_quality"] = f"r{number}", [0.0, 0.5, 1.0][number % 3]
+    said = refusal(rows)
+    assert "frontier_quality is on it already, and --scale is for both" in said
+    for scale in (Scale(1, 5), Scale(0, 5)):
+        assert "a scale must be that of both qualities" in refusal(rows, scale=scale)
+
+
+def test_a_scale_that_no_column_is_on_is_refused(refusal):
+    rows = rows_of([0.1, 0.9, 0.5] * 10)
+    assert "within [0, 1] on every row" in refusal(rows, scale=Scale(0, 100))

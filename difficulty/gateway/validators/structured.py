@@ -53,6 +53,25 @@ def _is_short(answer: Answer) -> bool:
     return written <= _SHORT
 
 
+def exceeds(value: object, limit: int) -> bool:
+    """Return whether a value takes more characters in JSON than ``limit``, about; looks at no more
+    of it than that.
+    """
+    parts, left = [value], limit
+    while parts and left >= 0:
+        part = parts.pop()
+        left -= 2
+        if isinstance(part, str):
+            left -= len(part)
+        elif isinstance(part, int):
+            left -= part.bit_length() // 3
+        elif isinstance(part, Mapping | list | tuple):
+            left -= len(part)
+            if left >= 0:
+                parts += [*part, *part.values()] if isinstance(part, Mapping) else part
+    return left < 0
+
+
 def applies(answer: Answer, asked: Asked, *, only_when_asked: bool) -> bool:
     """Return whether an answer has to be JSON."""
     if answer.tool_calls and not answer.text:
@@ -197,8 +216,10 @@ class OfferedTool:
     """
 
     def is_quick(self, answer: Answer, asked: Asked) -> bool:
-        """Return whether there is little to parse."""
-        return _is_short(answer)
+        """Return whether there is little to parse, and little to hold each call against."""
+        return _is_short(answer) and (
+            not answer.tool_calls or not exceeds(asked.tools, _SHORT // len(answer.tool_calls))
+        )
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether every call fits; ``None`` where none was made or wanted."""
