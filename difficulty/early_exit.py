@@ -226,7 +226,7 @@ def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelPr
     heads = [head for branch in branches for head in branch]
     dim = len(early.without_task.coefficients)
     read = [LinearHead(head.coefficients[:dim], head.intercept) for head in heads]
-    logits = first.export_heads(requests, model.fitted_[first.name].state, read).columns
+    logits = first.export_heads(requests, model.fitted_[first.name].state, read).logits
     shifts = np.stack(
         [head.intercept + np.append(0.0, _task_weights(head, dim, model)) for head in heads], axis=1
     ).astype(np.float32)

@@ -85,6 +85,8 @@ class NgramSettings(Form):
     buckets: Annotated[int, between(1, 2**24)] = 65_536
     strength: Annotated[float, above(0)] = 0.3
     """Inverse regularisation, scikit-learn's C."""
+    weighting: Literal["counts", "presence"] = "counts"
+    """Whether it counts how often an n-gram is there, or only whether."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,6 +207,7 @@ def fit_model(
     channel=True,
     guess=False,
     length=False,
+    weighting="counts",
 ):
     """Return a model fitted on made-up traffic: n-grams and, with an encoder, static embeddings.
 
@@ -220,7 +221,7 @@ def fit_model(
         else encoder and EmbeddingChannel(encoder, strength=0.1)
     )
     channels = [
-        NgramChannel(len(VOCABULARY), buckets=512),
+        NgramChannel(len(VOCABULARY), buckets=512, weighting=weighting),
         *([dense] if dense else []),
         *([LengthChannel()] if length else []),
     ]

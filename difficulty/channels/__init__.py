@@ -61,6 +61,13 @@ class HeadColumns(NamedTuple):
     wording: int | None = None
     """The column with the mean log share of the token pairs, above that of the rarest."""
 
+    @property
+    def logits(self) -> Tensor:
+        """The heads' logits without their bias, of shape (batch, n_heads)."""
+        if np.array_equal(self.weights, np.eye(*self.weights.shape)):
+            return self.columns
+        return self.columns @ self.weights.astype(np.float32)
+
 
 class Channel:
     """A kind of vector: what never changes (``prepare``), then what is learned (``fit``).

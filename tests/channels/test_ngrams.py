@@ -81,6 +81,32 @@ def test_weights_are_those_of_scikit_learn_without_its_added_one():
     assert np.count_nonzero(found) == np.count_nonzero(expected)
 
 
+def test_presence_by_hand():
+    """Ids 0 and 1 in two blocks: the unigrams 1 and 3, one pair of bigrams, each block of squared
+    length 1/2; how often they occur is nothing.
+    """
+    channel = NgramChannel(2, buckets=1, weighting="presence")
+    counts = channel.prepare([[0, 1, 0], [0, 1, 0, 0, 1], [0], []])
+    weighted = channel.transform(counts, np.array([1.0, 3.0, 2.0])).toarray()
+    both = np.array([1.0, 3.0]) / np.sqrt(10) * np.sqrt(0.5)
+    assert weighted[0] == pytest.approx([*both, np.sqrt(0.5)])
+    assert weighted[1] == pytest.approx(weighted[0])
+    assert weighted[2] == pytest.approx([np.sqrt(0.5), 0, 0])
+    assert weighted[3].tolist() == [0, 0, 0]
+
+
+def test_inverse_frequency_of_presence_has_one_more():
+    channel = NgramChannel(3, buckets=1, weighting="presence")
+    idf = channel.fit(channel.prepare([[0], [0], [0, 1, 1]]))
+    assert idf == pytest.approx([1.0, np.log(4 / 2) + 1, 0.0, np.log(4 / 2) + 1])
+
+
+def test_settings_of_counts_are_those_of_models_before():
+    assert NgramChannel(4, buckets=8).settings() == {"vocabulary_size": 4, "buckets": 8}
+    presence = NgramChannel(4, buckets=8, weighting="presence")
+    assert NgramChannel(**presence.settings()).weighting == "presence"
+
+
 def test_buckets_must_be_positive():
     with pytest.raises(InvalidValueError, match="buckets must be at least 1: got 0"):
         NgramChannel(4, buckets=0)

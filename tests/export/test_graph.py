@@ -36,6 +36,13 @@ MODELS = {
     "tasks": {"tasks": True},
     "tasks, piecewise failure": {"tasks": True, "n_calibration": 1_300, "target": "failure"},
     "tasks guessed": {"tasks": True, "guess": True},
+    "presence": {"weighting": "presence", "n_calibration": 1_100},
+    "presence, tasks": {"weighting": "presence", "tasks": True},
+    "presence, cheap outcomes alone": {
+        "weighting": "presence",
+        "target": "failure",
+        "frontier": False,
+    },
     "length": {"length": True},
     "length, tasks": {"length": True, "tasks": True, "n_calibration": 1_100},
     "length, cheap outcomes alone": {"length": True, "target": "failure", "frontier": False},
