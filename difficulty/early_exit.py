@@ -292,9 +292,9 @@ class Width(NamedTuple):
     """See :func:`figures_of_exit`."""
 
 
-def unfit(*, task_thresholds: Mapping[str, float], min_familiarity: float) -> str | None:
+def unfit(*, per_task: bool, min_familiarity: float) -> str | None:
     """Return why a policy cannot have early exit; ``None`` where it can."""
-    if task_thresholds:
+    if per_task:
         return "no early exit: its cut-offs belong to one threshold, and tasks have their own"
     if min_familiarity > 0:
         return (

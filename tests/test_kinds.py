@@ -36,9 +36,9 @@ def at(tmp_path, monkeypatch):
     ("name", "content", "kind"),
     [
         ("rows.jsonl", b'{"prompt": "x"}\n', PathKind.ROWS),
-        ("rows.csv.gz", gzip.compress(b"prompt\nx\n"), PathKind.ROWS),
+        ("rows.csv.gz", gzip.compress(b"prompt\nx\n", mtime=0), PathKind.ROWS),
         ("log.jsonl", json.dumps(EVENT).encode() + b"\n", PathKind.LOG),
-        ("log.jsonl.gz", gzip.compress(json.dumps(EVENT).encode() + b"\n"), PathKind.LOG),
+        ("log.jsonl.gz", gzip.compress(json.dumps(EVENT).encode() + b"\n", mtime=0), PathKind.LOG),
         ("cut.jsonl.gz", b"\x1f\x8bno gzip", PathKind.ROWS),
         ("other.parquet", b"PAR1...PAR1", PathKind.ROWS),
         ("t.rejects.jsonl", b"{}\n", PathKind.NOTES),

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Set
@@ -44,6 +45,8 @@ from difficulty.storage import read_bounded, whole_file
 _WAIT_S = 30.0
 _PAUSE_S = 0.05
 _MOST_JOURNAL = 1 << 26  # bytes
+# As whole_folder names it, of a folder that _folder_name names.
+_SCRATCH = re.compile(r"\..+-[0-9a-f]{12}-[a-z0-9_]{8}\.part", re.DOTALL)
 
 
 @contextmanager
@@ -316,8 +319,10 @@ def _copy_in(bundle: Bundle, folder: Path, *, kept: Set[str]) -> None:
     """Write a bundle to where it will stay; the lock is held, and ``kept`` are the folders that the
     journal names.
     """
-    for left in folder.glob(".*"):  # unfinished, by a process that is gone: it would hold the lock
-        if left.name not in kept:  # the name of a bundle may begin with a dot
+    # Unfinished, by a process that is gone: it would hold the lock. Only what bears the name of our
+    # scratch: the folder may be a link, and what lies where it leads is somebody else's.
+    for left in folder.glob(".*"):
+        if _SCRATCH.fullmatch(left.name) and left.name not in kept:
             shutil.rmtree(left, ignore_errors=True)
     place = folder / _folder_name(bundle.label, bundle.digest)
     if not place.exists():  # it does where a process was killed before it wrote the journal

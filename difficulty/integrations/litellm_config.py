@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ from difficulty.bundle import Policy
 from difficulty.errors import InvalidValueError
 from difficulty.gateway.clients import ClientField
 from difficulty.records import Prices
+
+_PLAIN_KEY = re.compile("[A-Za-z][A-Za-z_]*")
+_NO_TEXTS = frozenset({"y", "n", "on", "off", "yes", "no", "true", "false", "null"})
+"""Words that YAML 1.1 reads as something else."""
 
 HANDLER = "difficulty.integrations.litellm.handler"
 CHEAP, FRONTIER = "cheap", "frontier"
@@ -178,7 +183,7 @@ def _lines(content: Mapping[str, Any] | list[Any], indent: str) -> Iterator[str]
     is_list = not isinstance(content, Mapping)
     items = content.items() if isinstance(content, Mapping) else enumerate(content)
     for key, value in items:
-        head = f"{indent}-" if is_list else f"{indent}{key}:"
+        head = f"{indent}-" if is_list else f"{indent}{_key(str(key))}:"
         if not (isinstance(value, Mapping | list) and value):
             yield f"{head} {_scalar(value)}"
             continue
@@ -188,6 +193,12 @@ def _lines(content: Mapping[str, Any] | list[Any], indent: str) -> Iterator[str]
         else:
             yield head
         yield from inner
+
+
+def _key(key: str) -> str:
+    """Return a key, quoted where YAML would read a number, a truth value or syntax."""
+    plain = _PLAIN_KEY.fullmatch(key) is not None and key.lower() not in _NO_TEXTS
+    return key if plain else json.dumps(key)
 
 
 def _scalar(value: Any) -> str:

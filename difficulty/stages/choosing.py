@@ -122,7 +122,9 @@ def choose_exits(
     where there is none.
     """
     if problem := unfit(
-        task_thresholds=policy.task_thresholds, min_familiarity=policy.min_familiarity
+        # By the objective too: what was promised of each task knows nothing of early exit.
+        per_task=bool(policy.task_thresholds) or policy.chosen.objective.endswith(" per task"),
+        min_familiarity=policy.min_familiarity,
     ):
         return None, (problem,)
     threshold = policy.threshold

@@ -17,6 +17,7 @@ from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH, SEEN
 from difficulty.diagnostics.signal import WEAK
+from difficulty.early_exit import unfit
 from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
 from difficulty.evaluation.rule_tasks import RuleTask, judge_rule, losing
@@ -154,7 +155,9 @@ def ship(
     # The run's seed, so that the same run ships the same intervals.
     resampling = Resampling(draws, recipe.seed)
     student = student_of(run) if (recipe.export.early if early is None else early) else None
-    leaves = student is not None and not rules.per_task and rules.min_familiarity <= 0.0
+    leaves = student is not None and not unfit(
+        per_task=rules.per_task, min_familiarity=rules.min_familiarity
+    )
 
     def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
         unseen = scores.instead(run.unseen_calibration)

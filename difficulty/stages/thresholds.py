@@ -19,7 +19,7 @@ from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import SEEN
 from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
-from difficulty.early_exit import exit_sentences
+from difficulty.early_exit import exit_sentences, unfit
 from difficulty.errors import NoSignalError, SeenTrafficError
 from difficulty.evaluation import metrics_text
 from difficulty.evaluation.result import without_threshold
@@ -127,7 +127,9 @@ def rechoose(
     if not allow_no_signal:
         _check_signal(served.scored, signal)
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
-    leaves = small is not None and not per_task and old.policy.min_familiarity <= 0.0
+    leaves = small is not None and not unfit(
+        per_task=per_task, min_familiarity=old.policy.min_familiarity
+    )
     data = served.under(
         old.policy,
         catch_rate=rate,

@@ -123,10 +123,13 @@ def _certified(
         )
     # Of thresholds that keep the same known requests, the most cautious.
     most = int(np.flatnonzero(kept == shown.max())[-1])
+    # What a rule sends takes no part in the test.
+    explored = traffic.exchanged if traffic.exchanged is not None else np.zeros(len(loss))
+    keepable = np.flatnonzero(~np.isnan(loss) & ((traffic.by_rule != 1.0) | (explored > 0.0)))
     tested = Tested(
         f"with confidence {1 - delta:g}, {words.format(alpha=alpha)}{_included(traffic)}",
-        _named(traffic.outcomes[np.flatnonzero(~np.isnan(loss))].measures),
-        int((~np.isnan(loss)).sum()),
+        _named(traffic.outcomes[keepable].measures),
+        len(keepable),
     )
     threshold, assumed = float(curve.thresholds[most]), _assumed(losses, loss)
     return Choice(threshold, tested.sentence, assumed, tested)

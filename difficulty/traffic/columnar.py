@@ -17,6 +17,7 @@ from difficulty.traffic.table import VERSION_KEY, pa, pq
 
 # Small, because a row may hold megabytes of text, and a dictionary one of them for all rows.
 _BATCH_ROWS = 64
+_MOST_ENTRIES = 10_000_000  # of a column of a row group, however few bytes they take
 _HARMLESS = 2**30  # bytes that a row group may take, however well it is packed
 
 
@@ -38,6 +39,11 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
         raise TrafficError(
             f"{path} must be a Parquet file: {error}. Check that the file is complete."
         ) from error
+    # Times that Python has none of, and an 'extra' that ingest did not write.
+    except (TypeError, OverflowError, RecursionError, json.JSONDecodeError) as error:
+        raise TrafficError(
+            f"{path} must hold values that Python has: {error}. Check where the file comes from."
+        ) from error
 
 
 def _refuse_bomb(path: Path, metadata: Any) -> None:
@@ -49,6 +55,14 @@ def _refuse_bomb(path: Path, metadata: Any) -> None:
             raise TrafficError(
                 f"{path} must hold row groups of at most 1 GiB, or packed up to {LARGEST_RATIO}"
                 f" times: group {number} has {group.total_byte_size // 2**20:,} MiB out of"
+                f" {packed / 2**20:,.1f} MiB. Check where the file comes from."
+            )
+        # Nulls and empty lists take no bytes at all there, and a list of them memory for each.
+        entries = max((group.column(i).num_values for i in range(group.num_columns)), default=0)
+        if entries > max(_MOST_ENTRIES, LARGEST_RATIO * packed) and entries > 64 * group.num_rows:
+            raise TrafficError(
+                f"{path} must hold lists of traffic: a column of group {number} has"
+                f" {entries:,} entries in {group.num_rows:,} rows, out of"
                 f" {packed / 2**20:,.1f} MiB. Check where the file comes from."
             )
 

@@ -4,6 +4,7 @@ should look at before training.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from difficulty.traffic.duplicates import Grouper, comparable_text, text_hash
 from difficulty.traffic.labels import SourceReport
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS
 from difficulty.traffic.readers import RawRow
-from difficulty.traffic.rows import ParsedRow, broken_rule
+from difficulty.traffic.rows import FIELDS, ParsedRow, broken_rule
 
 # Of a recipe's defaults: what recipe will train is not known yet.
 _VIEW = TextView()
@@ -26,6 +27,8 @@ _MOST_LISTED = 200
 _FEW_SAMPLES = 200
 _LARGE_GROUP = 0.2
 _MANY_REJECTS = 0.1
+_OUTCOME = re.compile(r"quality|score|correct|rating|grade|accura|passed|verdict", re.IGNORECASE)
+"""Names of columns that may say how good an answer was."""
 _MOST_REJECTED = 0.2  # share; beyond, the rest may be another traffic than the one that was meant
 _MOST_REASONS = 4  # that are told
 
@@ -249,6 +252,22 @@ class Tally:
         )
 
 
+def _unread(tally: Tally) -> Iterator[str]:
+    """Name columns that may hold what a model did, where nothing is known of that model."""
+    for model in ("cheap", "frontier"):
+        if tally.filled[f"{model}_quality"] or tally.filled["preference"]:
+            continue
+        if model == "cheap" and tally.filled["cheap_passed"]:
+            continue
+        unread = [name for name in tally.columns if name not in FIELDS and _OUTCOME.search(name)]
+        if unread:
+            yield (
+                f"nothing is known of the {model} model, and these columns are not read:"
+                f" {', '.join(f'{name!r:.80}' for name in unread[:5])}; the column of its outcome"
+                f" is {model}_quality"
+            )
+
+
 def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
     """Yield what a person should look at before training."""
     if tally.kept < _FEW_SAMPLES:
@@ -267,6 +286,7 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
             " training refuses it"
         )
     yield from _checked(tally)
+    yield from _unread(tally)
     # Five equal requests among twenty are no template.
     if (largest := max(grouper.sizes.values(), default=0)) > max(_LARGE_GROUP * tally.kept, 5):
         yield (

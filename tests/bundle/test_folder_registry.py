@@ -240,8 +240,18 @@ def test_bundle_whose_name_begins_with_a_dot_stays(registry, tmp_path):
     home = registry.folder / "words" / "bundles"
     for bundle in bundles[:2]:
         publish(registry, bundle)
-    (home / ".left-over").mkdir()
+    (home / ".words-1-0123456789ab-abcdefgh.part").mkdir()
     publish(registry, bundles[2])
     for version in registry.versions("words"):
         assert read_bundle(registry.path(version)).digest == version.digest
     assert len(list(home.iterdir())) == 3
+
+
+def test_what_a_link_in_the_registry_leads_to_is_not_removed(registry, bundles, tmp_path):
+    """Who writes to a registry's folder deletes nothing of who publishes there."""
+    somebody = tmp_path / "somebody"
+    (somebody / ".ssh").mkdir(parents=True)
+    (registry.folder / "words").mkdir(parents=True)
+    (registry.folder / "words" / "bundles").symlink_to(somebody)
+    publish(registry, next(iter(bundles.values())))
+    assert (somebody / ".ssh").is_dir()

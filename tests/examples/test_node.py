@@ -235,7 +235,7 @@ def test_early_exit_decides_as_in_python(journey, tmp_path):
     encoder = load_transformer(tmp_path / "encoder", vocabulary=words, max_tokens=32)
     read = {"embedding": {"strength": 0.1, "beside_guess": True}}
     bundle = train_and_ship(
-        tmp_path, journey.traffic, encoder, export={"early": True, "early_budget": 0.035}, **read
+        tmp_path, journey.traffic, encoder, export={"early": True, "early_budget": 0.08}, **read
     )
     assert bundle.policy.early
     assert_reproduced(bundle.path)

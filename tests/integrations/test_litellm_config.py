@@ -160,3 +160,12 @@ def test_truth_from_the_environment_is_spelt_as_elsewhere(journey, monkeypatch, 
     settings = build_handler().settings
     build_handler.cache_clear()
     assert settings.log_texts is value
+
+
+@pytest.mark.parametrize(
+    "name", ["123", "null", "on", "Off", "x: &a [1]", "a #b", "gpt-4o", "a\nb"]
+)
+def test_yaml_takes_no_key_for_another(name):
+    assert yaml.safe_load(to_yaml({"fallbacks": [{name: ["frontier"]}]})) == {
+        "fallbacks": [{name: ["frontier"]}]
+    }

@@ -16,6 +16,7 @@ from difficulty.metrics import Resampling
 from difficulty.request import Request
 from difficulty.runtime import Router
 from difficulty.stages import exporting
+from difficulty.stages.choosing import choose_exits
 from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.judging import serve
 from difficulty.stages.ship import ship
@@ -250,3 +251,15 @@ def test_decisions_worked_out_from_scores_leave_early_as_the_router_does(shipped
     assert "early" in {decision.scored_by for decision in decisions}
     expected = [decision.route == "frontier" for decision in decisions]
     assert served.decisions(bundle.policy).tolist() == expected
+
+
+def test_a_promise_of_each_task_has_no_early_exit(shipped):
+    """Also where every task is rare, so that none has a threshold of its own."""
+    policy = shipped.bundle.policy
+    promised = replace(policy, chosen=replace(policy.chosen, objective="risk=0.2 per task"))
+    assert not promised.task_thresholds
+    early, notes = choose_exits(promised, {}, budget=0.5)
+    assert early is None
+    assert notes == (
+        "no early exit: its cut-offs belong to one threshold, and tasks have their own",
+    )

@@ -16,6 +16,7 @@ from difficulty.errors import (
 from difficulty.stages.ingest import ingest
 from difficulty.traffic.rows import Scale
 from difficulty.traffic.table import Traffic
+from tests.journey import write_rows
 
 GOOD = {"id": "a", "prompt": "Hello", "cheap_quality": 0, "frontier_quality": 1}
 
@@ -361,3 +362,19 @@ def test_tool_calling_traffic_is_ingested_by_the_same_path(normalised, tmp_path)
         summary = ingest([source], tmp_path / f"{number}.parquet")
         assert (summary.rows, summary.kept, summary.exact_duplicates) == (912, 912, 63)
         assert summary.known_tokens["cheap_tokens"] == 912
+
+
+def test_a_column_that_may_be_the_missing_outcome_is_named(tmp_path):
+    """Neither is near enough to the right name to be refused, and the frontier half would be
+    missing in silence.
+    """
+    rows = [
+        {"id": str(n), "prompt": f"request {n}", "cheap_quality": n % 2, "gpt4_quality": 1}
+        for n in range(6)
+    ]
+    summary = ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "out.parquet")
+    assert any(
+        "nothing is known of the frontier model, and these columns are not read: 'gpt4_quality'"
+        in warning
+        for warning in summary.warnings
+    )

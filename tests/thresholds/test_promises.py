@@ -270,3 +270,8 @@ def test_logged_samples_are_never_tested_as_if_they_stood_alone():
     outcomes = replace(traffic.outcomes, request_weight=np.ones(len(traffic)))
     choice = RISK.find(PolicyCurve.of(replace(traffic, outcomes=outcomes)))
     assert not any("binomial" in sentence for sentence in choice.assumed)
+
+
+def test_samples_that_a_rule_sends_are_not_counted_as_tested():
+    traffic = failing(fixed=np.r_[np.ones(300), np.full(1700, NAN)])
+    assert "on 1,700 samples" in RISK.find(PolicyCurve.of(traffic)).guarantee
