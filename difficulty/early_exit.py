@@ -51,7 +51,7 @@ class OwnPart:
     of_gain: bool
     """Whether it is the difference of probabilities."""
 
-    def __call__(self, cheap: FloatArray, frontier: FloatArray | float) -> FloatArray:
+    def __call__(self, cheap: FloatArray | float, frontier: FloatArray | float) -> FloatArray:
         """Return it for logits of both outcomes; an outcome without a head has the logit 0."""
         return np.asarray(
             self.weight * (expit(cheap) - expit(frontier) if self.of_gain else cheap),
@@ -201,7 +201,7 @@ def _own(
 ) -> tuple[Matrix, FloatArray]:
     """Return a channel's vectors, and what its heads add."""
     fitted, prepared = model.fitted_[channel.name], channel.prepare(ids, tasks)
-    return channel.transform(prepared, fitted.state), part(*fitted.logits(channel, prepared))
+    return channel.transform(prepared, fitted.state), part(*fitted.logits(channel, prepared)[:2])
 
 
 def build_early_graph(model: DifficultyModel, early: EarlyModel) -> onnx.ModelProto:

@@ -87,6 +87,10 @@ class NgramSettings(Form):
     """Inverse regularisation, scikit-learn's C."""
     weighting: Literal["counts", "presence"] = "counts"
     """Whether it counts how often an n-gram is there, or only whether."""
+    mean_penalty: Annotated[float, above(0)] | None = None
+    """Of a ridge regression on what the mean gain of the request's task leaves over; none: there
+    is none.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,8 @@ class EmbeddingSettings(Form):
     strength: Annotated[float, above(0)] = 0.003
     beside_guess: bool = False
     """Whether they are read as they are also where they are read as a guess of the task."""
+    mean_penalty: Annotated[float, above(0)] | None = None
+    """As that of n-grams; it takes the place of heads beside a column for each task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +146,13 @@ class NeighbourSettings(Form):
     sharpness: Annotated[float, above(0)] = 10.0
     """Shares of the centres are ``softmax(sharpness * cosine)``."""
     strength: Annotated[float, above(0)] = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeSettings(Form):
+    """Trees on what the tokens of a request are like, and on components of its embedding."""
+
+    components: Annotated[int, between(1, 1_024)] = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +194,7 @@ class FeatureSettings(Form):
     embedding: EmbeddingSettings | Literal[False] = EmbeddingSettings()
     neighbours: NeighbourSettings | Literal[False] = False
     length: LengthSettings | Literal[False] = False
+    trees: TreeSettings | Literal[False] = False
     tasks: TaskSettings | Literal[False] = TaskSettings()
     extra: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Channels of other packages, by name, each with its own settings."""

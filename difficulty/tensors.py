@@ -24,6 +24,7 @@ from onnx import helper, numpy_helper
 
 from difficulty.errors import InvalidValueError
 
+_TREES, _TREES_OPSET = "ai.onnx.ml", 3
 Operand: TypeAlias = "Tensor | NDArray[Any] | list[int] | float"
 """A number counts as a scalar of the other side's type, a list as a vector of int64."""
 
@@ -54,6 +55,8 @@ class Tensor:
     __lt__ = _operator("Less", np.bool_)
     __gt__ = _operator("Greater", np.bool_)
     __ge__ = _operator("GreaterOrEqual", np.bool_)
+    __le__ = _operator("LessOrEqual", np.bool_)
+    both = _operator("And", np.bool_)
     # not __eq__: tensors are compared, and hashed, as the Python objects they are
     equals = _operator("Equal", np.bool_)
     at_least = _operator("Max")
@@ -83,6 +86,16 @@ class Tensor:
     def sum(self, axis: int, *, keepdims: bool = False) -> Tensor:
         """Return the sum along an axis."""
         return self.graph("ReduceSum", self, [axis], keepdims=int(keepdims))
+
+    def running_sum(self, axis: int) -> Tensor:
+        """Return the sums up to each place of an axis, itself included."""
+        return self.graph("CumSum", self, np.array(axis))
+
+    def trees(self, attributes: dict[str, Any]) -> Tensor:
+        """Return what trees say of each row, of shape (batch, n_targets); the attributes are those
+        of ``TreeEnsembleRegressor``.
+        """
+        return self.graph("TreeEnsembleRegressor", self, domain=_TREES, **attributes)
 
     def affine(self, weights: NDArray[Any], bias: NDArray[Any]) -> Tensor:
         """Return ``x @ weights + bias`` in one node; x has shape (batch, in)."""
@@ -235,8 +248,10 @@ class GraphBuilder:
         graph = helper.make_graph(
             nodes[::-1], name, self._inputs, self._outputs, initializer=constants
         )
-        opset = helper.make_opsetid("", self.OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], producer_name="difficulty")
+        opsets = [helper.make_opsetid("", self.OPSET)]
+        if any(node.domain == _TREES for node in nodes):
+            opsets.append(helper.make_opsetid(_TREES, _TREES_OPSET))
+        model = helper.make_model(graph, opset_imports=opsets, producer_name="difficulty")
         model.ir_version = 8  # what runtimes of opset 17 read, whatever onnx writes by default
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -38,6 +38,8 @@ EXACT, OUTLINES = REFERENCE / "exact.json", REFERENCE / "outlines.json.xz"
 TO_NINE_DIGITS = re.compile(r".*(metrics\.json|run\.json|\.npz)")
 """Files that need not be the same to the last bit: a sum may be taken in another order."""
 
+_SHOWN = 64
+"""Most entries of a list that an outline holds."""
 THROUGH_FLOAT32 = re.compile(r"sample-1/(?!scorer)|report/|stdout")
 
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "tokenizers", "onnx", "onnxruntime")
@@ -209,6 +211,8 @@ def _graph_outline(model):
 
 def _attribute(attribute):
     value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, list) and len(value) > _SHOWN:  # of trees
+        return _array_line(attribute.name, np.array(value))
     return _tensor_line(value) if isinstance(value, onnx.TensorProto) else value
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from difficulty.channels.gains import GainTarget
 from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.errors import InvalidValueError, RecipeError, RunError
 from difficulty.plugins import known_names, resolve
@@ -36,11 +37,12 @@ __all__ = [
     "task_channels_of",
 ]
 
-# in this order a model has them: the first is what the weights of few labels shrink to
+# in this order a model has them: the first is what weights of few outcomes shrink to
 CHANNELS = {
     "ngrams": "difficulty.channels.ngrams:NgramChannel",
     "tuned": "difficulty.channels.tuned:TunedChannel",
     "task guess": "difficulty.channels.task_guess:TaskGuessChannel",
+    "trees": "difficulty.channels.trees:TreeChannel",
     "embedding": "difficulty.channels.embedding:EmbeddingChannel",
     "neighbours": "difficulty.channels.neighbours:NeighbourChannel",
     "length": "difficulty.channels.length:LengthChannel",
@@ -101,6 +103,12 @@ class Channel:
     """Whether early exit may read it alone: it costs no encoder, and exports the heads' logits."""
     stands_alone = True
     """Whether it knows enough of a request to count as much as others until labels say more."""
+    share = 1.0
+    """How much it counts beside others until labels say more."""
+    knows_gain = False
+    """Whether a head of its own says the gain, in place of the difference of two probabilities."""
+    knows_failures = True
+    """Whether heads on it say how likely either model fails."""
     leads_tasks = False
     """Whether a model that begins with it has task columns."""
     read_with_task = False
@@ -117,6 +125,23 @@ class Channel:
     def fit(self, prepared: Matrix) -> Any:
         """Learn from prepared rows; return the array that :meth:`transform` needs, or nothing."""
         return None
+
+    def fit_gain(
+        self, prepared: Matrix, state: Any, target: GainTarget, earlier: Any = None
+    ) -> tuple[Any, LinearHead]:
+        """Return the state, with what is learned of the gain, and the head that says it; asked only
+        of a channel that ``knows_gain``.
+
+        Parameters
+        ----------
+        prepared : array of shape (n_requests, width)
+        state
+            What :meth:`fit` returned.
+        target : GainTarget
+        earlier
+            State of a fit on more requests of the same traffic, for what need not be chosen anew.
+        """
+        raise NotImplementedError
 
     def transform(self, prepared: Matrix, state: Any) -> Matrix:
         """Return the vectors that heads read, of shape (n_requests, dim)."""
@@ -156,6 +181,12 @@ class Channel:
 
     def with_tasks(self, tasks: Sequence[str]) -> TaskChannel | None:
         """Return the channel with task columns that stands beside it, where there is one."""
+        return None
+
+    def beside_mean(self, tasks: Sequence[str]) -> TaskChannel | None:
+        """Return the channel that says what the mean gain of a task leaves over, where there is
+        one.
+        """
         return None
 
     def embeddings(self, prepared: Matrix) -> FloatArray | None:
@@ -263,7 +294,9 @@ def task_channels_of(channels: Sequence[Channel], tasks: Sequence[str]) -> list[
     """
     if not tasks or not channels[0].leads_tasks:
         return []
-    return [beside for channel in channels if (beside := channel.with_tasks(tasks))]
+    besides = [channel.with_tasks(tasks) for channel in channels]
+    besides += [channel.beside_mean(tasks) for channel in channels]
+    return [beside for beside in besides if beside]
 
 
 def describe(channel: Channel) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks
 from difficulty.channels.heads import Matrix
-from difficulty.channels.task_columns import TaskChannel
+from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
 
@@ -49,8 +49,11 @@ class EmbeddingChannel(EncoderChannel):
 
     name = "embedding"
 
-    def __init__(self, encoder: Encoder, *, strength: float = 0.003) -> None:
+    def __init__(
+        self, encoder: Encoder, *, strength: float = 0.003, mean_penalty: float | None = None
+    ) -> None:
         super().__init__(encoder, strength=strength)
+        self.mean_penalty = mean_penalty
 
     @classmethod
     def from_features(
@@ -62,8 +65,18 @@ class EmbeddingChannel(EncoderChannel):
         guessed = bool(tasks and features.tasks and features.tasks.guess)
         if not settings or (guessed and not settings.beside_guess):
             return None
-        return cls(encoder, strength=settings.strength)
+        return cls(encoder, strength=settings.strength, mean_penalty=settings.mean_penalty)
 
-    def with_tasks(self, tasks: Sequence[str]) -> TaskChannel:
-        """Return embeddings with task columns."""
-        return TaskChannel(self, tasks)
+    def settings(self) -> dict[str, Any]:
+        """Return what models of before did not say."""
+        return {"mean_penalty": self.mean_penalty} if self.mean_penalty else {}
+
+    def with_tasks(self, tasks: Sequence[str]) -> TaskChannel | None:
+        """Return embeddings with task columns, unless they stand beside the mean of the task."""
+        return None if self.mean_penalty else TaskChannel(self, tasks)
+
+    def beside_mean(self, tasks: Sequence[str]) -> TaskChannel | None:
+        """Return embeddings that say what the mean gain of a task leaves over."""
+        if not self.mean_penalty:
+            return None
+        return BesideMeanChannel(self, tasks, penalty=self.mean_penalty)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from difficulty.errors import TooFewSamplesError
 
@@ -93,6 +93,29 @@ def fit_head(
     of_start = multiple * start.coefficients if start else 0.0
     # what standardising took off every column goes into the intercept
     return LinearHead(coefficients + of_start, intercept - float(mean @ coefficients))
+
+
+def fit_ridge(
+    vectors: Matrix, target: FloatArray, weight: FloatArray, *, penalty: float
+) -> LinearHead:
+    """Fit a number by ridge regression on the rows where it is known; 0 where it is on none.
+
+    Parameters
+    ----------
+    vectors : array of shape (n_requests, dim)
+    target, weight : ndarray of shape (n_requests,)
+        What to fit, NaN where unknown; sample weights.
+    penalty : float
+        Scikit-learn's ``alpha``.
+    """
+    rows = np.flatnonzero(~np.isnan(target))
+    if not len(rows):
+        return LinearHead(np.zeros(vectors.shape[1]), 0.0)
+    solver = "cholesky" if isinstance(vectors, np.ndarray) else "sparse_cg"
+    model = Ridge(alpha=penalty, solver=solver).fit(
+        vectors[rows], target[rows], sample_weight=weight[rows]
+    )
+    return LinearHead(np.asarray(model.coef_, dtype=np.float64), float(model.intercept_))
 
 
 def fit_classes(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Channel, HeadColumns, Tasks
 from difficulty.channels.heads import LinearHead
-from difficulty.channels.task_columns import TaskChannel
+from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
 from difficulty.encoders.base import Encoder
 from difficulty.errors import InvalidValueError
 from difficulty.recipe import FeatureSettings
@@ -55,11 +55,14 @@ class NgramChannel(Channel):
         Number of columns that bigrams are hashed into.
     strength : float, default 0.3
     weighting : {"counts", "presence"}, default "counts"
+    mean_penalty : float, optional
+        Of the ridge regression on what the mean gain of the task leaves over; none: there is none.
     """
 
     name = "ngrams"
     is_light = True
     leads_tasks = True
+    share = 2.0
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class NgramChannel(Channel):
         buckets: int = 65_536,
         strength: float = 0.3,
         weighting: Literal["counts", "presence"] = "counts",
+        mean_penalty: float | None = None,
     ) -> None:
         if buckets < 1:
             raise InvalidValueError("buckets", buckets, rule="be at least 1")
@@ -75,6 +79,7 @@ class NgramChannel(Channel):
         self.buckets = buckets
         self.strength = strength
         self.weighting = weighting
+        self.mean_penalty = mean_penalty
 
     @classmethod
     def from_features(
@@ -90,11 +95,14 @@ class NgramChannel(Channel):
         return self.vocabulary_size + self.buckets
 
     def settings(self) -> dict[str, Any]:
-        """Return the numbers of token ids and of buckets, and the weighting unless it is counts, as
-        in models of before.
-        """
-        sizes = {"vocabulary_size": self.vocabulary_size, "buckets": self.buckets}
-        return sizes | ({"weighting": self.weighting} if self._by_presence else {})
+        """Return the numbers of token ids and of buckets, and what models of before did not say."""
+        settings: dict[str, Any] = {
+            "vocabulary_size": self.vocabulary_size,
+            "buckets": self.buckets,
+        }
+        if self._by_presence:
+            settings["weighting"] = self.weighting
+        return settings | ({"mean_penalty": self.mean_penalty} if self.mean_penalty else {})
 
     @property
     def _by_presence(self) -> bool:
@@ -147,6 +155,12 @@ class NgramChannel(Channel):
     def with_tasks(self, tasks: Sequence[str]) -> TaskChannel:
         """Return n-grams with task columns."""
         return TaskChannel(self, tasks)
+
+    def beside_mean(self, tasks: Sequence[str]) -> TaskChannel | None:
+        """Return n-grams that say what the mean gain of a task leaves over."""
+        if not self.mean_penalty:
+            return None
+        return BesideMeanChannel(self, tasks, penalty=self.mean_penalty)
 
     def pair_counts(self, prepared: sp.csr_array) -> sp.csr_array:
         """Return the counts of bigrams."""

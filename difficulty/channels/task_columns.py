@@ -12,7 +12,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks
-from difficulty.channels.heads import Matrix
+from difficulty.channels.gains import GainTarget, leave_one_out, task_means
+from difficulty.channels.heads import LinearHead, Matrix, fit_ridge
 
 
 class TaskColumns:
@@ -53,11 +54,16 @@ class TaskChannel(Channel):
         self.columns = TaskColumns(tasks)
         self.name = f"{beside.name}+task"
         self.strength = beside.strength
+        self.share = beside.share
         self.is_light = beside.is_light
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
         """Return what the channel prepares and the task columns, side by side."""
-        return _side_by_side(self.beside.prepare(ids), self.columns.marks(tasks, len(ids)))
+        return self.marked(self.beside.prepare(ids, tasks), tasks)
+
+    def marked(self, prepared: Matrix, tasks: Tasks | None) -> Matrix:
+        """Return what the channel prepared and the task columns."""
+        return _side_by_side(prepared, self.columns.marks(tasks, prepared.shape[0]))
 
     def fit(self, prepared: Matrix) -> Any:
         """Return what the channel learns."""
@@ -65,7 +71,12 @@ class TaskChannel(Channel):
 
     def transform(self, prepared: Matrix, state: Any) -> Matrix:
         """Return the channel's vectors, with the task columns as they are."""
-        vectors = self.beside.transform(prepared[:, : self._start], state)
+        return self.beside_vectors(
+            self.beside.transform(prepared[:, : self._start], state), prepared
+        )
+
+    def beside_vectors(self, vectors: Matrix, prepared: Matrix) -> Matrix:
+        """Return the channel's vectors of some prepared rows and the task columns."""
         return _side_by_side(vectors, prepared[:, self._start :])
 
     def settings(self) -> dict[str, Any]:
@@ -76,6 +87,53 @@ class TaskChannel(Channel):
     def _start(self) -> int:
         """The first task column, counted from the end."""
         return -len(self.columns.tasks)
+
+
+class BesideMeanChannel(TaskChannel):
+    """A channel's vectors say what the mean gain of the request's task leaves over.
+
+    Parameters
+    ----------
+    beside : Channel
+    tasks : sequence of str
+        As in :class:`TaskChannel`.
+    penalty : float, default 1
+        Of the ridge regression on the vectors.
+    """
+
+    knows_gain = True
+    knows_failures = False
+
+    def __init__(self, beside: Channel, tasks: Sequence[str], *, penalty: float = 1.0) -> None:
+        super().__init__(beside, tasks)
+        self.name = f"{beside.name}+mean"
+        self.is_light = False
+        self.penalty = penalty
+
+    def fit_gain(
+        self, prepared: Matrix, state: Any, target: GainTarget, earlier: Any = None
+    ) -> tuple[Any, LinearHead]:
+        """Return a head that adds the task's mean gain and a ridge regression of what the mean of
+        the others of its task leaves over.
+        """
+        means, mean = self.means(prepared, target)
+        left = target.gain - leave_one_out(target, self._classes(prepared), len(means))
+        vectors = self.beside.transform(prepared[:, : self._start], state)
+        rest = fit_ridge(vectors, left, target.weight, penalty=self.penalty)
+        return state, LinearHead(
+            np.concatenate([rest.coefficients, means - mean]), mean + rest.intercept
+        )
+
+    def means(self, prepared: Matrix, target: GainTarget) -> tuple[NDArray[np.float64], float]:
+        """Return the mean gain of each task, and that of all requests."""
+        return task_means(target, self._classes(prepared), len(self.columns.tasks))
+
+    def _classes(self, prepared: Matrix) -> NDArray[np.int64]:
+        """Return the column of each request's task; -1 where it has none."""
+        marks = sp.csr_array(prepared[:, self._start :])
+        classes = np.full(marks.shape[0], -1, dtype=np.int64)
+        classes[np.repeat(np.arange(marks.shape[0]), np.diff(marks.indptr))] = marks.indices
+        return classes
 
 
 def _side_by_side(vectors: Matrix, marks: Matrix) -> Matrix:

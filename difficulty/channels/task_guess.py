@@ -16,7 +16,8 @@ from scipy.special import softmax
 
 from difficulty.channels import Tasks
 from difficulty.channels.embedding import EncoderChannel
-from difficulty.channels.heads import Matrix, fit_classes
+from difficulty.channels.gains import GainTarget, task_means
+from difficulty.channels.heads import LinearHead, Matrix, fit_classes
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
 
@@ -42,6 +43,7 @@ class TaskGuessChannel(EncoderChannel):
     """
 
     name = "task guess"
+    knows_gain = True
 
     def __init__(
         self,
@@ -94,6 +96,13 @@ class TaskGuessChannel(EncoderChannel):
         for number, column in columns.items():
             weights[:, number] = column
         return weights
+
+    def fit_gain(
+        self, prepared: Matrix, state: Any, target: GainTarget, earlier: Any = None
+    ) -> tuple[Any, LinearHead]:
+        """Return a head that gives the mean gain of the tasks, each as likely as guessed."""
+        classes = np.asarray(prepared[:, -1], dtype=np.int64)
+        return state, LinearHead(task_means(target, classes, len(self.tasks) + 1)[0], 0.0)
 
     def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability of each class, of shape (n_requests, n_tasks + 1)."""

@@ -176,6 +176,11 @@ class StaticEncoder:
         """Number of token ids."""
         return len(self.table)
 
+    @property
+    def token_vectors(self) -> FloatArray:
+        """The vector of each token, of shape (vocabulary, dim): an embedding is their mean."""
+        return np.asarray(self.table * self.scale[:, None], dtype=np.float64)
+
     @classmethod
     def load(cls, folder: Path) -> StaticEncoder:
         """Read an encoder folder and check its hashes.

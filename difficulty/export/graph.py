@@ -3,7 +3,7 @@
 Inputs ``input_ids`` and ``attention_mask`` (int64, batch x tokens, padding at the end); outputs
 ``difficulty_score``, ``p_cheap_fails`` and, where trained, ``p_frontier_fails`` and ``familiarity``
 (float32, batch). The whole model is inside. Only operators of opset 17 that every runtime has are
-used.
+used, and of ``ai.onnx.ml`` the one for trees.
 
 Where the request's task is known, ``input_ids`` begins with the task's id, which follows those of
 the vocabulary (:func:`task_ids`).
@@ -99,16 +99,38 @@ class HeadEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A combination and the logits that it reads, channel by channel."""
+    """A combination and the logits that it reads, channel by channel.
+
+    Attributes
+    ----------
+    combination : Combination
+    logits : Affine
+        Of the channels that have heads of outcomes.
+    places : sequence of int
+        Where those channels stand among all that the combination reads.
+    says : sequence of (int, Affine)
+        Where a channel stands that says the gain itself, and what it says.
+    """
 
     combination: Combination
     logits: Affine
+    places: Sequence[int]
+    says: Sequence[tuple[int, Affine]] = ()
 
     @property
     def models(self) -> list[OutcomeStack]:
         """The outcomes, cheap first."""
         cheap, frontier = self.combination.cheap, self.combination.frontier
         return [cheap, frontier] if frontier else [cheap]
+
+    def said_gain(self) -> Affine:
+        """Return what channels that say the gain itself add to the logit of the score."""
+        combination = self.combination
+        if combination.gain is None or not self.says:
+            return Affine({}, np.zeros(1))
+        slope = 2.0 * combination.score_calibrator.slope
+        weights = np.array([[slope * combination.gain.weights[place]] for place, _ in self.says])
+        return Affine.side_by_side([one for _, one in self.says]).then(weights, np.zeros(1))
 
     def stack(self) -> Affine:
         """Return ``slope * (weights . logits + intercept) + intercept`` of each outcome."""
@@ -117,7 +139,7 @@ class Branch:
         for column, outcome in enumerate(models):
             slope = outcome.calibrator.slope
             # logits stand channel by channel, in each as the outcomes stand here
-            weights[column::width, column] = slope * outcome.stack.coefficients
+            weights[column::width, column] = slope * outcome.stack.coefficients[self.places]
             bias[column] = slope * outcome.stack.intercept + outcome.calibrator.intercept
         return self.logits.then(weights, bias)
 
@@ -144,6 +166,9 @@ def read_outcomes(
     values, width = evidence.affine(first).sigmoid(), len(first.bias)
     n_outcomes = len(branches[0].models)
     columns = np.arange(len(branches) * n_outcomes).reshape(len(branches), n_outcomes)
+    direct = None
+    if any(branch.says for branch in gains):
+        direct = evidence.affine(Affine.side_by_side([branch.said_gain() for branch in gains]))
     joined, total = [values], width
     calibrators = [outcome.calibrator for branch in branches for outcome in branch.models]
     # a calibrator with two knots is the sigmoid alone
@@ -152,7 +177,7 @@ def read_outcomes(
         columns = columns + width
         total += len(calibrators)
     if gains:
-        joined.append(_gain_scores(values, width, len(calibrators), gains))
+        joined.append(_gain_scores(values, width, len(calibrators), gains, direct))
     scores = total + np.arange(len(branches)) if gains else columns[:, 0]
     picked = np.column_stack([scores, columns]).astype(np.int64)
     every = values.graph.concat(joined, axis=1)
@@ -208,26 +233,36 @@ def pieces(
     return columns.affine(scale, start).clip(0, 1) @ heights.astype(np.float32)
 
 
-def _gain_scores(values: Tensor, width: int, start: int, branches: Sequence[Branch]) -> Tensor:
-    """Return a score for each branch, from its channels' probabilities at ``start`` on."""
+def _gain_scores(
+    values: Tensor, width: int, start: int, branches: Sequence[Branch], direct: Tensor | None
+) -> Tensor:
+    """Return a score for each branch, from its channels' probabilities at ``start`` on and what
+    others say of the gain itself.
+    """
     weights, bias = np.zeros((width, len(branches))), np.zeros(len(branches))
     for column, branch in enumerate(branches):
         size = len(branch.logits.bias)
-        weights[start : start + size, column], bias[column] = _gain(branch.combination)
+        weights[start : start + size, column], bias[column] = _gain(branch)
         start += size
-    return values.affine(weights, bias).sigmoid()
+    logits = values.affine(weights, bias)
+    return (logits if direct is None else logits + direct).sigmoid()
 
 
-def _gain(combination: Combination) -> tuple[FloatArray, float]:
+def _gain(branch: Branch) -> tuple[FloatArray, float]:
     """Return weights and bias of the score's logit."""
+    combination = branch.combination
     gain, both = combination.gain, combination.frontier is not None
     assert gain is not None
+    own = gain.weights[branch.places].copy()
+    own[
+        [list(branch.places).index(place) for place, _ in branch.says if place in branch.places]
+    ] = 0
     # The score's calibrator reads twice the gain.
     slope = 2.0 * combination.score_calibrator.slope
     # A gain is P(cheap fails) - P(frontier fails): 1 and -1, channel by channel.
-    weights: FloatArray = slope * np.kron(gain.weights, np.array([1.0, -1.0] if both else [1.0]))
+    weights: FloatArray = slope * np.kron(own, np.array([1.0, -1.0] if both else [1.0]))
     # Without a frontier head its probability counts as 1/2, as in the model.
-    constant = gain.intercept - (0.0 if both else 0.5 * gain.weights.sum())
+    constant = gain.intercept - (0.0 if both else 0.5 * own.sum())
     return weights, slope * constant + combination.score_calibrator.intercept
 
 
@@ -246,11 +281,11 @@ def build_graph(model: DifficultyModel, *, encoder: Encoder | None = None) -> on
         # the row of a request without a known task is all zero
         marks = graph.constant(np.eye(n_tasks + 1, dtype=np.float32)[:, 1:])
         evidence.add(_TASK, marks.take(requests.task), n_tasks)
-    logits, wording = _add_channels(model, requests, evidence)
+    logits, says, wording = _add_channels(model, requests, evidence)
     topic = _add_topic(model, requests, evidence)
-    branches = [_branch(model.without_task_, logits, model.channels)]
+    branches = [_branch(model.without_task_, logits, says, model.channels)]
     if model.with_task_ and requests.task:
-        branches.append(_branch(model.with_task_, logits, model.all_channels))
+        branches.append(_branch(model.with_task_, logits, says, model.all_channels))
     outputs = read_outcomes(evidence, branches, requests.task, n_tasks=requests.n_blank - 1)
     if model.familiarity_:
         outputs["familiarity"] = read_familiarity(
@@ -290,29 +325,50 @@ def _vocabulary_size(model: DifficultyModel) -> int:
 
 def _add_channels(
     model: DifficultyModel, requests: RequestTensors, evidence: HeadEvidence
-) -> tuple[dict[str, Affine], int | None]:
-    """Add what heads read; return their logits by channel, and the column of the wording."""
+) -> tuple[dict[str, Affine], dict[str, Affine], int | None]:
+    """Add what heads read; return by channel the logits of outcomes and the gain that it says
+    itself, where there are some, and the column of the wording.
+    """
     logits: dict[str, Affine] = {}
+    says: dict[str, Affine] = {}
     wording = None
     common = model.familiarity_.wording if model.familiarity_ else None
     for channel in model.channels:
-        beside = model.task_channel_of(channel) if requests.task else None
-        heads, state = model.fitted_[channel.name].heads, model.fitted_[channel.name].state
-        with_task = model.fitted_[beside.name].heads if beside else []
+        besides = model.task_channels_of(channel) if requests.task else []
+        fitted = model.fitted_[channel.name]
         # heads beside the task read the same columns, and a part for the task that is the last
-        start = -len(beside.columns.tasks) if beside else None
-        read = heads + [LinearHead(head.coefficients[:start], head.intercept) for head in with_task]
+        start = -len(besides[0].columns.tasks) if besides else 0
+        heads = [(channel.name, "logits", head) for head in fitted.heads]
+        for beside in besides:
+            heads += [(beside.name, "logits", head) for head in model.fitted_[beside.name].heads]
+        for one in (channel, *besides):
+            if said := model.fitted_[one.name].gain:
+                heads.append((one.name, "gain", said))
+        read = [
+            head if name == channel.name else LinearHead(head.coefficients[:start], head.intercept)
+            for name, _, head in heads
+        ]
         log_share = common[0].log_share if common else None
-        columns, weights, bias, place = channel.export_heads(requests, state, read, log_share)
+        columns, weights, bias, place = channel.export_heads(
+            requests, fitted.state, read, log_share
+        )
         evidence.add(channel.name, columns, len(weights))
         wording = wording if place is None else evidence.column(channel.name, place)
-        n = len(heads)
-        logits[channel.name] = Affine({channel.name: weights[:, :n]}, bias[:n])
-        if beside:
-            shifts = np.stack([head.coefficients[start:] for head in with_task], axis=1)
-            parts = {channel.name: weights[:, n:], _TASK: shifts}
-            logits[beside.name] = Affine(parts, bias[n:])
-    return logits, wording
+        for name in dict.fromkeys(name for name, _, _ in heads):
+            for kind, found in (("logits", logits), ("gain", says)):
+                own = [
+                    number
+                    for number, (other, what, _) in enumerate(heads)
+                    if (other, what) == (name, kind)
+                ]
+                if not own:
+                    continue
+                parts = {channel.name: weights[:, own]}
+                if name != channel.name:
+                    shifts = [heads[number][2].coefficients[start:] for number in own]
+                    parts[_TASK] = np.stack(shifts, axis=1)
+                found[name] = Affine(parts, bias[own])
+    return logits, says, wording
 
 
 def _add_topic(
@@ -329,6 +385,16 @@ def _add_topic(
 
 
 def _branch(
-    combination: Combination, logits: dict[str, Affine], channels: Sequence[Channel]
+    combination: Combination,
+    logits: dict[str, Affine],
+    says: dict[str, Affine],
+    channels: Sequence[Channel],
 ) -> Branch:
-    return Branch(combination, Affine.side_by_side([logits[channel.name] for channel in channels]))
+    names = [channel.name for channel in channels]
+    places = [place for place, name in enumerate(names) if name in logits]
+    return Branch(
+        combination,
+        Affine.side_by_side([logits[names[place]] for place in places]),
+        places,
+        [(place, says[name]) for place, name in enumerate(names) if name in says],
+    )

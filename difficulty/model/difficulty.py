@@ -12,8 +12,8 @@ calibrators read the out-of-fold predictions of both: heads learn from all rows,
 probability from all of them too. Nothing that was learned then knows less of a calibration row than
 of a fit row; :attr:`DifficultyModel.out_of_fold_` has scores of both that do.
 
-Where the router knows the task of a request, a second combination speaks: ``with_task_`` is half
-way between ``beside_task_``, which reads heads that were fitted beside a column for each task, and
+Where the router knows the task of a request, a second combination speaks: ``with_task_`` stands
+between ``beside_task_``, which reads heads that were fitted beside a column for each task, and
 ``without_task_``, which never saw one. The mean of both is better than ``beside_task_``, which
 leaves to the task what the text says of it. APGR by five folds, recipe ``fast``, ``beside_task_``
 and then both: RouteLLM MMLU 0.701 and 0.705; three sets of tool calls 0.693 and 0.707, 0.737 and
@@ -26,52 +26,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel, Tasks, task_channels_of
-from difficulty.channels.heads import LinearHead, Matrix, fit_head
-from difficulty.channels.task_columns import TaskChannel, TaskColumns
+from difficulty.channels.heads import Matrix
+from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel, TaskColumns
 from difficulty.model.combination import (
     Calibration,
     Combination,
     GainWeights,
     Logits,
     Scores,
+    Shares,
     Target,
     fit_combination,
     fold_numbers,
     mean_of,
 )
 from difficulty.model.familiarity import Familiarity, fit_familiarity
+from difficulty.model.fitted_channel import FittedChannel, fit_heads, widened
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
+AnyChannel = TypeVar("AnyChannel", bound=Channel)
+_TOLD_BY_MEANS = 0.75
+"""What a known task counts where its mean gain is known, else half."""
 LEAST_WITH_TASK = 50
 """Requests with a known task and outcome that a combination for known tasks needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class FittedChannel:
-    """What one channel learned: its state and a head for each outcome that is known."""
-
-    state: Any
-    cheap: LinearHead
-    frontier: LinearHead | None
-
-    @property
-    def heads(self) -> list[LinearHead]:
-        """The heads there are, cheap first."""
-        return [self.cheap, self.frontier] if self.frontier else [self.cheap]
-
-    def logits(self, channel: Channel, prepared: Matrix) -> tuple[FloatArray, FloatArray | float]:
-        """Return logits of both outcomes; 0 for an outcome without a head."""
-        vectors = channel.transform(prepared, self.state)
-        return self.cheap.logits(vectors), self.frontier.logits(vectors) if self.frontier else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +277,9 @@ class DifficultyModel:
             )
 
     def _prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None) -> list[Matrix]:
-        return [channel.prepare(ids, tasks) for channel in self.all_channels]
+        prepared = {channel.name: channel.prepare(ids, tasks) for channel in self.channels}
+        besides = [each.marked(prepared[each.beside.name], tasks) for each in self.task_channels]
+        return [*prepared.values(), *besides]
 
     def _combined(self, logits: Logits, tasks: Tasks | None, n: int) -> Scores:
         """Return the scores of the ``n`` requests whose logits these are, without familiarity."""
@@ -354,10 +342,17 @@ class DifficultyModel:
         both = mean_of(
             self.without_task_.among(self._without_task, n),
             self.beside_task_.among(self._beside_task, n),
+            share=self.told_share,
         )
         return both.calibrated(
             unseen[rows, list(range(n))], judged.outcomes[rows], spread=self.calibration == "cross"
         )
+
+    @property
+    def told_share(self) -> float:
+        """How much ``beside_task_`` counts beside ``without_task_`` where the task is known."""
+        by_means = any(isinstance(channel, BesideMeanChannel) for channel in self.task_channels)
+        return _TOLD_BY_MEANS if by_means else 0.5
 
     @property
     def channels_beside_task(self) -> list[Channel]:
@@ -365,10 +360,12 @@ class DifficultyModel:
         return [self.all_channels[column] for column in self._beside_task]
 
     def task_channel_of(self, channel: Channel) -> TaskChannel | None:
-        """Return the task channel that stands beside a channel and reads the same vectors."""
-        return next(
-            (beside for beside in self.task_channels if beside.beside.name == channel.name), None
-        )
+        """Return the first task channel that stands beside a channel and reads its vectors."""
+        return next(iter(self.task_channels_of(channel)), None)
+
+    def task_channels_of(self, channel: Channel) -> list[TaskChannel]:
+        """Return all task channels that read a channel's vectors."""
+        return [beside for beside in self.task_channels if beside.beside.name == channel.name]
 
     @property
     def _without_task(self) -> list[int]:
@@ -384,6 +381,22 @@ class DifficultyModel:
         """
         others = [column for column in self._without_task if self.channels[column].read_with_task]
         return [*range(len(self.channels), len(self.all_channels)), *others]
+
+    def shares(self, columns: list[int]) -> Shares:
+        """Return how much some columns of the logits count until labels say more: beside the task
+        they are averaged as gains, else as the orders that they make.
+        """
+        channels = [self.all_channels[column] for column in columns]
+        shares = np.array([channel.share * channel.stands_alone for channel in channels])
+        return Shares(
+            shares if shares.any() else np.ones(len(shares)),
+            by_deviation=columns == self._without_task,
+        )
+
+    @property
+    def shares_beside_task(self) -> Shares:
+        """Return the shares of :attr:`channels_beside_task`."""
+        return self.shares(self._beside_task)
 
     @property
     def _learned_apart(self) -> list[int]:
@@ -406,7 +419,7 @@ class DifficultyModel:
         start: Combination | None,
     ) -> Combination:
         """Fit a combination that shrinks to an earlier one, to all channels alike beside a tuned
-        encoder, or to the first.
+        encoder, or to the channels' shares.
 
         A tuned encoder is combined on few samples, and is no worse than the n-grams beside it; the
         length alone knows little.
@@ -414,7 +427,11 @@ class DifficultyModel:
         read, outcomes, target = logits[rows, columns], outcomes[rows], self.target
         if not self._learned_apart:
             return fit_combination(
-                read, outcomes, target=target, start=start.gain if start else None
+                read,
+                outcomes,
+                target=target,
+                start=start.gain if start else None,
+                shares=self.shares(columns),
             )
         alike = np.array([float(self.all_channels[column].stands_alone) for column in columns])
         alike /= alike.sum()
@@ -431,7 +448,9 @@ class DifficultyModel:
             return whole
         others = [column for column in self._without_task if column not in self._learned_apart]
         read = logits[slice(None), others]
-        plain = fit_combination(read, fit.outcomes, target=self.target).scores(read)
+        plain = fit_combination(
+            read, fit.outcomes, target=self.target, shares=self.shares(others)
+        ).scores(read)
         return whole.where(self._unseen(fit.groups), plain)
 
     def _out_of_fold(
@@ -443,14 +462,14 @@ class DifficultyModel:
         rng = self.rng or np.random.default_rng(0)
         fold = fold_numbers(list(data.groups), folds=self.folds, rng=rng)
         cheap = np.zeros((len(data), len(prepared)))
-        frontier = np.zeros_like(cheap)
+        frontier, gain = np.zeros_like(cheap), np.full(cheap.shape, np.nan)
         for number in np.unique(fold):
             inside, outside = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
             part = self._logits(
                 [matrix[inside] for matrix in prepared], self._fit_channels(prepared, data, outside)
             )
-            cheap[inside], frontier[inside] = part.cheap, part.frontier
-        return Logits(cheap, frontier), fold
+            cheap[inside], frontier[inside], gain[inside] = part.cheap, part.frontier, part.gain
+        return Logits(cheap, frontier, gain), fold
 
     def _fit_channels(
         self, prepared: list[Matrix], data: LabelledTokens, rows: NDArray[np.intp]
@@ -464,21 +483,43 @@ class DifficultyModel:
                 continue
             start = started.get(channel.name)
             # what holds nothing of the outcomes is learned on the whole fit, for its folds as well
-            earlier = start or (self.fitted_.get(channel.name) if channel.fits_once else None)
+            whole = self.fitted_.get(channel.name) if channel.fits_once else None
+            earlier = start or whole
             state = earlier.state if earlier else None
+            beside = channel.beside.name if isinstance(channel, TaskChannel) else None
+            if beside in fitted:
+                state = fitted[
+                    beside
+                ].state  # the vectors are those of the channel it stands beside
             state = channel.fit(matrix[rows]) if state is None else state
-            fitted[channel.name] = fit_heads(channel, matrix, data, rows, state, start)
+            fitted[channel.name] = fit_heads(
+                channel, matrix, data, rows, state, start, whole.state if whole else None
+            )
         return fitted
 
     def _logits(
         self, prepared: list[Matrix], fitted: dict[str, FittedChannel] | None = None
     ) -> Logits:
         cheap = np.zeros((prepared[0].shape[0], len(self.all_channels)))
-        frontier = np.zeros_like(cheap)
+        frontier, gain = np.zeros_like(cheap), np.full(cheap.shape, np.nan)
+        vectors: dict[str, Matrix] = {}
         for column, (channel, matrix) in enumerate(zip(self.all_channels, prepared, strict=True)):
             learned = (fitted or self.fitted_)[channel.name]
-            cheap[:, column], frontier[:, column] = learned.logits(channel, matrix)
-        return Logits(cheap, frontier)
+            vectors[channel.name] = (
+                channel.beside_vectors(vectors[channel.beside.name], matrix)
+                if isinstance(channel, TaskChannel)
+                else channel.transform(matrix, learned.state)
+            )
+            said = learned.logits_of(vectors[channel.name])
+            cheap[:, column], frontier[:, column], gain[:, column] = said
+        return Logits(cheap, frontier, gain)
+
+
+def speaking_of(channels: Sequence[AnyChannel], target: Target) -> list[AnyChannel]:
+    """Return the channels that say something of the target: those of the gain alone say nothing of
+    a failure.
+    """
+    return [channel for channel in channels if target == "benefit" or channel.knows_failures]
 
 
 def continued(
@@ -512,52 +553,19 @@ def continued(
     """
     old_tasks = start.tasks.tasks if start.tasks else ()
     added = [task for task in tasks if task not in set(old_tasks)]
-    task_channels = task_channels_of(start.channels, [*old_tasks, *added])
-    widened = DifficultyModel(start.channels, task_channels=task_channels, target=start.target)
-    widened.fitted_ = dict(start.fitted_)
+    channels = speaking_of(start.channels, target)
+    task_channels = speaking_of(task_channels_of(channels, [*old_tasks, *added]), target)
+    earlier = DifficultyModel(channels, task_channels=task_channels, target=start.target)
+    earlier.fitted_ = dict(start.fitted_)
     for channel in start.task_channels:
-        widened.fitted_[channel.name] = _widened(start.fitted_[channel.name], len(added))
-    widened.without_task_, widened.beside_task_ = start.without_task_, start.beside_task_
+        earlier.fitted_[channel.name] = widened(start.fitted_[channel.name], len(added))
+    earlier.without_task_, earlier.beside_task_ = start.without_task_, start.beside_task_
     return DifficultyModel(
-        start.channels,
+        channels,
         task_channels=task_channels,
         target=target,
         folds=folds,
         rng=rng,
-        start=widened,
+        start=earlier,
         calibration=calibration,
-    )
-
-
-def fit_heads(
-    channel: Channel,
-    prepared: Matrix,
-    data: LabelledTokens,
-    rows: NDArray[np.intp],
-    state: Any,
-    start: FittedChannel | None,
-) -> FittedChannel:
-    """Fit a channel's heads on some rows; from a start they begin with its heads."""
-    vectors = channel.transform(prepared[rows], state)
-    outcomes = data.outcomes[rows]
-
-    def fitted(failure: FloatArray, earlier: LinearHead | None) -> LinearHead:
-        return fit_head(vectors, failure, outcomes.weight, strength=channel.strength, start=earlier)
-
-    cheap = fitted(outcomes.cheap_failure, start.cheap if start else None)
-    if np.isnan(outcomes.frontier_failure).all():
-        return FittedChannel(state, cheap, None)
-    return FittedChannel(
-        state, cheap, fitted(outcomes.frontier_failure, start.frontier if start else None)
-    )
-
-
-def _widened(fitted: FittedChannel, n: int) -> FittedChannel:
-    """Return the heads with ``n`` more columns, of which they know nothing."""
-
-    def wider(head: LinearHead) -> LinearHead:
-        return replace(head, coefficients=np.r_[head.coefficients, np.zeros(n)])
-
-    return FittedChannel(
-        fitted.state, wider(fitted.cheap), wider(fitted.frontier) if fitted.frontier else None
     )

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel
-from difficulty.model.combination import Logits, Target, fit_gain_weights, fit_outcome_stack
-from difficulty.model.difficulty import LEAST_WITH_TASK, DifficultyModel, fit_heads
+from difficulty.model.combination import Logits, Shares, Target, fit_combination
+from difficulty.model.difficulty import LEAST_WITH_TASK, DifficultyModel
+from difficulty.model.fitted_channel import fit_heads
 from difficulty.model.labelled import LabelledTokens
 from difficulty.traffic.outcomes import Outcomes
 
@@ -36,6 +37,8 @@ class NestedLogits:
     cheap: NDArray[np.float32]
     frontier: NDArray[np.float32]
     """0 where no frontier outcome is known."""
+    gain: NDArray[np.float32]
+    """NaN where the channel says the gain by its logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def nested_logits(channel: Channel, data: LabelledTokens, fold: NDArray[np.int64
     state = channel.fit(prepared) if channel.fits_once else None
     n_folds = int(fold.max()) + 1
     cheap = np.zeros((n_folds, len(data)), dtype=np.float32)
-    frontier = np.zeros_like(cheap)
+    frontier, gain = np.zeros_like(cheap), np.full_like(cheap, np.nan)
     for left, right in combinations_with_replacement(range(n_folds), 2):
         # heads that saw neither fold serve both ways round, which halves the fits
         seen = np.flatnonzero((fold != left) & (fold != right))
@@ -78,8 +81,10 @@ def nested_logits(channel: Channel, data: LabelledTokens, fold: NDArray[np.int64
         fitted = fit_heads(channel, prepared, data, seen, own, None)
         for row, asked in {(left, right), (right, left)}:
             rows = np.flatnonzero(fold == asked)
-            cheap[row, rows], frontier[row, rows] = fitted.logits(channel, prepared[rows])
-    return NestedLogits(cheap, frontier)
+            cheap[row, rows], frontier[row, rows], gain[row, rows] = fitted.logits(
+                channel, prepared[rows]
+            )
+    return NestedLogits(cheap, frontier, gain)
 
 
 def nested_scores(
@@ -103,13 +108,19 @@ def nested_scores(
     everything = np.ones(len(data), dtype=np.bool_)
     without_task = np.zeros(len(data))
     channels = [logits[channel.name] for channel in model.channels]
-    _score_into(without_task, channels, data.outcomes, fold, everything, target=model.target)
+    columns = list(range(len(channels)))
+    _score_into(
+        without_task, channels, data.outcomes, fold, everything, model.shares(columns), model.target
+    )
     if model.tasks is None:
         return NestedScores(without_task, None)
     beside, with_task = without_task.copy(), model.tasks.known(data.tasks, len(data))
     channels = [logits[channel.name] for channel in model.channels_beside_task]
-    _score_into(beside, channels, data.outcomes, fold, with_task, target=model.target)
-    return NestedScores(without_task, (without_task + beside) / 2.0)
+    _score_into(
+        beside, channels, data.outcomes, fold, with_task, model.shares_beside_task, model.target
+    )
+    told = model.told_share
+    return NestedScores(without_task, (1.0 - told) * without_task + told * beside)
 
 
 def _score_into(
@@ -118,7 +129,7 @@ def _score_into(
     outcomes: Outcomes,
     fold: NDArray[np.int64],
     among: NDArray[np.bool_],
-    *,
+    shares: Shares,
     target: Target,
 ) -> None:
     """Score some requests fold by fold, in place; a fold stays as it is where the others know too
@@ -134,9 +145,10 @@ def _score_into(
         columns = (
             [channel.cheap[number] for channel in channels],
             [channel.frontier[number] for channel in channels],
+            [channel.gain[number] for channel in channels],
         )
         logits = Logits(*(np.column_stack(column).astype(np.float64) for column in columns))
-        scores[asked] = _combined(logits, outcomes, seen, asked, target=target)
+        scores[asked] = _combined(logits, outcomes, seen, asked, shares, target)
 
 
 def _combined(
@@ -144,16 +156,14 @@ def _combined(
     outcomes: Outcomes,
     seen: NDArray[np.intp],
     asked: NDArray[np.intp],
-    *,
+    shares: Shares,
     target: Target,
 ) -> FloatArray:
     """Return what orders the asked requests: the expected gain, or the logit of the cheap model's
     failure.
     """
-    weight = outcomes.weight[seen]
-    if target == "benefit":
-        differences = logits.differences
-        return fit_gain_weights(differences[seen], outcomes.gain[seen], weight)(differences[asked])
-    return fit_outcome_stack(logits.cheap[seen], outcomes.cheap_failure[seen], weight).logits(
-        logits.cheap[asked]
-    )
+    every = list(range(logits.cheap.shape[1]))
+    fitted = fit_combination(logits[seen, every], outcomes[seen], target=target, shares=shares)
+    if fitted.gain:
+        return fitted.gain(logits.differences[asked])
+    return fitted.cheap.stack.logits(logits.cheap[asked])

@@ -22,8 +22,9 @@ from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
 from difficulty.model.calibration import Calibrator
 from difficulty.model.combination import Combination, GainWeights, OutcomeStack
-from difficulty.model.difficulty import DifficultyModel, FittedChannel
+from difficulty.model.difficulty import DifficultyModel
 from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
+from difficulty.model.fitted_channel import FittedChannel
 
 MODEL_FORMAT = 2
 Arrays = dict[str, NDArray[Any]]
@@ -38,10 +39,14 @@ def save_model(model: DifficultyModel, folder: Path) -> None:
     arrays: Arrays = {}
     for channel in model.all_channels:
         fitted = model.fitted_[channel.name]
-        if fitted.state is not None:
+        # what has more than one array has a name for each
+        if isinstance(fitted.state, dict):
+            arrays |= {f"{channel.name}.state.{key}": one for key, one in fitted.state.items()}
+        elif fitted.state is not None:
             arrays[f"{channel.name}.state"] = fitted.state
         _put_head(arrays, f"{channel.name}.cheap", fitted.cheap)
         _put_head(arrays, f"{channel.name}.frontier", fitted.frontier)
+        _put_head(arrays, f"{channel.name}.gain", fitted.gain)
     for name, attribute in _COMBINATIONS.items():
         _put_combination(arrays, name, getattr(model, attribute))
     _put_familiarity(arrays, model.familiarity_)
@@ -138,10 +143,14 @@ def get_head(arrays: Arrays, name: str) -> LinearHead | None:
 
 
 def _get_channel(arrays: Arrays, name: str) -> FittedChannel:
-    cheap = get_head(arrays, f"{name}.cheap")
-    if cheap is None:
+    cheap, frontier, gain = (
+        get_head(arrays, f"{name}.{what}") for what in ("cheap", "frontier", "gain")
+    )
+    if cheap is None and gain is None:
         raise RunError(f"model.npz lacks the head {name}.cheap. Train again.")
-    return FittedChannel(arrays.get(f"{name}.state"), cheap, get_head(arrays, f"{name}.frontier"))
+    prefix = f"{name}.state."
+    parts = {key.removeprefix(prefix): one for key, one in arrays.items() if key.startswith(prefix)}
+    return FittedChannel(parts or arrays.get(f"{name}.state"), cheap, frontier, gain)
 
 
 def _put_combination(arrays: Arrays, name: str, combination: Combination | None) -> None:

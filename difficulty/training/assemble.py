@@ -18,7 +18,7 @@ from difficulty.encoders.base import Encoder, TuningData
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
 from difficulty.model.combination import Calibration, Target
-from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.difficulty import DifficultyModel, speaking_of
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 from difficulty.thresholds.policy_curve import parse_objective
@@ -38,9 +38,10 @@ def build_model(
     fine-tuned encoder where it has one, ``calibration`` what the recipe's comes to.
     """
     channels = channels_of(recipe.features, encoder, tasks, ready=[tuned] if tuned else [])
+    channels = speaking_of(channels, target)
     return DifficultyModel(
         channels,
-        task_channels=task_channels_of(channels, tasks),
+        task_channels=speaking_of(task_channels_of(channels, tasks), target),
         target=target,
         folds=recipe.folds,
         rng=np.random.default_rng(recipe.seed),

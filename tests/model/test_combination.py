@@ -6,6 +6,8 @@ from scipy.special import expit
 
 from difficulty.model.combination import (
     GainWeights,
+    Logits,
+    Shares,
     fit_gain_weights,
     fit_outcome_stack,
     fold_numbers,
@@ -113,3 +115,49 @@ def test_outcome_stack_counts_a_graded_outcome_as_its_share():
         np.zeros((50, 2)), np.where(np.arange(50) % 2, 0.25, 0.75), np.ones(50)
     )
     assert stack.logits(np.zeros((1, 2))) == pytest.approx([0.0], abs=1e-6)
+
+
+def test_shares_of_deviations_by_hand():
+    """Deviations 1 and 4 with shares 2 and 1: weights stand as 8 to 1, and all are scaled alike."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100_000, 2)) * [1.0, 4.0]
+    gain = x @ [0.8, 0.1]
+    found = Shares(np.array([2.0, 1.0]), by_deviation=True).weights(x, gain, np.ones(len(x)))
+    assert found.weights[0] / found.weights[1] == pytest.approx(8.0, rel=0.02)
+    assert found.weights == pytest.approx([0.8, 0.1], rel=0.05)
+
+
+def test_shares_of_the_gain_by_hand():
+    """Not divided by deviations, and halfway to 1 at 100 samples where twice the mean is right."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 2))
+    found = Shares(np.ones(2), by_deviation=False).weights(x, x.sum(axis=1), np.ones(len(x)))
+    assert found.weights == pytest.approx([0.75, 0.75], abs=0.02)
+
+
+def test_channel_without_spread_has_no_share_of_the_order():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=500), np.ones(500)])
+    found = Shares(np.ones(2), by_deviation=True).weights(x, x[:, 0], np.ones(500))
+    assert found.weights == pytest.approx([1.0, 0.0])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5], ids=str)
+def test_shares_of_hardly_any_gain_are_kept(n):
+    x = np.zeros((n, 2))
+    found = Shares(np.array([2.0, 1.0]), by_deviation=True).weights(x, np.zeros(n), np.ones(n))
+    assert found.weights == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_fitted_weights_earn_their_way():
+    """With as many samples as shares are worth, weights are halfway between both."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(10_000, 2))
+    gain = x @ [1.5, 0.5]
+    found = fit_gain_weights(x, gain, np.ones(10_000), shares=Shares(np.ones(2), by_deviation=True))
+    assert found.weights == pytest.approx([1.23, 0.73], abs=0.03)
+
+
+def test_gain_that_is_said_stands_for_the_difference():
+    logits = Logits(np.array([[2.0, 0.0]]), np.array([[0.0, 0.0]]), np.array([[np.nan, 0.4]]))
+    assert logits.differences == pytest.approx(np.array([[expit(2.0) - 0.5, 0.4]]))

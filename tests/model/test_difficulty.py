@@ -11,7 +11,8 @@ from difficulty.channels.task_columns import TaskChannel
 from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.metrics import auroc
 from difficulty.model.combination import Combination, GainWeights, OutcomeStack
-from difficulty.model.difficulty import DifficultyModel, FittedChannel
+from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.fitted_channel import FittedChannel
 from difficulty.model.labelled import LabelledTokens
 from tests.fakes import (
     UNKNOWN,

@@ -1,0 +1,499 @@
+"""Trees on what the tokens of a request are like: how many digits, question words, brackets, rare
+words there are, at its beginning and at its end, and what it is about.
+
+The other channels are linear; trees see that a long request with formulas is not a long one plus
+one with formulas. They are grown on the gain itself, once for all requests and, where tasks are
+known, once for what the mean gain of the task leaves over.
+
+What trees read is exact: a few small integers a token, their sums, and quotients of those, so that
+Python and a graph fall on the same side of every split. The embedding's principal components are
+read from a table of integers a token too, where the encoder is a table of token vectors; of other
+encoders they are numbers as the encoder gives them.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from difficulty.channels import Channel, Tasks
+from difficulty.channels.gains import GainTarget, leave_one_out
+from difficulty.channels.heads import LinearHead, Matrix
+from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
+from difficulty.encoders.base import Encoder
+
+if TYPE_CHECKING:
+    from difficulty.tensors import RequestTensors, Tensor
+
+FloatArray = NDArray[np.float64]
+State: TypeAlias = "dict[str, NDArray[Any]]"
+
+_NEAR_AN_END = 48
+"""Tokens that are the beginning of a request, and that are its end."""
+_ITERATIONS = (30, 60, 100, 150, 200, 260)
+_FEW_ROWS, _MOST_OF_FEW = 3_000, 100
+_LEAST_ROWS = 80
+"""Gains that a tree needs: fewer cannot be split in two leaves."""
+_MOST_ROWS = 30_000
+_MOST_EDGES = 63
+_CELLS = 2_000_000
+"""Places in trees that are followed at once, which bounds the memory."""
+_GROWTH: dict[str, Any] = {
+    "learning_rate": 0.04,
+    "max_leaf_nodes": 8,
+    "min_samples_leaf": 40,
+    "l2_regularization": 10.0,
+    "max_features": 0.15,
+    "max_bins": 64,
+    "early_stopping": False,
+    "random_state": 0,
+}
+
+_NEGATIONS = "not except false incorrect least never cannot without unless neither nor no"
+_QUESTIONS = "what which who when where why how"
+_AMOUNTS = (
+    "each every per half twice total percent more less times remaining left sum difference average"
+    " many much"
+)
+_FILLERS = "the a an of to in and is that for it on as with was by be are at from this or"
+_CONDITIONS = "if then suppose given assume let when because therefore however although"
+_PERSONS = "i he she you we they my his her your their me"
+_ORDERS = (
+    "find calculate compute determine explain describe write list evaluate prove show solve"
+    " following best most statement true all none above both"
+)
+_WORDS = [
+    frozenset(words.split())
+    for words in (_NEGATIONS, _QUESTIONS, _AMOUNTS, _FILLERS, _CONDITIONS, _PERSONS, _ORDERS)
+]
+_SIGNS = (
+    "?",
+    "$",
+    ("\\", "_", "{", "}"),
+    tuple("+-*/=^<>"),
+    tuple("()[]"),
+    ('"', "'"),
+    ",",
+    ".",
+    ":",
+)
+N_KINDS = 25
+_COUNTED = [2, 3, 5, 6, 7, 8, 9, 16, 17, 18, 20]
+"""Kinds of which trees see the number of tokens, beside the share."""
+
+
+class TreeChannel(Channel):
+    """Two columns: the gain, and what it is beside the mean of the request's task.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Its tokenizer says what tokens are, its vectors what a request is about.
+    tasks : sequence of str
+        Tasks whose means are left out of the second column; none: it is 0.
+    components : int, default 32
+        Principal components of the embeddings that trees read.
+    """
+
+    name = "trees"
+    reads_embeddings = True
+    knows_gain = True
+    knows_failures = False
+    fits_once = True
+    encoder: Encoder
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        tasks: Sequence[str] = (),
+        *,
+        components: int = 32,
+        strength: float = 1.0,
+    ) -> None:
+        self.encoder = encoder
+        self.vocabulary_size = encoder.vocabulary_size
+        self.tasks = tuple(tasks)
+        self.components = components
+        self.strength = strength
+        self._class_of = {task: number for number, task in enumerate(self.tasks)}
+
+    @classmethod
+    def from_features(
+        cls, features: Any, encoder: Encoder, tasks: Sequence[str]
+    ) -> TreeChannel | None:
+        """Return it where the recipe has the section."""
+        settings = features.trees
+        return cls(encoder, tasks, **settings.as_dict()) if settings else None
+
+    def settings(self) -> dict[str, Any]:
+        """Return the number of components, and the tasks."""
+        return {"components": self.components, "tasks": list(self.tasks)}
+
+    def beside_mean(self, tasks: Sequence[str]) -> TaskChannel:
+        """Return the trees on what the mean of a task leaves over, with those means."""
+        return TreesBesideMean(self, tasks)
+
+    def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
+        """Return the number of tokens, sums of their kinds over all, the beginning and the end, the
+        class of the task (-1 where it is not known), and what components are read from: counts of
+        the tokens, or the embedding.
+        """
+        kinds = self._kinds.astype(np.float64)
+        said = np.zeros((len(ids), 2 + 3 * N_KINDS))
+        for index, row in enumerate(ids):
+            own = kinds[np.asarray(row, dtype=np.int64)]
+            parts = (own, own[:_NEAR_AN_END], own[-_NEAR_AN_END:])
+            said[index, 0] = len(row)
+            said[index, 1:-1] = np.concatenate([part.sum(axis=0) for part in parts])
+        said[:, -1] = [self._class_of.get(task or "", -1) for task in tasks or [None] * len(ids)]
+        if not self._by_token:
+            return np.hstack([said, self.encoder.encode(ids)])
+        flat = np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(row) for row in ids)])
+        ends = np.cumsum([0, *map(len, ids)])
+        shape = (len(ids), self.encoder.vocabulary_size)
+        counts = sp.csr_array((np.ones(len(flat)), flat.astype(np.int64), ends), shape=shape)
+        counts.sum_duplicates()
+        return sp.csr_array(sp.hstack([sp.csr_array(said), counts], format="csr"))
+
+    def fit(self, prepared: Matrix) -> State:
+        """Return how components are read: integers by token, or weights of the embedding."""
+        said, read = _parts(prepared)
+        if not self._by_token:
+            return {"components": _principal(np.asarray(read), self.components)}
+        vectors = self.encoder.token_vectors  # type: ignore[attr-defined]
+        means = (read @ vectors) / np.maximum(said[:, :1], 1.0)
+        axes = vectors @ _principal(means, self.components)
+        largest = np.abs(axes).max(axis=0, initial=1e-12)
+        return {"components": np.rint(127.0 * axes / largest).astype(np.int8)}
+
+    def fit_gain(
+        self, prepared: Matrix, state: State, target: GainTarget, earlier: State | None = None
+    ) -> tuple[State, LinearHead]:
+        """Grow the trees; ``earlier`` says how many, where it is known."""
+        values = self._values(prepared, state)
+        classes = _parts(prepared)[0][:, -1].astype(np.int64)
+        grown = dict(state)
+        left = target.gain - leave_one_out(target, classes, len(self.tasks))
+        told = np.where(classes >= 0, left, np.nan)
+        for name, gain in (("plain", target.gain), ("beside", told)):
+            # what helps all requests helps beside the mean as well
+            known = earlier or (grown if name == "beside" else None)
+            number = None if known is None else int(known["plain.iterations"])
+            grown |= {
+                f"{name}.{key}": value for key, value in _grow(values, gain, target, number).items()
+            }
+        return grown, LinearHead(np.array([1.0, 0.0]), 0.0)
+
+    def transform(self, prepared: Matrix, state: State) -> FloatArray:
+        """Return both columns, of shape (n_requests, 2)."""
+        values = self._values(prepared, state)
+        return np.column_stack([_followed(values, state, name) for name in ("plain", "beside")])
+
+    def export_vectors(self, requests: RequestTensors, state: State) -> Tensor:
+        """Return both columns: sums over tokens by one product, then one ensemble of trees."""
+        graph, kinds = requests.graph, self._kinds
+        one = np.ones((len(kinds), 1), dtype=np.int8)  # summed it is the number of tokens
+        axes = [state["components"]] if self._by_token else []
+        table = np.hstack([one, kinds, *axes])
+        # what is no token has a row of zeros, so it is in no sum
+        rows = graph.constant(requests.table(table)).take(requests.rows.squeeze(1))
+        mask = requests.mask.widen(1)
+        # all tokens are near, of the beginning those up to a place, of the end those from one on
+        place = mask.running_sum(2) * _of_parts(0, 1, -1) + mask.sum(2, keepdims=True) * _of_parts(
+            0, 0, 1
+        )
+        near = (place <= _of_parts(0, _NEAR_AN_END, _NEAR_AN_END - 1)).cast(np.float32)
+        sums = near @ rows.cast(np.float32)
+        means = sums / sums.cut(0, 1, axis=2).at_least(1.0)
+        width = table.shape[1]
+        values = graph.concat([sums, means], axis=2).reshape([0, 6 * width])
+        if not self._by_token:
+            axis = state["components"].astype(np.float32)
+            values = graph.concat([values, requests.embed(self.encoder) @ axis], axis=1)
+        return values.trees(
+            _as_attributes(state, _columns(width, self.components, by_token=self._by_token))
+        )
+
+    @property
+    def _kinds(self) -> NDArray[np.int8]:
+        return kinds_of_tokens(self.encoder.tokenizer_path, self.encoder.vocabulary_size)
+
+    @property
+    def _by_token(self) -> bool:
+        """Whether each token has a vector, and an embedding is their mean."""
+        return hasattr(type(self.encoder), "token_vectors")
+
+    def _values(self, prepared: Matrix, state: State) -> NDArray[np.float32]:
+        """Return what splits compare, each as float32 arithmetic in the graph gives it."""
+        said, read = _parts(prepared)
+        n, sums = said[:, :1], said[:, 1:-1]
+        near = np.minimum(n, _NEAR_AN_END)
+        sizes = np.maximum(np.repeat(np.hstack([n, near, near]), N_KINDS, axis=1), 1.0)
+        means = sums.astype(np.float32) / sizes.astype(np.float32)
+        counted = sums[:, _COUNTED]
+        components = np.asarray(read @ state["components"].astype(np.float64), dtype=np.float32)
+        if self._by_token:
+            components /= np.maximum(n, 1.0).astype(np.float32)
+        return np.hstack([n, counted, means, components]).astype(np.float32)
+
+
+class TreesBesideMean(BesideMeanChannel):
+    """The second column of trees and the task's mean gain."""
+
+    share = 2.0
+
+    def fit_gain(
+        self, prepared: Matrix, state: Any, target: GainTarget, earlier: Any = None
+    ) -> tuple[Any, LinearHead]:
+        """Return a head that adds both."""
+        means, mean = self.means(prepared, target)
+        return state, LinearHead(np.concatenate([[0.0, 1.0], means - mean]), mean)
+
+
+@lru_cache(maxsize=4)
+def kinds_of_tokens(path: Path, n: int) -> NDArray[np.int8]:
+    """Return what each token is like, of shape (n, 25): its length, whether it continues a word, a
+    number, a long number, a sign and which, other than ASCII, a letter; which of seven lists of
+    words it is in; whether it is a long word; and last the logarithm of its id, times 12.
+
+    Saved models read the table as well: a change of it needs another name of the channel.
+
+    Parameters
+    ----------
+    path : Path
+        Of a ``tokenizer.json``.
+    n : int
+        Number of token ids.
+    """
+    known = json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
+    pairs = (
+        known.items()
+        if isinstance(known, dict)
+        else ((piece, number) for number, (piece, _) in enumerate(known))
+    )
+    table = np.zeros((n, N_KINDS), dtype=np.int8)
+    for token, number in pairs:
+        if number < n:
+            table[number, :-1] = _kind(token)
+    table[:, -1] = np.rint(12.0 * np.log1p(np.arange(n))).clip(0, 127)
+    return table
+
+
+def _kind(token: str) -> list[int]:
+    continues = token.startswith("##")
+    word = token[2:] if continues else token.removeprefix("Ġ").removeprefix("▁")
+    return [
+        min(len(word), 127),
+        continues,
+        word.isdigit(),
+        word.isdigit() and len(word) >= 3,
+        len(word) == 1 and word in string.punctuation,
+        *(word in signs if isinstance(signs, tuple) else word == signs for signs in _SIGNS),
+        any(ord(letter) > 127 for letter in word),
+        len(word) == 1 and word.isalpha(),
+        *(word in words for words in _WORDS),
+        len(word) >= 9 and not continues,
+    ]
+
+
+def _of_parts(*values: float) -> NDArray[np.float32]:
+    """Return a number for all tokens, the beginning and the end, of shape (3, 1)."""
+    return np.array(values, dtype=np.float32)[:, None]
+
+
+def _parts(prepared: Matrix) -> tuple[FloatArray, Matrix]:
+    """Return the number of tokens, the sums and the class; and what components are read from."""
+    width = 2 + 3 * N_KINDS
+    said = prepared[:, :width]
+    dense = said if isinstance(said, np.ndarray) else said.toarray()
+    return np.asarray(dense, dtype=np.float64), prepared[:, width:]
+
+
+def _principal(vectors: FloatArray, n: int) -> FloatArray:
+    """Return the axes along which vectors differ most, of shape (dim, n)."""
+    centred = vectors - vectors.mean(axis=0)
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :n]
+    # an axis has two directions: that of its largest entry is taken
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    wide = np.zeros((vectors.shape[1], n))
+    wide[:, : axes.shape[1]] = axes * np.where(signs == 0.0, 1.0, signs)
+    return wide
+
+
+def _grow(
+    values: NDArray[np.float32], gain: FloatArray, target: GainTarget, number: int | None
+) -> State:
+    """Return an ensemble as arrays: of each node the column, threshold and children, of each leaf
+    the value, all trees in one list.
+    """
+    rows = np.flatnonzero(~np.isnan(gain))
+    rows = rows[:: 1 + len(rows) // _MOST_ROWS]
+    if len(rows) < _LEAST_ROWS or np.ptp(gain[rows]) == 0.0:
+        mean = np.average(gain[rows], weights=target.weight[rows]) if len(rows) else 0.0
+        return _as_arrays([], float(mean), 0, [])
+    edges = [_edges(column) for column in values[rows].T]
+    x, y, w = _numbered(values[rows], edges), gain[rows], target.weight[rows]
+    number = number or _best_number(x, y, w, target.folds(3)[rows])
+    number = number if len(x) > _FEW_ROWS else min(number, _MOST_OF_FEW)
+    model = HistGradientBoostingRegressor(**_GROWTH, max_iter=number).fit(x, y, sample_weight=w)
+    trees = [tree.nodes for (tree,) in model._predictors]
+    return _as_arrays(trees, float(np.ravel(model._baseline_prediction)[0]), number, edges)
+
+
+def _edges(column: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return where a column may be split: half way between two values of it."""
+    values = np.unique(column)
+    places = np.arange(len(values) - 1)
+    if len(values) > _MOST_EDGES:
+        chosen = np.quantile(column, np.linspace(0.0, 1.0, _MOST_EDGES + 2)[1:-1], method="lower")
+        places = np.searchsorted(values, np.unique(chosen))
+        places = places[places < len(values) - 1]
+    return (values[places] + values[places + 1]) / np.float32(2.0)
+
+
+def _numbered(
+    values: NDArray[np.float32], edges: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return how many edges of its column each value is above."""
+    columns = [
+        np.searchsorted(own, column, side="left")
+        for own, column in zip(edges, values.T, strict=True)
+    ]
+    return np.column_stack(columns).astype(np.float32)
+
+
+def _best_number(
+    x: NDArray[np.float32], y: FloatArray, w: FloatArray, fold: NDArray[np.int64]
+) -> int:
+    """Return the number of trees with the least squared error on requests that they did not see."""
+    tried = [n for n in _ITERATIONS if len(x) > _FEW_ROWS or n <= _MOST_OF_FEW]
+    errors = np.zeros(len(tried))
+    for number in np.unique(fold):
+        seen, asked = fold != number, fold == number
+        model = HistGradientBoostingRegressor(**_GROWTH, max_iter=tried[-1])
+        model.fit(x[seen], y[seen], sample_weight=w[seen])
+        for count, guess in enumerate(model.staged_predict(x[asked]), 1):
+            if count in tried:
+                errors[tried.index(count)] += np.dot(w[asked], (guess - y[asked]) ** 2)
+    return tried[int(errors.argmin())]
+
+
+def _as_arrays(
+    trees: list[Any], base: float, number: int, edges: Sequence[NDArray[np.float32]]
+) -> State:
+    starts = np.cumsum([0, *(len(nodes) for nodes in trees)])
+    nodes = np.concatenate(trees) if trees else None
+    size = int(starts[-1])
+    own = np.repeat(starts[:-1], np.diff(starts))
+    arrays: State = {
+        "base": np.array(base),
+        "iterations": np.array(number),
+        "starts": starts[:-1].astype(np.int32),
+        "column": np.zeros(size, dtype=np.int32),
+        "threshold": np.zeros(size, dtype=np.float32),
+        "children": np.zeros((size, 2), dtype=np.int32),
+        "value": np.zeros(size),
+    }
+    if nodes is None:
+        return arrays
+    leaf = nodes["is_leaf"].astype(bool)
+    arrays["value"] = np.where(leaf, nodes["value"], 0.0)
+    arrays["column"] = np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32)
+    branch = np.flatnonzero(~leaf)
+    # a number of edges that is at most k is a value up to the edge after those
+    arrays["threshold"][branch] = [
+        edges[column][int(number)]
+        for column, number in zip(
+            arrays["column"][branch], nodes["num_threshold"][branch], strict=True
+        )
+    ]
+    # a leaf is its own child, so that all trees are followed equally far
+    places = np.arange(size)
+    arrays["children"] = np.column_stack(
+        [np.where(leaf, places, own + nodes[side]) for side in ("left", "right")]
+    ).astype(np.int32)
+    return arrays
+
+
+def _followed(values: NDArray[np.float32], state: State, name: str) -> FloatArray:
+    """Return the sum over the trees of the leaf that each request falls into."""
+    column, threshold, children, value, starts = (
+        state[f"{name}.{key}"] for key in ("column", "threshold", "children", "value", "starts")
+    )
+    found = np.full(len(values), float(state[f"{name}.base"]))
+    if not len(starts):
+        return found
+    size = max(1, _CELLS // len(starts))
+    for first in range(0, len(values), size):
+        rows = values[first : first + size]
+        node = np.broadcast_to(starts, (len(rows), len(starts)))
+        which = np.arange(len(rows))[:, None]
+        while True:
+            right = rows[which, column[node]] > threshold[node]
+            after = children[node, right.astype(np.int8)]
+            if np.array_equal(after, node):
+                break
+            node = after
+        found[first : first + size] += value[node].sum(axis=1)
+    return found
+
+
+def _columns(width: int, components: int, *, by_token: bool) -> NDArray[np.int64]:
+    """Return where the graph has each value: for all tokens, the beginning and the end sums stand
+    there, then means, in either first the number of tokens; then components of an embedding.
+    """
+    counted, kinds = 1 + np.array(_COUNTED), 1 + np.arange(N_KINDS)
+    means = np.concatenate([(2 * part + 1) * width + kinds for part in range(3)])
+    start = width + 1 + N_KINDS if by_token else 6 * width
+    return np.concatenate([[0], counted, means, start + np.arange(components)])
+
+
+def _as_attributes(state: State, columns: NDArray[np.int64]) -> dict[str, Any]:
+    """Return both ensembles as the attributes of one operator with two results."""
+    names = ("plain", "beside")
+    fields: dict[str, list[Any]] = {
+        key: []
+        for key in (
+            *("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_values", "nodes_modes"),
+            *("nodes_truenodeids", "nodes_falsenodeids", "nodes_missing_value_tracks_true"),
+            *("target_treeids", "target_nodeids", "target_ids", "target_weights"),
+        )
+    }
+    tree = 0
+    for result, name in enumerate(names):
+        starts, children = state[f"{name}.starts"], state[f"{name}.children"]
+        ends = np.append(starts[1:], len(children))
+        # an operator without trees is none: a leaf of 0 stands for them
+        for start, end in zip(starts, ends, strict=True) if len(starts) else [(0, 0)]:
+            size = max(1, int(end - start))
+            own = children[start:end] - start if end > start else np.zeros((1, 2), dtype=np.int32)
+            leaf = own[:, 0] == np.arange(size)
+            here = slice(start, end)
+            column = state[f"{name}.column"][here] if end > start else np.zeros(1, dtype=np.int32)
+            threshold = state[f"{name}.threshold"][here] if end > start else np.zeros(1)
+            value = state[f"{name}.value"][here] if end > start else np.zeros(1)
+            fields["nodes_treeids"] += [tree] * size
+            fields["nodes_nodeids"] += range(size)
+            fields["nodes_featureids"] += np.where(leaf, 0, columns[column]).tolist()
+            fields["nodes_values"] += threshold.tolist()
+            fields["nodes_modes"] += ["LEAF" if one else "BRANCH_LEQ" for one in leaf]
+            fields["nodes_truenodeids"] += np.where(leaf, 0, own[:, 0]).tolist()
+            fields["nodes_falsenodeids"] += np.where(leaf, 0, own[:, 1]).tolist()
+            fields["nodes_missing_value_tracks_true"] += [0] * size
+            leaves = np.flatnonzero(leaf)
+            fields["target_treeids"] += [tree] * len(leaves)
+            fields["target_nodeids"] += leaves.tolist()
+            fields["target_ids"] += [result] * len(leaves)
+            fields["target_weights"] += value[leaves].tolist()
+            tree += 1
+    base = [float(state[f"{name}.base"]) for name in names]
+    return fields | {"n_targets": 2, "base_values": base, "aggregate_function": "SUM"}
