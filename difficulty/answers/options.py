@@ -7,7 +7,7 @@ import re
 from math import log1p
 
 from difficulty.answers.pair import Pair
-from difficulty.answers.scan import SPACE, content_words, lower, numbers
+from difficulty.answers.scan import SPACE, content_words, lower, numbers, words
 
 LETTERS_OF_OPTIONS = "ABCDEFGHIJ"
 NAMES = (
@@ -114,5 +114,5 @@ def _read_choice(
 
 
 def _overlap(text: str, content: frozenset[str]) -> float:
-    about = content_words(text)
+    about = content_words(words(text))
     return len(about & content) / max(1, len(about))

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.scan import (
-    content_of,
+    content_words,
     cut,
     lower,
     numbers,
@@ -75,12 +75,12 @@ class Pair:
     @cached_property
     def question_content(self) -> frozenset[str]:
         """What the question's words are about."""
-        return content_of(self.question_words)
+        return content_words(self.question_words)
 
     @cached_property
     def text_content(self) -> frozenset[str]:
         """What the answer's words are about."""
-        return content_of(self.text_words)
+        return content_words(self.text_words)
 
     @cached_property
     def stated(self) -> Stated:

@@ -112,14 +112,9 @@ def words_of(text_lower: str) -> list[str]:
     return _WORD.findall(text_lower)
 
 
-def content_words(text: str) -> frozenset[str]:
-    """Return the stem of each word that has more than two letters and says something."""
-    return content_of(words(text))
-
-
-def content_of(words: Iterable[str]) -> frozenset[str]:
-    """Return the same of words in small letters."""
-    return frozenset(word[:STEM] for word in set(words) - _STOP if len(word) > 2)
+def content_words(found: Iterable[str]) -> frozenset[str]:
+    """Return the stem of each word in small letters that has more than two and says something."""
+    return frozenset(word[:STEM] for word in set(found) - _STOP if len(word) > 2)
 
 
 def split_space(text: str) -> list[str]:
