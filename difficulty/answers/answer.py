@@ -16,7 +16,7 @@ from difficulty.errors import RequestError
 from difficulty.text import TextView, arguments_text, message_text
 
 _VIEW = TextView()
-_SYSTEM_ROLES = ("system", "developer")
+_ROLES = {"user": "user", "system": "system", "developer": "system"}
 
 
 class ToolCall(NamedTuple):
@@ -105,6 +105,8 @@ class Asked:
     """The user's messages in the text view: joined, and of long ones head and tail."""
     system: str = ""
     """The system and developer messages, joined."""
+    context: str = ""
+    """All other messages, such as earlier answers and what tools returned, in the text view."""
 
     @classmethod
     def of(cls, request: Mapping[str, Any], *, task: str | None = None) -> Asked:
@@ -115,23 +117,24 @@ class Asked:
             tuple(tool for tool in tools if isinstance(tool, Mapping)) if _is_list(tools) else (),
             request.get("tool_choice"),
             _mapping(request.get("response_format")),
-            _VIEW(_join(messages, ("user",))).text,
-            _join(messages, _SYSTEM_ROLES),
+            *_read_messages(messages),
         )
 
 
-def _join(messages: Any, roles: Sequence[str]) -> str:
-    """Return the texts of the messages of some roles; a string is one of the user's."""
+def _read_messages(messages: Any) -> tuple[str, str, str]:
+    """Return the user's text, the system's, and that of all others; a string is the user's."""
+    texts: dict[str, list[str]] = {"user": [], "system": [], "": []}
     if isinstance(messages, str):
-        return messages if "user" in roles else ""
-    listed = messages if _is_list(messages) else ()
-    return "\n".join(
-        filter(None, (_text_of(message) for message in listed if _role(message) in roles))
-    )
+        texts["user"].append(messages)
+    elif _is_list(messages):
+        for message in filter(_is_message, messages):
+            texts[_ROLES.get(message["role"], "")].append(_text_of(message))
+    user, system, others = ("\n".join(filter(None, parts)) for parts in texts.values())
+    return _VIEW(user).text, system, _VIEW(others).text
 
 
-def _role(message: Any) -> Any:
-    return _mapping(message).get("role")
+def _is_message(message: Any) -> bool:
+    return isinstance(message, Mapping) and isinstance(message.get("role"), str)
 
 
 def _text_of(message: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from difficulty.answers.answer import Answer, Asked
-from difficulty.answers.scan import content_words, cut, lower, numbers
+from difficulty.answers.scan import content_words, cut, lower, numbers, words
 
 ANSWER_CHARS = 4096
 """Most code points of an answer's text that are read: of a longer one head and tail."""
@@ -43,11 +43,21 @@ class Pair:
         return numbers(self.text)
 
     @cached_property
+    def question_words(self) -> list[str]:
+        """The question's words in order, in small letters."""
+        return words(self.question)
+
+    @cached_property
+    def text_words(self) -> list[str]:
+        """The answer's words in order, in small letters."""
+        return words(self.text)
+
+    @cached_property
     def question_content(self) -> frozenset[str]:
         """What the question's words are about."""
-        return content_words(self.question)
+        return content_words(self.question_words)
 
     @cached_property
     def text_content(self) -> frozenset[str]:
         """What the answer's words are about."""
-        return content_words(self.text)
+        return content_words(self.text_words)

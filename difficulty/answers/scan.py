@@ -7,6 +7,7 @@ ranges only, white space is ASCII's. Every function takes time in proportion to 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 LETTERS = (
     "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u1fff\u2c00-\u2dff\u3040-\ud7ff\uf900-\ufdff"
@@ -18,7 +19,10 @@ point is one unit in every language.
 SPACE = " \t\n\r\f\v"
 """White space."""
 _WORD = re.compile(f"[{LETTERS}]+")
-_NUMBER = re.compile(r"-?\$?[0-9][0-9,]*(?:\.[0-9]+)?|-?\.[0-9]+")
+_NUMBER = re.compile(
+    r"(?:(?<![A-Za-z0-9)])-)?"  # what joins two words or subtracts is no sign
+    r"\$?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
+)
 _CASE = {
     **{upper: upper + 32 for upper in [*range(0xC0, 0xDF), *range(0x391, 0x3AA)] if upper != 0xD7},
     **{upper: upper + 32 for upper in range(0x410, 0x430)},
@@ -50,8 +54,8 @@ def lower(text: str) -> str:
 
 
 def numbers(text: str) -> list[float]:
-    """Return the numbers of a text in order: digits with commas among them and a decimal part,
-    a minus sign and a dollar sign before them counted in.
+    """Return the numbers of a text in order: digits, with commas between thousands and a decimal
+    part, and a minus sign unless it follows a letter, a digit or a closing parenthesis.
     """
     found = (
         float(match.replace(",", "").replace("$", ""))
@@ -66,6 +70,6 @@ def words(text: str) -> list[str]:
     return _WORD.findall(lower(text))
 
 
-def content_words(text: str) -> frozenset[str]:
+def content_words(found: Iterable[str]) -> frozenset[str]:
     """Return the first six letters of each word that has more than two and says something."""
-    return frozenset(word[:_STEM] for word in words(text) if len(word) > 2 and word not in _STOP)
+    return frozenset(word[:_STEM] for word in found if len(word) > 2 and word not in _STOP)

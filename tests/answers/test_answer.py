@@ -91,17 +91,22 @@ def test_asked_joins_what_the_user_and_what_the_system_says():
         {"role": "user", "content": 7},
         {"role": "user", "content": "Rain?"},
         {"role": "developer", "content": "No jokes."},
+        {"role": "tool", "content": "12 mm"},
     ]
     asked = Asked.of({"messages": messages})
     assert (asked.text, asked.system) == ("Hi.\nRain?", "Be short.\nNo jokes.")
+    assert asked.context == "Hello.\n12 mm"
     assert len(Asked.of({"messages": "x" * 10**6}).text) == 8193
 
 
 def test_numbers_and_words_of_a_text():
     assert numbers("$1,200.50 for 3 of them, -4 and .5, 12%") == [1200.5, 3, -4, 0.5, 12]
     assert numbers("9" * 5000) == []
+    assert numbers("[1,2,3] 10-15 4,500,000 1,2345 -$7 (-2) x-3") == [
+        *(1, 2, 3, 10, 15, 4_500_000, 1, 2345, -7, -2, 3)
+    ]
     assert words("Größe: ΑΒΓ 12 naïve don't") == ["größe", "αβγ", "naïve", "don", "t"]
-    assert content_words("The weather in Reykjavik") == {"weathe", "reykja"}
+    assert content_words(words("The weather in Reykjavik")) == {"weathe", "reykja"}
     assert lower("ÀÞ×ЀЯİ") == "àþ×ѐяİ"
     assert cut("abcdefg", 4) == "ab\nfg"
 
