@@ -148,7 +148,12 @@ class Router:
         return self
 
     def decide(
-        self, messages: Messages, task: str | None = None, *, tokens: int | None = None
+        self,
+        messages: Messages,
+        task: str | None = None,
+        *,
+        tokens: int | None = None,
+        checked: bool = True,
     ) -> Decision:
         """Return the decision for one request.
 
@@ -161,8 +166,11 @@ class Router:
         tokens : int, optional
             The request's own token count, where the gateway has one; else the scorer's tokenizer
             counts.
+        checked : bool
+            Whether the answer will be checked (:meth:`check`) before it is sent. A policy that
+            decides by answers decides other requests by its ``request_threshold``.
         """
-        return self._note(self.consider(Request(messages, task, tokens)))
+        return self._note(self.consider(Request(messages, task, tokens, checked)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; much faster than one at a time."""
