@@ -58,7 +58,7 @@ class Step(NamedTuple):
     is_whole: bool
     """Whether the left side is a whole number."""
     operands: tuple[float, ...]
-    """The numbers of the left side."""
+    """The numbers of the left side, as they are written."""
 
 
 def read_steps(text: str) -> list[Step]:
@@ -133,10 +133,12 @@ def _apply(operator: str, values: list[float]) -> bool:
 class _Side:
     """A side as far as it was read."""
 
-    __slots__ = ("decimals", "has_operator", "has_percent", "is_readable", "parts")
+    __slots__ = ("decimals", "has_operator", "has_percent", "is_readable", "numbers", "parts")
 
     def __init__(self, *, is_readable: bool = True) -> None:
         self.parts: list[Part] = []
+        self.numbers: list[float] = []
+        """As they are written: 20 for 20 %."""
         self.has_operator = False
         self.has_percent = False
         self.decimals = 0
@@ -208,9 +210,10 @@ class _Reader:
         if self._ends_with_value():
             self._break()
         side = self._side
-        if not any(isinstance(part, float) for part in side.parts[:4]):
+        if not side.numbers:
             side.decimals = len(token) - 1 - token.find(".") if "." in token else 0
         side.parts.append(value)
+        side.numbers.append(value)
         self._unit_words = 0
 
     def _operator(self, token: str) -> None:
@@ -369,7 +372,7 @@ def _compare(left: _Side, right: _Side) -> Step | None:
         is_right=is_right,
         error=abs(value - written) / (abs(value) + 1e-9),
         is_whole=whole,
-        operands=tuple(part for part in left.parts if isinstance(part, float)),
+        operands=tuple(left.numbers),
     )
 
 
