@@ -64,8 +64,8 @@ def read_arithmetic(pair: Pair) -> list[float]:
 
 
 def hand_score(pair: Pair) -> float:
-    """Return how doubtful worked maths is by rules that know no label, in [0, 1]; ``nan`` where there
-    is no step. Each finding leaves its share of the trust that the others left.
+    """Return how doubtful worked maths is by rules that know no label, in [0, 1]; ``nan`` without a
+    step. Each finding leaves its share of the trust that the others left.
     """
     if not pair.steps:
         return math.nan

@@ -6,7 +6,7 @@ import math
 from math import log1p
 
 from difficulty.answers.pair import ANSWER_CHARS, Pair
-from difficulty.answers.scan import cut, lower, plain_digits, words
+from difficulty.answers.scan import cut, lower, place_numbers, plain_digits, words
 from difficulty.answers.stated import Stated, find_stated
 
 NAMES = tuple(
@@ -59,7 +59,10 @@ def _read_agreement(pair: Pair) -> list[float]:
     others = [plain_digits(cut(text, ANSWER_CHARS)) for text in pair.answer.others[:_MOST_OTHERS]]
     if not others:
         return [math.nan] * 3
-    same = [_is_same(pair.stated, find_stated(text, lower(text))) for text in others]
+    same = [
+        _is_same(pair.stated, find_stated(text, lower(text), place_numbers(text)))
+        for text in others
+    ]
     overlaps = [_overlap(set(pair.text_words), set(words(text))) for text in others]
     return [log1p(len(others)), sum(same) / len(others), sum(overlaps) / len(others)]
 

@@ -73,8 +73,12 @@ def numbers(text: str) -> list[float]:
     return [value for _, _, value in place_numbers(text)]
 
 
-def place_numbers(text: str) -> list[tuple[int, int, float]]:
-    """Return the numbers of a text with where they begin and end, in code points."""
+Place = tuple[int, int, float]
+"""Where a number begins and ends, in code points, and its value."""
+
+
+def place_numbers(text: str) -> list[Place]:
+    """Return the numbers of a text in order, with their places."""
     placed = []
     for match in _NUMBER.finditer(text):
         value = parse_number(match[0])
@@ -98,7 +102,7 @@ def parse_number(digits: str) -> float | None:
     """Return the value of digits with commas between thousands; ``None`` for no quantity."""
     if len(digits) > _LONGEST_NUMBER:
         return None
-    value = float(digits.replace(",", ""))
+    value = float(digits.replace(",", "") if "," in digits else digits)
     return value if value < LARGEST else None
 
 

@@ -147,12 +147,14 @@ def _read_limit(finish_reason: object) -> float:
 def _read_repetition(pair: Pair, lines: list[str]) -> list[float]:
     words = pair.text_words
     different = len(set(words))
-    fours = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
+    fours = list(zip(words, words[1:], words[2:], words[3:], strict=False))
+    n_different = len(set(fours))
+    most = int(bool(fours)) if n_different == len(fours) else max(Counter(fours).values())
     return [
         different / max(1, len(words)),
         different / max(1, len(words)) ** 0.7,
-        log1p(max(fours.values(), default=0)),
-        1 - len(fours) / (len(words) - 3) if fours else 0.0,
+        log1p(most),
+        1 - n_different / len(fours) if fours else 0.0,
         1 - len(set(lines)) / len(lines) if lines else 0.0,
         log1p(max(map(len, split_space(pair.text)))),
     ]

@@ -5,10 +5,10 @@ words, or else its last number.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from difficulty.answers.scan import SPACE, numbers, place_numbers
+from difficulty.answers.scan import SPACE, Place, numbers
 
 WAYS = ("hash", "box", "json", "bracket", "words", "number", "none")
 """How an answer is stated; the first way that occurs in a text is the one that counts."""
@@ -39,33 +39,34 @@ class Stated(NamedTuple):
         return next(iter(numbers(self.text)), None)
 
 
-def find_stated(text: str, text_lower: str) -> Stated:
+def find_stated(text: str, text_lower: str, places: Sequence[Place]) -> Stated:
     """Return the last answer that a text states in the first way that it uses.
 
     Parameters
     ----------
     text, text_lower : str
         The text, and the same in small letters.
+    places : sequence of Place
+        The text's numbers.
     """
     for way, read in _READERS:
-        if places := list(read(text, text_lower)):
-            pieces = [text[start:end].strip(SPACE) for start, end in places]
-            return Stated(way, pieces[-1], places[-1][0], len(set(pieces)))
-    placed = place_numbers(text)
-    if placed:
-        start, end, _ = placed[-1]
+        if spans := list(read(text, text_lower)):
+            pieces = [text[start:end].strip(SPACE) for start, end in spans]
+            return Stated(way, pieces[-1], spans[-1][0], len(set(pieces)))
+    if places:
+        start, end, _ = places[-1]
         return Stated("number", text[start:end], start, 1)
     return Stated("none", "", 0, 0)
 
 
-Places = Iterator[tuple[int, int]]
+Spans = Iterator[tuple[int, int]]
 
 
-def _after_hashes(text: str, text_lower: str) -> Places:
+def _after_hashes(text: str, text_lower: str) -> Spans:
     return (match.span(1) for match in _HASH.finditer(text)) if "####" in text else iter(())
 
 
-def _in_boxes(text: str, text_lower: str) -> Places:
+def _in_boxes(text: str, text_lower: str) -> Spans:
     start = text.find(_BOX)
     while start >= 0:
         start += len(_BOX)
@@ -85,15 +86,15 @@ def _closing_brace(text: str, start: int) -> int | None:
     return None
 
 
-def _as_json(text: str, text_lower: str) -> Places:
+def _as_json(text: str, text_lower: str) -> Spans:
     return (match.span(1) for match in _JSON.finditer(text)) if '"answer"' in text else iter(())
 
 
-def _in_brackets(text: str, text_lower: str) -> Places:
+def _in_brackets(text: str, text_lower: str) -> Spans:
     return (match.span(1) for match in _BRACKET.finditer(text)) if "[" in text else iter(())
 
 
-def _in_words(text: str, text_lower: str) -> Places:
+def _in_words(text: str, text_lower: str) -> Spans:
     if "answer" not in text_lower and "result" not in text_lower:
         return iter(())
     return (match.span(1) for match in _WORDS.finditer(text_lower))

@@ -31,7 +31,7 @@ class WorkedMaths:
         return True
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
-        """Return whether the score is at most the threshold; ``None`` for answers without a step."""
+        """Return whether the score is at most the threshold; ``None`` without a step."""
         pair = Pair(asked, answer)
         if not pair.steps:
             return None
