@@ -7,15 +7,16 @@ from functools import cached_property
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.scan import (
     Place,
+    Stated,
     content_words,
     cut,
+    find_stated,
     lower,
     numbers,
     place_numbers,
     plain_digits,
     words_of,
 )
-from difficulty.answers.stated import Stated, find_stated
 from difficulty.answers.steps import Step, read_steps
 
 ANSWER_CHARS = 4096

@@ -2,8 +2,7 @@
 
 import pytest
 
-from difficulty.answers.scan import lower, place_numbers
-from difficulty.answers.stated import find_stated
+from difficulty.answers.scan import find_stated, lower, place_numbers
 
 
 @pytest.mark.parametrize(
