@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.answers import arithmetic, cues, final, logprobs, options, shape
+from difficulty.answers import arithmetic, cues, final, options, shape
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.pair import Pair
 
@@ -23,7 +23,6 @@ KINDS: tuple[tuple[tuple[str, ...], Callable[[Pair], list[float]]], ...] = (
     (options.NAMES, options.read_options),
     (cues.NAMES, cues.read_cues),
     (shape.NAMES, shape.read_shape),
-    (logprobs.NAMES, logprobs.read_logprobs),
 )
 """Names of a kind's facts, and the function that reads them."""
 FACTS: tuple[str, ...] = tuple(name for names, _ in KINDS for name in names)

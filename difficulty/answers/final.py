@@ -9,8 +9,7 @@ from math import log1p
 from typing import Any, NoReturn
 
 from difficulty.answers.pair import Pair
-from difficulty.answers.scan import numbers
-from difficulty.answers.stated import WAYS, Stated
+from difficulty.answers.scan import WAYS, Stated, numbers
 
 NAMES = (
     *(f"final.way_{way}" for way in WAYS),
