@@ -210,6 +210,7 @@ class Router:
         decision: Decision | None = None,
         *,
         task: str | None = None,
+        problem: str | None = None,
     ) -> AnswerVerdict:
         """Return whether the frontier model is to be asked too, given the cheap model's answer.
 
@@ -223,9 +224,13 @@ class Router:
             What was decided on the request: saves scoring it again.
         task : str, optional
             As it was given to :meth:`decide`; default: the decision's.
+        problem : str, optional
+            Why the caller could not read them: nothing is known of that answer.
         """
         if self.answers is None:
             return no_verdict(self.version)
+        if problem is not None:
+            return self.answers.give_up(problem)
         named = decision.task if task is None and decision else task
         try:
             asked, messages = read_asking(request, named)
