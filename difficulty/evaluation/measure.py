@@ -106,6 +106,8 @@ def evaluate(
     slices = slice_rows(scored)
     baselines = baselines_of(scored, task_means=task_means, others=others)
     columns = columns_of(scored)
+    # Nothing checks the answers of a baseline.
+    plain = columns if scored.escalated is None else columns_of(scored.unchecked)
     # The same draws for the whole, every slice and every baseline, so that differences are paired.
     draws, weight = resampling.of(scored.groups), scored.outcomes.weight
     bins, curve = calibration_parts(scored), CurvePart.of(scored, columns)
@@ -118,7 +120,7 @@ def evaluate(
         for name, rows in parts.items()
     }
     sets |= {
-        ("baseline", name): _baseline_set(scored, columns, baseline)
+        ("baseline", name): _baseline_set(scored, plain, baseline)
         for name, baseline in baselines.items()
     }
     # The products are small: threads would wait for each other.
@@ -148,7 +150,7 @@ def evaluate(
         notes=_notes(scored, len(draws)),
         n_draws=len(draws),
         curve=along if scored.threshold is None else along.through(scored.threshold, overall),
-        baseline_curves=baseline_curves(scored, baselines, columns),
+        baseline_curves=baseline_curves(scored, baselines, plain),
         calibration={
             name: part.bins(
                 *drawn(part, draws, weight),
