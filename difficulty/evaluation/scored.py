@@ -37,12 +37,29 @@ class Thresholded(Protocol):
     def task_thresholds(self) -> Mapping[str, float]:
         """Thresholds of single tasks, in place of ``threshold``."""
 
+    @property
+    def answer(self) -> Escalates | None:
+        """What is sent on after the cheap model answered; None: answers are not checked."""
+
+
+class Escalates(Protocol):
+    """Where a check sends answers on."""
+
+    @property
+    def threshold(self) -> float:
+        """Answers with a score above it are sent on."""
+
+    @property
+    def on_unknown(self) -> OnUnknown:
+        """What becomes of an answer that was not checked."""
+
 
 class Thresholds(NamedTuple):
     """The least that routes requests."""
 
     threshold: float
     task_thresholds: Mapping[str, float] = {}
+    answer: Escalates | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -253,10 +270,16 @@ class ScoredTraffic:
         """The same requests with no answer checked."""
         return self if self.answer_threshold is None else replace(self, answer_threshold=None)
 
-    def checked(self, threshold: float, *, on_unknown: OnUnknown | None = None) -> ScoredTraffic:
-        """Return the same requests with every answer of a higher score sent on."""
+    def under(self, policy: Thresholded) -> ScoredTraffic:
+        """Return the same requests with their answers checked as a policy says; not at all where
+        nothing is known of answers.
+        """
+        if policy.answer is None or self.answer_score is None:
+            return self.unchecked
         return replace(
-            self, answer_threshold=threshold, on_unknown=on_unknown or self.on_unknown
+            self,
+            answer_threshold=policy.answer.threshold,
+            on_unknown=policy.answer.on_unknown,
         )
 
     @property
