@@ -2,9 +2,9 @@
 
 ``request``: the request's score sends at once, no answer is checked. ``check``: the cheap model
 answers everything, and the check of its answer sends on. ``both``: the requests with the highest
-scores are sent at once, the answers to the rest are checked. A check pays the cheap call before each
-frontier call, so it may order requests better and lose money all the same: ways are compared by
-their cost at equal quality, never by how well they order.
+scores are sent at once, the answers to the rest are checked. A check pays the cheap call before
+each frontier call, so it may order requests better and lose money all the same: ways are compared
+by their cost at equal quality, never by how well they order.
 """
 
 from __future__ import annotations
@@ -90,12 +90,7 @@ class ThresholdSweep:
 
     @classmethod
     def _of(
-        cls,
-        traffic: ScoredTraffic,
-        score: FloatArray,
-        free: NDArray[np.intp],
-        *,
-        of_answers: bool,
+        cls, traffic: ScoredTraffic, score: FloatArray, free: NDArray[np.intp], *, of_answers: bool
     ) -> Self:
         order = free[np.argsort(-score[free], kind="stable")]
         ranked = score[order]
@@ -127,9 +122,7 @@ class ThresholdSweep:
             return self._figures[name]
         kept, sent, moved = self._columns(name)
         own = self.traffic.outcomes.weight if weight is None else weight
-        above, below = (
-            self._along((kept[part], sent[part], moved[part]), own) for part in (0, 1)
-        )
+        above, below = (self._along((kept[part], sent[part], moved[part]), own) for part in (0, 1))
         values = divide(above, below, total=own.sum())
         if weight is None:
             self._figures[name] = values
@@ -266,9 +259,23 @@ class Frontiers:
             own, other = own + pair[0][known].sum(), other + pair[1][known].sum()
         return 1.0 - own / other if other > 0.0 else float("nan")
 
+    def best_utility(self, kind: CheckKind, value: float) -> tuple[float, float]:
+        """Return the most that a way reaches of ``value * quality - cost`` of 1,000 requests, and
+        what it costs there.
+        """
+        points = [
+            (1000.0 * value * sweep.figure("quality") - sweep.figure("cost"), sweep.figure("cost"))
+            for sweep in self.sweeps[kind]
+        ]
+        utility, cost = (np.concatenate(part) for part in zip(*points, strict=True))
+        if np.isnan(utility).all():
+            return float("nan"), float("nan")
+        best = int(np.nanargmax(utility))
+        return float(utility[best]), float(cost[best])
+
     def best_cut(self, recovered: float) -> float:
-        """Return the threshold of the request's score with which ``both`` costs least around a share
-        of the gap.
+        """Return the threshold of the request's score with which ``both`` costs least around a
+        share of the gap.
         """
         around = around_level(recovered)
         cuts = zip(at_once_cuts(self.traffic), self.sweeps["both"], strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
+from difficulty.evaluation.checks import CheckFigures
 from difficulty.evaluation.figures import (
     CALIBRATION_FIGURES,
     Columns,
@@ -136,7 +137,11 @@ def evaluate(
         for key, wanted in sets.items()
     }
     overall, counts = figures["overall",], _counts(scored)
-    evidence = Evidence(scored=scored, overall=overall, counts=counts, provenance=provenance)
+    recovered = overall["gap_recovered"].value if "gap_recovered" in overall else None
+    answer = CheckFigures.of(scored, resampling, level=recovered)
+    evidence = Evidence(
+        scored=scored, overall=overall, counts=counts, provenance=provenance, answer=answer
+    )
     return Evaluation(
         target=scored.target,
         threshold=scored.threshold,
@@ -161,6 +166,7 @@ def evaluate(
         histogram=score_histogram(scored),
         findings=findings_of(evidence),
         measured_by=_measures(scored),
+        answer=answer,
     )
 
 

@@ -141,17 +141,7 @@ class ScoredTraffic:
         for name in ("p_cheap_fails", "p_frontier_fails"):
             if (values := getattr(self, name)) is not None:
                 probabilities(name, values, n=n)
-        for name in ("answer_score", "p_answer_fails"):
-            values = getattr(self, name)
-            if values is not None and (known := values[~np.isnan(values)]).size:
-                probabilities(name, known)
-        if self.answer_threshold is not None and self.answer_score is None:
-            raise InvalidValueError(
-                "answer_threshold",
-                self.answer_threshold,
-                rule="stand beside scores of the answers",
-                hint="Pass answer_score.",
-            )
+        self._check_answers()
         columns = {
             name: getattr(self, name)
             for name in (
@@ -178,6 +168,20 @@ class ScoredTraffic:
         for name, cut in {**own, **cuts}.items():
             if cut is not None and not 0.0 <= cut <= 1.0:
                 raise InvalidValueError(name, cut, rule="be a probability in [0, 1]")
+
+    def _check_answers(self) -> None:
+        """Refuse scores of answers that are none, and a threshold without any."""
+        for name in ("answer_score", "p_answer_fails"):
+            values = getattr(self, name)
+            if values is not None and (known := values[~np.isnan(values)]).size:
+                probabilities(name, known)
+        if self.answer_threshold is not None and self.answer_score is None:
+            raise InvalidValueError(
+                "answer_threshold",
+                self.answer_threshold,
+                rule="stand beside scores of the answers",
+                hint="Pass answer_score.",
+            )
 
     @classmethod
     def of(
@@ -277,9 +281,7 @@ class ScoredTraffic:
         if policy.answer is None or self.answer_score is None:
             return self.unchecked
         return replace(
-            self,
-            answer_threshold=policy.answer.threshold,
-            on_unknown=policy.answer.on_unknown,
+            self, answer_threshold=policy.answer.threshold, on_unknown=policy.answer.on_unknown
         )
 
     @property

@@ -109,7 +109,11 @@ def kept_with_fallback(
     failure = 1.0 - cheap_quality
     if catch_rate is None:
         kept = Kept(
-            np.full(len(failure), np.nan), cheap_quality, failure, cheap_cost, np.zeros(len(failure))
+            np.full(len(failure), np.nan),
+            cheap_quality,
+            failure,
+            cheap_cost,
+            np.zeros(len(failure)),
         )
         return _checked(kept, frontier_quality, cheap_cost + frontier_cost, escalated)
     if not 0.0 <= catch_rate <= 1.0:

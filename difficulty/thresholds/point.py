@@ -46,8 +46,8 @@ def choose(
     *,
     answer: AnswerOption = "auto",
 ) -> OperatingPoint:
-    """Return the operating point that meets an objective on this traffic; where answers have scores,
-    of the way that costs least, or that ``answer`` names.
+    """Return the operating point that meets an objective on this traffic; where answers have
+    scores, of the way that costs least, or that ``answer`` names.
 
     Raises
     ------
@@ -182,9 +182,13 @@ class _Chosen(NamedTuple):
 
 
 def choose_per_task(
-    traffic: ScoredTraffic, objective: Objective, resampling: Resampling
+    traffic: ScoredTraffic,
+    objective: Objective,
+    resampling: Resampling,
+    *,
+    answer: AnswerOption = "auto",
 ) -> OperatingPoint:
-    """Return the operating point at which an objective is met in each task.
+    """Return the operating point at which an objective is met in each task, no answer checked.
 
     Requests of no task, or of one without a threshold of its own, have that of the whole, or of all
     rare tasks together.
@@ -192,11 +196,18 @@ def choose_per_task(
     Raises
     ------
     InvalidValueError
-        If no sample has a task.
+        If no sample has a task, or a check of answers is asked for.
     NotAttainableError
         If the objective cannot be met on the whole, or, where it promises something, in no task.
     """
-    tasks = np.array([task or "" for task in traffic.tasks])
+    if answer in ("check", "both"):
+        raise InvalidValueError(
+            "answer",
+            answer,
+            rule="be 'off' where thresholds are chosen per task",
+            hint="A check has one threshold for all: leave out --per-task, or --answer.",
+        )
+    traffic, tasks = traffic.unchecked, np.array([task or "" for task in traffic.tasks])
     if not tasks.any():
         raise InvalidValueError(
             "task",
@@ -209,6 +220,9 @@ def choose_per_task(
     choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
     thresholds = Thresholds(choice.threshold, own)
     point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")
+    if traffic.answer_score is not None and answer == "auto":
+        said = "answers are not checked, as thresholds are chosen per task"
+        point = replace(point, assumed=(said, *point.assumed))
     return promised(point, choice)
 
 

@@ -2,10 +2,10 @@
 the check alone, or both; and the thresholds of the one that is taken.
 
 Ways are compared by what they cost at the quality that the objective asks for, on samples whose
-scores and answers were judged by models that did not see them, at the user's own prices. A check has
-to save something, and two thresholds clearly more than one: what a simpler policy does as well, it
-does with fewer assumptions. A promise is tested for two ways at once, the request's score alone and
-the check alone, each with half of its ``delta``; so the way may be chosen by cost on the same
+scores and answers were judged by models that did not see them, at the user's own prices. A check
+has to save something, and two thresholds clearly more than one: what a simpler policy does as well,
+it does with fewer assumptions. A promise is tested for two ways at once, the request's score alone
+and the check alone, each with half of its ``delta``; so the way may be chosen by cost on the same
 samples, and the promise holds where the check has to be left out too.
 """
 
@@ -38,6 +38,12 @@ WORTH: Final = 0.02
 """Share of the cost that a check has to save: the wait for two answers stands in no bill."""
 _PROMISED_AT_ONCE = AT_ONCE[1]
 """Share sent at once where a promise is asked of both: none may be sought on the samples."""
+TAKEN: Final[Mapping[CheckKind, str]] = {
+    "request": "answers are not checked",
+    "check": "every answer of the cheap model is checked, nothing is sent before",
+    "both": "what scores highest is sent at once, the answers to the rest are checked",
+}
+"""How the sentence begins that says which way was taken."""
 _NAMES: Final[Mapping[CheckKind, str]] = {
     "request": "the request's score alone",
     "check": "the check alone",
@@ -111,13 +117,11 @@ class _Search:
         """Return the way that costs least at the quality that the objective asks for."""
         request = _tried(self.objective, PolicyCurve.of(self.plain))
         level = self._level(request)
-        saved = {kind: self.frontiers.saved(kind, level) for kind in ("check", "both")}
+        saved = {kind: self._saved(kind, level) for kind in ("check", "both")}
         best = self._kind(level, saved["check"])
         # What one way cannot reach, such as a cost below that of two calls, another may.
         kinds = dict.fromkeys((best, *(("request", "check") if self.option == "auto" else ())))
-        tried = {
-            kind: request if kind == "request" else self._found(kind, level) for kind in kinds
-        }
+        tried = {kind: request if kind == "request" else self._found(kind, level) for kind in kinds}
         for kind, found in tried.items():
             if isinstance(found, Choice):
                 said = f"{_taken(kind, self.option)}: {self._compared(level, saved)}"
@@ -141,8 +145,10 @@ class _Search:
         cheaper = tried and costs[1] < (1.0 - WORTH) * costs[0]
         kind, chosen = ("check", found) if cheaper else ("request", request)
         if isinstance(chosen, Exception):
+            if isinstance(found, NotAttainableError) and tried:
+                raise NotAttainableError(f"{chosen} By the check of answers alone: {found}")
             raise chosen
-        saved = 1.0 - costs[1] / costs[0]
+        saved = 1.0 - costs[1] / costs[0] if np.isfinite(costs).all() else np.inf
         said = f"{_taken(kind, self.option)}: {_promised_words(saved, found, tried=tried)}"
         return self._way(kind, chosen, request, 0.0, said)
 
@@ -151,11 +157,20 @@ class _Search:
             return self.option
         simple: CheckKind = "check" if saved > WORTH else "request"
         more = (
-            self.frontiers.saved("both", level, against=simple),
+            self._saved("both", level, against=simple),
             self.frontiers.clearly_both(level, against=simple),
         )
         # NaN: cannot be told, so it is not clear.
         return "both" if min(more) > CLEAR else simple
+
+    def _saved(self, kind: CheckKind, level: float, *, against: CheckKind = "request") -> float:
+        """Return the share of the cost that a way saves against another."""
+        if self.objective.name != "utility":
+            return self.frontiers.saved(kind, level, against=against)
+        (own, _), (other, spent) = (
+            self.frontiers.best_utility(name, self.objective.value) for name in (kind, against)
+        )
+        return (own - other) / spent if spent > 0.0 else float("nan")
 
     def _found(self, kind: CheckKind, level: float, *, beside: int = 1) -> Choice | Exception:
         """Return what the objective finds on the answers' score, or why it finds nothing."""
@@ -175,12 +190,7 @@ class _Search:
         return cuts[AT_ONCE.index(_PROMISED_AT_ONCE)] if len(cuts) == len(AT_ONCE) else 1.0
 
     def _way(
-        self,
-        kind: CheckKind,
-        found: Choice,
-        request: Choice | Exception,
-        level: float,
-        said: str,
+        self, kind: CheckKind, found: Choice, request: Choice | Exception, level: float, said: str
     ) -> Way:
         if kind == "request":
             return Way(kind, found, found.threshold, None, said)
@@ -232,6 +242,13 @@ class _Search:
             else ""
         )
         parts = [f"{_NAMES[kind]} {_difference(saved[kind])}" for kind in ("check", "both")]
+        if self.objective.name == "utility":
+            parts = [
+                f"{_NAMES[kind]} {'gains' if saved[kind] >= 0.0 else 'loses'}"
+                f" {100.0 * abs(saved[kind]):.0f} % of its cost"
+                for kind in ("check", "both")
+            ]
+            return f"{' and '.join(parts)} against the request's score alone ({unit}{assumed})"
         return (
             f"for {100.0 * level:.0f} % of the quality gap, {' and '.join(parts)} than the"
             f" request's score alone ({unit}{assumed})"
@@ -239,7 +256,8 @@ class _Search:
 
 
 _USUAL = 0.8
-"""Share of the gap at which ways are compared where the request's score cannot meet the objective."""
+"""Share of the gap at which ways are compared where the request's score cannot meet an objective.
+"""
 
 
 def _answered(traffic: ScoredTraffic) -> ScoredTraffic | None:
@@ -261,12 +279,7 @@ def _tried(objective: Objective, curve: PolicyCurve) -> Choice | Exception:
 
 
 def _taken(kind: CheckKind, option: AnswerOption) -> str:
-    taken = {
-        "request": "answers are not checked",
-        "check": "every answer of the cheap model is checked, nothing is sent before",
-        "both": "what scores highest is sent at once, the answers to the rest are checked",
-    }[kind]
-    return f"{taken}, as asked" if option != "auto" else taken
+    return f"{TAKEN[kind]}, as asked" if option != "auto" else TAKEN[kind]
 
 
 def _difference(saved: float) -> str:
