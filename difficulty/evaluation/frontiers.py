@@ -133,7 +133,7 @@ class ThresholdSweep:
         """Which requests no threshold sends, shape (n,)."""
         movable = np.zeros(len(self.traffic), dtype=bool)
         movable[self.order] = True
-        return ~movable & (self.traffic.by_rule != 1.0)
+        return np.asarray(~movable & (self.traffic.by_rule != 1.0))
 
     def _columns(self, name: str) -> tuple[Pair, Pair, Pair]:
         """Return a figure's columns of requests that are kept, that are sent at once, and that the

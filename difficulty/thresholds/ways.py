@@ -126,7 +126,7 @@ class _Search:
             if isinstance(found, Choice):
                 said = f"{_taken(kind, self.option)}: {self._compared(level, saved)}"
                 return self._way(kind, found, request, level, said)
-        raise tried[best]
+        raise next(error for error in tried.values() if isinstance(error, Exception))
 
     def promised(self) -> Way:
         """Return the way whose promised point costs least; each is tested with half of delta."""
