@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import binom
 
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.checks import CheckFigures
+from difficulty.evaluation.frontiers import CheckFigures
 from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS

@@ -9,7 +9,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from difficulty.evaluation.baselines import Baseline, TaskMeans, baselines_of
-from difficulty.evaluation.checks import CheckFigures
 from difficulty.evaluation.figures import (
     CALIBRATION_FIGURES,
     Columns,
@@ -18,6 +17,7 @@ from difficulty.evaluation.figures import (
     why_undefined,
 )
 from difficulty.evaluation.findings import Evidence, Provenance, findings_of
+from difficulty.evaluation.frontiers import CheckFigures
 from difficulty.evaluation.parts import (
     Draws,
     Part,
@@ -32,12 +32,16 @@ from difficulty.evaluation.parts import (
     supports_of,
     values_of,
 )
-from difficulty.evaluation.reliability import reliability
 from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import slice_rows, too_small
 from difficulty.evaluation.tradeoff import CurvePart
-from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
+from difficulty.evaluation.views import (
+    baseline_curves,
+    calibration_parts,
+    reliability,
+    score_histogram,
+)
 from difficulty.metrics.arrays import FloatArray, IntArray, ratio
 from difficulty.metrics.bootstrap import GroupDraws, Resampling, group_codes
 from difficulty.records import Estimate

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import InvalidValueError, RunError
-from difficulty.evaluation.checks import CheckFigures
 from difficulty.evaluation.figures import WITHOUT_THRESHOLD
 from difficulty.evaluation.findings import Finding
+from difficulty.evaluation.frontiers import CheckFigures
 from difficulty.evaluation.scored import Target
 from difficulty.evaluation.tradeoff import Curve
 from difficulty.evaluation.verdict import SwitchVerdict

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from difficulty.evaluation.result import Evaluation
-from difficulty.report.answers import answers_section
 from difficulty.report.blocks import (
     Block,
     Extras,
@@ -37,6 +36,7 @@ from difficulty.report.tables import (
     suspects_section,
     thresholds_section,
 )
+from difficulty.report.three_ways import answers_section
 from difficulty.report.wording import as_text, definitions_section, label_of, shown_order
 from difficulty.text import visible
 

@@ -10,7 +10,7 @@ from difficulty.metrics import Resampling
 from difficulty.thresholds.point import choose, choose_per_task
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.ways import choose_way
-from tests.evaluation.test_checks import many
+from tests.evaluation.test_frontiers import many
 
 NAN = float("nan")
 

@@ -7,9 +7,8 @@ import pytest
 
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import evaluate
-from difficulty.evaluation.checks import CheckFigures
 from difficulty.evaluation.figures import columns_of, ratios_at
-from difficulty.evaluation.frontiers import Frontiers, ThresholdSweep
+from difficulty.evaluation.frontiers import CheckFigures, Frontiers, ThresholdSweep
 from difficulty.evaluation.measure import Evaluation
 from difficulty.metrics import Resampling
 from tests.evaluation.conftest import scored_of

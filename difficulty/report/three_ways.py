@@ -4,8 +4,7 @@ which was taken.
 
 from __future__ import annotations
 
-from difficulty.evaluation.checks import CheckFigures
-from difficulty.evaluation.frontiers import CHECK_KINDS
+from difficulty.evaluation.frontiers import CHECK_KINDS, CheckFigures
 from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.words import as_percent
 from difficulty.records import Estimate

@@ -6,7 +6,7 @@ from difficulty.evaluation import evaluate
 from difficulty.metrics import Resampling
 from difficulty.report.blocks import ChosenThreshold, Extras
 from difficulty.report.page import report_html, report_markdown
-from tests.evaluation.test_checks import many
+from tests.evaluation.test_frontiers import many
 from tests.report.test_page import Page
 
 
