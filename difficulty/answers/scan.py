@@ -29,10 +29,12 @@ _CASE = {
     **{upper: upper + 80 for upper in range(0x400, 0x410)},
     **{upper: upper + 32 for upper in range(0x41, 0x5B)},
 }
+_CAPITALS = re.compile("[A-Z\u00c0-\u00d6\u00d8-\u00de\u0391-\u03a9\u0400-\u042f]+")
 LARGEST = 1e15
 """Numbers of this size and above are no quantities: they are left out."""
 _LONGEST_NUMBER = 40
 _STEM = 6
+_PERCENT = ("%", " %", "percent", " percent")
 _STOP = frozenset(
     "the a an of to in on for and or is are was were be it that this with as at by from how many"
     " much what which who i you we he she they his her their its do does did can could would if"
@@ -50,19 +52,36 @@ def cut(text: str, most: int) -> str:
 
 def lower(text: str) -> str:
     """Return a text with the capital letters of ASCII, Latin-1, Greek and Cyrillic made small."""
-    return text.lower() if text.isascii() else text.translate(_CASE)
+    if text.isascii():
+        return text.lower()
+    return _CAPITALS.sub(lambda match: match.group().translate(_CASE), text)
 
 
 def numbers(text: str) -> list[float]:
     """Return the numbers of a text in order: digits, with commas between thousands and a decimal
     part, and a minus sign unless it follows a letter, a digit or a closing parenthesis.
     """
+    found = map(_quantity, _NUMBER.findall(text))
+    return [value for value in found if value is not None]
+
+
+def percentages(text: str) -> list[float]:
+    """Return the numbers of a text before a percent sign or the word, at most one space between."""
+    if "%" not in text and "percent" not in text:
+        return []
     found = (
-        float(match.replace(",", "").replace("$", ""))
-        for match in _NUMBER.findall(text)
-        if len(match) <= _LONGEST_NUMBER
+        _quantity(match.group())
+        for match in _NUMBER.finditer(text)
+        if text.startswith(_PERCENT, match.end())
     )
-    return [value for value in found if abs(value) < LARGEST]
+    return [value for value in found if value is not None]
+
+
+def _quantity(digits: str) -> float | None:
+    if len(digits) > _LONGEST_NUMBER:
+        return None
+    value = float(digits.replace(",", "").replace("$", ""))
+    return value if abs(value) < LARGEST else None
 
 
 def words(text: str) -> list[str]:
