@@ -15,59 +15,68 @@ from typing import Any, NamedTuple
 
 from difficulty.answers.calls import WrittenCall, WrittenCalls, plain_name, read_calls
 from difficulty.answers.pair import QUESTION_CHARS, Pair
-from difficulty.answers.scan import content_words, cut, lower, numbers, percentages, words
+from difficulty.answers.scan import (
+    content_words,
+    cut,
+    lower,
+    numbers,
+    place_numbers,
+    plain_digits,
+    words,
+)
 from difficulty.answers.schemas import LONGEST_NAME, Function, as_mapping, read_offer, resolve
 
 NAMES = (
-    "tool_functions",
-    "tool_no_call",
-    "tool_calls",
-    "tool_distinct",
-    "tool_failed",
-    "tool_unreadable",
-    "tool_not_json",
-    "tool_prose",
-    "tool_unknown",
-    "tool_missing",
-    "tool_extra",
-    "tool_wrong_type",
-    "tool_not_in_enum",
-    "tool_optional",
-    "tool_optional_share",
-    "tool_default",
-    "tool_empty",
-    "tool_text_boolean",
-    "tool_lists",
-    "tool_required",
-    "tool_arguments",
-    "tool_text_length",
-    "tool_strings_new",
-    "tool_numbers_new",
-    "tool_numbers_unused",
-    "tool_percent_as_share",
-    "tool_percent_raw",
-    "tool_expressions",
-    "tool_nested",
-    "tool_duplicate",
-    "tool_single",
-    "tool_one_of_many",
-    "tool_uncalled",
-    "tool_fit_best",
-    "tool_fit_called",
-    "tool_fit_uncalled",
-    "tool_fit_gap",
-    "tool_fit_name",
-    "tool_question_length",
-    "tool_question_numbers",
-    "tool_question_marks",
-    "tool_question_quotes",
-    "tool_and_words",
-    "tool_commas",
-    "tool_list_words",
-    "tool_or",
-    "tool_calls_to_cues",
-    "tool_rules",
+    "tools.functions",
+    "tools.no_call",
+    "tools.calls",
+    "tools.distinct",
+    "tools.failed",
+    "tools.unreadable",
+    "tools.not_json",
+    "tools.prose",
+    "tools.unknown",
+    "tools.missing",
+    "tools.extra",
+    "tools.wrong_type",
+    "tools.not_in_enum",
+    "tools.optional",
+    "tools.optional_share",
+    "tools.default",
+    "tools.empty",
+    "tools.text_boolean",
+    "tools.lists",
+    "tools.required",
+    "tools.arguments",
+    "tools.text_length",
+    "tools.strings_new",
+    "tools.numbers_new",
+    "tools.numbers_unused",
+    "tools.percent_as_share",
+    "tools.percent_raw",
+    "tools.expressions",
+    "tools.nested",
+    "tools.duplicate",
+    "tools.single",
+    "tools.one_of_many",
+    "tools.uncalled",
+    "tools.fit_best",
+    "tools.fit_called",
+    "tools.fit_uncalled",
+    "tools.fit_gap",
+    "tools.fit_name",
+    "tools.question_length",
+    "tools.question_numbers",
+    "tools.question_marks",
+    "tools.question_quotes",
+    "tools.and_words",
+    "tools.commas",
+    "tools.list_words",
+    "tools.or",
+    "tools.calls_to_cues",
+    "tools.rules",
 )
+_PERCENT = ("%", " %", "percent", " percent")
 _MOST_LEAVES = 256
 _MOST_VISITS = 1024
 _DEEPEST = 8
@@ -186,18 +195,25 @@ def _about(text: str) -> frozenset[str]:
 
 def _read_ground(pair: Pair, prose: str) -> _Ground:
     others = [cut(prose, QUESTION_CHARS), cut(pair.asked.context, QUESTION_CHARS)]
-    beside = [lower(text) for text in others if text]
+    beside = [plain_digits(lower(text)) for text in others if text]
     known = {*map(_key, pair.question_numbers)}
     known |= {_key(_COUNTED[word]) for word in pair.question_words if word in _COUNTED}
     for text in beside:
         known |= {*map(_key, numbers(text))}
-    percents = frozenset(map(_key, percentages(pair.question)))
+    percents = frozenset(map(_key, _percentages(pair.question)))
     return _Ground(
         "\n".join([pair.question_lower, *beside]),
         frozenset(known),
         frozenset(map(_key, pair.question_numbers)) if percents else frozenset(),
         percents,
     )
+
+
+def _percentages(text: str) -> list[float]:
+    """Return the numbers of a text before a percent sign or the word, at most one space between."""
+    if "%" not in text and "percent" not in text:
+        return []
+    return [value for _, end, value in place_numbers(text) if text.startswith(_PERCENT, end)]
 
 
 def _key(value: float) -> float:
@@ -260,12 +276,12 @@ def _count_leaf(leaf: Any, ground: _Ground, tally: _Tally, *, is_free: bool) -> 
     if isinstance(leaf, bool) or leaf is None:
         return
     if isinstance(leaf, str):
-        text = lower(leaf)
+        text = plain_digits(lower(leaf))
         tally.strings += 1
         tally.text_length += len(leaf)
         tally.strings_new += is_free and text not in ground.text
         tally.text_boolean += text in ("true", "false")
-        tally.used |= {*map(_key, numbers(leaf))}
+        tally.used |= {*map(_key, numbers(text))}
         return
     value = float(leaf)
     key, hundredfold = _key(value), _key(value * 100)

@@ -42,7 +42,7 @@ def facts(*calls, text="", question=QUESTION, tools=(ROOMS, BOOK), **asked):
     """Return the facts, those that are 0 left out."""
     answer = Answer(text, tuple(ToolCall(name, json.dumps(given)) for name, given in calls))
     read = read_tools(Pair(Asked(text=question, tools=tuple(tools), **asked), answer))
-    return {name[5:]: value for name, value in zip(NAMES, read, strict=True) if value}
+    return {name[6:]: value for name, value in zip(NAMES, read, strict=True) if value}
 
 
 def log(count):
@@ -238,4 +238,4 @@ def test_time_grows_with_the_number_of_tools_only_up_to_a_bound():
     started = time.process_time()
     read = read_tools(Pair(asked, Answer("", (ToolCall("find_9", "{}"),))))
     assert time.process_time() - started < 0.25
-    assert read[NAMES.index("tool_functions")] == log(128)
+    assert read[NAMES.index("tools.functions")] == log(128)
