@@ -445,8 +445,9 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     said = {row["population"]: row["says"] for row in results["simulated"]}
     lines += [f"- **{name}**: {says}" for name, says in said.items()]
     lines += ["", *_table(results["simulated"], ("population", "way"))]
-    lines += ["", "## Simulated, with a check", ""]
-    lines += _table(results["checked"], ("population", "way"))
+    if results["checked"]:
+        lines += ["", "## Simulated, with a check", ""]
+        lines += _table(results["checked"], ("population", "way"))
     if results["real"]:
         columns = ("set", "form", "objective", "score")
         lines += ["", "## Public sets", "", *_table(results["real"], columns)]

@@ -221,7 +221,7 @@ _NO_SLOPE = (
 )
 
 
-def reliability(scored: ScoredTraffic, rows: IntArray, draws: GroupDraws) -> dict[str, Estimate]:
+def reliability(scored: ScoredTraffic, rows: np.ndarray, draws: GroupDraws) -> dict[str, Estimate]:
     """Return how far each probability of which an outcome is known is off, with what says whether
     chance explains it: not made by drawing groups, because a draw adds chance of its own.
 
@@ -236,7 +236,7 @@ def reliability(scored: ScoredTraffic, rows: IntArray, draws: GroupDraws) -> dic
 
 
 def _reliability_of(
-    scored: ScoredTraffic, name: str, rows: IntArray, codes: IntArray | None
+    scored: ScoredTraffic, name: str, rows: np.ndarray, codes: np.ndarray | None
 ) -> dict[str, Estimate]:
     probability, failure = (column[rows] for column in scored.failures[name])
     weight, n, suffix = scored.outcomes.weight[rows], len(rows), suffix_of(name)
