@@ -157,7 +157,7 @@ class _Ground(NamedTuple):
     percentages: frozenset[float]
 
 
-class Judgement(NamedTuple):
+class CallJudgement(NamedTuple):
     """What the rules say of an answer's tool calls, without any label."""
 
     score: float
@@ -174,14 +174,14 @@ def read_tools(pair: Pair) -> list[float]:
     return [math.nan] * len(NAMES) if facts is None else [*map(float, facts.values())]
 
 
-def judge_calls(pair: Pair) -> Judgement | None:
+def judge_calls(pair: Pair) -> CallJudgement | None:
     """Return what the rules say; ``None`` where no function is offered."""
     facts = _read(pair)
     if facts is None:
         return None
     findings = (name for name in (*_FAULTS, *_DOUBTS) if facts[name] > 0)
     is_call = not facts["no_call"] or facts["failed"] > 0
-    return Judgement(facts["hand_score"], is_call, tuple(findings))
+    return CallJudgement(facts["hand_score"], is_call, tuple(findings))
 
 
 def _read(pair: Pair) -> dict[str, float] | None:
