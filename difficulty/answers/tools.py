@@ -510,8 +510,9 @@ def _share(part: float, whole: float) -> float:
 def _has_duplicate(calls: Sequence[WrittenCall]) -> bool:
     if len(calls) < 2:
         return False
-    written = {(plain_name(call.name), _canonical(call.arguments)) for call in calls}
-    return len(written) < len(calls)
+    readable = [call for call in calls if call.arguments is not None]
+    written = {(plain_name(call.name), _canonical(call.arguments)) for call in readable}
+    return len(written) < len(readable)
 
 
 def _canonical(value: Any) -> Any:
