@@ -143,8 +143,9 @@ function countLeaf(leaf, ground, tally, isFree) {
     const [key, hundredfold] = [keyOf(leaf), keyOf(leaf * 100)];
     tally.numbers += 1;
     tally.used.add(key).add(hundredfold);
-    tally.numbersNew += Number(!ground.numbers.has(key));
-    tally.percentAsShare += Number(ground.hundreds.has(hundredfold));
+    const isShare = ground.hundreds.has(hundredfold);
+    tally.numbersNew += Number(!isShare && !ground.numbers.has(key));
+    tally.percentAsShare += Number(isShare);
     tally.percentRaw += Number(leaf > 0 && leaf <= 100 && ground.percentages.has(key));
   }
 }
