@@ -46,6 +46,7 @@ CHANNELS = {
     "embedding": "difficulty.channels.embedding:EmbeddingChannel",
     "neighbours": "difficulty.channels.neighbours:NeighbourChannel",
     "length": "difficulty.channels.length:LengthChannel",
+    "numbers": "difficulty.channels.numbers:NumbersChannel",
 }
 FloatArray = NDArray[np.float64]
 Tasks: TypeAlias = Sequence[str | None]

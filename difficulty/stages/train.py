@@ -238,7 +238,13 @@ def _unfitted(material: Material, encoder: Encoder, tuned: Channel | None) -> Di
     tasks = known_tasks(recipe, material.learned)
     if start is None:
         return build_model(
-            recipe, encoder, material.target, tasks=tasks, tuned=tuned, calibration=material.how
+            recipe,
+            encoder,
+            material.target,
+            tasks=tasks,
+            numbers=knows_numbers(recipe, material.learned),
+            tuned=tuned,
+            calibration=material.how,
         )
     return continued(
         start.model,

@@ -25,6 +25,7 @@ from difficulty.errors import (
 from difficulty.kinds import PathKind, mistaken
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import OUTCOMES
+from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
@@ -434,4 +435,6 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     totals = [text.whole(row.total) for text, row in zip(texts, rows, strict=True)]
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
     shortened = np.array([text.truncated for text in texts], dtype=bool)
-    return Tokenized([row.ids for row in rows], np.array(totals, dtype=np.int64), tasks, shortened)
+    numbers = map(read_numbers, traffic.each_messages())
+    ids = [numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)]
+    return Tokenized(ids, np.array(totals, dtype=np.int64), tasks, shortened)
