@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from difficulty.answers.answer import Answer
 from difficulty.bundle import Fallback, read_bundle, write_bundle
 from difficulty.errors import BundleError
 from difficulty.gateway.settings import build_gateway, parse_settings
-from difficulty.gateway.validators import Answer, Verdict
+from difficulty.gateway.validators import Verdict
 from difficulty.routes import ValidatorRule
 from difficulty.runtime import Router
 from difficulty.stages.choosing import policy_files
