@@ -26,6 +26,8 @@ class Request(NamedTuple):
     messages: Messages
     task: str | None = None
     tokens: int | None = None
+    tools: object = None
+    """The functions that it offers, as in an OpenAI body; what is malformed offers none."""
 
 
 class RequestRow(NamedTuple):
@@ -42,7 +44,7 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     not blank, in order.
 
     A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
-    number), ``task`` and ``prompt_tokens``. Labelled traffic in JSON lines fits.
+    number), ``task``, ``prompt_tokens`` and ``tools``. Labelled traffic in JSON lines fits.
 
     Raises
     ------
@@ -92,7 +94,8 @@ def request_row(form: object, number: int) -> RequestRow:
     # A task or a count that is none is left out: the request is decided without it.
     task = form.get("task")
     task = task if isinstance(task, str) and task else None
-    return RequestRow(name, Request(messages, task, read_count(form.get("prompt_tokens"))))
+    tokens = read_count(form.get("prompt_tokens"))
+    return RequestRow(name, Request(messages, task, tokens, form.get("tools")))
 
 
 def read_count(value: object) -> int | None:

@@ -134,10 +134,10 @@ class Trainer:
             self.view,
             task_ids=task_ids(model),
         )
-        pairs = zip(traffic.messages(), tokens.tasks, strict=True)
-        shipped = scorer.score_many(
-            [scorer.encode(messages, task).ids for messages, task in pairs]
-        )["difficulty_score"]
+        requests = zip(traffic.messages(), tokens.tasks, traffic.each_tools(), strict=True)
+        shipped = scorer.score_many([scorer.encode(*request).ids for request in requests])[
+            "difficulty_score"
+        ]
         python = model.predict(tokens.ids, tokens.tasks).difficulty_score
         threshold = float(np.quantile(python, 0.7))
         return np.array(

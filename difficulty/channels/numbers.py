@@ -10,7 +10,7 @@ a column says whether the request has any, so that heads learn what it means to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from difficulty.channels.heads import Matrix
 from difficulty.channels.task_columns import TaskChannel
 from difficulty.encoders.base import Encoder
 from difficulty.recipe import FeatureSettings
-from difficulty.request_numbers import NUMBERS, numbers_of
+from difficulty.request_numbers import numbers_of
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -34,6 +34,7 @@ class NumbersChannel(Channel):
 
     name = "numbers"
     share = 2.0
+    reads_numbers = True
 
     def __init__(self, *, strength: float = 0.02) -> None:
         self.strength = strength

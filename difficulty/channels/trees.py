@@ -129,7 +129,7 @@ class TreeChannel(Channel):
         self.vocabulary_size = encoder.vocabulary_size
         self.tasks = tuple(tasks)
         self.components = components
-        self.numbers = numbers
+        self.reads_numbers = numbers
         self.strength = strength
         self._class_of = {task: number for number, task in enumerate(self.tasks)}
 
@@ -145,7 +145,7 @@ class TreeChannel(Channel):
     def settings(self) -> dict[str, Any]:
         """Return the number of components, the tasks, and what models of before did not say."""
         settings: dict[str, Any] = {"components": self.components, "tasks": list(self.tasks)}
-        return settings | ({"numbers": True} if self.numbers else {})
+        return settings | ({"numbers": True} if self.reads_numbers else {})
 
     def beside_mean(self, tasks: Sequence[str]) -> TaskChannel:
         """Return the trees on what the mean of a task leaves over, with those means."""
@@ -164,7 +164,7 @@ class TreeChannel(Channel):
             said[index, 0] = len(row)
             said[index, 1:-1] = np.concatenate([part.sum(axis=0) for part in parts])
         said[:, -1] = [self._class_of.get(task or "", -1) for task in tasks or [None] * len(ids)]
-        if self.numbers:
+        if self.reads_numbers:
             found = numbers_of(ids)
             said = np.hstack([said, np.where(np.isnan(found), _UNKNOWN, found)])
         if not self._by_token:
@@ -232,7 +232,7 @@ class TreeChannel(Channel):
             axis = state["components"].astype(np.float32)
             values = graph.concat([values, requests.embed(self.encoder) @ axis], axis=1)
         columns = _columns(width, self.components, by_token=self._by_token)
-        if self.numbers:
+        if self.reads_numbers:
             known = requests.unknown_numbers.where(_UNKNOWN, requests.numbers)
             values = graph.concat([values, known], axis=1)
             start = 6 * width + (0 if self._by_token else self.components)
@@ -266,7 +266,7 @@ class TreeChannel(Channel):
         what components are read from.
         """
         start = 2 + 3 * N_KINDS
-        end = start + len(NUMBERS) * self.numbers
+        end = start + len(NUMBERS) * self.reads_numbers
         said = prepared[:, :end]
         dense = np.asarray(said if isinstance(said, np.ndarray) else said.toarray(), np.float64)
         return dense[:, :start], dense[:, start:], prepared[:, end:]

@@ -109,7 +109,9 @@ class Gateway:
         when, started = datetime.now(UTC), time.perf_counter()
         # Decision and policy come from one bundle, whatever is exchanged meanwhile.
         router, messages = self.router.current, body.get("messages")
-        decision = router.decide([] if messages is None else messages, task, tokens=tokens)
+        decision = router.decide(
+            [] if messages is None else messages, task, tokens=tokens, tools=body.get("tools")
+        )
         return Visit(
             id=id,
             time=when,

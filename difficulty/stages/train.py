@@ -35,7 +35,7 @@ from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.judging import lineage_of
 from difficulty.storage import refuse_existing, whole_folder
 from difficulty.traffic.table import ASIDE
-from difficulty.training.assemble import build_model, known_tasks, labelled, tune
+from difficulty.training.assemble import build_model, known_tasks, knows_numbers, labelled, tune
 from difficulty.training.diagnosis import (
     GROUPS,
     advice_of_student,

@@ -227,6 +227,11 @@ class Traffic:
         """Yield the messages of each sample, a few thousand at a time in memory."""
         return self._each("messages")
 
+    def each_tools(self) -> Iterator[list[Any] | None]:
+        """Yield the tools that each sample offers, where that is known."""
+        for text in self._each("tools"):
+            yield json.loads(text) if text else None
+
     def views(self, view: TextView) -> list[View]:
         """Return each sample as rendered, with how much of it was left out."""
         return [view(messages) for messages in self._each("messages")]
@@ -416,6 +421,9 @@ class Tokenized(NamedTuple):
     """
 
     ids: list[list[int]]
+    """With the numbers of requests that offer functions, see
+    :class:`~difficulty.request_numbers.NumberedIds`.
+    """
     totals: NDArray[np.int64]
     tasks: list[str | None]
     """``None`` also for a request of which the tokenizer keeps nothing: serving does not score
@@ -441,6 +449,6 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     totals = [text.whole(row.total) for text, row in zip(texts, rows, strict=True)]
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
     shortened = np.array([text.truncated for text in texts], dtype=bool)
-    numbers = map(read_numbers, traffic.each_messages())
+    numbers = map(read_numbers, traffic.each_messages(), traffic.each_tools())
     ids = [numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)]
     return Tokenized(ids, np.array(totals, dtype=np.int64), tasks, shortened)
