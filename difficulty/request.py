@@ -26,6 +26,8 @@ class Request(NamedTuple):
     messages: Messages
     task: str | None = None
     tokens: int | None = None
+    checked: bool = True
+    """Whether a policy's check will see the cheap answer before the client does."""
     tools: object = None
     """The functions that it offers, as in an OpenAI body; what is malformed offers none."""
 
@@ -95,7 +97,7 @@ def request_row(form: object, number: int) -> RequestRow:
     task = form.get("task")
     task = task if isinstance(task, str) and task else None
     tokens = read_count(form.get("prompt_tokens"))
-    return RequestRow(name, Request(messages, task, tokens, form.get("tools")))
+    return RequestRow(name, Request(messages, task, tokens, tools=form.get("tools")))
 
 
 def read_count(value: object) -> int | None:

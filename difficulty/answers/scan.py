@@ -19,20 +19,18 @@ point is one unit in every language.
 SPACE = " \t\n\r\f\v"
 """White space."""
 _WORD = re.compile(f"[{LETTERS}]+")
-_NUMBER = re.compile(
-    r"(?:(?<![A-Za-z0-9)])-)?"  # what joins two words or subtracts is no sign
-    r"\$?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
-)
-_CASE = {
-    **{upper: upper + 32 for upper in [*range(0xC0, 0xDF), *range(0x391, 0x3AA)] if upper != 0xD7},
-    **{upper: upper + 32 for upper in range(0x410, 0x430)},
-    **{upper: upper + 80 for upper in range(0x400, 0x410)},
-    **{upper: upper + 32 for upper in range(0x41, 0x5B)},
-}
+NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
+"""A number without its sign: commas only between thousands."""
+_NUMBER = re.compile(NUMBER)
+_BEFORE_OPERATOR = re.compile(rf"[0-9{LETTERS})\]}}]")
+_CAPITAL = re.compile("[A-Z\u00c0-\u00d6\u00d8-\u00de\u0391-\u03a9\u0400-\u042f]")
+_ZEROS = (0x660, 0x6F0, 0x966, 0x9E6, 0xFF10)
+_DIGIT = re.compile("[\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\uff10-\uff19]")
 LARGEST = 1e15
 """Numbers of this size and above are no quantities: they are left out."""
 _LONGEST_NUMBER = 40
-_STEM = 6
+STEM = 6
+"""So many letters of a word are its stem."""
 _STOP = frozenset(
     "the a an of to in on for and or is are was were be it that this with as at by from how many"
     " much what which who i you we he she they his her their its do does did can could would if"
@@ -50,26 +48,77 @@ def cut(text: str, most: int) -> str:
 
 def lower(text: str) -> str:
     """Return a text with the capital letters of ASCII, Latin-1, Greek and Cyrillic made small."""
-    return text.lower() if text.isascii() else text.translate(_CASE)
+    return text.lower() if text.isascii() else _CAPITAL.sub(_make_small, text)
+
+
+def _make_small(capital: re.Match[str]) -> str:
+    code = ord(capital.group())
+    return chr(code + (80 if 0x400 <= code < 0x410 else 32))
+
+
+def plain_digits(text: str) -> str:
+    """Return a text with the decimal digits of other scripts as ASCII's."""
+    return text if text.isascii() else _DIGIT.sub(_make_plain, text)
+
+
+def _make_plain(digit: re.Match[str]) -> str:
+    code = ord(digit.group())
+    return chr(48 + next(code - zero for zero in _ZEROS if 0 <= code - zero < 10))
 
 
 def numbers(text: str) -> list[float]:
-    """Return the numbers of a text in order: digits, with commas between thousands and a decimal
-    part, and a minus sign unless it follows a letter, a digit or a closing parenthesis.
+    """Return the numbers of a text in order: a minus sign counts where it stands behind neither a
+    letter, a digit nor a closing bracket; a dollar sign may stand before the digits.
     """
-    found = (
-        float(match.replace(",", "").replace("$", ""))
-        for match in _NUMBER.findall(text)
-        if len(match) <= _LONGEST_NUMBER
-    )
-    return [value for value in found if abs(value) < LARGEST]
+    return [value for _, _, value in place_numbers(text)]
+
+
+def place_numbers(text: str) -> list[tuple[int, int, float]]:
+    """Return the numbers of a text with where they begin and end, in code points."""
+    placed = []
+    for match in _NUMBER.finditer(text):
+        value = parse_number(match[0])
+        if value is None:
+            continue
+        start, end = match.span()
+        if start and text[start - 1] in "-$":
+            start -= text[start - 1] == "$"
+            if text[start - 1 : start] == "-" and not _ends_operand(text, start - 1):
+                start, value = start - 1, -value
+        placed.append((start, end, value))
+    return placed
+
+
+def _ends_operand(text: str, place: int) -> bool:
+    """Return whether a minus sign at a place would take something from what stands before it."""
+    return place > 0 and _BEFORE_OPERATOR.match(text, place - 1) is not None
+
+
+def parse_number(digits: str) -> float | None:
+    """Return the value of digits with commas between thousands; ``None`` for no quantity."""
+    if len(digits) > _LONGEST_NUMBER:
+        return None
+    value = float(digits.replace(",", ""))
+    return value if value < LARGEST else None
 
 
 def words(text: str) -> list[str]:
     """Return the words of a text in order, in small letters."""
-    return _WORD.findall(lower(text))
+    return words_of(lower(text))
+
+
+def words_of(text_lower: str) -> list[str]:
+    """Return the words of a text that is in small letters already."""
+    return _WORD.findall(text_lower)
 
 
 def content_words(found: Iterable[str]) -> frozenset[str]:
-    """Return the first six letters of each word that has more than two and says something."""
-    return frozenset(word[:_STEM] for word in found if len(word) > 2 and word not in _STOP)
+    """Return the stem of each word in small letters that has more than two and says something."""
+    return frozenset(word[:STEM] for word in set(found) - _STOP if len(word) > 2)
+
+
+def split_space(text: str) -> list[str]:
+    """Return what stands between white space, empty pieces included."""
+    for space in SPACE[1:]:
+        text = text.replace(space, " ")
+    return text.split(" ")

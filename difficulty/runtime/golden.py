@@ -13,6 +13,7 @@ from difficulty.errors import BundleError
 from difficulty.form import read_json
 from difficulty.request import Request
 from difficulty.request_numbers import FEATURES, NumberedIds
+from difficulty.runtime.golden_answers import check_golden_answers
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import EARLY_OUTPUT, Score
 
@@ -41,7 +42,7 @@ def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict
     """
     for request in requests:
         messages, task, tools = (request.get(key) for key in ("messages", "task", "tools"))
-        asked = Request(messages, task, request.get("given_tokens"), tools)
+        asked = Request(messages, task, request.get("given_tokens"), tools=tools)
         decision = router.consider(asked, early=False).as_dict()
         is_read = decision["reason"] != "scorer_error"
         ids = router.scorer.encode(messages, task, tools).ids if is_read else None
@@ -125,7 +126,7 @@ def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
         If this machine does not reproduce them, or the scorer cannot be built.
     """
     router = Router.from_bundle(bundle, threads=threads)
-    differences = check_golden(bundle, router)
+    differences = [*check_golden(bundle, router), *check_golden_answers(bundle, router)]
     if differences:
         raise BundleError(
             f"bundle {bundle.label} must reproduce its golden vectors on this machine:"
