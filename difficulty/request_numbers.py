@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.answers.answer import Asked
-from difficulty.answers.scan import content_words, cut, words
+from difficulty.answers.scan import content_words, words
 from difficulty.answers.schemas import Function, read_offer
 
 Numbers = NDArray[np.float32]
@@ -55,12 +55,11 @@ NUMBERS = (
     "capitals",
 )
 
-_MOST_CHARACTERS = 8_192
-"""Of the question; of more, head and tail are read, as by the text view."""
 _MOST_PARAMETERS = 4_096
 """Of all functions together."""
 _LONGEST_NAME = 128
 """Characters of a parameter's name in which words are looked for."""
+_SYSTEM = ("system", "developer")
 _HUMP = re.compile("([a-z])([A-Z])")
 _DIGITS = re.compile("[0-9]+(?:[.,][0-9]+)*")
 _SENTENCE = re.compile(r"[.!?](?=[ \n]|\Z)")
@@ -113,18 +112,27 @@ def read_numbers(messages: object, tools: object = None) -> Numbers | None:
     tools
         Of the request's body. Where they hold no function, system messages are looked at.
     """
-    if not tools and isinstance(messages, str):
+    if not tools and not _may_describe(messages):
         return None
     asked = Asked.of({"messages": messages, "tools": tools})
     functions = read_offer(asked.tools, asked.system).functions
     if not functions or sum(len(each.parameters) for each in functions) > _MOST_PARAMETERS:
         return None
-    question = cut(asked.text, _MOST_CHARACTERS)
-    said = words(question)
+    said = words(asked.text)
     content = content_words(said)
     return np.array(
-        [*_of_functions(functions, content), *_of_question(question, said, content)],
+        [*_of_functions(functions, content), *_of_question(asked.text, said, content)],
         dtype=np.float32,
+    )
+
+
+def _may_describe(messages: object) -> bool:
+    """Return whether messages may describe functions: only a system's does."""
+    if not isinstance(messages, list | tuple):
+        return not isinstance(messages, str)
+    return any(
+        message.get("role") in _SYSTEM if isinstance(message, dict) else True
+        for message in messages
     )
 
 

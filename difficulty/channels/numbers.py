@@ -4,7 +4,7 @@ carry.
 The numbers are counts and quotients (:mod:`difficulty.request_numbers`). Their logarithms are
 brought to a common scale and cut, so that a schema of a size that nobody had in training moves a
 score no further than the largest that somebody had. A number that is not known counts as the mean;
-a column says whether the request has any, so that heads learn what it means to offer none.
+a column says whether the request has none, so that heads learn what it means to offer nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LEAST_SPREAD = 0.05
 
 
 class NumbersChannel(Channel):
-    """The logarithms of the numbers on the scale of the traffic, and whether there are any."""
+    """The logarithms of the numbers on the scale of the traffic, and whether there are none."""
 
     name = "numbers"
     share = 2.0
@@ -63,24 +63,24 @@ class NumbersChannel(Channel):
         return np.stack([mean, np.maximum(np.sqrt(variance), _LEAST_SPREAD)])
 
     def transform(self, prepared: Matrix, state: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return standard scores, cut at 4 either way and 0 where not known, and 1 where any is
+        """Return standard scores, cut at 4 either way and 0 where not known, and 1 where none is
         known, of shape (n_requests, 26).
         """
         numbers = np.asarray(prepared)
         known = ~np.isnan(numbers)
         score = (np.log1p(np.where(known, numbers, 0.0)) - state[0]) / state[1]
         cut = np.where(known, np.clip(score, -_FURTHEST, _FURTHEST), 0.0)
-        return np.hstack([cut, known.any(axis=1, keepdims=True)])
+        return np.hstack([cut, ~known.any(axis=1, keepdims=True)])
 
     def export_vectors(self, requests: RequestTensors, state: NDArray[np.float64]) -> Tensor:
         """Return the same of the graph's input ``features``."""
-        mean, deviation = state.astype(np.float32)
+        mean, deviation = state
         numbers, unknown = requests.numbers, requests.unknown_numbers
-        # Of what is not known the logarithm of 1 is taken, which the mean then replaces.
-        score = ((unknown.where(0.0, numbers) + 1.0).log() - mean) / deviation
-        cut = unknown.where(0.0, score.clip(-_FURTHEST, _FURTHEST))
-        known = unknown.where(0.0, numbers * 0.0 + 1.0)
-        return requests.graph.concat([cut, known.max(1)], axis=1)
+        # What is not known is what has the mean logarithm.
+        filled = unknown.where(np.expm1(mean)[None].astype(np.float32), numbers)
+        score = (filled + 1.0).log().affine(np.diag(1.0 / deviation), -mean / deviation)
+        nothing = unknown.cast(np.float32).min(1)
+        return requests.graph.concat([score.clip(-_FURTHEST, _FURTHEST), nothing], axis=1)
 
     def with_tasks(self, tasks: Sequence[str]) -> TaskChannel:
         """Return the numbers with task columns."""

@@ -88,14 +88,15 @@ def test_vectors_by_hand():
     far = np.array([[1e30] * 25])
     vectors = channel.transform(np.vstack([known, far]), state)
     assert vectors[:, 0].tolist() == pytest.approx([-1.0, 1.0, 0.0, 4.0])
-    assert vectors[:, -1].tolist() == [1.0, 1.0, 0.0, 1.0]
+    assert vectors[:, -1].tolist() == [0.0, 0.0, 1.0, 0.0]
 
 
 def test_nothing_known_teaches_nothing():
     channel = NumbersChannel()
     unknown = channel.prepare([[5], [6]])
     assert np.isnan(unknown).all()
-    assert not channel.transform(unknown, channel.fit(unknown)).any()
+    vectors = channel.transform(unknown, channel.fit(unknown))
+    assert vectors.tolist() == [[0.0] * 25 + [1.0]] * 2
 
 
 def test_model_learns_from_numbers(model):

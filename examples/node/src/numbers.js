@@ -1,12 +1,11 @@
 /** Numbers of the request that its token ids cannot carry (docs/bundle.md, "Numbers of the request"). */
 import { askedOf } from './answers/asked.js';
-import { contentWords, cut, lengthOf, startOf, words } from './answers/scan.js';
+import { contentWords, lengthOf, startOf, words } from './answers/scan.js';
 import { offeredFunctions } from './answers/schemas.js';
 import { isObject } from './text.js';
 
 export const NUMBERS_VERSION = 1;
 export const N_NUMBERS = 25;
-const MOST_CHARACTERS = 8192;
 const MOST_PARAMETERS = 4096;
 const LONGEST_NAME = 128;
 const ANDS = new Set(['and', 'also', 'then', 'second', 'another', 'additionally']);
@@ -22,10 +21,9 @@ export function readNumbers(messages, tools = null) {
   const asked = askedOf(messages, tools);
   const functions = offeredFunctions(asked.tools, asked.system);
   if (functions.length === 0 || total(functions.map(sizeOf)) > MOST_PARAMETERS) return null;
-  const question = cut(asked.text, MOST_CHARACTERS);
-  const said = words(question);
+  const said = words(asked.text);
   const content = contentWords(said);
-  return Float32Array.of(...ofFunctions(functions, content), ...ofQuestion(question, said, content));
+  return Float32Array.of(...ofFunctions(functions, content), ...ofQuestion(asked.text, said, content));
 }
 
 function ofFunctions(functions, asked) {
