@@ -1,6 +1,6 @@
 /** Numbers of the request that its token ids cannot carry (docs/bundle.md, "Numbers of the request"). */
 import { askedOf } from './answers/asked.js';
-import { contentWords, lengthOf, startOf, words } from './answers/scan.js';
+import { codePoints, contentWords, head, shared, words } from './answers/scan.js';
 import { offeredFunctions } from './answers/schemas.js';
 import { isObject } from './text.js';
 
@@ -38,7 +38,7 @@ function ofFunctions(functions, asked) {
   const content = functions.map((each, place) => union(names[place], contentWords(words(each.description))));
   const common = content.map((own) => shared(own, asked));
   const [best, second] = functions.map((_, place) => place).sort((a, b) => common[b] - common[a]); // the first of those that fit best
-  const parts = Object.keys(functions[best].parameters).map((name) => contentOfName(startOf(name, LONGEST_NAME)));
+  const parts = Object.keys(functions[best].parameters).map((name) => contentOfName(head(name, LONGEST_NAME)));
   const both = second === undefined ? 0 : shared(content[best], content[second]);
   const either = second === undefined ? 0 : union(content[best], content[second]).size;
   return [
@@ -46,7 +46,7 @@ function ofFunctions(functions, asked) {
     total(parameters) / n,
     total(required) / n,
     (total(parameters) - total(required)) / Math.max(1, total(parameters)),
-    total(texts.map((text) => lengthOf(text))),
+    total(texts.map(codePoints)),
     schemas.filter((schema) => Array.isArray(schema.enum)).length,
     schemas.filter((schema) => schema.type === 'array' || schema.type === 'object').length,
     common[best] / root,
@@ -63,7 +63,7 @@ function ofQuestion(question, said, content) {
   const among = (set) => said.filter((word) => set.has(word)).length;
   const count = (pattern) => question.match(pattern)?.length ?? 0;
   return [
-    lengthOf(question),
+    codePoints(question),
     content.size,
     count(/\?/g),
     count(/,/g),
@@ -80,6 +80,5 @@ function ofQuestion(question, said, content) {
 const sizeOf = ({ parameters }) => Object.keys(parameters).length;
 const total = (values) => values.reduce((sum, value) => sum + value, 0);
 const union = (left, right) => new Set([...left, ...right]);
-const shared = (left, right) => [...left].filter((word) => right.has(word)).length;
 /** In a name a capital after a small letter begins a word. */
 const contentOfName = (name) => contentWords(words(name.replace(/([a-z])([A-Z])/g, '$1 $2')));

@@ -1,6 +1,6 @@
 /** The functions that a request offers, from its `tools` or from lines of its system messages (docs/bundle.md). */
 import { isObject } from '../text.js';
-import { lengthOf, startOf } from './scan.js';
+import { codePoints, head, strip } from './scan.js';
 
 const MOST_FUNCTIONS = 128;
 const MOST_REQUIRED = 64;
@@ -18,27 +18,20 @@ const DEEPEST = 200;
  */
 export function offeredFunctions(tools, system) {
   const offered = distinct(tools);
-  if (offered.length > 0 || lengthOf(system) > LONGEST_SYSTEM) return offered;
+  if (offered.length > 0 || codePoints(system) > LONGEST_SYSTEM) return offered;
   return distinct(system.split('\n').flatMap(objectsOf));
 }
 
 /** The objects that a line of a system message holds. */
 function objectsOf(line) {
-  const text = trimmed(line.replaceAll('<tools>', '').replaceAll('</tools>', ''));
-  if ((text[0] !== '{' && text[0] !== '[') || lengthOf(text) > LONGEST_LINE || depthOf(text) > DEEPEST) return [];
+  const text = strip(line.replaceAll('<tools>', '').replaceAll('</tools>', ''));
+  if ((text[0] !== '{' && text[0] !== '[') || codePoints(text) > LONGEST_LINE || depthOf(text) > DEEPEST) return [];
   try {
     const value = JSON.parse(text);
     return Array.isArray(value) ? value : [value];
   } catch {
     return [];
   }
-}
-
-function trimmed(text) {
-  let [start, end] = [0, text.length];
-  while (start < end && ' \t\n\r\f\v'.includes(text[start])) start += 1;
-  while (end > start && ' \t\n\r\f\v'.includes(text[end - 1])) end -= 1;
-  return text.slice(start, end);
 }
 
 /** How deep brackets are nested, those inside strings counted too. */
@@ -66,8 +59,8 @@ function functionOf(form) {
   const schema = [form.parameters, form.input_schema].find(isObject) ?? {};
   const required = Array.isArray(schema.required) ? schema.required.slice(0, MOST_REQUIRED) : [];
   return {
-    name: startOf(form.name, LONGEST_NAME),
-    description: typeof form.description === 'string' ? startOf(form.description, LONGEST_DESCRIPTION) : '',
+    name: head(form.name, LONGEST_NAME),
+    description: typeof form.description === 'string' ? head(form.description, LONGEST_DESCRIPTION) : '',
     parameters: isObject(schema.properties) ? schema.properties : {},
     required: [...new Set(required.filter((name) => typeof name === 'string'))],
   };
