@@ -41,7 +41,7 @@ def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict
     beside.
     """
     for request in requests:
-        messages, task, tools = (request.get(key) for key in ("messages", "task", "tools"))
+        messages, task, tools = request["messages"], request.get("task"), request.get("tools")
         asked = Request(messages, task, request.get("given_tokens"), tools=tools)
         decision = router.consider(asked, early=False).as_dict()
         is_read = decision["reason"] != "scorer_error"

@@ -5,6 +5,7 @@ many.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -15,6 +16,7 @@ from difficulty.request_numbers import FEATURES, NUMBERS, NumberedIds, numbers_o
 from difficulty.tokens import pad
 
 FloatArray = NDArray[np.float32]
+Feeds = dict[str, NDArray[Any]]
 _INPUTS = {"input_ids", "attention_mask"}
 _UNKNOWN = np.full((1, len(NUMBERS)), np.nan, dtype=np.float32)
 _MOST_ROWS = 256
@@ -94,7 +96,7 @@ class Graph:
             if 0 < len(ids) <= self._ones.shape[1]
             else np.full_like(input_ids, bool(ids))
         )
-        feeds = {"input_ids": input_ids, "attention_mask": mask}
+        feeds: Feeds = {"input_ids": input_ids, "attention_mask": mask}
         if self.reads_numbers:
             feeds[FEATURES] = ids.numbers[None] if isinstance(ids, NumberedIds) else _UNKNOWN
         return [value.item() for value in self.session.run(self.outputs, feeds)]
@@ -107,7 +109,7 @@ class Graph:
         for picked in _batches([len(row) for row in rows]):
             chosen = [rows[index] for index in picked]
             ids, mask = pad(chosen)
-            feeds = {"input_ids": ids, "attention_mask": mask}
+            feeds: Feeds = {"input_ids": ids, "attention_mask": mask}
             if self.reads_numbers:
                 feeds[FEATURES] = numbers_of(chosen)
             values = self.session.run(self.outputs, feeds)

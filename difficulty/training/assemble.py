@@ -102,8 +102,9 @@ def knows_numbers(recipe: Recipe, data: LabelledTokens) -> bool:
     With fewer the model is the one that reads no numbers, to the bit.
     """
     settings = recipe.features.numbers
-    known = sum(isinstance(row, NumberedIds) for row in data.ids)
-    return bool(settings) and known >= settings.least_samples
+    if not settings:
+        return False
+    return sum(isinstance(row, NumberedIds) for row in data.ids) >= settings.least_samples
 
 
 def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> LabelledTokens:
