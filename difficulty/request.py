@@ -46,7 +46,8 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     not blank, in order.
 
     A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
-    number), ``task``, ``prompt_tokens`` and ``tools``. Labelled traffic in JSON lines fits.
+    number), ``task``, ``prompt_tokens``, ``tools`` and ``checked``. Labelled traffic in JSON lines
+    fits.
 
     Raises
     ------
@@ -96,8 +97,8 @@ def request_row(form: object, number: int) -> RequestRow:
     # A task or a count that is none is left out: the request is decided without it.
     task = form.get("task")
     task = task if isinstance(task, str) and task else None
-    tokens = read_count(form.get("prompt_tokens"))
-    return RequestRow(name, Request(messages, task, tokens, tools=form.get("tools")))
+    tokens, checked = read_count(form.get("prompt_tokens")), form.get("checked") is not False
+    return RequestRow(name, Request(messages, task, tokens, checked, form.get("tools")))
 
 
 def read_count(value: object) -> int | None:

@@ -128,9 +128,10 @@ class ReloadingRouter:
         *,
         tokens: int | None = None,
         tools: object = None,
+        checked: bool = True,
     ) -> Decision:
         """Return the decision for one request, see :meth:`Router.decide`."""
-        return self._router.decide(messages, task, tokens=tokens, tools=tools)
+        return self._router.decide(messages, task, tokens=tokens, tools=tools, checked=checked)
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order, all by one bundle."""

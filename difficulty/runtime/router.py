@@ -154,6 +154,7 @@ class Router:
         *,
         tokens: int | None = None,
         tools: object = None,
+        checked: bool = True,
     ) -> Decision:
         """Return the decision for one request.
 
@@ -169,8 +170,11 @@ class Router:
         tools : optional
             The functions that the request offers, as ``tools`` of an OpenAI body. A bundle whose
             scorer was not trained on any decides as if there were none.
+        checked : bool
+            Whether the answer will be checked (:meth:`check`) before it is sent. A policy that
+            decides by answers decides other requests by its ``request_threshold``.
         """
-        return self._note(self.consider(Request(messages, task, tokens, tools=tools)))
+        return self._note(self.consider(Request(messages, task, tokens, checked, tools)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; much faster than one at a time."""
@@ -215,6 +219,7 @@ class Router:
         decision: Decision | None = None,
         *,
         task: str | None = None,
+        problem: str | None = None,
     ) -> AnswerVerdict:
         """Return whether the frontier model is to be asked too, given the cheap model's answer.
 
@@ -228,9 +233,13 @@ class Router:
             What was decided on the request: saves scoring it again.
         task : str, optional
             As it was given to :meth:`decide`; default: the decision's.
+        problem : str, optional
+            Why the caller could not read them: nothing is known of that answer.
         """
         if self.answers is None:
             return no_verdict(self.version)
+        if problem is not None:
+            return self.answers.give_up(problem)
         named = decision.task if task is None and decision else task
         try:
             asked, messages = read_asking(request, named)

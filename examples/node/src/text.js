@@ -73,20 +73,22 @@ const isHigh = (unit) => unit >= 0xd800 && unit < 0xdc00;
 const isLow = (unit) => unit >= 0xdc00 && unit < 0xe000;
 
 /** Code points of a well-formed string, whose length counts UTF-16 units. */
-function codePoints(text) {
+export function codePoints(text) {
   let pairs = 0;
   for (let at = 0; at < text.length; at += 1) pairs += isHigh(text.charCodeAt(at));
   return text.length - pairs;
 }
 
-function head(text, n) {
+/** The first `n` code points of a well-formed string, or all of it. */
+export function head(text, n) {
   let end = 0;
-  for (let taken = 0; taken < n; taken += 1) end += isHigh(text.charCodeAt(end)) ? 2 : 1;
+  for (let taken = 0; taken < n && end < text.length; taken += 1) end += isHigh(text.charCodeAt(end)) ? 2 : 1;
   return text.slice(0, end);
 }
 
-function tail(text, n) {
+/** The last `n` code points of a well-formed string, or all of it. */
+export function tail(text, n) {
   let start = text.length;
-  for (let taken = 0; taken < n; taken += 1) start -= isLow(text.charCodeAt(start - 1)) ? 2 : 1;
+  for (let taken = 0; taken < n && start > 0; taken += 1) start -= isLow(text.charCodeAt(start - 1)) ? 2 : 1;
   return text.slice(start);
 }

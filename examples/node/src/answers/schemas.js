@@ -1,25 +1,44 @@
-/** The functions that a request offers, from its `tools` or from lines of its system messages (docs/bundle.md). */
+/** The functions that a request offers, from its `tools` or from lines of its system messages (docs/answers.md, "The offered functions"). */
 import { isObject } from '../text.js';
 import { codePoints, head, strip } from './scan.js';
 
 const MOST_FUNCTIONS = 128;
 const MOST_REQUIRED = 64;
-const LONGEST_NAME = 128;
+export const LONGEST_NAME = 128;
 const LONGEST_DESCRIPTION = 1024;
 const LONGEST_LINE = 65536;
 const LONGEST_SYSTEM = 262144;
 const DEEPEST = 200;
 
 /**
- * The functions of `tools` or, where those have none, of the system messages: the first of each name, at most 128.
+ * What a request offers to call: the functions of `tools` or, where those have none, of the system messages, the first of
+ * each name, at most 128; and the system messages without the lines that describe functions.
  * @param {object[]} tools
  * @param {string} system
- * @returns {{ name: string, description: string, parameters: object, required: string[] }[]}
+ * @returns {{ functions: { name: string, description: string, parameters: object, required: string[], definitions: object }[], prose: string }}
  */
-export function offeredFunctions(tools, system) {
-  const offered = distinct(tools);
-  if (offered.length > 0 || codePoints(system) > LONGEST_SYSTEM) return offered;
-  return distinct(system.split('\n').flatMap(objectsOf));
+export function readOffer(tools, system) {
+  const offered = distinct(functionsOf(tools));
+  if (system.length > LONGEST_SYSTEM && codePoints(system) > LONGEST_SYSTEM) return { functions: offered, prose: system };
+  const described = [];
+  const prose = [];
+  for (const line of system.split('\n')) {
+    const found = functionsOf(objectsOf(line));
+    described.push(...found);
+    if (found.length === 0) prose.push(line);
+  }
+  return { functions: offered.length > 0 ? offered : distinct(described), prose: prose.join('\n') };
+}
+
+export const offeredFunctions = (tools, system) => readOffer(tools, system).functions;
+
+/** A schema, or the definition that it names by `$ref`; what is none is `{}`. */
+export function resolve(schema, { definitions }) {
+  if (!isObject(schema)) return {};
+  const reference = Object.hasOwn(schema, '$ref') ? schema.$ref : null;
+  if (typeof reference !== 'string') return schema;
+  const name = reference.slice(reference.lastIndexOf('/') + 1);
+  return Object.hasOwn(definitions, name) && isObject(definitions[name]) ? definitions[name] : {};
 }
 
 /** The objects that a line of a system message holds. */
@@ -44,15 +63,20 @@ function depthOf(text) {
   return deepest;
 }
 
-function distinct(forms) {
+function distinct(functions) {
   const kept = new Map();
-  for (const form of forms) {
-    const found = isObject(form) ? functionOf(isObject(form.function) ? form.function : form) : null;
-    if (found && !kept.has(found.name)) kept.set(found.name, found);
+  for (const offer of functions) {
+    if (!kept.has(offer.name)) kept.set(offer.name, offer);
     if (kept.size === MOST_FUNCTIONS) break;
   }
   return [...kept.values()];
 }
+
+const functionsOf = (forms) =>
+  forms
+    .filter(isObject)
+    .map((form) => functionOf(isObject(form.function) ? form.function : form))
+    .filter((offer) => offer !== null);
 
 function functionOf(form) {
   if (typeof form.name !== 'string' || form.name === '') return null;
@@ -63,5 +87,6 @@ function functionOf(form) {
     description: typeof form.description === 'string' ? head(form.description, LONGEST_DESCRIPTION) : '',
     parameters: isObject(schema.properties) ? schema.properties : {},
     required: [...new Set(required.filter((name) => typeof name === 'string'))],
+    definitions: [schema.$defs, schema.definitions].find((given) => isObject(given) && Object.keys(given).length > 0) ?? {},
   };
 }
