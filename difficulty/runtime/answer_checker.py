@@ -175,7 +175,7 @@ class AnswerChecker:
         features = np.full(len(FACTS) + 2, np.nan, dtype=np.float32)
         features[: len(FACTS)] = read_facts(asked, told)
         return AnswerInputs(
-            self.scorer.encode(messages, asked.task).ids,
+            self.scorer.encode(messages, asked.task, asked.tools).ids,
             self.scorer.tokenizer.encode(text).ids,
             features,
         )
@@ -298,7 +298,8 @@ def no_verdict(version: str) -> AnswerVerdict:
 def read_asking(request: Asking, task: str | None) -> tuple[Asked, Messages]:
     """Return a request as checks of its answer need it, and its messages."""
     if isinstance(request, Request):
-        return Asked.of({"messages": request.messages}, task=task or request.task), request.messages
+        form = {"messages": request.messages, "tools": request.tools}
+        return Asked.of(form, task=task or request.task), request.messages
     if isinstance(request, Mapping):
         messages = request.get("messages")
         return Asked.of(request, task=task), [] if messages is None else messages
