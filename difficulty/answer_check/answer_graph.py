@@ -55,7 +55,8 @@ def _logits(check: AnswerCheck, answers: RequestTensors, facts: Tensor, request:
         said = request.cut(0, 1).clip(EDGE, 1.0 - EDGE)
         first = said.log() - (said * -1.0 + 1.0).log()
     else:
-        first = _logits(check.start, answers, facts, request)
+        earlier = check.start.calibrator_
+        first = _logits(check.start, answers, facts, request) * earlier.slope + earlier.intercept
     columns = [first]
     if check.heads_ is not None:
         columns += _heads(check, check.heads_, answers, facts)

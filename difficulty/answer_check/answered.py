@@ -87,6 +87,20 @@ class AnswerScores:
         """Return the outputs, named as in the graph."""
         return {"answer_score": self.answer_score, "p_answer_fails": self.p_answer_fails}
 
+    def at(self, rows: NDArray[np.intp]) -> AnswerScores:
+        """Return the scores of some answers."""
+        return AnswerScores(
+            answer_score=self.answer_score[rows], p_answer_fails=self.p_answer_fails[rows]
+        )
+
+    def joined(self, other: AnswerScores) -> AnswerScores:
+        """Return these scores and others after them."""
+        columns = {
+            name: np.concatenate([values, other.by_name()[name]])
+            for name, values in self.by_name().items()
+        }
+        return AnswerScores(**columns)
+
     def spread(self, rows: NDArray[np.intp], n: int) -> AnswerScores:
         """Return them at their places among ``n`` requests, unknown for the others."""
         columns = {name: np.full(n, np.nan) for name in self.by_name()}

@@ -212,7 +212,9 @@ class AnswerCheck:
         """Return what the stack reads, of shape (n, 1 + number of heads)."""
         request = self._request(answered)
         if self.start:
-            first = self.start.logits(replace(answered, request=request))
+            earlier, read = self.start, replace(answered, request=request)
+            calibrator = earlier.calibrator_
+            first = calibrator.slope * earlier.logits(read) + calibrator.intercept
         else:
             first = logit(request[:, 0].astype(np.float64).clip(EDGE, 1.0 - EDGE))
         if self.heads_ is None:
