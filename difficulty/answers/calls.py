@@ -7,7 +7,7 @@ First those of the API's own field. An answer without them may carry calls in it
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from difficulty.answers.answer import ToolCall
@@ -17,6 +17,9 @@ from difficulty.answers.scan import SPACE
 
 MOST_CALLS = 64
 LONGEST_ARGUMENTS = 16_384
+"""Code points; longer ones are not read, and count as none."""
+MOST_ARGUMENTS = 65_536
+"""Code points of all calls' arguments; calls after that are not read."""
 _MOST_TRIES = 8
 _OPENERS = ("{", "[")
 _MARK, _END_MARK = "<tool_call>", "</tool_call>"
@@ -52,7 +55,7 @@ class WrittenCalls(NamedTuple):
     """The calls of an answer."""
 
     read: tuple[WrittenCall, ...] = ()
-    """At most ``MOST_CALLS``."""
+    """The first ones."""
     failed: int = 0
     """What began like a call and could not be read."""
     prose: int = 0
@@ -70,7 +73,7 @@ def read_calls(pair: Pair, offered: Collection[str]) -> WrittenCalls:
     """
     text = pair.text
     if pair.answer.tool_calls:
-        calls = tuple(map(_read_tool_call, pair.answer.tool_calls[:MOST_CALLS]))
+        calls = tuple(map(_read_tool_call, _first(pair.answer.tool_calls)))
         return WrittenCalls(calls, 0, len(text.strip(SPACE)))
     return _read_marked(text) if _MARK in text else _read_prose(text, offered)
 
@@ -78,6 +81,15 @@ def read_calls(pair: Pair, offered: Collection[str]) -> WrittenCalls:
 def plain_name(name: str) -> str:
     """Return a name with every mark made an underscore: models write ``a.b`` for ``a_b``."""
     return _WORDLESS.sub("_", name)
+
+
+def _first(calls: Sequence[ToolCall]) -> Iterator[ToolCall]:
+    left = MOST_ARGUMENTS
+    for call in calls[:MOST_CALLS]:
+        left -= min(len(call.arguments), LONGEST_ARGUMENTS)
+        if left < 0:
+            return
+        yield call
 
 
 def _read_tool_call(call: ToolCall) -> WrittenCall:

@@ -74,7 +74,7 @@ NAMES = (
     "tools.list_words",
     "tools.or",
     "tools.calls_to_cues",
-    "tools.rules",
+    "tools.hand_score",
 )
 _PERCENT = ("%", " %", "percent", " percent")
 _MOST_LEAVES = 256
@@ -85,6 +85,7 @@ _CAMEL = re.compile("([a-z])([A-Z])")
 _LIST_OF_TWO = re.compile(r", [a-z]+,? and ")
 _AND_WORDS = frozenset(("and", "also", "then", "second", "another", "additionally"))
 _LIST_WORDS = frozenset(("respectively", "each", "both", "following"))
+_DOUBTS = ("strings_new", "numbers_unused", "numbers_new")
 _COUNTED = {
     word: float(count)
     for count, word in enumerate(
@@ -156,11 +157,37 @@ class _Ground(NamedTuple):
     percentages: frozenset[float]
 
 
+class CallJudgement(NamedTuple):
+    """What the rules say of an answer's tool calls, without any label."""
+
+    score: float
+    """How much speaks against them, in [0, 1]; no probability."""
+    is_call: bool
+    """Whether the answer makes a call, or begins one."""
+    findings: tuple[str, ...]
+    """Facts that speak against them, without their ``tools.``."""
+
+
 def read_tools(pair: Pair) -> list[float]:
     """Return the facts of ``NAMES``."""
+    facts = _read(pair)
+    return [math.nan] * len(NAMES) if facts is None else [*map(float, facts.values())]
+
+
+def judge_calls(pair: Pair) -> CallJudgement | None:
+    """Return what the rules say; ``None`` where no function is offered."""
+    facts = _read(pair)
+    if facts is None:
+        return None
+    findings = (name for name in (*_FAULTS, *_DOUBTS) if facts[name] > 0)
+    is_call = not facts["no_call"] or facts["failed"] > 0
+    return CallJudgement(facts["hand_score"], is_call, tuple(findings))
+
+
+def _read(pair: Pair) -> dict[str, float] | None:
     offer = read_offer(pair.asked.tools, pair.asked.system)
     if not offer.functions:
-        return [math.nan] * len(NAMES)
+        return None
     functions = {plain_name(function.name): function for function in offer.functions}
     calls = read_calls(pair, functions)
     ground = _read_ground(pair, offer.prose)
@@ -287,8 +314,9 @@ def _count_leaf(leaf: Any, ground: _Ground, tally: _Tally, *, is_free: bool) -> 
     key, hundredfold = _key(value), _key(value * 100)
     tally.numbers += 1
     tally.used |= {key, hundredfold}
-    tally.numbers_new += key not in ground.numbers
-    tally.percent_as_share += hundredfold in ground.hundreds
+    is_share = hundredfold in ground.hundreds
+    tally.numbers_new += not is_share and key not in ground.numbers
+    tally.percent_as_share += is_share
     tally.percent_raw += 0 < value <= 100 and key in ground.percentages
 
 
@@ -390,7 +418,7 @@ def _same(value: Any, other: Any) -> bool:
     return isinstance(value, int | float) and isinstance(other, int | float) and value == other
 
 
-def _facts(pair: Pair, calls: WrittenCalls, fits: _Fits, tally: _Tally) -> list[float]:
+def _facts(pair: Pair, calls: WrittenCalls, fits: _Fits, tally: _Tally) -> dict[str, float]:
     read, total = calls.read, max(len(calls.read), len(pair.answer.tool_calls))
     n = len(read)
     names = [plain_name(call.name[:LONGEST_NAME]) for call in read]
@@ -402,7 +430,7 @@ def _facts(pair: Pair, calls: WrittenCalls, fits: _Fits, tally: _Tally) -> list[
     ands = math.log1p(sum(word in _AND_WORDS for word in spoken))
     commas = math.log1p(question.count(","))
     is_list = not _LIST_WORDS.isdisjoint(spoken) or _LIST_OF_TWO.search(pair.question_lower)
-    facts = {
+    facts: dict[str, float] = {
         "functions": math.log1p(len(fits.by_name)),
         "no_call": n == 0,
         "calls": math.log1p(total),
@@ -453,10 +481,10 @@ def _facts(pair: Pair, calls: WrittenCalls, fits: _Fits, tally: _Tally) -> list[
         "or": "or" in spoken,
         "calls_to_cues": math.log1p(total) - 0.5 * (ands + commas) if n else 0.0,
     }
-    return [*map(float, facts.values()), _judge(facts)]
+    return facts | {"hand_score": _hand_score(facts)}
 
 
-def _judge(facts: Mapping[str, float]) -> float:
+def _hand_score(facts: Mapping[str, float]) -> float:
     """Return how much speaks against the calls, by rules that no label went into."""
     if facts["no_call"] and not facts["failed"]:
         # Right where nothing offered fits the question, else a question left unanswered.
@@ -483,8 +511,9 @@ def _share(part: float, whole: float) -> float:
 def _has_duplicate(calls: Sequence[WrittenCall]) -> bool:
     if len(calls) < 2:
         return False
-    written = {(plain_name(call.name), _canonical(call.arguments)) for call in calls}
-    return len(written) < len(calls)
+    readable = [call for call in calls if call.arguments is not None]
+    written = {(plain_name(call.name), _canonical(call.arguments)) for call in readable}
+    return len(written) < len(readable)
 
 
 def _canonical(value: Any) -> Any:

@@ -76,7 +76,7 @@ def test_facts_of_a_good_call():
         "question_marks": log(1),
         "and_words": log(1),
         "commas": log(1),
-        "rules": pytest.approx(1 / (1 + math.exp(2 * 0.5 * 2 / math.sqrt(6)))),
+        "hand_score": pytest.approx(1 / (1 + math.exp(2 * 0.5 * 2 / math.sqrt(6)))),
     }
 
 
@@ -152,15 +152,17 @@ def test_answer_without_a_call_is_worse_the_better_a_function_fits():
     fitting = facts(text="Which day do you mean?")
     other = facts(text="I cannot sing.", question="Sing a song!")
     assert fitting["no_call"] == other["no_call"] == 1
-    assert fitting["rules"] > other["rules"]
+    assert fitting["hand_score"] > other["hand_score"]
     assert fitting["prose"] == log(22)
 
 
 def test_every_fault_raises_the_score_of_the_rules():
-    good = facts(("free_rooms", {"day": "Monday", "seats": 12, "prices": [7.5]}))["rules"]
+    good = facts(("free_rooms", {"day": "Monday", "seats": 12, "prices": [7.5]}))["hand_score"]
     for given in ({}, {"day": 3}, {"day": "Tuesday"}, {"day": "Monday", "x": 1}, [1]):
-        assert good < facts(("free_rooms", given))["rules"] < 1
-    assert good < facts(("free_cars", {"day": "Monday", "seats": 12, "prices": [7.5]}))["rules"]
+        assert good < facts(("free_rooms", given))["hand_score"] < 1
+    assert (
+        good < facts(("free_cars", {"day": "Monday", "seats": 12, "prices": [7.5]}))["hand_score"]
+    )
 
 
 def test_without_a_function_nothing_is_known():
