@@ -58,17 +58,25 @@ def load_check(folder: Path) -> AnswerCheck | None:
     """
     if not (folder / CHECK_FILE).is_file():
         return None
+    check = None
     try:
         content = json.loads((folder / CHECK_FILE).read_text(encoding="utf-8"))
         arrays = read_arrays(folder / CHECK_ARRAYS)
-        _refuse_other(content)
-        check = None
-        for place, said in reversed([*enumerate(content["checks"])]):
-            check = _get_check(arrays, "start." * place, said, content["vocabulary_size"], check)
+        said = (content["format"], content["facts_version"], tuple(content["facts"]))
+        if said == (CHECK_FORMAT, FACTS_VERSION, FACTS):
+            vocabulary = content["vocabulary_size"]
+            for place, one in reversed([*enumerate(content["checks"])]):
+                check = _get_check(arrays, "start." * place, one, vocabulary, check)
     except (ValueError, LookupError, TypeError, OSError) as error:
         raise RunError(
             f"{CHECK_FILE} in {str(folder)!r} is damaged ({error!r:.200}). Train again."
         ) from error
+    if check is None:
+        raise RunError(
+            f"{CHECK_FILE} in {str(folder)!r} is of format {said[0]!r} with {len(said[2])} facts of"
+            f" version {said[1]!r}: this version reads format {CHECK_FORMAT} with {len(FACTS)} of"
+            f" version {FACTS_VERSION}. Train again."
+        )
     return check
 
 
@@ -87,19 +95,6 @@ def read_answer_scores(path: Path, ids: Sequence[str]) -> AnswerScores:
             for name in ("answer_score", "p_answer_fails")
         }
     return AnswerScores(**columns)
-
-
-def _refuse_other(content: dict[str, Any]) -> None:
-    if content["format"] != CHECK_FORMAT:
-        raise RunError(
-            f"format {content['format']!r} of {CHECK_FILE} is not the one this version reads"
-            f" ({CHECK_FORMAT}). Train again."
-        )
-    if (content["facts_version"], tuple(content["facts"])) != (FACTS_VERSION, FACTS):
-        raise RunError(
-            f"the check of answers reads facts of version {content['facts_version']!r}: this"
-            f" version computes others ({FACTS_VERSION}). Train again."
-        )
 
 
 def _line(check: AnswerCheck) -> list[AnswerCheck]:

@@ -273,9 +273,12 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
     if model.task_channels:
         others["without_task"] = model.predict(picked.ids).difficulty_score
     if fitted.answers:
-        checked = fitted.answers.scores.at(rows).answer_score
-        # As a score that knew the answer would send them; where there is none, the request's own.
-        others["answer_check"] = np.where(np.isnan(checked), outputs["difficulty_score"], checked)
+        checked = fitted.answers.scores.at(rows)
+        outputs |= checked.by_name()
+        # As if the score knew the answer; where there is none, the request's own.
+        others["answer_check"] = np.where(
+            np.isnan(checked.answer_score), outputs["difficulty_score"], checked.answer_score
+        )
     test, unpriced = traffic.select(rows), np.full(len(rows), np.nan)
     held_out = ScoredTraffic.of(
         test,

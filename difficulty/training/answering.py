@@ -4,6 +4,7 @@ answered.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,12 +15,14 @@ from difficulty.answer_check.answered import Answered, AnswerScores, LabelledAns
 from difficulty.answer_check.check import LEAST_LABELS, AnswerCheck
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.facts import FACTS, read_facts
+from difficulty.model.combination import Scores
 from difficulty.model.labelled import LabelledTokens
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import ASIDE, Traffic
 from difficulty.training.diagnosis import Unseen
 from difficulty.training.material import Material, Progress
+from difficulty.training.run import Run
 
 FloatArray = NDArray[np.float64]
 _LEAST_OF_EACH = 5
@@ -116,6 +119,30 @@ def _too_few(material: Material, rows: NDArray[np.intp]) -> str:
         f" {_LEAST_OF_EACH} of them failing and {_LEAST_OF_EACH} not: got {len(failure):,}, of"
         f" which {failed:,.0f} fail."
     )
+
+
+def check_by_run(run: Run, traffic: Traffic, scores: Scores) -> AnswerScores | None:
+    """Return what the check of a run says of new traffic that its scorer gave these scores, NaN
+    where there is no answer; ``None`` where the run has no check, or the traffic no answer.
+    """
+    answers = traffic.column("cheap_answer")
+    rows = np.array([row for row, answer in enumerate(answers) if answer is not None], np.intp)
+    if run.check is None or not len(rows):
+        return None
+    answered = read_answered(
+        traffic.select(rows),
+        request_columns(scores.by_name())[rows],
+        view=run.view,
+        tokenizer=run.tokenizer,
+    )
+    return run.check.predict(answered).spread(rows, len(answers))
+
+
+def request_columns(outputs: Mapping[str, NDArray[np.floating]]) -> FloatArray:
+    """Return what a check reads of a scorer's outputs, of shape (n, 2)."""
+    cheap = outputs["p_cheap_fails"]
+    frontier = outputs.get("p_frontier_fails", np.full(len(cheap), np.nan))
+    return np.column_stack([cheap, frontier]).astype(np.float64)
 
 
 def read_answered(
