@@ -29,7 +29,6 @@ from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
 from difficulty.routes import did_you_mean
 from difficulty.runtime.scorer import Scorer
-from difficulty.stages.answer_export import ExportedCheck, export_check
 from difficulty.stages.card import bundle_card
 from difficulty.stages.choosing import (
     answer_rule,
@@ -41,7 +40,7 @@ from difficulty.stages.choosing import (
     judge_exits,
     policy_files,
 )
-from difficulty.stages.exporting import Student, export, student_of
+from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
