@@ -89,10 +89,6 @@ class Tensor:
         """Return the natural logarithm."""
         return self.graph("Log", self)
 
-    def is_nan(self) -> Tensor:
-        """Return whether each value is no number."""
-        return self.graph("IsNaN", self, dtype=np.bool_)
-
     def sigmoid(self) -> Tensor:
         """Return ``1 / (1 + exp(-x))``."""
         return self.graph("Sigmoid", self)
