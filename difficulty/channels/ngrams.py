@@ -25,6 +25,7 @@ from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
 from difficulty.encoders.base import Encoder
 from difficulty.errors import InvalidValueError
 from difficulty.recipe import FeatureSettings
+from difficulty.tokens import check_ids
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -110,6 +111,8 @@ class NgramChannel(Channel):
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> sp.csr_array:
         """Return how often each n-gram occurs, sparse of shape (n_requests, dim)."""
+        # an id past the vocabulary would be taken for a pair
+        check_ids(ids, vocabulary=self.vocabulary_size)
         columns = [self._columns(np.asarray(row, dtype=np.int64)) for row in ids]
         ends = np.cumsum([0, *map(len, columns)])
         flat = np.concatenate([np.zeros(0, dtype=np.int64), *columns])

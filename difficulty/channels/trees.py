@@ -30,6 +30,7 @@ from difficulty.channels.gains import GainTarget, leave_one_out
 from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
 from difficulty.encoders.base import Encoder
+from difficulty.tokens import check_ids
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -147,6 +148,8 @@ class TreeChannel(Channel):
         class of the task (-1 where it is not known), and what components are read from: counts of
         the tokens, or the embedding.
         """
+        encoder = self.encoder
+        check_ids(ids, vocabulary=encoder.vocabulary_size, tokenizer=encoder.tokenizer_path)
         kinds = self._kinds.astype(np.float64)
         said = np.zeros((len(ids), 2 + 3 * N_KINDS))
         for index, row in enumerate(ids):

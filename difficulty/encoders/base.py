@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError, InvalidValueError
 from difficulty.plugins import resolve
+from difficulty.tokens import check_ids
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -57,6 +58,11 @@ class Encoder(Protocol):
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens
         may be all zero.
+
+        Raises
+        ------
+        EncoderError
+            If the ids are not of its tokenizer.
         """
 
     def export(self, requests: RequestTensors) -> Tensor:
@@ -202,7 +208,13 @@ class StaticEncoder:
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens
         is all zero.
+
+        Raises
+        ------
+        EncoderError
+            If the ids are not of its tokenizer.
         """
+        check_ids(ids, vocabulary=self.vocabulary_size, tokenizer=self.tokenizer_path)
         sums = np.zeros((len(ids), self.dim))
         for index, row in enumerate(ids):
             tokens = np.asarray(row, dtype=np.int64)

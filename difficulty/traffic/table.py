@@ -26,7 +26,7 @@ from difficulty.kinds import PathKind, mistaken
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import OUTCOMES
 from difficulty.text import TextView, View
-from difficulty.tokens import RequestTokenizer
+from difficulty.tokens import RequestTokenizer, TokenRows, pick
 from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes
 
@@ -408,7 +408,7 @@ class Tokenized(NamedTuple):
     their tasks.
     """
 
-    ids: list[list[int]]
+    ids: Sequence[Sequence[int]]
     totals: NDArray[np.int64]
     tasks: list[str | None]
     """``None`` also for a request of which the tokenizer keeps nothing: serving does not score
@@ -420,7 +420,7 @@ class Tokenized(NamedTuple):
     def at(self, rows: NDArray[np.intp]) -> Tokenized:
         """Return some requests."""
         return Tokenized(
-            [self.ids[row] for row in rows],
+            pick(self.ids, rows),
             self.totals[rows],
             [self.tasks[row] for row in rows],
             self.shortened[rows],
@@ -434,4 +434,5 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     totals = [text.whole(row.total) for text, row in zip(texts, rows, strict=True)]
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
     shortened = np.array([text.truncated for text in texts], dtype=bool)
-    return Tokenized([row.ids for row in rows], np.array(totals, dtype=np.int64), tasks, shortened)
+    ids = TokenRows((row.ids for row in rows), tokenizer.digest)
+    return Tokenized(ids, np.array(totals, dtype=np.int64), tasks, shortened)

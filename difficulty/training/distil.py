@@ -24,7 +24,7 @@ from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 from difficulty.request import Request, read_requests
 from difficulty.text import TextView
-from difficulty.tokens import RequestTokenizer
+from difficulty.tokens import RequestTokenizer, TokenRows
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import NamedScores, Run
@@ -181,12 +181,10 @@ def with_unlabelled(
     return fit.joined(added)
 
 
-def _read(
-    requests: Sequence[Request], view: TextView, tokenizer: RequestTokenizer
-) -> list[list[int]]:
+def _read(requests: Sequence[Request], view: TextView, tokenizer: RequestTokenizer) -> TokenRows:
     """Return the token ids of each request."""
     texts = [view(request.messages).text for request in requests]
-    return [row.ids for row in tokenizer.encode_batch(texts)]
+    return TokenRows((row.ids for row in tokenizer.encode_batch(texts)), tokenizer.digest)
 
 
 def soft_failures(scores: Scores, target: Target) -> FloatArray:

@@ -6,11 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.trees import TreeChannel
+from difficulty.encoders import base as encoders
 from difficulty.encoders.base import StaticEncoder, quantise_rows
 from difficulty.errors import EncoderError, InvalidValueError
-from difficulty.tokens import RequestTokenizer
+from difficulty.tokens import RequestTokenizer, TokenRows, join, pick
 from tests.conftest import REPOSITORY
-from tests.fakes import load_encoder, write_card, write_encoder
+from tests.fakes import (
+    VOCABULARY,
+    load_encoder,
+    word_tokenizer,
+    write_card,
+    write_encoder,
+    write_transformer,
+)
 
 
 def encoder_of(table, scale):
@@ -129,3 +139,47 @@ def test_shipped_encoder_knows_what_is_alike():
         @ encoder.encode([tokenizer.encode("the little puppy").ids]).T
     )
     assert near > far + 0.2
+
+
+def tokenized_by(folder):
+    """Return token ids of a text, as ``tokenize`` gives them, by the tokenizer of a folder."""
+    tokenizer = RequestTokenizer.from_file(folder / "tokenizer.json")
+    return TokenRows([row.ids for row in tokenizer.encode_batch(["w1 w2 w3"])], tokenizer.digest)
+
+
+@pytest.mark.parametrize("write", [write_encoder, write_transformer], ids=["static", "transformer"])
+def test_ids_of_another_tokenizer_are_refused(tmp_path, write):
+    """The other one has the same words in another order, so its ids look right."""
+    encoder = encoders.load_encoder(write(tmp_path / "own"))
+    other = tmp_path / "other"
+    other.mkdir()
+    turned = {word: len(VOCABULARY) - 1 - number for word, number in VOCABULARY.items()}
+    word_tokenizer(turned).save(str(other / "tokenizer.json"))
+    theirs = tokenized_by(other)
+    assert encoder.encode(tokenized_by(tmp_path / "own")).shape == (1, encoder.dim)
+    assert encoder.encode(list(theirs)).shape == (1, encoder.dim)  # nobody knows whose these are
+    with pytest.raises(EncoderError, match=r"the encoder's own tokenizer: got ids of tokenizer"):
+        encoder.encode(theirs)
+    with pytest.raises(EncoderError, match=r"the encoder's own tokenizer: got ids of tokenizer"):
+        TreeChannel(encoder, components=2).prepare(theirs)
+
+
+@pytest.mark.parametrize("number", [-1, len(VOCABULARY)])
+def test_ids_outside_the_vocabulary_are_refused(tmp_path, number):
+    """-1 was the last row of the table, and an id past the vocabulary a pair of words."""
+    folders = write_encoder(tmp_path / "static"), write_transformer(tmp_path / "transformer")
+    rule = f"at least 0 and below 200, the size of the vocabulary: got {number}"
+    for encoder in map(encoders.load_encoder, folders):
+        with pytest.raises(EncoderError, match=rule):
+            encoder.encode([[1], [5, number]])
+    with pytest.raises(EncoderError, match=rule):
+        NgramChannel(len(VOCABULARY), buckets=64).prepare([[5, number]])
+
+
+def test_rows_know_their_tokenizer_through_picking_and_joining():
+    rows = TokenRows([[1], [2], [3]], "one")
+    assert pick(rows, [2, 0]) == [[3], [1]]
+    assert pick(rows, [2, 0]).tokenizer == join(rows, rows).tokenizer == "one"
+    assert not isinstance(join(rows, [[4]]), TokenRows)
+    with pytest.raises(EncoderError, match="must be of one tokenizer: got some of one and some"):
+        join(rows, TokenRows([[1]], "another"))
