@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,8 @@ from difficulty.channels.trees import TreeChannel
 from difficulty.encoders import base as encoders
 from difficulty.encoders.base import StaticEncoder, quantise_rows
 from difficulty.errors import EncoderError, InvalidValueError
-from difficulty.tokens import RequestTokenizer, TokenRows, join, pick
+from difficulty.tensors import GraphBuilder, RequestTensors
+from difficulty.tokens import RequestTokenizer, TokenRows, join, pad, pick
 from tests.conftest import REPOSITORY
 from tests.fakes import (
     VOCABULARY,
@@ -50,6 +53,47 @@ def test_quantised_rows_are_off_by_half_a_step_at_most(vectors):
     assert np.all(
         np.abs(table * scale[:, None].astype(np.float64) - vectors) <= 0.501 * scale[:, None]
     )
+
+
+def test_four_bits_cut_the_largest_entries_for_finer_steps():
+    """The scale with the least squared error is below the one at which nothing is cut."""
+    vectors = np.vstack([np.random.default_rng(0).normal(size=(20, 256)), np.zeros(256)])
+    table, scale = quantise_rows(vectors, bits=4)
+    assert (table.min(), table.max()) == (-7, 7)
+    assert table[-1].tolist() == [0] * 256
+    whole = np.abs(vectors[:-1]).max(axis=1, keepdims=True) / 7
+    plain = np.rint(vectors[:-1] / whole) * whole
+    error, plainly = (
+        ((one - vectors[:-1]) ** 2).sum() for one in (table[:-1] * scale[:-1, None], plain)
+    )
+    assert error < plainly
+    assert error / (vectors**2).sum() < 0.02
+
+
+@pytest.mark.parametrize(("bits", "dim"), [(4, 8), (4, 7), (8, 8)], ids=str)
+def test_graph_reads_half_bytes_as_python_reads_numbers(tmp_path, bits, dim):
+    """Two numbers share a byte where all are -7 to 7 and the dimension is even; padding and tasks
+    are nothing either way.
+    """
+    rng = np.random.default_rng(1)
+    table, scale = quantise_rows(rng.normal(size=(len(VOCABULARY), dim)), bits=bits)
+    encoder = encoder_of(table, scale)
+    graph = GraphBuilder()
+    requests = RequestTensors(graph, vocabulary=len(VOCABULARY), n_tasks=2)
+    graph.output(encoder.export(requests), "embedding", ["batch", dim])
+    model = graph.build("test")
+    sizes = [
+        len(one.raw_data)
+        for one in model.graph.initializer
+        if one.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+    ]
+    rows = len(VOCABULARY) + requests.n_blank
+    assert max(sizes) == rows * (dim // 2 if (bits, dim) == (4, 8) else dim)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    ids = [[], [7], list(range(30)), [len(VOCABULARY) + 1, 3, 4]]
+    input_ids, mask = pad(ids)
+    said = session.run(None, {"input_ids": input_ids, "attention_mask": mask})[0]
+    assert said == pytest.approx(encoder.encode([*ids[:3], ids[3][1:]]), abs=1e-6)
 
 
 def test_embedding_by_hand():
@@ -131,6 +175,7 @@ def test_shipped_encoder_knows_what_is_alike():
     encoder = StaticEncoder.load(folder)
     tokenizer = RequestTokenizer.from_file(folder / "tokenizer.json")
     assert encoder.dim == 256
+    assert np.abs(encoder.table).max() == 7  # two numbers a byte in every bundle
     assert len(encoder.table) >= tokenizer.vocabulary_size
     near, far = (
         encoder.encode(
