@@ -20,6 +20,8 @@ _Counts = Any
 Preference = Literal["cheap", "tie", "frontier"]
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 """Fields of a sample that say what became of it; one of them at least is known."""
+ANSWERS = ("cheap_answer", "frontier_answer")
+"""Fields of a sample that hold what the models answered."""
 TOKEN_COUNTS = ("prompt_tokens", "cheap_tokens", "frontier_tokens")
 
 
@@ -59,6 +61,13 @@ class Sample:
     """What the outcomes were measured by: ``exact``, ``tests``, ``judge:NAME``, ``votes``,
     ``validators:NAMES``; a word of the user's own is kept.
     """
+    cheap_answer: str | None = None
+    """What the cheap model answered: text, or the assistant message as JSON text; an empty string
+    is an empty answer.
+    """
+    frontier_answer: str | None = None
+    tools: tuple[Mapping[str, Any], ...] | None = None
+    """Tools that the request offered, as its body has them."""
     weight: float = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Columns this package does not know, kept as they came."""

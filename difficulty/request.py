@@ -26,6 +26,8 @@ class Request(NamedTuple):
     messages: Messages
     task: str | None = None
     tokens: int | None = None
+    checked: bool = True
+    """Whether a policy's check will see the cheap answer before the client does."""
 
 
 class RequestRow(NamedTuple):

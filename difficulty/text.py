@@ -160,10 +160,17 @@ def _call_text(call: object) -> str:
     if not isinstance(function, Mapping):
         return ""
     name, arguments = function.get("name"), function.get("arguments")
-    return f"{name if isinstance(name, str) else ''}({_arguments_text(arguments)})"
+    return f"{name if isinstance(name, str) else ''}({arguments_text(arguments)})"
 
 
-def _arguments_text(arguments: object) -> str:
+def arguments_text(arguments: object) -> str:
+    """Return the arguments of a call as text: a string as it is, anything else as JSON.
+
+    Raises
+    ------
+    RequestError
+        If they are far larger written than held.
+    """
     if arguments is None or isinstance(arguments, str):
         return arguments or ""
     if _grows(arguments):

@@ -21,6 +21,7 @@ SOURCES = {
 
 GROUND = {
     "",
+    "answers",
     "errors",
     "events",
     "form",

@@ -4,6 +4,7 @@ lab code, no pickle.
 
 from difficulty.bundle.policy import (
     BUNDLE_FORMAT,
+    AnswerRule,
     Chosen,
     Exploration,
     Fallback,
@@ -16,6 +17,7 @@ from difficulty.routes import ValidatorRule
 
 __all__ = [
     "BUNDLE_FORMAT",
+    "AnswerRule",
     "Bundle",
     "Chosen",
     "Exploration",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from hashlib import sha256
@@ -112,6 +113,28 @@ class Early(Form):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnswerRule(Form):
+    """The learned check of the cheap model's answer; see :mod:`difficulty.runtime.answers`."""
+
+    threshold: Share
+    """The frontier model is asked too when ``answer_score > threshold``."""
+    kind: Literal["check", "both"] = "both"
+    """``check``: the request's score sends nothing; ``both``: it sends what is above the policy's
+    threshold, and the check looks at the answers of the rest.
+    """
+    on_unknown: Literal["pass", "escalate"] = "pass"
+    """What becomes of an answer that cannot be checked."""
+    request_threshold: Share | None = None
+    """Threshold of the request's score where no check can count: answers that are streamed past
+    it, facts that have moved. ``None``: the policy's own.
+    """
+    stale_shift: Share | None = None
+    """Share of the facts whose means may move by more than half a deviation; past it the check no
+    longer counts. ``None``: it counts whatever moves.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
 class Policy(Form):
     """The router's rule; see :mod:`difficulty.runtime.rule` for how it is applied."""
 
@@ -129,6 +152,8 @@ class Policy(Form):
     """Requests less familiar than this go to the frontier model; 0 switches that off."""
     early: Early | None = None
     """Where most requests are decided by a small graph; ``None``: the scorer decides all."""
+    answer: AnswerRule | None = None
+    """The learned check of cheap answers; ``None``: there is none, and its key is left out."""
     fallback: Fallback = Fallback()
     exploration: Exploration = Exploration()
     on_error: Literal["frontier"] = "frontier"
@@ -139,6 +164,29 @@ class Policy(Form):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_tasks(self.easy_tasks, self.hard_tasks)
+        if self.answer is None or self.answer.kind == "both":
+            return
+        used = {"threshold": self.threshold, **self.task_thresholds}
+        if lower := next((name for name, share in used.items() if share < 1), None):
+            where = (lower,) if lower == "threshold" else ("task_thresholds", lower)
+            raise FieldError(
+                "must be 1 where answer.kind is 'check', as the request's score sends nothing then:"
+                f" got {used[lower]:g}",
+                where=where,
+            )
+        if self.answer.request_threshold is None:
+            raise FieldError(
+                "must be a share where kind is 'check': without it, all requests would stay cheap"
+                " unchecked where no check can count",
+                where=("answer", "request_threshold"),
+            )
+
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return the JSON form; without a check its key is left out, as in older policies."""
+        content = super().as_dict(without=without)
+        if self.answer is None:
+            content.pop("answer", None)
+        return content
 
 
 BUNDLE_FORMAT = 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from difficulty.bundle.answer_facts import AnswerFacts
 from difficulty.bundle.policy import (
     BUNDLE_FORMAT,
     UNSEALED,
@@ -37,6 +38,12 @@ REQUIRED_FILES = (
 )
 EARLY_GRAPH = "early.onnx"
 """The small graph of early exit, in bundles that have it."""
+ANSWER_GRAPH = "answer.onnx"
+"""The learned check of answers, in bundles that have it."""
+ANSWER_FACTS = "answer.json"
+"""What its facts were in training; beside every ``answer.onnx``."""
+GOLDEN_ANSWERS = "golden_answers.jsonl"
+"""Its golden vectors, where it has some."""
 SEEN = "seen.bin"
 """What the bundle was made from, in bundles that tell."""
 SIGNATURE = "signature"
@@ -75,6 +82,12 @@ class Bundle:
         """Filters of the requests that it was made from; ``None`` where it does not tell."""
         content = self.files.get(SEEN)
         return None if content is None else read_seen(content)
+
+    @property
+    def answer_facts(self) -> AnswerFacts | None:
+        """What the facts about answers were; ``None`` where it has no check of answers."""
+        content = self.files.get(ANSWER_FACTS)
+        return None if content is None else _parse_json(AnswerFacts, content, ANSWER_FACTS)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -200,11 +213,30 @@ def read_bundle(folder: Path) -> Bundle:
             f"policy.json has early cut-offs, but the bundle has no {EARLY_GRAPH}. Ship the bundle"
             " again."
         )
+    _check_answer_files(policy, files)
     if SEEN in files:
         read_seen(files[SEEN])
     return Bundle(
         folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE)
     )
+
+
+def _check_answer_files(policy: Policy, files: Mapping[str, bytes]) -> None:
+    """Refuse a policy with a check of answers that the bundle lacks, and half of a check."""
+    if policy.answer and ANSWER_GRAPH not in files:
+        raise BundleError(
+            f"policy.json has a check of answers, but the bundle has no {ANSWER_GRAPH}. Ship the"
+            " bundle again, or leave 'answer' out of the policy."
+        )
+    if (ANSWER_GRAPH in files) != (ANSWER_FACTS in files):
+        there, lacks = (
+            (ANSWER_GRAPH, ANSWER_FACTS) if ANSWER_GRAPH in files else (ANSWER_FACTS, ANSWER_GRAPH)
+        )
+        raise BundleError(
+            f"a bundle with {there} must have {lacks} too: got none. Ship the bundle again."
+        )
+    if ANSWER_FACTS in files:
+        _parse_json(AnswerFacts, files[ANSWER_FACTS], ANSWER_FACTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +327,7 @@ def _check_names(names: set[str], manifest: Manifest) -> None:
 
 def _check_sizes(manifest: Manifest) -> None:
     """Refuse a bundle that would fill the memory, before anything of it is read."""
-    graphs = {"scorer.onnx", EARLY_GRAPH}
+    graphs = {"scorer.onnx", EARLY_GRAPH, ANSWER_GRAPH}
     sizes = {name: entry.bytes for name, entry in manifest.files.items()}
     beside = {name: size for name, size in sizes.items() if name not in graphs}
     large = [name for name in graphs if sizes.get(name, 0) > _MOST_GRAPH]

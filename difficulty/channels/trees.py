@@ -29,6 +29,14 @@ from difficulty.channels import Channel, Tasks
 from difficulty.channels.gains import GainTarget, leave_one_out
 from difficulty.channels.heads import LinearHead, Matrix
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
+from difficulty.channels.tree_arrays import (
+    TreeArrays,
+    arrays_of,
+    count_below,
+    follow,
+    split_places,
+    tree_attributes,
+)
 from difficulty.encoders.base import Encoder
 from difficulty.tokens import check_ids
 
@@ -45,9 +53,6 @@ _FEW_ROWS, _MOST_OF_FEW = 3_000, 100
 _LEAST_ROWS = 80
 """Gains that a tree needs: fewer cannot be split in two leaves."""
 _MOST_ROWS = 30_000
-_MOST_EDGES = 63
-_CELLS = 2_000_000
-"""Places in trees that are followed at once, which bounds the memory."""
 _GROWTH: dict[str, Any] = {
     "learning_rate": 0.04,
     "max_leaf_nodes": 8,
@@ -199,7 +204,7 @@ class TreeChannel(Channel):
     def transform(self, prepared: Matrix, state: State) -> FloatArray:
         """Return both columns, of shape (n_requests, 2)."""
         values = self._values(prepared, state)
-        return np.column_stack([_followed(values, state, name) for name in ("plain", "beside")])
+        return np.column_stack([follow(values, ensemble) for ensemble in _ensembles(state)])
 
     def export_vectors(self, requests: RequestTensors, state: State) -> Tensor:
         """Return both columns: sums over tokens by one product, then one ensemble of trees."""
@@ -223,7 +228,9 @@ class TreeChannel(Channel):
             axis = state["components"].astype(np.float32)
             values = graph.concat([values, requests.embed(self.encoder) @ axis], axis=1)
         return values.trees(
-            _as_attributes(state, _columns(width, self.components, by_token=self._by_token))
+            tree_attributes(
+                _ensembles(state), _columns(width, self.components, by_token=self._by_token)
+            )
         )
 
     @property
@@ -335,43 +342,20 @@ def _principal(vectors: FloatArray, n: int) -> FloatArray:
 def _grow(
     values: NDArray[np.float32], gain: FloatArray, target: GainTarget, number: int | None
 ) -> State:
-    """Return an ensemble as arrays: of each node the column, threshold and children, of each leaf
-    the value, all trees in one list.
-    """
+    """Return an ensemble as arrays, and how many trees were grown."""
     rows = np.flatnonzero(~np.isnan(gain))
     rows = rows[:: 1 + len(rows) // _MOST_ROWS]
     if len(rows) < _LEAST_ROWS or np.ptp(gain[rows]) == 0.0:
         mean = np.average(gain[rows], weights=target.weight[rows]) if len(rows) else 0.0
-        return _as_arrays([], float(mean), 0, [])
-    edges = [_edges(column) for column in values[rows].T]
-    x, y, w = _numbered(values[rows], edges), gain[rows], target.weight[rows]
+        return arrays_of([], float(mean), []) | {"iterations": np.array(0)}
+    edges = [split_places(column) for column in values[rows].T]
+    x, y, w = count_below(values[rows], edges), gain[rows], target.weight[rows]
     number = number or _best_number(x, y, w, target.folds(3)[rows])
     number = number if len(x) > _FEW_ROWS else min(number, _MOST_OF_FEW)
     model = HistGradientBoostingRegressor(**_GROWTH, max_iter=number).fit(x, y, sample_weight=w)
     trees = [tree.nodes for (tree,) in model._predictors]
-    return _as_arrays(trees, float(np.ravel(model._baseline_prediction)[0]), number, edges)
-
-
-def _edges(column: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return where a column may be split: half way between two values of it."""
-    values = np.unique(column)
-    places = np.arange(len(values) - 1)
-    if len(values) > _MOST_EDGES:
-        chosen = np.quantile(column, np.linspace(0.0, 1.0, _MOST_EDGES + 2)[1:-1], method="lower")
-        places = np.searchsorted(values, np.unique(chosen))
-        places = places[places < len(values) - 1]
-    return (values[places] + values[places + 1]) / np.float32(2.0)
-
-
-def _numbered(
-    values: NDArray[np.float32], edges: Sequence[NDArray[np.float32]]
-) -> NDArray[np.float32]:
-    """Return how many edges of its column each value is above."""
-    columns = [
-        np.searchsorted(own, column, side="left")
-        for own, column in zip(edges, values.T, strict=True)
-    ]
-    return np.column_stack(columns).astype(np.float32)
+    base = float(np.ravel(model._baseline_prediction)[0])
+    return arrays_of(trees, base, edges) | {"iterations": np.array(number)}
 
 
 def _best_number(
@@ -390,64 +374,13 @@ def _best_number(
     return tried[int(errors.argmin())]
 
 
-def _as_arrays(
-    trees: list[Any], base: float, number: int, edges: Sequence[NDArray[np.float32]]
-) -> State:
-    starts = np.cumsum([0, *(len(nodes) for nodes in trees)])
-    nodes = np.concatenate(trees) if trees else None
-    size = int(starts[-1])
-    own = np.repeat(starts[:-1], np.diff(starts))
-    arrays: State = {
-        "base": np.array(base),
-        "iterations": np.array(number),
-        "starts": starts[:-1].astype(np.int32),
-        "column": np.zeros(size, dtype=np.int32),
-        "threshold": np.zeros(size, dtype=np.float32),
-        "children": np.zeros((size, 2), dtype=np.int32),
-        "value": np.zeros(size),
-    }
-    if nodes is None:
-        return arrays
-    leaf = nodes["is_leaf"].astype(bool)
-    arrays["value"] = np.where(leaf, nodes["value"], 0.0)
-    arrays["column"] = np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32)
-    branch = np.flatnonzero(~leaf)
-    # a number of edges that is at most k is a value up to the edge after those
-    arrays["threshold"][branch] = [
-        edges[column][int(number)]
-        for column, number in zip(
-            arrays["column"][branch], nodes["num_threshold"][branch], strict=True
-        )
+def _ensembles(state: State) -> list[TreeArrays]:
+    """Return both ensembles, by the names of their arrays."""
+    prefixes = ("plain.", "beside.")
+    return [
+        {key.removeprefix(own): one for key, one in state.items() if key.startswith(own)}
+        for own in prefixes
     ]
-    # a leaf is its own child, so that all trees are followed equally far
-    places = np.arange(size)
-    arrays["children"] = np.column_stack(
-        [np.where(leaf, places, own + nodes[side]) for side in ("left", "right")]
-    ).astype(np.int32)
-    return arrays
-
-
-def _followed(values: NDArray[np.float32], state: State, name: str) -> FloatArray:
-    """Return the sum over the trees of the leaf that each request falls into."""
-    column, threshold, children, value, starts = (
-        state[f"{name}.{key}"] for key in ("column", "threshold", "children", "value", "starts")
-    )
-    found = np.full(len(values), float(state[f"{name}.base"]))
-    if not len(starts):
-        return found
-    size = max(1, _CELLS // len(starts))
-    for first in range(0, len(values), size):
-        rows = values[first : first + size]
-        node = np.broadcast_to(starts, (len(rows), len(starts)))
-        which = np.arange(len(rows))[:, None]
-        while True:
-            right = rows[which, column[node]] > threshold[node]
-            after = children[node, right.astype(np.int8)]
-            if np.array_equal(after, node):
-                break
-            node = after
-        found[first : first + size] += value[node].sum(axis=1)
-    return found
 
 
 def _columns(width: int, components: int, *, by_token: bool) -> NDArray[np.int64]:
@@ -458,45 +391,3 @@ def _columns(width: int, components: int, *, by_token: bool) -> NDArray[np.int64
     means = np.concatenate([(2 * part + 1) * width + kinds for part in range(3)])
     start = width + 1 + N_KINDS if by_token else 6 * width
     return np.concatenate([[0], counted, means, start + np.arange(components)])
-
-
-def _as_attributes(state: State, columns: NDArray[np.int64]) -> dict[str, Any]:
-    """Return both ensembles as the attributes of one operator with two results."""
-    names = ("plain", "beside")
-    fields: dict[str, list[Any]] = {
-        key: []
-        for key in (
-            *("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_values", "nodes_modes"),
-            *("nodes_truenodeids", "nodes_falsenodeids", "nodes_missing_value_tracks_true"),
-            *("target_treeids", "target_nodeids", "target_ids", "target_weights"),
-        )
-    }
-    tree = 0
-    for result, name in enumerate(names):
-        starts, children = state[f"{name}.starts"], state[f"{name}.children"]
-        ends = np.append(starts[1:], len(children))
-        # an operator without trees is none: a leaf of 0 stands for them
-        for start, end in zip(starts, ends, strict=True) if len(starts) else [(0, 0)]:
-            size = max(1, int(end - start))
-            own = children[start:end] - start if end > start else np.zeros((1, 2), dtype=np.int32)
-            leaf = own[:, 0] == np.arange(size)
-            here = slice(start, end)
-            column = state[f"{name}.column"][here] if end > start else np.zeros(1, dtype=np.int32)
-            threshold = state[f"{name}.threshold"][here] if end > start else np.zeros(1)
-            value = state[f"{name}.value"][here] if end > start else np.zeros(1)
-            fields["nodes_treeids"] += [tree] * size
-            fields["nodes_nodeids"] += range(size)
-            fields["nodes_featureids"] += np.where(leaf, 0, columns[column]).tolist()
-            fields["nodes_values"] += threshold.tolist()
-            fields["nodes_modes"] += ["LEAF" if one else "BRANCH_LEQ" for one in leaf]
-            fields["nodes_truenodeids"] += np.where(leaf, 0, own[:, 0]).tolist()
-            fields["nodes_falsenodeids"] += np.where(leaf, 0, own[:, 1]).tolist()
-            fields["nodes_missing_value_tracks_true"] += [0] * size
-            leaves = np.flatnonzero(leaf)
-            fields["target_treeids"] += [tree] * len(leaves)
-            fields["target_nodeids"] += leaves.tolist()
-            fields["target_ids"] += [result] * len(leaves)
-            fields["target_weights"] += value[leaves].tolist()
-            tree += 1
-    base = [float(state[f"{name}.base"]) for name in names]
-    return fields | {"n_targets": 2, "base_values": base, "aggregate_function": "SUM"}

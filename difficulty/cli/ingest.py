@@ -121,6 +121,9 @@ def print_summary(summary: Summary) -> None:
         _print_labels(figures)
     counts = {name: summary.known_outcomes.get(key, 0) for name, key in _OUTCOMES.items()}
     say("  outcomes   " + ", ".join(f"{name} {n:,}" for name, n in counts.items() if n))
+    if any(summary.known_answers.values()):
+        known = {name.replace("_", " "): n for name, n in summary.known_answers.items() if n}
+        say("  answers    " + ", ".join(f"{name} {n:,}" for name, n in known.items()))
     cheap, frontier = shown(summary.cheap_quality), shown(summary.frontier_quality)
     say(f"  quality    cheap {cheap}, frontier {frontier}")
     say(

@@ -21,11 +21,13 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from difficulty.answers.answer import Answer, Asked, ToolCall
 from difficulty.events import Check
-from difficulty.gateway.validators import Answer, Asked, Checker, ToolCall
+from difficulty.gateway.validators import Checker
 from difficulty.gateway.validators.structured import JsonSchema, client_schema, exceeds
 from difficulty.routes import ValidatorRule
 
@@ -142,7 +144,7 @@ def _find_excess(asked: Asked) -> str | None:
     schema = client_schema(asked)
     if schema is not None and exceeds(schema, LARGEST_SCHEMA):
         return f"a client's schema of more than {LARGEST_SCHEMA:,} characters"
-    parts = [asked.tools, asked.tool_choice, asked.response_format]
+    parts = [asked.tools, asked.tool_choice, asked.response_format, asked.system]
     return "a request too large to be checked" if exceeds(parts, _LARGEST_ASKED) else None
 
 
@@ -288,10 +290,15 @@ def _write_rules(checker: Checker, numbers: Sequence[int]) -> str:
 def _write_question(rules: str, answer: Answer, asked: Asked) -> bytes:
     form = {
         "rules": rules,
-        "answer": [answer.text, list(answer.tool_calls), answer.finish_reason],
-        "asked": [asked.task, list(asked.tools), asked.tool_choice, asked.response_format],
+        # The calls are named tuples, which JSON writes as lists.
+        "answer": _values(answer),
+        "asked": _values(asked),
     }
     return json.dumps(form).encode("ascii")
+
+
+def _values(record: Answer | Asked) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def serve(*, limited: bool) -> None:
@@ -311,10 +318,15 @@ def serve(*, limited: bool) -> None:
 
 
 def _check(checker: Checker, form: Mapping[str, Any]) -> list[Check | None]:
-    text, calls, finish = form["answer"]
-    task, tools, choice, response_format = form["asked"]
-    answer = Answer(text, tuple(ToolCall(*call) for call in calls), finish)
-    asked = Asked(task, tuple(tools), choice, response_format)
+    answer, asked = Answer(**form["answer"]), Asked(**form["asked"])
+    logprobs = answer.logprobs
+    answer = replace(
+        answer,
+        tool_calls=tuple(ToolCall(*call) for call in answer.tool_calls),
+        logprobs=logprobs and tuple(logprobs),
+        others=tuple(answer.others),
+    )
+    asked = replace(asked, tools=tuple(asked.tools))
     return [checker.run(number, answer, asked) for number in checker.numbers(asked)]
 
 

@@ -25,11 +25,12 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
+from difficulty.answers.answer import Answer, Asked
 from difficulty.bundle.policy import Policy
 from difficulty.events import Call, CallRole, Check, DecisionEvent, Outcome
 from difficulty.gateway.checking import Checking, Pending
 from difficulty.gateway.log import DecisionLog
-from difficulty.gateway.validators import Answer, Asked, Checker
+from difficulty.gateway.validators import Checker
 from difficulty.gateway.visits import Usage, Visit, explore
 from difficulty.records import Prices
 from difficulty.routes import Route

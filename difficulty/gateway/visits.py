@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from difficulty.answers.answer import Asked
 from difficulty.bundle.policy import Exploration, Policy
 from difficulty.events import Call, CallRole, DecisionEvent, FallbackCause, Outcome
-from difficulty.gateway.validators import Asked
 from difficulty.routes import Route
 from difficulty.runtime.router import Decision
 from difficulty.runtime.rule import Reason

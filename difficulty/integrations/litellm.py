@@ -26,12 +26,12 @@ from contextlib import suppress
 from functools import cache, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
+from difficulty.answers.answer import Answer
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import Call, CallRole, FallbackCause
 from difficulty.gateway.clients import read_said
 from difficulty.gateway.requests import Gateway, Visits
 from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
-from difficulty.gateway.validators import Answer
 from difficulty.gateway.visits import Routed, Usage, Visit, other
 from difficulty.integrations.litellm_request import (
     MARK,

@@ -12,6 +12,7 @@ from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
 from difficulty.form import read_json
 from difficulty.request import Request
+from difficulty.runtime.golden_answers import check_golden_answers
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import EARLY_OUTPUT, Score
 
@@ -121,7 +122,7 @@ def checked_router(bundle: Bundle, *, threads: int = 1) -> Router:
         If this machine does not reproduce them, or the scorer cannot be built.
     """
     router = Router.from_bundle(bundle, threads=threads)
-    differences = check_golden(bundle, router)
+    differences = [*check_golden(bundle, router), *check_golden_answers(bundle, router)]
     if differences:
         raise BundleError(
             f"bundle {bundle.label} must reproduce its golden vectors on this machine:"

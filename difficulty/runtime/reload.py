@@ -22,6 +22,8 @@ from difficulty.bundle import Bundle, Policy
 from difficulty.bundle.store import Trust
 from difficulty.errors import BundleError, BundleNotFoundError, InvalidValueError
 from difficulty.request import Messages, Request
+from difficulty.runtime.answer_checker import Answering, Asking
+from difficulty.runtime.answers import AnswerVerdict
 from difficulty.runtime.golden import checked_router
 from difficulty.runtime.probe import Limits, try_out
 from difficulty.runtime.router import Decision, Router, read_trusted
@@ -39,7 +41,7 @@ class ReloadingRouter:
     """Decide as a :class:`Router` does, always by the newest bundle that passed every check.
 
     Safe to use from several threads. The thread that follows is begun by :meth:`start` and ends
-    with the process; without it, call :meth:`check` where it suits.
+    with the process; without it, call :meth:`look` where it suits.
 
     Parameters
     ----------
@@ -139,7 +141,29 @@ class ReloadingRouter:
         """Return the decision without counting or logging it."""
         return self._router.consider(request)
 
-    def check(self) -> bool:
+    def check(
+        self,
+        request: Asking,
+        answer: Answering,
+        decision: Decision | None = None,
+        *,
+        task: str | None = None,
+    ) -> AnswerVerdict:
+        """Return the verdict on a cheap answer, see :meth:`Router.check`."""
+        return self._router.check(request, answer, decision, task=task)
+
+    async def acheck(
+        self,
+        request: Asking,
+        answer: Answering,
+        decision: Decision | None = None,
+        *,
+        task: str | None = None,
+    ) -> AnswerVerdict:
+        """Return a verdict without blocking the event loop, see :meth:`Router.acheck`."""
+        return await self._router.acheck(request, answer, decision, task=task)
+
+    def look(self) -> bool:
         """Look at once, also at what was refused; return whether another bundle decides now."""
         with self._checking:
             return self._look(patient=False)

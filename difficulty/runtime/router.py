@@ -1,4 +1,4 @@
-"""The router: one decision a request, by the bundle's policy."""
+"""The router: one decision a request, by the bundle's policy, and one verdict a cheap answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,8 +17,16 @@ from difficulty.errors import RequestError, ScoringError
 from difficulty.form import Record
 from difficulty.request import Messages, Request, read_count
 from difficulty.routes import Route
+from difficulty.runtime.answer_checker import (
+    AnswerChecker,
+    Answering,
+    Asking,
+    no_verdict,
+    read_asking,
+)
+from difficulty.runtime.answers import AnswerVerdict
 from difficulty.runtime.rule import Reason, Ruling, after_scoring, before_scoring, threshold_of
-from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, exit_early, exits
+from difficulty.runtime.scorer import EarlyScorer, Score, Scorer, describe, exit_early, exits, kept
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
@@ -64,7 +72,8 @@ class Router:
     """Decide between the cheap and the frontier model.
 
     ``decide`` always answers: a request that cannot be scored takes the route of the policy's
-    ``on_error`` with reason ``scorer_error``, and is counted in ``scorer_errors``. Safe to use from
+    ``on_error`` with reason ``scorer_error``, and is counted in ``scorer_errors``. ``check`` always
+    answers too: what cannot be checked passes or escalates as the policy says. Safe to use from
     several threads.
 
     Examples
@@ -75,11 +84,20 @@ class Router:
     """
 
     def __init__(
-        self, scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None
+        self,
+        scorer: Scorer,
+        policy: Policy,
+        *,
+        version: str,
+        early: EarlyScorer | None = None,
+        answers: AnswerChecker | None = None,
     ) -> None:
         self.scorer = scorer
         self.policy = policy
         self.early = early
+        self.answers = answers
+        """The learned check of answers; ``None`` where the bundle has none."""
+        self._policy_unchecked = _without_check(policy)
         self._exits = exits(policy) if early else None  # once: neither ever changes
         self.version = version
         self.scorer_errors = 0
@@ -111,13 +129,15 @@ class Router:
     def from_bundle(cls, bundle: Bundle, *, threads: int = 1) -> Router:
         """Build the router of a bundle that is read already."""
         early = EarlyScorer.from_bundle(bundle, threads=threads)
+        scorer = Scorer.from_bundle(bundle, threads=threads)
+        scorer.warm_up()
         router = cls(
-            Scorer.from_bundle(bundle, threads=threads),
+            scorer,
             bundle.policy,
             version=bundle.label,
             early=early,
+            answers=AnswerChecker.from_bundle(bundle, scorer, threads=threads),
         )
-        router.scorer.warm_up()
         if early:
             router.consider(Request("warm up"))
         return router
@@ -175,6 +195,56 @@ class Router:
 
         return WaitingByLoop(self.decide_many)
 
+    def check(
+        self,
+        request: Asking,
+        answer: Answering,
+        decision: Decision | None = None,
+        *,
+        task: str | None = None,
+    ) -> AnswerVerdict:
+        """Return whether the frontier model is to be asked too, given the cheap model's answer.
+
+        Parameters
+        ----------
+        request : str, sequence of mapping, Request or mapping
+            Messages, or the body of a chat completion request, which has its tools too.
+        answer : Answer, str or mapping
+            The text, an assistant message, or a chat completion.
+        decision : Decision, optional
+            What was decided on the request: saves scoring it again.
+        task : str, optional
+            As it was given to :meth:`decide`; default: the decision's.
+        """
+        if self.answers is None:
+            return no_verdict(self.version)
+        named = decision.task if task is None and decision else task
+        try:
+            asked, messages = read_asking(request, named)
+        except BaseException as error:  # of a class of the caller's
+            return self.answers.give_up(describe(kept(error)))
+        return self.answers.check(asked, messages, answer, decision)
+
+    async def acheck(
+        self,
+        request: Asking,
+        answer: Answering,
+        decision: Decision | None = None,
+        *,
+        task: str | None = None,
+    ) -> AnswerVerdict:
+        """Return the verdict without blocking the event loop; arguments as in :meth:`check`."""
+        import asyncio  # loaded already where somebody awaits
+
+        return await asyncio.to_thread(self.check, request, answer, decision, task=task)
+
+    def _policy_for(self, request: Request) -> Policy:
+        """Return the policy that decides a request: where no check can count, the one in which the
+        request's score decides alone.
+        """
+        is_stale = self.answers is not None and self.answers.watch.is_stale
+        return self.policy if request.checked and not is_stale else self._policy_unchecked
+
     def consider(self, request: Request, *, early: bool = True) -> Decision:
         """Return the decision without counting or logging it: for tests of a bundle, not for
         traffic.
@@ -190,6 +260,7 @@ class Router:
 
     def _exit_early(self, looks: list[_Look]) -> None:
         """Decide those far from the threshold; where that fails, the scorer decides them."""
+        looks = [look for look in looks if look.policy is self.policy]  # whose cut-offs they are
         if self.early is None or self._exits is None or not looks:
             return
         try:
@@ -230,13 +301,13 @@ class Router:
 
     def _look_at(self, request: Request) -> _Look:
         """Count, tokenize, apply the rules that need no score; keep errors for the conclusion."""
-        look = _Look(request)
+        look = _Look(request, self._policy_for(request))
         try:
             if request.task is not None and not isinstance(request.task, str):
                 raise RequestError("task", request.task, rule="be a string or None")
             if request.tokens is not None:
                 look.tokens, look.source = _check_tokens(request.tokens), "request"
-                look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
+                look.verdict = before_scoring(look.policy, task=request.task, tokens=look.tokens)
                 if look.verdict:
                     return look  # without tokenizing: the caller has counted
             encoded = self.scorer.encode(request.messages, request.task)
@@ -245,7 +316,7 @@ class Router:
             if look.tokens is None:
                 look.tokens = encoded.tokens
                 look.source = "estimate" if encoded.estimated else "tokenizer"
-                look.verdict = before_scoring(self.policy, task=request.task, tokens=look.tokens)
+                look.verdict = before_scoring(look.policy, task=request.task, tokens=look.tokens)
         except BaseException as error:  # the tokenizer's panics are no Exceptions
             look.error = kept(error)
         return look
@@ -255,7 +326,7 @@ class Router:
         if score is not None and look.error is None:
             try:
                 look.verdict = after_scoring(
-                    self.policy,
+                    look.policy,
                     task=look.task,
                     score=score.difficulty_score,
                     familiarity=score.familiarity,
@@ -281,8 +352,8 @@ class Router:
         scored_by: ScoredBy | None = (
             "scorer" if score else None if look.early_score is None else "early"
         )
-        policy = self.policy
-        falls_back = cheap and policy.fallback.on_validation_failure
+        policy = look.policy
+        falls_back = cheap and (policy.fallback.on_validation_failure or policy.answer is not None)
         return Decision(
             route=verdict.route,
             model=policy.cheap_model if cheap else policy.frontier_model,
@@ -308,6 +379,7 @@ class _Look:
     """What is known of a request on its way to a decision."""
 
     request: Request
+    policy: Policy
     ids: list[int] = field(default_factory=list)
     with_task: bool = False  # whether the scorer knows the task.
     tokens: int | None = None
@@ -331,22 +403,12 @@ class _Look:
         return str.__str__(task) if isinstance(task, str) else None
 
 
-_LONGEST_ERROR = 200
-
-
-def describe(error: BaseException) -> str:
-    """Return what may be said of an error: its message where it is one of ours, which hold nothing
-    of the request, else its type alone.
-    """
-    is_ours = isinstance(error, ScoringError | RequestError)
-    return (str(error) if is_ours else type(error).__name__)[:_LONGEST_ERROR]
-
-
-def kept(error: BaseException) -> BaseException:
-    """Return an error that costs one request; raise one that is meant to end the program."""
-    if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
-        raise error
-    return error
+def _without_check(policy: Policy) -> Policy:
+    """Return the policy that counts where no check can: itself, where that needs no other one."""
+    rule = policy.answer
+    if rule is None or rule.request_threshold is None:
+        return policy
+    return replace(policy, threshold=rule.request_threshold, task_thresholds={}, answer=None)
 
 
 def _check_tokens(tokens: int) -> int:

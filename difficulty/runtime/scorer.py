@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from difficulty.bundle.policy import Early, Policy
 from difficulty.bundle.store import EARLY_GRAPH, Bundle
-from difficulty.errors import BundleError, DifficultyError, ScoringError
+from difficulty.errors import BundleError, DifficultyError, RequestError, ScoringError
 from difficulty.runtime.rule import ABOVE, WITHIN, Ruling
 from difficulty.runtime.session import FloatArray, Graph, load_session
 from difficulty.text import TextView
@@ -261,3 +261,21 @@ def exit_early(early: Early, score: float, *, with_task: bool) -> Ruling | None:
     if score > cut.high:
         return ABOVE
     return WITHIN if score < cut.low else None
+
+
+_LONGEST_ERROR = 200
+
+
+def describe(error: BaseException) -> str:
+    """Return what may be said of an error: its message where it is one of ours, which hold nothing
+    of the request, else its type alone.
+    """
+    is_ours = isinstance(error, ScoringError | RequestError)
+    return (str(error) if is_ours else type(error).__name__)[:_LONGEST_ERROR]
+
+
+def kept(error: BaseException) -> BaseException:
+    """Return an error that costs one request; raise one that is meant to end the program."""
+    if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+        raise error
+    return error

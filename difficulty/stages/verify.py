@@ -12,6 +12,7 @@ from difficulty.bundle import Bundle, read_bundle
 from difficulty.bundle.signature import Signer, claimed_signer, verify_signature
 from difficulty.bundle.store import Trust
 from difficulty.runtime.golden import check_golden, read_golden
+from difficulty.runtime.golden_answers import check_golden_answers, read_golden_answers
 from difficulty.runtime.router import Router
 
 
@@ -48,8 +49,9 @@ def verify(path: Path, *, trust: Trust | None = None, today: date | None = None)
     bundle = read_bundle(path)
     # Before the router is built: nothing of a bundle without a trusted signature is run.
     signer = verify_signature(bundle, trust) if trust else claimed_signer(bundle)
-    differences = check_golden(bundle, Router.from_bundle(bundle))
-    golden = len(read_golden(bundle))
+    router = Router.from_bundle(bundle)
+    differences = [*check_golden(bundle, router), *check_golden_answers(bundle, router)]
+    golden = len(read_golden(bundle)) + len(read_golden_answers(bundle))
     warnings = []
     if bundle.policy.review_date < (today or datetime.now(UTC).date()):
         warnings.append(

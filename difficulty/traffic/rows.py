@@ -14,13 +14,14 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from difficulty.errors import InvalidValueError
-from difficulty.records import TOKEN_COUNTS, Message, Sample
+from difficulty.records import ANSWERS, TOKEN_COUNTS, Message, Sample
 from difficulty.text import message_text, well_formed
 
 # As CSV files spell them.
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _LARGEST_COUNT = 2**53  # largest integer that floats, and so arrays with NaN, hold exactly
 _SCALE_RULE = "be two different numbers, the worst score and the best"
+_TOOLS_RULE = "be a list of tools as in a request's body, or that list as JSON text"
 _LIST_RULE = "be a list of {role, content}, or that list as JSON text"
 
 
@@ -37,6 +38,31 @@ def text(value: Any, subject: str) -> str | None:
     if value is None or isinstance(value, str):
         return well_formed(value) if value else None
     raise InvalidValueError(subject, value, rule="be a string or null")
+
+
+def answer(value: Any, subject: str) -> str | None:
+    """Return an answer as text: an assistant message becomes JSON. An empty one was given, only
+    null is unknown.
+    """
+    if isinstance(value, Mapping):
+        value = _to_json(value, subject, rule="be a string, an assistant message or null")
+    if value is None or isinstance(value, str):
+        return well_formed(value) if value else value
+    raise InvalidValueError(subject, _kind(value), rule="be a string, an assistant message or null")
+
+
+def offered_tools(value: Any, subject: str) -> tuple[Mapping[str, Any], ...] | None:
+    """Return the tools that a request offered; none are ``None``."""
+    if isinstance(value, str) and value:
+        value = _from_json(value, subject, rule=_TOOLS_RULE, hint="")
+    if not says_something(value):
+        return None
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        if all(isinstance(tool, Mapping) for tool in value):
+            # By way of JSON, so that what is kept can be written and read again.
+            text = well_formed(_to_json(list(value), subject, rule=_TOOLS_RULE))
+            return tuple(json.loads(text)) or None
+    raise InvalidValueError(subject, _kind(value), rule=_TOOLS_RULE)
 
 
 def number(value: Any, subject: str, *, rule: str) -> float | None:
@@ -210,6 +236,7 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
         cheap_passed=flag(row.get("cheap_passed"), "cheap_passed"),
         preference=choice(row.get("preference")),
         route=choice(row.get("route")),
+        tools=offered_tools(row.get("tools"), "tools"),
         propensity=number(
             row.get("propensity"),
             "propensity",
@@ -218,6 +245,7 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
         weight=1.0 if weight is None else weight,
         extra={name: value for name, value in row.items() if name not in contract},
         **{name: text(row.get(name), name) for name in _NAMES},  # type: ignore[arg-type]
+        **{name: answer(row.get(name), name) for name in ANSWERS},  # type: ignore[arg-type]
         **{name: count(row.get(name), name) for name in TOKEN_COUNTS},  # type: ignore[arg-type]
     )
     repaired = sum(old != new for old, new in zip(messages, whole, strict=True))
@@ -236,7 +264,9 @@ def _messages(row: Mapping[str, Any]) -> tuple[list[Message], str]:
     if messages is None or messages == "":
         return _prompt(row.get("prompt")), "prompt"
     if isinstance(messages, str):
-        messages = _from_json(messages)
+        messages = _from_json(
+            messages, "messages", rule=_LIST_RULE, hint="Plain text belongs in 'prompt'."
+        )
     if not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
         raise InvalidValueError("messages", _short(messages), rule=_LIST_RULE)
     return [_message(message) for message in messages], "messages"
@@ -255,12 +285,23 @@ def _prompt(prompt: Any) -> list[Message]:
     )
 
 
-def _from_json(cell: str) -> Any:
+def _from_json(cell: str, subject: str, *, rule: str, hint: str) -> Any:
     try:
         return json.loads(cell)
     except (ValueError, RecursionError) as error:
-        hint = "Plain text belongs in 'prompt'."
-        raise InvalidValueError("messages", _short(cell), rule=_LIST_RULE, hint=hint) from error
+        raise InvalidValueError(subject, _short(cell), rule=rule, hint=hint) from error
+
+
+def _to_json(value: Any, subject: str, *, rule: str) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidValueError(subject, _kind(value), rule=rule) from error
+
+
+def _kind(value: Any) -> str:
+    # An answer, or what a tool is told, is never shown.
+    return f"an object of type {type(value).__name__}"
 
 
 def _message(raw: Any) -> Message:

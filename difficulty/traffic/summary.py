@@ -12,7 +12,7 @@ from typing import Any
 
 from difficulty.errors import TrafficError
 from difficulty.form import Record
-from difficulty.records import OUTCOMES, TOKEN_COUNTS, Sample
+from difficulty.records import ANSWERS, OUTCOMES, TOKEN_COUNTS, Sample
 from difficulty.text import TextView
 from difficulty.traffic.duplicates import Grouper, comparable_text, text_hash
 from difficulty.traffic.labels import SourceReport
@@ -89,6 +89,8 @@ class Summary(Record):
     """Kept rows of each ``cheap / frontier`` pair, most frequent first."""
     measured_by: dict[str, int] = field(default_factory=dict)
     """What outcomes were measured by, with the rows that say so, most frequent first."""
+    known_answers: dict[str, int] = field(default_factory=dict)
+    """Kept rows that hold each model's answer, and those that say which tools were offered."""
     labels: tuple[dict[str, Any], ...] = ()
     """What each label source found, in the order in which they were applied."""
     warnings: tuple[str, ...] = ()
@@ -147,7 +149,9 @@ class Tally:
         # Formats write true, CSV "true" or 1.
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
         self.filled.update(
-            name for name in (*OUTCOMES, *TOKEN_COUNTS) if getattr(sample, name) is not None
+            name
+            for name in (*OUTCOMES, *TOKEN_COUNTS, *ANSWERS, "tools")
+            if getattr(sample, name) is not None
         )
         self.tasks[sample.task or ""] += 1
         if sample.measured_by is not None and sample.has_outcome:
@@ -244,6 +248,7 @@ class Tally:
             tasks=dict(self.tasks.most_common(_MOST_LISTED)),
             model_pairs=dict(self.model_pairs.most_common(_MOST_LISTED)),
             measured_by=dict(self.measured_by.most_common(_MOST_LISTED)),
+            known_answers={name: self.filled[name] for name in (*ANSWERS, "tools")},
             labels=tuple({"source": report.source, **report.counts} for report in labels),
             warnings=(
                 *(warning for report in labels for warning in report.warnings),

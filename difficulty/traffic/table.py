@@ -68,6 +68,9 @@ SCHEMA = pa.schema(
         ("route", pa.string()),
         ("propensity", pa.float64()),
         ("measured_by", pa.string()),
+        ("cheap_answer", pa.large_string()),
+        ("frontier_answer", pa.large_string()),
+        ("tools", pa.large_string()),
         pa.field("weight", pa.float64(), nullable=False),
         ("extra", pa.large_string()),
         pa.field("split_group", pa.string(), nullable=False),
@@ -76,7 +79,7 @@ SCHEMA = pa.schema(
 )
 
 # Files without these are read as if nothing were known, and their content has the same hash.
-_ADDED_LATER = ("measured_by",)
+_ADDED_LATER = ("measured_by", "cheap_answer", "frontier_answer", "tools")
 
 SPLITS = ("fit", "calibration", "test")
 ASIDE = "aside"
@@ -247,11 +250,14 @@ class Traffic:
         return assign_splits(self.split_groups, self.near_groups, fractions=fractions, seed=seed)
 
     def column(self, name: str) -> list[Any]:
-        """Return any column of ``SCHEMA`` as a list; ``extra`` as mappings."""
+        """Return any column of ``SCHEMA`` as a list; ``extra`` as mappings, ``tools`` as lists of
+        them or ``None``.
+        """
         values = self._list(name)
-        if name != "extra":
+        if name not in ("extra", "tools"):
             return values
-        return [json.loads(value) if value else {} for value in values]
+        unknown = {} if name == "extra" else None
+        return [json.loads(value) if value else unknown for value in values]
 
     def write(self, path: Path) -> None:
         """Write the samples as ingested traffic, for :meth:`read`."""

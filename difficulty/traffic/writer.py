@@ -5,14 +5,14 @@ none.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from difficulty.errors import DifficultyError, TrafficError
-from difficulty.records import Sample
+from difficulty.records import ANSWERS, Sample
 from difficulty.storage import move_into_place, scratch_beside
 from difficulty.traffic.duplicates import Placement
 from difficulty.traffic.readers import RawRow
@@ -24,7 +24,9 @@ _GROUP_ROWS = 8_192
 _GROUP_CHARS = 16 * 2**20
 _SHOWN = 2_000  # characters of a rejected row
 _COPIED = [
-    name for name in SCHEMA.names if name not in ("messages", "extra", "split_group", "near_groups")
+    name
+    for name in SCHEMA.names
+    if name not in ("messages", "tools", "extra", "split_group", "near_groups")
 ]
 
 
@@ -101,10 +103,12 @@ class TrafficWriter:
             {"role": message.role, "content": message.content} for message in sample.messages
         ]
         row["extra"] = _as_json(sample.extra) if sample.extra else None
+        row["tools"] = _as_json(sample.tools) if sample.tools else None
         row["split_group"], row["near_groups"] = placement.split_group, list(placement.near_groups)
         self._samples.append(row)
         self.kept += 1
         self._chars += sum(len(message.content) for message in sample.messages)
+        self._chars += sum(len(row[name] or "") for name in (*ANSWERS, "tools"))
         if len(self._samples) >= _GROUP_ROWS or self._chars >= _GROUP_CHARS:
             self._flush()
 
@@ -151,11 +155,13 @@ class TrafficWriter:
         return self._scratch / path.name
 
 
-def _as_json(value: Mapping[str, Any]) -> str:
+def _as_json(value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     """Return one line of ASCII JSON; what JSON has no word for becomes text, so no column can stop
     an ingest.
     """
     try:
         return json.dumps(value, default=str, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
+        # Only of columns that nobody checked: tools were JSON before.
+        assert isinstance(value, Mapping)
         return json.dumps({str(name): repr(item) for name, item in value.items()})

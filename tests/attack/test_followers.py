@@ -104,7 +104,7 @@ def follow(findings, folder):
             point(place / "current", first)
             router = ReloadingRouter(follow_path(place / "current"), limits=limits)
             point(place / "current", bad)
-            taken = router.check()
+            taken = router.look()
             if taken or not router.last_error or router.decide(TEXT).route != "cheap":
                 findings.fault("taken", f"{kind}: {router.version} {router.last_error}")
             elif len(router.last_error) > 1_000 or "Traceback" in router.last_error:
@@ -112,7 +112,7 @@ def follow(findings, folder):
             else:
                 findings.counts["refused"] += 1
             point(place / "current", good)
-            if not any(router.check() for _ in range(LOOKS)) or router.version != "words-2":
+            if not any(router.look() for _ in range(LOOKS)) or router.version != "words-2":
                 findings.fault("stuck", f"{kind}: {router.version} {router.last_error}")
             else:
                 findings.counts["next one taken"] += 1

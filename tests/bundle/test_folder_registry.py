@@ -181,11 +181,11 @@ def test_router_follows_the_champion(registry, bundles, tmp_path):
     promote(registry, versions[3])
     assert (
         router.decide(TEXT).bundle_version,
-        router.check(),
+        router.look(),
         router.decide(TEXT).bundle_version,
     ) == ("words-1", True, "words-3")
     registry.roll_back("words")
-    assert (router.check(), router.decide(TEXT).bundle_version) == (True, "words-1")
+    assert (router.look(), router.decide(TEXT).bundle_version) == (True, "words-1")
     assert len(list((tmp_path / "kept").iterdir())) == 2
 
 

@@ -75,3 +75,44 @@ def test_policy_needs(key):
 def test_policy_cannot_be_changed_once_read():
     with pytest.raises(FrozenInstanceError):
         Policy.parse(POLICY).threshold = 0.1
+
+
+CHECK = {"threshold": 0.55, "kind": "check", "request_threshold": 0.6}
+
+
+def test_policy_without_a_check_is_written_as_ever():
+    """Older routers refuse fields that they do not know."""
+    assert "answer" not in Policy.parse(POLICY).as_dict()
+    assert "answer" not in Policy.parse({**POLICY, "answer": None}).as_dict()
+
+
+def test_policy_with_a_check_survives_json():
+    policy = Policy.parse({**POLICY, "threshold": 1.0, "answer": CHECK})
+    assert (policy.answer.on_unknown, policy.answer.stale_shift) == ("pass", None)
+    assert Policy.parse(json.loads(json.dumps(policy.as_dict()))) == policy
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "message"),
+    [
+        ({"answer": {"threshold": 1.2}}, ("answer", "threshold"), r"must be in \[0, 1\]"),
+        ({"answer": {**CHECK, "kind": "request"}}, ("answer", "kind"), "'check' or 'both'"),
+        ({"answer": {**CHECK, "on_unknown": "?"}}, ("answer", "on_unknown"), "'escalate'"),
+        ({"answer": CHECK}, ("threshold",), "must be 1 where answer.kind is 'check'"),
+        (
+            {"threshold": 1.0, "task_thresholds": {"code": 0.4}, "answer": CHECK},
+            ("task_thresholds", "code"),
+            "must be 1 where answer.kind is 'check'",
+        ),
+        (
+            {"threshold": 1.0, "answer": {"threshold": 0.5, "kind": "check"}},
+            ("answer", "request_threshold"),
+            "all requests would stay cheap",
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_policy_refuses_a_check(change, where, message):
+    with pytest.raises(FieldError, match=message) as caught:
+        Policy.parse({**POLICY, **change})
+    assert caught.value.where == where

@@ -291,3 +291,42 @@ def test_reading_follows_a_link_to_the_folder(tmp_path):
     shutil.copytree(SAVED, tmp_path / "support-2")
     (tmp_path / "current").symlink_to("support-2")
     assert read_bundle(tmp_path / "current").manifest.version == "1"
+
+
+ANSWER_FACTS = json.dumps(
+    {"facts_version": 1, "facts": [{"name": "chars", "mean": 4.0, "sd": 1.0, "known": 1.0}]}
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "policy.json has a check of answers, but the bundle has no answer.onnx. Ship the"),
+        ({"answer.onnx": b"x"}, "a bundle with answer.onnx must have answer.json too: got none"),
+        ({"answer.json": ANSWER_FACTS}, "policy.json has a check of answers, but the bundle"),
+        (
+            {"answer.onnx": b"x", "answer.json": b'{"facts_version": 1}'},
+            "answer.json: facts is missing. Ship the bundle again",
+        ),
+        (
+            {"answer.onnx": b"x", "answer.json": ANSWER_FACTS.replace(b"4.0", b"NaN")},
+            r"answer.json: facts\.0\.mean must be a finite number",
+        ),
+    ],
+    ids=range(5),
+)
+def test_a_check_of_answers_is_whole_or_not_there(tmp_path, files, message):
+    policy = json.loads(files_of(SAVED)["policy.json"]) | {"answer": {"threshold": 0.5}}
+    content = files_of(SAVED) | {"policy.json": json.dumps(policy).encode()} | files
+    with pytest.raises(BundleError, match=message):
+        write_bundle(tmp_path / "new-1", content, manifest_of())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bundle_with_a_check_knows_its_facts(tmp_path):
+    """The graph is loaded by who uses it; a policy may leave the check alone."""
+    content = files_of(SAVED) | {"answer.onnx": b"x", "answer.json": ANSWER_FACTS}
+    bundle = write_bundle(tmp_path / "new-1", content, manifest_of())
+    assert bundle.policy.answer is None
+    assert [fact.name for fact in bundle.answer_facts.facts] == ["chars"]
+    assert read_bundle(SAVED).answer_facts is None

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from difficulty.answers.answer import Answer, Asked
 from difficulty.events import Check
 from difficulty.gateway.checking import LARGEST_SCHEMA, Checking
-from difficulty.gateway.validators import Answer, Asked, Checker
+from difficulty.gateway.validators import Checker
 from difficulty.routes import ValidatorRule
 
 ANSWER, ASKED = Answer('"x"'), Asked()

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from difficulty.answers.answer import Answer
 from difficulty.errors import BundleError
 from difficulty.events import DecisionEvent
 from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.log_files import JsonLinesSink, read_log
 from difficulty.gateway.requests import Gateway, Visits
-from difficulty.gateway.validators import Answer
 from difficulty.gateway.visits import Usage
 from difficulty.records import Prices
 from tests.runtime.conftest import hand_made

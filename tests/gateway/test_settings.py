@@ -60,7 +60,7 @@ def test_gateway_that_follows_takes_up_the_bundle_that_a_link_leads_to(journey, 
     gateway = build_gateway(parse_settings({"bundle": str(tmp_path / "current"), "follow": True}))
     (tmp_path / "next").symlink_to(again)
     (tmp_path / "next").rename(tmp_path / "current")
-    assert gateway.router.check()
+    assert gateway.router.look()
     assert gateway.open({"messages": "hi"}, id="r1").decision.bundle_version == "small-2"
     gateway.router.stop()
 
@@ -81,10 +81,10 @@ def test_gateway_that_follows_a_registry_takes_up_its_champion(journey, tmp_path
     gateway = build_gateway(parse_settings(form))
     decided = [gateway.open({"messages": "hi"}, id="r1").decision.bundle_version]
     registry.promote(second, replacing=first, notes={})
-    assert gateway.router.check()
+    assert gateway.router.look()
     decided.append(gateway.open({"messages": "hi"}, id="r1").decision.bundle_version)
     registry.roll_back("support")
-    assert gateway.router.check()
+    assert gateway.router.look()
     decided.append(gateway.open({"messages": "hi"}, id="r1").decision.bundle_version)
     gateway.router.stop()
     assert decided == ["small-1", "small-2", "small-1"]

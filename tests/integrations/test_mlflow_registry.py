@@ -156,7 +156,7 @@ def test_router_follows_the_alias(registry, bundles, tmp_path):
     registry.promote(versions[1], replacing=None, notes={})
     router = ReloadingRouter(follow_alias(registry, "followed", tmp_path))
     registry.promote(versions[3], replacing=versions[1], notes={})
-    assert (router.check(), router.decide(TEXT).bundle_version) == (True, "words-3")
+    assert (router.look(), router.decide(TEXT).bundle_version) == (True, "words-3")
 
 
 def test_two_promotions_at_once_have_one_winner(registry, server, bundles):

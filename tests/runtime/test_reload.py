@@ -35,13 +35,9 @@ def current(tmp_path, versions):
 
 def test_new_target_of_a_link_decides_after_a_look(current, versions):
     router = ReloadingRouter(follow_path(current))
-    assert (router.decide(TEXT).route, router.version, router.check()) == (
-        "cheap",
-        "words-1",
-        False,
-    )
+    assert (router.decide(TEXT).route, router.version, router.look()) == ("cheap", "words-1", False)
     point(current, versions[2])
-    assert (router.version, router.check(), router.version) == ("words-1", True, "words-2")
+    assert (router.version, router.look(), router.version) == ("words-1", True, "words-2")
     decision = router.decide(TEXT)
     assert (decision.route, decision.bundle_version, router.policy.threshold, router.switches) == (
         "frontier",
@@ -64,7 +60,7 @@ def test_pointer_file_names_the_bundle(tmp_path, versions, content):
     router = ReloadingRouter(follow_path(pointer))
     assert router.version == "words-1"
     pointer.write_text(f"{versions[2]}\n")
-    assert (router.check(), router.version) == (True, "words-2")
+    assert (router.look(), router.version) == (True, "words-2")
 
 
 @pytest.mark.parametrize("content", ["", "\n", "a\nb\n", "x" * 5000, "no-such-folder"])
@@ -80,12 +76,12 @@ def test_folder_that_is_replaced_is_taken_up(tmp_path, versions):
     followed = shutil.copytree(versions[1], tmp_path / "served")
     router = ReloadingRouter(follow_path(followed))
     followed.rename(tmp_path / "before")
-    assert (router.check(), router.last_error) == (
+    assert (router.look(), router.last_error) == (
         False,
         f"no bundle at '{followed}': expected a folder written by 'difficulty ship'.",
     )
     shutil.copytree(versions[2], followed)
-    assert (router.check(), router.version, router.last_error) == (True, "words-2", None)
+    assert (router.look(), router.version, router.last_error) == (True, "words-2", None)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +99,7 @@ def test_bundle_that_fails_a_check_never_decides(
     router = ReloadingRouter(follow_path(current))
     point(current, damage(tmp_path, versions[2], how))
     with caplog.at_level(logging.WARNING, logger="difficulty.runtime"):
-        assert [router.check() for _ in range(3)] == [False] * 3
+        assert [router.look() for _ in range(3)] == [False] * 3
     assert complaint in router.last_error
     assert (router.refused, router.switches, router.decide(TEXT).bundle_version) == (
         1,
@@ -114,7 +110,7 @@ def test_bundle_that_fails_a_check_never_decides(
         f"bundle words-1 goes on deciding, the new one was refused: {router.last_error}"
     ]
     point(current, versions[1])
-    assert (router.check(), router.last_error, router.refused) == (False, None, 1)
+    assert (router.look(), router.last_error, router.refused) == (False, None, 1)
 
 
 def test_first_bundle_must_pass_every_check(tmp_path, versions):
@@ -146,11 +142,11 @@ def test_bundle_without_the_required_signature_is_refused(current, versions, tmp
     point(current, signed[1])
     router = ReloadingRouter(follow_path(current), trust=Trust(public_keys=(release.public,)))
     point(current, versions[2])
-    assert (router.check(), "has no file signature" in router.last_error) == (False, True)
+    assert (router.look(), "has no file signature" in router.last_error) == (False, True)
     point(current, signed[2])
-    assert (router.check(), "none of the trusted keys" in router.last_error) == (False, True)
+    assert (router.look(), "none of the trusted keys" in router.last_error) == (False, True)
     sign_bundle(signed[2], SigningKey(private_key=release.private), replace=True)
-    assert (router.check(), router.version, router.refused) == (True, "words-2", 2)
+    assert (router.look(), router.version, router.refused) == (True, "words-2", 2)
 
 
 def test_whatever_locating_raises_is_survived(current, versions):
@@ -171,12 +167,12 @@ def test_whatever_locating_raises_is_survived(current, versions):
         return answer
 
     router = ReloadingRouter(locate)
-    assert ([router.check(), router.check()], router.last_error, router.refused) == (
+    assert ([router.look(), router.look()], router.last_error, router.refused) == (
         [False, False],
         "registry is away",
         1,
     )
-    assert (router.check(), router.version) == (True, "words-2")
+    assert (router.look(), router.version) == (True, "words-2")
 
 
 def test_clock_that_is_set_back_does_not_matter(tmp_path, versions):
@@ -188,7 +184,7 @@ def test_clock_that_is_set_back_does_not_matter(tmp_path, versions):
         os.utime(path, (0, 0))
     followed.rename(tmp_path / "before")
     new.rename(followed)
-    assert (router.check(), router.version) == (True, "words-2")
+    assert (router.look(), router.version) == (True, "words-2")
 
 
 def test_touched_bundle_is_not_taken_up_again(tmp_path, versions):
@@ -196,14 +192,14 @@ def test_touched_bundle_is_not_taken_up_again(tmp_path, versions):
     router = ReloadingRouter(follow_path(followed))
     before = router.current
     os.utime(followed / "card.md", (0, 0))
-    assert (router.check(), router.current is before, router.last_error) == (False, True, None)
+    assert (router.look(), router.current is before, router.last_error) == (False, True, None)
 
 
 def test_errors_are_counted_over_all_bundles(current, versions):
     router = ReloadingRouter(follow_path(current))
     assert router.decide("").reason == "scorer_error"
     point(current, versions[2])
-    router.check()
+    router.look()
     assert (router.decide("").bundle_version, router.scorer_errors) == ("words-2", 2)
 
 

@@ -276,6 +276,24 @@ def test_every_file_type_gives_the_same_samples(tmp_path):
     assert len(hashes) == 1
 
 
+def test_answers_and_tools_are_kept_counted_and_ingested_again(tmp_path):
+    tools = [{"type": "function", "function": {"name": "find"}}]
+    calls = {"content": None, "tool_calls": [{"function": {"name": "find", "arguments": "{}"}}]}
+    rows = [
+        {**GOOD, "cheap_answer": "x" * 10_000_000, "tools": tools},
+        {**GOOD, "id": "b", "cheap_answer": "", "frontier_answer": calls},
+        {**GOOD, "id": "c"},
+    ]
+    summary = ingest([write(tmp_path / "in.jsonl", rows)], out := tmp_path / "out.parquet")
+    assert summary.known_answers == {"cheap_answer": 2, "frontier_answer": 1, "tools": 1}
+    ingest([out], again := tmp_path / "again.parquet")
+    for traffic in (Traffic.read(out), Traffic.read(again)):
+        assert traffic.column("cheap_answer") == ["x" * 10_000_000, "", None]
+        assert traffic.column("frontier_answer") == [None, json.dumps(calls), None]
+        assert traffic.column("tools") == [tools, None, None]
+    assert Traffic.read(out).data_hash == Traffic.read(again).data_hash
+
+
 def test_ingested_traffic_can_be_ingested_again_with_more(tmp_path):
     old = write(
         tmp_path / "old.jsonl",

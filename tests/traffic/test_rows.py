@@ -23,6 +23,7 @@ def test_a_row_becomes_a_sample_with_every_field():
         "cheap_passed": "false", "preference": "Tie",
         "prompt_tokens": "12", "cheap_tokens": 3.0, "frontier_tokens": None, "route": "cheap",
         "propensity": 0.9, "measured_by": "exact", "weight": 2,
+        "cheap_answer": "4", "frontier_answer": {"content": "5"}, "tools": [{"name": "add"}],
         "team": "billing",
     }  # fmt: skip
     sample = parse_row(row, default_id="x").sample
@@ -39,8 +40,61 @@ def test_a_row_becomes_a_sample_with_every_field():
         None,
         2.0,
     )
+    assert (sample.cheap_answer, sample.frontier_answer, sample.tools) == (
+        "4",
+        '{"content": "5"}',
+        ({"name": "add"},),
+    )
     assert sample.extra == {"team": "billing"}
     assert set(row) - {"team"} == FIELDS
+
+
+def test_an_empty_answer_was_given_and_a_missing_one_is_unknown():
+    assert parsed(cheap_answer="").sample.cheap_answer == ""
+    assert parsed(cheap_answer=None).sample.cheap_answer is None
+    assert parsed(cheap_answer="half \ud83d").sample.cheap_answer == "half \ufffd"
+
+
+@pytest.mark.parametrize("tools", [None, "", [], "[]"])
+def test_no_tools_are_unknown_tools(tools):
+    assert parsed(tools=tools).sample.tools is None
+
+
+def test_tools_may_be_json_text():
+    tools = [{"type": "function", "function": {"name": "find \ud83d"}}]
+    expected = ({"type": "function", "function": {"name": "find \ufffd"}},)
+    assert parsed(tools=tools).sample.tools == expected
+    assert parsed(tools=json.dumps(tools)).sample.tools == expected
+
+
+def nested(depth):
+    value = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("cheap_answer", 4),
+        ("cheap_answer", ["secret"]),
+        ("frontier_answer", {"content": float("nan")}),
+        ("frontier_answer", nested(100_000)),
+        ("tools", "secret"),
+        ("tools", {"name": "secret"}),
+        ("tools", ["secret"]),
+        ("tools", [{"default": float("inf")}]),
+        ("tools", [nested(100_000)]),
+        ("tools", "[" * 100_000),
+        ("tools", '[{"name": "secret"}, 4]'),
+    ],
+)
+def test_an_answer_or_tools_of_another_kind_are_refused(column, value):
+    with pytest.raises(InvalidValueError, match=f"{column} must be") as refused:
+        parsed(**{column: value})
+    assert len(str(refused.value)) < 400
+    assert "secret" not in str(refused.value) or value == "secret"
 
 
 def test_a_prompt_is_one_user_message():

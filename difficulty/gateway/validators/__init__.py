@@ -6,68 +6,14 @@ Other packages add validators through entry points of the group ``difficulty.val
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from difficulty.answers.answer import Answer, Asked
 from difficulty.errors import BundleError, DifficultyError, MissingExtraError
 from difficulty.events import Check
 from difficulty.plugins import resolve
 from difficulty.routes import ValidatorRule
-
-
-class ToolCall(NamedTuple):
-    """A call that the model asks for."""
-
-    name: str
-    arguments: str
-    """JSON text, as the model wrote it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer of a model."""
-
-    text: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    finish_reason: str | None = None
-
-    @classmethod
-    def of(cls, response: Mapping[str, Any]) -> Answer:
-        """Read the first choice of an OpenAI chat completion; without one, an empty answer."""
-        choices = response.get("choices")
-        first = choices[0] if isinstance(choices, Sequence) and choices else None
-        if not isinstance(first, Mapping):
-            return cls()
-        message = _mapping(first.get("message"))
-        calls = message.get("tool_calls")
-        return cls(
-            _read_text(message.get("content")),
-            tuple(map(_read_tool_call, calls)) if isinstance(calls, Sequence) else (),
-            first.get("finish_reason"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the request asked for, as far as validators need it."""
-
-    task: str | None = None
-    tools: tuple[Mapping[str, Any], ...] = ()
-    tool_choice: Any = None
-    response_format: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, request: Mapping[str, Any], *, task: str | None = None) -> Asked:
-        """Read an OpenAI chat completion request; what is malformed counts as not given."""
-        tools = request.get("tools")
-        offered = tools if isinstance(tools, Sequence) else ()
-        return cls(
-            task,
-            tuple(tool for tool in offered if isinstance(tool, Mapping)),
-            request.get("tool_choice"),
-            _mapping(request.get("response_format")),
-        )
 
 
 class Verdict(NamedTuple):
@@ -93,30 +39,10 @@ class BoundedValidator(Protocol):
         """Return whether an event loop may wait for the verdict: a few milliseconds at most."""
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _read_text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, Sequence):
-        return "".join(
-            part["text"]
-            for part in content
-            if isinstance(part, Mapping) and isinstance(part.get("text"), str)
-        )
-    return ""
-
-
-def _read_tool_call(call: Any) -> ToolCall:
-    function = _mapping(_mapping(call).get("function"))
-    return ToolCall(str(function.get("name") or ""), str(function.get("arguments") or ""))
-
-
 logger = logging.getLogger("difficulty.runtime")
 
 VALIDATORS = {
+    "arithmetic": "difficulty.gateway.validators.worked_maths:WorkedMaths",
     "json": "difficulty.gateway.validators.structured:JsonText",
     "json_schema": "difficulty.gateway.validators.structured:JsonSchema",
     "non_empty": "difficulty.gateway.validators.texts:NonEmpty",

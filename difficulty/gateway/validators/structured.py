@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 
+from difficulty.answers.answer import Answer, Asked, ToolCall
 from difficulty.errors import InvalidValueError, MissingExtraError
-from difficulty.gateway.validators import Answer, Asked, ToolCall, Verdict
+from difficulty.gateway.validators import Verdict
 from difficulty.gateway.validators.texts import search
 
 _LONGEST = 1_000_000

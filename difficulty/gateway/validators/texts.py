@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from difficulty.answers.answer import Answer, Asked
 from difficulty.errors import InvalidValueError, MissingExtraError, UnknownNameError
-from difficulty.gateway.validators import Answer, Asked, Verdict
+from difficulty.gateway.validators import Verdict
 
 
 class NonEmpty:

@@ -2,8 +2,8 @@
 
 The layout is that of the repository (``routellm/evals/mmlu/responses/mmlu_<subject>.csv``,
 ``routellm/evals/gsm8k/gsm8k_responses.csv``); any folder on the way and a single CSV work too. The
-columns are ``prompt`` and two of models, the cheap one first; the text of the answers
-(``<model>_response``) is not read. Prompts listed in ``contaminated_prompts.jsonl`` beside the
+columns are ``prompt`` and two of models, the cheap one first; ``<model>_response`` holds its
+answers, where there are some. Prompts listed in ``contaminated_prompts.jsonl`` beside the
 responses, or one folder up, get ``contaminated: true``: RouteLLM found them in its own training
 data.
 
@@ -67,6 +67,8 @@ class RouteLLMFormat:
                     "cheap_quality": row.fields[models[0]],
                     "frontier_quality": row.fields[models[1]],
                     "measured_by": "exact",
+                    "cheap_answer": row.fields.get(f"{models[0]}_response"),
+                    "frontier_answer": row.fields.get(f"{models[1]}_response"),
                     "contaminated": row.fields["prompt"] in contaminated,
                 }
             )

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from difficulty.answers.answer import Answer
 from difficulty.bundle import Fallback, read_bundle, write_bundle
 from difficulty.errors import BundleError
 from difficulty.gateway.settings import build_gateway, parse_settings
-from difficulty.gateway.validators import Answer, Verdict
+from difficulty.gateway.validators import Verdict
 from difficulty.routes import ValidatorRule
 from difficulty.runtime import Router
 from difficulty.stages.choosing import policy_files
@@ -66,5 +67,5 @@ def test_options_are_those_of_its_constructor(bundle):
 
 def test_without_that_package_the_gateway_does_not_start(bundle):
     """A policy that checks nothing in silence would be worse."""
-    with pytest.raises(BundleError, match=r"unknown validator 'polite'\. Known: json, "):
+    with pytest.raises(BundleError, match=r"unknown validator 'polite'\. Known: arithmetic, "):
         build_gateway(parse_settings({"bundle": str(bundle)}))

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from difficulty.answers.answer import Answer, Asked, ToolCall
 from difficulty.errors import BundleError, MissingExtraError
-from difficulty.gateway.validators import VALIDATORS, Answer, Asked, Checker, ToolCall
+from difficulty.gateway.validators import VALIDATORS, Checker
 from difficulty.gateway.validators.structured import _build_validator_class
 from difficulty.routes import ValidatorRule
 from tests.journey import forget
@@ -290,41 +291,6 @@ def test_validator_names_the_extra_it_needs(check, package, options, monkeypatch
     forget(monkeypatch, package)
     with pytest.raises(MissingExtraError, match="pip install"):
         Checker([ValidatorRule(check=check, options=options)])
-
-
-@pytest.mark.parametrize(
-    "response",
-    [
-        {},
-        {"choices": []},
-        {"choices": None},
-        {"choices": [None]},
-        {"choices": [{"message": None}]},
-        {"choices": [{"message": {"content": 7}}]},
-    ],
-)
-def test_answer_without_what_it_should_have_is_empty(response):
-    assert Answer.of(response) == Answer()
-
-
-def test_answer_is_read_from_a_completion():
-    call = {"function": {"name": "weather", "arguments": "{}"}}
-    parts = [{"type": "text", "text": "It "}, {"type": "text", "text": "rains."}]
-    response = {
-        "choices": [
-            {"message": {"content": parts, "tool_calls": [call, "junk"]}, "finish_reason": "stop"}
-        ]
-    }
-    assert Answer.of(response) == Answer(
-        "It rains.", (ToolCall("weather", "{}"), ToolCall("", "")), "stop"
-    )
-
-
-def test_asked_is_read_from_a_request_whatever_it_holds():
-    assert Asked.of({"tools": [WEATHER, 7], "response_format": 3}, task="t") == Asked(
-        "t", (WEATHER,), None, {}
-    )
-    assert Asked.of({"tools": None}) == Asked()
 
 
 @pytest.mark.parametrize("check", sorted(VALIDATORS))

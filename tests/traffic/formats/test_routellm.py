@@ -35,6 +35,7 @@ def test_rows_have_the_columns_of_the_contract(root):
         "cheap_model": "small",
         "frontier_model": "big", "cheap_quality": "True", "frontier_quality": "False",
         "measured_by": "exact", "contaminated": True,
+        "cheap_answer": None, "frontier_answer": None,
     }  # fmt: skip
     assert (second["id"], second["prompt"], second["contaminated"]) == (
         "mmlu-college_physics-00001",
@@ -42,6 +43,7 @@ def test_rows_have_the_columns_of_the_contract(root):
         False,
     )
     assert (third["id"], third["task"]) == ("gsm8k-00000", "gsm8k")
+    assert (third["cheap_answer"], third["frontier_answer"]) == ("4", "5")
     assert not any(name.endswith("_response") for name in third)
 
 

@@ -1,0 +1,206 @@
+"""What was asked and what a model answered, read from requests, responses and traffic columns.
+
+Everything here comes from outside, so what is malformed counts as not given: reading an answer may
+never fail the request that it answers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeGuard
+
+from difficulty.errors import RequestError
+from difficulty.text import TextView, arguments_text, message_text
+
+_VIEW = TextView()
+_ROLES = {"user": "user", "system": "system", "developer": "system"}
+
+
+class ToolCall(NamedTuple):
+    """A call that the model asks for."""
+
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it."""
+
+    def as_text(self) -> str:
+        """Return the call as one text, ``name(arguments)``."""
+        return f"{self.name}({self.arguments})"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of a model."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    refusal: str | None = None
+    """What the model said in place of an answer, where the API has a field for that."""
+    logprobs: tuple[float, ...] | None = None
+    """Natural logarithms of the tokens' probabilities; ``None`` where they were not asked for."""
+    others: tuple[str, ...] = ()
+    """Texts of the choices after the first."""
+
+    @classmethod
+    def of(cls, response: Mapping[str, Any]) -> Answer:
+        """Read an OpenAI chat completion; without a choice, an empty answer."""
+        listed = response.get("choices")
+        choices = listed if isinstance(listed, Sequence) and listed else ()
+        if not choices or not isinstance(choices[0], Mapping):
+            return cls()
+        others = (cls._of_choice(choice).as_text() for choice in choices[1:])
+        return cls._of_choice(choices[0], others=tuple(others))
+
+    @classmethod
+    def parse(cls, text: str) -> Answer:
+        """Read what a column of traffic holds: plain text, or the JSON text of an assistant message
+        (``role`` is ``assistant``), which may bear ``finish_reason``, ``logprobs`` as of a choice,
+        and ``others``, a list of texts.
+        """
+        message = _read_message(text)
+        if message is None:
+            return cls(text)
+        others = message.get("others")
+        texts = others if isinstance(others, list) else ()
+        return cls._of_choice(
+            {**message, "message": message},
+            others=tuple(other for other in texts if isinstance(other, str)),
+        )
+
+    @classmethod
+    def _of_choice(cls, choice: Any, *, others: tuple[str, ...] = ()) -> Answer:
+        choice = _mapping(choice)
+        message = _mapping(choice.get("message"))
+        calls, refusal = message.get("tool_calls"), message.get("refusal")
+        return cls(
+            _read_text(message.get("content")),
+            tuple(map(_read_tool_call, calls)) if _is_list(calls) else (),
+            choice.get("finish_reason"),
+            refusal if isinstance(refusal, str) else None,
+            _read_logprobs(choice.get("logprobs")),
+            others,
+        )
+
+    def as_text(self) -> str:
+        """Return all that was answered as one text: the content, the refusal, and each call on a
+        line of its own; what is empty is left out.
+        """
+        calls = (call.as_text() for call in self.tool_calls)
+        return "\n".join(filter(None, [self.text, self.refusal, *calls]))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the request asked for, as far as checks of its answer need it."""
+
+    task: str | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    tool_choice: Any = None
+    response_format: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+    """The user's messages in the text view: joined, and of long ones head and tail."""
+    system: str = ""
+    """The system and developer messages, joined."""
+    context: str = ""
+    """All other messages, such as earlier answers and what tools returned, in the text view."""
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any], *, task: str | None = None) -> Asked:
+        """Read an OpenAI chat completion request; what is malformed counts as not given."""
+        tools, messages = request.get("tools"), request.get("messages")
+        return cls(
+            task,
+            tuple(tool for tool in tools if isinstance(tool, Mapping)) if _is_list(tools) else (),
+            request.get("tool_choice"),
+            _mapping(request.get("response_format")),
+            *_read_messages(messages),
+        )
+
+
+def _read_messages(messages: Any) -> tuple[str, str, str]:
+    """Return the user's text, the system's, and that of all others; a string is the user's."""
+    texts: dict[str, list[str]] = {"user": [], "system": [], "": []}
+    if isinstance(messages, str):
+        texts["user"].append(messages)
+    elif _is_list(messages):
+        for message in filter(_is_message, messages):
+            texts[_ROLES.get(message["role"], "")].append(_text_of(message))
+    user, system, others = ("\n".join(filter(None, parts)) for parts in texts.values())
+    return _VIEW(user).text, system, _VIEW(others).text
+
+
+def _is_message(message: Any) -> bool:
+    return isinstance(message, Mapping) and isinstance(message.get("role"), str)
+
+
+def _text_of(message: Mapping[str, Any]) -> str:
+    try:
+        return message_text(message)
+    except (RequestError, RecursionError, ValueError):
+        return ""
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _read_message(text: str) -> Mapping[str, Any] | None:
+    # Most answers are not JSON at all, and are not looked at further.
+    if not (text.startswith("{") and '"role"' in text):
+        return None
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return message if message.get("role") == "assistant" else None
+
+
+def _read_text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence):
+        return "".join(
+            part["text"]
+            for part in content
+            if isinstance(part, Mapping) and isinstance(part.get("text"), str)
+        )
+    return ""
+
+
+def _read_tool_call(call: Any) -> ToolCall:
+    function = _mapping(_mapping(call).get("function"))
+    try:
+        # Some servers send the arguments as an object in place of its JSON text.
+        arguments = arguments_text(function.get("arguments"))
+    except (RequestError, RecursionError, ValueError):
+        arguments = ""
+    return ToolCall(str(function.get("name") or ""), arguments)
+
+
+def _read_logprobs(logprobs: Any) -> tuple[float, ...] | None:
+    """Return the log probabilities of a chat's tokens, or of a text completion's."""
+    form = _mapping(logprobs)
+    tokens, listed = form.get("content"), form.get("token_logprobs")
+    if _is_list(tokens):
+        listed = [_mapping(token).get("logprob") for token in tokens]
+    if not _is_list(listed):
+        return None
+    known = tuple(float(value) for value in listed if _is_finite(value))
+    return known or None
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False

@@ -1,0 +1,314 @@
+"""Verdicts on cheap answers: what the check reads, what its score means by the policy, and what
+was counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.answers.answer import Answer, Asked
+from difficulty.answers.facts import FACTS, read_facts
+from difficulty.bundle.policy import AnswerRule
+from difficulty.bundle.store import ANSWER_GRAPH, Bundle
+from difficulty.errors import BundleError
+from difficulty.request import Messages, Request
+from difficulty.runtime.answers import (
+    AnswerReason,
+    AnswerScore,
+    AnswerScorer,
+    AnswerVerdict,
+    AnswerWatch,
+    FactMove,
+)
+from difficulty.runtime.scorer import Scorer, describe, kept
+from difficulty.text import one_line
+
+if TYPE_CHECKING:
+    from difficulty.runtime.router import Decision
+
+logger = logging.getLogger("difficulty.runtime")
+
+Asking = Messages | Request | Mapping[str, Any]
+"""A request whose answer is checked."""
+Answering = Answer | str | Mapping[str, Any]
+"""An answer that was read, its text, an assistant message, or a chat completion."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnswerInputs:
+    """What the check reads of one answer."""
+
+    ids: list[int]
+    """Of the request, as the scorer reads it."""
+    answer_ids: list[int]
+    features: NDArray[np.float32]
+    """The facts, then the request's ``p_cheap_fails`` and ``p_frontier_fails``: unknown until
+    told.
+    """
+
+    def tell(self, p_cheap_fails: float | None, p_frontier_fails: float | None) -> None:
+        """Fill in the request's probabilities."""
+        for place, value in ((-2, p_cheap_fails), (-1, p_frontier_fails)):
+            if value is not None:
+                self.features[place] = value
+
+    @property
+    def facts(self) -> NDArray[np.float32]:
+        """The facts, shape (len(FACTS),)."""
+        return self.features[: len(FACTS)]
+
+
+class AnswerChecker:
+    """Check answers by a bundle; safe to use from several threads.
+
+    ``check`` never fails a request: what cannot be checked passes or escalates as the policy says,
+    and is counted.
+
+    Parameters
+    ----------
+    graph : AnswerScorer
+    scorer : Scorer
+        Whose ids and probabilities the check reads.
+    rule : AnswerRule or None
+        ``None``: answers are scored, and none is escalated.
+    version : str
+        Of the bundle.
+    """
+
+    def __init__(
+        self, graph: AnswerScorer, scorer: Scorer, rule: AnswerRule | None, *, version: str
+    ) -> None:
+        self.graph = graph
+        self.scorer = scorer
+        self.rule = rule
+        self.version = version
+        self.watch = AnswerWatch(graph, rule, version=version)
+
+    @classmethod
+    def from_bundle(
+        cls, bundle: Bundle, scorer: Scorer, *, threads: int = 1
+    ) -> AnswerChecker | None:
+        """Build the check of a bundle that was read; ``None`` where it has none.
+
+        Raises
+        ------
+        BundleError
+            If the check does not fit this runtime, or cannot score a plain answer.
+        """
+        graph = AnswerScorer.from_bundle(bundle, threads=threads)
+        if graph is None:
+            return None
+        checker = cls(graph, scorer, bundle.policy.answer, version=bundle.label)
+        checker.warm_up()
+        return checker
+
+    def warm_up(self) -> None:
+        """Check a plain answer of each of a few lengths.
+
+        Raises
+        ------
+        BundleError
+            If one cannot be checked.
+        """
+        asked, messages = read_asking("warm up", None)
+        for text in ("", "warm up", "warm up " * 64):
+            verdict = self.consider(asked, messages, text)
+            if verdict.answer_score is None:
+                raise BundleError(
+                    f"{ANSWER_GRAPH} must score a plain answer: got {verdict.error}. Ship the"
+                    " bundle again."
+                )
+
+    def check(
+        self,
+        asked: Asked,
+        messages: Messages,
+        answer: Answering,
+        decision: Decision | None = None,
+        *,
+        advisory: bool = False,
+    ) -> AnswerVerdict:
+        """Return the verdict on an answer, and count it.
+
+        Parameters
+        ----------
+        asked : Asked
+        messages : str or sequence of mapping
+            Of the request.
+        answer : Answer, str or mapping
+        decision : Decision, optional
+            What was decided on the request: saves scoring it again.
+        advisory : bool
+            Whether the answer was sent already, so that the score is only for the log.
+        """
+        verdict, inputs = self._weigh(asked, messages, answer, decision, advisory=advisory)
+        if inputs is not None:
+            self.watch.add(inputs.facts)
+        return self._note(verdict)
+
+    def consider(self, asked: Asked, messages: Messages, answer: Answering) -> AnswerVerdict:
+        """Return the verdict without counting it: for tests of a bundle, not for traffic."""
+        return self._weigh(asked, messages, answer, None, advisory=False)[0]
+
+    def give_up(self, error: str, *, advisory: bool = False) -> AnswerVerdict:
+        """Return the verdict on an answer that was not checked, for example because that took too
+        long, and count it.
+        """
+        return self._note(self._judge(None, error=error, advisory=advisory))
+
+    def read(self, asked: Asked, messages: Messages, answer: Answering) -> AnswerInputs:
+        """Return what the check reads.
+
+        Raises
+        ------
+        ScoringError
+            If the request holds no text.
+        """
+        told = read_answer(answer)
+        text = self.scorer.view(told.as_text()).text
+        features = np.full(len(FACTS) + 2, np.nan, dtype=np.float32)
+        features[: len(FACTS)] = read_facts(asked, told)
+        return AnswerInputs(
+            self.scorer.encode(messages, asked.task).ids,
+            self.scorer.tokenizer.encode(text).ids,
+            features,
+        )
+
+    def score_many(
+        self,
+        requests: Sequence[Asking],
+        answers: Sequence[Answering | None],
+        tasks: Sequence[str | None] | None = None,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return ``p_answer_fails`` and ``answer_score`` of n answers, arrays of shape (n,).
+
+        Both are ``nan`` where there is no answer, or it cannot be checked. Nothing is counted.
+        """
+        results = {name: np.full(len(requests), np.nan, np.float32) for name in AnswerScore._fields}
+        read: dict[int, AnswerInputs] = {}
+        for row, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+            if answer is None:
+                continue
+            try:
+                read[row] = self.read(*read_asking(request, tasks[row] if tasks else None), answer)
+            except BaseException as error:  # the tokenizer's panics are no Exceptions
+                logger.debug("an answer was not scored: %s", describe(kept(error)))
+        if not read:
+            return results
+        inputs = list(read.values())
+        scores = self.scorer.score_many([one.ids for one in inputs])
+        for place, one in enumerate(inputs):
+            values = {name: float(column[place]) for name, column in scores.items()}
+            one.tell(values["p_cheap_fails"], values.get("p_frontier_fails"))
+        found = self.graph.score_many(
+            [one.ids for one in inputs],
+            [one.answer_ids for one in inputs],
+            np.stack([one.features for one in inputs]),
+        )
+        for name, column in found.items():
+            results[name][list(read)] = column
+        return results
+
+    def _weigh(
+        self,
+        asked: Asked,
+        messages: Messages,
+        answer: Answering,
+        decision: Decision | None,
+        *,
+        advisory: bool,
+    ) -> tuple[AnswerVerdict, AnswerInputs | None]:
+        inputs = None
+        try:
+            inputs = self.read(asked, messages, answer)
+            inputs.tell(*self._probabilities(inputs.ids, decision))
+            score = self.graph.score(inputs.ids, inputs.answer_ids, inputs.features)
+            moved = self.graph.find_moved(inputs.facts)
+        except BaseException as error:  # the tokenizer's panics are no Exceptions
+            return self._judge(None, error=describe(kept(error)), advisory=advisory), inputs
+        return self._judge(score, moved, advisory=advisory), inputs
+
+    def _probabilities(
+        self, ids: list[int], decision: Decision | None
+    ) -> tuple[float | None, float | None]:
+        """Return ``p_cheap_fails`` and ``p_frontier_fails`` of a request."""
+        # Those of another bundle, where one came in between, are others.
+        if decision and decision.scored_by == "scorer" and decision.bundle_version == self.version:
+            return decision.p_cheap_fails, decision.p_frontier_fails
+        score = self.scorer.score_ids(ids)
+        return score.p_cheap_fails, score.p_frontier_fails
+
+    def _judge(
+        self,
+        score: AnswerScore | None,
+        moved: tuple[FactMove, ...] = (),
+        *,
+        error: str | None = None,
+        advisory: bool,
+    ) -> AnswerVerdict:
+        """Return what a score means by the policy."""
+        rule, escalate = self.rule, False
+        reason: AnswerReason
+        if rule is None:
+            reason = "no_check"
+        elif advisory:
+            reason = "advisory"
+        elif self.watch.is_stale:
+            reason = "stale"
+        elif score is None:
+            reason, escalate = "unknown", rule.on_unknown == "escalate"
+        else:
+            escalate = score.answer_score > rule.threshold
+            reason = "above_threshold" if escalate else "within_threshold"
+        return AnswerVerdict(
+            escalate=escalate,
+            reason=reason,
+            answer_score=score.answer_score if score else None,
+            p_answer_fails=score.p_answer_fails if score else None,
+            threshold=rule.threshold if rule else None,
+            moved=moved,
+            bundle_version=self.version,
+            error=error,
+        )
+
+    def _note(self, verdict: AnswerVerdict) -> AnswerVerdict:
+        if verdict.error is not None:
+            logger.warning("an answer was not checked: %s", one_line(verdict.error))
+        return self.watch.note(verdict)
+
+
+def no_verdict(version: str) -> AnswerVerdict:
+    """Return the verdict of a bundle that has no check: every answer passes."""
+    return AnswerVerdict(
+        escalate=False,
+        reason="no_check",
+        answer_score=None,
+        p_answer_fails=None,
+        threshold=None,
+        bundle_version=version,
+    )
+
+
+def read_asking(request: Asking, task: str | None) -> tuple[Asked, Messages]:
+    """Return a request as checks of its answer need it, and its messages."""
+    if isinstance(request, Request):
+        return Asked.of({"messages": request.messages}, task=task or request.task), request.messages
+    if isinstance(request, Mapping):
+        messages = request.get("messages")
+        return Asked.of(request, task=task), [] if messages is None else messages
+    return Asked.of({"messages": request}, task=task), request
+
+
+def read_answer(answer: Answering) -> Answer:
+    """Return an answer, whatever it came as; what is none is an empty one."""
+    if isinstance(answer, Answer):
+        return answer
+    if isinstance(answer, str):
+        return Answer(answer)
+    return Answer.of(answer if "choices" in answer else {"choices": [{"message": answer}]})
