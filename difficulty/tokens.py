@@ -56,7 +56,7 @@ class TokenIds(NamedTuple):
     """Number of tokens before head and tail were kept."""
 
 
-class TokenRows(list[list[int]]):
+class TokenRows(list[Sequence[int]]):
     """Token ids of many texts, which know the tokenizer that made them.
 
     Attributes
@@ -65,7 +65,7 @@ class TokenRows(list[list[int]]):
         Its :attr:`RequestTokenizer.digest`.
     """
 
-    def __init__(self, rows: Iterable[list[int]], tokenizer: str) -> None:
+    def __init__(self, rows: Iterable[Sequence[int]], tokenizer: str) -> None:
         super().__init__(rows)
         self.tokenizer = tokenizer
 
