@@ -12,12 +12,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.answers import arithmetic, cues, final, options, shape
+from difficulty.answers import arithmetic, cues, final, options, shape, tools
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.pair import Pair
 
 FACTS_VERSION = 1
 KINDS: tuple[tuple[tuple[str, ...], Callable[[Pair], list[float]]], ...] = (
+    (tools.NAMES, tools.read_tools),
     (arithmetic.NAMES, arithmetic.read_arithmetic),
     (final.NAMES, final.read_final),
     (options.NAMES, options.read_options),

@@ -141,7 +141,15 @@ def _apply(operator: str, values: list[float]) -> bool:
 class _Side:
     """A side as far as it was read."""
 
-    __slots__ = ("decimals", "has_operator", "has_percent", "is_readable", "numbers", "parts")
+    __slots__ = (
+        "decimals",
+        "depth",
+        "has_operator",
+        "has_percent",
+        "is_readable",
+        "numbers",
+        "parts",
+    )
 
     def __init__(self, *, is_readable: bool = True) -> None:
         self.parts: list[Part] = []
@@ -149,6 +157,8 @@ class _Side:
         """As they are written: 20 for 20 %."""
         self.has_operator = False
         self.has_percent = False
+        self.depth = 0
+        """Brackets that are open."""
         self.decimals = 0
         """Of the number that was written first."""
         self.is_readable = is_readable
@@ -245,10 +255,12 @@ class _Reader:
             if self._braces and self._braces[-1] == "fraction":
                 self._braces[-1] = "numerator"
                 side.parts += ["(", "("]
+                side.depth += 2
                 return
             if self._braces and self._braces[-1] == "divided":
                 self._braces[-1] = "denominator"
                 side.parts.append("(")
+                side.depth += 1
                 return
             self._braces.append("")
         if self._ends_with_value():
@@ -258,6 +270,7 @@ class _Reader:
                 side.parts.append("*")
                 side.has_operator = True
         self._side.parts.append("(")
+        self._side.depth += 1
         self._unit_words = 0
 
     def _close(self, token: str) -> None:
@@ -265,16 +278,18 @@ class _Reader:
         kind = self._braces.pop() if token == "}" and self._braces else ""
         if not side.parts:
             return
-        if not self._ends_with_value():
+        if not side.depth or not self._ends_with_value():
             self._break()
             return
         side.parts.append(")")
+        side.depth -= 1
         if kind == "numerator":
             side.parts.append("/")
             side.has_operator = True
             self._braces.append("divided")
         elif kind == "denominator":
             side.parts.append(")")
+            side.depth -= 1
         self._unit_words = 0
 
     def _fraction(self, token: str) -> None:
@@ -389,7 +404,7 @@ def _compare(left: _Side, right: _Side) -> Step | None:
 
 def _is_near(value: float, written: float, decimals: int, *, is_whole: bool) -> bool:
     """Return whether a number may be the rounded value: half of its last digit, or 0.5 %."""
-    rounding = 1e-6 if is_whole and not decimals else 0.51 * 10.0**-decimals
+    rounding = 1e-6 if is_whole and not decimals else 0.51 * float(f"1e-{decimals}")
     return abs(value - written) <= max(rounding, 5e-3 * abs(value) if decimals else 0.0)
 
 

@@ -50,6 +50,7 @@ VALIDATORS = {
     "refusal": "difficulty.gateway.validators.texts:Refusal",
     "regex": "difficulty.gateway.validators.texts:Pattern",
     "tool_call": "difficulty.gateway.validators.structured:OfferedTool",
+    "tool_facts": "difficulty.gateway.validators.tool_facts:ToolFacts",
 }
 
 
