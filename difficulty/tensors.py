@@ -15,6 +15,7 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 from onnx import helper, numpy_helper
 
 from difficulty.errors import InvalidValueError
+from difficulty.request_numbers import FEATURES, NUMBERS
 
 _TREES, _TREES_OPSET = "ai.onnx.ml", 3
 Operand: TypeAlias = "Tensor | NDArray[Any] | list[int] | float"
@@ -70,6 +72,14 @@ class Tensor:
         """Return ``chosen`` where this condition holds, ``other`` elsewhere."""
         branches = [side for side in (chosen, other) if isinstance(side, Tensor)]
         return self.graph("Where", self, chosen, other, dtype=branches[0].dtype)
+
+    def log(self) -> Tensor:
+        """Return the natural logarithms."""
+        return self.graph("Log", self)
+
+    def is_nan(self) -> Tensor:
+        """Return whether the values are no numbers."""
+        return self.graph("IsNaN", self, dtype=np.bool_)
 
     def clip(self, low: float, high: float) -> Tensor:
         """Return the values cut to [low, high]."""
@@ -330,6 +340,18 @@ class RequestTensors:
         # Tasks follow the vocabulary: the first has 1 here, and a token 0.
         self.task = (ids.take(0, axis=1) - (vocabulary - 1)).at_least(0)
         self.mask = is_text.cast(np.float32)
+
+    @cached_property
+    def numbers(self) -> Tensor:
+        """The numbers of the requests, float32 of shape (batch, n): an input that the graph has
+        where a channel reads it. NaN is unknown.
+        """
+        return self.graph.input(FEATURES, np.float32, ["batch", len(NUMBERS)])
+
+    @cached_property
+    def unknown_numbers(self) -> Tensor:
+        """Whether each of the numbers is not known, of the same shape."""
+        return self.numbers.is_nan()
 
     def table(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return a table with an entry for each token and nothing for what is none."""

@@ -31,6 +31,7 @@ GROUND = {
     "recipe",
     "records",
     "request",
+    "request_numbers",
     "routes",
     "storage",
     "text",

@@ -31,6 +31,7 @@ from difficulty.export.parity import (
     golden_requests,
 )
 from difficulty.records import OperatingPoint
+from difficulty.request_numbers import numbered, read_numbers, with_first
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.runtime.session import load_session
 from difficulty.stages.judging import TrafficScores, score_traffic
@@ -164,20 +165,26 @@ class _Gate:
         self.task_ids = task_ids(run.model)
         tokens = tokenize(run.calibration, view=run.view, tokenizer=run.tokenizer)
         self.calibration_ids = tokens.ids
+        requests = golden_requests(numbers=run.model.reads_numbers)
         texts = {
-            f"suite:{request['id']}": run.view(request["messages"]).text
-            for request in golden_requests()
+            f"suite:{request['id']}": run.view(request["messages"]).text for request in requests
         }
+        numbers = [read_numbers(each["messages"], each.get("tools")) for each in requests]
         # Python reads the ids that training makes, the graph those that serving makes.
-        suite = [row.ids for row in run.tokenizer.encode_batch(list(texts.values()))]
-        served = [run.tokenizer.encode(text).ids for text in texts.values()]
+        suite, served = (
+            [numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)]
+            for rows in (
+                run.tokenizer.encode_batch(list(texts.values())),
+                map(run.tokenizer.encode, texts.values()),
+            )
+        )
         suite_tasks = [None, *list(self.task_ids)[:1]]
         self.names = [*run.calibration.ids, *[*texts] * len(suite_tasks)]
         ids = [*tokens.ids, *suite * len(suite_tasks)]
         tasks = [*tokens.tasks, *(task if row else None for task in suite_tasks for row in suite)]
         # what a router reads: the task's id first where there is one
         self.suite_rows = [
-            [self.task_ids[task], *row] if task and row else row
+            with_first(self.task_ids[task], row) if task and row else row
             for task in suite_tasks
             for row in served
         ]

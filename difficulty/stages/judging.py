@@ -103,12 +103,12 @@ def score_traffic(
     progress : callable, optional
         Called with the number of samples scored so far.
     """
-    requests = zip(traffic.each_messages(), traffic.tasks, strict=True)
+    requests = zip(traffic.each_messages(), traffic.tasks, traffic.each_tools(), strict=True)
     parts: list[_Part] = []
     waiting: deque[Future[_Part]] = deque()
     # One thread scores, in order, while this one tokenizes.
     with ThreadPoolExecutor(max_workers=1) as pool:
-        for encoded in _chunks(_encoded(scorer, messages, task) for messages, task in requests):
+        for encoded in _chunks(_encoded(scorer, *request) for request in requests):
             waiting.append(
                 pool.submit(
                     _scored,
@@ -146,7 +146,7 @@ def score_traffic(
 def tokens_of(encoded: Sequence[Encoded]) -> Tokenized:
     """Return encoded requests without the id that tells the task."""
     return Tokenized(
-        [row.ids[row.with_task :] for row in encoded],
+        [row.without_task for row in encoded],
         np.array([row.tokens for row in encoded], dtype=np.int64),
         [None] * len(encoded),
         np.array([row.estimated for row in encoded], dtype=bool),
@@ -186,10 +186,12 @@ def _chunks(rows: Iterator[Encoded]) -> Iterator[list[Encoded]]:
         yield chunk
 
 
-def _encoded(scorer: Scorer, messages: list[dict[str, str]], task: str | None) -> Encoded:
+def _encoded(
+    scorer: Scorer, messages: list[dict[str, str]], task: str | None, tools: list[Any] | None
+) -> Encoded:
     """Return the token ids; none for text of which the tokenizer keeps nothing."""
     try:
-        return scorer.encode(messages, task)
+        return scorer.encode(messages, task, tools)
     except ScoringError:
         # Such as a lone zero-width space.
         return Encoded([], 0)

@@ -27,6 +27,7 @@ from difficulty.export.parity import ParityReport
 from difficulty.metrics import Resampling
 from difficulty.recipe import PolicySettings, Recipe
 from difficulty.records import OperatingPoint, Prices
+from difficulty.request_numbers import NUMBERS_VERSION
 from difficulty.routes import did_you_mean
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
@@ -423,6 +424,7 @@ def _manifest(
         "max_chars": recipe.text.max_chars,
         "max_tokens": recipe.text.max_tokens,
         "task_ids": scorer.task_ids,
+        "request_numbers": NUMBERS_VERSION if scorer.reads_numbers else None,
         # What the gate held the graph to, other runtimes have to hold too.
         "score_tolerance": recipe.export.max_score_difference,
         "cheap_model": run.record.cheap_model,

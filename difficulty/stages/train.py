@@ -35,7 +35,7 @@ from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.judging import lineage_of
 from difficulty.storage import refuse_existing, whole_folder
 from difficulty.traffic.table import ASIDE
-from difficulty.training.assemble import build_model, known_tasks, labelled, tune
+from difficulty.training.assemble import build_model, known_tasks, knows_numbers, labelled, tune
 from difficulty.training.diagnosis import (
     GROUPS,
     advice_of_student,
@@ -238,7 +238,13 @@ def _unfitted(material: Material, encoder: Encoder, tuned: Channel | None) -> Di
     tasks = known_tasks(recipe, material.learned)
     if start is None:
         return build_model(
-            recipe, encoder, material.target, tasks=tasks, tuned=tuned, calibration=material.how
+            recipe,
+            encoder,
+            material.target,
+            tasks=tasks,
+            numbers=knows_numbers(recipe, material.learned),
+            tuned=tuned,
+            calibration=material.how,
         )
     return continued(
         start.model,

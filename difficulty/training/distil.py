@@ -23,6 +23,7 @@ from difficulty.model.combination import Scores, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 from difficulty.request import Request, read_requests
+from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, TokenRows
 from difficulty.traffic.outcomes import Outcomes
@@ -184,7 +185,9 @@ def with_unlabelled(
 def _read(requests: Sequence[Request], view: TextView, tokenizer: RequestTokenizer) -> TokenRows:
     """Return the token ids of each request."""
     texts = [view(request.messages).text for request in requests]
-    return TokenRows((row.ids for row in tokenizer.encode_batch(texts)), tokenizer.digest)
+    numbers = (read_numbers(request.messages, request.tools) for request in requests)
+    rows = zip(tokenizer.encode_batch(texts), numbers, strict=True)
+    return TokenRows((numbered(row.ids, found) for row, found in rows), tokenizer.digest)
 
 
 def soft_failures(scores: Scores, target: Target) -> FloatArray:
