@@ -17,6 +17,8 @@ from difficulty.errors import RequestError
 from difficulty.text import TextView, arguments_text, is_list, message_text
 
 _VIEW = TextView()
+# Arguments that hold themselves, or what JSON has no name for.
+_UNWRITABLE = (RequestError, RecursionError, TypeError, ValueError)
 _ROLES = {"user": "user", "system": "system", "developer": "system"}
 
 
@@ -184,7 +186,7 @@ def _read_tool_call(call: Any) -> ToolCall:
     try:
         # Some servers send the arguments as an object in place of its JSON text.
         arguments = arguments_text(function.get("arguments"))
-    except (RequestError, RecursionError, ValueError):
+    except _UNWRITABLE:
         arguments = ""
     name = function.get("name")
     return ToolCall(name if isinstance(name, str) else "", arguments)
