@@ -44,8 +44,8 @@ class Summary(Record):
     rows: int
     kept: int
     joined: int
-    """Rows that a label source joined with an earlier one of the same request; ``rows`` = kept +
-    rejected + joined.
+    """Rows that became one with another row of the same request; ``rows`` = kept + rejected +
+    joined + those of ``left_out``.
     """
     rejected: dict[str, int]
     """Rule to number of rows that broke it, most frequent first."""
@@ -95,6 +95,10 @@ class Summary(Record):
     """Kept rows of which is known what each model's answer was billed."""
     billed_usd: dict[str, float] = field(default_factory=dict)
     """Sums of those bills."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Why rows are left out on purpose, with their number, most frequent first."""
+    dialects: dict[str, int] = field(default_factory=dict)
+    """What text files are written in where that is unusual, with the number of files."""
     labels: tuple[dict[str, Any], ...] = ()
     """What each label source found, in the order in which they were applied."""
     warnings: tuple[str, ...] = ()
@@ -132,6 +136,8 @@ class Tally:
     unknown_policy: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    dialects: dict[str, int] = field(default_factory=dict)
     first_rejects: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Where the first row that broke each rule stands: source and line."""
     filled: Counter[str] = field(default_factory=Counter)
@@ -234,7 +240,7 @@ class Tally:
             formats=dict(self.formats),
             rows=self.rows,
             kept=self.kept,
-            joined=self.rows - self.kept - self.rejected.total(),
+            joined=self.rows - self.kept - self.rejected.total() - self.left_out.total(),
             rejected=dict(self.rejected.most_common()),
             generated_ids=self.generated_ids,
             repaired_messages=self.repaired_messages,
@@ -258,6 +264,8 @@ class Tally:
             known_answers={name: self.filled[name] for name in (*ANSWERS, "tools")},
             known_costs={name: self.filled[name] for name in COSTS},
             billed_usd={name: self.billed[name] for name in COSTS},
+            left_out=dict(self.left_out.most_common(_MOST_LISTED)),
+            dialects=self.dialects,
             labels=tuple({"source": report.source, **report.counts} for report in labels),
             warnings=(
                 *(warning for report in labels for warning in report.warnings),
