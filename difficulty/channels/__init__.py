@@ -105,6 +105,8 @@ class Channel:
     """Whether it knows enough of a request to count as much as others until labels say more."""
     share = 1.0
     """How much it counts beside others until labels say more."""
+    earns_share = False
+    """Whether it counts only where what it says out of fold is seen to go with the gain."""
     knows_gain = False
     """Whether a head of its own says the gain, in place of the difference of two probabilities."""
     knows_failures = True
