@@ -109,16 +109,12 @@ def nested_scores(
     without_task = np.zeros(len(data))
     channels = [logits[channel.name] for channel in model.channels]
     columns = list(range(len(channels)))
-    _score_into(
-        without_task, channels, data, fold, everything, model.shares(columns), model.target
-    )
+    _score_into(without_task, channels, data, fold, everything, model.shares(columns), model.target)
     if model.tasks is None:
         return NestedScores(without_task, None)
     beside, with_task = without_task.copy(), model.tasks.known(data.tasks, len(data))
     channels = [logits[channel.name] for channel in model.channels_beside_task]
-    _score_into(
-        beside, channels, data, fold, with_task, model.shares_beside_task, model.target
-    )
+    _score_into(beside, channels, data, fold, with_task, model.shares_beside_task, model.target)
     told = model.told_share
     return NestedScores(without_task, (1.0 - told) * without_task + told * beside)
 

@@ -246,7 +246,10 @@ def test_golden_vector_that_differs_is_found(folder, tmp_path):
     [
         ({"n_features": len(FACTS) + 1}, r"facts and two probabilities: got \d+ features"),
         ({"inputs": ("input_ids", "attention_mask", "answer", "mask")}, "must have the inputs"),
-        ({"facts": facts_form(facts=[{"name": "other", "known": 1.0}])}, "must list the .* facts of version 1"),
+        (
+            {"facts": facts_form(facts=[{"name": "other", "known": 1.0}])},
+            "must list the .* facts of version 1",
+        ),
         ({"facts": facts_form(facts_version=99)}, "newer than this runtime computes"),
         ({"scores": np.full(200, np.nan)}, "must score a plain answer: got answer_score"),
     ],
