@@ -87,12 +87,13 @@ class Trainer:
             fit = with_opinion(
                 fit, names, self._opinion(traffic, names, may_learn), share=recipe.distil.share
             )
-        if recipe.features.finetune:
-            tuned = tune(recipe, encoder, fit, DEFAULT_CACHE, progress=lambda _: None)
-            encoder = tuned.encoder
         calibration = labelled(traffic, tokens, may_learn & (inner == "calibration"))
         how = calibration_of(recipe, int(may_learn.sum()))
-        tasks = known_tasks(recipe, fit.joined(calibration) if how == "cross" else fit)
+        learned = fit.joined(calibration) if how == "cross" else fit
+        if recipe.features.finetune:
+            tuned = tune(recipe, encoder, learned, DEFAULT_CACHE, progress=lambda _: None)
+            encoder = tuned.encoder
+        tasks = known_tasks(recipe, learned)
         model = build_model(recipe, encoder, "benefit", tasks=tasks, tuned=tuned, calibration=how)
         return model.fit(fit, calibration)
 

@@ -207,6 +207,14 @@ class Channel:
         """Return, for each fit sample, whether its outcomes shaped nothing here."""
         return np.ones(len(groups), dtype=np.bool_)
 
+    def logits_unseen(
+        self, ids: Sequence[Sequence[int]], groups: Sequence[str]
+    ) -> tuple[FloatArray, FloatArray] | None:
+        """Return logits of both outcomes of the fit samples by heads and vectors that their
+        outcomes did not shape, where the channel has those ready.
+        """
+        return None
+
     def export_vectors(self, requests: RequestTensors, state: Any) -> Tensor:
         """Add to a graph what :meth:`transform` gives, float32 of shape (batch, dim)."""
         raise InvalidValueError(

@@ -474,6 +474,10 @@ class DifficultyModel:
                 [matrix[inside] for matrix in prepared], self._fit_channels(prepared, data, outside)
             )
             cheap[inside], frontier[inside], gain[inside] = part.cheap, part.frontier, part.gain
+        for column, channel in enumerate(self.channels):
+            apart = channel.logits_unseen(data.ids, data.groups)
+            if apart is not None:
+                cheap[:, column], frontier[:, column] = apart
         return Logits(cheap, frontier, gain), fold
 
     def _fit_channels(
