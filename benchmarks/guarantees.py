@@ -15,6 +15,11 @@ promise is a broken one: the hardest there is. *Edge*: the level is what the eas
 requests lose. *Room*: keeping everything loses 20 % less than the level, so that a promise should
 be had. With thresholds per task each task's promise is counted by itself, and the worst is shown.
 
+*With a check*: each request also has a score of the cheap model's answer, and the objective chooses
+between the request's score alone and the check alone by cost, on the same samples; the loss is that
+of what stays cheap in the end. Where scores say nothing, that of answers is another, independent
+one, the same for a whole group: two chances to break a promise, of which the cheaper one is taken.
+
 Public sets have out-of-fold scores of the recipe ``fast``, told the task where there is one, and
 their real groups: equal texts, near-duplicates, conversations. Whole groups are drawn with
 replacement, so the truth at every threshold is that of the whole set. *Asked again*: a request that
@@ -38,7 +43,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from benchmarks.lib.experiments import Experiment, experiments
-from benchmarks.lib.populations import TASKS, Simulated, populations
+from benchmarks.lib.populations import TASKS, Simulated, populations, with_answers
 from benchmarks.lib.protocol import FloatArray
 from benchmarks.lib.recipes import Trainer, score_fold
 from benchmarks.lib.results import write_results
@@ -50,7 +55,8 @@ from difficulty.metrics import Resampling
 from difficulty.metrics.bootstrap import group_codes
 from difficulty.stages.choosing import exit_confidence
 from difficulty.thresholds.point import choose_per_task
-from difficulty.thresholds.policy_curve import Objective, PolicyCurve
+from difficulty.thresholds.policy_curve import Objective
+from difficulty.thresholds.ways import choose_way
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.training.shipped import find_recipe
 
@@ -94,8 +100,9 @@ class Truth:
 
     def lost(self, thresholds: Thresholds, cuts: Cuts, task: str | None = None) -> float:
         """Return the mean loss of what stays cheap; 0 where nothing does."""
-        traffic = self.traffic
+        traffic = self.traffic.under(thresholds)
         sent = traffic.routes(thresholds)
+        sent = sent + (1.0 - sent) * traffic.kept.escalated
         if self.early is not None:
             free = np.isnan(traffic.by_rule)
             sent = np.where(free & (self.early < cuts.low), 0.0, sent)
@@ -139,7 +146,15 @@ def main() -> None:
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
     arguments = parser.parse_args()
-    simulated = [told(row) for row in simulations(ways=WAYS, sizes=SIZES, n_draws=arguments.draws)]
+    simulated, checked = (
+        [
+            told(row)
+            for row in simulations(
+                ways=WAYS, sizes=SIZES, n_draws=arguments.draws, with_check=with_check
+            )
+        ]
+        for with_check in (False, True)
+    )
     real = [
         told(row)
         for experiment in (
@@ -153,6 +168,7 @@ def main() -> None:
         "delta": DELTA,
         "draws": arguments.draws,
         "simulated": simulated,
+        "checked": checked,
         "real": real,
     }
     write_results(arguments.out, results, as_markdown(results))
@@ -165,22 +181,37 @@ def told(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def simulations(
-    *, ways: Iterable[str], sizes: Iterable[int], n_draws: int, only: Iterable[str] | None = None
+    *,
+    ways: Iterable[str],
+    sizes: Iterable[int],
+    n_draws: int,
+    only: Iterable[str] | None = None,
+    with_check: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each population, way of judging and size; ``only`` picks populations by
-    name.
+    """Yield a row for each population, way of judging and size; ``only`` picks populations by name,
+    ``with_check`` gives each request a score of its answer.
     """
     for way in ways:
         for population in populations(informative=way != "flat"):
+            # A check has one threshold for all tasks, and no early exit.
+            if with_check and (population.per_task or population.early_noise):
+                continue
             if only is None or population.name in only:
                 for n in sizes:
-                    yield simulated_row(population, way, n, n_draws=n_draws)
+                    yield simulated_row(population, way, n, n_draws=n_draws, with_check=with_check)
 
 
-def simulated_row(population: Simulated, way: str, n: int, *, n_draws: int) -> dict[str, Any]:
+def simulated_row(
+    population: Simulated, way: str, n: int, *, n_draws: int, with_check: bool = False
+) -> dict[str, Any]:
     """Return how often the promises of one population are broken."""
+
+    def draw(n: int, rng: np.random.Generator) -> ScoredTraffic:
+        traffic = population.draw(n, rng)
+        return with_answers(traffic, rng, informative=way != "flat") if with_check else traffic
+
     rng = np.random.default_rng(10**6)
-    truth = Truth(population.draw(TRUTH, rng), "risk")
+    truth = Truth(draw(TRUTH, rng), "risk")
     truth = replace(truth, early=_early(population, truth.traffic, rng))
     level = {
         "flat": truth.lost_by(1.0) * (1.0 - 1e-3),
@@ -194,7 +225,7 @@ def simulated_row(population: Simulated, way: str, n: int, *, n_draws: int) -> d
         "n": n,
         "level": level,
     } | counted(
-        lambda rng: population.draw(n, rng),
+        lambda rng: draw(n, rng),
         truth,
         level,
         n_draws=n_draws,
@@ -230,7 +261,7 @@ def counted(
     rng, objective = np.random.default_rng(0), Objective(truth.objective, level, {"delta": DELTA})
     names: tuple[str | None, ...] = TASKS if per_task else (None,)
     broken = dict.fromkeys(names, 0)
-    kept = []
+    kept, n_checked = [], 0
     for _ in range(n_draws):
         traffic = draw(rng)
         light = early(traffic, rng)
@@ -242,12 +273,15 @@ def counted(
             continue
         cuts = Cuts() if light is None else _cuts(traffic, light, objective, thresholds.threshold)
         kept.append(_share_kept(truth.traffic, thresholds))
+        n_checked += thresholds.answer is not None
         for name in names:
             broken[name] += truth.lost(thresholds, cuts, name) > (0.0 if flat else level)
     worst = Share.of(max(broken.values()), n_draws)
     given = Share.of(len(kept), n_draws)
     median = float(np.median(kept)) if kept else 0.0
-    best = None if per_task else truth.best(level)
+    # What the request's score alone could keep says nothing of a check.
+    alone = not per_task and truth.traffic.answer_score is None
+    best = truth.best(level) if alone else None
     return {
         "broken": worst.value,
         "broken_low": worst.low,
@@ -256,13 +290,15 @@ def counted(
         "given_low": given.low,
         "given_high": given.high,
         "kept_median": median,
+        "checked": n_checked / max(1, len(kept)),
         "best": best,
     }
 
 
 def _chosen(traffic: ScoredTraffic, objective: Objective, *, per_task: bool) -> Thresholds:
     if not per_task:
-        return Thresholds(objective.find(PolicyCurve.of(traffic)).threshold)
+        way = choose_way(traffic, objective, "auto")
+        return Thresholds(way.threshold, answer=way.answer)
     point = choose_per_task(traffic, objective, Resampling(1))
     return Thresholds(point.threshold, point.task_thresholds)
 
@@ -286,7 +322,9 @@ def _cuts(
 
 
 def _share_kept(traffic: ScoredTraffic, thresholds: Thresholds) -> float:
-    return float(np.average(1.0 - traffic.routes(thresholds), weights=traffic.outcomes.weight))
+    traffic = traffic.under(thresholds)
+    stays = (1.0 - traffic.routes(thresholds)) * (1.0 - traffic.kept.escalated)
+    return float(np.average(stays, weights=traffic.outcomes.weight))
 
 
 @dataclass(frozen=True, eq=False)
@@ -407,6 +445,9 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     said = {row["population"]: row["says"] for row in results["simulated"]}
     lines += [f"- **{name}**: {says}" for name, says in said.items()]
     lines += ["", *_table(results["simulated"], ("population", "way"))]
+    if results["checked"]:
+        lines += ["", "## Simulated, with a check", ""]
+        lines += _table(results["checked"], ("population", "way"))
     if results["real"]:
         columns = ("set", "form", "objective", "score")
         lines += ["", "## Public sets", "", *_table(results["real"], columns)]

@@ -141,9 +141,24 @@ class Estimate(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerPoint(Record):
+    """Where a check sends answers of the cheap model on: when ``answer_score > threshold``."""
+
+    threshold: float
+    kind: Literal["check", "both"]
+    """``check``: the request's score sends nothing; ``both``: it sends what is above its own
+    threshold.
+    """
+    request_threshold: float
+    """Threshold of the request's score where no check can count."""
+    on_unknown: Literal["pass", "escalate"] = "pass"
+    """What becomes of an answer that was not checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint(Record):
     """A threshold with what to expect of it; a request goes to the frontier model when
-    ``difficulty_score > threshold``.
+    ``difficulty_score > threshold``, or after its answer was checked (``answer``).
     """
 
     threshold: float
@@ -163,6 +178,12 @@ class OperatingPoint(Record):
     """Share of the requests that are kept, caught failing, and answered by the frontier model after
     all, in [0, 1].
     """
+    escalated_share: Estimate | None = None
+    """Share of the requests that are sent on after the check of their answer, a part of
+    ``frontier_share``; ``None``: answers are not checked.
+    """
+    answer: AnswerPoint | None = None
+    """``None``: answers are not checked."""
     task_thresholds: Mapping[str, float] = field(default_factory=dict)
     """Thresholds of single tasks, in place of ``threshold``."""
     guarantee: str | None = None

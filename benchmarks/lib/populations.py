@@ -17,6 +17,7 @@ from scipy.special import expit, logit
 
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.metrics.arrays import FloatArray, IntArray
+from difficulty.metrics.bootstrap import group_codes
 from difficulty.traffic.outcomes import Outcomes
 
 Draw = Callable[[int, np.random.Generator], ScoredTraffic]
@@ -27,6 +28,8 @@ EASY: Final = "sort"
 """Short requests of this task stay cheap whatever their score, in the population with a rule."""
 EPSILON: Final = 0.1
 CATCH_RATE: Final = 0.6
+KNOWN_OF_FAILURE: Final = 1.5
+"""What an answer that fails adds to the logit of its score."""
 LARGEST: Final = 200
 """Requests of the largest group there can be."""
 
@@ -92,6 +95,26 @@ def populations(*, informative: bool) -> tuple[Simulated, ...]:
         Simulated(
             "early exit", "a light score decides what is far off", drawn(alone), early_noise=0.25
         ),
+    )
+
+
+def with_answers(
+    traffic: ScoredTraffic, rng: np.random.Generator, *, informative: bool
+) -> ScoredTraffic:
+    """Return the same requests with a score of each cheap answer, and prices. Where it is
+    ``informative`` it knows what the request's score knows, and something of the outcome; else it
+    is the same for a whole group, and says nothing.
+    """
+    n, failure = len(traffic), traffic.outcomes.cheap_failure
+    codes = group_codes(traffic.groups)
+    known = np.clip(traffic.difficulty_score, 1e-6, 1.0 - 1e-6)
+    score = (
+        expit(logit(known) + KNOWN_OF_FAILURE * failure + rng.normal(size=n))
+        if informative
+        else rng.random(int(codes.max()) + 1)[codes]
+    )
+    return replace(
+        traffic, answer_score=score, cheap_cost=np.full(n, 0.05e-3), frontier_cost=np.full(n, 1e-3)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import log1p
 
 from difficulty.answers.pair import Pair
@@ -23,9 +24,19 @@ NAMES = tuple(
         "result_not_whole",
         "no_step",
         "share_new_operands",
+        "hand_score",
     )
 )
 _LARGEST_ERROR = 1e6
+FINDINGS = {
+    "a step is wrong": 0.6,
+    "the answer is not the last result": 0.6,
+    "numbers of the question are not used": 0.4,
+    "steps use numbers from nowhere": 0.4,
+    "the answer is no whole number": 0.3,
+    "a result is negative": 0.3,
+}
+"""What the hand score counts, and how doubtful each alone makes an answer."""
 _SAME = 1e-6
 
 
@@ -48,7 +59,36 @@ def read_arithmetic(pair: Pair) -> list[float]:
         float(any(result % 1 != 0 for result in results)),
         float(not steps),
         share_of_new_operands(steps, pair.question_numbers),
+        hand_score(pair),
     ]
+
+
+def hand_score(pair: Pair) -> float:
+    """Return how doubtful worked maths is by rules that know no label, in [0, 1]; ``nan`` without a
+    step. Each finding leaves its share of the trust that the others left.
+    """
+    if not pair.steps:
+        return math.nan
+    trust = 1.0
+    for finding, extent in find_faults(pair).items():
+        trust *= 1 - FINDINGS[finding] * extent
+    return 1 - trust
+
+
+def find_faults(pair: Pair) -> dict[str, float]:
+    """Return to which extent, in [0, 1], an answer with steps has each of ``FINDINGS``."""
+    steps, final = pair.steps, pair.stated.number
+    given = set(pair.question_numbers)
+    unused = given - set(pair.text_numbers)
+    extents = (
+        any(not step.is_right for step in steps),
+        not _is_same(steps[-1].value, final),
+        len(unused) / max(1, len(given)),
+        share_of_new_operands(steps, pair.question_numbers),
+        final is not None and final % 1 != 0,
+        any(step.value < 0 for step in steps) or (final is not None and final < 0),
+    )
+    return dict(zip(FINDINGS, map(float, extents), strict=True))
 
 
 def share_of_new_operands(steps: list[Step], given: list[float]) -> float:
@@ -59,9 +99,14 @@ def share_of_new_operands(steps: list[Step], given: list[float]) -> float:
     for step in steps:
         for operand in step.operands:
             n_operands += 1
-            n_new += not (operand in known or operand * 100 in known)
+            n_new += not (operand in known or _as_percent(operand) in known)
         known.add(step.value)
     return n_new / max(1, n_operands)
+
+
+def _as_percent(share: float) -> float:
+    """Return a share as a percentage, rounded to a millionth."""
+    return math.floor(share * 1e8 + 0.5) / 1e6
 
 
 def _is_same(result: float, final: float | None) -> bool:

@@ -12,18 +12,18 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.answers import arithmetic, cues, final, logprobs, options, shape
+from difficulty.answers import arithmetic, cues, final, options, shape, tools
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.pair import Pair
 
 FACTS_VERSION = 1
 KINDS: tuple[tuple[tuple[str, ...], Callable[[Pair], list[float]]], ...] = (
+    (tools.NAMES, tools.read_tools),
     (arithmetic.NAMES, arithmetic.read_arithmetic),
     (final.NAMES, final.read_final),
     (options.NAMES, options.read_options),
     (cues.NAMES, cues.read_cues),
     (shape.NAMES, shape.read_shape),
-    (logprobs.NAMES, logprobs.read_logprobs),
 )
 """Names of a kind's facts, and the function that reads them."""
 FACTS: tuple[str, ...] = tuple(name for names, _ in KINDS for name in names)

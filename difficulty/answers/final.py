@@ -9,8 +9,7 @@ from math import log1p
 from typing import Any, NoReturn
 
 from difficulty.answers.pair import Pair
-from difficulty.answers.scan import numbers
-from difficulty.answers.stated import WAYS, Stated
+from difficulty.answers.scan import WAYS, Stated, lower, numbers
 
 NAMES = (
     *(f"final.way_{way}" for way in WAYS),
@@ -95,7 +94,7 @@ def _read_number(pair: Pair, stated: Stated) -> list[float]:
 def _read_text(pair: Pair, stated: Stated) -> list[float]:
     text, value = stated.text, stated.number
     sizes = [abs(number) for number in pair.question_numbers]
-    start = text[:3].lower()
+    start = lower(text[:3])
     return [
         float("/" in text or "frac" in text),
         float("sqrt" in text or "\\pi" in text or "\u03c0" in text),

@@ -6,15 +6,17 @@ from functools import cached_property
 
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.scan import (
+    Place,
+    Stated,
     content_words,
     cut,
+    find_stated,
     lower,
     numbers,
     place_numbers,
     plain_digits,
     words_of,
 )
-from difficulty.answers.stated import Stated, find_stated
 from difficulty.answers.steps import Step, read_steps
 
 ANSWER_CHARS = 4096
@@ -63,7 +65,7 @@ class Pair:
         return numbers(self.question)
 
     @cached_property
-    def text_places(self) -> list[tuple[int, int, float]]:
+    def text_places(self) -> list[Place]:
         """The answer's numbers in order, with where they begin and end."""
         return place_numbers(self.text)
 
@@ -85,7 +87,7 @@ class Pair:
     @cached_property
     def stated(self) -> Stated:
         """The answer that the text states in the end."""
-        return find_stated(self.text, self.text_lower)
+        return find_stated(self.text, self.text_lower, self.text_places)
 
     @cached_property
     def steps(self) -> list[Step]:

@@ -1,4 +1,5 @@
-"""Words and numbers of a text, by rules that any language can follow to the byte.
+"""Words and numbers of a text, and the answer that it states: by rules that any language can follow
+to the byte.
 
 Nothing here depends on a version of Unicode: letters are stated ranges, case is changed in stated
 ranges only, white space is ASCII's. Every function takes time in proportion to the text.
@@ -7,7 +8,8 @@ ranges only, white space is ASCII's. Every function takes time in proportion to 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 LETTERS = (
     "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u1fff\u2c00-\u2dff\u3040-\ud7ff\uf900-\ufdff"
@@ -73,8 +75,12 @@ def numbers(text: str) -> list[float]:
     return [value for _, _, value in place_numbers(text)]
 
 
-def place_numbers(text: str) -> list[tuple[int, int, float]]:
-    """Return the numbers of a text with where they begin and end, in code points."""
+Place = tuple[int, int, float]
+"""Where a number begins and ends, in code points, and its value."""
+
+
+def place_numbers(text: str) -> list[Place]:
+    """Return the numbers of a text in order, with their places."""
     placed = []
     for match in _NUMBER.finditer(text):
         value = parse_number(match[0])
@@ -98,7 +104,7 @@ def parse_number(digits: str) -> float | None:
     """Return the value of digits with commas between thousands; ``None`` for no quantity."""
     if len(digits) > _LONGEST_NUMBER:
         return None
-    value = float(digits.replace(",", ""))
+    value = float(digits.replace(",", "") if "," in digits else digits)
     return value if value < LARGEST else None
 
 
@@ -122,3 +128,103 @@ def split_space(text: str) -> list[str]:
     for space in SPACE[1:]:
         text = text.replace(space, " ")
     return text.split(" ")
+
+
+WAYS = ("hash", "box", "json", "bracket", "words", "number", "none")
+"""How an answer is stated; the first way that occurs in a text is the one that counts."""
+_LONGEST_BOX = 200
+_BRACE = re.compile("[{}]")
+_HASH = re.compile(r"####[ \t]*([^\n]+)")
+_BOX = "\\boxed{"
+_JSON = re.compile(r'"answer"[ \t\n]{0,20}:[ \t\n]{0,20}"?([^"\n}]*)')
+_BRACKET = re.compile(r"\[(Yes|No|[A-J])\]")
+_WORDS = re.compile(
+    r"(?:answer|result)(?: is| would be| should be| =|:)+[ \t]{0,8}\*{0,4}[ \t]{0,8}([^\n]{1,60})"
+)
+
+
+class Stated(NamedTuple):
+    """A stated answer."""
+
+    way: str
+    text: str
+    """As it is written, without white space around it."""
+    start: int
+    """Where it begins, in code points."""
+    different: int
+    """How many different answers are stated in this way."""
+
+    @property
+    def number(self) -> float | None:
+        """The first number in it."""
+        return next(iter(numbers(self.text)), None)
+
+
+def find_stated(text: str, text_lower: str, places: Sequence[Place]) -> Stated:
+    """Return the last answer that a text states in the first way that it uses.
+
+    Parameters
+    ----------
+    text, text_lower : str
+        The text, and the same in small letters.
+    places : sequence of Place
+        The text's numbers.
+    """
+    for way, read in _READERS:
+        if spans := list(read(text, text_lower)):
+            pieces = [text[start:end].strip(SPACE) for start, end in spans]
+            return Stated(way, pieces[-1], spans[-1][0], len(set(pieces)))
+    if places:
+        start, end, _ = places[-1]
+        return Stated("number", text[start:end], start, 1)
+    return Stated("none", "", 0, 0)
+
+
+Spans = Iterator[tuple[int, int]]
+
+
+def _after_hashes(text: str, text_lower: str) -> Spans:
+    return (match.span(1) for match in _HASH.finditer(text)) if "####" in text else iter(())
+
+
+def _in_boxes(text: str, text_lower: str) -> Spans:
+    start = text.find(_BOX)
+    while start >= 0:
+        start += len(_BOX)
+        end = _closing_brace(text, start)
+        if end is not None:
+            yield start, end
+        start = text.find(_BOX, start)
+
+
+def _closing_brace(text: str, start: int) -> int | None:
+    """Return where the brace closes that was opened just before ``start``; not far from it."""
+    depth = 1
+    for match in _BRACE.finditer(text, start, start + _LONGEST_BOX + 1):
+        depth += 1 if match[0] == "{" else -1
+        if depth == 0:
+            return match.start()
+    return None
+
+
+def _as_json(text: str, text_lower: str) -> Spans:
+    return (match.span(1) for match in _JSON.finditer(text)) if '"answer"' in text else iter(())
+
+
+def _in_brackets(text: str, text_lower: str) -> Spans:
+    return (match.span(1) for match in _BRACKET.finditer(text)) if "[" in text else iter(())
+
+
+def _in_words(text: str, text_lower: str) -> Spans:
+    if "answer" not in text_lower and "result" not in text_lower:
+        return iter(())
+    return (match.span(1) for match in _WORDS.finditer(text_lower))
+
+
+_READERS = (
+    ("hash", _after_hashes),
+    ("box", _in_boxes),
+    ("json", _as_json),
+    ("bracket", _in_brackets),
+    ("words", _in_words),
+)

@@ -1,5 +1,5 @@
-"""Facts about an answer's shape: length, how it ends, repetition, markup and script; and what it
-takes from its question.
+"""Facts about an answer's shape: length, how it ends, repetition, markup and script; about what it
+takes from its question; and about token probabilities and further choices, where there are any.
 """
 
 from __future__ import annotations
@@ -9,8 +9,19 @@ import re
 from collections import Counter
 from math import log1p
 
-from difficulty.answers.pair import Pair
-from difficulty.answers.scan import LETTERS, SPACE, split_space
+from difficulty.answers.pair import ANSWER_CHARS, Pair
+from difficulty.answers.scan import (
+    LETTERS,
+    SPACE,
+    Stated,
+    cut,
+    find_stated,
+    lower,
+    place_numbers,
+    plain_digits,
+    split_space,
+    words,
+)
 
 _SHAPE = (
     # length
@@ -70,7 +81,23 @@ _COPYING = (
     "asks_for_share",
     "has_share",
 )
-NAMES = (*(f"shape.{name}" for name in _SHAPE), *(f"copying.{name}" for name in _COPYING))
+_LOGPROBS = (
+    "mean",
+    "least",
+    "lowest_tenth",
+    "spread",
+    "share_unsure",
+    "first",
+    "tokens",
+    "choices",
+    "share_same_answer",
+    "overlap",
+)
+NAMES = (
+    *(f"shape.{name}" for name in _SHAPE),
+    *(f"copying.{name}" for name in _COPYING),
+    *(f"logprobs.{name}" for name in _LOGPROBS),
+)
 _SENTENCE_END = re.compile(r"[.!?](?=[ \t\n\r\f\v]|\Z)")
 _ITEM = re.compile(r"(?:[-*]|[0-9]+\.)[ \t]")
 _EAST_ASIAN = re.compile("[\u3040-\u9fff\uac00-\ud7af]")
@@ -83,12 +110,18 @@ _OPENING_CHARS = 60
 _SMALL = frozenset({1.0, 2.0, 3.0})
 _SHARES = re.compile("half|twice|third|percent|%")
 _SHARES_TAKEN = re.compile(r"half|twice|third|percent|%|/2|\* ?2")
+_LEAST = -20.0
+_UNSURE = math.log(0.5)
+_MOST_TOKENS = 4096
+_MOST_OTHERS = 8
 _LIMITS = ("length", "max_tokens")
 _STOPS = ("stop", "tool_calls", "function_call", "end_turn", "stop_sequence")
 
 
 def read_shape(pair: Pair) -> list[float]:
-    """Return the facts named in ``NAMES``."""
+    """Return the facts named in ``NAMES``; of probabilities and further choices that are not there,
+    nothing is known.
+    """
     lines = [line for raw in pair.text.split("\n") if (line := raw.strip(SPACE))]
     return [
         *_read_length(pair),
@@ -97,6 +130,8 @@ def read_shape(pair: Pair) -> list[float]:
         *_read_repetition(pair, lines),
         *_read_markup(pair, lines),
         *_read_copying(pair),
+        *_read_probabilities(pair.answer.logprobs),
+        *_read_agreement(pair),
     ]
 
 
@@ -147,12 +182,14 @@ def _read_limit(finish_reason: object) -> float:
 def _read_repetition(pair: Pair, lines: list[str]) -> list[float]:
     words = pair.text_words
     different = len(set(words))
-    fours = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
+    fours = list(zip(words, words[1:], words[2:], words[3:], strict=False))
+    n_different = len(set(fours))
+    most = int(bool(fours)) if n_different == len(fours) else max(Counter(fours).values())
     return [
         different / max(1, len(words)),
         different / max(1, len(words)) ** 0.7,
-        log1p(max(fours.values(), default=0)),
-        1 - len(fours) / (len(words) - 3) if fours else 0.0,
+        log1p(most),
+        1 - n_different / len(fours) if fours else 0.0,
         1 - len(set(lines)) / len(lines) if lines else 0.0,
         log1p(max(map(len, split_space(pair.text)))),
     ]
@@ -212,3 +249,45 @@ def _repeats_question(pair: Pair) -> bool:
     if len(opening) < _OPENING_CHARS:
         return False
     return opening in _SPACES.sub(" ", pair.question_lower)
+
+
+def _read_probabilities(logprobs: tuple[float, ...] | None) -> list[float]:
+    values = [min(0.0, max(_LEAST, value)) for value in (logprobs or ())[:_MOST_TOKENS]]
+    if not values:
+        return [math.nan] * 7
+    n = len(values)
+    mean = math.fsum(values) / n
+    lowest = sorted(values)[: -(-n // 10)]
+    return [
+        mean,
+        lowest[0],
+        math.fsum(lowest) / len(lowest),
+        math.sqrt(math.fsum((value - mean) ** 2 for value in values) / n),
+        sum(value < _UNSURE for value in values) / n,
+        values[0],
+        log1p(n),
+    ]
+
+
+def _read_agreement(pair: Pair) -> list[float]:
+    others = [plain_digits(cut(text, ANSWER_CHARS)) for text in pair.answer.others[:_MOST_OTHERS]]
+    if not others:
+        return [math.nan] * 3
+    same = [
+        _is_same(pair.stated, find_stated(text, lower(text), place_numbers(text)))
+        for text in others
+    ]
+    overlaps = [_overlap(set(pair.text_words), set(words(text))) for text in others]
+    return [log1p(len(others)), sum(same) / len(others), sum(overlaps) / len(others)]
+
+
+def _is_same(one: Stated, other: Stated) -> bool:
+    """Return whether two stated answers are one number, or else one text."""
+    if one.number is not None and other.number is not None:
+        return one.number == other.number
+    return lower(one.text) == lower(other.text)
+
+
+def _overlap(one: set[str], other: set[str]) -> float:
+    """Return the share of the words of both that are in each of the two; 1 without words."""
+    return len(one & other) / len(one | other) if one or other else 1.0

@@ -18,10 +18,16 @@ from difficulty.answers.scan import LARGEST, LETTERS, NUMBER, parse_number
 Part = float | str
 """A number, one of ``+ - * / ( )``, or ``~``, the minus sign of one number."""
 
-_TOKEN = re.compile(rf"{NUMBER}|[{LETTERS}]+|\\{{1,2}}[A-Za-z]+|\*\*|\\?[^ \t\r\f\v]")
+_SKIPPED = "$\u20ac\u00a3&~`\u00a0\u202f"
+"""What stands in an expression without a meaning of its own."""
+_TOKEN = re.compile(
+    rf"{NUMBER}|[{LETTERS}]+|\\[A-Za-z]+|\*\*|\\[{_SKIPPED}]|\\?[^ \t\r\f\v{_SKIPPED}]"
+)
 _LETTER = re.compile(f"[{LETTERS}]")
 _PIECE_END = re.compile(r"[.,;:?!](?=[ \n])|\n|\\n(?![a-z])|\\\\(?![A-Za-z])")
 """Ends of lines, also as JSON and LaTeX write them, and punctuation before white space."""
+_ESCAPED = re.compile(r"\\(?=\\[A-Za-z])")
+"""What JSON puts before a command of LaTeX."""
 _CONTINUED = re.compile(r"(?:\\\\[ \t]{0,8})?\n[ \t&]*(?=[=\u2248])")
 """The end of a line before one that begins with an equals sign."""
 _MOST_UNIT_WORDS = 3
@@ -31,13 +37,13 @@ _ROLES = {
     **dict.fromkeys(["-", "\u2212", "\u2013"], "-"),
     **dict.fromkeys(["*", "\\*", "\u00d7", "\u00b7", "\\times", "\\cdot"], "*"),
     **dict.fromkeys(["/", "\u00f7", "\\div"], "/"),
-    **dict.fromkeys(["(", "{", "\\left("], "("),
+    **dict.fromkeys(["(", "{"], "("),
     **dict.fromkeys([")", "}"], ")"),
     **dict.fromkeys(["=", "\u2248", "\\approx"], "="),
     **dict.fromkeys(["%", "\\%"], "%"),
     **dict.fromkeys(["\\frac", "\\dfrac", "\\tfrac"], "fraction"),
     **dict.fromkeys(
-        "$ € £ & ~ ` \\$ \\, \\! \\; \\: \\( \\) \\[ \\] \\left \\right \\quad \\text \\mathrm"
+        "\\$ \\& \\, \\! \\; \\: \\( \\) \\[ \\] \\left \\right \\quad \\text \\mathrm"
         " \\mathbf \\displaystyle".split(),
         "skip",
     ),
@@ -58,7 +64,7 @@ class Step(NamedTuple):
     is_whole: bool
     """Whether the left side is a whole number."""
     operands: tuple[float, ...]
-    """The numbers of the left side."""
+    """The numbers of the left side, as they are written."""
 
 
 def read_steps(text: str) -> list[Step]:
@@ -66,6 +72,8 @@ def read_steps(text: str) -> list[Step]:
     if "=" not in text and "\u2248" not in text and "\\approx" not in text:
         return []
     steps: list[Step] = []
+    if "\\\\" in text:
+        text = _ESCAPED.sub("", text)
     for piece in _PIECE_END.split(_CONTINUED.sub(" ", text)):
         if "=" in piece or "\u2248" in piece or "\\approx" in piece:
             reader = _Reader(steps)
@@ -133,12 +141,24 @@ def _apply(operator: str, values: list[float]) -> bool:
 class _Side:
     """A side as far as it was read."""
 
-    __slots__ = ("decimals", "has_operator", "has_percent", "is_readable", "parts")
+    __slots__ = (
+        "decimals",
+        "depth",
+        "has_operator",
+        "has_percent",
+        "is_readable",
+        "numbers",
+        "parts",
+    )
 
     def __init__(self, *, is_readable: bool = True) -> None:
         self.parts: list[Part] = []
+        self.numbers: list[float] = []
+        """As they are written: 20 for 20 %."""
         self.has_operator = False
         self.has_percent = False
+        self.depth = 0
+        """Brackets that are open."""
         self.decimals = 0
         """Of the number that was written first."""
         self.is_readable = is_readable
@@ -175,11 +195,9 @@ class _Reader:
 
     def read(self, token: str) -> None:
         """Take the next token."""
-        if token[:2] == "\\\\":
-            token = token[1:]  # a command of LaTeX in the text of JSON
-        role = _ROLES.get(token) or _role_of(token)
-        _HANDLERS[role](self, token)
-        self._is_after_word = role == "word"
+        handle = _HANDLER_OF.get(token) or _HANDLERS[_role_of(token)]
+        handle(self, token)
+        self._is_after_word = handle is _Reader._word
 
     def end(self) -> None:
         """Finish the side that is being read, and compare it with the one to the left."""
@@ -190,6 +208,10 @@ class _Reader:
                 self.steps.append(step)
 
     def _break(self, *, is_readable: bool = True) -> None:
+        if self._left is None and not self._side.parts:
+            self._side.is_readable = is_readable
+            self._braces.clear()
+            return
         self.end()
         self._left = None
         self._side = _Side(is_readable=is_readable)
@@ -208,9 +230,10 @@ class _Reader:
         if self._ends_with_value():
             self._break()
         side = self._side
-        if not any(isinstance(part, float) for part in side.parts[:4]):
+        if not side.numbers:
             side.decimals = len(token) - 1 - token.find(".") if "." in token else 0
         side.parts.append(value)
+        side.numbers.append(value)
         self._unit_words = 0
 
     def _operator(self, token: str) -> None:
@@ -232,10 +255,12 @@ class _Reader:
             if self._braces and self._braces[-1] == "fraction":
                 self._braces[-1] = "numerator"
                 side.parts += ["(", "("]
+                side.depth += 2
                 return
             if self._braces and self._braces[-1] == "divided":
                 self._braces[-1] = "denominator"
                 side.parts.append("(")
+                side.depth += 1
                 return
             self._braces.append("")
         if self._ends_with_value():
@@ -245,6 +270,7 @@ class _Reader:
                 side.parts.append("*")
                 side.has_operator = True
         self._side.parts.append("(")
+        self._side.depth += 1
         self._unit_words = 0
 
     def _close(self, token: str) -> None:
@@ -252,16 +278,18 @@ class _Reader:
         kind = self._braces.pop() if token == "}" and self._braces else ""
         if not side.parts:
             return
-        if not self._ends_with_value():
+        if not side.depth or not self._ends_with_value():
             self._break()
             return
         side.parts.append(")")
+        side.depth -= 1
         if kind == "numerator":
             side.parts.append("/")
             side.has_operator = True
             self._braces.append("divided")
         elif kind == "denominator":
             side.parts.append(")")
+            side.depth -= 1
         self._unit_words = 0
 
     def _fraction(self, token: str) -> None:
@@ -336,6 +364,7 @@ _HANDLERS = {
     "stop": _Reader._stop,
     "skip": _Reader._skip,
 }
+_HANDLER_OF = {token: _HANDLERS[role] for token, role in _ROLES.items()}
 
 
 def _role_of(token: str) -> str:
@@ -369,13 +398,13 @@ def _compare(left: _Side, right: _Side) -> Step | None:
         is_right=is_right,
         error=abs(value - written) / (abs(value) + 1e-9),
         is_whole=whole,
-        operands=tuple(part for part in left.parts if isinstance(part, float)),
+        operands=tuple(left.numbers),
     )
 
 
 def _is_near(value: float, written: float, decimals: int, *, is_whole: bool) -> bool:
     """Return whether a number may be the rounded value: half of its last digit, or 0.5 %."""
-    rounding = 1e-6 if is_whole and not decimals else 0.51 * 10.0**-decimals
+    rounding = 1e-6 if is_whole and not decimals else 0.51 * float(f"1e-{decimals}")
     return abs(value - written) <= max(rounding, 5e-3 * abs(value) if decimals else 0.0)
 
 

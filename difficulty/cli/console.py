@@ -6,17 +6,20 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 
-from difficulty.errors import OutputExistsError
+from difficulty.errors import OutputExistsError, UnknownNameError
 from difficulty.kinds import PathKind, kind_of
 from difficulty.storage import refuse_existing
 from difficulty.text import one_line, visible
+
+if TYPE_CHECKING:
+    from difficulty.thresholds.ways import AnswerOption
 
 
 class _PlainConsole(Console):
@@ -81,6 +84,11 @@ OBJECTIVE_HELP = (
 PER_TASK_HELP = (
     "Meet the objective in each task, each with its own threshold; rare tasks borrow from the"
     " whole."
+)
+ANSWER_METAVAR = "auto|off|check|both"
+ANSWER_HELP = (
+    "Whether answers of the cheap model are checked, where that was learned: auto, by what it"
+    " costs; off; check, every answer; both, after the highest scores were sent at once."
 )
 CATCH_RATE_HELP = (
     "Share of the cheap model's failures that your validation catches; quality, risk and cost then"
@@ -160,3 +168,18 @@ def _progress(first: str = "starting") -> Iterator[Callable[[str], None]]:
 def shown(value: float | None) -> str:
     """Return a number for people; unknown is not zero."""
     return "unknown" if value is None else f"{value:.3f}"
+
+
+def read_answer(text: str) -> AnswerOption:
+    """Return the option ``--answer``.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is none of its words.
+    """
+    from difficulty.thresholds.ways import AnswerOption as Options
+
+    if text not in get_args(Options):
+        raise UnknownNameError("answer", text, get_args(Options))
+    return cast("AnswerOption", text)

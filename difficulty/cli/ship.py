@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from difficulty.cli.console import (
+    ANSWER_HELP,
+    ANSWER_METAVAR,
     CATCH_RATE_HELP,
     OBJECTIVE_HELP,
     PER_TASK_HELP,
@@ -19,6 +21,7 @@ from difficulty.cli.console import (
     PricesPath,
     out,
     print_json,
+    read_answer,
     say,
     steps,
 )
@@ -84,6 +87,7 @@ def ship(
         bool | None, typer.Option("--per-task/--one-threshold", help=PER_TASK_HELP)
     ] = None,
     catch_rate: Annotated[float | None, typer.Option(min=0, max=1, help=CATCH_RATE_HELP)] = None,
+    answer: Annotated[str, typer.Option(metavar=ANSWER_METAVAR, help=ANSWER_HELP)] = "auto",
     prices: PricesPath = None,
     allow_no_signal: Annotated[
         bool,
@@ -154,6 +158,7 @@ def ship(
             keep_rule=bool(keep_rule),
             early=early,
             int8=int8,
+            answer=read_answer(answer),
             seen=not no_seen,
             cache=cache,
             sign_with=key,
@@ -226,13 +231,15 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
     from rich.table import Table
 
     from difficulty.report.wording import as_text
-    from difficulty.thresholds.point import EXPECTED
+    from difficulty.thresholds.point import names_at
 
     say(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
+    if point.answer:
+        say(f"answers are sent on above a score of {point.answer.threshold:.6g}")
     for task, threshold in point.task_thresholds.items():
         say(f"  {one_line(task)}: threshold {threshold:.6g}")
     table = Table("", "expected (calibration)", "test", box=None, pad_edge=False)
-    for name in EXPECTED:
+    for name in names_at(point):
         # Unknown unless somebody has measured a catch rate.
         if name != "fallback_share" or point.fallback_share.value is not None:
             label = "cost, USD per 1,000" if name == "cost" else name.replace("_", " ")

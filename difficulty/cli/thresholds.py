@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from difficulty.cli.console import (
+    ANSWER_HELP,
+    ANSWER_METAVAR,
     CATCH_RATE_HELP,
     OBJECTIVE_HELP,
     PER_TASK_HELP,
@@ -19,6 +21,7 @@ from difficulty.cli.console import (
     PricesPath,
     out,
     print_json,
+    read_answer,
     say,
     steps,
     warn,
@@ -45,6 +48,7 @@ def thresholds(
     catch_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help=f"{CATCH_RATE_HELP} Default: the bundle's.")
     ] = None,
+    answer: Annotated[str, typer.Option(metavar=ANSWER_METAVAR, help=ANSWER_HELP)] = "auto",
     prices: PricesPath = None,
     allow_no_signal: Annotated[
         bool,
@@ -77,6 +81,7 @@ def thresholds(
             objective=objective,
             per_task=per_task,
             catch_rate=catch_rate,
+            answer=read_answer(answer),
             prices=price_list,
             allow_no_signal=allow_no_signal,
             sign_with=key,
@@ -119,6 +124,9 @@ def _print_changes(result: Rechosen) -> None:
     for name, (before, after) in thresholds.items():
         # As Text: names of tasks may hold what rich takes for markup.
         table.add_row(Text(name), f"{before:.6g}", f"{after:.6g}", f"{after - before:+.6g}")
+    if old.answer or new.answer:
+        cuts = ("" if one is None else f"{one.threshold:.6g}" for one in (old.answer, new.answer))
+        table.add_row("threshold of answers", *cuts, "")
     for name, change in result.changes.items():
         points = (as_text(getattr(point, name)) for point in (old, new))
         table.add_row(name.replace("_", " "), *points, as_text(change, signed=True))

@@ -277,7 +277,7 @@ def analyse(
             month.volume,
             conditions,
             setting.answers,
-            plan=_plan_words(setting.plan, means, month.basis),
+            plan=_plan_words(setting.plan, means, month.basis, checked=requests.checked),
         ),
         plan=setting.plan,
         keep_cheap=setting.keep_cheap,
@@ -290,7 +290,7 @@ def analyse(
         missing=month.basis.missing,
         notes=(
             *setting.notes,
-            *_beside(options, means, month, setting),
+            *_beside(options, means, month, setting, checked=requests.checked),
             *_notes(prices, setting, len(draws)),
         ),
         plot=break_even_plot(main, month.volume),
@@ -301,8 +301,10 @@ def _means(requests: Requests, prices: PriceList, answers: Answers, draws: Group
     """Return means over all requests and, below each plan's name, over those it keeps."""
     catch_rate = answers.catch_rate or 0.0
     rows, ratios = np.arange(len(requests.scored)), request_ratios(requests)
-    columns = plan_columns(requests, catch_rate=catch_rate, frontier=prices.frontier)
     for plan, sent in requests.plans.items():
+        columns = plan_columns(
+            requests, catch_rate=catch_rate, frontier=prices.frontier, checked=plan == POLICY
+        )
         figures = ratios_at(columns, sent, rows)
         ratios |= {f"{plan}.{name}": figure for name, figure in figures.items()}
     part = Ratios.of(rows, ratios)
@@ -311,9 +313,10 @@ def _means(requests: Requests, prices: PriceList, answers: Answers, draws: Group
     values = {name: np.append(points[name], resampled[name]) for name in ratios}
     if catch_rate == 0.0:  # nothing is caught, also of requests with unknown outcomes
         values |= {
-            name: np.zeros(1 + len(draws))
-            for name in values
-            if name.partition(".")[2] in ("caught_share", "caught_spend_share")
+            f"{plan}.{name}": np.zeros(1 + len(draws))
+            for plan in requests.plans
+            for name in ("caught_share", "caught_spend_share")
+            if not (plan == POLICY and requests.checked)
         }
     return Means(values, part.n)
 
@@ -381,9 +384,17 @@ def _plan(plan: Means, options: Mapping[Shape, Option], month: Month) -> dict[st
     return month.basis.estimates(figures)
 
 
-def _plan_words(plan: str, means: Means, basis: Basis) -> str:
-    """Return a plan for people, with the share that it keeps."""
+def _plan_words(plan: str, means: Means, basis: Basis, *, checked: bool) -> str:
+    """Return a plan for people, with the share that it keeps; ``checked``: whether the policy's
+    check sends answers on.
+    """
     kept = means.below(plan)["kept_share"][0]
+    if plan == POLICY and checked:
+        sent_on = means.below(plan)["caught_share"][0]
+        return (
+            f"with the bundle's policy, {100.0 * kept:.0f} % on the cheap model first,"
+            f" {100.0 * sent_on:.0f} % of them sent on after it,"
+        )
     if plan == POLICY:
         return f"with the bundle's policy, {100.0 * kept:.0f} % on the cheap model,"
     if "score" in basis.assumed:
@@ -392,7 +403,12 @@ def _plan_words(plan: str, means: Means, basis: Basis) -> str:
 
 
 def _beside(
-    options: Mapping[str, Mapping[Shape, Option]], means: Means, month: Month, setting: Setting
+    options: Mapping[str, Mapping[Shape, Option]],
+    means: Means,
+    month: Month,
+    setting: Setting,
+    *,
+    checked: bool,
 ) -> list[str]:
     """Say what the other plans would save, as the verdict is about the main one alone."""
     said = []
@@ -400,7 +416,7 @@ def _beside(
         barred = barred_shapes(options[plan], setting.answers)
         best = best_option(options[plan], barred, month.volume)
         if best is not None and not np.isnan(best.net.at(month.volume)[0]):
-            words = _plan_words(plan, means, month.basis)
+            words = _plan_words(plan, means, month.basis, checked=checked)
             said.append(f"For comparison: {words} {saved_text(best, month.volume)}.")
     return said
 

@@ -27,7 +27,8 @@ class Requests:
     Attributes
     ----------
     scored : ScoredTraffic
-        What both models did on n requests; its costs and catch rate are not read.
+        What both models did on n requests, and whose answers the policy's check sends on; its costs
+        and catch rate are not read.
     tokens : Tokens
         Counts, NaN where unknown.
     plans : mapping of str to ndarray of shape (n,)
@@ -48,6 +49,11 @@ class Requests:
                     rule=f"be a probability for each of the {n:,} requests",
                 )
 
+    @property
+    def checked(self) -> bool:
+        """Whether the policy checks the cheap model's answers."""
+        return self.scored.escalated is not None
+
 
 def request_ratios(requests: Requests) -> dict[str, Ratio]:
     """Return means over all requests, whatever the plan."""
@@ -64,14 +70,15 @@ def request_ratios(requests: Requests) -> dict[str, Ratio]:
 
 
 def plan_columns(
-    requests: Requests, *, catch_rate: float, frontier: TokenPrice | None
+    requests: Requests, *, catch_rate: float, frontier: TokenPrice | None, checked: bool
 ) -> dict[str, Columns]:
-    """Return the figures of plans.
+    """Return the figures of plans; ``checked`` are those in which the policy's check of the cheap
+    answers has a part.
 
     Token counts are per request of the whole traffic. Qualities are of kept requests;
     ``caught_spend_share`` is the part of what they cost on the frontier model that is paid after
-    all, as their cheap answers were caught. It is a ratio of its own, so that requests with unknown
-    outcomes take no part in it, rather than count as good.
+    all, as their cheap answers were caught, or sent on by the check. It is a ratio of its own, so
+    that requests with unknown outcomes take no part in it, rather than count as good.
     """
     tokens, outcomes = requests.tokens, requests.scored.outcomes
     best, each = outcomes.frontier_quality, outcomes.per_request
@@ -81,7 +88,12 @@ def plan_columns(
         else tokens.prompt * frontier.input + tokens.frontier * frontier.output
     )
     # What validation catches is the team's answer here, whatever the policy says.
-    after = replace(requests.scored, catch_rate=catch_rate).kept
+    scored = requests.scored if checked else requests.scored.unchecked
+    after = replace(scored, catch_rate=catch_rate).kept
+    caught = np.where(after.escalated > 0.0, 1.0, after.caught)
+    if checked and requests.checked and catch_rate == 0.0:
+        # Validation catches nothing then, also of requests with unknown outcomes.
+        caught = np.where(np.isnan(caught), 0.0, caught)
 
     def over_all(values: FloatArray) -> Columns:
         return Columns.of(known=values, kept=(values, 1.0), sent=(0.0, 1.0))
@@ -98,8 +110,8 @@ def plan_columns(
         "frontier_quality": over_kept(best),
         "quality_after": over_kept(after.quality),
         "quality_lost": over_kept(best - after.quality),
-        "caught_share": over_kept(after.caught),
-        "caught_spend_share": over_kept(after.caught * spend, spend),
+        "caught_share": over_kept(caught),
+        "caught_spend_share": over_kept(caught * spend, spend),
     }
 
 

@@ -144,6 +144,7 @@ def _share(scored: ScoredTraffic) -> float | None:
     sent = scored.sent
     if sent is None:
         return None
+    # What the check sends on counts: a baseline may call the frontier model as often.
     columns = columns_of(scored, ["frontier_share"])["frontier_share"]
     return float(columns.at(sent, np.arange(len(scored))).value(scored.outcomes.weight))
 

@@ -70,44 +70,60 @@ class Columns:
 
 
 def routing_precision(scored: ScoredTraffic) -> Columns:
-    """Share of the sent requests that needed the frontier model."""
-    needed = scored.needed
-    return Columns.of(known=needed, kept=(0.0, 0.0), sent=(needed, 1.0))
+    """Share of the sent requests that needed the frontier model; those that the check sends on are
+    sent too.
+    """
+    needed, on = scored.needed, scored.kept.escalated
+    return Columns.of(known=needed, kept=(on * needed, on), sent=(needed, 1.0))
 
 
 def routing_recall(scored: ScoredTraffic) -> Columns:
     """Share of the requests that needed the frontier model which are sent to it."""
     needed = scored.needed
-    return Columns.of(known=needed, kept=(0.0, needed), sent=(needed, needed))
+    kept = scored.kept.escalated * needed
+    return Columns.of(known=needed, kept=(kept, needed), sent=(needed, needed))
 
 
 def cheap_route_precision(scored: ScoredTraffic) -> Columns:
     """Share of the kept requests that did not need the frontier model."""
-    needed = scored.needed
-    return Columns.of(known=needed, kept=(1.0 - needed, 1.0), sent=(0.0, 0.0))
+    needed, stays = scored.needed, 1.0 - scored.kept.escalated
+    return Columns.of(known=needed, kept=(stays * (1.0 - needed), stays), sent=(0.0, 0.0))
 
 
 def cheap_route_recall(scored: ScoredTraffic) -> Columns:
     """Share of the requests that did not need the frontier model which are kept."""
-    easy = 1.0 - scored.needed
-    return Columns.of(known=easy, kept=(easy, easy), sent=(0.0, easy))
+    easy, stays = 1.0 - scored.needed, 1.0 - scored.kept.escalated
+    return Columns.of(known=easy, kept=(stays * easy, easy), sent=(0.0, easy))
 
 
 def risk(scored: ScoredTraffic) -> Columns:
-    """Share of the kept requests that the cheap model fails without being caught.
+    """Share of the requests kept in the end that the cheap model fails without being caught.
 
     It differs from 1 - :func:`cheap_route_precision` by the requests that both models fail: those
     are at risk wherever they go.
     """
-    failure = scored.kept.failure
-    return Columns.of(known=failure, kept=(failure, 1.0), sent=(0.0, 0.0))
+    failure, stays = scored.kept.failure, 1.0 - scored.kept.escalated
+    return Columns.of(known=failure, kept=(stays * failure, stays), sent=(0.0, 0.0))
 
 
 def frontier_share(scored: ScoredTraffic) -> Columns:
-    """Share of the requests that are sent; fallbacks are no part of it."""
+    """Share of the requests that are sent, at once or after the check of their answer; fallbacks
+    are no part of it.
+    """
     # Logged outcomes are weighted by inverse propensities; how many requests there are is not.
     requests = scored.outcomes.per_request
-    return Columns.of(known=requests, kept=(0.0, requests), sent=(requests, requests))
+    kept = scored.kept.escalated * requests
+    return Columns.of(known=requests, kept=(kept, requests), sent=(requests, requests))
+
+
+def escalated_share(scored: ScoredTraffic) -> Columns:
+    """Share of the requests that are kept at first and sent on by the check of their answer: the
+    part of :func:`frontier_share` that pays for both models.
+    """
+    requests = scored.outcomes.per_request
+    known = requests if scored.escalated is not None else np.full(len(scored), np.nan)
+    kept = scored.kept.escalated * requests
+    return Columns.of(known=known, kept=(kept, requests), sent=(0.0, requests))
 
 
 def fallback_share(scored: ScoredTraffic) -> Columns:
@@ -124,9 +140,10 @@ def quality(scored: ScoredTraffic) -> Columns:
 
 def gap_recovered(scored: ScoredTraffic) -> Columns:
     """Share of the gap between cheap and frontier quality that routing recovers (PGR)."""
-    gain = scored.outcomes.gain
+    gain, kept = scored.outcomes.gain, scored.kept
     # A gain may be known by a vote, without qualities: then nothing says what would be caught.
-    regained = gain * (0.0 if scored.catch_rate is None else scored.kept.caught)
+    caught = 0.0 if scored.catch_rate is None else kept.caught
+    regained = gain * np.where(kept.escalated > 0.0, 1.0, caught)
     return Columns.of(known=regained, kept=(regained, gain), sent=(gain, gain), counted=True)
 
 
@@ -158,6 +175,8 @@ FIGURES: Final = {
         "saving",
     )
 }
+OF_CHECKS: Final = {"escalated_share": f"{__name__}:escalated_share"}
+"""Figures of a policy that checks answers: without one, files have no name for them."""
 
 
 def figure_names() -> tuple[str, ...]:
@@ -169,8 +188,10 @@ def columns_of(scored: ScoredTraffic, names: Iterable[str] | None = None) -> Map
     """Return the columns of some figures, or of all, by name; a figure of which nothing is known
     has zeros throughout.
     """
-    wanted = figure_names() if names is None else names
-    return {name: resolve(name, FIGURES, kind="figure")(scored) for name in wanted}
+    if names is None:
+        names = (*figure_names(), *(() if scored.escalated is None else OF_CHECKS))
+    every = {**FIGURES, **OF_CHECKS}
+    return {name: resolve(name, every, kind="figure")(scored) for name in names}
 
 
 def ratios_at(columns: Mapping[str, Columns], sent: FloatArray, rows: IntArray) -> dict[str, Ratio]:
@@ -234,6 +255,7 @@ _NOTHING_KNOWN = {
         "the share of failing answers that validation catches is not known (catch_rate of the"
         " policy's fallback)"
     ),
+    "escalated_share": "answers are not checked",
     "gap": _GAIN,
     "quality": _BOTH,
     "cost": _PRICES,

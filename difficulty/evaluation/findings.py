@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import binom
 
 from difficulty.errors import InvalidValueError
+from difficulty.evaluation.frontiers import CheckFigures
 from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
@@ -96,6 +97,8 @@ class Evidence:
     """``None`` where the caller knows nothing of the traffic, as in training, which judges its own
     test split.
     """
+    answer: CheckFigures | None = None
+    """What checking answers does to the bill; ``None`` where no answer was checked."""
 
 
 def failing(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
@@ -379,6 +382,44 @@ def losing_rule(evidence: Evidence) -> list[Finding]:
     ]
 
 
+def check_loses_money(evidence: Evidence) -> Finding | None:
+    """The policy checks answers, and the request's score alone would be cheaper for the same
+    quality.
+    """
+    told = evidence.answer and evidence.answer.told_of_a_loss()
+    return Finding(name="check_loses_money", **told._asdict()) if told else None
+
+
+def check_would_save(evidence: Evidence) -> Finding | None:
+    """The policy does not check answers, and checking them would clearly be cheaper for the same
+    quality.
+    """
+    told = evidence.answer and evidence.answer.told_of_a_saving()
+    return Finding(name="check_would_save", **told._asdict()) if told else None
+
+
+def answers_unchecked(evidence: Evidence) -> Finding | None:
+    """The policy checks answers, and a part of the judged requests has none to check."""
+    scored = evidence.scored
+    if scored.escalated is None or scored.answer_score is None:
+        return None
+    n = int(np.isnan(scored.answer_score).sum())
+    if n <= MANY_UNCHECKED * len(scored):
+        return None
+    return Finding(
+        name="answers_unchecked",
+        severity="warning",
+        message=(
+            f"{n:,} of {len(scored):,} judged requests have no answer to check and are"
+            f" {'sent on' if scored.on_unknown == 'escalate' else 'kept'} as the policy says of"
+            " such: with their answers the figures would be others. Add cheap_answer to the"
+            " traffic."
+        ),
+        numbers={"unchecked": n, "requests": len(scored)},
+    )
+
+
+MANY_UNCHECKED = 0.05
 # Of APGR and of AUROC alike.
 CHANCE = 0.5
 CALIBRATION_LEVEL = 0.05
@@ -387,10 +428,14 @@ LARGEST_ERROR = 0.05
 """Calibration error up to which it matters little."""
 
 
+def _check_decides(evidence: Evidence) -> bool:
+    return evidence.answer is not None and evidence.answer.decides
+
+
 def equal_scores(evidence: Evidence) -> Finding | None:
     """All scores are equal, so every request that no other rule settles goes the same way."""
     score = evidence.scored.difficulty_score
-    if len(score) < 2 or np.ptp(score) > 0.0:
+    if _check_decides(evidence) or len(score) < 2 or np.ptp(score) > 0.0:
         return None
     return Finding(
         name="equal_scores",
@@ -407,7 +452,7 @@ def equal_scores(evidence: Evidence) -> Finding | None:
 def no_signal(evidence: Evidence) -> Finding | None:
     """APGR (AUROC without frontier outcomes) cannot be told from that of chance."""
     # Equal scores are a finding of their own, with a cause of their own.
-    if equal_scores(evidence):
+    if equal_scores(evidence) or _check_decides(evidence):
         return None
     name = "apgr" if evidence.overall["apgr"].value is not None else "auroc"
     figure = evidence.overall[name]
@@ -496,11 +541,14 @@ CHECKS: Final[dict[str, Check]] = {
     "equal_scores": equal_scores,
     "no_signal": no_signal,
     "losing_rule": losing_rule,
+    "check_loses_money": check_loses_money,
+    "answers_unchecked": answers_unchecked,
     "frontier_not_better": frontier_not_better,
     "form_checks": form_checks,
     "suspicious_labels": suspicious_labels,
     "calibration_off": calibration_off,
     "few_samples": few_samples,
+    "check_would_save": check_would_save,
     "overlap_unknown": overlap_unknown,
 }
 

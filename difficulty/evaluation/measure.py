@@ -17,6 +17,7 @@ from difficulty.evaluation.figures import (
     why_undefined,
 )
 from difficulty.evaluation.findings import Evidence, Provenance, findings_of
+from difficulty.evaluation.frontiers import CheckFigures
 from difficulty.evaluation.parts import (
     Draws,
     Part,
@@ -31,12 +32,16 @@ from difficulty.evaluation.parts import (
     supports_of,
     values_of,
 )
-from difficulty.evaluation.reliability import reliability
 from difficulty.evaluation.result import Evaluation
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import slice_rows, too_small
 from difficulty.evaluation.tradeoff import CurvePart
-from difficulty.evaluation.views import baseline_curves, calibration_parts, score_histogram
+from difficulty.evaluation.views import (
+    baseline_curves,
+    calibration_parts,
+    reliability,
+    score_histogram,
+)
 from difficulty.metrics.arrays import FloatArray, IntArray, ratio
 from difficulty.metrics.bootstrap import GroupDraws, Resampling, group_codes
 from difficulty.records import Estimate
@@ -106,6 +111,8 @@ def evaluate(
     slices = slice_rows(scored)
     baselines = baselines_of(scored, task_means=task_means, others=others)
     columns = columns_of(scored)
+    # Nothing checks the answers of a baseline.
+    plain = columns if scored.escalated is None else columns_of(scored.unchecked)
     # The same draws for the whole, every slice and every baseline, so that differences are paired.
     draws, weight = resampling.of(scored.groups), scored.outcomes.weight
     bins, curve = calibration_parts(scored), CurvePart.of(scored, columns)
@@ -118,7 +125,7 @@ def evaluate(
         for name, rows in parts.items()
     }
     sets |= {
-        ("baseline", name): _baseline_set(scored, columns, baseline)
+        ("baseline", name): _baseline_set(scored, plain, baseline)
         for name, baseline in baselines.items()
     }
     # The products are small: threads would wait for each other.
@@ -134,7 +141,11 @@ def evaluate(
         for key, wanted in sets.items()
     }
     overall, counts = figures["overall",], _counts(scored)
-    evidence = Evidence(scored=scored, overall=overall, counts=counts, provenance=provenance)
+    recovered = overall["gap_recovered"].value if "gap_recovered" in overall else None
+    answer = CheckFigures.of(scored, resampling, level=recovered)
+    evidence = Evidence(
+        scored=scored, overall=overall, counts=counts, provenance=provenance, answer=answer
+    )
     return Evaluation(
         target=scored.target,
         threshold=scored.threshold,
@@ -148,7 +159,7 @@ def evaluate(
         notes=_notes(scored, len(draws)),
         n_draws=len(draws),
         curve=along if scored.threshold is None else along.through(scored.threshold, overall),
-        baseline_curves=baseline_curves(scored, baselines, columns),
+        baseline_curves=baseline_curves(scored, baselines, plain),
         calibration={
             name: part.bins(
                 *drawn(part, draws, weight),
@@ -159,6 +170,7 @@ def evaluate(
         histogram=score_histogram(scored),
         findings=findings_of(evidence),
         measured_by=_measures(scored),
+        answer=answer,
     )
 
 

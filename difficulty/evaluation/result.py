@@ -17,6 +17,7 @@ from typing import Any
 from difficulty.errors import InvalidValueError, RunError
 from difficulty.evaluation.figures import WITHOUT_THRESHOLD
 from difficulty.evaluation.findings import Finding
+from difficulty.evaluation.frontiers import CheckFigures
 from difficulty.evaluation.scored import Target
 from difficulty.evaluation.tradeoff import Curve
 from difficulty.evaluation.verdict import SwitchVerdict
@@ -77,17 +78,19 @@ class Evaluation(Record):
     ``asked``, the share that the scorer is asked about, and ``changed``, the share of decisions
     that differ from the scorer's. All other figures are the scorer's.
     """
+    answer: CheckFigures | None = None
+    """What checking answers does to the bill; ``None`` where no answer was checked."""
 
     def noting(self, notes: Sequence[str]) -> Evaluation:
         """Return the same figures with more notes."""
         return replace(self, notes=(*self.notes, *notes))
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
-        """Return exactly what metrics.json holds, the verdict first; it and ``early`` only where
-        there is one, and so is ``measured_by``.
+        """Return exactly what metrics.json holds, the verdict first; it, ``early`` and ``answer``
+        only where there is one, and so is ``measured_by``.
         """
         written = super().as_dict(without=without)
-        for name in ("early", "measured_by"):
+        for name in ("early", "measured_by", "answer"):
             if not written.get(name):
                 written.pop(name, None)
         verdict = written.pop("verdict")
@@ -151,6 +154,7 @@ def without_threshold(evaluation: Evaluation, note: str) -> Evaluation:
         curve=None,
         # Cut-offs of early exit hold for one threshold, and so does the verdict.
         early={},
+        answer=None,
         verdict=None,
         # It was about the old threshold.
         findings=tuple(
@@ -219,6 +223,7 @@ def _optional(content: Mapping[str, Any]) -> dict[str, Any]:
         "lineage": content.get("lineage", {}),
         "verdict": SwitchVerdict.from_dict(said) if (said := content.get("verdict")) else None,
         "measured_by": dict(content.get("measured_by", {})),
+        "answer": CheckFigures.from_dict(part) if (part := content.get("answer")) else None,
         "early": {kind: _estimates(part) for kind, part in content.get("early", {}).items()},
     }
 

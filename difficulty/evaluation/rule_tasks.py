@@ -187,8 +187,7 @@ def _gain(scored: ScoredTraffic) -> FloatArray:
     """
     if scored.target == "failure":
         return scored.kept.failure
-    caught = scored.kept.caught
-    return scored.outcomes.gain * (1.0 - np.where(np.isnan(caught), 0.0, caught))
+    return scored.outcomes.gain * (1.0 - scored.kept.twice)
 
 
 class _Trade(NamedTuple):

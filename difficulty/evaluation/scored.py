@@ -22,6 +22,7 @@ from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
 Target = Literal["benefit", "failure"]
+OnUnknown = Literal["pass", "escalate"]
 _FAMILIARITY_EDGES = (0.05, 0.2, 0.5)
 
 
@@ -36,12 +37,29 @@ class Thresholded(Protocol):
     def task_thresholds(self) -> Mapping[str, float]:
         """Thresholds of single tasks, in place of ``threshold``."""
 
+    @property
+    def answer(self) -> Escalates | None:
+        """What is sent on after the cheap model answered; None: answers are not checked."""
+
+
+class Escalates(Protocol):
+    """Where a check sends answers on."""
+
+    @property
+    def threshold(self) -> float:
+        """Answers with a score above it are sent on."""
+
+    @property
+    def on_unknown(self) -> OnUnknown:
+        """What becomes of an answer that was not checked."""
+
 
 class Thresholds(NamedTuple):
     """The least that routes requests."""
 
     threshold: float
     task_thresholds: Mapping[str, float] = {}
+    answer: Escalates | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,6 +96,13 @@ class ScoredTraffic:
         Thresholds of single tasks, in place of ``threshold``.
     p_cheap_fails, p_frontier_fails : ndarray of shape (n,) or None
         Calibrated probability that a model fails, where the scorer gives it.
+    answer_score, p_answer_fails : ndarray of shape (n,) or None
+        What the check says of the cheap model's answer: how much it is worth sending on, and how
+        probable it is that it fails; NaN where there is no answer. None: there is no check.
+    answer_threshold : float or None
+        Kept requests whose answer has a higher score are sent on; None: answers are not checked.
+    on_unknown : {"pass", "escalate"}
+        What becomes of a kept request whose answer was not checked.
     n_tokens : ndarray of shape (n,) or None
         Length of each request.
     labels : mapping of str to sequence of n str or None
@@ -99,6 +124,10 @@ class ScoredTraffic:
     task_thresholds: Mapping[str, float] = field(default_factory=dict)
     p_cheap_fails: FloatArray | None = None
     p_frontier_fails: FloatArray | None = None
+    answer_score: FloatArray | None = None
+    p_answer_fails: FloatArray | None = None
+    answer_threshold: float | None = None
+    on_unknown: OnUnknown = "pass"
     n_tokens: IntArray | None = None
     labels: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
@@ -112,6 +141,7 @@ class ScoredTraffic:
         for name in ("p_cheap_fails", "p_frontier_fails"):
             if (values := getattr(self, name)) is not None:
                 probabilities(name, values, n=n)
+        self._check_answers()
         columns = {
             name: getattr(self, name)
             for name in (
@@ -122,6 +152,8 @@ class ScoredTraffic:
                 "frontier_cost",
                 "fixed",
                 "exchanged",
+                "answer_score",
+                "p_answer_fails",
             )
         } | {f"labels[{name!r}]": values for name, values in self.labels.items()}
         for name, values in columns.items():
@@ -132,9 +164,24 @@ class ScoredTraffic:
         if self.target not in get_args(Target):
             raise InvalidValueError("target", self.target, rule="be 'benefit' or 'failure'")
         cuts = {f"task_thresholds[{name!r}]": cut for name, cut in self.task_thresholds.items()}
-        for name, cut in {"threshold": self.threshold, **cuts}.items():
+        own = {"threshold": self.threshold, "answer_threshold": self.answer_threshold}
+        for name, cut in {**own, **cuts}.items():
             if cut is not None and not 0.0 <= cut <= 1.0:
                 raise InvalidValueError(name, cut, rule="be a probability in [0, 1]")
+
+    def _check_answers(self) -> None:
+        """Refuse scores of answers that are none, and a threshold without any."""
+        for name in ("answer_score", "p_answer_fails"):
+            values = getattr(self, name)
+            if values is not None and (known := values[~np.isnan(values)]).size:
+                probabilities(name, known)
+        if self.answer_threshold is not None and self.answer_score is None:
+            raise InvalidValueError(
+                "answer_threshold",
+                self.answer_threshold,
+                rule="stand beside scores of the answers",
+                hint="Pass answer_score.",
+            )
 
     @classmethod
     def of(
@@ -170,6 +217,8 @@ class ScoredTraffic:
             difficulty_score=wide["difficulty_score"],
             p_cheap_fails=wide["p_cheap_fails"],
             p_frontier_fails=wide.get("p_frontier_fails"),
+            answer_score=wide.get("answer_score"),
+            p_answer_fails=wide.get("p_answer_fails"),
             outcomes=traffic.outcomes.without_votes(),
             groups=np.asarray(traffic.split_groups),
             tasks=traffic.tasks,
@@ -196,7 +245,9 @@ class ScoredTraffic:
 
     @cached_property
     def kept(self) -> Kept:
-        """What to expect of each request if it is kept on the cheap model, fallback included."""
+        """What to expect of each request if it is kept on the cheap model at first, the check of
+        its answer and the fallback included.
+        """
         outcomes = self.outcomes
         return kept_with_fallback(
             outcomes.cheap_quality,
@@ -204,7 +255,39 @@ class ScoredTraffic:
             self.cheap_cost,
             self.frontier_cost,
             catch_rate=self.catch_rate,
+            escalated=self.escalated,
         )
+
+    @cached_property
+    def escalated(self) -> FloatArray | None:
+        """1 for each request that the check sends on if it is kept at first, else 0; ties stay
+        cheap. None where answers are not checked.
+        """
+        if self.answer_threshold is None or self.answer_score is None:
+            return None
+        unknown = 1.0 if self.on_unknown == "escalate" else 0.0
+        above = (self.answer_score > self.answer_threshold).astype(np.float64)
+        return np.where(np.isnan(self.answer_score), unknown, above)
+
+    @property
+    def unchecked(self) -> ScoredTraffic:
+        """The same requests with no answer checked."""
+        return self if self.answer_threshold is None else replace(self, answer_threshold=None)
+
+    def under(self, policy: Thresholded) -> ScoredTraffic:
+        """Return the same requests with their answers checked as a policy says; not at all where
+        nothing is known of answers.
+        """
+        if policy.answer is None or self.answer_score is None:
+            return self.unchecked
+        return replace(
+            self, answer_threshold=policy.answer.threshold, on_unknown=policy.answer.on_unknown
+        )
+
+    @property
+    def all_escalated(self) -> ScoredTraffic:
+        """The same requests with every kept one sent on."""
+        return replace(self, answer_score=np.ones(len(self)), answer_threshold=0.0)
 
     @property
     def failures(self) -> dict[str, tuple[FloatArray, FloatArray]]:
@@ -238,8 +321,18 @@ class ScoredTraffic:
             return None
         return self.routes(Thresholds(self.threshold, self.task_thresholds))
 
+    @property
+    def ends_frontier(self) -> FloatArray | None:
+        """1 where the frontier model's answer is what the user gets by both thresholds, else 0;
+        None where no threshold is chosen yet.
+        """
+        sent = self.sent
+        return sent if sent is None else sent + (1.0 - sent) * self.kept.escalated
+
     def routes(self, policy: Thresholded) -> FloatArray:
-        """Return 1 for each request that goes to the frontier model, else 0; ties stay cheap."""
+        """Return 1 for each request that goes to the frontier model at once, else 0; ties stay
+        cheap.
+        """
         above = (self.difficulty_score > self.cuts(policy)).astype(np.float64)
         return np.where(np.isnan(self.by_rule), above, self.by_rule)
 

@@ -300,7 +300,7 @@ def worst_mistakes(scored: ScoredTraffic, ids: Sequence[str], *, most: int = 10)
     most : int
         Mistakes of each kind.
     """
-    score, routes = scored.difficulty_score, scored.sent
+    score, routes = scored.difficulty_score, scored.ends_frontier
     if routes is None:
         return None
     kept = np.flatnonzero((routes == 0.0) & (scored.needed == 1.0))

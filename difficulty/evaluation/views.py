@@ -1,5 +1,5 @@
 """What the pictures of a report are drawn from, beside the curve: reliability bins, the histogram
-of scores, the baselines' curves.
+of scores, the baselines' curves; and how far each probability is off.
 """
 
 from __future__ import annotations
@@ -12,13 +12,24 @@ import numpy as np
 
 from difficulty.evaluation.baselines import Baseline
 from difficulty.evaluation.figures import Columns
-from difficulty.evaluation.parts import Binned, ratio_support
+from difficulty.evaluation.parts import (
+    N_BINS,
+    Binned,
+    codes_at,
+    known_rows,
+    ratio_support,
+    suffix_of,
+)
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.tradeoff import Band
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray, IntArray
-from difficulty.metrics.intervals import Support
+from difficulty.metrics.bootstrap import GroupDraws
+from difficulty.metrics.intervals import LEAST_EVENTS, Support
+from difficulty.metrics.probability import expected_calibration_error
 from difficulty.metrics.ranking import Ranking
+from difficulty.metrics.recalibration import chance_of, debiased_error, recalibration
+from difficulty.records import Estimate
 
 _HISTOGRAM_BINS = 40
 _SHARES = np.linspace(0.0, 1.0, 101)
@@ -203,3 +214,47 @@ def baseline_curves(
 def _last_where_unknown(score: FloatArray) -> FloatArray:
     """Return the score with a value below all others where it is not known."""
     return np.where(np.isnan(score), np.nanmin(score) - 1.0, score)
+
+
+_NO_SLOPE = (
+    f"fewer than {LEAST_EVENTS} requests failed, or did not, or the probabilities hardly differ"
+)
+
+
+def reliability(scored: ScoredTraffic, rows: np.ndarray, draws: GroupDraws) -> dict[str, Estimate]:
+    """Return how far each probability of which an outcome is known is off, with what says whether
+    chance explains it: not made by drawing groups, because a draw adds chance of its own.
+
+    ``ece`` and ``calibration_error`` have no interval: near 0 none would hold the truth.
+    """
+    figures: dict[str, Estimate] = {}
+    for name, (_, failure) in scored.failures.items():
+        picked = known_rows(rows, failure)
+        if len(picked):
+            figures |= _reliability_of(scored, name, picked, codes_at(draws, picked))
+    return figures
+
+
+def _reliability_of(
+    scored: ScoredTraffic, name: str, rows: np.ndarray, codes: np.ndarray | None
+) -> dict[str, Estimate]:
+    probability, failure = (column[rows] for column in scored.failures[name])
+    weight, n, suffix = scored.outcomes.weight[rows], len(rows), suffix_of(name)
+    if codes is not None:
+        codes = np.unique(codes, return_inverse=True)[1]
+    grouped = {"weight": weight, "codes": codes}
+    found = recalibration(probability, failure, **grouped)
+    plain = {
+        "ece": expected_calibration_error(probability, failure, n_bins=N_BINS, weight=weight),
+        "calibration_error": debiased_error(probability, failure, n_bins=N_BINS, **grouped),
+        "calibration_p": chance_of(probability, failure, **grouped),
+    }
+    figures = {f"{key}{suffix}": Estimate(value=value, n=n) for key, value in plain.items()}
+    for key in ("slope", "intercept"):
+        end = None if found is None else getattr(found, key)
+        figures[f"calibration_{key}{suffix}"] = (
+            Estimate(value=None, n=n, note=_NO_SLOPE)
+            if end is None
+            else Estimate(value=end.value, low=end.low, high=end.high, n=n)
+        )
+    return figures

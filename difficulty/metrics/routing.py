@@ -59,12 +59,22 @@ class Kept:
         Expected failure of the cheap model that reaches the user, in [0, 1].
     cost : ndarray of shape (n,)
         Expected cost of all calls, in the unit of the costs given.
+    escalated : ndarray of shape (n,)
+        1 where a check of the cheap answer sends the request on to the frontier model, else 0.
     """
 
     caught: FloatArray
     quality: FloatArray
     failure: FloatArray
     cost: FloatArray
+    escalated: FloatArray
+
+    @property
+    def twice(self) -> FloatArray:
+        """Probability that both models are called, shape (n,); where it is not known what
+        validation catches, by the check alone.
+        """
+        return self.escalated + np.where(np.isnan(self.caught), 0.0, self.caught)
 
 
 def kept_with_fallback(
@@ -74,6 +84,7 @@ def kept_with_fallback(
     frontier_cost: FloatArray,
     *,
     catch_rate: float | None,
+    escalated: FloatArray | None = None,
 ) -> Kept:
     """Return what to expect of requests that are kept.
 
@@ -86,6 +97,9 @@ def kept_with_fallback(
     catch_rate : float or None
         Share of the cheap model's failures that validation catches, in [0, 1]. ``None``: not known;
         quality, failure and cost are then those of the cheap model alone, and ``caught`` is NaN.
+    escalated : ndarray of shape (n,), optional
+        1 where a check of the answer sends the request on: the user gets the frontier model's
+        answer and pays for both, nothing is left to be caught, and no cheap failure reaches anyone.
 
     Raises
     ------
@@ -94,19 +108,47 @@ def kept_with_fallback(
     """
     failure = 1.0 - cheap_quality
     if catch_rate is None:
-        return Kept(np.full(len(failure), np.nan), cheap_quality, failure, cheap_cost)
+        kept = Kept(
+            np.full(len(failure), np.nan),
+            cheap_quality,
+            failure,
+            cheap_cost,
+            np.zeros(len(failure)),
+        )
+        return _checked(kept, frontier_quality, cheap_cost + frontier_cost, escalated)
     if not 0.0 <= catch_rate <= 1.0:
         raise InvalidValueError(
             "catch_rate", catch_rate, rule="be in [0, 1]", hint="It is a share, not a percentage."
         )
+    none = np.zeros(len(failure))
     if catch_rate == 0.0:
         # The frontier model is never asked, so its unknown (NaN) quality and cost must not enter.
-        return Kept(np.where(np.isnan(failure), np.nan, 0.0), cheap_quality, failure, cheap_cost)
-    # A validator sees failures, not quality: half a failure is caught half as often.
-    caught = catch_rate * failure
+        caught = np.where(np.isnan(failure), np.nan, 0.0)
+        kept = Kept(caught, cheap_quality, failure, cheap_cost, none)
+    else:
+        # A validator sees failures, not quality: half a failure is caught half as often.
+        caught = catch_rate * failure
+        kept = Kept(
+            caught,
+            cheap_quality + caught * (frontier_quality - cheap_quality),
+            (1.0 - caught) * failure,
+            cheap_cost + caught * frontier_cost,
+            none,
+        )
+    return _checked(kept, frontier_quality, cheap_cost + frontier_cost, escalated)
+
+
+def _checked(
+    kept: Kept, quality: FloatArray, cost: FloatArray, escalated: FloatArray | None
+) -> Kept:
+    """Return the same with the requests that the check sends on answered by the frontier model."""
+    if escalated is None:
+        return kept
+    on = escalated > 0.0
     return Kept(
-        caught,
-        cheap_quality + caught * (frontier_quality - cheap_quality),
-        (1.0 - caught) * failure,
-        cheap_cost + caught * frontier_cost,
+        np.where(on & ~np.isnan(kept.caught), 0.0, kept.caught),
+        np.where(on, quality, kept.quality),
+        np.where(on & ~np.isnan(kept.failure), 0.0, kept.failure),
+        np.where(on, cost, kept.cost),
+        escalated,
     )

@@ -158,6 +158,8 @@ class ChosenThreshold:
     guarantee: str | None = None
     rules: tuple[str, ...] = ()
     """What else decides the route, in words."""
+    way: str = ""
+    """Whether answers are checked, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

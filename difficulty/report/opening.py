@@ -109,11 +109,12 @@ def _tile(name: str, text: str, meaning: str) -> tuple[str, str, str]:
 def _action(evaluation: Evaluation, extras: Extras) -> str:
     assert evaluation.threshold is not None
     share, fallback = _of(evaluation, "frontier_share"), _of(evaluation, "fallback_share")
-    text = (
-        f"A request whose difficulty score is above {threshold_text(evaluation.threshold)} goes to"
-        f" {extras.frontier}, any other stays on {extras.cheap}. Of the judged requests"
-        f" {as_percent(share)} are sent."
-    )
+    text = f"{_rule_text(evaluation, extras)} Of the judged requests {as_percent(share)} are sent."
+    if (escalated := _of(evaluation, "escalated_share")).value is not None:
+        text += (
+            f" {as_percent(escalated)} are among them that {extras.cheap} has answered before: both"
+            " calls are paid."
+        )
     if extras.chosen and extras.chosen.rules:
         text += (
             f" Rules that come before the score are counted in: {'; '.join(extras.chosen.rules)}."
@@ -124,6 +125,32 @@ def _action(evaluation: Evaluation, extras: Extras) -> str:
             " answer and the frontier model is asked then."
         )
     return text
+
+
+def _rule_text(evaluation: Evaluation, extras: Extras) -> str:
+    """Return what is compared with which threshold."""
+    assert evaluation.threshold is not None
+    score = threshold_text(evaluation.threshold)
+    if _of(evaluation, "escalated_share").value is None:
+        return (
+            f"A request whose difficulty score is above {score} goes to {extras.frontier}, any"
+            f" other stays on {extras.cheap}."
+        )
+    answer = evaluation.answer
+    cut = (
+        "" if answer is None or answer.threshold is None else f" {threshold_text(answer.threshold)}"
+    )
+    checked = (
+        f"its answer is checked, and where the answer's score is above the threshold{cut}, the"
+        f" request goes on to {extras.frontier}"
+    )
+    # No score is above 1.
+    if evaluation.threshold >= 1.0:
+        return f"{extras.cheap} answers every request that no rule sends; {checked}."
+    return (
+        f"A request whose difficulty score is above {score} goes to {extras.frontier};"
+        f" {extras.cheap} answers any other, {checked}."
+    )
 
 
 def _saving(evaluation: Evaluation, extras: Extras) -> str:

@@ -36,6 +36,7 @@ from difficulty.report.tables import (
     suspects_section,
     thresholds_section,
 )
+from difficulty.report.three_ways import answers_section
 from difficulty.report.wording import as_text, definitions_section, label_of, shown_order
 from difficulty.text import visible
 
@@ -46,6 +47,7 @@ SECTIONS: Final[tuple[Callable[[Evaluation, Extras], Section | None], ...]] = (
     summary_section,
     findings_section,
     tradeoff_section,
+    answers_section,
     thresholds_section,
     economics_section,
     calibration_section,
@@ -209,6 +211,7 @@ def report_markdown(evaluation: Evaluation, extras: Extras | None = None) -> str
         summary_section(evaluation, extras),
         findings_section(evaluation, extras),
         Section.of("figures", "Figures", _figures(evaluation), *tables),
+        answers_section(evaluation, extras),
         economics_section(evaluation, extras),
     ]
     where = f" of {escape_markdown(extras.traffic)}" if extras.traffic else ""

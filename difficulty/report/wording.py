@@ -30,6 +30,7 @@ SHOWN_AS: Final[Mapping[str, str]] = {
     "calibration_intercept_frontier": "calibration intercept, p_frontier_fails",
     "calibration_p_frontier": "chance of as much error, p_frontier_fails",
     "frontier_share": "frontier share",
+    "escalated_share": "sent on after the check",
     "routing_precision": "routing precision",
     "routing_recall": "routing recall",
     "cheap_route_precision": "cheap route precision",

@@ -14,6 +14,7 @@ from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown, code, escape_but_code
 from difficulty.report.wording import threshold_text
+from difficulty.stages.choosing import way_of
 from difficulty.training.run import RunRecord
 
 _SHOWN = {
@@ -24,6 +25,7 @@ _SHOWN = {
     "routing_precision": "routing precision",
     "routing_recall": "routing recall",
     "frontier_share": "frontier share",
+    "escalated_share": "share sent on after the check of the answer",
     "quality": "quality",
     "gap_recovered": "share of the quality gap recovered",
     "risk": "risk (kept requests that the cheap model fails)",
@@ -68,6 +70,7 @@ def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
         else "unfamiliar requests are scored too",
         f"else frontier when {code(f'difficulty_score > {threshold_text(policy.threshold)}')},"
         f" chosen by {code(policy.chosen.objective)} on {policy.chosen.n:,} calibration requests",
+        *_checked(policy),
         *([f"guaranteed: {policy.chosen.guarantee}"] if policy.chosen.guarantee else []),
         f"review the threshold by {policy.review_date.isoformat()}",
     )
@@ -79,6 +82,19 @@ def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
         " rule minus score."
     )
     return Section.of("rule", "Rule", Points(points), text, measured)
+
+
+def _checked(policy: Policy) -> Iterator[str]:
+    """Say which answers are sent on."""
+    check = policy.answer
+    if check:
+        yield (
+            "answers of the cheap model are sent on when"
+            f" {code(f'answer_score > {threshold_text(check.threshold)}')}; an answer that cannot"
+            f" be checked {'is sent on' if check.on_unknown == 'escalate' else 'passes'}"
+        )
+    if why := way_of(policy):
+        yield why
 
 
 def _tasks(tasks: Sequence[str]) -> str:

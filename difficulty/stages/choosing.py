@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from difficulty.bundle import Chosen, Policy
+from difficulty.bundle import AnswerRule, Chosen, Policy
 from difficulty.bundle.policy import CutOffs, Early
 from difficulty.early_exit import (
     CONFIDENCE,
@@ -30,15 +30,22 @@ from difficulty.runtime.rule import TaskRules
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.judging import Served
 from difficulty.stages.overlap import hash_of_texts
-from difficulty.thresholds.point import EXPECTED, choose, choose_per_task
+from difficulty.thresholds.point import choose, choose_per_task, names_at
 from difficulty.thresholds.policy_curve import parse_objective
+from difficulty.thresholds.ways import TAKEN, AnswerOption
 from difficulty.traffic.table import Traffic
 
 
 def chosen_point(
-    data: ScoredTraffic, objective: str, resampling: Resampling, *, per_task: bool
+    data: ScoredTraffic,
+    objective: str,
+    resampling: Resampling,
+    *,
+    per_task: bool,
+    answer: AnswerOption = "auto",
 ) -> OperatingPoint:
-    """Return the operating point that meets an objective, over all requests or in each task.
+    """Return the operating point that meets an objective, over all requests or in each task;
+    whether answers are checked is chosen by cost, or by ``answer``.
 
     Raises
     ------
@@ -46,7 +53,20 @@ def chosen_point(
         If no threshold meets it.
     """
     choose_point = choose_per_task if per_task else choose
-    return choose_point(data, parse_objective(objective), resampling)
+    return choose_point(data, parse_objective(objective), resampling, answer=answer)
+
+
+def answer_rule(point: OperatingPoint, *, stale_shift: float | None = None) -> AnswerRule | None:
+    """Return what a policy says of the check of answers; ``None`` where there is none."""
+    if point.answer is None:
+        return None
+    return AnswerRule(
+        threshold=point.answer.threshold,
+        kind=point.answer.kind,
+        on_unknown=point.answer.on_unknown,
+        request_threshold=point.answer.request_threshold,
+        stale_shift=stale_shift,
+    )
 
 
 def exit_confidence(objective: str) -> float:
@@ -64,10 +84,16 @@ def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
         objective=point.objective,
         calibration_data=hash_of_texts(traffic),
         n=len(traffic),
-        expected={name: expected[name] for name in EXPECTED},
+        expected={name: expected[name] for name in names_at(point)},
         assumed=point.assumed,
         guarantee=point.guarantee,
     )
+
+
+def way_of(policy: Policy) -> str:
+    """Return whether answers are checked, and why; nothing where the question did not arise."""
+    first = policy.chosen.assumed[:1]
+    return "".join(text for text in first if text.startswith(tuple(TAKEN.values())))
 
 
 def policy_files(
@@ -125,6 +151,7 @@ def choose_exits(
         # By the objective too: what was promised of each task knows nothing of early exit.
         per_task=bool(policy.task_thresholds) or policy.chosen.objective.endswith(" per task"),
         min_familiarity=policy.min_familiarity,
+        checked=policy.answer is not None,
     ):
         return None, (problem,)
     threshold = policy.threshold

@@ -28,7 +28,7 @@ from difficulty.records import Estimate, Prices
 from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
 from difficulty.report.page import report_html, report_markdown
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
-from difficulty.stages.choosing import both_scores, judge_exits
+from difficulty.stages.choosing import both_scores, judge_exits, way_of
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
 from difficulty.stages.judging import lineage_of, pick_unseen, refuse_none, serve, weighed
 from difficulty.stages.overlap import BundleOverlap, threshold_rows
@@ -282,6 +282,11 @@ def _of_bundle(
         f"Figures are those of the scorer: {sentence}."
         for sentence in exit_sentences(early, judged="judged")
     ]
+    if policy.answer and served.scored.answer_score is None:
+        sentences.append(
+            "The policy checks answers, and this traffic has none: figures are those where no check"
+            " can count. Add cheap_answer to the traffic."
+        )
     return _Material(
         held_out=served.under_policy(policy),
         others=served.others,
@@ -354,6 +359,7 @@ def choice_of(policy: Policy) -> ChosenThreshold:
         review_date=policy.review_date.isoformat(),
         guarantee=chosen.guarantee,
         rules=tuple(_rules(policy)),
+        way=way_of(policy),
     )
 
 

@@ -337,12 +337,15 @@ class Served:
         )
 
     def under_policy(self, policy: Policy) -> ScoredTraffic:
-        """Return the table as a policy routes it: its rules first, then its thresholds."""
-        return replace(
-            self.under(policy, catch_rate=catch_rate(policy.fallback)),
-            threshold=policy.threshold,
-            task_thresholds=policy.task_thresholds,
-        )
+        """Return the table as a policy routes it: its rules first, then its thresholds. Without a
+        single answer to check, as a router does whose check cannot count.
+        """
+        threshold = policy.threshold
+        if policy.answer and self.scored.answer_score is None:
+            alone = policy.answer.request_threshold
+            threshold = threshold if alone is None else alone
+        table = self.under(policy, catch_rate=catch_rate(policy.fallback)).under(policy)
+        return replace(table, threshold=threshold, task_thresholds=policy.task_thresholds)
 
     def fixed(
         self, rules: TaskRules, familiarity: NDArray[np.floating] | None = None
@@ -357,7 +360,8 @@ class Served:
         as :meth:`ScoredTraffic.routes`, with early exit, and requests that cannot be scored.
         """
         table, scores = self.under_policy(policy), self.scores
-        sent, open_ = table.routes(policy), np.isnan(table.by_rule)
+        sent, open_ = table.sent, np.isnan(table.by_rule)
+        assert sent is not None
         if (early := exits(policy)) and scores.early:
             for row in np.flatnonzero(open_ & scores.readable):
                 verdict = exit_early(

@@ -313,7 +313,8 @@ def _contender(
     target = bundle.manifest.target
     served = serve(router.scorer, traffic, prices, target=target, early=router.early)
     return Contender(
-        scored=replace(served.scored, catch_rate=caught), sent=served.decisions(bundle.policy)
+        scored=replace(served.scored.under(bundle.policy), catch_rate=caught),
+        sent=served.decisions(bundle.policy),
     )
 
 

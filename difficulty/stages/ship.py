@@ -31,6 +31,7 @@ from difficulty.routes import did_you_mean
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
 from difficulty.stages.choosing import (
+    answer_rule,
     both_scores,
     choose_exits,
     chosen_by,
@@ -43,6 +44,7 @@ from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
+from difficulty.thresholds.ways import AnswerOption
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
 
@@ -77,6 +79,7 @@ def ship(
     keep_rule: bool = False,
     early: bool | None = None,
     int8: bool | None = None,
+    answer: AnswerOption = "auto",
     seen: bool = True,
     today: date | None = None,
     cache: Path | None = None,
@@ -112,6 +115,9 @@ def ship(
         Whether a float32 encoder is made int8, as far as the recipe's ``int8_flips`` allows;
         default: the recipe's. Where that is not far, the encoder stays float32, and the notes say
         so.
+    answer : {"auto", "off", "check", "both"}
+        Whether the policy checks answers of the cheap model, where the run has learned to: by what
+        it costs, not at all, or as asked.
     seen : bool, default True
         Whether the bundle tells which requests it was made from (``seen.bin``): whoever has it can
         test a text.
@@ -168,7 +174,8 @@ def ship(
             epsilon=rules.epsilon,
             early_budget=recipe.export.early_budget if leaves else 0.0,
         )
-        return chosen_point(table, str(wanted), resampling, per_task=rules.per_task), table
+        point = chosen_point(table, str(wanted), resampling, per_task=rules.per_task, answer=answer)
+        return point, table
 
     remembered, no_memory = _seen_file(run) if seen else ({}, ())
     unseen_tasks = (*_note_unseen_tasks(run, rules), *no_memory)
@@ -332,6 +339,7 @@ def _policy(
         threshold=point.threshold,
         task_thresholds=dict(point.task_thresholds),
         review_date=today + timedelta(days=rules.review_after_days),
+        answer=answer_rule(point),
         chosen=chosen_by(point, run.calibration),
     )
 

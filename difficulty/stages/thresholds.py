@@ -33,6 +33,7 @@ from difficulty.report.page import code, escape_but_code
 from difficulty.report.wording import as_text
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import (
+    answer_rule,
     both_scores,
     choose_exits,
     chosen_by,
@@ -47,6 +48,7 @@ from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.promises import refuse_blind
+from difficulty.thresholds.ways import AnswerOption
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -75,6 +77,7 @@ def rechoose(
     objective: str,
     per_task: bool = False,
     catch_rate: float | None = None,
+    answer: AnswerOption = "auto",
     prices: Prices | None = None,
     allow_no_signal: bool = False,
     sign_with: SigningKey | None = None,
@@ -86,8 +89,10 @@ def rechoose(
     Of the traffic that the bundle was trained on, only the calibration split is used; of other
     traffic, what ``seen.bin`` names is left out. Thresholds of single tasks are chosen again with
     ``per_task``, and else dropped: the objective holds for what is chosen now. Without a
-    ``catch_rate`` that of the bundle stays. Cut-offs of early exit belong to one threshold: they
-    are chosen again on the same traffic, or dropped, and the notes say so. A score that carries no
+    ``catch_rate`` that of the bundle stays. Whether answers are checked is chosen anew, or as
+    ``answer`` says, where the bundle has a check and the traffic answers. Cut-offs of early exit
+    belong to one threshold: they are chosen again on the same traffic, or dropped, and the notes
+    say so. A score that carries no
     signal on this traffic is refused, as in shipping, unless ``allow_no_signal``. The old bundle's
     signature is not the new one's: ``sign_with`` is the key to sign it with.
 
@@ -136,7 +141,7 @@ def rechoose(
         epsilon=old.policy.exploration.epsilon,
         early_budget=_early_budget(old) if leaves else 0.0,
     )
-    point = chosen_point(data, objective, resampling, per_task=per_task)
+    point = chosen_point(data, objective, resampling, per_task=per_task, answer=answer)
     # The old point is judged anew: its own figures are of other traffic.
     before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
     moved = changes(data, before, point, resampling)
@@ -268,6 +273,9 @@ def _policy(
     new: dict[str, Any] = {
         "threshold": point.threshold,
         "task_thresholds": dict(point.task_thresholds),
+        "answer": answer_rule(
+            point, stale_shift=old.answer_facts.stale_shift if old.answer_facts else None
+        ),
         "fallback": replace(old.policy.fallback, catch_rate=catch_rate),
         "chosen": chosen_by(point, traffic),
         "review_date": today + timedelta(days=days),
@@ -310,6 +318,9 @@ def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimat
         f" {as_text(getattr(new, name))} | {as_text(change, signed=True)} |"
         for name, change in moved.items()
     ]
+    if new.answer or old.answer:
+        cuts = ["" if one is None else f"{one.threshold:.6g}" for one in (old.answer, new.answer)]
+        rows.insert(1, f"| threshold of answers | {cuts[0]} | {cuts[1]} | |")
     return "\n".join(
         [
             f"| | old ({escape_but_code(old.objective)}) | new ({escape_but_code(new.objective)}) |"
@@ -323,12 +334,17 @@ def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimat
 def _card(old: Bundle, policy: Policy, notes: tuple[str, ...], *, name: str, table: str) -> bytes:
     """Return the old card under a heading that says what is new."""
     before = escape_but_code(f"{old.manifest.name}-{old.manifest.version}")
-    chosen = policy.chosen
+    chosen, check = policy.chosen, policy.answer
+    checked = (
+        ""
+        if check is None
+        else f" Answers of the cheap model are sent on when `answer_score > {check.threshold:.6g}`."
+    )
     news = (
         f"# {escape_but_code(name)}\n\nThe scorer of {before} with another threshold: frontier when"
         f" `difficulty_score > {policy.threshold:.6g}`, chosen by"
         f" {escape_but_code(code(chosen.objective))} on {chosen.n:,} samples; review it"
-        f" by {policy.review_date.isoformat()}.\n\n"
+        f" by {policy.review_date.isoformat()}.{checked}\n\n"
         + (f"Guaranteed: {escape_but_code(chosen.guarantee)}.\n\n" if chosen.guarantee else "")
         + "".join(f"{escape_but_code(sentence)}\n\n" for sentence in notes)
         + f"What these samples say of both, with 95 % intervals:\n\n{table}\n\n"

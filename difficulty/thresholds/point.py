@@ -11,7 +11,7 @@ of it goes to the frontier model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -33,26 +33,38 @@ from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
 from difficulty.thresholds.promises import refuse_blind
+from difficulty.thresholds.ways import AnswerOption, choose_way
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
 
 
-def choose(traffic: ScoredTraffic, objective: Objective, resampling: Resampling) -> OperatingPoint:
-    """Return the operating point that meets an objective on this traffic.
+def choose(
+    traffic: ScoredTraffic,
+    objective: Objective,
+    resampling: Resampling,
+    *,
+    answer: AnswerOption = "auto",
+) -> OperatingPoint:
+    """Return the operating point that meets an objective on this traffic; where answers have
+    scores, of the way that costs least, or that ``answer`` names.
 
     Raises
     ------
+    InvalidValueError
+        If a check of answers is asked for, and too few were checked.
     NotAttainableError
         If no threshold meets it; the message names the nearest point.
     """
     if objective.promises:
         refuse_blind(traffic.outcomes, objective)
-    choice = objective.find(PolicyCurve.of(traffic))
+    way = choose_way(traffic, objective, answer)
     point = operating_point(
-        traffic, Thresholds(choice.threshold), resampling, objective=str(objective)
+        traffic, Thresholds(way.threshold, answer=way.answer), resampling, objective=str(objective)
     )
-    return promised(point, choice)
+    point = promised(point, way.choice)
+    said = (way.said,) if way.said else ()
+    return replace(point, answer=way.answer, assumed=(*said, *point.assumed))
 
 
 def promised(point: OperatingPoint, choice: Choice) -> OperatingPoint:
@@ -67,7 +79,7 @@ def operating_point(
     drawn.
     """
     draws, weight = resampling.affordable(len(traffic)).of(traffic.groups), traffic.outcomes.weight
-    part = _figures(traffic, thresholds)
+    part = _figures(traffic, thresholds, names_at(thresholds))
     supports = supports_of([part], draws, weight)
     figures: dict[str, Any] = _estimates(*drawn(part, draws, weight), supports, part.n)
     return OperatingPoint(
@@ -86,7 +98,7 @@ def changes(
 ) -> dict[str, Estimate]:
     """Return how each figure changes between two points, judged on the same draws."""
     draws, weight = resampling.affordable(len(traffic)).of(traffic.groups), traffic.outcomes.weight
-    before, after = (_figures(traffic, point) for point in (old, new))
+    before, after = (_figures(traffic, point, EXPECTED) for point in (old, new))
     sides = zip(drawn(after, draws, weight), drawn(before, draws, weight), strict=True)
     moved, resampled = (
         {name: values[name] - others[name] for name in EXPECTED} for values, others in sides
@@ -106,16 +118,21 @@ def _estimates(
             unknown=_WHY_UNKNOWN[name],
             support=supports.get(name),
         )
-        for name in EXPECTED
+        for name in points
     }
 
 
-def _figures(traffic: ScoredTraffic, thresholds: Thresholded) -> Ratios:
+def names_at(thresholds: Thresholded) -> tuple[str, ...]:
+    """Return the figures of an operating point: those of ``EXPECTED``, and one more where answers
+    are checked.
+    """
+    return EXPECTED if thresholds.answer is None else (*EXPECTED, "escalated_share")
+
+
+def _figures(traffic: ScoredTraffic, thresholds: Thresholded, names: Iterable[str]) -> Ratios:
     """Return what the figures of a point are computed from."""
-    rows = np.arange(len(traffic))
-    return Ratios.of(
-        rows, ratios_at(columns_of(traffic, EXPECTED), traffic.routes(thresholds), rows)
-    )
+    rows, checked = np.arange(len(traffic)), traffic.under(thresholds)
+    return Ratios.of(rows, ratios_at(columns_of(checked, names), checked.routes(thresholds), rows))
 
 
 def _assumed(traffic: ScoredTraffic) -> tuple[str, ...]:
@@ -145,6 +162,7 @@ _WHY_UNKNOWN = {
     "cost": "no prices were given, or no token counts are known",
     "risk": "no request whose outcome is known is kept on the cheap model",
     "fallback_share": "the catch rate of validation is not known",
+    "escalated_share": "no answer was checked",
 }
 """Written into policies, where they have to stay as they are."""
 
@@ -164,9 +182,13 @@ class _Chosen(NamedTuple):
 
 
 def choose_per_task(
-    traffic: ScoredTraffic, objective: Objective, resampling: Resampling
+    traffic: ScoredTraffic,
+    objective: Objective,
+    resampling: Resampling,
+    *,
+    answer: AnswerOption = "auto",
 ) -> OperatingPoint:
-    """Return the operating point at which an objective is met in each task.
+    """Return the operating point at which an objective is met in each task, no answer checked.
 
     Requests of no task, or of one without a threshold of its own, have that of the whole, or of all
     rare tasks together.
@@ -174,11 +196,18 @@ def choose_per_task(
     Raises
     ------
     InvalidValueError
-        If no sample has a task.
+        If no sample has a task, or a check of answers is asked for.
     NotAttainableError
         If the objective cannot be met on the whole, or, where it promises something, in no task.
     """
-    tasks = np.array([task or "" for task in traffic.tasks])
+    if answer in ("check", "both"):
+        raise InvalidValueError(
+            "answer",
+            answer,
+            rule="be 'off' where thresholds are chosen per task",
+            hint="A check has one threshold for all: leave out --per-task, or --answer.",
+        )
+    traffic, tasks = traffic.unchecked, np.array([task or "" for task in traffic.tasks])
     if not tasks.any():
         raise InvalidValueError(
             "task",
@@ -191,6 +220,9 @@ def choose_per_task(
     choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
     thresholds = Thresholds(choice.threshold, own)
     point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")
+    if traffic.answer_score is not None and answer == "auto":
+        said = "answers are not checked, as thresholds are chosen per task"
+        point = replace(point, assumed=(said, *point.assumed))
     return promised(point, choice)
 
 

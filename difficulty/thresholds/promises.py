@@ -42,8 +42,10 @@ def threshold_for_risk(curve: PolicyCurve, alpha: float, *, delta: float = 0.1) 
     NotAttainableError
         If no threshold can be shown to do so.
     """
-    words = "the cheap model fails at most {alpha:g} of the kept requests" + (
-        " unnoticed" if curve.traffic.catch_rate else ""
+    words = (
+        "the cheap model fails at most {alpha:g} of the kept requests"
+        + (" unnoticed" if curve.traffic.catch_rate else "")
+        + _after_check(curve)
     )
     return _certified(
         curve,
@@ -66,7 +68,7 @@ def threshold_for_missed(curve: PolicyCurve, alpha: float, *, delta: float = 0.1
     words = (
         "at most {alpha:g} of the kept requests would have had a better answer from the frontier"
         " model"
-    )
+    ) + _after_check(curve)
     return _certified(
         curve,
         _missed(curve.traffic),
@@ -76,6 +78,11 @@ def threshold_for_missed(curve: PolicyCurve, alpha: float, *, delta: float = 0.1
         words=words,
         needs="the outcomes of both models",
     )
+
+
+def _after_check(curve: PolicyCurve) -> str:
+    """Return what "kept" means where answers are checked, for a sentence."""
+    return ", those that the check of the answer sends on left out" if curve.of_answers else ""
 
 
 def _missed(traffic: ScoredTraffic) -> FloatArray:
@@ -100,7 +107,7 @@ def _certified(
             raise InvalidValueError(
                 what, value, rule="be in (0, 1)", hint="Shares are fractions, not percentages."
             )
-    traffic = curve.traffic
+    traffic, confidence = curve.traffic, round(1.0 - delta * curve.beside, 12)
     loss = np.where(traffic.outcomes.only_checked, np.nan, loss)
     losses, kept = _losses(curve, loss, unit=_largest_loss(traffic, name))
     if not len(losses):
@@ -111,7 +118,7 @@ def _certified(
     spent = delta / 2.0 if traffic.early_budget else delta
     shown = rejected(losses, np.unique(kept), alpha=alpha, delta=spent)
     if not len(shown):
-        asked = f"{name} of at most {alpha:g} with confidence {1 - delta:g}"
+        asked = f"{name} of at most {alpha:g} with confidence {confidence:g}"
         known = int((~np.isnan(loss)).sum())
         raise _not_attainable(
             losses,
@@ -127,11 +134,11 @@ def _certified(
     explored = traffic.exchanged if traffic.exchanged is not None else np.zeros(len(loss))
     keepable = np.flatnonzero(~np.isnan(loss) & ((traffic.by_rule != 1.0) | (explored > 0.0)))
     tested = Tested(
-        f"with confidence {1 - delta:g}, {words.format(alpha=alpha)}{_included(traffic)}",
+        f"with confidence {confidence:g}, {words.format(alpha=alpha)}{_included(traffic)}",
         _named(traffic.outcomes[keepable].measures),
         len(keepable),
     )
-    threshold, assumed = float(curve.thresholds[most]), _assumed(losses, loss)
+    threshold, assumed = float(curve.thresholds[most]), _assumed(losses, loss, curve.beside)
     return Choice(threshold, tested.sentence, assumed, tested)
 
 
@@ -196,9 +203,9 @@ def _losses(
     traffic, known = curve.traffic, ~np.isnan(loss)
     exchanged = np.zeros(len(loss)) if traffic.exchanged is None else traffic.exchanged
     order = curve.order[::-1]
-    always = np.flatnonzero((traffic.by_rule == 0.0) & known)
+    always = np.flatnonzero(curve.kept_always & known)
     # Exploration keeps a part of what is sent, and sends as much of what is kept.
-    explored = np.flatnonzero((traffic.by_rule != 0.0) & known & (exchanged > 0.0))
+    explored = np.flatnonzero(~curve.kept_always & known & (exchanged > 0.0))
     moving = known[order] & (exchanged[order] < 0.5)
     rows = np.concatenate([always, explored, order[moving]])
     parts = np.concatenate(
@@ -218,7 +225,7 @@ def _losses(
     return losses, kept.astype(np.intp)
 
 
-def _assumed(losses: KeptLosses, loss: FloatArray) -> tuple[str, ...]:
+def _assumed(losses: KeptLosses, loss: FloatArray, beside: int) -> tuple[str, ...]:
     unknown = int(np.isnan(loss).sum())
     test = {
         "binomial": (
@@ -241,6 +248,14 @@ def _assumed(losses: KeptLosses, loss: FloatArray) -> tuple[str, ...]:
             " was not learned from them"
         ),
         test,
+        *(
+            [
+                f"tested for {beside} ways at once, each with its part of the confidence, so that"
+                " the way may be chosen on the same samples"
+            ]
+            if beside > 1
+            else []
+        ),
         *(
             [f"{unknown:,} samples without a known outcome would have done as the others"]
             if unknown

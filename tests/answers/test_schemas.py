@@ -110,10 +110,10 @@ def test_reference_is_followed_once_and_a_circle_is_no_trouble():
 def test_many_functions_are_read_up_to_a_bound_and_fast():
     many = [{"function": {"name": f"f{number % 9_000}"}} for number in range(10_000)]
     lines = "\n".join(map(json.dumps, many))
-    started = time.perf_counter()
+    started = time.process_time()
     for offer in (read_offer(many, ""), read_offer([], lines[:262_000])):
         assert [function.name for function in offer.functions] == [
             f"f{number}" for number in range(MOST_FUNCTIONS)
         ]
     assert read_offer([], lines).functions == ()
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

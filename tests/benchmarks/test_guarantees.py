@@ -28,6 +28,15 @@ def test_promises_hold_by_request(name):
     assert row["broken"] <= most_broken(150)
 
 
+@pytest.mark.long
+def test_promises_hold_where_the_way_is_chosen_on_the_same_samples():
+    """Neither score says anything: whichever way is taken breaks its promise."""
+    (row,) = simulations(
+        ways=["flat"], sizes=[600], n_draws=150, only=["weights of the hard"], with_check=True
+    )
+    assert row["broken"] <= most_broken(150)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["flat", "edge"])
 @pytest.mark.parametrize("name", NAMES)
@@ -54,6 +63,21 @@ def test_promises_are_given_where_there_is_room(name, capsys):
         assert row["broken"] <= most_broken(300)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["flat", "edge"])
+@pytest.mark.parametrize("name", NAMES)
+def test_promises_with_a_check_are_broken_in_a_tenth_of_the_draws_at_most(name, way, capsys):
+    for row in simulations(
+        ways=[way], sizes=[600, 2000], n_draws=1000, only=[name], with_check=True
+    ):
+        with capsys.disabled():
+            sys.stdout.write(
+                f"\n{name}, {way}, checked, n = {row['n']:,}: broken {row['broken']:.3f}"
+                f" [{row['broken_low']:.3f}, {row['broken_high']:.3f}], given {row['given']:.3f}"
+            )
+        assert row["broken"] <= most_broken(1000)
+
+
 def test_truth_by_hand():
     """At 0.5 two of three stay, of which one fails; explored, a tenth of the third joins them."""
     traffic = scored([0.1, 0.2, 0.9], cheap=[1.0, 0.0, 0.0], gain=[0.0, 1.0, 1.0])
@@ -75,6 +99,9 @@ def test_groups_of_a_set_are_drawn_whole():
 
 def test_page_has_a_row_for_each_population():
     rows = [*simulations(ways=["room"], sizes=[100], n_draws=2, only=["alone", "weights"])]
-    page = as_markdown({"recipe": "fast", "delta": 0.1, "draws": 2, "simulated": rows, "real": []})
+    results = {"recipe": "fast", "delta": 0.1, "draws": 2, "simulated": rows, "real": []}
+    checked = simulations(ways=["flat"], sizes=[100], n_draws=2, only=["alone"], with_check=True)
+    page = as_markdown(results | {"checked": [*checked]})
+    assert page.count("\n| alone | flat | 100 |") == 1
     assert page.count("\n| alone | room | 100 |") == 1
     assert "- **weights**: weights are log-normal" in page

@@ -9,7 +9,7 @@ import pytest
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import Finding, Provenance, evaluate
 from difficulty.evaluation.findings import CHECKS, Evidence, calibration_off, failing
-from difficulty.evaluation.reliability import reliability
+from difficulty.evaluation.views import reliability
 from difficulty.metrics import Resampling
 
 from .conftest import outcomes_of, scored_of

@@ -2,6 +2,7 @@
 
 import pytest
 
+from difficulty.evaluation.figures import OF_CHECKS
 from difficulty.evaluation.measure import REPORTED
 from difficulty.evaluation.words import as_percent, complement
 from difficulty.records import Estimate
@@ -30,7 +31,7 @@ def test_complement_turns_the_interval_round():
 
 
 def test_every_figure_has_a_label():
-    assert set(REPORTED) == set(SHOWN_AS)
+    assert {*REPORTED, *OF_CHECKS} == set(SHOWN_AS)
     assert label_of("quality_difference") == "quality difference"
 
 

@@ -42,6 +42,7 @@ class BoundedValidator(Protocol):
 logger = logging.getLogger("difficulty.runtime")
 
 VALIDATORS = {
+    "arithmetic": "difficulty.gateway.validators.worked_maths:WorkedMaths",
     "json": "difficulty.gateway.validators.structured:JsonText",
     "json_schema": "difficulty.gateway.validators.structured:JsonSchema",
     "non_empty": "difficulty.gateway.validators.texts:NonEmpty",
@@ -49,6 +50,7 @@ VALIDATORS = {
     "refusal": "difficulty.gateway.validators.texts:Refusal",
     "regex": "difficulty.gateway.validators.texts:Pattern",
     "tool_call": "difficulty.gateway.validators.structured:OfferedTool",
+    "tool_facts": "difficulty.gateway.validators.tool_facts:ToolFacts",
 }
 
 

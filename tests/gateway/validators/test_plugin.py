@@ -67,5 +67,5 @@ def test_options_are_those_of_its_constructor(bundle):
 
 def test_without_that_package_the_gateway_does_not_start(bundle):
     """A policy that checks nothing in silence would be worse."""
-    with pytest.raises(BundleError, match=r"unknown validator 'polite'\. Known: json, "):
+    with pytest.raises(BundleError, match=r"unknown validator 'polite'\. Known: arithmetic, "):
         build_gateway(parse_settings({"bundle": str(bundle)}))

@@ -2,8 +2,7 @@
 
 import pytest
 
-from difficulty.answers.scan import lower
-from difficulty.answers.stated import find_stated
+from difficulty.answers.scan import find_stated, lower, place_numbers
 
 
 @pytest.mark.parametrize(
@@ -23,6 +22,6 @@ from difficulty.answers.stated import find_stated
     ],
 )
 def test_first_way_that_occurs_counts_and_the_last_answer_in_it(text, way, stated, different):
-    found = find_stated(text, lower(text))
+    found = find_stated(text, lower(text), place_numbers(text))
     assert (found.way, found.text, found.different) == (way, stated, different)
     assert text[found.start :].startswith(stated)

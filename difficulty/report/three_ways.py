@@ -1,0 +1,108 @@
+"""The section on the check of answers: three ways to route, what each costs at each quality, and
+which was taken.
+"""
+
+from __future__ import annotations
+
+from difficulty.evaluation.frontiers import CHECK_KINDS, CheckFigures
+from difficulty.evaluation.result import Evaluation
+from difficulty.evaluation.words import as_percent
+from difficulty.records import Estimate
+from difficulty.report.blocks import Block, Extras, Picture, Row, Section, Table
+from difficulty.report.plot import Axis, Plot
+
+_WAYS = {
+    "request": "the request's score alone",
+    "check": "the check of the answer alone",
+    "both": "both",
+}
+_TAKEN = {
+    "request": "The policy does not check answers",
+    "check": "The policy sends nothing at once and checks every answer",
+    "both": "The policy sends the highest scores at once and checks the other answers",
+}
+# The page has a style for each line.
+_STYLES = {"request": "line score", "check": "line router", "both": "line without_task"}
+_SHOWN = (0.5, 0.7, 0.8, 0.9, 0.95)
+"""Shares of the quality gap in the table."""
+
+
+def answers_section(evaluation: Evaluation, extras: Extras) -> Section | None:
+    """Return the three frontiers and what was taken; nothing where no answer was checked."""
+    figures = evaluation.answer
+    if figures is None:
+        return None
+    blocks: list[Block | str] = [_taken(figures, extras), _draw(figures), _tabulate(figures)]
+    return Section.of("answers", "Judging the answer too", *blocks)
+
+
+def _taken(figures: CheckFigures, extras: Extras) -> str:
+    why = extras.chosen.way if extras.chosen else ""
+    parts = [
+        f"{_WAYS[kind]} {_against(figures.saved[kind])}"
+        for kind in CHECK_KINDS
+        if kind != "request"
+    ]
+    text = (
+        f"{_TAKEN[figures.kind]}."
+        + (f" When it was chosen: {why}." if why else "")
+        + f" On the {figures.requests:,} requests judged here with a checked answer, for"
+        f" {100.0 * figures.level:.0f} % of the quality gap: {'; '.join(parts)}, against the"
+        " request's score alone. A checked answer that is sent on pays both calls. Each way has its"
+        " best threshold here, so all three look a little better than they are."
+    )
+    if not figures.in_usd:
+        text += " No prices are known: a call of the cheap model counts 0.05 of a frontier call."
+    if figures.frontier_assumed:
+        text += f" Nothing is known of {extras.frontier}'s answers: they are taken to be right."
+    return text
+
+
+def _against(saved: Estimate) -> str:
+    if saved.value is None:
+        return f"cannot be compared ({saved.note})"
+    if saved.value >= 0.0:
+        return f"saves {as_percent(saved)}"
+    low, high = (None if end is None else -end for end in (saved.high, saved.low))
+    return f"costs {as_percent(Estimate(value=-saved.value, low=low, high=high, n=saved.n))} more"
+
+
+def _draw(figures: CheckFigures) -> Picture:
+    costs = [value for kind in CHECK_KINDS for value in figures.cost[kind]]
+    unit = "USD per 1,000 requests" if figures.in_usd else "frontier calls per 1,000 requests"
+    plot = Plot(Axis.over(unit, costs), Axis.over("mean quality", figures.quality))
+    for kind in reversed(CHECK_KINDS):
+        plot.line(figures.cost[kind], figures.quality, style=_STYLES[kind])
+    return Picture(
+        "ways",
+        "Quality against cost, three ways",
+        plot,
+        tuple((_STYLES[kind], _WAYS[kind]) for kind in CHECK_KINDS),
+        "Further up is better, further left is cheaper. Each line is the least that a way costs for"
+        " a quality, rules counted in.",
+        None,
+    )
+
+
+def _tabulate(figures: CheckFigures) -> Table:
+    """Return the costs at a few qualities."""
+    steps = [
+        min(range(len(figures.recovered)), key=lambda at: abs(figures.recovered[at] - share))
+        for share in _SHOWN
+    ]
+    rows = [
+        Row(
+            _WAYS[kind],
+            tuple(_number(figures.cost[kind][at]) for at in steps),
+            mark="in use" if kind == figures.kind else "",
+            strong=kind == figures.kind,
+        )
+        for kind in CHECK_KINDS
+    ]
+    columns = ["way", *(f"{100.0 * figures.recovered[at]:.0f} % of the gap" for at in steps)]
+    unit = "USD" if figures.in_usd else "frontier calls"
+    return Table.of(f"Least cost of 1,000 requests, in {unit}", columns, rows)
+
+
+def _number(cost: float | None) -> str:
+    return "not reached" if cost is None else f"{cost:.4g}"

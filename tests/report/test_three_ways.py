@@ -1,0 +1,39 @@
+"""The section on the check of answers."""
+
+import dataclasses
+
+from difficulty.evaluation import evaluate
+from difficulty.metrics import Resampling
+from difficulty.report.blocks import ChosenThreshold, Extras
+from difficulty.report.page import report_html, report_markdown
+from tests.evaluation.test_frontiers import many
+from tests.report.test_page import Page
+
+
+def test_both_reports_show_three_ways_and_which_was_taken():
+    used = dataclasses.replace(many(), threshold=1.0, answer_threshold=0.6)
+    evaluation = evaluate(used, Resampling(40))
+    extras = Extras(
+        cheap_model="small",
+        frontier_model="large",
+        chosen=ChosenThreshold(
+            objective="quality=0.8", expected={}, n=5, review_date="2027-01-01", way="because"
+        ),
+    )
+    page, short = Page(report_html(evaluation, extras)).text, report_markdown(evaluation, extras)
+    for text in (page, short):
+        assert "Judging the answer too" in text
+        assert "The policy sends nothing at once and checks every answer." in text
+        assert "When it was chosen: because." in text
+        assert "Least cost of 1,000 requests, in USD" in text
+    assert "Quality against cost, three ways" in page
+    assert "small answers every request that no rule sends; its answer is checked" in page
+    assert "both calls are paid" in page
+
+
+def test_without_prices_the_unit_is_told():
+    scored = many()
+    unpriced = dataclasses.replace(scored, cheap_cost=scored.cheap_cost * float("nan"))
+    text = report_markdown(evaluate(unpriced, Resampling(20)))
+    assert "a call of the cheap model counts 0.05 of a frontier call" in text
+    assert "The policy does not check answers." in text
