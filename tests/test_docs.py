@@ -17,16 +17,17 @@ import pytest
 import typer
 
 from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy
-from difficulty.bundle.policy import CutOffs, Early
+from difficulty.bundle.policy import AnswerRule, CutOffs, Early
 from difficulty.cli.app import build_app
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import REPORTED
-from difficulty.events import Call, DecisionEvent
+from difficulty.events import Call, DecisionEvent, Escalation
 from difficulty.form import Form
 from difficulty.recipe import Recipe
 from difficulty.request import Request
+from difficulty.request_numbers import NUMBERS, read_numbers
 from difficulty.routes import ValidatorRule
-from difficulty.runtime import Decision, Router, Scorer
+from difficulty.runtime import AnswerVerdict, Decision, Router, Scorer
 from difficulty.runtime.scorer import EarlyScorer
 from difficulty.text import TextView
 from difficulty.thresholds import OBJECTIVES
@@ -58,8 +59,8 @@ def vectors(name):
     ]
 
 
-TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS, EXIT_VECTORS = map(
-    vectors, ("text-view-1", "requests", "rule", "early-exit")
+TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS, EXIT_VECTORS, NUMBER_VECTORS = map(
+    vectors, ("text-view-1", "requests", "rule", "early-exit", "numbers")
 )
 MANIFEST, POLICY = (json.loads(block) for block in blocks("bundle.md", "json"))
 
@@ -143,6 +144,17 @@ def test_rule_vector_is_what_the_code_gives(vector):
     assert {name: decision[name] for name in expected} == expected
 
 
+@by_case(NUMBER_VECTORS)
+def test_number_vector_is_what_the_code_gives(vector):
+    found = read_numbers(vector["messages"], vector["tools"])
+    assert (None if found is None else found.tolist()) == vector["numbers"]
+
+
+def test_page_names_the_numbers_in_order():
+    table = PAGES["bundle.md"].split("## Numbers of the request", 1)[1].split("\n## ", 1)[0]
+    assert tuple(re.findall(r"^\| [0-9]+ \| `(\w+)` \|", table, flags=re.MULTILINE)) == NUMBERS
+
+
 @by_case(EXIT_VECTORS)
 def test_early_exit_vector_is_what_the_code_gives(vector):
     """By the router itself: its early graph answers with the vector's score, its scorer with
@@ -222,6 +234,7 @@ FIELDS = [
             Manifest,
             Policy,
             Early,
+            AnswerRule,
             CutOffs,
             Chosen,
             Fallback,
@@ -231,9 +244,10 @@ FIELDS = [
         )
     ),
     *(("serving.md", name) for name in Decision.__dataclass_fields__),
+    *(("serving.md", name) for name in AnswerVerdict.__dataclass_fields__),
     *(
         ("decision-log.md", name)
-        for kind in (DecisionEvent, Call)
+        for kind in (DecisionEvent, Call, Escalation)
         for name in kind.__dataclass_fields__
     ),
     *(("metrics.md", name) for name in REPORTED),

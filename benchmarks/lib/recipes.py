@@ -30,7 +30,14 @@ from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Tokenized, Traffic, tokenize
-from difficulty.training.assemble import build_model, calibration_of, known_tasks, labelled, tune
+from difficulty.training.assemble import (
+    build_model,
+    calibration_of,
+    known_tasks,
+    knows_numbers,
+    labelled,
+    tune,
+)
 from difficulty.training.distil import with_opinion
 from difficulty.training.run import NamedScores
 from difficulty.training.shipped import find_encoder, find_recipe
@@ -93,8 +100,15 @@ class Trainer:
         if recipe.features.finetune:
             tuned = tune(recipe, encoder, learned, DEFAULT_CACHE, progress=lambda _: None)
             encoder = tuned.encoder
-        tasks = known_tasks(recipe, learned)
-        model = build_model(recipe, encoder, "benefit", tasks=tasks, tuned=tuned, calibration=how)
+        model = build_model(
+            recipe,
+            encoder,
+            "benefit",
+            tasks=known_tasks(recipe, learned),
+            numbers=knows_numbers(recipe, learned),
+            tuned=tuned,
+            calibration=how,
+        )
         return model.fit(fit, calibration)
 
     def _opinion(
@@ -120,10 +134,10 @@ class Trainer:
             self.view,
             task_ids=task_ids(model),
         )
-        pairs = zip(traffic.messages(), tokens.tasks, strict=True)
-        shipped = scorer.score_many(
-            [scorer.encode(messages, task).ids for messages, task in pairs]
-        )["difficulty_score"]
+        requests = zip(traffic.messages(), tokens.tasks, traffic.each_tools(), strict=True)
+        shipped = scorer.score_many([scorer.encode(*request).ids for request in requests])[
+            "difficulty_score"
+        ]
         python = model.predict(tokens.ids, tokens.tasks).difficulty_score
         threshold = float(np.quantile(python, 0.7))
         return np.array(

@@ -127,6 +127,13 @@ def test_argument_may_come_from_the_system_or_from_what_a_tool_returned():
     assert "strings_new" not in found
 
 
+def test_number_that_an_earlier_call_used_is_not_left_out():
+    call = ("free_rooms", {"day": "Monday"})
+    assert facts(call)["numbers_unused"] == 1
+    earlier = 'find_prices({"most": 7.5})\n12 rooms'
+    assert "numbers_unused" not in facts(call, context=earlier)
+
+
 def test_numbers_may_be_words_or_stand_inside_of_texts():
     found = facts(
         ("free_rooms", {"day": "on 12 May", "seats": 3}), question="Rooms for three on May 12?"
@@ -171,6 +178,13 @@ def test_without_a_function_nothing_is_known():
         assert all(map(math.isnan, read))
 
 
+def test_of_calls_too_long_to_be_read_nothing_is_known():
+    read = read_tools(
+        Pair(Asked(text="x", tools=(ROOMS,)), Answer("", (ToolCall("free_rooms", " " * 10**5),)))
+    )
+    assert all(map(math.isnan, read))
+
+
 def test_functions_of_the_system_message_count_as_tools():
     system = f"You may call:\n{json.dumps(ROOMS)}"
     asked = Asked.of(
@@ -204,6 +218,15 @@ HOSTILE = {
     "enum": (
         {"name": "free_rooms", "parameters": {"properties": {"day": {"enum": ["x"] * 10**5}}}},
         {"day": "y"},
+    ),
+    "enums": (
+        {
+            "name": "free_rooms",
+            "parameters": {
+                "properties": {f"k{n}": {"items": {"enum": [*range(1000)]}} for n in range(99)}
+            },
+        },
+        {f"k{n}": [1001] * 30 for n in range(99)},
     ),
     "odd": (
         {

@@ -16,6 +16,7 @@ const MOST_LEAVES = 256;
 const MOST_VISITS = 1024;
 const DEEPEST = 8;
 const MOST_CHOICES = 1024;
+const MOST_COMPARISONS = 16384;
 const AND_WORDS = new Set(['and', 'also', 'then', 'second', 'another', 'additionally']);
 const LIST_WORDS = new Set(['respectively', 'each', 'both', 'following']);
 const COUNTED = new Map('zero one two three four five six seven eight nine ten eleven twelve'.split(' ').map((word, number) => [word, number]));
@@ -42,9 +43,10 @@ export function readTools(pair) {
   if (functions.length === 0) return NAMES.map(() => NaN);
   const offered = new Map(functions.map((offer) => [plainName(offer.name), offer]));
   const calls = readCalls(pair, offered);
+  if (calls.read.length === 0 && pair.answer.toolCalls?.length > 0) return NAMES.map(() => NaN);
   const ground = readGround(pair, prose);
   const fits = new Map([...offered].map(([name, offer]) => [name, fitOf(offer, pair.questionContent)]));
-  const tally = newTally();
+  const tally = newTally(ground.context);
   for (const call of calls.read) countCall(call, offered.get(calledName(call)), { ground, fits, tally, content: pair.questionContent });
   const facts = factsOf(pair, calls, fits, tally);
   facts.hand_score = handScore(facts);
@@ -57,22 +59,22 @@ const about = (text) => contentWords(words(text.replace(/([a-z])([A-Z])/g, '$1 $
 
 const fitOf = ({ name, description }, content) => shared(content, about(`${name} ${description}`)) / Math.sqrt(Math.max(1, content.size));
 
-function newTally() {
+function newTally(used) {
   const counts = ['unknown', 'missing', 'extra', 'wrongType', 'notInEnum', 'optionalGiven', 'optional', 'default', 'empty', 'textBoolean', 'lists', 'required'];
-  counts.push('arguments', 'textLength', 'strings', 'stringsNew', 'numbers', 'numbersNew', 'percentAsShare', 'percentRaw', 'leaves', 'visits');
-  return { ...Object.fromEntries(counts.map((name) => [name, 0])), used: new Set(), fits: [], nameFits: [] };
+  counts.push('arguments', 'textLength', 'strings', 'stringsNew', 'numbers', 'numbersNew', 'percentAsShare', 'percentRaw', 'leaves', 'visits', 'comparisons');
+  return { ...Object.fromEntries(counts.map((name) => [name, 0])), used: new Set(used), fits: [], nameFits: [] };
 }
 
 /** What arguments may have been taken from. */
 function readGround(pair, prose) {
-  const others = [cut(prose, QUESTION_CHARS), cut(pair.asked.context ?? '', QUESTION_CHARS)];
-  const beside = others.filter((text) => text !== '').map((text) => plainDigits(lower(text)));
-  const given = pair.questionNumbers.map(keyOf);
+  const [system, context] = [prose, pair.asked.context ?? ''].map((text) => plainDigits(lower(cut(text, QUESTION_CHARS))));
+  const [given, before] = [pair.questionNumbers.map(keyOf), numbers(context).map(keyOf)];
   const counted = pair.questionWords.filter((word) => COUNTED.has(word)).map((word) => keyOf(COUNTED.get(word)));
   const percentages = new Set(percentagesOf(pair.question).map(keyOf));
   return {
-    text: [pair.questionLower, ...beside].join('\n'),
-    numbers: new Set([...given, ...counted, ...beside.flatMap((text) => numbers(text).map(keyOf))]),
+    text: [pair.questionLower, system, context].filter((text) => text !== '').join('\n'),
+    numbers: new Set([...given, ...before, ...numbers(system).map(keyOf), ...counted]),
+    context: new Set(before), // numbers that earlier answers or tools have dealt with
     hundreds: new Set(percentages.size > 0 ? given : []),
     percentages,
   };
@@ -118,10 +120,7 @@ const sizeOf = (value) => value.size ?? value.length;
 function countArgument(value, schema, offer, ground, tally) {
   tally.wrongType += Number(!isTyped(value, schema, offer, tally, DEEPEST));
   const choices = choicesOf(schema, offer, Array.isArray(value));
-  if (choices !== null) {
-    const values = (Array.isArray(value) ? value.slice(0, MOST_LEAVES) : [value]).filter((part) => !isContainer(part));
-    tally.notInEnum += Number(!values.every((part) => choices.some((choice) => isSame(part, choice))));
-  }
+  if (choices !== null) tally.notInEnum += Number(!isListed(value, choices, tally));
   tally.default += Number(value !== null && isSame(value, own(schema, 'default')));
   tally.lists += Number(isContainer(value));
   tally.empty += Number(value === null || ((typeof value === 'string' || isContainer(value)) && sizeOf(value) === 0));
@@ -129,6 +128,14 @@ function countArgument(value, schema, offer, ground, tally) {
     tally.leaves += 1;
     countLeaf(leaf, ground, tally, choices === null);
   }
+}
+
+/** Whether a value, or each part of a list, is allowed; after too many comparisons nothing is looked at. */
+function isListed(value, choices, tally) {
+  const values = Array.isArray(value) ? value : [value];
+  tally.comparisons += values.length * choices.length;
+  if (tally.comparisons > MOST_COMPARISONS) return true;
+  return values.every((part) => isContainer(part) || choices.some((choice) => isSame(part, choice)));
 }
 
 function countLeaf(leaf, ground, tally, isFree) {
