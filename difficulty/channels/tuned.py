@@ -87,7 +87,7 @@ class TunedChannel(EncoderChannel):
         logits = np.zeros((2, len(groups)))
         for number, (encoder, heads) in enumerate(self.parts):
             rows = np.flatnonzero(part == number)
-            vectors = encoder.encode([ids[row] for row in rows])
+            vectors = encoder.encode([ids[row] for row in rows.tolist()])
             for outcome, head in enumerate(heads):
                 logits[outcome, rows] = head.logits(vectors) if head else 0.0
         means = logits.mean(axis=1, keepdims=True)

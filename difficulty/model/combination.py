@@ -437,7 +437,7 @@ class Shares:
             Requests of one group are one piece of evidence.
         """
         rows = np.flatnonzero(~np.isnan(outcomes.gain))
-        _, group = np.unique([groups[row] for row in rows], return_inverse=True)
+        _, group = np.unique(np.asarray(groups)[rows], return_inverse=True)
         if self.earned is None or not self.earned.any() or group.max(initial=0) < 1:
             return self
         gain, weight, fold = outcomes.gain[rows], outcomes.weight[rows], fold[rows]

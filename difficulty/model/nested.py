@@ -146,7 +146,7 @@ def _score_into(
         )
         logits = Logits(*(np.column_stack(column).astype(np.float64) for column in columns))
         every = list(range(len(channels)))
-        groups = [data.groups[row] for row in seen]
+        groups = [data.groups[row] for row in seen.tolist()]
         shown = shares.as_shown(logits[seen, every], outcomes[seen], fold[seen], groups)
         scores[asked] = _combined(logits, outcomes, seen, asked, shown, target)
 
