@@ -348,6 +348,23 @@ PICTURES = {
             _GAIN,
         ),
     ),
+    "numbers": Picture(
+        "Of a request that offers functions: how many, how well their words fit the question, cues"
+        " of lists; heads read them, and trees do",
+        (
+            Panel(
+                "functions offered",
+                layers("get_weather(city, day)", "get_time(city)", "the question"),
+                ("from tools or the", "system message"),
+            ),
+            Panel(
+                "numbers",
+                bars(("functions", 0.3), ("best fit", 0.8), ("second fit", 0.5), ("lists", 0.2)),
+                ("25 of them; unknown", "where none is offered"),
+            ),
+            _OUTCOMES,
+        ),
+    ),
     "tuned": Picture(
         "The upper layers of an encoder are trained on both outcomes; its own two heads say how"
         " likely each model fails",
