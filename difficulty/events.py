@@ -85,6 +85,38 @@ class Call(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation(Record):
+    """What the learned check said of the cheap answer, and what was done.
+
+    It is no :class:`Check`: those become labels, and a check that learned from its own verdicts
+    would learn nothing.
+    """
+
+    answer_score: float | None = None
+    """``None`` where the answer could not be checked."""
+    p_answer_fails: float | None = None
+    threshold: float | None = None
+    reason: str
+    policy_escalates: bool
+    """What the rule named: whether the frontier model is asked too."""
+    escalated: bool
+    """What was done; differs where exploration did the other thing, or validators had refused the
+    answer already.
+    """
+    propensity: float
+    """Probability of what was done, given the answer, in (0, 1]."""
+    moved: tuple[str, ...] = ()
+    """Names of the facts that moved the score most."""
+    error: str | None = None
+    """Why the answer could not be checked."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.propensity <= 1.0:
+            rule = "be in (0, 1]: the probability of what was done"
+            raise InvalidValueError("propensity of escalation", self.propensity, rule=rule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionEvent:
     """One routed request."""
 
@@ -117,6 +149,8 @@ class DecisionEvent:
     calls: tuple[Call, ...] = ()
     fallback: FallbackCause | None = None
     """Why the frontier model was called after the cheap one; ``None`` when it was not."""
+    escalation: Escalation | None = None
+    """What the learned check said of the cheap answer; ``None`` where there was none."""
     outcome: Outcome = "answered"
     """``abandoned``: the gateway never said how the request ended, for example because the client
     hung up.
@@ -181,6 +215,7 @@ class DecisionEvent:
                 # In UTC, so that lines of several machines stand in one order.
                 "time": self.time.astimezone(UTC).isoformat(timespec="milliseconds"),
                 "calls": [call.as_dict() for call in self.calls],
+                "escalation": self.escalation and self.escalation.as_dict(),
                 "notes": list(self.notes),
                 # As they came, not copied: they are the bulk of an event.
                 "messages": None if self.messages is None else list(self.messages),
@@ -208,6 +243,7 @@ class DecisionEvent:
             parsed = {
                 "time": datetime.fromisoformat(values["time"]),
                 "calls": tuple(map(_call_of, values.get("calls") or ())),
+                "escalation": _escalation_of(values.get("escalation")),
                 "messages": None if messages is None else tuple(messages),
                 "notes": tuple(values.get("notes") or ()),
             }
@@ -222,6 +258,13 @@ class DecisionEvent:
 def _call_of(form: Mapping[str, Any]) -> Call:
     checks = tuple(Check(**_values_of(Check, check)) for check in form.get("checks") or ())
     return Call(**_values_of(Call, form) | {"checks": checks})
+
+
+def _escalation_of(form: Mapping[str, Any] | None) -> Escalation | None:
+    if form is None:
+        return None
+    values = _values_of(Escalation, form)
+    return Escalation(**values | {"moved": tuple(map(str, values.get("moved") or ()))})
 
 
 def _values_of(kind: type, form: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     not blank, in order.
 
     A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
-    number), ``task`` and ``prompt_tokens``. Labelled traffic in JSON lines fits.
+    number), ``task``, ``prompt_tokens`` and ``checked``. Labelled traffic in JSON lines fits.
 
     Raises
     ------
@@ -94,7 +94,8 @@ def request_row(form: object, number: int) -> RequestRow:
     # A task or a count that is none is left out: the request is decided without it.
     task = form.get("task")
     task = task if isinstance(task, str) and task else None
-    return RequestRow(name, Request(messages, task, read_count(form.get("prompt_tokens"))))
+    tokens, checked = read_count(form.get("prompt_tokens")), form.get("checked") is not False
+    return RequestRow(name, Request(messages, task, tokens, checked))
 
 
 def read_count(value: object) -> int | None:

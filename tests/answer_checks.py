@@ -81,14 +81,21 @@ def hand_made_checker(scorer, rule, *, facts=None, **graph):
     return AnswerChecker(made, scorer, rule, version="by-hand-1")
 
 
-def write_with_check(source, folder, *, rule=None, policy=None, facts=None, **graph):
-    """Write the bundle of one folder into another, with a check, and return it."""
+def write_with_check(source, folder, *, rule=None, policy=None, facts=None, words=None, **graph):
+    """Write the bundle of one folder into another, with a check, and return it.
+
+    ``words`` are scores of answers by their first word, in place of those by its id.
+    """
     bundle = read_bundle(source)
+    vocabulary = json.loads(bundle.files["tokenizer.json"])["model"]["vocab"]
+    size = max([*vocabulary.values(), 199]) + 1
     manifest = bundle.manifest.as_dict(without={"files", "sha256"})
     rule = {"threshold": 0.5, **(rule or {})}
     form = {**bundle.policy.as_dict(), **(policy or {}), "answer": rule}
-    size = json.loads(bundle.files["tokenizer.json"])
-    size = max([*size["model"]["vocab"].values(), 199]) + 1
+    if words is not None:
+        scores = np.full(size, 0.2)
+        scores[[vocabulary[word] for word in words]] = list(words.values())
+        graph["scores"] = scores
     files = {
         **bundle.files,
         "policy.json": json.dumps(form).encode(),

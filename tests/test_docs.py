@@ -17,16 +17,16 @@ import pytest
 import typer
 
 from difficulty.bundle import Chosen, Exploration, Fallback, FileEntry, Manifest, Policy
-from difficulty.bundle.policy import CutOffs, Early
+from difficulty.bundle.policy import AnswerRule, CutOffs, Early
 from difficulty.cli.app import build_app
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import REPORTED
-from difficulty.events import Call, DecisionEvent
+from difficulty.events import Call, DecisionEvent, Escalation
 from difficulty.form import Form
 from difficulty.recipe import Recipe
 from difficulty.request import Request
 from difficulty.routes import ValidatorRule
-from difficulty.runtime import Decision, Router, Scorer
+from difficulty.runtime import AnswerVerdict, Decision, Router, Scorer
 from difficulty.runtime.scorer import EarlyScorer
 from difficulty.text import TextView
 from difficulty.thresholds import OBJECTIVES
@@ -222,6 +222,7 @@ FIELDS = [
             Manifest,
             Policy,
             Early,
+            AnswerRule,
             CutOffs,
             Chosen,
             Fallback,
@@ -231,9 +232,10 @@ FIELDS = [
         )
     ),
     *(("serving.md", name) for name in Decision.__dataclass_fields__),
+    *(("serving.md", name) for name in AnswerVerdict.__dataclass_fields__),
     *(
         ("decision-log.md", name)
-        for kind in (DecisionEvent, Call)
+        for kind in (DecisionEvent, Call, Escalation)
         for name in kind.__dataclass_fields__
     ),
     *(("metrics.md", name) for name in REPORTED),

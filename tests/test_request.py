@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from difficulty.errors import InvalidValueError, TrafficNotFoundError
-from difficulty.request import read_requests
+from difficulty.request import Request, read_requests
 
 LINES = [
     b'{"id": "a", "prompt": "Hello", "task": "code", "prompt_tokens": 12}',
@@ -29,8 +29,8 @@ def test_requests_by_hand(tmp_path):
     line.
     """
     first, second, third = rows_of(tmp_path / "in.jsonl", b"\n".join(LINES))
-    assert (first.id, first.request, first.problem) == ("a", ("Hello", "code", 12), None)
-    assert (second.id, second.request) == ("3", ([{"role": "user", "content": "Hi"}], None, None))
+    assert (first.id, first.request, first.problem) == ("a", Request("Hello", "code", 12), None)
+    assert (second.id, second.request) == ("3", Request([{"role": "user", "content": "Hi"}]))
     assert (third.id, third.request.messages) == ("7", "Bye")
 
 
@@ -90,7 +90,7 @@ def test_line_that_cannot_be_read_keeps_its_place(tmp_path, line, name, problem)
 )
 def test_unusable_optional_field_is_left_out(tmp_path, form, name, request_):
     (row,) = rows_of(tmp_path / "in.jsonl", json.dumps(form).encode())
-    assert (row.id, tuple(row.request), row.problem) == (name, request_, None)
+    assert (row.id, row.request, row.problem) == (name, Request(*request_), None)
 
 
 @pytest.mark.parametrize("name", ["in.csv", "in.parquet", "in", "in.json", "in.gz"])

@@ -182,7 +182,8 @@ def _read_tool_call(call: Any) -> ToolCall:
         arguments = arguments_text(function.get("arguments"))
     except (RequestError, RecursionError, ValueError):
         arguments = ""
-    return ToolCall(str(function.get("name") or ""), arguments)
+    name = function.get("name")
+    return ToolCall(name if isinstance(name, str) else "", arguments)
 
 
 def _read_logprobs(logprobs: Any) -> tuple[float, ...] | None:

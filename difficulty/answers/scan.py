@@ -133,6 +133,7 @@ def split_space(text: str) -> list[str]:
 WAYS = ("hash", "box", "json", "bracket", "words", "number", "none")
 """How an answer is stated; the first way that occurs in a text is the one that counts."""
 _LONGEST_BOX = 200
+_BRACE = re.compile("[{}]")
 _HASH = re.compile(r"####[ \t]*([^\n]+)")
 _BOX = "\\boxed{"
 _JSON = re.compile(r'"answer"[ \t\n]{0,20}:[ \t\n]{0,20}"?([^"\n}]*)')
@@ -199,10 +200,10 @@ def _in_boxes(text: str, text_lower: str) -> Spans:
 def _closing_brace(text: str, start: int) -> int | None:
     """Return where the brace closes that was opened just before ``start``; not far from it."""
     depth = 1
-    for place in range(start, min(len(text), start + _LONGEST_BOX + 1)):
-        depth += (text[place] == "{") - (text[place] == "}")
+    for match in _BRACE.finditer(text, start, start + _LONGEST_BOX + 1):
+        depth += 1 if match[0] == "{" else -1
         if depth == 0:
-            return place
+            return match.start()
     return None
 
 

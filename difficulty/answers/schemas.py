@@ -23,6 +23,7 @@ LONGEST_LINE = 65_536
 DEEPEST = 200
 """Opening brackets in a line; a line with more is not read."""
 LONGEST_SYSTEM = 262_144
+_DEFINITIONS = ("$defs", "definitions")
 _CACHED_SYSTEM = 32_768
 _NOTHING: Mapping[str, Any] = {}
 
@@ -163,5 +164,5 @@ def _function(form: Mapping[str, Any]) -> Function | None:
         description[:LONGEST_DESCRIPTION] if isinstance(description, str) else "",
         as_mapping(schema.get("properties")),
         tuple(dict.fromkeys(n for n in names[:MOST_REQUIRED] if isinstance(n, str))),
-        as_mapping(schema.get("$defs") or schema.get("definitions")),
+        as_mapping(next(filter(None, map(as_mapping, map(schema.get, _DEFINITIONS))), None)),
     )

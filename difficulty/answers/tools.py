@@ -314,8 +314,9 @@ def _count_leaf(leaf: Any, ground: _Ground, tally: _Tally, *, is_free: bool) -> 
     key, hundredfold = _key(value), _key(value * 100)
     tally.numbers += 1
     tally.used |= {key, hundredfold}
-    tally.numbers_new += key not in ground.numbers
-    tally.percent_as_share += hundredfold in ground.hundreds
+    is_share = hundredfold in ground.hundreds
+    tally.numbers_new += not is_share and key not in ground.numbers
+    tally.percent_as_share += is_share
     tally.percent_raw += 0 < value <= 100 and key in ground.percentages
 
 
@@ -510,8 +511,9 @@ def _share(part: float, whole: float) -> float:
 def _has_duplicate(calls: Sequence[WrittenCall]) -> bool:
     if len(calls) < 2:
         return False
-    written = {(plain_name(call.name), _canonical(call.arguments)) for call in calls}
-    return len(written) < len(calls)
+    readable = [call for call in calls if call.arguments is not None]
+    written = {(plain_name(call.name), _canonical(call.arguments)) for call in readable}
+    return len(written) < len(readable)
 
 
 def _canonical(value: Any) -> Any:

@@ -21,15 +21,18 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from difficulty.answers.answer import Answer, Asked, ToolCall
 from difficulty.events import Check
+from difficulty.gateway.learned import PendingVerdict
 from difficulty.gateway.validators import Checker
 from difficulty.gateway.validators.structured import JsonSchema, client_schema, exceeds
 from difficulty.routes import ValidatorRule
+from difficulty.runtime.answers import AnswerVerdict
 
 logger = logging.getLogger("difficulty.runtime")
 
@@ -60,28 +63,40 @@ class Pending(NamedTuple):
     """Deadline by ``time.monotonic``."""
     unknown: str
     """What is said of those that are not done then."""
+    learned: PendingVerdict | None = None
+    """The learned check, where this answer has one."""
 
     @property
     def left_s(self) -> float:
         """Seconds until the deadline."""
         return max(0.0, self.until - time.monotonic())
 
+    @property
+    def futures(self) -> list[Future[Any]]:
+        """What is to be waited for, until the deadline."""
+        learned = self.learned.future if self.learned else None
+        return [one for one in (self.future, learned) if one is not None and not one.done()]
+
     def wait(self) -> tuple[Check, ...]:
         """Return the checks, at the deadline at the latest."""
-        if self.future is None:
-            return self.checks(None)
-        with contextlib.suppress(Exception):  # too late, or no process to be had
-            return self.checks(self.future.result(self.left_s))
-        return self.checks(None)
+        wait_for(self.futures, self.left_s)
+        return self.checks()
 
-    def checks(self, slow: Sequence[Check | None] | None) -> tuple[Check, ...]:
-        """Return the checks in the order of the policy, given those that took their time."""
+    def checks(self) -> tuple[Check, ...]:
+        """Return the checks in the order of the policy, as far as they are done."""
+        slow = None
+        with contextlib.suppress(Exception):  # no process to be had
+            slow = self.future.result() if self.future and self.future.done() else None
         if slow is None:
             slow = [
                 Check(name=name, passed=None, detail=self.unknown) for name in self.names.values()
             ]
         found = dict(self.known) | dict(zip(self.names, slow, strict=True))
         return tuple(check for _, check in sorted(found.items()) if check is not None)
+
+    def verdict(self) -> AnswerVerdict | None:
+        """Return what the learned check says by now; ``None`` where there is none."""
+        return self.learned and self.learned.take()
 
 
 class Checking:

@@ -305,7 +305,7 @@ def writer_name() -> str:
 
 
 _NS_PER_S, _NS_PER_MS = 1_000_000_000, 1_000_000
-_LEFT_OUT = {"calls", "messages", "time", "format"}
+_LEFT_OUT = {"calls", "escalation", "messages", "time", "format"}
 _OF_CALLS = (
     "model",
     "prompt_tokens",
@@ -356,6 +356,9 @@ def _list_attributes(event: DecisionEvent) -> Iterator[tuple[str, Any]]:
     fields += [
         (f"{call.role}.{name}", getattr(call, name)) for call in event.calls for name in _OF_CALLS
     ]
+    if event.escalation is not None:
+        told = event.escalation.as_dict()
+        fields += [(f"escalation.{name}", value) for name, value in told.items()]
     for name, value in fields:
         if name not in _LEFT_OUT and value not in (None, []):
             yield f"difficulty.{name}", value

@@ -21,14 +21,17 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait as wait_for
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
 from difficulty.answers.answer import Answer, Asked
 from difficulty.bundle.policy import Policy
-from difficulty.events import Call, CallRole, Check, DecisionEvent, Outcome
+from difficulty.events import Call, CallRole, DecisionEvent, Outcome
 from difficulty.gateway.checking import Checking, Pending
+from difficulty.gateway.learned import LearnedCheck, settle
 from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.validators import Checker
 from difficulty.gateway.visits import Usage, Visit, explore
@@ -73,6 +76,7 @@ class Gateway:
         self.texts, self.redact = texts, redact
         self.allowed = tuple(allowed)
         self._checking = Checking(timeout_s=validation_timeout_s)
+        self._learned = LearnedCheck(timeout_s=validation_timeout_s)
         self._validators = self._build(router.current.policy, wait=True)
 
     def open(
@@ -109,18 +113,25 @@ class Gateway:
         when, started = datetime.now(UTC), time.perf_counter()
         # Decision and policy come from one bundle, whatever is exchanged meanwhile.
         router, messages = self.router.current, body.get("messages")
-        decision = router.decide([] if messages is None else messages, task, tokens=tokens)
+        asked_messages, streamed = [] if messages is None else messages, bool(body.get("stream"))
+        # What is streamed past the check is decided by the request alone.
+        checked = not streamed or router.policy.fallback.streaming == "buffer"
+        decision = router.decide(asked_messages, task, tokens=tokens, checked=checked)
+        lot = id if lot is None else lot
         return Visit(
             id=id,
             time=when,
             started=started,
             asked=Asked.of(body, task=task),
+            asked_messages=asked_messages,
+            lot=lot,
+            answers=router.answers,
             decision=decision,
             routed=explore(
                 decision.route,
                 decision.reason,
                 router.policy.exploration,
-                id=id if lot is None else lot,
+                id=lot,
                 secret=self._secret,
             ),
             policy=router.policy,
@@ -128,7 +139,7 @@ class Gateway:
             decision_ms=(time.perf_counter() - started) * 1000,
             group=self._hash(group),
             messages=self._loggable(messages),
-            streamed=bool(body.get("stream")),
+            streamed=streamed,
             notes=tuple(notes),
         )
 
@@ -142,14 +153,19 @@ class Gateway:
         latency_ms: float | None = None,
         error: str | None = None,
         side: Route | None = None,
-        checks: Sequence[Check] | None = None,
+        pending: Pending | None = None,
     ) -> Call:
-        """Note a call of a model, and check its answer where there is one, unless it comes with its
-        checks; that waits for them, up to the deadline.
+        """Note a call of a model, and check its answer where there is one; that waits for the
+        checks, up to the deadline. Of checks that were begun, what is done by now counts.
         """
         called = side or visit.side_of(role)
-        if checks is None:
-            checks = () if answer is None else self.begin_checks(visit, answer).wait()
+        if pending is None and answer is not None:
+            pending = self.begin_checks(visit, answer, role)
+            wait_for(pending.futures, pending.left_s)
+        checks = () if pending is None else pending.checks()
+        verdict = None if pending is None else pending.verdict()
+        if verdict is not None:
+            visit.escalation = settle(verdict, visit, visit.policy.exploration, secret=self._secret)
         call = Call(
             role=role,
             side=called,
@@ -160,20 +176,36 @@ class Gateway:
             cache_hit=usage.hit,
             cost_usd=self._cost(called, usage),
             latency_ms=latency_ms,
-            checks=tuple(checks),
+            checks=checks,
             error=error,
         )
         visit.calls.append(call)
         return call
 
-    def begin_checks(self, visit: Visit, answer: Answer) -> Pending:
-        """Begin to check an answer by the policy's validators; return at once."""
-        return self._checking.begin(self._find_checker(visit.policy), answer, visit.asked)
+    def begin_checks(
+        self, visit: Visit, answer: Answer, role: CallRole = "answer", *, advisory: bool = False
+    ) -> Pending:
+        """Begin to check an answer by the policy's validators, and one of the cheap model by the
+        learned check; return at once. ``advisory``: whether the client has it already.
+        """
+        pending = self._checking.begin(self._find_checker(visit.policy), answer, visit.asked)
+        if visit.side_of(role) != "cheap":
+            return pending
+        is_advisory = advisory or role != "answer" or not visit.is_checked
+        return pending._replace(learned=self._learned.begin(visit, answer, advisory=is_advisory))
 
     def falls_back(self, visit: Visit, call: Call) -> bool:
-        """Return whether the cheap answer failed validation and the frontier model is asked."""
-        is_cheap_answer = call.side == "cheap" and call.role == "answer" and call.error is None
-        if is_cheap_answer and call.passed is False and visit.policy.fallback.on_validation_failure:
+        """Return whether the cheap answer failed validation, or the learned check, and the frontier
+        model is asked.
+        """
+        if call.side != "cheap" or call.role != "answer" or call.error is not None:
+            return visit.fallback == "validation"
+        escalation = visit.escalation
+        if call.passed is False and visit.policy.fallback.on_validation_failure:
+            visit.fallback = "validation"
+            if escalation is not None:  # it had nothing left to say
+                visit.escalation = replace(escalation, escalated=False, propensity=1.0)
+        elif escalation is not None and escalation.escalated:
             visit.fallback = "validation"
         return visit.fallback == "validation"
 

@@ -87,6 +87,10 @@ class GatewaySettings(Form):
     """Packages whose functions the policy's ``python`` validators may call."""
     validation_timeout_s: Annotated[float, above(0)] = 1.0
     """Most time for all checks of one answer; after that nothing is known of it."""
+    most_buffered: Annotated[int, at_least(1)] = 262_144
+    """Most characters of a streamed answer that are held back to be checked; a longer one is sent
+    on unchecked.
+    """
     shadow_timeout_s: Annotated[float, above(0)] = 60.0
     most_shadows: Annotated[int, at_least(1)] = 50
     """Shadow calls under way at once; more are left out and noted as skipped."""

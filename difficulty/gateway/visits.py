@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 from difficulty.answers.answer import Asked
 from difficulty.bundle.policy import Exploration, Policy
-from difficulty.events import Call, CallRole, DecisionEvent, FallbackCause, Outcome
+from difficulty.events import Call, CallRole, DecisionEvent, Escalation, FallbackCause, Outcome
+from difficulty.request import Messages
 from difficulty.routes import Route
+from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.router import Decision
 from difficulty.runtime.rule import Reason
 
@@ -79,6 +81,12 @@ class Visit:
     started: float
     """Of ``time.perf_counter``, like ``ended``."""
     asked: Asked
+    asked_messages: Messages
+    """What is checked beside the answer: only as long as the visit is open."""
+    lot: str
+    """What chance is a hash of."""
+    answers: AnswerChecker | None = None
+    """The learned check of the bundle that decided."""
     decision: Decision
     routed: Routed
     policy: Policy
@@ -88,6 +96,8 @@ class Visit:
     streamed: bool = False
     calls: list[Call] = field(default_factory=list)
     fallback: FallbackCause | None = None
+    escalation: Escalation | None = None
+    """What the learned check said of the cheap answer, and what is done."""
     ended: float | None = None
     reason: str
     """The decision's, or ``gateway`` where the gateway took another route by a rule of its own."""
@@ -100,6 +110,11 @@ class Visit:
     def route(self) -> Route:
         """The route taken."""
         return self.routed.route
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the client gets a cheap answer only after the learned check."""
+        return not self.streamed or self.policy.fallback.streaming == "buffer"
 
     def side_of(self, role: CallRole) -> Route:
         """Return which model a role calls."""
@@ -131,6 +146,7 @@ class Visit:
             decision_error=decision.error,
             calls=tuple(self.calls),
             fallback=self.fallback,
+            escalation=self.escalation,
             outcome=outcome,
             streamed=self.streamed,
             latency_ms=((self.ended or time.perf_counter()) - self.started) * 1000,

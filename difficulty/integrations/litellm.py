@@ -24,15 +24,15 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import cache, wraps
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from difficulty.answers.answer import Answer
 from difficulty.errors import InvalidValueError, MissingExtraError
 from difficulty.events import Call, CallRole, FallbackCause
 from difficulty.gateway.clients import read_said
 from difficulty.gateway.requests import Gateway, Visits
 from difficulty.gateway.settings import GatewaySettings, build_gateway, parse_settings
-from difficulty.gateway.visits import Routed, Usage, Visit, other
+from difficulty.gateway.visits import Routed, Visit, other
+from difficulty.integrations.litellm_reply import Reply, count_chars
 from difficulty.integrations.litellm_request import (
     MARK,
     Mark,
@@ -42,7 +42,6 @@ from difficulty.integrations.litellm_request import (
     read_sent_id,
     read_text,
 )
-from difficulty.request import read_count
 from difficulty.routes import Route
 
 try:
@@ -129,7 +128,10 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             return TIERS[visit.route]
         said = read_said(as_mapping(context.metadata), allowed=self.settings.client_may_set)
         router = self.gateway.router.current
-        decision = router.decide(context.structured_messages, said.task, tokens=said.tokens)
+        # Nobody will see that answer before the client does.
+        decision = router.decide(
+            context.structured_messages, said.task, tokens=said.tokens, checked=False
+        )
         return TIERS[decision.route]
 
     @_harmless
@@ -193,7 +195,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             return None
         try:
             self._follow_overruling(visit, response)
-            reply = _Reply.of(response)
+            reply = Reply.of(response)
             call = await self._note(visit, _find_role(visit), reply, since=visit.started)
             if self.gateway.falls_back(visit, call):
                 return await self._fall_back(visit, data)
@@ -231,7 +233,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         chunks = (
             self._hold_back(visit, response, request_data)
             if is_checked and visit.policy.fallback.streaming == "buffer"
-            else self._pass_on(visit, response)
+            else self._pass_on(visit, response, aiter(response), [])
         )
         try:
             async for chunk in chunks:
@@ -257,40 +259,83 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         """Tell the client what was decided."""
         return headers_of(read_mark(data.get("metadata"))) or None
 
-    async def _pass_on(self, visit: Visit, response: Any) -> AsyncIterator[Any]:
-        chunks: list[Any] = []
-        async for chunk in response:
+    async def _pass_on(
+        self, visit: Visit, response: Any, stream: AsyncIterator[Any], held: list[Any]
+    ) -> AsyncIterator[Any]:
+        """Send on what was held of a stream, and then the rest of it as it comes."""
+        for chunk in held:
+            yield chunk
+        chunks = [*held]
+        async for chunk in stream:
             chunks.append(chunk)
             yield chunk
         visit.ended = time.perf_counter()
-        await self._note(
-            visit, _find_role(visit), _Reply.of_stream(chunks, response), since=visit.started
-        )
+        reply = _read_stream(chunks, response)
+        await self._note(visit, _find_role(visit), reply, since=visit.started, advisory=True)
 
     async def _hold_back(
         self, visit: Visit, response: Any, data: dict[str, Any]
     ) -> AsyncIterator[Any]:
         chunks: list[Any] = []
+        stream, is_whole = aiter(response), True
         try:
-            async for chunk in response:
-                chunks.append(chunk)
+            is_whole = await self._gather(stream, chunks)
+            is_refused = is_whole and await self._is_refused(visit, response, chunks)
         except Exception as error:
             if not self._take_over(visit, error):
                 raise
-        else:
-            # Only now is it known whose answer that was: LiteLLM falls back within a stream.
-            reply = _Reply.of_stream(chunks, response)
-            call = await self._note(visit, _find_role(visit), reply, since=visit.started)
-            if call.role == "fallback" or not self.gateway.falls_back(visit, call):
-                for chunk in chunks:
-                    yield chunk
-                return
+            chunks, is_refused = [], True
+        answering = (
+            self._stream_frontier(visit, data, chunks)
+            if is_refused
+            else self._send(chunks)
+            if is_whole
+            else self._pass_on(visit, response, stream, chunks)
+        )
+        async for chunk in answering:
+            yield chunk
+
+    async def _gather(self, stream: AsyncIterator[Any], chunks: list[Any]) -> bool:
+        """Take a stream's chunks, as many as may be held; return whether those are all."""
+        left = self.settings.most_buffered
+        async for chunk in stream:
+            chunks.append(chunk)
+            left -= count_chars(chunk)
+            if left < 0:
+                return False
+        return True
+
+    async def _is_refused(self, visit: Visit, response: Any, chunks: list[Any]) -> bool:
+        """Note an answer that is held; return whether the frontier model is to answer."""
+        # Only now is it known whose answer that was: LiteLLM falls back within a stream.
+        reply = _read_stream(chunks, response)
+        call = await self._note(visit, _find_role(visit), reply, since=visit.started)
+        return call.role != "fallback" and self.gateway.falls_back(visit, call)
+
+    async def _send(self, chunks: list[Any]) -> AsyncIterator[Any]:
+        for chunk in chunks:
+            yield chunk
+
+    async def _stream_frontier(
+        self, visit: Visit, data: dict[str, Any], held: list[Any]
+    ) -> AsyncIterator[Any]:
+        """Send the frontier model's stream; if it does not begin, what is held is better than
+        nothing.
+        """
         since, chunks = time.perf_counter(), []
-        stream = await self._call("frontier", data, stream=True)
+        try:
+            stream = await self._call("frontier", data, stream=True)
+        except Exception as error:
+            if not held:
+                raise
+            self._note_lost(visit, error, since)
+            for chunk in held:
+                yield chunk
+            return
         async for chunk in stream:
             chunks.append(chunk)
             yield chunk
-        await self._note(visit, "fallback", _Reply.of_stream(chunks, stream), since=since)
+        await self._note(visit, "fallback", _read_stream(chunks, stream), since=since)
 
     def _take_over(self, visit: Visit, error: Exception) -> bool:
         """Note that the cheap model's stream broke; return whether the frontier model is to answer,
@@ -310,17 +355,18 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         try:
             response = await self._call("frontier", data)
         except Exception as error:
-            self.gateway.note(
-                visit, "fallback", error=_name_error(error), latency_ms=_ms_since(since)
-            )
-            logger.warning(
-                "the frontier model failed after the cheap answer did (%s); the cheap answer is"
-                " sent",
-                type(error).__name__,
-            )
+            self._note_lost(visit, error, since)
             return None
-        await self._note(visit, "fallback", _Reply.of(response), since=since)
+        await self._note(visit, "fallback", Reply.of(response), since=since)
         return response
+
+    def _note_lost(self, visit: Visit, error: Exception, since: float) -> None:
+        """Note that the frontier model failed after the cheap answer did."""
+        self.gateway.note(visit, "fallback", error=_name_error(error), latency_ms=_ms_since(since))
+        logger.warning(
+            "the frontier model failed after the cheap answer did (%s); the cheap answer is sent",
+            type(error).__name__,
+        )
 
     async def _shadow(self, visit: Visit, data: dict[str, Any]) -> None:
         """Ask the other model, when the request has its answer, and log then."""
@@ -329,7 +375,7 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             response = await asyncio.wait_for(
                 self._call(side, data), self.settings.shadow_timeout_s
             )
-            await self._note(visit, "shadow", _Reply.of(response), since=since)
+            await self._note(visit, "shadow", Reply.of(response), since=since)
         except asyncio.CancelledError:
             self.gateway.note(visit, "shadow", error="cancelled")
             raise
@@ -364,16 +410,19 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
             model=self._groups[side], metadata=metadata, stream=stream, **options
         )
 
-    async def _note(self, visit: Visit, role: CallRole, reply: _Reply, *, since: float) -> Call:
+    async def _note(
+        self, visit: Visit, role: CallRole, reply: Reply, *, since: float, advisory: bool = False
+    ) -> Call:
         """Note a call with its answer; nobody else waits for checks that take their time."""
         latency_ms = _ms_since(since)
-        pending = self.gateway.begin_checks(visit, reply.answer)
-        slow = None
-        if pending.future is not None:
-            with suppress(Exception):  # too late, or no process to be had: nothing is known then
-                slow = await asyncio.wait_for(asyncio.wrap_future(pending.future), pending.left_s)
+        pending = self.gateway.begin_checks(visit, reply.answer, role, advisory=advisory)
+        if pending.futures:
+            waiting = [asyncio.wrap_future(future) for future in pending.futures]
+            _, late = await asyncio.wait(waiting, timeout=pending.left_s)
+            for future in late:  # nothing is known of those
+                future.cancel()
         return self.gateway.note(
-            visit, role, usage=reply.usage, latency_ms=latency_ms, checks=pending.checks(slow)
+            visit, role, usage=reply.usage, latency_ms=latency_ms, pending=pending
         )
 
     def _end(self, visit: Visit, data: dict[str, Any]) -> None:
@@ -381,6 +430,8 @@ class DifficultyHandler(CustomLogger):  # type: ignore[misc]
         visit.ended = visit.ended or time.perf_counter()
         mark = read_mark(data.get("metadata"))
         mark |= {"route": visit.route, "reason": visit.reason, "fallback": visit.fallback or ""}
+        if visit.escalation is not None:
+            mark["check"] = visit.escalation.reason
         # After a fallback both models were called already.
         if not visit.routed.shadow or visit.fallback is not None:
             self.visits.close(visit)
@@ -483,64 +534,8 @@ def _name_error(error: BaseException) -> str:
     return type(error).__name__ if cause == "error" else cause
 
 
-class _Reply(NamedTuple):
-    """What came back from a call."""
-
-    body: Mapping[str, Any]
-    """As of an OpenAI chat completion."""
-    hit: bool
-    """Whether LiteLLM answered from its own cache."""
-
-    @classmethod
-    def of(cls, response: Any) -> _Reply:
-        """Read a whole response."""
-        return cls(_dump(response), _is_hit(response))
-
-    @classmethod
-    def of_stream(cls, chunks: list[Any], stream: Any) -> _Reply:
-        """Put together what a stream's chunks make up."""
-        try:
-            body = dict(_dump(litellm.stream_chunk_builder(chunks) if chunks else None))
-        except Exception:  # of chunks that make no answer
-            body = {}
-        if not any(getattr(chunk, "usage", None) for chunk in chunks):
-            body["usage"] = None  # LiteLLM estimates it, and a log holds what was counted
-        return cls(body, _is_hit(stream))
-
-    @property
-    def answer(self) -> Answer:
-        """What the model said; nothing, where that cannot be read."""
-        try:
-            return Answer.of(self.body)
-        except Exception:
-            return Answer()
-
-    @property
-    def usage(self) -> Usage:
-        """What the call took."""
-        usage = as_mapping(self.body.get("usage"))
-        cached = read_count(as_mapping(usage.get("prompt_tokens_details")).get("cached_tokens"))
-        if cached is None:  # as Anthropic calls it; LiteLLM counts it into the prompt
-            cached = read_count(usage.get("cache_read_input_tokens"))
-        return Usage(
-            read_count(usage.get("prompt_tokens")),
-            read_count(usage.get("completion_tokens")),
-            cached,
-            hit=self.hit,
-        )
-
-
-def _dump(response: Any) -> Mapping[str, Any]:
-    if response is None or isinstance(response, dict):
-        return response or {}
-    try:
-        return cast(Mapping[str, Any], response.model_dump())
-    except Exception:  # of what is no answer of LiteLLM's
-        return {}
-
-
-def _is_hit(response: Any) -> bool:
-    return as_mapping(getattr(response, "_hidden_params", None)).get("cache_hit") is True
+def _read_stream(chunks: list[Any], stream: Any) -> Reply:
+    return Reply.of_stream(chunks, stream, build=litellm.stream_chunk_builder)
 
 
 def _find_group(response: Any) -> str | None:

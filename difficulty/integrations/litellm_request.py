@@ -9,7 +9,7 @@ from typing import Any
 
 MARK = "difficulty"
 """Where a request's metadata has its mark."""
-_HEADERS = ("id", "bundle", "route", "reason", "fallback")
+_HEADERS = ("id", "bundle", "route", "reason", "fallback", "check")
 _ID_HEADER = "x-litellm-call-id"
 
 

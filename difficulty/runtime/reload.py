@@ -122,10 +122,15 @@ class ReloadingRouter:
         return self._past_errors + self._router.scorer_errors
 
     def decide(
-        self, messages: Messages, task: str | None = None, *, tokens: int | None = None
+        self,
+        messages: Messages,
+        task: str | None = None,
+        *,
+        tokens: int | None = None,
+        checked: bool = True,
     ) -> Decision:
         """Return the decision for one request, see :meth:`Router.decide`."""
-        return self._router.decide(messages, task, tokens=tokens)
+        return self._router.decide(messages, task, tokens=tokens, checked=checked)
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order, all by one bundle."""

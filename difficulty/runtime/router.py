@@ -148,7 +148,12 @@ class Router:
         return self
 
     def decide(
-        self, messages: Messages, task: str | None = None, *, tokens: int | None = None
+        self,
+        messages: Messages,
+        task: str | None = None,
+        *,
+        tokens: int | None = None,
+        checked: bool = True,
     ) -> Decision:
         """Return the decision for one request.
 
@@ -161,8 +166,11 @@ class Router:
         tokens : int, optional
             The request's own token count, where the gateway has one; else the scorer's tokenizer
             counts.
+        checked : bool
+            Whether the answer will be checked (:meth:`check`) before it is sent. A policy that
+            decides by answers decides other requests by its ``request_threshold``.
         """
-        return self._note(self.consider(Request(messages, task, tokens)))
+        return self._note(self.consider(Request(messages, task, tokens, checked)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; much faster than one at a time."""
@@ -202,6 +210,7 @@ class Router:
         decision: Decision | None = None,
         *,
         task: str | None = None,
+        problem: str | None = None,
     ) -> AnswerVerdict:
         """Return whether the frontier model is to be asked too, given the cheap model's answer.
 
@@ -215,9 +224,13 @@ class Router:
             What was decided on the request: saves scoring it again.
         task : str, optional
             As it was given to :meth:`decide`; default: the decision's.
+        problem : str, optional
+            Why the caller could not read them: nothing is known of that answer.
         """
         if self.answers is None:
             return no_verdict(self.version)
+        if problem is not None:
+            return self.answers.give_up(problem)
         named = decision.task if task is None and decision else task
         try:
             asked, messages = read_asking(request, named)

@@ -3,7 +3,9 @@ callers that are not Python.
 
     POST /decide  {"messages": [...]} or {"prompt": "..."}, and perhaps id, task, prompt_tokens
                   -> the decision; of a list of such requests a list of decisions
-    GET  /health  -> {"bundle": "<name>-<version>"}
+    POST /check   the same, perhaps tools, and answer: the cheap model's text or message
+                  -> whether the frontier model is to be asked too; lists as above
+    GET  /health  -> {"bundle": "<name>-<version>"}, and what the check of answers has counted
 
 It has no accounts and no encryption: put it where only your gateway reaches it. What one caller can
 take of it is bounded all the same: bytes, requests and parts of a call, connections, time.
@@ -28,6 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from difficulty.request import RequestRow, request_row
+from difficulty.runtime.answers import AnswerScore
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score
 
@@ -46,6 +49,26 @@ def route_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str,
                     written[name] = round(written[name], 7)  # the digits that float32 has
             error = row.problem or written.pop("error")
             yield written | ({"error": error} if error else {})
+
+
+def check_forms(router: Router, forms: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield ``id`` and the verdict for each JSON object that holds a request and its ``answer``."""
+    for number, form in enumerate(forms, 1):
+        row = request_row(form, number)
+        body, answer = {}, None
+        if isinstance(form, dict):
+            body, answer = {**form, "messages": row.request.messages}, form.get("answer")
+        problem = row.problem
+        if problem is None and not isinstance(answer, str | dict):
+            came = "none" if answer is None else type(answer).__name__
+            problem = f"answer must be a text or a message: got {came}"
+        verdict = router.check(body, answer or "", task=row.request.task, problem=problem)
+        written = {"id": row.id, **verdict.as_dict()}
+        for name in AnswerScore._fields:
+            if written[name] is not None:
+                written[name] = round(written[name], 7)
+        error = written.pop("error")
+        yield written | ({"error": error} if error else {})
 
 
 def chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:
@@ -213,7 +236,10 @@ class _Handler(BaseHTTPRequestHandler):
         if has_body or "Transfer-Encoding" in self.headers:
             self._refuse(HTTPStatus.BAD_REQUEST, "GET has no body")
         elif self.path == "/health":
-            self._answer(HTTPStatus.OK, {"bundle": self.server.router.version})
+            router = self.server.router.current
+            checker = router.answers
+            counted = {} if checker is None else {"check": checker.watch.as_dict()}
+            self._answer(HTTPStatus.OK, {"bundle": router.version, **counted})
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "GET knows /health")
 
@@ -236,8 +262,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _find_refusal(self) -> _Refusal | None:
         lengths = self.headers.get_all("Content-Length", [])
         length = lengths[0] if lengths else ""
-        if self.path != "/decide":
-            return _Refusal(HTTPStatus.NOT_FOUND, "POST knows /decide")
+        if self.path not in ("/decide", "/check"):
+            return _Refusal(HTTPStatus.NOT_FOUND, "POST knows /decide and /check")
         # Two ways to say where a request ends: who stands before us may have read the other one.
         if len(lengths) > 1 or (lengths and "Transfer-Encoding" in self.headers):
             return _Refusal(HTTPStatus.BAD_REQUEST, "a request needs one Content-Length alone")
@@ -270,10 +296,13 @@ class _Handler(BaseHTTPRequestHandler):
             rule = f"a call must have at most {CHUNK:,} requests"
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{rule}: got {len(content):,}")
             return
-        entries = enumerate(content if is_list else [content], 1)
-        rows = [request_row(entry, number) for number, entry in entries]
-        decisions = list(route_rows(self.server.router, rows))
-        self._answer(HTTPStatus.OK, decisions if is_list else decisions[0])
+        entries = content if is_list else [content]
+        if self.path == "/check":
+            told = list(check_forms(self.server.router.current, entries))
+        else:
+            rows = [request_row(entry, number) for number, entry in enumerate(entries, 1)]
+            told = list(route_rows(self.server.router, rows))
+        self._answer(HTTPStatus.OK, told if is_list else told[0])
 
     def _refuse(self, status: HTTPStatus, error: str) -> None:
         self.close_connection = True  # what is left of the body is not read

@@ -5,8 +5,9 @@ worth, and answer so: of the cheap model's poor answers three in five are plain 
 refusal, cut off), the others look fine and are wrong. Token counts are the sample's. A request that
 is not in the sample gets a good answer from both.
 
-For tests a request may ask for a fault of the cheap model: its text begins with [fault:NAME]; or
-for a prompt that came from a cache in part: [cached:TOKENS].
+For tests a request may ask for a fault of the cheap model: its text begins with [fault:NAME]; for
+what that model says: [say:TEXT], or calls, the first tool that is offered: [call:ARGUMENTS]; or for
+a prompt that came from a cache in part: [cached:TOKENS].
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = ["SAMPLE", "Known", "app", "key_of", "known_requests", "plainly_bad"]
 SAMPLE = Path(__file__).parents[2] / "data" / "sample.jsonl.gz"
 _BAD = ("", "I'm sorry, but I can't help with that.", "The answer to your question is")
 _FAULT = re.compile(r"\[fault:(\w+)\]")
+_SAYS = re.compile(r"\[(say|call):(.*?)\](?:$| )", re.DOTALL)
 _CACHED = re.compile(r"\[cached:(\d+)\]")
 _HANG_S = 30.0
 
@@ -85,19 +87,12 @@ def app(known: dict[str, tuple[dict[str, Any], Known]]) -> Starlette:
             return StreamingResponse(
                 _stream(body, text, finish, usage), media_type="text/event-stream"
             )
-        return JSONResponse(
-            _completion(
-                body,
-                [
-                    {
-                        "index": 0,
-                        "message": {"role": "assistant", "content": text},
-                        "finish_reason": finish,
-                    }
-                ],
-                usage,
-            )
-        )
+        message = {"role": "assistant", "content": text} | _calls(side, body)
+        choices = [
+            {"index": number, "message": message, "finish_reason": finish}
+            for number in range(body.get("n") or 1)
+        ]
+        return JSONResponse(_completion(body, choices, usage))
 
     routes = {"/{side}/v1/chat/completions": complete, "/{side}/v1/responses": _respond}
     return Starlette(
@@ -147,9 +142,21 @@ def _answer(
     if side == "cheap" and plainly_bad(key, worth):
         kind = int(key[8:16], 16) % 3
         return _BAD[kind], "length" if kind == 2 else "stop", usage
+    if side == "cheap" and (asked := _SAYS.match(_last_text(body))):
+        return asked.group(2) if asked.group(1) == "say" else "", "stop", usage
     said = f"An answer of the {side} model."
     # As JSON, where that was asked for: a text.
     return json.dumps(said) if "response_format" in body else said, "stop", usage
+
+
+def _calls(side: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the tool call that the cheap model was asked for."""
+    said = _SAYS.match(_last_text(body)) if side == "cheap" else None
+    if said is None or said.group(1) != "call":
+        return {}
+    name = body["tools"][0]["function"]["name"]
+    function = {"name": name, "arguments": said.group(2)}
+    return {"tool_calls": [{"id": "call-1", "type": "function", "function": function}]}
 
 
 async def _faulty(name: str, body: dict[str, Any]) -> Response | None:

@@ -89,9 +89,9 @@ class Load:
         return False
 
 
-def write_config(path, bundle, upstream, *words):
+def write_config(path, bundle, upstream, *words, settings=""):
     """Write the configuration as the command prints it, and return its path; ``words`` are further
-    options.
+    options, ``settings`` lines of its own section.
     """
     for side in ("cheap", "frontier"):
         words += (f"--{side}", f"openai/{side}", f"--{side}-api-base", f"{upstream}/{side}/v1")
@@ -106,7 +106,7 @@ def write_config(path, bundle, upstream, *words):
     )
     printed = CliRunner().invoke(build_app(), ["litellm-config", str(bundle), *map(str, words)])
     assert printed.exit_code == 0, printed.output
-    salt = f"callback_settings:\n  difficulty:\n    salt: {SALT}\n"
+    salt = f"callback_settings:\n  difficulty:\n    salt: {SALT}\n{settings}"
     path.write_text(printed.stdout.replace("callback_settings:\n  difficulty:\n", salt))
     return path
 

@@ -17,6 +17,8 @@ import pytest
 from difficulty.request import RequestRow, request_row
 from difficulty.runtime import Router
 from difficulty.runtime.service import MOST_BYTES, DecisionServer, route_rows
+from tests.answer_checks import write_with_check
+from tests.bundle.conftest import SAVED
 from tests.conftest import REPOSITORY
 
 FORMS = [
@@ -102,7 +104,7 @@ def test_health_names_the_bundle(server):
         ),
         (("GET", "/health", b"{}", {"Content-Length": "2"}), 400, "GET has no body"),
         (("POST", "/decide", b"", {"Content-Length": "-1"}), 411, "needs a Content-Length"),
-        (("POST", "/score", b"{}"), 404, "POST knows /decide"),
+        (("POST", "/score", b"{}"), 404, "POST knows /decide and /check"),
         (("GET", "/"), 404, "GET knows /health"),
     ],
     ids=lambda value: str(value)[:40],
@@ -255,3 +257,66 @@ def resident(number, *, peak=False):
     with open(f"/proc/{number}/status") as file:
         (line,) = (line for line in file if line.startswith(name))
     return int(line.split()[1]) * 1024
+
+
+@pytest.fixture(scope="module")
+def checking(tmp_path_factory):
+    """A server whose bundle has a check by hand: the answer's first word is its score."""
+    folder = tmp_path_factory.mktemp("checked") / "words-1"
+    write_with_check(SAVED, folder, rule={"kind": "both", "request_threshold": 0.5})
+    with DecisionServer(Router.load(folder), port=0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_answers_are_checked_over_http(checking):
+    """One gives one verdict, a list a list; what cannot be read passes, and says why."""
+    call = {"function": {"name": "f", "arguments": "{"}}
+    forms = [
+        {"prompt": "w3", "answer": "w150"},
+        {"id": "b", "prompt": "w3", "answer": {"role": "assistant", "content": "w50"}},
+        {"prompt": "w3", "answer": {"content": None, "tool_calls": [call]}, "tools": [{}]},
+        {"prompt": "w3", "answer": {"choices": []}},
+        {"prompt": "w3"},
+        {"prompt": "w3", "answer": 7},
+        {"messages": [], "answer": "w1"},
+        "no object",
+    ]
+    with connected(checking) as connection:
+        status, verdicts = ask(connection, "POST", "/check", forms)
+        assert ask(connection, "POST", "/check", forms[0])[1] == verdicts[0]
+        _, health = ask(connection, "GET", "/health")
+    assert status == 200
+    assert [verdict["reason"] for verdict in verdicts] == [
+        "above_threshold",
+        *["within_threshold"] * 3,
+        *["unknown"] * 4,
+    ]
+    assert [verdict["escalate"] for verdict in verdicts] == [True, *[False] * 7]
+    assert (verdicts[0]["answer_score"], verdicts[1]["id"]) == (0.75, "b")
+    assert [verdict.get("error", "")[:30] for verdict in verdicts[4:]] == [
+        "answer must be a text or a mes",
+        "answer must be a text or a mes",
+        "a request must hold some text ",
+        "line 8 must be a JSON object: ",
+    ]
+    assert (health["check"]["checked"], health["check"]["unknown"]) == (9, 4)
+    assert (health["check"]["escalated"], health["check"]["stale"]) == (2, False)
+
+
+def test_service_without_a_check_lets_answers_pass(server):
+    with connected(server) as connection:
+        status, verdict = ask(connection, "POST", "/check", {"prompt": "w3", "answer": "w150"})
+    assert (status, verdict["escalate"], verdict["reason"]) == (200, False, "no_check")
+
+
+def test_caller_says_that_nobody_will_check(checking):
+    with connected(checking) as connection:
+        decisions = [
+            ask(connection, "POST", "/decide", {"prompt": "w3", "checked": checked})[1]
+            for checked in (True, False)
+        ]
+    assert [decision["threshold"] for decision in decisions] == [0.6, 0.5]

@@ -22,7 +22,11 @@ function conversation(messages) {
   return lines(messages.map(messageText));
 }
 
-function messageText(message) {
+/**
+ * The text of one message.
+ * @throws {ScoringError} if it is malformed
+ */
+export function messageText(message) {
   if (!isObject(message)) throw new ScoringError('a message must be an object with role and content');
   return lines([contentText(message.content), ...callTexts(message.tool_calls)]);
 }
@@ -62,27 +66,29 @@ function withoutLoneSurrogates(value) {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [wellFormed(key), withoutLoneSurrogates(inner)]));
 }
 
-const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
-const lines = (texts) => texts.filter((text) => text !== '').join('\n');
+export const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const lines = (texts) => texts.filter((text) => text !== '').join('\n');
 const wellFormed = (text) => text.replace(LONE_SURROGATE, '\ufffd');
 const isHigh = (unit) => unit >= 0xd800 && unit < 0xdc00;
 const isLow = (unit) => unit >= 0xdc00 && unit < 0xe000;
 
 /** Code points of a well-formed string, whose length counts UTF-16 units. */
-function codePoints(text) {
+export function codePoints(text) {
   let pairs = 0;
   for (let at = 0; at < text.length; at += 1) pairs += isHigh(text.charCodeAt(at));
   return text.length - pairs;
 }
 
-function head(text, n) {
+/** The first `n` code points of a well-formed string, or all of it. */
+export function head(text, n) {
   let end = 0;
-  for (let taken = 0; taken < n; taken += 1) end += isHigh(text.charCodeAt(end)) ? 2 : 1;
+  for (let taken = 0; taken < n && end < text.length; taken += 1) end += isHigh(text.charCodeAt(end)) ? 2 : 1;
   return text.slice(0, end);
 }
 
-function tail(text, n) {
+/** The last `n` code points of a well-formed string, or all of it. */
+export function tail(text, n) {
   let start = text.length;
-  for (let taken = 0; taken < n; taken += 1) start -= isLow(text.charCodeAt(start - 1)) ? 2 : 1;
+  for (let taken = 0; taken < n && start > 0; taken += 1) start -= isLow(text.charCodeAt(start - 1)) ? 2 : 1;
   return text.slice(start);
 }

@@ -5,9 +5,11 @@ import * as final from './final.js';
 import * as options from './options.js';
 import { Pair } from './pair.js';
 import * as shape from './shape.js';
+import * as tools from './tools.js';
 
 export const FACTS_VERSION = 1;
 export const KINDS = [
+  [tools.NAMES, tools.readTools],
   [arithmetic.NAMES, arithmetic.readArithmetic],
   [final.NAMES, final.readFinal],
   [options.NAMES, options.readOptions],
