@@ -182,7 +182,7 @@ def judge(scored: Scored) -> dict[str, Any]:
     kinds, recovered, cost, excess, at_level = [], [], [], [], []
     for seed in range(HALVES):
         chosen_on, judged_on = scored.halves(seed)
-        way = choose_way(chosen_on, parse_objective(f"quality={LEVEL:g}"), "auto")
+        way = choose_way(chosen_on, parse_objective(f"quality={LEVEL:g}"))
         figures = _figures(judged_on, Thresholds(way.threshold, answer=way.answer))
         other = Frontiers.of(judged_on)
         assert other is not None

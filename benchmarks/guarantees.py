@@ -297,7 +297,7 @@ def counted(
 
 def _chosen(traffic: ScoredTraffic, objective: Objective, *, per_task: bool) -> Thresholds:
     if not per_task:
-        way = choose_way(traffic, objective, "auto")
+        way = choose_way(traffic, objective)
         return Thresholds(way.threshold, answer=way.answer)
     point = choose_per_task(traffic, objective, Resampling(1))
     return Thresholds(point.threshold, point.task_thresholds)

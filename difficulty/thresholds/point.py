@@ -33,7 +33,7 @@ from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
 from difficulty.thresholds.promises import refuse_blind
-from difficulty.thresholds.ways import AnswerOption, choose_way
+from difficulty.thresholds.ways import BY_COST, Checking, choose_way
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
@@ -44,7 +44,7 @@ def choose(
     objective: Objective,
     resampling: Resampling,
     *,
-    answer: AnswerOption = "auto",
+    answer: Checking = BY_COST,
 ) -> OperatingPoint:
     """Return the operating point that meets an objective on this traffic; where answers have
     scores, of the way that costs least, or that ``answer`` names.
@@ -186,7 +186,7 @@ def choose_per_task(
     objective: Objective,
     resampling: Resampling,
     *,
-    answer: AnswerOption = "auto",
+    answer: Checking = BY_COST,
 ) -> OperatingPoint:
     """Return the operating point at which an objective is met in each task, no answer checked.
 
@@ -200,10 +200,10 @@ def choose_per_task(
     NotAttainableError
         If the objective cannot be met on the whole, or, where it promises something, in no task.
     """
-    if answer in ("check", "both"):
+    if answer.way in ("check", "both"):
         raise InvalidValueError(
             "answer",
-            answer,
+            answer.way,
             rule="be 'off' where thresholds are chosen per task",
             hint="A check has one threshold for all: leave out --per-task, or --answer.",
         )
@@ -220,7 +220,7 @@ def choose_per_task(
     choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
     thresholds = Thresholds(choice.threshold, own)
     point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")
-    if traffic.answer_score is not None and answer == "auto":
+    if traffic.answer_score is not None and answer.way == "auto":
         said = "answers are not checked, as thresholds are chosen per task"
         point = replace(point, assumed=(said, *point.assumed))
     return promised(point, choice)

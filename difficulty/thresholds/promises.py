@@ -213,6 +213,9 @@ def _losses(
     parts = np.concatenate(
         [np.ones(len(always)), exchanged[explored], 1.0 - 2.0 * exchanged[order[moving]]]
     )
+    if curve.of_answers:
+        # The route is exchanged first, and what the check says afterwards by a chance of its own.
+        parts *= 1.0 - exchanged[rows]
     counted = np.append(0, np.cumsum(moving))
     kept = len(always) + len(explored) + counted[len(order) - curve.ends]
     weight = traffic.outcomes.weight
