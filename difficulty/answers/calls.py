@@ -16,10 +16,9 @@ from difficulty.answers.pair import Pair
 from difficulty.answers.scan import SPACE
 
 MOST_CALLS = 64
-LONGEST_ARGUMENTS = 16_384
-"""Code points; longer ones are not read, and count as none."""
 MOST_ARGUMENTS = 65_536
-"""Code points of all calls' arguments; calls after that are not read."""
+"""Code points of all calls' arguments; the call that goes beyond and those after it are not read.
+"""
 _MOST_TRIES = 8
 _OPENERS = ("{", "[")
 _MARK, _END_MARK = "<tool_call>", "</tool_call>"
@@ -86,7 +85,7 @@ def plain_name(name: str) -> str:
 def _first(calls: Sequence[ToolCall]) -> Iterator[ToolCall]:
     left = MOST_ARGUMENTS
     for call in calls[:MOST_CALLS]:
-        left -= min(len(call.arguments), LONGEST_ARGUMENTS)
+        left -= len(call.arguments)
         if left < 0:
             return
         yield call
@@ -96,8 +95,6 @@ def _read_tool_call(call: ToolCall) -> WrittenCall:
     text = call.arguments
     if not text.strip(SPACE):
         return WrittenCall(call.name, {})  # as some servers write a call without arguments
-    if len(text) > LONGEST_ARGUMENTS:
-        return WrittenCall(call.name, None, False)
     return _read_arguments(call.name, text)
 
 

@@ -1,7 +1,7 @@
 """Facts about tool calls: the calls of an answer against the offered schemas and the question.
 
-All are ``nan`` where the request offers no function. Where an answer makes no call, or there is
-nothing of which a share could be had, counts and shares are 0.
+All are ``nan`` where the request offers no function, or the calls are too long to be read. Where an
+answer makes no call, or there is nothing of which a share could be had, counts and shares are 0.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ _MOST_LEAVES = 256
 _MOST_VISITS = 1024
 _DEEPEST = 8
 _MOST_CHOICES = 1024
+_MOST_COMPARISONS = 16_384
 _CAMEL = re.compile("([a-z])([A-Z])")
 _LIST_OF_TWO = re.compile(r", [a-z]+,? and ")
 _AND_WORDS = frozenset(("and", "also", "then", "second", "another", "additionally"))
@@ -141,6 +142,7 @@ class _Tally:
     percent_raw: int = 0
     leaves: int = 0
     visits: int = 0
+    comparisons: int = 0
     used: set[float] = field(default_factory=set)
     """Keys of the numbers that arguments hold."""
     fits: list[float] = field(default_factory=list)
@@ -175,7 +177,9 @@ def read_tools(pair: Pair) -> list[float]:
 
 
 def judge_calls(pair: Pair) -> CallJudgement | None:
-    """Return what the rules say; ``None`` where no function is offered."""
+    """Return what the rules say; ``None`` where no function is offered, or the calls are too long
+    to be read.
+    """
     facts = _read(pair)
     if facts is None:
         return None
@@ -190,6 +194,8 @@ def _read(pair: Pair) -> dict[str, float] | None:
         return None
     functions = {plain_name(function.name): function for function in offer.functions}
     calls = read_calls(pair, functions)
+    if pair.answer.tool_calls and not calls.read:
+        return None
     ground = _read_ground(pair, offer.prose)
     fits = _Fits(functions, pair.question_content)
     tally = _Tally()
@@ -285,18 +291,28 @@ def _count_argument(
     is_container = isinstance(value, list | dict)
     allowed = _allowed(schema, function, is_list=isinstance(value, list))
     if allowed is not None:
-        values = value if isinstance(value, list) else [value]
-        tally.not_in_enum += not all(
-            any(_same(part, choice) for choice in allowed)
-            for part in values[:_MOST_LEAVES]
-            if not isinstance(part, list | dict)
-        )
+        tally.not_in_enum += not _is_listed(value, allowed, tally)
     tally.default += value is not None and _same(value, schema.get("default"))
     tally.lists += is_container
     tally.empty += value is None or (isinstance(value, str | list | dict) and not value)
     for leaf in _leaves(value, _MOST_LEAVES - tally.leaves):
         tally.leaves += 1
         _count_leaf(leaf, ground, tally, is_free=allowed is None)
+
+
+def _is_listed(value: Any, allowed: Sequence[Any], tally: _Tally) -> bool:
+    """Return whether a value, or each part of a list, is allowed; lists and objects inside are not
+    looked at, and nothing is after too many comparisons.
+    """
+    values = value if isinstance(value, list) else [value]
+    tally.comparisons += len(values) * len(allowed)
+    if tally.comparisons > _MOST_COMPARISONS:
+        return True
+    return all(
+        any(_same(part, choice) for choice in allowed)
+        for part in values
+        if not isinstance(part, list | dict)
+    )
 
 
 def _count_leaf(leaf: Any, ground: _Ground, tally: _Tally, *, is_free: bool) -> None:

@@ -39,6 +39,7 @@ logger = logging.getLogger("difficulty.runtime")
 LARGEST_SCHEMA = 32_768
 """Characters of a client's schema, about; a larger one is not read."""
 _LARGEST_ASKED = 1_000_000
+_BY_TOOLS = frozenset(("tool_call", "tool_facts"))
 _PROCESSES = 2  # of each lane
 _READY_S = 30.0
 _MEMORY = 2 * 2**30
@@ -126,7 +127,7 @@ class Checking:
             return Pending(known, names, None, until, problem or "")
         rules = _write_rules(checker, slow)
         # Whose price a client sets, by its schema or its tools.
-        limited = "tool_call" in names.values() or (
+        limited = not _BY_TOOLS.isdisjoint(names.values()) or (
             client_schema(asked) is not None and "json_schema" in names.values()
         )
         future = self._lanes[limited].submit(

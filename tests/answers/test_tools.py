@@ -171,6 +171,13 @@ def test_without_a_function_nothing_is_known():
         assert all(map(math.isnan, read))
 
 
+def test_of_calls_too_long_to_be_read_nothing_is_known():
+    read = read_tools(
+        Pair(Asked(text="x", tools=(ROOMS,)), Answer("", (ToolCall("free_rooms", " " * 10**5),)))
+    )
+    assert all(map(math.isnan, read))
+
+
 def test_functions_of_the_system_message_count_as_tools():
     system = f"You may call:\n{json.dumps(ROOMS)}"
     asked = Asked.of(
@@ -204,6 +211,15 @@ HOSTILE = {
     "enum": (
         {"name": "free_rooms", "parameters": {"properties": {"day": {"enum": ["x"] * 10**5}}}},
         {"day": "y"},
+    ),
+    "enums": (
+        {
+            "name": "free_rooms",
+            "parameters": {
+                "properties": {f"k{n}": {"items": {"enum": [*range(1000)]}} for n in range(99)}
+            },
+        },
+        {f"k{n}": [1001] * 30 for n in range(99)},
     ),
     "odd": (
         {

@@ -1,12 +1,13 @@
 """Checks that take long end at a deadline, in processes that are ended; nobody else waits."""
 
 import asyncio
+import json
 import os
 import time
 
 import pytest
 
-from difficulty.answers.answer import Answer, Asked
+from difficulty.answers.answer import Answer, Asked, ToolCall
 from difficulty.events import Check
 from difficulty.gateway.checking import LARGEST_SCHEMA, Checking
 from difficulty.gateway.validators import Checker
@@ -121,6 +122,21 @@ def test_clients_schema_that_is_too_large_is_not_read(begun, schema, passed):
     (check,) = begun(rules("json_schema"), timeout_s=10.0)(ANSWER, asked_with(schema)).wait()
     assert check.passed is passed
     assert passed or check.detail == "a client's schema of more than 32,768 characters"
+
+
+def test_long_tool_calls_are_judged_in_a_process_as_they_would_be_here(begun):
+    """What a check may read of request and answer goes along: here the tool's result."""
+    tool = {"name": "tell", "parameters": {"properties": {"whom": {}}, "required": ["whom"]}}
+    asked = Asked(text="Tell my boss.", tools=(tool,), context="Your boss is Ines.")
+    checks = rules("tool_facts")
+    for given in ({"whom": "Ines"}, {"whom": "Marek"}, {}):
+        call = ToolCall("tell", json.dumps(given) + " " * 30_000)  # long, so that it takes its time
+        answer = Answer("", (call,), "tool_calls", None, (-0.5,), ("tell",))
+        pending = begun(checks, timeout_s=10.0)(answer, asked)
+        assert pending.future is not None
+        (there,), (here,) = pending.wait(), Checker(checks)(answer, asked)
+        assert there == here
+        assert there.passed is (given == {"whom": "Ines"})
 
 
 def test_schema_nested_beyond_all_measure_is_unknown(begun):

@@ -8,7 +8,8 @@ from difficulty.answers.tools import judge_calls
 from difficulty.errors import InvalidValueError
 from difficulty.gateway.validators import Verdict
 
-_SHORT = 20_000  # characters that are read in a few milliseconds
+# Characters that are read in a few milliseconds.
+_SHORT, _SHORT_SYSTEM = 8_000, 32_768
 
 
 class ToolFacts:
@@ -30,7 +31,7 @@ class ToolFacts:
     def is_quick(self, answer: Answer, asked: Asked) -> bool:
         """Return whether there is little to read."""
         written = sum(len(call.arguments) for call in answer.tool_calls)
-        return written + len(asked.system) <= _SHORT
+        return written <= _SHORT and len(asked.system) <= _SHORT_SYSTEM
 
     def __call__(self, answer: Answer, asked: Asked) -> Verdict | None:
         """Return whether the score is at most the threshold; ``None`` where no function is offered,

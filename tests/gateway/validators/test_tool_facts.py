@@ -100,4 +100,4 @@ def test_long_arguments_are_not_read_on_the_event_loop():
     checker = Checker([ValidatorRule(check="tool_facts")])
     assert checker.is_quick(0, called(city="Ghent"), ASKED)
     assert not checker.is_quick(0, called(city="x" * 30_000), ASKED)
-    assert not checker.is_quick(0, Answer(), Asked(system="x" * 30_000))
+    assert not checker.is_quick(0, Answer(), Asked(system="x" * 40_000))

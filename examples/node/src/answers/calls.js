@@ -3,7 +3,6 @@ import { isName, Reader, Unreadable } from './literals.js';
 import { codePoints, strip } from './scan.js';
 
 const MOST_CALLS = 64;
-const LONGEST_ARGUMENTS = 16384;
 const MOST_ARGUMENTS = 65536;
 const MOST_TRIES = 8;
 const MARK = '<tool_call>';
@@ -42,7 +41,7 @@ function firstOf(toolCalls) {
   const kept = [];
   let left = MOST_ARGUMENTS;
   for (const toolCall of toolCalls.slice(0, MOST_CALLS)) {
-    left -= Math.min(codePoints(toolCall.arguments), LONGEST_ARGUMENTS);
+    left -= codePoints(toolCall.arguments);
     if (left < 0) break;
     kept.push(toolCall);
   }
@@ -51,7 +50,7 @@ function firstOf(toolCalls) {
 
 function readToolCall({ name, arguments: text }) {
   if (strip(text) === '') return call(name, new Map()); // as some servers write a call without arguments
-  return codePoints(text) > LONGEST_ARGUMENTS ? unreadable(name) : readArguments(name, text);
+  return readArguments(name, text);
 }
 
 function readArguments(name, text) {

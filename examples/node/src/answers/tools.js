@@ -16,6 +16,7 @@ const MOST_LEAVES = 256;
 const MOST_VISITS = 1024;
 const DEEPEST = 8;
 const MOST_CHOICES = 1024;
+const MOST_COMPARISONS = 16384;
 const AND_WORDS = new Set(['and', 'also', 'then', 'second', 'another', 'additionally']);
 const LIST_WORDS = new Set(['respectively', 'each', 'both', 'following']);
 const COUNTED = new Map('zero one two three four five six seven eight nine ten eleven twelve'.split(' ').map((word, number) => [word, number]));
@@ -42,6 +43,7 @@ export function readTools(pair) {
   if (functions.length === 0) return NAMES.map(() => NaN);
   const offered = new Map(functions.map((offer) => [plainName(offer.name), offer]));
   const calls = readCalls(pair, offered);
+  if (calls.read.length === 0 && pair.answer.toolCalls?.length > 0) return NAMES.map(() => NaN);
   const ground = readGround(pair, prose);
   const fits = new Map([...offered].map(([name, offer]) => [name, fitOf(offer, pair.questionContent)]));
   const tally = newTally();
@@ -59,7 +61,7 @@ const fitOf = ({ name, description }, content) => shared(content, about(`${name}
 
 function newTally() {
   const counts = ['unknown', 'missing', 'extra', 'wrongType', 'notInEnum', 'optionalGiven', 'optional', 'default', 'empty', 'textBoolean', 'lists', 'required'];
-  counts.push('arguments', 'textLength', 'strings', 'stringsNew', 'numbers', 'numbersNew', 'percentAsShare', 'percentRaw', 'leaves', 'visits');
+  counts.push('arguments', 'textLength', 'strings', 'stringsNew', 'numbers', 'numbersNew', 'percentAsShare', 'percentRaw', 'leaves', 'visits', 'comparisons');
   return { ...Object.fromEntries(counts.map((name) => [name, 0])), used: new Set(), fits: [], nameFits: [] };
 }
 
@@ -118,10 +120,7 @@ const sizeOf = (value) => value.size ?? value.length;
 function countArgument(value, schema, offer, ground, tally) {
   tally.wrongType += Number(!isTyped(value, schema, offer, tally, DEEPEST));
   const choices = choicesOf(schema, offer, Array.isArray(value));
-  if (choices !== null) {
-    const values = (Array.isArray(value) ? value.slice(0, MOST_LEAVES) : [value]).filter((part) => !isContainer(part));
-    tally.notInEnum += Number(!values.every((part) => choices.some((choice) => isSame(part, choice))));
-  }
+  if (choices !== null) tally.notInEnum += Number(!isListed(value, choices, tally));
   tally.default += Number(value !== null && isSame(value, own(schema, 'default')));
   tally.lists += Number(isContainer(value));
   tally.empty += Number(value === null || ((typeof value === 'string' || isContainer(value)) && sizeOf(value) === 0));
@@ -129,6 +128,14 @@ function countArgument(value, schema, offer, ground, tally) {
     tally.leaves += 1;
     countLeaf(leaf, ground, tally, choices === null);
   }
+}
+
+/** Whether a value, or each part of a list, is allowed; after too many comparisons nothing is looked at. */
+function isListed(value, choices, tally) {
+  const values = Array.isArray(value) ? value : [value];
+  tally.comparisons += values.length * choices.length;
+  if (tally.comparisons > MOST_COMPARISONS) return true;
+  return values.every((part) => isContainer(part) || choices.some((choice) => isSame(part, choice)));
 }
 
 function countLeaf(leaf, ground, tally, isFree) {
