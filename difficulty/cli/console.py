@@ -19,7 +19,7 @@ from difficulty.storage import refuse_existing
 from difficulty.text import one_line, visible
 
 if TYPE_CHECKING:
-    from difficulty.thresholds.ways import Checking
+    from difficulty.thresholds.ways import WayWanted
 
 
 class _PlainConsole(Console):
@@ -174,7 +174,7 @@ def shown(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 
 
-def read_answer(text: str, wait_usd: float) -> Checking:
+def read_answer(text: str, wait_usd: float) -> WayWanted:
     """Return the options ``--answer`` and ``--wait-usd``.
 
     Raises
@@ -182,8 +182,8 @@ def read_answer(text: str, wait_usd: float) -> Checking:
     UnknownNameError
         If it is none of its words.
     """
-    from difficulty.thresholds.ways import AnswerOption, Checking
+    from difficulty.thresholds.ways import AnswerOption, WayWanted
 
     if text not in get_args(AnswerOption):
         raise UnknownNameError("answer", text, get_args(AnswerOption))
-    return Checking(cast("AnswerOption", text), wait_usd)
+    return WayWanted(cast("AnswerOption", text), wait_usd)

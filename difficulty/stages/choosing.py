@@ -32,7 +32,7 @@ from difficulty.stages.judging import Served
 from difficulty.stages.overlap import hash_of_texts
 from difficulty.thresholds.point import choose, choose_per_task, names_at
 from difficulty.thresholds.policy_curve import parse_objective
-from difficulty.thresholds.ways import BY_COST, TAKEN, Checking
+from difficulty.thresholds.ways import BY_COST, TAKEN, WayWanted
 from difficulty.traffic.table import Traffic
 
 
@@ -42,7 +42,7 @@ def chosen_point(
     resampling: Resampling,
     *,
     per_task: bool,
-    answer: Checking = BY_COST,
+    answer: WayWanted = BY_COST,
 ) -> OperatingPoint:
     """Return the operating point that meets an objective, over all requests or in each task;
     whether answers are checked is chosen by cost, or by ``answer``.

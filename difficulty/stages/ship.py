@@ -44,7 +44,7 @@ from difficulty.stages.exporting import Student, export, student_of
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
-from difficulty.thresholds.ways import BY_COST, Checking
+from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
 
@@ -79,7 +79,7 @@ def ship(
     keep_rule: bool = False,
     early: bool | None = None,
     int8: bool | None = None,
-    answer: Checking = BY_COST,
+    answer: WayWanted = BY_COST,
     seen: bool = True,
     today: date | None = None,
     cache: Path | None = None,
@@ -115,7 +115,7 @@ def ship(
         Whether a float32 encoder is made int8, as far as the recipe's ``int8_flips`` allows;
         default: the recipe's. Where that is not far, the encoder stays float32, and the notes say
         so.
-    answer : Checking
+    answer : WayWanted
         Whether the policy checks answers of the cheap model, where the run has learned to: by what
         it costs, not at all, or as asked.
     seen : bool, default True

@@ -48,7 +48,7 @@ from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.promises import refuse_blind
-from difficulty.thresholds.ways import BY_COST, Checking
+from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -77,7 +77,7 @@ def rechoose(
     objective: str,
     per_task: bool = False,
     catch_rate: float | None = None,
-    answer: Checking = BY_COST,
+    answer: WayWanted = BY_COST,
     prices: Prices | None = None,
     allow_no_signal: bool = False,
     sign_with: SigningKey | None = None,

@@ -33,7 +33,7 @@ from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
 from difficulty.thresholds.promises import refuse_blind
-from difficulty.thresholds.ways import BY_COST, Checking, choose_way
+from difficulty.thresholds.ways import BY_COST, WayWanted, choose_way
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
@@ -44,7 +44,7 @@ def choose(
     objective: Objective,
     resampling: Resampling,
     *,
-    answer: Checking = BY_COST,
+    answer: WayWanted = BY_COST,
 ) -> OperatingPoint:
     """Return the operating point that meets an objective on this traffic; where answers have
     scores, of the way that costs least, or that ``answer`` names.
@@ -186,7 +186,7 @@ def choose_per_task(
     objective: Objective,
     resampling: Resampling,
     *,
-    answer: Checking = BY_COST,
+    answer: WayWanted = BY_COST,
 ) -> OperatingPoint:
     """Return the operating point at which an objective is met in each task, no answer checked.
 

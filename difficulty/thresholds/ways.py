@@ -51,7 +51,7 @@ _NAMES: Final[Mapping[CheckKind, str]] = {
 }
 
 
-class Checking(NamedTuple):
+class WayWanted(NamedTuple):
     """What the user says of the check of answers."""
 
     way: AnswerOption = "auto"
@@ -62,7 +62,7 @@ class Checking(NamedTuple):
     """
 
 
-BY_COST: Final = Checking()
+BY_COST: Final = WayWanted()
 
 
 class Way(NamedTuple):
@@ -80,7 +80,7 @@ class Way(NamedTuple):
     """Which way was taken, and why."""
 
 
-def choose_way(traffic: ScoredTraffic, objective: Objective, checking: Checking = BY_COST) -> Way:
+def choose_way(traffic: ScoredTraffic, objective: Objective, wanted: WayWanted = BY_COST) -> Way:
     """Return the way and the thresholds that meet an objective.
 
     Parameters
@@ -88,7 +88,7 @@ def choose_way(traffic: ScoredTraffic, objective: Objective, checking: Checking 
     traffic : ScoredTraffic
         With scores of answers.
     objective : Objective
-    checking : Checking
+    wanted : WayWanted
 
     Raises
     ------
@@ -97,10 +97,10 @@ def choose_way(traffic: ScoredTraffic, objective: Objective, checking: Checking 
     NotAttainableError
         If no threshold of a way that may be taken meets the objective.
     """
-    option, plain, answered = checking.way, traffic.unchecked, _answered(traffic)
+    option, plain, answered = wanted.way, traffic.unchecked, _answered(traffic)
     frontiers = None
     if option != "off" and answered is not None:
-        frontiers = Frontiers.of(answered, wait_usd=checking.wait_usd)
+        frontiers = Frontiers.of(answered, wait_usd=wanted.wait_usd)
     if answered is None or frontiers is None:
         if option in ("check", "both"):
             raise InvalidValueError(
