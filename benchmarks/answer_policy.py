@@ -72,15 +72,17 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="results, without suffix")
     arguments = parser.parse_args()
     found = sets_in(arguments.routellm, arguments.normalised, arguments.answers)
-    rows = [row for name, traffic in found for row in [judge(score(name, traffic))] if show(row)]
+    scored = (score(name, traffic) for name, traffic in found)
+    # Where the frontier model is no better, as on the primes of June, there is nothing to choose.
+    rows = [show(judge(each)) for each in scored if Frontiers.of(each.traffic)]
     results = {"recipe": "fast", "level": LEVEL, "halves": HALVES, "sets": rows}
     write_results(arguments.out, results, as_markdown(results))
 
 
-def show(row: Mapping[str, Any]) -> bool:
-    """Print a row."""
-    print(dict(row), flush=True)
-    return True
+def show(row: dict[str, Any]) -> dict[str, Any]:
+    """Print a row, and return it."""
+    print(row, flush=True)
+    return row
 
 
 def sets_in(
