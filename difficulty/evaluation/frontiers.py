@@ -367,8 +367,8 @@ class Told(NamedTuple):
 class CheckFigures(Record):
     """Three ways to route: the request's score alone, the check of the answer alone, both."""
 
-    kind: CheckKind
-    """The way that is in use."""
+    kind: CheckKind | None
+    """The way that is in use; ``None`` before a threshold is chosen."""
     threshold: float | None
     """Of the answers' score; ``None`` where answers are not checked."""
     requests: int
@@ -432,7 +432,7 @@ class CheckFigures(Record):
 
     def told_of_a_loss(self) -> Told | None:
         """Return what to say where the check in use costs more than the request's score alone."""
-        if self.kind == "request":
+        if self.kind is None or self.kind == "request":
             return None
         saved = self.saved[self.kind]
         if saved.value is None or saved.value >= 0.0:
@@ -480,12 +480,14 @@ class CheckFigures(Record):
         )
 
 
-def kind_in_use(scored: ScoredTraffic) -> CheckKind:
-    """Return the way in which a policy routes."""
+def kind_in_use(scored: ScoredTraffic) -> CheckKind | None:
+    """Return the way in which a policy routes; ``None`` where there is none yet."""
+    if scored.threshold is None:
+        return None
     if scored.escalated is None:
         return "request"
     # Above 1 there is no score, so a threshold of 1 sends nothing.
-    return "both" if scored.threshold is not None and scored.threshold < 1.0 else "check"
+    return "both" if scored.threshold < 1.0 else "check"
 
 
 def _saved(frontiers: Frontiers, level: float, resampling: Resampling) -> dict[str, Estimate]:
