@@ -214,9 +214,7 @@ class Frontiers:
         table = replace(traffic, outcomes=outcomes, task_thresholds={}).unchecked
         if not in_usd:
             n = len(traffic)
-            table = replace(
-                table, cheap_cost=np.full(n, CHEAP_CALL / 1000.0), frontier_cost=np.full(n, 1e-3)
-            )
+            table = replace(table, cheap_cost=np.full(n, CHEAP_CALL), frontier_cost=np.full(n, 1.0))
         table = table.at(rows)
         gap = float(table.outcomes.weight @ table.outcomes.gain)
         if gap <= 0.0:
