@@ -30,7 +30,7 @@ from difficulty.evaluation.parts import (
 )
 from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
 from difficulty.metrics.bootstrap import Resampling
-from difficulty.records import Estimate, OperatingPoint
+from difficulty.records import AnswerPoint, Estimate, OperatingPoint
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import BY_COST, WayWanted, choose_way
@@ -64,7 +64,7 @@ def choose(
     )
     point = promised(point, way.choice)
     said = (way.said,) if way.said else ()
-    return replace(point, answer=way.answer, assumed=(*said, *point.assumed))
+    return replace(point, assumed=(*said, *point.assumed))
 
 
 def promised(point: OperatingPoint, choice: Choice) -> OperatingPoint:
@@ -87,6 +87,7 @@ def operating_point(
         objective=objective,
         **figures,
         task_thresholds=dict(thresholds.task_thresholds),
+        answer=_answer_point(thresholds),
         assumed=_assumed(traffic),
         # An interval's width goes with one over the root of the samples.
         n_to_halve=4 * len(traffic),
@@ -120,6 +121,19 @@ def _estimates(
         )
         for name in points
     }
+
+
+def _answer_point(thresholds: Thresholded) -> AnswerPoint | None:
+    """Return what is sent on after an answer, as points have it."""
+    rule = thresholds.answer
+    if rule is None:
+        return None
+    return AnswerPoint(
+        threshold=rule.threshold,
+        kind=rule.kind,
+        request_threshold=rule.request_threshold,
+        on_unknown=rule.on_unknown,
+    )
 
 
 def names_at(thresholds: Thresholded) -> tuple[str, ...]:

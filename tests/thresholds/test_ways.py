@@ -7,7 +7,7 @@ import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.metrics import Resampling
-from difficulty.thresholds.point import choose, choose_per_task
+from difficulty.thresholds.point import changes, choose, choose_per_task, operating_point
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.ways import WayWanted, choose_way
 from tests.evaluation.test_frontiers import many
@@ -147,3 +147,15 @@ def test_exploration_of_escalations_is_inside_a_promise():
     point = choose(explored, parse_objective("risk=0.15"), Resampling(5), answer=WayWanted("check"))
     assert point.answer.threshold < plain.answer.threshold
     assert "(exploration included)" in point.guarantee
+
+
+def test_two_points_are_compared_each_with_its_own_check():
+    """As a policy that was chosen before, read again on new traffic."""
+    scored, resampling = many(), Resampling(20)
+    old, new = (
+        choose(scored, parse_objective(text), resampling) for text in ("share=0.4", "share=0.1")
+    )
+    again = operating_point(scored, old, resampling, objective=old.objective)
+    assert again.answer == old.answer
+    moved = changes(scored, again, new, resampling)["frontier_share"].value
+    assert moved == pytest.approx(new.frontier_share.value - old.frontier_share.value)
