@@ -165,6 +165,17 @@ class LengthSettings(Form):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NumberSettings(Form):
+    """Heads on numbers of the request that its token ids cannot carry, where enough of the traffic
+    offers functions; trees read them too.
+    """
+
+    strength: Annotated[float, above(0)] = 0.02
+    least_samples: Annotated[int, at_least(1)] = 60
+    """Samples with numbers that they are learned from; with fewer they are not read."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskSettings(Form):
     """A column for each task, used where the router knows the task of a request."""
 
@@ -195,6 +206,7 @@ class FeatureSettings(Form):
     neighbours: NeighbourSettings | Literal[False] = False
     length: LengthSettings | Literal[False] = False
     trees: TreeSettings | Literal[False] = False
+    numbers: NumberSettings | Literal[False] = False
     tasks: TaskSettings | Literal[False] = TaskSettings()
     extra: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Channels of other packages, by name, each with its own settings."""
@@ -247,6 +259,14 @@ class SearchSettings(Form):
     buckets: tuple[Annotated[int, between(1, 2**24)], ...] = ()
     neighbour_sharpness: tuple[_Positive, ...] = (10.0, 20.0)
     """Neighbours are not tried without one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerSettings(Form):
+    """The check of the cheap model's answer, learned wherever traffic holds enough of them."""
+
+    form: Literal["full", "lean"] = "full"
+    """With trees on the facts of an answer, or without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,6 +368,7 @@ class Recipe(Form):
     features: FeatureSettings = FeatureSettings()
     search: SearchSettings | Literal[False] = False
     distil: DistilSettings | Literal[False] = False
+    answer: AnswerSettings | Literal[False] = AnswerSettings()
     policy: PolicySettings = PolicySettings()
     export: ExportSettings = ExportSettings()
     promotion: PromotionSettings = PromotionSettings()

@@ -28,6 +28,8 @@ class Request(NamedTuple):
     tokens: int | None = None
     checked: bool = True
     """Whether a policy's check will see the cheap answer before the client does."""
+    tools: object = None
+    """The functions that it offers, as in an OpenAI body; what is malformed offers none."""
 
 
 class RequestRow(NamedTuple):
@@ -44,7 +46,8 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     not blank, in order.
 
     A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
-    number), ``task``, ``prompt_tokens`` and ``checked``. Labelled traffic in JSON lines fits.
+    number), ``task``, ``prompt_tokens``, ``tools`` and ``checked``. Labelled traffic in JSON lines
+    fits.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def request_row(form: object, number: int) -> RequestRow:
     task = form.get("task")
     task = task if isinstance(task, str) and task else None
     tokens, checked = read_count(form.get("prompt_tokens")), form.get("checked") is not False
-    return RequestRow(name, Request(messages, task, tokens, checked))
+    return RequestRow(name, Request(messages, task, tokens, checked, form.get("tools")))
 
 
 def read_count(value: object) -> int | None:

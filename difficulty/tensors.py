@@ -15,6 +15,7 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 from onnx import helper, numpy_helper
 
 from difficulty.errors import InvalidValueError
+from difficulty.request_numbers import FEATURES, NUMBERS
 
 _TREES, _TREES_OPSET = "ai.onnx.ml", 3
 Operand: TypeAlias = "Tensor | NDArray[Any] | list[int] | float"
@@ -71,9 +73,21 @@ class Tensor:
         branches = [side for side in (chosen, other) if isinstance(side, Tensor)]
         return self.graph("Where", self, chosen, other, dtype=branches[0].dtype)
 
+    def log(self) -> Tensor:
+        """Return the natural logarithms."""
+        return self.graph("Log", self)
+
+    def is_nan(self) -> Tensor:
+        """Return whether the values are no numbers."""
+        return self.graph("IsNaN", self, dtype=np.bool_)
+
     def clip(self, low: float, high: float) -> Tensor:
         """Return the values cut to [low, high]."""
         return self.graph("Clip", self, low, high)
+
+    def log(self) -> Tensor:
+        """Return the natural logarithm."""
+        return self.graph("Log", self)
 
     def sigmoid(self) -> Tensor:
         """Return ``1 / (1 + exp(-x))``."""
@@ -285,6 +299,10 @@ class RequestTensors:
         Number of token ids, and of tasks, whose ids follow.
     encoder : ExportedEncoder, optional
         Takes the place of the one that channels ask for; it reads the same ids.
+    names : pair of str, default ("input_ids", "attention_mask")
+        Of the graph's inputs.
+    tokens : str, default "tokens"
+        Of their second axis.
 
     Attributes
     ----------
@@ -305,15 +323,14 @@ class RequestTensors:
         vocabulary: int,
         n_tasks: int,
         encoder: ExportedEncoder | None = None,
+        names: tuple[str, str] = ("input_ids", "attention_mask"),
+        tokens: str = "tokens",
     ) -> None:
         self.graph = graph
         self.n_blank = n_tasks + 1
         self._encoder = encoder
         self._embeddings: dict[str, Tensor] = {}
-        ids, attention = (
-            graph.input(name, np.int64, ["batch", "tokens"])
-            for name in ("input_ids", "attention_mask")
-        )
+        ids, attention = (graph.input(name, np.int64, ["batch", tokens]) for name in names)
         rows = attention.cast(np.bool_).where(ids, vocabulary + n_tasks)
         self.rows = rows.widen(1)
         self.task: Tensor | None = None
@@ -325,6 +342,18 @@ class RequestTensors:
         # Tasks follow the vocabulary: the first has 1 here, and a token 0.
         self.task = (ids.take(0, axis=1) - (vocabulary - 1)).at_least(0)
         self.mask = is_text.cast(np.float32)
+
+    @cached_property
+    def numbers(self) -> Tensor:
+        """The numbers of the requests, float32 of shape (batch, n): an input that the graph has
+        where a channel reads it. NaN is unknown.
+        """
+        return self.graph.input(FEATURES, np.float32, ["batch", len(NUMBERS)])
+
+    @cached_property
+    def unknown_numbers(self) -> Tensor:
+        """Whether each of the numbers is not known, of the same shape."""
+        return self.numbers.is_nan()
 
     def table(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return a table with an entry for each token and nothing for what is none."""

@@ -25,6 +25,7 @@ from difficulty.events import Call, DecisionEvent, Escalation
 from difficulty.form import Form
 from difficulty.recipe import Recipe
 from difficulty.request import Request
+from difficulty.request_numbers import NUMBERS, read_numbers
 from difficulty.routes import ValidatorRule
 from difficulty.runtime import AnswerVerdict, Decision, Router, Scorer
 from difficulty.runtime.scorer import EarlyScorer
@@ -58,8 +59,8 @@ def vectors(name):
     ]
 
 
-TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS, EXIT_VECTORS = map(
-    vectors, ("text-view-1", "requests", "rule", "early-exit")
+TEXT_VECTORS, REQUEST_VECTORS, RULE_VECTORS, EXIT_VECTORS, NUMBER_VECTORS = map(
+    vectors, ("text-view-1", "requests", "rule", "early-exit", "numbers")
 )
 MANIFEST, POLICY = (json.loads(block) for block in blocks("bundle.md", "json"))
 
@@ -141,6 +142,17 @@ def test_rule_vector_is_what_the_code_gives(vector):
     decision = made.consider(Request("one two three", vector["task"], vector["tokens"])).as_dict()
     expected = {name: vector[name] for name in ("route", "reason", "threshold", "fallback")}
     assert {name: decision[name] for name in expected} == expected
+
+
+@by_case(NUMBER_VECTORS)
+def test_number_vector_is_what_the_code_gives(vector):
+    found = read_numbers(vector["messages"], vector["tools"])
+    assert (None if found is None else found.tolist()) == vector["numbers"]
+
+
+def test_page_names_the_numbers_in_order():
+    table = PAGES["bundle.md"].split("## Numbers of the request", 1)[1].split("\n## ", 1)[0]
+    assert tuple(re.findall(r"^\| [0-9]+ \| `(\w+)` \|", table, flags=re.MULTILINE)) == NUMBERS
 
 
 @by_case(EXIT_VECTORS)

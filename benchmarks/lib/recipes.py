@@ -30,7 +30,14 @@ from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.table import Tokenized, Traffic, tokenize
-from difficulty.training.assemble import build_model, calibration_of, known_tasks, labelled, tune
+from difficulty.training.assemble import (
+    build_model,
+    calibration_of,
+    known_tasks,
+    knows_numbers,
+    labelled,
+    tune,
+)
 from difficulty.training.distil import with_opinion
 from difficulty.training.run import NamedScores
 from difficulty.training.shipped import find_encoder, find_recipe
@@ -92,8 +99,16 @@ class Trainer:
             encoder = tuned.encoder
         calibration = labelled(traffic, tokens, may_learn & (inner == "calibration"))
         how = calibration_of(recipe, int(may_learn.sum()))
-        tasks = known_tasks(recipe, fit.joined(calibration) if how == "cross" else fit)
-        model = build_model(recipe, encoder, "benefit", tasks=tasks, tuned=tuned, calibration=how)
+        learned = fit.joined(calibration) if how == "cross" else fit
+        model = build_model(
+            recipe,
+            encoder,
+            "benefit",
+            tasks=known_tasks(recipe, learned),
+            numbers=knows_numbers(recipe, learned),
+            tuned=tuned,
+            calibration=how,
+        )
         return model.fit(fit, calibration)
 
     def _opinion(
@@ -119,10 +134,10 @@ class Trainer:
             self.view,
             task_ids=task_ids(model),
         )
-        pairs = zip(traffic.messages(), tokens.tasks, strict=True)
-        shipped = scorer.score_many(
-            [scorer.encode(messages, task).ids for messages, task in pairs]
-        )["difficulty_score"]
+        requests = zip(traffic.messages(), tokens.tasks, traffic.each_tools(), strict=True)
+        shipped = scorer.score_many([scorer.encode(*request).ids for request in requests])[
+            "difficulty_score"
+        ]
         python = model.predict(tokens.ids, tokens.tasks).difficulty_score
         threshold = float(np.quantile(python, 0.7))
         return np.array(

@@ -238,6 +238,10 @@ class Manifest(Form):
     max_tokens: Annotated[int, at_least(1), at_most(MOST_TOKENS)]
     task_ids: dict[str, int] = field(default_factory=dict)
     """Ids that stand before the text's for tasks; not counted in ``max_tokens``."""
+    request_numbers: int | None = None
+    """Version of the numbers that ``scorer.onnx`` reads as ``features``; ``None``: it reads none,
+    and the field is left out, as readers from before it know no such field.
+    """
     score_tolerance: Annotated[float, above(0)]
     """How far another runtime's scores may be from ``golden.jsonl``."""
     cheap_model: str | None = None
@@ -251,6 +255,13 @@ class Manifest(Form):
     files: dict[str, FileEntry]
     sha256: Sha256 = UNSEALED
     """Of the manifest itself, these 64 digits being zeros."""
+
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return the JSON form."""
+        content = super().as_dict(without=without)
+        if self.request_numbers is None:
+            content.pop("request_numbers", None)
+        return content
 
 
 def seal(content: bytes) -> bytes:

@@ -25,6 +25,7 @@ from difficulty.bundle.seen import SeenFilter, read_seen
 from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form, read_json, read_toml
 from difficulty.kinds import PathKind, mistaken
+from difficulty.request_numbers import NUMBERS_VERSION
 from difficulty.storage import read_bounded, whole_folder
 from difficulty.text import TEXT_VIEWS
 
@@ -301,6 +302,11 @@ def _read_manifest(content: bytes) -> Manifest:
         raise BundleError(
             "bundle file manifest.json was changed: its hash is not its own. Copy the folder again,"
             " or ship it again."
+        )
+    if manifest.request_numbers not in (None, NUMBERS_VERSION):
+        raise BundleError(
+            f"request numbers {manifest.request_numbers} are not those that this runtime knows"
+            f" ({NUMBERS_VERSION}). Upgrade difficulty."
         )
     if manifest.text_view not in TEXT_VIEWS:
         raise BundleError(

@@ -46,6 +46,7 @@ CHANNELS = {
     "embedding": "difficulty.channels.embedding:EmbeddingChannel",
     "neighbours": "difficulty.channels.neighbours:NeighbourChannel",
     "length": "difficulty.channels.length:LengthChannel",
+    "numbers": "difficulty.channels.numbers:NumbersChannel",
 }
 FloatArray = NDArray[np.float64]
 Tasks: TypeAlias = Sequence[str | None]
@@ -113,6 +114,8 @@ class Channel:
     """Whether a model that begins with it has task columns."""
     read_with_task = False
     """Whether it says what no task does, so that it is read also beside task columns."""
+    reads_numbers = False
+    """Whether it reads the numbers beside the ids (:mod:`difficulty.request_numbers`)."""
     knows_outcomes = False
     """Whether outcomes of the fit samples shaped its vectors, but for those :meth:`unseen`."""
     fits_once = False

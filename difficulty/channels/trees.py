@@ -38,6 +38,7 @@ from difficulty.channels.tree_arrays import (
     tree_attributes,
 )
 from difficulty.encoders.base import Encoder
+from difficulty.request_numbers import NUMBERS, numbers_of
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -52,6 +53,8 @@ _FEW_ROWS, _MOST_OF_FEW = 3_000, 100
 _LEAST_ROWS = 80
 """Gains that a tree needs: fewer cannot be split in two leaves."""
 _MOST_ROWS = 30_000
+_UNKNOWN = -1.0
+"""A number of the request that is not known; those that are known are 0 or more."""
 _GROWTH: dict[str, Any] = {
     "learning_rate": 0.04,
     "max_leaf_nodes": 8,
@@ -107,6 +110,8 @@ class TreeChannel(Channel):
         Tasks whose means are left out of the second column; none: it is 0.
     components : int, default 32
         Principal components of the embeddings that trees read.
+    numbers : bool, default False
+        Whether they read the numbers of the request too.
     """
 
     name = "trees"
@@ -122,12 +127,14 @@ class TreeChannel(Channel):
         tasks: Sequence[str] = (),
         *,
         components: int = 32,
+        numbers: bool = False,
         strength: float = 1.0,
     ) -> None:
         self.encoder = encoder
         self.vocabulary_size = encoder.vocabulary_size
         self.tasks = tuple(tasks)
         self.components = components
+        self.reads_numbers = numbers
         self.strength = strength
         self._class_of = {task: number for number, task in enumerate(self.tasks)}
 
@@ -137,11 +144,13 @@ class TreeChannel(Channel):
     ) -> TreeChannel | None:
         """Return it where the recipe has the section."""
         settings = features.trees
-        return cls(encoder, tasks, **settings.as_dict()) if settings else None
+        numbers = bool(features.numbers)
+        return cls(encoder, tasks, numbers=numbers, **settings.as_dict()) if settings else None
 
     def settings(self) -> dict[str, Any]:
-        """Return the number of components, and the tasks."""
-        return {"components": self.components, "tasks": list(self.tasks)}
+        """Return the number of components, the tasks, and what models of before did not say."""
+        settings: dict[str, Any] = {"components": self.components, "tasks": list(self.tasks)}
+        return settings | ({"numbers": True} if self.reads_numbers else {})
 
     def beside_mean(self, tasks: Sequence[str]) -> TaskChannel:
         """Return the trees on what the mean of a task leaves over, with those means."""
@@ -149,8 +158,8 @@ class TreeChannel(Channel):
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
         """Return the number of tokens, sums of their kinds over all, the beginning and the end, the
-        class of the task (-1 where it is not known), and what components are read from: counts of
-        the tokens, or the embedding.
+        class of the task (-1 where it is not known), the numbers if they are read, and what
+        components are read from: counts of the tokens, or the embedding.
         """
         kinds = self._kinds.astype(np.float64)
         said = np.zeros((len(ids), 2 + 3 * N_KINDS))
@@ -160,6 +169,9 @@ class TreeChannel(Channel):
             said[index, 0] = len(row)
             said[index, 1:-1] = np.concatenate([part.sum(axis=0) for part in parts])
         said[:, -1] = [self._class_of.get(task or "", -1) for task in tasks or [None] * len(ids)]
+        if self.reads_numbers:
+            found = numbers_of(ids)
+            said = np.hstack([said, np.where(np.isnan(found), _UNKNOWN, found)])
         if not self._by_token:
             return np.hstack([said, self.encoder.encode(ids)])
         flat = np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(row) for row in ids)])
@@ -171,7 +183,7 @@ class TreeChannel(Channel):
 
     def fit(self, prepared: Matrix) -> State:
         """Return how components are read: integers by token, or weights of the embedding."""
-        said, read = _parts(prepared)
+        said, _, read = self._parts(prepared)
         if not self._by_token:
             return {"components": _principal(np.asarray(read), self.components)}
         vectors = self.encoder.token_vectors  # type: ignore[attr-defined]
@@ -185,7 +197,7 @@ class TreeChannel(Channel):
     ) -> tuple[State, LinearHead]:
         """Grow the trees; ``earlier`` says how many, where it is known."""
         values = self._values(prepared, state)
-        classes = _parts(prepared)[0][:, -1].astype(np.int64)
+        classes = self._parts(prepared)[0][:, -1].astype(np.int64)
         grown = dict(state)
         left = target.gain - leave_one_out(target, classes, len(self.tasks))
         told = np.where(classes >= 0, left, np.nan)
@@ -224,11 +236,13 @@ class TreeChannel(Channel):
         if not self._by_token:
             axis = state["components"].astype(np.float32)
             values = graph.concat([values, requests.embed(self.encoder) @ axis], axis=1)
-        return values.trees(
-            tree_attributes(
-                _ensembles(state), _columns(width, self.components, by_token=self._by_token)
-            )
-        )
+        columns = _columns(width, self.components, by_token=self._by_token)
+        if self.reads_numbers:
+            known = requests.unknown_numbers.where(_UNKNOWN, requests.numbers)
+            values = graph.concat([values, known], axis=1)
+            start = 6 * width + (0 if self._by_token else self.components)
+            columns = np.concatenate([columns, start + np.arange(len(NUMBERS))])
+        return values.trees(tree_attributes(_ensembles(state), columns))
 
     @property
     def _kinds(self) -> NDArray[np.int8]:
@@ -241,7 +255,7 @@ class TreeChannel(Channel):
 
     def _values(self, prepared: Matrix, state: State) -> NDArray[np.float32]:
         """Return what splits compare, each as float32 arithmetic in the graph gives it."""
-        said, read = _parts(prepared)
+        said, numbers, read = self._parts(prepared)
         n, sums = said[:, :1], said[:, 1:-1]
         near = np.minimum(n, _NEAR_AN_END)
         sizes = np.maximum(np.repeat(np.hstack([n, near, near]), N_KINDS, axis=1), 1.0)
@@ -250,7 +264,17 @@ class TreeChannel(Channel):
         components = np.asarray(read @ state["components"].astype(np.float64), dtype=np.float32)
         if self._by_token:
             components /= np.maximum(n, 1.0).astype(np.float32)
-        return np.hstack([n, counted, means, components]).astype(np.float32)
+        return np.hstack([n, counted, means, components, numbers]).astype(np.float32)
+
+    def _parts(self, prepared: Matrix) -> tuple[FloatArray, FloatArray, Matrix]:
+        """Return the number of tokens, the sums and the class; the numbers, if they are read; and
+        what components are read from.
+        """
+        start = 2 + 3 * N_KINDS
+        end = start + len(NUMBERS) * self.reads_numbers
+        said = prepared[:, :end]
+        dense = np.asarray(said if isinstance(said, np.ndarray) else said.toarray(), np.float64)
+        return dense[:, :start], dense[:, start:], prepared[:, end:]
 
 
 class TreesBesideMean(BesideMeanChannel):
@@ -315,14 +339,6 @@ def _kind(token: str) -> list[int]:
 def _of_parts(*values: float) -> NDArray[np.float32]:
     """Return a number for all tokens, the beginning and the end, of shape (3, 1)."""
     return np.array(values, dtype=np.float32)[:, None]
-
-
-def _parts(prepared: Matrix) -> tuple[FloatArray, Matrix]:
-    """Return the number of tokens, the sums and the class; and what components are read from."""
-    width = 2 + 3 * N_KINDS
-    said = prepared[:, :width]
-    dense = said if isinstance(said, np.ndarray) else said.toarray()
-    return np.asarray(dense, dtype=np.float64), prepared[:, width:]
 
 
 def _principal(vectors: FloatArray, n: int) -> FloatArray:

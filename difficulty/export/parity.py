@@ -4,7 +4,8 @@ request and the tricky texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,6 +76,25 @@ def compare(
         for output, expected in python.by_name().items()
     ]
     return _checked(names, differences, settings, what="scorer")
+
+
+def compare_outputs(
+    names: Sequence[str],
+    python: Mapping[str, FloatArray],
+    shipped: Mapping[str, NDArray[np.floating]],
+    settings: ExportSettings,
+    *,
+    what: str,
+) -> ParityReport:
+    """Compare outputs of another graph than the scorer, by name; ``what`` is it called.
+
+    Raises
+    ------
+    ParityError
+        As :func:`compare`.
+    """
+    differences = [shipped[name].astype(np.float64) - values for name, values in python.items()]
+    return _checked(names, differences, settings, what=what)
 
 
 def compare_early(
@@ -191,13 +211,15 @@ _TEXTS = {
 }
 
 
-def golden_requests() -> list[dict[str, Any]]:
-    """Return the requests: ``id``, ``messages`` and, for some, ``task`` and ``given_tokens``."""
+def golden_requests(*, numbers: bool = False) -> list[dict[str, Any]]:
+    """Return the requests: ``id``, ``messages`` and, for some, ``task`` and ``given_tokens``; with
+    ``numbers`` also some that offer functions, in ``tools`` or in a system message.
+    """
     texts = [
         {"id": name, "messages": [{"role": "user", "content": text}]}
         for name, text in _TEXTS.items()
     ]
-    return [*texts, *_CONVERSATIONS, *_UNSCORABLE]
+    return [*texts, *_CONVERSATIONS, *_UNSCORABLE, *(_offers() if numbers else ())]
 
 
 _QUESTION = {"role": "user", "content": "Which label fits: invoice, complaint or order?"}
@@ -250,6 +272,56 @@ _CONVERSATIONS: list[dict[str, Any]] = [
         "given_tokens": 100_000,
     },
 ]
+
+
+def _offers() -> list[dict[str, Any]]:
+    """Return requests that offer functions."""
+    weather = {
+        "name": "get_weather",
+        "description": "Get the weather of a city on a day, in the unit that is asked for.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "description": "Name of the city"},
+                "day": {"type": "string"},
+                "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+            },
+            "required": ["city"],
+        },
+    }
+    booking = {
+        "name": "bookMeetingRoom",
+        "description": "Réserver une salle de réunion; book a meeting room for some people.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "people": {"type": "array", "items": {"type": "string"}},
+                "startTime": {"type": "string", "description": "When it begins, e.g. 14:30"},
+                "minutes": {"type": "integer", "default": 30},
+            },
+            "required": ["people", "startTime"],
+        },
+    }
+    tools = [{"type": "function", "function": each} for each in (weather, booking)]
+    city = {"role": "user", "content": "What is the weather in Oslo and in Lima, each in celsius?"}
+    room = {
+        "role": "user",
+        "content": "Book a room for Zoë, 'Kai' and Ana at 14:30. Then tell me, please: is it free?",
+    }
+    flat = {"name": "stop", "description": 7, "input_schema": {"properties": {"why": "text"}}}
+    described = "Use these:\n" + "\n".join(json.dumps(each) for each in (weather, booking))
+    return [
+        {"id": "tools-one", "messages": [city], "tools": tools[:1]},
+        {"id": "tools-two", "messages": [room], "tools": tools},
+        {"id": "tools-task", "messages": [room], "tools": tools, "task": "classify"},
+        {"id": "tools-flat", "messages": [_QUESTION], "tools": [flat, *tools]},
+        {"id": "tools-many", "messages": [city], "tools": tools * 40},
+        {"id": "tools-system", "messages": [{"role": "system", "content": described}, room]},
+        {"id": "tools-none", "messages": [city], "tools": []},
+        {"id": "tools-malformed", "messages": [city], "tools": [{"function": 3}, "stop", None]},
+    ]
+
+
 # docs/bundle.md says of each why: no text, only white space, or a picture alone.
 _UNSCORABLE: list[dict[str, Any]] = [
     {"id": "empty", "messages": [{"role": "user", "content": ""}]},

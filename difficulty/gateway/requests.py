@@ -116,7 +116,9 @@ class Gateway:
         asked_messages, streamed = [] if messages is None else messages, bool(body.get("stream"))
         # What is streamed past the check is decided by the request alone.
         checked = not streamed or router.policy.fallback.streaming == "buffer"
-        decision = router.decide(asked_messages, task, tokens=tokens, checked=checked)
+        decision = router.decide(
+            asked_messages, task, tokens=tokens, tools=body.get("tools"), checked=checked
+        )
         lot = id if lot is None else lot
         return Visit(
             id=id,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from difficulty.bundle import Bundle
 from difficulty.bundle.store import copy_bundle
+from difficulty.request_numbers import FEATURES, NUMBERS
 from difficulty.runtime.session import most_rows
 
 LAYOUTS = {
@@ -82,6 +83,9 @@ def model_config(bundle: Bundle) -> str:
     inputs = [
         f"  {{ name: {_quoted(name)} data_type: TYPE_INT64 dims: [ -1 ] }}" for name in _INPUTS
     ]
+    if bundle.manifest.request_numbers is not None:
+        numbers = f"data_type: TYPE_FP32 dims: [ {len(NUMBERS)} ]"
+        inputs.append(f"  {{ name: {_quoted(FEATURES)} {numbers} }}")
     # Reshaped, for the graph's outputs have the batch's axis only, and Triton wants one more.
     outputs = [
         f"  {{ name: {_quoted(name)} data_type: TYPE_FP32 dims: [ 1 ] reshape {{ shape: [ ] }} }}"

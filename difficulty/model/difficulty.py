@@ -145,6 +145,11 @@ class DifficultyModel:
         return [*self.channels, *self.task_channels]
 
     @property
+    def reads_numbers(self) -> bool:
+        """Whether any channel reads the numbers beside the ids."""
+        return any(channel.reads_numbers for channel in self.channels)
+
+    @property
     def tasks(self) -> TaskColumns | None:
         """The tasks that have columns; ``None`` without task channels."""
         return self.task_channels[0].columns if self.task_channels else None

@@ -16,7 +16,7 @@ from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.facts import FACTS, read_facts
 from difficulty.bundle.policy import AnswerRule
 from difficulty.bundle.store import ANSWER_GRAPH, Bundle
-from difficulty.errors import BundleError
+from difficulty.errors import BundleError, RequestError
 from difficulty.request import Messages, Request
 from difficulty.runtime.answers import (
     AnswerReason,
@@ -175,7 +175,7 @@ class AnswerChecker:
         features = np.full(len(FACTS) + 2, np.nan, dtype=np.float32)
         features[: len(FACTS)] = read_facts(asked, told)
         return AnswerInputs(
-            self.scorer.encode(messages, asked.task).ids,
+            self.scorer.encode(messages, asked.task, asked.tools).ids,
             self.scorer.tokenizer.encode(text).ids,
             features,
         )
@@ -298,7 +298,8 @@ def no_verdict(version: str) -> AnswerVerdict:
 def read_asking(request: Asking, task: str | None) -> tuple[Asked, Messages]:
     """Return a request as checks of its answer need it, and its messages."""
     if isinstance(request, Request):
-        return Asked.of({"messages": request.messages}, task=task or request.task), request.messages
+        form = {"messages": request.messages, "tools": request.tools}
+        return Asked.of(form, task=task or request.task), request.messages
     if isinstance(request, Mapping):
         messages = request.get("messages")
         return Asked.of(request, task=task), [] if messages is None else messages
@@ -306,9 +307,17 @@ def read_asking(request: Asking, task: str | None) -> tuple[Asked, Messages]:
 
 
 def read_answer(answer: Answering) -> Answer:
-    """Return an answer, whatever it came as; what is none is an empty one."""
+    """Return an answer, whatever it came as.
+
+    Raises
+    ------
+    RequestError
+        If it is none of them.
+    """
     if isinstance(answer, Answer):
         return answer
     if isinstance(answer, str):
         return Answer(answer)
+    if not isinstance(answer, Mapping):
+        raise RequestError("an answer", answer, rule="be a text or a message")
     return Answer.of(answer if "choices" in answer else {"choices": [{"message": answer}]})

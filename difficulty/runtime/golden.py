@@ -12,6 +12,7 @@ from difficulty.bundle import Bundle
 from difficulty.errors import BundleError
 from difficulty.form import read_json
 from difficulty.request import Request
+from difficulty.request_numbers import FEATURES, NumberedIds
 from difficulty.runtime.golden_answers import check_golden_answers
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import EARLY_OUTPUT, Score
@@ -33,19 +34,22 @@ _DECIDED = ("route", "model", "reason", "fallback")
 
 
 def golden_rows(router: Router, requests: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield one row of ``golden.jsonl`` for each request (``id``, ``messages``, optional ``task``
-    and ``given_tokens``).
+    """Yield one row of ``golden.jsonl`` for each request (``id``, ``messages``, optional ``task``,
+    ``given_tokens`` and ``tools``).
 
     The scorer decides all of them; what the early graph gives, where the bundle has one, stands
     beside.
     """
     for request in requests:
-        messages, task = request["messages"], request.get("task")
-        asked = Request(messages, task, request.get("given_tokens"))
+        messages, task, tools = request["messages"], request.get("task"), request.get("tools")
+        asked = Request(messages, task, request.get("given_tokens"), tools=tools)
         decision = router.consider(asked, early=False).as_dict()
         is_read = decision["reason"] != "scorer_error"
-        ids = router.scorer.encode(messages, task).ids if is_read else None
+        ids = router.scorer.encode(messages, task, tools).ids if is_read else None
         row = {**request, "input_ids": ids}
+        if router.scorer.reads_numbers:
+            numbers = ids.numbers.tolist() if isinstance(ids, NumberedIds) else None
+            row[FEATURES] = numbers
         row |= {name: decision[name] for name in (*_SCORES, *_EXACT)}
         if router.early:
             is_scored = ids and decision["difficulty_score"] is not None
@@ -103,7 +107,7 @@ def check_golden(bundle: Bundle, router: Router) -> list[str]:
     """Return what differs from the bundle's golden vectors, a sentence each."""
     rows = read_golden(bundle)
     requests: list[dict[str, Any]] = [
-        {key: row[key] for key in ("id", "messages", "task", "given_tokens") if key in row}
+        {key: row[key] for key in ("id", "messages", "task", "given_tokens", "tools") if key in row}
         for row in rows
     ]
     return [
@@ -139,10 +143,11 @@ def _differences(
     score = expected["difficulty_score"]
     # So near the threshold rounding may decide: either route is right.
     is_at_the_edge = score is not None and abs(score - expected["threshold"]) <= tolerance
-    for name in ("input_ids", *_EXACT):
-        if expected[name] != actual[name] and not (is_at_the_edge and name in _DECIDED):
+    for name in ("input_ids", FEATURES, *_EXACT):
+        if expected.get(name) != actual.get(name) and not (is_at_the_edge and name in _DECIDED):
             yield (
-                f"{expected['id']}: {name} is {actual[name]!r:.80}, expected {expected[name]!r:.80}"
+                f"{expected['id']}: {name} is {actual.get(name)!r:.80}, expected"
+                f" {expected.get(name)!r:.80}"
             )
     for name in (*_SCORES, EARLY_OUTPUT):
         if not _is_close(expected.get(name), actual.get(name), tolerance):

@@ -127,20 +127,26 @@ class ReloadingRouter:
         task: str | None = None,
         *,
         tokens: int | None = None,
+        tools: object = None,
         checked: bool = True,
     ) -> Decision:
         """Return the decision for one request, see :meth:`Router.decide`."""
-        return self._router.decide(messages, task, tokens=tokens, checked=checked)
+        return self._router.decide(messages, task, tokens=tokens, tools=tools, checked=checked)
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order, all by one bundle."""
         return self._router.decide_many(requests)
 
     async def adecide(
-        self, messages: Messages, task: str | None = None, *, tokens: int | None = None
+        self,
+        messages: Messages,
+        task: str | None = None,
+        *,
+        tokens: int | None = None,
+        tools: object = None,
     ) -> Decision:
         """Return a decision without blocking the event loop, see :meth:`Router.adecide`."""
-        return await self._router.adecide(messages, task, tokens=tokens)
+        return await self._router.adecide(messages, task, tokens=tokens, tools=tools)
 
     def consider(self, request: Request) -> Decision:
         """Return the decision without counting or logging it."""

@@ -153,6 +153,7 @@ class Router:
         task: str | None = None,
         *,
         tokens: int | None = None,
+        tools: object = None,
         checked: bool = True,
     ) -> Decision:
         """Return the decision for one request.
@@ -166,11 +167,14 @@ class Router:
         tokens : int, optional
             The request's own token count, where the gateway has one; else the scorer's tokenizer
             counts.
+        tools : optional
+            The functions that the request offers, as ``tools`` of an OpenAI body. A bundle whose
+            scorer was not trained on any decides as if there were none.
         checked : bool
             Whether the answer will be checked (:meth:`check`) before it is sent. A policy that
             decides by answers decides other requests by its ``request_threshold``.
         """
-        return self._note(self.consider(Request(messages, task, tokens, checked)))
+        return self._note(self.consider(Request(messages, task, tokens, checked, tools)))
 
     def decide_many(self, requests: Iterable[Request]) -> list[Decision]:
         """Return the decisions for many requests, in order; much faster than one at a time."""
@@ -180,14 +184,19 @@ class Router:
         return [self._note(self._conclude(look)) for look in pending]
 
     async def adecide(
-        self, messages: Messages, task: str | None = None, *, tokens: int | None = None
+        self,
+        messages: Messages,
+        task: str | None = None,
+        *,
+        tokens: int | None = None,
+        tools: object = None,
     ) -> Decision:
         """Return the decision for one request without blocking the event loop; arguments as in
         :meth:`decide`.
 
         A thread decides. Requests that come while it is busy are decided together.
         """
-        request = Request(messages, task, tokens)
+        request = Request(messages, task, tokens, tools=tools)
         try:
             return await self._waiting.ask(request)
         except (OSError, RuntimeError, ImportError) as error:
@@ -323,7 +332,7 @@ class Router:
                 look.verdict = before_scoring(look.policy, task=request.task, tokens=look.tokens)
                 if look.verdict:
                     return look  # without tokenizing: the caller has counted
-            encoded = self.scorer.encode(request.messages, request.task)
+            encoded = self.scorer.encode(request.messages, request.task, request.tools)
             look.ids, look.with_task = encoded.ids, encoded.with_task
             look.truncated = encoded.truncated
             if look.tokens is None:

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from difficulty.bundle.policy import Early, Policy
 from difficulty.bundle.store import EARLY_GRAPH, Bundle
 from difficulty.errors import BundleError, DifficultyError, RequestError, ScoringError
+from difficulty.request_numbers import FEATURES, NumberedIds, numbered, read_numbers
 from difficulty.runtime.rule import ABOVE, WITHIN, Ruling
 from difficulty.runtime.session import FloatArray, Graph, load_session
 from difficulty.text import TextView
@@ -32,13 +33,23 @@ class Encoded(NamedTuple):
     """Token ids of one request."""
 
     ids: list[int]
-    """What the graph reads: the task's id where the scorer knows it, then the text's."""
+    """What the graph reads: the task's id where the scorer knows it, then the text's; with the
+    request's numbers where the graph reads those.
+    """
     tokens: int
     """Tokens of the whole request."""
     estimated: bool = False
     """Whether ``tokens`` is an estimate, as the text's middle was left out before."""
     with_task: bool = False
     """Whether the first id is the task's."""
+
+    @property
+    def without_task(self) -> list[int]:
+        """What the graph would read if the task were not known."""
+        if not self.with_task:
+            return self.ids
+        ids = self.ids
+        return numbered(ids[1:], ids.numbers if isinstance(ids, NumberedIds) else None)
 
     @property
     def truncated(self) -> bool:
@@ -95,7 +106,12 @@ class Scorer:
         task_ids: Mapping[str, int] | None = None,
     ) -> None:
         self.graph = Graph(
-            session, "scorer.onnx", _REQUIRED, _OPTIONAL, most_tokens=tokenizer.max_tokens + 1
+            session,
+            "scorer.onnx",
+            _REQUIRED,
+            _OPTIONAL,
+            most_tokens=tokenizer.max_tokens + 1,
+            may_read_numbers=True,
         )
         self.tokenizer = tokenizer
         self.view = view
@@ -127,13 +143,28 @@ class Scorer:
                 f"scorer.onnx must have the outputs of the manifest, {sorted(manifest.outputs)}:"
                 f" got {sorted(scorer.outputs)}. Ship the bundle again."
             )
+        if scorer.reads_numbers != (manifest.request_numbers is not None):
+            said, has = ("has", "none") if manifest.request_numbers is None else ("lacks", "it")
+            raise BundleError(
+                f"scorer.onnx must have the input {FEATURES!r} where the manifest names"
+                f" request_numbers: it {said} the input, the manifest has {has}. Ship the bundle"
+                " again."
+            )
         return scorer
 
+    @property
+    def reads_numbers(self) -> bool:
+        """Whether the graph reads numbers of requests."""
+        return self.graph.reads_numbers
+
     def encode(
-        self, messages: str | Sequence[Mapping[str, Any]], task: str | None = None
+        self,
+        messages: str | Sequence[Mapping[str, Any]],
+        task: str | None = None,
+        tools: object = None,
     ) -> Encoded:
         """Return the ids of a request; a task that the scorer was not trained with counts as not
-        known.
+        known, and tools that it was not trained with count for nothing.
 
         Raises
         ------
@@ -148,10 +179,12 @@ class Scorer:
                 " without the scorer."
             )
         total = view.whole(total)
+        numbers = read_numbers(messages, tools) if self.graph.reads_numbers else None
         task_id = None if task is None else self.task_ids.get(task)
         if task_id is None:
-            return Encoded(ids, total, estimated=view.truncated)
-        return Encoded([task_id, *ids], total, estimated=view.truncated, with_task=True)
+            return Encoded(numbered(ids, numbers), total, estimated=view.truncated)
+        ids = numbered([task_id, *ids], numbers)
+        return Encoded(ids, total, estimated=view.truncated, with_task=True)
 
     def score_ids(self, ids: Sequence[int]) -> Score:
         """Return the score of one tokenized request."""
@@ -178,9 +211,14 @@ class Scorer:
                 " bundle again."
             ) from error
 
-    def score(self, messages: str | Sequence[Mapping[str, Any]], task: str | None = None) -> Score:
+    def score(
+        self,
+        messages: str | Sequence[Mapping[str, Any]],
+        task: str | None = None,
+        tools: object = None,
+    ) -> Score:
         """Return the score of one request."""
-        return self.score_ids(self.encode(messages, task).ids)
+        return self.score_ids(self.encode(messages, task, tools).ids)
 
     def score_many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
         """Return each output for many tokenized requests, arrays of shape (n_requests,) in the

@@ -5,16 +5,20 @@ many.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from difficulty.errors import BundleError, InvalidValueError
+from difficulty.request_numbers import FEATURES, NUMBERS, NumberedIds, numbers_of
 from difficulty.tokens import pad
 
 FloatArray = NDArray[np.float32]
+Feeds = dict[str, NDArray[Any]]
 _INPUTS = {"input_ids", "attention_mask"}
+_UNKNOWN = np.full((1, len(NUMBERS)), np.nan, dtype=np.float32)
 _MOST_ROWS = 256
 # A batch of ``rows`` requests of ``tokens`` tokens makes tensors of ``rows * tokens**2`` numbers;
 # this bounds them, and what a session keeps: its memory arena holds on to that of the largest
@@ -34,6 +38,14 @@ class Graph:
         Outputs that it must have, and those that are read where it has them; in this order.
     most_tokens : int
         Longest request that no array is made for on the way.
+    may_read_numbers : bool, default False
+        Whether it may have an input for numbers of the requests too.
+
+    Attributes
+    ----------
+    reads_numbers : bool
+        Whether it has. The numbers are those beside the ids
+        (:class:`~difficulty.request_numbers.NumberedIds`), unknown where there are none.
 
     Raises
     ------
@@ -49,13 +61,20 @@ class Graph:
         optional: Collection[str] = (),
         *,
         most_tokens: int,
+        may_read_numbers: bool = False,
     ) -> None:
-        inputs = {item.name for item in session.get_inputs()}
+        inputs = {item.name: item for item in session.get_inputs()}
         outputs = {item.name for item in session.get_outputs()}
-        if inputs != _INPUTS:
+        numbers = inputs.pop(FEATURES, None) if may_read_numbers else None
+        if inputs.keys() != _INPUTS:
             raise BundleError(
                 f"{name} must have the inputs {sorted(_INPUTS)}: got {sorted(inputs)}. Ship the"
                 " bundle again."
+            )
+        if numbers is not None and numbers.shape[1:] != [len(NUMBERS)]:
+            raise BundleError(
+                f"{name} must read {len(NUMBERS)} numbers of a request as {FEATURES!r}: got the"
+                f" shape {numbers.shape}. Ship the bundle again, or upgrade difficulty."
             )
         missing = [output for output in required if output not in outputs]
         if missing:
@@ -64,6 +83,7 @@ class Graph:
                 " bundle again."
             )
         self.session = session
+        self.reads_numbers = numbers is not None
         self.outputs = [output for output in (*required, *optional) if output in outputs]
         self._ones = np.ones((1, most_tokens), dtype=np.int64)
 
@@ -76,7 +96,9 @@ class Graph:
             if 0 < len(ids) <= self._ones.shape[1]
             else np.full_like(input_ids, bool(ids))
         )
-        feeds = {"input_ids": input_ids, "attention_mask": mask}
+        feeds: Feeds = {"input_ids": input_ids, "attention_mask": mask}
+        if self.reads_numbers:
+            feeds[FEATURES] = ids.numbers[None] if isinstance(ids, NumberedIds) else _UNKNOWN
         return [value.item() for value in self.session.run(self.outputs, feeds)]
 
     def many(self, rows: Sequence[Sequence[int]]) -> dict[str, FloatArray]:
@@ -85,8 +107,12 @@ class Graph:
         """
         results = {name: np.zeros(len(rows), dtype=np.float32) for name in self.outputs}
         for picked in _batches([len(row) for row in rows]):
-            ids, mask = pad([rows[index] for index in picked])
-            values = self.session.run(self.outputs, {"input_ids": ids, "attention_mask": mask})
+            chosen = [rows[index] for index in picked]
+            ids, mask = pad(chosen)
+            feeds: Feeds = {"input_ids": ids, "attention_mask": mask}
+            if self.reads_numbers:
+                feeds[FEATURES] = numbers_of(chosen)
+            values = self.session.run(self.outputs, feeds)
             for name, value in zip(self.outputs, values, strict=True):
                 results[name][picked] = value
         return results

@@ -100,7 +100,8 @@ def policy_files(
     scorer: Scorer, policy: Policy, *, version: str, early: EarlyScorer | None = None
 ) -> dict[str, bytes]:
     """Return ``policy.json`` and the golden vectors that a router with this policy gives."""
-    rows = golden_rows(Router(scorer, policy, version=version, early=early), golden_requests())
+    requests = golden_requests(numbers=scorer.reads_numbers)
+    rows = golden_rows(Router(scorer, policy, version=version, early=early), requests)
     content = policy.as_dict(
         without=() if policy.early else ("early",)
     )  # readers from before it know no such field

@@ -43,7 +43,7 @@ def score_rows(
 def _encode(scorer: Scorer, row: RequestRow) -> tuple[list[int], bool, str | None]:
     """Return the ids of a request, whether it was cut, and why it has none."""
     try:
-        encoded = scorer.encode(row.request.messages, row.request.task)
+        encoded = scorer.encode(row.request.messages, row.request.task, row.request.tools)
     except Exception as error:  # whatever a row holds, the others are scored
         return [], False, row.problem or str(error)
     return encoded.ids, encoded.truncated, None

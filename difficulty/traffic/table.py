@@ -25,6 +25,7 @@ from difficulty.errors import (
 from difficulty.kinds import PathKind, mistaken
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import OUTCOMES
+from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView, View
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
@@ -226,6 +227,11 @@ class Traffic:
         """Yield the messages of each sample, a few thousand at a time in memory."""
         return self._each("messages")
 
+    def each_tools(self) -> Iterator[list[Any] | None]:
+        """Yield the tools that each sample offers, where that is known."""
+        for text in self._each("tools"):
+            yield json.loads(text) if text else None
+
     def views(self, view: TextView) -> list[View]:
         """Return each sample as rendered, with how much of it was left out."""
         return [view(messages) for messages in self._each("messages")]
@@ -415,6 +421,9 @@ class Tokenized(NamedTuple):
     """
 
     ids: list[list[int]]
+    """With the numbers of requests that offer functions, see
+    :class:`~difficulty.request_numbers.NumberedIds`.
+    """
     totals: NDArray[np.int64]
     tasks: list[str | None]
     """``None`` also for a request of which the tokenizer keeps nothing: serving does not score
@@ -440,4 +449,6 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     totals = [text.whole(row.total) for text, row in zip(texts, rows, strict=True)]
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
     shortened = np.array([text.truncated for text in texts], dtype=bool)
-    return Tokenized([row.ids for row in rows], np.array(totals, dtype=np.int64), tasks, shortened)
+    numbers = map(read_numbers, traffic.each_messages(), traffic.each_tools())
+    ids = [numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)]
+    return Tokenized(ids, np.array(totals, dtype=np.int64), tasks, shortened)

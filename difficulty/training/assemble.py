@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from difficulty.model.combination import Calibration, Target
 from difficulty.model.difficulty import DifficultyModel, speaking_of
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
+from difficulty.request_numbers import NumberedIds
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.traffic.table import Tokenized, Traffic
 
@@ -31,13 +33,16 @@ def build_model(
     target: Target,
     *,
     tasks: Sequence[str] = (),
+    numbers: bool = False,
     tuned: Channel | None = None,
     calibration: Calibration = "split",
 ) -> DifficultyModel:
-    """Return the unfitted model of a recipe; ``tasks`` are those it is to know, ``tuned`` its
-    fine-tuned encoder where it has one, ``calibration`` what the recipe's comes to.
+    """Return the unfitted model of a recipe; ``tasks`` are those it is to know, ``numbers`` whether
+    it reads numbers of requests, ``tuned`` its fine-tuned encoder where it has one, ``calibration``
+    what the recipe's comes to.
     """
-    channels = channels_of(recipe.features, encoder, tasks, ready=[tuned] if tuned else [])
+    features = recipe.features if numbers else replace(recipe.features, numbers=False)
+    channels = channels_of(features, encoder, tasks, ready=[tuned] if tuned else [])
     channels = speaking_of(channels, target)
     return DifficultyModel(
         channels,
@@ -88,6 +93,18 @@ def known_tasks(recipe: Recipe, data: LabelledTokens) -> list[str]:
     counts = Counter(task for task in data.tasks if task is not None)
     frequent = sorted(task for task, n in counts.items() if n >= settings.least_samples)
     return frequent if len(frequent) > 1 else []
+
+
+def knows_numbers(recipe: Recipe, data: LabelledTokens) -> bool:
+    """Return whether enough samples offer functions to learn from the numbers of those, if the
+    recipe wants that.
+
+    With fewer the model is the one that reads no numbers, to the bit.
+    """
+    settings = recipe.features.numbers
+    if not settings:
+        return False
+    return sum(isinstance(row, NumberedIds) for row in data.ids) >= settings.least_samples
 
 
 def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> LabelledTokens:

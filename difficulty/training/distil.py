@@ -23,6 +23,7 @@ from difficulty.model.combination import Scores, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
 from difficulty.request import Request, read_requests
+from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer
 from difficulty.traffic.outcomes import Outcomes
@@ -186,7 +187,9 @@ def _read(
 ) -> list[list[int]]:
     """Return the token ids of each request."""
     texts = [view(request.messages).text for request in requests]
-    return [row.ids for row in tokenizer.encode_batch(texts)]
+    numbers = (read_numbers(request.messages, request.tools) for request in requests)
+    rows = zip(tokenizer.encode_batch(texts), numbers, strict=True)
+    return [numbered(row.ids, found) for row, found in rows]
 
 
 def soft_failures(scores: Scores, target: Target) -> FloatArray:

@@ -30,6 +30,7 @@ from difficulty.training.assemble import (
     build_model,
     calibration_of,
     known_tasks,
+    knows_numbers,
     labelled,
     learned_rows,
 )
@@ -381,7 +382,8 @@ def _search(
         return labelled(fitted, tokens, np.ones(len(fitted), dtype=np.bool_))
 
     def build(recipe: Recipe, encoder: Encoder, fit: LabelledTokens) -> DifficultyModel:
-        return build_model(recipe, encoder, target, tasks=known_tasks(recipe, fit))
+        tasks, numbers = known_tasks(recipe, fit), knows_numbers(recipe, fit)
+        return build_model(recipe, encoder, target, tasks=tasks, numbers=numbers)
 
     result = search(
         recipe, encoder, read=read, build=build, target=target, find=find, progress=progress

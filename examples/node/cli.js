@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { BundleError, Router, verify } from './src/index.js';
 
 const USAGE = `usage: node cli.js BUNDLE TEXT [--task TASK]     decide one request
-       node cli.js BUNDLE --input FILE           decide each line of JSON lines: messages or prompt, perhaps id, task, prompt_tokens
+       node cli.js BUNDLE --input FILE           decide each line of JSON lines: messages or prompt, perhaps id, task, prompt_tokens, tools
        node cli.js BUNDLE --verify               check every hash and replay the golden vectors`;
 const SHOWN = 10;
 
@@ -29,7 +29,7 @@ async function decideLines(router, path) {
     number += 1;
     if (line.trim() === '') continue;
     const row = parsed(line);
-    const decision = await router.decide(row.messages ?? row.prompt ?? null, { task: row.task, tokens: row.prompt_tokens });
+    const decision = await router.decide(row.messages ?? row.prompt ?? null, { task: row.task, tokens: row.prompt_tokens, tools: row.tools });
     say(JSON.stringify({ id: row.id ?? String(number), ...decision }));
   }
 }

@@ -24,6 +24,7 @@ from difficulty.bundle.policy import CutOffs, Early
 from difficulty.export.parity import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
 from difficulty.request import Request
+from difficulty.request_numbers import read_numbers
 from difficulty.routes import ValidatorRule
 from difficulty.runtime import Router
 from difficulty.stages.choosing import policy_files
@@ -33,6 +34,7 @@ from difficulty.training.shipped import find_encoder
 from tests.conftest import REPOSITORY
 from tests.fakes import load_transformer
 from tests.journey import DRAWS, RECIPE, sample_rows
+from tests.journey_tools import make_tool_journey, odd_requests, tools_of
 
 pytestmark = pytest.mark.node
 NODE = REPOSITORY / "examples" / "node"
@@ -225,6 +227,32 @@ def decided_by_both(bundle, tmp_path):
 
 def test_decisions_on_traffic_are_those_of_python(fast, tmp_path):
     assert len({decision.reason for decision in decided_by_both(fast, tmp_path)}) >= 3
+
+
+def test_numbers_of_requests_are_those_of_python(tmp_path):
+    """In a bundle that reads them, and for requests of all kinds."""
+    made = make_tool_journey(tmp_path)
+    assert_reproduced(made.bundle)
+    requests = odd_requests(2_000)
+    lines = "".join(json.dumps(request) + "\n" for request in requests)
+    done = subprocess.run(
+        ["node", "test/numbers.js"],
+        input=lines,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=NODE,
+        timeout=120,
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    numbers = [read_numbers(one["messages"], one["tools"]) for one in requests]
+    assert sum(each is not None for each in numbers) > 400
+    assert found == [None if each is None else each.tolist() for each in numbers]
+    file = tmp_path / "requests.jsonl"
+    file.write_text(json.dumps({"messages": "Hi", "tools": tools_of(7)}) + "\n")
+    decided = json.loads(node("cli.js", made.bundle, "--input", file).stdout)
+    expected = Router.load(made.bundle).decide("Hi", tools=tools_of(7)).difficulty_score
+    assert decided["difficulty_score"] == pytest.approx(expected, abs=TOLERANCE)
 
 
 def test_early_exit_decides_as_in_python(journey, tmp_path):

@@ -147,7 +147,7 @@ def test_model_with_an_unknown_channel_cannot_be_saved(tmp_path):
         RunError,
         match=(
             r"the channel 'count' cannot be saved\. Known: embedding, length, neighbours, ngrams,"
-            r" task guess, trees, tuned"
+            r" numbers, task guess, trees, tuned"
         ),
     ):
         save_model(DifficultyModel([CountChannel()]).fit(data, data), tmp_path)

@@ -4,6 +4,7 @@ import { lstat, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BundleError } from './errors.js';
 import { checkedManifest, checkedPolicy } from './fields.js';
+import { NUMBERS_VERSION } from './numbers.js';
 
 const FORMAT = 1;
 const TEXT_VIEW = 1;
@@ -47,6 +48,10 @@ function readManifest(bytes) {
   if (!isSealed(bytes, manifest.sha256)) throw new BundleError(`bundle file manifest.json was changed: its hash is not its own. ${AGAIN}`);
   if (manifest.text_view !== TEXT_VIEW) {
     throw new BundleError(`manifest.json: text view ${manifest.text_view} is not the one this reader knows, ${TEXT_VIEW}. Upgrade the router.`);
+  }
+  const numbers = manifest.request_numbers;
+  if (numbers !== null && numbers !== NUMBERS_VERSION) {
+    throw new BundleError(`manifest.json: request numbers ${numbers} are not those that this reader knows, ${NUMBERS_VERSION}. Upgrade the router.`);
   }
   return manifest;
 }

@@ -38,6 +38,7 @@ const MANIFEST = {
   max_chars: atLeast(2),
   max_tokens: atLeast(1),
   task_ids: or(is('an object of integers', every(isInteger)), {}),
+  request_numbers: is('an integer or null', (value) => value === null || isInteger(value), null),
   score_tolerance: is('a number above 0', (value) => typeof value === 'number' && value > 0),
   cheap_model: maybeText,
   frontier_model: maybeText,

@@ -1,6 +1,7 @@
 /** Golden vectors: requests whose ids, scores and decisions every runtime must reproduce (docs/bundle.md, "golden.jsonl"). */
 import { readBundle } from './bundle.js';
 import { BundleError } from './errors.js';
+import { readNumbers } from './numbers.js';
 import { Router } from './router.js';
 
 const SCORES = ['difficulty_score', 'p_cheap_fails', 'p_frontier_fails', 'familiarity', 'early_score'];
@@ -28,10 +29,11 @@ function goldenRows(bytes) {
 }
 
 async function compare(router, expected, tolerance) {
-  const { decision, ids } = await router.consider(expected.messages, { task: expected.task, tokens: expected.given_tokens, early: false });
+  const { decision, ids } = await router.consider(expected.messages, { task: expected.task, tokens: expected.given_tokens, tools: expected.tools, early: false });
   const early = router.early && decision.difficulty_score !== null ? await router.early.score(ids) : null;
-  const found = { ...decision, input_ids: ids, early_score: early };
-  const exact = ['input_ids', ...COUNTED, ...(atTheEdge(expected, tolerance) ? [] : DECIDED)];
+  const numbers = ids && router.scorer.readsNumbers ? readNumbers(expected.messages, expected.tools) : null;
+  const found = { ...decision, input_ids: ids, features: numbers && [...numbers], early_score: early };
+  const exact = ['input_ids', ...('features' in expected ? ['features'] : []), ...COUNTED, ...(atTheEdge(expected, tolerance) ? [] : DECIDED)];
   const differing = [
     ...exact.filter((name) => JSON.stringify(found[name]) !== JSON.stringify(expected[name])),
     ...SCORES.filter((name) => !close(found[name], expected[name] ?? null, tolerance)),

@@ -2,6 +2,7 @@
 import { readBundle } from './bundle.js';
 import { EarlyScorer, exitsOf, leaveEarly } from './early.js';
 import { ScoringError } from './errors.js';
+import { readNumbers } from './numbers.js';
 import { afterScoring, beforeScoring, thresholdOf } from './rule.js';
 import { Scorer } from './scorer.js';
 import { RequestEncoder } from './tokens.js';
@@ -37,7 +38,8 @@ export class Router {
   /**
    * Return the decision for one request; its fields are those of docs/serving.md.
    * @param {string | object[]} messages OpenAI-style messages; a string is one user message
-   * @param {{ task?: string | null, tokens?: number | null }} [known] task and token count, where the caller knows them
+   * @param {{ task?: string | null, tokens?: number | null, tools?: object[] | null }} [known] task, token count and the tools of the
+   *   request's body, where the caller knows them
    */
   async decide(messages, known = {}) {
     const { decision } = await this.consider(messages, known);
@@ -49,8 +51,8 @@ export class Router {
    * Return the decision with the ids, which golden vectors name; null where the request cannot be scored.
    * With `early: false` the scorer decides whatever needs a score.
    */
-  async consider(messages, { task = null, tokens = null, early = true } = {}) {
-    const look = { task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false, early };
+  async consider(messages, { task = null, tokens = null, tools = null, early = true } = {}) {
+    const look = { task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false, early, tools };
     let error = null;
     try {
       look.verdict = await this.#verdict(look, messages, task, tokens);
@@ -79,7 +81,8 @@ export class Router {
     }
     const left = look.early && this.exits ? await this.#early(look) : null;
     if (left) return left;
-    look.outputs = await this.scorer.score(look.ids);
+    const numbers = this.scorer.readsNumbers ? readNumbers(messages, look.tools) : null;
+    look.outputs = await this.scorer.score(look.ids, numbers);
     return afterScoring(this.policy, task, look.outputs);
   }
 

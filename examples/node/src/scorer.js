@@ -12,20 +12,25 @@ export class Scorer {
 
   /** @throws {BundleError} if the graph does not load, or lacks an input or an output */
   static async load(bundle, options) {
-    const { outputs } = bundle.manifest;
-    const graph = await Graph.load(bundle, FILE, outputs, options);
+    const { outputs, request_numbers: version } = bundle.manifest;
+    const graph = await Graph.load(bundle, FILE, outputs, { ...options, numbers: version !== null });
     for (const name of REQUIRED) {
       if (!outputs.includes(name)) throw new BundleError(`${FILE} must have the output ${name}. Ship the bundle again.`);
     }
     return new Scorer(graph);
   }
 
+  /** Whether it reads numbers of the request. */
+  get readsNumbers() {
+    return this.graph.readsNumbers;
+  }
+
   /**
    * Return the outputs for one request.
    * @throws {ScoringError} if one of them is no number
    */
-  async score(ids) {
-    const outputs = await this.graph.run(ids);
+  async score(ids, numbers = null) {
+    const outputs = await this.graph.run(ids, numbers);
     for (const [name, value] of Object.entries(outputs)) {
       if (!Number.isFinite(value)) throw new ScoringError(`${name} must be a number: got ${value}`);
     }

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { EarlyScorer } from '../src/early.js';
 import { checkedPolicy } from '../src/fields.js';
 import { Graph } from '../src/graph.js';
+import { readNumbers } from '../src/numbers.js';
 import { Router } from '../src/router.js';
 import { Scorer } from '../src/scorer.js';
 import { textView } from '../src/text.js';
@@ -53,6 +54,13 @@ for (const { case: name, task, tokens, policy = {}, without = [], ...vector } of
     const decision = await routerOf({}, form, outputs).decide('one two three', { task, tokens });
     const fields = ['route', 'reason', 'threshold', 'fallback'];
     assert.deepEqual(pick(decision, fields), pick(vector, fields));
+  });
+}
+
+for (const { case: name, messages, tools, numbers: expected } of vectors('numbers')) {
+  test(`numbers: ${name}`, () => {
+    const numbers = readNumbers(messages, tools);
+    assert.deepEqual(numbers && [...numbers], expected);
   });
 }
 
