@@ -9,7 +9,8 @@ Request scores are out of fold by the recipe ``fast``, without tasks; scores of 
 paid before an escalation too. Groups are dealt to two halves, five times. One half chooses way and
 thresholds for 80 % of the quality gap by the code of ``difficulty ship``; the other says what that
 costs, and what the cheapest way with the best thresholds would have cost there for the same quality
-(hindsight). A choice is *right* where it is the cheaper of request and check on the whole set.
+(hindsight). A choice is *right* where it is the check on a set on which that saves 2 % or more as a
+whole, and the request's score alone elsewhere.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from difficulty.answer_check.answered import Answered, LabelledAnswers
-from difficulty.answer_check.check import AnswerCheck
 from numpy.typing import NDArray
 
 from benchmarks.lib.experiments import TITLES
 from benchmarks.lib.protocol import BenchmarkSet, FloatArray, read_traffic
 from benchmarks.lib.recipes import Trainer
 from benchmarks.lib.results import write_results
+from difficulty.answer_check.answered import Answered, LabelledAnswers
+from difficulty.answer_check.check import AnswerCheck
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.facts import read_facts
 from difficulty.evaluation.figures import columns_of, ratios_at
@@ -39,10 +40,19 @@ from difficulty.evaluation.frontiers import CHECK_KINDS, CheckKind, Frontiers
 from difficulty.evaluation.scored import ScoredTraffic, Thresholds
 from difficulty.metrics.bootstrap import group_codes
 from difficulty.thresholds.policy_curve import parse_objective
-from difficulty.thresholds.ways import choose_way
+from difficulty.thresholds.ways import WORTH, choose_way
 from difficulty.traffic.table import Traffic
 from difficulty.training.shipped import find_recipe
 
+OWN_TITLES = {
+    "zeroeval_math-l5__meta-llama-3-8b-instruct__claude-3-5-sonnet-20241022": (
+        "Competition maths: Llama-3-8B / Claude 3.5"
+    ),
+    "zeroeval_math-l5__meta-llama-3.1-8b-instruct__o1-mini-2024-09-12": (
+        "Competition maths: Llama-3.1-8B / o1-mini"
+    ),
+    "llmdrift_prime_full__march": "Primes, March: GPT-3.5 / GPT-4",
+}
 CHEAP, FRONTIER = 0.05e-3, 1e-3
 """Costs of a call, so that 1,000 requests cost their calls of the frontier model."""
 LEVEL = 0.8
@@ -98,7 +108,7 @@ def sets_in(
             own = files.get(path.name.replace("llmdrift", "answers"))
             if own is not None and own != path:
                 name = path.name.removesuffix(".jsonl.gz")
-                yield TITLES.get(name, name), _with_answers(path, own)
+                yield (TITLES | OWN_TITLES).get(name, name), _with_answers(path, own)
 
 
 def _with_answers(traffic: Path, answers: Path) -> Traffic:
@@ -180,7 +190,7 @@ def judge(scored: Scored) -> dict[str, Any]:
     """Return which way is chosen in each half, and what that costs in the other."""
     whole = Frontiers.of(scored.traffic)
     assert whole is not None
-    right: CheckKind = "check" if whole.saved("check", LEVEL) > 0.0 else "request"
+    right: CheckKind = "check" if whole.saved("check", LEVEL) > WORTH else "request"
     kinds, recovered, cost, excess, at_level = [], [], [], [], []
     for seed in range(HALVES):
         chosen_on, judged_on = scored.halves(seed)
