@@ -73,10 +73,6 @@ class Tensor:
         branches = [side for side in (chosen, other) if isinstance(side, Tensor)]
         return self.graph("Where", self, chosen, other, dtype=branches[0].dtype)
 
-    def log(self) -> Tensor:
-        """Return the natural logarithms."""
-        return self.graph("Log", self)
-
     def is_nan(self) -> Tensor:
         """Return whether the values are no numbers."""
         return self.graph("IsNaN", self, dtype=np.bool_)
