@@ -56,6 +56,13 @@ def chosen_point(
     return choose_point(data, parse_objective(objective), resampling, answer=answer)
 
 
+def beside_early_exit(answer: WayWanted, *, leaves: bool) -> WayWanted:
+    """Return what is wanted of the check where early exit may leave: it was asked for by name, so
+    that no check takes its place unasked.
+    """
+    return answer._replace(way="off") if leaves and answer.way == "auto" else answer
+
+
 def answer_rule(point: OperatingPoint, *, stale_shift: float | None = None) -> AnswerRule | None:
     """Return what a policy says of the check of answers; ``None`` where there is none."""
     if point.answer is None:

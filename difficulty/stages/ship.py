@@ -33,6 +33,7 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
 from difficulty.stages.choosing import (
     answer_rule,
+    beside_early_exit,
     both_scores,
     choose_exits,
     chosen_by,
@@ -118,7 +119,7 @@ def ship(
         so.
     answer : WayWanted
         Whether the policy checks answers of the cheap model, where the run has learned to: by what
-        it costs, not at all, or as asked.
+        it costs, not at all, or as asked; beside early exit only as asked.
     seen : bool, default True
         Whether the bundle tells which requests it was made from (``seen.bin``): whoever has it can
         test a text.
@@ -166,6 +167,8 @@ def ship(
         per_task=rules.per_task, min_familiarity=rules.min_familiarity
     )
 
+    wanted_way = beside_early_exit(answer, leaves=leaves)
+
     def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
         served = _served_unseen(run, scores, prices)
         table = served.under(
@@ -174,7 +177,9 @@ def ship(
             epsilon=rules.epsilon,
             early_budget=recipe.export.early_budget if leaves else 0.0,
         )
-        point = chosen_point(table, str(wanted), resampling, per_task=rules.per_task, answer=answer)
+        point = chosen_point(
+            table, str(wanted), resampling, per_task=rules.per_task, answer=wanted_way
+        )
         return point, table
 
     remembered, no_memory = _seen_file(run) if seen else ({}, ())

@@ -35,6 +35,7 @@ from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import (
     answer_rule,
+    beside_early_exit,
     both_scores,
     choose_exits,
     chosen_by,
@@ -143,7 +144,8 @@ def rechoose(
         epsilon=old.policy.exploration.epsilon,
         early_budget=_early_budget(old) if leaves else 0.0,
     )
-    point = chosen_point(data, objective, resampling, per_task=per_task, answer=answer)
+    way = beside_early_exit(answer, leaves=leaves)
+    point = chosen_point(data, objective, resampling, per_task=per_task, answer=way)
     # The old point is judged anew: its own figures are of other traffic.
     before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
     moved = changes(data, before, point, resampling)
