@@ -66,6 +66,7 @@ GIVEN_LEVEL = 0.25
 USUAL_SHARE = 0.7
 EARLY_BUDGET = 0.01
 WAYS = ("flat", "edge", "room")
+CHECKED_WAYS = ("flat", "edge")
 SIZES = (600, 2000)
 TRUTH = 100_000
 """Requests of the draw that the truth of a simulated population is taken from."""
@@ -148,17 +149,18 @@ def main() -> None:
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
     arguments = parser.parse_args()
+    asked = (
+        (False, () if arguments.checked else WAYS),
+        (True, CHECKED_WAYS if arguments.checked else ()),
+    )
     simulated, checked = (
         [
             told(row)
             for row in simulations(
-                ways=WAYS if with_check == arguments.checked else (),
-                sizes=SIZES,
-                n_draws=arguments.draws,
-                with_check=with_check,
+                ways=ways, sizes=SIZES, n_draws=arguments.draws, with_check=with_check
             )
         ]
-        for with_check in (False, True)
+        for with_check, ways in asked
     )
     real = [
         told(row)
