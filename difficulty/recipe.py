@@ -262,6 +262,14 @@ class SearchSettings(Form):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnswerSettings(Form):
+    """The check of the cheap model's answer, learned wherever traffic holds enough of them."""
+
+    form: Literal["full", "lean"] = "full"
+    """With trees on the facts of an answer, or without."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PolicySettings(Form):
     """The router's rule, as far as it is not learned."""
 
@@ -360,6 +368,7 @@ class Recipe(Form):
     features: FeatureSettings = FeatureSettings()
     search: SearchSettings | Literal[False] = False
     distil: DistilSettings | Literal[False] = False
+    answer: AnswerSettings | Literal[False] = AnswerSettings()
     policy: PolicySettings = PolicySettings()
     export: ExportSettings = ExportSettings()
     promotion: PromotionSettings = PromotionSettings()

@@ -73,10 +73,6 @@ class Tensor:
         branches = [side for side in (chosen, other) if isinstance(side, Tensor)]
         return self.graph("Where", self, chosen, other, dtype=branches[0].dtype)
 
-    def log(self) -> Tensor:
-        """Return the natural logarithms."""
-        return self.graph("Log", self)
-
     def is_nan(self) -> Tensor:
         """Return whether the values are no numbers."""
         return self.graph("IsNaN", self, dtype=np.bool_)
@@ -84,6 +80,10 @@ class Tensor:
     def clip(self, low: float, high: float) -> Tensor:
         """Return the values cut to [low, high]."""
         return self.graph("Clip", self, low, high)
+
+    def log(self) -> Tensor:
+        """Return the natural logarithm."""
+        return self.graph("Log", self)
 
     def sigmoid(self) -> Tensor:
         """Return ``1 / (1 + exp(-x))``."""
@@ -295,6 +295,10 @@ class RequestTensors:
         Number of token ids, and of tasks, whose ids follow.
     encoder : ExportedEncoder, optional
         Takes the place of the one that channels ask for; it reads the same ids.
+    names : pair of str, default ("input_ids", "attention_mask")
+        Of the graph's inputs.
+    tokens : str, default "tokens"
+        Of their second axis.
 
     Attributes
     ----------
@@ -315,15 +319,14 @@ class RequestTensors:
         vocabulary: int,
         n_tasks: int,
         encoder: ExportedEncoder | None = None,
+        names: tuple[str, str] = ("input_ids", "attention_mask"),
+        tokens: str = "tokens",
     ) -> None:
         self.graph = graph
         self.n_blank = n_tasks + 1
         self._encoder = encoder
         self._embeddings: dict[str, Tensor] = {}
-        ids, attention = (
-            graph.input(name, np.int64, ["batch", "tokens"])
-            for name in ("input_ids", "attention_mask")
-        )
+        ids, attention = (graph.input(name, np.int64, ["batch", tokens]) for name in names)
         rows = attention.cast(np.bool_).where(ids, vocabulary + n_tasks)
         self.rows = rows.widen(1)
         self.task: Tensor | None = None

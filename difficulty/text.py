@@ -127,7 +127,7 @@ def message_text(message: Mapping[str, Any]) -> str:
     calls = message.get("tool_calls")
     if calls is None:
         return text
-    if not _is_list(calls):
+    if not is_list(calls):
         raise RequestError("tool_calls", calls, rule="be a list or null")
     return "\n".join(filter(None, [text, *map(_call_text, calls)]))
 
@@ -135,14 +135,15 @@ def message_text(message: Mapping[str, Any]) -> str:
 def _content_text(content: object) -> str:
     if content is None or isinstance(content, str):
         return content or ""
-    if not _is_list(content):
+    if not is_list(content):
         raise RequestError(
             "message content", content, rule="be a string, a list of content parts or null"
         )
     return "\n".join(filter(None, map(_part_text, content)))
 
 
-def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Return whether a value that came from outside is a list of parts."""
     # Any sequence: clients' own classes hand in tuples. What holds bytes or numbers has no parts,
     # and a range has as many as one likes.
     return isinstance(value, Sequence) and not isinstance(value, _NO_LISTS)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from difficulty.errors import RequestError
-from difficulty.text import TextView, arguments_text, message_text
+from difficulty.text import TextView, arguments_text, is_list, message_text
 
 _VIEW = TextView()
+# Arguments that hold themselves, or what JSON has no name for.
+_UNWRITABLE = (RequestError, RecursionError, TypeError, ValueError)
 _ROLES = {"user": "user", "system": "system", "developer": "system"}
 
 
@@ -49,7 +52,7 @@ class Answer:
     def of(cls, response: Mapping[str, Any]) -> Answer:
         """Read an OpenAI chat completion; without a choice, an empty answer."""
         listed = response.get("choices")
-        choices = listed if isinstance(listed, Sequence) and listed else ()
+        choices = listed if is_list(listed) and listed else ()
         if not choices or not isinstance(choices[0], Mapping):
             return cls()
         others = (cls._of_choice(choice).as_text() for choice in choices[1:])
@@ -78,7 +81,7 @@ class Answer:
         calls, refusal = message.get("tool_calls"), message.get("refusal")
         return cls(
             _read_text(message.get("content")),
-            tuple(map(_read_tool_call, calls)) if _is_list(calls) else (),
+            tuple(map(_read_tool_call, calls)) if is_list(calls) else (),
             choice.get("finish_reason"),
             refusal if isinstance(refusal, str) else None,
             _read_logprobs(choice.get("logprobs")),
@@ -111,14 +114,20 @@ class Asked:
     @classmethod
     def of(cls, request: Mapping[str, Any], *, task: str | None = None) -> Asked:
         """Read an OpenAI chat completion request; what is malformed counts as not given."""
-        tools, messages = request.get("tools"), request.get("messages")
         return cls(
             task,
-            tuple(tool for tool in tools if isinstance(tool, Mapping)) if _is_list(tools) else (),
+            _read_tools(request.get("tools")),
             request.get("tool_choice"),
             _mapping(request.get("response_format")),
-            *_read_messages(messages),
+            *_read_messages(request.get("messages")),
         )
+
+
+def _read_tools(tools: Any) -> tuple[Mapping[str, Any], ...]:
+    try:
+        return tuple(tool for tool in tools if isinstance(tool, Mapping)) if is_list(tools) else ()
+    except Exception:  # of a class of the caller's
+        return ()
 
 
 def _read_messages(messages: Any) -> tuple[str, str, str]:
@@ -126,9 +135,10 @@ def _read_messages(messages: Any) -> tuple[str, str, str]:
     texts: dict[str, list[str]] = {"user": [], "system": [], "": []}
     if isinstance(messages, str):
         texts["user"].append(messages)
-    elif _is_list(messages):
-        for message in filter(_is_message, messages):
-            texts[_ROLES.get(message["role"], "")].append(_text_of(message))
+    elif is_list(messages):
+        with suppress(Exception):  # of a class of the caller's
+            for message in filter(_is_message, messages):
+                texts[_ROLES.get(message["role"], "")].append(_text_of(message))
     user, system, others = ("\n".join(filter(None, parts)) for parts in texts.values())
     return _VIEW(user).text, system, _VIEW(others).text
 
@@ -140,16 +150,12 @@ def _is_message(message: Any) -> bool:
 def _text_of(message: Mapping[str, Any]) -> str:
     try:
         return message_text(message)
-    except (RequestError, RecursionError, ValueError):
+    except Exception:  # of one that is malformed, or of a class of the caller's
         return ""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _read_message(text: str) -> Mapping[str, Any] | None:
@@ -166,7 +172,7 @@ def _read_message(text: str) -> Mapping[str, Any] | None:
 def _read_text(content: Any) -> str:
     if isinstance(content, str):
         return content
-    if isinstance(content, Sequence):
+    if is_list(content):
         return "".join(
             part["text"]
             for part in content
@@ -180,7 +186,7 @@ def _read_tool_call(call: Any) -> ToolCall:
     try:
         # Some servers send the arguments as an object in place of its JSON text.
         arguments = arguments_text(function.get("arguments"))
-    except (RequestError, RecursionError, ValueError):
+    except _UNWRITABLE:
         arguments = ""
     name = function.get("name")
     return ToolCall(name if isinstance(name, str) else "", arguments)
@@ -190,9 +196,9 @@ def _read_logprobs(logprobs: Any) -> tuple[float, ...] | None:
     """Return the log probabilities of a chat's tokens, or of a text completion's."""
     form = _mapping(logprobs)
     tokens, listed = form.get("content"), form.get("token_logprobs")
-    if _is_list(tokens):
+    if is_list(tokens):
         listed = [_mapping(token).get("logprob") for token in tokens]
-    if not _is_list(listed):
+    if not is_list(listed):
         return None
     known = tuple(float(value) for value in listed if _is_finite(value))
     return known or None

@@ -154,6 +154,8 @@ class _Ground(NamedTuple):
 
     text: str
     numbers: frozenset[float]
+    context: frozenset[float]
+    """Numbers that earlier answers or tools have dealt with."""
     hundreds: frozenset[float]
     """The question's numbers, where it speaks of percents."""
     percentages: frozenset[float]
@@ -198,7 +200,7 @@ def _read(pair: Pair) -> dict[str, float] | None:
         return None
     ground = _read_ground(pair, offer.prose)
     fits = _Fits(functions, pair.question_content)
-    tally = _Tally()
+    tally = _Tally(used=set(ground.context))
     for call in calls.read:
         _count(call, functions.get(plain_name(call.name[:LONGEST_NAME])), ground, fits, tally)
     return _facts(pair, calls, fits, tally)
@@ -227,17 +229,19 @@ def _about(text: str) -> frozenset[str]:
 
 
 def _read_ground(pair: Pair, prose: str) -> _Ground:
-    others = [cut(prose, QUESTION_CHARS), cut(pair.asked.context, QUESTION_CHARS)]
-    beside = [plain_digits(lower(text)) for text in others if text]
-    known = {*map(_key, pair.question_numbers)}
-    known |= {_key(_COUNTED[word]) for word in pair.question_words if word in _COUNTED}
-    for text in beside:
-        known |= {*map(_key, numbers(text))}
+    system, context = (
+        plain_digits(lower(cut(text, QUESTION_CHARS))) for text in (prose, pair.asked.context)
+    )
+    given, before = (
+        frozenset(map(_key, found)) for found in (pair.question_numbers, numbers(context))
+    )
+    counted = (_key(_COUNTED[word]) for word in pair.question_words if word in _COUNTED)
     percents = frozenset(map(_key, _percentages(pair.question)))
     return _Ground(
-        "\n".join([pair.question_lower, *beside]),
-        frozenset(known),
-        frozenset(map(_key, pair.question_numbers)) if percents else frozenset(),
+        "\n".join(filter(None, (pair.question_lower, system, context))),
+        given | before | {*map(_key, numbers(system)), *counted},
+        before,
+        given if percents else frozenset(),
         percents,
     )
 

@@ -71,7 +71,7 @@ def fit_head(
             " the traffic."
         )
     vectors, failure, weight = vectors[with_outcome], failure[with_outcome], weight[with_outcome]
-    rows, labels, weights = _hard_labels(failure, weight)
+    rows, labels, weights = hard_labels(failure, weight)
     dim = int(vectors.shape[1])
     if len(np.unique(labels)) < 2:
         rate = (np.dot(failure, weight) + 0.5) / (weight.sum() + 1.0)
@@ -152,7 +152,7 @@ def fit_classes(
     return {int(number): row for number, row in zip(numbers, weights, strict=True)}
 
 
-def _hard_labels(
+def hard_labels(
     failure: FloatArray, weight: FloatArray
 ) -> tuple[NDArray[np.intp], NDArray[np.int64], FloatArray]:
     """Return row numbers, 0/1 labels and weights; a graded row appears once for each label."""

@@ -5,7 +5,7 @@ request and the tricky texts.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,6 +76,25 @@ def compare(
         for output, expected in python.by_name().items()
     ]
     return _checked(names, differences, settings, what="scorer")
+
+
+def compare_outputs(
+    names: Sequence[str],
+    python: Mapping[str, FloatArray],
+    shipped: Mapping[str, NDArray[np.floating]],
+    settings: ExportSettings,
+    *,
+    what: str,
+) -> ParityReport:
+    """Compare outputs of another graph than the scorer, by name; ``what`` is it called.
+
+    Raises
+    ------
+    ParityError
+        As :func:`compare`.
+    """
+    differences = [shipped[name].astype(np.float64) - values for name, values in python.items()]
+    return _checked(names, differences, settings, what=what)
 
 
 def compare_early(

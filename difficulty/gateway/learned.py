@@ -79,12 +79,13 @@ class LearnedCheck:
             return checker.give_up(error, advisory=advisory)
 
         done: Future[AnswerVerdict] = Future()
-        if exceeds(asked.tools, _LARGEST_TOOLS):
-            done.set_result(give_up("tools too large to be checked"))
-        elif _is_quick(visit, answer):
-            done.set_result(check())
-        else:
-            return PendingVerdict(self._submit(check), give_up)
+        try:
+            is_readable = not exceeds(asked.tools, _LARGEST_TOOLS)
+            if is_readable and not _is_quick(visit, answer):
+                return PendingVerdict(self._submit(check), give_up)
+        except Exception:  # of a class of the caller's
+            is_readable = False
+        done.set_result(check() if is_readable else give_up("tools too large to be checked"))
         return PendingVerdict(done, give_up)
 
     def _submit(self, check: Callable[[], AnswerVerdict]) -> Future[AnswerVerdict] | None:

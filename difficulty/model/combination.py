@@ -305,7 +305,12 @@ def fit_combination(
 
 
 def fit_outcome_stack(
-    logits: FloatArray, failure: FloatArray, weight: FloatArray, *, prior: FloatArray | None = None
+    logits: FloatArray,
+    failure: FloatArray,
+    weight: FloatArray,
+    *,
+    prior: FloatArray | None = None,
+    samples: float = _PRIOR_SAMPLES,
 ) -> LinearHead:
     """Fit weights for the heads' logits of one outcome by penalised logistic regression.
 
@@ -317,6 +322,8 @@ def fit_outcome_stack(
         Outcome in [0, 1], NaN where unknown; sample weights.
     prior : ndarray of shape (n_heads,), optional
         Weights to shrink towards, instead of 1 for the first head alone.
+    samples : float, default 1500
+        How many samples that is worth.
     """
     with_outcome = ~np.isnan(failure)
     x, y, w = logits[with_outcome], failure[with_outcome], weight[with_outcome]
@@ -325,7 +332,7 @@ def fit_outcome_stack(
     rate = np.average(y, weights=w)
     towards = np.eye(1, x.shape[1])[0] if prior is None else prior
     # what so many samples would tell of each weight: the curvature of the loss at their rate
-    information = _PRIOR_SAMPLES * rate * (1.0 - rate) * x.var(axis=0)
+    information = samples * rate * (1.0 - rate) * x.var(axis=0)
 
     def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
         away, z = parameters[:-1] - towards, x @ parameters[:-1] + parameters[-1]

@@ -16,7 +16,7 @@ from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.facts import FACTS, read_facts
 from difficulty.bundle.policy import AnswerRule
 from difficulty.bundle.store import ANSWER_GRAPH, Bundle
-from difficulty.errors import BundleError
+from difficulty.errors import BundleError, RequestError
 from difficulty.request import Messages, Request
 from difficulty.runtime.answers import (
     AnswerReason,
@@ -307,9 +307,17 @@ def read_asking(request: Asking, task: str | None) -> tuple[Asked, Messages]:
 
 
 def read_answer(answer: Answering) -> Answer:
-    """Return an answer, whatever it came as; what is none is an empty one."""
+    """Return an answer, whatever it came as.
+
+    Raises
+    ------
+    RequestError
+        If it is none of them.
+    """
     if isinstance(answer, Answer):
         return answer
     if isinstance(answer, str):
         return Answer(answer)
+    if not isinstance(answer, Mapping):
+        raise RequestError("an answer", answer, rule="be a text or a message")
     return Answer.of(answer if "choices" in answer else {"choices": [{"message": answer}]})

@@ -25,6 +25,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.metrics.routing import sent_at_share
 from difficulty.recipe import LabelSettings
+from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.judging import Picked, catch_rate, pick_unseen, serve, weighed
 from difficulty.stages.overlap import threshold_rows
@@ -130,7 +131,9 @@ def _ranked(
     bundle = read_bundle(bundle_path)
     picked = pick_unseen(bundle, traffic, needs="economics needs requests")
     scorer, target = Scorer.from_bundle(bundle), bundle.manifest.target
-    table = serve(scorer, picked.traffic, target=target).under_policy(bundle.policy)
+    checker = AnswerChecker.from_bundle(bundle, scorer)
+    served = serve(scorer, picked.traffic, target=target, checker=checker)
+    table = served.under_policy(bundle.policy)
     economics = economics_of(table, picked.traffic, traffic, bundle.policy, prices, question)
     notes = (*_which(picked, traffic, bundle), *picked.notes, *economics.notes)
     return replace(economics, notes=notes)

@@ -27,6 +27,7 @@ from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, Prices
 from difficulty.report.blocks import ChosenThreshold, Extras, Suspects
 from difficulty.report.page import report_html, report_markdown
+from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.choosing import both_scores, judge_exits, way_of
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
@@ -35,6 +36,7 @@ from difficulty.stages.overlap import BundleOverlap, threshold_rows
 from difficulty.storage import whole_file
 from difficulty.traffic.logged import LoggedReport
 from difficulty.traffic.table import Traffic, tokenize
+from difficulty.training.answering import check_by_run
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.reading import ReadCounts, reading_of
 from difficulty.training.run import Run, notes_of
@@ -205,9 +207,11 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
     refuse_none(len(new), len(traffic), needs=_NEEDS)
     picked, logged = weighed(traffic.select(new), run.recipe.labels)
     tokens = tokenize(picked, view=run.view, tokenizer=run.tokenizer)
+    scores = model.predict(tokens.ids, tokens.tasks)
+    answers = check_by_run(run, picked, scores)
     held_out = ScoredTraffic.of(
         picked,
-        model.predict(tokens.ids, tokens.tasks).by_name(),
+        scores.by_name() | (answers.by_name() if answers else {}),
         tokens.totals,
         costs=request_costs(picked.tokens, prices),
         target=model.target,
@@ -267,14 +271,16 @@ def _of_bundle(
     bundle = read_bundle(path)
     picked, policy = pick_unseen(bundle, traffic, needs=_NEEDS), bundle.policy
     n, leaving, overlap = len(picked.traffic), exits(policy), picked.overlap
+    scorer = Scorer.from_bundle(bundle)
     served = serve(
-        Scorer.from_bundle(bundle),
+        scorer,
         picked.traffic,
         prices,
         target=bundle.manifest.target,
         early=EarlyScorer.from_bundle(bundle) if leaving else None,
         without_task=True,
         sliced=True,
+        checker=AnswerChecker.from_bundle(bundle, scorer),
         progress=lambda done: say(f"scored {done:,} of {n:,} samples"),
     )
     early = judge_exits(leaving, both_scores(served, policy)) if leaving else {}

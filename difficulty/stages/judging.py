@@ -5,7 +5,7 @@ and weighted, scored on the path that requests take in serving, and laid out in 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from difficulty.answers.answer import Answer
 from difficulty.bundle import Bundle, Manifest, Policy
 from difficulty.bundle.policy import Fallback
 from difficulty.economics import request_costs
@@ -27,6 +28,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Scores
 from difficulty.recipe import LabelSettings
 from difficulty.records import Prices
+from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.rule import TaskRules, before_scoring
 from difficulty.runtime.scorer import EarlyScorer, Encoded, Scorer, exit_early, exits
 from difficulty.stages.overlap import BundleOverlap, overlap_of
@@ -69,6 +71,12 @@ class TrafficScores(NamedTuple):
     def instead(self, scores: Scores | None) -> TrafficScores:
         """Return the same with other scores of the samples, if there are any; familiarity stays."""
         return self if scores is None else self._replace(outputs=self.outputs | scores.by_name())
+
+    def beside(self, answers: Mapping[str, NDArray[np.floating]] | None) -> TrafficScores:
+        """Return the same with what a check says of the answers, if there are any."""
+        if answers is None or np.isnan(answers["answer_score"]).all():
+            return self
+        return self._replace(outputs=self.outputs | dict(answers))
 
 
 class _Part(NamedTuple):
@@ -392,13 +400,32 @@ def serve(
     early: EarlyScorer | None = None,
     without_task: bool = False,
     sliced: bool = False,
+    checker: AnswerChecker | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Served:
-    """Score samples; parameters are those of :func:`score_traffic` and :meth:`Served.of`."""
+    """Score samples, and answers where there are some and something that checks them; the other
+    parameters are those of :func:`score_traffic` and :meth:`Served.of`.
+    """
     scores = score_traffic(
         scorer, traffic, without_task=without_task, early=early, progress=progress
     )
+    if checker:
+        scores = scores.beside(check_answers(checker, traffic))
     return Served.of(traffic, scores, target=target, prices=prices, sliced=sliced)
+
+
+def check_answers(checker: AnswerChecker, traffic: Traffic) -> dict[str, NDArray[np.floating]]:
+    """Return what a check says of the cheap model's answers, arrays of shape (n,); NaN where there
+    is none.
+    """
+    columns = (traffic.each_messages(), traffic.column("tools"))
+    bodies = [
+        {"messages": messages, "tools": tools} for messages, tools in zip(*columns, strict=True)
+    ]
+    answers = [
+        None if text is None else Answer.parse(text) for text in traffic.column("cheap_answer")
+    ]
+    return dict(checker.score_many(bodies, answers, traffic.tasks))
 
 
 def fixed_routes(

@@ -311,7 +311,9 @@ def _contender(
     """Decide every request as the bundle's router would."""
     router = checked_router(bundle)
     target = bundle.manifest.target
-    served = serve(router.scorer, traffic, prices, target=target, early=router.early)
+    served = serve(
+        router.scorer, traffic, prices, target=target, early=router.early, checker=router.answers
+    )
     return Contender(
         scored=replace(served.scored.under(bundle.policy), catch_rate=caught),
         sent=served.decisions(bundle.policy),

@@ -41,7 +41,7 @@ from difficulty.stages.choosing import (
     judge_exits,
     policy_files,
 )
-from difficulty.stages.exporting import Student, export, student_of
+from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
@@ -167,8 +167,7 @@ def ship(
     )
 
     def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
-        unseen = scores.instead(run.unseen_calibration)
-        served = Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
+        served = _served_unseen(run, scores, prices)
         table = served.under(
             rules,
             catch_rate=rules.catch_rate,
@@ -188,9 +187,13 @@ def ship(
     bundle_policy = _policy(
         run, rules, point, models=models, today=today or datetime.now(UTC).date()
     )
+    check = export_check(run, scorer, scores, recipe.export)
+    report = report.joined(check.report) if check else report
+    if bundle_policy.answer and check:
+        held = replace(bundle_policy.answer, stale_shift=check.facts.stale_shift)
+        bundle_policy = replace(bundle_policy, answer=held)
     say("judging the rule")
-    unseen = scores.instead(run.unseen_calibration)
-    served = Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
+    served = _served_unseen(run, scores, prices)
     rule = judge_rule(served.under_policy(bundle_policy), resampling)
     if not keep_rule:
         _check_rule(rule)
@@ -207,7 +210,7 @@ def ship(
     leaving = student if bundle_policy.early else None
     say("judging the test samples")
     # Judged by samples on which nothing was chosen: the side to believe (docs/thresholds.md).
-    evaluation = _evaluate(run, scorer, bundle_policy, leaving, resampling, prices=prices)
+    evaluation = _evaluate(run, scorer, bundle_policy, leaving, check, resampling, prices=prices)
     lineage = _build_lineage(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     evaluation = replace(evaluation, lineage=lineage)
     chosen = bundle_policy.chosen
@@ -225,6 +228,8 @@ def ship(
         report=report,
         rule=rule,
     )
+    if check:
+        files |= check.files(scorer, bundle_policy, version=f"{name}-{version}")
     # What was asked for at shipping, not what the run was trained with.
     asked = replace(
         recipe,
@@ -251,6 +256,13 @@ def bundle_name(out: Path) -> tuple[str, str]:
             " version."
         )
     return named["name"], named["version"]
+
+
+def _served_unseen(run: Run, scores: TrafficScores, prices: Prices | None) -> Served:
+    """Return the calibration samples beside scores by heads that did not see them."""
+    answers = run.answer_scores(run.calibration)
+    unseen = scores.instead(run.unseen_calibration).beside(answers.by_name() if answers else None)
+    return Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
 
 
 def _seen_file(run: Run) -> tuple[dict[str, bytes], tuple[str, ...]]:
@@ -350,6 +362,7 @@ def _evaluate(
     scorer: Scorer,
     policy: Policy,
     leaving: Student | None,
+    check: ExportedCheck | None,
     resampling: Resampling,
     *,
     prices: Prices | None,
@@ -362,6 +375,7 @@ def _evaluate(
         early=leaving.scorer if leaving else None,
         without_task=True,
         sliced=True,
+        checker=check.checker(scorer, policy, version="ship") if check else None,
     )
     held_out = with_suspicion(served.under_policy(policy), run.test.ids, run.suspicious)
     evaluation = evaluate(

@@ -31,6 +31,7 @@ from difficulty.recipe import ExportSettings, parse_recipe
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.report.page import code, escape_but_code
 from difficulty.report.wording import as_text
+from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import (
     answer_rule,
@@ -124,6 +125,7 @@ def rechoose(
         # Cut-offs without a task are chosen on all requests, their tasks hidden (docs/recipes.md).
         without_task=small is not None,
         early=small,
+        checker=AnswerChecker.from_bundle(old, scorer),
     )
     # What outcomes are made of comes before what the score says of them.
     if (wanted := parse_objective(objective)).promises:

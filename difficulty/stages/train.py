@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from difficulty.answer_check.saved_check import ANSWER_SCORES_FILE, save_check, write_answer_scores
 from difficulty.channels import Channel, kinds_of
 from difficulty.diagnostics.learning_curve import LearningCurve
 from difficulty.diagnostics.signal import Signal
@@ -35,6 +36,7 @@ from difficulty.recipe import FeatureSettings, Recipe
 from difficulty.stages.judging import lineage_of
 from difficulty.storage import refuse_existing, whole_folder
 from difficulty.traffic.table import ASIDE
+from difficulty.training.answering import TrainedCheck, train_check
 from difficulty.training.assemble import build_model, known_tasks, knows_numbers, labelled, tune
 from difficulty.training.diagnosis import (
     GROUPS,
@@ -88,6 +90,9 @@ class _Fitted:
     labels: LabelReport
     signal: Signal
     reading: Reading
+    answers: TrainedCheck | None
+    answer_notes: tuple[str, ...]
+    """Why there is no check of answers, where the traffic has some."""
 
 
 def train(
@@ -218,7 +223,9 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         # Once: a second round would judge the labels by what the first made of them.
         unfitted = _unfitted(material, encoder, tuned)
         model = unfitted.fit(fit, calibration, weighted=weighted)
-    signal = signal_of(unseen_scores(model, tokens, splits), traffic, target=target)
+    unseen = unseen_scores(model, tokens, splits)
+    signal = signal_of(unseen, traffic, target=target)
+    answers, answer_notes = train_check(material, weighted or learned, unseen, progress=say)
     reading = reading_of(ReadCounts.of(tokens, material.tokenizer), material.tokenizer, encoder)
     return _Fitted(
         model=model,
@@ -227,6 +234,8 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
         labels=report,
         signal=signal,
         reading=reading,
+        answers=answers,
+        answer_notes=answer_notes,
     )
 
 
@@ -266,11 +275,16 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
         )
     picked = material.tokens.at(rows)
     outputs = model.predict(picked.ids, picked.tasks).by_name()
-    others = (
-        {"without_task": model.predict(picked.ids).difficulty_score}
-        if model.task_channels
-        else None
-    )
+    others: dict[str, np.ndarray] = {}
+    if model.task_channels:
+        others["without_task"] = model.predict(picked.ids).difficulty_score
+    if fitted.answers:
+        checked = fitted.answers.scores.at(rows)
+        outputs |= checked.by_name()
+        # As if the score knew the answer; where there is none, the request's own.
+        others["answer_check"] = np.where(
+            np.isnan(checked.answer_score), outputs["difficulty_score"], checked.answer_score
+        )
     test, unpriced = traffic.select(rows), np.full(len(rows), np.nan)
     held_out = ScoredTraffic.of(
         test,
@@ -284,9 +298,8 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
         held_out, [traffic.ids[row] for row in rows], fitted.labels.ids(GROUPS)
     )
     evaluation = evaluate(held_out, resampling, task_means=material.task_means, others=others)
-    return evaluation.noting(
-        notes_of(material.logged, fitted.reading, fitted.signal, fitted.labels.summary())
-    )
+    notes = notes_of(material.logged, fitted.reading, fitted.signal, fitted.labels.summary())
+    return evaluation.noting((*notes, *fitted.answer_notes))
 
 
 def _curve(material: Material, fitted: _Fitted, say: Progress) -> LearningCurve | None:
@@ -331,6 +344,11 @@ def _write(
     refuse_existing(out, what="run folder")  # again: it may have come while the model was trained
     with whole_folder(out) as folder:
         save_model(fitted.model, folder)
+        if answers := fitted.answers:
+            save_check(answers.check, folder)
+            rows = np.flatnonzero(material.splits != ASIDE)
+            kept = [material.traffic.ids[row] for row in rows]
+            write_answer_scores(answers.scores.at(rows), kept, folder / ANSWER_SCORES_FILE)
         if early := _early(material, fitted):
             save_early(early, folder / EARLY_FILE)
         # The encoder travels with the run: its name may mean something else tomorrow.
@@ -382,6 +400,7 @@ def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | Non
         logged=material.logged,
         labels=fitted.labels.summary(),
         signal=fitted.signal,
+        answer=fitted.answers.record if fitted.answers else None,
         calibration=material.how,
     )
 

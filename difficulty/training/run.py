@@ -11,6 +11,9 @@
     out_of_fold.npz      scores of the samples that heads learned from, each by heads that did not
                          see it: of the fit samples, and of the calibration samples where the run
                          says calibration "cross"
+    answer_check.json, answer_check.npz, answer_scores.npz
+                         the check of answers, where the traffic has some, and its scores of the
+                         samples, each by parts that did not see it
     metrics.json         the test samples judged, before a threshold is chosen
     early.npz            a light student of a model whose encoder takes milliseconds, for early exit
     learning_curve.json  what more labels would bring, where that was measured
@@ -35,6 +38,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from difficulty import __version__
+from difficulty.answer_check.answer_record import AnswerRecord
+from difficulty.answer_check.answered import AnswerScores
+from difficulty.answer_check.check import AnswerCheck
+from difficulty.answer_check.saved_check import ANSWER_SCORES_FILE, load_check, read_answer_scores
 from difficulty.diagnostics.learning_curve import LearningCurve
 from difficulty.diagnostics.signal import Signal
 from difficulty.diagnostics.suspicion import LabelSummary, read_suspicious
@@ -161,6 +168,8 @@ class RunRecord(SavedForm):
     logged: LoggedReport | None = None
     labels: LabelSummary | None = None
     signal: Signal | None = None
+    answer: AnswerRecord | None = None
+    """The check of answers; ``None`` where there is none."""
     calibration: Calibration = "split"
     """What the recipe's came to; heads of earlier runs keep off the calibration samples."""
 
@@ -415,6 +424,18 @@ class Run:
         ids, scores = self.out_of_fold
         row_of = {name: row for row, name in enumerate(ids)}
         return scores.at(np.array([row_of[name] for name in self.calibration.ids], dtype=np.intp))
+
+    @cached_property
+    def check(self) -> AnswerCheck | None:
+        """The check of the cheap model's answers; ``None`` where the run has none."""
+        return load_check(self.folder)
+
+    def answer_scores(self, traffic: Traffic) -> AnswerScores | None:
+        """Return what the check says of calibration or test samples, NaN where there is no answer,
+        each by parts that did not see the sample; ``None`` where the run has no check.
+        """
+        path = self.folder / ANSWER_SCORES_FILE
+        return read_answer_scores(path, traffic.ids) if path.is_file() else None
 
     @property
     def remembers_ids(self) -> bool:

@@ -6,32 +6,41 @@ import { parseArgs } from 'node:util';
 import { BundleError, Router, verify } from './src/index.js';
 
 const USAGE = `usage: node cli.js BUNDLE TEXT [--task TASK]     decide one request
-       node cli.js BUNDLE --input FILE           decide each line of JSON lines: messages or prompt, perhaps id, task, prompt_tokens, tools
+       node cli.js BUNDLE --input FILE           decide each line of JSON lines: messages or prompt, perhaps id, task, prompt_tokens, tools, checked
+       node cli.js BUNDLE --check FILE           judge the answer of each line of JSON lines: as above, and answer
        node cli.js BUNDLE --verify               check every hash and replay the golden vectors`;
 const SHOWN = 10;
 
 async function main() {
-  const options = { task: { type: 'string' }, input: { type: 'string' }, verify: { type: 'boolean' }, help: { type: 'boolean' } };
+  const options = { task: { type: 'string' }, input: { type: 'string' }, check: { type: 'string' }, verify: { type: 'boolean' }, help: { type: 'boolean' } };
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
   const [folder, text] = positionals;
   if (values.help) return say(USAGE);
-  const asked = [text !== undefined, values.input !== undefined, values.verify === true].filter(Boolean).length;
+  const asked = [text !== undefined, values.input !== undefined, values.check !== undefined, values.verify === true].filter(Boolean).length;
   if (positionals.length > 2 || folder === undefined || asked !== 1) throw new TypeError(`name a bundle, and one thing to do\n${USAGE}`);
   if (values.verify) return report(await verify(folder));
   const router = await Router.load(folder);
   if (text !== undefined) return say(JSON.stringify(await router.decide(text, { task: values.task })));
-  return decideLines(router, values.input);
+  return values.check === undefined ? eachLine(values.input, (row) => decide(router, row)) : eachLine(values.check, (row) => check(router, row));
 }
 
-async function decideLines(router, path) {
+async function eachLine(path, told) {
   let number = 0;
   for await (const line of createInterface({ input: createReadStream(path, 'utf8'), crlfDelay: Infinity })) {
     number += 1;
     if (line.trim() === '') continue;
     const row = parsed(line);
-    const decision = await router.decide(row.messages ?? row.prompt ?? null, { task: row.task, tokens: row.prompt_tokens, tools: row.tools });
-    say(JSON.stringify({ id: row.id ?? String(number), ...decision }));
+    say(JSON.stringify({ id: row.id ?? String(number), ...(await told(row)) }));
   }
+}
+
+function decide(router, row) {
+  const known = { task: row.task, tokens: row.prompt_tokens, tools: row.tools, checked: row.checked !== false };
+  return router.decide(row.messages ?? row.prompt ?? null, known);
+}
+
+function check(router, row) {
+  return router.check({ ...row, messages: row.messages ?? row.prompt ?? null }, row.answer, { task: typeof row.task === 'string' ? row.task : null });
 }
 
 /** A line that is no object becomes a request without messages, which cannot be scored. */

@@ -1,6 +1,7 @@
 """What was asked and answered, read from whatever comes."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -60,6 +61,17 @@ def test_arguments_that_are_no_text_become_json():
     assert answer.tool_calls == (ToolCall("f", '{"city":"Gént","days":2}'),)
 
 
+def test_arguments_that_cannot_be_written_are_empty():
+    circle = {}
+    circle["self"] = circle
+    for given in (circle, {(1, 2): 3}):
+        call = {"function": {"name": "f", "arguments": given}}
+        answer = Answer.of({"choices": [{"message": {"tool_calls": [call]}}]})
+        assert answer.tool_calls == (ToolCall("f", ""),)
+        message = {"role": "assistant", "content": "x", "tool_calls": [call]}
+        assert Asked.of({"messages": [message]}).context == ""
+
+
 def test_traffic_column_holds_plain_text_or_an_assistant_message():
     message = {"role": "assistant", "content": "Hm.", "tool_calls": [CALL], "finish_reason": "stop"}
     assert Answer.parse(json.dumps(message)) == Answer("Hm.", (ToolCall("weather", "{}"),), "stop")
@@ -116,3 +128,42 @@ def test_facts_have_one_number_a_name():
     found = read_facts(Asked(), Answer())
     assert found.shape == (len(FACTS),)
     assert found.dtype == np.float32
+
+
+WORDS = (
+    *("role", "user", "assistant", "system", "tool", "content", "tool_calls", "function", "name"),
+    *("arguments", "choices", "message", "logprobs", "logprob", "refusal", "parameters", "type"),
+    *("properties", "required", "items", "enum", "anyOf", "$ref", "$defs", "default", "f", "text"),
+    *('{"a": [1, "b"]}', "[f(x=1)]", "<tool_call>{", "#/$defs/f", "\ud800", "5%", ""),
+)
+
+
+def any_value(rng, depth):
+    pick = rng.random()
+    if depth and pick < 0.5:
+        return {rng.choice(WORDS): any_value(rng, depth - 1) for _ in range(rng.randint(0, 5))}
+    if depth and pick < 0.7:
+        return [any_value(rng, depth - 1) for _ in range(rng.randint(0, 4))]
+    return rng.choice([*WORDS, *WORDS, None, True, 0, -1.5, 10**400, float("nan"), b"x", (1,)])
+
+
+def test_nothing_that_comes_raises():
+    """2,000 requests, responses and tools of words that mean something somewhere, seed 0."""
+    rng = random.Random(0)
+    known = 0
+    for _ in range(2000):
+        function = {"name": "f", "parameters": any_value(rng, 4)}
+        tools = rng.choice([[{"function": function}], [function, any_value(rng, 3)]])
+        message = {"role": rng.choice(WORDS[1:5]), "content": any_value(rng, 2)}
+        request = rng.choice(
+            [any_value(rng, 4), {"messages": [message, any_value(rng, 3)], "tools": tools}]
+        )
+        call = {"function": {"name": "f", "arguments": any_value(rng, 3)}}
+        answered = rng.choice([any_value(rng, 3), {"content": "f()", "tool_calls": [call]}])
+        response = rng.choice([any_value(rng, 4), {"choices": [{"message": answered}]}])
+        asked = Asked.of(request if isinstance(request, dict) else {})
+        answer = Answer.of(response if isinstance(response, dict) else {})
+        answer.as_text()
+        facts = read_facts(asked, rng.choice([answer, Answer.parse(str(rng.choice(WORDS)))]))
+        known += not np.isnan(facts[FACTS.index("tools.calls")])
+    assert known > 500

@@ -127,6 +127,13 @@ def test_argument_may_come_from_the_system_or_from_what_a_tool_returned():
     assert "strings_new" not in found
 
 
+def test_number_that_an_earlier_call_used_is_not_left_out():
+    call = ("free_rooms", {"day": "Monday"})
+    assert facts(call)["numbers_unused"] == 1
+    earlier = 'find_prices({"most": 7.5})\n12 rooms'
+    assert "numbers_unused" not in facts(call, context=earlier)
+
+
 def test_numbers_may_be_words_or_stand_inside_of_texts():
     found = facts(
         ("free_rooms", {"day": "on 12 May", "seats": 3}), question="Rooms for three on May 12?"

@@ -3,8 +3,10 @@ vectors, and decides as Python does.
 """
 
 import json
+import random
 import re
 import subprocess
+from collections import Counter
 from dataclasses import replace
 
 import onnx
@@ -20,20 +22,25 @@ from difficulty.bundle import (
     read_bundle,
     write_bundle,
 )
-from difficulty.bundle.policy import CutOffs, Early
+from difficulty.bundle.policy import AnswerRule, CutOffs, Early
 from difficulty.export.parity import golden_requests
 from difficulty.recipe import FeatureSettings, parse_recipe
 from difficulty.request import Request
 from difficulty.request_numbers import read_numbers
 from difficulty.routes import ValidatorRule
 from difficulty.runtime import Router
+from difficulty.runtime.service import check_forms
 from difficulty.stages.choosing import policy_files
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.training.shipped import find_encoder
+from tests.answer_checks import write_with_check
+from tests.attack import grammar
+from tests.attack import test_attack_answers as answers
+from tests.bundle.conftest import SAVED as SAVED_BUNDLE
 from tests.conftest import REPOSITORY
 from tests.fakes import load_transformer
-from tests.journey import DRAWS, RECIPE, sample_rows
+from tests.journey import DRAWS, RECIPE, sample_rows, write_rows
 from tests.journey_tools import make_tool_journey, odd_requests, tools_of
 
 pytestmark = pytest.mark.node
@@ -118,6 +125,7 @@ def test_fields_are_those_that_python_reads():
         "EXPLORATION": Exploration,
         "EARLY": Early,
         "CUT_OFFS": CutOffs,
+        "ANSWER": AnswerRule,
     }
     assert json.loads(done.stdout) == {
         name: list(model.__dataclass_fields__) for name, model in models.items()
@@ -296,3 +304,71 @@ def test_damaged_bundle_is_refused_with_the_file_named(fast, tmp_path):
     assert done.stderr.startswith(
         "error: bundle file scorer.onnx was changed: its hash is not the manifest's."
     )
+
+
+def odd_answers(count):
+    """Return requests with answers, as JSON: plain ones, and such as nobody should send."""
+    rng = random.Random(0)
+    return [
+        {
+            "id": str(number),
+            "messages": [{"role": "user", "content": f"w{rng.randint(1, 199)} {text_of(rng)}"}],
+            "tools": [tool_of(rng) for _ in range(rng.choice((0, 1, 3)))],
+            "task": rng.choice((None, "classify")),
+            "answer": rng.choice((plain_answer, plain_answer, answers.odd_text, odd_message))(rng),
+        }
+        for number in range(count)
+    ]
+
+
+def text_of(rng):
+    return grammar.text(rng)[:200]
+
+
+def plain_answer(rng):
+    return f"w{rng.randint(1, 199)} 3 * 4 = {rng.randint(10, 14)}. {text_of(rng)}"
+
+
+def tool_of(rng):
+    kind = rng.choice(("string", "integer", "boolean", "array", 7))
+    parameters = {"type": "object", "required": ["a"], "properties": {"a": {"type": kind}}}
+    return {"type": "function", "function": {"name": "f", "parameters": parameters}}
+
+
+def odd_message(rng):
+    """Return a message with tool calls, or a completion around it."""
+    arguments = ('{"a": "x"}', '{"a": 3}', '{"a": ', "[1]", "[" * 1_000, "9" * 300, "", "null")
+    call = {"function": {"name": rng.choice("fg"), "arguments": rng.choice(arguments)}}
+    message = {"role": "assistant", "content": rng.choice((None, plain_answer(rng), 7))}
+    message["tool_calls"] = [call] * rng.choice((0, 1, 2, 30))
+    if rng.random() < 0.5:
+        return message
+    logprobs = {"content": [{"logprob": rng.choice((-0.5, -3.25, None, "x"))} for _ in range(5)]}
+    finish = rng.choice(("stop", "length", None))
+    choice = {"message": message, "finish_reason": finish, "logprobs": logprobs}
+    return {"choices": [choice] * rng.choice((0, 1, 3))}
+
+
+def test_two_thousand_answers_are_judged_as_in_python(tmp_path):
+    """Plain and odd ones: equal verdicts, scores within 0.000001."""
+    rule = {"threshold": 0.5, "on_unknown": "escalate"}
+    bundle = write_with_check(SAVED_BUNDLE, tmp_path / "words-1", rule=rule)
+    forms = odd_answers(2_000)
+    expected = list(check_forms(Router.from_bundle(bundle), forms))
+    file = write_rows(tmp_path / "answers.jsonl", forms)
+    done = node("cli.js", bundle.path, "--check", file)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == len(expected) == 2_000
+    reasons = Counter(verdict["reason"] for verdict in expected)
+    assert min(reasons["above_threshold"], reasons["within_threshold"]) > 100
+    for wanted, verdict in zip(expected, found, strict=True):
+        for name in ("id", "escalate", "reason", "threshold", "bundle_version"):
+            assert verdict[name] == wanted[name], forms[int(wanted["id"])]
+        for name in ("answer_score", "p_answer_fails"):
+            assert verdict[name] == pytest.approx(wanted[name], abs=1e-6)
+
+
+def test_golden_answers_are_reproduced(tmp_path):
+    bundle = write_with_check(SAVED_BUNDLE, tmp_path / "words-1")
+    assert_reproduced(bundle.path)

@@ -51,7 +51,7 @@ def rows():
 @pytest.fixture(scope="module")
 def labelled():
     rng = np.random.default_rng(7)
-    return [(request, draw_outcome(request, rng)) for request in draw_requests(3000, rng=rng)]
+    return [(request, draw_outcome(request, rng, rng)) for request in draw_requests(3000, rng=rng)]
 
 
 def _sample(row):
@@ -130,7 +130,7 @@ def test_write_sample_writes_the_same_bytes_each_time(tmp_path):
 def test_shipped_sample_is_what_the_generator_writes(rows):
     """Lines are compared, not bytes: another zlib packs the same lines differently."""
     assert rows == list(generate(SAMPLE_SIZE, rng=np.random.default_rng(SAMPLE_SEED)))
-    assert (DATA / "sample.jsonl.gz").stat().st_size < 1_000_000
+    assert (DATA / "sample.jsonl.gz").stat().st_size < 1_100_000
 
 
 def test_rows_keep_the_traffic_contract(rows):
@@ -201,6 +201,28 @@ def test_only_summaries_are_graded(rows):
         1.0,
     }
     assert {row["cheap_quality"] for row in rows if row["task"] != "summarize"} == {None, 0.0, 1.0}
+
+
+def test_answers_that_failed_show_it_more_often(rows):
+    """A label with excuses is the plainest sign."""
+    labels = [
+        row
+        for row in rows
+        if row["task"] == "classify" and row["cheap_answer"] and row["cheap_quality"] is not None
+    ]
+    shown = {
+        quality: np.mean(
+            [" " in row["cheap_answer"] for row in labels if row["cheap_quality"] == quality]
+        )
+        for quality in (0.0, 1.0)
+    }
+    assert shown[0.0] == pytest.approx(0.6, abs=0.12)
+    assert shown[1.0] == pytest.approx(0.08, abs=0.03)
+
+
+def test_some_answers_were_not_kept(rows):
+    lost = np.mean([row["cheap_answer"] is None for row in rows])
+    assert lost == pytest.approx(0.04, abs=0.01)
 
 
 def test_frontier_answers_are_longer(rows):

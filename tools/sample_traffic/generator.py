@@ -20,7 +20,7 @@ import numpy as np
 
 from difficulty.errors import InvalidValueError
 from tools.sample_traffic.dressing import dress, send_again
-from tools.sample_traffic.outcomes import draw_outcome
+from tools.sample_traffic.outcomes import Outcome, draw_outcome
 from tools.sample_traffic.pen import Pen
 from tools.sample_traffic.request import Request
 from tools.sample_traffic.writers import about_some_topic, write
@@ -72,8 +72,11 @@ def generate(n: int, *, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     if n < 1:
         raise InvalidValueError("n", n, rule="be at least 1")
     times = _timestamps(n, rng)
+    # A stream of its own: without answers, requests and outcomes would be the same.
+    (answering,) = rng.spawn(1)
     for number, request in enumerate(draw_requests(n, rng=rng)):
-        yield _row(request, number=number, time=times[number], rng=rng)
+        outcome = draw_outcome(request, rng, answering)
+        yield _row(request, outcome, number=number, time=times[number])
 
 
 def write_sample(path: Path, *, n: int = SAMPLE_SIZE, seed: int = SAMPLE_SEED) -> None:
@@ -113,9 +116,7 @@ def draw_requests(n: int, *, rng: np.random.Generator) -> Iterator[Request]:
         yield request
 
 
-def _row(
-    request: Request, *, number: int, time: datetime, rng: np.random.Generator
-) -> dict[str, Any]:
+def _row(request: Request, outcome: Outcome, *, number: int, time: datetime) -> dict[str, Any]:
     return {
         "id": f"sample-{number:06d}",
         "messages": [asdict(message) for message in request.messages],
@@ -125,7 +126,7 @@ def _row(
         "cheap_model": CHEAP_MODEL,
         "frontier_model": FRONTIER_MODEL,
         "prompt_tokens": _prompt_tokens(request),
-        **asdict(draw_outcome(request, rng)),
+        **asdict(outcome),
     }
 
 

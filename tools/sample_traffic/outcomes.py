@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tools.sample_traffic.answers import draw_answer
 from tools.sample_traffic.request import Request, Traits
 
 HIDDEN_SD = 0.18
@@ -74,6 +75,7 @@ class Outcome:
     cheap_passed: bool | None
     cheap_tokens: int
     frontier_tokens: int
+    cheap_answer: str | None
 
 
 def visible_difficulty(traits: Traits) -> float:
@@ -110,15 +112,17 @@ def chance_right(difficulty: float, model: tuple[float, float]) -> float:
     return 1.0 / (1.0 + math.exp(slope * difficulty - intercept))
 
 
-def draw_outcome(request: Request, rng: np.random.Generator) -> Outcome:
+def draw_outcome(
+    request: Request, rng: np.random.Generator, answering: np.random.Generator
+) -> Outcome:
     """Return one draw of both models' outcomes, some of them left unknown.
 
     Parameters
     ----------
     request : Request
         Its traits and hidden difficulty decide the chances.
-    rng : numpy.random.Generator
-        Source of chance.
+    rng, answering : numpy.random.Generator
+        Sources of chance: of the outcomes, and of what the cheap model answers.
     """
     task = request.traits.task
     difficulty = visible_difficulty(request.traits) + request.hidden
@@ -136,6 +140,7 @@ def draw_outcome(request: Request, rng: np.random.Generator) -> Outcome:
         cheap_passed=reported_passed,
         cheap_tokens=cheap_tokens,
         frontier_tokens=frontier_tokens,
+        cheap_answer=draw_answer(request, cheap, answering),
     )
 
 

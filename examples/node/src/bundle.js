@@ -34,6 +34,12 @@ export async function readBundle(folder) {
   if (policy.early !== null && !files.has('early.onnx')) {
     throw new BundleError('policy.json has early cut-offs, but the bundle has no early.onnx. Ship the bundle again.');
   }
+  if (policy.answer !== null && !files.has('answer.onnx')) {
+    throw new BundleError('policy.json has a check of answers, but the bundle has no answer.onnx. Ship the bundle again.');
+  }
+  if (files.has('answer.onnx') !== files.has('answer.json')) {
+    throw new BundleError('a bundle must have answer.onnx and answer.json, or neither. Ship the bundle again.');
+  }
   return { manifest, policy, files };
 }
 

@@ -61,6 +61,7 @@ const POLICY = {
   task_thresholds: or(is('an object of numbers in [0, 1]', every(isShare)), {}),
   min_familiarity: or(share, 0),
   early: is('an object or null', (value) => value === null || isObject(value), null),
+  answer: is('an object or null', (value) => value === null || isObject(value), null),
   fallback: or(object, {}),
   exploration: or(object, {}),
   on_error: or(oneOf('frontier'), 'frontier'),
@@ -70,6 +71,13 @@ const POLICY = {
 const maybeObject = POLICY.early;
 const EARLY = { threshold: share, budget: share, confidence: share, with_task: maybeObject, without_task: maybeObject };
 const CUT_OFFS = { low: share, high: share, n: count, expected: object };
+const ANSWER = {
+  threshold: share,
+  kind: or(oneOf('check', 'both'), 'both'),
+  on_unknown: or(oneOf('pass', 'escalate'), 'pass'),
+  request_threshold: maybeShare,
+  stale_shift: maybeShare,
+};
 const flag = is('true or false', (value) => typeof value === 'boolean');
 const FALLBACK = {
   on_validation_failure: or(flag, true),
@@ -88,7 +96,7 @@ const CHOSEN = { objective: text, calibration_data: text, n: count, expected: ob
 
 /** Names of the fields by the record they belong to, for a test that compares them with the specification. */
 export const FIELDS = Object.fromEntries(
-  Object.entries({ MANIFEST, FILE, POLICY, EARLY, CUT_OFFS, FALLBACK, VALIDATOR, EXPLORATION, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
+  Object.entries({ MANIFEST, FILE, POLICY, EARLY, CUT_OFFS, ANSWER, FALLBACK, VALIDATOR, EXPLORATION, CHOSEN }).map(([record, fields]) => [record, Object.keys(fields)]),
 );
 
 /** Return the fields of a manifest, checked. */
@@ -105,6 +113,7 @@ export function checkedPolicy(form) {
   for (const kind of ['with_task', 'without_task']) {
     if (policy.early?.[kind]) checked(policy.early[kind], CUT_OFFS, 'policy.json', `early.${kind}.`);
   }
+  if (policy.answer !== null) policy.answer = checkedAnswer(policy);
   policy.fallback = checked(policy.fallback, FALLBACK, 'policy.json', 'fallback.');
   policy.fallback.validators = policy.fallback.validators.map((rule) => checked(rule, VALIDATOR, 'policy.json', 'fallback.validators.'));
   policy.exploration = checked(policy.exploration, EXPLORATION, 'policy.json', 'exploration.');
@@ -112,6 +121,15 @@ export function checkedPolicy(form) {
   const both = policy.easy_tasks.filter((task) => policy.hard_tasks.includes(task));
   if (both.length > 0) throw new BundleError(`policy.json: a task is easy or hard, not both: got ${both.join(', ')}. Ship the bundle again.`);
   return policy;
+}
+
+function checkedAnswer(policy) {
+  const answer = checked(policy.answer, ANSWER, 'policy.json', 'answer.');
+  if (answer.kind === 'both') return answer;
+  const lower = [policy.threshold, ...Object.values(policy.task_thresholds)].find((share) => share < 1);
+  if (lower !== undefined) throw new BundleError(`policy.json: thresholds must be 1 where answer.kind is "check": got ${lower}. Ship the bundle again.`);
+  if (answer.request_threshold === null) throw new BundleError('policy.json: answer.request_threshold must be a number where answer.kind is "check". Ship the bundle again.');
+  return answer;
 }
 
 function checked(form, fields, file, prefix = '') {

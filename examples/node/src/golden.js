@@ -6,6 +6,9 @@ import { Router } from './router.js';
 
 const SCORES = ['difficulty_score', 'p_cheap_fails', 'p_frontier_fails', 'familiarity', 'early_score'];
 const DECIDED = ['route', 'model', 'reason', 'fallback'];
+const ANSWERS = 'golden_answers.jsonl';
+const ANSWER_SCORES = ['answer_score', 'p_answer_fails'];
+const FACT_TOLERANCE = 1e-5;
 const COUNTED = ['threshold', 'tokens', 'tokens_source', 'truncated'];
 
 /** Check a bundle's files and replay its golden vectors; return their number and what differs, one sentence each. */
@@ -15,17 +18,42 @@ export async function verify(folder) {
   const rows = goldenRows(bundle.files.get('golden.jsonl'));
   const differences = [];
   for (const row of rows) differences.push(...(await compare(router, row, bundle.manifest.score_tolerance)));
-  return { bundle: router.version, files: bundle.files.size, golden: rows.length, differences };
+  const answers = bundle.files.has(ANSWERS) ? linesOf(bundle.files.get(ANSWERS), ANSWERS) : [];
+  if (answers.length > 0 && !router.answers) throw new BundleError(`a bundle with ${ANSWERS} must have a check of answers. Ship the bundle again.`);
+  for (const row of answers) differences.push(...(await compareAnswer(router, row)));
+  return { bundle: router.version, files: bundle.files.size, golden: rows.length + answers.length, differences };
 }
 
 function goldenRows(bytes) {
+  const rows = linesOf(bytes, 'golden.jsonl');
+  if (rows.length === 0) throw new BundleError('golden.jsonl must hold golden vectors: got none. Ship the bundle again.');
+  return rows;
+}
+
+function linesOf(bytes, name) {
   const lines = bytes.toString('utf8').split('\n').filter(Boolean);
-  if (lines.length === 0) throw new BundleError('golden.jsonl must hold golden vectors: got none. Ship the bundle again.');
   try {
     return lines.map((line) => JSON.parse(line));
   } catch (error) {
-    throw new BundleError(`golden.jsonl must be JSON lines (${error.message}). Ship the bundle again.`);
+    throw new BundleError(`${name} must be JSON lines (${error.message}). Ship the bundle again.`);
   }
+}
+
+async function compareAnswer(router, expected) {
+  const { verdict, facts, answerIds } = await router.considerAnswer(expected.body, expected.answer, expected.task ?? null);
+  const isRead = verdict.answer_score !== null;
+  const tolerance = router.answers.facts.score_tolerance ?? 1e-4;
+  const differing = ANSWER_SCORES.filter((name) => !close(verdict[name], expected[name], tolerance));
+  if (JSON.stringify(isRead ? answerIds : null) !== JSON.stringify(expected.answer_ids)) differing.push('answer_ids');
+  const found = isRead ? [...facts] : [];
+  const wanted = expected.facts ?? [];
+  if (found.length !== wanted.length || found.some((value, place) => !near(value, wanted[place]))) differing.push('facts');
+  return differing.map((name) => `${expected.id}: ${name} is another one than expected`);
+}
+
+function near(found, expected) {
+  if (expected === null || Number.isNaN(found)) return expected === null && Number.isNaN(found);
+  return Math.abs(found - expected) <= FACT_TOLERANCE * Math.max(1, Math.abs(expected));
 }
 
 async function compare(router, expected, tolerance) {

@@ -1,7 +1,8 @@
 /** One decision a request, by the bundle's policy. Whatever a request holds, there is a decision. */
 import { readBundle } from './bundle.js';
+import { AnswerChecker } from './check.js';
 import { EarlyScorer, exitsOf, leaveEarly } from './early.js';
-import { ScoringError } from './errors.js';
+import { BundleError, ScoringError } from './errors.js';
 import { readNumbers } from './numbers.js';
 import { afterScoring, beforeScoring, thresholdOf } from './rule.js';
 import { Scorer } from './scorer.js';
@@ -11,8 +12,8 @@ export class Router {
   /** Requests that went to the frontier model because they could not be scored; they cost frontier money, so watch it. */
   scorerErrors = 0;
 
-  constructor({ policy, version, encoder, scorer, early }) {
-    Object.assign(this, { policy, version, encoder, scorer, early, exits: early && exitsOf(policy) });
+  constructor({ policy, version, encoder, scorer, early, answers = null }) {
+    Object.assign(this, { policy, version, encoder, scorer, early, answers, exits: early && exitsOf(policy), unchecked: uncheckedOf(policy) });
   }
 
   /**
@@ -29,17 +30,25 @@ export class Router {
     const scorer = await Scorer.load(bundle, options);
     const early = await EarlyScorer.load(bundle, options);
     const encoder = new RequestEncoder(manifest, files.get('tokenizer.json'));
-    const router = new Router({ policy, version: `${manifest.name}-${manifest.version}`, encoder, scorer, early });
+    const version = `${manifest.name}-${manifest.version}`;
+    const answers = await AnswerChecker.load(bundle, { ...options, encoder, version });
+    const router = new Router({ policy, version, encoder, scorer, early, answers });
     await router.consider('warm up', { early: false });
     if (early) await router.consider('warm up');
+    if (answers) await router.#warmUp();
     return router;
+  }
+
+  async #warmUp() {
+    const { verdict } = await this.considerAnswer({ messages: 'warm up' }, 'warm up');
+    if (verdict.answer_score === null) throw new BundleError(`answer.onnx must score a plain answer: got ${verdict.error}. Ship the bundle again.`);
   }
 
   /**
    * Return the decision for one request; its fields are those of docs/serving.md.
    * @param {string | object[]} messages OpenAI-style messages; a string is one user message
-   * @param {{ task?: string | null, tokens?: number | null, tools?: object[] | null }} [known] task, token count and the tools of the
-   *   request's body, where the caller knows them
+   * @param {{ task?: string | null, tokens?: number | null, tools?: object[] | null, checked?: boolean }} [known] task, token count and the
+   *   tools of the request's body, where the caller knows them; `checked`: whether the answer will be checked before it is sent
    */
   async decide(messages, known = {}) {
     const { decision } = await this.consider(messages, known);
@@ -48,11 +57,34 @@ export class Router {
   }
 
   /**
+   * Return whether the frontier model is to be asked too, given the cheap model's answer; fields as in docs/serving.md.
+   * @param {{ messages: string | object[], tools?: object[] }} request as in the body of a chat completion request
+   * @param {string | object} answer its text, an assistant message, or a chat completion
+   * @param {{ task?: string | null, decision?: object | null }} [known] `decision`: what was decided, which saves scoring the request again
+   */
+  async check(request, answer, { task = null, decision = null } = {}) {
+    if (!this.answers) return { escalate: false, reason: 'no_check', answer_score: null, p_answer_fails: null, threshold: null, bundle_version: this.version, error: null };
+    return this.answers.check(request ?? {}, answer, this.#known(request, task ?? decision?.task ?? null, decision));
+  }
+
+  /** Return the verdict without counting it, with the answer's ids and facts. */
+  async considerAnswer(request, answer, task = null) {
+    return this.answers.consider(request, answer, this.#known(request, task, null));
+  }
+
+  #known(request, task, decision) {
+    const isOurs = decision?.scored_by === 'scorer' && decision.bundle_version === this.version;
+    const numbers = () => (this.scorer.readsNumbers ? readNumbers(request.messages, request.tools ?? null) : null);
+    return { task, score: async (ids) => (isOurs ? decision : this.scorer.score(ids, numbers())) };
+  }
+
+  /**
    * Return the decision with the ids, which golden vectors name; null where the request cannot be scored.
    * With `early: false` the scorer decides whatever needs a score.
    */
-  async consider(messages, { task = null, tokens = null, tools = null, early = true } = {}) {
-    const look = { task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false, early, tools };
+  async consider(messages, { task = null, tokens = null, tools = null, checked = true, early = true } = {}) {
+    const policy = checked && !this.answers?.isStale ? this.policy : this.unchecked;
+    const look = { policy, task: typeof task === 'string' ? task : null, tokens: null, source: null, truncated: false, early, tools };
     let error = null;
     try {
       look.verdict = await this.#verdict(look, messages, task, tokens);
@@ -69,21 +101,21 @@ export class Router {
     if (tokens !== null) {
       if (!Number.isInteger(tokens) || tokens < 0) throw new ScoringError('tokens must be an integer of at least 0');
       Object.assign(look, { tokens, source: 'request' });
-      const fixed = beforeScoring(this.policy, task, tokens);
+      const fixed = beforeScoring(look.policy, task, tokens);
       if (fixed) return fixed; // the text is not even looked at
     }
     const encoded = this.encoder.encode(messages, task);
     Object.assign(look, { ids: encoded.ids, informed: encoded.informed, truncated: encoded.truncated });
     if (tokens === null) {
       Object.assign(look, { tokens: encoded.tokens, source: encoded.source });
-      const fixed = beforeScoring(this.policy, task, encoded.tokens);
+      const fixed = beforeScoring(look.policy, task, encoded.tokens);
       if (fixed) return fixed;
     }
-    const left = look.early && this.exits ? await this.#early(look) : null;
+    const left = look.early && this.exits && look.policy === this.policy ? await this.#early(look) : null;
     if (left) return left;
     const numbers = this.scorer.readsNumbers ? readNumbers(messages, look.tools) : null;
     look.outputs = await this.scorer.score(look.ids, numbers);
-    return afterScoring(this.policy, task, look.outputs);
+    return afterScoring(look.policy, task, look.outputs);
   }
 
   /** Return the verdict of the small graph; null where the scorer has to be asked, also because that graph failed. */
@@ -94,19 +126,19 @@ export class Router {
     return verdict;
   }
 
-  #decision({ task, tokens, source, truncated, verdict, outputs, earlyScore }, error) {
+  #decision({ policy, task, tokens, source, truncated, verdict, outputs, earlyScore }, error) {
     const cheap = verdict.route === 'cheap';
     const scoredEarly = earlyScore === undefined ? null : 'early';
     return {
       route: verdict.route,
-      model: cheap ? this.policy.cheap_model : this.policy.frontier_model,
+      model: cheap ? policy.cheap_model : policy.frontier_model,
       reason: verdict.reason,
       difficulty_score: outputs?.difficulty_score ?? earlyScore ?? null,
       p_cheap_fails: outputs?.p_cheap_fails ?? null,
       p_frontier_fails: outputs?.p_frontier_fails ?? null,
       familiarity: outputs?.familiarity ?? null,
-      threshold: thresholdOf(this.policy, task),
-      fallback: cheap && this.policy.fallback.on_validation_failure ? this.policy.frontier_model : null,
+      threshold: thresholdOf(policy, task),
+      fallback: cheap && (policy.fallback.on_validation_failure || policy.answer !== null) ? policy.frontier_model : null,
       task,
       tokens,
       tokens_source: source,
@@ -116,4 +148,10 @@ export class Router {
       error: error && error.message,
     };
   }
+}
+
+/** The policy that counts where no check can: itself, where that needs no other one. */
+function uncheckedOf(policy) {
+  const threshold = policy.answer?.request_threshold ?? null;
+  return threshold === null ? policy : { ...policy, threshold, task_thresholds: {}, answer: null };
 }

@@ -41,6 +41,11 @@ export class RequestEncoder {
     };
   }
 
+  /** Return the ids of an answer's text, which may be none. */
+  encodeText(text) {
+    return headAndTail(this.tokenize(textView(text, this.maxChars).text), this.maxTokens);
+  }
+
   tokenize(text) {
     const ids = this.idsOf(text);
     if (!ids.every(Number.isInteger)) throw new ScoringError('the tokenizer has no id for a part of this text');

@@ -1,13 +1,19 @@
 """The validator of tool calls: good, bad, and nothing to say."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from difficulty.answers.answer import Answer, Asked, ToolCall
+from difficulty.bundle import Fallback, read_bundle, write_bundle
 from difficulty.errors import BundleError
+from difficulty.gateway.settings import build_gateway, parse_settings
 from difficulty.gateway.validators import Checker
 from difficulty.routes import ValidatorRule
+from difficulty.runtime import Router
+from difficulty.stages.choosing import policy_files
+from tests.versions import SAVED, fields_of
 
 WEATHER = {
     "type": "function",
@@ -101,3 +107,22 @@ def test_long_arguments_are_not_read_on_the_event_loop():
     assert checker.is_quick(0, called(city="Ghent"), ASKED)
     assert not checker.is_quick(0, called(city="x" * 30_000), ASKED)
     assert not checker.is_quick(0, Answer(), Asked(system="x" * 40_000))
+
+
+@pytest.mark.parametrize(("city", "fallback"), [("Ghent", False), ("Paris", True)])
+def test_policy_that_names_it_falls_back_without_anything_learned(tmp_path, city, fallback):
+    """An old bundle with a new policy: the request's text and tools go along to the check."""
+    old = read_bundle(SAVED)
+    rule = ValidatorRule(check="tool_facts")
+    policy = replace(old.policy, threshold=1.0, fallback=Fallback(validators=(rule,)))
+    files = policy_files(Router.from_bundle(old).scorer, policy, version="words-2")
+    manifest = fields_of(old, name="words", version="2")
+    bundle = write_bundle(tmp_path / "words-2", {**old.files, **files}, manifest).path
+    gateway = build_gateway(parse_settings({"bundle": str(bundle)}))
+    messages = [{"role": "user", "content": ASKED.text}]
+    visit = gateway.open({"messages": messages, "tools": [WEATHER, TAXI]}, id="r1")
+    call = {"function": {"name": "weather_forecast", "arguments": f'{{"city":"{city}","days":3}}'}}
+    answer = Answer.of({"choices": [{"message": {"tool_calls": [call]}}]})
+    noted = gateway.note(visit, "answer", answer=answer)
+    assert gateway.falls_back(visit, noted) == fallback
+    assert [check.passed for check in noted.checks] == [not fallback]

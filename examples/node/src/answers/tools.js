@@ -46,7 +46,7 @@ export function readTools(pair) {
   if (calls.read.length === 0 && pair.answer.toolCalls?.length > 0) return NAMES.map(() => NaN);
   const ground = readGround(pair, prose);
   const fits = new Map([...offered].map(([name, offer]) => [name, fitOf(offer, pair.questionContent)]));
-  const tally = newTally();
+  const tally = newTally(ground.context);
   for (const call of calls.read) countCall(call, offered.get(calledName(call)), { ground, fits, tally, content: pair.questionContent });
   const facts = factsOf(pair, calls, fits, tally);
   facts.hand_score = handScore(facts);
@@ -59,22 +59,22 @@ const about = (text) => contentWords(words(text.replace(/([a-z])([A-Z])/g, '$1 $
 
 const fitOf = ({ name, description }, content) => shared(content, about(`${name} ${description}`)) / Math.sqrt(Math.max(1, content.size));
 
-function newTally() {
+function newTally(used) {
   const counts = ['unknown', 'missing', 'extra', 'wrongType', 'notInEnum', 'optionalGiven', 'optional', 'default', 'empty', 'textBoolean', 'lists', 'required'];
   counts.push('arguments', 'textLength', 'strings', 'stringsNew', 'numbers', 'numbersNew', 'percentAsShare', 'percentRaw', 'leaves', 'visits', 'comparisons');
-  return { ...Object.fromEntries(counts.map((name) => [name, 0])), used: new Set(), fits: [], nameFits: [] };
+  return { ...Object.fromEntries(counts.map((name) => [name, 0])), used: new Set(used), fits: [], nameFits: [] };
 }
 
 /** What arguments may have been taken from. */
 function readGround(pair, prose) {
-  const others = [cut(prose, QUESTION_CHARS), cut(pair.asked.context ?? '', QUESTION_CHARS)];
-  const beside = others.filter((text) => text !== '').map((text) => plainDigits(lower(text)));
-  const given = pair.questionNumbers.map(keyOf);
+  const [system, context] = [prose, pair.asked.context ?? ''].map((text) => plainDigits(lower(cut(text, QUESTION_CHARS))));
+  const [given, before] = [pair.questionNumbers.map(keyOf), numbers(context).map(keyOf)];
   const counted = pair.questionWords.filter((word) => COUNTED.has(word)).map((word) => keyOf(COUNTED.get(word)));
   const percentages = new Set(percentagesOf(pair.question).map(keyOf));
   return {
-    text: [pair.questionLower, ...beside].join('\n'),
-    numbers: new Set([...given, ...counted, ...beside.flatMap((text) => numbers(text).map(keyOf))]),
+    text: [pair.questionLower, system, context].filter((text) => text !== '').join('\n'),
+    numbers: new Set([...given, ...before, ...numbers(system).map(keyOf), ...counted]),
+    context: new Set(before), // numbers that earlier answers or tools have dealt with
     hundreds: new Set(percentages.size > 0 ? given : []),
     percentages,
   };

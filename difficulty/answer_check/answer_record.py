@@ -1,0 +1,108 @@
+"""What is to be said of a check: what it was learned from, how far it can be believed, and what the
+facts of its answers were. It holds none of the texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from difficulty.answer_check.answered import LabelledAnswers
+from difficulty.answer_check.check import AnswerCheck, Form
+from difficulty.answers.facts import FACTS, FACTS_VERSION
+from difficulty.form import SavedForm
+from difficulty.metrics.probability import brier
+from difficulty.metrics.recalibration import recalibration
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactSpread(SavedForm):
+    """One fact over the answers that were learned from."""
+
+    name: str
+    known: float
+    """Share of the answers of which it is known."""
+    mean: float | None
+    sd: float | None
+    low: float | None
+    """One answer in a hundred lies below."""
+    high: float | None
+    """One answer in a hundred lies above."""
+    weight: float
+    """How a linear model in place of the check moves its logit with a deviation of the fact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRecord(SavedForm):
+    """What run.json holds of the check of answers."""
+
+    facts_version: int
+    answers: int
+    """Answers that were learned from; in a run that only carries on an earlier check, none."""
+    labels: int
+    """Those with a known outcome."""
+    failures: float
+    """How many of these failed, in answers."""
+    form: Form
+    started: bool
+    """Whether it starts from the check of another cheap model."""
+    weights: tuple[float, ...]
+    """Of the logit of the request, or of the check that it starts from, then of each head."""
+    slope: float | None = None
+    """Of a logistic regression of the outcome on the logit of ``p_answer_fails``, out of fold; 1
+    is right.
+    """
+    skill: float | None = None
+    """How much less than that of the mean outcome the squared error is, out of fold; 0 is no less.
+    """
+    facts: tuple[FactSpread, ...] = ()
+
+
+def record_of(check: AnswerCheck, fit: LabelledAnswers) -> AnswerRecord:
+    """Return what is to be said of a check that was just fitted to these answers."""
+    known = ~np.isnan(fit.failure)
+    outcome, weight = fit.failure[known], fit.outcomes.weight[known]
+    slope = skill = None
+    if known.any():
+        p_fails = check.out_of_fold_.p_answer_fails[known]
+        _, codes = np.unique(np.asarray(fit.groups)[known], return_inverse=True)
+        found = recalibration(p_fails, outcome, weight=weight, codes=codes)
+        slope = found.slope.value if found else None
+        mean = np.full(len(outcome), np.average(outcome, weights=weight))
+        spread = brier(mean, outcome, weight=weight)
+        skill = 1.0 - brier(p_fails, outcome, weight=weight) / spread if spread > 0 else None
+    return AnswerRecord(
+        facts_version=FACTS_VERSION,
+        answers=len(fit),
+        labels=int(known.sum()),
+        failures=float(outcome.sum()),
+        form=check.form,
+        started=check.start is not None,
+        weights=tuple(map(float, check.stack_.coefficients)),
+        slope=slope,
+        skill=skill,
+        facts=_spreads(fit.answered.facts, check.surrogate_),
+    )
+
+
+def _spreads(facts: NDArray[np.float32], weights: FloatArray) -> tuple[FactSpread, ...]:
+    spreads = []
+    for name, column, weight in zip(FACTS, facts.T, weights, strict=True):
+        values = column[~np.isnan(column)].astype(np.float64)
+        low, high = np.quantile(values, [0.01, 0.99]).tolist() if len(values) else (None, None)
+        spreads.append(
+            FactSpread(
+                name=name,
+                known=len(values) / max(len(column), 1),
+                mean=float(values.mean()) if len(values) else None,
+                sd=float(values.std()) if len(values) else None,
+                low=low,
+                high=high,
+                weight=float(weight),
+            )
+        )
+    return tuple(spreads)

@@ -1,0 +1,143 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from difficulty.encoders.base import StaticEncoder
+from difficulty.runtime.router import Router
+from difficulty.stages.ingest import ingest
+from difficulty.stages.ship import ship
+from difficulty.stages.train import train
+from difficulty.stages.verify import verify
+from difficulty.training.run import Run
+from tests.journey import DRAWS, recipe_of, sample_rows, train_on, write_rows
+
+CHECK = {"answer": {"form": "full"}}
+
+
+def traffic_of(folder, rows):
+    path = folder / "rows.parquet"
+    ingest([write_rows(folder / "rows.jsonl", rows)], path, near_duplicates=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def checked(journey, tmp_path_factory):
+    """A run that learned from the sample's answers."""
+    out = tmp_path_factory.mktemp("checked") / "run"
+    run, evaluation = train_on(journey.traffic, out, journey.encoder, **CHECK)
+    return run, evaluation
+
+
+@pytest.fixture(scope="module")
+def bundle(checked, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundle") / "checked-1"
+    choices = {"allow_no_signal": True, "keep_rule": True, "answer": "check"}
+    ship(checked[0].folder, out, draws=DRAWS, **choices)
+    return out
+
+
+def test_run_holds_the_check(checked):
+    run, evaluation = checked
+    record = run.record.answer
+    assert record.answers >= record.labels > 200
+    assert record.skill > 0.0
+    assert evaluation.baselines["answer_check"]["apgr"].value is not None
+    assert Run.read(run.folder).check.form == "full"
+
+
+def test_scores_are_there_where_an_answer_is(checked):
+    run, _ = checked
+    for traffic in (run.calibration, run.test):
+        known = np.array([answer is not None for answer in traffic.column("cheap_answer")])
+        scores = run.answer_scores(traffic)
+        np.testing.assert_array_equal(~np.isnan(scores.answer_score), known)
+        assert 0 < known.sum() < len(known)
+
+
+def test_bundle_scores_answers_as_the_run_does(checked, bundle):
+    run, _ = checked
+    checker = Router.load(bundle).answers
+    traffic = run.test
+    bodies = [{"messages": messages} for messages in traffic.messages()]
+    found = checker.score_many(bodies, traffic.column("cheap_answer"), traffic.tasks)
+    expected = run.answer_scores(traffic).by_name()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-4)
+    assert verify(bundle).differences == []
+    assert onnx.load(bundle / "answer.onnx").opset_import[0].version == 17
+
+
+def test_bundle_holds_no_text_of_the_answers(checked, bundle):
+    texts = [text for text in checked[0].test.column("cheap_answer") if text and len(text) > 30]
+    for path in bundle.iterdir():
+        content = path.read_bytes()
+        assert not [text for text in texts if text.encode() in content], path.name
+
+
+def test_recipe_may_want_no_check(journey, tmp_path):
+    run, evaluation = train_on(journey.traffic, tmp_path / "run", journey.encoder)
+    assert run.record.answer is None
+    assert run.check is None
+    assert run.answer_scores(run.test) is None
+    assert "answer_check" not in evaluation.baselines
+
+
+def test_few_answers_teach_nothing_and_a_note_says_so(journey, tmp_path):
+    rows = [{**row, "cheap_answer": None} for row in sample_rows()]
+    for row in rows[:50]:
+        row["cheap_answer"] = "yes"
+    run, evaluation = train_on(
+        traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder, **CHECK
+    )
+    assert run.record.answer is None
+    assert any("No check of answers was learned: it needs 60" in note for note in evaluation.notes)
+
+
+def test_answers_that_never_fail_teach_nothing(journey, tmp_path):
+    rows = [row for row in sample_rows() if row["cheap_quality"] is not None]
+    for row in rows:
+        row["cheap_answer"] = None if row["cheap_quality"] < 1.0 else row["cheap_answer"]
+    run, evaluation = train_on(
+        traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder, **CHECK
+    )
+    assert run.record.answer is None
+    assert any("of which 0 fail" in note for note in evaluation.notes)
+
+
+def started(journey, folder, rows, start):
+    return train(
+        traffic_of(folder, rows),
+        folder / "run",
+        recipe=recipe_of(journey.encoder, **CHECK),
+        encoder=StaticEncoder.load(journey.encoder),
+        start=start,
+        draws=DRAWS,
+    )
+
+
+def test_warm_start_carries_the_check_on(checked, journey, tmp_path):
+    """The new traffic holds no answer at all: the check is there, and says what it said."""
+    rows = [
+        {**row, "cheap_answer": None, "cheap_model": "another", "id": f"new-{place}"}
+        for place, row in enumerate(sample_rows(2_000)[900:])
+    ]
+    run, _ = started(journey, tmp_path, rows, checked[0])
+    assert run.record.answer.started
+    assert run.record.answer.answers == 0
+    assert run.record.answer.facts == checked[0].record.answer.facts
+    assert run.check.heads_ is None
+
+
+def test_warm_start_learns_from_new_answers(checked, journey, tmp_path):
+    rows = [
+        {**row, "cheap_model": "another", "id": f"new-{place}"}
+        for place, row in enumerate(sample_rows(2_000)[900:])
+    ]
+    run, evaluation = started(journey, tmp_path, rows, checked[0])
+    assert run.record.answer.started
+    assert run.record.answer.answers > 300
+    assert "answer_check" in evaluation.baselines
+    content = json.loads((run.folder / "answer_check.json").read_text())
+    assert len(content["checks"]) == 2
