@@ -59,6 +59,11 @@ def test_bundle_says_that_it_reads_numbers(made, router):
     assert 'name: "features" data_type: TYPE_FP32 dims: [ 25 ]' in model_config(bundle)
 
 
+def test_run_says_that_it_reads_numbers(made):
+    notes = json.loads((made.run / "metrics.json").read_text())["notes"]
+    assert any("samples offer functions: the score reads how many" in note for note in notes)
+
+
 def test_golden_vectors_hold_requests_that_offer_functions(made):
     found = verify(made.bundle)
     assert (found.differences, found.passed) == ([], True)
