@@ -220,7 +220,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         picked,
         scores.by_name() | (answers.by_name() if answers else {}),
         tokens.totals,
-        costs=request_costs(picked.tokens, prices),
+        costs=request_costs(picked.tokens, prices, picked.bill),
         target=model.target,
         labels=traffic_labels(picked),
     )
