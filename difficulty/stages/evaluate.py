@@ -340,7 +340,7 @@ def _overlap_note(overlap: BundleOverlap) -> str:
     return _LEFT_OUT.format(overlap.left_out) if overlap.left_out else _NONE_SEEN
 
 
-def _selection(report: LoggedReport | None) -> dict[str, int]:
+def _selection(report: LoggedReport | None) -> dict[str, Any]:
     return {"selected": report.unknown_policy, "certain": report.certain} if report else {}
 
 
