@@ -278,7 +278,7 @@ class AnswerCheck:
             others = LabelledAnswers(
                 answered=learned.answered.at(outside),
                 outcomes=learned.outcomes[outside],
-                groups=[learned.groups[row] for row in outside],
+                groups=[learned.groups[row] for row in outside.tolist()],
             )
             stack = self._fit_stack(columns[outside], others)
             calibrator = self._calibrate(stack.logits(columns[outside]), others, True)

@@ -262,7 +262,7 @@ class Traffic:
         values = self._list(name)
         if name not in ("extra", "tools"):
             return values
-        unknown = {} if name == "extra" else None
+        unknown: dict[str, Any] | None = {} if name == "extra" else None
         return [json.loads(value) if value else unknown for value in values]
 
     def write(self, path: Path) -> None:
