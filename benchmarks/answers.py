@@ -12,7 +12,7 @@ which a check pays before every escalation, at the best threshold in hindsight f
 bootstrap of whole groups, paired.
 
 *Answer length*: longer answers first. *Hand rules*: ``tools.hand_score`` of the facts where tools
-are offered, else the share of wrong steps; no label. *cascadeflow*: the validators of its package
+are offered, else ``arithmetic.hand_score``; no label. *cascadeflow*: the validators of its package
 (``--cascadeflow PYTHON``, an interpreter that has it), see ``benchmarks/peers/cascadeflow_lib.py``.
 
 ``--labels 60 120 250`` learns both from as many requests, whole groups, in ``--draws`` draws, and
@@ -50,7 +50,7 @@ from benchmarks.lib.results import write_results
 from difficulty.answer_check.answered import Answered, LabelledAnswers
 from difficulty.answer_check.check import AnswerCheck, Form
 from difficulty.answers.answer import Answer, Asked
-from difficulty.answers.calls import read_calls
+from difficulty.answers.calls import plain_name, read_calls
 from difficulty.answers.facts import FACTS
 from difficulty.answers.pair import Pair
 from difficulty.answers.schemas import read_offer
@@ -272,7 +272,7 @@ def _others(one: AnswerSet, cascadeflow: Path | None) -> Scored:
     facts = {name: one.answered.facts[:, place] for place, name in enumerate(FACTS)}
     by_hand = facts["tools.hand_score"]
     if np.isnan(by_hand).all():
-        by_hand = facts["arithmetic.share_wrong"]
+        by_hand = facts["arithmetic.hand_score"]
     answers = [Answer.parse(text) for text in one.traffic.column("cheap_answer")]
     lengths = np.array([len(answer.as_text()) for answer in answers], dtype=np.float64)
     others: Scored = {
@@ -292,8 +292,8 @@ def _cascadeflow(one: AnswerSet, answers: Sequence[Answer], python: Path) -> Flo
     for messages, tools, answer, text in bodies:
         asked = Asked.of({"messages": messages, "tools": tools})
         offer = read_offer(asked.tools, asked.system)
-        names = [each.name for each in offer.functions]
-        calls = read_calls(Pair(asked, answer), names).calls if names else ()
+        names = {plain_name(each.name) for each in offer.functions}
+        calls = read_calls(Pair(asked, answer), names).read if names else ()
         rows.append(
             {
                 "question": text,
