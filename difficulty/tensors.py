@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import onnx
@@ -115,6 +115,11 @@ class Tensor:
         """Return the values in another type."""
         to = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.graph("Cast", self, dtype=dtype, to=to)
+
+    def shifted(self, bits: int, direction: Literal["LEFT", "RIGHT"]) -> Tensor:
+        """Return unsigned integers moved by some bits; those that fall out are lost."""
+        by = np.array(bits, dtype=self.dtype)
+        return self.graph("BitShift", self, by, direction=direction)
 
     def take(self, indices: Tensor | list[int] | int, axis: int | None = None) -> Tensor:
         """Return what stands at some places of an axis, the first unless said; an int drops it."""

@@ -150,6 +150,10 @@ class Channel:
         """Return the vectors that heads read, of shape (n_requests, dim)."""
         return prepared
 
+    def stored(self, head: LinearHead, state: Any) -> LinearHead:
+        """Return a fitted head as a graph keeps it, so that Python says what the graph says."""
+        return head
+
     def settings(self) -> dict[str, Any]:
         """Return what the constructor needs beside encoder and strength, as JSON."""
         return {}

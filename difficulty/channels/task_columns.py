@@ -79,6 +79,10 @@ class TaskChannel(Channel):
         """Return the channel's vectors of some prepared rows and the task columns."""
         return _side_by_side(vectors, prepared[:, self._start :])
 
+    def stored(self, head: LinearHead, state: Any) -> LinearHead:
+        """Return the head as the channel stores it; what it has for tasks stays as it is."""
+        return self.beside.stored(head, state)
+
     def settings(self) -> dict[str, Any]:
         """Return the channel's settings and the tasks."""
         return self.beside.settings() | {"tasks": list(self.columns.tasks)}
@@ -119,7 +123,9 @@ class BesideMeanChannel(TaskChannel):
         means, mean = self.means(prepared, target)
         left = target.gain - leave_one_out(target, self._classes(prepared), len(means))
         vectors = self.beside.transform(prepared[:, : self._start], state)
-        rest = fit_ridge(vectors, left, target.weight, penalty=self.penalty)
+        rest = self.beside.stored(
+            fit_ridge(vectors, left, target.weight, penalty=self.penalty), state
+        )
         return state, LinearHead(
             np.concatenate([rest.coefficients, means - mean]), mean + rest.intercept
         )

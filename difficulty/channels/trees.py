@@ -39,6 +39,7 @@ from difficulty.channels.tree_arrays import (
 )
 from difficulty.encoders.base import Encoder
 from difficulty.request_numbers import NUMBERS, numbers_of
+from difficulty.tokens import check_ids
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -161,6 +162,8 @@ class TreeChannel(Channel):
         class of the task (-1 where it is not known), the numbers if they are read, and what
         components are read from: counts of the tokens, or the embedding.
         """
+        encoder = self.encoder
+        check_ids(ids, vocabulary=encoder.vocabulary_size, tokenizer=encoder.tokenizer_path)
         kinds = self._kinds.astype(np.float64)
         said = np.zeros((len(ids), 2 + 3 * N_KINDS))
         for index, row in enumerate(ids):

@@ -75,6 +75,31 @@ def ingest(
             "--allow-rejects", help="Go on where more than a fifth of the rows cannot be used."
         ),
     ] = False,
+    cheap: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The cheap model as the rows name it, or a pattern such as 'gpt-3*'; repeat for a"
+            " model that was renamed.",
+        ),
+    ] = None,
+    frontier: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="The frontier model, in the same way.")
+    ] = None,
+    csv_delimiter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MARK", help="What stands between cells: ',', ';', tab, '|'; default: found."
+        ),
+    ] = None,
+    csv_decimal: Annotated[
+        str | None,
+        typer.Option(metavar="MARK", help="Sign before decimals: '.' or ','; default: found."),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Encoding of text files, such as cp1252 or shift_jis; default: found."),
+    ] = None,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -84,6 +109,8 @@ def ingest(
     Example: difficulty ingest logs/*.jsonl.gz -o traffic.parquet
     """
     from difficulty.stages.ingest import ingest
+    from difficulty.traffic.reading.dialect import ReadOptions
+    from difficulty.traffic.reading.named_pair import ModelPair
     from difficulty.traffic.rows import Scale
     from difficulty.traffic.writer import rejects_path
 
@@ -97,6 +124,12 @@ def ingest(
             near_duplicates=near_duplicates,
             keep_unknown_columns=keep_unknown_columns,
             allow_rejects=allow_rejects,
+            options=ReadOptions(
+                delimiter=csv_delimiter,
+                encoding=encoding,
+                decimal=csv_decimal,
+                pair=ModelPair(cheap=tuple(cheap or ()), frontier=tuple(frontier or ())),
+            ),
             overwrite=overwrite,
             progress=count,
         )
@@ -117,6 +150,8 @@ def print_summary(summary: Summary) -> None:
         else ""
     )
     say(f"{summary.kept:,} of {summary.rows:,} rows kept{joined}")
+    for dialect, n in summary.dialects.items():
+        say(f"  written    {dialect}" + (f" ({n:,} files)" if n > 1 else ""))
     for figures in summary.labels:
         _print_labels(figures)
     counts = {name: summary.known_outcomes.get(key, 0) for name, key in _OUTCOMES.items()}
@@ -147,6 +182,8 @@ def print_summary(summary: Summary) -> None:
         say(f"  longer than 8,192 characters, read by head and tail: {summary.cut:,}")
     if summary.contaminated:
         say(f"  marked contaminated: {summary.contaminated:,}")
+    for reason, n in summary.left_out.items():
+        say(f"  left out {n:,}: {one_line(reason)}")
     for reason, n in summary.rejected.items():
         say(f"  rejected {n:,}: {one_line(reason)}")
     for warning in summary.warnings:

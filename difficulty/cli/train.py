@@ -153,6 +153,12 @@ def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> Non
         say(f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}")
     for note in record.logged.notes if record.logged else ():
         warn(note)
+    tasks = run.recipe.features.tasks
+    if tasks and run.model.tasks is None:
+        say(
+            f"fewer than two tasks with {tasks.least_samples:,} samples: the score reads the text"
+            " alone"
+        )
     if record.search:
         out.print(search_table(record.search))
     out.print(evaluation_table(evaluation))

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from difficulty.encoders.base import Encoder, FloatArray, read_card, read_files
 from difficulty.errors import EncoderError, InvalidValueError
-from difficulty.tokens import pad
+from difficulty.tokens import check_ids, pad
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -306,7 +306,13 @@ class TransformerEncoder:
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return embeddings of shape (n_requests, dim), each of length 1; only what the cache does
         not hold is computed.
+
+        Raises
+        ------
+        EncoderError
+            If the ids are not of its tokenizer.
         """
+        check_ids(ids, vocabulary=self.vocabulary_size, tokenizer=self.tokenizer_path)
         framed = {key_of(row): row for row in map(self.frame, ids)}
         vectors = self.cache.find(list(framed))
         missing = [key for key in framed if key not in vectors]

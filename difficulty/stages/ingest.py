@@ -18,6 +18,7 @@ from difficulty.traffic.formats import AUTO, Format, find_format
 from difficulty.traffic.labels import LabelSource, find_labels
 from difficulty.traffic.losses import Losses
 from difficulty.traffic.readers import RawRow
+from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions, described_dialects
 from difficulty.traffic.rows import ParsedRow, Scale, parse_row, says_something
 from difficulty.traffic.summary import Contradictions, Summary, Tally
 from difficulty.traffic.writer import TrafficWriter, rejects_path, summary_path
@@ -35,6 +36,7 @@ def ingest(
     near_duplicates: bool = True,
     keep_unknown_columns: bool = False,
     allow_rejects: bool = False,
+    options: ReadOptions = AS_FOUND,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Summary:
@@ -68,6 +70,8 @@ def ingest(
     allow_rejects : bool, default False
         Whether more than a fifth of the rows may be rejected, and requests of which the halves
         stand on two rows lose one.
+    options : ReadOptions
+        What is known of how the files are written, and of the models that they name.
     overwrite : bool, default False
         Whether what is at ``out``, and the rejects and the summary beside it, may be replaced.
     progress : callable, optional
@@ -86,7 +90,7 @@ def ingest(
     outputs = (out, rejects_path(out), summary_path(out))
     refuse_existing(*outputs, overwrite=overwrite)
     label_sources = [find_labels(text) for text in labels]
-    files = _files_to_read(sources, format)
+    files = _files_to_read(sources, format, options)
     # The output may not replace what is being read.
     read = {file.resolve() for _, _, file in files}
     if taken := [path for path in outputs if path.resolve() in read]:
@@ -96,11 +100,15 @@ def ingest(
         )
     tally = Tally()
     tally.formats.update(name for name, _, _ in files)
+    tally.dialects.update(described_dialects((file for _, _, file in files), options))
     grouper, contradictions = Grouper(near=near_duplicates), Contradictions()
     ids, losses = _Ids(), Losses(text.partition(":")[0] for text in labels)
     with TrafficWriter(out) as writer:
         raw = _counted(_rows(files), tally, progress)
         for row in _through(label_sources, _seen(raw, losses, scale)):
+            if row.left_out:
+                tally.left_out[row.left_out] += 1
+                continue
             losses.see_labelled(row.fields or {})
             try:
                 parsed = ids.claim(row, _parsed(row))
@@ -157,14 +165,16 @@ def _with_longer_id(sample: Sample) -> Sample:
     return replace(sample, id=f"{sample.id}-{text_hash(text)[:8]}")
 
 
-def _files_to_read(sources: Sequence[Path], format: str) -> list[tuple[str, Format, Path]]:
+def _files_to_read(
+    sources: Sequence[Path], format: str, options: ReadOptions
+) -> list[tuple[str, Format, Path]]:
     if not sources:
         raise TrafficError(
             "ingest must be given at least one source: got none. Pass a file or a folder."
         )
     once: dict[Path, tuple[str, Format, Path]] = {}  # a file named twice is read once
     for source in sources:
-        name, format_, files = find_format(source, format)
+        name, format_, files = find_format(source, format, options)
         for file in files:
             once.setdefault(file.resolve(), (name, format_, file))
     return list(once.values())

@@ -22,8 +22,9 @@ _MANY_LINES = 1_000_000  # that may be blank
 _ENDLESS = 256 * 2**20  # bytes of one line from which on the file is no text
 
 
-def lines_of(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file, each with its line feed.
+def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[bytes]:
+    """Yield the lines of a file as UTF-8, each with its line feed. Bytes that the encoding does not
+    know stay as they are.
 
     Raises
     ------
@@ -37,6 +38,8 @@ def lines_of(path: Path) -> Iterator[bytes]:
         if zipped := path.suffix.lower() == ".gz":
             archive = stack.enter_context(gzip.GzipFile(fileobj=packed))
             file = cast(IO[bytes], archive)
+        if encoding != "utf-8":
+            file = cast(IO[bytes], _InUtf8(file, encoding))
         read, checked, number = 0, 0, 0
         while line := file.readline(LONGEST_LINE + 1):
             number += 1
@@ -54,8 +57,28 @@ def lines_of(path: Path) -> Iterator[bytes]:
             yield line
 
 
-def text_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file as the ``csv`` module wants them: with their ends, be it of
+class _InUtf8:
+    """The lines of a file in another encoding, as UTF-8."""
+
+    def __init__(self, file: IO[bytes], encoding: str) -> None:
+        self._text = io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="\n")
+
+    def readline(self, limit: int) -> bytes:
+        """Return a line, or the beginning of one; the limit is of characters."""
+        return self._text.readline(limit).encode("utf-8", "surrogateescape")
+
+
+def head_of(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file, unpacked."""
+    with path.open("rb") as packed:
+        if path.suffix.lower() != ".gz":
+            return packed.read(size)
+        with gzip.GzipFile(fileobj=packed) as archive:
+            return archive.read(size)
+
+
+def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
+    """Yield the lines of a file as the ``csv`` module wants them: with their ends, be it of
     Windows or of an old Mac; bytes that are not UTF-8 are surrogates.
 
     Raises
@@ -63,7 +86,7 @@ def text_lines(path: Path) -> Iterator[str]:
     TrafficError
         Also if a line is longer than ``LONGEST_LINE``.
     """
-    for number, line in enumerate(lines_of(path), start=1):
+    for number, line in enumerate(lines_of(path, encoding), start=1):
         if len(line) > LONGEST_LINE:
             raise TrafficError(f"line {number:,} of {path} {too_long()}. Check the file.")
         text = line.decode("utf-8-sig" if number == 1 else "utf-8", errors="surrogateescape")

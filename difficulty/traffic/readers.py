@@ -6,8 +6,9 @@ To read another file type, add a function ``path -> iterator of RawRow`` and one
 that cannot be read is a :class:`RawRow` with a ``problem``; a file that cannot be read is a
 ``TrafficError``.
 
-CSV has a header and is UTF-8; quoted fields may hold newlines, an empty cell is unknown. Text may
-be packed with gzip.
+CSV has a header; quoted fields may hold newlines, an empty cell is unknown. Its encoding and what
+stands between its cells are found, or named: see :mod:`difficulty.traffic.reading.dialect`. Text
+may be packed with gzip.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,14 @@ from difficulty.errors import TrafficError, TrafficNotFoundError
 from difficulty.kinds import PathKind, kind_of
 from difficulty.plugins import known_names, resolve
 from difficulty.traffic.lines import LONGEST_LINE, MOST_COLUMNS, lines_of, text_lines, too_long
+from difficulty.traffic.reading.dialect import (
+    AS_FOUND,
+    Dialect,
+    ReadOptions,
+    find_dialect,
+    is_sep_line,
+    pointed,
+)
 
 
 class RawRow(NamedTuple):
@@ -45,6 +55,8 @@ class RawRow(NamedTuple):
     """Why the row could not be read, or why a label source refused it: subject, rule, what came."""
     raw: str = ""
     """Beginning of a row that could not be read."""
+    left_out: str = ""
+    """Why the row is left out on purpose, and is no reject: as a rule of which rows are counted."""
 
 
 READERS = {
@@ -53,15 +65,17 @@ READERS = {
     ".jsonl": "difficulty.traffic.readers:read_json_lines",
     ".ndjson": "difficulty.traffic.readers:read_json_lines",
     ".parquet": "difficulty.traffic.columnar:read_parquet",
+    ".tsv": "difficulty.traffic.readers:read_csv",
 }
 # Text alone: Parquet is compressed inside.
-_GZIPPED = {".csv", ".json", ".jsonl", ".ndjson"}
+_GZIPPED = {".csv", ".json", ".jsonl", ".ndjson", ".tsv"}
 # What ingest wrote beside its output is no traffic.
 _OWN_NOTES = (".rejects.jsonl", ".summary.json")
 _OWN_FOLDERS = (PathKind.RUN, PathKind.BUNDLE, PathKind.REPORT)
 _DATASET_MARKS = ("state.json", "dataset_dict.json")
 _SHOWN = 2_000  # characters of a bad line that go to the rejects
 _LARGEST_CELL = 64 * 2**20  # characters; also bounds what a quote that is never closed can swallow
+_UNKNOWN_BYTE = "a row must be UTF-8, or --encoding must name what it is"
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
@@ -98,8 +112,15 @@ def readable_files(path: Path) -> list[Path]:
     return files
 
 
-def read_rows(path: Path) -> Iterator[RawRow]:
+def read_rows(path: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
     """Yield the raw rows of one file or saved dataset of :func:`readable_files`.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+    options : ReadOptions
+        What is known of how text files are written; the rest is found.
 
     Raises
     ------
@@ -109,10 +130,10 @@ def read_rows(path: Path) -> Iterator[RawRow]:
     rows = 0
     try:
         # Errors come as the rows do, so they are caught here and not where the reader is made.
-        for row in _reader(path)(path):
+        for row in _reader(path, options)(path):
             rows += 1
             yield row
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
         raise TrafficError(
             f"{path} cannot be read after {rows:,} rows: {error}. Check that the file is complete."
         ) from error
@@ -122,12 +143,15 @@ def read_rows(path: Path) -> Iterator[RawRow]:
         )
 
 
-def _reader(path: Path) -> Callable[[Path], Iterator[RawRow]]:
+def _reader(path: Path, options: ReadOptions) -> Callable[[Path], Iterator[RawRow]]:
     if path.is_dir():
         name = "difficulty.traffic.columnar:read_saved_dataset"
         reader = resolve("dataset", {"dataset": name}, kind="reader")
     else:
         reader = resolve(_suffix(path), READERS, kind="reader")
+    # Of this package; another's reads a file as it does.
+    if reader in (read_csv, read_json_lines):
+        return partial(reader, options=options)
     return reader  # type: ignore[no-any-return]
 
 
@@ -194,9 +218,10 @@ def _types() -> list[str]:
     return known_names(READERS, kind="reader")
 
 
-def read_json_lines(path: Path) -> Iterator[RawRow]:
+def read_json_lines(path: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
     """Yield one row a line; a line that is no JSON object is a row with a problem."""
-    for number, line in enumerate(lines_of(path), start=1):
+    encoding = find_dialect(path, options).encoding
+    for number, line in enumerate(lines_of(path, encoding), start=1):
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as Windows writes it
             _refuse_array(path, line)
@@ -214,7 +239,7 @@ def _row(source: str, number: int, line: bytes) -> RawRow:
         problem += f"{type(value).__name__}."
     except UnicodeDecodeError as error:
         position = error.start
-        problem = f"a line must be UTF-8: got byte {line[position]:#04x} at position {position}."
+        problem = f"{_UNKNOWN_BYTE}: got byte {line[position]:#04x} at position {position}."
     except json.JSONDecodeError as error:
         problem += f"{error.msg!r} at character {error.pos}."
     except (ValueError, RecursionError) as error:
@@ -235,44 +260,52 @@ def _refuse_array(path: Path, line: bytes) -> None:
         )
 
 
-def read_csv(path: Path) -> Iterator[RawRow]:
-    """Yield one row a record; a record with too many or too few cells, or that is not UTF-8, is a
-    row with a problem.
+def read_csv(path: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
+    """Yield one row a record; a record with too many or too few cells, or with bytes that its
+    encoding does not know, is a row with a problem.
 
     Cells are strings, or ``None`` when empty: nothing is guessed, so the text ``nan`` stays a text.
+    A decimal comma becomes a point in the columns of numbers.
     """
-    records = _records(path)
+    dialect = find_dialect(path, options)
+    records = _records(path, dialect)
     header = _checked_header(path, next(records, None))
+    commas = options.numbers.intersection(header) if dialect.decimal == "," else ()
     for line, cells, problem in records:
         # A blank line is no record.
         if not problem and not cells:
             continue
         problem = problem or _problem(cells, header)
         if problem:
-            yield RawRow(str(path), line, None, problem, ",".join(cells)[:_SHOWN])
+            yield RawRow(str(path), line, None, problem, dialect.delimiter.join(cells)[:_SHOWN])
         else:
             fields = {name: cell or None for name, cell in zip(header, cells, strict=True)}
+            for name in commas:
+                fields[name] = pointed(fields[name] or "") or None
             yield RawRow(str(path), line, fields)
 
 
-def csv_header(path: Path) -> list[str]:
+def csv_header(path: Path, options: ReadOptions = AS_FOUND) -> list[str]:
     """Return the column names of a CSV file; none when there is no header that can be read."""
     try:
-        return next(_records(path), (0, [], ""))[1]
-    except (OSError, EOFError, zlib.error, TrafficError):
+        return next(_records(path, find_dialect(path, options)), (0, [], ""))[1]
+    except (OSError, EOFError, zlib.error, UnicodeError, TrafficError):
         return []
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str], str]]:
+def _records(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str], str]]:
     """Yield (first line, cells, problem) of every record, the header included."""
     # The limit is the process's own; it is never lowered for others.
     csv.field_size_limit(max(csv.field_size_limit(), _LARGEST_CELL))
     # Bytes that are not UTF-8 become surrogates, which UTF-8 cannot hold: they mark the one row,
     # and the others go on.
-    reader = csv.reader(text_lines(path), strict=True)
+    lines = text_lines(path, dialect.encoding)
+    first = next(lines, "")
+    passed = is_sep_line(first)
+    reader = dialect.records(lines if passed else chain([first] if first else [], lines))
     while True:
         # Where the record begins: a quoted cell may hold many lines.
-        line = reader.line_num + 1
+        line = reader.line_num + 1 + passed
         try:
             yield line, next(reader), ""
         except StopIteration:
@@ -317,4 +350,4 @@ def _problem(cells: Sequence[str], header: Sequence[str]) -> str:
     undecoded = _UNDECODED.search("".join(cell for cell in cells if not cell.isascii()))
     if undecoded is None:
         return ""
-    return f"a row must be UTF-8: got byte {ord(undecoded.group()) - 0xDC00:#04x}."
+    return f"{_UNKNOWN_BYTE}: got byte {ord(undecoded.group()) - 0xDC00:#04x}."

@@ -44,8 +44,8 @@ class Summary(Record):
     rows: int
     kept: int
     joined: int
-    """Rows that a label source joined with an earlier one of the same request; ``rows`` = kept +
-    rejected + joined.
+    """Rows that became one with another row of the same request; ``rows`` = kept + rejected +
+    joined + those of ``left_out``.
     """
     rejected: dict[str, int]
     """Rule to number of rows that broke it, most frequent first."""
@@ -91,6 +91,10 @@ class Summary(Record):
     """What outcomes were measured by, with the rows that say so, most frequent first."""
     known_answers: dict[str, int] = field(default_factory=dict)
     """Kept rows that hold each model's answer, and those that say which tools were offered."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Why rows are left out on purpose, with their number, most frequent first."""
+    dialects: dict[str, int] = field(default_factory=dict)
+    """What text files are written in where that is unusual, with the number of files."""
     labels: tuple[dict[str, Any], ...] = ()
     """What each label source found, in the order in which they were applied."""
     warnings: tuple[str, ...] = ()
@@ -128,6 +132,8 @@ class Tally:
     unknown_policy: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    dialects: dict[str, int] = field(default_factory=dict)
     first_rejects: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Where the first row that broke each rule stands: source and line."""
     filled: Counter[str] = field(default_factory=Counter)
@@ -227,7 +233,7 @@ class Tally:
             formats=dict(self.formats),
             rows=self.rows,
             kept=self.kept,
-            joined=self.rows - self.kept - self.rejected.total(),
+            joined=self.rows - self.kept - self.rejected.total() - self.left_out.total(),
             rejected=dict(self.rejected.most_common()),
             generated_ids=self.generated_ids,
             repaired_messages=self.repaired_messages,
@@ -249,6 +255,8 @@ class Tally:
             model_pairs=dict(self.model_pairs.most_common(_MOST_LISTED)),
             measured_by=dict(self.measured_by.most_common(_MOST_LISTED)),
             known_answers={name: self.filled[name] for name in (*ANSWERS, "tools")},
+            left_out=dict(self.left_out.most_common(_MOST_LISTED)),
+            dialects=self.dialects,
             labels=tuple({"source": report.source, **report.counts} for report in labels),
             warnings=(
                 *(warning for report in labels for warning in report.warnings),

@@ -27,7 +27,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.records import OUTCOMES
 from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView, View
-from difficulty.tokens import RequestTokenizer
+from difficulty.tokens import RequestTokenizer, TokenRows, pick
 from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes
 
@@ -420,7 +420,7 @@ class Tokenized(NamedTuple):
     their tasks.
     """
 
-    ids: list[list[int]]
+    ids: Sequence[Sequence[int]]
     """With the numbers of requests that offer functions, see
     :class:`~difficulty.request_numbers.NumberedIds`.
     """
@@ -435,7 +435,7 @@ class Tokenized(NamedTuple):
     def at(self, rows: NDArray[np.intp]) -> Tokenized:
         """Return some requests."""
         return Tokenized(
-            [self.ids[row] for row in rows],
+            pick(self.ids, rows),
             self.totals[rows],
             [self.tasks[row] for row in rows],
             self.shortened[rows],
@@ -450,5 +450,8 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
     shortened = np.array([text.truncated for text in texts], dtype=bool)
     numbers = map(read_numbers, traffic.each_messages(), traffic.each_tools())
-    ids = [numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)]
+    ids = TokenRows(
+        (numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)),
+        tokenizer.digest,
+    )
     return Tokenized(ids, np.array(totals, dtype=np.int64), tasks, shortened)

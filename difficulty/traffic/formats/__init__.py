@@ -8,13 +8,15 @@ registers it as an entry point of group ``difficulty.formats``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from difficulty.errors import TrafficError, TrafficNotFoundError
 from difficulty.kinds import PathKind, kind_of, mistaken
 from difficulty.plugins import known_names, resolve
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
+from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions
 
 FORMATS = {
     "log": "difficulty.traffic.formats.decision_log:LogFormat",
@@ -34,7 +36,9 @@ _NO_SOURCES = frozenset(PathKind) - {
 
 
 class Format(Protocol):
-    """A layout of labelled traffic."""
+    """A layout of labelled traffic. A class whose constructor has a parameter ``options`` is given
+    what the user said of the files and of the models (:class:`ReadOptions`).
+    """
 
     def files(self, path: Path) -> list[Path]:
         """Return what to read for ``path``, in a fixed order; empty when ``path`` is not of this
@@ -45,7 +49,9 @@ class Format(Protocol):
         """Yield the rows of one of those files, with columns of the traffic contract."""
 
 
-def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
+def find_format(
+    path: Path, name: str = AUTO, options: ReadOptions = AS_FOUND
+) -> tuple[str, Format, list[Path]]:
     """Return the name of the format of ``path``, the format, and the files to read.
 
     Parameters
@@ -55,6 +61,8 @@ def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
     name : str, default "auto"
         A name of ``FORMATS``; ``"auto"`` takes the first other format whose layout matches, else
         ``"native"``.
+    options : ReadOptions
+        What is known of the files.
 
     Raises
     ------
@@ -70,7 +78,7 @@ def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
     # Native last: it reads any file, also those that another format understands better.
     names = sorted(known_names(FORMATS, kind="format"), key=lambda known: known == "native")
     for candidate in names if name == AUTO else [name]:
-        layout: Format = resolve(candidate, FORMATS, kind="format")()
+        layout = _made(resolve(candidate, FORMATS, kind="format"), options)
         if files := layout.files(path):
             return candidate, layout, files
     raise TrafficError(
@@ -79,8 +87,17 @@ def find_format(path: Path, name: str = AUTO) -> tuple[str, Format, list[Path]]:
     )
 
 
+def _made(kind: Any, options: ReadOptions) -> Format:
+    if "options" in signature(kind).parameters:
+        return kind(options=options)  # type: ignore[no-any-return]
+    return kind()  # type: ignore[no-any-return]
+
+
 class NativeFormat:
     """Files of any type in ``READERS``, as they are."""
+
+    def __init__(self, options: ReadOptions = AS_FOUND) -> None:
+        self._options = options
 
     def files(self, path: Path) -> list[Path]:
         """Return the readable files; raise ``TrafficError`` when there are none."""
@@ -88,4 +105,4 @@ class NativeFormat:
 
     def rows(self, file: Path) -> Iterator[RawRow]:
         """Yield the rows as they come."""
-        return read_rows(file)
+        return read_rows(file, self._options)

@@ -27,8 +27,9 @@ def written(folder, suffix, fields):
     path = folder / f"file{suffix}"
     if suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist([fields]), path)
-    elif suffix == ".csv":
-        write(path, ",".join(fields) + "\n" + ",".join(map(str, fields.values())))
+    elif suffix in (".csv", ".tsv"):
+        mark = "," if suffix == ".csv" else "\t"
+        write(path, mark.join(fields) + "\n" + mark.join(map(str, fields.values())))
     else:
         write(path, json.dumps(fields))
     return path
@@ -65,7 +66,7 @@ def test_gzip_and_byte_order_marks_are_read(tmp_path):
     ("line", "problem"),
     [
         (b'{"prompt": ', "must be one JSON object: got 'Expecting value'"),
-        (b'{"prompt": "\xff"}', "must be UTF-8: got byte 0xff"),
+        (b'{"prompt": "\xff"}', "must be UTF-8, or --encoding must name what it is: got byte 0xff"),
         (b"5", "must be one JSON object: got int"),
         (b"[" * 100_000, "must be one JSON object"),
         (b'{"n": ' + b"1" * 5_000 + b"}", "must be one JSON object"),
@@ -103,14 +104,15 @@ def test_a_csv_cell_may_hold_megabytes(tmp_path):
 
 def test_bad_csv_records_are_bad_rows_and_the_others_are_read(tmp_path):
     path = write(
-        tmp_path / "a.csv", b'id,prompt\n1\n2,a,b\n3,caf\xe9\n4,ok\n"5"x,y\n6,ok\n7,"never closed\n'
+        tmp_path / "a.csv",
+        b'id,prompt\n1\n2,a,b\n3,caf\xe9\n4,caf\xc3\xa9\n"5"x,y\n6,ok\n7,"never closed\n',
     )
     rows = read(path)
     assert [row.line for row in rows if row.fields] == [5, 7]
     assert [row.problem.partition(": got")[0] for row in rows if row.problem] == [
         "a row must have as many cells as the header",
         "a row must have as many cells as the header",
-        "a row must be UTF-8",
+        "a row must be UTF-8, or --encoding must name what it is",
         "a row must be CSV",
         "a row must be CSV",
     ]
@@ -192,7 +194,7 @@ def test_a_folder_is_read_in_order_without_the_notes_of_earlier_runs(tmp_path):
 def test_an_unknown_file_type_is_refused_with_those_that_are_read(name, tmp_path):
     with pytest.raises(
         TrafficError,
-        match=r"known type: got .*Read are \.csv, \.json, \.jsonl, \.ndjson, \.parquet",
+        match=r"known type: got .*Read are \.csv, \.json, \.jsonl, \.ndjson, \.parquet, \.tsv",
     ):
         readable_files(write(tmp_path / name, "x"))
 
