@@ -55,6 +55,7 @@ class TaskChannel(Channel):
         self.name = f"{beside.name}+task"
         self.strength = beside.strength
         self.share = beside.share
+        self.earns_share = beside.earns_share
         self.is_light = beside.is_light
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:

@@ -220,7 +220,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         picked,
         scores.by_name() | (answers.by_name() if answers else {}),
         tokens.totals,
-        costs=request_costs(picked.tokens, prices),
+        costs=request_costs(picked.tokens, prices, picked.bill),
         target=model.target,
         labels=traffic_labels(picked),
     )
@@ -340,7 +340,7 @@ def _overlap_note(overlap: BundleOverlap) -> str:
     return _LEFT_OUT.format(overlap.left_out) if overlap.left_out else _NONE_SEEN
 
 
-def _selection(report: LoggedReport | None) -> dict[str, int]:
+def _selection(report: LoggedReport | None) -> dict[str, Any]:
     return {"selected": report.unknown_policy, "certain": report.certain} if report else {}
 
 
