@@ -349,18 +349,23 @@ PICTURES = {
         ),
     ),
     "numbers": Picture(
-        "Of a request that offers functions: how many, how well their words fit the question, cues"
-        " of lists; heads read them, and trees do",
+        "Counts of the functions that a request offers, and how many of a function's words are in"
+        " the question; heads read their logarithms, and trees read them as they are",
         (
             Panel(
-                "functions offered",
-                layers("get_weather(city, day)", "get_time(city)", "the question"),
-                ("from tools or the", "system message"),
+                "request with its tools",
+                layers("weather in Oslo?", "get_weather(city, day)", "book_room(people)"),
+                ("of the body, or from", "the system message"),
             ),
             Panel(
-                "numbers",
-                bars(("functions", 0.3), ("best fit", 0.8), ("second fit", 0.5), ("lists", 0.2)),
-                ("25 of them; unknown", "where none is offered"),
+                "25 numbers",
+                bars(("functions", 0.3), ("parameters", 0.5), ("best fit", 0.8), ("second", 0.1)),
+                ("counts and quotients:", "the same bits anywhere"),
+            ),
+            Panel(
+                "on a log scale",
+                curve(lambda x: log(1 + 30 * x) / log(31)),
+                ("standard score, cut at 4;", "nothing offered: unknown"),
             ),
             _OUTCOMES,
         ),
