@@ -86,6 +86,28 @@ def ingest(
     frontier: Annotated[
         list[str] | None, typer.Option(metavar="MODEL", help="The frontier model, in the same way.")
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help='Which column is which, repeated: prompt="User text", cheap_quality=scores.small;'
+            " system, user and assistant make messages.",
+        ),
+    ] = None,
+    mapping_path: Annotated[
+        Path | None,
+        typer.Option("--mapping", help="Mapping file (TOML), as --suggest proposes it."),
+    ] = None,
+    pivot: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=COLUMN,...",
+            help="Rows of one call each become one a request: request=trace_id,model=model,"
+            "quality=score; also passed, answer, tokens, cost, prompt_tokens, cached_tokens,"
+            " duplicates=last|first|mean.",
+        ),
+    ] = None,
     csv_delimiter: Annotated[
         str | None,
         typer.Option(
@@ -110,6 +132,7 @@ def ingest(
     """
     from difficulty.stages.ingest import ingest
     from difficulty.traffic.reading.dialect import ReadOptions
+    from difficulty.traffic.reading.mapping import read_mapping
     from difficulty.traffic.reading.named_pair import ModelPair
     from difficulty.traffic.rows import Scale
     from difficulty.traffic.writer import rejects_path
@@ -130,6 +153,7 @@ def ingest(
                 decimal=csv_decimal,
                 pair=ModelPair(cheap=tuple(cheap or ()), frontier=tuple(frontier or ())),
             ),
+            mapping=read_mapping(mapping_path, columns or (), pivot or ()),
             overwrite=overwrite,
             progress=count,
         )

@@ -13,7 +13,9 @@ from typing import Any
 
 # One quoted text. Nothing is tried a second time (possessive), so time is linear.
 _QUOTED = r"""'(?:[^'\\\n]|\\[\s\S])*+'|"(?:[^"\\\n]|\\[\s\S])*+\""""
-_LIST_OF_TEXTS = re.compile(rf"\s*+\[\s*+(?:{_QUOTED})(?:\s*+,\s*+(?:{_QUOTED}))*+\s*+(?:,\s*+)?\]\s*+")
+_LIST_OF_TEXTS = re.compile(
+    rf"\s*+\[\s*+(?:{_QUOTED})(?:\s*+,\s*+(?:{_QUOTED}))*+\s*+(?:,\s*+)?\]\s*+"
+)
 _ONE = re.compile(_QUOTED)
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\s\S])")
 _PLAIN = {"n": "\n", "r": "\r", "t": "\t", "\n": ""}
