@@ -46,6 +46,7 @@ fix: .venv/.ready  ## Format, repair what ruff can, and draw the picture of the 
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 	.venv/bin/python -m tools.draw_rooms
+	.venv/bin/python -m tools.draw_channels
 
 lock: .venv-release/.ready  ## Write requirements.lock: what a router needs, with hashes.
 	printf '%s\n' "# What a router needs, each file by its hash: pip install --require-hashes -r requirements.lock" \

@@ -160,7 +160,7 @@ def main() -> None:
         for experiment in (
             experiments(arguments.routellm, arguments.normalised) if arguments.routellm else ()
         )
-        if experiment.trained_on is None and experiment.name != "gsm8k"
+        if experiment.name == "mmlu" or experiment.name.startswith("bfcl")
         for row in on_real(experiment, n_draws=arguments.draws)
     ]
     results = {

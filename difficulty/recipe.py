@@ -125,6 +125,15 @@ class FinetuneSettings(Form):
     """Share of the fit samples' groups that the encoder does not see: they choose the epoch and
     combine its scores with others.
     """
+    folds: Annotated[int, at_least(0)] = 0
+    """Parts of which each is held out of an encoder of its own, beside the one that ships, which
+    sees all samples; 0: one encoder, and ``held_out``.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.folds == 1:
+            raise FieldError("must hold folds = 0 or at least 2: got 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -389,7 +398,7 @@ class Recipe(Form):
         """The section for which heads have to keep off the calibration samples, if there is one."""
         sections = {
             # saw all but a few of the samples, so they have no scores without that
-            "features.finetune": self.features.finetune,
+            "features.finetune": self.features.finetune and not self.features.finetune.folds,
             # outcomes that a teacher mixed in are none to calibrate on
             "distil": self.distil,
             # how many decisions it changes is promised by samples that nothing else saw

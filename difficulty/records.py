@@ -22,7 +22,9 @@ OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
 """Fields of a sample that say what became of it; one of them at least is known."""
 ANSWERS = ("cheap_answer", "frontier_answer")
 """Fields of a sample that hold what the models answered."""
-TOKEN_COUNTS = ("prompt_tokens", "cheap_tokens", "frontier_tokens")
+TOKEN_COUNTS = ("prompt_tokens", "cheap_tokens", "frontier_tokens", "cached_tokens")
+COSTS = ("cheap_cost_usd", "frontier_cost_usd")
+"""Fields of a sample that hold what was billed for each model's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,13 @@ class Sample:
     prompt_tokens: int | None = None
     cheap_tokens: int | None = None
     frontier_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Of the prompt's tokens, those that the provider read from its cache."""
+    cheap_cost_usd: float | None = None
+    """What was billed for the cheap model's answer, in USD; 0 where it came from the gateway's own
+    cache.
+    """
+    frontier_cost_usd: float | None = None
     route: Route | None = None
     propensity: float | None = None
     measured_by: str | None = None
@@ -86,8 +95,7 @@ class Sample:
             _check(
                 getattr(self, name), name, "be in [0, 1] or null", lambda value: 0.0 <= value <= 1.0
             )
-        for name in TOKEN_COUNTS:
-            _check(getattr(self, name), name, "be 0 or more, or null", lambda value: value >= 0)
+        self._check_counts()
         _check(
             self.propensity,
             "propensity",
@@ -115,6 +123,25 @@ class Sample:
         if not self.has_outcome and self.route is None:
             rule = f"name at least one of {', '.join(OUTCOMES)}"
             raise InvalidValueError("outcomes", None, rule=rule)
+
+    def _check_counts(self) -> None:
+        """Refuse token counts and bills that cannot be."""
+        for name in TOKEN_COUNTS:
+            _check(getattr(self, name), name, "be 0 or more, or null", lambda value: value >= 0)
+        for name in COSTS:
+            _check(
+                getattr(self, name),
+                name,
+                "be a finite number of USD, 0 or more, or null",
+                lambda value: 0.0 <= value < math.inf,
+            )
+        if (self.cached_tokens or 0) > (self.prompt_tokens or math.inf):
+            raise InvalidValueError(
+                "cached_tokens",
+                self.cached_tokens,
+                rule="be a part of prompt_tokens",
+                hint="Where a bill counts them apart, prompt_tokens is the sum.",
+            )
 
     @property
     def has_outcome(self) -> bool:

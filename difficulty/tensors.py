@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import onnx
@@ -81,10 +81,6 @@ class Tensor:
         """Return the values cut to [low, high]."""
         return self.graph("Clip", self, low, high)
 
-    def log(self) -> Tensor:
-        """Return the natural logarithm."""
-        return self.graph("Log", self)
-
     def sigmoid(self) -> Tensor:
         """Return ``1 / (1 + exp(-x))``."""
         return self.graph("Sigmoid", self)
@@ -115,6 +111,11 @@ class Tensor:
         """Return the values in another type."""
         to = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.graph("Cast", self, dtype=dtype, to=to)
+
+    def shifted(self, bits: int, direction: Literal["LEFT", "RIGHT"]) -> Tensor:
+        """Return unsigned integers moved by some bits; those that fall out are lost."""
+        by = np.array(bits, dtype=self.dtype)
+        return self.graph("BitShift", self, by, direction=direction)
 
     def take(self, indices: Tensor | list[int] | int, axis: int | None = None) -> Tensor:
         """Return what stands at some places of an axis, the first unless said; an int drops it."""

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
+
+from difficulty.errors import EncoderError
 
 IntArray = NDArray[np.int64]
 
@@ -51,6 +54,85 @@ class TokenIds(NamedTuple):
     ids: list[int]
     total: int
     """Number of tokens before head and tail were kept."""
+
+
+class TokenRows(list[Sequence[int]]):
+    """Token ids of many texts, which know the tokenizer that made them.
+
+    Attributes
+    ----------
+    tokenizer : str
+        Its :attr:`RequestTokenizer.digest`.
+    """
+
+    def __init__(self, rows: Iterable[Sequence[int]], tokenizer: str) -> None:
+        super().__init__(rows)
+        self.tokenizer = tokenizer
+
+
+def pick(ids: Sequence[Sequence[int]], rows: Iterable[int]) -> Sequence[Sequence[int]]:
+    """Return some rows of token ids; they know their tokenizer as the whole did."""
+    picked = [ids[row] for row in rows]
+    return TokenRows(picked, ids.tokenizer) if isinstance(ids, TokenRows) else picked
+
+
+def join(
+    first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]
+) -> Sequence[Sequence[int]]:
+    """Return the rows of both; they know their tokenizer where it is the same."""
+    if isinstance(first, TokenRows) and isinstance(second, TokenRows):
+        if first.tokenizer != second.tokenizer:
+            raise EncoderError(
+                "token ids must be of one tokenizer: got some of"
+                f" {first.tokenizer[:12]} and some of {second.tokenizer[:12]}. Tokenize all with"
+                " the encoder's own."
+            )
+        return TokenRows([*first, *second], first.tokenizer)
+    return [*first, *second]
+
+
+def check_ids(
+    ids: Sequence[Sequence[int]], *, vocabulary: int, tokenizer: Path | None = None
+) -> None:
+    """Refuse token ids that are not of the tokenizer that is read.
+
+    Ids of another tokenizer are numbers like its own, and vectors would come of them that mean
+    nothing.
+
+    Parameters
+    ----------
+    ids : sequence of sequences of int
+    vocabulary : int
+        Number of ids.
+    tokenizer : Path, optional
+        The ``tokenizer.json`` that is read, where it is known.
+
+    Raises
+    ------
+    EncoderError
+        If the ids say that another tokenizer made them, or are none of the vocabulary.
+    """
+    if tokenizer is not None and isinstance(ids, TokenRows):
+        own = digest_of_tokenizer(tokenizer)
+        if ids.tokenizer != own:
+            raise EncoderError(
+                "token ids must be those of the encoder's own tokenizer: got ids of tokenizer"
+                f" {ids.tokenizer[:12]}, the encoder reads {own[:12]}. Tokenize with its"
+                " tokenizer.json."
+            )
+    least = min((min(row) for row in ids if len(row)), default=0)
+    most = max((max(row) for row in ids if len(row)), default=0)
+    if least < 0 or most >= vocabulary:
+        raise EncoderError(
+            f"token ids must be at least 0 and below {vocabulary:,}, the size of the vocabulary:"
+            f" got {least if least < 0 else most}. Tokenize with the encoder's own tokenizer.json."
+        )
+
+
+@lru_cache(maxsize=16)
+def digest_of_tokenizer(path: Path) -> str:
+    """Return the :attr:`RequestTokenizer.digest` of a ``tokenizer.json``."""
+    return RequestTokenizer.from_file(path).digest
 
 
 class RequestTokenizer:
@@ -82,6 +164,11 @@ class RequestTokenizer:
     def vocabulary_size(self) -> int:
         """Number of ids, added tokens included."""
         return int(self.tokenizer.get_vocab_size(with_added_tokens=True))
+
+    @cached_property
+    def digest(self) -> str:
+        """Tells tokenizers apart: sha256 of all that decides the ids, in hexadecimal."""
+        return sha256(self.tokenizer.to_str().encode()).hexdigest()
 
     @cached_property
     def unknown_id(self) -> int | None:

@@ -18,7 +18,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,6 +38,9 @@ def main() -> None:
         help="folder of a sentence-transformers model (default: the PyPI package)",
     )
     parser.add_argument("--dim", type=int, default=256, help="length of an embedding")
+    parser.add_argument(
+        "--bits", type=int, choices=(4, 8), default=4, help="of a number of the table; default: 4"
+    )
     arguments = parser.parse_args()
     teacher = arguments.teacher or packaged_teacher()
     digest = sha256(teacher / "model.safetensors")
@@ -46,7 +49,7 @@ def main() -> None:
             f"teacher weights have sha256 {digest}, expected {TEACHER_SHA256}. Do not use this"
             " package."
         )
-    build(teacher, arguments.out, dim=arguments.dim, teacher_digest=digest)
+    build(teacher, arguments.out, dim=arguments.dim, teacher_digest=digest, bits=arguments.bits)
 
 
 def packaged_teacher() -> Path:
@@ -60,12 +63,14 @@ def packaged_teacher() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def build(teacher: Path, out: Path, *, dim: int, teacher_digest: str) -> None:
+def build(
+    teacher: Path, out: Path, *, dim: int, teacher_digest: str, bits: Literal[4, 8] = 4
+) -> None:
     """Distil, quantise and write the encoder folder."""
     from model2vec.distill import distill
 
     model = distill(model_name=str(teacher), pca_dims=dim, device="cpu")
-    table, scale = quantise_rows(np.asarray(model.embedding, dtype=np.float32))
+    table, scale = quantise_rows(np.asarray(model.embedding, dtype=np.float32), bits=bits)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch) / "encoder"
         folder.mkdir()
@@ -74,6 +79,7 @@ def build(teacher: Path, out: Path, *, dim: int, teacher_digest: str) -> None:
         card = {
             "format": ENCODER_FORMAT,
             "dim": dim,
+            "bits": bits,
             "vocabulary": len(table),
             "teacher": "sentence-transformers/all-MiniLM-L6-v2",
             "teacher_sha256": teacher_digest,

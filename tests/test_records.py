@@ -44,6 +44,9 @@ def test_sample_refuses_a_quality_that_is_no_number_between_0_and_1(name, qualit
         ("prompt_tokens", -1),
         ("cheap_tokens", math.nan),
         ("frontier_tokens", "many"),
+        ("cached_tokens", -1),
+        ("cheap_cost_usd", -0.01),
+        ("frontier_cost_usd", float("inf")),
         ("propensity", 0.0),
         ("propensity", 1.5),
         ("weight", 0.0),
@@ -153,3 +156,9 @@ def test_a_cached_prompt_costs_what_the_provider_asks_for_it(cached, price):
     )
     assert prices.cost("frontier", 16_111, 2, cached=15_872) == pytest.approx(price)
     assert prices.cost("cheap", 1_000_000, 0, cached=400_000) == pytest.approx(0.1)
+
+
+def test_cached_tokens_are_part_of_the_prompt():
+    assert sample(prompt_tokens=16_111, cached_tokens=15_872).cached_tokens == 15_872
+    with pytest.raises(InvalidValueError, match="cached_tokens must be a part of prompt_tokens"):
+        sample(prompt_tokens=10, cached_tokens=11)

@@ -77,6 +77,7 @@ MAY_NAME = {
         "early_exit.py",
         "encoders/quantise.py",
         "encoders/sentence.py",
+        "encoders/transformer.py",
     ],
     "onnxruntime": ["runtime/", "encoders/transformer.py"],
     "tokenizers": ["tokens.py", "runtime/scorer.py", "encoders/sentence.py"],

@@ -1,12 +1,14 @@
 """What is judged: public sets by five folds, and a set judged by models that were trained on
 another.
 
-``routellm`` is a checkout of github.com/lm-sys/RouteLLM; ``normalised`` a folder with tool-calling
-outcomes as traffic files (``bfcl__*.jsonl.gz``), which may be left out.
+``routellm`` is a checkout of github.com/lm-sys/RouteLLM; ``normalised`` a folder with outcomes as
+traffic files (``NAME.jsonl.gz`` of the names in ``TITLES``: tool calls, competition maths, primes),
+which may be left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +29,16 @@ TITLES = {
     "bfcl__meta-llama-3-8b-instruct__gpt-4-turbo-2024-04-09": (
         "Tool calls: Llama-3-8B / GPT-4-turbo"
     ),
+    "zeroeval_math-l5__meta-llama-3.1-8b-instruct__o1-mini-2024-09-12": (
+        "Competition maths: Llama-3.1-8B / o1-mini"
+    ),
+    "zeroeval_math-l5__meta-llama-3-8b-instruct__claude-3-5-sonnet-20241022": (
+        "Competition maths: Llama-3-8B / Claude 3.5"
+    ),
+    "llmdrift_prime_full__march": "Primes: GPT-3.5 / GPT-4, March 2023",
 }
+TRANSFER = "mmlu-to-gsm8k"
+"""MMLU's models on GSM8K: no mean counts it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,17 +81,19 @@ class Experiment:
         )
 
 
-def experiments(routellm: Path, normalised: Path | None) -> list[Experiment]:
-    """Return every experiment, the transfer last."""
+def experiments(
+    routellm: Path, normalised: Path | None, names: Collection[str] = ()
+) -> Iterator[Experiment]:
+    """Yield every experiment, or those of some names; only what is yielded is
+    read.
+    """
     sources = {name: routellm / "routellm" / "evals" / name for name in ("mmlu", "gsm8k")}
     if normalised:
-        sources |= {
-            path.name.removesuffix(".jsonl.gz"): path
-            for path in sorted(normalised.glob("bfcl__*.jsonl.gz"))
-        }
-    sets = [
-        Experiment(name, TITLES.get(name, name), read_traffic(path))
-        for name, path in sources.items()
-    ]
-    mmlu, gsm8k = sets[0].judged, sets[1].judged
-    return [*sets, Experiment("mmlu-to-gsm8k", "GSM8K, trained on MMLU", gsm8k, trained_on=mmlu)]
+        paths = {name: normalised / f"{name}.jsonl.gz" for name in TITLES}
+        sources |= {name: path for name, path in paths.items() if path.exists()}
+    for name, path in sources.items():
+        if not names or name in names:
+            yield Experiment(name, TITLES[name], read_traffic(path))
+    if not names or TRANSFER in names:
+        mmlu, gsm8k = (read_traffic(sources[name]) for name in ("mmlu", "gsm8k"))
+        yield Experiment(TRANSFER, "GSM8K, trained on MMLU", gsm8k, trained_on=mmlu)

@@ -4,9 +4,10 @@ file can hold.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,13 +26,42 @@ from benchmarks.lib.protocol import (
     inside_task_auroc,
     recovered_curve,
 )
+from benchmarks.lib.stored import Arrays
 from difficulty.metrics import brier, percentile_interval
 
+_FIGURES = "figures"
 POINTS = 101
 """Points of a cost-quality curve that are kept."""
 
 
-def judge(data: BenchmarkSet, methods: Sequence[Scored], *, n_draws: int) -> dict[str, Any]:
+class Judged(NamedTuple):
+    """What is said of every method on one set."""
+
+    figures: dict[str, Any]
+    """As a JSON file holds them."""
+    apgr: dict[str, dict[str, FloatArray]]
+    """By method and figure, those of APGR alone: the value in each bootstrap draw."""
+
+    def as_arrays(self) -> Arrays:
+        """Return it as arrays of one file."""
+        drawn = {
+            f"{name}|{figure}": values
+            for name, by_figure in self.apgr.items()
+            for figure, values in by_figure.items()
+        }
+        return {_FIGURES: np.array(json.dumps(self.figures)), **drawn}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Judged:
+        """Return what :meth:`as_arrays` gave."""
+        apgr: dict[str, dict[str, FloatArray]] = {}
+        for key in arrays.keys() - {_FIGURES}:
+            name, figure = key.split("|")
+            apgr.setdefault(name, {})[figure] = arrays[key]
+        return cls(json.loads(str(arrays[_FIGURES])), apgr)
+
+
+def judge(data: BenchmarkSet, methods: Sequence[Scored], *, n_draws: int) -> Judged:
     """Return the figures of every method, and the paired differences of ours from each other
     one.
     """
@@ -44,7 +74,7 @@ def judge(data: BenchmarkSet, methods: Sequence[Scored], *, n_draws: int) -> dic
         for method in run
     }
     base = data.cheap < 0.5
-    return {
+    figures = {
         "rows": len(data),
         "cheap_quality": float(data.cheap.mean()),
         "frontier_quality": float(data.frontier.mean()),
@@ -59,6 +89,11 @@ def judge(data: BenchmarkSet, methods: Sequence[Scored], *, n_draws: int) -> dic
             for suffix, where in rows.items()
         },
     }
+    of_apgr = {
+        name: {figure: values for figure, values in drawn.items() if figure.startswith("apgr")}
+        for name, drawn in draws.items()
+    }
+    return Judged(figures, of_apgr)
 
 
 def statistics_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from benchmarks.lib.protocol import BenchmarkSet
 from benchmarks.lib.recipes import Trainer, digest_of_recipe, joined, score_fold
 from benchmarks.lib.references import REFERENCES
 from benchmarks.lib.stored import Arrays, digest_of, digest_of_problem, stored
-from benchmarks.peers.exchange import score_methods
+from benchmarks.peers.exchange import Problem, score_methods
 from difficulty.recipe import Recipe
 
 TITLES = {
@@ -29,6 +30,7 @@ TITLES = {
     "semantic_router": "semantic-router 1.1.1 (k = 5)",
     "semantic_router_k100": "semantic-router 1.1.1 (k = 100)",
     "oracle": "oracle: knows the outcomes",
+    "blend": "TF-IDF, MiniLM and kNN-100, mean of standard scores",
     "tfidf": "TF-IDF, difference of two logistic models",
     "task_mean": "mean gain of the task (told the task)",
     "knn100": "kNN-100 on MiniLM embeddings, mean gain",
@@ -44,7 +46,14 @@ GIVEN = {
     "cascadeflow": "cascadeflow 1.2.0, complexity",
 }
 """Routers that are not run here; their out-of-fold scores may be given."""
+_GIVEN_NAMES = {"minilm_lr": "lr_minilm"}
+"""Where a file of given scores calls a method otherwise."""
+_ALL = (*TITLES, *GIVEN)
 Kind = Literal["ours", "peer", "reference"]
+
+
+def _kind(name: str) -> Kind:
+    return "reference" if name in REFERENCES else "peer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +73,8 @@ class Scored:
     score_ms: float | None = None
     """A request."""
     parity: np.ndarray | None = None
+    given: bool = False
+    """Whether the scores were made elsewhere."""
 
     @property
     def title(self) -> str:
@@ -73,7 +84,8 @@ class Scored:
                 f"`{self.name.removesuffix('_task')}`,"
                 f" {'task told' if self.name.endswith('_task') else 'text only'}"
             )
-        return TITLES.get(self.name) or f"{GIVEN[self.name]} (scores given)"
+        given = " (scores given)" if self.given or self.name in GIVEN else ""
+        return (TITLES.get(self.name) or GIVEN[self.name]) + given
 
 
 class Bench:
@@ -81,16 +93,32 @@ class Bench:
 
     def __init__(self, experiment: Experiment, work: Path) -> None:
         self.experiment = experiment
-        self.problem = experiment.problem(work / "embeddings")
-        self.key = digest_of_problem(self.problem)
         self.folder = work / "scores" / experiment.name
         self.work = work
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What peers and references are given; making it embeds the texts."""
+        return self.experiment.problem(self.work / "embeddings")
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of what peers and references are given."""
+        return digest_of_problem(self.problem)
+
+    @cached_property
+    def key_of_outcomes(self) -> str:
+        """A hash of the requests and outcomes, which is all that a recipe is given."""
+        parts = [self.experiment.judged, self.experiment.trained_on]
+        texts = [part.data_hash for part in parts if part]
+        return digest_of(texts, self.experiment.outcomes.fold.tobytes())
 
     def recipe(self, recipe: Recipe) -> list[Scored]:
         """Score one of ours, each fold kept by itself; again when the recipe or the code that
         decides its scores changes.
         """
-        key, fold = digest_of([self.key, digest_of_recipe(recipe)]), self.experiment.outcomes.fold
+        key = digest_of([self.key_of_outcomes, digest_of_recipe(recipe)])
+        fold = self.experiment.outcomes.fold
         trainer = Trainer.of(recipe)
 
         def score(number: int) -> Arrays:
@@ -133,19 +161,20 @@ class Bench:
         return [self._scored(method, "peer", arrays) for method in peer.methods]
 
     def given(self, folder: Path) -> list[Scored]:
-        """Return the routers whose scores on the same requests and folds a file of ``folder``
+        """Return the methods whose scores on the same requests and folds a file of ``folder``
         holds, whatever its name.
 
         Files are ``.npz`` with ``id``, ``cheap``, ``frontier``, ``fold`` and ``score__<name>``;
-        names not in ``GIVEN`` are left out.
+        names that are neither in ``TITLES`` nor in ``GIVEN`` are left out.
         """
         for path in sorted(folder.glob("*.npz")):
             with np.load(path, allow_pickle=False) as arrays:
                 if _same_requests(arrays, self.experiment.outcomes):
+                    keys = {name: f"score__{_GIVEN_NAMES.get(name, name)}" for name in _ALL}
                     return [
-                        Scored(name, "peer", arrays[f"score__{name}"])
-                        for name in GIVEN
-                        if f"score__{name}" in arrays
+                        Scored(name, _kind(name), arrays[key], given=True)
+                        for name, key in keys.items()
+                        if key in arrays
                     ]
         return []
 

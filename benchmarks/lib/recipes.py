@@ -94,12 +94,12 @@ class Trainer:
             fit = with_opinion(
                 fit, names, self._opinion(traffic, names, may_learn), share=recipe.distil.share
             )
-        if recipe.features.finetune:
-            tuned = tune(recipe, encoder, fit, DEFAULT_CACHE, progress=lambda _: None)
-            encoder = tuned.encoder
         calibration = labelled(traffic, tokens, may_learn & (inner == "calibration"))
         how = calibration_of(recipe, int(may_learn.sum()))
         learned = fit.joined(calibration) if how == "cross" else fit
+        if recipe.features.finetune:
+            tuned = tune(recipe, encoder, learned, DEFAULT_CACHE, progress=lambda _: None)
+            encoder = tuned.encoder
         model = build_model(
             recipe,
             encoder,

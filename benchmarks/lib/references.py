@@ -63,6 +63,20 @@ def minilm_difference(problem: Problem, rows: Rows) -> Scorer:
     return lambda others: scorer(scaler.transform(problem.embeddings[others]))
 
 
+def blend(problem: Problem, rows: Rows) -> Scorer:
+    """The mean of TF-IDF, MiniLM and neighbours, each as a standard score of the requests asked."""
+    scorers = [
+        fit(problem, rows) for fit in (tfidf_difference, minilm_difference, nearest_neighbours)
+    ]
+
+    def score(others: Rows) -> np.ndarray:
+        said = np.stack([scorer(others) for scorer in scorers])
+        deviation = said.std(axis=1, keepdims=True)
+        return ((said - said.mean(axis=1, keepdims=True)) / np.maximum(deviation, 1e-12)).mean(0)
+
+    return score
+
+
 def chance(problem: Problem, rows: Rows) -> Scorer:
     """A random order."""
     return lambda others: np.random.default_rng(len(rows)).random(len(others))
@@ -79,6 +93,7 @@ REFERENCES: dict[str, Fit] = {
     "task_mean": task_mean,
     "knn100": nearest_neighbours,
     "minilm_lr": minilm_difference,
+    "blend": blend,
     "length": length,
     "random": chance,
 }

@@ -106,6 +106,8 @@ class Channel:
     """Whether it knows enough of a request to count as much as others until labels say more."""
     share = 1.0
     """How much it counts beside others until labels say more."""
+    earns_share = False
+    """Whether it counts only where what it says out of fold is seen to go with the gain."""
     knows_gain = False
     """Whether a head of its own says the gain, in place of the difference of two probabilities."""
     knows_failures = True
@@ -149,6 +151,10 @@ class Channel:
     def transform(self, prepared: Matrix, state: Any) -> Matrix:
         """Return the vectors that heads read, of shape (n_requests, dim)."""
         return prepared
+
+    def stored(self, head: LinearHead, state: Any) -> LinearHead:
+        """Return a fitted head as a graph keeps it, so that Python says what the graph says."""
+        return head
 
     def settings(self) -> dict[str, Any]:
         """Return what the constructor needs beside encoder and strength, as JSON."""
@@ -207,6 +213,14 @@ class Channel:
     def unseen(self, groups: Sequence[str]) -> NDArray[np.bool_]:
         """Return, for each fit sample, whether its outcomes shaped nothing here."""
         return np.ones(len(groups), dtype=np.bool_)
+
+    def logits_unseen(
+        self, ids: Sequence[Sequence[int]], groups: Sequence[str]
+    ) -> tuple[FloatArray, FloatArray] | None:
+        """Return logits of both outcomes of the fit samples by heads and vectors that their
+        outcomes did not shape, where the channel has those ready.
+        """
+        return None
 
     def export_vectors(self, requests: RequestTensors, state: Any) -> Tensor:
         """Add to a graph what :meth:`transform` gives, float32 of shape (batch, dim)."""

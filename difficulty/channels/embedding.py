@@ -22,6 +22,7 @@ class EncoderChannel(Channel):
     """A channel whose prepared rows are embeddings; nothing is learned from the traffic."""
 
     reads_embeddings = True
+    earns_share = True
     encoder: Encoder
 
     def __init__(self, encoder: Encoder, *, strength: float) -> None:

@@ -34,6 +34,11 @@ class LinearHead:
         return np.asarray(vectors @ self.coefficients + self.intercept, dtype=np.float64)
 
 
+def in_half(values: FloatArray) -> FloatArray:
+    """Return the nearest numbers that 16 bits hold, as which a graph keeps large tables."""
+    return values.astype(np.float16).astype(np.float64)
+
+
 def fit_head(
     vectors: Matrix,
     failure: FloatArray,

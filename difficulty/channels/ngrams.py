@@ -13,6 +13,7 @@ bigrams have half of the squared length each, so that the many rare bigrams do n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,11 +21,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from difficulty.channels import Channel, HeadColumns, Tasks
-from difficulty.channels.heads import LinearHead
+from difficulty.channels.heads import LinearHead, in_half
 from difficulty.channels.task_columns import BesideMeanChannel, TaskChannel
 from difficulty.encoders.base import Encoder
 from difficulty.errors import InvalidValueError
 from difficulty.recipe import FeatureSettings
+from difficulty.tokens import check_ids
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -110,6 +112,8 @@ class NgramChannel(Channel):
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> sp.csr_array:
         """Return how often each n-gram occurs, sparse of shape (n_requests, dim)."""
+        # an id past the vocabulary would be taken for a pair
+        check_ids(ids, vocabulary=self.vocabulary_size)
         columns = [self._columns(np.asarray(row, dtype=np.int64)) for row in ids]
         ends = np.cumsum([0, *map(len, columns)])
         flat = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
@@ -120,11 +124,19 @@ class NgramChannel(Channel):
 
     def fit(self, prepared: sp.csr_array) -> FloatArray:
         """Return ``ln((1 + n) / (1 + df))`` of each column, by presence 1 more; those that do not
-        occur carry 0.
+        occur carry 0. Their squares are numbers of 16 bits.
         """
         seen = np.bincount(prepared.indices, minlength=self.dim)
         added = 1.0 if self._by_presence else 0.0
-        return np.where(seen > 0, np.log((1.0 + prepared.shape[0]) / (1.0 + seen)) + added, 0.0)
+        idf = np.where(seen > 0, np.log((1.0 + prepared.shape[0]) / (1.0 + seen)) + added, 0.0)
+        return np.sqrt(in_half(idf**2))
+
+    def stored(self, head: LinearHead, state: FloatArray) -> LinearHead:
+        """Return a head whose weights, each times its frequency, are numbers of 16 bits."""
+        weights = in_half(state * head.coefficients[: self.dim])
+        rounded = np.divide(weights, state, out=np.zeros_like(weights), where=state > 0)
+        coefficients = np.concatenate([rounded, head.coefficients[self.dim :]])
+        return replace(head, coefficients=coefficients)
 
     def transform(self, prepared: sp.csr_array, state: FloatArray) -> sp.csr_array:
         """Return weighted n-grams, rows of length 1 unless all zero.
@@ -188,7 +200,9 @@ class NgramChannel(Channel):
         count = same.sum(3).cast(np.int32)
         graph, width = requests.graph, table.shape[1]
         factors = graph.constant(self._factors()).take(count).transpose([0, 1, 3, 2])
-        sums = factors @ graph.constant(table).take(rows)
+        entries = graph.constant(_narrow(table)).take(rows)
+        wide = entries if entries.dtype == np.float32 else entries.cast(np.float32)
+        sums = factors @ wide
         flat = sums.reshape([0, 4 * width])  # of both orders and both factors
         # columns of the table: squared idf, the heads, how common a pair is, and 1 for a pair
         blocks = [_UNIGRAMS, _BIGRAMS] if self._by_presence else [_BOTH]
@@ -251,6 +265,12 @@ class NgramChannel(Channel):
             table = np.column_stack([table, np.vstack([np.zeros((vocabulary, 2)), pairs])])
         whole = np.vstack([requests.table(table[:vocabulary]), table[vocabulary:]])
         return np.asarray(whole, dtype=np.float32)
+
+
+def _narrow(table: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+    """Return the table in 16 bits where they hold all of it, as they do not in models of before."""
+    narrow = table.astype(np.float16)
+    return narrow if np.allclose(narrow, table, rtol=1e-6, atol=0.0) else table
 
 
 def _adding(width: int, picked: Sequence[tuple[slice, int, int]]) -> NDArray[np.float32]:

@@ -55,6 +55,7 @@ class TaskChannel(Channel):
         self.name = f"{beside.name}+task"
         self.strength = beside.strength
         self.share = beside.share
+        self.earns_share = beside.earns_share
         self.is_light = beside.is_light
 
     def prepare(self, ids: Sequence[Sequence[int]], tasks: Tasks | None = None) -> Matrix:
@@ -78,6 +79,10 @@ class TaskChannel(Channel):
     def beside_vectors(self, vectors: Matrix, prepared: Matrix) -> Matrix:
         """Return the channel's vectors of some prepared rows and the task columns."""
         return _side_by_side(vectors, prepared[:, self._start :])
+
+    def stored(self, head: LinearHead, state: Any) -> LinearHead:
+        """Return the head as the channel stores it; what it has for tasks stays as it is."""
+        return self.beside.stored(head, state)
 
     def settings(self) -> dict[str, Any]:
         """Return the channel's settings and the tasks."""
@@ -119,7 +124,9 @@ class BesideMeanChannel(TaskChannel):
         means, mean = self.means(prepared, target)
         left = target.gain - leave_one_out(target, self._classes(prepared), len(means))
         vectors = self.beside.transform(prepared[:, : self._start], state)
-        rest = fit_ridge(vectors, left, target.weight, penalty=self.penalty)
+        rest = self.beside.stored(
+            fit_ridge(vectors, left, target.weight, penalty=self.penalty), state
+        )
         return state, LinearHead(
             np.concatenate([rest.coefficients, means - mean]), mean + rest.intercept
         )

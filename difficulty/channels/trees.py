@@ -6,9 +6,10 @@ one with formulas. They are grown on the gain itself, once for all requests and,
 known, once for what the mean gain of the task leaves over.
 
 What trees read is exact: a few small integers a token, their sums, and quotients of those, so that
-Python and a graph fall on the same side of every split. The embedding's principal components are
-read from a table of integers a token too, where the encoder is a table of token vectors; of other
-encoders they are numbers as the encoder gives them.
+Python and a graph fall on the same side of every split. Principal components of the embedding are
+read from a table of integers a token too: of the token vectors that a static encoder consists of,
+or that a transformer starts from. Of encoders without them, and of transformers in models of
+before, components are numbers as the encoder gives them.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ from difficulty.channels.tree_arrays import (
     split_places,
     tree_attributes,
 )
-from difficulty.encoders.base import Encoder
+from difficulty.encoders.base import Encoder, StaticEncoder
 from difficulty.request_numbers import NUMBERS, numbers_of
+from difficulty.tokens import check_ids
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -110,6 +112,9 @@ class TreeChannel(Channel):
         Tasks whose means are left out of the second column; none: it is 0.
     components : int, default 32
         Principal components of the embeddings that trees read.
+    by_token : bool, optional
+        Whether they are read from the encoder's token vectors; default: where an embedding is the
+        mean of those.
     numbers : bool, default False
         Whether they read the numbers of the request too.
     """
@@ -127,10 +132,12 @@ class TreeChannel(Channel):
         tasks: Sequence[str] = (),
         *,
         components: int = 32,
+        by_token: bool | None = None,
         numbers: bool = False,
         strength: float = 1.0,
     ) -> None:
         self.encoder = encoder
+        self.by_token = isinstance(encoder, StaticEncoder) if by_token is None else by_token
         self.vocabulary_size = encoder.vocabulary_size
         self.tasks = tuple(tasks)
         self.components = components
@@ -143,13 +150,17 @@ class TreeChannel(Channel):
         cls, features: Any, encoder: Encoder, tasks: Sequence[str]
     ) -> TreeChannel | None:
         """Return it where the recipe has the section."""
-        settings = features.trees
-        numbers = bool(features.numbers)
-        return cls(encoder, tasks, numbers=numbers, **settings.as_dict()) if settings else None
+        if not features.trees:
+            return None
+        settings = features.trees.as_dict() | {"numbers": bool(features.numbers)}
+        by_token = getattr(encoder, "token_vectors", None) is not None
+        return cls(encoder, tasks, by_token=by_token, **settings)
 
     def settings(self) -> dict[str, Any]:
         """Return the number of components, the tasks, and what models of before did not say."""
         settings: dict[str, Any] = {"components": self.components, "tasks": list(self.tasks)}
+        if self.by_token != isinstance(self.encoder, StaticEncoder):
+            settings |= {"by_token": self.by_token}
         return settings | ({"numbers": True} if self.reads_numbers else {})
 
     def beside_mean(self, tasks: Sequence[str]) -> TaskChannel:
@@ -161,6 +172,8 @@ class TreeChannel(Channel):
         class of the task (-1 where it is not known), the numbers if they are read, and what
         components are read from: counts of the tokens, or the embedding.
         """
+        encoder = self.encoder
+        check_ids(ids, vocabulary=encoder.vocabulary_size, tokenizer=encoder.tokenizer_path)
         kinds = self._kinds.astype(np.float64)
         said = np.zeros((len(ids), 2 + 3 * N_KINDS))
         for index, row in enumerate(ids):
@@ -172,7 +185,7 @@ class TreeChannel(Channel):
         if self.reads_numbers:
             found = numbers_of(ids)
             said = np.hstack([said, np.where(np.isnan(found), _UNKNOWN, found)])
-        if not self._by_token:
+        if not self.by_token:
             return np.hstack([said, self.encoder.encode(ids)])
         flat = np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(row) for row in ids)])
         ends = np.cumsum([0, *map(len, ids)])
@@ -184,7 +197,7 @@ class TreeChannel(Channel):
     def fit(self, prepared: Matrix) -> State:
         """Return how components are read: integers by token, or weights of the embedding."""
         said, _, read = self._parts(prepared)
-        if not self._by_token:
+        if not self.by_token:
             return {"components": _principal(np.asarray(read), self.components)}
         vectors = self.encoder.token_vectors  # type: ignore[attr-defined]
         means = (read @ vectors) / np.maximum(said[:, :1], 1.0)
@@ -219,7 +232,7 @@ class TreeChannel(Channel):
         """Return both columns: sums over tokens by one product, then one ensemble of trees."""
         graph, kinds = requests.graph, self._kinds
         one = np.ones((len(kinds), 1), dtype=np.int8)  # summed it is the number of tokens
-        axes = [state["components"]] if self._by_token else []
+        axes = [state["components"]] if self.by_token else []
         table = np.hstack([one, kinds, *axes])
         # what is no token has a row of zeros, so it is in no sum
         rows = graph.constant(requests.table(table)).take(requests.rows.squeeze(1))
@@ -233,25 +246,20 @@ class TreeChannel(Channel):
         means = sums / sums.cut(0, 1, axis=2).at_least(1.0)
         width = table.shape[1]
         values = graph.concat([sums, means], axis=2).reshape([0, 6 * width])
-        if not self._by_token:
+        if not self.by_token:
             axis = state["components"].astype(np.float32)
             values = graph.concat([values, requests.embed(self.encoder) @ axis], axis=1)
-        columns = _columns(width, self.components, by_token=self._by_token)
+        columns = _columns(width, self.components, by_token=self.by_token)
         if self.reads_numbers:
             known = requests.unknown_numbers.where(_UNKNOWN, requests.numbers)
             values = graph.concat([values, known], axis=1)
-            start = 6 * width + (0 if self._by_token else self.components)
+            start = 6 * width + (0 if self.by_token else self.components)
             columns = np.concatenate([columns, start + np.arange(len(NUMBERS))])
         return values.trees(tree_attributes(_ensembles(state), columns))
 
     @property
     def _kinds(self) -> NDArray[np.int8]:
         return kinds_of_tokens(self.encoder.tokenizer_path, self.encoder.vocabulary_size)
-
-    @property
-    def _by_token(self) -> bool:
-        """Whether each token has a vector, and an embedding is their mean."""
-        return hasattr(type(self.encoder), "token_vectors")
 
     def _values(self, prepared: Matrix, state: State) -> NDArray[np.float32]:
         """Return what splits compare, each as float32 arithmetic in the graph gives it."""
@@ -262,7 +270,7 @@ class TreeChannel(Channel):
         means = sums.astype(np.float32) / sizes.astype(np.float32)
         counted = sums[:, _COUNTED]
         components = np.asarray(read @ state["components"].astype(np.float64), dtype=np.float32)
-        if self._by_token:
+        if self.by_token:
             components /= np.maximum(n, 1.0).astype(np.float32)
         return np.hstack([n, counted, means, components, numbers]).astype(np.float32)
 

@@ -153,6 +153,12 @@ def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> Non
         say(f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}")
     for note in record.logged.notes if record.logged else ():
         warn(note)
+    tasks = run.recipe.features.tasks
+    if tasks and run.model.tasks is None:
+        say(
+            f"fewer than two tasks with {tasks.least_samples:,} samples: the score reads the text"
+            " alone"
+        )
     if record.search:
         out.print(search_table(record.search))
     out.print(evaluation_table(evaluation))
@@ -208,6 +214,14 @@ def search_table(search: SearchRecord, *, most: int = 8) -> RenderableType:
         f"{len(ranked)} candidates tried in {search.seconds:.0f} s; chosen is the simplest within"
         " one standard error of the best."
     )
+    if compared := search.compared:
+        text += (
+            f" What recipe {compared.first} reads has {compared.first_value:.3f}, what"
+            f" {compared.second} reads {compared.second_value:.3f}: {compared.ahead:+.3f}"
+            f" (standard error {compared.standard_error:.3f})."
+        )
+    for reason in search.missing:
+        text += f" Not tried, for it is not there: encoder {reason}"
     if search.untried:
         text += (
             f" Left untried for want of time ({search.minutes:g} minutes): {len(search.untried)},"

@@ -135,8 +135,8 @@ class LearningCurve(SavedForm):
         What is measured: APGR for the target ``benefit``, AUROC for ``failure``.
     labels : int
         Labelled requests now, all splits together.
-    value : float
-        The figure now, on the held-out samples.
+    value : float or None
+        The figure now, on the held-out samples; ``None`` where those are too few to have one.
     points : tuple of Point
         By ascending size, the whole fit split last; empty where there are too few samples for three
         sizes.
@@ -149,7 +149,7 @@ class LearningCurve(SavedForm):
 
     figure: Literal["apgr", "auroc"]
     labels: int
-    value: float
+    value: float | None
     points: tuple[Point, ...]
     forecasts: tuple[Forecast, ...]
 
@@ -169,7 +169,7 @@ class LearningCurve(SavedForm):
     def sentence(self) -> str:
         """The verdict in words."""
         name = self.figure.upper()
-        if not self.forecasts:
+        if not self.forecasts or self.value is None:
             return (
                 f"More labels: cannot tell from {self.labels:,} labelled requests what more would"
                 " bring; the learning curve needs more."
@@ -279,10 +279,15 @@ def learning_curve(
         for of_size in statistics
     ]
     value = float(measured[-1].mean())
+    without = LearningCurve(
+        figure=held_out.figure,
+        labels=labels,
+        value=None if np.isnan(value) else value,
+        points=(),
+        forecasts=(),
+    )
     if len(sizes) < LEAST_POINTS or np.isnan(np.concatenate(measured)).any():
-        return LearningCurve(
-            figure=held_out.figure, labels=labels, value=value, points=(), forecasts=()
-        )
+        return without
     blocks = (
         block * held_out.weight
         for block in Resampling(n_draws).of(held_out.groups, rng=rng).blocks()
@@ -291,6 +296,8 @@ def learning_curve(
         [np.column_stack([_mean(of_size, block) for of_size in statistics]) for block in blocks]
     )
     drawn = drawn[~np.isnan(drawn).any(axis=1)]
+    if not len(drawn):
+        return without
     # What the bootstrap cannot show: with other samples labelled, every point would lie elsewhere.
     noise = _sampling_noise(sizes, measured)
     # Both sources of chance at once: the draws of the held-out samples, moved by the sampling

@@ -300,7 +300,7 @@ def analyse(
 def _means(requests: Requests, prices: PriceList, answers: Answers, draws: GroupDraws) -> Means:
     """Return means over all requests and, below each plan's name, over those it keeps."""
     catch_rate = answers.catch_rate or 0.0
-    rows, ratios = np.arange(len(requests.scored)), request_ratios(requests)
+    rows, ratios = np.arange(len(requests.scored)), request_ratios(requests, prices.frontier)
     for plan, sent in requests.plans.items():
         columns = plan_columns(
             requests, catch_rate=catch_rate, frontier=prices.frontier, checked=plan == POLICY

@@ -137,7 +137,7 @@ def fill_tokens(tokens: Tokens, counted: Counted, listed: TrafficShape) -> tuple
         else:
             where = "in the traffic, or in [traffic] of the price list"
             basis = basis.with_(missing={name: f"answer tokens of the {model} model: {where}"})
-    return Tokens(prompt, answers["cheap"], answers["frontier"]), basis
+    return Tokens(prompt, answers["cheap"], answers["frontier"], tokens.cached), basis
 
 
 def _prompts(own: FloatArray, counted: Counted, listed: TrafficShape) -> tuple[FloatArray, Basis]:

@@ -45,6 +45,12 @@ class Means:
             {name.removeprefix(start): self.n[name] for name in names},
         )
 
+    def spend(self, name: str, by_tokens: FloatArray) -> tuple[FloatArray, int | None]:
+        """Return the mean that bills say, with its number of requests; without bills, the one by
+        tokens.
+        """
+        return (self.drawn[name], self.n[name]) if name in self.drawn else (by_tokens, None)
+
     def figure(self, name: str, *needs: str) -> Figure:
         """Return a mean as a figure."""
         return Figure(self.drawn[name], self.n[name], needs)
@@ -54,6 +60,8 @@ def overall_figures(means: Means, month: Month) -> dict[str, Figure]:
     """Return the traffic as it is: every request on the frontier model."""
     reading, writing = _frontier(means["prompt_tokens"], means["frontier_tokens"], month)
     volume, n = month.volume, min(means.n["prompt_tokens"], means.n["frontier_tokens"])
+    spend, n_billed = means.spend("frontier_cost", reading + writing)
+    n_spend = n if n_billed is None else n_billed
     scorer = volume * month.scorer_per_request + month.scorer_fixed
     team = month.team
     return {
@@ -73,8 +81,8 @@ def overall_figures(means: Means, month: Month) -> dict[str, Figure]:
         "frontier_output_spend": Figure(
             volume * writing, n, (*_MONTH, "frontier_prices", "frontier_tokens")
         ),
-        "frontier_spend": Figure(volume * (reading + writing), n, (*_MONTH, *_PRICED)),
-        "frontier_cost": Figure(1000.0 * (reading + writing), n, _PRICED),
+        "frontier_spend": Figure(volume * spend, n_spend, (*_MONTH, *_PRICED)),
+        "frontier_cost": Figure(1000.0 * spend, n_spend, _PRICED),
         "gain_free_share": means.figure("gain_free_share", *_BOTH),
         "cheap_passing_share": means.figure("cheap_passing_share", "outcomes"),
         "scorer_cost": Figure(scorer, 0, (*_MONTH, "scorer")),
@@ -181,7 +189,7 @@ def _frontier(
 def _spend(plan: Means, month: Month) -> FloatArray:
     """Return the kept requests' price on the frontier model, in USD a request of all."""
     reading, writing = _frontier(plan["kept_prompt_tokens"], plan["kept_frontier_tokens"], month)
-    return reading + writing
+    return plan.spend("kept_frontier_cost", reading + writing)[0]
 
 
 def _fallback(plan: Means, spend: FloatArray) -> FloatArray:

@@ -19,7 +19,7 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.records import Prices, UsdPerMillion
 
 if TYPE_CHECKING:
-    from difficulty.traffic.table import Tokens
+    from difficulty.traffic.table import Bill, Tokens
 
 Shape = Literal["own", "cloud", "aggregator", "dedicated"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
@@ -280,15 +280,25 @@ def load_price_list(path: Path, *, both_models: bool = False) -> PriceList:
     return prices
 
 
-def request_costs(tokens: Tokens, prices: Prices | None) -> tuple[FloatArray, FloatArray]:
-    """Return USD per request on the cheap and on the frontier model, arrays of shape (n,); NaN
-    where a count or price is unknown.
+def request_costs(
+    tokens: Tokens, prices: Prices | None, bill: Bill | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return USD per request on the cheap and on the frontier model, arrays of shape (n,): what was
+    billed, else tokens by price; NaN where a count or price is unknown too.
     """
+    unknown = np.full(len(tokens.prompt), np.nan)
+    cheap, frontier = bill or (unknown, unknown.copy())
     if prices is None:
-        unknown = np.full(len(tokens.prompt), np.nan)
-        return unknown, unknown.copy()
-    cached = prices.cached_share * tokens.prompt
-    return (
+        return cheap, frontier
+    # What requests say of the cache goes before what the price list says of all of them.
+    usual = prices.cached_share * tokens.prompt
+    cached = tokens.cached if tokens.cached is not None else usual
+    cached = np.where(np.isnan(cached), usual, cached)
+    priced = (
         prices.cost("cheap", tokens.prompt, tokens.cheap, cached=cached),
         prices.cost("frontier", tokens.prompt, tokens.frontier, cached=cached),
+    )
+    return (
+        np.where(np.isnan(cheap), priced[0], cheap),
+        np.where(np.isnan(frontier), priced[1], frontier),
     )

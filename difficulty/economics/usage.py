@@ -33,11 +33,14 @@ class Requests:
         Counts, NaN where unknown.
     plans : mapping of str to ndarray of shape (n,)
         Plan, and the probability in [0, 1] that it sends each request to the frontier model.
+    frontier_bill : ndarray of shape (n,), optional
+        USD billed for the frontier model's answers, NaN where unknown; ``None``: no request says.
     """
 
     scored: ScoredTraffic
     tokens: Tokens
     plans: Mapping[str, FloatArray]
+    frontier_bill: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.scored)
@@ -55,11 +58,32 @@ class Requests:
         return self.scored.escalated is not None
 
 
-def request_ratios(requests: Requests) -> dict[str, Ratio]:
-    """Return means over all requests, whatever the plan."""
+def frontier_spend(requests: Requests, frontier: TokenPrice | None) -> FloatArray:
+    """Return USD of each request on the frontier model, shape (n,): as billed, else by tokens; NaN
+    where neither is known.
+    """
+    tokens = requests.tokens
+    priced = (
+        np.full(len(requests.scored), np.nan)
+        if frontier is None
+        else (tokens.prompt * frontier.input + tokens.frontier * frontier.output) / 1e6
+    )
+    bill = requests.frontier_bill
+    return priced if bill is None else np.where(np.isnan(bill), priced, bill)
+
+
+def request_ratios(requests: Requests, frontier: TokenPrice | None) -> dict[str, Ratio]:
+    """Return means over all requests, whatever the plan; ``frontier_cost`` only where bills say
+    it.
+    """
     tokens, outcomes = requests.tokens, requests.scored.outcomes
     gain, cheap = outcomes.gain, outcomes.cheap_quality
-    return {
+    billed = (
+        {}
+        if requests.frontier_bill is None
+        else {"frontier_cost": ratio(frontier_spend(requests, frontier))}
+    )
+    return billed | {
         "prompt_tokens": ratio(tokens.prompt),
         "cheap_tokens": ratio(tokens.cheap),
         "frontier_tokens": ratio(tokens.frontier),
@@ -82,11 +106,7 @@ def plan_columns(
     """
     tokens, outcomes = requests.tokens, requests.scored.outcomes
     best, each = outcomes.frontier_quality, outcomes.per_request
-    spend = (
-        np.full(len(best), np.nan)
-        if frontier is None
-        else tokens.prompt * frontier.input + tokens.frontier * frontier.output
-    )
+    spend = frontier_spend(requests, frontier)
     # What validation catches is the team's answer here, whatever the policy says.
     scored = requests.scored if checked else requests.scored.unchecked
     after = replace(scored, catch_rate=catch_rate).kept
@@ -101,7 +121,8 @@ def plan_columns(
     def over_kept(values: FloatArray, of: FloatArray | float = 1.0) -> Columns:
         return Columns.of(known=values, kept=(values, of), sent=(0.0, 0.0))
 
-    return {
+    billed = {} if requests.frontier_bill is None else {"kept_frontier_cost": over_all(spend)}
+    return billed | {
         "kept_share": Columns.of(known=each, kept=(each, each), sent=(0.0, each)),
         "kept_prompt_tokens": over_all(tokens.prompt),
         "kept_cheap_tokens": over_all(tokens.cheap),

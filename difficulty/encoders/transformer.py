@@ -20,17 +20,19 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from difficulty.encoders.base import Encoder, FloatArray, read_card, read_files
 from difficulty.errors import EncoderError, InvalidValueError
-from difficulty.tokens import pad
+from difficulty.tokens import check_ids, pad
 
 if TYPE_CHECKING:
     from difficulty.tensors import RequestTensors, Tensor
@@ -287,6 +289,13 @@ class TransformerEncoder:
             digest=_with_frame(digest, frame),
         )
 
+    @property
+    def token_vectors(self) -> FloatArray | None:
+        """The vectors of tokens that the graph starts from, of shape (vocabulary, width); ``None``
+        where it looks none up.
+        """
+        return _token_vectors(self.graph)
+
     def using(
         self,
         *,
@@ -306,7 +315,13 @@ class TransformerEncoder:
     def encode(self, ids: Sequence[Sequence[int]]) -> FloatArray:
         """Return embeddings of shape (n_requests, dim), each of length 1; only what the cache does
         not hold is computed.
+
+        Raises
+        ------
+        EncoderError
+            If the ids are not of its tokenizer.
         """
+        check_ids(ids, vocabulary=self.vocabulary_size, tokenizer=self.tokenizer_path)
         framed = {key_of(row): row for row in map(self.frame, ids)}
         vectors = self.cache.find(list(framed))
         missing = [key for key in framed if key not in vectors]
@@ -332,6 +347,19 @@ class TransformerEncoder:
             ["embedding"], {"input_ids": input_ids, "attention_mask": mask}
         )[0]
         return np.asarray(vectors, dtype=np.float32)
+
+
+@lru_cache(maxsize=2)
+def _token_vectors(graph: bytes) -> FloatArray | None:
+    """Return what a graph takes rows of by ``input_ids``; of int8 weights, rows times scales."""
+    model = onnx.load_from_string(graph)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    product: FloatArray | None = None
+    for node in model.graph.node:
+        if node.op_type == "Gather" and node.input[1] == "input_ids" and node.input[0] in constants:
+            rows = onnx.numpy_helper.to_array(constants[node.input[0]]).astype(np.float64)
+            product = rows if product is None else product * rows
+    return product
 
 
 def kept_on_disk(

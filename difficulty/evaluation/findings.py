@@ -51,6 +51,20 @@ class Finding(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MovedFacts:
+    """How far the facts about answers are from those that a check was trained on."""
+
+    share: float
+    """Share of the facts that moved by more than half a deviation."""
+    limit: float
+    """Share past which the check does not count."""
+    n_facts: int
+    n_answers: int
+    names: tuple[str, ...]
+    """Facts that moved furthest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """What is known of where the judged requests come from; counts are requests of the traffic
     file.
@@ -80,6 +94,8 @@ class Provenance:
     """
     selected: int = 0
     """Outcomes that were seen only where an unknown policy chose to look."""
+    moved: MovedFacts | None = None
+    """How far the facts about the judged answers moved; ``None``: not known, or nobody checks."""
     certain: int = 0
     """Requests whose route was certain, so that the other model's outcome could not be seen."""
 
@@ -419,6 +435,24 @@ def answers_unchecked(evidence: Evidence) -> Finding | None:
     )
 
 
+def stale_check(evidence: Evidence) -> Finding | None:
+    """The answers are no longer like those that the check was trained on."""
+    moved = evidence.provenance and evidence.provenance.moved
+    if not moved or moved.share <= moved.limit:
+        return None
+    return Finding(
+        name="stale_check",
+        severity="warning",
+        message=(
+            f"The check of answers is stale: {100 * moved.share:.1f} % of {moved.n_facts} facts"
+            f" about the answers moved by more than half a deviation since training, and"
+            f" {100 * moved.limit:.1f} % may (first {', '.join(moved.names)}). Routers let the"
+            " request's score decide alone then. Train on recent answers."
+        ),
+        numbers={"shift": moved.share, "limit": moved.limit, "answers": moved.n_answers},
+    )
+
+
 MANY_UNCHECKED = 0.05
 # Of APGR and of AUROC alike.
 CHANCE = 0.5
@@ -543,6 +577,7 @@ CHECKS: Final[dict[str, Check]] = {
     "losing_rule": losing_rule,
     "check_loses_money": check_loses_money,
     "answers_unchecked": answers_unchecked,
+    "stale_check": stale_check,
     "frontier_not_better": frontier_not_better,
     "form_checks": form_checks,
     "suspicious_labels": suspicious_labels,

@@ -50,7 +50,6 @@ from difficulty.model.combination import (
 from difficulty.model.familiarity import Familiarity, fit_familiarity
 from difficulty.model.fitted_channel import FittedChannel, fit_heads, widened
 from difficulty.model.labelled import LabelledTokens
-from difficulty.traffic.outcomes import Outcomes
 
 FloatArray = NDArray[np.float64]
 AnyChannel = TypeVar("AnyChannel", bound=Channel)
@@ -188,18 +187,18 @@ class DifficultyModel:
         start, columns = self.start, self._without_task
         combining = np.flatnonzero(self._unseen(learned.groups))
         without_task = self._combine(
-            logits, combining, columns, learned.outcomes, start.without_task_ if start else None
+            logits, fold, combining, columns, learned, start.without_task_ if start else None
         )
         self.without_task_ = without_task.calibrated(
             unseen[slice(None), columns], judged.outcomes, spread=cross
         )
-        self.beside_task_ = self._fit_beside_task(logits, learned) if self.tasks else None
+        self.beside_task_ = self._fit_beside_task(logits, fold, learned) if self.tasks else None
         self.with_task_ = self._fit_with_task(unseen, judged) if self.beside_task_ else None
         self.familiarity_ = self._fit_familiarity(
             [matrix[: len(fit)] for matrix in prepared], calibration
         )
         self.out_of_fold_ = OutOfFold(
-            self._scores_of_unseen(unseen if cross else logits, learned), fold
+            self._scores_of_unseen(unseen if cross else logits, fold, learned), fold
         )
         return self
 
@@ -321,7 +320,9 @@ class DifficultyModel:
             pairs = channel.pair_counts(matrix) if pairs is None else pairs
         return embeddings, pairs
 
-    def _fit_beside_task(self, logits: Logits, fit: LabelledTokens) -> Combination | None:
+    def _fit_beside_task(
+        self, logits: Logits, fold: NDArray[np.int64], fit: LabelledTokens
+    ) -> Combination | None:
         """Return what heads with a task say; ``None`` where too few requests with a known one have
         the outcomes that the others have.
         """
@@ -336,7 +337,7 @@ class DifficultyModel:
         if min(int((~np.isnan(outcome)).sum()) for outcome in needed) < LEAST_WITH_TASK:
             return None
         start = self.start.beside_task_ if self.start else None
-        return self._combine(logits, rows, self._beside_task, fit.outcomes, start)
+        return self._combine(logits, fold, rows, self._beside_task, fit, start)
 
     def _fit_with_task(self, unseen: Logits, judged: LabelledTokens) -> Combination:
         """Return the combination for known tasks, calibrated on the requests that have one."""
@@ -396,6 +397,7 @@ class DifficultyModel:
         return Shares(
             shares if shares.any() else np.ones(len(shares)),
             by_deviation=columns == self._without_task,
+            earned=np.array([channel.earns_share for channel in channels]),
         )
 
     @property
@@ -418,9 +420,10 @@ class DifficultyModel:
     def _combine(
         self,
         logits: Logits,
+        fold: NDArray[np.int64],
         rows: NDArray[np.intp],
         columns: list[int],
-        outcomes: Outcomes,
+        data: LabelledTokens,
         start: Combination | None,
     ) -> Combination:
         """Fit a combination that shrinks to an earlier one, to all channels alike beside a tuned
@@ -429,14 +432,15 @@ class DifficultyModel:
         A tuned encoder is combined on few samples, and is no worse than the n-grams beside it; the
         length alone knows little.
         """
-        read, outcomes, target = logits[rows, columns], outcomes[rows], self.target
+        read, outcomes, target = logits[rows, columns], data.outcomes[rows], self.target
         if not self._learned_apart:
+            groups = [data.groups[row] for row in rows]
             return fit_combination(
                 read,
                 outcomes,
                 target=target,
                 start=start.gain if start else None,
-                shares=self.shares(columns),
+                shares=self.shares(columns).as_shown(read, outcomes, fold[rows], groups),
             )
         alike = np.array([float(self.all_channels[column].stands_alone) for column in columns])
         alike /= alike.sum()
@@ -444,7 +448,9 @@ class DifficultyModel:
             read, outcomes, target=target, start=GainWeights(alike, 0.0), prior=alike
         )
 
-    def _scores_of_unseen(self, logits: Logits, fit: LabelledTokens) -> Scores:
+    def _scores_of_unseen(
+        self, logits: Logits, fold: NDArray[np.int64], fit: LabelledTokens
+    ) -> Scores:
         """Return scores of the fit samples, each by heads that did not see it: without the tuned
         encoder where that saw the sample.
         """
@@ -453,9 +459,8 @@ class DifficultyModel:
             return whole
         others = [column for column in self._without_task if column not in self._learned_apart]
         read = logits[slice(None), others]
-        plain = fit_combination(
-            read, fit.outcomes, target=self.target, shares=self.shares(others)
-        ).scores(read)
+        shares = self.shares(others).as_shown(read, fit.outcomes, fold, fit.groups)
+        plain = fit_combination(read, fit.outcomes, target=self.target, shares=shares).scores(read)
         return whole.where(self._unseen(fit.groups), plain)
 
     def _out_of_fold(
@@ -474,6 +479,10 @@ class DifficultyModel:
                 [matrix[inside] for matrix in prepared], self._fit_channels(prepared, data, outside)
             )
             cheap[inside], frontier[inside], gain[inside] = part.cheap, part.frontier, part.gain
+        for column, channel in enumerate(self.channels):
+            apart = channel.logits_unseen(data.ids, data.groups)
+            if apart is not None:
+                cheap[:, column], frontier[:, column] = apart
         return Logits(cheap, frontier, gain), fold
 
     def _fit_channels(

@@ -22,6 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from difficulty.channels.heads import in_half
 from difficulty.channels.neighbours import unit_centres
 
 FloatArray = NDArray[np.float64]
@@ -156,6 +157,9 @@ def fit_familiarity(
 
 
 def _log_share(pairs: sp.csr_array) -> FloatArray:
-    """Return the log share of requests in which each bucket occurs, half a request added."""
+    """Return the log share of requests in which each bucket occurs, half a request added; what each
+    has above the rarest is a number of 16 bits.
+    """
     seen = np.bincount(pairs.indices, minlength=pairs.shape[1])
-    return np.asarray(np.log((seen + 0.5) / (pairs.shape[0] + 1.0)), dtype=np.float64)
+    shares = np.log((seen + 0.5) / (pairs.shape[0] + 1.0))
+    return np.asarray(shares.min() + in_half(shares - shares.min()), dtype=np.float64)

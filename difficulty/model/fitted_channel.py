@@ -67,7 +67,8 @@ def fit_heads(
     vectors = channel.transform(prepared[rows], state)
 
     def fitted(failure: FloatArray, earlier: LinearHead | None) -> LinearHead:
-        return fit_head(vectors, failure, outcomes.weight, strength=channel.strength, start=earlier)
+        head = fit_head(vectors, failure, outcomes.weight, strength=channel.strength, start=earlier)
+        return channel.stored(head, state)
 
     cheap = fitted(outcomes.cheap_failure, start.cheap if start else None)
     frontier = None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Tasks
 from difficulty.errors import InvalidValueError
+from difficulty.tokens import join, pick
 from difficulty.traffic.outcomes import Outcomes
 
 
@@ -49,7 +50,7 @@ class LabelledTokens:
     def __getitem__(self, rows: NDArray[np.intp]) -> LabelledTokens:
         """Return some rows."""
         return LabelledTokens(
-            ids=[self.ids[row] for row in rows],
+            ids=pick(self.ids, rows),
             outcomes=self.outcomes[rows],
             groups=[self.groups[row] for row in rows],
             tasks=None if self.tasks is None else [self.tasks[row] for row in rows],
@@ -61,7 +62,7 @@ class LabelledTokens:
             None if self.tasks is None and other.tasks is None else [*_each(self), *_each(other)]
         )
         return LabelledTokens(
-            ids=[*self.ids, *other.ids],
+            ids=join(self.ids, other.ids),
             outcomes=self.outcomes.joined(other.outcomes),
             groups=[*self.groups, *other.groups],
             tasks=tasks,

@@ -109,16 +109,12 @@ def nested_scores(
     without_task = np.zeros(len(data))
     channels = [logits[channel.name] for channel in model.channels]
     columns = list(range(len(channels)))
-    _score_into(
-        without_task, channels, data.outcomes, fold, everything, model.shares(columns), model.target
-    )
+    _score_into(without_task, channels, data, fold, everything, model.shares(columns), model.target)
     if model.tasks is None:
         return NestedScores(without_task, None)
     beside, with_task = without_task.copy(), model.tasks.known(data.tasks, len(data))
     channels = [logits[channel.name] for channel in model.channels_beside_task]
-    _score_into(
-        beside, channels, data.outcomes, fold, with_task, model.shares_beside_task, model.target
-    )
+    _score_into(beside, channels, data, fold, with_task, model.shares_beside_task, model.target)
     told = model.told_share
     return NestedScores(without_task, (1.0 - told) * without_task + told * beside)
 
@@ -126,7 +122,7 @@ def nested_scores(
 def _score_into(
     scores: FloatArray,
     channels: Sequence[NestedLogits],
-    outcomes: Outcomes,
+    data: LabelledTokens,
     fold: NDArray[np.int64],
     among: NDArray[np.bool_],
     shares: Shares,
@@ -135,6 +131,7 @@ def _score_into(
     """Score some requests fold by fold, in place; a fold stays as it is where the others know too
     few outcomes, as in the model.
     """
+    outcomes = data.outcomes
     outcome = outcomes.gain if target == "benefit" else outcomes.cheap_failure
     for number in range(int(fold.max()) + 1):
         seen, asked = (
@@ -148,7 +145,10 @@ def _score_into(
             [channel.gain[number] for channel in channels],
         )
         logits = Logits(*(np.column_stack(column).astype(np.float64) for column in columns))
-        scores[asked] = _combined(logits, outcomes, seen, asked, shares, target)
+        every = list(range(len(channels)))
+        groups = [data.groups[row] for row in seen.tolist()]
+        shown = shares.as_shown(logits[seen, every], outcomes[seen], fold[seen], groups)
+        scores[asked] = _combined(logits, outcomes, seen, asked, shown, target)
 
 
 def _combined(

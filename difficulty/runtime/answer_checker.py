@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from difficulty.answers.answer import Answer, Asked
 from difficulty.answers.facts import FACTS, read_facts
+from difficulty.answers.shift import Shift, shift_of
 from difficulty.bundle.policy import AnswerRule
 from difficulty.bundle.store import ANSWER_GRAPH, Bundle
 from difficulty.errors import BundleError, RequestError
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from difficulty.runtime.router import Decision
 
 logger = logging.getLogger("difficulty.runtime")
+
+_MOST_LOOKED_AT = 2_000
+"""Answers that are looked at for a shift: their means are known to a hundredth by then."""
 
 Asking = Messages | Request | Mapping[str, Any]
 """A request whose answer is checked."""
@@ -214,6 +218,22 @@ class AnswerChecker:
         for name, column in found.items():
             results[name][list(read)] = column
         return results
+
+    def find_shift(
+        self,
+        requests: Sequence[Asking],
+        answers: Sequence[Answering | None],
+        tasks: Sequence[str | None] | None = None,
+    ) -> Shift | None:
+        """Return how far the facts of many answers are from those of training; ``None`` where there
+        are too few to say.
+        """
+        rows = [row for row, answer in enumerate(answers) if answer is not None]
+        read = []
+        for row in rows[:: -(-len(rows) // _MOST_LOOKED_AT) or 1]:
+            asked, _ = read_asking(requests[row], tasks[row] if tasks else None)
+            read.append(read_facts(asked, read_answer(answers[row] or "")))
+        return shift_of(np.stack(read), self.graph.reference) if read else None
 
     def _weigh(
         self,

@@ -253,9 +253,14 @@ class _Case:
 
 
 def _analysed(case: _Case, prices: PriceList, question: Question) -> Economics:
+    prices, cached = _with_cached_share(prices, case.picked)
     tokens, filled = fill_tokens(case.picked.tokens, case.counted, prices.traffic)
     scored = replace(case.scored, outcomes=case.scored.outcomes.graded())
-    requests = Requests(scored=scored, tokens=tokens, plans=case.plans)
+    bill = case.picked.bill.frontier
+    billed = bool(np.isfinite(bill).any())
+    requests = Requests(
+        scored=scored, tokens=tokens, plans=case.plans, frontier_bill=bill if billed else None
+    )
     setting = Setting(
         # The first is what was asked; what follows is for comparison.
         plan=next(iter(case.plans)),
@@ -265,10 +270,34 @@ def _analysed(case: _Case, prices: PriceList, question: Question) -> Economics:
         # Of the whole file: the picked requests are only a part of what comes.
         arrivals=Arrivals.of(case.whole.column("timestamp"), case.whole.split_groups),
         basis=case.basis.with_(assumed=filled.assumed, missing=filled.missing),
-        notes=_routed_already(case.whole),
+        notes=(*cached, *_billed(bill), *_routed_already(case.whole)),
         today=question.today or datetime.now(UTC).date(),
     )
     return analyse(requests, prices, setting, question.resampling)
+
+
+def _with_cached_share(prices: PriceList, traffic: Traffic) -> tuple[PriceList, tuple[str, ...]]:
+    """Return the price list with the share of cached prompt tokens that the traffic says, and a
+    sentence about it.
+    """
+    share = traffic.tokens.cached_share
+    if share is None:
+        return prices, ()
+    said = f"{share:.0%} of the prompt tokens came from the providers' caches, as the traffic says."
+    return replace(prices, traffic=replace(prices.traffic, cached_share=share)), (said,)
+
+
+def _billed(bill: FloatArray) -> tuple[str, ...]:
+    """Say for how many requests the frontier model's cost is a bill."""
+    n = int(np.isfinite(bill).sum())
+    if not n:
+        return ()
+    return (
+        (
+            f"Frontier cost is as billed on {n:,} of {len(bill):,} requests; ways to host the cheap"
+            " model are priced by the list."
+        ),
+    )
 
 
 def _routed_already(traffic: Traffic) -> tuple[str, ...]:

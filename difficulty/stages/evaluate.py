@@ -31,7 +31,14 @@ from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer, exits
 from difficulty.stages.choosing import both_scores, judge_exits, way_of
 from difficulty.stages.economics import Question, economics_of, read_economics, write_economics
-from difficulty.stages.judging import lineage_of, pick_unseen, refuse_none, serve, weighed
+from difficulty.stages.judging import (
+    lineage_of,
+    moved_facts,
+    pick_unseen,
+    refuse_none,
+    serve,
+    weighed,
+)
 from difficulty.stages.overlap import BundleOverlap, threshold_rows
 from difficulty.storage import whole_file
 from difficulty.traffic.logged import LoggedReport
@@ -213,7 +220,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         picked,
         scores.by_name() | (answers.by_name() if answers else {}),
         tokens.totals,
-        costs=request_costs(picked.tokens, prices),
+        costs=request_costs(picked.tokens, prices, picked.bill),
         target=model.target,
         labels=traffic_labels(picked),
     )
@@ -272,6 +279,7 @@ def _of_bundle(
     picked, policy = pick_unseen(bundle, traffic, needs=_NEEDS), bundle.policy
     n, leaving, overlap = len(picked.traffic), exits(policy), picked.overlap
     scorer = Scorer.from_bundle(bundle)
+    checker = AnswerChecker.from_bundle(bundle, scorer)
     served = serve(
         scorer,
         picked.traffic,
@@ -280,7 +288,7 @@ def _of_bundle(
         early=EarlyScorer.from_bundle(bundle) if leaving else None,
         without_task=True,
         sliced=True,
-        checker=AnswerChecker.from_bundle(bundle, scorer),
+        checker=checker,
         progress=lambda done: say(f"scored {done:,} of {n:,} samples"),
     )
     early = judge_exits(leaving, both_scores(served, policy)) if leaving else {}
@@ -305,6 +313,7 @@ def _of_bundle(
             seen=overlap.counts,
             by_chance=overlap.by_chance,
             threshold_rows=threshold_rows(bundle, traffic, picked.traffic),
+            moved=moved_facts(checker, picked.traffic) if checker else None,
             **_selection(picked.logged),
         ),
         lineage=lineage_of(
@@ -331,7 +340,7 @@ def _overlap_note(overlap: BundleOverlap) -> str:
     return _LEFT_OUT.format(overlap.left_out) if overlap.left_out else _NONE_SEEN
 
 
-def _selection(report: LoggedReport | None) -> dict[str, int]:
+def _selection(report: LoggedReport | None) -> dict[str, Any]:
     return {"selected": report.unknown_policy, "certain": report.certain} if report else {}
 
 

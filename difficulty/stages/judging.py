@@ -21,6 +21,7 @@ from difficulty.bundle.policy import Fallback
 from difficulty.economics import request_costs
 from difficulty.errors import BundleError, ScoringError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Target
+from difficulty.evaluation.findings import MovedFacts
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import traffic_labels
 from difficulty.form import read_json
@@ -39,6 +40,7 @@ from difficulty.training.run import RunRecord, library_versions, notes_of
 
 _CHUNK_ROWS = 8192
 _MOST_WAITING = 3
+_MOST_NAMED = 5
 
 
 class EarlyScores(NamedTuple):
@@ -312,7 +314,7 @@ class Served:
             traffic,
             scores.outputs,
             scores.totals,
-            costs=request_costs(traffic.tokens, prices),
+            costs=request_costs(traffic.tokens, prices, traffic.bill),
             target=target,
             labels=traffic_labels(traffic) if sliced else None,
         )
@@ -418,6 +420,29 @@ def check_answers(checker: AnswerChecker, traffic: Traffic) -> dict[str, NDArray
     """Return what a check says of the cheap model's answers, arrays of shape (n,); NaN where there
     is none.
     """
+    return dict(checker.score_many(*_answered(traffic), traffic.tasks))
+
+
+def moved_facts(checker: AnswerChecker, traffic: Traffic) -> MovedFacts | None:
+    """Return how far the facts about the cheap model's answers are from those of the check's
+    training; ``None`` where there are too few answers, or no limit.
+    """
+    facts = checker.graph.facts
+    limit = checker.rule.stale_shift if checker.rule else facts.stale_shift
+    shift = checker.find_shift(*_answered(traffic), traffic.tasks)
+    if shift is None or limit is None:
+        return None
+    return MovedFacts(
+        share=shift.share,
+        limit=limit,
+        n_facts=shift.n_facts,
+        n_answers=shift.n_answers,
+        names=tuple(facts.facts[number].name for number in shift.moved[:_MOST_NAMED]),
+    )
+
+
+def _answered(traffic: Traffic) -> tuple[list[dict[str, Any]], list[Answer | None]]:
+    """Return requests as bodies, and the cheap model's answers."""
     columns = (traffic.each_messages(), traffic.column("tools"))
     bodies = [
         {"messages": messages, "tools": tools} for messages, tools in zip(*columns, strict=True)
@@ -425,7 +450,7 @@ def check_answers(checker: AnswerChecker, traffic: Traffic) -> dict[str, NDArray
     answers = [
         None if text is None else Answer.parse(text) for text in traffic.column("cheap_answer")
     ]
-    return dict(checker.score_many(bodies, answers, traffic.tasks))
+    return bodies, answers
 
 
 def fixed_routes(

@@ -200,7 +200,7 @@ def _fit(material: Material, cache: Path, say: Progress) -> _Fitted:
     recipe, fit, calibration = material.recipe, material.fit, material.calibration
     say("fitting")
     tuned = (
-        tune(recipe, material.encoder, fit, cache, progress=say)
+        tune(recipe, material.encoder, material.learned, cache, progress=say)
         if recipe.features.finetune
         else None
     )

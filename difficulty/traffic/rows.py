@@ -14,7 +14,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from difficulty.errors import InvalidValueError
-from difficulty.records import ANSWERS, TOKEN_COUNTS, Message, Sample
+from difficulty.records import ANSWERS, COSTS, TOKEN_COUNTS, Message, Sample
 from difficulty.text import message_text, well_formed
 from difficulty.traffic.reading.python_text import python_value, texts_of_list
 
@@ -22,6 +22,7 @@ from difficulty.traffic.reading.python_text import python_value, texts_of_list
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _LARGEST_COUNT = 2**53  # largest integer that floats, and so arrays with NaN, hold exactly
 _EPOCH = (5e8, 5e9)  # seconds: from 1985 to 2128
+_USD_RULE = "be a finite number of USD, 0 or more, or null"
 _SCALE_RULE = "be two different numbers, the worst score and the best"
 _TOOLS_RULE = "be a list of tools as in a request's body, or that list as JSON text"
 _SPEAKERS = {"human": "user", "gpt": "assistant"}
@@ -256,6 +257,7 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
         **{name: text(row.get(name), name) for name in _NAMES},  # type: ignore[arg-type]
         **{name: answer(row.get(name), name) for name in ANSWERS},  # type: ignore[arg-type]
         **{name: count(row.get(name), name) for name in TOKEN_COUNTS},  # type: ignore[arg-type]
+        **{name: number(row.get(name), name, rule=_USD_RULE) for name in COSTS},  # type: ignore[arg-type]
     )
     repaired = sum(old != new for old, new in zip(messages, whole, strict=True))
     return ParsedRow(sample, generated_id=own_id is None, repaired=repaired)

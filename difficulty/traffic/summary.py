@@ -12,7 +12,7 @@ from typing import Any
 
 from difficulty.errors import TrafficError
 from difficulty.form import Record
-from difficulty.records import ANSWERS, OUTCOMES, TOKEN_COUNTS, Sample
+from difficulty.records import ANSWERS, COSTS, OUTCOMES, TOKEN_COUNTS, Sample
 from difficulty.text import TextView
 from difficulty.traffic.duplicates import Grouper, comparable_text, text_hash
 from difficulty.traffic.labels import SourceReport
@@ -92,6 +92,10 @@ class Summary(Record):
     """What outcomes were measured by, with the rows that say so, most frequent first."""
     known_answers: dict[str, int] = field(default_factory=dict)
     """Kept rows that hold each model's answer, and those that say which tools were offered."""
+    known_costs: dict[str, int] = field(default_factory=dict)
+    """Kept rows of which is known what each model's answer was billed."""
+    billed_usd: dict[str, float] = field(default_factory=dict)
+    """Sums of those bills."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Why rows are left out on purpose, with their number, most frequent first."""
     dialects: dict[str, int] = field(default_factory=dict)
@@ -145,6 +149,7 @@ class Tally:
     cheap: _Qualities = field(default_factory=_Qualities)
     frontier: _Qualities = field(default_factory=_Qualities)
     gains: Counter[str] = field(default_factory=Counter)
+    billed: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COSTS, 0.0))
 
     def keep(self, row: ParsedRow) -> None:
         """Count a kept row."""
@@ -157,9 +162,11 @@ class Tally:
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
         self.filled.update(
             name
-            for name in (*OUTCOMES, *TOKEN_COUNTS, *ANSWERS, "tools")
+            for name in (*OUTCOMES, *TOKEN_COUNTS, *COSTS, *ANSWERS, "tools")
             if getattr(sample, name) is not None
         )
+        for name in COSTS:
+            self.billed[name] += getattr(sample, name) or 0.0
         self.tasks[sample.task or ""] += 1
         if sample.measured_by is not None and sample.has_outcome:
             self.measured_by[sample.measured_by] += 1
@@ -262,6 +269,8 @@ class Tally:
             model_pairs=dict(self.model_pairs.most_common(_MOST_LISTED)),
             measured_by=dict(self.measured_by.most_common(_MOST_LISTED)),
             known_answers={name: self.filled[name] for name in (*ANSWERS, "tools")},
+            known_costs={name: self.filled[name] for name in COSTS},
+            billed_usd={name: self.billed[name] for name in COSTS},
             left_out=dict(self.left_out.most_common(_MOST_LISTED)),
             dialects=self.dialects,
             labels=tuple({"source": report.source, **report.counts} for report in labels),

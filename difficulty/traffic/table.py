@@ -24,10 +24,10 @@ from difficulty.errors import (
 )
 from difficulty.kinds import PathKind, mistaken
 from difficulty.metrics.arrays import FloatArray
-from difficulty.records import OUTCOMES
+from difficulty.records import COSTS, OUTCOMES, TOKEN_COUNTS
 from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView, View
-from difficulty.tokens import RequestTokenizer
+from difficulty.tokens import RequestTokenizer, TokenRows, pick
 from difficulty.traffic.duplicates import bare_key, comparable_text, text_hash
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS, VOTES, Outcomes
 
@@ -66,6 +66,9 @@ SCHEMA = pa.schema(
         ("prompt_tokens", pa.int64()),
         ("cheap_tokens", pa.int64()),
         ("frontier_tokens", pa.int64()),
+        ("cached_tokens", pa.int64()),
+        ("cheap_cost_usd", pa.float64()),
+        ("frontier_cost_usd", pa.float64()),
         ("route", pa.string()),
         ("propensity", pa.float64()),
         ("measured_by", pa.string()),
@@ -80,7 +83,10 @@ SCHEMA = pa.schema(
 )
 
 # Files without these are read as if nothing were known, and their content has the same hash.
-_ADDED_LATER = ("measured_by", "cheap_answer", "frontier_answer", "tools")
+_ADDED_LATER = (
+    *("measured_by", "cheap_answer", "frontier_answer", "tools"),
+    *("cached_tokens", "cheap_cost_usd", "frontier_cost_usd"),
+)
 
 SPLITS = ("fit", "calibration", "test")
 ASIDE = "aside"
@@ -93,6 +99,28 @@ class Tokens(NamedTuple):
     """Token counts of n requests, arrays of shape (n,); NaN where unknown."""
 
     prompt: FloatArray
+    cheap: FloatArray
+    frontier: FloatArray
+    cached: FloatArray | None = None
+    """Of the prompt, tokens that the provider read from its cache; ``None``: no request says."""
+
+    @property
+    def cached_share(self) -> float | None:
+        """Share of the prompt tokens that came from the cache, of requests that say both; ``None``
+        where none does.
+        """
+        if self.cached is None:
+            return None
+        said = ~np.isnan(self.cached + self.prompt)
+        prompt = float(self.prompt[said].sum())
+        return float(self.cached[said].sum()) / prompt if prompt else None
+
+
+class Bill(NamedTuple):
+    """USD billed for either model's answer to n requests, arrays of shape (n,); NaN where
+    unknown.
+    """
+
     cheap: FloatArray
     frontier: FloatArray
 
@@ -190,7 +218,13 @@ class Traffic:
     @cached_property
     def tokens(self) -> Tokens:
         """Token counts of the requests and of both answers."""
-        return Tokens(*(self._floats(f"{name}_tokens") for name in Tokens._fields))
+        prompt, cheap, frontier, cached = (self._floats(name) for name in TOKEN_COUNTS)
+        return Tokens(prompt, cheap, frontier, None if np.isnan(cached).all() else cached)
+
+    @cached_property
+    def bill(self) -> Bill:
+        """What was billed for both answers."""
+        return Bill(*(self._floats(name) for name in COSTS))
 
     @cached_property
     def model_pair(self) -> tuple[str, str] | None:
@@ -262,7 +296,7 @@ class Traffic:
         values = self._list(name)
         if name not in ("extra", "tools"):
             return values
-        unknown = {} if name == "extra" else None
+        unknown: dict[str, Any] | None = {} if name == "extra" else None
         return [json.loads(value) if value else unknown for value in values]
 
     def write(self, path: Path) -> None:
@@ -420,7 +454,7 @@ class Tokenized(NamedTuple):
     their tasks.
     """
 
-    ids: list[list[int]]
+    ids: Sequence[Sequence[int]]
     """With the numbers of requests that offer functions, see
     :class:`~difficulty.request_numbers.NumberedIds`.
     """
@@ -435,7 +469,7 @@ class Tokenized(NamedTuple):
     def at(self, rows: NDArray[np.intp]) -> Tokenized:
         """Return some requests."""
         return Tokenized(
-            [self.ids[row] for row in rows],
+            pick(self.ids, rows),
             self.totals[rows],
             [self.tasks[row] for row in rows],
             self.shortened[rows],
@@ -450,5 +484,8 @@ def tokenize(traffic: Traffic, *, view: TextView, tokenizer: RequestTokenizer) -
     tasks = [task if row.ids else None for task, row in zip(traffic.tasks, rows, strict=True)]
     shortened = np.array([text.truncated for text in texts], dtype=bool)
     numbers = map(read_numbers, traffic.each_messages(), traffic.each_tools())
-    ids = [numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)]
+    ids = TokenRows(
+        (numbered(row.ids, found) for row, found in zip(rows, numbers, strict=True)),
+        tokenizer.digest,
+    )
     return Tokenized(ids, np.array(totals, dtype=np.int64), tasks, shortened)

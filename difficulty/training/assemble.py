@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from difficulty.channels import Channel, channels_of, task_channels_of
 from difficulty.channels.heads import LinearHead
-from difficulty.channels.tuned import TunedChannel, held_out
+from difficulty.channels.tuned import TunedChannel, TunedPart, held_out, part_of
 from difficulty.encoders.base import Encoder, TuningData
 from difficulty.encoders.transformer import TransformerEncoder
 from difficulty.errors import RecipeError
 from difficulty.model.combination import Calibration, Target
 from difficulty.model.difficulty import DifficultyModel, speaking_of
 from difficulty.model.labelled import LabelledTokens
-from difficulty.recipe import Recipe
+from difficulty.recipe import FinetuneSettings, Recipe
 from difficulty.request_numbers import NumberedIds
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.traffic.table import Tokenized, Traffic
@@ -144,6 +144,7 @@ def tune(
         What the recipe's encoder was converted to; the fit samples are tokenized with its
         tokenizer.
     fit : LabelledTokens
+        The samples that heads learn from.
     cache : Path
         Where unfinished and finished encoders are kept.
     progress : callable
@@ -162,28 +163,51 @@ def tune(
             f"features.finetune needs a sentence-transformers encoder: got {features.encoder!r}."
             ' Name one under features.encoder, for example "all-MiniLM-L6-v2".'
         )
-    outcomes, share = fit.outcomes, features.finetune.held_out
-    unseen = held_out(fit.groups, share)
-    data = TuningData(
-        ids=fit.ids,
-        failure=np.stack([outcomes.cheap_failure, outcomes.frontier_failure], axis=1),
-        gain=outcomes.gain,
-        weight=outcomes.weight,
-        unseen=unseen,
-        tasks=fit.tasks or [None] * len(fit),
+    settings, outcomes = features.finetune, fit.outcomes
+
+    def tuned(
+        unseen: NDArray[np.bool_], settings: FinetuneSettings, which: str = ""
+    ) -> tuple[TunedPart, int]:
+        """Return an encoder that did not see some samples, with its heads, and its epochs."""
+        data = TuningData(
+            ids=fit.ids,
+            failure=np.stack([outcomes.cheap_failure, outcomes.frontier_failure], axis=1),
+            gain=outcomes.gain,
+            weight=outcomes.weight,
+            unseen=unseen,
+            tasks=fit.tasks or [None] * len(fit),
+        )
+        trained = finetune(
+            features.encoder,
+            data,
+            cache,
+            settings=settings,
+            frame=encoder.frame,
+            precision=features.transformer.precision,
+            seed=recipe.seed,
+            progress=lambda text: progress(which + text),
+        )
+        cheap, frontier = (
+            LinearHead(trained.weights[:, column], float(trained.bias[column])) for column in (0, 1)
+        )
+        unknown = np.isnan(outcomes.frontier_failure).all()
+        return TunedPart(trained.encoder, (cheap, None if unknown else frontier)), trained.epochs
+
+    if not settings.folds:
+        share = settings.held_out
+        (whole, heads), _ = tuned(held_out(fit.groups, share), settings)
+        return TunedChannel(whole, held_out=share, heads=heads)
+    part = part_of(fit.groups, settings.folds)
+    trainings = f" of {settings.folds + 1}: "
+    parts, epochs = zip(
+        *(
+            tuned(part == number, settings, f"encoder {number + 1}{trainings}")
+            for number in range(settings.folds)
+        ),
+        strict=True,
     )
-    tuned = finetune(
-        features.encoder,
-        data,
-        cache,
-        settings=features.finetune,
-        frame=encoder.frame,
-        precision=features.transformer.precision,
-        seed=recipe.seed,
-        progress=progress,
-    )
-    cheap, frontier = (
-        LinearHead(tuned.weights[:, column], float(tuned.bias[column])) for column in (0, 1)
-    )
-    unknown = np.isnan(outcomes.frontier_failure).all()
-    return TunedChannel(tuned.encoder, held_out=share, heads=(cheap, None if unknown else frontier))
+    # the last sees all samples, so what was best for the others says when it is done
+    done = replace(settings, epochs=max(1, round(float(np.mean(epochs)))))
+    none = np.zeros(len(fit), dtype=np.bool_)
+    (whole, heads), _ = tuned(none, done, f"encoder {settings.folds + 1}{trainings}")
+    return TunedChannel(whole, held_out=0.0, heads=heads, parts=parts)

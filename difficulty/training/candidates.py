@@ -23,15 +23,32 @@ _LADDER = (
     ("embedding",),
     ("ngrams", "tasks"),
     ("ngrams", "embedding"),
+    ("ngrams", "trees"),
     ("ngrams", "tasks", "guess"),
     ("ngrams", "tasks", "embedding"),
+    ("ngrams", "embedding", "trees"),
     ("ngrams", "embedding", "neighbours"),
+    ("ngrams", "tasks", "guess", "trees"),
     ("ngrams", "tasks", "guess", "embedding"),
     ("ngrams", "tasks", "guess", "neighbours"),
     ("ngrams", "tasks", "embedding", "neighbours"),
+    ("ngrams", "embedding", "neighbours", "trees"),
     ("ngrams", "tasks", "guess", "embedding", "neighbours"),
+    ("ngrams", "tasks", "guess", "embedding", "neighbours", "trees"),
 )
 _DENSE = {"embedding", "guess", "neighbours"}
+_AS_SHIPPED = {
+    "fast": (("ngrams", "embedding", "trees"), ("ngrams", "tasks", "guess", "trees")),
+    "accurate": (
+        ("ngrams", "embedding", "neighbours", "trees"),
+        ("ngrams", "tasks", "guess", "embedding", "neighbours", "trees"),
+    ),
+}
+"""Steps that read what a shipped recipe reads, without tasks and with them; ``accurate`` has an
+encoder that is slower.
+"""
+_ROUNDED = 1e-3
+"""What the parity gate has to allow an encoder that computes with rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +75,13 @@ class Candidate:
         return ", ".join(
             [" + ".join(self.features), *(f"{key} {value}" for key, value in self.changed.items())]
         )
+
+    def is_like(self, shipped: str, *, tasks: bool) -> bool:
+        """Return whether it reads what a shipped recipe, ``fast`` or ``accurate``, reads of traffic
+        with or without tasks.
+        """
+        encoders = {"encoder"} if shipped == "accurate" else set()
+        return self.features == _AS_SHIPPED[shipped][tasks] and self.changed.keys() == encoders
 
 
 def candidates_of(recipe: Recipe, *, tasks: bool) -> list[Candidate]:
@@ -96,6 +120,7 @@ def _open(step: tuple[str, ...], recipe: Recipe, *, tasks: bool) -> bool:
         "tasks": bool(features.tasks) and tasks,
         "guess": bool(features.embedding and features.tasks and features.tasks.guess) and tasks,
         "neighbours": bool(search and search.neighbour_sharpness),
+        "trees": bool(features.trees),
     }
     return all(allowed[kind] for kind in step)
 
@@ -123,7 +148,7 @@ def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -
     sections: dict[str, Any] = {"finetune": False}
     if "encoder" in changed:
         sections |= {"encoder": changed["encoder"], "encoder_sha256": None}
-    for section in ("ngrams", "embedding", "neighbours"):
+    for section in ("ngrams", "embedding", "neighbours", "trees"):
         own = {
             key.split(".")[1]: value
             for key, value in changed.items()
@@ -137,9 +162,14 @@ def _candidate(recipe: Recipe, step: tuple[str, ...], changed: dict[str, Any]) -
         replace(_section(base, "tasks"), guess="guess" in step) if "tasks" in step else False
     )
     # what is no part of a step, the length and channels of other packages, stays as it is
-    features = replace(base, **sections)
+    features, export = replace(base, **sections), recipe.export
+    if "encoder" in changed:
+        allowed = max(export.max_score_difference, _ROUNDED)
+        export = replace(export, max_score_difference=allowed)
     return Candidate(
-        features=step, changed=changed, recipe=replace(recipe, features=features, search=False)
+        features=step,
+        changed=changed,
+        recipe=replace(recipe, features=features, search=False, export=export),
     )
 
 

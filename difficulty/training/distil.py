@@ -25,7 +25,7 @@ from difficulty.recipe import Recipe
 from difficulty.request import Request, read_requests
 from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView
-from difficulty.tokens import RequestTokenizer
+from difficulty.tokens import RequestTokenizer, TokenRows
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import NamedScores, Run
@@ -182,14 +182,12 @@ def with_unlabelled(
     return fit.joined(added)
 
 
-def _read(
-    requests: Sequence[Request], view: TextView, tokenizer: RequestTokenizer
-) -> list[list[int]]:
+def _read(requests: Sequence[Request], view: TextView, tokenizer: RequestTokenizer) -> TokenRows:
     """Return the token ids of each request."""
     texts = [view(request.messages).text for request in requests]
     numbers = (read_numbers(request.messages, request.tools) for request in requests)
     rows = zip(tokenizer.encode_batch(texts), numbers, strict=True)
-    return [numbered(row.ids, found) for row, found in rows]
+    return TokenRows((numbered(row.ids, found) for row, found in rows), tokenizer.digest)
 
 
 def soft_failures(scores: Scores, target: Target) -> FloatArray:

@@ -119,6 +119,21 @@ class CandidateRecord(SavedForm):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecipesCompared(SavedForm):
+    """What two shipped recipes read, on the same nested folds."""
+
+    first: str
+    second: str
+    """Shipped recipes; the candidates that read what they read are in the search's list."""
+    first_value: float
+    second_value: float
+    ahead: float
+    """Of the second."""
+    standard_error: float
+    """Of ``ahead``."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchRecord(SavedForm):
     """What a search tried and chose; the settings are those of the recipe's section ``search``."""
 
@@ -138,6 +153,10 @@ class SearchRecord(SavedForm):
     tried: tuple[CandidateRecord, ...]
     untried: tuple[str, ...]
     note: str
+    missing: tuple[str, ...] = ()
+    """Encoders that could not be had, each with the reason."""
+    compared: RecipesCompared | None = None
+    """Where both were tried."""
 
 
 @dataclass(frozen=True, kw_only=True)

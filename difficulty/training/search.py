@@ -21,7 +21,13 @@ from difficulty.channels import Channel
 from difficulty.channels.embedding import EmbeddingChannel
 from difficulty.diagnostics.learning_curve import HeldOut
 from difficulty.encoders.base import Encoder
-from difficulty.errors import RecipeError, TooFewSamplesError, UndefinedMetricError
+from difficulty.errors import (
+    EncoderNotFoundError,
+    MissingExtraError,
+    RecipeError,
+    TooFewSamplesError,
+    UndefinedMetricError,
+)
 from difficulty.metrics import Resampling, percentile_interval, rank_within
 from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Target, fold_numbers
@@ -36,7 +42,7 @@ from difficulty.training.candidates import (
     simplest_near_best,
 )
 from difficulty.training.diagnosis import held_out_of
-from difficulty.training.run import CandidateRecord, SearchRecord
+from difficulty.training.run import CandidateRecord, RecipesCompared, SearchRecord
 
 Builder = Callable[[Recipe, Encoder, LabelledTokens], DifficultyModel]
 """Returns the unfitted model of a recipe, for some fit samples."""
@@ -117,7 +123,10 @@ def search(
         clock=clock,
         seed=recipe.seed,
     )
-    candidates = candidates_of(recipe, tasks=build(recipe, encoder, fit).tasks is not None)
+    names_tasks = build(recipe, encoder, fit).tasks is not None
+    candidates = candidates_of(recipe, tasks=names_tasks)
+    missing = _missing(bench, candidates)
+    candidates = [each for each in candidates if each.recipe.features.encoder not in missing]
     tried = _try(
         bench,
         candidates,
@@ -145,6 +154,8 @@ def search(
         tried=tuple(_records(tried, choice)),
         untried=tuple(untried),
         note=_NOTE,
+        missing=tuple(missing.values()),
+        compared=_compared(tried, tasks=names_tasks),
     )
     chosen = tried[choice.chosen].candidate.recipe
     return Searched(recipe=chosen, encoder=bench.encoder(chosen), report=report)
@@ -168,6 +179,38 @@ def _try(
         say(f"candidate {number} of {len(candidates)}: {candidate.name}")
         tried[place] = bench.judge(candidate)
     return [tried[place] for place in sorted(tried)]
+
+
+def _missing(bench: Bench, candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Return the further encoders that cannot be had here, each with the reason."""
+    missing = {}
+    for candidate in candidates:
+        name = candidate.recipe.features.encoder
+        if "encoder" in candidate.changed and name not in missing:
+            try:
+                bench.encoder(candidate.recipe)
+            except (MissingExtraError, EncoderNotFoundError) as error:
+                missing[name] = f"{name}: {error}"
+    return missing
+
+
+def _compared(tried: Sequence[Tried], *, tasks: bool) -> RecipesCompared | None:
+    """Return how what ``accurate`` reads does beside what ``fast`` reads, where both were tried."""
+    judged = {
+        name: next((each for each in tried if each.candidate.is_like(name, tasks=tasks)), None)
+        for name in ("fast", "accurate")
+    }
+    fast, accurate = judged.values()
+    if fast is None or accurate is None:
+        return None
+    return RecipesCompared(
+        first="fast",
+        second="accurate",
+        first_value=fast.value,
+        second_value=accurate.value,
+        ahead=accurate.value - fast.value,
+        standard_error=float(np.nanstd(accurate.draws - fast.draws, ddof=1)),
+    )
 
 
 def _finder(

@@ -13,7 +13,7 @@ from difficulty.records import Prices
 from examples.litellm.client import Reply
 from examples.litellm.upstream import Known, key_of, plainly_bad
 
-__all__ = ["Line", "check", "lines", "slower", "table"]
+__all__ = ["Line", "Stage", "check", "lines", "slower", "stage_table", "stages", "table"]
 
 
 class Line(NamedTuple):
@@ -25,6 +25,79 @@ class Line(NamedTuple):
     quality: float | None
     cost: float | None
     """USD per 1,000 requests."""
+
+
+class Stage(NamedTuple):
+    """What became of the requests that one stage decided."""
+
+    name: str
+    requests: int
+    cheap_tokens: int
+    """Prompt and answer, of calls that were made."""
+    frontier_tokens: int
+    cost: float
+    """USD."""
+    gained: float
+    """Quality that the stage added to the cheap model's, summed over its requests."""
+
+
+def stages(rows: Sequence[dict[str, Any]], events: Mapping[str, DecisionEvent]) -> list[Stage]:
+    """Return what each stage brought for some rows: the request's score and the rule, validators,
+    the learned check, and none of them; ``events`` by the row's id.
+    """
+    return [
+        _stage(name, [row for row in rows if _stage_of(events[row["id"]]) == name], events)
+        for name in STAGES
+    ]
+
+
+STAGES = ("sent by the request", "refused by validators", "sent by the check", "kept cheap")
+
+
+def _stage_of(event: DecisionEvent) -> str:
+    if event.route == "frontier":
+        return STAGES[0]
+    if event.fallback is None:
+        return STAGES[3]
+    is_escalated = event.escalation is not None and event.escalation.escalated
+    return STAGES[2] if is_escalated else STAGES[1]
+
+
+def _stage(name: str, rows: Sequence[dict[str, Any]], events: Mapping[str, DecisionEvent]) -> Stage:
+    calls = [call for row in rows for call in events[row["id"]].calls if call.role != "shadow"]
+    tokens = {
+        side: sum(
+            (call.prompt_tokens or 0) + (call.completion_tokens or 0)
+            for call in calls
+            if call.side == side
+        )
+        for side in ("cheap", "frontier")
+    }
+    cost = sum(call.cost_usd or 0.0 for call in calls)
+    gained = sum(row["frontier_quality"] - row["cheap_quality"] for row in rows)
+    is_kept = name == STAGES[3]
+    return Stage(
+        name, len(rows), tokens["cheap"], tokens["frontier"], cost, 0.0 if is_kept else gained
+    )
+
+
+def stage_table(found: Sequence[Stage]) -> str:
+    """Return the stages as text, with what a point of quality costs in each."""
+    head = (
+        f"{'':22} {'requests':>8} {'cheap tokens':>12} {'frontier tokens':>15} {'USD':>8}"
+        f" {'quality gained':>14} {'USD a point':>11}"
+    )
+    return "\n".join(
+        [
+            head,
+            *(
+                f"{stage.name:22} {stage.requests:8,} {stage.cheap_tokens:12,}"
+                f" {stage.frontier_tokens:15,} {stage.cost:8.4f} {stage.gained:14.1f}"
+                f" {_shown(stage.cost / stage.gained if stage.gained > 0 else None, 5):>11}"
+                for stage in found
+            ),
+        ]
+    )
 
 
 def check(
@@ -63,9 +136,9 @@ def check(
                 f"{row['id']}: went {found}, 'difficulty route' says {decided['route']},"
                 f" {decided['reason']}"
             )
-        fails = event.route == "cheap" and plainly_bad(
-            key_of(row["messages"]), Known(*(row[name] for name in Known._fields))
-        )
+        is_bad = plainly_bad(key_of(row["messages"]), Known(*(row[name] for name in Known._fields)))
+        is_escalated = event.escalation is not None and event.escalation.escalated
+        fails = event.route == "cheap" and (is_bad or is_escalated)
         if (event.fallback == "validation") != fails or bool(
             reply.decision.get("fallback")
         ) != fails:

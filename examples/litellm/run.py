@@ -29,7 +29,7 @@ from difficulty.stages.overlap import training_splits
 from difficulty.traffic.table import Traffic
 from examples.litellm.client import Reply, body_of, send
 from examples.litellm.proxy import ROOT, Proxy, proxy, upstreams
-from examples.litellm.report import check, lines, slower, table
+from examples.litellm.report import check, lines, slower, stage_table, stages, table
 from examples.litellm.upstream import known_requests
 
 PRICES = ROOT / "data" / "prices.example.toml"
@@ -196,9 +196,10 @@ def report(
         f"\n{len(judged):,} requests that training did not"
         f" see:\n\n{table(lines(judged, by_row, load_prices(PRICES)))}\n"
     )
+    print(f"what each stage brought:\n\n{stage_table(stages(judged, by_row))}\n")
     print(
         f"{len(replies):,} answered, each decided as 'difficulty route' does, fallback where"
-        " validation failed, one event each: ",
+        " validation failed or the check said so, one event each: ",
         end="",
     )
     print("yes" if not wrong else f"NO, {len(wrong)} times; the first: {wrong[0]}")

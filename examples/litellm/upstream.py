@@ -2,8 +2,9 @@
 
 Neither thinks. They know the requests of data/sample.jsonl.gz and what each model's answer was
 worth, and answer so: of the cheap model's poor answers three in five are plain to see (empty, a
-refusal, cut off), the others look fine and are wrong. Token counts are the sample's. A request that
-is not in the sample gets a good answer from both.
+refusal, cut off), the others look fine and are wrong: such answers of the cheap model are the
+sample's own, where it has them. Token counts are the sample's. A request that is not in the sample
+gets a good answer from both.
 
 For tests a request may ask for a fault of the cheap model: its text begins with [fault:NAME]; for
 what that model says: [say:TEXT], or calls, the first tool that is offered: [call:ARGUMENTS]; or for
@@ -145,6 +146,8 @@ def _answer(
     if side == "cheap" and (asked := _SAYS.match(_last_text(body))):
         return asked.group(2) if asked.group(1) == "say" else "", "stop", usage
     said = f"An answer of the {side} model."
+    if side == "cheap" and key in known:
+        said = known[key][0].get("cheap_answer") or said
     # As JSON, where that was asked for: a text.
     return json.dumps(said) if "response_format" in body else said, "stop", usage
 

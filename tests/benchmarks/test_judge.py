@@ -38,7 +38,7 @@ def found():
         Scored("oracle", "reference", data.gain, train_s=0.0, score_ms=0.0),
         Scored("random", "reference", rng.random(n), train_s=0.0, score_ms=0.0),
     ]
-    return {"title": "A set"} | judge(data, methods, n_draws=50)
+    return {"title": "A set"} | judge(data, methods, n_draws=50).figures
 
 
 def test_oracle_leads_and_random_is_about_one_half(found):

@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from difficulty.channels.ngrams import NgramChannel
+from difficulty.channels.heads import LinearHead, in_half
+from difficulty.channels.ngrams import NgramChannel, _narrow
 from difficulty.errors import InvalidValueError
 from tests.fakes import random_ids
+
+_HALF = 2.0**-11
+"""How far a number of 16 bits may be from another, as a share of it."""
 
 
 def test_counts_are_unigrams_by_id_then_hashed_bigrams():
@@ -36,7 +40,8 @@ def test_inverse_frequency_by_hand():
     """Of three requests, id 0 is in all, id 1 in one, id 2 in none."""
     channel = NgramChannel(3, buckets=1)
     idf = channel.fit(channel.prepare([[0], [0], [0, 1, 1]]))
-    assert idf == pytest.approx([0.0, np.log(4 / 2), 0.0, np.log(4 / 2)])
+    assert idf == pytest.approx([0.0, np.log(4 / 2), 0.0, np.log(4 / 2)], rel=_HALF)
+    assert np.array_equal(in_half(idf**2), (idf**2).astype(np.float32))
 
 
 def test_weights_by_hand():
@@ -77,7 +82,7 @@ def test_weights_are_those_of_scikit_learn_without_its_added_one():
     assert len(set(columns)) == len(columns), (
         "two bigrams of this case share a bucket: take another seed"
     )
-    assert found[:, columns] == pytest.approx(expected, abs=1e-12)
+    assert found[:, columns] == pytest.approx(expected, abs=_HALF)
     assert np.count_nonzero(found) == np.count_nonzero(expected)
 
 
@@ -98,7 +103,30 @@ def test_presence_by_hand():
 def test_inverse_frequency_of_presence_has_one_more():
     channel = NgramChannel(3, buckets=1, weighting="presence")
     idf = channel.fit(channel.prepare([[0], [0], [0, 1, 1]]))
-    assert idf == pytest.approx([1.0, np.log(4 / 2) + 1, 0.0, np.log(4 / 2) + 1])
+    assert idf == pytest.approx([1.0, np.log(4 / 2) + 1, 0.0, np.log(4 / 2) + 1], rel=_HALF)
+
+
+@pytest.mark.parametrize("weighting", ["counts", "presence"])
+def test_heads_are_as_a_graph_of_16_bits_keeps_them(weighting):
+    """Of a head with a column for a task behind, that is left alone."""
+    rng = np.random.default_rng(0)
+    channel = NgramChannel(200, buckets=64, weighting=weighting)
+    idf = channel.fit(channel.prepare(random_ids(rng, 50)))
+    head = LinearHead(rng.normal(size=channel.dim + 1), 0.3)
+    stored = channel.stored(head, idf)
+    weights = idf * stored.coefficients[:-1]
+    assert in_half(weights) == pytest.approx(weights, rel=1e-12)
+    assert weights == pytest.approx(idf * head.coefficients[:-1], rel=_HALF, abs=1e-7)
+    assert (stored.coefficients[-1], stored.intercept) == (head.coefficients[-1], 0.3)
+    again = channel.stored(stored, idf)
+    assert again.coefficients == pytest.approx(stored.coefficients, rel=1e-12)
+
+
+def test_table_of_a_model_of_before_keeps_32_bits():
+    """Its weights are no numbers of 16 bits, and its graph stays what it was."""
+    exact = np.array([[0.5, -3.0], [2.0**-20, 0.0]], dtype=np.float32)
+    assert _narrow(exact).dtype == np.float16
+    assert _narrow(exact + np.float32(1e-4)).dtype == np.float32
 
 
 def test_settings_of_counts_are_those_of_models_before():

@@ -204,3 +204,44 @@ def test_same_traffic_grows_the_same_trees(model, encoder):
         if isinstance(fitted_channel.state, dict):
             for key, one in fitted_channel.state.items():
                 np.testing.assert_array_equal(one, again.fitted_[name].state[key])
+
+
+def test_trees_of_a_transformer_read_the_token_vectors_that_its_graph_starts_from(tmp_path):
+    """By hand: its table, in float32 as in int8; components are integers a token, so the graph
+    takes the turns that Python takes.
+    """
+    transformer = load_transformer(tmp_path)
+    table = transformer.token_vectors
+    assert table.shape[0] == transformer.vocabulary_size
+    features = FeatureSettings(trees=TreeSettings(components=3))
+    channel = TreeChannel.from_features(features, transformer, TASKS)
+    assert channel.by_token
+    assert load_channel(describe(channel), transformer).by_token
+    state = channel.fit(channel.prepare(random_ids(np.random.default_rng(5), 50)))
+    assert state["components"].shape == (transformer.vocabulary_size, 3)
+    assert state["components"].dtype == np.int8
+
+
+def test_trees_of_a_transformer_from_before_read_its_embedding(tmp_path):
+    """Their settings do not say by what components are read."""
+    transformer = load_transformer(tmp_path)
+    channel = TreeChannel(transformer, TASKS, components=3)
+    entry = describe(channel)
+    assert "by_token" not in entry
+    assert not load_channel(entry, transformer).by_token
+    state = channel.fit(channel.prepare(random_ids(np.random.default_rng(5), 50)))
+    assert state["components"].shape == (transformer.dim, 3)
+
+
+def test_graph_follows_trees_on_token_vectors_of_a_transformer(tmp_path):
+    transformer = load_transformer(tmp_path)
+    fit, calibration = (with_tasks(labelled_tokens(n, seed=n), seed=n) for n in (600, 200))
+    channels = [
+        NgramChannel(len(VOCABULARY), buckets=512, weighting="presence", mean_penalty=5.0),
+        TreeChannel(transformer, TASKS, components=3, by_token=True),
+    ]
+    model = DifficultyModel(
+        channels, task_channels=task_channels_of(channels, TASKS), rng=np.random.default_rng(7)
+    ).fit(fit, calibration)
+    ids = random_ids(np.random.default_rng(5), 200, longest=60)
+    assert_same(run(session_of(model), ids), outputs_of(model, ids), 1e-5)

@@ -13,7 +13,7 @@ from difficulty.channels import task_channels_of
 from difficulty.channels.heads import LinearHead
 from difficulty.channels.length import LengthChannel
 from difficulty.channels.ngrams import NgramChannel
-from difficulty.channels.tuned import TunedChannel, held_out
+from difficulty.channels.tuned import TunedChannel, TunedPart, held_out, part_of
 from difficulty.errors import RunError
 from difficulty.export.graph import build_graph, task_ids
 from difficulty.model.combination import GainWeights, fit_combination
@@ -297,3 +297,61 @@ def test_larger_share_holds_out_the_same_groups_and_more():
 
 def test_no_groups_hold_nothing_out():
     assert held_out([], 0.5).tolist() == []
+
+
+def parted(encoder):
+    """Return a tuned channel that sees all samples, with two parts whose heads differ."""
+    cheap, frontier = heads_of(encoder)
+    other = LinearHead(-cheap.coefficients, 1.5), frontier
+    parts = [TunedPart(encoder, (cheap, frontier)), TunedPart(encoder, other)]
+    return TunedChannel(encoder, held_out=0.0, heads=(cheap, frontier), parts=parts)
+
+
+def test_parts_are_dealt_by_the_name_of_the_group_alone():
+    part = part_of(GROUPS, 3)
+    assert np.bincount(part).min() > 1_200
+    assert part_of(GROUPS[5:10], 3).tolist() == part[5:10].tolist()
+    assert not held_out(GROUPS, 0.0).any()
+
+
+def test_what_is_said_of_a_part_is_said_by_the_encoder_that_did_not_see_it(encoder):
+    """By hand: each part by its own heads, and then with the mean that all have."""
+    channel, part = parted(encoder), part_of(FIT.groups, 2)
+    cheap, _ = channel.logits_unseen(FIT.ids, FIT.groups)
+    vectors, direction = encoder.encode(FIT.ids), channel.heads[0].coefficients
+    raw = np.where(part == 0, vectors @ direction - 0.3, 1.5 - vectors @ direction)
+    for number in (0, 1):
+        rows = part == number
+        assert cheap[rows] == pytest.approx(raw[rows] - raw[rows].mean() + raw.mean())
+
+
+def test_model_with_parts_learns_from_all_samples(encoder):
+    """Every sample combines the channels, by what the parts say of it, and calibration may be
+    cross-fitted.
+    """
+    channels = [NgramChannel(len(VOCABULARY), buckets=512), parted(encoder)]
+    model = DifficultyModel(channels, rng=np.random.default_rng(7), calibration="cross")
+    model.fit(FIT, CALIBRATION)
+    both = FIT.joined(CALIBRATION)
+    assert model._unseen(both.groups).all()
+    logits, _ = DifficultyModel(channels, rng=np.random.default_rng(7))._out_of_fold(
+        model._prepare(both.ids, None), both
+    )
+    assert (
+        logits.cheap[:, 1].tolist() == channels[1].logits_unseen(both.ids, both.groups)[0].tolist()
+    )
+    expected = fit_combination(logits, both.outcomes, target="benefit", shares=model.shares([0, 1]))
+    assert weights_of(model.without_task_) == pytest.approx(weights_of(expected))
+
+
+def test_model_with_parts_is_saved_without_them(encoder, tmp_path):
+    """The scorer needs the encoder that saw all samples alone."""
+    channels = [NgramChannel(len(VOCABULARY), buckets=512), parted(encoder)]
+    model = DifficultyModel(channels, rng=np.random.default_rng(7), calibration="cross")
+    model.fit(FIT, CALIBRATION)
+    save_model(model, tmp_path)
+    again = load_model(tmp_path, encoder=encoder)
+    assert (again.channels[1].held_out, again.channels[1].parts) == (0.0, ())
+    assert again.predict(FIT.ids).difficulty_score.tolist() == pytest.approx(
+        model.predict(FIT.ids).difficulty_score.tolist()
+    )

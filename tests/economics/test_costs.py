@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from difficulty.economics import request_costs
-from difficulty.traffic.table import Tokens
+from difficulty.traffic.table import Bill, Tokens
 from tests.economics.test_prices import PRICES
 
 
@@ -42,3 +42,28 @@ def test_a_share_of_the_prompt_from_a_cache_costs_less():
     assert frontier == pytest.approx([0.00192])
     # The cheap model's list has no price for cached tokens: they cost full input.
     assert cheap == pytest.approx([PRICES.cheap_input * 1e-3])
+
+
+CACHED = replace(
+    PRICES, frontier_input=5.0, frontier_cached_input=0.5, frontier_output=15.0, cached_share=0.0
+)
+
+
+def test_a_cached_prompt_costs_what_the_provider_bills():
+    """Of 16,111 prompt tokens 15,872 are cached: 239 x 5 + 15,872 x 0.5 + 2 x 15 millionths; a
+    request that does not say takes the list's share.
+    """
+    counted = tokens([16111, 16111], [2, 2], [2, 2])._replace(cached=np.array([15872, np.nan]))
+    _, frontier = request_costs(counted, CACHED)
+    assert frontier == pytest.approx([0.009161, 0.080585])
+    assert counted.cached_share == pytest.approx(15872 / 16111)
+
+
+def test_what_was_billed_goes_before_tokens_by_price():
+    """A bill of 0, as for an answer from the gateway's cache, is known; NaN is not."""
+    bill = Bill(cheap=np.array([np.nan, 0.0]), frontier=np.array([0.009161, 0.0]))
+    counted = tokens([1000, 1000], [0, 0], [0, np.nan])
+    cheap, frontier = request_costs(counted, PRICES, bill)
+    assert cheap == pytest.approx([PRICES.cheap_input * 1e-3, 0.0])
+    assert frontier == pytest.approx([0.009161, 0.0])
+    assert request_costs(counted, None, bill)[1] == pytest.approx([0.009161, 0.0])

@@ -370,3 +370,26 @@ def test_outcome_that_nobody_knows_teaches_nothing(encoder, tmp_path):
     assert np.isfinite(tuned.weights).all()
     assert np.abs(tuned.weights[:, 0]).max() > 0
     assert (np.abs(tuned.weights[:, 1]).max(), tuned.bias[1]) == (0.0, 0.0)
+
+
+@pytest.mark.slow
+@with_torch
+def test_encoder_that_sees_all_samples_keeps_its_last_epoch(encoder, tmp_path):
+    """Nothing is held out of it, so nothing says which epoch was best; two of 25 steps each."""
+    told = []
+    tuned = tune(encoder, tmp_path, made_up(unseen=0), progress=told.append)
+    assert tuned.epochs == 2
+    assert told[-1] == "fine-tuning: step 50 of 50 on cpu"
+
+
+@pytest.mark.slow
+@with_torch
+def test_tuned_encoder_says_after_how_many_epochs_it_was_best(encoder, tmp_path):
+    data = made_up(200, unseen=50)
+    model, losses = train(encoder, data, tmp_path, **TOO_FAST)
+    assert model.epochs == np.argmin(losses) + 1
+
+
+def test_too_few_samples_are_refused_where_none_are_held_out(tmp_path):
+    with pytest.raises(TooFewSamplesError, match=r"got 19 and 0"):
+        tune(untrained(tmp_path / "encoder"), tmp_path / "cache", made_up(19, unseen=0))

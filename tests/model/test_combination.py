@@ -12,6 +12,7 @@ from difficulty.model.combination import (
     fit_outcome_stack,
     fold_numbers,
 )
+from difficulty.traffic.outcomes import Outcomes
 
 
 def test_gain_by_hand():
@@ -161,3 +162,65 @@ def test_fitted_weights_earn_their_way():
 def test_gain_that_is_said_stands_for_the_difference():
     logits = Logits(np.array([[2.0, 0.0]]), np.array([[0.0, 0.0]]), np.array([[np.nan, 0.4]]))
     assert logits.differences == pytest.approx(np.array([[expit(2.0) - 0.5, 0.4]]))
+
+
+def evidence(says, gain):
+    """Return what two channels say of the gain of as many requests, and what they are worth; the
+    second has to earn its share.
+    """
+    says = np.asarray(says, dtype=float)
+    gains = np.column_stack([np.linspace(-1.0, 1.0, len(says)), says])
+    zeros = np.zeros_like(gains)
+    known = np.full(len(says), np.nan)
+    outcomes = Outcomes(
+        cheap_quality=known,
+        frontier_quality=known,
+        preferred_gain=np.asarray(gain, dtype=float),
+        weight=np.ones(len(says)),
+    )
+    shares = Shares(np.array([2.0, 1.0]), by_deviation=True, earned=np.array([False, True]))
+    return shares, Logits(zeros, zeros, gains), outcomes
+
+
+def test_share_is_earned_by_one_standard_error():
+    """By hand, gains less their mean times what it says: 0.5, 1.5, 0.5 and -0.5 are 2 together, and
+    their error is the root of 3; 1, 1, -1 and -1 are 0.
+    """
+    fold, groups = np.zeros(4, dtype=int), ["a", "b", "c", "d"]
+    shares, logits, outcomes = evidence([1, -1, 1, -1], [1, -1, 1, 1])
+    assert shares.as_shown(logits, outcomes, fold, groups).shares.tolist() == [2.0, 1.0]
+    shares, logits, outcomes = evidence([1, -1, 1, -1], [1, -1, -1, 1])
+    assert shares.as_shown(logits, outcomes, fold, groups).shares.tolist() == [2.0, 0.0]
+
+
+def test_requests_of_one_group_are_one_piece_of_evidence():
+    """Ten copies of one request that goes well do not outweigh two that go badly."""
+    says, gain = [1.0] * 10 + [-1.0, -1.0, 1.0], [1.0] * 10 + [1.0, 1.0, -1.0]
+    shares, logits, outcomes = evidence(says, gain)
+    fold = np.zeros(13, dtype=int)
+    alone = shares.as_shown(logits, outcomes, fold, [str(number) for number in range(13)])
+    together = shares.as_shown(logits, outcomes, fold, ["one"] * 10 + ["a", "b", "c"])
+    assert together.shares[1] == 0.0
+    assert alone.shares[0] == together.shares[0] == 2.0
+
+
+def test_differences_between_folds_earn_no_share():
+    """All that it says is which fold's heads spoke."""
+    fold = np.repeat([0, 1], 50)
+    gain = np.where(fold == 1, 1.0, 0.0) + np.tile([0.1, -0.1], 50)
+    shares, logits, outcomes = evidence(fold + np.tile([-0.01, 0.01], 50), gain)
+    groups = [str(number) for number in range(100)]
+    assert shares.as_shown(logits, outcomes, fold, groups).shares.tolist() == [2.0, 0.0]
+
+
+@pytest.mark.parametrize("gain", [[np.nan] * 4, [1.0, np.nan, np.nan, np.nan]])
+def test_shares_stay_where_no_label_tells(gain):
+    shares, logits, outcomes = evidence([1, -1, 1, -1], gain)
+    unchanged = shares.as_shown(logits, outcomes, np.zeros(4, dtype=int), ["a", "b", "c", "d"])
+    assert unchanged.shares.tolist() == [2.0, 1.0]
+
+
+def test_the_only_channel_keeps_its_share_whatever_labels_say():
+    shares, logits, outcomes = evidence([1, -1, 1, -1], [-1, 1, -1, 1])
+    alone = Shares(np.array([0.0, 1.0]), by_deviation=True, earned=shares.earned)
+    assert alone.as_shown(logits, outcomes, np.zeros(4, dtype=int), list("abcd")) is alone

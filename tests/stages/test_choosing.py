@@ -210,9 +210,8 @@ def test_thresholds_by_task_drop_the_cut_offs_and_a_later_choice_brings_them_bac
         resampling=Resampling(DRAWS),
     )
     assert dropped.bundle.policy.early is None
-    assert dropped.notes == (
-        "no early exit: its cut-offs belong to one threshold, and tasks have their own",
-    )
+    note = "no early exit: its cut-offs belong to one threshold, and tasks have their own"
+    assert note in dropped.notes
     assert Router.load(tmp_path / "tiny-8").decide("Plan a trip").scored_by == "scorer"
     again = rechoose(
         tmp_path / "tiny-8",

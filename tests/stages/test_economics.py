@@ -177,6 +177,24 @@ def test_traffic_without_tokens_is_counted_or_named(journey, prices, tmp_path):
     )
 
 
+def test_cost_is_as_billed_where_the_log_has_it(prices, tmp_path):
+    """Bills of 2 cents a request, and a cached share of one half, whatever the list says."""
+    rows = [
+        row | {"prompt_tokens": 100, "cached_tokens": 50, "frontier_cost_usd": 0.02}
+        for row in sample_rows(60)
+    ]
+    summary = ingest([write_rows(tmp_path / "in.jsonl", rows)], tmp_path / "in.parquet")
+    assert summary.known_costs == {"cheap_cost_usd": 0, "frontier_cost_usd": 60}
+    assert summary.billed_usd["frontier_cost_usd"] == pytest.approx(1.2)
+    made = weigh_up(tmp_path / "in.parquet", prices, QUESTION)
+    assert made.overall["frontier_cost"].value == pytest.approx(20.0)
+    assert made.overall["frontier_spend"].value == pytest.approx(40_000.0)
+    kept = made.plans["keep_cheap"]
+    assert kept["frontier_spend"].value == pytest.approx(12_000.0, rel=1e-3)
+    assert "50% of the prompt tokens came from the providers' caches" in made.notes[0]
+    assert "as billed on 60 of 60 requests" in made.notes[1]
+
+
 def test_requests_that_were_routed_already_are_told(prices, tmp_path):
     rows = [
         {**row, "route": "cheap" if number % 4 == 0 else "frontier"}

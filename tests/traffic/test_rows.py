@@ -24,6 +24,7 @@ def test_a_row_becomes_a_sample_with_every_field():
         "prompt_tokens": "12", "cheap_tokens": 3.0, "frontier_tokens": None, "route": "cheap",
         "propensity": 0.9, "measured_by": "exact", "weight": 2,
         "cheap_answer": "4", "frontier_answer": {"content": "5"}, "tools": [{"name": "add"}],
+        "cached_tokens": "5", "cheap_cost_usd": "1e-05", "frontier_cost_usd": 0,
         "team": "billing",
     }  # fmt: skip
     sample = parse_row(row, default_id="x").sample
@@ -40,6 +41,7 @@ def test_a_row_becomes_a_sample_with_every_field():
         None,
         2.0,
     )
+    assert (sample.cached_tokens, sample.cheap_cost_usd, sample.frontier_cost_usd) == (5, 1e-5, 0.0)
     assert (sample.cheap_answer, sample.frontier_answer, sample.tools) == (
         "4",
         '{"content": "5"}',

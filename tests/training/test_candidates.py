@@ -1,5 +1,8 @@
+import pytest
+
 from difficulty.recipe import parse_recipe
 from difficulty.training.candidates import candidates_of
+from difficulty.training.shipped import find_recipe
 
 SEARCH = {"ngram_strengths": [0.3, 1.0], "embedding_strengths": [], "neighbour_sharpness": [10.0]}
 
@@ -70,3 +73,28 @@ def test_candidate_is_the_recipe_with_its_features_and_no_search():
     assert by_name["ngrams"].features.tasks is False
     assert by_name["ngrams + embedding + neighbours"].features.neighbours.sharpness == 10.0
     assert parse_recipe(guess.as_dict(), name="run.json") == guess
+
+
+def test_trees_are_steps_of_their_own_where_the_recipe_has_them():
+    found = names(features={"trees": {}})
+    assert "ngrams + trees" in found
+    assert "ngrams" in found
+    assert found[-2] == "ngrams + tasks + guess + embedding + neighbours + trees"
+    assert not any("trees" in name for name in names())
+
+
+@pytest.mark.parametrize("tasks", [True, False])
+def test_one_candidate_reads_what_fast_reads_and_one_what_accurate_reads(tasks):
+    """Of the shipped recipe auto, whose settings are those of both."""
+    candidates = candidates_of(find_recipe("auto"), tasks=tasks)
+    for name in ("fast", "accurate"):
+        (like,) = [each for each in candidates if each.is_like(name, tasks=tasks)]
+        shipped, found = find_recipe(name), like.recipe
+        assert found.features.encoder == shipped.features.encoder
+        assert found.features.ngrams == shipped.features.ngrams
+        assert found.features.trees == shipped.features.trees
+        assert found.features.neighbours == shipped.features.neighbours
+        assert found.export.max_score_difference == shipped.export.max_score_difference
+        if tasks:
+            assert found.features.tasks == shipped.features.tasks
+            assert found.features.embedding.beside_guess == shipped.features.embedding.beside_guess

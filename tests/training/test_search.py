@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from difficulty.channels.trees import N_KINDS, TreeChannel
 from difficulty.encoders.base import StaticEncoder, quantise_rows
-from difficulty.errors import RecipeError, RunError, TooFewSamplesError
+from difficulty.errors import (
+    EncoderNotFoundError,
+    MissingExtraError,
+    RecipeError,
+    RunError,
+    TooFewSamplesError,
+)
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import parse_recipe
 from difficulty.stages.ingest import ingest
@@ -250,6 +257,56 @@ def test_search_leaves_an_encoder_out_that_would_embed_for_too_long():
     ).report
     assert list(report.untried) == ["embedding, encoder slow", "ngrams + embedding, encoder slow"]
     assert report.seconds < 60
+
+
+@pytest.mark.parametrize("kind", [MissingExtraError, EncoderNotFoundError])
+def test_encoder_that_cannot_be_had_is_not_tried_and_said_so(kind):
+    """As of the shipped recipe where its extra is not installed."""
+    error = (
+        MissingExtraError("converting an encoder", package="torch", extra="encoders")
+        if kind is MissingExtraError
+        else EncoderNotFoundError("no encoder at './nowhere'.")
+    )
+
+    def find(features):
+        raise error
+
+    found = searched(labelled_tokens(300), recipe=recipe_with(encoders=["slow"]), find=find).report
+    assert found.missing == (f"slow: {error}",)
+    assert not any("slow" in name for name in (*found.untried, *(one.name for one in found.tried)))
+    assert found.compared is None
+
+
+def test_search_says_how_accurate_does_beside_fast():
+    """What each of them reads, on the same folds and draws."""
+    form = {
+        "name": "auto",
+        "folds": 2,
+        "features": {
+            "encoder": "own",
+            "ngrams": {"buckets": 512},
+            "embedding": {"strength": 0.1},
+            "trees": {"components": 2},
+        },
+        "search": SEARCH | {"encoders": ["better"], "neighbour_sharpness": [10.0]},
+    }
+    data, better = where_only_embeddings_help()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TreeChannel, "_kinds", np.zeros((better.vocabulary_size, N_KINDS), np.int8))
+        report = searched(
+            data,
+            encoder=random_encoder(words=better.vocabulary_size, alike=True),
+            recipe=parse_recipe(form, name="auto.toml"),
+            find=lambda features: better,
+        ).report
+    by_name = {entry.name: entry for entry in report.tried}
+    fast = by_name["ngrams + embedding + trees"].value
+    accurate = by_name["ngrams + embedding + neighbours + trees, encoder better"].value
+    compared = report.compared
+    assert (compared.first, compared.second) == ("fast", "accurate")
+    assert (compared.first_value, compared.second_value) == (fast, accurate)
+    assert compared.ahead == pytest.approx(accurate - fast)
+    assert compared.ahead > 3 * compared.standard_error > 0
 
 
 def test_search_needs_a_way_to_find_further_encoders():

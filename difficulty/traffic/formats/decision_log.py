@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from difficulty.errors import LogError, TrafficError
-from difficulty.events import DecisionEvent
+from difficulty.events import Call, DecisionEvent
+from difficulty.records import COSTS
 from difficulty.routes import Route
 from difficulty.traffic.lines import lines_of
 from difficulty.traffic.outcomes import VALIDATORS
@@ -80,6 +81,7 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
             " validators in the policy."
         )
     prompt = [call.prompt_tokens for call in seen.values() if call.prompt_tokens is not None]
+    cached = [call.cached_tokens for call in seen.values() if call.cached_tokens is not None]
     judged = [check for call in seen.values() for check in call.checks if check.passed is not None]
     return {
         "id": event.id,
@@ -94,10 +96,21 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
         # As the provider counted them; else as the router did.
         "prompt_tokens": prompt[0] if prompt else event.tokens,
         **{f"{side}_tokens": call.completion_tokens for side, call in seen.items()},
+        "cached_tokens": cached[0] if prompt and cached else None,
+        **_costs(seen),
         "route": event.route,
         "propensity": event.propensity,
         "bundle_version": event.bundle_version,
     }
+
+
+def _costs(seen: Mapping[Route, Call]) -> dict[str, float | None]:
+    """Return what each model's answer cost: nothing on either, where the gateway's cache
+    answered.
+    """
+    if any(call.cache_hit for call in seen.values()):
+        return dict.fromkeys(COSTS, 0.0)
+    return {f"{side}_cost_usd": call.cost_usd for side, call in seen.items()}
 
 
 def _measured_by(names: Iterable[str]) -> str:

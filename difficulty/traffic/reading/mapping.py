@@ -36,11 +36,7 @@ CALL = "a call"
 """Where a mapped row keeps what it says of its call; no column of a table is called so."""
 _CALL_NUMBERS = ("quality", "tokens", "cost")
 _QUALITIES = ("cheap_quality", "frontier_quality", "quality")
-_MAPPED = (
-    FIELDS
-    | {"prompt", *ROLES, "cheap_cost_usd", "frontier_cost_usd", "cached_tokens"}
-    | {name for names in LABEL_COLUMNS.values() for name in names}
-)
+_MAPPED = FIELDS | {"prompt", *ROLES} | {name for names in LABEL_COLUMNS.values() for name in names}
 _OF_REQUEST = ("prompt_tokens", "cached_tokens")
 _KEYS = frozenset({"prompt", "messages", "id", "timestamp", "task", "group"})
 _EARLY = 1_000

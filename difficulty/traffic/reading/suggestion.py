@@ -397,8 +397,8 @@ def _pivot_section(table: _Table, pivot: Mapping[str, str]) -> Iterator[str]:
         yield f"# The cheap one is the one of the lower mean {judge}."
     else:
         ranked = list(models)
-        yield "# The pair, exact names or patterns such as 'gpt-4*'. Nothing says which is the cheap"
-        yield "# one: turn them round where this is wrong."
+        yield "# The pair, exact names or patterns such as 'gpt-4*'. Nothing says which one is the"
+        yield "# cheap one: turn them round where this is wrong."
     yield f"cheap = [{_toml(ranked[0])}]"
     yield f"frontier = [{_toml(ranked[-1])}]"
     yield 'duplicates = "last"  # of several calls of one model on a request: last, first or mean'

@@ -54,6 +54,15 @@ def test_cheap_answer_that_passed_teaches_with_its_propensity(tmp_path):
     )
 
 
+def test_bill_and_cached_tokens_are_those_of_the_call(tmp_path):
+    """An answer from the gateway's own cache costs nothing, whichever model is asked."""
+    row = row_of(tmp_path, calls=(answer(cost_usd=0.009161, cached_tokens=8),))
+    assert (row.fields["cheap_cost_usd"], row.fields["cached_tokens"]) == (0.009161, 8)
+    assert row.fields.get("frontier_cost_usd") is None
+    hit = row_of(tmp_path / "hit", calls=(answer(cost_usd=0.0, cache_hit=True),))
+    assert (hit.fields["cheap_cost_usd"], hit.fields["frontier_cost_usd"]) == (0.0, 0.0)
+
+
 def test_fallback_teaches_that_the_cheap_answer_failed_and_nothing_of_the_frontier_model(tmp_path):
     row = row_of(
         tmp_path,
