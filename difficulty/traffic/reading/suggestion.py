@@ -157,7 +157,7 @@ class SeenColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
+class _Head:
     """The first rows of a file, column by column."""
 
     path: Path
@@ -194,7 +194,7 @@ def suggest(path: Path, options: ReadOptions) -> str:
     return "\n".join(_lines(table, options, name)) + "\n"
 
 
-def _seen(file: Path, options: ReadOptions) -> _Table:
+def _seen(file: Path, options: ReadOptions) -> _Head:
     text = file.is_file() and not file.name.lower().endswith(".parquet")
     comma = text and find_dialect(file, options).decimal == ","
     columns: dict[str, SeenColumn] = {}
@@ -211,7 +211,7 @@ def _seen(file: Path, options: ReadOptions) -> _Table:
             f"{file} must hold a row that can be read among its first {ROWS:,}: got none. Name its"
             " --encoding or --csv-delimiter."
         )
-    return _Table(path=file, rows=rows, columns=columns)
+    return _Head(path=file, rows=rows, columns=columns)
 
 
 def _flat(fields: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -224,12 +224,12 @@ def _flat(fields: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
             yield path, value
 
 
-def _lines(table: _Table, options: ReadOptions, format: str) -> Iterator[str]:
+def _lines(table: _Head, options: ReadOptions, format: str) -> Iterator[str]:
     """Yield the lines of the proposal."""
     columns = table.columns
     request = _request(table)
     free = [name for name in columns if name != request]
-    pivot = _pivot(table, free)
+    pivot = _pivot(table, free, request)
     named = {"prompt" if request and not _holds_lists(columns[request]) else "messages": request}
     for name in _CONTRACT:
         among = [column for column in free if column not in pivot.values()]
@@ -275,13 +275,13 @@ def _lines(table: _Table, options: ReadOptions, format: str) -> Iterator[str]:
     yield from _unread(table, {*named.values(), *pivot.values(), *qualities.values()})
 
 
-def _may_be(name: str, column: str, table: _Table) -> bool:
+def _may_be(name: str, column: str, table: _Head) -> bool:
     """Return whether what a column holds can be an id or a group."""
     different, filled = len(table.columns[column].values), table.columns[column].filled
     return (name != "id" or different >= filled) and (name != "group" or different > 1)
 
 
-def _request(table: _Table) -> str | None:
+def _request(table: _Head) -> str | None:
     """Return the column that holds the request: by its form, its name, or as the longest text."""
     lists = [name for name, seen in table.columns.items() if _holds_lists(seen)]
     if lists:
@@ -299,7 +299,7 @@ def _request(table: _Table) -> str | None:
     return max(long, key=lambda name: _mean_length(table, name), default=None)
 
 
-def _mean_length(table: _Table, name: str) -> float:
+def _mean_length(table: _Head, name: str) -> float:
     seen = table.columns[name]
     return seen.length / max(seen.filled, 1)
 
@@ -308,7 +308,7 @@ def _holds_lists(seen: SeenColumn) -> bool:
     return 0 < seen.filled == seen.lists
 
 
-def _pivot(table: _Table, free: Sequence[str]) -> dict[str, str]:
+def _pivot(table: _Head, free: Sequence[str], request: str | None) -> dict[str, str]:
     """Return the columns of a pivot; none where the rows are no calls."""
     model = table.find("model", among=free)
     seen = table.columns.get(model or "")
@@ -329,11 +329,37 @@ def _pivot(table: _Table, free: Sequence[str]) -> dict[str, str]:
     shared = [
         column
         for column in free
-        if column not in found.values() and _is_shared(table.columns[column], len(table.rows))
+        if column not in found.values()
+        and _is_shared(table.columns[column], len(table.rows))
+        and _has_one_text(table, column, request)
     ]
-    if key := table.find("request", among=shared):
-        found = {"request": key, **found}
+    if key := table.find("request", among=shared) or next(iter(shared), None):
+        return {"request": key, **found}
+    # Equal texts are one request where nothing else says which rows are.
+    if request and _is_shared(table.columns[request], len(table.rows)):
+        return {"request": request, **found}
     return found
+
+
+def _has_one_text(table: _Head, column: str, request: str | None) -> bool:
+    """Return whether rows that share a value share their text: a session is no request."""
+    texts: dict[str, str] = {}
+    for row in table.rows:
+        flat = dict(_flat(row))
+        said = _said(flat.get(request or ""))
+        if texts.setdefault(str(flat.get(column)), said) != said:
+            return False
+    return request is not None
+
+
+def _said(request: Any) -> str:
+    """Return the text of a request: of messages the first of the user, as the last may be each
+    model's own answer.
+    """
+    if _is_messages(request):
+        users = (part for part in message_list(request) if part["role"] == "user")
+        return json.dumps(next(users, {}).get("content"), default=str)
+    return json.dumps(request, default=str)
 
 
 def _is_shared(seen: SeenColumn, rows: int) -> bool:
@@ -342,20 +368,18 @@ def _is_shared(seen: SeenColumn, rows: int) -> bool:
     return seen.filled == rows and rows / 10 <= different < rows
 
 
-def _qualities(table: _Table, rest: Sequence[str]) -> dict[str, str]:
+def _qualities(table: _Head, rest: Sequence[str]) -> dict[str, str]:
     """Return the columns of the two models' outcomes: the one that does worse is the cheap one."""
     known = {name: name for name in rest if name in FIELDS}
     if known.keys() & {"cheap_quality", "frontier_quality", "cheap_passed", "preference"}:
         return known
     scores = [
-        name
-        for name in rest
-        if table.columns[name].is_quality
-        and len(table.columns[name].values) > 1
-        and not _NO_SCORE.search(name)
+        name for name in rest if table.columns[name].is_quality and not _NO_SCORE.search(name)
     ]
     scores = [name for name in scores if _SCORE.search(name)] or [
-        name for name in scores if table.columns[name].scale == (0.0, 1.0)
+        name
+        for name in scores
+        if table.columns[name].scale == (0.0, 1.0) and len(table.columns[name].values) > 1
     ]
     if len(scores) < 2:
         return {"cheap_quality": scores[0]} if scores else {}
@@ -363,7 +387,7 @@ def _qualities(table: _Table, rest: Sequence[str]) -> dict[str, str]:
     return {"cheap_quality": by_mean[0], "frontier_quality": by_mean[-1]}
 
 
-def _file_section(table: _Table, options: ReadOptions) -> Iterator[str]:
+def _file_section(table: _Head, options: ReadOptions) -> Iterator[str]:
     if not table.path.is_file() or table.path.name.lower().endswith(".parquet"):
         return
     dialect = find_dialect(table.path, options)
@@ -375,7 +399,7 @@ def _file_section(table: _Table, options: ReadOptions) -> Iterator[str]:
         yield f"decimal = {_toml(dialect.decimal)}"
 
 
-def _pivot_section(table: _Table, pivot: Mapping[str, str]) -> Iterator[str]:
+def _pivot_section(table: _Head, pivot: Mapping[str, str]) -> Iterator[str]:
     yield from ("", "[pivot]", "# One row a call: the rows of one request become one row.")
     for name, column in pivot.items():
         yield f"{name} = {_toml(column)}  # {table.describe(column)}"
@@ -412,7 +436,7 @@ class _Calls(NamedTuple):
     """Of its quality in [0, 1], of its cost: of what is known."""
 
 
-def _by_model(table: _Table, pivot: Mapping[str, str]) -> dict[str, _Calls]:
+def _by_model(table: _Head, pivot: Mapping[str, str]) -> dict[str, _Calls]:
     """Return the calls of each model, the most frequent first."""
     seen: dict[str, dict[str, SeenColumn]] = {}
     counts: Counter[str] = Counter()
@@ -443,7 +467,7 @@ def _by_model(table: _Table, pivot: Mapping[str, str]) -> dict[str, _Calls]:
     }
 
 
-def _scales(table: _Table, scored: Mapping[str, str]) -> Iterator[str]:
+def _scales(table: _Head, scored: Mapping[str, str]) -> Iterator[str]:
     """Yield the sections that say what scores and words mean."""
     numbers, words = {}, {}
     for name, column in scored.items():
@@ -470,7 +494,7 @@ def _scales(table: _Table, scored: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} = {{ {told} }}"
 
 
-def _unread(table: _Table, read: set[str | None]) -> Iterator[str]:
+def _unread(table: _Head, read: set[str | None]) -> Iterator[str]:
     rest = [name for name in table.columns if name not in read]
     if rest:
         yield from ("", "# Kept beside the outcomes, and not read:")
