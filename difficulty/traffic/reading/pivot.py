@@ -134,7 +134,7 @@ class Pivot:
         return SourceReport(source="pivot", counts=counts, warnings=tuple(warnings))
 
     def _part(self, stack: ExitStack) -> IO[bytes]:
-        file = SpooledTemporaryFile(max_size=_PART_IN_MEMORY, dir=self._folder)
+        file = SpooledTemporaryFile(max_size=_PART_IN_MEMORY, dir=str(self._folder))
         return cast(IO[bytes], stack.enter_context(file))
 
     def _placed(self, row: RawRow, fields: Mapping[str, Any]) -> RawRow | tuple[str, _Call]:

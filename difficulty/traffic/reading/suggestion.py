@@ -45,8 +45,17 @@ _WORDS_OF_VERDICT = {
 }
 _SCALES = ((0.0, 1.0), (1.0, 5.0), (0.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
 """Scales that people use, the narrowest first."""
-_TIMES = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d/%m/%Y %H:%M:%S")
-_TIMES += ("%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y")
+_TIMES: tuple[str, ...] = (
+    "%d.%m.%Y %H:%M:%S",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y",
+    "%d/%m/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M",
+    "%d/%m/%Y",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y",
+)
 _SCORE = re.compile(r"quality|score|correct|rating|grade|accura|verdict|pass|reward", re.IGNORECASE)
 _NO_SCORE = re.compile(r"cost|price|usd|token|latency|duration|seconds|_ms$|count", re.IGNORECASE)
 _DIFFERENT = 0.99
@@ -261,7 +270,7 @@ def _lines(table: _Head, options: ReadOptions, format: str) -> Iterator[str]:
     for field_, column in {**named, **qualities}.items():
         if column is not None:
             yield f"{field_} = {_toml(column)}  # {table.describe(column)}"
-    times = columns[named["timestamp"]] if named.get("timestamp") else None
+    times = columns.get(named.get("timestamp") or "")
     if times is not None and (form := _time_form(times)):
         yield from (
             "",
