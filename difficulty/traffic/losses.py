@@ -131,8 +131,8 @@ class Losses:
             return []
         named = f"{self._zones.total() - without:,} name one ({', '.join(zones[:4])})"
         return [
-            f"{without:,} times name no zone and are taken as UTC, {named}: where the clocks differ,"
-            " requests stand in the wrong order"
+            f"{without:,} times name no zone and are taken as UTC, {named}: where the clocks"
+            " differ, requests stand in the wrong order"
         ]
 
     def refuse(
