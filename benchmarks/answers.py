@@ -355,7 +355,7 @@ def as_markdown(results: dict[str, Any]) -> str:
             f"The full check against the request's score: APGR {_shown(gain, sign=True)}; cost at"
             f" 80 % of the gap lower by {_percent(saving)}.",
             "",
-            "| method | AUROC (answer fails) | APGR | cost at 80 % |",
+            "| method | AUROC (answer fails, by the same score) | APGR | cost at 80 % |",
             "| --- | --- | --- | --- |",
         ]
         lines += [
