@@ -96,6 +96,8 @@ class Summary(Record):
     """Kept rows of which is known what each model's answer was billed."""
     billed_usd: dict[str, float] = field(default_factory=dict)
     """Sums of those bills."""
+    unlabelled: int = 0
+    """Kept rows of which no outcome is known."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Why rows are left out on purpose, with their number, most frequent first."""
     dialects: dict[str, int] = field(default_factory=dict)
@@ -136,6 +138,7 @@ class Tally:
     contaminated: int = 0
     unknown_policy: int = 0
     odd_counts: int = 0
+    unlabelled: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -170,6 +173,7 @@ class Tally:
         for name in COSTS:
             self.billed[name] += getattr(sample, name) or 0.0
         self.tasks[sample.task or ""] += 1
+        self.unlabelled += not sample.has_outcome
         if sample.measured_by is not None and sample.has_outcome:
             self.measured_by[sample.measured_by] += 1
         if sample.cheap_model or sample.frontier_model:
@@ -197,7 +201,10 @@ class Tally:
             gain = 0.0 if sample.preference == "tie" else sample.frontier_quality - cheap
         # A row with both outcomes or a vote was looked at whatever the route was.
         self.unknown_policy += (
-            sample.route is not None and sample.propensity is None and gain is None
+            sample.route is not None
+            and sample.propensity is None
+            and sample.has_outcome
+            and gain is None
         )
         if gain is not None:
             better = "tie" if gain == 0 else "frontier" if gain > 0 else "cheap"
@@ -281,6 +288,7 @@ class Tally:
             known_answers={name: self.filled[name] for name in (*ANSWERS, "tools")},
             known_costs={name: self.filled[name] for name in COSTS},
             billed_usd={name: self.billed[name] for name in COSTS},
+            unlabelled=self.unlabelled,
             left_out=dict(self.left_out.most_common(_MOST_LISTED)),
             dialects=self.dialects,
             labels=tuple({"source": report.source, **report.counts} for report in labels),
@@ -302,7 +310,13 @@ def _nearest_request(columns: Iterable[str]) -> str:
 
 
 def _unread(tally: Tally) -> Iterator[str]:
-    """Name columns that may hold what a model did, where nothing is known of that model."""
+    """Say where nothing is known of either model, and name columns that may hold it."""
+    if tally.unlabelled == tally.kept:
+        yield (
+            "no row has an outcome: this is unlabelled traffic, for score, route, economics,"
+            " thresholds by share or cost and evaluate --unlabelled; to train, add outcomes with"
+            " 'difficulty outcomes'"
+        )
     for model in ("cheap", "frontier"):
         if tally.filled[f"{model}_quality"] or tally.filled["preference"]:
             continue

@@ -169,7 +169,6 @@ def test_lone_surrogates_are_repaired_and_counted():
         ({"messages": None, "prompt": USER}, "A list of messages belongs in 'messages'"),
         ({"cheap_quality": 1.5}, "cheap_quality must be in"),
         ({"frontier_quality": float("nan")}, "Write null where it is unknown"),
-        ({"cheap_quality": None}, "outcomes must name at least one"),
         ({"preference": "both"}, "preference must be"),
         ({"route": "local"}, "route must be"),
         ({"propensity": 0}, "propensity must be in"),
