@@ -324,10 +324,16 @@ def _unread(tally: Tally) -> Iterator[str]:
             continue
         unread = [name for name in tally.columns if name not in FIELDS and _OUTCOME.search(name)]
         if unread:
+            hint = (
+                f' --map {model}_quality="{unread[0]:.80}"'
+                if len(unread) == 1
+                else f" --map {model}_quality=COLUMN"
+            )
             yield (
                 f"nothing is known of the {model} model, and these columns are not read:"
                 f" {', '.join(f'{name!r:.80}' for name in unread[:5])}; the column of its outcome"
-                f' is {model}_quality: --map {model}_quality="{unread[0]:.80}"'
+                f" is {model}_quality: pass{hint}, --pivot where a row is a call, or see what"
+                " --suggest proposes"
             )
 
 
@@ -340,7 +346,9 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
         )
     if (rejected := tally.rejected.total()) > _MANY_REJECTS * tally.rows:
         yield f"{rejected:,} of {tally.rows:,} rows were rejected: read the rejects file"
-    if len(tally.model_pairs) > 1:
+    if any(
+        len({*names} - {"?"}) > 1 for names in zip(*map(_names, tally.model_pairs), strict=True)
+    ):
         yield "the traffic names more than one pair of models: train on one pair at a time"
     if tally.unknown_policy:
         yield (
@@ -371,6 +379,12 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
                 f"the {name} model has quality {values.low:g} on every sample: one class, nothing"
                 " to learn from it"
             )
+
+
+def _names(pair: str) -> tuple[str, str]:
+    """Return the two names of a pair of models; ``?`` is one that was not said."""
+    cheap, _, frontier = pair.partition(" / ")
+    return cheap, frontier
 
 
 def _odd(tally: Tally) -> Iterator[str]:
