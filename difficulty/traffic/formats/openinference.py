@@ -45,6 +45,10 @@ _EVENT_ROLES = {
     "gen_ai.assistant.message": "assistant",
     "gen_ai.tool.message": "tool",
 }
+_JSON_NAMES = frozenset(
+    {"input_messages", "output_messages", "messages", "system_instructions", "definitions"}
+    | {"invocation_parameters", "metadata", "annotations", "evaluations", "message", "tools"}
+)
 _SCALARS = ("stringValue", "intValue", "doubleValue", "boolValue", "bytesValue")
 _EPOCH_DIGITS = 12  # numbers longer than seconds of this millennium count nanoseconds
 
@@ -194,9 +198,11 @@ def _value(value: Any) -> Any:
     return None if isinstance(value, Mapping) else value
 
 
-def _nested(value: Any) -> Any:
-    """Return names with dots as objects in objects, and objects of numbers as lists."""
-    value = parsed(value)
+def _nested(value: Any, name: str = "") -> Any:
+    """Return names with dots as objects in objects, and objects of numbers as lists; a text is
+    read as JSON only where its name says so, for what people write may look like it.
+    """
+    value = parsed(value) if name in _JSON_NAMES else value
     if isinstance(value, list):
         return [_nested(item) for item in value]
     if not isinstance(value, Mapping):
@@ -211,7 +217,7 @@ def _nested(value: Any) -> Any:
                 # A name may hold a value and others below it.
                 inner = place[part] = {} if inner is None else {"": inner}
             place = inner
-        found = _nested(item)
+        found = _nested(item, last)
         if isinstance(place.get(last), dict) and isinstance(found, dict):
             place[last] |= found
         else:
