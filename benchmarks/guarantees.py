@@ -2,6 +2,7 @@
 
     python -m benchmarks.guarantees -o benchmarks/results/2026-11-28-guarantees \
       --routellm RouteLLM --normalised normalised
+    python -m benchmarks.guarantees -o benchmarks/results/2026-11-28-guarantees-checked --checked
 
 A thousand times a calibration set is drawn from a population; the objective chooses a threshold on
 it through the same code as ``difficulty ship``. A promise is broken when the loss of what that
@@ -65,6 +66,7 @@ GIVEN_LEVEL = 0.25
 USUAL_SHARE = 0.7
 EARLY_BUDGET = 0.01
 WAYS = ("flat", "edge", "room")
+CHECKED_WAYS = ("flat", "edge")
 SIZES = (600, 2000)
 TRUTH = 100_000
 """Requests of the draw that the truth of a simulated population is taken from."""
@@ -142,18 +144,23 @@ def main() -> None:
     parser.add_argument("--routellm", type=Path, help="checkout of github.com/lm-sys/RouteLLM")
     parser.add_argument("--normalised", type=Path, help="folder of tool-calling outcomes")
     parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--checked", action="store_true", help="judge promises with a check alone")
     parser.add_argument(
         "-o", "--out", type=Path, required=True, help="path of the results without suffix"
     )
     arguments = parser.parse_args()
+    asked = (
+        (False, () if arguments.checked else WAYS),
+        (True, CHECKED_WAYS if arguments.checked else ()),
+    )
     simulated, checked = (
         [
             told(row)
             for row in simulations(
-                ways=WAYS, sizes=SIZES, n_draws=arguments.draws, with_check=with_check
+                ways=ways, sizes=SIZES, n_draws=arguments.draws, with_check=with_check
             )
         ]
-        for with_check in (False, True)
+        for with_check, ways in asked
     )
     real = [
         told(row)
@@ -297,7 +304,7 @@ def counted(
 
 def _chosen(traffic: ScoredTraffic, objective: Objective, *, per_task: bool) -> Thresholds:
     if not per_task:
-        way = choose_way(traffic, objective, "auto")
+        way = choose_way(traffic, objective)
         return Thresholds(way.threshold, answer=way.answer)
     point = choose_per_task(traffic, objective, Resampling(1))
     return Thresholds(point.threshold, point.task_thresholds)
@@ -432,7 +439,7 @@ def public_sets(experiment: Experiment) -> list[PublicSet]:
 
 def as_markdown(results: Mapping[str, Any]) -> str:
     """Return the results as a page."""
-    lines = ["# Are promises kept?", "", *__doc__.strip().splitlines()[4:], ""]
+    lines = ["# Are promises kept?", "", *__doc__.strip().splitlines()[5:], ""]
     lines += [
         (
             f"Confidence {1 - results['delta']:g}, {results['draws']:,} draws a row, recipe"
@@ -442,9 +449,11 @@ def as_markdown(results: Mapping[str, Any]) -> str:
         "## Simulated",
         "",
     ]
-    said = {row["population"]: row["says"] for row in results["simulated"]}
+    rows = (*results["simulated"], *results["checked"])
+    said = {row["population"]: row["says"] for row in rows}
     lines += [f"- **{name}**: {says}" for name, says in said.items()]
-    lines += ["", *_table(results["simulated"], ("population", "way"))]
+    if results["simulated"]:
+        lines += ["", *_table(results["simulated"], ("population", "way"))]
     if results["checked"]:
         lines += ["", "## Simulated, with a check", ""]
         lines += _table(results["checked"], ("population", "way"))

@@ -294,16 +294,16 @@ class Width(NamedTuple):
 
 def unfit(*, per_task: bool, min_familiarity: float, checked: bool = False) -> str | None:
     """Return why a policy cannot have early exit; ``None`` where it can."""
-    if checked:
-        return (
-            "no early exit: the check of answers reads the scorer's probabilities of every request"
-        )
     if per_task:
         return "no early exit: its cut-offs belong to one threshold, and tasks have their own"
     if min_familiarity > 0:
         return (
             "no early exit: only the scorer says how familiar a request is, and min_familiarity"
             " asks for that"
+        )
+    if checked:
+        return (
+            "no early exit: the check of answers reads the scorer's probabilities of every request"
         )
     return None
 

@@ -176,8 +176,8 @@ class AnswerPoint(Record):
     """``check``: the request's score sends nothing; ``both``: it sends what is above its own
     threshold.
     """
-    request_threshold: float
-    """Threshold of the request's score where no check can count."""
+    request_threshold: float | None
+    """Threshold of the request's score where no check can count; ``None``: its own."""
     on_unknown: Literal["pass", "escalate"] = "pass"
     """What becomes of an answer that was not checked."""
 

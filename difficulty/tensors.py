@@ -81,6 +81,10 @@ class Tensor:
         """Return the values cut to [low, high]."""
         return self.graph("Clip", self, low, high)
 
+    def log(self) -> Tensor:
+        """Return the natural logarithm."""
+        return self.graph("Log", self)
+
     def sigmoid(self) -> Tensor:
         """Return ``1 / (1 + exp(-x))``."""
         return self.graph("Sigmoid", self)

@@ -348,6 +348,28 @@ PICTURES = {
             _GAIN,
         ),
     ),
+    "numbers": Picture(
+        "Counts of the functions that a request offers, and how many of a function's words are in"
+        " the question; heads read their logarithms, and trees read them as they are",
+        (
+            Panel(
+                "request with its tools",
+                layers("weather in Oslo?", "get_weather(city, day)", "book_room(people)"),
+                ("of the body, or from", "the system message"),
+            ),
+            Panel(
+                "25 numbers",
+                bars(("functions", 0.3), ("parameters", 0.5), ("best fit", 0.8), ("second", 0.1)),
+                ("counts and quotients:", "the same bits anywhere"),
+            ),
+            Panel(
+                "on a log scale",
+                curve(lambda x: log(1 + 30 * x) / log(31)),
+                ("standard score, cut at 4;", "nothing offered: unknown"),
+            ),
+            _OUTCOMES,
+        ),
+    ),
     "tuned": Picture(
         "The upper layers of an encoder are trained on both outcomes; its own two heads say how"
         " likely each model fails",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +83,7 @@ class AnswerScores:
     """Higher = more worth the frontier model, in [0, 1]."""
     p_answer_fails: FloatArray
 
-    def by_name(self) -> Mapping[str, FloatArray]:
+    def by_name(self) -> dict[str, NDArray[np.floating]]:
         """Return the outputs, named as in the graph."""
         return {"answer_score": self.answer_score, "p_answer_fails": self.p_answer_fails}
 

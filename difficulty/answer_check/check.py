@@ -41,8 +41,8 @@ LEAST_LABELS = 60
 """Answers with a known outcome that learning needs."""
 EDGE = 1e-4
 """What the scorer says of a request is cut to this far from 0 and 1, whose logits are infinite."""
-_PRIOR_SAMPLES = 100.0
-_WORDS_STRENGTH, _FACTS_STRENGTH = 1.0, 0.02
+_PRIOR_SAMPLES = 40.0
+_WORDS_STRENGTH, _FACTS_STRENGTH = 3.0, 0.02
 _SURROGATE_PENALTY = 10.0
 _BUCKETS = 16_384
 
@@ -278,7 +278,7 @@ class AnswerCheck:
             others = LabelledAnswers(
                 answered=learned.answered.at(outside),
                 outcomes=learned.outcomes[outside],
-                groups=[learned.groups[row] for row in outside],
+                groups=[learned.groups[row] for row in outside.tolist()],
             )
             stack = self._fit_stack(columns[outside], others)
             calibrator = self._calibrate(stack.logits(columns[outside]), others, True)

@@ -82,7 +82,8 @@ def load_check(folder: Path) -> AnswerCheck | None:
 
 def write_answer_scores(scores: AnswerScores, ids: Sequence[str], path: Path) -> None:
     """Write the scores of samples as :func:`read_answer_scores` reads them."""
-    np.savez_compressed(path, ids=np.array(ids), **scores.by_name())
+    arrays: dict[str, Any] = {"ids": np.array(ids), **scores.by_name()}
+    np.savez_compressed(path, **arrays)
 
 
 def read_answer_scores(path: Path, ids: Sequence[str]) -> AnswerScores:
@@ -154,7 +155,9 @@ def _get_check(
         FactScaling(*(arrays[f"{prefix}{name}"] for name in ("mean", "scale", "unknown"))),
         _get_linear(arrays, f"{prefix}facts"),
         Network(
-            *(arrays[f"{prefix}{name}"] for name in ("inner", "bias", "outer")),
+            arrays[f"{prefix}inner"],
+            arrays[f"{prefix}bias"],
+            arrays[f"{prefix}outer"],
             float(arrays[f"{prefix}intercept"]),
         ),
         trees or None,

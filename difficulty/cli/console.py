@@ -19,7 +19,7 @@ from difficulty.storage import refuse_existing
 from difficulty.text import one_line, visible
 
 if TYPE_CHECKING:
-    from difficulty.thresholds.ways import AnswerOption
+    from difficulty.thresholds.ways import WayWanted
 
 
 class _PlainConsole(Console):
@@ -89,6 +89,10 @@ ANSWER_METAVAR = "auto|off|check|both"
 ANSWER_HELP = (
     "Whether answers of the cheap model are checked, where that was learned: auto, by what it"
     " costs; off; check, every answer; both, after the highest scores were sent at once."
+)
+WAIT_USD_HELP = (
+    "What a user's wait for a second answer costs you, in USD a request; counts where a check of"
+    " answers is weighed against none."
 )
 CATCH_RATE_HELP = (
     "Share of the cheap model's failures that your validation catches; quality, risk and cost then"
@@ -170,16 +174,16 @@ def shown(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 
 
-def read_answer(text: str) -> AnswerOption:
-    """Return the option ``--answer``.
+def read_answer(text: str, wait_usd: float) -> WayWanted:
+    """Return the options ``--answer`` and ``--wait-usd``.
 
     Raises
     ------
     UnknownNameError
         If it is none of its words.
     """
-    from difficulty.thresholds.ways import AnswerOption as Options
+    from difficulty.thresholds.ways import AnswerOption, WayWanted
 
-    if text not in get_args(Options):
-        raise UnknownNameError("answer", text, get_args(Options))
-    return cast("AnswerOption", text)
+    if text not in get_args(AnswerOption):
+        raise UnknownNameError("answer", text, get_args(AnswerOption))
+    return WayWanted(cast("AnswerOption", text), wait_usd)

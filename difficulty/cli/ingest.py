@@ -8,19 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from difficulty.cli.console import (
-    JsonFlag,
-    OutPath,
-    OverwriteFlag,
-    counting,
-    print_json,
-    say,
-    shown,
-    warn,
-)
+from difficulty.cli.console import JsonFlag, OverwriteFlag, counting, print_json, say, shown, warn
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
+    from difficulty.traffic.reading.dialect import ReadOptions
     from difficulty.traffic.summary import Summary
 _MOST_TASKS, _MOST_PAIRS = 8, 3  # lines of a summary; the rest is in --json
 _OUTCOMES = {
@@ -40,7 +32,9 @@ def ingest(
             " log, RouteLLM's layout."
         ),
     ],
-    out_path: OutPath,
+    out_path: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to write.", show_default=False)
+    ] = None,
     format: Annotated[
         str, typer.Option("--format", help="auto, native, log (a decision log) or routellm.")
     ] = "auto",
@@ -86,6 +80,34 @@ def ingest(
     frontier: Annotated[
         list[str] | None, typer.Option(metavar="MODEL", help="The frontier model, in the same way.")
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help='Which column is which, repeated: prompt="User text", cheap_quality=scores.small;'
+            " system, user and assistant make messages.",
+        ),
+    ] = None,
+    mapping_path: Annotated[
+        Path | None,
+        typer.Option("--mapping", help="Mapping file (TOML), as --suggest proposes it."),
+    ] = None,
+    suggest: Annotated[
+        bool,
+        typer.Option(
+            "--suggest", help="Print a mapping file proposed from the first 1,000 rows, and stop."
+        ),
+    ] = False,
+    pivot: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=COLUMN,...",
+            help="Rows of one call each become one a request: request=trace_id,model=model,"
+            "quality=score; also passed, answer, tokens, cost, prompt_tokens, cached_tokens,"
+            " duplicates=last|first|mean.",
+        ),
+    ] = None,
     csv_delimiter: Annotated[
         str | None,
         typer.Option(
@@ -110,10 +132,22 @@ def ingest(
     """
     from difficulty.stages.ingest import ingest
     from difficulty.traffic.reading.dialect import ReadOptions
+    from difficulty.traffic.reading.mapping import read_mapping
     from difficulty.traffic.reading.named_pair import ModelPair
     from difficulty.traffic.rows import Scale
     from difficulty.traffic.writer import rejects_path
 
+    options = ReadOptions(
+        delimiter=csv_delimiter,
+        encoding=encoding,
+        decimal=csv_decimal,
+        pair=ModelPair(cheap=tuple(cheap or ()), frontier=tuple(frontier or ())),
+    )
+    if suggest:
+        _print_suggestion(sources, options)
+        return
+    if out_path is None:
+        raise typer.BadParameter("say where to write: -o traffic.parquet", param_hint="'--out'")
     with counting("rows read") as count:
         summary = ingest(
             sources,
@@ -124,12 +158,8 @@ def ingest(
             near_duplicates=near_duplicates,
             keep_unknown_columns=keep_unknown_columns,
             allow_rejects=allow_rejects,
-            options=ReadOptions(
-                delimiter=csv_delimiter,
-                encoding=encoding,
-                decimal=csv_decimal,
-                pair=ModelPair(cheap=tuple(cheap or ()), frontier=tuple(frontier or ())),
-            ),
+            options=options,
+            mapping=read_mapping(mapping_path, columns or (), pivot or ()),
             overwrite=overwrite,
             progress=count,
         )
@@ -140,6 +170,16 @@ def ingest(
     say(f"wrote {out_path}")
     if (rejects := rejects_path(out_path)).exists():
         say(f"rejected rows, with reasons: {rejects}")
+
+
+def _print_suggestion(sources: list[Path], options: ReadOptions) -> None:
+    from difficulty.traffic.reading.suggestion import suggest
+
+    if len(sources) > 1:
+        raise typer.BadParameter(
+            "a mapping is proposed for one file at a time", param_hint="--suggest"
+        )
+    say(suggest(sources[0], options), end="")
 
 
 def print_summary(summary: Summary) -> None:

@@ -14,6 +14,7 @@ from difficulty.cli.console import (
     OBJECTIVE_HELP,
     PER_TASK_HELP,
     TABLE_WIDTH,
+    WAIT_USD_HELP,
     BundlePath,
     JsonFlag,
     KeyPath,
@@ -49,6 +50,7 @@ def thresholds(
         float | None, typer.Option(min=0, max=1, help=f"{CATCH_RATE_HELP} Default: the bundle's.")
     ] = None,
     answer: Annotated[str, typer.Option(metavar=ANSWER_METAVAR, help=ANSWER_HELP)] = "auto",
+    wait_usd: Annotated[float, typer.Option(min=0, help=WAIT_USD_HELP)] = 0.0,
     prices: PricesPath = None,
     allow_no_signal: Annotated[
         bool,
@@ -81,7 +83,7 @@ def thresholds(
             objective=objective,
             per_task=per_task,
             catch_rate=catch_rate,
-            answer=read_answer(answer),
+            answer=read_answer(answer, wait_usd),
             prices=price_list,
             allow_no_signal=allow_no_signal,
             sign_with=key,

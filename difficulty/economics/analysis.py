@@ -269,7 +269,8 @@ def analyse(
     barred = barred_shapes(main, setting.answers)
     best = best_option(main, barred, month.volume)
     conditions = check_conditions(
-        _facts(means, month, setting, flows[setting.plan], main, best), setting.answers
+        _facts(means, month, setting, flows[setting.plan], main, best, checked=requests.checked),
+        setting.answers,
     )
     return Economics(
         verdict=verdict_of(
@@ -357,6 +358,8 @@ def _facts(
     flow: Flow,
     options: dict[Shape, Option],
     best: Option | None,
+    *,
+    checked: bool,
 ) -> Premises:
     by_gain = not np.isnan(means["gain_free_share"][0])
     figures = {
@@ -365,7 +368,7 @@ def _facts(
     }
     return Premises(
         volume=month.volume,
-        share=means.below(setting.plan)["kept_share"],
+        share=_kept_in_the_end(means.below(setting.plan), setting.plan, checked=checked),
         quality_loss=figures["quality_loss"],
         gain_free_share=means["gain_free_share" if by_gain else "cheap_passing_share"],
         gain_free_words=(
@@ -375,6 +378,14 @@ def _facts(
         relaxed=options_of(flow, month.prices.hosting, keep_warm=False),
         best=best,
     )
+
+
+def _kept_in_the_end(plan: Means, name: str, *, checked: bool) -> FloatArray:
+    """Return the share of the requests whose cheap answer the user gets; what validation catches is
+    counted as before there were checks.
+    """
+    kept = plan["kept_share"]
+    return kept * (1.0 - plan["caught_share"]) if checked and name == POLICY else kept
 
 
 def _plan(plan: Means, options: Mapping[Shape, Option], month: Month) -> dict[str, Estimate]:

@@ -59,6 +59,8 @@ class ThresholdSweep:
     of_answers : bool
         Whether the threshold is on the score of the answers, so that what it sends has been
         answered by the cheap model already.
+    wait_usd : float
+        What an answer that is made twice costs beside its calls, in USD: the user waits for both.
     """
 
     traffic: ScoredTraffic
@@ -66,6 +68,7 @@ class ThresholdSweep:
     order: NDArray[np.intp]
     ends: NDArray[np.intp]
     of_answers: bool = False
+    wait_usd: float = 0.0
     _figures: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -147,7 +150,9 @@ class ThresholdSweep:
         columns = columns_of(self.traffic, [name])[name]
         moved = columns.sent
         if self.of_answers:
-            moved = columns_of(self.traffic.all_escalated, [name])[name].kept
+            dearer = self.traffic.frontier_cost + self.wait_usd
+            all_sent_on = replace(self.traffic.all_escalated, frontier_cost=dearer)
+            moved = columns_of(all_sent_on, [name])[name].kept
         self._laid_out[name] = (columns.kept, columns.sent, moved)
         return self._laid_out[name]
 
@@ -181,11 +186,18 @@ class Frontiers:
     traffic: ScoredTraffic
     in_usd: bool
     frontier_assumed: bool
+    wait_usd: float = 0.0
 
     @classmethod
-    def of(cls, traffic: ScoredTraffic) -> Frontiers | None:
+    def of(cls, traffic: ScoredTraffic, *, wait_usd: float = 0.0) -> Frontiers | None:
         """Return the comparison; None where too few answers were checked, or nothing tells what the
         frontier model would gain.
+
+        Parameters
+        ----------
+        traffic : ScoredTraffic
+        wait_usd : float
+            What a user's wait for a second answer costs, in USD; counts where costs are money.
         """
         if traffic.answer_score is None:
             return None
@@ -202,24 +214,26 @@ class Frontiers:
         table = replace(traffic, outcomes=outcomes, task_thresholds={}).unchecked
         if not in_usd:
             n = len(traffic)
-            table = replace(
-                table, cheap_cost=np.full(n, CHEAP_CALL / 1000.0), frontier_cost=np.full(n, 1e-3)
-            )
+            table = replace(table, cheap_cost=np.full(n, CHEAP_CALL), frontier_cost=np.full(n, 1.0))
         table = table.at(rows)
         gap = float(table.outcomes.weight @ table.outcomes.gain)
-        return cls(traffic=table, in_usd=in_usd, frontier_assumed=assumed) if gap > 0.0 else None
+        if gap <= 0.0:
+            return None
+        wait = wait_usd if in_usd else 0.0
+        return cls(traffic=table, in_usd=in_usd, frontier_assumed=assumed, wait_usd=wait)
 
     @cached_property
     def sweeps(self) -> Mapping[CheckKind, tuple[ThresholdSweep, ...]]:
         """The sweeps of each way; of ``both`` one for each share that is sent at once."""
         return {
             "request": (ThresholdSweep.of(self.traffic),),
-            "check": (ThresholdSweep.over_answers(self.traffic),),
-            "both": tuple(
-                ThresholdSweep.over_answers(self.traffic, at_once=cut)
-                for cut in at_once_cuts(self.traffic)
-            ),
+            "check": (self._over_answers(1.0),),
+            "both": tuple(self._over_answers(cut) for cut in at_once_cuts(self.traffic)),
         }
+
+    def _over_answers(self, at_once: float) -> ThresholdSweep:
+        sweep = ThresholdSweep.over_answers(self.traffic, at_once=at_once)
+        return replace(sweep, wait_usd=self.wait_usd)
 
     def costs(
         self, kind: CheckKind, recovered: FloatArray, *, weight: FloatArray | None = None
@@ -351,8 +365,8 @@ class Told(NamedTuple):
 class CheckFigures(Record):
     """Three ways to route: the request's score alone, the check of the answer alone, both."""
 
-    kind: CheckKind
-    """The way that is in use."""
+    kind: CheckKind | None
+    """The way that is in use; ``None`` before a threshold is chosen."""
     threshold: float | None
     """Of the answers' score; ``None`` where answers are not checked."""
     requests: int
@@ -416,7 +430,7 @@ class CheckFigures(Record):
 
     def told_of_a_loss(self) -> Told | None:
         """Return what to say where the check in use costs more than the request's score alone."""
-        if self.kind == "request":
+        if self.kind is None or self.kind == "request":
             return None
         saved = self.saved[self.kind]
         if saved.value is None or saved.value >= 0.0:
@@ -464,12 +478,14 @@ class CheckFigures(Record):
         )
 
 
-def kind_in_use(scored: ScoredTraffic) -> CheckKind:
-    """Return the way in which a policy routes."""
+def kind_in_use(scored: ScoredTraffic) -> CheckKind | None:
+    """Return the way in which a policy routes; ``None`` where there is none yet."""
+    if scored.threshold is None:
+        return None
     if scored.escalated is None:
         return "request"
     # Above 1 there is no score, so a threshold of 1 sends nothing.
-    return "both" if scored.threshold is not None and scored.threshold < 1.0 else "check"
+    return "both" if scored.threshold < 1.0 else "check"
 
 
 def _saved(frontiers: Frontiers, level: float, resampling: Resampling) -> dict[str, Estimate]:

@@ -50,6 +50,14 @@ class Escalates(Protocol):
         """Answers with a score above it are sent on."""
 
     @property
+    def kind(self) -> Literal["check", "both"]:
+        """Whether the request's score sends something at once too."""
+
+    @property
+    def request_threshold(self) -> float | None:
+        """Threshold of the request's score where no check can count."""
+
+    @property
     def on_unknown(self) -> OnUnknown:
         """What becomes of an answer that was not checked."""
 

@@ -80,7 +80,7 @@ def compare(
 
 def compare_outputs(
     names: Sequence[str],
-    python: Mapping[str, FloatArray],
+    python: Mapping[str, NDArray[np.floating]],
     shipped: Mapping[str, NDArray[np.floating]],
     settings: ExportSettings,
     *,

@@ -23,7 +23,8 @@ _THREADS = 2
 _QUICK = 4_096
 """Characters of a request and its answer that are read in a millisecond or two."""
 _QUICK_TOOLS = 16_384
-_LARGEST_TOOLS = 1_000_000
+LARGEST_TOOLS = 1_000_000
+"""Characters of the offered tools, about; with larger ones an answer is not checked."""
 
 
 class PendingVerdict(NamedTuple):
@@ -80,7 +81,7 @@ class LearnedCheck:
 
         done: Future[AnswerVerdict] = Future()
         try:
-            is_readable = not exceeds(asked.tools, _LARGEST_TOOLS)
+            is_readable = not exceeds(asked.tools, LARGEST_TOOLS)
             if is_readable and not _is_quick(visit, answer):
                 return PendingVerdict(self._submit(check), give_up)
         except Exception:  # of a class of the caller's

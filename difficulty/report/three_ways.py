@@ -43,8 +43,9 @@ def _taken(figures: CheckFigures, extras: Extras) -> str:
         for kind in CHECK_KINDS
         if kind != "request"
     ]
+    taken = _TAKEN[figures.kind] if figures.kind else "No way has been chosen yet"
     text = (
-        f"{_TAKEN[figures.kind]}."
+        f"{taken}."
         + (f" When it was chosen: {why}." if why else "")
         + f" On the {figures.requests:,} requests judged here with a checked answer, for"
         f" {100.0 * figures.level:.0f} % of the quality gap: {'; '.join(parts)}, against the"

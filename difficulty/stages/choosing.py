@@ -32,7 +32,7 @@ from difficulty.stages.judging import Served
 from difficulty.stages.overlap import hash_of_texts
 from difficulty.thresholds.point import choose, choose_per_task, names_at
 from difficulty.thresholds.policy_curve import parse_objective
-from difficulty.thresholds.ways import TAKEN, AnswerOption
+from difficulty.thresholds.ways import BY_COST, TAKEN, WayWanted
 from difficulty.traffic.table import Traffic
 
 
@@ -42,7 +42,7 @@ def chosen_point(
     resampling: Resampling,
     *,
     per_task: bool,
-    answer: AnswerOption = "auto",
+    answer: WayWanted = BY_COST,
 ) -> OperatingPoint:
     """Return the operating point that meets an objective, over all requests or in each task;
     whether answers are checked is chosen by cost, or by ``answer``.
@@ -54,6 +54,13 @@ def chosen_point(
     """
     choose_point = choose_per_task if per_task else choose
     return choose_point(data, parse_objective(objective), resampling, answer=answer)
+
+
+def beside_early_exit(answer: WayWanted, *, leaves: bool) -> WayWanted:
+    """Return what is wanted of the check where early exit may leave: it was asked for by name, so
+    that no check takes its place unasked.
+    """
+    return answer._replace(way="off") if leaves and answer.way == "auto" else answer
 
 
 def answer_rule(point: OperatingPoint, *, stale_shift: float | None = None) -> AnswerRule | None:

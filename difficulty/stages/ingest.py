@@ -19,6 +19,8 @@ from difficulty.traffic.labels import LabelSource, find_labels
 from difficulty.traffic.losses import Losses
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions, described_dialects
+from difficulty.traffic.reading.mapping import TableMapping
+from difficulty.traffic.reading.shaping import Shaping, with_mapping
 from difficulty.traffic.rows import ParsedRow, Scale, parse_row, says_something
 from difficulty.traffic.summary import Contradictions, Summary, Tally
 from difficulty.traffic.writer import TrafficWriter, rejects_path, summary_path
@@ -37,6 +39,7 @@ def ingest(
     keep_unknown_columns: bool = False,
     allow_rejects: bool = False,
     options: ReadOptions = AS_FOUND,
+    mapping: TableMapping | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Summary:
@@ -72,6 +75,8 @@ def ingest(
         stand on two rows lose one.
     options : ReadOptions
         What is known of how the files are written, and of the models that they name.
+    mapping : TableMapping, optional
+        Which column is which, of sources in format ``native``; what was ingested stays as it is.
     overwrite : bool, default False
         Whether what is at ``out``, and the rejects and the summary beside it, may be replaced.
     progress : callable, optional
@@ -90,6 +95,8 @@ def ingest(
     outputs = (out, rejects_path(out), summary_path(out))
     refuse_existing(*outputs, overwrite=overwrite)
     label_sources = [find_labels(text) for text in labels]
+    if mapping is not None:
+        format, options = _native(format), with_mapping(options, mapping)
     files = _files_to_read(sources, format, options)
     # The output may not replace what is being read.
     read = {file.resolve() for _, _, file in files}
@@ -105,7 +112,9 @@ def ingest(
     ids, losses = _Ids(), Losses(text.partition(":")[0] for text in labels)
     with TrafficWriter(out) as writer:
         raw = _counted(_rows(files), tally, progress)
-        for row in _through(label_sources, _seen(raw, losses, scale)):
+        tables = [file for name, _, file in files if name == "native"]
+        shaped = Shaping(mapping or TableMapping(), options.pair, tables, folder=writer.folder)
+        for row in _through(label_sources, _seen(shaped.rows(raw), losses, scale)):
             if row.left_out:
                 tally.left_out[row.left_out] += 1
                 continue
@@ -121,21 +130,18 @@ def ingest(
                 tally.keep(parsed)
                 contradictions.add(parsed.sample)
         # Before the commit, so that no file appears; what tells most about the cause first.
-        if not keep_unknown_columns:
-            losses.refuse_misspelt()
-        if scale is None:
-            losses.refuse_scale()
-        else:
-            losses.refuse_scale_of_one((scale.worst, scale.best))
-        if not allow_rejects:
-            losses.refuse_halves()
+        losses.refuse(
+            scale and (scale.worst, scale.best),
+            keep_unknown_columns=keep_unknown_columns,
+            allow_halves=allow_rejects,
+        )
         tally.refuse_nothing_kept()
         if not allow_rejects:
             tally.refuse_many_rejects()
         summary = tally.summary(
             grouper,
             contradictions=contradictions.count,
-            labels=[source.report() for source in label_sources],
+            labels=[*shaped.reports(), *(source.report() for source in label_sources)],
         )
         refuse_existing(*outputs, overwrite=overwrite)  # again: it may have come meanwhile
         writer.commit(summary)
@@ -182,6 +188,17 @@ def _files_to_read(
 
 def _rows(files: Iterable[tuple[str, Format, Path]]) -> Iterator[RawRow]:
     return (row for _, format_, file in files for row in format_.rows(file))
+
+
+def _native(format: str) -> str:
+    if format not in (AUTO, "native"):
+        raise InvalidValueError(
+            "format",
+            format,
+            rule="be native where columns are mapped",
+            hint="Leave --map, --mapping and --pivot out, or --format.",
+        )
+    return "native"
 
 
 def _seen(rows: Iterable[RawRow], losses: Losses, scale: Scale | None) -> Iterator[RawRow]:

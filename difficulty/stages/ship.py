@@ -33,6 +33,7 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.card import bundle_card
 from difficulty.stages.choosing import (
     answer_rule,
+    beside_early_exit,
     both_scores,
     choose_exits,
     chosen_by,
@@ -45,7 +46,7 @@ from difficulty.stages.exporting import ExportedCheck, Student, export, export_c
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
-from difficulty.thresholds.ways import AnswerOption
+from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
 
@@ -80,7 +81,7 @@ def ship(
     keep_rule: bool = False,
     early: bool | None = None,
     int8: bool | None = None,
-    answer: AnswerOption = "auto",
+    answer: WayWanted = BY_COST,
     seen: bool = True,
     today: date | None = None,
     cache: Path | None = None,
@@ -116,9 +117,9 @@ def ship(
         Whether a float32 encoder is made int8, as far as the recipe's ``int8_flips`` allows;
         default: the recipe's. Where that is not far, the encoder stays float32, and the notes say
         so.
-    answer : {"auto", "off", "check", "both"}
+    answer : WayWanted
         Whether the policy checks answers of the cheap model, where the run has learned to: by what
-        it costs, not at all, or as asked.
+        it costs, not at all, or as asked; beside early exit only as asked.
     seen : bool, default True
         Whether the bundle tells which requests it was made from (``seen.bin``): whoever has it can
         test a text.
@@ -166,6 +167,8 @@ def ship(
         per_task=rules.per_task, min_familiarity=rules.min_familiarity
     )
 
+    wanted_way = beside_early_exit(answer, leaves=leaves)
+
     def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
         served = _served_unseen(run, scores, prices)
         table = served.under(
@@ -174,7 +177,9 @@ def ship(
             epsilon=rules.epsilon,
             early_budget=recipe.export.early_budget if leaves else 0.0,
         )
-        point = chosen_point(table, str(wanted), resampling, per_task=rules.per_task, answer=answer)
+        point = chosen_point(
+            table, str(wanted), resampling, per_task=rules.per_task, answer=wanted_way
+        )
         return point, table
 
     remembered, no_memory = _seen_file(run) if seen else ({}, ())

@@ -35,6 +35,7 @@ from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import (
     answer_rule,
+    beside_early_exit,
     both_scores,
     choose_exits,
     chosen_by,
@@ -49,7 +50,7 @@ from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.promises import refuse_blind
-from difficulty.thresholds.ways import AnswerOption
+from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
@@ -78,7 +79,7 @@ def rechoose(
     objective: str,
     per_task: bool = False,
     catch_rate: float | None = None,
-    answer: AnswerOption = "auto",
+    answer: WayWanted = BY_COST,
     prices: Prices | None = None,
     allow_no_signal: bool = False,
     sign_with: SigningKey | None = None,
@@ -143,7 +144,8 @@ def rechoose(
         epsilon=old.policy.exploration.epsilon,
         early_budget=_early_budget(old) if leaves else 0.0,
     )
-    point = chosen_point(data, objective, resampling, per_task=per_task, answer=answer)
+    way = beside_early_exit(answer, leaves=leaves)
+    point = chosen_point(data, objective, resampling, per_task=per_task, answer=way)
     # The old point is judged anew: its own figures are of other traffic.
     before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
     moved = changes(data, before, point, resampling)

@@ -37,7 +37,14 @@ from difficulty.stages.judging import lineage_of
 from difficulty.storage import refuse_existing, whole_folder
 from difficulty.traffic.table import ASIDE
 from difficulty.training.answering import TrainedCheck, train_check
-from difficulty.training.assemble import build_model, known_tasks, knows_numbers, labelled, tune
+from difficulty.training.assemble import (
+    build_model,
+    known_tasks,
+    knows_numbers,
+    labelled,
+    number_notes,
+    tune,
+)
 from difficulty.training.diagnosis import (
     GROUPS,
     advice_of_student,
@@ -299,7 +306,8 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
     )
     evaluation = evaluate(held_out, resampling, task_means=material.task_means, others=others)
     notes = notes_of(material.logged, fitted.reading, fitted.signal, fitted.labels.summary())
-    return evaluation.noting((*notes, *fitted.answer_notes))
+    offered = number_notes(material.recipe, material.learned)
+    return evaluation.noting((*notes, *offered, *fitted.answer_notes))
 
 
 def _curve(material: Material, fitted: _Fitted, say: Progress) -> LearningCurve | None:

@@ -56,6 +56,8 @@ class KeptLosses:
     """The largest loss there can be, at most 1."""
     logged: bool = False
     """Whether weights are inverse propensities, so that heavier ones may come."""
+    unseen: float = 1.0
+    """Groups that lose all and were not seen, as reckoned with where groups are tested."""
     leeway: float = 0.0
     """Weight of requests whose route may turn out to be the other one, as early exit changes some:
     reckoned with as if each made the mean as bad as it can.
@@ -165,7 +167,7 @@ class KeptLosses:
         # Of a typical loss; where few are known, nearly that of a typical request.
         of_losses = float((lost**2).sum() + typical**2) / float(lost.sum() + typical)
         heaviest = self.unit * float(self.weight.max()) if self.logged else 0.0
-        return max(typical, of_losses, heaviest)
+        return self.unseen * max(typical, of_losses, heaviest)
 
     @cached_property
     def _codes(self) -> IntArray:

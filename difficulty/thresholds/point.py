@@ -30,10 +30,10 @@ from difficulty.evaluation.parts import (
 )
 from difficulty.evaluation.scored import ScoredTraffic, Thresholded, Thresholds
 from difficulty.metrics.bootstrap import Resampling
-from difficulty.records import Estimate, OperatingPoint
+from difficulty.records import AnswerPoint, Estimate, OperatingPoint
 from difficulty.thresholds.policy_curve import Choice, Objective, PolicyCurve, Tested
 from difficulty.thresholds.promises import refuse_blind
-from difficulty.thresholds.ways import AnswerOption, choose_way
+from difficulty.thresholds.ways import BY_COST, WayWanted, choose_way
 
 EXPECTED = ("frontier_share", "quality", "gap_recovered", "cost", "risk", "fallback_share")
 """Figures of an operating point."""
@@ -44,7 +44,7 @@ def choose(
     objective: Objective,
     resampling: Resampling,
     *,
-    answer: AnswerOption = "auto",
+    answer: WayWanted = BY_COST,
 ) -> OperatingPoint:
     """Return the operating point that meets an objective on this traffic; where answers have
     scores, of the way that costs least, or that ``answer`` names.
@@ -64,7 +64,7 @@ def choose(
     )
     point = promised(point, way.choice)
     said = (way.said,) if way.said else ()
-    return replace(point, answer=way.answer, assumed=(*said, *point.assumed))
+    return replace(point, assumed=(*said, *point.assumed))
 
 
 def promised(point: OperatingPoint, choice: Choice) -> OperatingPoint:
@@ -87,6 +87,7 @@ def operating_point(
         objective=objective,
         **figures,
         task_thresholds=dict(thresholds.task_thresholds),
+        answer=_answer_point(thresholds),
         assumed=_assumed(traffic),
         # An interval's width goes with one over the root of the samples.
         n_to_halve=4 * len(traffic),
@@ -120,6 +121,19 @@ def _estimates(
         )
         for name in points
     }
+
+
+def _answer_point(thresholds: Thresholded) -> AnswerPoint | None:
+    """Return what is sent on after an answer, as points have it."""
+    rule = thresholds.answer
+    if rule is None:
+        return None
+    return AnswerPoint(
+        threshold=rule.threshold,
+        kind=rule.kind,
+        request_threshold=rule.request_threshold,
+        on_unknown=rule.on_unknown,
+    )
 
 
 def names_at(thresholds: Thresholded) -> tuple[str, ...]:
@@ -186,7 +200,7 @@ def choose_per_task(
     objective: Objective,
     resampling: Resampling,
     *,
-    answer: AnswerOption = "auto",
+    answer: WayWanted = BY_COST,
 ) -> OperatingPoint:
     """Return the operating point at which an objective is met in each task, no answer checked.
 
@@ -200,10 +214,10 @@ def choose_per_task(
     NotAttainableError
         If the objective cannot be met on the whole, or, where it promises something, in no task.
     """
-    if answer in ("check", "both"):
+    if answer.way in ("check", "both"):
         raise InvalidValueError(
             "answer",
-            answer,
+            answer.way,
             rule="be 'off' where thresholds are chosen per task",
             hint="A check has one threshold for all: leave out --per-task, or --answer.",
         )
@@ -220,7 +234,7 @@ def choose_per_task(
     choice, own = (_promised if objective.promises else _pooled)(traffic, tasks, objective)
     thresholds = Thresholds(choice.threshold, own)
     point = operating_point(traffic, thresholds, resampling, objective=f"{objective} per task")
-    if traffic.answer_score is not None and answer == "auto":
+    if traffic.answer_score is not None and answer.way == "auto":
         said = "answers are not checked, as thresholds are chosen per task"
         point = replace(point, assumed=(said, *point.assumed))
     return promised(point, choice)

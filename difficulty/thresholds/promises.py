@@ -109,7 +109,9 @@ def _certified(
             )
     traffic, confidence = curve.traffic, round(1.0 - delta * curve.beside, 12)
     loss = np.where(traffic.outcomes.only_checked, np.nan, loss)
-    losses, kept = _losses(curve, loss, unit=_largest_loss(traffic, name))
+    # That no group of a kind is seen by chance ``delta`` takes so many more of them.
+    unseen = math.log(delta) / math.log(delta * curve.beside)
+    losses, kept = _losses(curve, loss, unit=_largest_loss(traffic, name), unseen=unseen)
     if not len(losses):
         raise UndefinedMetricError(
             f"objective {name} needs samples with {needs} that a threshold can keep: got none."
@@ -197,7 +199,7 @@ def _largest_loss(traffic: ScoredTraffic, name: str) -> float:
 
 
 def _losses(
-    curve: PolicyCurve, loss: FloatArray, *, unit: float
+    curve: PolicyCurve, loss: FloatArray, *, unit: float, unseen: float
 ) -> tuple[KeptLosses, NDArray[np.intp]]:
     """Return known losses in the order of keeping, and how many each threshold keeps."""
     traffic, known = curve.traffic, ~np.isnan(loss)
@@ -211,6 +213,9 @@ def _losses(
     parts = np.concatenate(
         [np.ones(len(always)), exchanged[explored], 1.0 - 2.0 * exchanged[order[moving]]]
     )
+    if curve.of_answers:
+        # The route is exchanged first, and what the check says afterwards by a chance of its own.
+        parts *= 1.0 - exchanged[rows]
     counted = np.append(0, np.cumsum(moving))
     kept = len(always) + len(explored) + counted[len(order) - curve.ends]
     weight = traffic.outcomes.weight
@@ -220,6 +225,7 @@ def _losses(
         groups=traffic.groups[rows],
         unit=unit,
         logged=traffic.outcomes.request_weight is not None,
+        unseen=unseen,
         leeway=traffic.early_budget * float(weight[order[known[order]]].sum()),
     )
     return losses, kept.astype(np.intp)

@@ -51,6 +51,20 @@ _NAMES: Final[Mapping[CheckKind, str]] = {
 }
 
 
+class WayWanted(NamedTuple):
+    """What the user says of the check of answers."""
+
+    way: AnswerOption = "auto"
+    """``auto`` chooses by cost; the others say which way is taken."""
+    wait_usd: float = 0.0
+    """What a user's wait for a second answer costs beside its call, in USD; counts where ways are
+    compared in money.
+    """
+
+
+BY_COST: Final = WayWanted()
+
+
 class Way(NamedTuple):
     """The way that is taken, with its thresholds."""
 
@@ -66,7 +80,7 @@ class Way(NamedTuple):
     """Which way was taken, and why."""
 
 
-def choose_way(traffic: ScoredTraffic, objective: Objective, option: AnswerOption) -> Way:
+def choose_way(traffic: ScoredTraffic, objective: Objective, wanted: WayWanted = BY_COST) -> Way:
     """Return the way and the thresholds that meet an objective.
 
     Parameters
@@ -74,8 +88,7 @@ def choose_way(traffic: ScoredTraffic, objective: Objective, option: AnswerOptio
     traffic : ScoredTraffic
         With scores of answers.
     objective : Objective
-    option : {"auto", "off", "check", "both"}
-        ``auto`` chooses by cost; the others say which way is taken.
+    wanted : WayWanted
 
     Raises
     ------
@@ -84,8 +97,10 @@ def choose_way(traffic: ScoredTraffic, objective: Objective, option: AnswerOptio
     NotAttainableError
         If no threshold of a way that may be taken meets the objective.
     """
-    plain, answered = traffic.unchecked, _answered(traffic)
-    frontiers = None if option == "off" or answered is None else Frontiers.of(answered)
+    option, plain, answered = wanted.way, traffic.unchecked, _answered(traffic)
+    frontiers = None
+    if option != "off" and answered is not None:
+        frontiers = Frontiers.of(answered, wait_usd=wanted.wait_usd)
     if answered is None or frontiers is None:
         if option in ("check", "both"):
             raise InvalidValueError(
@@ -230,8 +245,9 @@ class _Search:
         return float("inf") if kind == "check" and cost >= everything else cost
 
     def _compared(self, level: float, saved: Mapping[str, float]) -> str:
+        wait = self.frontiers.wait_usd
         unit = (
-            "at these prices"
+            "at these prices" + (f", {wait:g} USD for the wait" if wait else "")
             if self.frontiers.in_usd
             else f"a call of the cheap model counting {CHEAP_CALL:g} of a frontier call, as no"
             " prices were given"

@@ -8,13 +8,13 @@ Each refusal names the option that reads the traffic as it was meant, and the on
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
 from difficulty.errors import TrafficError
+from difficulty.traffic.reading.column_names import plain_name
 from difficulty.traffic.rows import FIELDS, as_float, says_something
 
 LABEL_COLUMNS = {
@@ -117,6 +117,23 @@ class Losses:
             self._split_id = self._split_id or str(name)
         mine.add(str(name))
 
+    def refuse(
+        self,
+        scale: tuple[float, float] | None,
+        *,
+        keep_unknown_columns: bool = False,
+        allow_halves: bool = False,
+    ) -> None:
+        """Refuse what would be lost; ``scale`` is the one that the user named."""
+        if not keep_unknown_columns:
+            self.refuse_misspelt()
+        if scale is None:
+            self.refuse_scale()
+        else:
+            self.refuse_scale_of_one(scale)
+        if not allow_halves:
+            self.refuse_halves()
+
     def refuse_misspelt(self) -> None:
         """Refuse a column that is nearly one that is read, where that one is not there."""
         meant = _meant(self._columns, self._read)
@@ -126,8 +143,9 @@ class Losses:
         more = f" and {len(pairs) - _MOST_NAMED:,} more" if len(pairs) > _MOST_NAMED else ""
         raise TrafficError(
             "a column must have the name by which it is read: got"
-            f" {', '.join(pairs[:_MOST_NAMED])}{more}. Rename it, or pass --keep-unknown-columns to"
-            " keep it as an extra that is not read."
+            f" {', '.join(pairs[:_MOST_NAMED])}{more}. Pass --map"
+            f' {next(iter(meant.values()))}="{next(iter(meant)):.80}" to read it, or'
+            " --keep-unknown-columns to keep it as an extra that is not read."
         )
 
     def refuse_scale(self) -> None:
@@ -192,22 +210,17 @@ def _meant(columns: Iterable[str], read: Iterable[str]) -> dict[str, str]:
     absent = known - present
     if present & _REQUEST:
         absent -= _REQUEST
-    names = {_plain(name): name for name in absent}
+    names = {plain_name(name): name for name in absent}
     by_letters = {"".join(sorted(plain)): name for plain, name in names.items()}
     meant = {}
     for name in present - known - _OWN - {"id"}:
-        plain = _plain(name)
+        plain = plain_name(name)
         near = get_close_matches(plain, names, n=1, cutoff=_NEAR)
         # Letters that changed places, as in a short name where that is much of it.
         found = names[near[0]] if near else by_letters.get("".join(sorted(plain)))
         if found and len(plain) > 2:
             meant[name] = found
     return dict(sorted(meant.items()))
-
-
-def _plain(name: str) -> str:
-    """Return a name without case and what stands between its words: ``Cheap Quality``."""
-    return re.sub(r"[\W_]+", "", name[:100].casefold())
 
 
 def _scale_around(columns: Iterable[_Values]) -> tuple[float, float] | None:

@@ -16,13 +16,16 @@ from typing import Any, NamedTuple
 from difficulty.errors import InvalidValueError
 from difficulty.records import ANSWERS, COSTS, TOKEN_COUNTS, Message, Sample
 from difficulty.text import message_text, well_formed
+from difficulty.traffic.reading.python_text import python_value, texts_of_list
 
 # As CSV files spell them.
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _LARGEST_COUNT = 2**53  # largest integer that floats, and so arrays with NaN, hold exactly
+_EPOCH = (5e8, 5e9)  # seconds: from 1985 to 2128
 _USD_RULE = "be a finite number of USD, 0 or more, or null"
 _SCALE_RULE = "be two different numbers, the worst score and the best"
 _TOOLS_RULE = "be a list of tools as in a request's body, or that list as JSON text"
+_SPEAKERS = {"human": "user", "gpt": "assistant"}
 _LIST_RULE = "be a list of {role, content}, or that list as JSON text"
 
 
@@ -166,6 +169,12 @@ def moment(value: Any, subject: str) -> datetime | None:
 
 
 def _as_datetime(value: Any) -> datetime:
+    # Seconds, or thousandths, since 1970; of any other number nobody knows what it counts.
+    seconds = None if isinstance(value, bool) else as_float(value)
+    if seconds is not None and _EPOCH[0] <= seconds < _EPOCH[1] * 1000:
+        seconds = seconds if seconds < _EPOCH[1] else seconds / 1000
+        if seconds >= _EPOCH[0]:
+            return datetime.fromtimestamp(seconds, UTC)
     if isinstance(value, datetime):
         return value
     # A day alone is its first moment. Asked after datetime, which is a date too.
@@ -261,22 +270,44 @@ def broken_rule(reason: str) -> str:
 
 def _messages(row: Mapping[str, Any]) -> tuple[list[Message], str]:
     """Return the messages of a row and the column they were taken from."""
-    # A list in JSON files; in CSV the same as text.
     messages = row.get("messages")
     if messages is None or messages == "":
         return _prompt(row.get("prompt")), "prompt"
+    return [_message(message) for message in message_list(messages)], "messages"
+
+
+def message_list(messages: Any) -> Sequence[Mapping[str, Any]]:
+    """Return messages as a list of objects with a role: a list in JSON files, in CSV the same as
+    text, of JSON or as Python writes it; and ``{"from": "human", "value": ...}``.
+    """
     if isinstance(messages, str):
-        messages = _from_json(
-            messages, "messages", rule=_LIST_RULE, hint="Plain text belongs in 'prompt'."
-        )
+        try:
+            messages = json.loads(messages)
+        except (ValueError, RecursionError) as error:
+            try:
+                messages = python_value(messages)
+            except ValueError:
+                hint = "Plain text belongs in 'prompt'."
+                raise InvalidValueError(
+                    "messages", _short(messages), rule=_LIST_RULE, hint=hint
+                ) from error
     if not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
         raise InvalidValueError("messages", _short(messages), rule=_LIST_RULE)
-    return [_message(message) for message in messages], "messages"
+    return [_with_role(message) for message in messages]
+
+
+def _with_role(raw: Any) -> Mapping[str, Any]:
+    if not isinstance(raw, Mapping):
+        raise InvalidValueError("a message", _short(raw), rule="be an object with role and content")
+    if "role" not in raw and isinstance(raw.get("from"), str) and "value" in raw:
+        return {"role": _SPEAKERS.get(raw["from"], raw["from"]), "content": raw["value"]}
+    return raw
 
 
 def _prompt(prompt: Any) -> list[Message]:
     if isinstance(prompt, str):
-        return [Message("user", prompt)]
+        # Of several turns each is a message.
+        return [Message("user", text) for text in texts_of_list(prompt) or [prompt]]
     hint = (
         "Name the column of the request 'messages' or 'prompt'."
         if prompt is None
@@ -306,9 +337,7 @@ def _kind(value: Any) -> str:
     return f"an object of type {type(value).__name__}"
 
 
-def _message(raw: Any) -> Message:
-    if not isinstance(raw, Mapping):
-        raise InvalidValueError("a message", _short(raw), rule="be an object with role and content")
+def _message(raw: Mapping[str, Any]) -> Message:
     role = raw.get("role")
     if not isinstance(role, str) or not role:
         raise InvalidValueError(

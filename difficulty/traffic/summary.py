@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from difficulty.traffic.duplicates import Grouper, comparable_text, text_hash
 from difficulty.traffic.labels import SourceReport
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS
 from difficulty.traffic.readers import RawRow
+from difficulty.traffic.reading.column_names import nearest_columns
 from difficulty.traffic.rows import FIELDS, ParsedRow, broken_rule
 
 # Of a recipe's defaults: what recipe will train is not known yet.
@@ -204,12 +205,18 @@ class Tally:
         """Raise ``TrafficError`` with the most common reason when no row was kept."""
         if self.kept:
             return
+        if not self.rejected:
+            raise TrafficError(
+                f"traffic must hold at least one usable row: got {self.rows:,}, all left out:"
+                f" {'; '.join(self.left_out)}."
+            )
         reason, times = self.rejected.most_common(1)[0]
         columns = ", ".join(list(self.columns)[:20]) or "none"
         raise TrafficError(
             f"traffic must hold at least one usable row: got {self.rows:,}, all rejected, {times:,}"
-            f" of them because {reason}. Columns found: {columns}. See docs/traffic.md for the"
-            " columns that are read."
+            f" of them because {reason}. Columns found: {columns}.{_nearest_request(self.columns)}"
+            " See docs/traffic.md for the columns that are read, or let 'difficulty ingest FILE"
+            " --suggest' propose what they mean."
         )
 
     def refuse_many_rejects(self) -> None:
@@ -274,6 +281,15 @@ class Tally:
         )
 
 
+def _nearest_request(columns: Iterable[str]) -> str:
+    """Return which column may be the request, where none has its name."""
+    names = list(columns)
+    near = nearest_columns("prompt", names)
+    if not near or {"prompt", "messages"}.intersection(names):
+        return ""
+    return f" No column 'prompt'. Nearest: {near[0]!r:.80}; --map prompt=\"{near[0]:.80}\"."
+
+
 def _unread(tally: Tally) -> Iterator[str]:
     """Name columns that may hold what a model did, where nothing is known of that model."""
     for model in ("cheap", "frontier"):
@@ -286,7 +302,7 @@ def _unread(tally: Tally) -> Iterator[str]:
             yield (
                 f"nothing is known of the {model} model, and these columns are not read:"
                 f" {', '.join(f'{name!r:.80}' for name in unread[:5])}; the column of its outcome"
-                f" is {model}_quality"
+                f' is {model}_quality: --map {model}_quality="{unread[0]:.80}"'
             )
 
 

@@ -96,6 +96,11 @@ class TrafficWriter:
                 " folder."
             ) from error
 
+    @property
+    def folder(self) -> Path:
+        """Where unfinished files stand; it goes with what is left in it."""
+        return self._scratch
+
     def add(self, sample: Sample, placement: Placement) -> None:
         """Write a sample."""
         row = {name: getattr(sample, name) for name in _COPIED}

@@ -102,9 +102,27 @@ def knows_numbers(recipe: Recipe, data: LabelledTokens) -> bool:
     With fewer the model is the one that reads no numbers, to the bit.
     """
     settings = recipe.features.numbers
-    if not settings:
-        return False
-    return sum(isinstance(row, NumberedIds) for row in data.ids) >= settings.least_samples
+    return bool(settings and _n_offering(data) >= settings.least_samples)
+
+
+def number_notes(recipe: Recipe, data: LabelledTokens) -> tuple[str, ...]:
+    """Return what is to be said of requests that offer functions: nothing where none does."""
+    settings, n = recipe.features.numbers, _n_offering(data)
+    if not settings or not n:
+        return ()
+    if n < settings.least_samples:
+        return (
+            f"{n:,} samples offer functions, fewer than {settings.least_samples}: what requests"
+            " offer is not read",
+        )
+    return (
+        f"{n:,} of {len(data):,} samples offer functions: the score reads how many and how well"
+        " they fit the question, so give the router the tools of each request",
+    )
+
+
+def _n_offering(data: LabelledTokens) -> int:
+    return sum(isinstance(row, NumberedIds) for row in data.ids)
 
 
 def labelled(traffic: Traffic, tokens: Tokenized, chosen: NDArray[np.bool_]) -> LabelledTokens:

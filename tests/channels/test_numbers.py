@@ -17,7 +17,7 @@ from difficulty.model.saved_model import load_model, save_model
 from difficulty.recipe import FeatureSettings, NumberSettings, Recipe, TreeSettings
 from difficulty.request_numbers import NUMBERS, NumberedIds, numbers_of
 from difficulty.runtime.session import Graph, load_session
-from difficulty.training.assemble import build_model, knows_numbers
+from difficulty.training.assemble import build_model, knows_numbers, number_notes
 from tests.export.test_graph import NASTY
 from tests.fakes import VOCABULARY, labelled_tokens, load_encoder, load_transformer, with_tasks
 
@@ -165,6 +165,11 @@ def test_recipe_reads_numbers_where_enough_requests_have_some(encoder):
     none = replace(recipe, features=replace(features, numbers=False))
     assert [knows_numbers(one, rows) for one, rows in ((recipe, data), (recipe, few))] == [1, 0]
     assert not knows_numbers(none, data)
+    assert [len(number_notes(*one)) for one in ((none, data), (recipe, labelled_tokens(9)))] == [
+        0,
+        0,
+    ]
+    assert "fewer than 60: what requests offer is not read" in number_notes(recipe, few)[0]
     reading = build_model(recipe, encoder, "benefit", numbers=True)
     assert [one.name for one in reading.channels][-1] == "numbers"
     # With too few the model is that of a recipe without the section.

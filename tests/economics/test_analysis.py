@@ -422,3 +422,33 @@ def test_bad_requests_and_compliance_are_refused():
         Answers(compliance="moon")
     with pytest.raises(InvalidValueError, match="plan 'keep_cheap' must be a probability"):
         requests(kept=np.full(N, 2.0))
+
+
+@pytest.mark.parametrize("catch_rate", [None, 0.0])
+def test_what_the_check_sends_on_is_paid_twice(catch_rate):
+    """All of 4,000 USD stays on the cheap model at first, for 400; the check sends 30 % of it on,
+    1,200, among them half of the failures. The plan beside it has no check.
+    """
+    asked = requests()
+    scores = np.where(np.arange(N) % 10 < 3, 0.9, 0.1)
+    checked = replace(asked.scored, answer_score=scores, answer_threshold=0.5)
+    plans = {"policy": np.zeros(N), "keep_cheap": np.full(N, 0.5)}
+    setting = Setting(
+        plan="policy",
+        keep_cheap=0.5,
+        answers=Answers(catch_rate=catch_rate),
+        volume=MILLION,
+        arrivals=Arrivals(None, None, 0.0),
+        today=date(2026, 11, 20),
+    )
+    made = analyse(replace(asked, scored=checked, plans=plans), PRICES, setting, Resampling(50))
+    plan = {
+        "kept_share": 1.0, "frontier_spend": 4000, "fallback_cost": 1200, "caught_share": 0.3,
+        "quality_after": 0.9, "quality_loss": 0.1, "aggregator_cost": 400,
+        "aggregator_saving": 2400,
+    }  # fmt: skip
+    assert {name: made.plans["policy"][name].value for name in plan} == pytest.approx(plan)
+    assert made.plans["keep_cheap"]["caught_share"].value == 0.0
+    # All are asked of the cheap model, and 70 % stay there: fewer than the 80 % that it gets right.
+    assert state(made, "hard_reasoning") == "does not hold"
+    assert "100 % on the cheap model first, 30 % of them sent on after it" in made.verdict.text

@@ -149,6 +149,8 @@ def test_without_prices_a_cheap_call_counts_a_twentieth():
     unpriced = dataclasses.replace(many(), cheap_cost=np.full(1200, NAN))
     frontiers = Frontiers.of(unpriced)
     assert not frontiers.in_usd
+    # All 1,000 on the cheap model are 50 frontier calls; all answered twice are 1,050.
+    assert frontiers.sweeps["check"][0].figure("cost")[[0, -1]] == pytest.approx([50.0, 1050.0])
     assert frontiers.saved("check", 0.8) == pytest.approx(Frontiers.of(many()).saved("check", 0.8))
 
 

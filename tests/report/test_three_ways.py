@@ -37,3 +37,10 @@ def test_without_prices_the_unit_is_told():
     text = report_markdown(evaluate(unpriced, Resampling(20)))
     assert "a call of the cheap model counts 0.05 of a frontier call" in text
     assert "The policy does not check answers." in text
+
+
+def test_before_a_threshold_is_chosen_no_way_is_taken():
+    unchosen = evaluate(dataclasses.replace(many(), threshold=None), Resampling(20))
+    assert "No way has been chosen yet." in report_markdown(unchosen)
+    assert unchosen.answer.kind is None
+    assert "check_would_save" not in {finding.name for finding in unchosen.findings}

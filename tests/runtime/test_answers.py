@@ -12,7 +12,7 @@ from difficulty.bundle import Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import AnswerRule
 from difficulty.errors import BundleError
 from difficulty.request import Request
-from difficulty.runtime import Router
+from difficulty.runtime import ReloadingRouter, Router, follow_path
 from difficulty.runtime.answers import AnswerWatch
 from difficulty.stages.verify import verify
 from tests.answer_checks import NO_ANSWER, facts_form, hand_made_checker, write_with_check
@@ -252,3 +252,34 @@ def test_golden_vector_that_differs_is_found(folder, tmp_path):
 def test_check_that_does_not_fit_is_refused(tmp_path, changes, message):
     with pytest.raises(BundleError, match=message):
         write_with_check(SAVED, tmp_path / "words-1", **changes)
+
+
+def test_check_is_reloaded_with_its_bundle(folder, tmp_path):
+    """Another threshold counts at once, counts begin anew, and a check that does not reproduce its
+    golden vectors is never taken up.
+    """
+    link = tmp_path / "current"
+    link.symlink_to(folder)
+    router = ReloadingRouter(follow_path(link))
+    assert (router.check("w1", "w150").escalate, router.current.answers.watch.checked) == (True, 1)
+    write_with_check(SAVED, tmp_path / "words-2", rule={"threshold": 0.8})
+    point_to(link, tmp_path / "words-2")
+    assert router.look()
+    assert not router.check("w1", "w150").escalate
+    assert router.current.answers.watch.checked == 1
+    bundle = read_bundle(tmp_path / "words-2")
+    golden = bundle.files["golden_answers.jsonl"].replace(b"0.125", b"0.25")
+    files = {**bundle.files, "golden_answers.jsonl": golden}
+    manifest = bundle.manifest.as_dict(without={"files", "sha256"})
+    write_bundle(tmp_path / "words-3", files, manifest)
+    point_to(link, tmp_path / "words-3")
+    assert not router.look()
+    assert "must reproduce its golden vectors" in router.last_error
+    assert asyncio.run(router.acheck("w1", "w150")).threshold == 0.8
+
+
+def point_to(link, folder):
+    """Replace a link in one step."""
+    beside = link.with_name("next")
+    beside.symlink_to(folder)
+    beside.replace(link)

@@ -58,10 +58,10 @@ def test_decisions_are_those_of_the_router(journey, mixed, monkeypatch, changes)
     router.policy = replace(bundle.policy, **changes)
     encode = router.scorer.encode
 
-    def encode_some(messages, task=None):
+    def encode_some(messages, task=None, tools=None):
         if EMPTY in messages[0]["content"]:
             raise ScoringError("no text")
-        return encode(messages, task)
+        return encode(messages, task, tools)
 
     monkeypatch.setattr(router.scorer, "encode", encode_some)
     served = serve(router.scorer, mixed, target=bundle.manifest.target)

@@ -15,16 +15,20 @@ from difficulty.export.graph import build_graph
 from difficulty.gateway.requests import Gateway
 from difficulty.integrations.layouts import model_config
 from difficulty.metrics import auroc
+from difficulty.recipe import parse_recipe
 from difficulty.request import Request, read_requests
 from difficulty.request_numbers import NUMBERS_VERSION, read_numbers
 from difficulty.runtime import Router
 from difficulty.runtime.service import DecisionServer
+from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import score_traffic
 from difficulty.stages.route import score_rows
+from difficulty.stages.ship import ship
+from difficulty.stages.train import train
 from difficulty.stages.verify import verify
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import Run
-from tests.journey import RECIPE, train_on
+from tests.journey import DRAWS, RECIPE, sample_rows, train_on, write_rows
 from tests.journey_tools import make_tool_journey, tools_of
 from tests.runtime.test_service import ask, connected
 
@@ -53,6 +57,11 @@ def test_bundle_says_that_it_reads_numbers(made, router):
     graph = onnx.load_from_string(bundle.files["scorer.onnx"]).graph
     assert [item.name for item in graph.input] == ["input_ids", "attention_mask", "features"]
     assert 'name: "features" data_type: TYPE_FP32 dims: [ 25 ]' in model_config(bundle)
+
+
+def test_run_says_that_it_reads_numbers(made):
+    notes = json.loads((made.run / "metrics.json").read_text())["notes"]
+    assert any("samples offer functions: the score reads how many" in note for note in notes)
 
 
 def test_golden_vectors_hold_requests_that_offer_functions(made):
@@ -169,3 +178,41 @@ def test_traffic_without_tools_has_the_graph_that_it_had(journey, tmp_path):
     train_on(journey.traffic, tmp_path / "run", journey.encoder, features=features)
     graphs = [build_graph(Run.read(run).model) for run in (journey.run, tmp_path / "run")]
     assert graphs[0].SerializeToString() == graphs[1].SerializeToString()
+
+
+def test_search_keeps_the_numbers(made, tmp_path):
+    encoder = Run.read(made.run).encoder
+    form = {
+        **RECIPE,
+        "features": {**RECIPE["features"], "encoder": "named", "numbers": {}},
+        "search": {"minutes": 0.001, "folds": 3},
+    }
+    recipe = parse_recipe(form, name="searched.toml")
+    options = {"more_labels": False, "unseen_tasks": False, "draws": DRAWS}
+    train(made.traffic, tmp_path / "run", recipe=recipe, encoder=encoder, **options)
+    run = Run.read(tmp_path / "run")
+    assert run.record.search
+    assert run.model.reads_numbers
+
+
+def test_run_of_tools_can_be_started_from(made, tmp_path):
+    """Also by traffic in which nobody offers a function: all numbers are unknown then."""
+    started = Run.read(made.run)
+    rows = sample_rows(1_000)[500:]
+    ingest([write_rows(tmp_path / "others.jsonl", rows)], tmp_path / "others.parquet")
+    train(
+        tmp_path / "others.parquet",
+        tmp_path / "run",
+        recipe=started.recipe,
+        encoder=started.encoder,
+        start=started,
+        more_labels=False,
+        unseen_tasks=False,
+        draws=DRAWS,
+    )
+    run = Run.read(tmp_path / "run")
+    assert run.model.reads_numbers
+    scores = run.model.predict([[5, 6]])
+    assert np.isfinite(scores.difficulty_score).all()
+    ship(tmp_path / "run", tmp_path / "next-1", allow_no_signal=True, draws=DRAWS)
+    assert verify(tmp_path / "next-1").passed

@@ -7,9 +7,9 @@ import pytest
 
 from difficulty.errors import InvalidValueError, NotAttainableError
 from difficulty.metrics import Resampling
-from difficulty.thresholds.point import choose, choose_per_task
+from difficulty.thresholds.point import changes, choose, choose_per_task, operating_point
 from difficulty.thresholds.policy_curve import parse_objective
-from difficulty.thresholds.ways import choose_way
+from difficulty.thresholds.ways import WayWanted, choose_way
 from tests.evaluation.test_frontiers import many
 
 NAN = float("nan")
@@ -22,7 +22,7 @@ def alike(**changes):
 
 
 def way(scored, objective, option="auto"):
-    return choose_way(scored, parse_objective(objective), option)
+    return choose_way(scored, parse_objective(objective), WayWanted(option))
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,13 @@ def test_the_objective_is_met_by_what_the_user_gets_in_the_end():
 
 def test_a_share_counts_what_the_check_sends_on():
     assert choose(many(), parse_objective("share=0.3"), Resampling(5)).frontier_share.value <= 0.3
+
+
+def test_a_wait_that_costs_more_than_is_saved_decides():
+    """A frontier call costs a thousandth of a dollar here; so does the wait for it."""
+    taken = choose_way(many(), parse_objective("quality=0.8"), WayWanted(wait_usd=0.001))
+    assert taken.kind == "request"
+    assert "0.001 USD for the wait" in taken.said
 
 
 def test_both_are_taken_where_that_is_clearly_cheaper():
@@ -127,4 +134,28 @@ def test_thresholds_per_task_come_without_a_check():
     assert point.answer is None
     assert "answers are not checked, as thresholds are chosen per task" in point.assumed
     with pytest.raises(InvalidValueError, match="answer must be 'off' where thresholds"):
-        choose_per_task(scored, parse_objective("share=0.3"), Resampling(5), answer="check")
+        choose_per_task(
+            scored, parse_objective("share=0.3"), Resampling(5), answer=WayWanted("check")
+        )
+
+
+def test_exploration_of_escalations_is_inside_a_promise():
+    """A tenth of what the check sends on is kept all the same, so fewer may stay by the check."""
+    scored = many(n=4000)
+    plain = choose(scored, parse_objective("risk=0.15"), Resampling(5), answer=WayWanted("check"))
+    explored = dataclasses.replace(scored, exchanged=np.full(4000, 0.1))
+    point = choose(explored, parse_objective("risk=0.15"), Resampling(5), answer=WayWanted("check"))
+    assert point.answer.threshold < plain.answer.threshold
+    assert "(exploration included)" in point.guarantee
+
+
+def test_two_points_are_compared_each_with_its_own_check():
+    """As a policy that was chosen before, read again on new traffic."""
+    scored, resampling = many(), Resampling(20)
+    old, new = (
+        choose(scored, parse_objective(text), resampling) for text in ("share=0.4", "share=0.1")
+    )
+    again = operating_point(scored, old, resampling, objective=old.objective)
+    assert again.answer == old.answer
+    moved = changes(scored, again, new, resampling)["frontier_share"].value
+    assert moved == pytest.approx(new.frontier_share.value - old.frontier_share.value)

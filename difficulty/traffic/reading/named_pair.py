@@ -36,6 +36,16 @@ class ModelPair:
         """Whether either model is named."""
         return bool(self.cheap or self.frontier)
 
+    @property
+    def exact(self) -> dict[Route, str]:
+        """The name of each model that has one and no pattern."""
+        named = {route: self._names(route) for route in get_args(Route)}
+        return {
+            route: names[0]
+            for route, names in named.items()
+            if len(names) == 1 and not set("*?[") & set(names[0])
+        }
+
     def side(self, model: str | None) -> Route | None:
         """Return which one a model is, ``None`` for a third; an exact name counts before a
         pattern.
