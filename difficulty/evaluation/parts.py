@@ -444,10 +444,13 @@ def _ratio_difference(
     if np.array_equal(below, under):
         return ratio_support(above - less, below, weight, codes, signed=True)
     support = _less_sure(*(ratio_support(*pair, weight, codes) for pair in (one, other)))
-    if support is None or kind_of([one, other]).unit is None:
+    shared = (below > 0.0) & (under > 0.0)
+    alike = np.allclose(above[shared] * under[shared], less[shared] * below[shared], atol=1e-12)
+    if support is None or not alike or kind_of([one, other]).unit is None:
         return support
-    # Requests in both, in the first alone and in the second alone have nothing to do with each
-    # other: the difference is a sum of three shares.
+    # Where each request that is in both counts the same in both: those, the ones in the first alone
+    # and the ones in the second alone have nothing to do with each other, and the difference is a
+    # sum of three shares.
     total, before = float(weight @ below), float(weight @ under)
     terms: list[tuple[float, float, Support]] = []
     for top, mass, first, second in (

@@ -322,3 +322,24 @@ def test_a_task_with_its_own_threshold_is_routed_by_it(four):
     got = values(run(dataclasses.replace(four, task_thresholds={"extract": 0.5})).overall)
     assert got["frontier_share"] == pytest.approx(0.5)
     assert got["routing_precision"] == pytest.approx(0.5)
+
+
+def test_lead_on_chance_is_seen_where_the_check_knows_more_requests():
+    """Requests whose cheap answer was never judged count where the check sends them on; that the
+    two means are then over other requests does not blur their difference.
+    """
+    rng = np.random.default_rng(5)
+    fails = rng.random(600) < 0.3
+    cheap = np.where(fails, 0.0, 1.0)
+    cheap[np.flatnonzero(fails)[:6]] = np.nan
+    scored = scored_of(
+        rng.random(600),
+        cheap,
+        np.ones(600),
+        threshold=1.0,
+        answer_score=np.where(fails, 0.9, 0.1),
+        answer_threshold=0.5,
+    )
+    lead = run(scored, n_draws=200).baselines["random"]["quality_difference"]
+    assert lead.value == pytest.approx(0.3 * 0.7, abs=0.04)
+    assert lead.value - 0.05 < lead.low < lead.value < lead.high < lead.value + 0.05
