@@ -16,7 +16,13 @@ from typing import Any
 
 from difficulty.errors import DifficultyError, InvalidValueError
 from difficulty.traffic.formats.json_records import files_like, parsed, read_records
-from difficulty.traffic.formats.logged_call import LoggedCall, sided, split_answer
+from difficulty.traffic.formats.logged_call import (
+    MALFORMED,
+    LoggedCall,
+    problem_of,
+    sided,
+    split_answer,
+)
 from difficulty.traffic.outcomes import VOTES
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions
@@ -51,8 +57,8 @@ class ArenaFormat:
                 continue
             try:
                 sample = _sample(row.fields, pair)
-            except DifficultyError as error:
-                yield row._replace(problem=str(error))
+            except (DifficultyError, *MALFORMED) as error:
+                yield row._replace(problem=problem_of(error))
             else:
                 yield row._replace(**sample)
 
@@ -73,6 +79,9 @@ def _each_model(rows: Iterator[RawRow]) -> Iterator[tuple[RawRow, LoggedCall | N
 def _sample(row: Mapping[str, Any], pair: ModelPair) -> dict[str, Any]:
     """Return what becomes of a row: its columns, or why it is left out."""
     models = {letter: row.get(f"model_{letter}") for letter in "ab"}
+    for letter, model in models.items():
+        if not isinstance(model, str):
+            raise InvalidValueError(f"model_{letter}", model, rule="be the name of a model")
     sides = {letter: pair.side(model) for letter, model in models.items()}
     if {*sides.values()} != _PAIRED:
         others = sorted(str(models[letter]) for letter, side in sides.items() if side is None)

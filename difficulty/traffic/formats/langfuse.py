@@ -34,6 +34,7 @@ from difficulty.traffic.formats.logged_call import (
     NamedScore,
     TokenUsage,
     answer_of,
+    expanded,
     known_cost,
     read_call,
     read_task,
@@ -45,8 +46,10 @@ from difficulty.traffic.readers import RawRow
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions
 from difficulty.traffic.rows import as_float
 
-_TYPES = ("GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR")
-_TYPES += ("EMBEDDING", "GUARDRAIL")
+_TYPES = (
+    *("GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR"),
+    *("EMBEDDING", "GUARDRAIL"),
+)
 _OTHERS = {"bookmarked", "public"}
 """Columns of traces."""
 
@@ -113,26 +116,23 @@ def _kind(record: Mapping[str, Any]) -> str | None:
 def _observations(file: Path, options: ReadOptions) -> Iterator[RawRow]:
     """Yield the observations of a file, also those inside of traces."""
     for row in read_records(file, options):
-        fields = row.fields or {}
-        inner = parsed(fields.get("observations"))
-        if not isinstance(inner, list) or _kind(fields) == "observation":
-            yield row
-            continue
-        trace = {
-            name: fields.get(name) for name in ("sessionId", "userId", "session_id", "user_id")
-        }
-        for observation in inner:
-            scores = [
-                score for score in parsed(fields.get("scores")) or () if isinstance(score, Mapping)
-            ]
-            yield row._replace(
-                fields={
-                    **{name: value for name, value in trace.items() if value is not None},
-                    "traceId": fields.get("id"),
-                    **mapping(observation),
-                    "_trace_scores": scores,
-                }
-            )
+        yield from expanded(row, _unpacked)
+
+
+def _unpacked(row: RawRow) -> Iterator[RawRow]:
+    fields = row.fields or {}
+    inner = parsed(fields.get("observations"))
+    if not isinstance(inner, list) or _kind(fields) == "observation":
+        yield row
+        return
+    names = ("sessionId", "userId", "session_id", "user_id")
+    trace = {name: fields[name] for name in names if fields.get(name) is not None}
+    scores = [score for score in parsed(fields.get("scores")) or () if isinstance(score, Mapping)]
+    for observation in inner:
+        own = {**trace, "traceId": fields.get("id"), **mapping(observation)}
+        yield row._replace(fields={**own, "_trace_scores": scores})
+    if not inner:
+        yield row._replace(fields=None, left_out="a trace without an observation")
 
 
 def _call(row: Mapping[str, Any], scores: _ScoreIndex) -> LoggedCall | str:

@@ -5,13 +5,14 @@ of the model is the user's to say, what was counted and billed is the log's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from difficulty.errors import DifficultyError, InvalidValueError, TrafficError
 from difficulty.records import COSTS
+from difficulty.routes import Route
 from difficulty.traffic.formats.json_records import mapping, parsed
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.reading.named_pair import ModelPair
@@ -23,6 +24,8 @@ _LARGEST_GROUP = 0.2
 _MOST_TOLD = 6
 FEEDBACK = "feedback"
 """What outcomes are measured by that people gave."""
+MALFORMED = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError)
+"""What reading a row of another form than expected raises."""
 _FEEDBACK_NAMES = ("user_feedback", "feedback", "user_rating", "rating", "score", "thumbs", "value")
 _TASK_NAMES = ("task", "task_type", "use_case", "feature")
 _GOOD = {"up", "thumbs_up", "thumbsup", "thumb_up", "positive", "good", "like", "liked", "upvote"}
@@ -97,7 +100,12 @@ class LoggedCall:
     others: tuple[LoggedCall, ...] = ()
     """Calls of other models for the same request, where the log ties them together."""
 
-    def on(self, side: str) -> dict[str, Any]:
+    def group(self, name: str) -> str | None:
+        """Return what a call says of one of the things that may group it."""
+        value = self.groups.get(name)
+        return str(value) if isinstance(value, str | int) and value != "" else None
+
+    def on(self, side: Route) -> dict[str, Any]:
         """Return the columns that a call of one side fills."""
         usage = self.usage.checked(self.answer)
         row = {
@@ -171,7 +179,7 @@ def sided(logged: Iterable[Logged], pair: ModelPair, *, source: object) -> Itera
         if fields["id"] is None and sure:
             fields["id"] = call.unsure_id
         if group is not None:
-            fields["group"] = call.groups.get(group) or None
+            fields["group"] = call.group(group)
         yield row._replace(fields=fields)
 
 
@@ -179,35 +187,59 @@ def _columns(call: LoggedCall, pair: ModelPair) -> dict[str, Any] | None:
     """Return the columns of a request with its calls, the first of each side; ``None`` where none
     is of the two models.
     """
-    found: dict[str, LoggedCall] = {}
+    found: dict[Route, LoggedCall] = {}
     for one in (call, *call.others):
         if (side := pair.side(one.model)) is not None:
             found.setdefault(side, one)
     fields = call.about()
-    for side, one in found.items():
-        fields |= {name: value for name, value in one.on(side).items() if fields.get(name) is None}
+    for route, one in found.items():
+        own = one.on(route)
+        fields |= {name: value for name, value in own.items() if fields.get(name) is None}
     measured = [one.measured_by for one in found.values() if one.quality is not None]
     fields["measured_by"] = measured[0] if measured else None
     return fields if found else None
 
 
-def read_call(row: RawRow, make: Any) -> Iterator[Logged]:
-    """Yield a row with its call, or with the problem that ``make`` found in it; ``None`` of
-    ``make`` leaves the row as it is.
+def read_call(
+    row: RawRow, make: Callable[[Mapping[str, Any]], LoggedCall | str]
+) -> Iterator[Logged]:
+    """Yield a row with the call that ``make`` finds in it; without one where it cannot be read, or
+    where ``make`` says why it is left out.
     """
     if row.fields is None or row.problem:
         yield row, None
         return
     try:
         call = make(row.fields)
-    except DifficultyError as error:
-        yield row._replace(problem=str(error)), None
+        if isinstance(call, str):
+            yield row._replace(fields=None, left_out=call), None
+            return
+        if not isinstance(call.model, str):
+            raise InvalidValueError("model", call.model, rule="be the name of a model")
+    except (DifficultyError, *MALFORMED) as error:
+        yield row._replace(problem=problem_of(error)), None
+    else:
+        yield row, call
+
+
+def expanded(row: RawRow, expand: Callable[[RawRow], Iterable[RawRow]]) -> Iterator[RawRow]:
+    """Yield the rows that one record holds, or the record with what is wrong with it."""
+    if row.fields is None or row.problem:
+        yield row
         return
-    yield (row, call) if isinstance(call, LoggedCall) else (_left_out(row, call), None)
+    try:
+        yield from list(expand(row))
+    except (DifficultyError, *MALFORMED) as error:
+        yield row._replace(problem=problem_of(error))
 
 
-def _left_out(row: RawRow, reason: Any) -> RawRow:
-    return row._replace(fields=None, left_out=str(reason))
+def problem_of(error: Exception) -> str:
+    """Return what is wrong with a row: anything may stand anywhere in a log, and no one row may
+    stop the others.
+    """
+    if isinstance(error, DifficultyError):
+        return str(error)
+    return f"a row must have the form of its tool's log: got {type(error).__name__}."
 
 
 def read_feedback(*places: Any) -> Any:
@@ -328,9 +360,8 @@ def scored(scores: Sequence[NamedScore]) -> dict[str, Any]:
 def _grouping(calls: Sequence[LoggedCall]) -> str | None:
     names = dict.fromkeys(name for call in calls for name in call.groups)
     for name in names:
-        counts = Counter(call.groups.get(name) for call in calls)
+        counts = Counter(call.group(name) for call in calls)
         counts.pop(None, None)
-        counts.pop("", None)
         if len(counts) > 1 and max(counts.values()) <= max(_LARGEST_GROUP * len(calls), 1):
             return name
     return None

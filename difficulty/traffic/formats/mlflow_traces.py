@@ -26,6 +26,7 @@ from difficulty.traffic.formats.logged_call import (
     NamedScore,
     TokenUsage,
     answer_of,
+    expanded,
     known_cost,
     read_call,
     read_task,
@@ -59,7 +60,10 @@ class MLflowFormat:
         """Yield one row a call of a model, on the side of the model."""
         traces = _stored(file) if _is_store(file) else read_records(file, self._options)
         logged = (
-            call for trace in traces for row in _calls(trace) for call in read_call(row, _call)
+            call
+            for trace in traces
+            for row in expanded(trace, _calls)
+            for call in read_call(row, _call)
         )
         return sided(logged, self._options.pair, source=file)
 
@@ -146,9 +150,6 @@ def _calls(row: RawRow) -> Iterator[RawRow]:
     """Yield a row for each call of a model in a trace, with the trace beside it."""
     trace = row.fields or {}
     info = mapping(trace.get("info"))
-    if row.fields is None or row.problem:
-        yield row
-        return
     metadata = mapping(info.get("trace_metadata") or info.get("request_metadata"))
     schema = str(metadata.get(_SCHEMA) or ("3" if "trace_id" in info else "2"))
     if schema not in _SCHEMAS:

@@ -188,7 +188,7 @@ def _answered(response: Mapping[str, Any]) -> Any:
     if not isinstance(output, list):
         return None
     texts = [
-        part.get("text")
+        str(part["text"])
         for item in output
         if isinstance(item, Mapping) and item.get("type") == "message"
         for part in item.get("content") or ()

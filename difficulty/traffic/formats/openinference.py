@@ -27,6 +27,7 @@ from difficulty.traffic.formats.logged_call import (
     NamedScore,
     TokenUsage,
     answer_of,
+    expanded,
     known_cost,
     read_call,
     scored,
@@ -65,7 +66,9 @@ class OpenInferenceFormat:
 
     def rows(self, file: Path) -> Iterator[RawRow]:
         """Yield one row a span of a model, on the side of the model; other spans are left out."""
-        spans = (span for row in read_records(file, self._options) for span in _spans(row))
+        spans = (
+            span for row in read_records(file, self._options) for span in expanded(row, _spans)
+        )
         logged = (call for row in spans for call in read_call(row, _call))
         return sided(logged, self._options.pair, source=file)
 
@@ -99,15 +102,19 @@ def _spans(row: RawRow) -> Iterator[RawRow]:
     if not isinstance(packed, list):
         yield row
         return
+    found = 0
     for resource in packed:
         for scope in _pick(resource, "scopeSpans", "scope_spans", "instrumentationLibrarySpans"):
             schema = mapping(scope).get("schemaUrl") or mapping(resource).get("schemaUrl")
             for span in _pick(scope, "spans"):
+                found += 1
                 yield row._replace(fields={**mapping(span), "schema_url": schema})
+    if not found:
+        yield row._replace(fields=None, left_out="a document of spans that holds none")
 
 
 def _pick(holder: Any, *names: str) -> list[Any]:
-    found = next((mapping(holder)[name] for name in names if name in mapping(holder)), [])
+    found: Any = next((mapping(holder)[name] for name in names if name in mapping(holder)), [])
     return found if isinstance(found, list) else []
 
 
@@ -181,7 +188,8 @@ def _tree(span: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in span.items()
         if name != "attributes" and "." in name
     }
-    return _nested({**mapping(own), **flat})
+    tree = _nested({**mapping(own), **flat})
+    return tree if isinstance(tree, dict) else {}
 
 
 def _value(value: Any) -> Any:

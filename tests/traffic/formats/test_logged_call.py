@@ -1,6 +1,12 @@
+import json
+from contextlib import suppress
+from random import Random
+
 import pytest
 
-from difficulty.errors import InvalidValueError
+from difficulty.errors import DifficultyError, InvalidValueError
+from difficulty.traffic.formats import find_format
+from difficulty.traffic.formats.json_records import parsed, read_records
 from difficulty.traffic.formats.logged_call import (
     LoggedCall,
     TokenUsage,
@@ -11,6 +17,7 @@ from difficulty.traffic.formats.logged_call import (
 )
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.reading.named_pair import ModelPair
+from tests.traffic.formats.examples import EXAMPLES, PAIR, sample_of
 
 
 @pytest.mark.parametrize(
@@ -116,3 +123,41 @@ def test_calls_that_a_log_ties_together_are_one_row():
     assert (row["cheap_answer"], row["frontier_answer"]) == ("4", "Four")
     assert (row["cheap_cost_usd"], row["frontier_cost_usd"]) == (0.1, 0.5)
     assert (row["prompt_tokens"], row["cheap_tokens"], row["frontier_tokens"]) == (9, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["litellm-1.106.jsonl", "openai-lines.jsonl", "spans-otlp.jsonl", "langfuse-traces-v1.json",
+     "mlflow-traces-3.jsonl", "arena-33k.jsonl", "routerbench.csv"],
+)  # fmt: skip
+def test_rows_that_hold_anything_anywhere_stop_no_other(name, tmp_path):
+    """Values of an example, however deep, become others; 400 of these rows, drawn by chance."""
+    found, layout, (file,) = find_format(EXAMPLES / name, options=PAIR)
+    records = [row.fields for row in read_records(file)]
+    broken = [changed for record in records for changed in mutated(record)]
+    broken = Random(0).sample(broken, min(len(broken), 400))
+    path = tmp_path / "broken.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in [*records, *broken]))
+    rows = list(layout.rows(path))
+    assert len(rows) >= len(records) + len(broken)
+    for row in rows:
+        if row.fields is not None and not row.problem:
+            with suppress(DifficultyError):
+                sample_of(row)
+
+
+ODD = (None, "", "x", "{", "[1]", 0, -1, 1e400, True, [], {"a": [None]})
+
+
+def mutated(value):
+    """Yield copies of a value with one place changed."""
+    places = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in list(places):
+        nested = parsed(item) if isinstance(item, str) else item
+        changes = [*ODD]
+        if isinstance(nested, dict | list):
+            changes += mutated(nested)
+        for change in changes:
+            copy = dict(value) if isinstance(value, dict) else list(value)
+            copy[key] = change
+            yield copy
