@@ -137,6 +137,7 @@ class Tally:
     cut: int = 0
     contaminated: int = 0
     unknown_policy: int = 0
+    odd_counts: int = 0
     unlabelled: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -160,6 +161,7 @@ class Tally:
         self.kept += 1
         self.generated_ids += row.generated_id
         self.repaired_messages += row.repaired
+        self.odd_counts += row.odd_counts
         self.cut += _VIEW([{"content": message.content} for message in sample.messages]).truncated
         # Formats write true, CSV "true" or 1.
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
@@ -219,9 +221,12 @@ class Tally:
             )
         reason, times = self.rejected.most_common(1)[0]
         columns = ", ".join(list(self.columns)[:20]) or "none"
+        # Only where that is what is missing.
+        unread = reason.startswith("messages or prompt must be given")
+        near = _nearest_request(self.columns) if unread else ""
         raise TrafficError(
             f"traffic must hold at least one usable row: got {self.rows:,}, all rejected, {times:,}"
-            f" of them because {reason}. Columns found: {columns}.{_nearest_request(self.columns)}"
+            f" of them because {reason}. Columns found: {columns}.{near}"
             " See docs/traffic.md for the columns that are read, or let 'difficulty ingest FILE"
             " --suggest' propose what they mean."
         )
@@ -245,7 +250,12 @@ class Tally:
         )
 
     def summary(
-        self, grouper: Grouper, *, contradictions: int = 0, labels: Sequence[SourceReport] = ()
+        self,
+        grouper: Grouper,
+        *,
+        contradictions: int = 0,
+        labels: Sequence[SourceReport] = (),
+        notes: Sequence[str] = (),
     ) -> Summary:
         """Return the closed counts."""
         compared = self.gains.total()
@@ -284,6 +294,7 @@ class Tally:
             labels=tuple({"source": report.source, **report.counts} for report in labels),
             warnings=(
                 *(warning for report in labels for warning in report.warnings),
+                *notes,
                 *_warnings(self, grouper),
             ),
         )
@@ -292,7 +303,7 @@ class Tally:
 def _nearest_request(columns: Iterable[str]) -> str:
     """Return which column may be the request, where none has its name."""
     names = list(columns)
-    near = nearest_columns("prompt", names)
+    near = [name for name in nearest_columns("prompt", names) if not name.lower().endswith("id")]
     if not near or {"prompt", "messages"}.intersection(names):
         return ""
     return f" No column 'prompt'. Nearest: {near[0]!r:.80}; --map prompt=\"{near[0]:.80}\"."
@@ -337,6 +348,7 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
             " model: what is seen only where an unknown policy chose to look is biased, and"
             " training refuses it"
         )
+    yield from _odd(tally)
     yield from _checked(tally)
     yield from _unread(tally)
     # Five equal requests among twenty are no template.
@@ -359,6 +371,14 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
                 f"the {name} model has quality {values.low:g} on every sample: one class, nothing"
                 " to learn from it"
             )
+
+
+def _odd(tally: Tally) -> Iterator[str]:
+    if tally.odd_counts:
+        yield (
+            f"{tally.odd_counts:,} token counts are below 0 or above 100 million: they are taken as"
+            " unknown, and kept beside the outcomes"
+        )
 
 
 def _checked(tally: Tally) -> Iterator[str]:
