@@ -19,7 +19,7 @@ _Counts = Any
 """A number, or an array of numbers: this room knows no numpy."""
 Preference = Literal["cheap", "tie", "frontier"]
 OUTCOMES = ("cheap_quality", "frontier_quality", "cheap_passed", "preference")
-"""Fields of a sample that say what became of it; one of them at least is known."""
+"""Fields of a sample that say what became of it; of unlabelled traffic none is known."""
 ANSWERS = ("cheap_answer", "frontier_answer")
 """Fields of a sample that hold what the models answered."""
 TOKEN_COUNTS = ("prompt_tokens", "cheap_tokens", "frontier_tokens", "cached_tokens")
@@ -119,10 +119,6 @@ class Sample:
             )
         if self.route is not None and self.route not in get_args(Route):
             raise InvalidValueError("route", self.route, rule="be 'cheap', 'frontier' or null")
-        # A logged request without one still says how often its route was taken and looked at.
-        if not self.has_outcome and self.route is None:
-            rule = f"name at least one of {', '.join(OUTCOMES)}"
-            raise InvalidValueError("outcomes", None, rule=rule)
 
     def _check_counts(self) -> None:
         """Refuse token counts and bills that cannot be."""

@@ -79,18 +79,14 @@ def test_sample_refuses_messages_without_text(messages):
     ],
     ids=str,
 )
-def test_sample_needs_one_outcome_and_a_failure_is_one(outcome):
+def test_one_outcome_is_enough_and_a_failure_is_one(outcome):
     """Zero and false are known outcomes, only null is unknown."""
     assert sample(**({"cheap_quality": None} | outcome)).has_outcome
 
 
-def test_sample_without_outcome_is_refused():
-    with pytest.raises(InvalidValueError, match="outcomes must name at least one of cheap_quality"):
-        sample(cheap_quality=None)
-
-
-def test_logged_request_needs_no_outcome():
-    """How often a route was looked at is known only where those that nobody looked at count."""
+def test_request_needs_no_outcome():
+    """Unlabelled traffic is traffic: nothing is known of it, which is neither zero nor failed."""
+    assert not sample(cheap_quality=None).has_outcome
     assert not sample(cheap_quality=None, route="frontier", propensity=0.5).has_outcome
 
 

@@ -200,17 +200,13 @@ def print_summary(summary: Summary) -> None:
     for figures in summary.labels:
         _print_labels(figures)
     counts = {name: summary.known_outcomes.get(key, 0) for name, key in _OUTCOMES.items()}
+    counts["none"] = summary.unlabelled
     say("  outcomes   " + ", ".join(f"{name} {n:,}" for name, n in counts.items() if n))
     if any(summary.known_answers.values()):
         known = {name.replace("_", " "): n for name, n in summary.known_answers.items() if n}
         say("  answers    " + ", ".join(f"{name} {n:,}" for name, n in known.items()))
     _print_bills(summary)
-    cheap, frontier = shown(summary.cheap_quality), shown(summary.frontier_quality)
-    say(f"  quality    cheap {cheap}, frontier {frontier}")
-    say(
-        f"  of those   frontier better {shown(summary.frontier_better)}, cheap better"
-        f" {shown(summary.cheap_better)}, tied {shown(summary.tied)}"
-    )
+    _print_qualities(summary)
     contradicting = (
         f" ({summary.contradictions:,} with another outcome)" if summary.contradictions else ""
     )
@@ -244,6 +240,17 @@ def _print_bills(summary: Summary) -> None:
     ]
     if bills:
         say(f"  billed     {', '.join(bills)}")
+
+
+def _print_qualities(summary: Summary) -> None:
+    if summary.unlabelled == summary.kept:
+        return
+    cheap, frontier = shown(summary.cheap_quality), shown(summary.frontier_quality)
+    say(f"  quality    cheap {cheap}, frontier {frontier}")
+    say(
+        f"  of those   frontier better {shown(summary.frontier_better)}, cheap better"
+        f" {shown(summary.cheap_better)}, tied {shown(summary.tied)}"
+    )
 
 
 def _print_labels(figures: Mapping[str, Any]) -> None:

@@ -96,6 +96,8 @@ class Summary(Record):
     """Kept rows of which is known what each model's answer was billed."""
     billed_usd: dict[str, float] = field(default_factory=dict)
     """Sums of those bills."""
+    unlabelled: int = 0
+    """Kept rows of which no outcome is known."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Why rows are left out on purpose, with their number, most frequent first."""
     dialects: dict[str, int] = field(default_factory=dict)
@@ -135,6 +137,8 @@ class Tally:
     cut: int = 0
     contaminated: int = 0
     unknown_policy: int = 0
+    odd_counts: int = 0
+    unlabelled: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -157,6 +161,7 @@ class Tally:
         self.kept += 1
         self.generated_ids += row.generated_id
         self.repaired_messages += row.repaired
+        self.odd_counts += row.odd_counts
         self.cut += _VIEW([{"content": message.content} for message in sample.messages]).truncated
         # Formats write true, CSV "true" or 1.
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
@@ -168,6 +173,7 @@ class Tally:
         for name in COSTS:
             self.billed[name] += getattr(sample, name) or 0.0
         self.tasks[sample.task or ""] += 1
+        self.unlabelled += not sample.has_outcome
         if sample.measured_by is not None and sample.has_outcome:
             self.measured_by[sample.measured_by] += 1
         if sample.cheap_model or sample.frontier_model:
@@ -195,7 +201,10 @@ class Tally:
             gain = 0.0 if sample.preference == "tie" else sample.frontier_quality - cheap
         # A row with both outcomes or a vote was looked at whatever the route was.
         self.unknown_policy += (
-            sample.route is not None and sample.propensity is None and gain is None
+            sample.route is not None
+            and sample.propensity is None
+            and sample.has_outcome
+            and gain is None
         )
         if gain is not None:
             better = "tie" if gain == 0 else "frontier" if gain > 0 else "cheap"
@@ -212,9 +221,12 @@ class Tally:
             )
         reason, times = self.rejected.most_common(1)[0]
         columns = ", ".join(list(self.columns)[:20]) or "none"
+        # Only where that is what is missing.
+        unread = reason.startswith("messages or prompt must be given")
+        near = _nearest_request(self.columns) if unread else ""
         raise TrafficError(
             f"traffic must hold at least one usable row: got {self.rows:,}, all rejected, {times:,}"
-            f" of them because {reason}. Columns found: {columns}.{_nearest_request(self.columns)}"
+            f" of them because {reason}. Columns found: {columns}.{near}"
             " See docs/traffic.md for the columns that are read, or let 'difficulty ingest FILE"
             " --suggest' propose what they mean."
         )
@@ -238,7 +250,12 @@ class Tally:
         )
 
     def summary(
-        self, grouper: Grouper, *, contradictions: int = 0, labels: Sequence[SourceReport] = ()
+        self,
+        grouper: Grouper,
+        *,
+        contradictions: int = 0,
+        labels: Sequence[SourceReport] = (),
+        notes: Sequence[str] = (),
     ) -> Summary:
         """Return the closed counts."""
         compared = self.gains.total()
@@ -271,11 +288,13 @@ class Tally:
             known_answers={name: self.filled[name] for name in (*ANSWERS, "tools")},
             known_costs={name: self.filled[name] for name in COSTS},
             billed_usd={name: self.billed[name] for name in COSTS},
+            unlabelled=self.unlabelled,
             left_out=dict(self.left_out.most_common(_MOST_LISTED)),
             dialects=self.dialects,
             labels=tuple({"source": report.source, **report.counts} for report in labels),
             warnings=(
                 *(warning for report in labels for warning in report.warnings),
+                *notes,
                 *_warnings(self, grouper),
             ),
         )
@@ -284,14 +303,20 @@ class Tally:
 def _nearest_request(columns: Iterable[str]) -> str:
     """Return which column may be the request, where none has its name."""
     names = list(columns)
-    near = nearest_columns("prompt", names)
+    near = [name for name in nearest_columns("prompt", names) if not name.lower().endswith("id")]
     if not near or {"prompt", "messages"}.intersection(names):
         return ""
     return f" No column 'prompt'. Nearest: {near[0]!r:.80}; --map prompt=\"{near[0]:.80}\"."
 
 
 def _unread(tally: Tally) -> Iterator[str]:
-    """Name columns that may hold what a model did, where nothing is known of that model."""
+    """Say where nothing is known of either model, and name columns that may hold it."""
+    if tally.unlabelled == tally.kept:
+        yield (
+            "no row has an outcome: this is unlabelled traffic, for score, route, economics,"
+            " thresholds by share or cost and evaluate --unlabelled; to train, add outcomes with"
+            " 'difficulty outcomes'"
+        )
     for model in ("cheap", "frontier"):
         if tally.filled[f"{model}_quality"] or tally.filled["preference"]:
             continue
@@ -323,6 +348,7 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
             " model: what is seen only where an unknown policy chose to look is biased, and"
             " training refuses it"
         )
+    yield from _odd(tally)
     yield from _checked(tally)
     yield from _unread(tally)
     # Five equal requests among twenty are no template.
@@ -345,6 +371,14 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
                 f"the {name} model has quality {values.low:g} on every sample: one class, nothing"
                 " to learn from it"
             )
+
+
+def _odd(tally: Tally) -> Iterator[str]:
+    if tally.odd_counts:
+        yield (
+            f"{tally.odd_counts:,} token counts are below 0 or above 100 million: they are taken as"
+            " unknown, and kept beside the outcomes"
+        )
 
 
 def _checked(tally: Tally) -> Iterator[str]:

@@ -47,7 +47,6 @@ def refused(run, tmp_path, *arguments, code=2):
     [
         ("empty.jsonl", b"", "empty"),
         ("blank.jsonl", b"\n\n  \n", "empty"),
-        ("no-outcome.jsonl", b'{"id": "a", "prompt": "Hello"}\n' * 2, "cheap_quality"),
         ("notes.docx", b"x", "a traffic file must be of a known type: got 'notes.docx'"),
         ("fake.parquet", b"no parquet", "fake.parquet"),
         (
@@ -96,7 +95,6 @@ def test_good_rows_go_on(run, tmp_path):
         "null content": GOOD | {"messages": [{"role": "user", "content": None}]},
         "image only": GOOD | {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
         "number": GOOD | {"messages": 5, "prompt": None},
-        "no outcome": {"prompt": "Hello"},
         "no request": {"cheap_quality": 1},
     }
     good = [
@@ -126,11 +124,11 @@ def test_good_rows_go_on(run, tmp_path):
         code=0,
     )
     summary = json.loads(result.out)
-    assert (summary["rows"], summary["kept"]) == (14, 4)
+    assert (summary["rows"], summary["kept"]) == (13, 4)
     rejects = [json.loads(line) for line in (tmp_path / "t.rejects.jsonl").read_text().splitlines()]
     assert [(row["line"], row["id"]) for row in rejects] == [
         *((number, name) for number, name in enumerate(bad, 4)),
-        (13, "good"),
+        (12, "good"),
     ]
     assert all(": got " in row["reason"] for row in rejects)
 

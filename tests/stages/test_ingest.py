@@ -2,6 +2,7 @@ import json
 import time
 
 import datasets
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -49,23 +50,15 @@ def test_good_rows_go_on_and_bad_rows_go_to_the_rejects(tmp_path):
         ],
     )
     summary = ingest([source], out := tmp_path / "out.parquet", allow_rejects=True)
-    assert Traffic.read(out).ids == ["a", "c"]
-    assert (summary.rows, summary.kept) == (6, 2)
+    assert Traffic.read(out).ids == ["a", "c", "in-6"]
+    assert (summary.rows, summary.kept, summary.unlabelled) == (6, 3, 1)
     assert [(row["line"], row["id"], row["reason"].partition(":")[0]) for row in rejects(out)] == [
         (2, "b", "cheap_quality must be in [0, 1] or null"),
         (3, None, "a line must be one JSON object"),
         (5, "a", "id must be unique"),
-        (
-            6,
-            None,
-            (
-                "outcomes must name at least one of cheap_quality, frontier_quality, cheap_passed,"
-                " preference"
-            ),
-        ),
     ]
     assert rejects(out)[2]["reason"].endswith(f"Line 1 of {source} has it.")
-    assert sum(summary.rejected.values()) == 4
+    assert sum(summary.rejected.values()) == 3
     assert json.loads((tmp_path / "out.summary.json").read_text()) == summary.as_dict()
 
 
@@ -153,11 +146,9 @@ def test_the_summary_warns(rows, warning, tmp_path):
     ("rows", "reason"),
     [
         (
-            [{"prompt": "x", "score": 1}] * 3,
-            (
-                r"got 3, all rejected, 3 of them because outcomes must name at least one .* found:"
-                r" prompt, score\."
-            ),
+            [{"text": "x", "score": 1}] * 3,
+            r"got 3, all rejected, 3 of them because messages or prompt must be given.* found:"
+            r" text, score\.",
         ),
         ([{"prompt": "x", "cheap_quality": 70}], "pass --scale 0,100"),
         ([{"prompt": "x", "cheap_quality": "good"}], "because cheap_quality must be in"),
@@ -172,6 +163,16 @@ def test_traffic_without_a_usable_row_is_refused_and_nothing_is_left(rows, reaso
         ingest([source], tmp_path / "out.parquet")
     assert caught.value.exit_code == 2
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_unlabelled_rows_are_kept_and_what_may_be_their_outcome_is_named(tmp_path):
+    """A column that may be an outcome and is not read is told: unlabelled may be a mistake."""
+    rows = [{"prompt": f"request {n}", "score": 1} for n in range(3)]
+    summary = ingest([write(tmp_path / "in.jsonl", rows)], out := tmp_path / "out.parquet")
+    assert (summary.kept, summary.unlabelled, sum(summary.rejected.values())) == (3, 3, 0)
+    assert any("no row has an outcome" in warning for warning in summary.warnings)
+    assert any('--map cheap_quality="score"' in warning for warning in summary.warnings)
+    assert np.isnan(Traffic.read(out).outcomes.cheap_quality).all()
 
 
 def test_missing_sources_and_unknown_formats_are_refused(tmp_path):

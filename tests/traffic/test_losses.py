@@ -187,7 +187,7 @@ def test_halves_that_contradict_each_other_are_rejected(tmp_path):
 
 
 def test_many_rejects_are_refused_with_their_reasons_and_places(refusal, tmp_path):
-    bad = [{"id": "b", "prompt": "x", "cheap_quality": "good"}, {"id": "c", "prompt": "y"}] * 2
+    bad = [{"id": "b", "prompt": "x", "cheap_quality": "good"}, {"id": "c", "prompt": ""}] * 2
     complaint = refusal([*rows_of([0, 1, 0.5]), *bad])
     assert (
         "got 4 of 7 rejected, 2 because cheap_quality must be in [0, 1] or null; 2 because"

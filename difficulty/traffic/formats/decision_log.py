@@ -6,8 +6,9 @@ model, a verdict on the cheap answer becomes ``cheap_passed``, measured by ``val
 on the frontier answer is kept as ``frontier_passed`` beside the outcomes: an answer of the right
 form is no quality. A call that ended in an error says nothing of how well the model
 answers, and neither does a fallback call say how the frontier model does on requests in general: it
-was made because the cheap answer had failed. Both are left out. Events must hold their messages
-(the log keeps texts only when it is told to) and at least one verdict; others go to the rejects.
+was made because the cheap answer had failed. Both are left out. What is left without a verdict is
+unlabelled traffic. Events must hold their messages (the log keeps texts only when it is told to);
+others go to the rejects.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class LogFormat:
         return list(firsts) if all(map(_is_event, firsts.values())) else []
 
     def rows(self, file: Path) -> Iterator[RawRow]:
-        """Yield one row an event; a line torn by a crash, and an event that teaches nothing, are
+        """Yield one row an event; a line torn by a crash, and an event without its messages, are
         rows with a problem.
         """
         for row in read_rows(file):
@@ -75,11 +76,6 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
     seen = {side: call for side, call in calls.items() if call and call.error is None}
     # Passed, failed, or None where no validator looked.
     passed = {side: call.passed for side, call in seen.items()}
-    if not any(verdict is not None for verdict in passed.values()):
-        raise LogError(
-            "a decision event must hold a validator's verdict to be learned from: got none. Name"
-            " validators in the policy."
-        )
     prompt = [call.prompt_tokens for call in seen.values() if call.prompt_tokens is not None]
     cached = [call.cached_tokens for call in seen.values() if call.cached_tokens is not None]
     judged = [check for call in seen.values() for check in call.checks if check.passed is not None]
@@ -92,7 +88,7 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
         **{f"{side}_model": call.model if call else None for side, call in calls.items()},
         "cheap_passed": passed.get("cheap"),
         "frontier_passed": passed.get("frontier"),
-        "measured_by": _measured_by(check.name for check in judged),
+        "measured_by": _measured_by(check.name for check in judged) if judged else None,
         # As the provider counted them; else as the router did.
         "prompt_tokens": prompt[0] if prompt else event.tokens,
         **{f"{side}_tokens": call.completion_tokens for side, call in seen.items()},

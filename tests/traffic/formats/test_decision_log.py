@@ -11,6 +11,7 @@ from difficulty.stages.ingest import ingest
 from difficulty.traffic.formats import find_format
 from difficulty.traffic.formats.decision_log import LogFormat
 from difficulty.traffic.logged import weigh_logged
+from difficulty.traffic.rows import parse_row
 from difficulty.traffic.table import Traffic
 from tests.events import answer, event_of
 
@@ -148,17 +149,21 @@ def test_frontier_route_is_kept_so_that_the_weights_know_how_often_it_was_looked
 def test_call_that_ended_in_an_error_teaches_nothing(tmp_path):
     """The provider was down: that says nothing of the request."""
     calls = (answer(error="timeout", checks=()), answer("frontier", role="fallback"))
-    assert "validator's verdict" in row_of(tmp_path, fallback="timeout", calls=calls).problem
+    fields = row_of(tmp_path, fallback="timeout", calls=calls).fields
+    assert not parse_row(fields, default_id="x").sample.has_outcome
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [({"messages": None}, "its messages"), ({"calls": (answer(checks=()),)}, "verdict")],
-)
-def test_event_that_teaches_nothing_says_why(tmp_path, change, reason):
-    row = row_of(tmp_path, **change)
+def test_event_without_a_verdict_is_an_unlabelled_request(tmp_path):
+    """It can be judged later, and says how often its route was taken."""
+    fields = row_of(tmp_path, calls=(answer(checks=()),)).fields
+    sample = parse_row(fields, default_id="x").sample
+    assert (sample.has_outcome, sample.route, sample.measured_by) == (False, "cheap", None)
+
+
+def test_event_without_its_messages_says_why(tmp_path):
+    row = row_of(tmp_path, messages=None)
     assert row.fields is None
-    assert reason in row.problem
+    assert "its messages" in row.problem
 
 
 def test_log_is_recognised_and_ingested_with_its_torn_line_among_the_rejects(tmp_path):
