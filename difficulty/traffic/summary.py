@@ -148,6 +148,10 @@ class Tally:
     filled: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     model_pairs: Counter[str] = field(default_factory=Counter)
+    names: set[tuple[str | None, str | None]] = field(default_factory=set)
+    """Pairs of models as rows name them."""
+    seen_alone: Counter[str] = field(default_factory=Counter)
+    """Model to rows without a route that know what it did, name it, and do not name the other."""
     measured_by: Counter[str] = field(default_factory=Counter)
     columns: dict[str, None] = field(default_factory=dict)
     cheap: _Qualities = field(default_factory=_Qualities)
@@ -176,6 +180,7 @@ class Tally:
         self.unlabelled += not sample.has_outcome
         if sample.measured_by is not None and sample.has_outcome:
             self.measured_by[sample.measured_by] += 1
+        self.names.add((sample.cheap_model, sample.frontier_model))
         if sample.cheap_model or sample.frontier_model:
             self.model_pairs[f"{sample.cheap_model or '?'} / {sample.frontier_model or '?'}"] += 1
         self._keep_outcomes(sample)
@@ -206,6 +211,9 @@ class Tally:
             and sample.has_outcome
             and gain is None
         )
+        alone = sample.route is None and sample.has_outcome and gain is None
+        if alone and (sample.cheap_model is None) != (sample.frontier_model is None):
+            self.seen_alone["frontier" if sample.cheap_model is None else "cheap"] += 1
         if gain is not None:
             better = "tie" if gain == 0 else "frontier" if gain > 0 else "cheap"
             self.gains[better] += 1
@@ -346,17 +354,11 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
         )
     if (rejected := tally.rejected.total()) > _MANY_REJECTS * tally.rows:
         yield f"{rejected:,} of {tally.rows:,} rows were rejected: read the rejects file"
-    if any(
-        len({*names} - {"?"}) > 1 for names in zip(*map(_names, tally.model_pairs), strict=True)
-    ):
+    # A log of calls names one model a row: the other is not told there, and is no other pair.
+    sides = [{pair[side] for pair in tally.names} - {None} for side in (0, 1)]
+    if max(map(len, sides)) > 1:
         yield "the traffic names more than one pair of models: train on one pair at a time"
-    if tally.unknown_policy:
-        yield (
-            f"{tally.unknown_policy:,} rows name a route without its propensity and know only one"
-            " model: what is seen only where an unknown policy chose to look is biased, and"
-            " training refuses it"
-        )
-    yield from _odd(tally)
+    yield from _chosen(tally)
     yield from _checked(tally)
     yield from _unread(tally)
     # Five equal requests among twenty are no template.
@@ -381,17 +383,28 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
             )
 
 
-def _names(pair: str) -> tuple[str, str]:
-    """Return the two names of a pair of models; ``?`` is one that was not said."""
-    cheap, _, frontier = pair.partition(" / ")
-    return cheap, frontier
-
-
 def _odd(tally: Tally) -> Iterator[str]:
     if tally.odd_counts:
         yield (
             f"{tally.odd_counts:,} token counts are below 0 or above 100 million: they are taken as"
             " unknown, and kept beside the outcomes"
+        )
+
+
+def _chosen(tally: Tally) -> Iterator[str]:
+    """Yield what the choice of the called model leaves open."""
+    if tally.unknown_policy:
+        yield (
+            f"{tally.unknown_policy:,} rows name a route without its propensity and know only one"
+            " model: what is seen only where an unknown policy chose to look is biased, and"
+            " training refuses it"
+        )
+    yield from _odd(tally)
+    if len(tally.seen_alone) > 1:
+        told = " and ".join(f"{n:,} of the {name}" for name, n in tally.seen_alone.most_common())
+        yield (
+            f"{told} model's outcomes are of the calls that a log made: on other requests the model"
+            " may do otherwise. Label both models on some requests, chosen by chance"
         )
 
 
