@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from difficulty.errors import DifficultyError, TrafficError
 from difficulty.text import one_line
 from difficulty.traffic.formats import find_format
-from difficulty.traffic.readers import read_rows, readable_files
+from difficulty.traffic.formats.json_records import read_table
+from difficulty.traffic.readers import readable_files
 from difficulty.traffic.reading.column_names import SYNONYMS, plain_name
 from difficulty.traffic.reading.dialect import ReadOptions, find_dialect, pointed
 from difficulty.traffic.rows import FIELDS, as_float, message_list, moment, says_something
@@ -198,7 +199,7 @@ def _seen(file: Path, options: ReadOptions) -> _Head:
     comma = text and find_dialect(file, options).decimal == ","
     columns: dict[str, SeenColumn] = {}
     rows = []
-    for row in islice(read_rows(file, options), ROWS):
+    for row in islice(read_table(file, options), ROWS):
         if row.fields is None:
             continue
         rows.append(row.fields)
