@@ -106,7 +106,11 @@ MAY_NAME = {
     "datasets": ["traffic/columnar.py"],
     "cleanlab": ["diagnostics/suspicion.py"],
     "opentelemetry": ["gateway/log.py"],
-    "mlflow": ["integrations/mlflow.py", "integrations/mlflow_registry.py"],
+    "mlflow": [
+        "integrations/mlflow.py",
+        "integrations/mlflow_registry.py",
+        "traffic/formats/mlflow_traces.py",
+    ],
     "model_signing": ["bundle/signature.py"],
     "cryptography": ["bundle/signature.py"],
     "litellm": ["integrations/litellm.py"],

@@ -11,7 +11,7 @@ import typer
 
 from difficulty.cli.console import out, say, steps
 from difficulty.cli.ingest import print_summary
-from difficulty.cli.scoring import print_decision
+from difficulty.cli.scoring import print_decision, print_verdict_on
 from difficulty.cli.ship import print_parity, print_point, print_rule, print_verdict
 from difficulty.storage import refuse_existing
 
@@ -31,6 +31,9 @@ _REQUESTS = (
         "multi-step planning",
     ),
 )
+
+_ASKED = "A crate holds 12 boxes of 23 pens. How many pens are in the crate?"
+_ANSWERS = ("12 * 23 = 276, so the answer is 276.", "12 * 23 = 296, so the answer is 296.")
 
 _REQUESTS_A_MONTH = 2_000_000
 """What the made-up team of the example prices would send."""
@@ -122,12 +125,18 @@ def demo(
         RequestRow(str(number), Request(text, task))
         for number, (text, task) in enumerate(_REQUESTS, 1)
     ]
-    for (text, task), decision in zip(
-        _REQUESTS, route_rows(Router.load(bundle), rows), strict=True
-    ):
+    router = Router.load(bundle)
+    for (text, task), decision in zip(_REQUESTS, route_rows(router, rows), strict=True):
         say(f"{text}  [task: {task}]" if task else text)
         say("  ", end="")
-        print_decision(decision)
+        print_decision(decision, router.policy)
+
+    out.print(
+        "\nwhat the cheap model answers is checked: router.check(request, answer)", style="bold"
+    )
+    say(_ASKED)
+    for answer in _ANSWERS:
+        print_verdict_on(answer, router.check(_ASKED, answer), router.policy)
     say(f"\nreport for people: {report / 'report.html'}")
     say(
         "The sample is synthetic: its figures say nothing about real models. Next: your own"

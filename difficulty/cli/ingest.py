@@ -36,7 +36,12 @@ def ingest(
         Path | None, typer.Option("--out", "-o", help="Where to write.", show_default=False)
     ] = None,
     format: Annotated[
-        str, typer.Option("--format", help="auto, native, log (a decision log) or routellm.")
+        str,
+        typer.Option(
+            "--format",
+            help="auto, native, log (a decision log), arena, langfuse, litellm, mlflow, openai,"
+            " openinference, routellm or routerbench.",
+        ),
     ] = "auto",
     labels: Annotated[
         list[str] | None,
@@ -200,6 +205,7 @@ def print_summary(summary: Summary) -> None:
     if any(summary.known_answers.values()):
         known = {name.replace("_", " "): n for name, n in summary.known_answers.items() if n}
         say("  answers    " + ", ".join(f"{name} {n:,}" for name, n in known.items()))
+    _print_bills(summary)
     _print_qualities(summary)
     contradicting = (
         f" ({summary.contradictions:,} with another outcome)" if summary.contradictions else ""
@@ -224,6 +230,16 @@ def print_summary(summary: Summary) -> None:
         say(f"  rejected {n:,}: {one_line(reason)}")
     for warning in summary.warnings:
         warn(warning)
+
+
+def _print_bills(summary: Summary) -> None:
+    bills = [
+        f"{name.removesuffix('_cost_usd')} USD {summary.billed_usd[name]:,.6g} ({n:,})"
+        for name, n in summary.known_costs.items()
+        if n
+    ]
+    if bills:
+        say(f"  billed     {', '.join(bills)}")
 
 
 def _print_qualities(summary: Summary) -> None:

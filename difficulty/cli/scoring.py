@@ -27,6 +27,7 @@ from difficulty.text import one_line
 if TYPE_CHECKING:
     from difficulty.bundle import Policy
     from difficulty.request import RequestRow
+    from difficulty.runtime.answers import AnswerVerdict
 
 
 # In the order in which they are counted up for people.
@@ -154,7 +155,7 @@ def route(
     decided = route_rows(router, requests)
     if out_path is None:
         for row in decided:
-            print_json(row) if json or text is None else print_decision(row)
+            print_json(row) if json or text is None else print_decision(row, router.policy)
         return
     with counting("routed") as count:
         counts = write_rows(decided, out_path, progress=count)
@@ -172,7 +173,7 @@ def route(
     say(f"wrote {out_path}")
 
 
-def print_decision(row: dict[str, Any]) -> None:
+def print_decision(row: dict[str, Any], policy: Policy) -> None:
     """Print one decision for people."""
     score = row["difficulty_score"]
     name = "early_score" if row["scored_by"] == "early" else "difficulty_score"
@@ -181,7 +182,22 @@ def print_decision(row: dict[str, Any]) -> None:
         if score is None
         else f"{name} {score:.4f}, threshold {row['threshold']:.4f}"
     )
-    fallback = f"; falls back to {row['fallback']} when validation fails" if row["fallback"] else ""
+    fallback = ""
+    if row["fallback"]:
+        when = "validation fails" if policy.answer is None else "its answer fails the check"
+        fallback = f"; falls back to {row['fallback']} when {when}"
     cut = "; only head and tail were read" if row["truncated"] else ""
     told = f"{row['route']} -> {row['model']}  ({row['reason']}: {why}){fallback}{cut}"
     say(one_line(told))
+
+
+def print_verdict_on(answer: str, verdict: AnswerVerdict, policy: Policy) -> None:
+    """Print what becomes of one answer of the cheap model, for people."""
+    score, threshold = verdict.answer_score, verdict.threshold
+    why = verdict.error or (
+        "no check in this bundle"
+        if score is None or threshold is None
+        else f"answer_score {score:.4f}, threshold {threshold:.4f}"
+    )
+    way = f"sent on to {policy.frontier_model}" if verdict.escalate else "kept"
+    say(one_line(f"  {answer!r} -> {way}  ({verdict.reason}: {why})"))

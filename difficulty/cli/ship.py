@@ -235,9 +235,16 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
     from difficulty.report.wording import as_text
     from difficulty.thresholds.point import names_at
 
-    say(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
     if point.answer:
-        say(f"answers are sent on above a score of {point.answer.threshold:.6g}")
+        kept = "no request is sent before its answer is checked"
+        if point.answer.kind == "both":
+            kept = f"requests are sent at once above {point.threshold:.6g}"
+        say(
+            f"answers are sent on above {point.answer.threshold:.6g}, chosen by {point.objective};"
+            f" {kept}"
+        )
+    else:
+        say(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
     for task, threshold in point.task_thresholds.items():
         say(f"  {one_line(task)}: threshold {threshold:.6g}")
     table = Table("", "expected (calibration)", "test", box=None, pad_edge=False)

@@ -144,9 +144,12 @@ class ReloadingRouter:
         *,
         tokens: int | None = None,
         tools: object = None,
+        checked: bool = True,
     ) -> Decision:
         """Return a decision without blocking the event loop, see :meth:`Router.adecide`."""
-        return await self._router.adecide(messages, task, tokens=tokens, tools=tools)
+        return await self._router.adecide(
+            messages, task, tokens=tokens, tools=tools, checked=checked
+        )
 
     def consider(self, request: Request) -> Decision:
         """Return the decision without counting or logging it."""

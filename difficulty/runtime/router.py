@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("difficulty.runtime")
 
+_MANY_UNASKED = 1_000
+"""Requests after which a check that nobody asked is spoken of."""
 TokensSource = Literal["request", "tokenizer", "estimate"]
 ScoredBy = Literal["scorer", "early"]
 
@@ -101,6 +103,7 @@ class Router:
         self._exits = exits(policy) if early else None  # once: neither ever changes
         self.version = version
         self.scorer_errors = 0
+        self._unasked = 0
         self._lock = threading.Lock()
 
     @classmethod
@@ -190,13 +193,14 @@ class Router:
         *,
         tokens: int | None = None,
         tools: object = None,
+        checked: bool = True,
     ) -> Decision:
         """Return the decision for one request without blocking the event loop; arguments as in
         :meth:`decide`.
 
         A thread decides. Requests that come while it is busy are decided together.
         """
-        request = Request(messages, task, tokens, tools=tools)
+        request = Request(messages, task, tokens, checked, tools)
         try:
             return await self._waiting.ask(request)
         except (OSError, RuntimeError, ImportError) as error:
@@ -367,7 +371,27 @@ class Router:
             logger.warning(
                 "request not scored, sent to %s: %s", one_line(decision.model), decision.error
             )
+        elif self.answers and decision.route == "cheap" and not self.answers.watch.checked:
+            self._note_unasked(decision)
         return decision
+
+    def _note_unasked(self, decision: Decision) -> None:
+        """Say once that nobody asks the check, where the policy leaves the quality to it."""
+        rule = self.policy.answer
+        # By its own threshold it would decide alone; rules keep requests whatever is checked.
+        if rule is None or decision.reason != "within_threshold":
+            return
+        if decision.threshold == rule.request_threshold:
+            return
+        with self._lock:
+            self._unasked += 1
+            unasked = self._unasked
+        if unasked == _MANY_UNASKED:
+            logger.warning(
+                "%d requests went to the cheap model so that its answers are checked, and none was:"
+                " ask Router.check, or decide with checked=False",
+                unasked,
+            )
 
     def _build_decision(self, look: _Look, verdict: Ruling, score: Score | None) -> Decision:
         cheap = verdict.route == "cheap"

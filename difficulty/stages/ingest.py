@@ -141,6 +141,7 @@ def ingest(
         summary = tally.summary(
             grouper,
             contradictions=contradictions.count,
+            notes=losses.notes,
             labels=[*shaped.reports(), *(source.report() for source in label_sources)],
         )
         refuse_existing(*outputs, overwrite=overwrite)  # again: it may have come meanwhile

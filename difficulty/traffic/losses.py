@@ -8,6 +8,8 @@ Each refusal names the option that reads the traffic as it was meant, and the on
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -36,6 +38,7 @@ _MOST_NAMED = 5
 _NEAR = 0.84
 _OUTSIDE = 0.2  # share of the values from which on they are no slips of the pen
 _FEW_OUTSIDE, _FEW_SHARE = 3, 0.05  # the same for whole numbers, which 1 to 5 and 0 or 1 both are
+_ZONE = re.compile(r"(?<=\d)(?:[Zz]|[-+]\d\d:?\d\d)$")
 _ENOUGH = 20  # values that say which scale a column is on
 _ENDS = ((1.0, 5.0), (0.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
 """Scales that people use, the narrowest first."""
@@ -90,6 +93,7 @@ class Losses:
         self._values = {name: _Values() for name in _QUALITIES}
         self._halves: tuple[set[Any], set[Any]] = (set(), set())
         self._split, self._split_id = 0, ""
+        self._zones: Counter[str] = Counter()
         read = {name for label in labels for name in LABEL_COLUMNS.get(label, ())}
         self._read = (FIELDS | {"prompt"} | read) - {"id"}
 
@@ -97,6 +101,8 @@ class Losses:
         """Look at the columns of a row as it came, and perhaps at its qualities."""
         if len(self._columns) < _MOST_COLUMNS:
             self._columns.update(dict.fromkeys(map(str, fields)))
+        if with_values and says_something(time := fields.get("timestamp")):
+            self._zones[_zone(time)] += 1
         for name, values in self._values.items() if with_values else ():
             raw = fields.get(name)
             value = None if raw is None or isinstance(raw, bool) else as_float(raw)
@@ -116,6 +122,18 @@ class Losses:
             self._split += 1
             self._split_id = self._split_id or str(name)
         mine.add(str(name))
+
+    @property
+    def notes(self) -> list[str]:
+        """What is read otherwise than it may have been meant, one sentence each."""
+        without, zones = self._zones[""], sorted(zone for zone in self._zones if zone)
+        if not (without and zones):
+            return []
+        named = f"{self._zones.total() - without:,} name one ({', '.join(zones[:4])})"
+        return [
+            f"{without:,} times name no zone and are taken as UTC, {named}: where the clocks"
+            " differ, requests stand in the wrong order"
+        ]
 
     def refuse(
         self,
@@ -202,6 +220,14 @@ class Losses:
                 " frontier model did, and only the first would be kept. Join them by id: --labels"
                 " halves."
             )
+
+
+def _zone(time: Any) -> str:
+    """Return the zone that a time names; none of one without, ``UTC`` of what counts seconds."""
+    if isinstance(time, str) and as_float(time) is None:
+        named = _ZONE.search(time.strip())
+        return "" if named is None else "UTC" if named[0] in "Zz" else named[0]
+    return "" if getattr(time, "tzinfo", "UTC") is None else "UTC"
 
 
 def _meant(columns: Iterable[str], read: Iterable[str]) -> dict[str, str]:

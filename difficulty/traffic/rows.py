@@ -21,6 +21,7 @@ from difficulty.traffic.reading.python_text import python_value, texts_of_list
 # As CSV files spell them.
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 _LARGEST_COUNT = 2**53  # largest integer that floats, and so arrays with NaN, hold exactly
+_MOST_TOKENS = 100_000_000
 _EPOCH = (5e8, 5e9)  # seconds: from 1985 to 2128
 _USD_RULE = "be a finite number of USD, 0 or more, or null"
 _SCALE_RULE = "be two different numbers, the worst score and the best"
@@ -140,6 +141,12 @@ def count(value: Any, subject: str) -> int | None:
     return int(tokens)
 
 
+def is_odd_count(value: Any) -> bool:
+    """Return whether a number of tokens is below 0, or more than any model reads."""
+    tokens = as_float(value)
+    return tokens is not None and (tokens < 0 or _MOST_TOKENS < tokens < math.inf)
+
+
 def flag(value: Any, subject: str) -> bool | None:
     """Return a boolean; ``true``, ``false``, ``1`` and ``0`` in any case."""
     if value is None or value == "" or isinstance(value, bool):
@@ -212,6 +219,8 @@ class ParsedRow(NamedTuple):
     """Whether the row had no id of its own."""
     repaired: int
     """Messages in which a lone surrogate became U+FFFD."""
+    odd_counts: int = 0
+    """Token counts that no request has; they are taken as unknown."""
 
 
 def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
@@ -237,6 +246,8 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
     )
     weight = number(row.get("weight"), "weight", rule="be a finite number above 0")
     contract = FIELDS | {messages_column}
+    # A slip of a counter takes no label away; what was counted stays beside the outcomes.
+    odd = {name: row[name] for name in TOKEN_COUNTS if is_odd_count(row.get(name))}
     sample = Sample(
         id=own_id or default_id,
         messages=whole,
@@ -253,14 +264,15 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
             rule="be in (0, 1] or null: the probability of the route taken",
         ),
         weight=1.0 if weight is None else weight,
-        extra={name: value for name, value in row.items() if name not in contract},
+        extra={name: value for name, value in row.items() if name not in contract}
+        | {f"{name} (odd)": value for name, value in odd.items()},
         **{name: text(row.get(name), name) for name in _NAMES},  # type: ignore[arg-type]
         **{name: answer(row.get(name), name) for name in ANSWERS},  # type: ignore[arg-type]
-        **{name: count(row.get(name), name) for name in TOKEN_COUNTS},  # type: ignore[arg-type]
+        **{name: count(row.get(name), name) for name in {*TOKEN_COUNTS} - {*odd}},  # type: ignore[arg-type]
         **{name: number(row.get(name), name, rule=_USD_RULE) for name in COSTS},  # type: ignore[arg-type]
     )
     repaired = sum(old != new for old, new in zip(messages, whole, strict=True))
-    return ParsedRow(sample, generated_id=own_id is None, repaired=repaired)
+    return ParsedRow(sample, generated_id=own_id is None, repaired=repaired, odd_counts=len(odd))
 
 
 def broken_rule(reason: str) -> str:

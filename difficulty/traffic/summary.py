@@ -137,6 +137,7 @@ class Tally:
     cut: int = 0
     contaminated: int = 0
     unknown_policy: int = 0
+    odd_counts: int = 0
     unlabelled: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -147,6 +148,10 @@ class Tally:
     filled: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     model_pairs: Counter[str] = field(default_factory=Counter)
+    names: set[tuple[str | None, str | None]] = field(default_factory=set)
+    """Pairs of models as rows name them."""
+    seen_alone: Counter[str] = field(default_factory=Counter)
+    """Model to rows without a route that know what it did, name it, and do not name the other."""
     measured_by: Counter[str] = field(default_factory=Counter)
     columns: dict[str, None] = field(default_factory=dict)
     cheap: _Qualities = field(default_factory=_Qualities)
@@ -160,6 +165,7 @@ class Tally:
         self.kept += 1
         self.generated_ids += row.generated_id
         self.repaired_messages += row.repaired
+        self.odd_counts += row.odd_counts
         self.cut += _VIEW([{"content": message.content} for message in sample.messages]).truncated
         # Formats write true, CSV "true" or 1.
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
@@ -174,6 +180,7 @@ class Tally:
         self.unlabelled += not sample.has_outcome
         if sample.measured_by is not None and sample.has_outcome:
             self.measured_by[sample.measured_by] += 1
+        self.names.add((sample.cheap_model, sample.frontier_model))
         if sample.cheap_model or sample.frontier_model:
             self.model_pairs[f"{sample.cheap_model or '?'} / {sample.frontier_model or '?'}"] += 1
         self._keep_outcomes(sample)
@@ -204,6 +211,9 @@ class Tally:
             and sample.has_outcome
             and gain is None
         )
+        alone = sample.route is None and sample.has_outcome and gain is None
+        if alone and (sample.cheap_model is None) != (sample.frontier_model is None):
+            self.seen_alone["frontier" if sample.cheap_model is None else "cheap"] += 1
         if gain is not None:
             better = "tie" if gain == 0 else "frontier" if gain > 0 else "cheap"
             self.gains[better] += 1
@@ -219,9 +229,12 @@ class Tally:
             )
         reason, times = self.rejected.most_common(1)[0]
         columns = ", ".join(list(self.columns)[:20]) or "none"
+        # Only where that is what is missing.
+        unread = reason.startswith("messages or prompt must be given")
+        near = _nearest_request(self.columns) if unread else ""
         raise TrafficError(
             f"traffic must hold at least one usable row: got {self.rows:,}, all rejected, {times:,}"
-            f" of them because {reason}. Columns found: {columns}.{_nearest_request(self.columns)}"
+            f" of them because {reason}. Columns found: {columns}.{near}"
             " See docs/traffic.md for the columns that are read, or let 'difficulty ingest FILE"
             " --suggest' propose what they mean."
         )
@@ -245,7 +258,12 @@ class Tally:
         )
 
     def summary(
-        self, grouper: Grouper, *, contradictions: int = 0, labels: Sequence[SourceReport] = ()
+        self,
+        grouper: Grouper,
+        *,
+        contradictions: int = 0,
+        labels: Sequence[SourceReport] = (),
+        notes: Sequence[str] = (),
     ) -> Summary:
         """Return the closed counts."""
         compared = self.gains.total()
@@ -284,6 +302,7 @@ class Tally:
             labels=tuple({"source": report.source, **report.counts} for report in labels),
             warnings=(
                 *(warning for report in labels for warning in report.warnings),
+                *notes,
                 *_warnings(self, grouper),
             ),
         )
@@ -292,7 +311,7 @@ class Tally:
 def _nearest_request(columns: Iterable[str]) -> str:
     """Return which column may be the request, where none has its name."""
     names = list(columns)
-    near = nearest_columns("prompt", names)
+    near = [name for name in nearest_columns("prompt", names) if not name.lower().endswith("id")]
     if not near or {"prompt", "messages"}.intersection(names):
         return ""
     return f" No column 'prompt'. Nearest: {near[0]!r:.80}; --map prompt=\"{near[0]:.80}\"."
@@ -329,14 +348,11 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
         )
     if (rejected := tally.rejected.total()) > _MANY_REJECTS * tally.rows:
         yield f"{rejected:,} of {tally.rows:,} rows were rejected: read the rejects file"
-    if len(tally.model_pairs) > 1:
+    # A log of calls names one model a row: the other is not told there, and is no other pair.
+    sides = [{pair[side] for pair in tally.names} - {None} for side in (0, 1)]
+    if max(map(len, sides)) > 1:
         yield "the traffic names more than one pair of models: train on one pair at a time"
-    if tally.unknown_policy:
-        yield (
-            f"{tally.unknown_policy:,} rows name a route without its propensity and know only one"
-            " model: what is seen only where an unknown policy chose to look is biased, and"
-            " training refuses it"
-        )
+    yield from _chosen(tally)
     yield from _checked(tally)
     yield from _unread(tally)
     # Five equal requests among twenty are no template.
@@ -359,6 +375,31 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
                 f"the {name} model has quality {values.low:g} on every sample: one class, nothing"
                 " to learn from it"
             )
+
+
+def _odd(tally: Tally) -> Iterator[str]:
+    if tally.odd_counts:
+        yield (
+            f"{tally.odd_counts:,} token counts are below 0 or above 100 million: they are taken as"
+            " unknown, and kept beside the outcomes"
+        )
+
+
+def _chosen(tally: Tally) -> Iterator[str]:
+    """Yield what the choice of the called model leaves open."""
+    if tally.unknown_policy:
+        yield (
+            f"{tally.unknown_policy:,} rows name a route without its propensity and know only one"
+            " model: what is seen only where an unknown policy chose to look is biased, and"
+            " training refuses it"
+        )
+    yield from _odd(tally)
+    if len(tally.seen_alone) > 1:
+        told = " and ".join(f"{n:,} of the {name}" for name, n in tally.seen_alone.most_common())
+        yield (
+            f"{told} model's outcomes are of the calls that a log made: on other requests the model"
+            " may do otherwise. Label both models on some requests, chosen by chance"
+        )
 
 
 def _checked(tally: Tally) -> Iterator[str]:

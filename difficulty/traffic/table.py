@@ -228,12 +228,19 @@ class Traffic:
 
     @cached_property
     def model_pair(self) -> tuple[str, str] | None:
-        """The most frequent (cheap, frontier) pair of names; ``None`` where no sample names
-        both.
+        """The most frequent (cheap, frontier) pair of names; where no sample names both, the most
+        frequent name of either, and ``None`` where one has none.
         """
         pairs = Counter(zip(self._list("cheap_model"), self._list("frontier_model"), strict=True))
         named = [pair for pair, _ in pairs.most_common() if None not in pair]
-        return named[0] if named else None
+        if named:
+            return named[0]
+        # A log of calls names one model a row.
+        alone = [
+            Counter(filter(None, (pair[side] for pair in pairs.elements()))) for side in (0, 1)
+        ]
+        first = [names.most_common(1) for names in alone]
+        return (first[0][0][0], first[1][0][0]) if all(first) else None
 
     @cached_property
     def data_hash(self) -> str:

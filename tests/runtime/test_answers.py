@@ -121,6 +121,23 @@ def test_check_of_the_request_decides_nothing_where_answers_are_checked():
     assert (unseen.route, unseen.threshold) == ("frontier", 0.4)
 
 
+def test_check_that_nobody_asks_is_spoken_of_once(caplog):
+    """Whoever only decides would send all to the cheap model; whoever says so, or asks, would
+    not.
+    """
+    router = router_of(**CHECK_ONLY)
+    router.decide_many([Request("w1", checked=False)] * 1_500)
+    assert not caplog.messages
+    router.decide_many([Request("w1")] * 2_500)
+    (said,) = caplog.messages
+    assert "1000 requests went to the cheap model" in said
+    caplog.clear()
+    asked = router_of(**CHECK_ONLY)
+    asked.check("w1", "w150")
+    asked.decide_many([Request("w1")] * 1_500)
+    assert not caplog.messages
+
+
 def test_event_loop_gets_the_same_verdict():
     router = router_of()
     assert asyncio.run(router.acheck("w1", "w150")) == router.check("w1", "w150")

@@ -397,3 +397,16 @@ def test_a_column_that_may_be_the_missing_outcome_is_named(tmp_path):
         in warning
         for warning in summary.warnings
     )
+
+
+def test_a_log_of_calls_names_one_pair_and_what_it_chose(tmp_path):
+    """Rows that name one model each are no several pairs; that the log chose which is told."""
+    rows = [
+        {"prompt": f"Question {n}?", f"{side}_model": name, f"{side}_quality": n % 2}
+        for n, (side, name) in enumerate([("cheap", "c"), ("frontier", "f")] * 6)
+    ]
+    summary = ingest([write_rows(tmp_path / "a.jsonl", rows)], tmp_path / "a.parquet")
+    warnings = "\n".join(summary.warnings)
+    assert "more than one pair" not in warnings
+    assert "6 of the cheap and 6 of the frontier model's outcomes are of the calls" in warnings
+    assert Traffic.read(tmp_path / "a.parquet").model_pair == ("c", "f")

@@ -19,8 +19,15 @@ from difficulty.traffic.readers import RawRow, read_rows, readable_files
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions
 
 FORMATS = {
+    "arena": "difficulty.traffic.formats.arena:ArenaFormat",
+    "langfuse": "difficulty.traffic.formats.langfuse:LangfuseFormat",
+    "litellm": "difficulty.traffic.formats.litellm_spend:LiteLLMFormat",
     "log": "difficulty.traffic.formats.decision_log:LogFormat",
+    "mlflow": "difficulty.traffic.formats.mlflow_traces:MLflowFormat",
     "native": "difficulty.traffic.formats:NativeFormat",
+    "openai": "difficulty.traffic.formats.openai:OpenAIFormat",
+    "openinference": "difficulty.traffic.formats.openinference:OpenInferenceFormat",
+    "routerbench": "difficulty.traffic.formats.routerbench:RouterBenchFormat",
     "routellm": "difficulty.traffic.formats.routellm:RouteLLMFormat",
 }
 AUTO = "auto"

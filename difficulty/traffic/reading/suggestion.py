@@ -25,24 +25,14 @@ from difficulty.traffic.rows import FIELDS, as_float, message_list, moment, says
 
 ROWS = 1_000
 _MOST_VALUES = 1_000  # different ones that are kept of a column
-_WORDS_OF_VERDICT = {
-    "pass": 1,
-    "passed": 1,
-    "correct": 1,
-    "yes": 1,
-    "good": 1,
-    "ok": 1,
-    "true": 1,
-    "fail": 0,
-    "failed": 0,
-    "incorrect": 0,
-    "wrong": 0,
-    "no": 0,
-    "bad": 0,
-    "false": 0,
-    "partial": 0.5,
-    "partly": 0.5,
+_VERDICTS = {
+    1: "pass passed correct right yes good ok true success valid accepted positive like up"
+    " thumbs_up",
+    0: "fail failed incorrect wrong no bad false failure invalid rejected negative dislike down"
+    " thumbs_down",
+    0.5: "partial partly partially_correct neutral",
 }
+_WORDS_OF_VERDICT = {word: value for value, words in _VERDICTS.items() for word in words.split()}
 _SCALES = ((0.0, 1.0), (1.0, 5.0), (0.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
 """Scales that people use, the narrowest first."""
 _TIMES: tuple[str, ...] = (
@@ -418,20 +408,13 @@ def _pivot_section(table: _Head, pivot: Mapping[str, str]) -> Iterator[str]:
     for model, calls in models.items():
         means = (f", mean {name} {mean:.4g}" for name, mean in calls.means.items())
         yield f"# {one_line(model)!r:.100}: {calls.rows:,} rows{''.join(means)}"
-    # Who does worse is the cheap one; where nobody said, who costs less.
-    judge = next((name for name in ("quality", "passed", "cost") if name in pivot), "")
-    ranked = sorted(
-        (model for model, calls in models.items() if judge in calls.means),
-        key=lambda model: models[model].means[judge],
+    judge, ranked = _ranked(models)
+    yield "# The pair, exact names or patterns such as 'gpt-4*'."
+    yield (
+        f"# The cheap one is the one of the lower mean {judge}."
+        if judge
+        else "# Nothing says which one is the cheap one: turn them round where this is wrong."
     )
-    ends = [models[model].means[judge] for model in (ranked[:1] + ranked[-1:])]
-    if len(ranked) > 1 and ends[0] < _DIFFERENT * ends[1]:
-        yield "# The pair, exact names or patterns such as 'gpt-4*'."
-        yield f"# The cheap one is the one of the lower mean {judge}."
-    else:
-        ranked = list(models)
-        yield "# The pair, exact names or patterns such as 'gpt-4*'. Nothing says which one is the"
-        yield "# cheap one: turn them round where this is wrong."
     yield f"cheap = [{_toml(ranked[0])}]"
     yield f"frontier = [{_toml(ranked[-1])}]"
     yield 'duplicates = "last"  # of several calls of one model on a request: last, first or mean'
@@ -443,6 +426,28 @@ class _Calls(NamedTuple):
     rows: int
     means: dict[str, float]
     """Of its quality in [0, 1], of its cost: of what is known."""
+    known: dict[str, int]
+    """Of how many rows that is."""
+
+
+def _ranked(models: Mapping[str, _Calls]) -> tuple[str, list[str]]:
+    """Return what tells the models apart, and the models by it: what they cost, else how well they
+    do where that is no accident. Nothing, and the models as they are, where nothing does.
+    """
+    for judge in ("cost", "quality", "passed"):
+        known = [model for model, calls in models.items() if judge in calls.means]
+        ranked = sorted(known, key=lambda model: models[model].means[judge])
+        if len(ranked) > 1 and _differ(models[ranked[0]], models[ranked[-1]], judge):
+            return judge, ranked
+    return "", list(models)
+
+
+def _differ(low: _Calls, high: _Calls, judge: str) -> bool:
+    if judge == "cost":
+        return low.means[judge] < _DIFFERENT * high.means[judge]
+    # Two standard errors of shares near a half.
+    error = (0.25 / low.known[judge] + 0.25 / high.known[judge]) ** 0.5
+    return high.means[judge] - low.means[judge] > 2.0 * error
 
 
 def _by_model(table: _Head, pivot: Mapping[str, str]) -> dict[str, _Calls]:
@@ -471,6 +476,7 @@ def _by_model(table: _Head, pivot: Mapping[str, str]) -> dict[str, _Calls]:
                 for name, column in seen[model].items()
                 if column.filled
             },
+            {name: column.filled for name, column in seen[model].items()},
         )
         for model, n in counts.most_common(10)
     }

@@ -45,7 +45,7 @@ def test_every_format_has_the_two_methods(name):
 
 def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(
-        UnknownNameError, match=r"unknown format 'mtbench'. Known: log, native, routellm"
+        UnknownNameError, match=r"unknown format 'mtbench'. Known: arena, langfuse, litellm, log"
     ):
         find_format(Path(tmp_path), "mtbench")
 

@@ -238,3 +238,41 @@ def test_seconds_since_1970_are_times(tmp_path):
     ]
     traffic, _ = sample(tmp_path, rows)
     assert [t.isoformat()[:19] for t in column(traffic, "timestamp")] == ["2026-08-01T06:25:00"] * 3
+
+
+def test_bad_input_is_one_sentence_each_and_nothing_is_lost(tmp_path):
+    """Counters that slipped, clocks of two zones, a row of 10 MB, an id twice."""
+    rows = [
+        {
+            "id": "a",
+            "prompt": "x",
+            "cheap_passed": 1,
+            "cheap_tokens": -5,
+            "timestamp": "2026-08-01T10:00:00",
+        },
+        {
+            "id": "b",
+            "prompt": "y",
+            "cheap_passed": 1,
+            "prompt_tokens": 10**14,
+            "timestamp": "2026-08-01T10:00:00+02:00",
+        },
+        {
+            "id": "c",
+            "prompt": "z" * 10_000_000,
+            "cheap_passed": 0,
+            "timestamp": "2026-08-01T10:00:00Z",
+        },
+        {"id": "a", "prompt": "again", "cheap_passed": 0},
+    ]
+    traffic, summary = sample(tmp_path, rows, allow_rejects=True)
+    assert (summary.rows, summary.kept, summary.rejected) == (4, 3, {"id must be unique": 1})
+    assert column(traffic, "cheap_tokens") == [None, None, None]
+    assert json.loads(column(traffic, "extra")[1]) == {"prompt_tokens (odd)": 10**14}
+    assert [time.hour for time in column(traffic, "timestamp")] == [10, 8, 10]
+    assert [warning for warning in summary.warnings if "token" in warning or "zone" in warning] == [
+        "1 times name no zone and are taken as UTC, 2 name one (+02:00, UTC): where the clocks"
+        " differ, requests stand in the wrong order",
+        "2 token counts are below 0 or above 100 million: they are taken as unknown, and kept"
+        " beside the outcomes",
+    ]

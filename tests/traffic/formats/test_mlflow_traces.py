@@ -1,0 +1,102 @@
+"""Traces of MLflow as traffic, from JSON and through mlflow's own client."""
+
+import warnings
+
+import pytest
+
+from difficulty.errors import InvalidValueError
+from difficulty.traffic.formats import find_format
+from difficulty.traffic.formats.mlflow_traces import MLflowFormat
+from tests.traffic.formats.examples import PAIR, read_example, sample_of, told
+
+
+def test_traces_are_read_with_their_assessments():
+    found, rows = read_example("mlflow-traces-3.jsonl")
+    assert found == "mlflow"
+    sample = sample_of(rows[0])
+    assert (sample.messages[0].content, sample.cheap_answer) == ("Add 2 and 2.", "4")
+    assert (sample.cheap_quality, sample.measured_by) == (1.0, "feedback")
+    assert (sample.prompt_tokens, sample.cheap_tokens, sample.cheap_cost_usd) == (9, 1, 3e-5)
+    assert (sample.task, sample.group, sample.id) == ("support", None, "tr-1/0000000000000001")
+
+
+def test_unknown_schemas_are_refused_by_name():
+    _, rows = read_example("mlflow-traces-3.jsonl")
+    schema, retriever = told(rows)[1:]
+    assert schema.startswith("a trace of MLflow must be of schema 2 or 3: got '9'")
+    assert retriever == "a trace without a call of a model"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store into which mlflow's own client wrote two traces, one with feedback of a judge."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages that mlflow uses
+        return _written_store(tmp_path_factory)
+
+
+def _written_store(tmp_path_factory):
+    mlflow = pytest.importorskip("mlflow")
+    from mlflow.entities import AssessmentSource, SpanType
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{path}")
+    try:
+        mlflow.set_experiment("desk")
+        for model, text in (("small-1", "four"), ("big-1", "4")):
+            with mlflow.start_span("chat", span_type=SpanType.CHAT_MODEL) as span:
+                messages = [{"role": "user", "content": f"2 + 2 for {model}?"}]
+                span.set_inputs({"model": model, "messages": messages})
+                span.set_attribute(
+                    "mlflow.chat.tokenUsage",
+                    {"input_tokens": 8, "output_tokens": 1, "total_tokens": 9},
+                )
+                answer = {"role": "assistant", "content": text}
+                span.set_outputs({"choices": [{"message": answer}]})
+            mlflow.flush_trace_async_logging()
+            mlflow.log_feedback(
+                trace_id=span.trace_id,
+                name="correctness",
+                value=model == "big-1",
+                source=AssessmentSource(source_type="LLM_JUDGE", source_id="strict"),
+            )
+    finally:
+        mlflow.set_tracking_uri(before)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_real_store_is_read_through_mlflows_client(store):
+    name, layout, (file,) = find_format(store, options=PAIR)
+    assert name == "mlflow"
+    samples = {row.fields["messages"][0]["content"]: sample_of(row) for row in layout.rows(file)}
+    cheap, frontier = samples["2 + 2 for small-1?"], samples["2 + 2 for big-1?"]
+    assert (cheap.cheap_answer, cheap.cheap_quality, cheap.measured_by) == (
+        "four", 0.0, "judge:strict",
+    )  # fmt: skip
+    assert (frontier.frontier_answer, frontier.frontier_quality) == ("4", 1.0)
+    assert (cheap.prompt_tokens, cheap.cheap_tokens) == (8, 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_server_is_named_by_a_file(store, tmp_path):
+    address = tmp_path / "desk.mlflow.toml"
+    address.write_text(f'tracking_uri = "sqlite:///{store}"\nexperiments = ["desk"]\n')
+    name, layout, (file,) = find_format(address, options=PAIR)
+    assert (name, len(list(layout.rows(file)))) == ("mlflow", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "tracking_uri must be an address"),
+        ('uri = "x"', "a key must be tracking_uri or experiments: got 'uri'"),
+        ('tracking_uri = "x"\nexperiments = "desk"', "experiments must be a list of names"),
+    ],
+)
+def test_an_address_that_says_something_else_is_refused(text, said, tmp_path):
+    address = tmp_path / "a.mlflow.toml"
+    address.write_text(text)
+    with pytest.raises(InvalidValueError, match=said):
+        list(MLflowFormat(PAIR).rows(address))
