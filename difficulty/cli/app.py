@@ -19,6 +19,7 @@ from difficulty.storage import FULL
 COMMANDS = {
     "demo": "demo",
     "ingest": "ingest",
+    "outcomes": "labelling",
     "train": "train",
     "evaluate": "evaluate",
     "ship": "ship",

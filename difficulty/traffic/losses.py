@@ -30,7 +30,7 @@ _QUALITIES = ("cheap_quality", "frontier_quality")
 _REQUEST = {"messages", "prompt"}  # either will do
 _OWN = frozenset(
     {"extra", "contaminated", "frontier_passed", "bundle_version", "n_judges", "n_annotators"}
-    | {"split_group", "near_groups"}
+    | {"split_group", "near_groups", "answered_by", "late_outcomes"}
     | {name for names in LABEL_COLUMNS.values() for name in names}
 )
 _MOST_COLUMNS = 5_000  # names that are compared

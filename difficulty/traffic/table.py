@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache, cached_property
 from hashlib import sha256
@@ -326,6 +326,16 @@ class Traffic:
         written without that.
         """
         return Traffic(self._table, factor=factor)
+
+    def with_columns(self, values: Mapping[str, Sequence[Any]]) -> Traffic:
+        """Return the samples with other values of some columns; of ``extra`` mappings."""
+        table = self._table
+        for name, column in values.items():
+            place, field = SCHEMA.get_field_index(name), SCHEMA.field(name)
+            if name == "extra":
+                column = [json.dumps(value) if value else None for value in column]
+            table = table.set_column(place, field, pa.array(column, type=field.type))
+        return Traffic(table, factor=self._factor)
 
     def without_outcomes(self, rows: NDArray[np.bool_], names: Sequence[str] = OUTCOMES) -> Traffic:
         """Return the samples with some outcomes of some of them unknown, by a mask of shape

@@ -97,7 +97,14 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
         "route": event.route,
         "propensity": event.propensity,
         "bundle_version": event.bundle_version,
+        **_answered_by(event),
     }
+
+
+def _answered_by(event: DecisionEvent) -> dict[str, Route]:
+    """Return whose answer the user saw, where it is another's than that of the route."""
+    last = event.call("frontier", roles=("fallback",))
+    return {"answered_by": "frontier"} if last and last.error is None else {}
 
 
 def _costs(seen: Mapping[Route, Call]) -> dict[str, float | None]:
