@@ -111,6 +111,8 @@ def parsed(value: Any) -> Any:
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return an object that may be written as JSON text; nothing where it is none."""
+    if type(value) is dict:  # nearly always, and by far the fastest to ask
+        return value
     found = parsed(value)
     return found if isinstance(found, Mapping) else {}
 
