@@ -64,12 +64,13 @@ def proxy_config(
     mode: Literal["auto_router", "hook"] = "auto_router",
     log: Path | None = None,
     log_texts: bool = False,
+    log_answers: bool = False,
     follow: bool = False,
     prices: Prices | None = None,
     client_may_set: Sequence[ClientField] = ("task",),
 ) -> dict[str, Any]:
-    """Return the configuration; what ``mode``, ``log_texts``, ``follow`` and ``client_may_set``
-    mean stands in :class:`difficulty.gateway.settings.GatewaySettings`.
+    """Return the configuration; what ``mode``, ``log_texts``, ``log_answers``, ``follow`` and
+    ``client_may_set`` mean stands in :class:`difficulty.gateway.settings.GatewaySettings`.
 
     Parameters
     ----------
@@ -102,6 +103,8 @@ def proxy_config(
             "log": [{"kind": "json_lines", "path": str(log), "fsync": "interval"}],
             "log_texts": log_texts,
         }
+        if log_answers:
+            settings["log_answers"] = True
     if prices is not None:
         # The gateway counts what came from a cache, call by call.
         known = prices.as_dict(without={"cached_share"}).items()
