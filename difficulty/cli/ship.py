@@ -236,7 +236,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
     from difficulty.thresholds.point import names_at
 
     if point.answer:
-        kept = "no request is sent before its answer is checked"
+        kept = "no score sends a request at once"
         if point.answer.kind == "both":
             kept = f"requests are sent at once above {point.threshold:.6g}"
         say(

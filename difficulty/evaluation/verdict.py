@@ -472,7 +472,8 @@ def _bill(case: _Weighing) -> Ground:
             name="money",
             answer="switch_on",
             text=f"What it saves is not known: {saving.note or 'no prices were given'}.",
-            lever="Pass --prices.",
+            lever="Pass --prices; the traffic needs prompt_tokens, cheap_tokens and"
+            " frontier_tokens.",
         )
     moves = f"falls by {as_percent(saving)}"
     if (saving.value or 0.0) < 0.0:

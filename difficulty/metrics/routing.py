@@ -147,7 +147,8 @@ def _checked(
     on = escalated > 0.0
     return Kept(
         np.where(on & ~np.isnan(kept.caught), 0.0, kept.caught),
-        np.where(on, quality, kept.quality),
+        # Known where it is without the check: else which requests count would hang on the route.
+        np.where(on & ~np.isnan(kept.quality), quality, kept.quality),
         np.where(on & ~np.isnan(kept.failure), 0.0, kept.failure),
         np.where(on, cost, kept.cost),
         escalated,

@@ -112,8 +112,8 @@ def _action(evaluation: Evaluation, extras: Extras) -> str:
     text = f"{_rule_text(evaluation, extras)} Of the judged requests {as_percent(share)} are sent."
     if (escalated := _of(evaluation, "escalated_share")).value is not None:
         text += (
-            f" {as_percent(escalated)} are among them that {extras.cheap} has answered before: both"
-            " calls are paid."
+            f" {as_percent(escalated)} are sent after {extras.cheap} has answered: both calls are"
+            " paid."
         )
     if extras.chosen and extras.chosen.rules:
         text += (

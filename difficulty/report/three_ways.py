@@ -53,7 +53,10 @@ def _taken(figures: CheckFigures, extras: Extras) -> str:
         " best threshold here, so all three look a little better than they are."
     )
     if not figures.in_usd:
-        text += " No prices are known: a call of the cheap model counts 0.05 of a frontier call."
+        text += (
+            " Costs are not known, as prices or token counts are missing: a call of the cheap model"
+            " counts 0.05 of a frontier call."
+        )
     if figures.frontier_assumed:
         text += f" Nothing is known of {extras.frontier}'s answers: they are taken to be right."
     return text

@@ -76,6 +76,11 @@ _DEFINITIONS: Final = (
     ),
     ("frontier share", "Share of the requests that go to the frontier model."),
     (
+        "sent on after the check",
+        "Share of the requests that the cheap model answered and that go on to the frontier model,"
+        " because the score of that answer is above the check's threshold. Both calls are paid.",
+    ),
+    (
         "quality",
         "Mean quality of the answers that users get, in the unit of the labels, from 0 to 1.",
     ),

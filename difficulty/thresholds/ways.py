@@ -40,7 +40,7 @@ _PROMISED_AT_ONCE = AT_ONCE[1]
 """Share sent at once where a promise is asked of both: none may be sought on the samples."""
 TAKEN: Final[Mapping[CheckKind, str]] = {
     "request": "answers are not checked",
-    "check": "every answer of the cheap model is checked, nothing is sent before",
+    "check": "every answer of the cheap model is checked, no score sends a request at once",
     "both": "what scores highest is sent at once, the answers to the rest are checked",
 }
 """How the sentence begins that says which way was taken."""
@@ -249,8 +249,8 @@ class _Search:
         unit = (
             "at these prices" + (f", {wait:g} USD for the wait" if wait else "")
             if self.frontiers.in_usd
-            else f"a call of the cheap model counting {CHEAP_CALL:g} of a frontier call, as no"
-            " prices were given"
+            else f"a call of the cheap model counting {CHEAP_CALL:g} of a frontier call, as"
+            " prices or token counts are missing"
         )
         assumed = (
             ", the frontier model taken to be right throughout"

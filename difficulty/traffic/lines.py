@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 from collections.abc import Iterator
@@ -75,6 +76,30 @@ def head_of(path: Path, size: int) -> bytes:
             return packed.read(size)
         with gzip.GzipFile(fileobj=packed) as archive:
             return archive.read(size)
+
+
+def pieces_of(path: Path, encoding: str = "utf-8") -> Iterator[str]:
+    """Yield a text file in pieces of about a megabyte, whatever its lines are.
+
+    Raises
+    ------
+    TrafficError
+        As :func:`lines_of` does of an archive.
+    UnicodeError
+        If the file is not of this encoding.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
+    with ExitStack() as stack:
+        packed = stack.enter_context(path.open("rb"))
+        zipped = path.suffix.lower() == ".gz"
+        file = stack.enter_context(gzip.GzipFile(fileobj=packed)) if zipped else packed
+        read = 0
+        while piece := file.read(2**20):
+            read += len(piece)
+            if zipped and read > _HARMLESS:
+                _refuse_bomb(path, read, packed.tell())
+            yield decoder.decode(piece)
+        yield decoder.decode(b"", final=True)
 
 
 def text_lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:

@@ -332,10 +332,16 @@ def _unread(tally: Tally) -> Iterator[str]:
             continue
         unread = [name for name in tally.columns if name not in FIELDS and _OUTCOME.search(name)]
         if unread:
+            hint = (
+                f' --map {model}_quality="{unread[0]:.80}"'
+                if len(unread) == 1
+                else f" --map {model}_quality=COLUMN"
+            )
             yield (
                 f"nothing is known of the {model} model, and these columns are not read:"
                 f" {', '.join(f'{name!r:.80}' for name in unread[:5])}; the column of its outcome"
-                f' is {model}_quality: --map {model}_quality="{unread[0]:.80}"'
+                f" is {model}_quality: pass{hint}, --pivot where a row is a call, or see what"
+                " --suggest proposes"
             )
 
 

@@ -368,9 +368,10 @@ class Traffic:
 
 def _with_later_columns(table: pyarrow.Table) -> pyarrow.Table:
     """Return a table of an earlier version with the columns that it lacks, all unknown."""
-    for name in _ADDED_LATER:
-        if name not in table.schema.names:
-            place, field = SCHEMA.get_field_index(name), SCHEMA.field(name)
+    # In the order of the schema: each place counts the columns that stand before it.
+    for place, name in enumerate(SCHEMA.names):
+        if name in _ADDED_LATER and name not in table.schema.names:
+            field = SCHEMA.field(name)
             table = table.add_column(place, field, pa.nulls(len(table), field.type))
     return table
 

@@ -151,3 +151,17 @@ def test_a_damaged_file_is_refused(path):
 def test_the_schema_holds_the_contract_and_the_groups():
     assert SCHEMA.names[:2] == ["id", "messages"]
     assert SCHEMA.names[-3:] == ["extra", "split_group", "near_groups"]
+
+
+@pytest.mark.parametrize("kept", [(), ("measured_by",), ("tools", "cached_tokens")])
+def test_files_of_before_a_column_are_read_as_if_nothing_were_known(kept, path, tmp_path):
+    """Whatever columns came later, and in whatever order: the same content, the same hash."""
+    later = {"measured_by", "cheap_answer", "frontier_answer", "tools"}
+    later |= {"cached_tokens", "cheap_cost_usd", "frontier_cost_usd"}
+    with pq.ParquetFile(path) as file:
+        table, metadata = file.read(), file.metadata.metadata
+    older = table.drop_columns(sorted(later - {*kept}))
+    pq.write_table(older.replace_schema_metadata(metadata), tmp_path / "older.parquet")
+    traffic = Traffic.read(tmp_path / "older.parquet")
+    assert traffic.data_hash == Traffic.read(path).data_hash
+    assert traffic.column("cached_tokens") == [None] * len(traffic)

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from difficulty.errors import TrafficError, TrafficNotFoundError
 from difficulty.kinds import PathKind, kind_of, mistaken
 from difficulty.plugins import known_names, resolve
-from difficulty.traffic.readers import RawRow, read_rows, readable_files
+from difficulty.traffic.formats.json_records import read_table
+from difficulty.traffic.readers import RawRow, readable_files
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions
 
 FORMATS = {
@@ -111,5 +112,7 @@ class NativeFormat:
         return readable_files(path)
 
     def rows(self, file: Path) -> Iterator[RawRow]:
-        """Yield the rows as they come."""
-        return read_rows(file, self._options)
+        """Yield the rows as they come: lines, elements of a JSON array, or those of the list in one
+        JSON document.
+        """
+        return read_table(file, self._options)

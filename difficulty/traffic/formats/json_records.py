@@ -5,23 +5,25 @@ document, CSV with JSON in its cells, Parquet.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from difficulty.errors import TrafficError
-from difficulty.traffic.lines import lines_of
+from difficulty.traffic.lines import lines_of, pieces_of
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
-from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions
+from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions, find_dialect
 
 _JSON = (".json", ".jsonl", ".ndjson")
 _LARGEST_DOCUMENT = 256 * 2**20  # characters of one JSON document, which is held whole
 _LARGEST_RECORD = 32 * 2**20  # characters of one element of an array
-_CHUNK = 2**20
 _SHOWN = 2_000
-_SPACE = " \t\r\n"
+_BETWEEN = re.compile(r"[ \t\r\n,\ufeff]*")
+"""What stands between the elements of an array."""
 _UNREADABLE = (OSError, EOFError, zlib.error, TrafficError, ValueError, RecursionError)
 
 
@@ -33,12 +35,12 @@ def read_records(file: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow
     TrafficError
         If the file is empty, damaged or cannot be opened.
     """
-    layout = _layout(file)
+    layout, encoding = _layout(file, options)
     if layout == "lines":
         yield from read_rows(file, options)
         return
-    n = 0
-    for n, value in enumerate(_elements(file) if layout == "array" else _whole(file), start=1):
+    n, read = 0, _elements if layout == "array" else _whole
+    for n, value in enumerate(read(file, encoding), start=1):
         if isinstance(value, dict):
             yield RawRow(str(file), n, value)
         else:
@@ -48,6 +50,34 @@ def read_records(file: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow
         raise TrafficError(
             f"{file} must hold at least one row: it is empty. Export it again, or leave it out."
         )
+
+
+def read_table(file: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
+    """Yield one row a record as :func:`read_records` does; of a document that is about a list, as
+    in ``{"results": [{...}, ...]}``, its elements.
+    """
+    rows = read_records(file, options)
+    if not file.name.lower().removesuffix(".gz").endswith(".json"):
+        yield from rows
+        return
+    first, second = next(rows, None), next(rows, None)
+    if first and second is None and (inner := _listed(first.fields or {})):
+        yield from (RawRow(str(file), n, element) for n, element in enumerate(inner, start=1))
+        return
+    yield from (row for row in (first, second) if row is not None)
+    yield from rows
+
+
+def _listed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the longest list of objects in a document; none where it is a request itself."""
+    if {"prompt", "messages"} & document.keys():
+        return []
+    lists = (
+        value
+        for value in document.values()
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value)
+    )
+    return max(lists, key=len, default=[])
 
 
 def files_like(
@@ -81,6 +111,8 @@ def parsed(value: Any) -> Any:
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return an object that may be written as JSON text; nothing where it is none."""
+    if type(value) is dict:  # nearly always, and by far the fastest to ask
+        return value
     found = parsed(value)
     return found if isinstance(found, Mapping) else {}
 
@@ -93,15 +125,19 @@ def _first(file: Path, version: tuple[int, int], options: ReadOptions) -> Mappin
         return {}
 
 
-def _layout(file: Path) -> str:
-    """Return ``lines``, which tables are too, ``array`` or ``document``."""
+def _layout(file: Path, options: ReadOptions) -> tuple[str, str]:
+    """Return ``lines``, which tables are too, ``array`` or ``document``; and the encoding."""
     if not file.is_file() or not file.name.lower().removesuffix(".gz").endswith(_JSON):
-        return "lines"
+        return "lines", "utf-8"
     try:
-        first = next((line for line in lines_of(file) if line.strip()), b"")
+        encoding = find_dialect(file, options).encoding
+        first = next((line for line in lines_of(file, encoding) if line.strip()), b"")
     except _UNREADABLE:
-        return "lines"  # for the reader to say why
-    start = first.removeprefix(b"\xef\xbb\xbf").lstrip()
+        return "lines", "utf-8"  # for the reader to say why
+    return _layout_of(first.removeprefix(b"\xef\xbb\xbf").lstrip()), encoding
+
+
+def _layout_of(start: bytes) -> str:
     if start.startswith(b"["):
         return "array"
     if not start.startswith(b"{"):
@@ -114,17 +150,12 @@ def _layout(file: Path) -> str:
     return "lines"
 
 
-def _text(file: Path) -> Iterator[str]:
-    for number, line in enumerate(lines_of(file)):
-        yield (line.removeprefix(b"\xef\xbb\xbf") if not number else line).decode("utf-8")
-
-
-def _whole(file: Path) -> Iterator[Any]:
+def _whole(file: Path, encoding: str) -> Iterator[Any]:
     parts, size = [], 0
     try:
-        for line in _text(file):
-            parts.append(line)
-            size += len(line)
+        for piece in pieces_of(file, encoding):
+            parts.append(piece)
+            size += len(piece)
             if size > _LARGEST_DOCUMENT:
                 raise TrafficError(
                     f"{file} must be at most {_LARGEST_DOCUMENT // 2**20} MiB as one JSON document:"
@@ -132,56 +163,47 @@ def _whole(file: Path) -> Iterator[Any]:
                 )
         yield json.loads("".join(parts))
     except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
-        raise _damaged(file, str(error)) from error
+        raise _damaged(file, error) from error
 
 
-def _elements(file: Path) -> Iterator[Any]:
-    """Yield the elements of an array one at a time, whatever its size."""
+def _elements(file: Path, encoding: str) -> Iterator[Any]:
+    """Yield the elements of an array one at a time, whatever its size, also on one line."""
     decode = json.JSONDecoder().raw_decode
-    source = _text(file)
-    buffer = ""
-    started = False
+    buffer, started = "", False
     tried = 0  # characters that were no whole element
     try:
-        for line in source:
-            buffer += line
-            while True:
-                buffer = buffer.lstrip(_SPACE + ("," if started else ""))
-                if not started and buffer:
-                    buffer, started = buffer[1:].lstrip(_SPACE), True
-                if not buffer or len(buffer) < 2 * tried:
-                    break
-                if buffer[0] == "]":
+        for piece in chain(pieces_of(file, encoding), ("",)):
+            buffer += piece
+            # Doubled before it is tried again, so that time stays in proportion.
+            if piece and len(buffer) < 2 * tried:
+                continue
+            at, tried = 0, 0
+            while (at := _BETWEEN.match(buffer, at).end()) < len(buffer):  # type: ignore[union-attr]
+                if not started:
+                    at, started = at + 1, True
+                    continue
+                if buffer[at] == "]":
                     return
                 try:
-                    value, end = decode(buffer)
+                    value, end = decode(buffer, at)
                 except ValueError:
-                    if len(buffer) > _LARGEST_RECORD:
+                    tried = len(buffer) - at
+                    if tried > _LARGEST_RECORD:
                         raise
-                    # Doubled before it is tried again, so that time stays in proportion.
-                    tried = max(len(buffer), 64)
                     break
                 if end == len(buffer) and buffer[-1] not in '}]"':
                     break  # a number may go on
-                buffer, tried = buffer[end:], 0
+                at = end
                 yield value
-        yield from _rest(buffer)
-    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
-        raise _damaged(file, str(error)) from error
-
-
-def _rest(buffer: str) -> Iterator[Any]:
-    """Yield what is left in memory when the file ends."""
-    decode = json.JSONDecoder().raw_decode
-    while (buffer := buffer.lstrip(_SPACE + ",")) and buffer[0] != "]":
-        value, end = decode(buffer)
-        buffer = buffer[end:]
-        yield value
-    if not buffer:
+            buffer = buffer[at:]
         raise ValueError("the array does not end")
+    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
+        raise _damaged(file, error) from error
 
 
-def _damaged(file: Path, problem: str) -> TrafficError:
+def _damaged(file: Path, problem: Exception) -> TrafficError:
+    if isinstance(problem, TrafficError):
+        return problem
     return TrafficError(
-        f"{file} must be JSON: got {problem[:200]}. Check that the file is complete."
+        f"{file} must be JSON: got {str(problem)[:200]}. Check that the file is complete."
     )

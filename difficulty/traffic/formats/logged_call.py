@@ -253,7 +253,10 @@ def read_feedback(*places: Any) -> Any:
     """
     for place in map(mapping, places):
         for name in _FEEDBACK_NAMES:
-            found = parsed(place.get(name))
+            found = place.get(name)
+            if found is None:
+                continue
+            found = parsed(found)
             if isinstance(found, Mapping):
                 found = read_feedback(found)
             if isinstance(found, bool) or as_float(found) is not None:

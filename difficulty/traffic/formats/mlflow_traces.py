@@ -13,7 +13,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,9 +81,21 @@ def _is_store(path: Path) -> bool:
     if path.is_dir():
         return (path / "0" / "meta.yaml").is_file() or any(path.glob("*/traces/*/trace_info.yaml"))
     if name.endswith(_STORES):
-        with path.open("rb") as file:
-            return file.read(len(_SQLITE)) == _SQLITE
+        return _has_traces(path)
     return name.endswith(_SERVER)
+
+
+def _has_traces(path: Path) -> bool:
+    """Return whether a file is MLflow's: its client would make any other database one."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_SQLITE)) != _SQLITE:
+                return False
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
+            query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'trace_info'"
+            return store.execute(query).fetchone() is not None
+    except (OSError, sqlite3.Error):
+        return False
 
 
 def _stored(path: Path) -> Iterator[RawRow]:

@@ -207,7 +207,9 @@ class Pivot:
             else:
                 said = said or other
                 same.append(call)
-        fields = self._request(same)
+        # Of a request with one call the pair is known all the same.
+        names = {f"{side}_model": name for side, name in self._pair.exact.items()}
+        fields = {**names, **self._request(same)}
         sides = {side: [call for call in same if call.side == side] for side in _ROUTES}
         for side, of_side in sides.items():
             if of_side:

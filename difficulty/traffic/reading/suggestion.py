@@ -12,13 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from difficulty.errors import DifficultyError, TrafficError
 from difficulty.text import one_line
 from difficulty.traffic.formats import find_format
-from difficulty.traffic.readers import read_rows, readable_files
+from difficulty.traffic.formats.json_records import read_table
+from difficulty.traffic.readers import readable_files
 from difficulty.traffic.reading.column_names import SYNONYMS, plain_name
 from difficulty.traffic.reading.dialect import ReadOptions, find_dialect, pointed
 from difficulty.traffic.rows import FIELDS, as_float, message_list, moment, says_something
@@ -198,7 +200,7 @@ def _seen(file: Path, options: ReadOptions) -> _Head:
     comma = text and find_dialect(file, options).decimal == ","
     columns: dict[str, SeenColumn] = {}
     rows = []
-    for row in islice(read_rows(file, options), ROWS):
+    for row in islice(read_table(file, options), ROWS):
         if row.fields is None:
             continue
         rows.append(row.fields)
@@ -240,16 +242,13 @@ def _lines(table: _Head, options: ReadOptions, format: str) -> Iterator[str]:
     qualities = {} if pivot else _qualities(table, rest)
     mapping_file = f"{table.path.name.partition('.')[0]}.toml"
     yield f"# Proposed from the first {len(table.rows):,} rows of {one_line(table.path.name)}."
-    yield f"# Read it and correct it, save it as {one_line(mapping_file)}, and run:"
-    yield (
-        f"#   difficulty ingest {shlex.quote(one_line(str(table.path)))} --mapping"
-        f" {shlex.quote(one_line(mapping_file))} -o traffic.parquet"
-    )
+    command = f"#   difficulty ingest {shlex.quote(one_line(str(table.path)))}"
     if format != "native":
-        yield (
-            f"# The file has the format {format!r}, which is read without a mapping:"
-            f" difficulty ingest {shlex.quote(one_line(str(table.path)))} -o traffic.parquet"
-        )
+        yield f"# The file has the format {format!r}, which is read without a mapping:"
+        yield f"{command} --cheap MODEL --frontier MODEL -o traffic.parquet"
+        yield "# To read it as a table all the same:"
+    yield f"# Read it and correct it, save it as {one_line(mapping_file)}, and run:"
+    yield f"{command} --mapping {shlex.quote(one_line(mapping_file))} -o traffic.parquet"
     if request is None:
         yield '# No column looks like the text of a request: name it as prompt = "COLUMN".'
     if not qualities and not pivot.keys() & {"quality", "passed"}:
@@ -446,7 +445,7 @@ def _differ(low: _Calls, high: _Calls, judge: str) -> bool:
     if judge == "cost":
         return low.means[judge] < _DIFFERENT * high.means[judge]
     # Two standard errors of shares near a half.
-    error = (0.25 / low.known[judge] + 0.25 / high.known[judge]) ** 0.5
+    error = sqrt(0.25 / low.known[judge] + 0.25 / high.known[judge])
     return high.means[judge] - low.means[judge] > 2.0 * error
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from difficulty.errors import TrafficError
-from difficulty.traffic.formats.json_records import first_record, read_records
+from difficulty.traffic.formats.json_records import first_record, read_records, read_table
 
 RECORDS = [{"a": 1, "b": [1, {"c": "]},["}]}, {"a": "two, [three"}, {}]
 
@@ -56,3 +56,28 @@ def test_a_large_array_is_streamed_in_proportion(tmp_path):
     assert sum(row.fields["n"] for row in read_records(path)) == sum(range(20_000))
     path = written(tmp_path, json.dumps([{"long": list(range(50_000))}] * 3, indent=0))
     assert len(list(read_records(path))) == 3
+
+
+def test_an_array_on_one_line_longer_than_any_line_is_streamed(tmp_path):
+    """A minified export is one line, however large."""
+    text = json.dumps([{"text": "x" * 2_000, "n": n} for n in range(20_000)])
+    assert len(text) > 2**25
+    rows = read_records(written(tmp_path, text))
+    assert sum(row.fields["n"] for row in rows) == sum(range(20_000))
+
+
+def test_an_array_of_windows_is_read(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"a": "Größe"}]), encoding="utf-16")
+    assert [row.fields for row in read_records(path)] == [{"a": "Größe"}]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_document_about_a_list_is_its_elements(tmp_path, indent):
+    """As a service answers: the rows, and what it says of them."""
+    path = written(
+        tmp_path, json.dumps({"count": 3, "meta": [], "results": RECORDS}, indent=indent)
+    )
+    assert [row.fields for row in read_table(path)] == RECORDS
+    request = {"messages": [{"role": "user", "content": "Hi"}], "calls": [{"a": 1}]}
+    assert [row.fields for row in read_table(written(tmp_path, json.dumps(request)))] == [request]

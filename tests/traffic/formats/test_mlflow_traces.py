@@ -1,10 +1,19 @@
 """Traces of MLflow as traffic, from JSON and through mlflow's own client."""
 
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
 import warnings
+from contextlib import closing
+from urllib.request import urlopen
 
 import pytest
 
-from difficulty.errors import InvalidValueError
+from difficulty.errors import InvalidValueError, TrafficError
 from difficulty.traffic.formats import find_format
 from difficulty.traffic.formats.mlflow_traces import MLflowFormat
 from tests.traffic.formats.examples import PAIR, read_example, sample_of, told
@@ -100,3 +109,60 @@ def test_an_address_that_says_something_else_is_refused(text, said, tmp_path):
     address.write_text(text)
     with pytest.raises(InvalidValueError, match=said):
         list(MLflowFormat(PAIR).rows(address))
+
+
+def test_another_database_is_left_as_it_is(tmp_path):
+    """MLflow's client makes tables in any database that it is given."""
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE a (b)")
+        other.commit()
+    before = path.read_bytes()
+    with pytest.raises(TrafficError):
+        find_format(path, "mlflow")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_a_real_server_is_read_over_http(store, tmp_path):
+    """The same two traces, by way of ``mlflow server`` on this machine."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri"]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    with subprocess.Popen(
+        [*command, f"sqlite:///{store}", *options],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as server:
+        try:
+            wait_for(f"{address}/health")
+            named = tmp_path / "desk.mlflow.toml"
+            named.write_text(f'tracking_uri = "{address}"\n')
+            rows = list(MLflowFormat(PAIR).rows(named))
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+    samples = [sample_of(row) for row in rows]
+    assert sorted(sample.measured_by for sample in samples) == ["judge:strict"] * 2
+    assert {sample.cheap_answer for sample in samples} == {"four", None}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(url):
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with urlopen(url, timeout=5) as reply:
+                assert reply.status == 200
+                return
+        except OSError:
+            assert time.monotonic() < end, f"{url} did not answer within two minutes"
+            time.sleep(0.5)

@@ -208,3 +208,27 @@ def test_what_is_laid_on_the_disk_comes_back_in_order(tmp_path, monkeypatch):
     assert traffic.ids == list(dict.fromkeys(row["trace"] for row in rows))
     assert figures["both_models"] == 300
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_log_of_one_model_is_one_sided_and_not_two_pairs(tmp_path):
+    """Which one was called differs from row to row; the pair is the same."""
+    pair = ModelPair(cheap=("small",), frontier=("big",))
+    rows = [call("a", "small", 0), call("b", "big", 1)]
+    traffic, summary, figures = ingested(tmp_path, rows, pair=pair)
+    assert (figures["cheap_alone"], figures["frontier_alone"]) == (1, 1)
+    assert summary.model_pairs == {"small / big": 2}
+    only = ModelPair(cheap=("small",))
+    _, summary, figures = ingested(tmp_path, rows, pair=only)
+    assert (figures["cheap_alone"], figures["other_models"]) == (1, 1)
+    assert summary.model_pairs == {"small / ?": 1}
+    assert not any("more than one pair" in warning for warning in summary.warnings)
+
+
+def test_a_model_renamed_in_mid_file_is_told_until_both_names_are_given(tmp_path):
+    rows = [call(f"r{n}", model, 1) for n in range(4) for model in ("small", f"big-{n // 2}")]
+    pair = ModelPair(cheap=("small",), frontier=("big-0",))
+    _, summary, figures = ingested(tmp_path, rows, pair=pair)
+    assert (figures["both_models"], figures["cheap_alone"], figures["other_models"]) == (2, 2, 2)
+    assert any("'big-1' (2); of a model that was renamed" in text for text in summary.warnings)
+    both = ModelPair(cheap=("small",), frontier=("big-0", "big-1"))
+    assert ingested(tmp_path, rows, pair=both)[2]["both_models"] == 4
