@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, read_bundle
 from difficulty.errors import BundleError, TooFewSamplesError
 from difficulty.form import Record
 from difficulty.kinds import PathKind, kind_of
-from difficulty.metrics.arrays import FloatArray
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.answer_checker import AnswerChecker
@@ -190,7 +190,7 @@ def _report(
     )
 
 
-def _quantiles(values: FloatArray) -> dict[str, float]:
+def _quantiles(values: NDArray[np.floating]) -> dict[str, float]:
     known = values[np.isfinite(values)]
     if not len(known):
         return {}
@@ -201,14 +201,19 @@ def _quantiles(values: FloatArray) -> dict[str, float]:
 def _drift(
     served: Served, other: Served, tasks: Counter[str], compared: Counter[str]
 ) -> tuple[Drift, ...]:
-    pairs = {
-        "difficulty_score": [one.scores.outputs["difficulty_score"] for one in (served, other)],
-        "tokens": [one.scores.totals.astype(np.float64) for one in (served, other)],
-    }
-    return (*(_distance(name, *pair) for name, pair in pairs.items()), _of_tasks(tasks, compared))
+    these, others = served.scores, other.scores
+    return (
+        _distance(
+            "difficulty_score",
+            these.outputs["difficulty_score"],
+            others.outputs["difficulty_score"],
+        ),
+        _distance("tokens", these.totals, others.totals),
+        _of_tasks(tasks, compared),
+    )
 
 
-def _distance(name: str, these: FloatArray, others: FloatArray) -> Drift:
+def _distance(name: str, these: NDArray[Any], others: NDArray[Any]) -> Drift:
     these, others = np.sort(these[np.isfinite(these)]), np.sort(others[np.isfinite(others)])
     if not (len(these) and len(others)):
         return Drift(of=name, distance=0.0, noise=1.0)
