@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, read_bundle
 from difficulty.errors import BundleError, TooFewSamplesError
+from difficulty.evaluation.scored import Thresholds
 from difficulty.form import Record
 from difficulty.kinds import PathKind, kind_of
 from difficulty.metrics.bootstrap import STANDARD, Resampling
@@ -164,7 +165,12 @@ def _report(
 ) -> UnlabelledReport:
     policy, outputs = bundle.policy, served.scores.outputs
     data = served.under(policy, catch_rate=catch_rate(policy.fallback))
-    point = operating_point(data, policy, resampling, objective=policy.chosen.objective)
+    routed = served.under_policy(policy)
+    # Without a single answer to check, as a router does whose check cannot count.
+    check = policy.answer if served.scored.answer_score is not None else None
+    assert routed.threshold is not None
+    cuts = Thresholds(routed.threshold, routed.task_thresholds, check)
+    point = operating_point(data, cuts, resampling, objective=policy.chosen.objective)
     familiarity = outputs.get("familiarity")
     unfamiliar = (
         float((familiarity < policy.min_familiarity).mean())
