@@ -17,6 +17,7 @@ from difficulty.stages.labelling.unlabelled import look_at
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.columnar import read_request_rows
 from difficulty.traffic.table import Traffic
+from tests.answer_checks import write_with_check
 from tests.conftest import REPOSITORY
 from tests.journey import DRAWS, sample_rows, write_rows
 
@@ -120,3 +121,13 @@ def test_other_requests_have_moved_and_json_lines_are_read(journey, unlabelled, 
 def test_a_run_has_no_threshold_to_look_with(journey, unlabelled, tmp_path):
     with pytest.raises(BundleError, match="difficulty ship"):
         look_at(journey.run, unlabelled, tmp_path / "out")
+
+
+def test_check_that_has_no_answer_to_see_sends_nothing_on(journey, unlabelled, tmp_path):
+    """As a router does whose check cannot count: by the request's own threshold."""
+    rule = {"kind": "both", "request_threshold": 1.0}
+    write_with_check(journey.bundle, tmp_path / "small-9", rule=rule)
+    rows = [{"id": str(n), "prompt": f"A question of number {n}", "task": "x"} for n in range(30)]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    report = look_at(tmp_path / "small-9", source, tmp_path / "out", resampling=FEW)
+    assert report.frontier_share.value == 0.0
