@@ -423,9 +423,8 @@ def answers_unchecked(evidence: Evidence) -> Finding | None:
     if scored.answer_score is not None:
         n = int(np.isnan(scored.answer_score).sum())
         how = f"{'sent on' if scored.on_unknown == 'escalate' else 'kept'} as the policy says"
-    if scored.escalated is None and not (n == len(scored) and source and source.checks_answers):
-        return None
-    if n <= MANY_UNCHECKED * len(scored):
+    bare = n == len(scored) and source is not None and source.checks_answers
+    if (scored.escalated is None and not bare) or n <= MANY_UNCHECKED * len(scored):
         return None
     return Finding(
         name="answers_unchecked",

@@ -310,11 +310,6 @@ def _of_bundle(
         f"Figures are those of the scorer: {sentence}."
         for sentence in exit_sentences(early, judged="judged")
     ]
-    if policy.answer and served.scored.answer_score is None:
-        sentences.append(
-            "The policy checks answers, and this traffic has none: figures are those where no check"
-            " can count. Add cheap_answer to the traffic."
-        )
     return _Material(
         held_out=served.under_policy(policy),
         others=served.others,

@@ -14,6 +14,7 @@ from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.stages.verify import verify
+from difficulty.thresholds.ways import WayWanted
 from difficulty.training.run import Run
 from difficulty.training.shipped import shipped_file
 from tests.journey import DRAWS, recipe_of, sample_rows, train_on, write_rows
@@ -38,7 +39,7 @@ def checked(journey, tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(checked, tmp_path_factory):
     out = tmp_path_factory.mktemp("bundle") / "checked-1"
-    choices = {"allow_no_signal": True, "keep_rule": True, "answer": "check"}
+    choices = {"allow_no_signal": True, "keep_rule": True, "answer": WayWanted("check")}
     ship(checked[0].folder, out, draws=DRAWS, **choices)
     return out
 
