@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "ship": "ship",
     "thresholds": "thresholds",
+    "policy": "deploying",
     "economics": "evaluate",
     "sign": "signing",
     "verify": "signing",

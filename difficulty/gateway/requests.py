@@ -36,19 +36,44 @@ from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.validators import Checker
 from difficulty.gateway.visits import Usage, Visit, explore
 from difficulty.records import Prices
+from difficulty.request import Messages
 from difficulty.routes import Route
-from difficulty.runtime.router import Router
+from difficulty.runtime.answer_checker import AnswerChecker
+from difficulty.runtime.router import Decision
 
 logger = logging.getLogger("difficulty.runtime")
 
 Redact = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
+class Deciding(Protocol):
+    """What a gateway asks for decisions: a router, or what stands in its place."""
+
+    @property
+    def policy(self) -> Policy:
+        """The rule by which it decides, checks and falls back."""
+
+    @property
+    def answers(self) -> AnswerChecker | None:
+        """The learned check of answers."""
+
+    def decide(
+        self,
+        messages: Messages,
+        task: str | None = None,
+        *,
+        tokens: int | None = None,
+        tools: object = None,
+        checked: bool = True,
+    ) -> Decision:
+        """Return the decision for one request."""
+
+
 class Decider(Protocol):
     """What decides: a router, or what holds one and may exchange it."""
 
     @property
-    def current(self) -> Router:
+    def current(self) -> Deciding:
         """The router of the bundle that decides now."""
 
 

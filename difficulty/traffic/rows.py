@@ -195,7 +195,7 @@ def _as_datetime(value: Any) -> datetime:
 def as_float(value: Any) -> float | None:
     """Return a number, also one that is spelt as text; ``None`` for anything else."""
     if value is None or type(value) is float:  # nearly all: asking what a number is takes long
-        return value  # type: ignore[no-any-return]
+        return value
     if not (isinstance(value, str | Decimal) or _is_real(value)):
         return None
     try:

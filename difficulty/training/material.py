@@ -157,6 +157,13 @@ def _without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDA
             " Label others for the new pair, for example those of"
             f" {str(start.folder / 'test.parquet')!r}."
         )
+    left = int(((splits == "fit") & ~seen).sum())
+    if left < _NEEDED["fit"] and int((splits == "fit").sum()) >= _NEEDED["fit"]:
+        raise RunError(
+            f"a warm start needs at least {_NEEDED['fit']} fit samples that the run did not see: it"
+            f" saw {int(seen.sum()):,} of {len(traffic):,} requests, and {left} are left. Label"
+            " others for the new pair, or train without --start-from."
+        )
     # Set aside, not dropped: rows keep their numbers.
     return np.where(seen, ASIDE, splits)
 

@@ -143,6 +143,8 @@ def test_whole_journey(run, journey, tmp_path):
             ["thresholds", "{bundle}", "{traffic}", "--objective", "share=0.5", "-o", "b-2"],
             {"bundle", "old", "new"},
         ),
+        (["policy", "{bundle}"], {"threshold", "exploration", "chosen"}),
+        (["policy", "{bundle}", "--set", "shadow=0.1", "-o", "b-3"], {"bundle", "diff", "notes"}),
         (
             ["verify", "{bundle}"],
             {"bundle", "files", "golden", "passed", "differences", "warnings"},

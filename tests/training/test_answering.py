@@ -5,8 +5,10 @@ import numpy as np
 import onnx
 import pytest
 
+from difficulty.answer_check.saved_check import read_answer_scores
 from difficulty.economics import load_price_list
 from difficulty.encoders.base import StaticEncoder
+from difficulty.errors import NoSignalError, RunError
 from difficulty.metrics import Resampling
 from difficulty.runtime.router import Router
 from difficulty.stages.evaluate import evaluate_scorer
@@ -173,3 +175,59 @@ def test_warm_start_learns_from_new_answers(checked, journey, tmp_path):
     assert "answer_check" in evaluation.baselines
     content = json.loads((run.folder / "answer_check.json").read_text())
     assert len(content["checks"]) == 2
+
+
+def meaningless(rows, answered):
+    """Return rows whose requests say nothing of their outcome; ``answered`` makes the answer."""
+    rng = np.random.default_rng(3)
+    words = ["crate", "pallet", "invoice", "route", "label", "order"]
+    rows = [row for row in rows if None not in (row["cheap_quality"], row["frontier_quality"])]
+    for row in rows:
+        text = " ".join(rng.choice(words, size=12))
+        row["messages"] = [{"role": "user", "content": text}]
+        row |= {"group": None, "task": None, "cheap_answer": answered(row)}
+    return rows
+
+
+def test_check_alone_is_signal_enough_to_ship(journey, tmp_path):
+    """Requests tell nothing, answers do: what is shipped has to use the check."""
+    rows = meaningless(
+        sample_rows(1_300), lambda row: "sorry, no" if row["cheap_quality"] < 0.5 else "yes, 12"
+    )
+    run, _ = train_on(traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder, **CHECK)
+    assert run.record.signal.verdict == "none"
+    choices = {"draws": DRAWS, "objective": "quality=0.7"}
+    shipped = ship(run.folder, tmp_path / "with-1", **choices)
+    assert shipped.point.answer is not None
+    with pytest.raises(NoSignalError, match="a score that carries a signal"):
+        ship(run.folder, tmp_path / "without-1", answer=WayWanted("off"), **choices)
+    assert not (tmp_path / "without-1").exists()
+
+
+def test_run_for_failures_with_tasks_is_read_again(journey, tmp_path):
+    """What the mean gain of a task leaves over knows nothing of a failure."""
+    rows = sample_rows()
+    for row in rows:
+        row["frontier_quality"] = row["preference"] = None
+    features = {"ngrams": {"buckets": 1024, "mean_penalty": 5.0}, "tasks": {"least_samples": 3}}
+    run, _ = train_on(
+        traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder, features=features
+    )
+    assert run.record.target == "failure"
+    assert Run.read(run.folder).model.target == "failure"
+
+
+def test_damaged_scores_of_answers_are_refused(checked, tmp_path):
+    path = tmp_path / "answer_scores.npz"
+    content = dict(np.load(checked[0].folder / "answer_scores.npz"))
+    for damage in (
+        {**content, "answer_score": content["answer_score"] * 5.0},
+        {**content, "answer_score": content["answer_score"][:3]},
+        {"ids": content["ids"]},
+    ):
+        np.savez(path, **damage)
+        with pytest.raises(RunError, match=r"answer_scores\.npz.*Train again"):
+            read_answer_scores(path, checked[0].test.ids)
+    path.write_bytes(b"nothing")
+    with pytest.raises(RunError, match="Train again"):
+        read_answer_scores(path, checked[0].test.ids)

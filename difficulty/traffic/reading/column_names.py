@@ -21,7 +21,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "group": ("userid", "user", "customer", "sessionid", "session", "conversationid", "threadid"),
     "timestamp": ("time", "createdat", "datetime", "date", "starttime", "created", "ts", "tstamp"),
     "model": ("modelname", "modelid", "llm", "engine", "deployment"),
-    "quality": ("score", "rating", "grade", "correct", "accuracy", "reward", "stars", "judgescore"),
+    "quality": ("score", "rating", "grade", "correct", "accuracy", "reward", "stars", "judgescore")
+    + ("thumbsup", "thumbs", "userfeedback", "feedback", "liked", "helpful", "evalscore", "label"),
     "passed": ("pass", "passes", "ok", "success", "valid", "verdict", "result"),
     "answer": ("completion", "response", "output", "reply", "responsetext", "generation"),
     "tokens": ("outputtokens", "completiontokens", "tokensout", "generatedtokens"),

@@ -176,6 +176,13 @@ class _Head:
             (names[name] for names in (whole, last) for name in wanted if name in names), None
         )
 
+    def only_times(self, among: Iterable[str]) -> str | None:
+        """Return the one column that holds times; ``None`` where there are more."""
+        times = [
+            name for name in among if 0 < self.columns[name].filled == self.columns[name].times
+        ]
+        return times[0] if len(times) == 1 else None
+
     def describe(self, column: str) -> str:
         """Return what was seen in a column, on one line."""
         return one_line(self.columns[column].describe(len(self.rows)))
@@ -231,13 +238,7 @@ def _lines(table: _Head, options: ReadOptions, format: str) -> Iterator[str]:
     request = _request(table)
     free = [name for name in columns if name != request]
     pivot = _pivot(table, free, request)
-    named = {"prompt" if request and not _holds_lists(columns[request]) else "messages": request}
-    for name in _CONTRACT:
-        among = [column for column in free if column not in pivot.values()]
-        found = None if name in pivot else table.find(name, among=among)
-        if found is None or found in named.values() or not _may_be(name, found, table):
-            continue
-        named[name] = found
+    named = _named(table, free, request, pivot)
     rest = [name for name in free if name not in {*named.values(), *pivot.values()}]
     qualities = {} if pivot else _qualities(table, rest)
     mapping_file = f"{table.path.name.partition('.')[0]}.toml"
@@ -271,6 +272,24 @@ def _lines(table: _Head, options: ReadOptions, format: str) -> Iterator[str]:
     scored = {"quality": pivot["quality"]} if "quality" in pivot else qualities
     yield from _scales(table, scored)
     yield from _unread(table, {*named.values(), *pivot.values(), *qualities.values()})
+
+
+def _named(
+    table: _Head, free: Sequence[str], request: str | None, pivot: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Return the columns of the request itself."""
+    named: dict[str, str | None] = {
+        "prompt" if request and not _holds_lists(table.columns[request]) else "messages": request
+    }
+    for name in _CONTRACT:
+        among = [column for column in free if column not in pivot.values()]
+        found = None if name in pivot else table.find(name, among=among)
+        if name == "timestamp" and found is None:
+            found = table.only_times(among)
+        if found is None or found in named.values() or not _may_be(name, found, table):
+            continue
+        named[name] = found
+    return named
 
 
 def _may_be(name: str, column: str, table: _Head) -> bool:
@@ -492,6 +511,8 @@ def _scales(table: _Head, scored: Mapping[str, str]) -> Iterator[str]:
             numbers[name] = seen
         elif seen.words and not seen.flags:
             words[name] = seen.words
+    # A verdict that one model never got may come in a later row.
+    every = {word: value for meanings in words.values() for word, value in meanings.items()}
     if numbers:
         yield from (
             "",
@@ -503,8 +524,8 @@ def _scales(table: _Head, scored: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} = [{low:g}, {high:g}]  # seen from {seen.low:g} to {seen.high:g}"
     if words:
         yield from ("", "[words]")
-        for name, meanings in words.items():
-            told = ", ".join(f"{_toml(word)} = {value:g}" for word, value in meanings.items())
+        told = ", ".join(f"{_toml(word)} = {every[word]:g}" for word in sorted(every))
+        for name in words:
             yield f"{name} = {{ {told} }}"
 
 

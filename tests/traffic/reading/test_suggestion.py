@@ -96,7 +96,7 @@ def test_scores_in_a_wide_table_are_two_qualities_the_lower_one_cheap(tmp_path):
     }
     assert content["words"] == {
         "cheap_quality": {"fail": 0, "pass": 1},
-        "frontier_quality": {"pass": 1},
+        "frontier_quality": {"fail": 0, "pass": 1},
     }
     assert summary.cheap_quality == 0.5
 

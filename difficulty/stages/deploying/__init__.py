@@ -1,0 +1,1 @@
+"""Steps for bundles that are in service: settings of the deployment."""
