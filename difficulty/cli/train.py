@@ -164,6 +164,8 @@ def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> Non
     if record.search:
         out.print(search_table(record.search))
     out.print(evaluation_table(evaluation))
+    if record.answer:
+        say(record.answer.sentence)
     for advice in (run.learning_curve, record.familiarity):
         if advice:
             say(advice.sentence)
