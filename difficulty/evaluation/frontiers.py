@@ -423,6 +423,11 @@ class CheckFigures(Record):
         )
 
     @property
+    def is_used(self) -> bool:
+        """Whether the policy checks answers."""
+        return self.kind in ("check", "both")
+
+    @property
     def decides(self) -> bool:
         """Whether the check of answers routes, alone or too, and is shown to save money by it."""
         if self.kind is None or self.kind == "request":

@@ -36,6 +36,7 @@ _BASELINE_COLUMNS = {
     "quality": "quality",
     "cost": "cost",
 }
+_BASELINE_NAMES = {"answer_check": "check of the answer"}
 # Few enough for a terminal of 80 columns; metrics.json and the report have all.
 _SLICE_COLUMNS = {
     "apgr": "APGR",
@@ -90,7 +91,9 @@ def _baselines(evaluation: Evaluation) -> Table:
     table = _start_table(f"Beside the baselines{at}", headings)
     table.add_row("the score", *_cells(evaluation.overall, names), style="bold")
     for baseline, estimates in evaluation.baselines.items():
-        table.add_row(baseline.replace("_", " "), *_cells(estimates, names))
+        table.add_row(
+            _BASELINE_NAMES.get(baseline, baseline.replace("_", " ")), *_cells(estimates, names)
+        )
     return table
 
 

@@ -14,7 +14,7 @@ from difficulty.report.plot import Axis, Plot
 _WAYS = {
     "request": "the request's score alone",
     "check": "the check of the answer alone",
-    "both": "both",
+    "both": "score and check together",
 }
 _TAKEN = {
     "request": "The policy does not check answers",
@@ -45,10 +45,9 @@ def _taken(figures: CheckFigures, extras: Extras) -> str:
     ]
     taken = _TAKEN[figures.kind] if figures.kind else "No way has been chosen yet"
     text = (
-        f"{taken}."
-        + (f" When it was chosen: {why}." if why else "")
-        + f" On the {figures.requests:,} requests judged here with a checked answer, for"
-        f" {100.0 * figures.level:.0f} % of the quality gap: {'; '.join(parts)}, against the"
+        f"{taken}.{_when_chosen(why)}"
+        f" On the {figures.requests:,} requests judged here with a checked answer, at"
+        f" {100.0 * figures.level:.0f} % of the quality gap, {'; '.join(parts)}, against the"
         " request's score alone. A checked answer that is sent on pays both calls. Each way has its"
         " best threshold here, so all three look a little better than they are."
     )
@@ -60,6 +59,14 @@ def _taken(figures: CheckFigures, extras: Extras) -> str:
     if figures.frontier_assumed:
         text += f" Nothing is known of {extras.frontier}'s answers: they are taken to be right."
     return text
+
+
+def _when_chosen(why: str) -> str:
+    """Return how ways compared when one was chosen; ``why`` begins with what was taken."""
+    compared = why.partition(". ")[2]
+    if compared:
+        return f" When it was chosen, {compared[0].lower()}{compared[1:]}."
+    return f" When it was chosen: {why}." if why else ""
 
 
 def _against(saved: Estimate) -> str:
@@ -90,8 +97,10 @@ def _draw(figures: CheckFigures) -> Picture:
 
 def _tabulate(figures: CheckFigures) -> Table:
     """Return the costs at a few qualities."""
+    # At or above the share: what is less would not do.
+    last = len(figures.recovered) - 1
     steps = [
-        min(range(len(figures.recovered)), key=lambda at: abs(figures.recovered[at] - share))
+        next((at for at, reached in enumerate(figures.recovered) if reached >= share - 1e-9), last)
         for share in _SHOWN
     ]
     rows = [

@@ -314,7 +314,7 @@ class Served:
             traffic,
             scores.outputs,
             scores.totals,
-            costs=request_costs(traffic.tokens, prices, traffic.bill),
+            costs=request_costs(traffic.tokens, prices, traffic.bill, counted=scores.totals),
             target=target,
             labels=traffic_labels(traffic) if sliced else None,
         )

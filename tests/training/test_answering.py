@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,15 +6,19 @@ import onnx
 import pytest
 
 from difficulty.answer_check.saved_check import read_answer_scores
+from difficulty.economics import load_price_list
 from difficulty.encoders.base import StaticEncoder
 from difficulty.errors import NoSignalError, RunError
+from difficulty.metrics import Resampling
 from difficulty.runtime.router import Router
+from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.stages.verify import verify
 from difficulty.thresholds.ways import WayWanted
 from difficulty.training.run import Run
+from difficulty.training.shipped import shipped_file
 from tests.journey import DRAWS, recipe_of, sample_rows, train_on, write_rows
 
 CHECK = {"answer": {"form": "full"}}
@@ -70,6 +75,32 @@ def test_bundle_scores_answers_as_the_run_does(checked, bundle):
         np.testing.assert_allclose(found[name], values, atol=1e-4)
     assert verify(bundle).differences == []
     assert onnx.load(bundle / "answer.onnx").opset_import[0].version == 17
+
+
+def test_what_was_learned_is_said(checked):
+    record = checked[0].record.answer
+    said = record.sentence
+    assert f"learned from {record.answers:,} answers" in said
+    assert f"its skill {record.skill:.2f}" in said
+    assert "carried on" in dataclasses.replace(record, answers=0).sentence
+
+
+def test_evaluate_of_traffic_without_answers_or_prompt_tokens_says_so(bundle, tmp_path):
+    without = {"cheap_answer", "prompt_tokens"}
+    rows = [
+        {key: value for key, value in row.items() if key not in without} for row in sample_rows()
+    ]
+    prices = load_price_list(shipped_file("data/prices.example.toml"), both_models=True)
+    judged = evaluate_scorer(
+        bundle,
+        traffic_of(tmp_path, rows),
+        tmp_path / "report",
+        prices=prices,
+        resampling=Resampling(DRAWS),
+    ).evaluation
+    assert "answers_unchecked" in {finding.name for finding in judged.findings}
+    assert any("have no prompt_tokens" in note for note in judged.notes)
+    assert judged.overall["cost"].value is not None
 
 
 def test_bundle_holds_no_text_of_the_answers(checked, bundle):
