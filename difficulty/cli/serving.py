@@ -129,6 +129,12 @@ def litellm_config(
     log_texts: Annotated[
         bool, typer.Option("--log-texts", help="Keep messages in the log, so that it can teach.")
     ] = False,
+    log_answers: Annotated[
+        bool,
+        typer.Option(
+            "--log-answers", help="Keep answers in the log, so that they can be judged later."
+        ),
+    ] = False,
     prices: Annotated[
         Path | None, typer.Option(help="Price list (TOML), for the cost of each request.")
     ] = None,
@@ -191,6 +197,7 @@ def litellm_config(
         # Absolute, as the proxy may be started in another folder.
         log=log.resolve() if log else None,
         log_texts=log_texts,
+        log_answers=log_answers,
         follow=follow,
         prices=price_list,
         client_may_set=_read_fields(client_may_set or ["task"]),

@@ -68,7 +68,9 @@ def train(
     ] = None,
     unlabelled: Annotated[
         Path | None,
-        typer.Option(help="JSON lines of requests without labels, for the teacher to judge."),
+        typer.Option(
+            help="JSON lines or Parquet of requests without labels, for the teacher to judge."
+        ),
     ] = None,
     cache: CachePath = DEFAULT_CACHE,
     tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,

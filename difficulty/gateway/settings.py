@@ -86,8 +86,12 @@ class GatewaySettings(Form):
     """Events that may wait to be written; more are dropped and counted."""
     log_texts: bool = False
     """Whether the log keeps messages; it has to, if it is to teach."""
+    log_answers: bool = False
+    """Whether the log keeps what the models answered, shadow answers too, to be judged later."""
     redact: str | None = None
-    """Function ``package.module:name`` that changes messages before they are logged."""
+    """Function ``package.module:name`` that changes messages, and answers as messages, before they
+    are logged.
+    """
     salt: str = field(default="", repr=False)
     """Secret that conversations and users are hashed with, and chance: without one they are not
     logged, and chance is another in each process.
@@ -168,6 +172,7 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
         log=_open_log(settings),
         prices=settings.prices,
         texts=settings.log_texts,
+        answers=settings.log_answers,
         redact=_import_function(settings.redact) if settings.redact else None,
         salt=settings.salt,
         allowed=settings.allowed,

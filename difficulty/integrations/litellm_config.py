@@ -65,12 +65,13 @@ def proxy_config(
     mode: Literal["auto_router", "hook"] = "auto_router",
     log: Path | None = None,
     log_texts: bool = False,
+    log_answers: bool = False,
     follow: bool = False,
     prices: Prices | None = None,
     client_may_set: Sequence[ClientField] = ("task",),
 ) -> dict[str, Any]:
-    """Return the configuration; what ``mode``, ``log_texts``, ``follow`` and ``client_may_set``
-    mean stands in :class:`difficulty.gateway.settings.GatewaySettings`.
+    """Return the configuration; what ``mode``, ``log_texts``, ``log_answers``, ``follow`` and
+    ``client_may_set`` mean stands in :class:`difficulty.gateway.settings.GatewaySettings`.
 
     Parameters
     ----------
@@ -103,6 +104,8 @@ def proxy_config(
             "log": [{"kind": "json_lines", "path": str(log), "fsync": "interval"}],
             "log_texts": log_texts,
         }
+        if log_answers:
+            settings["log_answers"] = True
     if prices is not None:
         settings["prices"] = _stated_prices(prices)
     # The auto router's group fails where the model fails that it chose, so it falls back too.

@@ -48,11 +48,17 @@ from difficulty.stages.judging import Served, label_settings, serve, shipped_fig
 from difficulty.stages.overlap import hash_of_texts, overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
-from difficulty.thresholds.policy_curve import parse_objective
+from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
+
+_UNLABELLED = (
+    "No outcome of these requests is known: the threshold was chosen by scores alone, and what"
+    " quality it gives was not measured."
+)
+_NEEDS_NO_OUTCOME = ("share", "cost")
 
 
 class Rechosen(NamedTuple):
@@ -132,7 +138,12 @@ def rechoose(
     if (wanted := parse_objective(objective)).promises:
         refuse_blind(served.scored.outcomes, wanted)
     signal = _signal_of(served.scored)
-    needs_check = not allow_no_signal and _needs_check(served.scored, signal, answer)
+    unlabelled = bool(np.isnan(_predicted(served.scored)).all())
+    if unlabelled:
+        _refuse_unlabelled(wanted)
+    needs_check = not (unlabelled or allow_no_signal) and _needs_check(
+        served.scored, signal, answer
+    )
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
     leaves = small is not None and not unfit(
         per_task=per_task, min_familiarity=old.policy.min_familiarity
@@ -156,7 +167,8 @@ def rechoose(
     early, early_notes = _exits(old, policy, served, objective) if small else (None, ())
     # The rule stays the bundle's, so that a losing one is told and not refused.
     lost = losing(judge_rule(served.under_policy(policy), resampling))
-    said = (*signal.notes, *(task.sentence for task in lost), *early_notes)
+    seen = (_UNLABELLED,) if unlabelled else signal.notes
+    said = (*seen, *(task.sentence for task in lost), *early_notes)
     notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
     files = {
@@ -235,6 +247,16 @@ def _predicted(scored: ScoredTraffic) -> FloatArray:
     if scored.target == "failure" or np.isnan(gain).all():
         return scored.outcomes.cheap_failure
     return gain
+
+
+def _refuse_unlabelled(wanted: Objective) -> None:
+    """Refuse an objective that is about outcomes where none is known."""
+    if wanted.name not in _NEEDS_NO_OUTCOME:
+        raise NoSignalError(
+            f"objective {str(wanted)!r} needs requests with outcomes: none of this traffic has any."
+            " Pass share=X or cost=USD, which go by scores alone, or add outcomes with 'difficulty"
+            " outcomes'."
+        )
 
 
 def _needs_check(scored: ScoredTraffic, signal: Signal, answer: WayWanted) -> bool:
