@@ -39,7 +39,7 @@ def answers_section(evaluation: Evaluation, extras: Extras) -> Section | None:
 def _taken(figures: CheckFigures, extras: Extras) -> str:
     why = extras.chosen.way if extras.chosen else ""
     parts = [
-        f"{_WAYS[kind]} {_against(figures.saved[kind])}"
+        f"{_WAYS[kind]} {_against(figures.saved[kind], s='' if kind == 'both' else 's')}"
         for kind in CHECK_KINDS
         if kind != "request"
     ]
@@ -69,13 +69,15 @@ def _when_chosen(why: str) -> str:
     return f" When it was chosen: {why}." if why else ""
 
 
-def _against(saved: Estimate) -> str:
+def _against(saved: Estimate, *, s: str) -> str:
+    """Return what a way saves in words; ``s`` ends its verb."""
     if saved.value is None:
         return f"cannot be compared ({saved.note})"
     if saved.value >= 0.0:
-        return f"saves {as_percent(saved)}"
+        return f"save{s} {as_percent(saved)}"
     low, high = (None if end is None else -end for end in (saved.high, saved.low))
-    return f"costs {as_percent(Estimate(value=-saved.value, low=low, high=high, n=saved.n))} more"
+    lost = as_percent(Estimate(value=-saved.value, low=low, high=high, n=saved.n))
+    return f"cost{s} {lost} more"
 
 
 def _draw(figures: CheckFigures) -> Picture:

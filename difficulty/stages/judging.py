@@ -362,7 +362,7 @@ class Served:
         """
         check, threshold = policy.answer, policy.threshold
         if check and self.scored.answer_score is None:
-            check, alone = None, check.request_threshold
+            alone, check = check.request_threshold, None
             threshold = threshold if alone is None else alone
         return Thresholds(threshold, policy.task_thresholds, check)
 
