@@ -172,20 +172,22 @@ def ship(
     wanted_way = beside_early_exit(answer, leaves=leaves)
 
     by_learned = _chooses_by_learned(run, rules)
-    serve_unseen = _served_learned if by_learned else _served_unseen
 
-    def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
-        served = serve_unseen(run, scores, prices)
-        table = served.under(
+    def under_rules(served: Served) -> ScoredTraffic:
+        return served.under(
             rules,
             catch_rate=rules.catch_rate,
             epsilon=rules.epsilon,
             early_budget=recipe.export.early_budget if leaves else 0.0,
         )
+
+    def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
+        calibration = under_rules(_served_unseen(run, scores, prices))
+        learned = under_rules(_served_learned(run, scores, prices)) if by_learned else calibration
         point = chosen_point(
-            table, str(wanted), resampling, per_task=rules.per_task, answer=wanted_way
+            learned, str(wanted), resampling, per_task=rules.per_task, answer=wanted_way
         )
-        return point, table
+        return point, calibration
 
     remembered, no_memory = _seen_file(run) if seen else ({}, ())
     unseen_tasks = (*_note_unseen_tasks(run, rules), *no_memory)
