@@ -8,7 +8,7 @@ not know. Readers refuse numbers above their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import Field, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -63,6 +63,10 @@ class Call(Record):
     cost_usd: float | None = None
     latency_ms: float | None = None
     checks: tuple[Check, ...] = ()
+    answer: str | None = None
+    """What the model answered, where the log is told to keep answers: text, or an assistant message
+    as JSON text.
+    """
     error: str | None = None
     """Why there is no answer: ``timeout``, ``rate_limit``, or the kind of the error."""
 
@@ -73,6 +77,11 @@ class Call(Record):
             number = getattr(self, name)
             if number is not None and not 0 <= number < math.inf:
                 raise InvalidValueError(name, number, rule="be 0 or more, or null")
+
+    def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
+        """Return the JSON form; ``answer`` appears only where it is kept."""
+        # By name, because slots make the class anew and a bare super() knows only the first one.
+        return super(Call, self).as_dict(without=without if self.answer is not None else {"answer"})
 
     @property
     def passed(self) -> bool | None:

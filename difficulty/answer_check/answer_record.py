@@ -61,6 +61,21 @@ class AnswerRecord(SavedForm):
     """
     facts: tuple[FactSpread, ...] = ()
 
+    @property
+    def sentence(self) -> str:
+        """What was learned, in words."""
+        if not self.answers:
+            return "check of the answer: carried on from the run that this one starts from."
+        slope, skill = (
+            "unknown" if value is None else f"{value:.2f}" for value in (self.slope, self.skill)
+        )
+        return (
+            f"check of the answer: learned from {self.answers:,} answers, of which"
+            f" {self.labels:,} have a known outcome and {self.failures:,.0f} failed; out of fold"
+            f" its calibration slope is {slope} (1 is right), its skill {skill} (0 is no better"
+            " than the mean)."
+        )
+
 
 def record_of(check: AnswerCheck, fit: LabelledAnswers) -> AnswerRecord:
     """Return what is to be said of a check that was just fitted to these answers."""

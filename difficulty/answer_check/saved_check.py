@@ -87,15 +87,33 @@ def write_answer_scores(scores: AnswerScores, ids: Sequence[str], path: Path) ->
 
 
 def read_answer_scores(path: Path, ids: Sequence[str]) -> AnswerScores:
-    """Return the scores of samples by id, NaN where none were written."""
-    with np.load(path, allow_pickle=False) as arrays:
+    """Return the scores of samples by id, NaN where none were written.
+
+    Raises
+    ------
+    RunError
+        If the file is damaged.
+    """
+    arrays = read_arrays(path)
+    try:
         place = {name: row for row, name in enumerate(arrays["ids"].tolist())}
         rows = np.array([place.get(name, -1) for name in ids], dtype=np.intp)
         columns = {
-            name: np.append(arrays[name], np.nan)[rows]
+            name: np.append(_shares(name, arrays[name], n=len(place)), np.nan)[rows]
             for name in ("answer_score", "p_answer_fails")
         }
+    except (ValueError, LookupError, TypeError) as error:
+        raise RunError(
+            f"model file {str(path)!r} is damaged ({error!r:.200}). Train again."
+        ) from error
     return AnswerScores(**columns)
+
+
+def _shares(name: str, values: NDArray[Any], *, n: int) -> NDArray[Any]:
+    """Return n numbers in [0, 1] or NaN, or refuse them."""
+    if values.shape != (n,) or ((values < 0.0) | (values > 1.0)).any():
+        raise ValueError(f"{name} must be {n} numbers in [0, 1]")
+    return values
 
 
 def _line(check: AnswerCheck) -> list[AnswerCheck]:
@@ -145,7 +163,12 @@ def _get_check(
     )
     check.stack_ = _get_linear(arrays, f"{prefix}stack")
     check.heads_ = None
-    if f"{prefix}idf" not in arrays:
+    n_heads = 0
+    if f"{prefix}idf" in arrays:
+        n_heads = 4 if said["form"] == "full" else 3
+    if len(check.stack_.coefficients) != 1 + n_heads:
+        raise ValueError(f"a stack of {len(check.stack_.coefficients)} weights for {n_heads} heads")
+    if not n_heads:
         return check
     own = f"{prefix}trees."
     trees = {name.removeprefix(own): one for name, one in arrays.items() if name.startswith(own)}

@@ -88,6 +88,17 @@ class Answer:
             others,
         )
 
+    def as_message(self) -> dict[str, Any]:
+        """Return the answer as an assistant message; what is empty or usual is left out."""
+        calls = [
+            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in self.tool_calls
+        ]
+        unusual = None if self.finish_reason in ("stop", "tool_calls") else self.finish_reason
+        further = {"tool_calls": calls, "refusal": self.refusal, "finish_reason": unusual}
+        message = {"role": "assistant", "content": self.text}
+        return message | {name: value for name, value in further.items() if value}
+
     def as_text(self) -> str:
         """Return all that was answered as one text: the content, the refusal, and each call on a
         line of its own; what is empty is left out.
@@ -152,6 +163,17 @@ def _text_of(message: Mapping[str, Any]) -> str:
         return message_text(message)
     except Exception:  # of one that is malformed, or of a class of the caller's
         return ""
+
+
+def answer_column(message: Mapping[str, Any]) -> str:
+    """Return an assistant message as a column of traffic holds it, for :meth:`Answer.parse`: plain
+    text where there is nothing else.
+    """
+    content = message.get("content")
+    if isinstance(content, str) and not {*message} - {"role", "content"}:
+        if _read_message(content) is None:
+            return content
+    return json.dumps({**message, "role": "assistant"}, ensure_ascii=False, default=str)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

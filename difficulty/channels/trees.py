@@ -294,6 +294,9 @@ class TreesBesideMean(BesideMeanChannel):
         self, prepared: Matrix, state: Any, target: GainTarget, earlier: Any = None
     ) -> tuple[Any, LinearHead]:
         """Return a head that adds both."""
+        if "beside.column" not in state:  # judged alone, as by a search: nobody grew them before
+            alone = prepared[:, : self._start]
+            state = self.beside.fit_gain(alone, state, target, earlier)[0]
         means, mean = self.means(prepared, target)
         return state, LinearHead(np.concatenate([[0.0, 1.0], means - mean]), mean)
 

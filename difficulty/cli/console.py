@@ -55,7 +55,9 @@ OverwriteFlag = Annotated[
 ]
 InputPath = Annotated[
     Path | None,
-    typer.Option("--input", help="JSON lines with messages or prompt; - for standard input."),
+    typer.Option(
+        "--input", help="JSON lines or Parquet with messages or prompt; - for standard input."
+    ),
 ]
 CachePath = Annotated[
     Path,

@@ -24,9 +24,12 @@ from difficulty.cli.console import (
 )
 from difficulty.errors import InvalidValueError
 from difficulty.storage import DEFAULT_CACHE
+from difficulty.text import one_line
 
 if TYPE_CHECKING:
     from difficulty.evaluation import Evaluation
+    from difficulty.metrics import Resampling
+    from difficulty.records import Prices
     from difficulty.stages.evaluate import Judgement
 
 Volume = Annotated[
@@ -68,6 +71,18 @@ def evaluate(
             help="economics.json of 'difficulty economics -o', shown in the report instead."
         ),
     ] = None,
+    unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--unlabelled",
+            help="Look at requests without outcomes: shares, cost, familiarity, and with --against"
+            " how far they are from others. A bundle only; traffic may be JSON lines too.",
+        ),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Traffic to compare unlabelled requests with, such as training's."),
+    ] = None,
     tracking_uri: Annotated[
         str | None,
         typer.Option(help="Record verdict, figures and report in MLflow, at this address."),
@@ -95,6 +110,20 @@ def evaluate(
         )
     # Cost compares the models, so both prices have to be there.
     price_list = load_price_list(prices, both_models=True) if prices else None
+    if against is not None and not unlabelled:
+        raise typer.BadParameter("it needs --unlabelled", param_hint="'--against'")
+    if unlabelled:
+        _look_at_unlabelled(
+            scorer,
+            traffic,
+            out_path,
+            against=against,
+            prices=price_list.per_token if price_list else None,
+            resampling=Resampling(draws, seed),
+            overwrite=overwrite,
+            json=json,
+        )
+        return
     weighed = price_list is not None and price_list.compares_hosting and not economics
     money = ("economics.json",) if weighed else ()
     refuse_report(out_path, "metrics.json", "report.html", "report.md", *money, overwrite=overwrite)
@@ -126,6 +155,53 @@ def evaluate(
     # After everything is written: a failing check is no reason to lose the report.
     if strict and not _passes(result.evaluation):
         raise typer.Exit(1)
+
+
+def _look_at_unlabelled(
+    bundle: Path,
+    traffic: Path,
+    out_path: Path,
+    *,
+    against: Path | None,
+    prices: Prices | None,
+    resampling: Resampling,
+    overwrite: bool,
+    json: bool,
+) -> None:
+    from difficulty.report.wording import as_text
+    from difficulty.stages.labelling.unlabelled import look_at
+
+    refuse_report(out_path, "unlabelled.json", overwrite=overwrite)
+    with steps() as show:
+        report = look_at(
+            bundle,
+            traffic,
+            out_path,
+            against=against,
+            prices=prices,
+            resampling=resampling,
+            progress=show,
+        )
+    if json:
+        print_json(report.as_dict())
+        return
+    expected = "" if report.expected_share is None else f" (expected {report.expected_share:.3f})"
+    say(f"{report.requests:,} requests without outcomes, by {report.bundle}")
+    say(f"  frontier share {as_text(report.frontier_share)}{expected}")
+    say(f"  cost per 1,000 {as_text(report.cost)} USD")
+    for name, quantiles in (("scores", report.scores), ("familiarity", report.familiarity)):
+        if quantiles:
+            listed = (f"{float(share):.0%} {value:.3f}" for share, value in quantiles.items())
+            say(f"  {name:<14} {', '.join(listed)}")
+    if report.unfamiliar_share is not None:
+        say(f"  unfamiliar     {report.unfamiliar_share:.3f}")
+    for drift in report.drift:
+        verdict = "MOVED" if drift.moved else "as by chance"
+        say(f"  {drift.of}: distance {drift.distance:.3f}, chance {drift.noise:.3f}: {verdict}")
+    if report.new_tasks:
+        listed = (f"{one_line(task) or 'none'} {n:,}" for task, n in report.new_tasks.items())
+        say(f"  new tasks: {', '.join(listed)}")
+    say(f"wrote {out_path / 'unlabelled.json'}")
 
 
 def _track(result: Judgement, folder: Path, uri: str, experiment: str, *, texts: bool) -> None:

@@ -121,6 +121,11 @@ def _read_input(
     if text is not None and input_path is None:
         return [RequestRow("1", Request(text, task))]
     if input_path is not None and text is None:
+        if input_path.suffix.lower() == ".parquet":
+            # Only here: a router's machine need not have what reads it.
+            from difficulty.traffic.columnar import read_request_rows
+
+            return read_request_rows(input_path)
         return read_requests(input_path)
     raise typer.BadParameter("pass either a text or --input FILE")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
@@ -13,6 +13,7 @@ from difficulty.cli.console import BundlePath, JsonFlag, OutPath, print_json, pr
 from difficulty.cli.signing import TrustPath, build_trust
 from difficulty.errors import InvalidValueError
 from difficulty.gateway.clients import ClientField
+from difficulty.routes import Route
 
 
 def serve(
@@ -68,14 +69,28 @@ def layout(
 
 
 def litellm_config(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder, where the proxy runs.")],
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="Bundle folder, where the proxy runs; none with --observe."),
+    ] = None,
     cheap: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Cheap model as LiteLLM names it, with its provider: hosted_vllm/hermes-8b."
         ),
-    ],
-    frontier: Annotated[str, typer.Option(help="Frontier model: openai/gpt-5.")],
+    ] = None,
+    frontier: Annotated[str | None, typer.Option(help="Frontier model: openai/gpt-5.")] = None,
+    observe: Annotated[
+        bool,
+        typer.Option(
+            "--observe",
+            help="Route nothing and need no bundle: requests go on to the model of --to, and are"
+            " logged with their texts.",
+        ),
+    ] = False,
+    to: Annotated[
+        str, typer.Option(metavar="frontier|cheap", help="With --observe: where requests go.")
+    ] = "frontier",
     cheap_api_base: Annotated[
         str | None, typer.Option(help="Address of the cheap model; default: the provider's.")
     ] = None,
@@ -114,6 +129,12 @@ def litellm_config(
     log_texts: Annotated[
         bool, typer.Option("--log-texts", help="Keep messages in the log, so that it can teach.")
     ] = False,
+    log_answers: Annotated[
+        bool,
+        typer.Option(
+            "--log-answers", help="Keep answers in the log, so that they can be judged later."
+        ),
+    ] = False,
     prices: Annotated[
         Path | None, typer.Option(help="Price list (TOML), for the cost of each request.")
     ] = None,
@@ -126,32 +147,70 @@ def litellm_config(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Print a complete configuration of a LiteLLM proxy that routes by a bundle.
+    """Print a complete configuration of a LiteLLM proxy that routes by a bundle, or with --observe
+    only logs.
 
     Example: difficulty litellm-config bundles/support-1 --cheap hosted_vllm/hermes-8b --frontier
     openai/gpt-5 --log decisions > proxy.yaml
     """
     from difficulty.bundle import read_bundle
     from difficulty.economics import load_prices
-    from difficulty.integrations.litellm_config import Upstream, proxy_config, to_yaml
+    from difficulty.integrations.litellm_config import (
+        Upstream,
+        observing_config,
+        proxy_config,
+        to_yaml,
+    )
 
-    config = proxy_config(
-        bundle.absolute() if follow else bundle.resolve(),  # a link that is followed stays a link
-        read_bundle(bundle).policy,
-        cheap=Upstream(
+    models = {
+        "cheap": cheap
+        and Upstream(
             model=cheap, api_base=cheap_api_base, api_key=cheap_api_key, timeout_s=cheap_timeout
         ),
-        frontier=Upstream(model=frontier, api_base=frontier_api_base, api_key=frontier_api_key),
+        "frontier": frontier
+        and Upstream(model=frontier, api_base=frontier_api_base, api_key=frontier_api_key),
+    }
+    price_list = load_prices(prices) if prices else None
+    if observe:
+        if bundle is not None:
+            raise InvalidValueError("--observe", str(bundle), rule="stand without a bundle")
+        side = cast(Route, to)
+        if to not in get_args(Route):
+            raise InvalidValueError("--to", to, rule="be frontier or cheap")
+        config = observing_config(
+            _stated(models[to], f"--{to}"),
+            to=side,
+            name=name,
+            log=(log or Path("decisions")).resolve(),
+            prices=price_list,
+        )
+        print_json(config) if json else say(to_yaml(config), end="")
+        return
+    folder = _stated(bundle, "BUNDLE")
+    config = proxy_config(
+        folder.absolute() if follow else folder.resolve(),  # a link that is followed stays a link
+        read_bundle(folder).policy,
+        cheap=_stated(models["cheap"], "--cheap"),
+        frontier=_stated(models["frontier"], "--frontier"),
         name=name,
         mode="hook" if hook else "auto_router",
         # Absolute, as the proxy may be started in another folder.
         log=log.resolve() if log else None,
         log_texts=log_texts,
+        log_answers=log_answers,
         follow=follow,
-        prices=load_prices(prices) if prices else None,
+        prices=price_list,
         client_may_set=_read_fields(client_may_set or ["task"]),
     )
     print_json(config) if json else say(to_yaml(config), end="")
+
+
+def _stated(value: Any, option: str) -> Any:
+    if not value:
+        raise InvalidValueError(
+            option, value, rule="be given", hint="--observe needs no bundle and one model."
+        )
+    return value
 
 
 def _read_fields(names: list[str]) -> tuple[ClientField, ...]:

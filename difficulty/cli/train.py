@@ -68,7 +68,9 @@ def train(
     ] = None,
     unlabelled: Annotated[
         Path | None,
-        typer.Option(help="JSON lines of requests without labels, for the teacher to judge."),
+        typer.Option(
+            help="JSON lines or Parquet of requests without labels, for the teacher to judge."
+        ),
     ] = None,
     cache: CachePath = DEFAULT_CACHE,
     tracking: Annotated[bool, typer.Option(help="Record the run in MLflow.")] = True,
@@ -162,6 +164,8 @@ def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> Non
     if record.search:
         out.print(search_table(record.search))
     out.print(evaluation_table(evaluation))
+    if record.answer:
+        say(record.answer.sentence)
     for advice in (run.learning_curve, record.familiarity):
         if advice:
             say(advice.sentence)

@@ -28,7 +28,7 @@ from difficulty.economics.monthly import (
     overall_figures,
     plan_figures,
 )
-from difficulty.economics.prices import PriceList, Shape
+from difficulty.economics.prices import SHAPE_WORDS, PriceList, Shape
 from difficulty.economics.usage import Arrivals, Requests, Volume, plan_columns, request_ratios
 from difficulty.evaluation.figures import ratios_at
 from difficulty.evaluation.parts import Ratios, drawn
@@ -202,20 +202,26 @@ def saved_text(best: Option | None, volume: FloatArray) -> str:
         return "no way to host is left that has a price"
     net, even = best.net.at(volume), float(best.net.break_even()[0])
     after = "after the cost to keep it"
+    hosting = SHAPE_WORDS[best.shape]
     if np.isnan(net[0]):
         point = (
             f"it breaks even at {even:,.0f} requests a month"
             if np.isfinite(even)
             else "no break-even can be given"
         )
-        return f"the saving with {best.shape} {after} is not known; {point}"
+        return f"the saving with {hosting} {after} is not known; {point}"
     low, high = interval(net)
     if high < 0.0:
-        lost = f"{best.shape} loses USD {_ranged(-net[0], -high, -low)} a month {after}"
+        loses = f"{hosting} {_verb(best.shape, 'lose')}"
+        lost = f"{loses} USD {_ranged(-net[0], -high, -low)} a month {after}"
         if not np.isfinite(even):
             return lost
         return f"{lost}; it breaks even at about {even:,.0f} requests a month"
-    return f"{best.shape} saves USD {_ranged(net[0], low, high)} a month {after}"
+    return f"{hosting} {_verb(best.shape, 'save')} USD {_ranged(net[0], low, high)} a month {after}"
+
+
+def _verb(shape: Shape, stem: str) -> str:
+    return stem if shape in ("own", "cloud") else f"{stem}s"
 
 
 def _ranged(value: float, low: float, high: float) -> str:
@@ -410,7 +416,7 @@ def _plan_words(plan: str, means: Means, basis: Basis, *, checked: bool) -> str:
         return f"with the bundle's policy, {100.0 * kept:.0f} % on the cheap model,"
     if "score" in basis.assumed:
         return f"with {100.0 * kept:.0f} % on the cheap model, taken at random,"
-    return f"with the simplest {100.0 * kept:.0f} % on the cheap model"
+    return f"with the simplest {100.0 * kept:.0f} % on the cheap model,"
 
 
 def _beside(

@@ -14,7 +14,7 @@ import numpy as np
 
 from difficulty.economics.basis import interval
 from difficulty.economics.hosting import Hosted, Load, Saving, hosted
-from difficulty.economics.prices import SHAPES, Hosting, Shape
+from difficulty.economics.prices import SHAPE_WORDS, SHAPES, Hosting, Shape
 from difficulty.errors import InvalidValueError
 from difficulty.form import Record
 from difficulty.metrics.arrays import FloatArray
@@ -223,16 +223,16 @@ def _low_volume(facts: Premises) -> Condition:
         return Condition(
             "low_volume", "unknown", "no way to host is left to work out a break-even for"
         )
-    break_even = facts.best.net.break_even()
+    break_even, hosting = facts.best.net.break_even(), SHAPE_WORDS[facts.best.shape]
     # Where no volume pays it is not the volume that is too low.
     if np.isinf(break_even[0]):
         return Condition(
             "low_volume",
             "does not hold",
-            f"no volume pays with {facts.best.shape}, so more would not help: see no_price_gap",
+            f"no volume pays with {hosting}, so more would not help: see no_price_gap",
         )
     text = (
-        f"{_count(facts.volume)} requests a month, break-even with {facts.best.shape} at"
+        f"{_count(facts.volume)} requests a month, break-even with {hosting} at"
         f" {_count(break_even)}"
     )
     return Condition("low_volume", _above(-facts.best.net.at(facts.volume), 0.0), text)

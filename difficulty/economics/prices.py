@@ -6,12 +6,14 @@ the others too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from difficulty.errors import FieldError
 from difficulty.form import Form, Share, above, at_least, at_most, finite, read_toml
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from difficulty.traffic.table import Bill, Tokens
 
 Shape = Literal["own", "cloud", "aggregator", "dedicated"]
+SHAPE_WORDS: Final[Mapping[Shape, str]] = {
+    "own": "own GPUs",
+    "cloud": "rented GPUs",
+    "aggregator": "hosting by an aggregator",
+    "dedicated": "a dedicated endpoint",
+}
+"""Ways to host the cheap model, as a sentence names them."""
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 # 365 days of 24 hours in 12 months.
 HOURS_A_MONTH = 730.0
@@ -281,15 +290,23 @@ def load_price_list(path: Path, *, both_models: bool = False) -> PriceList:
 
 
 def request_costs(
-    tokens: Tokens, prices: Prices | None, bill: Bill | None = None
+    tokens: Tokens,
+    prices: Prices | None,
+    bill: Bill | None = None,
+    *,
+    counted: NDArray[np.integer] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Return USD per request on the cheap and on the frontier model, arrays of shape (n,): what was
-    billed, else tokens by price; NaN where a count or price is unknown too.
+    billed, else tokens by price; NaN where a count or price is unknown too. A prompt without a
+    count of its own takes ``counted``, that of the scorer's tokenizer, as in economics.
     """
     unknown = np.full(len(tokens.prompt), np.nan)
     cheap, frontier = bill or (unknown, unknown.copy())
     if prices is None:
         return cheap, frontier
+    if counted is not None:
+        unread = np.isnan(tokens.prompt)
+        tokens = tokens._replace(prompt=np.where(unread, counted, tokens.prompt))
     # What requests say of the cache goes before what the price list says of all of them.
     usual = prices.cached_share * tokens.prompt
     cached = tokens.cached if tokens.cached is not None else usual

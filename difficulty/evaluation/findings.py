@@ -94,6 +94,8 @@ class Provenance:
     """
     selected: int = 0
     """Outcomes that were seen only where an unknown policy chose to look."""
+    checks_answers: bool = False
+    """Whether the policy checks answers, also where the judged traffic has none."""
     moved: MovedFacts | None = None
     """How far the facts about the judged answers moved; ``None``: not known, or nobody checks."""
     certain: int = 0
@@ -416,20 +418,20 @@ def check_would_save(evidence: Evidence) -> Finding | None:
 
 def answers_unchecked(evidence: Evidence) -> Finding | None:
     """The policy checks answers, and a part of the judged requests has none to check."""
-    scored = evidence.scored
-    if scored.escalated is None or scored.answer_score is None:
-        return None
-    n = int(np.isnan(scored.answer_score).sum())
-    if n <= MANY_UNCHECKED * len(scored):
+    scored, source = evidence.scored, evidence.provenance
+    n, how = len(scored), "routed by the request's score alone"
+    if scored.answer_score is not None:
+        n = int(np.isnan(scored.answer_score).sum())
+        how = f"{'sent on' if scored.on_unknown == 'escalate' else 'kept'} as the policy says"
+    bare = n == len(scored) and source is not None and source.checks_answers
+    if (scored.escalated is None and not bare) or n <= MANY_UNCHECKED * len(scored):
         return None
     return Finding(
         name="answers_unchecked",
         severity="warning",
         message=(
-            f"{n:,} of {len(scored):,} judged requests have no answer to check and are"
-            f" {'sent on' if scored.on_unknown == 'escalate' else 'kept'} as the policy says of"
-            " such: with their answers the figures would be others. Add cheap_answer to the"
-            " traffic."
+            f"{n:,} of {len(scored):,} judged requests have no answer to check and are {how}:"
+            " with their answers the figures would be others. Add cheap_answer to the traffic."
         ),
         numbers={"unchecked": n, "requests": len(scored)},
     )

@@ -423,10 +423,17 @@ class CheckFigures(Record):
         )
 
     @property
+    def is_used(self) -> bool:
+        """Whether the policy checks answers."""
+        return self.kind in ("check", "both")
+
+    @property
     def decides(self) -> bool:
-        """Whether the check of answers alone routes, and is shown to save money by it."""
-        saved = self.saved["check"]
-        return self.kind == "check" and saved.low is not None and saved.low > 0.0
+        """Whether the check of answers routes, alone or too, and is shown to save money by it."""
+        if self.kind is None or self.kind == "request":
+            return False
+        low = self.saved[self.kind].low
+        return low is not None and low > 0.0
 
     def told_of_a_loss(self) -> Told | None:
         """Return what to say where the check in use costs more than the request's score alone."""

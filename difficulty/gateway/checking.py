@@ -66,6 +66,8 @@ class Pending(NamedTuple):
     """What is said of those that are not done then."""
     learned: PendingVerdict | None = None
     """The learned check, where this answer has one."""
+    answer: str | None = None
+    """The answer as the log may hold it; ``None`` where it may not."""
 
     @property
     def left_s(self) -> float:

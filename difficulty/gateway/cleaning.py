@@ -63,6 +63,10 @@ def _changes_of(record: DecisionEvent | Call | Check, notes: list[str]) -> dict[
     changes: dict[str, Any] = {}
     for field in fields(record):
         value = getattr(record, field.name)
+        if field.name == "answer":  # a text of any length
+            if value is not None and well_formed(value) != value:
+                changes["answer"] = well_formed(value)
+            continue
         problem = find_problem(value)
         if problem is None:
             continue

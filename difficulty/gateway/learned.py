@@ -72,6 +72,9 @@ class LearnedCheck:
             return None
 
         def check() -> AnswerVerdict:
+            # Its walk takes up to half a second, so no event loop waits for it.
+            if exceeds(asked.tools, LARGEST_TOOLS):
+                return give_up("tools too large to be checked")
             return checker.check(
                 asked, visit.asked_messages, answer, visit.decision, advisory=advisory
             )
@@ -81,12 +84,11 @@ class LearnedCheck:
 
         done: Future[AnswerVerdict] = Future()
         try:
-            is_readable = not exceeds(asked.tools, LARGEST_TOOLS)
-            if is_readable and not _is_quick(visit, answer):
+            if not _is_quick(visit, answer):
                 return PendingVerdict(self._submit(check), give_up)
+            done.set_result(check())
         except Exception:  # of a class of the caller's
-            is_readable = False
-        done.set_result(check() if is_readable else give_up("tools too large to be checked"))
+            done.set_result(give_up("tools that cannot be read"))
         return PendingVerdict(done, give_up)
 
     def _submit(self, check: Callable[[], AnswerVerdict]) -> Future[AnswerVerdict] | None:

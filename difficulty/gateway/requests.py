@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
-from difficulty.answers.answer import Answer, Asked
+from difficulty.answers.answer import Answer, Asked, answer_column
 from difficulty.bundle.policy import Policy
 from difficulty.events import Call, CallRole, DecisionEvent, Outcome
 from difficulty.gateway.checking import Checking, Pending
@@ -36,19 +36,44 @@ from difficulty.gateway.log import DecisionLog
 from difficulty.gateway.validators import Checker
 from difficulty.gateway.visits import Usage, Visit, explore
 from difficulty.records import Prices
+from difficulty.request import Messages
 from difficulty.routes import Route
-from difficulty.runtime.router import Router
+from difficulty.runtime.answer_checker import AnswerChecker
+from difficulty.runtime.router import Decision
 
 logger = logging.getLogger("difficulty.runtime")
 
 Redact = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
+class Deciding(Protocol):
+    """What a gateway asks for decisions: a router, or what stands in its place."""
+
+    @property
+    def policy(self) -> Policy:
+        """The rule by which it decides, checks and falls back."""
+
+    @property
+    def answers(self) -> AnswerChecker | None:
+        """The learned check of answers."""
+
+    def decide(
+        self,
+        messages: Messages,
+        task: str | None = None,
+        *,
+        tokens: int | None = None,
+        tools: object = None,
+        checked: bool = True,
+    ) -> Decision:
+        """Return the decision for one request."""
+
+
 class Decider(Protocol):
     """What decides: a router, or what holds one and may exchange it."""
 
     @property
-    def current(self) -> Router:
+    def current(self) -> Deciding:
         """The router of the bundle that decides now."""
 
 
@@ -64,6 +89,7 @@ class Gateway:
         log: DecisionLog | None = None,
         prices: Prices | None = None,
         texts: bool = False,
+        answers: bool = False,
         redact: Redact | None = None,
         salt: str = "",
         allowed: Sequence[str] = (),
@@ -73,7 +99,7 @@ class Gateway:
         self.log, self.prices, self.salt = log, prices, salt
         # Without a salt chance is still a secret of this process.
         self._secret = salt or secrets.token_hex(32)
-        self.texts, self.redact = texts, redact
+        self.texts, self.answers, self.redact = texts, answers, redact
         self.allowed = tuple(allowed)
         self._checking = Checking(timeout_s=validation_timeout_s)
         self._learned = LearnedCheck(timeout_s=validation_timeout_s)
@@ -179,6 +205,7 @@ class Gateway:
             cost_usd=self._cost(called, usage),
             latency_ms=latency_ms,
             checks=checks,
+            answer=None if pending is None else pending.answer,
             error=error,
         )
         visit.calls.append(call)
@@ -191,6 +218,7 @@ class Gateway:
         learned check; return at once. ``advisory``: whether the client has it already.
         """
         pending = self._checking.begin(self._find_checker(visit.policy), answer, visit.asked)
+        pending = pending._replace(answer=self._loggable_answer(answer))
         if visit.side_of(role) != "cheap":
             return pending
         is_advisory = advisory or role != "answer" or not visit.is_checked
@@ -259,14 +287,28 @@ class Gateway:
         is_list = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
         if not self.texts or not is_list:
             return None
+        return self._redacted([message for message in messages if isinstance(message, Mapping)])
+
+    def _loggable_answer(self, answer: Answer) -> str | None:
+        """Return an answer as the log may hold it, redacted as a message is; ``None`` where it may
+        not.
+        """
+        if not self.answers:
+            return None
+        messages = self._redacted([answer.as_message()])
         try:
-            whole = tuple(message for message in messages if isinstance(message, Mapping))
-            if self.redact is None:
-                return whole
-            return tuple(self.redact(whole))
+            return answer_column(messages[0]) if messages else None
+        except (TypeError, ValueError, AttributeError, RecursionError):  # of what redaction gave
+            return None
+
+    def _redacted(
+        self, messages: Sequence[Mapping[str, Any]]
+    ) -> tuple[Mapping[str, Any], ...] | None:
+        try:
+            return tuple(messages if self.redact is None else self.redact(messages))
         except Exception as error:  # of a function that is not ours; better no text than a bare one
             logger.warning(
-                "redaction failed (%s), the messages of this request are not logged",
+                "redaction failed (%s), the texts of this request are not logged",
                 type(error).__name__,
             )
             return None

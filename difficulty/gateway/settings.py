@@ -13,13 +13,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from difficulty.bundle import load_trust
+from difficulty.bundle import Trust, load_trust
 from difficulty.errors import FieldError, InvalidValueError
-from difficulty.form import Form, above, at_least
+from difficulty.form import Form, above, at_least, non_empty
 from difficulty.gateway.clients import ClientField
 from difficulty.gateway.log import DecisionLog, build_sink
+from difficulty.gateway.observing import Observer
 from difficulty.gateway.requests import Decider, Gateway, Redact
 from difficulty.records import Prices
+from difficulty.routes import Route
 from difficulty.runtime.reload import ReloadingRouter, follow_path
 from difficulty.runtime.router import Router
 
@@ -42,10 +44,22 @@ class SinkSettings(Form):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ObserveSettings(Form):
+    """That nothing is routed: every request goes to one model, and is logged."""
+
+    route: Route
+    model: Annotated[str, non_empty]
+    """Its name in the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GatewaySettings(Form):
     """What a deployment decides."""
 
-    bundle: Path
+    bundle: Path | None = None
+    """Where the bundle is; none where requests are only observed."""
+    observe: ObserveSettings | None = None
+    """In place of a bundle: requests go where they went before, and are logged."""
     follow: bool = False
     """Whether to take up bundles that come to the same path later and pass every check."""
     follow_interval_s: Annotated[float, above(0)] = 5.0
@@ -72,8 +86,12 @@ class GatewaySettings(Form):
     """Events that may wait to be written; more are dropped and counted."""
     log_texts: bool = False
     """Whether the log keeps messages; it has to, if it is to teach."""
+    log_answers: bool = False
+    """Whether the log keeps what the models answered, shadow answers too, to be judged later."""
     redact: str | None = None
-    """Function ``package.module:name`` that changes messages before they are logged."""
+    """Function ``package.module:name`` that changes messages, and answers as messages, before they
+    are logged.
+    """
     salt: str = field(default="", repr=False)
     """Secret that conversations and users are hashed with, and chance: without one they are not
     logged, and chance is another in each process.
@@ -94,6 +112,15 @@ class GatewaySettings(Form):
     shadow_timeout_s: Annotated[float, above(0)] = 60.0
     most_shadows: Annotated[int, at_least(1)] = 50
     """Shadow calls under way at once; more are left out and noted as skipped."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bundle is None and self.observe is None:
+            raise FieldError("is missing", where=("bundle",))
+        if self.bundle is not None and self.observe is not None:
+            raise FieldError(
+                "must not stand beside a bundle, which would not be asked", where=("observe",)
+            )
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return the JSON form, which is shown and kept, and so has no salt."""
@@ -140,16 +167,12 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
     """
     # All that can be wrong is found here, before the first request.
     trust = load_trust(settings.trust) if settings.trust else None
-    if router is None and (settings.follow or settings.registry):
-        locate = _follow_champion(settings) if settings.registry else follow_path(settings.bundle)
-        router = ReloadingRouter(
-            locate, interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust
-        ).start()
     return Gateway(
-        router or Router.load(settings.bundle, threads=settings.threads, trust=trust),
+        router or _build_router(settings, trust),
         log=_open_log(settings),
         prices=settings.prices,
         texts=settings.log_texts,
+        answers=settings.log_answers,
         redact=_import_function(settings.redact) if settings.redact else None,
         salt=settings.salt,
         allowed=settings.allowed,
@@ -157,7 +180,23 @@ def build_gateway(settings: GatewaySettings, *, router: Decider | None = None) -
     )
 
 
-def _follow_champion(settings: GatewaySettings) -> Callable[[], Path]:
+def _build_router(settings: GatewaySettings, trust: Trust | None) -> Decider:
+    if settings.observe is not None:
+        return Observer(settings.observe.route, settings.observe.model)
+    assert settings.bundle is not None  # the settings see to it
+    if not (settings.follow or settings.registry):
+        return Router.load(settings.bundle, threads=settings.threads, trust=trust)
+    locate = (
+        _follow_champion(settings, settings.bundle)
+        if settings.registry
+        else follow_path(settings.bundle)
+    )
+    return ReloadingRouter(
+        locate, interval_s=settings.follow_interval_s, threads=settings.threads, trust=trust
+    ).start()
+
+
+def _follow_champion(settings: GatewaySettings, folder: Path) -> Callable[[], Path]:
     from difficulty.bundle.registry import follow_alias, open_registry
 
     if settings.name is None:
@@ -166,7 +205,7 @@ def _follow_champion(settings: GatewaySettings) -> Callable[[], Path]:
             None,
             rule="say what the bundle is published under, beside registry",
         )
-    return follow_alias(open_registry(settings.registry or ""), settings.name, settings.bundle)
+    return follow_alias(open_registry(settings.registry or ""), settings.name, folder)
 
 
 def _open_log(settings: GatewaySettings) -> DecisionLog | None:

@@ -13,6 +13,7 @@ from difficulty.bundle import Policy
 from difficulty.errors import InvalidValueError
 from difficulty.gateway.clients import ClientField
 from difficulty.records import Prices
+from difficulty.routes import Route
 
 _PLAIN_KEY = re.compile("[A-Za-z][A-Za-z_]*")
 _NO_TEXTS = frozenset({"y", "n", "on", "off", "yes", "no", "true", "false", "null"})
@@ -64,12 +65,13 @@ def proxy_config(
     mode: Literal["auto_router", "hook"] = "auto_router",
     log: Path | None = None,
     log_texts: bool = False,
+    log_answers: bool = False,
     follow: bool = False,
     prices: Prices | None = None,
     client_may_set: Sequence[ClientField] = ("task",),
 ) -> dict[str, Any]:
-    """Return the configuration; what ``mode``, ``log_texts``, ``follow`` and ``client_may_set``
-    mean stands in :class:`difficulty.gateway.settings.GatewaySettings`.
+    """Return the configuration; what ``mode``, ``log_texts``, ``log_answers``, ``follow`` and
+    ``client_may_set`` mean stands in :class:`difficulty.gateway.settings.GatewaySettings`.
 
     Parameters
     ----------
@@ -102,10 +104,10 @@ def proxy_config(
             "log": [{"kind": "json_lines", "path": str(log), "fsync": "interval"}],
             "log_texts": log_texts,
         }
+        if log_answers:
+            settings["log_answers"] = True
     if prices is not None:
-        # The gateway counts what came from a cache, call by call.
-        known = prices.as_dict(without={"cached_share"}).items()
-        settings["prices"] = {name: value for name, value in known if value is not None}
+        settings["prices"] = _stated_prices(prices)
     # The auto router's group fails where the model fails that it chose, so it falls back too.
     groups = (CHEAP, name) if mode == "auto_router" else (CHEAP,)
     fallbacks = {"fallbacks": [{group: [FRONTIER]} for group in groups]}
@@ -124,6 +126,48 @@ def proxy_config(
         "litellm_settings": {"callbacks": [HANDLER], "drop_params": True},
         "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
     }
+
+
+def observing_config(
+    upstream: Upstream, *, to: Route, name: str = "auto", log: Path, prices: Prices | None = None
+) -> dict[str, Any]:
+    """Return a configuration that routes nothing and needs no bundle: requests for ``name`` go to
+    one model, and are logged with their texts.
+
+    Parameters
+    ----------
+    upstream : Upstream
+        Where requests went before.
+    to : str
+        Which of the two models that will be, once there is a bundle.
+    name : str
+        Model name that clients ask for: the one of before, so that they need not change.
+    log : Path
+        Folder of the decision log.
+    """
+    settings: dict[str, Any] = {
+        "observe": {"route": to, "model": upstream.model},
+        "mode": "hook",
+        "models": [name],
+        # The only group there is.
+        to: name,
+        "log": [{"kind": "json_lines", "path": str(log), "fsync": "interval"}],
+        "log_texts": True,
+    }
+    if prices is not None:
+        settings["prices"] = _stated_prices(prices)
+    return {
+        "model_list": [_build_deployment(name, upstream, _name_costs(prices, to))],
+        "callback_settings": {"difficulty": settings},
+        "litellm_settings": {"callbacks": [HANDLER], "drop_params": True},
+        "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
+    }
+
+
+def _stated_prices(prices: Prices) -> dict[str, Any]:
+    # The gateway counts what came from a cache, call by call.
+    known = prices.as_dict(without={"cached_share"}).items()
+    return {name: value for name, value in known if value is not None}
 
 
 def _build_routed(

@@ -22,7 +22,7 @@ from difficulty.encoders.base import Encoder
 from difficulty.errors import RunError
 from difficulty.model.calibration import Calibrator
 from difficulty.model.combination import Combination, GainWeights, OutcomeStack
-from difficulty.model.difficulty import DifficultyModel
+from difficulty.model.difficulty import DifficultyModel, speaking_of
 from difficulty.model.familiarity import Familiarity, Percentile, Topic, Wording
 from difficulty.model.fitted_channel import FittedChannel
 
@@ -86,7 +86,8 @@ def load_model(folder: Path, *, encoder: Encoder | None = None) -> DifficultyMod
     channels = [load_channel(entry, encoder) for entry in content["channels"]]
     model = DifficultyModel(
         channels,
-        task_channels=task_channels_of(channels, content["tasks"]),
+        # as the run was built: what knows the gain alone has no head for a failure
+        task_channels=speaking_of(task_channels_of(channels, content["tasks"]), content["target"]),
         target=content["target"],
     )
     model.fitted_ = {

@@ -35,6 +35,11 @@ _COLUMNS = {
     "apgr": SHOWN_AS["apgr"],
     "apgr_difference": "our lead in APGR",
 }
+# Where a check of answers is in use: qualities are the policy's, APGR is not.
+_OF_THE_REQUEST = {
+    "apgr": "APGR, request's score",
+    "apgr_difference": "lead in APGR, request's score",
+}
 # Curves have a point at every hundredth; the table behind a picture shows every tenth.
 _EVERY = 10
 
@@ -86,9 +91,11 @@ def _draw_tradeoff(evaluation: Evaluation, along: str, *, ruled: bool) -> Pictur
     curve = evaluation.curve
     assert curve is not None
     xs, band = curve.figures[along].value, curve.figures["quality"]
-    curves = _find_curves(evaluation, along)
-    # Without rules the router's own curve is that of the score: drawn twice it would hide itself.
-    others = {name: columns for name, columns in curves.items() if ruled or name != "score"}
+    curves, checked = _find_curves(evaluation, along), _is_checked(evaluation)
+    # Without rules and check the router's own curve is that of the score: drawn twice it would hide
+    # itself.
+    apart = ruled or checked
+    others = {name: columns for name, columns in curves.items() if apart or name != "score"}
     name, title = _AXES[along]
     x = (
         Axis.between(title, 0.0, 1.0)
@@ -104,8 +111,9 @@ def _draw_tradeoff(evaluation: Evaluation, along: str, *, ruled: bool) -> Pictur
     for other, columns in others.items():
         plot.line(columns[along], columns["quality"], style=line_style(other))
     plot.line(xs, band.value, style="line router")
-    legend = [("line router", "this router"), ("area router", "95 % interval")]
-    legend += [(line_style(other), route_name(other)) for other in others]
+    router = "this policy, its check as it is" if checked else "this router"
+    legend = [("line router", router), ("area router", "95 % interval")]
+    legend += [(line_style(other), _name_of(other, checked=checked)) for other in others]
     if evaluation.threshold is not None:
         _draw_cross(plot, evaluation.overall[along], evaluation.overall["quality"])
         legend.append(("point chosen", "threshold in use"))
@@ -117,6 +125,17 @@ def _draw_tradeoff(evaluation: Evaluation, along: str, *, ruled: bool) -> Pictur
         _describe_tradeoff(evaluation, along),
         _tabulate_curves(along, curves) if curves else None,
     )
+
+
+def _name_of(baseline: str, *, checked: bool) -> str:
+    if checked and baseline == "score":
+        return "the request's score alone, no rules"
+    return route_name(baseline)
+
+
+def _is_checked(evaluation: Evaluation) -> bool:
+    """Return whether the policy checks answers."""
+    return evaluation.answer is not None and evaluation.answer.is_used
 
 
 def _find_curves(evaluation: Evaluation, along: str) -> dict[str, AlongShare]:
@@ -177,12 +196,15 @@ def _tabulate_baselines(evaluation: Evaluation) -> Table:
         else ", each sending as many requests as the threshold does"
     )
     names = columns_with_values(_COLUMNS, [evaluation.overall, *evaluation.baselines.values()])
-    rows = [Row("this score", cells_of(evaluation.overall, names), strong=True)]
+    checked = _is_checked(evaluation)
+    own = "this policy" if checked else "this score"
+    rows = [Row(own, cells_of(evaluation.overall, names), strong=True)]
     rows += [
         Row(route_name(name), cells_of(estimates, names))
         for name, estimates in evaluation.baselines.items()
     ]
-    columns = ["routed", *(_COLUMNS[name] for name in names)]
+    heads = _COLUMNS | (_OF_THE_REQUEST if checked else {})
+    columns = ["routed", *(heads[name] for name in names)]
     return Table.of(f"Beside other ways to route{at}", columns, rows)
 
 

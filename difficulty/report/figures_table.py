@@ -36,6 +36,7 @@ _BASELINE_COLUMNS = {
     "quality": "quality",
     "cost": "cost",
 }
+_BASELINE_NAMES = {"answer_check": "check of the answer"}
 # Few enough for a terminal of 80 columns; metrics.json and the report have all.
 _SLICE_COLUMNS = {
     "apgr": "APGR",
@@ -86,11 +87,17 @@ def _baselines(evaluation: Evaluation) -> Table:
         _BASELINE_COLUMNS, [evaluation.overall, *evaluation.baselines.values()]
     )
     at = "" if evaluation.threshold is None else ", at the same frontier share"
-    headings = ["routed by", *(_BASELINE_COLUMNS[name] for name in names)]
+    checked = evaluation.answer is not None and evaluation.answer.is_used
+    # The policy's quality is with its check, APGR is the request's score's.
+    heads = _BASELINE_COLUMNS | ({"apgr": "APGR, request's score"} if checked else {})
+    headings = ["routed by", *(heads[name] for name in names)]
     table = _start_table(f"Beside the baselines{at}", headings)
-    table.add_row("the score", *_cells(evaluation.overall, names), style="bold")
+    own = "this policy" if checked else "the score"
+    table.add_row(own, *_cells(evaluation.overall, names), style="bold")
     for baseline, estimates in evaluation.baselines.items():
-        table.add_row(baseline.replace("_", " "), *_cells(estimates, names))
+        table.add_row(
+            _BASELINE_NAMES.get(baseline, baseline.replace("_", " ")), *_cells(estimates, names)
+        )
     return table
 
 

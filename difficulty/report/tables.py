@@ -51,11 +51,13 @@ def thresholds_section(evaluation: Evaluation, extras: Extras) -> Section:
         text = "Figures along the threshold are unknown: this evaluation holds no curve."
         return Section.of("thresholds", "Any threshold", text)
     picture = _draw_thresholds(evaluation, curve)
+    checked = evaluation.answer is not None and evaluation.answer.is_used
     return Section.of(
         "thresholds",
         "Any threshold",
         "Move the slider to see what another threshold would do. Every figure is one of"
-        " metrics.json, with its 95 % interval.",
+        " metrics.json, with its 95 % interval."
+        + (" The check's threshold stays as it is." if checked else ""),
         picture,
         _explorer(evaluation, curve, picture.plot),
     )

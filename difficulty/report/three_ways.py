@@ -14,7 +14,7 @@ from difficulty.report.plot import Axis, Plot
 _WAYS = {
     "request": "the request's score alone",
     "check": "the check of the answer alone",
-    "both": "both",
+    "both": "score and check together",
 }
 _TAKEN = {
     "request": "The policy does not check answers",
@@ -39,16 +39,15 @@ def answers_section(evaluation: Evaluation, extras: Extras) -> Section | None:
 def _taken(figures: CheckFigures, extras: Extras) -> str:
     why = extras.chosen.way if extras.chosen else ""
     parts = [
-        f"{_WAYS[kind]} {_against(figures.saved[kind])}"
+        f"{_WAYS[kind]} {_against(figures.saved[kind], s='' if kind == 'both' else 's')}"
         for kind in CHECK_KINDS
         if kind != "request"
     ]
     taken = _TAKEN[figures.kind] if figures.kind else "No way has been chosen yet"
     text = (
-        f"{taken}."
-        + (f" When it was chosen: {why}." if why else "")
-        + f" On the {figures.requests:,} requests judged here with a checked answer, for"
-        f" {100.0 * figures.level:.0f} % of the quality gap: {'; '.join(parts)}, against the"
+        f"{taken}.{_when_chosen(why)}"
+        f" On the {figures.requests:,} requests judged here with a checked answer, at"
+        f" {100.0 * figures.level:.0f} % of the quality gap, {'; '.join(parts)}, against the"
         " request's score alone. A checked answer that is sent on pays both calls. Each way has its"
         " best threshold here, so all three look a little better than they are."
     )
@@ -62,13 +61,23 @@ def _taken(figures: CheckFigures, extras: Extras) -> str:
     return text
 
 
-def _against(saved: Estimate) -> str:
+def _when_chosen(why: str) -> str:
+    """Return how ways compared when one was chosen; ``why`` begins with what was taken."""
+    compared = why.partition(". ")[2]
+    if compared:
+        return f" When it was chosen, {compared[0].lower()}{compared[1:]}."
+    return f" When it was chosen: {why}." if why else ""
+
+
+def _against(saved: Estimate, *, s: str) -> str:
+    """Return what a way saves in words; ``s`` ends its verb."""
     if saved.value is None:
         return f"cannot be compared ({saved.note})"
     if saved.value >= 0.0:
-        return f"saves {as_percent(saved)}"
+        return f"save{s} {as_percent(saved)}"
     low, high = (None if end is None else -end for end in (saved.high, saved.low))
-    return f"costs {as_percent(Estimate(value=-saved.value, low=low, high=high, n=saved.n))} more"
+    lost = as_percent(Estimate(value=-saved.value, low=low, high=high, n=saved.n))
+    return f"cost{s} {lost} more"
 
 
 def _draw(figures: CheckFigures) -> Picture:
@@ -90,8 +99,10 @@ def _draw(figures: CheckFigures) -> Picture:
 
 def _tabulate(figures: CheckFigures) -> Table:
     """Return the costs at a few qualities."""
+    # At or above the share: what is less would not do.
+    last = len(figures.recovered) - 1
     steps = [
-        min(range(len(figures.recovered)), key=lambda at: abs(figures.recovered[at] - share))
+        next((at for at, reached in enumerate(figures.recovered) if reached >= share - 1e-9), last)
         for share in _SHOWN
     ]
     rows = [

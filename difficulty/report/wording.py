@@ -51,6 +51,7 @@ _ROUTES: Final = {
     "length": "longest requests first",
     "task_mean": "by the mean gain of the task",
     "without_task": "this score, task not told",
+    "answer_check": "check of the answer",
     "always_cheap": "everything to the cheap model",
     "always_frontier": "everything to the frontier model",
     "oracle": "oracle: knows every outcome",
@@ -72,7 +73,8 @@ _DEFINITIONS: Final = (
     ),
     (
         "threshold",
-        "Requests with a score above it go to the frontier model; ties stay on the cheap one.",
+        "Requests with a score above it go to the frontier model; ties stay on the cheap one. A"
+        " check of answers has a threshold of its own.",
     ),
     ("frontier share", "Share of the requests that go to the frontier model."),
     (

@@ -220,7 +220,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         picked,
         scores.by_name() | (answers.by_name() if answers else {}),
         tokens.totals,
-        costs=request_costs(picked.tokens, prices, picked.bill),
+        costs=request_costs(picked.tokens, prices, picked.bill, counted=tokens.totals),
         target=model.target,
         labels=traffic_labels(picked),
     )
@@ -235,7 +235,7 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         # Learnt when training had the fit samples.
         task_means=record.task_gains,
         others=others,
-        notes=notes_of(logged, reading),
+        notes=(*notes_of(logged, reading), *_counted_notes(picked, prices)),
         note=(
             f"{left_out:,} samples whose text or group training saw are left out."
             if left_out
@@ -261,6 +261,20 @@ def _of_run(path: Path, traffic: Traffic, prices: Prices | None, cache: Path | N
         ),
         picked=picked,
         extras=Extras(suspects=suspects_of(record.labels)),
+    )
+
+
+def _counted_notes(judged: Traffic, prices: Prices | None) -> tuple[str, ...]:
+    """Say whose prompts are priced by the scorer's count, as their own is not known."""
+    tokens, bill = judged.tokens, judged.bill
+    answered = ~np.isnan(tokens.cheap) | ~np.isnan(tokens.frontier)
+    priced = answered & np.isnan(tokens.prompt) & np.isnan(bill.cheap + bill.frontier)
+    n = int(priced.sum())
+    if prices is None or not n:
+        return ()
+    return (
+        f"Prompts of {n:,} of {len(judged):,} requests have no prompt_tokens: their costs count"
+        " them by the scorer's tokenizer.",
     )
 
 
@@ -296,15 +310,15 @@ def _of_bundle(
         f"Figures are those of the scorer: {sentence}."
         for sentence in exit_sentences(early, judged="judged")
     ]
-    if policy.answer and served.scored.answer_score is None:
-        sentences.append(
-            "The policy checks answers, and this traffic has none: figures are those where no check"
-            " can count. Add cheap_answer to the traffic."
-        )
     return _Material(
         held_out=served.under_policy(policy),
         others=served.others,
-        notes=(*picked.notes, *served.scores.reading.notes, *sentences),
+        notes=(
+            *picked.notes,
+            *served.scores.reading.notes,
+            *_counted_notes(picked.traffic, prices),
+            *sentences,
+        ),
         early=early,
         note=_overlap_note(overlap),
         provenance=Provenance(
@@ -313,6 +327,7 @@ def _of_bundle(
             seen=overlap.counts,
             by_chance=overlap.by_chance,
             threshold_rows=threshold_rows(bundle, traffic, picked.traffic),
+            checks_answers=policy.answer is not None,
             moved=moved_facts(checker, picked.traffic) if checker else None,
             **_selection(picked.logged),
         ),

@@ -22,7 +22,7 @@ from difficulty.economics import request_costs
 from difficulty.errors import BundleError, ScoringError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Target
 from difficulty.evaluation.findings import MovedFacts
-from difficulty.evaluation.scored import ScoredTraffic
+from difficulty.evaluation.scored import ScoredTraffic, Thresholds
 from difficulty.evaluation.slices import traffic_labels
 from difficulty.form import read_json
 from difficulty.metrics.arrays import FloatArray
@@ -314,7 +314,7 @@ class Served:
             traffic,
             scores.outputs,
             scores.totals,
-            costs=request_costs(traffic.tokens, prices, traffic.bill),
+            costs=request_costs(traffic.tokens, prices, traffic.bill, counted=scores.totals),
             target=target,
             labels=traffic_labels(traffic) if sliced else None,
         )
@@ -352,12 +352,19 @@ class Served:
         """Return the table as a policy routes it: its rules first, then its thresholds. Without a
         single answer to check, as a router does whose check cannot count.
         """
-        threshold = policy.threshold
-        if policy.answer and self.scored.answer_score is None:
-            alone = policy.answer.request_threshold
-            threshold = threshold if alone is None else alone
         table = self.under(policy, catch_rate=catch_rate(policy.fallback)).under(policy)
-        return replace(table, threshold=threshold, task_thresholds=policy.task_thresholds)
+        cuts = self.thresholds_of(policy)
+        return replace(table, threshold=cuts.threshold, task_thresholds=cuts.task_thresholds)
+
+    def thresholds_of(self, policy: Policy) -> Thresholds:
+        """Return the thresholds by which a policy routes this table: without a single answer to
+        check, those of a router whose check cannot count.
+        """
+        check, threshold = policy.answer, policy.threshold
+        if check and self.scored.answer_score is None:
+            alone, check = check.request_threshold, None
+            threshold = threshold if alone is None else alone
+        return Thresholds(threshold, policy.task_thresholds, check)
 
     def fixed(
         self, rules: TaskRules, familiarity: NDArray[np.floating] | None = None

@@ -18,7 +18,7 @@ from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Poli
 from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import EARLY_GRAPH, SEEN
-from difficulty.diagnostics.signal import WEAK
+from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
 from difficulty.early_exit import unfit
 from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
 from difficulty.evaluation import Evaluation, evaluate, metrics_text
@@ -49,6 +49,7 @@ from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import BY_COST, WayWanted
+from difficulty.traffic.table import Traffic
 from difficulty.training.diagnosis import with_suspicion
 from difficulty.training.run import Run, library_versions
 
@@ -157,8 +158,7 @@ def ship(
     # A key that cannot be used is refused before the long work, not after it.
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     run = Run.read(run_path, cache=cache)
-    if not allow_no_signal:
-        _check_signal(run)
+    needs_check = not allow_no_signal and _needs_check(run, answer)
     recipe, rules = run.recipe, policy or run.recipe.policy
     wanted = parse_objective(objective or rules.objective)
     _check_promise(run, wanted)
@@ -196,6 +196,9 @@ def ship(
     graph, scorer, scores, point, report, notes = export(
         run, student, choose, int8=wants_int8, min_familiarity=rules.min_familiarity, say=say
     )
+    if needs_check and answer_rule(point) is None:
+        # The check is the only signal, and the policy does without it.
+        raise _no_signal(run.record.signal)
     chosen_on = run.out_of_fold.text_hashes if by_learned else None
     bundle_policy = _policy(
         run,
@@ -347,18 +350,52 @@ def _check_rule(rule: Sequence[RuleTask]) -> None:
         )
 
 
-def _check_signal(run: Run) -> None:
-    """Refuse a score that routes no better than chance might."""
+def _needs_check(run: Run, answer: WayWanted) -> bool:
+    """Return whether only the check of answers carries a signal; refuse a run without any."""
     signal = run.record.signal
     if signal is None:
         raise RunError(f"run {str(run.folder)!r} holds no test of its signal. Train it again.")
-    if signal.verdict == "none":
-        raise NoSignalError(
-            f"shipping needs a score that carries a signal, p at most {WEAK:g}: on {signal.n:,}"
-            " samples scored without having been seen, chance alone does as well with p ="
-            f" {signal.p_value:.2g}. Check that the labels belong to the requests, add labels, or"
-            " insist with --allow-no-signal."
-        )
+    if signal.verdict != "none":
+        return False
+    if answer.way == "off" or _signal_of_check(run).verdict == "none":
+        raise _no_signal(signal)
+    return True
+
+
+def _no_signal(signal: Signal | None) -> NoSignalError:
+    n, p_value = (signal.n, signal.p_value) if signal else (0, 1.0)
+    return NoSignalError(
+        f"shipping needs a score that carries a signal, p at most {WEAK:g}: on {n:,} samples scored"
+        f" without having been seen, chance alone does as well with p = {p_value:.2g}. Check that"
+        " the labels belong to the requests, add labels, or insist with --allow-no-signal."
+    )
+
+
+def _signal_of_check(run: Run) -> Signal:
+    """Test the check on the samples whose answers it scored without having seen them."""
+    # Where calibration samples were learned from too, their scores are out of fold.
+    is_crossed = run.record.calibration == "cross"
+    parts = [
+        part
+        for traffic, fold in ((run.calibration, is_crossed), (run.test, False))
+        if (part := _signal_part(run, traffic, out_of_fold=fold)) is not None
+    ]
+    return measure_signal(parts)
+
+
+def _signal_part(run: Run, traffic: Traffic, *, out_of_fold: bool) -> SignalPart | None:
+    answers, outcomes = run.answer_scores(traffic), traffic.outcomes
+    if answers is None:
+        return None
+    wanted = outcomes.gain if run.model.target == "benefit" else outcomes.cheap_failure
+    return SignalPart(
+        score=answers.answer_score,
+        # An answer that was not checked has no rank.
+        outcome=np.where(np.isnan(answers.answer_score), np.nan, wanted),
+        weight=outcomes.weight,
+        groups=np.asarray(traffic.split_groups),
+        fold=np.zeros(len(traffic), dtype=np.intp) if out_of_fold else None,
+    )
 
 
 def _check_promise(run: Run, objective: Objective) -> None:

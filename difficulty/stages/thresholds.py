@@ -48,11 +48,17 @@ from difficulty.stages.judging import Served, label_settings, serve, shipped_fig
 from difficulty.stages.overlap import hash_of_texts, overlap_of
 from difficulty.stages.ship import bundle_name
 from difficulty.thresholds.point import changes, operating_point
-from difficulty.thresholds.policy_curve import parse_objective
+from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
+
+_UNLABELLED = (
+    "No outcome of these requests is known: the threshold was chosen by scores alone, and what"
+    " quality it gives was not measured."
+)
+_NEEDS_NO_OUTCOME = ("share", "cost")
 
 
 class Rechosen(NamedTuple):
@@ -132,8 +138,12 @@ def rechoose(
     if (wanted := parse_objective(objective)).promises:
         refuse_blind(served.scored.outcomes, wanted)
     signal = _signal_of(served.scored)
-    if not allow_no_signal:
-        _check_signal(served.scored, signal)
+    unlabelled = bool(np.isnan(_predicted(served.scored)).all())
+    if unlabelled:
+        _refuse_unlabelled(wanted)
+    needs_check = not (unlabelled or allow_no_signal) and _needs_check(
+        served.scored, signal, answer
+    )
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
     leaves = small is not None and not unfit(
         per_task=per_task, min_familiarity=old.policy.min_familiarity
@@ -146,14 +156,19 @@ def rechoose(
     )
     way = beside_early_exit(answer, leaves=leaves)
     point = chosen_point(data, objective, resampling, per_task=per_task, answer=way)
+    if needs_check and point.answer is None:
+        # Only the check carries a signal, and the policy would do without it.
+        raise _no_signal(signal)
     # The old point is judged anew: its own figures are of other traffic.
-    before = operating_point(data, old.policy, resampling, objective=old.policy.chosen.objective)
+    routed = served.thresholds_of(old.policy)
+    before = operating_point(data, routed, resampling, objective=old.policy.chosen.objective)
     moved = changes(data, before, point, resampling)
     policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
     early, early_notes = _exits(old, policy, served, objective) if small else (None, ())
     # The rule stays the bundle's, so that a losing one is told and not refused.
     lost = losing(judge_rule(served.under_policy(policy), resampling))
-    said = (*signal.notes, *(task.sentence for task in lost), *early_notes)
+    seen = (_UNLABELLED,) if unlabelled else signal.notes
+    said = (*seen, *(task.sentence for task in lost), *early_notes)
     notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
     files = {
@@ -214,12 +229,12 @@ def _usable(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str, ...]]
     return traffic.select(rows), (overlap.warning,) if overlap.warning else ()
 
 
-def _signal_of(scored: ScoredTraffic) -> Signal:
-    """Test the score as training does, on this traffic."""
-    outcomes = scored.outcomes
+def _signal_of(scored: ScoredTraffic, score: FloatArray | None = None) -> Signal:
+    """Test a score as training does, on this traffic: the request's, unless another is given."""
+    outcomes, tested = scored.outcomes, scored.difficulty_score if score is None else score
     part = SignalPart(
-        score=scored.difficulty_score,
-        outcome=_predicted(scored),
+        score=tested,
+        outcome=np.where(np.isnan(tested), np.nan, _predicted(scored)),
         weight=outcomes.weight,
         groups=scored.groups,
     )
@@ -234,8 +249,20 @@ def _predicted(scored: ScoredTraffic) -> FloatArray:
     return gain
 
 
-def _check_signal(scored: ScoredTraffic, signal: Signal) -> None:
-    """Refuse traffic on which a threshold would route no better than chance might."""
+def _refuse_unlabelled(wanted: Objective) -> None:
+    """Refuse an objective that is about outcomes where none is known."""
+    if wanted.name not in _NEEDS_NO_OUTCOME:
+        raise NoSignalError(
+            f"objective {str(wanted)!r} needs requests with outcomes: none of this traffic has any."
+            " Pass share=X or cost=USD, which go by scores alone, or add outcomes with 'difficulty"
+            " outcomes'."
+        )
+
+
+def _needs_check(scored: ScoredTraffic, signal: Signal, answer: WayWanted) -> bool:
+    """Return whether only the check of answers carries a signal; refuse traffic on which a
+    threshold would route no better than chance might.
+    """
     outcome = _predicted(scored)
     known = outcome[~np.isnan(outcome)]
     if not (known > 0.0).any():
@@ -249,13 +276,21 @@ def _check_signal(scored: ScoredTraffic, signal: Signal) -> None:
             f" {len(known):,} with a known outcome. Check what the outcomes were measured by, add"
             " labels, or insist with --allow-no-signal."
         )
-    if signal.verdict == "none":
-        raise NoSignalError(
-            f"choosing a threshold needs a score that carries a signal, p at most {WEAK:g}: on"
-            f" {signal.n:,} samples of this traffic chance alone does as well with p ="
-            f" {signal.p_value:.2g}. Add labels, train on traffic like this, or insist with"
-            " --allow-no-signal."
-        )
+    if signal.verdict != "none":
+        return False
+    checked = None if answer.way == "off" else scored.answer_score
+    if checked is None or _signal_of(scored, checked).verdict == "none":
+        raise _no_signal(signal)
+    return True
+
+
+def _no_signal(signal: Signal) -> NoSignalError:
+    return NoSignalError(
+        f"choosing a threshold needs a score that carries a signal, p at most {WEAK:g}: on"
+        f" {signal.n:,} samples of this traffic chance alone does as well with p ="
+        f" {signal.p_value:.2g}. Add labels, train on traffic like this, or insist with"
+        " --allow-no-signal."
+    )
 
 
 def _seen_file(old: Bundle, traffic: Traffic) -> dict[str, bytes]:

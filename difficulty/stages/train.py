@@ -289,10 +289,11 @@ def _evaluate(material: Material, fitted: _Fitted, resampling: Resampling) -> Ev
     if fitted.answers:
         checked = fitted.answers.scores.at(rows)
         outputs |= checked.by_name()
-        # As if the score knew the answer; where there is none, the request's own.
-        others["answer_check"] = np.where(
-            np.isnan(checked.answer_score), outputs["difficulty_score"], checked.answer_score
-        )
+        if not np.isnan(checked.answer_score).all():
+            # As if the score knew the answer; where there is none, the request's own.
+            others["answer_check"] = np.where(
+                np.isnan(checked.answer_score), outputs["difficulty_score"], checked.answer_score
+            )
     test, unpriced = traffic.select(rows), np.full(len(rows), np.nan)
     held_out = ScoredTraffic.of(
         test,

@@ -40,15 +40,10 @@ _PROMISED_AT_ONCE = AT_ONCE[1]
 """Share sent at once where a promise is asked of both: none may be sought on the samples."""
 TAKEN: Final[Mapping[CheckKind, str]] = {
     "request": "answers are not checked",
-    "check": "every answer of the cheap model is checked, no score sends a request at once",
+    "check": "every answer of the cheap model is checked",
     "both": "what scores highest is sent at once, the answers to the rest are checked",
 }
 """How the sentence begins that says which way was taken."""
-_NAMES: Final[Mapping[CheckKind, str]] = {
-    "request": "the request's score alone",
-    "check": "the check alone",
-    "both": "both",
-}
 
 
 class WayWanted(NamedTuple):
@@ -103,13 +98,7 @@ def choose_way(traffic: ScoredTraffic, objective: Objective, wanted: WayWanted =
         frontiers = Frontiers.of(answered, wait_usd=wanted.wait_usd)
     if answered is None or frontiers is None:
         if option in ("check", "both"):
-            raise InvalidValueError(
-                "answer",
-                option,
-                rule=f"have {LEAST_ANSWERS} samples whose answers were checked and whose outcomes"
-                " are known, and a frontier model that gains something on them",
-                hint="Add cheap_answer to the traffic, or pass --answer off.",
-            )
+            raise _refusal(traffic, option)
         choice = objective.find(PolicyCurve.of(plain))
         return Way("request", choice, choice.threshold, None, _why_uncompared(traffic, option))
     search = _Search(plain, answered, frontiers, objective, option)
@@ -139,7 +128,7 @@ class _Search:
         tried = {kind: request if kind == "request" else self._found(kind, level) for kind in kinds}
         for kind, found in tried.items():
             if isinstance(found, Choice):
-                said = f"{_taken(kind, self.option)}: {self._compared(level, saved)}"
+                said = f"{_taken(kind, self.option)}. {self._compared(level, saved)}"
                 return self._way(kind, found, request, level, said)
         raise next(error for error in tried.values() if isinstance(error, Exception))
 
@@ -164,7 +153,7 @@ class _Search:
                 raise NotAttainableError(f"{chosen} By the check of answers alone: {found}")
             raise chosen
         saved = 1.0 - costs[1] / costs[0] if np.isfinite(costs).all() else np.inf
-        said = f"{_taken(kind, self.option)}: {_promised_words(saved, found, tried=tried)}"
+        said = f"{_taken(kind, self.option)}. {_promised_words(saved, found, tried=tried)}"
         return self._way(kind, chosen, request, 0.0, said)
 
     def _kind(self, level: float, saved: float) -> CheckKind:
@@ -249,7 +238,7 @@ class _Search:
         unit = (
             "at these prices" + (f", {wait:g} USD for the wait" if wait else "")
             if self.frontiers.in_usd
-            else f"a call of the cheap model counting {CHEAP_CALL:g} of a frontier call, as"
+            else f"a call of the cheap model counted as {CHEAP_CALL:g} of a frontier call, as"
             " prices or token counts are missing"
         )
         assumed = (
@@ -257,17 +246,17 @@ class _Search:
             if self.frontiers.frontier_assumed
             else ""
         )
-        parts = [f"{_NAMES[kind]} {_difference(saved[kind])}" for kind in ("check", "both")]
         if self.objective.name == "utility":
-            parts = [
-                f"{_NAMES[kind]} {'gains' if saved[kind] >= 0.0 else 'loses'}"
-                f" {100.0 * abs(saved[kind]):.0f} % of its cost"
-                for kind in ("check", "both")
-            ]
-            return f"{' and '.join(parts)} against the request's score alone ({unit}{assumed})"
+            check, both = _gain(saved["check"]), _gain(saved["both"], "gain", "lose")
+            return (
+                f"Against the request's score alone the check alone {check}, and score and check"
+                f" together {both} ({unit}{assumed})"
+            )
+        alone = "the request's score alone"
         return (
-            f"for {100.0 * level:.0f} % of the quality gap, {' and '.join(parts)} than the"
-            f" request's score alone ({unit}{assumed})"
+            f"For {100.0 * level:.0f} % of the quality gap the check alone"
+            f" {_difference(saved['check'], alone)}, and score and check"
+            f" together {_difference(saved['both'], verb='cost')} ({unit}{assumed})"
         )
 
 
@@ -298,30 +287,73 @@ def _taken(kind: CheckKind, option: AnswerOption) -> str:
     return f"{TAKEN[kind]}, as asked" if option != "auto" else TAKEN[kind]
 
 
-def _difference(saved: float) -> str:
+def _difference(saved: float, other: str = "", *, verb: str = "costs") -> str:
+    """Return what a way costs, against ``other`` where that is not said yet."""
     if np.isnan(saved):
+        return f"cannot be compared{f' with {other}' if other else ''}"
+    text = f"{verb} {100.0 * abs(saved):.0f} % {'less' if saved >= 0.0 else 'more'}"
+    return f"{text} than {other}" if other else text
+
+
+def _gain(share: float, gains: str = "gains", loses: str = "loses") -> str:
+    if np.isnan(share):
         return "cannot be compared"
-    return f"costs {100.0 * abs(saved):.0f} % {'less' if saved >= 0.0 else 'more'}"
+    return f"{gains if share >= 0.0 else loses} {100.0 * abs(share):.0f} % of its cost"
 
 
 def _promised_words(saved: float, found: Choice | Exception, *, tried: bool) -> str:
     if not tried:
-        return "a promise of this objective is tested for one way alone"
+        return "A promise of this objective is tested for one way alone"
     if isinstance(found, Exception):
-        return "the promise cannot be shown of the check alone"
+        return "The promise cannot be shown of the check alone"
     if not np.isfinite(saved):
-        return "the promise cannot be shown of the request's score alone"
-    return (
-        f"with the promise kept, the check alone {_difference(saved)} than the request's score"
-        " alone"
+        return "The promise cannot be shown of the request's score alone"
+    compared = _difference(saved, "the request's score alone")
+    return f"With the promise kept, the check alone {compared}"
+
+
+def _refusal(traffic: ScoredTraffic, option: AnswerOption) -> InvalidValueError:
+    """Return why a check that was asked for cannot be chosen, and what to add."""
+    checked, known = _counts(traffic)
+    if known >= LEAST_ANSWERS:
+        hint = "It gains nothing on these, or too few have costs: pass --answer off."
+    elif checked >= LEAST_ANSWERS:
+        hint = "Add outcomes of both models to the traffic, or pass --answer off."
+    elif checked:
+        hint = (
+            "Add traffic with cheap_answer (after train only the calibration split chooses), or"
+            " pass --answer off."
+        )
+    else:
+        hint = "Add cheap_answer to the traffic, or pass --answer off."
+    return InvalidValueError(
+        "answer",
+        option,
+        rule=f"have {LEAST_ANSWERS} samples to choose on whose answers were checked and whose"
+        " outcomes are known, on which the frontier model gains something; of"
+        f" {len(traffic):,} samples {checked:,} have a checked answer, {known:,} of them with known"
+        " outcomes",
+        hint=hint,
     )
+
+
+def _counts(traffic: ScoredTraffic) -> tuple[int, int]:
+    """Return how many samples have a checked answer, and how many of them known outcomes."""
+    if traffic.answer_score is None:
+        return 0, 0
+    checked = ~np.isnan(traffic.answer_score)
+    gain = traffic.outcomes.gain
+    # As ``Frontiers.of``: without a single frontier outcome that model is taken to be right.
+    known = ~np.isnan(traffic.outcomes.cheap_quality if np.isnan(gain).all() else gain)
+    return int(checked.sum()), int((checked & known).sum())
 
 
 def _why_uncompared(traffic: ScoredTraffic, option: AnswerOption) -> str:
     if option == "off" or traffic.answer_score is None:
         return ""
-    n = int((~np.isnan(traffic.answer_score)).sum())
+    checked, known = _counts(traffic)
     return (
-        f"answers are not checked: {n:,} samples have a checked answer, and {LEAST_ANSWERS} with"
-        " known outcomes, on which the frontier model gains something, are needed to compare"
+        f"answers are not checked. {checked:,} samples have a checked answer, {known:,} of them"
+        f" known outcomes; {LEAST_ANSWERS} with both, on which the frontier model gains something,"
+        " are needed to compare"
     )

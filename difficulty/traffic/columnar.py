@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from difficulty.errors import MissingExtraError, TrafficError
+from difficulty.errors import MissingExtraError, TrafficError, TrafficNotFoundError
+from difficulty.request import RequestRow, read_requests, request_row
 from difficulty.traffic.lines import LARGEST_RATIO
 from difficulty.traffic.readers import RawRow, refuse_wide
 from difficulty.traffic.table import VERSION_KEY, pa, pq
@@ -44,6 +46,24 @@ def read_parquet(path: Path) -> Iterator[RawRow]:
         raise TrafficError(
             f"{path} must hold values that Python has: {error}. Check where the file comes from."
         ) from error
+
+
+def read_request_rows(path: Path) -> Iterator[RequestRow]:
+    """Yield the requests of a file to decide on, in order: Parquet, ingested or with the same
+    columns, or JSON lines as :func:`~difficulty.request.read_requests` reads them.
+    """
+    if path.suffix.lower() != ".parquet":
+        yield from read_requests(path)
+        return
+    if not path.is_file():
+        raise TrafficNotFoundError(f"no request file at {str(path)!r}. Check the path.")
+    for row in read_parquet(path):
+        fields = dict(row.fields or {})
+        # As text in traffic; what is none offers none.
+        if isinstance(tools := fields.get("tools"), str):
+            with suppress(ValueError, RecursionError):
+                fields["tools"] = json.loads(tools)
+        yield request_row(fields, row.line)
 
 
 def _refuse_bomb(path: Path, metadata: Any) -> None:

@@ -22,10 +22,11 @@ from difficulty.metrics.arrays import FloatArray
 from difficulty.model.combination import Scores, Target
 from difficulty.model.labelled import LabelledTokens
 from difficulty.recipe import Recipe
-from difficulty.request import Request, read_requests
+from difficulty.request import Request
 from difficulty.request_numbers import numbered, read_numbers
 from difficulty.text import TextView
 from difficulty.tokens import RequestTokenizer, TokenRows
+from difficulty.traffic.columnar import read_request_rows
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import NamedScores, Run
@@ -144,7 +145,7 @@ def with_unlabelled(
     Parameters
     ----------
     path : Path
-        JSON lines, as :func:`~difficulty.request.read_requests` reads them.
+        Parquet or JSON lines, see :func:`~difficulty.traffic.columnar.read_request_rows`.
     view, tokenizer
         The student's.
     labelled : Traffic
@@ -212,7 +213,7 @@ def _new_requests(path: Path, view: TextView, *, taken: set[str]) -> list[Reques
     are left out.
     """
     by_text: dict[str, Request] = {}
-    for row in read_requests(path):
+    for row in read_request_rows(path):
         with suppress(InvalidValueError):  # messages that are none; a line without any has no text
             text = view(row.request.messages).text
             if text.strip() and text not in taken:

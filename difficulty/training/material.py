@@ -41,6 +41,8 @@ from difficulty.training.search import search
 # Samples with a known outcome that each split needs.
 _NEEDED = {"fit": 60, "calibration": 20}
 _LEAST_OF_EACH = 5
+# Differences of equal qualities round.
+_LEAST_SPREAD = 1e-9
 
 Progress = Callable[[str], None]
 
@@ -78,7 +80,7 @@ def _check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target
                 f" {n:,} worth {worth:.0f}, so uneven are their weights. Lower"
                 " labels.largest_weight, check the column weight, or log more traffic."
             )
-    if len(np.unique(wanted[labelled & (splits == "fit")])) < 2:
+    if np.ptp(wanted[labelled & (splits == "fit")]) < _LEAST_SPREAD:
         raise TooFewSamplesError(
             f"training needs samples that differ: every known {value} is equal. Check the outcome"
             " columns."
@@ -128,8 +130,8 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
     if start.encoder.digest != encoder.digest:
         raise RunError(
             f"a warm start needs the encoder of the run, {start.encoder.digest[:12]}: got"
-            f" {encoder.digest[:12]}. Name the run's encoder folder in the recipe, or train without"
-            " --start-from."
+            f" {encoder.digest[:12]}. Leave out --recipe, name the run's encoder folder in it"
+            f" ({str(start.folder / 'encoder')!r}), or train without --start-from."
         )
     for section in ("features", "text"):
         ours, theirs = (getattr(each, section).as_dict() for each in (recipe, start.recipe))
@@ -156,6 +158,13 @@ def _without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDA
             f"a warm start needs requests that the run did not see: it saw all {len(traffic):,}."
             " Label others for the new pair, for example those of"
             f" {str(start.folder / 'test.parquet')!r}."
+        )
+    left = int(((splits == "fit") & ~seen).sum())
+    if left < _NEEDED["fit"] and int((splits == "fit").sum()) >= _NEEDED["fit"]:
+        raise RunError(
+            f"a warm start needs at least {_NEEDED['fit']} fit samples that the run did not see: it"
+            f" saw {int(seen.sum()):,} of {len(traffic):,} requests, and {left} are left. Label"
+            " others for the new pair, or train without --start-from."
         )
     # Set aside, not dropped: rows keep their numbers.
     return np.where(seen, ASIDE, splits)

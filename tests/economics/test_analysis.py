@@ -140,7 +140,7 @@ def test_worked_example():
     assert {name: made.plans["keep_cheap"][name].value for name in plan} == pytest.approx(plan)
     assert (made.verdict.answer, made.verdict.shape) == ("build", "aggregator")
     assert made.verdict.text.startswith(
-        "with the simplest 50 % on the cheap model aggregator saves USD 1,000 ("
+        "with the simplest 50 % on the cheap model, hosting by an aggregator saves USD 1,000 ("
     )
     assert (made.assumed, list(made.missing)) == ({}, ["hosting"])
 

@@ -35,6 +35,16 @@ def test_unknown_counts_and_prices_cost_an_unknown_amount():
     assert both[0] is not both[1]
 
 
+def test_a_prompt_without_a_count_takes_that_of_the_tokenizer():
+    """As in economics, so that one report does not know a cost and not know it."""
+    given, counted = tokens([1000, np.nan], [100, 100], [200, 200]), np.array([7, 1000])
+    cheap, frontier = request_costs(given, PRICES, counted=counted)
+    assert cheap == pytest.approx([130e-6, 130e-6])
+    assert frontier == pytest.approx([5400e-6, 5400e-6])
+    # An answer that nobody counted stays unknown.
+    assert np.isnan(request_costs(tokens([1], [np.nan], [1]), PRICES, counted=np.ones(1))[0]).all()
+
+
 def test_a_share_of_the_prompt_from_a_cache_costs_less():
     """Of 1,000 prompt tokens at 3 USD a million 400 are cached, at 0.3: 0.00192, not 0.003."""
     prices = replace(PRICES, frontier_input=3.0, frontier_cached_input=0.3, cached_share=0.4)

@@ -8,6 +8,7 @@ import pytest
 from difficulty.errors import InvalidValueError
 from difficulty.evaluation import evaluate
 from difficulty.evaluation.figures import columns_of, ratios_at
+from difficulty.evaluation.findings import Provenance
 from difficulty.evaluation.frontiers import CheckFigures, Frontiers, ThresholdSweep
 from difficulty.evaluation.measure import Evaluation
 from difficulty.metrics import Resampling
@@ -204,6 +205,20 @@ def test_requests_without_an_answer_are_counted():
     judged = evaluate(dataclasses.replace(used, answer_score=part), Resampling(20))
     found = {each.name: each for each in judged.findings}
     assert found["answers_unchecked"].numbers == {"unchecked": 300, "requests": 1200}
+
+
+def test_not_a_single_answer_to_check_is_told_where_the_policy_checks():
+    bare = dataclasses.replace(many(), answer_score=None, p_answer_fails=None, threshold=0.5)
+    source = Provenance(requests=1200, own_traffic=False, checks_answers=True)
+    judged = evaluate(bare, Resampling(20), provenance=source)
+    found = {each.name: each for each in judged.findings}
+    assert found["answers_unchecked"].severity == "warning"
+    assert found["answers_unchecked"].numbers == {"unchecked": 1200, "requests": 1200}
+    assert "routed by the request's score alone" in found["answers_unchecked"].message
+    plain = evaluate(
+        bare, Resampling(20), provenance=dataclasses.replace(source, checks_answers=False)
+    )
+    assert "answers_unchecked" not in {each.name for each in plain.findings}
 
 
 def test_metrics_without_answers_have_no_such_part():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from difficulty.answers.answer import Answer
+from difficulty.answers.answer import Answer, ToolCall, answer_column
 from difficulty.errors import BundleError
 from difficulty.events import DecisionEvent
 from difficulty.gateway.log import DecisionLog
@@ -138,6 +138,58 @@ def test_events_reach_the_log_complete(tmp_path):
 def test_texts_and_groups_are_not_kept_unless_asked_for():
     event = gateway_of().close(gateway_of().open(body(), id="r1", group="user-1"))
     assert (event.messages, event.group) == (None, None)
+
+
+def test_answers_are_kept_where_the_log_is_told_to_and_read_back_as_they_were(tmp_path):
+    """Shadow answers too, long ones whole, calls of tools as a message; lone surrogates are
+    mended.
+    """
+    calling = Answer(tool_calls=(ToolCall("f", '{"x": 1}'),), finish_reason="tool_calls")
+    log = DecisionLog([JsonLinesSink(tmp_path)])
+    gateway = gateway_of(log=log, texts=True, answers=True)
+    visit = gateway.open(body(), id="r")
+    gateway.note(visit, "answer", answer=Answer("long " * 1_000 + "\ud83d", finish_reason="stop"))
+    gateway.note(visit, "shadow", answer=calling)
+    gateway.close(visit)
+    assert log.close()
+    (event,) = read_log(tmp_path)
+    first, shadow = (call.answer for call in event.calls)
+    assert first == "long " * 1_000 + "\ufffd"
+    assert Answer.parse(shadow).tool_calls == calling.tool_calls
+    # Not asked for, and of a call without an answer.
+    visit = gateway_of(texts=True).open(body(), id="r")
+    call = gateway_of(texts=True).note(visit, "answer", answer=Answer("x"))
+    assert (call.answer, "answer" in call.as_dict()) == (None, False)
+    assert gateway.note(gateway.open(body(), id="e"), "answer", error="timeout").answer is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer("plain"),
+        Answer(""),
+        Answer("cut", finish_reason="length"),
+        Answer("", refusal="I cannot"),
+        Answer('{"role": "assistant", "content": "quoted"}'),
+    ],
+)
+def test_answer_survives_the_column_that_keeps_it(answer):
+    assert Answer.parse(answer_column(answer.as_message())) == answer
+
+
+def test_answers_are_redacted_as_messages_are(caplog):
+    def redact(messages):
+        return [message | {"content": "[gone]"} for message in messages]
+
+    def noted(**options):
+        gateway = gateway_of(answers=True, **options)
+        return gateway.note(gateway.open(body(), id="r"), "answer", answer=Answer("secret")).answer
+
+    assert noted(redact=redact) == "[gone]"
+    assert noted(redact=lambda messages: []) is None
+    assert noted(redact=lambda messages: 1 / 0) is None
+    assert noted(redact=lambda messages: [1]) is None
+    assert "secret" not in caplog.text
 
 
 def test_groups_are_hashed_with_the_salt():

@@ -36,6 +36,7 @@ def test_settings_become_a_gateway_that_logs(journey, tmp_path):
         "bundle": str(journey.bundle),
         "log": [{"kind": "json_lines", "path": str(tmp_path / "log"), "fsync": "always"}],
         "log_texts": True,
+        "log_answers": True,
         "redact": f"{__name__}:shout",
         "prices": PRICES,
         "salt": "s",
@@ -48,6 +49,7 @@ def test_settings_become_a_gateway_that_logs(journey, tmp_path):
     (event,) = read_log(tmp_path / "log")
     assert (event.id, event.messages[0]["content"], event.bundle_version) == ("r1", "HI", "small-1")
     assert gateway.prices.frontier_output == 20.0
+    assert gateway.answers
 
 
 def test_gateway_that_follows_takes_up_the_bundle_that_a_link_leads_to(journey, tmp_path):

@@ -10,6 +10,7 @@ from difficulty.metrics import Resampling
 from difficulty.records import Estimate
 from difficulty.report.figures_table import evaluation_table
 from difficulty.report.wording import as_text
+from tests.evaluation.test_frontiers import many as many_answers
 
 
 def shown(evaluation, width=200, **options):
@@ -34,6 +35,16 @@ def test_the_table_shows_the_figures_of_the_evaluation(many):
     assert as_text(evaluation.baselines["length"]["apgr_difference"]) in text
     assert as_text(evaluation.slices["task"]["code"]["apgr"]) in text
     assert "always frontier" in text
+
+
+def test_the_policy_stands_beside_the_request_score_where_answers_are_checked():
+    used = dataclasses.replace(many_answers(), threshold=1.0, answer_threshold=0.6)
+    others = {"answer_check": used.answer_score}
+    text = shown(evaluate(used, Resampling(5), others=others))
+    assert "this policy" in text
+    assert "APGR, request's score" in text
+    assert "check of the answer" in text
+    assert "answer check" not in text
 
 
 def test_unknown_figures_say_why(four):

@@ -43,7 +43,10 @@ def test_the_objective_is_met_by_what_the_user_gets_in_the_end():
     assert point.escalated_share.value == point.frontier_share.value
     assert point.cost.value == pytest.approx(0.05 + point.frontier_share.value)
     assert point.answer.request_threshold < 1.0
-    assert point.assumed[0].startswith("every answer of the cheap model is checked")
+    said = point.assumed[0]
+    assert said.startswith("every answer of the cheap model is checked. For 80 % of the quality")
+    assert said.count(":") == 0
+    assert "% less than the request's score alone, and score and check together cost" in said
 
 
 def test_a_share_counts_what_the_check_sends_on():
@@ -87,7 +90,9 @@ def test_a_check_that_cannot_be_judged_is_refused_where_it_is_asked_for():
     few = dataclasses.replace(
         scored, answer_score=np.where(np.arange(200) < 50, scored.answer_score, NAN)
     )
-    with pytest.raises(InvalidValueError, match="answer must have 60 samples whose answers"):
+    with pytest.raises(
+        InvalidValueError, match="of 200 samples 50 have a checked answer, 50 of them"
+    ):
         way(few, "quality=0.8", "check")
     left = way(few, "quality=0.8")
     assert left.answer is None

@@ -1,16 +1,24 @@
+import dataclasses
 import json
 
 import numpy as np
 import onnx
 import pytest
 
+from difficulty.answer_check.saved_check import read_answer_scores
+from difficulty.economics import load_price_list
 from difficulty.encoders.base import StaticEncoder
+from difficulty.errors import NoSignalError, RunError
+from difficulty.metrics import Resampling
 from difficulty.runtime.router import Router
+from difficulty.stages.evaluate import evaluate_scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.ship import ship
 from difficulty.stages.train import train
 from difficulty.stages.verify import verify
+from difficulty.thresholds.ways import WayWanted
 from difficulty.training.run import Run
+from difficulty.training.shipped import shipped_file
 from tests.journey import DRAWS, recipe_of, sample_rows, train_on, write_rows
 
 CHECK = {"answer": {"form": "full"}}
@@ -33,7 +41,7 @@ def checked(journey, tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(checked, tmp_path_factory):
     out = tmp_path_factory.mktemp("bundle") / "checked-1"
-    choices = {"allow_no_signal": True, "keep_rule": True, "answer": "check"}
+    choices = {"allow_no_signal": True, "keep_rule": True, "answer": WayWanted("check")}
     ship(checked[0].folder, out, draws=DRAWS, **choices)
     return out
 
@@ -67,6 +75,32 @@ def test_bundle_scores_answers_as_the_run_does(checked, bundle):
         np.testing.assert_allclose(found[name], values, atol=1e-4)
     assert verify(bundle).differences == []
     assert onnx.load(bundle / "answer.onnx").opset_import[0].version == 17
+
+
+def test_what_was_learned_is_said(checked):
+    record = checked[0].record.answer
+    said = record.sentence
+    assert f"learned from {record.answers:,} answers" in said
+    assert f"its skill {record.skill:.2f}" in said
+    assert "carried on" in dataclasses.replace(record, answers=0).sentence
+
+
+def test_evaluate_of_traffic_without_answers_or_prompt_tokens_says_so(bundle, tmp_path):
+    without = {"cheap_answer", "prompt_tokens"}
+    rows = [
+        {key: value for key, value in row.items() if key not in without} for row in sample_rows()
+    ]
+    prices = load_price_list(shipped_file("data/prices.example.toml"), both_models=True)
+    judged = evaluate_scorer(
+        bundle,
+        traffic_of(tmp_path, rows),
+        tmp_path / "report",
+        prices=prices,
+        resampling=Resampling(DRAWS),
+    ).evaluation
+    assert "answers_unchecked" in {finding.name for finding in judged.findings}
+    assert any("have no prompt_tokens" in note for note in judged.notes)
+    assert judged.overall["cost"].value is not None
 
 
 def test_bundle_holds_no_text_of_the_answers(checked, bundle):
@@ -141,3 +175,59 @@ def test_warm_start_learns_from_new_answers(checked, journey, tmp_path):
     assert "answer_check" in evaluation.baselines
     content = json.loads((run.folder / "answer_check.json").read_text())
     assert len(content["checks"]) == 2
+
+
+def meaningless(rows, answered):
+    """Return rows whose requests say nothing of their outcome; ``answered`` makes the answer."""
+    rng = np.random.default_rng(3)
+    words = ["crate", "pallet", "invoice", "route", "label", "order"]
+    rows = [row for row in rows if None not in (row["cheap_quality"], row["frontier_quality"])]
+    for row in rows:
+        text = " ".join(rng.choice(words, size=12))
+        row["messages"] = [{"role": "user", "content": text}]
+        row |= {"group": None, "task": None, "cheap_answer": answered(row)}
+    return rows
+
+
+def test_check_alone_is_signal_enough_to_ship(journey, tmp_path):
+    """Requests tell nothing, answers do: what is shipped has to use the check."""
+    rows = meaningless(
+        sample_rows(1_300), lambda row: "sorry, no" if row["cheap_quality"] < 0.5 else "yes, 12"
+    )
+    run, _ = train_on(traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder, **CHECK)
+    assert run.record.signal.verdict == "none"
+    choices = {"draws": DRAWS, "objective": "quality=0.7"}
+    shipped = ship(run.folder, tmp_path / "with-1", **choices)
+    assert shipped.point.answer is not None
+    with pytest.raises(NoSignalError, match="a score that carries a signal"):
+        ship(run.folder, tmp_path / "without-1", answer=WayWanted("off"), **choices)
+    assert not (tmp_path / "without-1").exists()
+
+
+def test_run_for_failures_with_tasks_is_read_again(journey, tmp_path):
+    """What the mean gain of a task leaves over knows nothing of a failure."""
+    rows = sample_rows()
+    for row in rows:
+        row["frontier_quality"] = row["preference"] = None
+    features = {"ngrams": {"buckets": 1024, "mean_penalty": 5.0}, "tasks": {"least_samples": 3}}
+    run, _ = train_on(
+        traffic_of(tmp_path, rows), tmp_path / "run", journey.encoder, features=features
+    )
+    assert run.record.target == "failure"
+    assert Run.read(run.folder).model.target == "failure"
+
+
+def test_damaged_scores_of_answers_are_refused(checked, tmp_path):
+    path = tmp_path / "answer_scores.npz"
+    content = dict(np.load(checked[0].folder / "answer_scores.npz"))
+    for damage in (
+        {**content, "answer_score": content["answer_score"] * 5.0},
+        {**content, "answer_score": content["answer_score"][:3]},
+        {"ids": content["ids"]},
+    ):
+        np.savez(path, **damage)
+        with pytest.raises(RunError, match=r"answer_scores\.npz.*Train again"):
+            read_answer_scores(path, checked[0].test.ids)
+    path.write_bytes(b"nothing")
+    with pytest.raises(RunError, match="Train again"):
+        read_answer_scores(path, checked[0].test.ids)

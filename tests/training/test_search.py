@@ -277,6 +277,26 @@ def test_encoder_that_cannot_be_had_is_not_tried_and_said_so(kind):
     assert found.compared is None
 
 
+def test_search_tries_trees_beside_tasks():
+    """What is added to a task's mean gain is judged alone there: nobody grew the trees before."""
+    form = {
+        "name": "auto",
+        "folds": 2,
+        "features": {
+            "encoder": "own",
+            "ngrams": {"buckets": 512},
+            "embedding": {"strength": 0.1},
+            "trees": {"components": 2},
+        },
+        "search": SEARCH,
+    }
+    data, encoder = where_only_tasks_help()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TreeChannel, "_kinds", np.zeros((200, N_KINDS), np.int8))
+        report = searched(data, encoder=encoder, recipe=parse_recipe(form, name="auto.toml")).report
+    assert any("trees" in entry.name and "tasks" in entry.name for entry in report.tried)
+
+
 def test_search_says_how_accurate_does_beside_fast():
     """What each of them reads, on the same folds and draws."""
     form = {

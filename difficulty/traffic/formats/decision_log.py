@@ -93,12 +93,19 @@ def _sample(event: DecisionEvent) -> Mapping[str, Any]:
         "prompt_tokens": prompt[0] if prompt else event.tokens,
         **{f"{side}_tokens": call.completion_tokens for side, call in seen.items()},
         "cached_tokens": cached[0] if prompt and cached else None,
+        **_answers(event),
         **_costs(seen),
         "route": event.route,
         "propensity": event.propensity,
         "bundle_version": event.bundle_version,
         **_answered_by(event),
     }
+
+
+def _answers(event: DecisionEvent) -> dict[str, str | None]:
+    """Return what each model answered, a fallback's answer too: it can be judged later."""
+    calls = {side: event.call(side) for side in get_args(Route)}
+    return {f"{side}_answer": call.answer if call else None for side, call in calls.items()}
 
 
 def _answered_by(event: DecisionEvent) -> dict[str, Route]:

@@ -185,3 +185,17 @@ def test_folder_with_other_json_lines_is_no_log(tmp_path):
     folder = write_log(tmp_path / "log", event_of(messages=TEXT))
     (folder / "other.jsonl").write_text('{"prompt": "Hi"}\n')
     assert find_format(folder)[0] == "native"
+
+
+def test_answers_that_the_log_keeps_are_those_of_the_traffic(tmp_path):
+    """Of a fallback too, and who was answered by it is told."""
+    message = '{"role": "assistant", "content": "", "tool_calls": []}'
+    calls = (
+        answer(answer="short", passed=False),
+        answer("frontier", role="fallback", answer=message),
+    )
+    fields = row_of(tmp_path, fallback="validation", calls=calls).fields
+    sample = parse_row(fields, default_id="x").sample
+    assert (sample.cheap_answer, sample.frontier_answer) == ("short", message)
+    assert sample.extra["answered_by"] == "frontier"
+    assert (sample.cheap_passed, sample.frontier_quality) == (False, None)
