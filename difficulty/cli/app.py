@@ -18,6 +18,7 @@ from difficulty.storage import FULL
 
 COMMANDS = {
     "demo": "demo",
+    "start": "labelling",
     "ingest": "ingest",
     "outcomes": "labelling",
     "train": "train",

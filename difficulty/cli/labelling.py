@@ -1,4 +1,4 @@
-"""Outcomes for traffic that has few or none: ``difficulty outcomes``."""
+"""Outcomes for traffic that has few or none: ``start``, ``outcomes``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from difficulty.cli.console import (
     JsonFlag,
     OutPath,
     OverwriteFlag,
+    PricesPath,
     TrafficPath,
     counting,
     print_json,
@@ -19,7 +20,80 @@ from difficulty.cli.console import (
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
+    from difficulty.stages.labelling.first_look import FirstLook
     from difficulty.stages.labelling.late_outcomes import FeedbackReport
+
+
+def start(
+    log: Annotated[Path, typer.Argument(help="A log of requests, as 'difficulty ingest' reads.")],
+    cheap: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="The cheap model as the log names it, or a pattern."),
+    ] = None,
+    frontier: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="The frontier model, the same way.")
+    ] = None,
+    prices: PricesPath = None,
+    json: JsonFlag = False,
+) -> None:
+    """Look at a log for the first time: what is in it, what is missing, what 300 labels would cost,
+    and which commands come next. Nothing is written.
+
+    Example: difficulty start calls.jsonl --prices prices.toml
+    """
+    from difficulty.economics import load_prices
+    from difficulty.stages.labelling.first_look import look_at
+    from difficulty.traffic.reading.dialect import ReadOptions
+    from difficulty.traffic.reading.named_pair import ModelPair
+
+    price_list = load_prices(prices) if prices else None
+    pair = ModelPair(cheap=tuple(cheap or ()), frontier=tuple(frontier or ()))
+    with counting("rows read") as count:
+        look = look_at(log, ReadOptions(pair=pair), price_list, count)
+    print_json(look.as_dict()) if json else _print_look(look)
+    if look.problem is not None:
+        raise typer.Exit(2)
+
+
+def _print_look(look: FirstLook) -> None:
+    if look.problem is not None:
+        say(f"format {look.format}; it cannot be read as it is:\n  {one_line(look.problem)}")
+    else:
+        way = ", with the mapping that 'ingest --suggest' proposes: check it" if look.mapped else ""
+        say(f"in the file (format {look.format}{way})")
+        rejected = f", {sum(look.rejected.values()):,} rejected" if look.rejected else ""
+        say(f"  rows       {look.rows:,}, {look.kept:,} requests{rejected}")
+        for reason, n in list(look.rejected.items())[:3]:
+            say(f"    rejected {n:,}: {one_line(reason)}")
+        say(f"  models     {_counts(look.models)}")
+        say(f"  outcomes   {look.labelled:,} requests, of both models {look.both:,}")
+        say(f"  answers    {_counts(look.answers)}")
+        means = ", ".join(
+            f"{name} {'unknown' if mean is None else f'{mean:,.0f}'}"
+            for name, mean in look.tokens.items()
+        )
+        say(f"  tokens     {means} (means); {look.characters:,.0f} characters a request")
+        if any(look.billed_usd.values()):
+            bills = (f"{one_line(name)} {usd:,.4g} USD" for name, usd in look.billed_usd.items())
+            say(f"  billed     {', '.join(bills)}")
+        say(f"  scripts    {_counts(look.scripts)}")
+    if look.missing:
+        say("missing")
+        for sentence in look.missing:
+            say(f"  {one_line(sentence)}")
+    if look.cost is not None:
+        usd = "unknown" if look.cost.usd is None else f"about {look.cost.usd:,.2f} USD"
+        say(f"{look.cost.requests:,} requests answered by both models: {usd} ({look.cost.basis})")
+        say("  a judge's calls or a person's time come on top")
+    say("next")
+    for command in look.next_steps:
+        say(f"  {command}")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    named = [f"{one_line(name)} {n:,}" for name, n in list(counts.items())[:6]]
+    more = f", {len(counts) - len(named)} more" if len(counts) > len(named) else ""
+    return ", ".join(named) + more if named else "none"
 
 
 def outcomes(

@@ -182,6 +182,7 @@ def litellm_config(
             to=side,
             name=name,
             log=(log or Path("decisions")).resolve(),
+            log_answers=log_answers,
             prices=price_list,
         )
         print_json(config) if json else say(to_yaml(config), end="")

@@ -129,7 +129,13 @@ def proxy_config(
 
 
 def observing_config(
-    upstream: Upstream, *, to: Route, name: str = "auto", log: Path, prices: Prices | None = None
+    upstream: Upstream,
+    *,
+    to: Route,
+    name: str = "auto",
+    log: Path,
+    log_answers: bool = False,
+    prices: Prices | None = None,
 ) -> dict[str, Any]:
     """Return a configuration that routes nothing and needs no bundle: requests for ``name`` go to
     one model, and are logged with their texts.
@@ -144,6 +150,8 @@ def observing_config(
         Model name that clients ask for: the one of before, so that they need not change.
     log : Path
         Folder of the decision log.
+    log_answers : bool
+        Whether it keeps answers too, so that they can be judged later.
     """
     settings: dict[str, Any] = {
         "observe": {"route": to, "model": upstream.model},
@@ -154,6 +162,8 @@ def observing_config(
         "log": [{"kind": "json_lines", "path": str(log), "fsync": "interval"}],
         "log_texts": True,
     }
+    if log_answers:
+        settings["log_answers"] = True
     if prices is not None:
         settings["prices"] = _stated_prices(prices)
     return {

@@ -53,6 +53,9 @@ def test_the_configuration_holds_one_model_and_needs_no_bundle(tmp_path):
     assert [entry["model_name"] for entry in form["model_list"]] == ["auto"]
     settings = parse_settings(form["callback_settings"]["difficulty"])
     assert (settings.observe.route, settings.cheap, settings.log_texts) == ("cheap", "auto", True)
+    assert not settings.log_answers
+    answers = json.loads(config(*words, "--log-answers", "--json"))["callback_settings"]
+    assert parse_settings(answers["difficulty"]).log_answers
     gateway = build_gateway(settings)
     gateway.log.close()
     assert isinstance(gateway.router, Observer)
