@@ -58,9 +58,11 @@ class Chosen(Form):
     objective: str
     """As the user wrote it: ``share=0.3``."""
     calibration_data: str
-    """Hash of the texts of the calibration rows."""
+    """Hash of the texts of the rows the threshold was chosen on."""
     n: Annotated[int, at_least(0)]
-    """Number of calibration rows the threshold was chosen on."""
+    """Number of rows the threshold was chosen on: of the calibration split, or of fit and
+    calibration by scores of heads that did not see them.
+    """
     expected: dict[str, Any]
     """``frontier_share``, ``quality``, ``gap_recovered``, ``cost``, ``risk`` and
     ``fallback_share``, each with value, low, high, n.

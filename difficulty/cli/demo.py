@@ -99,7 +99,8 @@ def demo(
         shipped = ship(run, bundle, policy=rules, prices=prices.per_token, progress=show)
     print_verdict(shipped)
     print_parity(shipped.parity)
-    print_point(shipped.point, shipped.evaluation.overall)
+    chosen_on = shipped.bundle.policy.chosen.n
+    print_point(shipped.point, shipped.evaluation.overall, n=chosen_on)
     print_rule(shipped.rule)
 
     _announce(f"verify {bundle}")

@@ -174,7 +174,8 @@ def ship(
         return
     print_verdict(shipped)
     print_parity(shipped.parity)
-    print_point(shipped.point, shipped.evaluation.overall)
+    chosen_on = shipped.bundle.policy.chosen.n
+    print_point(shipped.point, shipped.evaluation.overall, n=chosen_on)
     print_rule(shipped.rule)
     for sentence in (*exit_sentences(shipped.evaluation.early, judged="test"), *shipped.notes):
         say(sentence)
@@ -228,8 +229,10 @@ def print_parity(parity: ParityReport) -> None:
         say(f"encoder: {parity.encoder}")
 
 
-def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
-    """Print an operating point: what was expected of it, and what the test samples say."""
+def print_point(point: OperatingPoint, test: Mapping[str, Estimate], *, n: int) -> None:
+    """Print an operating point: what was expected of it on the ``n`` samples that chose it, and
+    what the test samples say.
+    """
     from rich.table import Table
 
     from difficulty.report.wording import as_text
@@ -247,7 +250,7 @@ def print_point(point: OperatingPoint, test: Mapping[str, Estimate]) -> None:
         say(f"threshold {point.threshold:.6g}, chosen by {point.objective}")
     for task, threshold in point.task_thresholds.items():
         say(f"  {one_line(task)}: threshold {threshold:.6g}")
-    table = Table("", "expected (calibration)", "test", box=None, pad_edge=False)
+    table = Table("", f"expected ({n:,} samples)", "test", box=None, pad_edge=False)
     for name in names_at(point):
         # Unknown unless somebody has measured a catch rate.
         if name != "fallback_share" or point.fallback_share.value is not None:

@@ -152,7 +152,7 @@ class ChosenThreshold:
     expected: Mapping[str, Estimate]
     """What was expected of it then."""
     n: int
-    """Calibration requests it was chosen on."""
+    """Requests it was chosen on."""
     review_date: str
     """ISO date by which to look at it again."""
     guarantee: str | None = None

@@ -306,7 +306,7 @@ def _expected(evaluation: Evaluation, chosen: ChosenThreshold) -> Table:
         for name, estimate in chosen.expected.items()
         if name in evaluation.overall
     ]
-    columns = ["figure", "expected (calibration)", "found here"]
+    columns = ["figure", f"expected ({chosen.n:,} others)", "found here"]
     return Table.of("What was expected of the threshold, and what is found here", columns, rows)
 
 

@@ -53,14 +53,26 @@ def bundle_card(
         " higher means more worth the frontier model."
     )
     early = [_early_exit(policy, evaluation)] if policy.early else []
-    sections = [_rule(policy, rule), _figures(evaluation), *early, _made_from(record, report)]
+    sections = [
+        _rule(policy, rule, _chosen_on(policy, record)),
+        _figures(evaluation),
+        *early,
+        _made_from(record, report),
+    ]
     # Notes stand in the column of the intervals, so none is set to the right.
     return Markdown(escape=escape_but_code, column="---").page(
         name, sections, head=[Paragraph(head)]
     )
 
 
-def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
+def _chosen_on(policy: Policy, record: RunRecord) -> str:
+    """Say how many requests of which splits chose the threshold."""
+    n = policy.chosen.n
+    whose = "calibration" if n <= record.samples.calibration else "fit and calibration"
+    return f"{n:,} {whose} requests"
+
+
+def _rule(policy: Policy, rule: Sequence[RuleTask], chosen_on: str) -> Section:
     points = (
         f"cheap without scoring: {_tasks(policy.easy_tasks)}, below"
         f" {policy.max_cheap_tokens:,} tokens",
@@ -69,7 +81,7 @@ def _rule(policy: Policy, rule: Sequence[RuleTask]) -> Section:
         if policy.min_familiarity
         else "unfamiliar requests are scored too",
         f"else frontier when {code(f'difficulty_score > {threshold_text(policy.threshold)}')},"
-        f" chosen by {code(policy.chosen.objective)} on {policy.chosen.n:,} calibration requests",
+        f" chosen by {code(policy.chosen.objective)} on {chosen_on}",
         *_checked(policy),
         *([f"guaranteed: {policy.chosen.guarantee}"] if policy.chosen.guarantee else []),
         f"review the threshold by {policy.review_date.isoformat()}",

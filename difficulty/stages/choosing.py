@@ -5,7 +5,7 @@ exit; and the files that say so.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,11 +29,10 @@ from difficulty.runtime.router import Router
 from difficulty.runtime.rule import TaskRules
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.judging import Served
-from difficulty.stages.overlap import hash_of_texts
+from difficulty.stages.overlap import joined_hash
 from difficulty.thresholds.point import choose, choose_per_task, names_at
 from difficulty.thresholds.policy_curve import parse_objective
 from difficulty.thresholds.ways import BY_COST, TAKEN, WayWanted
-from difficulty.traffic.table import Traffic
 
 
 def chosen_point(
@@ -84,13 +83,15 @@ def exit_confidence(objective: str) -> float:
     return CONFIDENCE if delta is None else max(CONFIDENCE, 1.0 - delta / (2.0 * len(KINDS)))
 
 
-def chosen_by(point: OperatingPoint, traffic: Traffic) -> Chosen:
-    """Return how a threshold was chosen on some traffic; of its texts only one hash is kept."""
+def chosen_by(point: OperatingPoint, text_hashes: Sequence[str]) -> Chosen:
+    """Return how a threshold was chosen on requests with these hashes of their texts; only one hash
+    of them is kept.
+    """
     expected = point.as_dict()
     return Chosen(
         objective=point.objective,
-        calibration_data=hash_of_texts(traffic),
-        n=len(traffic),
+        calibration_data=joined_hash(text_hashes),
+        n=len(text_hashes),
         expected={name: expected[name] for name in names_at(point)},
         assumed=point.assumed,
         guarantee=point.guarantee,

@@ -52,7 +52,7 @@ from difficulty.training.run import Run
 
 Choose = Callable[[TrafficScores], tuple[OperatingPoint, ScoredTraffic]]
 """From what a graph gives for the calibration requests to the operating point that is chosen on
-it.
+it, or on other scores, and these requests as the rules route them.
 """
 
 STALE_SHIFT = 0.1

@@ -7,7 +7,7 @@ by ``seen.bin``; a bundle without that file knows nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -124,7 +124,12 @@ def hash_of_texts(traffic: Traffic) -> str:
     """Return the hash by which a policy remembers the requests that its threshold was chosen on,
     whatever their order.
     """
-    return sha256("".join(sorted(traffic.text_hashes())).encode()).hexdigest()
+    return joined_hash(traffic.text_hashes())
+
+
+def joined_hash(text_hashes: Iterable[str]) -> str:
+    """Return one hash of the hashes of texts, whatever their order."""
+    return sha256("".join(sorted(text_hashes)).encode()).hexdigest()
 
 
 def training_splits(bundle: Bundle, traffic: Traffic) -> NDArray[np.str_] | None:

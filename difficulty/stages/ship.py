@@ -171,18 +171,23 @@ def ship(
 
     wanted_way = beside_early_exit(answer, leaves=leaves)
 
-    def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
-        served = _served_unseen(run, scores, prices)
-        table = served.under(
+    by_learned = _chooses_by_learned(run, rules)
+
+    def under_rules(served: Served) -> ScoredTraffic:
+        return served.under(
             rules,
             catch_rate=rules.catch_rate,
             epsilon=rules.epsilon,
             early_budget=recipe.export.early_budget if leaves else 0.0,
         )
+
+    def choose(scores: TrafficScores) -> tuple[OperatingPoint, ScoredTraffic]:
+        calibration = under_rules(_served_unseen(run, scores, prices))
+        learned = under_rules(_served_learned(run, scores, prices)) if by_learned else calibration
         point = chosen_point(
-            table, str(wanted), resampling, per_task=rules.per_task, answer=wanted_way
+            learned, str(wanted), resampling, per_task=rules.per_task, answer=wanted_way
         )
-        return point, table
+        return point, calibration
 
     remembered, no_memory = _seen_file(run) if seen else ({}, ())
     unseen_tasks = (*_note_unseen_tasks(run, rules), *no_memory)
@@ -194,8 +199,14 @@ def ship(
     if needs_check and answer_rule(point) is None:
         # The check is the only signal, and the policy does without it.
         raise _no_signal(run.record.signal)
+    chosen_on = run.out_of_fold.text_hashes if by_learned else None
     bundle_policy = _policy(
-        run, rules, point, models=models, today=today or datetime.now(UTC).date()
+        run,
+        rules,
+        point,
+        models=models,
+        today=today or datetime.now(UTC).date(),
+        text_hashes=chosen_on or run.calibration.text_hashes(),
     )
     check = export_check(run, scorer, scores, recipe.export)
     report = report.joined(check.report) if check else report
@@ -273,6 +284,35 @@ def _served_unseen(run: Run, scores: TrafficScores, prices: Prices | None) -> Se
     answers = run.answer_scores(run.calibration)
     unseen = scores.instead(run.unseen_calibration).beside(answers.by_name() if answers else None)
     return Served.of(run.calibration, unseen, target=run.model.target, prices=prices)
+
+
+def _chooses_by_learned(run: Run, rules: PolicySettings) -> bool:
+    """Return whether way and threshold are chosen on the fit samples too, by scores of heads that
+    did not see them: several times as many as the calibration samples.
+
+    Not where heads keep off the calibration samples, which alone can show a promise; not where a
+    search chose the recipe by the fit samples, which then look better than others; not where
+    familiarity decides, as that of a fit sample knows the sample; and runs of before cannot.
+    """
+    return run.learned is not None and not run.record.search and not rules.min_familiarity
+
+
+def _served_learned(run: Run, scores: TrafficScores, prices: Prices | None) -> Served:
+    """Return fit and calibration samples beside scores by heads that did not see them."""
+    learned, (_, unseen, totals, _) = run.learned, run.out_of_fold
+    assert learned is not None
+    assert totals is not None
+    answers, n = run.answer_scores(learned), len(learned)
+    served = scores._replace(
+        outputs=unseen.by_name(),
+        totals=totals,
+        readable=np.ones(n, dtype=np.bool_),
+        # Only early exit asks, which runs like this cannot have.
+        knows_task=np.zeros(n, dtype=np.bool_),
+        without_task=None,
+        early=None,
+    ).beside(answers.by_name() if answers else None)
+    return Served.of(learned, served, target=run.model.target, prices=prices)
 
 
 def _seen_file(run: Run) -> tuple[dict[str, bytes], tuple[str, ...]]:
@@ -381,6 +421,7 @@ def _policy(
     *,
     models: tuple[str | None, str | None],
     today: date,
+    text_hashes: Sequence[str],
 ) -> Policy:
     return Policy(
         cheap_model=models[0] or run.record.cheap_model or "cheap",
@@ -397,7 +438,7 @@ def _policy(
         task_thresholds=dict(point.task_thresholds),
         review_date=today + timedelta(days=rules.review_after_days),
         answer=answer_rule(point),
-        chosen=chosen_by(point, run.calibration),
+        chosen=chosen_by(point, text_hashes),
     )
 
 

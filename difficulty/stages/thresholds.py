@@ -316,7 +316,7 @@ def _policy(
             point, stale_shift=old.answer_facts.stale_shift if old.answer_facts else None
         ),
         "fallback": replace(old.policy.fallback, catch_rate=catch_rate),
-        "chosen": chosen_by(point, traffic),
+        "chosen": chosen_by(point, traffic.text_hashes()),
         "review_date": today + timedelta(days=days),
     }
     return replace(old.policy, **new)

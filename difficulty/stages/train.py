@@ -61,6 +61,7 @@ from difficulty.training.reading import ReadCounts, Reading, reading_of
 from difficulty.training.run import (
     CURVE_FILE,
     EARLY_FILE,
+    LEARNED_FILE,
     OUT_OF_FOLD_FILE,
     NamedScores,
     Run,
@@ -365,7 +366,13 @@ def _write(
         write_metrics(evaluation, folder / "metrics.json")
         fitted.labels.write(folder / "suspicious.jsonl")
         out_of_fold = fitted.model.out_of_fold_.scores.first(len(names))
-        NamedScores(names, out_of_fold).write(folder / OUT_OF_FOLD_FILE)
+        learned = material.traffic.select(material.learned_rows)
+        totals = material.tokens.totals[material.learned_rows]
+        unseen = NamedScores(names, out_of_fold, totals, learned.text_hashes())
+        unseen.write(folder / OUT_OF_FOLD_FILE)
+        if material.how == "cross":
+            # Outcomes for the choice of a threshold; texts are the user's, and no step needs them.
+            learned.without_texts().write(folder / LEARNED_FILE)
         _write_samples(material, folder)
         for name, part in ((CURVE_FILE, curve), ("run.json", record)):
             if part:

@@ -337,6 +337,14 @@ class Traffic:
             table = table.set_column(place, field, pa.array(column, type=field.type))
         return Traffic(table, factor=self._factor)
 
+    def without_texts(self) -> Traffic:
+        """Return the samples without what users and models wrote: messages, answers, tools and
+        ``extra`` are empty.
+        """
+        empty: dict[str, Sequence[Any]] = {"messages": [[]] * len(self)}
+        written = ("cheap_answer", "frontier_answer", "tools", "extra")
+        return self.with_columns(empty | {name: [None] * len(self) for name in written})
+
     def without_outcomes(self, rows: NDArray[np.bool_], names: Sequence[str] = OUTCOMES) -> Traffic:
         """Return the samples with some outcomes of some of them unknown, by a mask of shape
         (n,).

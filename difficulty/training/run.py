@@ -10,7 +10,8 @@
     suspicious.jsonl     labels that may be wrong, by id of the sample
     out_of_fold.npz      scores of the samples that heads learned from, each by heads that did not
                          see it: of the fit samples, and of the calibration samples where the run
-                         says calibration "cross"
+                         says calibration "cross"; with their lengths and hashes of their texts
+    learned.parquet      those samples without their texts, where the run says calibration "cross"
     answer_check.json, answer_check.npz, answer_scores.npz
                          the check of answers, where the traffic has some, and its scores of the
                          samples, each by parts that did not see it
@@ -18,8 +19,8 @@
     early.npz            a light student of a model whose encoder takes milliseconds, for early exit
     learning_curve.json  what more labels would bring, where that was measured
 
-It holds the user's texts (in the two Parquet files) and stays in the lab; the bundle that is
-shipped does not.
+It holds the user's texts (in calibration.parquet and test.parquet) and stays in the lab; the bundle
+that is shipped does not.
 """
 
 from __future__ import annotations
@@ -220,6 +221,7 @@ def library_versions() -> dict[str, str]:
 CURVE_FILE = "learning_curve.json"
 EARLY_FILE = "early.npz"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
+LEARNED_FILE = "learned.parquet"
 
 
 class Overlap(NamedTuple):
@@ -319,10 +321,16 @@ class NamedScores(NamedTuple):
 
     ids: list[str]
     scores: Scores
+    totals: NDArray[np.int64] | None = None
+    """Tokens of each request, shape (n,); runs of earlier versions do not say."""
+    text_hashes: list[str] | None = None
+    """Of the normalised texts; runs of earlier versions have none."""
 
     def write(self, path: Path) -> None:
         """Write them as :attr:`Run.out_of_fold` reads them."""
         arrays: dict[str, Any] = {"ids": np.array(self.ids), **self.scores.by_name()}
+        if self.totals is not None and self.text_hashes is not None:
+            arrays |= {"totals": self.totals, "text_hashes": np.array(self.text_hashes)}
         np.savez_compressed(path, **arrays)
 
 
@@ -430,8 +438,19 @@ class Run:
             raise RunError(f"run {str(self.folder)!r} holds no out-of-fold scores. Train it again.")
         with np.load(path, allow_pickle=False) as arrays:
             return NamedScores(
-                arrays["ids"].tolist(), Scores(**{name: arrays.get(name) for name in _SCORES})
+                arrays["ids"].tolist(),
+                Scores(**{name: arrays.get(name) for name in _SCORES}),
+                arrays.get("totals"),
+                arrays["text_hashes"].tolist() if "text_hashes" in arrays else None,
             )
+
+    @cached_property
+    def learned(self) -> Traffic | None:
+        """The fit and calibration samples without their texts, in the order of
+        :attr:`out_of_fold`, logged ones weighted as in training; ``None`` where heads keep off the
+        calibration samples, and in runs of earlier versions.
+        """
+        return self._weighed(LEARNED_FILE) if (self.folder / LEARNED_FILE).is_file() else None
 
     @cached_property
     def unseen_calibration(self) -> Scores | None:
@@ -440,7 +459,7 @@ class Run:
         """
         if self.record.calibration == "split":
             return None
-        ids, scores = self.out_of_fold
+        ids, scores = self.out_of_fold[:2]
         row_of = {name: row for row, name in enumerate(ids)}
         return scores.at(np.array([row_of[name] for name in self.calibration.ids], dtype=np.intp))
 

@@ -3,6 +3,8 @@ promised of them.
 """
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from difficulty.metrics import auroc
 from difficulty.runtime.scorer import Scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import score_traffic
+from difficulty.stages.overlap import hash_of_texts
 from difficulty.stages.ship import ship
 from difficulty.stages.thresholds import rechoose
 from difficulty.traffic.table import Traffic
@@ -55,19 +58,66 @@ def test_threshold_is_chosen_on_scores_by_heads_that_did_not_see_the_sample(cros
     """At most 30 % of these are above it; the scores of the bundle's own heads, which know the
     outcomes, tell failures apart better than they tell those of the test samples.
     """
-    unseen, calibration = crossed.unseen_calibration, crossed.calibration
-    policy = shipped.bundle.policy
-    fixed = np.isin(calibration.tasks, [*policy.easy_tasks, *policy.hard_tasks])
-    hard = np.isin(calibration.tasks, policy.hard_tasks)
-    sent = np.where(fixed, hard, unseen.difficulty_score > policy.threshold)
+    learned, policy = crossed.learned, shipped.bundle.policy
+    scores = crossed.out_of_fold.scores.difficulty_score
+    fixed = np.isin(learned.tasks, [*policy.easy_tasks, *policy.hard_tasks])
+    hard = np.isin(learned.tasks, policy.hard_tasks)
+    sent = np.where(fixed, hard, scores > policy.threshold)
     assert np.mean(sent) == pytest.approx(policy.chosen.expected["frontier_share"]["value"])
     assert np.mean(sent) <= 0.3
-    assert policy.chosen.n == len(calibration)
+    samples = crossed.record.samples
+    assert policy.chosen.n == len(learned) == samples.fit + samples.calibration
+    unseen, calibration = crossed.unseen_calibration, crossed.calibration
     scorer = Scorer.from_bundle(read_bundle(shipped.bundle.path))
     known = ~np.isnan(calibration.outcomes.cheap_failure)
     failed = calibration.outcomes.cheap_failure[known] > 0.5
     by_heart = score_traffic(scorer, calibration).outputs["p_cheap_fails"][known]
     assert auroc(by_heart, failed) > auroc(unseen.p_cheap_fails[known], failed) + 0.05
+
+
+def test_run_keeps_outcomes_of_fit_samples_and_none_of_their_texts(journey, crossed):
+    """In the order of the scores, as the traffic has them; split runs keep nothing of them."""
+    learned, kept = crossed.learned, crossed.out_of_fold
+    assert learned.ids == kept.ids
+    assert learned.messages() == [[]] * len(learned)
+    for name in ("cheap_answer", "frontier_answer", "tools"):
+        assert learned.column(name) == [None] * len(learned)
+    traffic = Traffic.read(journey.traffic)
+    place = {name: row for row, name in enumerate(traffic.ids)}
+    same = traffic.select([place[name] for name in learned.ids])
+    assert same.text_hashes() == kept.text_hashes
+    np.testing.assert_array_equal(same.outcomes.gain, learned.outcomes.gain)
+    assert (kept.totals > 0).all()
+    assert Run.read(journey.run).learned is None
+
+
+def test_bundle_remembers_the_requests_that_chose_the_threshold(journey, crossed, shipped):
+    traffic = Traffic.read(journey.traffic)
+    chosen = shipped.bundle.policy.chosen
+    rows = np.isin(traffic.ids, crossed.out_of_fold.ids)
+    assert chosen.calibration_data == hash_of_texts(traffic.select(rows))
+    card = (shipped.bundle.path / "card.md").read_text()
+    assert f"on {chosen.n:,} fit and calibration requests" in card
+
+
+@pytest.mark.parametrize("reason", ["run of before", "familiarity"])
+def test_calibration_samples_alone_choose_where_others_would_mislead(crossed, tmp_path, reason):
+    """A run of an earlier version kept no outcomes of the fit samples; and their familiarity knows
+    them.
+    """
+    run = shutil.copytree(crossed.folder, tmp_path / "run")
+    policy = replace(crossed.recipe.policy, min_familiarity=0.01)
+    if reason == "run of before":
+        policy = crossed.recipe.policy
+        (run / "learned.parquet").unlink()
+        with np.load(run / "out_of_fold.npz") as arrays:
+            before = {
+                name: arrays[name] for name in arrays if name not in ("totals", "text_hashes")
+            }
+        np.savez_compressed(run / "out_of_fold.npz", **before)
+    shipped = ship(run, tmp_path / "small-1", policy=policy, draws=DRAWS)
+    assert shipped.bundle.policy.chosen.n == len(crossed.calibration)
+    assert shipped.bundle.policy.chosen.calibration_data == hash_of_texts(crossed.calibration)
 
 
 def test_expected_gap_is_no_better_than_that_of_the_test_samples(crossed, shipped):

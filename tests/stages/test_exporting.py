@@ -12,6 +12,7 @@ from difficulty.runtime import Router
 from difficulty.stages import exporting
 from difficulty.stages.ship import ship
 from difficulty.stages.verify import verify
+from difficulty.thresholds.ways import WayWanted
 from difficulty.traffic.table import tokenize
 from difficulty.training.run import Run
 from tests.journey import DRAWS, train_with_transformer
@@ -25,6 +26,10 @@ RECIPE = {
 }
 
 
+# The request's score decides: where the check of answers does alone, int8 changes no decision.
+ALONE = WayWanted("off")
+
+
 @pytest.fixture(scope="module")
 def run_folder(journey, tmp_path_factory):
     """A run whose encoder has float32 weights: four matrices, and the table of tokens."""
@@ -35,7 +40,9 @@ def run_folder(journey, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shipped(run_folder):
-    return ship(run_folder, run_folder.parent / "tiny-1", draws=DRAWS, allow_no_signal=True)
+    return ship(
+        run_folder, run_folder.parent / "tiny-1", draws=DRAWS, allow_no_signal=True, answer=ALONE
+    )
 
 
 def operators_of(bundle):
@@ -76,7 +83,9 @@ def test_flips_are_counted_however_near_the_threshold(shipped, run_folder):
 
 
 def test_without_int8_the_encoder_stays_as_it_was_trained(run_folder, tmp_path):
-    plain = ship(run_folder, tmp_path / "tiny-2", int8=False, draws=DRAWS, allow_no_signal=True)
+    plain = ship(
+        run_folder, tmp_path / "tiny-2", int8=False, draws=DRAWS, allow_no_signal=True, answer=ALONE
+    )
     assert "MatMulInteger" not in operators_of(plain.bundle)
     assert not plain.bundle.manifest.recipe["export"]["int8"]
     assert (plain.parity.encoder, plain.parity.flips, plain.notes) == (None, 0, ())
@@ -94,7 +103,7 @@ def test_rungs_that_change_too_much_are_passed_over(run_folder, tmp_path, monkey
 
     original = exporting.ladder
     monkeypatch.setattr(exporting, "ladder", some_useless)
-    found = ship(run_folder, tmp_path / "tiny-3", draws=DRAWS, allow_no_signal=True)
+    found = ship(run_folder, tmp_path / "tiny-3", draws=DRAWS, allow_no_signal=True, answer=ALONE)
     assert found.parity.encoder == "int8, 2 of 5 weight matrices in float32"
 
 
@@ -109,7 +118,7 @@ def test_where_no_rung_will_do_the_encoder_ships_as_it_was_trained(
             rung._replace(encoder=useless(encoder)) for rung in original(encoder, ids)
         ),
     )
-    found = ship(run_folder, tmp_path / "tiny-4", draws=DRAWS, allow_no_signal=True)
+    found = ship(run_folder, tmp_path / "tiny-4", draws=DRAWS, allow_no_signal=True, answer=ALONE)
     assert found.parity.encoder is None
     assert found.notes == (
         (
