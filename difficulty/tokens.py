@@ -129,10 +129,15 @@ def check_ids(
         )
 
 
-@lru_cache(maxsize=16)
 def digest_of_tokenizer(path: Path) -> str:
     """Return the :attr:`RequestTokenizer.digest` of a ``tokenizer.json``."""
-    return RequestTokenizer.from_file(path).digest
+    return _digest_of(path.read_bytes())
+
+
+@lru_cache(maxsize=8)
+def _digest_of(content: bytes) -> str:
+    # By content: another file may lie at the same path by now.
+    return RequestTokenizer(Tokenizer.from_str(content.decode())).digest
 
 
 class RequestTokenizer:

@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
-from tokenizers.models import BPE, Unigram, WordPiece
+from tokenizers.models import BPE, Unigram, WordLevel, WordPiece
 from tokenizers.normalizers import BertNormalizer, Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer, Whitespace
 from tokenizers.processors import TemplateProcessing
 
 import difficulty.tokens
-from difficulty.tokens import RequestTokenizer, WordIds, pad
+from difficulty.tokens import RequestTokenizer, WordIds, digest_of_tokenizer, pad
 from difficulty.training.shipped import shipped_file
 from tests.fakes import VOCABULARY, word_tokenizer
 
@@ -207,3 +207,14 @@ def test_kept_words_are_begun_anew_when_full(monkeypatch):
 def test_long_pieces_beside_other_scripts_have_the_same_ids(text):
     """A piece of thousands of characters is read once, not again from each of them."""
     assert WordIds(SHIPPED)(text) == SHIPPED.encode(text).ids
+
+
+def test_another_tokenizer_at_the_same_path_is_another(tmp_path):
+    """A process may train twice, and a relative path may come to mean another file."""
+    path = tmp_path / "tokenizer.json"
+    digests = set()
+    for words in ({"[UNK]": 0, "one": 1}, {"[UNK]": 0, "two": 1}):
+        Tokenizer(WordLevel(words, unk_token="[UNK]")).save(str(path))
+        digests.add(digest_of_tokenizer(path))
+        assert digest_of_tokenizer(path) == RequestTokenizer.from_file(path).digest
+    assert len(digests) == 2

@@ -301,7 +301,6 @@ class TreesBesideMean(BesideMeanChannel):
         return state, LinearHead(np.concatenate([[0.0, 1.0], means - mean]), mean)
 
 
-@lru_cache(maxsize=4)
 def kinds_of_tokens(path: Path, n: int) -> NDArray[np.int8]:
     """Return what each token is like, of shape (n, 25): its length, whether it continues a word, a
     number, a long number, a sign and which, other than ASCII, a letter; which of seven lists of
@@ -316,7 +315,13 @@ def kinds_of_tokens(path: Path, n: int) -> NDArray[np.int8]:
     n : int
         Number of token ids.
     """
-    known = json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
+    return _kinds_of(path.read_bytes(), n)
+
+
+@lru_cache(maxsize=4)
+def _kinds_of(content: bytes, n: int) -> NDArray[np.int8]:
+    # By content: another file may lie at the same path by now.
+    known = json.loads(content)["model"]["vocab"]
     pairs = (
         known.items()
         if isinstance(known, dict)

@@ -85,7 +85,6 @@ def test_scores_are_not_written_over_the_requests(run, journey, tmp_path):
         (["ingest", "{bundle}", "-o", "x.parquet"], "a bundle", "Name the files"),
         (["ingest", "{recipe_file}", "-o", "x.parquet"], "a recipe", "Name the files"),
         (["ingest", "prices.toml", "-o", "x.parquet"], "a price list", "Name the files"),
-        (["score", "{bundle}", "--input", "{traffic}"], "ingested traffic", ""),
         (["score", "{bundle}", "--input", "{run}"], "a run folder", ""),
     ],
 )
