@@ -13,13 +13,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from difficulty.answers.answer import Asked
-from difficulty.answers.scan import content_words, words
+from difficulty.answers.scan import content_of, content_of_name, content_words, words
 from difficulty.answers.schemas import Function, read_offer
 
 Numbers = NDArray[np.float32]
@@ -60,7 +59,6 @@ _MOST_PARAMETERS = 4_096
 _LONGEST_NAME = 128
 """Characters of a parameter's name in which words are looked for."""
 _SYSTEM = ("system", "developer")
-_HUMP = re.compile("([a-z])([A-Z])")
 _DIGITS = re.compile("[0-9]+(?:[.,][0-9]+)*")
 _SENTENCE = re.compile(r"[.!?](?=[ \n]|\Z)")
 _CAPITAL = re.compile("[A-Z][a-z]+")
@@ -136,18 +134,6 @@ def _may_describe(messages: object) -> bool:
     )
 
 
-# Functions come back with every request; a text has at most 1,024 characters.
-@lru_cache(maxsize=1_024)
-def _content_of(text: str) -> frozenset[str]:
-    return content_words(words(text))
-
-
-@lru_cache(maxsize=1_024)
-def _content_of_name(name: str) -> frozenset[str]:
-    """Return those of a name, in which a capital after a small letter begins a word."""
-    return _content_of(_HUMP.sub(r"\1 \2", name))
-
-
 def _of_functions(functions: Sequence[Function], asked: frozenset[str]) -> list[float]:
     n, root = len(functions), math.sqrt(max(1, len(asked)))
     required = [sum(name in each.parameters for name in each.required) for each in functions]
@@ -162,15 +148,15 @@ def _of_functions(functions: Sequence[Function], asked: frozenset[str]) -> list[
     texts += [str(name) for each in functions for name in each.parameters]
     described = [schema.get("description") for schema in schemas]
     texts += [text for text in described if isinstance(text, str)]
-    names = [_content_of_name(each.name) for each in functions]
+    names = [content_of_name(each.name) for each in functions]
     content = [
-        name | _content_of(each.description) for name, each in zip(names, functions, strict=True)
+        name | content_of(each.description) for name, each in zip(names, functions, strict=True)
     ]
     shared = [len(own & asked) for own in content]
     # the first of those that fit best
     best, *others = sorted(range(n), key=lambda place: -shared[place])
     chosen, second = functions[best], others[0] if others else None
-    parts = [_content_of_name(str(name)[:_LONGEST_NAME]) for name in chosen.parameters]
+    parts = [content_of_name(str(name)[:_LONGEST_NAME]) for name in chosen.parameters]
     both = 0 if second is None else len(content[best] & content[second])
     either = 0 if second is None else len(content[best] | content[second])
     return [

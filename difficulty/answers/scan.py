@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 LETTERS = (
@@ -21,6 +22,7 @@ point is one unit in every language.
 SPACE = " \t\n\r\f\v"
 """White space."""
 _WORD = re.compile(f"[{LETTERS}]+")
+_HUMP = re.compile("([a-z])([A-Z])")
 NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
 """A number without its sign: commas only between thousands."""
 _NUMBER = re.compile(NUMBER)
@@ -121,6 +123,18 @@ def words_of(text_lower: str) -> list[str]:
 def content_words(found: Iterable[str]) -> frozenset[str]:
     """Return the stem of each word in small letters that has more than two and says something."""
     return frozenset(word[:STEM] for word in set(found) - _STOP if len(word) > 2)
+
+
+@lru_cache(maxsize=1_024)
+def content_of(text: str) -> frozenset[str]:
+    """Return the content words of a text that comes again, such as a function's description."""
+    return content_words(words(text))
+
+
+@lru_cache(maxsize=1_024)
+def content_of_name(text: str) -> frozenset[str]:
+    """Return the content words of names, in which a capital after a small letter begins a word."""
+    return content_words(words(_HUMP.sub(r"\1 \2", text)))
 
 
 def split_space(text: str) -> list[str]:

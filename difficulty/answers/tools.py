@@ -10,19 +10,17 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from difficulty.answers.calls import WrittenCall, WrittenCalls, plain_name, read_calls
 from difficulty.answers.pair import QUESTION_CHARS, Pair
 from difficulty.answers.scan import (
-    content_words,
+    content_of_name,
     cut,
     lower,
     numbers,
     place_numbers,
     plain_digits,
-    words,
 )
 from difficulty.answers.schemas import LONGEST_NAME, Function, as_mapping, read_offer, resolve
 
@@ -82,7 +80,6 @@ _MOST_VISITS = 1024
 _DEEPEST = 8
 _MOST_CHOICES = 1024
 _MOST_COMPARISONS = 16_384
-_CAMEL = re.compile("([a-z])([A-Z])")
 _LIST_OF_TWO = re.compile(r", [a-z]+,? and ")
 _AND_WORDS = frozenset(("and", "also", "then", "second", "another", "additionally"))
 _LIST_WORDS = frozenset(("respectively", "each", "both", "following"))
@@ -213,19 +210,14 @@ class _Fits:
         self._content = content
         self._scale = math.sqrt(max(1, len(content)))
         self.by_name = {
-            name: len(content & _about(f"{function.name} {function.description}")) / self._scale
-            for name, function in functions.items()
+            name: len(content & content_of_name(f"{each.name} {each.description}")) / self._scale
+            for name, each in functions.items()
         }
 
     def of_name(self, name: str) -> float:
         """Return the share of a name's own words that the question has."""
-        about = _about(name)
+        about = content_of_name(name)
         return len(self._content & about) / max(1, len(about))
-
-
-@lru_cache(maxsize=1024)
-def _about(text: str) -> frozenset[str]:
-    return content_words(words(_CAMEL.sub(r"\1 \2", text)))
 
 
 def _read_ground(pair: Pair, prose: str) -> _Ground:
