@@ -77,6 +77,8 @@ class Sample:
     frontier_answer: str | None = None
     tools: tuple[Mapping[str, Any], ...] | None = None
     """Tools that the request offered, as its body has them."""
+    inclusion: float | None = None
+    """Probability with which the request was chosen for labelling."""
     weight: float = 1.0
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Columns this package does not know, kept as they came."""
@@ -107,6 +109,12 @@ class Sample:
             raise InvalidValueError(
                 "propensity", self.propensity, rule="stand beside the route that was taken with it"
             )
+        _check(
+            self.inclusion,
+            "inclusion",
+            "be in (0, 1] or null: the probability with which the request was chosen",
+            lambda value: 0.0 < value <= 1.0,
+        )
         _check(
             self.weight,
             "weight",

@@ -53,6 +53,7 @@ LAB = (
     "economics",
     "report",
     "training",
+    "labelling",
 )
 """From the ground up: a room of the lab imports those that stand before it."""
 ROUTER_SIDE = ("bundle", "runtime", "gateway")

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ from difficulty.errors import TrafficError
 from difficulty.form import SavedForm
 from difficulty.metrics.arrays import FloatArray, IntArray, effective_samples
 from difficulty.recipe import LabelSettings
+from difficulty.traffic.chosen import ChosenPart, weigh_chosen
 from difficulty.traffic.outcomes import Outcomes
 from difficulty.traffic.table import Traffic
 
@@ -82,6 +84,12 @@ class LoggedReport(SavedForm):
     """Model (cheap, frontier) to rows of which its outcome is known."""
     effective: dict[str, float] = field(default_factory=dict)
     """Model to the number of equally weighted rows that its outcomes are worth."""
+    chosen: int = 0
+    """Rows with an outcome that were chosen for labelling with a known probability."""
+    chosen_worth: float = 0.0
+    """The number of equally weighted rows that all rows with an outcome are worth, by those
+    probabilities alone.
+    """
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -89,6 +97,12 @@ class LoggedReport(SavedForm):
         return tuple(self._sentences())
 
     def _sentences(self) -> Iterator[str]:
+        if self.chosen:
+            yield (
+                f"{self.chosen:,} requests were chosen for labelling and are weighted by 1 /"
+                " inclusion, so that figures hold for all requests; the labelled ones are worth"
+                f" {self.chosen_worth:,.0f} equally weighted ones."
+            )
         if self.weighted:
             worth = ", ".join(
                 f"{name} {self.known[name]:,} worth {value:,.0f}"
@@ -129,12 +143,13 @@ class LoggedReport(SavedForm):
 
 
 def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, LoggedReport | None]:
-    """Return logged traffic with weights that undo the policy's choice.
+    """Return traffic with weights that undo the choice of what was labelled
+    (:mod:`difficulty.traffic.chosen`) and of the policy: one times the other.
 
     Parameters
     ----------
     traffic : Traffic
-        Rows without a route keep their weights.
+        Rows without a route or an inclusion keep their weights.
     settings : LabelSettings
         ``largest_weight``, where 1 / propensity is cut; ``accept_selection_bias``, to use outcomes
         that an unknown policy selected as they are.
@@ -143,7 +158,7 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
     -------
     Traffic, LoggedReport or None
         The same rows, and what was done; the traffic itself and ``None`` where no outcome was
-        selected by a route.
+        selected by a route or chosen for labelling.
 
     Raises
     ------
@@ -151,6 +166,7 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
         If outcomes were selected by a policy whose probabilities are not known, or are not those
         of the log.
     """
+    traffic, chosen = weigh_chosen(traffic)
     log = _Log.of(traffic)
     has_propensity = ~np.isnan(log.propensity)
     known_policy, unknown_policy = log.routed & has_propensity, log.routed & ~has_propensity
@@ -159,7 +175,7 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
     if unknown.any() and not settings.accept_selection_bias:
         raise TrafficError(_refusal(int(unknown.sum())))
     if not (weighted.any() or unknown.any()):
-        return traffic, None
+        return traffic, _only_chosen(chosen, traffic)
     fallbacks = log.fallbacks(weighted | unknown)
     if fallbacks.any():
         traffic = traffic.without_outcomes(fallbacks, ("frontier_quality",))
@@ -177,7 +193,6 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
     # Cut before scaling: the mean of 1 is that of the weights that are used.
     cut = share * np.minimum(inverse, settings.largest_weight)
     traffic = traffic.weighed(_scaled(cut, weighted, traffic, log))
-    rows_of, weight = _seen(traffic.outcomes), traffic.outcomes.weight
     return traffic, LoggedReport(
         weighted=int(weighted.sum()),
         clipped=int((inverse > settings.largest_weight).sum()),
@@ -186,11 +201,27 @@ def weigh_logged(traffic: Traffic, settings: LabelSettings) -> tuple[Traffic, Lo
         disagreeing=tuple(disagreeing),
         fallbacks=int(fallbacks.sum()),
         unknown_policy=int(unknown.sum()),
-        known={name: int(rows.sum()) for name, rows in rows_of.items()},
-        effective={
+        **_worth(traffic),
+        **chosen.by_name(),
+    )
+
+
+def _only_chosen(chosen: ChosenPart, traffic: Traffic) -> LoggedReport | None:
+    """Return the report of traffic that no policy selected."""
+    if not chosen.rows:
+        return None
+    return LoggedReport(weighted=0, **_worth(traffic), **chosen.by_name())
+
+
+def _worth(traffic: Traffic) -> dict[str, Any]:
+    """Return how many outcomes are known, and what they are worth."""
+    rows_of, weight = _seen(traffic.outcomes), traffic.outcomes.weight
+    return {
+        "known": {name: int(rows.sum()) for name, rows in rows_of.items()},
+        "effective": {
             name: round(effective_samples(weight[rows]), 1) for name, rows in rows_of.items()
         },
-    )
+    }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

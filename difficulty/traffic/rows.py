@@ -265,6 +265,11 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
             "propensity",
             rule="be in (0, 1] or null: the probability of the route taken",
         ),
+        inclusion=number(
+            row.get("inclusion"),
+            "inclusion",
+            rule="be in (0, 1] or null: the probability with which the request was chosen",
+        ),
         weight=1.0 if weight is None else weight,
         extra={name: value for name, value in row.items() if name not in contract}
         | {f"{name} (odd)": value for name, value in odd.items()},

@@ -75,6 +75,7 @@ SCHEMA = pa.schema(
         ("cheap_answer", pa.large_string()),
         ("frontier_answer", pa.large_string()),
         ("tools", pa.large_string()),
+        ("inclusion", pa.float64()),
         pa.field("weight", pa.float64(), nullable=False),
         ("extra", pa.large_string()),
         pa.field("split_group", pa.string(), nullable=False),
@@ -85,7 +86,7 @@ SCHEMA = pa.schema(
 # Files without these are read as if nothing were known, and their content has the same hash.
 _ADDED_LATER = (
     *("measured_by", "cheap_answer", "frontier_answer", "tools"),
-    *("cached_tokens", "cheap_cost_usd", "frontier_cost_usd"),
+    *("cached_tokens", "cheap_cost_usd", "frontier_cost_usd", "inclusion"),
 )
 
 SPLITS = ("fit", "calibration", "test")
@@ -131,9 +132,15 @@ class Traffic:
     Rows keep the order of the file. All texts stay in Arrow memory until asked for.
     """
 
-    def __init__(self, table: pyarrow.Table, *, factor: FloatArray | None = None) -> None:
+    def __init__(
+        self,
+        table: pyarrow.Table,
+        *,
+        factor: FloatArray | None = None,
+        requests: FloatArray | None = None,
+    ) -> None:
         self._table = table
-        self._factor = factor
+        self._factor, self._requests = factor, requests
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -211,7 +218,7 @@ class Traffic:
             frontier_quality=np.where(only_voted, (1.0 + preferred) / 2.0, frontier),
             preferred_gain=preferred,
             weight=weight if self._factor is None else weight * self._factor,
-            request_weight=None if self._factor is None else weight,
+            request_weight=None if self._factor is None else _times(weight, self._requests),
             measured_by=measured_by,
         )
 
@@ -318,14 +325,18 @@ class Traffic:
         chosen = np.asarray(rows)
         if chosen.dtype == np.bool_:
             chosen = np.flatnonzero(chosen)
-        factor = None if self._factor is None else self._factor[chosen]
-        return Traffic(self._table.take(pa.array(chosen.astype(np.int64))), factor=factor)
+        factor, requests = (
+            None if each is None else each[chosen] for each in (self._factor, self._requests)
+        )
+        table = self._table.take(pa.array(chosen.astype(np.int64)))
+        return Traffic(table, factor=factor, requests=requests)
 
-    def weighed(self, factor: FloatArray) -> Traffic:
-        """Return the samples with the weights of their outcomes multiplied; shape (n,). Files are
-        written without that.
+    def weighed(self, factor: FloatArray, *, requests: FloatArray | None = None) -> Traffic:
+        """Return the samples with the weights of their outcomes multiplied, and those of the
+        requests too; shape (n,). Files are written without that.
         """
-        return Traffic(self._table, factor=factor)
+        requests = self._requests if requests is None else _times(requests, self._requests)
+        return Traffic(self._table, factor=_times(factor, self._factor), requests=requests)
 
     def with_columns(self, values: Mapping[str, Sequence[Any]]) -> Traffic:
         """Return the samples with other values of some columns; of ``extra`` mappings."""
@@ -335,7 +346,7 @@ class Traffic:
             if name == "extra":
                 column = [json.dumps(value) if value else None for value in column]
             table = table.set_column(place, field, pa.array(column, type=field.type))
-        return Traffic(table, factor=self._factor)
+        return Traffic(table, factor=self._factor, requests=self._requests)
 
     def without_texts(self) -> Traffic:
         """Return the samples without what users and models wrote: messages, answers, tools and
@@ -354,7 +365,7 @@ class Traffic:
             place = table.schema.get_field_index(name)
             column = pa.compute.if_else(unknown, None, table.column(name))
             table = table.set_column(place, table.schema.field(place), column)
-        return Traffic(table, factor=self._factor)
+        return Traffic(table, factor=self._factor, requests=self._requests)
 
     def _list(self, name: str) -> list[Any]:
         return list(self._table.column(name).to_pylist())
@@ -372,6 +383,10 @@ class Traffic:
         columns = self._table.select(list(names))
         for start in range(0, len(self), _BATCH_ROWS):
             yield columns.slice(start, _BATCH_ROWS)
+
+
+def _times(weight: FloatArray, factor: FloatArray | None) -> FloatArray:
+    return weight if factor is None else weight * factor
 
 
 def _with_later_columns(table: pyarrow.Table) -> pyarrow.Table:

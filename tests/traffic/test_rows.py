@@ -22,7 +22,7 @@ def test_a_row_becomes_a_sample_with_every_field():
         "frontier_model": "f", "cheap_quality": "0.5", "frontier_quality": 1,
         "cheap_passed": "false", "preference": "Tie",
         "prompt_tokens": "12", "cheap_tokens": 3.0, "frontier_tokens": None, "route": "cheap",
-        "propensity": 0.9, "measured_by": "exact", "weight": 2,
+        "propensity": 0.9, "measured_by": "exact", "weight": 2, "inclusion": "0.25",
         "cheap_answer": "4", "frontier_answer": {"content": "5"}, "tools": [{"name": "add"}],
         "cached_tokens": "5", "cheap_cost_usd": "1e-05", "frontier_cost_usd": 0,
         "team": "billing",
@@ -47,7 +47,7 @@ def test_a_row_becomes_a_sample_with_every_field():
         '{"content": "5"}',
         ({"name": "add"},),
     )
-    assert sample.extra == {"team": "billing"}
+    assert (sample.inclusion, sample.extra) == (0.25, {"team": "billing"})
     assert set(row) - {"team"} == FIELDS
 
 
@@ -172,6 +172,9 @@ def test_lone_surrogates_are_repaired_and_counted():
         ({"preference": "both"}, "preference must be"),
         ({"route": "local"}, "route must be"),
         ({"propensity": 0}, "propensity must be in"),
+        ({"inclusion": 0}, "inclusion must be in"),
+        ({"inclusion": 1.5}, "inclusion must be in"),
+        ({"inclusion": "often"}, "inclusion must be in"),
         ({"weight": 0}, "weight must be a finite number above 0"),
         ({"cheap_tokens": 1.5}, "cheap_tokens must be"),
         ({"task": ["a"]}, "task must be a string"),
