@@ -73,8 +73,8 @@ clean:  ## Remove environments, caches and what the demo wrote.
 
 .venv-demo/.ready: EXTRAS = train
 .venv-gateway/.ready: EXTRAS = train,gateway
-.venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,benchmark,dev
-.venv-slow/.ready: EXTRAS = train,track,sign,gateway,telemetry,encoders,benchmark,dev
+.venv/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,benchmark,dev
+.venv-slow/.ready: EXTRAS = train,track,sign,gateway,telemetry,monitor,encoders,benchmark,dev
 .venv-benchmark/.ready: EXTRAS = train,encoders,benchmark
 .venv-release/.ready: EXTRAS = release
 .venv-slow/.ready .venv-benchmark/.ready: FIRST = torch

@@ -41,6 +41,7 @@ GROUND = {
 LAB = (
     "tensors",
     "traffic",
+    "decisions",
     "encoders",
     "channels",
     "model",
@@ -105,6 +106,7 @@ MAY_NAME = {
     "pyarrow": ["traffic/"],
     "threadpoolctl": ["evaluation/measure.py"],
     "datasets": ["traffic/columnar.py"],
+    "duckdb": ["decisions/"],
     "cleanlab": ["diagnostics/suspicion.py"],
     "opentelemetry": ["gateway/log.py"],
     "mlflow": [
@@ -141,6 +143,7 @@ HEAVY = {
     "pyarrow",
     "mlflow",
     "datasets",
+    "duckdb",
     "onnx",
     "jinja2",
     "typer",

@@ -1,0 +1,195 @@
+"""Late outcomes beside a log: feedback, or labelled traffic, joined with its events by id.
+
+They are read as ``difficulty outcomes`` reads them (docs/labels.md): without a side or model
+feedback is of the answer that the user saw, and where different things were said of one answer the
+last by its time counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from difficulty.decisions.log_sources import quoted
+from difficulty.errors import InvalidValueError, TrafficError
+from difficulty.kinds import PathKind, kind_of
+from difficulty.traffic.feedback import FEEDBACK_COLUMNS, UNSAID, read_feedback
+from difficulty.traffic.outcomes import VOTES
+from difficulty.traffic.readers import RawRow, read_rows, readable_files
+
+_COLUMNS = {
+    **dict.fromkeys(("id", "side", "model", "measured_by", "timestamp"), "VARCHAR"),
+    **dict.fromkeys(("quality", "passed", "cheap_quality", "frontier_quality"), "DOUBLE"),
+    **dict.fromkeys(("cheap_passed", "preference", "place"), "DOUBLE"),
+}
+"""Of one row of feedback as it is written for DuckDB; a preference is -1, 0 or 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelCounts:
+    """What became of late outcomes; see :class:`~difficulty.decisions.log_reading.LogReading`."""
+
+    outcomes: int
+    joined: int
+    unknown_outcomes: int
+    ambiguous_outcomes: int
+    rejected_outcomes: int
+    disagreeing: int
+    contradicted: int
+
+
+def join_labels(connection: Any, sources: Sequence[Path], work_dir: Path) -> LabelCounts:
+    """Fill the table ``labels``, one row an event with late outcomes.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        With the table ``events`` and the ids that several share in ``shared_ids``.
+    sources : sequence of Path
+        Files and folders of feedback, or ingested traffic.
+    work_dir : Path
+        For what is read.
+
+    Raises
+    ------
+    TrafficError
+        If a source cannot be read, or none of its rows is understood.
+    """
+    files = list(dict.fromkeys(file for source in sources for file in readable_files(source)))
+    ingested = [file for file in files if kind_of(file) is PathKind.TRAFFIC]
+    feedback = _Written(work_dir / "feedback.jsonl")
+    feedback.write(row for file in files if file not in ingested for row in read_rows(file))
+    queries = [_ingested_query(file, number + 1) for number, file in enumerate(ingested)]
+    if feedback.rows:
+        queries.append(feedback.query)
+    if not queries:
+        raise TrafficError(
+            f"late outcomes must say something of a request: none of {feedback.rejected:,} rows"
+            f" does, the first because {feedback.problem or 'there is none'}. See docs/labels.md."
+        )
+    connection.execute(f"CREATE TABLE feedback AS {' UNION ALL BY NAME '.join(queries)}")
+    _resolve(connection)
+    counts = _counts(connection)
+    connection.execute("DROP TABLE feedback; DROP TABLE said")
+    return LabelCounts(rejected_outcomes=feedback.rejected, **counts)
+
+
+class _Written:
+    """Feedback that was understood, as JSON lines that DuckDB reads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows, self.rejected, self.problem = path, 0, 0, ""
+
+    def write(self, rows: Iterator[RawRow]) -> None:
+        with self.path.open("w", encoding="ascii") as file:
+            for row in rows:
+                try:
+                    if row.fields is None or row.problem:
+                        raise TrafficError(row.problem)
+                    named = {name: row.fields.get(name) for name in FEEDBACK_COLUMNS}
+                    event = read_feedback(named)
+                except (InvalidValueError, TrafficError) as error:
+                    self.rejected += 1
+                    self.problem = self.problem or str(error)
+                    continue
+                unsaid = VOTES if "preference" in event.said else UNSAID
+                form = {
+                    "id": event.id,
+                    "side": event.side,
+                    "model": event.model,
+                    "measured_by": event.measured_by or unsaid,
+                    "timestamp": event.timestamp,
+                    "place": self.rows,
+                    **event.said,
+                }
+                file.write(json.dumps(form) + "\n")
+                self.rows += 1
+
+    @property
+    def query(self) -> str:
+        columns = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in _COLUMNS.items()) + "}"
+        return (
+            f"SELECT * REPLACE (try_cast(timestamp AS TIMESTAMPTZ) AS timestamp) FROM read_json("
+            f"{quoted(self.path)}, format = 'newline_delimited', columns = {columns})"
+        )
+
+
+def _ingested_query(file: Path, number: int) -> str:
+    """Return the outcomes of ingested traffic, which were checked when it was ingested."""
+    # Behind all feedback, and no two rows in one place.
+    place = f"{number * 1e11} + row_number() OVER ()"
+    gain = "CASE preference WHEN 'cheap' THEN -1.0 WHEN 'tie' THEN 0.0 WHEN 'frontier' THEN 1.0 END"
+    return (
+        "SELECT id, CAST(NULL AS VARCHAR) AS side, CAST(NULL AS VARCHAR) AS model, measured_by,"
+        " CAST(NULL AS TIMESTAMPTZ) AS timestamp, CAST(NULL AS DOUBLE) AS quality,"
+        " CAST(NULL AS DOUBLE) AS passed, cheap_quality, frontier_quality,"
+        " CAST(cheap_passed AS DOUBLE) AS cheap_passed,"
+        f" {gain} AS preference, {place} AS place FROM read_parquet({quoted(file)})"
+        " WHERE cheap_quality IS NOT NULL OR frontier_quality IS NOT NULL"
+        " OR preference IS NOT NULL OR cheap_passed IS NOT NULL"
+    )
+
+
+def _resolve(connection: Any) -> None:
+    """Say of each row which event and which of its answers it is of, and settle."""
+    named = (
+        "CASE WHEN f.model = e.cheap_model AND f.model IS DISTINCT FROM e.frontier_model"
+        " THEN 'cheap' WHEN f.model = e.frontier_model AND f.model IS DISTINCT FROM e.cheap_model"
+        " THEN 'frontier' END"
+    )
+    # After a fallback the user saw another answer than that of the route.
+    seen = (
+        "CASE WHEN e.frontier_role = 'fallback' AND e.frontier_error IS NULL THEN 'frontier'"
+        " ELSE e.route END"
+    )
+    connection.execute(
+        "CREATE TABLE said AS SELECT f.* EXCLUDE (side), e.event, e.cheap_passed AS verdict,"
+        " e.id IS NOT NULL AS known, s.id IS NOT NULL AS shared,"
+        f" coalesce(f.side, CASE WHEN f.model IS NULL THEN {seen} ELSE {named} END) AS side"
+        " FROM feedback f LEFT JOIN events e ON f.id = e.id LEFT JOIN shared_ids s ON f.id = s.id"
+    )
+    of_side = "CASE WHEN side = '{side}' THEN quality END"
+    qualities = {
+        "cheap_quality": f"coalesce(cheap_quality, {of_side.format(side='cheap')})",
+        "frontier_quality": f"coalesce(frontier_quality, {of_side.format(side='frontier')})",
+        "preference": "preference",
+        "late_passed": "coalesce(cheap_passed, CASE WHEN side = 'cheap' THEN passed END)",
+    }
+    order = "ORDER BY timestamp NULLS FIRST, place"
+    settled = ", ".join(
+        f"last({of} {order}) FILTER ({of} IS NOT NULL) AS {name}" for name, of in qualities.items()
+    )
+    differs = " OR ".join(f"count(DISTINCT {of}) > 1" for of in qualities.values())
+    connection.execute(
+        f"CREATE TABLE labels AS SELECT event, {settled}, last(measured_by {order}) AS measured_by,"
+        f" any_value(verdict) AS verdict, ({differs}) AS disagrees FROM said"
+        f" WHERE known AND NOT shared AND ({_says_something(qualities)}) GROUP BY event"
+    )
+
+
+def _says_something(qualities: dict[str, str]) -> str:
+    return " OR ".join(f"{of} IS NOT NULL" for of in qualities.values())
+
+
+def _counts(connection: Any) -> dict[str, int]:
+    rows, unknown, ambiguous = connection.execute(
+        "SELECT count(DISTINCT place), count(DISTINCT place) FILTER (NOT known),"
+        " count(DISTINCT place) FILTER (known AND (shared OR (model IS NOT NULL AND side IS NULL)))"
+        " FROM said"
+    ).fetchone()
+    good = "coalesce(late_passed >= 0.5, cheap_quality >= 0.5)"
+    joined, disagreeing, contradicted = connection.execute(
+        f"SELECT count(*), count(*) FILTER (disagrees), count(*) FILTER (verdict <> {good})"
+        " FROM labels"
+    ).fetchone()
+    return {
+        "outcomes": rows,
+        "joined": joined,
+        "unknown_outcomes": unknown,
+        "ambiguous_outcomes": ambiguous,
+        "disagreeing": disagreeing,
+        "contradicted": contradicted,
+    }
