@@ -89,6 +89,7 @@ MAY_NAME = {
         "early_exit.py",
         "model/",
         "evaluation/",
+        "labelling/",
         "thresholds/",
     ],
     "scipy": [

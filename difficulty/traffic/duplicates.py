@@ -22,8 +22,8 @@ from difficulty.traffic.near import NearIndex
 
 KEY_BYTES = 16
 """Length of :func:`bare_key`."""
-# Roles whose text many requests share.
-_INSTRUCTIONS = ("system", "developer")
+INSTRUCTIONS = ("system", "developer")
+"""Roles whose text many requests share."""
 
 
 # What makes another calculation or another number of the same digits.
@@ -60,7 +60,7 @@ def comparable_text(messages: Iterable[tuple[str, str]]) -> str:
     make them all alike.
     """
     pairs = list(messages)
-    own = [content for role, content in pairs if role not in _INSTRUCTIONS]
+    own = [content for role, content in pairs if role not in INSTRUCTIONS]
     said = own if any(part.strip() for part in own) else [content for _, content in pairs]
     joined = "\n".join(said)
     if not joined.isascii():
