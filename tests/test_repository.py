@@ -55,6 +55,7 @@ LAB = (
     "report",
     "training",
     "labelling",
+    "upkeep",
 )
 """From the ground up: a room of the lab imports those that stand before it."""
 ROUTER_SIDE = ("bundle", "runtime", "gateway")
@@ -80,6 +81,7 @@ MAY_NAME = {
         "encoders/quantise.py",
         "encoders/sentence.py",
         "encoders/transformer.py",
+        "upkeep/composed_graph.py",
     ],
     "onnxruntime": ["runtime/", "encoders/transformer.py"],
     "tokenizers": ["tokens.py", "runtime/scorer.py", "encoders/sentence.py"],

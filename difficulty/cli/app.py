@@ -26,6 +26,8 @@ COMMANDS = {
     "ship": "ship",
     "thresholds": "thresholds",
     "policy": "deploying",
+    "split": "upkeep",
+    "recalibrate": "upkeep",
     "economics": "evaluate",
     "sign": "signing",
     "verify": "signing",

@@ -54,11 +54,11 @@ from difficulty.thresholds.ways import BY_COST, WayWanted
 from difficulty.traffic.table import Traffic
 from difficulty.training.run import notes_of
 
-_UNLABELLED = (
+UNLABELLED = (
     "No outcome of these requests is known: the threshold was chosen by scores alone, and what"
     " quality it gives was not measured."
 )
-_NEEDS_NO_OUTCOME = ("share", "cost")
+NEEDS_NO_OUTCOME = ("share", "cost")
 
 
 class Rechosen(NamedTuple):
@@ -121,7 +121,7 @@ def rechoose(
     name, version = bundle_name(out)
     sign = partial(sign_folder, key=opened(sign_with)) if sign_with else None
     old = read_bundle(bundle_path)
-    unseen, warnings = _usable(Traffic.read(traffic_path), old)
+    unseen, warnings = usable_samples(Traffic.read(traffic_path), old)
     traffic, logged = weighed(unseen, label_settings(old))
     scorer, small = Scorer.from_bundle(old), EarlyScorer.from_bundle(old)
     served = serve(
@@ -137,11 +137,11 @@ def rechoose(
     # What outcomes are made of comes before what the score says of them.
     if (wanted := parse_objective(objective)).promises:
         refuse_blind(served.scored.outcomes, wanted)
-    signal = _signal_of(served.scored)
-    unlabelled = bool(np.isnan(_predicted(served.scored)).all())
+    signal = score_signal(served.scored)
+    unlabelled = bool(np.isnan(predicted_outcome(served.scored)).all())
     if unlabelled:
-        _refuse_unlabelled(wanted)
-    needs_check = not (unlabelled or allow_no_signal) and _needs_check(
+        refuse_unlabelled(wanted)
+    needs_check = not (unlabelled or allow_no_signal) and needs_check_of_answers(
         served.scored, signal, answer
     )
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
@@ -152,7 +152,7 @@ def rechoose(
         old.policy,
         catch_rate=rate,
         epsilon=old.policy.exploration.epsilon,
-        early_budget=_early_budget(old) if leaves else 0.0,
+        early_budget=early_budget(old) if leaves else 0.0,
     )
     way = beside_early_exit(answer, leaves=leaves)
     point = chosen_point(data, objective, resampling, per_task=per_task, answer=way)
@@ -163,22 +163,24 @@ def rechoose(
     routed = served.thresholds_of(old.policy)
     before = operating_point(data, routed, resampling, objective=old.policy.chosen.objective)
     moved = changes(data, before, point, resampling)
-    policy = _policy(old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date())
-    early, early_notes = _exits(old, policy, served, objective) if small else (None, ())
+    policy = next_policy(
+        old, point, traffic, catch_rate=rate, today=today or datetime.now(UTC).date()
+    )
+    early, early_notes = exits_again(old, policy, served, objective) if small else (None, ())
     # The rule stays the bundle's, so that a losing one is told and not refused.
     lost = losing(judge_rule(served.under_policy(policy), resampling))
-    seen = (_UNLABELLED,) if unlabelled else signal.notes
+    seen = (UNLABELLED,) if unlabelled else signal.notes
     said = (*seen, *(task.sentence for task in lost), *early_notes)
     notes = (*warnings, *notes_of(logged), *said)
     policy = replace(policy, early=early)
     files = {
         # The old files first: those that speak of the threshold are put in their place below.
         **old.files,
-        **_seen_file(old, traffic),
+        **seen_file(old, traffic),
         **policy_files(scorer, policy, version=f"{name}-{version}", early=small),
         "metrics.json": _metrics(old, len(traffic), notes),
         "card.md": _card(
-            old, policy, notes, name=f"{name}-{version}", table=_table(before, point, moved)
+            old, policy, notes, name=f"{name}-{version}", table=points_table(before, point, moved)
         ),
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -190,23 +192,24 @@ def rechoose(
     return Rechosen(written, before, point, moved, said, warnings)
 
 
-def _early_budget(old: Bundle) -> float:
+def early_budget(old: Bundle) -> float:
+    """Return the share of decisions that a bundle's early exit may change."""
     return old.policy.early.budget if old.policy.early else ExportSettings().early_budget
 
 
-def _exits(
+def exits_again(
     old: Bundle, policy: Policy, served: Served, objective: str
 ) -> tuple[Early | None, tuple[str, ...]]:
     """Choose cut-offs for the new threshold with the old budget, and say what they do."""
     both = both_scores(served, policy)
     early, notes = choose_exits(
-        policy, both, budget=_early_budget(old), confidence=exit_confidence(objective)
+        policy, both, budget=early_budget(old), confidence=exit_confidence(objective)
     )
     sentences = exit_sentences(judge_exits(early, both), judged="such") if early else []
     return early, (*notes, *sentences)
 
 
-def _usable(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str, ...]]:
+def usable_samples(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str, ...]]:
     """Return the samples to choose on, and what to warn of: of the training traffic the calibration
     split alone, of other traffic what training did not see.
     """
@@ -229,19 +232,19 @@ def _usable(traffic: Traffic, bundle: Bundle) -> tuple[Traffic, tuple[str, ...]]
     return traffic.select(rows), (overlap.warning,) if overlap.warning else ()
 
 
-def _signal_of(scored: ScoredTraffic, score: FloatArray | None = None) -> Signal:
+def score_signal(scored: ScoredTraffic, score: FloatArray | None = None) -> Signal:
     """Test a score as training does, on this traffic: the request's, unless another is given."""
     outcomes, tested = scored.outcomes, scored.difficulty_score if score is None else score
     part = SignalPart(
         score=tested,
-        outcome=np.where(np.isnan(tested), np.nan, _predicted(scored)),
+        outcome=np.where(np.isnan(tested), np.nan, predicted_outcome(scored)),
         weight=outcomes.weight,
         groups=scored.groups,
     )
     return measure_signal([part])
 
 
-def _predicted(scored: ScoredTraffic) -> FloatArray:
+def predicted_outcome(scored: ScoredTraffic) -> FloatArray:
     """Return what the score predicts; where no gain is known, the cheap model's failure."""
     gain = scored.outcomes.gain
     if scored.target == "failure" or np.isnan(gain).all():
@@ -249,9 +252,9 @@ def _predicted(scored: ScoredTraffic) -> FloatArray:
     return gain
 
 
-def _refuse_unlabelled(wanted: Objective) -> None:
+def refuse_unlabelled(wanted: Objective) -> None:
     """Refuse an objective that is about outcomes where none is known."""
-    if wanted.name not in _NEEDS_NO_OUTCOME:
+    if wanted.name not in NEEDS_NO_OUTCOME:
         raise NoSignalError(
             f"objective {str(wanted)!r} needs requests with outcomes: none of this traffic has any."
             " Pass share=X or cost=USD, which go by scores alone, or add outcomes with 'difficulty"
@@ -259,11 +262,11 @@ def _refuse_unlabelled(wanted: Objective) -> None:
         )
 
 
-def _needs_check(scored: ScoredTraffic, signal: Signal, answer: WayWanted) -> bool:
+def needs_check_of_answers(scored: ScoredTraffic, signal: Signal, answer: WayWanted) -> bool:
     """Return whether only the check of answers carries a signal; refuse traffic on which a
     threshold would route no better than chance might.
     """
-    outcome = _predicted(scored)
+    outcome = predicted_outcome(scored)
     known = outcome[~np.isnan(outcome)]
     if not (known > 0.0).any():
         lacking = (
@@ -279,7 +282,7 @@ def _needs_check(scored: ScoredTraffic, signal: Signal, answer: WayWanted) -> bo
     if signal.verdict != "none":
         return False
     checked = None if answer.way == "off" else scored.answer_score
-    if checked is None or _signal_of(scored, checked).verdict == "none":
+    if checked is None or score_signal(scored, checked).verdict == "none":
         raise _no_signal(signal)
     return True
 
@@ -293,7 +296,7 @@ def _no_signal(signal: Signal) -> NoSignalError:
     )
 
 
-def _seen_file(old: Bundle, traffic: Traffic) -> dict[str, bytes]:
+def seen_file(old: Bundle, traffic: Traffic) -> dict[str, bytes]:
     """Return ``seen.bin`` with the samples of this choice in place of the last one's; none where
     the old bundle has none.
     """
@@ -305,9 +308,10 @@ def _seen_file(old: Bundle, traffic: Traffic) -> dict[str, bytes]:
     return {SEEN: seen_bytes([*trained, chosen])}
 
 
-def _policy(
+def next_policy(
     old: Bundle, point: OperatingPoint, traffic: Traffic, *, catch_rate: float | None, today: date
 ) -> Policy:
+    """Return a bundle's policy with a point that was chosen on some traffic."""
     days = _review_days(old)
     new: dict[str, Any] = {
         "threshold": point.threshold,
@@ -341,7 +345,7 @@ def _metrics(old: Bundle, n: int, notes: tuple[str, ...]) -> bytes:
     return metrics_text(figures).encode()
 
 
-def _table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimate]) -> str:
+def points_table(old: OperatingPoint, new: OperatingPoint, moved: Mapping[str, Estimate]) -> str:
     """Return both points in Markdown, as the new traffic sees them."""
     rows = [
         f"| threshold | {old.threshold:.6g} | {new.threshold:.6g} |"

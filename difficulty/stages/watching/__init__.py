@@ -1,0 +1,3 @@
+"""Steps for routers in service: what they did, what another rule would have done, and the next
+version.
+"""
