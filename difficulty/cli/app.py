@@ -28,6 +28,7 @@ COMMANDS = {
     "policy": "deploying",
     "split": "upkeep",
     "recalibrate": "upkeep",
+    "retrain": "upkeep",
     "economics": "evaluate",
     "sign": "signing",
     "verify": "signing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from difficulty.cli.console import (
     OBJECTIVE_HELP,
     TABLE_WIDTH,
     WAIT_USD_HELP,
+    CachePath,
     JsonFlag,
     KeyPath,
     OutPath,
@@ -30,10 +32,12 @@ from difficulty.cli.console import (
 from difficulty.cli.ship import print_promise
 from difficulty.cli.signing import open_key
 from difficulty.errors import InvalidValueError
+from difficulty.storage import DEFAULT_CACHE
 from difficulty.text import one_line
 
 if TYPE_CHECKING:
     from difficulty.stages.watching.evidence import Recalibrated
+    from difficulty.stages.watching.retraining import Retrained
     from difficulty.stages.watching.splitting import SplitReport
 
 _BUNDLE = Annotated[Path, typer.Option("--bundle", help="Bundle folder.", show_default=False)]
@@ -222,3 +226,125 @@ def _print_recalibrated(result: Recalibrated, folder: Path) -> None:
         warn(sentence)
     if result.moved:
         say(f"wrote {folder}; for the review: {folder / 'changes.md'}")
+
+
+def retrain(
+    old: Annotated[Path, typer.Argument(help="Traffic that was learned from before, ingested.")],
+    new: Annotated[Path, typer.Argument(help="Newer traffic, ingested, with times.")],
+    bundle: _BUNDLE,
+    out_path: OutPath,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="A shipped recipe's name, or a TOML file; default: the bundle's."),
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Run to start from as well, one of the ways that are tried.")
+    ] = None,
+    half_lives: Annotated[
+        str,
+        typer.Option(
+            metavar="DAYS,...",
+            help="Ages at which an old request counts half, to choose from forward in time; 'none':"
+            " all count the same. Of a single one nothing is chosen.",
+        ),
+    ] = "none,180,60,20",
+    newest: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the new requests, the newest, that judge.")
+    ] = 0.25,
+    more_labels: Annotated[
+        bool, typer.Option(help="Measure what more labels would bring.")
+    ] = False,
+    unseen_tasks: Annotated[
+        bool, typer.Option(help="Leave tasks out in turn, for a --min-familiarity of 'ship'.")
+    ] = False,
+    cache: CachePath = DEFAULT_CACHE,
+    json: JsonFlag = False,
+) -> None:
+    """Train on old and new traffic, the old weighing what forward validation says it is worth, and
+    judge by the newest requests, which share no group with what was learned.
+
+    Exit code 1: the run is there, and worse on the newest requests than the bundle's scorer. It
+    gets into service only by 'ship', 'publish' and the gate of 'promote', with newest.parquet.
+
+    Example: difficulty retrain spring.parquet summer.parquet --bundle bundles/support-1 -o
+    runs/summer
+    """
+    from difficulty.bundle import read_bundle
+    from difficulty.recipe import parse_recipe
+    from difficulty.stages.watching.retraining import retrain
+    from difficulty.training.run import Run
+    from difficulty.training.shipped import find_encoder, find_recipe
+
+    start = Run.read(start_from) if start_from else None
+    if recipe:
+        chosen = find_recipe(recipe)
+    elif start:
+        chosen = start.recipe
+    else:
+        chosen = parse_recipe(dict(read_bundle(bundle).manifest.recipe), name="the bundle's recipe")
+    with steps() as show:
+        show("finding the encoder")
+        find = partial(find_encoder, cache=cache)
+        result = retrain(
+            old,
+            new,
+            bundle,
+            out_path,
+            recipe=chosen,
+            encoder=start.encoder if start and not recipe else find(chosen.features),
+            start=start,
+            half_lives=_read_half_lives(half_lives),
+            newest=newest,
+            find=find,
+            cache=cache,
+            more_labels=more_labels,
+            unseen_tasks=unseen_tasks,
+            progress=show,
+        )
+    print_json(result.as_dict()) if json else _print_retrained(result)
+    if result.is_worse:
+        raise typer.Exit(1)
+
+
+def _read_half_lives(text: str) -> list[float | None]:
+    try:
+        return [None if part.strip().lower() == "none" else float(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidValueError(
+            "half_lives", text, rule="be numbers of days, or 'none', separated by commas"
+        ) from None
+
+
+def _print_retrained(result: Retrained) -> None:
+    from difficulty.report.wording import as_text
+
+    counts = result.counts
+    say(
+        f"{counts['old']:,} old and {counts['new']:,} new requests: {counts['learned']:,} learned"
+        f" from, {counts['newest']:,} newest to judge by"
+    )
+    for way in result.tried:
+        name = "all alike" if way.half_life is None else f"half-life {way.half_life:g} days"
+        name = "from the run" if way.warm else name
+        loss = "not tried" if way.loss is None else f"loss {way.loss:.4f}"
+        behind = as_text(way.behind_first, signed=True)
+        mark = "->" if way.chosen else "  "
+        say(f"{mark} {name:<22} {loss}, {behind} of the first; worth {way.effective:,.0f}")
+        if way.problem:
+            say(f"   {one_line(way.problem)}")
+    for figure in result.figures:
+        say(
+            f"{figure.figure.replace('_', ' '):<20} old {as_text(figure.old)}   new"
+            f" {as_text(figure.new)}"
+        )
+    say(f"loss of new minus old {as_text(result.loss, signed=True)} (below 0 is better)")
+    for note in result.notes:
+        say(note)
+    if result.is_worse:
+        warn("the new scorer is worse on the newest requests: keep the bundle")
+    folder = result.run.folder
+    say(f"wrote {folder} and {result.material}")
+    say(
+        f"next: difficulty ship {folder} -o NAME-VERSION, publish, and promote NAME"
+        f" {result.material / 'newest.parquet'}"
+    )
