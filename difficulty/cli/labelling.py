@@ -102,7 +102,8 @@ def outcomes(
         list[Path],
         typer.Argument(
             help="Files or folders of feedback (JSON lines, CSV, Parquet): id, side or model,"
-            " quality, passed or preference, measured_by, timestamp."
+            " quality, passed or preference, measured_by, timestamp; or pairs that people judged"
+            " (CSV, export of Label Studio) with their key beside them."
         ),
     ],
     out_path: OutPath,
@@ -234,6 +235,9 @@ def _print_report(report: FeedbackReport) -> None:
     for name, n in list(report.measured_by.items())[:8]:
         say(f"  measured by {one_line(name)}: {n:,}")
     if report.left_out:
-        say(f"  left out {report.left_out:,}: checks of the form of frontier answers")
+        say(
+            f"  left out {report.left_out:,}: checks of the form of frontier answers, pairs that"
+            " nobody could tell"
+        )
     for reason, n in report.rejected.items():
         say(f"  rejected {n:,}: {one_line(reason)}")

@@ -144,6 +144,7 @@ def choose_requests(
     random_share: float = RANDOM_SHARE,
     seed: int = 0,
     encoder: Encoder | None = None,
+    vectors: FloatArray | None = None,
 ) -> ChosenRequests:
     """Choose requests to label.
 
@@ -168,6 +169,8 @@ def choose_requests(
         The same seed chooses the same.
     encoder : Encoder, optional
         Static table that texts are compared by; the shipped one when not given.
+    vectors : ndarray of shape (N, dim), optional
+        Unit vectors of the texts, where they are known already; ``encoder`` is not asked then.
 
     Raises
     ------
@@ -179,7 +182,8 @@ def choose_requests(
     if n < 1:
         raise InvalidValueError("n", n, rule="be 1 or more requests to label")
     sides = None if scores is None else Sides.of(scores)
-    for name, values in (("eligible", eligible), ("scores", None if sides is None else sides[0])):
+    score = None if sides is None else sides.score
+    for name, values in (("eligible", eligible), ("scores", score), ("vectors", vectors)):
         if values is not None and len(values) != len(traffic):
             rule = f"have one entry for each of the {len(traffic):,} requests"
             raise InvalidValueError(name, len(values), rule=rule)
@@ -202,11 +206,13 @@ def choose_requests(
     free_copies = np.bincount(units[free], minlength=len(counts)).astype(np.float64)
     kept, first = _looked_at(representative, free_copies[units[representative]], n, rng)
     of_unit = free_copies[units[kept]]
-    subset = traffic.select(kept)
     chosen_sides = None if sides is None else sides.at(kept)
     if random_share < 1.0 and n < len(kept):
-        vectors = embed(subset, encoder or find_encoder(find_recipe("fast").features))
-        clusters = clusters_of(vectors, n, seed=seed)
+        if vectors is None:
+            found = encoder or find_encoder(find_recipe("fast").features)
+            clusters = clusters_of(embed(traffic.select(kept), found), n, seed=seed)
+        else:
+            clusters = clusters_of(vectors[kept], n, seed=seed)
     else:
         clusters = np.zeros(len(kept), dtype=np.intp)
     sizes = mixed_sizes(

@@ -34,7 +34,7 @@ class Outcomes:
         Weights of the requests, for what no outcome takes part in; the same when not given.
     measured_by : ndarray of str or None, shape (n,), optional
         What the outcomes of each request were measured by: ``exact``, ``tests``, ``judge:NAME``,
-        ``votes``, ``validators:NAMES``; ``None`` where nobody said.
+        ``votes``, ``votes:NAME``, ``validators:NAMES``; ``None`` where nobody said.
     """
 
     cheap_quality: FloatArray
@@ -103,7 +103,7 @@ class Outcomes:
         """Return the outcomes with the quality unknown where a vote stands for it: who is better
         says of neither how often it fails. The gain stays.
         """
-        voted = self._measures == VOTES
+        voted = np.array([(name or "").partition(":")[0] == VOTES for name in self._measures])
         if not voted.any():
             return self
         return replace(

@@ -211,7 +211,11 @@ class Traffic:
         only_voted = np.isnan(cheap) & np.isnan(frontier)
         # Said of rows that leave it out as far as the columns tell it.
         unsaid = np.array([measure is None for measure in said], dtype=bool)
-        measured_by[unsaid & only_voted & ~np.isnan(preferred)] = VOTES
+        # Whoever voted, a person or a judge: that it was no grade goes before the name.
+        for row in np.flatnonzero(only_voted & ~np.isnan(preferred)).tolist():
+            name = measured_by[row]
+            if name is None or name.partition(":")[0] != VOTES:
+                measured_by[row] = VOTES if name is None else f"{VOTES}:{name}"
         measured_by[unsaid & only_checked] = VALIDATORS
         return Outcomes(
             cheap_quality=np.where(only_voted, (1.0 - preferred) / 2.0, cheap),

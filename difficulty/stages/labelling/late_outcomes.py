@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from difficulty.errors import InvalidValueError, TrafficError, UnknownNameError
 from difficulty.form import Record
+from difficulty.labelling.hand_off import find_keys, is_key, unblinded
 from difficulty.records import OUTCOMES
 from difficulty.routes import Route
 from difficulty.storage import move_into_place, refuse_existing, scratch_beside
@@ -23,7 +24,8 @@ from difficulty.traffic.feedback import (
     event_of,
     read_feedback,
 )
-from difficulty.traffic.readers import RawRow, read_rows, readable_files
+from difficulty.traffic.formats.json_records import read_records
+from difficulty.traffic.readers import RawRow, readable_files
 from difficulty.traffic.reading.column_names import nearest_columns
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions
 from difficulty.traffic.rows import Scale, broken_rule
@@ -47,7 +49,9 @@ class FeedbackReport(Record):
     repeated: int
     """Rows that were known already."""
     left_out: int
-    """Rows with nothing but a check of the form of a frontier answer, which is no outcome."""
+    """Rows with nothing but a check of the form of a frontier answer, which is no outcome; pairs
+    that a person skipped.
+    """
     rejected: dict[str, int]
     """Rule to rows that broke it; those of unknown requests among them."""
     unknown_ids: int
@@ -91,7 +95,8 @@ def join_outcomes(
     traffic_path : Path
         Ingested traffic.
     sources : sequence of Path
-        Feedback in any file type that ingest reads; columns are ``FEEDBACK_COLUMNS``.
+        Feedback in any file type that ingest reads; columns are ``FEEDBACK_COLUMNS``. Pairs that
+        people judged blind are read by the key beside them or beside the traffic.
     out : Path
         A ``.parquet`` file.
     on_conflict : {"last", "mean", "first"}
@@ -128,14 +133,17 @@ def join_outcomes(
             f"traffic must go to a .parquet file: got {str(out)!r}. Pass for example"
             " labelled.parquet."
         )
-    files = list(dict.fromkeys(file for source in sources for file in readable_files(source)))
+    found = dict.fromkeys(file for source in sources for file in readable_files(source))
+    files = [file for file in found if not is_key(file)]
     read = {path.resolve() for path in (traffic_path, *files)}
     if taken := [path for path in outputs if path.resolve() in read]:
         raise TrafficError(
             f"the output must not be what is read: got {str(taken[0])!r}. Choose another name."
         )
     join = _Join(Traffic.read(traffic_path), options)
-    rows = (row for file in files for row in read_rows(file, options))
+    key = find_keys(*files, traffic_path)
+    raw = (row for file in files for row in read_records(file, options))
+    rows = (each for row in raw for each in unblinded(row, key))
     for number, row in enumerate(rows, start=1):
         join.see(row, columns or {}, scale=scale, measured_by=measured_by)
         if progress and number % _PROGRESS_ROWS == 0:
@@ -189,6 +197,9 @@ class _Join:
     ) -> None:
         """Take one row of feedback."""
         self._counts["rows"] += 1
+        if row.left_out:
+            self._counts["left_out"] += 1
+            return
         try:
             if row.fields is None or row.problem:
                 raise TrafficError(row.problem)
