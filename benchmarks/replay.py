@@ -13,9 +13,9 @@ logged; only the outcome of the route taken is known.
   its guess with probability epsilon; nothing in the score tells when.
 - *threshold*: a cut of the score, the other route with probability epsilon.
 
-Epsilon is 0.01, 0.02, 0.05, 0.1 or 0.2. What is asked is the quality, and the risk, that a threshold
-with a frontier share 0.05 to 0.2 above or below would have had; the truth is that of the whole set.
-All of it goes through the code behind ``difficulty replay``.
+Epsilon is 0.01, 0.02, 0.05, 0.1 or 0.2. What is asked is the quality, and the risk, that a
+threshold with a frontier share 0.05 to 0.2 above or below would have had; the truth is that of the
+whole set. All of it goes through the code behind ``difficulty replay``.
 
 Two further kinds are judged apart: *late*, where labels are missing more often on one route and at
 high scores, and *shadow*, a route without any chance, with shadow calls on 5 to 20 % of the
@@ -91,9 +91,7 @@ class Population:
         lengths = np.array([len(rows) for rows in sessions])
         return cls(data, np.concatenate(sessions), np.concatenate([[0], np.cumsum(lengths)]))
 
-    def draw(
-        self, n: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return about n requests of sessions drawn with replacement, and the session of each."""
         drawn = rng.integers(0, len(self.begins) - 1, size=n)
         lengths = self.begins[drawn + 1] - self.begins[drawn]
@@ -181,7 +179,7 @@ def simulate(population: Population, kind: str, rng: np.random.Generator) -> Sim
 def judge(simulated: Simulated) -> dict[str, Any]:
     """Return what each estimator says of one log, beside the truth."""
     log = simulated.log
-    replayed = replay(log, simulated.rule, *simulated.p_fails, log.groups % FOLDS)
+    replayed = replay(log, simulated.rule, simulated.p_fails, log.groups % FOLDS)
     row: dict[str, Any] = {
         "kind": simulated.kind,
         "set": simulated.name,
@@ -231,8 +229,7 @@ def summarise(rows: Sequence[dict[str, Any]], figure: str, name: str) -> dict[st
     """
     truth = np.array([row[figure]["truth"] for row in rows])
     value, low, high = (
-        np.array([row[figure][name][place] for row in rows], dtype=np.float64)
-        for place in range(3)
+        np.array([row[figure][name][place] for row in rows], dtype=np.float64) for place in range(3)
     )
     plain = np.array([row[figure]["inverse_propensity"] for row in rows], dtype=np.float64)
     given = ~np.isnan(value)
@@ -273,8 +270,7 @@ def main() -> None:
         [synthetic()]
         if arguments.synthetic
         else [
-            score_set(arguments.normalised / f"{name}.jsonl.gz", arguments.scores)
-            for name in SETS
+            score_set(arguments.normalised / f"{name}.jsonl.gz", arguments.scores) for name in SETS
         ]
     )
     populations = [Population.of(data, rng) for data in sets]
@@ -290,21 +286,13 @@ def main() -> None:
 def tables(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the summaries of all logs, and of doubly robust figures by kind, epsilon and set."""
     whole = {
-        figure: {
-            name: summarise(rows, figure, name) for name in (*ESTIMATORS, "naive")
-        }
+        figure: {name: summarise(rows, figure, name) for name in (*ESTIMATORS, "naive")}
         for figure in JUDGED
     }
     parts = {
         key: {
-            str(value): {
-                figure: summarise(picked, figure, "doubly_robust") for figure in JUDGED
-            }
-            | {
-                "naive": {
-                    figure: summarise(picked, figure, "naive") for figure in JUDGED
-                }
-            }
+            str(value): {figure: summarise(picked, figure, "doubly_robust") for figure in JUDGED}
+            | {"naive": {figure: summarise(picked, figure, "naive") for figure in JUDGED}}
             for value in sorted({row[key] for row in rows})
             if (picked := [row for row in rows if row[key] == value])
         }

@@ -42,6 +42,7 @@ LAB = (
     "tensors",
     "traffic",
     "decisions",
+    "replay",
     "encoders",
     "channels",
     "model",

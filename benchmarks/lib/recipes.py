@@ -47,16 +47,7 @@ TEACHER = "accurate"
 """Recipe that a distilled one learns from."""
 PARITY_SAMPLE = 1000
 """Requests on which the exported graph is compared with the Python model."""
-SPARED = (
-    "bundle",
-    "cli",
-    "economics",
-    "gateway",
-    "integrations",
-    "replay",
-    "report",
-    "thresholds",
-)
+SPARED = ("bundle", "cli", "economics", "gateway", "integrations", "replay", "report", "thresholds")
 """Rooms that read scores and decide none: a change there keeps the scores that are stored. Named
 are these and not the deciding ones, so that a room that is new makes scores come about again.
 """

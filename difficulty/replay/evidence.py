@@ -27,7 +27,7 @@ analysis with missing data" (missing at random).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -176,6 +176,14 @@ class LoggedRequests:
             **{each.name: getattr(self, each.name)[rows] for each in fields(self)}
         )
 
+    def rechecked(self, answer_score: FloatArray) -> LoggedRequests:
+        """Return the same with what another check says of the cheap answers, NaN where there was
+        none to check; what was done about them stays.
+        """
+        return replace(
+            self, answer_score=answer_score, checked=self.checked | ~np.isnan(answer_score)
+        )
+
     def escalations(self, answer_threshold: float | None) -> BoolArray:
         """Return where a check with another threshold sends the answer on; ``None``: with the
         logged one.
@@ -311,8 +319,11 @@ def _side(
     told = _rates(known, own & counts, strata)
     called = float(shadow[~own].mean()) if (~own).any() else 0.0
     told_shadow = _rates(known, shadow, strata)
-    # Of requests on the other route nobody knows what would have been done about the answer.
-    done = np.where(own & counts, doubt, float(doubt[own & counts].mean()) if own.any() else 1.0)
+    done = np.where(counts, doubt, 1.0 - doubt)
+    # Of requests on the other route nobody knows the answer, nor what it would have led to. Where
+    # what is asked about is never done with some answers, theirs may be such.
+    always = own.any() and bool((done[own] > 0.0).all())
+    done = np.where(own, done, float(done[own].mean()) if always else 0.0)
     chance = p_own * done * told + (1.0 - p_own) * called * told_shadow
     value = np.where(known & ((own & counts) | shadow), outcome, np.nan)
     return value, np.clip(chance, 0.0, 1.0)

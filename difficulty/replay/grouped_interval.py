@@ -61,9 +61,7 @@ class Spread:
     skew: float
     outcomes: float
 
-    def interval(
-        self, bounds: tuple[float, float] = (-np.inf, np.inf)
-    ) -> tuple[float, float]:
+    def interval(self, bounds: tuple[float, float] = (-np.inf, np.inf)) -> tuple[float, float]:
         """Return the 95 % interval, cut at values that the figure cannot have."""
         if not np.isfinite(self.error):
             return bounds
@@ -113,11 +111,10 @@ def spread_about(
     noise = _Noise.of(reach, weighed)
     # What is no noise of single outcomes: differences between groups, the model's own spread.
     base = excess - (np.where(weighed.known, reach, 0.0) * weighed.residual).sum(axis=1)
-    ground = np.bincount(codes, weights=base)
+    ground = np.bincount(codes, weights=base).astype(np.float64)
     found = float(between @ between) * n_groups / (n_groups - 1.0)
     designed = max(
-        found - noise.seen + float(noise.second.sum()),
-        float(noise.second.sum() + ground @ ground),
+        found - noise.seen + float(noise.second.sum()), float(noise.second.sum() + ground @ ground)
     )
     freedom, skew = _shape(noise, ground, codes)
     variance = (freedom * found + _DESIGN_FREEDOM * designed) / (freedom + _DESIGN_FREEDOM)
@@ -182,8 +179,7 @@ def _shape(noise: _Noise, ground: FloatArray, codes: IntArray) -> tuple[float, f
     third moment of the figure.
     """
     own, squares, tails = (
-        np.bincount(codes, weights=part)
-        for part in (noise.second, noise.second**2, noise.fourth)
+        np.bincount(codes, weights=part) for part in (noise.second, noise.second**2, noise.fourth)
     )
     calm = ground**2
     spread = own + calm

@@ -2,9 +2,9 @@
 own group.
 
 A bundle's probabilities were calibrated on other traffic. They are calibrated anew on the log: a
-logistic curve through ``logit(p)``, drawn towards ``p`` itself by a few requests' worth of evidence,
-so that a log with few outcomes leaves them as they are. Groups are dealt into folds, and each fold
-is told by a curve of the others.
+logistic curve through ``logit(p)``, drawn towards ``p`` itself by a few requests' worth of
+evidence, so that a log with few outcomes leaves them as they are. Groups are dealt into folds, and
+each fold is told by a curve of the others.
 
 References
 ----------

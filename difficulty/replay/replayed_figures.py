@@ -81,6 +81,8 @@ class Replayed:
     """Figure to the probability that an outcome could not be seen, shape (n,)."""
     outcomes: Mapping[str, float]
     """Figure to the equally weighted outcomes that carry the difference."""
+    weighed: Mapping[str, tuple[Weighed, Weighed]]
+    """Figure to what its estimates are made from: under the rule, and under the logged one."""
 
 
 class _Outcome(NamedTuple):
@@ -107,11 +109,7 @@ class _Outcome(NamedTuple):
 
 
 def replay(
-    log: LoggedRequests,
-    rule: Rule,
-    p_cheap_fails: FloatArray,
-    p_frontier_fails: FloatArray,
-    folds: IntArray,
+    log: LoggedRequests, rule: Rule, p_fails: tuple[FloatArray, FloatArray], folds: IntArray
 ) -> Replayed:
     """Return every figure of a rule, of the logged one, and the difference.
 
@@ -120,24 +118,25 @@ def replay(
     log : LoggedRequests
         n requests.
     rule : Rule
-    p_cheap_fails, p_frontier_fails : ndarray of shape (n,)
-        The bundle's probabilities, NaN where it gives none.
+    p_fails : pair of ndarray of shape (n,)
+        The bundle's probabilities that the cheap and the frontier model fail, NaN where it gives
+        none.
     folds : ndarray of shape (n,)
         By group, for cross-fitting.
     """
     own = log.rule_sent.astype(np.float64)
-    p_fails = (p_cheap_fails, p_frontier_fails)
     figures: dict[str, Figure] = {"frontier_share": _shares(rule.sent, own, log.groups)}
     estimators: dict[str, dict[str, Estimate]] = {}
     naive: dict[str, Estimate] = {}
     unsupported: dict[str, FloatArray] = {}
     carried: dict[str, float] = {}
+    sides: dict[str, tuple[Weighed, Weighed]] = {}
     for name, expect in _OUTCOMES.items():
         new, old = (expect(log, cut, p_fails, folds) for cut in (rule.answer_threshold, None))
         after, before = new.under(rule.sent), old.under(own)
         same = rule.answer_threshold is None
         figures[name], spread = _figure(after, before, log.groups, same=same)
-        unsupported[name] = after.unsupported
+        unsupported[name], sides[name] = after.unsupported, (after, before)
         carried[name] = 0.0 if spread is None else spread.outcomes
         estimators[name] = {
             kind: _estimate(estimator(after), after, log.groups)
@@ -154,6 +153,7 @@ def replay(
         naive=naive,
         unsupported=unsupported,
         outcomes=carried,
+        weighed=sides,
     )
 
 
@@ -192,10 +192,7 @@ def _cost(
 
 
 _OUTCOMES: Mapping[
-    str,
-    Callable[
-        [LoggedRequests, float | None, tuple[FloatArray, FloatArray], IntArray], _Outcome
-    ],
+    str, Callable[[LoggedRequests, float | None, tuple[FloatArray, FloatArray], IntArray], _Outcome]
 ] = {"quality": _quality, "risk": _risk, "cost": _cost, "fallback_share": _fallback}
 
 
@@ -281,7 +278,10 @@ def _difference(after: Weighed, before: Weighed, codes: IntArray, *, same: bool)
     """
     parts = [(weighed, correct_model(weighed)) for weighed in (after, before)]
     totals = [float(ratio.denominator.sum()) for _, ratio in parts]
-    values = [float(ratio.numerator.sum()) / total for (_, ratio), total in zip(parts, totals)]
+    values = [
+        float(ratio.numerator.sum()) / total
+        for (_, ratio), total in zip(parts, totals, strict=True)
+    ]
     excess = [
         (ratio.numerator - value * ratio.denominator) / total
         for (_, ratio), value, total in zip(parts, values, totals, strict=True)
@@ -294,16 +294,14 @@ def _difference(after: Weighed, before: Weighed, codes: IntArray, *, same: bool)
 
 def _beside(after: Weighed, before: Weighed) -> Weighed:
     """Return the sides of both as columns of one."""
-    columns = {
-        name: np.concatenate([getattr(after, name), getattr(before, name)], axis=1)
+    taken, chance, value, model = (
+        np.concatenate([getattr(after, name), getattr(before, name)], axis=1)
         for name in ("taken", "chance", "value", "model")
-    }
-    return replace(after, **columns)
+    )
+    return replace(after, taken=taken, chance=chance, value=value, model=model)
 
 
-def _worst_difference(
-    after: Weighed, before: Weighed, codes: IntArray, *, same: bool
-) -> Estimate:
+def _worst_difference(after: Weighed, before: Weighed, codes: IntArray, *, same: bool) -> Estimate:
     """Return bounds of the difference where the outcome of some routes could not be seen.
 
     Where both rules take the same side of a request, it is the same whatever it is.
@@ -329,9 +327,7 @@ def _shares(sent: FloatArray, own: FloatArray, codes: IntArray) -> Figure:
     """Return the frontier shares: of the rule, of the logged one, and the difference."""
     known = ~np.isnan(sent)
     if not known.all():
-        low, high = (
-            float(np.where(known, sent, end).mean()) for end in (0.0, 1.0)
-        )
+        low, high = (float(np.where(known, sent, end).mean()) for end in (0.0, 1.0))
         note = f"bounds alone: the route of {int((~known).sum()):,} requests is not known"
         replayed = Estimate(value=None, low=low, high=high, n=int(known.sum()), note=note)
         less = Estimate(
@@ -385,5 +381,3 @@ def _per_thousand(estimate: Estimate) -> Estimate:
 
 def _end(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-

@@ -91,7 +91,7 @@ class Weighed:
         """Probability that the other rule takes a side whose outcome could not be seen, shape
         (n,).
         """
-        return np.where(self.chance <= 0.0, self.taken, 0.0).sum(axis=1)
+        return np.asarray(np.where(self.chance <= 0.0, self.taken, 0.0).sum(axis=1))
 
     def without_model(self) -> Weighed:
         """Return the same where nothing is expected of anything."""

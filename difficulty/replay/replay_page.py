@@ -1,0 +1,187 @@
+"""The result of a replay in words: one sentence, the next command, and ``replay.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from difficulty.records import Estimate
+from difficulty.replay.exploration_plan import PlannedExploration
+from difficulty.replay.replay_result import ReplayResult
+from difficulty.text import one_line
+
+_TITLES = {
+    "quality": "quality",
+    "risk": "risk of the kept requests",
+    "cost": "cost, USD per 1,000",
+    "fallback_share": "fallback share",
+    "frontier_share": "frontier share",
+}
+_ESTIMATORS = {
+    "doubly_robust": "doubly robust (the figure)",
+    "inverse_propensity": "inverse propensity",
+    "self_normalised": "self-normalised",
+    "switch": "switch",
+    "shrinkage": "shrinkage",
+    "model_alone": "the model alone",
+    "naive": "naive mean of agreeing requests",
+}
+_UNKNOWN = "unknown"
+
+
+def sum_up(result: ReplayResult) -> tuple[str, str]:
+    """Return the result in one sentence, and the command that comes next."""
+    title = result.candidate.title
+    title = title[0].upper() + title[1:]
+    parts = [
+        f"{_short(name)} {text}"
+        for name in ("quality", "frontier_share", "cost")
+        if (text := _change(result, name)) is not None
+    ]
+    told = "; ".join(parts) if parts else "nothing of it can be told"
+    return f"{title} on {result.counts['requests']:,} logged requests: {told}.", _next(result)
+
+
+def write_page(result: ReplayResult) -> str:
+    """Return ``replay.md``."""
+    return "\n".join(_lines(result)) + "\n"
+
+
+def _lines(result: ReplayResult) -> Iterator[str]:
+    yield f"# Replay of {one_line(result.candidate.title)}"
+    yield ""
+    yield result.sentence
+    yield ""
+    yield f"Next: `{result.next_step}`"
+    yield ""
+    yield "| figure | candidate | logged rule | difference | carried by outcomes |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, title in _TITLES.items():
+        carried = result.outcomes.get(name)
+        cells = (part[name] for part in (result.overall, result.logged, result.difference))
+        told = " | ".join(_cell(name, cell) for cell in cells)
+        yield f"| {title} | {told} | {'' if carried is None else f'{carried:,.0f}'} |"
+    yield ""
+    yield (
+        "In brackets 95 % intervals by group. The interval of a difference is that of the"
+        " difference: where both rules agree, nothing is added to it."
+    )
+    for heading, lines in (
+        ("What to look at", result.findings),
+        ("What this rests on", result.assumptions),
+    ):
+        if lines:
+            yield from ("", f"## {heading}", "", *(f"- {one_line(line)}" for line in lines))
+    yield from ("", "## By other estimators", "")
+    names = [name for name in result.estimators if name != "fallback_share"]
+    yield f"| estimator | {' | '.join(_TITLES[name] for name in names)} |"
+    yield "| --- |" + " --- |" * len(names)
+    for kind, title in _ESTIMATORS.items():
+        told = " | ".join(_cell(name, result.estimators[name][kind]) for name in names)
+        yield f"| {title} | {told} |"
+    yield ""
+    yield (
+        "Switch and shrinkage give up some truth for less noise: their intervals know nothing of"
+        " that. The naive mean is wrong wherever exploration is not even."
+    )
+    if result.plan is not None:
+        yield from _plan_lines(result)
+    yield from ("", "## The requests", "", "| count | requests |", "| --- | --- |")
+    for name, n in result.counts.items():
+        yield f"| {name.replace('_', ' ')} | {n:,} |"
+    for version, n in result.log["bundle_versions"].items():
+        yield f"| decided by {one_line(version)} | {n:,} |"
+
+
+def _plan_lines(result: ReplayResult) -> Iterator[str]:
+    plan = result.plan
+    assert plan is not None
+    yield from ("", f"## To know the difference of quality to a width of {plan.width:g}", "")
+    now = "no interval" if plan.width_now is None else f"a width of {plan.width_now:.4f}"
+    yield f"This log gives {now}."
+    yield ""
+    if not plan.ways:
+        yield "Neither exploration nor shadow calls would tell: no request is sent apart."
+        return
+    yield "| way | requests in all | days | quality lost a request meanwhile | extra cost, USD |"
+    yield "| --- | --- | --- | --- | --- |"
+    for way in plan.ways:
+        yield f"| {' | '.join(_planned(way))} |"
+
+
+def _planned(way: PlannedExploration) -> tuple[str, ...]:
+    name = "epsilon" if way.way == "explore" else "shadow"
+    return (
+        f"`{name}={way.share:g}`",
+        f"{way.requests:,}",
+        _UNKNOWN if way.days is None else f"{way.days:,.1f}",
+        _UNKNOWN if way.quality_lost is None else f"{way.quality_lost:.4f}",
+        _UNKNOWN if way.usd is None else f"{way.usd:,.2f}",
+    )
+
+
+def _change(result: ReplayResult, name: str) -> str | None:
+    """Return a figure and its change in words; ``None`` where nothing is known of it."""
+    value, difference = result.overall[name], result.difference[name]
+    if value.value is None:
+        if value.low is None and value.high is None:
+            return None
+        return f"between {_number(name, value.low)} and {_number(name, value.high)}"
+    text = _number(name, value.value)
+    if difference.value is None:
+        return text
+    change = _signed(name, difference.value)
+    interval = (
+        f" ({_signed(name, difference.low)} to {_signed(name, difference.high)})"
+        if difference.low is not None and difference.high is not None
+        else ""
+    )
+    return f"{text}, {change}{interval} against the logged rule"
+
+
+def _next(result: ReplayResult) -> str:
+    candidate = result.candidate
+    versions = list(result.log["bundle_versions"])
+    bundle = one_line(versions[-1]) if versions else "BUNDLE"
+    if not result.is_supported or _rests_on_few(result):
+        if result.plan is None:
+            return "the same with --plan 0.02: what exploration would tell, and what it costs"
+        return f"difficulty policy {bundle} --set epsilon=0.05 -o NEXT"
+    if candidate.kind == "bundle":
+        return "difficulty promote NAME --replay DIR --registry REGISTRY"
+    share = result.overall["frontier_share"].value
+    return f"difficulty thresholds {bundle} TRAFFIC --objective share={share or 0.0:.3g} -o NEXT"
+
+
+def _rests_on_few(result: ReplayResult) -> bool:
+    return bool(result.difference["quality"].note) and result.counts["sent_apart"] > 0
+
+
+def _short(name: str) -> str:
+    return "cost, USD per 1,000," if name == "cost" else name.replace("_", " ")
+
+
+def _cell(name: str, estimate: Estimate) -> str:
+    ends = (estimate.low, estimate.high)
+    if estimate.value is None:
+        if ends == (None, None):
+            return _UNKNOWN
+        return f"bounds [{_number(name, ends[0])}, {_number(name, ends[1])}]"
+    text = _number(name, estimate.value)
+    if None in ends:
+        return text
+    return f"{text} [{_number(name, ends[0])}, {_number(name, ends[1])}]"
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return _UNKNOWN
+    if name == "cost":
+        return f"{value:.4g}"
+    return f"{value:.1%}".replace("%", " %") if name != "quality" else f"{value:.4f}"
+
+
+def _signed(name: str, value: float | None) -> str:
+    if value is None:
+        return _UNKNOWN
+    sign = "+" if value >= 0.0 else "-"
+    return f"{sign}{_number(name, abs(value))}"
