@@ -166,14 +166,20 @@ def simulate(population: Population, kind: str, rng: np.random.Generator) -> Sim
             )
         }
     )
-    sends = data.score > new_cut
-    truth = {
-        "quality": float(np.where(sends, data.frontier, data.cheap).mean()),
-        "risk": float((1.0 - data.cheap)[~sends].mean()),
-    }
+    truth, before = (true_figures(data, at) for at in (new_cut, cut))
+    truth |= {f"{name}_difference": truth[name] - before[name] for name in JUDGED}
     rule = Rule(sent=(score > new_cut).astype(np.float64))
     p_fails = (data.p_cheap_fails[rows], data.p_frontier_fails[rows])
     return Simulated(kind, data.name, epsilon, log, rule, p_fails, truth)
+
+
+def true_figures(data: ScoredSet, cut: float) -> dict[str, float]:
+    """Return the figures of a threshold on the whole set."""
+    sends = data.score > cut
+    return {
+        "quality": float(np.where(sends, data.frontier, data.cheap).mean()),
+        "risk": float((1.0 - data.cheap)[~sends].mean()),
+    }
 
 
 def judge(simulated: Simulated) -> dict[str, Any]:
@@ -191,6 +197,11 @@ def judge(simulated: Simulated) -> dict[str, Any]:
         says["naive"] = replayed.naive[figure]
         row[figure] = {"truth": simulated.truth[figure]} | {
             name: [each.value, each.low, each.high] for name, each in says.items()
+        }
+        name, each = f"{figure}_difference", replayed.figures[figure].difference
+        row[name] = {
+            "truth": simulated.truth[name],
+            "doubly_robust": [each.value, each.low, each.high],
         }
     return row
 
@@ -231,7 +242,10 @@ def summarise(rows: Sequence[dict[str, Any]], figure: str, name: str) -> dict[st
     value, low, high = (
         np.array([row[figure][name][place] for row in rows], dtype=np.float64) for place in range(3)
     )
-    plain = np.array([row[figure]["inverse_propensity"] for row in rows], dtype=np.float64)
+    # A difference has one estimator.
+    plain = np.array(
+        [row[figure].get("inverse_propensity", [np.nan] * 3) for row in rows], dtype=np.float64
+    )
     given = ~np.isnan(value)
     covers = Share.of(int(((low <= truth) & (truth <= high))[given].sum()), int(given.sum()))
     ratio = ((high - low) / (plain[:, 2] - plain[:, 1]))[given]
@@ -240,9 +254,11 @@ def summarise(rows: Sequence[dict[str, Any]], figure: str, name: str) -> dict[st
         "bias": float((value - truth)[given].mean()),
         "error": float(np.sqrt(((value - truth)[given] ** 2).mean())),
         "width": float(np.median((high - low)[given])),
-        "ratio": float(np.median(ratio)),
-        "ratio_within": float((ratio <= 0.7).mean()),
-    }
+    } | (
+        {}
+        if np.isnan(plain).all()
+        else {"ratio": float(np.median(ratio)), "ratio_within": float((ratio <= 0.7).mean())}
+    )
 
 
 def run(
@@ -289,6 +305,10 @@ def tables(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         figure: {name: summarise(rows, figure, name) for name in (*ESTIMATORS, "naive")}
         for figure in JUDGED
     }
+    differences = {
+        f"{figure}_difference": summarise(rows, f"{figure}_difference", "doubly_robust")
+        for figure in JUDGED
+    }
     parts = {
         key: {
             str(value): {figure: summarise(picked, figure, "doubly_robust") for figure in JUDGED}
@@ -298,7 +318,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         }
         for key in ("kind", "epsilon", "set")
     }
-    return {"n": len(rows), "overall": whole, "by": parts}
+    return {"n": len(rows), "overall": whole, "differences": differences, "by": parts}
 
 
 def as_markdown(results: dict[str, Any]) -> str:
@@ -333,6 +353,20 @@ def as_markdown(results: dict[str, Any]) -> str:
                 ),
                 "",
             ]
+    lines += [
+        "## The difference to the logged rule",
+        "",
+        "| logs | difference of | interval holds the truth | bias | root mean square error |"
+        " width (median) |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {title} | {name.partition('_')[0]} | {_share(row['covers'])} | {row['bias']:+.4f} |"
+            f" {row['error']:.4f} | {row['width']:.4f} |"
+            for title, part in (("all policies", policies), ("late labels, shadow calls", further))
+            for name, row in part["differences"].items()
+        ),
+        "",
+    ]
     lines += ["## Doubly robust, by part", ""]
     lines += [
         "| part | logs | quality: holds | width / inverse propensity's | naive: holds, bias |"

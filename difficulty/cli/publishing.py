@@ -82,6 +82,13 @@ def promote(
             help="File written by 'difficulty ingest'; not needed for the first champion."
         ),
     ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            help="What 'difficulty replay --bundle' wrote of the challenger on the champion's log:"
+            " in place of traffic, or beside it."
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -110,6 +117,7 @@ def promote(
             name,
             open_registry(registry),
             traffic,
+            replay_path=replay,
             settings=find_recipe(recipe).promotion if recipe else None,
             trust=build_trust(trust),
             prices=load_prices(prices) if prices else None,

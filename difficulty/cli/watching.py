@@ -139,7 +139,7 @@ def _print_replay(result: ReplayResult, out_path: Path) -> None:
             days = "" if way.days is None else f", {way.days:,.1f} days at the log's pace"
             usd = "" if way.usd is None else f", {way.usd:+,.2f} USD"
             name = "epsilon" if way.way == "explore" else "shadow"
-            lost = f", quality {-(way.quality_lost or 0.0):+.4f} meanwhile"
+            lost = f", {way.quality_lost:.4f} of quality lost meanwhile" if way.quality_lost else ""
             say(f"  {name}={way.share:g}: {way.requests:,} requests{days}{lost}{usd}")
     say(f"next: {result.next_step}")
     say(f"wrote {out_path}/replay.json and replay.md")

@@ -111,6 +111,7 @@ def spread_about(
     noise = _Noise.of(reach, weighed)
     # What is no noise of single outcomes: differences between groups, the model's own spread.
     base = excess - (np.where(weighed.known, reach, 0.0) * weighed.residual).sum(axis=1)
+    base = base + noise.first
     ground = np.bincount(codes, weights=base).astype(np.float64)
     found = float(between @ between) * n_groups / (n_groups - 1.0)
     designed = max(
@@ -131,9 +132,11 @@ def spread_about(
 @dataclass(frozen=True, slots=True, eq=False)
 class _Noise:
     """Moments of what the residual of each request was to add to the figure, before it was known
-    which would be seen; arrays of shape (n,). ``seen`` is the sum of squares of what was.
+    which would be seen; arrays of shape (n,). The second one is about the first; the others are
+    about 0, which is near where weights are large. ``seen`` is the sum of squares of what was.
     """
 
+    first: FloatArray
     second: FloatArray
     third: FloatArray
     fourth: FloatArray
@@ -142,32 +145,38 @@ class _Noise:
     @classmethod
     def of(cls, reach: FloatArray, weighed: Weighed) -> _Noise:
         n, sides = reach.shape
-        second, third, fourth = np.zeros(n), np.zeros(n), np.zeros(n)
+        first, second, third, fourth = (np.zeros(n) for _ in range(4))
         for side in range(sides):
-            spread, tilt, tails = _moments(weighed, side)
+            mean, spread, tilt, tails = _moments(weighed, side)
             far, chance = reach[:, side], weighed.chance[:, side]
-            second += far**2 * chance * spread
+            first += far * chance * mean
+            second += far**2 * (chance * spread - (chance * mean) ** 2)
             third += far**3 * chance * tilt
             fourth += far**4 * chance * tails
-        seen = np.where(weighed.known, reach * weighed.residual, 0.0)
-        return cls(second, third, fourth, float((seen**2).sum()))
+        seen = np.where(weighed.known, reach * weighed.residual, 0.0).sum(axis=1) - first
+        return cls(first, second, third, fourth, float((seen**2).sum()))
 
 
-def _moments(weighed: Weighed, side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return second, third and fourth moment of the residuals of a side, arrays of shape (n,)."""
+def _moments(weighed: Weighed, side: int) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+    """Return the mean of the residuals of a side, and their second, third and fourth moment, arrays
+    of shape (n,).
+    """
     residual = weighed.residual[weighed.known[:, side], side]
     model, ones = weighed.model[:, side], np.ones(len(weighed.model))
     if not len(residual):
-        return 0.0 * ones, 0.0 * ones, 0.0 * ones
-    squares = float((residual**2).mean())
+        return 0.0, 0.0 * ones, 0.0 * ones, 0.0 * ones
+    mean, squares = float(residual.mean()), float((residual**2).mean())
     if weighed.within != (0.0, 1.0) or not model.any():
         cubes, tails = float((residual**3).mean()), float((residual**4).mean())
-        return squares * ones, cubes * ones, tails * ones
+        return mean, squares * ones, cubes * ones, tails * ones
     # Of a share the expected value tells the shape; its size is that of the residuals.
     share = np.clip(model, 0.0, 1.0)
     spread = np.maximum(share * (1.0 - share), _LEAST_SPREAD)
     scale = squares / float(spread[weighed.known[:, side]].mean())
+    # The mean's square is part of the second moment of every request.
+    mean = float(np.sign(mean) * min(abs(mean), np.sqrt(scale * spread.min())))
     return (
+        mean,
         scale * spread,
         scale**1.5 * spread * (1.0 - 2.0 * share),
         scale**2 * spread * (1.0 - 3.0 * spread),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from difficulty.records import Estimate
 from difficulty.replay.exploration_plan import PlannedExploration
@@ -57,12 +57,13 @@ def _lines(result: ReplayResult) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for name, title in _TITLES.items():
         carried = result.outcomes.get(name)
-        cells = (part[name] for part in (result.overall, result.logged, result.difference))
-        told = " | ".join(_cell(name, cell) for cell in cells)
-        yield f"| {title} | {told} | {'' if carried is None else f'{carried:,.0f}'} |"
+        told = [_cell(name, part[name]) for part in (result.overall, result.logged)]
+        told.append(_cell(name, result.difference[name], _signed))
+        carrying = "" if carried is None else f"{carried:,.0f}"
+        yield f"| {' | '.join((title, *told, carrying))} |"
     yield ""
     yield (
-        "In brackets 95 % intervals by group. The interval of a difference is that of the"
+        "In parentheses 95 % intervals by group. The interval of a difference is that of the"
         " difference: where both rules agree, nothing is added to it."
     )
     for heading, lines in (
@@ -76,8 +77,8 @@ def _lines(result: ReplayResult) -> Iterator[str]:
     yield f"| estimator | {' | '.join(_TITLES[name] for name in names)} |"
     yield "| --- |" + " --- |" * len(names)
     for kind, title in _ESTIMATORS.items():
-        told = " | ".join(_cell(name, result.estimators[name][kind]) for name in names)
-        yield f"| {title} | {told} |"
+        cells = (_cell(name, result.estimators[name][kind]) for name in names)
+        yield f"| {title} | {' | '.join(cells)} |"
     yield ""
     yield (
         "Switch and shrinkage give up some truth for less noise: their intervals know nothing of"
@@ -160,16 +161,19 @@ def _short(name: str) -> str:
     return "cost, USD per 1,000," if name == "cost" else name.replace("_", " ")
 
 
-def _cell(name: str, estimate: Estimate) -> str:
+def _cell(
+    name: str, estimate: Estimate, write: Callable[[str, float | None], str] | None = None
+) -> str:
+    write = write or _number
     ends = (estimate.low, estimate.high)
     if estimate.value is None:
         if ends == (None, None):
             return _UNKNOWN
-        return f"bounds [{_number(name, ends[0])}, {_number(name, ends[1])}]"
-    text = _number(name, estimate.value)
+        return f"{_UNKNOWN}, {write(name, ends[0])} to {write(name, ends[1])}"
+    text = write(name, estimate.value)
     if None in ends:
         return text
-    return f"{text} [{_number(name, ends[0])}, {_number(name, ends[1])}]"
+    return f"{text} ({write(name, ends[0])} to {write(name, ends[1])})"
 
 
 def _number(name: str, value: float | None) -> str:
@@ -183,5 +187,6 @@ def _number(name: str, value: float | None) -> str:
 def _signed(name: str, value: float | None) -> str:
     if value is None:
         return _UNKNOWN
-    sign = "+" if value >= 0.0 else "-"
-    return f"{sign}{_number(name, abs(value))}"
+    if name in ("cost", "quality"):
+        return f"{'+' if value >= 0.0 else '-'}{_number(name, abs(value))}"
+    return f"{100.0 * value:+.1f} points"

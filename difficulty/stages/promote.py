@@ -21,10 +21,11 @@ from difficulty.bundle.registry import CHALLENGER, CHAMPION, Registry, Version, 
 from difficulty.bundle.seen import PARTS
 from difficulty.bundle.store import copy_bundle
 from difficulty.errors import BundleError, RegistryError, TooFewSamplesError, TrafficError
-from difficulty.evaluation.comparison import Contender, Paired, compare_pair
+from difficulty.evaluation.comparison import PAIRED, Contender, Paired, compare_pair
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.recipe import PromotionSettings, parse_recipe
 from difficulty.records import Estimate, Prices
+from difficulty.replay.replay_result import ReplayEvidence, read_replay
 from difficulty.runtime.golden import checked_router
 from difficulty.runtime.router import read_trusted
 from difficulty.stages.judging import catch_rate, label_settings, serve, shipped_figures, weighed
@@ -130,6 +131,7 @@ def promote(
     registry: Registry,
     traffic_path: Path | None = None,
     *,
+    replay_path: Path | None = None,
     settings: PromotionSettings | None = None,
     trust: Trust | None = None,
     prices: Prices | None = None,
@@ -144,6 +146,9 @@ def promote(
     registry : Registry
     traffic_path : Path, optional
         Labelled traffic that neither bundle was made from; not needed for the first champion.
+    replay_path : Path, optional
+        What ``difficulty replay --bundle`` said of the challenger on the champion's log: in place
+        of traffic, or beside it; then the gate must hold for both.
     settings : PromotionSettings, optional
         The gate; default: that of the challenger's recipe.
     trust : Trust, optional
@@ -158,7 +163,8 @@ def promote(
     Raises
     ------
     RegistryError
-        If there is no challenger, it is the champion already, or there is no traffic to compare by.
+        If there is no challenger, it is the champion already, there is nothing to compare by, or
+        the replay is of another bundle or another champion's log.
     PromotedMeanwhileError
         If another process changed the champion meanwhile.
     """
@@ -178,20 +184,35 @@ def promote(
             challenger, replacing=None, notes={"compared": "no champion to compare with"}
         )
         return Promotion(challenger, None, None)
-    if traffic_path is None:
+    if traffic_path is None and replay_path is None:
         raise RegistryError(
             f"{name!r} has a champion, {champion}: promoting needs labelled traffic to compare by."
-            " Pass a traffic file."
+            " Pass a traffic file, or a replay of its log with --replay."
         )
-    say("comparing the bundles")
-    comparison = compare(
-        new,
-        old,
-        Traffic.read(traffic_path),
-        settings=settings,
-        prices=prices,
-        resampling=resampling,
+    replayed = (
+        compare_by_replay(new, old, read_replay(replay_path), settings=settings)
+        if replay_path
+        else None
     )
+    if traffic_path is not None:
+        say("comparing the bundles")
+        comparison = compare(
+            new,
+            old,
+            Traffic.read(traffic_path),
+            settings=settings,
+            prices=prices,
+            resampling=resampling,
+        )
+        if replayed:
+            # Either may keep a challenger back; the figures shown are those of the traffic.
+            comparison = comparison._replace(
+                refusals=[*comparison.refusals, *(f"by replay: {r}" for r in replayed.refusals)],
+                notes=[*comparison.notes, *replayed.notes],
+            )
+    else:
+        assert replayed is not None
+        comparison = replayed
     if not comparison.refusals:
         # The registry refuses where another process has changed the champion since.
         registry.promote(challenger, replacing=champion, notes=_notes(comparison))
@@ -230,6 +251,53 @@ def compare(
     new, old = (_contender(bundle, picked, prices, caught) for bundle in (challenger, champion))
     figures, notes = compare_pair(new, old, resampling), [*notes, *notes_of(logged)]
     return Comparison(figures, len(rows), gate(figures, settings), notes, warnings)
+
+
+def compare_by_replay(
+    challenger: Bundle,
+    champion: Bundle,
+    replay: ReplayEvidence,
+    *,
+    settings: PromotionSettings | None = None,
+) -> Comparison:
+    """Judge a challenger by its replay on the champion's log.
+
+    Raises
+    ------
+    RegistryError
+        If another bundle was replayed, or another one decided the log's requests.
+    """
+    settings = settings or promotion_settings(challenger)
+    if replay.bundle_sha256 != challenger.digest:
+        what = "a threshold" if replay.bundle_sha256 is None else "another bundle"
+        raise RegistryError(
+            f"the replay is of {what}, and the challenger is {challenger.label}. Replay that very"
+            " bundle: difficulty replay LOG --bundle BUNDLE."
+        )
+    if foreign := sorted({*replay.bundle_versions} - {champion.label}):
+        raise RegistryError(
+            f"the replay must be of a log of the champion {champion.label}: got requests that"
+            f" {', '.join(foreign[:3])} decided. Pass its bundle with --logged-bundle."
+        )
+    unknown = Estimate(value=None, note="a replay does not tell")
+    figures = {
+        name: Paired(
+            challenger=replay.overall.get(name, unknown),
+            champion=replay.logged.get(name, unknown),
+            difference=replay.difference.get(name, unknown),
+        )
+        for name in PAIRED
+    }
+    refusals = gate(figures, settings)
+    if not replay.supported:
+        refusals.insert(0, "the log gives no support: it never took some routes of the challenger")
+    if replay.outcomes < settings.least_samples:
+        refusals.append(
+            f"the replay rests on {replay.outcomes:,} requests with a known quality, and the gate"
+            f" asks for {settings.least_samples:,}"
+        )
+    note = f"replayed on {replay.requests:,} requests that {champion.label} decided"
+    return Comparison(figures, replay.outcomes, refusals, [note], [])
 
 
 def gate(figures: dict[str, Paired], settings: PromotionSettings) -> list[str]:
