@@ -41,7 +41,7 @@ from benchmarks.lib.protocol import FloatArray
 from benchmarks.lib.results import write_results
 from benchmarks.lib.shares import Share
 from difficulty.records import Estimate
-from difficulty.replay.evidence import LoggedRequests
+from difficulty.replay.logged_sides import LoggedRequests
 from difficulty.replay.outcome_model import FOLDS
 from difficulty.replay.replayed_figures import ESTIMATORS, Rule, replay
 

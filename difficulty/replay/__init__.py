@@ -2,5 +2,5 @@
 log.
 
 Estimators are maths on arrays (:class:`~difficulty.replay.weighed.Weighed`), each with its source;
-:mod:`~difficulty.replay.evidence` says what a log tells of both sides of a request.
+:mod:`~difficulty.replay.logged_sides` says what a log tells of both sides of a request.
 """

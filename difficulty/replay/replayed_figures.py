@@ -18,7 +18,7 @@ import numpy as np
 from difficulty.metrics.arrays import FloatArray, IntArray, Ratio
 from difficulty.records import Estimate
 from difficulty.replay.doubly_robust import correct_model, trust_model
-from difficulty.replay.evidence import LoggedRequests, Seen, costs, failures, fallbacks, qualities
+from difficulty.replay.logged_sides import LoggedRequests, Seen, costs, failures, fallbacks, qualities
 from difficulty.replay.grouped_interval import Spread, spread_about, spread_of
 from difficulty.replay.inverse_propensity import self_normalise, weigh_inversely
 from difficulty.replay.outcome_model import expect_amount, expect_quality
@@ -139,8 +139,7 @@ def replay(
         unsupported[name], sides[name] = after.unsupported, (after, before)
         carried[name] = 0.0 if spread is None else spread.outcomes
         estimators[name] = {
-            kind: _estimate(estimator(after), after, log.groups)
-            for kind, estimator in ESTIMATORS.items()
+            kind: _estimate(estimator, after, log.groups) for kind, estimator in ESTIMATORS.items()
         }
         naive[name] = _naive(after, log)
     # Costs are counted for a thousand requests, as everywhere.
@@ -221,9 +220,7 @@ def _figure(
     after: Weighed, before: Weighed, codes: IntArray, *, same: bool
 ) -> tuple[Figure, Spread | None]:
     """Return a figure of both rules and, where it has a value, the spread of the difference."""
-    replayed, logged = (
-        _estimate(correct_model(weighed), weighed, codes) for weighed in (after, before)
-    )
+    replayed, logged = (_estimate(correct_model, weighed, codes) for weighed in (after, before))
     if replayed.value is None or logged.value is None:
         return Figure(replayed, logged, _worst_difference(after, before, codes, same=same)), None
     spread = _difference(after, before, codes, same=same)
@@ -238,16 +235,20 @@ def _figure(
     return Figure(replayed, logged, difference), spread
 
 
-def _estimate(estimate: Ratio, weighed: Weighed, codes: IntArray) -> Estimate:
+def _estimate(estimator: Callable[[Weighed], Ratio], weighed: Weighed, codes: IntArray) -> Estimate:
     """Return a figure with its interval: bounds alone where support is missing."""
-    if not estimate.denominator.sum() > 0.0:
+    if not weighed.taken.any():
         return Estimate(value=None, note="the rule takes no request there")
     if not weighed.known.any():
         return Estimate(value=None, note="no outcome is known")
     missing = weighed.unsupported
     if missing.any():
         low, high = (_bound(weighed, codes, end) for end in (0, 1))
-        return Estimate(value=None, low=low, high=high, n=estimate.n, note=_unsupported(missing))
+        n = int(weighed.known.any(axis=1).sum())
+        return Estimate(value=None, low=low, high=high, n=n, note=_unsupported(missing))
+    estimate = estimator(weighed)
+    if not estimate.denominator.sum() > 0.0:
+        return Estimate(value=None, note="no outcome is known where the rule goes")
     spread = spread_of(estimate, weighed, codes)
     low, high = spread.interval(weighed.within)
     return Estimate(value=spread.value, low=_end(low), high=_end(high), n=estimate.n)
@@ -308,6 +309,8 @@ def _worst_difference(after: Weighed, before: Weighed, codes: IntArray, *, same:
     """
     if not (after.known.any() and before.known.any()):
         return Estimate(value=None, note="no outcome is known")
+    if not (after.taken.any() and before.taken.any()):
+        return Estimate(value=None, note="a rule takes no request there")
     if not np.isfinite(after.within[1]):
         return Estimate(value=None, note="an outcome that could not be seen has no upper bound")
     ends: list[float] = []

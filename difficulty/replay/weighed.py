@@ -9,6 +9,7 @@ chance`` is the weight of the literature (rho, w) with shadow calls and missing 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,34 +60,34 @@ class Weighed:
                 hint="An outcome that could not be seen was: the propensities are not the log's.",
             )
 
-    @property
+    @cached_property
     def known(self) -> NDArray[np.bool_]:
         """Whether the outcome is known, shape (n, k)."""
         return ~np.isnan(self.value)
 
-    @property
+    @cached_property
     def ratio(self) -> FloatArray:
         """``taken / chance``, shape (n, k); 0 where there is no support."""
         return np.divide(
             self.taken, self.chance, out=np.zeros_like(self.taken), where=self.chance > 0.0
         )
 
-    @property
+    @cached_property
     def weight(self) -> FloatArray:
         """``ratio`` where the outcome is known, else 0, shape (n, k)."""
         return np.where(self.known, self.ratio, 0.0)
 
-    @property
+    @cached_property
     def residual(self) -> FloatArray:
         """Outcome minus what was expected, 0 where it is not known, shape (n, k)."""
         return np.where(self.known, self.value - self.model, 0.0)
 
-    @property
+    @cached_property
     def seen(self) -> FloatArray:
         """The outcome, 0 where it is not known, shape (n, k)."""
         return np.where(self.known, self.value, 0.0)
 
-    @property
+    @cached_property
     def unsupported(self) -> FloatArray:
         """Probability that the other rule takes a side whose outcome could not be seen, shape
         (n,).

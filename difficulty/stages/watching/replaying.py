@@ -15,7 +15,7 @@ from difficulty.decisions import LogReading, read_decisions
 from difficulty.errors import InvalidValueError, LogError
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import Estimate
-from difficulty.replay.evidence import COLUMNS, LoggedRequests
+from difficulty.replay.logged_sides import COLUMNS, LoggedRequests
 from difficulty.replay.exploration_plan import PlanBasis, plan_exploration
 from difficulty.replay.other_rule import EXPLORED, cut_at
 from difficulty.replay.outcome_model import deal_folds

@@ -1,0 +1,292 @@
+"""Replay of logs on disk: simulated ones whose truth is known, and that of the journey's bundle."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.lib.decision_logs import Service, feedback_rows, write_log
+from difficulty.bundle import read_bundle
+from difficulty.bundle.policy import Exploration
+from difficulty.errors import BundleError, InvalidValueError, LogError
+from difficulty.gateway.visits import explore
+from difficulty.replay.replay_result import read_replay, write_replay
+from difficulty.runtime import Router
+from difficulty.stages.deploying.deployed_policy import change_policy
+from difficulty.stages.watching.replaying import OtherCuts, replay_log
+from tests.events import WHEN, answer, event_of
+from tests.journey import sample_rows, write_rows
+from tests.versions import make_version
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """A log of 4,000 requests with epsilon 0.1, outcomes of 70 % of them, and one of nobody's."""
+    folder, rng = tmp_path_factory.mktemp("service"), np.random.default_rng(2)
+    columns = Service.usual(epsilon=0.1, threshold=0.6).draw(4000, rng)
+    write_log(columns, folder / "log")
+    feedback = [*feedback_rows(columns, 0.7, rng), {"id": "nobody", "side": "cheap", "quality": 1}]
+    write_rows(folder / "feedback.jsonl", feedback)
+    return folder, columns
+
+
+def truth_of(columns, threshold):
+    """Return share, quality, fallback share and cost of a threshold."""
+    sent, refused = columns["difficulty_score"] > threshold, columns["cheap_passed"] < 0.5
+    second = ~sent & refused
+    best = np.where(sent | second, columns["frontier_truth"], columns["cheap_truth"])
+    cost = np.where(sent, 0.0, columns["cheap_cost_usd"]) + np.where(
+        sent | second, columns["frontier_cost_usd"], 0.0
+    )
+    return {
+        "frontier_share": sent.mean(),
+        "quality": best.mean(),
+        "fallback_share": second.mean(),
+        "cost": 1000 * cost.mean(),
+        "risk": (1 - columns["cheap_truth"])[~sent & ~refused].sum() / (~sent).sum(),
+    }
+
+
+def test_figures_of_another_threshold_are_those_that_it_would_have_had(service):
+    folder, columns = service
+    result = replay_log(
+        [folder / "log"],
+        cuts=OtherCuts(threshold=0.64),
+        outcomes=[folder / "feedback.jsonl"],
+        plan_width=0.02,
+    )
+    truth, before = truth_of(columns, 0.64), truth_of(columns, 0.6)
+    assert result.overall["frontier_share"].value == pytest.approx(truth["frontier_share"])
+    for name in ("quality", "risk", "cost", "fallback_share"):
+        difference = result.difference[name]
+        wide = 0.5 * (difference.high - difference.low)
+        # Three half widths: a wrong estimate is further off, a right one hardly ever.
+        assert abs(difference.value - truth[name] + before[name]) < 1.5 * wide, name
+        assert result.overall[name].low < result.overall[name].value < result.overall[name].high
+    assert result.is_supported
+    assert "1 late outcomes are of requests that the log does not have." in result.findings
+    assert result.counts["with_quality"] == pytest.approx(2800, abs=150)
+    assert {way.way for way in result.plan.ways} == {"explore", "shadow"}
+    assert result.next_step.startswith("difficulty thresholds simulated-1 TRAFFIC --objective")
+
+
+def test_without_outcomes_share_and_cost_are_replayed_alone(service):
+    folder, columns = service
+    result = replay_log([folder / "log"], cuts=OtherCuts(threshold=0.64))
+    assert result.overall["quality"].value is None
+    assert result.overall["cost"].value == pytest.approx(truth_of(columns, 0.64)["cost"], rel=0.1)
+    assert result.is_supported
+    assert any("Pass --outcomes" in finding for finding in result.findings)
+
+
+def test_task_thresholds_move_their_tasks_alone(service):
+    folder, columns = service
+    result = replay_log([folder / "log"], cuts=OtherCuts(task_thresholds={"planning": 1.0}))
+    sent = (columns["difficulty_score"] > 0.6) & (columns["task"] != "planning")
+    assert result.overall["frontier_share"].value == pytest.approx(sent.mean())
+
+
+def logged(folder, *events, feedback=()):
+    """Write a log of events, and feedback; return the folder of the log."""
+    log = folder / "decisions"
+    log.mkdir()
+    rows = [replace(event, seq=number, writer="w").as_dict() for number, event in enumerate(events)]
+    write_rows(log / "events.jsonl", rows)
+    write_rows(folder / "feedback.jsonl", list(feedback))
+    return log
+
+
+def test_deterministic_log_gives_bounds_and_asks_for_exploration(tmp_path):
+    """One route only, no shadow call, propensity 1."""
+    events = [
+        event_of(number, difficulty_score=number / 40, p_cheap_fails=0.1, propensity=1.0)
+        for number in range(20)
+    ]
+    feedback = [{"id": f"r{number}", "side": "cheap", "quality": 1.0} for number in range(20)]
+    log = logged(tmp_path, *events, feedback=feedback)
+    result = replay_log(
+        [log], cuts=OtherCuts(threshold=0.2), outcomes=[tmp_path / "feedback.jsonl"], plan_width=0.1
+    )
+    assert not result.is_supported
+    quality = result.overall["quality"]
+    assert quality.value is None
+    assert 0.1 < quality.low < 9 / 20
+    assert quality.high == 1.0
+    assert result.findings[0].startswith("Every request took the cheap route")
+    assert "11 of 20 requests (55.0%)" in result.findings[1]
+    assert result.plan.ways
+    assert "--set epsilon=0.05" in result.next_step
+
+
+def test_impossible_propensities_and_foreign_events_are_left_out_and_told(tmp_path):
+    events = [event_of(number) for number in range(6)]
+    log = logged(tmp_path, *events, event_of(6, bundle_version="other-1"), event_of(7))
+    file = log / "events.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row, propensity in zip(rows, (0.0, 1.5, None, -1, "x"), strict=False):
+        row["propensity"] = propensity
+    write_rows(file, rows)
+    result = replay_log([log], cuts=OtherCuts(threshold=0.2))
+    assert result.counts["requests"] == 2
+    assert result.counts["left_out_without_propensity"] == 5
+    assert result.counts["left_out_foreign_bundle"] == 1
+    assert any(
+        "Not replayed: 1 decided by another bundle, 5 without a propensity" in finding
+        for finding in result.findings
+    )
+
+
+def test_log_without_a_propensity_is_refused(tmp_path):
+    log = logged(tmp_path, event_of(0))
+    file = log / "events.jsonl"
+    file.write_text(file.read_text().replace('"propensity": 0.95', '"propensity": 7'))
+    with pytest.raises(LogError, match="needs requests with a propensity"):
+        replay_log([log], cuts=OtherCuts(threshold=0.2))
+
+
+def test_propensities_that_are_not_the_policys_are_told(tmp_path):
+    """A half went the other way where one in twenty was to."""
+    events = [
+        event_of(
+            number,
+            route="frontier" if number % 2 else "cheap",
+            propensity=0.05 if number % 2 else 0.95,
+            calls=(answer("frontier" if number % 2 else "cheap"),),
+        )
+        for number in range(200)
+    ]
+    result = replay_log([logged(tmp_path, *events)], cuts=OtherCuts(threshold=0.2))
+    assert any("they are not those of the policy" in finding for finding in result.findings)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "width", "rule"),
+    [
+        (OtherCuts(), None, "get a bundle or a threshold"),
+        (OtherCuts(threshold=70.0), None, "be a probability"),
+        (OtherCuts(threshold=0.5), 2.0, "be a width"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path, cuts, width, rule):
+    with pytest.raises(InvalidValueError, match=rule):
+        replay_log([logged(tmp_path, event_of(0))], cuts=cuts, plan_width=width)
+
+
+def test_requests_that_early_exit_decided_leave_bounds(tmp_path):
+    """Their full score is not in the log, so where another threshold sends them is not known."""
+    events = [event_of(number, p_cheap_fails=0.2) for number in range(6)]
+    events += [event_of(number, scored_by="early") for number in range(6, 8)]
+    result = replay_log([logged(tmp_path, *events)], cuts=OtherCuts(threshold=0.2))
+    share = result.overall["frontier_share"]
+    assert (share.value, share.low, share.high) == (None, 0.75, 1.0)
+    assert any("early exit decided them" in finding for finding in result.findings)
+
+
+@pytest.fixture(scope="module")
+def decided(journey, tmp_path_factory):
+    """A log of the journey's bundle, texts kept, epsilon 0.3, and what the answers were worth."""
+    folder = tmp_path_factory.mktemp("decided")
+    router = Router.load(journey.bundle)
+    settings = Exploration(epsilon=0.3)
+    events, feedback = [], []
+    for row in sample_rows(1200)[800:]:
+        decision = router.decide(row["messages"], row.get("task"))
+        routed = explore(decision.route, decision.reason, settings, id=row["id"])
+        events.append(
+            event_of(
+                id=row["id"],
+                time=WHEN,
+                bundle_version="small-1",
+                route=routed.route,
+                policy_route=decision.route,
+                reason=decision.reason,
+                difficulty_score=decision.difficulty_score,
+                p_cheap_fails=decision.p_cheap_fails,
+                p_frontier_fails=decision.p_frontier_fails,
+                familiarity=decision.familiarity,
+                threshold=decision.threshold,
+                propensity=routed.propensity,
+                task=row.get("task"),
+                tokens=decision.tokens,
+                calls=(answer(routed.route),),
+                messages=tuple(row["messages"]),
+            )
+        )
+        if (quality := row.get(f"{routed.route}_quality")) is not None:
+            feedback.append({"id": row["id"], "side": routed.route, "quality": quality})
+    log = logged(folder, *events, feedback=feedback)
+    other = make_version(folder, 2, threshold=0.5, name="small", source=journey.bundle)
+    return log, folder / "feedback.jsonl", other
+
+
+def test_bundle_is_replayed_on_the_texts_of_the_log(decided, journey):
+    """The same scorer with another threshold: by texts and by the logged scores nearly alike, as
+    requests that the bundle was made from are known by their texts alone.
+    """
+    log, feedback, other = decided
+    by_texts = replay_log([log], bundle_path=other, outcomes=[feedback])
+    by_scores = replay_log(
+        [log], bundle_path=other, outcomes=[feedback], logged_bundle_path=journey.bundle
+    )
+    assert by_texts.candidate.bundle_sha256 == read_bundle(other).digest
+    for part in ("overall", "difference"):
+        left, right = getattr(by_texts, part), getattr(by_scores, part)
+        for name in ("frontier_share", "quality"):
+            assert left[name].value == pytest.approx(right[name].value, abs=0.02), name
+    assert by_texts.counts["left_out_seen_by_the_bundle"] < 10
+    assert by_texts.is_supported
+    assert "has the same scorer" in " ".join(by_scores.findings)
+
+
+def test_changed_rule_is_replayed_without_texts(decided, journey, tmp_path):
+    """No task is hard any more: those requests never went to the cheap model."""
+    log, feedback, _ = decided
+    change_policy(journey.bundle, ["hard_tasks=[]"], tmp_path / "small-3")
+    result = replay_log(
+        [log],
+        bundle_path=tmp_path / "small-3",
+        outcomes=[feedback],
+        logged_bundle_path=journey.bundle,
+    )
+    assert result.overall["frontier_share"].value is None
+    assert not result.is_supported
+
+
+def test_bundle_needs_texts(tmp_path, journey):
+    log = logged(tmp_path, event_of(0))
+    with pytest.raises(LogError, match="needs the texts"):
+        replay_log([log], bundle_path=journey.bundle)
+
+
+def test_another_scorer_cannot_go_by_logged_scores(journey):
+    from difficulty.stages.watching.replayed_bundle import decide_by_logged_scores
+    from tests.versions import SAVED
+
+    with pytest.raises(BundleError, match="scorer is another one"):
+        decide_by_logged_scores(read_bundle(SAVED), read_bundle(journey.bundle), {})
+
+
+def test_what_is_written_is_read_again(service, tmp_path):
+    folder, _ = service
+    result = replay_log(
+        [folder / "log"], cuts=OtherCuts(threshold=0.64), outcomes=[folder / "feedback.jsonl"]
+    )
+    write_replay(result, tmp_path / "replay", "page")
+    evidence = read_replay(tmp_path / "replay")
+    assert evidence.bundle_sha256 is None
+    assert evidence.difference["quality"] == result.difference["quality"]
+    content = json.loads((tmp_path / "replay" / "replay.json").read_text())
+    assert set(content["overall"]["quality"]) >= {"value", "low", "high", "n"}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [("{", "cannot be used"), ('{"format": 9}', "format 9 is not known"), ("{}", "not known")],
+)
+def test_damaged_replay_is_refused(tmp_path, content, complaint):
+    (tmp_path / "replay.json").write_text(content)
+    with pytest.raises(LogError, match=complaint):
+        read_replay(tmp_path)
+    with pytest.raises(LogError, match="must be a folder"):
+        read_replay(tmp_path / "none")
