@@ -43,7 +43,7 @@ from benchmarks.lib.shares import Share
 from difficulty.records import Estimate
 from difficulty.replay.logged_sides import LoggedRequests
 from difficulty.replay.outcome_model import FOLDS
-from difficulty.replay.replayed_figures import ESTIMATORS, Rule, replay
+from difficulty.replay.replayed_figures import ESTIMATORS, OtherRule, replay
 
 SETS = (
     "routellm_mmlu__mixtral-8x7b__gpt-4-1106",
@@ -109,7 +109,7 @@ class Simulated:
     name: str
     epsilon: float
     log: LoggedRequests
-    rule: Rule
+    rule: OtherRule
     p_fails: tuple[FloatArray, FloatArray]
     truth: dict[str, float]
 
@@ -168,7 +168,7 @@ def simulate(population: Population, kind: str, rng: np.random.Generator) -> Sim
     )
     truth, before = (true_figures(data, at) for at in (new_cut, cut))
     truth |= {f"{name}_difference": truth[name] - before[name] for name in JUDGED}
-    rule = Rule(sent=(score > new_cut).astype(np.float64))
+    rule = OtherRule(sent=(score > new_cut).astype(np.float64))
     p_fails = (data.p_cheap_fails[rows], data.p_frontier_fails[rows])
     return Simulated(kind, data.name, epsilon, log, rule, p_fails, truth)
 
@@ -375,7 +375,8 @@ def as_markdown(results: dict[str, Any]) -> str:
     ]
     for part in (policies, further):
         for key, values in part["by"].items():
-            for value, row in values.items():
+            # Of a few hundred logs of two kinds, the kinds are what can be told apart.
+            for value, row in values.items() if part is policies or key == "kind" else ():
                 quality, risk, naive = row["quality"], row["risk"], row["naive"]
                 lines.append(
                     f"| {key} {value} | {quality['covers']['n']} | {_share(quality['covers'])} |"

@@ -42,7 +42,7 @@ COMMANDS = {
     "serve": "serving",
     "layout": "serving",
     "litellm-config": "serving",
-    "replay": "watching",
+    "replay": "watching.replaying",
 }
 """Each command and the module of this room that holds it, as a function of the command's name."""
 HELP = "Learned difficulty scores for routing LLM requests between a cheap and a frontier model."

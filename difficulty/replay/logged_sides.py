@@ -196,7 +196,7 @@ class LoggedRequests:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Seen:
+class SeenOutcomes:
     """What is known of one outcome of the two sides: arrays of shape (n, 2), cheap and frontier."""
 
     value: FloatArray
@@ -205,14 +205,14 @@ class Seen:
     """Probability that it came to be known."""
 
 
-def qualities(log: LoggedRequests, answer_threshold: float | None = None) -> Seen:
+def qualities(log: LoggedRequests, answer_threshold: float | None = None) -> SeenOutcomes:
     """Return the quality of what the user gets on either route."""
     second = log.refused | log.escalations(answer_threshold)
     cheap = np.where(second, log.frontier_quality, log.cheap_quality)
     return _seen(log, cheap, log.frontier_quality, answer_threshold)
 
 
-def failures(log: LoggedRequests, answer_threshold: float | None = None) -> Seen:
+def failures(log: LoggedRequests, answer_threshold: float | None = None) -> SeenOutcomes:
     """Return whether a failure of the cheap model reaches the user on the cheap route; of the
     frontier route nothing is asked.
     """
@@ -222,7 +222,7 @@ def failures(log: LoggedRequests, answer_threshold: float | None = None) -> Seen
     return _seen(log, cheap, np.full(len(log), np.nan), answer_threshold)
 
 
-def fallbacks(log: LoggedRequests, answer_threshold: float | None = None) -> Seen:
+def fallbacks(log: LoggedRequests, answer_threshold: float | None = None) -> SeenOutcomes:
     """Return whether the frontier model is called after the cheap one: never on its own route."""
     second = (log.refused | log.escalations(answer_threshold)).astype(np.float64)
     # Of a frontier request without a shadow call nobody knows what would have become of the other.
@@ -230,13 +230,13 @@ def fallbacks(log: LoggedRequests, answer_threshold: float | None = None) -> See
     seen = _seen(log, second, np.zeros(len(log)), answer_threshold)
     # On the frontier route it is known of every request.
     none = np.zeros(len(log))
-    return Seen(
+    return SeenOutcomes(
         value=np.stack([seen.value[:, 0], none], axis=1),
         chance=np.stack([seen.chance[:, 0], np.ones(len(log))], axis=1),
     )
 
 
-def costs(log: LoggedRequests, answer_threshold: float | None = None) -> Seen:
+def costs(log: LoggedRequests, answer_threshold: float | None = None) -> SeenOutcomes:
     """Return what all calls of either route cost, in USD."""
     second = log.refused | log.escalations(answer_threshold)
     both = log.cheap_cost + log.frontier_cost
@@ -250,7 +250,7 @@ def costs(log: LoggedRequests, answer_threshold: float | None = None) -> Seen:
 
 def _seen(
     log: LoggedRequests, cheap: FloatArray, frontier: FloatArray, answer_threshold: float | None
-) -> Seen:
+) -> SeenOutcomes:
     """Return outcomes where they may count, with their chances.
 
     Parameters
@@ -281,7 +281,7 @@ def _seen(
             strata=(bins, np.zeros(len(log), dtype=bool)),
         ),
     )
-    return Seen(
+    return SeenOutcomes(
         value=np.stack([value for value, _ in sides], axis=1),
         chance=np.stack([chance for _, chance in sides], axis=1),
     )

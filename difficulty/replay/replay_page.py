@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from difficulty.records import Estimate
 from difficulty.replay.exploration_plan import PlannedExploration
@@ -58,7 +58,7 @@ def _lines(result: ReplayResult) -> Iterator[str]:
     for name, title in _TITLES.items():
         carried = result.outcomes.get(name)
         told = [_cell(name, part[name]) for part in (result.overall, result.logged)]
-        told.append(_cell(name, result.difference[name], _signed))
+        told.append(_cell(name, result.difference[name], signed=True))
         carrying = "" if carried is None else f"{carried:,.0f}"
         yield f"| {' | '.join((title, *told, carrying))} |"
     yield ""
@@ -126,17 +126,11 @@ def _change(result: ReplayResult, name: str) -> str | None:
     if value.value is None:
         if value.low is None and value.high is None:
             return None
-        return f"between {_number(name, value.low)} and {_number(name, value.high)}"
-    text = _number(name, value.value)
+        return f"between {_ends(name, value, ' and ')}"
+    text = f"{_number(name, value.value)}{_unit(name)}"
     if difference.value is None:
         return text
-    change = _signed(name, difference.value)
-    interval = (
-        f" ({_signed(name, difference.low)} to {_signed(name, difference.high)})"
-        if difference.low is not None and difference.high is not None
-        else ""
-    )
-    return f"{text}, {change}{interval} against the logged rule"
+    return f"{text}, {_cell(name, difference, signed=True)} against the logged rule"
 
 
 def _next(result: ReplayResult) -> str:
@@ -161,32 +155,33 @@ def _short(name: str) -> str:
     return "cost, USD per 1,000," if name == "cost" else name.replace("_", " ")
 
 
-def _cell(
-    name: str, estimate: Estimate, write: Callable[[str, float | None], str] | None = None
-) -> str:
-    write = write or _number
-    ends = (estimate.low, estimate.high)
+def _cell(name: str, estimate: Estimate, *, signed: bool = False) -> str:
+    """Return an estimate as ``28.7 % (25.8 to 31.4)``."""
+    has_ends = (estimate.low, estimate.high) != (None, None)
     if estimate.value is None:
-        if ends == (None, None):
-            return _UNKNOWN
-        return f"{_UNKNOWN}, {write(name, ends[0])} to {write(name, ends[1])}"
-    text = write(name, estimate.value)
-    if None in ends:
-        return text
-    return f"{text} ({write(name, ends[0])} to {write(name, ends[1])})"
+        return (
+            f"{_UNKNOWN}, {_ends(name, estimate, ' to ', signed=signed)}" if has_ends else _UNKNOWN
+        )
+    text = f"{_number(name, estimate.value, signed=signed)}{_unit(name, signed=signed)}"
+    return f"{text} ({_ends(name, estimate, ' to ', signed=signed)})" if has_ends else text
 
 
-def _number(name: str, value: float | None) -> str:
-    if value is None:
-        return _UNKNOWN
+def _ends(name: str, estimate: Estimate, between: str, *, signed: bool = False) -> str:
+    return between.join(
+        _UNKNOWN if end is None else _number(name, end, signed=signed)
+        for end in (estimate.low, estimate.high)
+    )
+
+
+def _number(name: str, value: float, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
     if name == "cost":
-        return f"{value:.4g}"
-    return f"{value:.1%}".replace("%", " %") if name != "quality" else f"{value:.4f}"
+        return f"{value:{sign}.4g}"
+    return f"{value:{sign}.4f}" if name == "quality" else f"{100.0 * value:{sign}.1f}"
 
 
-def _signed(name: str, value: float | None) -> str:
-    if value is None:
-        return _UNKNOWN
+def _unit(name: str, *, signed: bool = False) -> str:
+    """Return what stands behind a number: a difference of two shares is in points."""
     if name in ("cost", "quality"):
-        return f"{'+' if value >= 0.0 else '-'}{_number(name, abs(value))}"
-    return f"{100.0 * value:+.1f} points"
+        return ""
+    return " points" if signed else " %"

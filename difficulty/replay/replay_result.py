@@ -26,7 +26,7 @@ Estimates = Mapping[str, Estimate]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate(Record):
+class ReplayCandidate(Record):
     """What was replayed."""
 
     kind: Literal["bundle", "threshold"]
@@ -64,7 +64,7 @@ class ReplayPlan(Record):
 class ReplayResult(Record):
     """Every figure of one replay, each with its 95 % interval."""
 
-    candidate: Candidate
+    candidate: ReplayCandidate
     log: Mapping[str, Any]
     """What was read: counts of events, first and last time, bundles."""
     counts: Mapping[str, int]
@@ -74,7 +74,7 @@ class ReplayResult(Record):
     logged: Estimates
     """The logged rule's, without its exploration."""
     difference: Estimates
-    """Candidate minus logged rule, its interval that of the difference."""
+    """The candidate minus the logged rule, its interval that of the difference."""
     estimators: Mapping[str, Estimates]
     """Figure, then estimator; ``naive`` is the mean of the requests that happened to agree."""
     outcomes: Mapping[str, float]

@@ -18,9 +18,16 @@ import numpy as np
 from difficulty.metrics.arrays import FloatArray, IntArray, Ratio
 from difficulty.records import Estimate
 from difficulty.replay.doubly_robust import correct_model, trust_model
-from difficulty.replay.logged_sides import LoggedRequests, Seen, costs, failures, fallbacks, qualities
 from difficulty.replay.grouped_interval import Spread, spread_about, spread_of
 from difficulty.replay.inverse_propensity import self_normalise, weigh_inversely
+from difficulty.replay.logged_sides import (
+    LoggedRequests,
+    SeenOutcomes,
+    costs,
+    failures,
+    fallbacks,
+    qualities,
+)
 from difficulty.replay.outcome_model import expect_amount, expect_quality
 from difficulty.replay.switching import shrink_weights, switch_to_model
 from difficulty.replay.weighed import Weighed
@@ -42,7 +49,7 @@ ESTIMATORS: Mapping[str, Callable[[Weighed], Ratio]] = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rule:
+class OtherRule:
     """Where a rule sends n requests.
 
     Attributes
@@ -57,7 +64,7 @@ class Rule:
     answer_threshold: float | None = None
 
 
-class Figure(NamedTuple):
+class ComparedFigure(NamedTuple):
     """One figure of both rules."""
 
     replayed: Estimate
@@ -70,7 +77,7 @@ class Figure(NamedTuple):
 class Replayed:
     """What became of the log under another rule."""
 
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, ComparedFigure]
     estimators: Mapping[str, Mapping[str, Estimate]]
     """Figure, then estimator."""
     naive: Mapping[str, Estimate]
@@ -88,7 +95,7 @@ class Replayed:
 class _Outcome(NamedTuple):
     """An outcome of both sides, and what is expected of it."""
 
-    seen: Seen
+    seen: SeenOutcomes
     model: FloatArray
     sides: int
     within: tuple[float, float]
@@ -109,7 +116,7 @@ class _Outcome(NamedTuple):
 
 
 def replay(
-    log: LoggedRequests, rule: Rule, p_fails: tuple[FloatArray, FloatArray], folds: IntArray
+    log: LoggedRequests, rule: OtherRule, p_fails: tuple[FloatArray, FloatArray], folds: IntArray
 ) -> Replayed:
     """Return every figure of a rule, of the logged one, and the difference.
 
@@ -117,7 +124,7 @@ def replay(
     ----------
     log : LoggedRequests
         n requests.
-    rule : Rule
+    rule : OtherRule
     p_fails : pair of ndarray of shape (n,)
         The bundle's probabilities that the cheap and the frontier model fail, NaN where it gives
         none.
@@ -125,7 +132,7 @@ def replay(
         By group, for cross-fitting.
     """
     own = log.rule_sent.astype(np.float64)
-    figures: dict[str, Figure] = {"frontier_share": _shares(rule.sent, own, log.groups)}
+    figures: dict[str, ComparedFigure] = {"frontier_share": _shares(rule.sent, own, log.groups)}
     estimators: dict[str, dict[str, Estimate]] = {}
     naive: dict[str, Estimate] = {}
     unsupported: dict[str, FloatArray] = {}
@@ -143,7 +150,7 @@ def replay(
         }
         naive[name] = _naive(after, log)
     # Costs are counted for a thousand requests, as everywhere.
-    figures["cost"] = Figure(*map(_per_thousand, figures["cost"]))
+    figures["cost"] = ComparedFigure(*map(_per_thousand, figures["cost"]))
     estimators["cost"] = {kind: _per_thousand(each) for kind, each in estimators["cost"].items()}
     naive["cost"] = _per_thousand(naive["cost"])
     return Replayed(
@@ -196,13 +203,13 @@ _OUTCOMES: Mapping[
 
 
 def _share_of(
-    seen: Seen, p_fails: tuple[FloatArray, FloatArray], folds: IntArray, *, sides: int
+    seen: SeenOutcomes, p_fails: tuple[FloatArray, FloatArray], folds: IntArray, *, sides: int
 ) -> _Outcome:
     return _Outcome(seen, _crossed(seen, expect_quality, p_fails, folds), sides, (0.0, 1.0))
 
 
 def _crossed(
-    seen: Seen,
+    seen: SeenOutcomes,
     expect: Callable[[FloatArray, FloatArray, FloatArray, IntArray], FloatArray],
     told_by: tuple[FloatArray, FloatArray],
     folds: IntArray,
@@ -218,11 +225,13 @@ def _crossed(
 
 def _figure(
     after: Weighed, before: Weighed, codes: IntArray, *, same: bool
-) -> tuple[Figure, Spread | None]:
+) -> tuple[ComparedFigure, Spread | None]:
     """Return a figure of both rules and, where it has a value, the spread of the difference."""
     replayed, logged = (_estimate(correct_model, weighed, codes) for weighed in (after, before))
     if replayed.value is None or logged.value is None:
-        return Figure(replayed, logged, _worst_difference(after, before, codes, same=same)), None
+        return ComparedFigure(
+            replayed, logged, _worst_difference(after, before, codes, same=same)
+        ), None
     spread = _difference(after, before, codes, same=same)
     wide = 1.0 if np.isfinite(after.within[1]) else np.inf
     low, high = spread.interval((-wide, wide))
@@ -232,7 +241,7 @@ def _figure(
     difference = Estimate(
         value=spread.value, low=_end(low), high=_end(high), n=replayed.n, note=note
     )
-    return Figure(replayed, logged, difference), spread
+    return ComparedFigure(replayed, logged, difference), spread
 
 
 def _estimate(estimator: Callable[[Weighed], Ratio], weighed: Weighed, codes: IntArray) -> Estimate:
@@ -326,7 +335,7 @@ def _worst_difference(after: Weighed, before: Weighed, codes: IntArray, *, same:
     return Estimate(value=None, low=ends[0], high=ends[1], n=n, note=_unsupported(missing))
 
 
-def _shares(sent: FloatArray, own: FloatArray, codes: IntArray) -> Figure:
+def _shares(sent: FloatArray, own: FloatArray, codes: IntArray) -> ComparedFigure:
     """Return the frontier shares: of the rule, of the logged one, and the difference."""
     known = ~np.isnan(sent)
     if not known.all():
@@ -336,8 +345,8 @@ def _shares(sent: FloatArray, own: FloatArray, codes: IntArray) -> Figure:
         less = Estimate(
             value=None, low=low - own.mean(), high=high - own.mean(), n=replayed.n, note=note
         )
-        return Figure(replayed, _mean(own, codes, (0.0, 1.0)), less)
-    return Figure(
+        return ComparedFigure(replayed, _mean(own, codes, (0.0, 1.0)), less)
+    return ComparedFigure(
         _mean(sent, codes, (0.0, 1.0)),
         _mean(own, codes, (0.0, 1.0)),
         _mean(sent - own, codes, (-1.0, 1.0)),

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from difficulty.replay.replayed_figures import Rule, replay
+from difficulty.replay.replayed_figures import OtherRule, replay
 from tests.replay.logs import NAN, log_of
 
 
 def replayed(log, sent, answer_threshold=None):
-    rule = Rule(sent=np.array(sent, dtype=float), answer_threshold=answer_threshold)
+    rule = OtherRule(sent=np.array(sent, dtype=float), answer_threshold=answer_threshold)
     unknown = np.full(len(log), NAN)
     return replay(log, rule, (unknown, unknown), log.groups % 5)
 

@@ -15,13 +15,13 @@ from difficulty.decisions import LogReading, read_decisions
 from difficulty.errors import InvalidValueError, LogError
 from difficulty.metrics.arrays import FloatArray
 from difficulty.records import Estimate
-from difficulty.replay.logged_sides import COLUMNS, LoggedRequests
 from difficulty.replay.exploration_plan import PlanBasis, plan_exploration
+from difficulty.replay.logged_sides import COLUMNS, LoggedRequests
 from difficulty.replay.other_rule import EXPLORED, cut_at
 from difficulty.replay.outcome_model import deal_folds
 from difficulty.replay.replay_page import sum_up
-from difficulty.replay.replay_result import Candidate, ReplayPlan, ReplayResult
-from difficulty.replay.replayed_figures import LEAST_OUTCOMES, Replayed, Rule, replay
+from difficulty.replay.replay_result import ReplayCandidate, ReplayPlan, ReplayResult
+from difficulty.replay.replayed_figures import LEAST_OUTCOMES, OtherRule, Replayed, replay
 from difficulty.runtime.router import read_trusted
 from difficulty.stages.watching.replayed_bundle import (
     SCORER_FILES,
@@ -116,7 +116,7 @@ def replay_log(
     if bundle is None:
         opinion = None
         sent = cut_at(columns, cuts.threshold, cuts.task_thresholds)
-        rule = Rule(sent=sent, answer_threshold=cuts.answer_threshold)
+        rule = OtherRule(sent=sent, answer_threshold=cuts.answer_threshold)
     else:
         say("deciding as the bundle would")
         opinion = (
@@ -130,7 +130,7 @@ def replay_log(
         keep = ~(opinion.seen | opinion.without_text)
         columns, opinion = picked.columns, _at(opinion, keep)
         answer = bundle.policy.answer
-        rule = Rule(sent=opinion.sent, answer_threshold=answer.threshold if answer else None)
+        rule = OtherRule(sent=opinion.sent, answer_threshold=answer.threshold if answer else None)
     falls_back = bundle.policy.fallback.on_validation_failure if bundle else True
     log = LoggedRequests.of(columns, falls_back=falls_back)
     if opinion is not None and opinion.answer_score is not None:
@@ -223,9 +223,9 @@ class _Sources:
     reading: LogReading
     picked: _Picked
     log: LoggedRequests
-    rule: Rule
+    rule: OtherRule
     replayed: Replayed
-    candidate: Candidate
+    candidate: ReplayCandidate
     notes: tuple[str, ...]
     per_day: float | None
     with_check: bool
@@ -430,15 +430,15 @@ def _plan(sources: _Sources, width: float) -> ReplayPlan:
     )
 
 
-def _candidate(bundle: Bundle | None, cuts: OtherCuts) -> Candidate:
+def _candidate(bundle: Bundle | None, cuts: OtherCuts) -> ReplayCandidate:
     if bundle is None:
-        return Candidate(
+        return ReplayCandidate(
             kind="threshold",
             threshold=cuts.threshold,
             task_thresholds=dict(cuts.task_thresholds),
             answer_threshold=cuts.answer_threshold,
         )
-    return Candidate(
+    return ReplayCandidate(
         kind="bundle",
         bundle=bundle.label,
         bundle_sha256=bundle.digest,

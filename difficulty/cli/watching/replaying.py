@@ -1,4 +1,4 @@
-"""Routers in service: ``replay``."""
+"""What another rule would have done: ``replay``."""
 
 from __future__ import annotations
 
