@@ -53,7 +53,7 @@ class Service:
     """
 
     tasks: Mapping[str, tuple[float, float]]
-    threshold: float = 0.55
+    threshold: float = 0.65
     epsilon: float = 0.05
     shadow: float = 0.02
     cheap_model: str = "hermes-8b-2026-09-01"

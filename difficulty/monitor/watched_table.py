@@ -1,0 +1,334 @@
+"""The view ``watched``: the events of a log with what figures are made of, in DuckDB.
+
+Weights. An outcome that is known because its model was called stands for 1 / propensity requests,
+cut at 50; one that is known of both models alike (shadow calls, an audit) stands for itself, as in
+training (docs/labels.md). A fallback's outcome beside the cheap one is no such audit: it is known
+because the cheap answer was refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from difficulty.decisions import DecisionTable
+from difficulty.errors import LogError
+from difficulty.monitor.watched_figures import LARGEST_WEIGHT
+from difficulty.records import Prices
+
+BUCKETS = 256
+"""Groups fall by their hash into so many parts, whole. Sums over a part are all that intervals
+need: parts are as independent as groups, and 256 estimate their spread with 255 degrees of freedom,
+whatever the size of the log.
+"""
+KINDS = ("route", "task", "bundle_version", "cheap_model", "frontier_model")
+"""Kinds of slices, each a column."""
+NONE, OTHER = "none", "other"
+"""Names of the slices of requests that have no such value, and of those of rare ones."""
+MOST_SLICES = 20
+"""Of a kind; what is rarer is one slice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedLog:
+    """What the view holds.
+
+    Attributes
+    ----------
+    requests, own : int
+        Events of the time looked at, and those that the bundle decided.
+    unsupported_cheap, unsupported_frontier : int
+        Own events that could not have taken that route, as nothing was explored there.
+    without_propensity : int
+        Own events whose propensity is not known.
+    audited : bool
+        Whether outcomes of both models are known of requests on the frontier route.
+    imputed_cheap, imputed_frontier : int
+        Own events whose cost on that model is taken from others of their task.
+    groups : float
+        About how many conversations or users the own events are of.
+    rare : dict of str to int
+        Kind to the values that are too rare for a slice of their own.
+    first, last : date
+        Days of the first and the last own event.
+    """
+
+    requests: int
+    own: int
+    unsupported_cheap: int
+    unsupported_frontier: int
+    without_propensity: int
+    audited: bool
+    imputed_cheap: int
+    imputed_frontier: int
+    groups: float
+    rare: dict[str, int]
+    first: date
+    last: date
+
+
+def make_watched(
+    table: DecisionTable,
+    *,
+    bundle_version: str | None,
+    target: Literal["benefit", "failure"],
+    prices: Prices | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> WatchedLog:
+    """Make the view ``watched`` on the decisions.
+
+    Parameters
+    ----------
+    table : DecisionTable
+    bundle_version : str, optional
+        Version whose events are the router's own; None: all are.
+    target : {"benefit", "failure"}
+        What "needed the frontier model" means: it did better, or the cheap model failed.
+    prices : Prices, optional
+        For calls whose cost the log does not have.
+    since, until : datetime, optional
+        First moment, and first moment no more; in UTC where they have a zone.
+
+    Raises
+    ------
+    LogError
+        If no event is left.
+    """
+    connection = table.connection
+    limits = [
+        f"time {sign} TIMESTAMP '{_utc(moment)}'"
+        for sign, moment in ((">=", since), ("<", until))
+        if moment is not None
+    ]
+    where = f" WHERE {' AND '.join(limits)}" if limits else ""
+    connection.execute("DROP VIEW IF EXISTS watched; DROP TABLE IF EXISTS task_costs")
+    costs = {side: _call_cost(side, prices) for side in ("cheap", "frontier")}
+    connection.execute(_task_costs(costs, where))
+    audited = _first(
+        connection,
+        "SELECT count(*) > 0 FROM decisions WHERE route = 'frontier' AND cheap_quality IS NOT NULL"
+        " AND frontier_quality IS NOT NULL",
+    )
+    shadow = _first(
+        connection,
+        "SELECT coalesce(avg(CAST(cheap_role = 'shadow' AS DOUBLE)), 0) FROM (SELECT"
+        f" coalesce(cheap_role, '') AS cheap_role, route, time FROM decisions{where})"
+        " WHERE route = 'frontier'",
+    )
+    own = "TRUE" if bundle_version is None else f"bundle_version = {_text(bundle_version)}"
+    frequent, rare = _frequent(connection, where)
+    connection.execute(
+        _watched(where, own, costs, prices, frequent, target=target, audited=audited, shadow=shadow)
+    )
+    row = connection.execute(
+        "SELECT count(*), count(*) FILTER (own),"
+        " count(*) FILTER (own AND route = 'frontier' AND propensity >= 1),"
+        " count(*) FILTER (own AND route = 'cheap' AND propensity >= 1),"
+        " count(*) FILTER (own AND propensity IS NULL),"
+        " count(*) FILTER (own AND imputed_cheap), count(*) FILTER (own AND imputed_frontier),"
+        " approx_count_distinct(cluster) FILTER (own), min(day) FILTER (own), max(day) FILTER (own)"
+        " FROM watched"
+    ).fetchone()
+    if not row[1]:
+        raise LogError(_nothing_left(table, bundle_version, row[0], limited=bool(limits)))
+    return WatchedLog(
+        requests=row[0],
+        own=row[1],
+        unsupported_cheap=row[2],
+        unsupported_frontier=row[3],
+        without_propensity=row[4],
+        audited=bool(audited),
+        imputed_cheap=row[5],
+        imputed_frontier=row[6],
+        groups=float(row[7]),
+        rare=rare,
+        first=row[8],
+        last=row[9],
+    )
+
+
+def _nothing_left(
+    table: DecisionTable, version: str | None, requests: int, *, limited: bool
+) -> str:
+    if requests == 0:
+        span = f"{table.reading.first} to {table.reading.last}"
+        return (
+            f"a log must hold events of the time that is looked at: got none, it holds {span}."
+            " Change --since or --until."
+        )
+    versions = ", ".join(f"{name!r:.80}" for name in list(table.reading.bundle_versions)[:5])
+    return (
+        f"a log must hold events that the bundle {version!r} decided: got {requests:,} of"
+        f" {versions}. Name that bundle, or pass --any-bundle to look at all of them."
+    )
+
+
+def _frequent(connection: Any, where: str) -> tuple[dict[str, str], dict[str, int]]:
+    """Return SQL for the slice of each kind, and how many values fall together as rare ones."""
+    slices, rare = {}, {}
+    for kind in KINDS:
+        name = f"coalesce(d.{kind}, {_text(NONE)})"
+        rows = connection.execute(
+            f"SELECT {name}, count(*) FROM decisions d{where} GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+        names = [value for value, _ in rows[:MOST_SLICES]]
+        listed = ", ".join(map(_text, names)) or "''"
+        if len(rows) > MOST_SLICES:
+            rare[kind] = len(rows) - MOST_SLICES
+            name = f"CASE WHEN {name} IN ({listed}) THEN {name} ELSE {_text(OTHER)} END"
+        slices[kind] = name
+    return slices, rare
+
+
+def _first(connection: Any, sql: str) -> Any:
+    return connection.execute(sql).fetchone()[0]
+
+
+def _utc(moment: datetime) -> str:
+    from datetime import UTC
+
+    plain = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    return plain.isoformat(sep=" ")
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _call_cost(side: str, prices: Prices | None) -> str:
+    """Return the cost of a model's call: as billed, else its tokens by price; null without one."""
+    billed = f"{side}_cost_usd"
+    if prices is None:
+        return billed
+    reading, writing = getattr(prices, f"{side}_input"), getattr(prices, f"{side}_output")
+    tokens = f"{side}_prompt_tokens * {reading} + {side}_completion_tokens * {writing}"
+    return f"coalesce({billed}, ({tokens}) / 1e6)"
+
+
+def _task_costs(costs: dict[str, str], where: str) -> str:
+    """Return the query that makes what a call of each model costs and writes on average, by task
+    and over all; each call stands for 1 / propensity requests.
+    """
+    weight = f"least(1.0 / coalesce(propensity, 1.0), {LARGEST_WEIGHT})"
+    parts = []
+    for side, cost in costs.items():
+        chosen = f"({side}_role = 'answer' AND {{0}} IS NOT NULL)"
+        for name, value in (("cost", cost), ("written", f"{side}_completion_tokens")):
+            mine = chosen.format(value)
+            parts.append(
+                f"sum({weight} * ({value})) FILTER {mine.join(('(WHERE ', ')'))} /"
+                f" nullif(sum({weight}) FILTER (WHERE {mine}), 0) AS {side}_{name}"
+            )
+    return (
+        "CREATE TEMP TABLE task_costs AS SELECT task, GROUPING(task) AS whole,"
+        f" {', '.join(parts)} FROM (SELECT * REPLACE (coalesce(task, '') AS task)"
+        f" FROM decisions{where}) GROUP BY GROUPING SETS ((task), ())"
+    )
+
+
+def _always(side: str, cost: str, prices: Prices | None) -> tuple[str, str]:
+    """Return what a request costs on a model, and whether that is taken from others."""
+    mean = f"coalesce(c.{side}_cost, w.{side}_cost)"
+    if prices is not None:
+        reading, writing = getattr(prices, f"{side}_input"), getattr(prices, f"{side}_output")
+        other = "frontier" if side == "cheap" else "cheap"
+        prompt = f"coalesce(d.{other}_prompt_tokens, d.tokens)"
+        written = f"coalesce(c.{side}_written, w.{side}_written)"
+        mean = f"coalesce(({prompt} * {reading} + {written} * {writing}) / 1e6, {mean})"
+    return f"coalesce({cost}, {mean})", f"({cost}) IS NULL"
+
+
+def _watched(
+    where: str,
+    own: str,
+    costs: dict[str, str],
+    prices: Prices | None,
+    slices: dict[str, str],
+    *,
+    target: str,
+    audited: bool,
+    shadow: float,
+) -> str:
+    both = "cheap_quality IS NOT NULL AND frontier_quality IS NOT NULL"
+    weight = f"least(1.0 / propensity, {LARGEST_WEIGHT})"
+    alike = f"{both}" if audited else "FALSE"
+
+    def of_side(side: str) -> str:
+        return (
+            f"CASE WHEN {side}_quality IS NULL THEN NULL WHEN {alike} THEN 1.0"
+            f" WHEN route = '{side}' AND (fallback IS NULL OR '{side}' = 'cheap') THEN {weight} END"
+        )
+
+    fell = "(route = 'cheap' AND fallback IS NOT NULL)"
+    caught = "(route = 'cheap' AND coalesce(fallback = 'validation', FALSE))"
+    answered = "(frontier_role = 'fallback' AND frontier_error IS NULL)"
+    if target == "benefit":
+        needed = (
+            f"CASE WHEN preference = 'tie' THEN 0.0 WHEN {both} THEN CAST(frontier_quality >"
+            " cheap_quality AS DOUBLE) WHEN preference IS NOT NULL THEN CAST(preference ="
+            " 'frontier' AS DOUBLE) END"
+        )
+        need_weight = "1.0"
+    else:
+        needed = "CAST(cheap_quality < 0.5 AS DOUBLE)"
+        need_weight = of_side("cheap")
+    p_cheap = "CASE WHEN route = 'cheap' THEN propensity ELSE 1.0 - propensity END"
+    looked = f"(({p_cheap}) + (1.0 - ({p_cheap})) * {shadow!r})"
+    always = {side: _always(side, cost, prices) for side, cost in costs.items()}
+    total = "cost_usd"
+    if prices is not None:
+        paid = " + ".join(
+            f"CASE WHEN {side}_role IN ('answer', 'fallback') AND {side}_error IS NULL"
+            f" THEN {cost} ELSE 0.0 END"
+            for side, cost in costs.items()
+        )
+        called = "cheap_role = 'answer' OR frontier_role = 'answer'"
+        total = f"coalesce(cost_usd, CASE WHEN {called} THEN {paid} END)"
+    columns = {
+        "week": "CAST(date_trunc('week', d.day) AS DATE)",
+        "day": "d.day",
+        "bucket": f"CAST(hash(coalesce(d.\"group\", d.id)) % {BUCKETS} AS SMALLINT)",
+        "cluster": 'hash(coalesce(d."group", d.id))',
+        "own": own,
+        **{f"by_{kind}": value for kind, value in slices.items()},
+        "route": "route",
+        "policy_route": "policy_route",
+        "propensity": "propensity",
+        "own_way": f"CASE WHEN route = policy_route THEN {weight} END",
+        "fell": fell,
+        "caught": caught,
+        "by_check": f"({caught} AND coalesce(policy_escalates = 1, FALSE))",
+        "checked": "escalated IS NOT NULL",
+        "policy_escalates": "policy_escalates",
+        "cheap_role": "cheap_role",
+        "cheap_passed": "cheap_passed",
+        "cheap_quality": "cheap_quality",
+        "frontier_quality": "frontier_quality",
+        "seen_quality": (
+            f"CASE WHEN route = 'frontier' OR {answered} THEN frontier_quality"
+            " ELSE cheap_quality END"
+        ),
+        "cheap_weight": of_side("cheap"),
+        "frontier_weight": of_side("frontier"),
+        "needed": needed,
+        "need_weight": need_weight,
+        "look_weight": f"least(1.0 / nullif({looked}, 0), {LARGEST_WEIGHT})",
+        "cost_usd": total,
+        **{f"always_{side}": value for side, (value, _) in always.items()},
+        **{f"imputed_{side}": taken for side, (_, taken) in always.items()},
+        "outcome": "outcome",
+        "difficulty_score": "difficulty_score",
+        "p_cheap_fails": "p_cheap_fails",
+        "familiarity": "familiarity",
+        "tokens": "d.tokens",
+        "latency_ms": "latency_ms",
+        "decision_ms": "decision_ms",
+    }
+    listed = ", ".join(f"{value} AS {name}" for name, value in columns.items())
+    return (
+        f"CREATE TEMP VIEW watched AS SELECT {listed} FROM (SELECT * FROM decisions{where}) d"
+        " LEFT JOIN task_costs c ON coalesce(d.task, '') = c.task AND c.whole = 0"
+        " LEFT JOIN task_costs w ON w.whole = 1"
+    )
