@@ -54,6 +54,7 @@ LAB = (
     "diagnostics",
     "economics",
     "report",
+    "monitor",
     "training",
     "labelling",
     "upkeep",

@@ -30,6 +30,7 @@ COMMANDS = {
     "recalibrate": "watching.upkeep",
     "retrain": "watching.upkeep",
     "economics": "evaluate",
+    "monitor": "watching.monitoring",
     "sign": "signing",
     "verify": "signing",
     "publish": "publishing",

@@ -144,7 +144,9 @@ def _sums(marks: Mapping[str, float]) -> dict[str, str]:
         if figure.below != "1":
             below = f"({figure.below})"
             sums[f"{figure.name}__below"] = f"coalesce(sum({below}) FILTER ({known}), 0)"
-            sums[f"{figure.name}__squares"] = f"coalesce(sum({below} * {below}) FILTER ({known}), 0)"
+            sums[f"{figure.name}__squares"] = (
+                f"coalesce(sum({below} * {below}) FILTER ({known}), 0)"
+            )
     sums |= {name: f"count(*) FILTER ({condition})" for name, condition in _STRATA.items()}
     for name, (column, _) in LATENCIES.items():
         mark = marks.get(name, float("nan"))
@@ -167,7 +169,7 @@ def _by_week(
     for week in (None, *sorted(set(weeks.tolist()))):
         rows = np.ones(len(weeks), bool) if week is None else weeks == week
         total = {
-            column: np.bincount(buckets[rows], weights=values[rows], minlength=BUCKETS)
+            column: np.bincount(buckets[rows], values[rows], BUCKETS).astype(np.float64)
             for column, values in sums.items()
         }
         # A part of a group counts as one too: rather too few than too many.
@@ -216,7 +218,7 @@ def estimates_of(
         Those of :class:`CellSums`.
     """
     figures = {"requests": _volume(part), "traffic_share": _traffic_share(part, whole)}
-    figures |= {figure.name: _ratio(figure, part, weights) for figure in RATIOS}
+    figures |= {figure.name: ratio_of(figure, part, weights) for figure in RATIOS}
     figures[CATCH_RATE] = catch_rates(part, weights)
     figures |= {name: _quantile(name, part, marks) for name in LATENCIES}
     return figures
@@ -259,7 +261,8 @@ def _support(
     return replace(support, rows=rows, groups=max(support.groups, min(groups, rows)))
 
 
-def _ratio(figure: WatchedFigure, part: PartSums, weights: FloatArray) -> Estimate:
+def ratio_of(figure: WatchedFigure, part: PartSums, weights: FloatArray) -> Estimate:
+    """Return a ratio with its interval."""
     sums = part.sums
     n, above = int(sums[f"{figure.name}__n"].sum()), sums[f"{figure.name}__above"]
     if figure.below == "1":
@@ -389,4 +392,3 @@ def weeks_between(first: str, last: str) -> tuple[str, ...]:
     """Return the Mondays from one to another, both among them, ISO 8601."""
     days = np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1, 7)
     return tuple(np.datetime_as_string(days).tolist())
-

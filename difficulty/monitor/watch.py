@@ -217,11 +217,13 @@ def _difference(found: Estimate, expected: Estimate) -> Estimate | None:
     )
 
 
-def _told(overall: dict[str, Estimate], log: WatchedLog) -> tuple[dict[str, Estimate], tuple[str, ...]]:
+def _told(
+    overall: dict[str, Estimate], log: WatchedLog
+) -> tuple[dict[str, Estimate], tuple[str, ...]]:
     """Return the figures and what has to be said of them."""
     notes = [
         "Intervals are of 95 % and count groups (conversations, users) whole; those of shares are"
-        " exact for as many requests as the groups are worth.",
+        " exact for as many requests as the groups are worth."
     ]
     figures = dict(overall)
     for side, unsupported in (

@@ -208,7 +208,7 @@ SENT_CHEAP_REFUSED = WatchedFigure(
     above="CASE WHEN policy_route = 'frontier' THEN look_weight * (1.0 - cheap_passed) END",
     below="CASE WHEN policy_route = 'frontier' AND cheap_passed IS NOT NULL THEN look_weight END",
     whole=False,
-    unknown="no cheap answer to a request that the rule sends was looked at: explore or shadow some",
+    unknown="no cheap answer to a request that the rule sends was looked at: explore or shadow",
 )
 ALWAYS = tuple(
     WatchedFigure(

@@ -252,7 +252,8 @@ def _watched(
     shadow: float,
 ) -> str:
     both = "cheap_quality IS NOT NULL AND frontier_quality IS NOT NULL"
-    weight = f"least(1.0 / propensity, {LARGEST_WEIGHT})"
+    # Of a null and a number, least() is the number.
+    weight = f"CASE WHEN propensity IS NOT NULL THEN least(1.0 / propensity, {LARGEST_WEIGHT}) END"
     alike = f"{both}" if audited else "FALSE"
 
     def of_side(side: str) -> str:
@@ -289,7 +290,7 @@ def _watched(
     columns = {
         "week": "CAST(date_trunc('week', d.day) AS DATE)",
         "day": "d.day",
-        "bucket": f"CAST(hash(coalesce(d.\"group\", d.id)) % {BUCKETS} AS SMALLINT)",
+        "bucket": f'CAST(hash(coalesce(d."group", d.id)) % {BUCKETS} AS SMALLINT)',
         "cluster": 'hash(coalesce(d."group", d.id))',
         "own": own,
         **{f"by_{kind}": value for kind, value in slices.items()},
@@ -314,7 +315,7 @@ def _watched(
         "frontier_weight": of_side("frontier"),
         "needed": needed,
         "need_weight": need_weight,
-        "look_weight": f"least(1.0 / nullif({looked}, 0), {LARGEST_WEIGHT})",
+        "look_weight": f"CASE WHEN {looked} > 0 THEN least(1.0 / {looked}, {LARGEST_WEIGHT}) END",
         "cost_usd": total,
         **{f"always_{side}": value for side, (value, _) in always.items()},
         **{f"imputed_{side}": taken for side, (_, taken) in always.items()},

@@ -1,0 +1,121 @@
+"""Watching a router by its log: ``monitor``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from difficulty.cli.console import (
+    JsonFlag,
+    OverwriteFlag,
+    PricesPath,
+    print_json,
+    refuse_report,
+    say,
+    steps,
+    warn,
+)
+from difficulty.cli.signing import TrustPath, build_trust
+
+if TYPE_CHECKING:
+    from difficulty.stages.watching.monitoring import Monitored
+
+
+def monitor(
+    logs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="LOG...",
+            help="Folders and files of decision logs: JSON lines, also gzipped, or Parquet.",
+        ),
+    ],
+    bundle: Annotated[Path, typer.Option("--bundle", "-b", help="The bundle that decided.")],
+    out_path: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write into.", show_default=False)
+    ],
+    outcomes: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Late outcomes, joined by request id: feedback as 'difficulty outcomes' reads it,"
+            " or labelled traffic; repeated."
+        ),
+    ] = None,
+    prices: PricesPath = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="First day or moment (ISO 8601, UTC).")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="First day or moment no more.")
+    ] = None,
+    any_bundle: Annotated[
+        bool,
+        typer.Option("--any-bundle", help="Count the events of all bundles, not only this one's."),
+    ] = False,
+    memory_gb: Annotated[
+        float, typer.Option(help="Most memory for the log's table; the rest waits on the disk.")
+    ] = 1.0,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where that table is kept meanwhile; default: the system's place."),
+    ] = None,
+    trust: TrustPath = None,
+    overwrite: OverwriteFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Say what a router did, by its decision log: volume, shares, quality, cost, catch rate and
+    latency, over all, by route, task, model and week, beside what the bundle promised.
+
+    Exit code 1 where an alarm stands.
+
+    Example: difficulty monitor decisions --bundle bundles/support-1 --outcomes thumbs.jsonl -o seen
+    """
+    from difficulty.economics import load_prices
+    from difficulty.stages.watching.monitoring import MONITOR_FILES, MonitorOptions, write_monitored
+    from difficulty.stages.watching.monitoring import monitor as look
+
+    refuse_report(out_path, *MONITOR_FILES, overwrite=overwrite)
+    options = MonitorOptions(
+        outcomes=tuple(outcomes or ()),
+        prices=load_prices(prices) if prices else None,
+        since=_moment(since, "--since"),
+        until=_moment(until, "--until"),
+        any_bundle=any_bundle,
+        trust=build_trust(trust),
+        work_dir=work_dir,
+        memory_gb=memory_gb,
+    )
+    with steps() as show:
+        monitored = look(logs, bundle, options, progress=show)
+    written = write_monitored(monitored, out_path)
+    if json:
+        print_json(monitored.as_dict() | {"out": str(out_path)})
+    else:
+        _print_monitored(monitored, written)
+    if not monitored.is_quiet:
+        raise typer.Exit(1)
+
+
+def _moment(text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"write a day or a moment such as 2026-07-01 or 2026-07-01T12:00:00Z: got {text!r}",
+            param_hint=f"'{option}'",
+        ) from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _print_monitored(monitored: Monitored, written: tuple[Path, ...]) -> None:
+    for sentence in monitored.watch.sentences:
+        warn(sentence)
+    for note in monitored.watch.notes[1:]:
+        say(f"  {note}")
+    say(monitored.sentence)
+    say(f"wrote {', '.join(map(str, written))}")
+    say(f"next: {monitored.next_step}")

@@ -1,0 +1,233 @@
+"""Monitor: what a router did by its decision log, beside what its bundle promised."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from difficulty.bundle import Bundle, Trust
+from difficulty.decisions import read_decisions
+from difficulty.errors import BundleError
+from difficulty.form import Record
+from difficulty.monitor import Promised, Watch, watch_log
+from difficulty.monitor.monitor_page import figure_text, monitor_markdown
+from difficulty.records import Estimate, Prices
+from difficulty.runtime.router import read_trusted
+from difficulty.storage import whole_file
+
+MONITOR_FILES = ("monitor.json", "monitor.md")
+"""What is written."""
+_BY_RULE = ("frontier_share", "quality", "cost", "risk", "fallback_share")
+"""What a policy expects: of the rule, without what is explored beside it."""
+_AS_NAMED = ("escalated_share",)
+_OF_METRICS = ("routing_precision", "saving")
+_OF_BASELINES = {
+    "always_cheap": {"quality": "cheap_quality", "cost": "cost_always_cheap"},
+    "always_frontier": {"quality": "frontier_quality", "cost": "cost_always_frontier"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorOptions:
+    """What a log is looked at with."""
+
+    outcomes: Sequence[Path] = ()
+    """Late outcomes: feedback, or labelled traffic."""
+    prices: Prices | None = None
+    """For calls whose cost the log does not have."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """First moment, and first moment no more."""
+    any_bundle: bool = False
+    """Whether the events of all bundles count, rather than this one's."""
+    trust: Trust | None = None
+    """Who must have signed the bundle."""
+    work_dir: Path | None = None
+    """Where the log's table is kept meanwhile."""
+    memory_gb: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitored(Record):
+    """What monitor.json holds: the answer, and the figures."""
+
+    sentence: str
+    next_step: str
+    watch: Watch
+
+    def as_dict(self, **_: Any) -> dict[str, Any]:
+        """Return the JSON form: the answer first, then the figures beside it."""
+        figures = self.watch.as_dict()
+        first = {"format": figures.pop("format"), "sentence": self.sentence, "next": self.next_step}
+        return first | figures
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no alarm stands."""
+        return True
+
+
+def monitor(
+    logs: Sequence[Path],
+    bundle_path: Path,
+    options: MonitorOptions = MonitorOptions(),
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> Monitored:
+    """Return what logs say of the router that a bundle makes.
+
+    Parameters
+    ----------
+    logs : sequence of Path
+        Folders and files of decision logs.
+    bundle_path : Path
+        The bundle that decided.
+    options : MonitorOptions
+    progress : callable, optional
+        Told what is being done.
+
+    Raises
+    ------
+    TrafficNotFoundError
+        If a log is not there.
+    LogError
+        If the logs hold no event of this bundle and time.
+    BundleError
+        If the bundle cannot be read, or is not signed by whom ``options.trust`` names.
+    """
+    say = progress or (lambda _: None)
+    bundle = read_trusted(bundle_path, options.trust)
+    promised = promised_by(bundle)
+    say("reading the log")
+    with read_decisions(
+        logs,
+        outcomes=options.outcomes,
+        bundle_versions=(bundle.label,),
+        work_dir=options.work_dir,
+        memory_gb=options.memory_gb,
+    ) as table:
+        watch = watch_log(
+            table,
+            replace(promised, bundle_version=None) if options.any_bundle else promised,
+            prices=options.prices,
+            since=options.since,
+            until=options.until,
+            progress=say,
+        )
+    return Monitored(
+        sentence=_sentence(watch),
+        next_step=_next_step(watch, logs, bundle_path, bundle.policy.review_date, options),
+        watch=watch,
+    )
+
+
+def promised_by(bundle: Bundle) -> Promised:
+    """Return what a bundle says of itself: what its threshold was chosen for, and what its own
+    evaluation found.
+    """
+    chosen = bundle.policy.chosen
+    expected = _of_policy(chosen.expected)
+    try:
+        metrics = json.loads(bundle.files.get("metrics.json", b"{}"))
+        expected |= _of_metrics(metrics)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"metrics.json of {str(bundle.path)!r} must hold figures: {type(error).__name__}. Ship"
+            " again."
+        ) from error
+    catch_rate = bundle.policy.fallback.catch_rate
+    if catch_rate is not None:
+        expected["catch_rate"] = Estimate(value=catch_rate)
+    return Promised(
+        bundle_version=bundle.label,
+        target=bundle.manifest.target,
+        expected=expected,
+        objective=chosen.objective,
+        guarantee=chosen.guarantee or "",
+    )
+
+
+def _of_policy(expected: Mapping[str, Any]) -> dict[str, Estimate]:
+    names = {name: f"rule_{name}" for name in _BY_RULE} | {name: name for name in _AS_NAMED}
+    return {
+        names[name]: estimate
+        for name, form in expected.items()
+        if name in names and (estimate := _estimate(form)).value is not None
+    }
+
+
+def _of_metrics(metrics: Mapping[str, Any]) -> dict[str, Estimate]:
+    overall = metrics.get("overall", {})
+    expected = {name: _estimate(overall[name]) for name in _OF_METRICS if name in overall}
+    for baseline, names in _OF_BASELINES.items():
+        figures = metrics.get("baselines", {}).get(baseline, {})
+        expected |= {
+            name: _estimate(figures[figure]) for figure, name in names.items() if figure in figures
+        }
+    return {name: estimate for name, estimate in expected.items() if estimate.value is not None}
+
+
+def _estimate(form: Any) -> Estimate:
+    if not isinstance(form, Mapping) or not isinstance(form.get("value"), int | float):
+        return Estimate(value=None)
+    return Estimate(
+        value=form["value"], low=form.get("low"), high=form.get("high"), n=form.get("n") or 0
+    )
+
+
+def _sentence(watch: Watch) -> str:
+    """Return the result in one sentence."""
+    figures, expected = watch.overall, watch.expected
+
+    def with_promise(name: str, promise: str) -> str:
+        promised = expected.get(promise)
+        beside = f" (expected {figure_text(promise, promised)})" if promised else ""
+        return figure_text(name, figures[name]) + beside
+
+    n = int(figures["requests"].value or 0)
+    parts = [
+        f"{n:,} requests from {watch.first} to {watch.last}",
+        f"{with_promise('rule_frontier_share', 'rule_frontier_share')} sent to the frontier model"
+        " by the rule",
+        f"quality {with_promise('rule_quality', 'rule_quality')}",
+        f"cost {with_promise('rule_cost', 'rule_cost')} USD per 1,000 requests",
+    ]
+    if figures["saving"].value is not None:
+        parts.append(f"{figure_text('saving', figures['saving'])} less than always frontier")
+    return "; ".join(parts) + "."
+
+
+def _next_step(
+    watch: Watch, logs: Sequence[Path], bundle: Path, review: date, options: MonitorOptions
+) -> str:
+    """Return the command, or the wait, that follows."""
+    log = " ".join(shlex.quote(str(path)) for path in logs)
+    place = shlex.quote(str(bundle))
+    if watch.overall["quality"].value is None and not options.outcomes:
+        return (
+            "quality is unknown without late outcomes: difficulty monitor"
+            f" {log} --bundle {place} --outcomes FEEDBACK -o DIR"
+        )
+    last = date.fromisoformat(watch.last)
+    if last >= review:
+        return (
+            f"the review date {review} has come: difficulty recalibrate {log} --bundle {place}"
+            " -o NEW"
+        )
+    return f"nothing to do before the review date {review}; run monitor again next week."
+
+
+def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
+    """Write ``monitor.json`` and ``monitor.md`` into a folder, and return their paths."""
+    page = monitor_markdown(monitored.watch, monitored.sentence, monitored.next_step)
+    content = json.dumps(monitored.as_dict(), indent=1, default=str, allow_nan=False) + "\n"
+    paths = tuple(out / name for name in MONITOR_FILES)
+    for path, text in zip(paths, (content, page), strict=True):
+        with whole_file(path) as file:
+            file.write(text)
+    return paths

@@ -1,0 +1,130 @@
+"""Monitor, from a bundle that was trained and a log that the gateway wrote."""
+
+import json
+
+import pytest
+
+from difficulty.answers.answer import Answer
+from difficulty.bundle import read_bundle
+from difficulty.errors import LogError
+from difficulty.gateway.log import DecisionLog
+from difficulty.gateway.log_files import JsonLinesSink, read_log
+from difficulty.gateway.requests import Gateway
+from difficulty.gateway.visits import Usage
+from difficulty.records import Prices
+from difficulty.runtime import Router
+from difficulty.stages.deploying.deployed_policy import change_policy
+from difficulty.stages.watching.monitoring import (
+    MONITOR_FILES,
+    MonitorOptions,
+    monitor,
+    promised_by,
+    write_monitored,
+)
+from tests.journey import sample_rows
+
+PRICES = Prices(
+    date="2026-11-01", cheap_input=0.1, cheap_output=0.3, frontier_input=2.5, frontier_output=10.0
+)
+
+
+@pytest.fixture(scope="module")
+def watched(journey, tmp_path_factory):
+    """A bundle that explores, the log that the gateway wrote of it, and what users said."""
+    folder = tmp_path_factory.mktemp("monitored")
+    bundle = folder / "small-2"
+    settings = ["exploration.epsilon=0.2", 'fallback.validators=[{check = "non_empty"}]']
+    change_policy(journey.bundle, settings, bundle)
+    gateway = Gateway(
+        Router.load(bundle),
+        log=DecisionLog([JsonLinesSink(folder / "log")]),
+        prices=PRICES,
+        salt="pepper",
+    )
+    said = []
+    for number, row in enumerate(sample_rows(150)):
+        visit = gateway.open(
+            {"messages": row["messages"]},
+            id=f"request-{number}",
+            task=row["task"],
+            group=f"user-{number // 3}",
+        )
+        # Every tenth cheap answer is empty, and falls back.
+        text = "" if visit.route == "cheap" and number % 10 == 0 else "an answer"
+        call = gateway.note(
+            visit, "answer", answer=Answer(text), usage=Usage(20, 5), latency_ms=10.0
+        )
+        if gateway.falls_back(visit, call):
+            gateway.note(visit, "fallback", answer=Answer("better"), usage=Usage(20, 9))
+        gateway.close(visit)
+        if number % 2:
+            said.append({"id": f"request-{number}", "quality": 1.0 if number % 4 == 1 else 0.0})
+    gateway.log.close()
+    (folder / "said.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said))
+    return bundle, folder / "log", folder / "said.jsonl"
+
+
+def test_monitor_agrees_with_the_log_it_reads(watched):
+    """What a reader counts by hand is what the figures say."""
+    bundle, log, said = watched
+    monitored = monitor([log], bundle, MonitorOptions(outcomes=[said]))
+    events = list(read_log(log))
+    figures = monitored.watch.overall
+    sent = [event for event in events if event.route == "frontier"]
+    kept = [event for event in events if event.route == "cheap"]
+    assert figures["requests"].value == len(events) == 150
+    assert figures["frontier_share"].value == pytest.approx(len(sent) / 150)
+    assert figures["fallback_rate"].value == pytest.approx(
+        sum(event.fallback is not None for event in kept) / len(kept)
+    )
+    assert figures["cost"].value == pytest.approx(
+        1000 * sum(event.cost_usd for event in events) / 150
+    )
+    assert figures["explored_share"].value == pytest.approx(
+        sum(event.route != event.policy_route for event in events) / 150
+    )
+    assert figures["labelled_share"].value == pytest.approx(0.5)
+    assert figures["quality"].n == 75
+    assert monitored.watch.reading.joined == 75
+    assert monitored.watch.reading.foreign_bundle == 0
+    assert monitored.is_quiet
+
+
+def test_expectations_are_those_of_policy_and_metrics(watched):
+    bundle = read_bundle(watched[0])
+    promised = promised_by(bundle)
+    assert promised.bundle_version == bundle.label
+    assert promised.target == bundle.manifest.target
+    shares = bundle.policy.chosen.expected["frontier_share"]
+    assert promised.expected["rule_frontier_share"].value == shares["value"]
+    metrics = json.loads(bundle.files["metrics.json"])
+    assert (
+        promised.expected["cheap_quality"].value
+        == metrics["baselines"]["always_cheap"]["quality"]["value"]
+    )
+
+
+def test_what_is_written_is_what_was_found(watched, tmp_path):
+    bundle, log, said = watched
+    monitored = monitor([log], bundle, MonitorOptions(outcomes=[said]))
+    paths = write_monitored(monitored, tmp_path / "out")
+    assert tuple(path.name for path in paths) == MONITOR_FILES
+    form = json.loads(paths[0].read_text())
+    assert [*form][:3] == ["format", "sentence", "next"]
+    assert {*form["overall"]["cost"]} == {"value", "low", "high", "n"}
+    assert form["overall"].keys() == form["by_week"][form["weeks"][0]].keys()
+    assert "150 requests" in form["sentence"]
+    assert "# Monitor: " in paths[1].read_text()
+
+
+def test_next_step_asks_for_outcomes_then_for_a_review(watched):
+    bundle, log, said = watched
+    assert "--outcomes" in monitor([log], bundle).next_step
+    assert "nothing to do" in monitor([log], bundle, MonitorOptions(outcomes=[said])).next_step
+
+
+def test_log_of_another_bundle_is_told(watched, journey):
+    with pytest.raises(LogError, match="small-1"):
+        monitor([watched[1]], journey.bundle)
+    options = MonitorOptions(any_bundle=True)
+    assert monitor([watched[1]], journey.bundle, options).watch.overall["requests"].value == 150
