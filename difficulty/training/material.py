@@ -47,7 +47,7 @@ _LEAST_SPREAD = 1e-9
 Progress = Callable[[str], None]
 
 
-def _choose_target(
+def choose_target(
     wanted: Literal["auto", "benefit", "failure"], outcomes: Outcomes, splits: NDArray[np.str_]
 ) -> Target:
     """Return the target: benefit where both outcomes are known of enough samples to learn from."""
@@ -58,7 +58,7 @@ def _choose_target(
     return "benefit" if enough else "failure"
 
 
-def _check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None:
+def check_outcomes(outcomes: Outcomes, splits: NDArray[np.str_], target: Target) -> None:
     """Refuse traffic that nothing can be learned from."""
     if target == "benefit":
         wanted, needed, value = outcomes.gain, "both outcomes", "gain of the frontier model"
@@ -294,8 +294,8 @@ def gather(
     traffic, logged = weigh_logged(read, recipe.labels)
     splits = traffic.splits(recipe.split.fractions, recipe.seed)
     splits = _without_seen(splits, traffic, start) if start else splits
-    target = _choose_target(recipe.target, traffic.outcomes, splits)
-    _check_outcomes(traffic.outcomes, splits, target)
+    target = choose_target(recipe.target, traffic.outcomes, splits)
+    check_outcomes(traffic.outcomes, splits, target)
     how = calibration_of(recipe, _n_labelled(traffic.outcomes, splits, target))
     # By the fit samples alone: calibration and test must not choose the features they judge.
     recipe, encoder, searched = _search(
