@@ -4,8 +4,12 @@ beside it.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +19,13 @@ from difficulty.records import Sample
 from difficulty.storage import refuse_existing
 from difficulty.traffic.duplicates import Grouper, text_hash
 from difficulty.traffic.formats import AUTO, Format, find_format
+from difficulty.traffic.hashes import HashTable, hash_of
 from difficulty.traffic.labels import LabelSource, find_labels
 from difficulty.traffic.losses import Losses
 from difficulty.traffic.readers import RawRow
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions, described_dialects
 from difficulty.traffic.reading.mapping import TableMapping
+from difficulty.traffic.reading.named_pair import ModelPair
 from difficulty.traffic.reading.shaping import Shaping, with_mapping
 from difficulty.traffic.rows import ParsedRow, Scale, parse_row, says_something
 from difficulty.traffic.summary import Contradictions, Summary, Tally
@@ -108,9 +114,10 @@ def ingest(
     tally = Tally()
     tally.formats.update(name for name, _, _ in files)
     tally.dialects.update(described_dialects((file for _, _, file in files), options))
-    grouper, contradictions = Grouper(near=near_duplicates), Contradictions()
+    contradictions = Contradictions()
     ids, losses = _Ids(), Losses(text.partition(":")[0] for text in labels)
     with TrafficWriter(out) as writer:
+        grouper = Grouper(near=near_duplicates, folder=writer.folder)
         raw = _counted(_rows(files), tally, progress)
         tables = [file for name, _, file in files if name == "native"]
         shaped = Shaping(mapping or TableMapping(), options.pair, tables, folder=writer.folder)
@@ -141,7 +148,7 @@ def ingest(
         summary = tally.summary(
             grouper,
             contradictions=contradictions.count,
-            notes=losses.notes,
+            notes=[*losses.notes, *_absent(options.pair, tally)],
             labels=[*shaped.reports(), *(source.report() for source in label_sources)],
         )
         refuse_existing(*outputs, overwrite=overwrite)  # again: it may have come meanwhile
@@ -149,20 +156,41 @@ def ingest(
     return summary
 
 
+def _absent(pair: ModelPair, tally: Tally) -> Iterator[str]:
+    """Say which model that was named no row is of."""
+    sides = {"cheap": pair.cheap, "frontier": pair.frontier}
+    for place, (side, names) in enumerate(sides.items()):
+        if names and all(models[place] is None for models in tally.names):
+            told = " or ".join(f"{name!r:.80}" for name in names)
+            yield (
+                f"no row is of the {side} model {told}: that is right where it was never called;"
+                f" else name it by --{side}, exactly or as a pattern such as 'gpt-4*'"
+            )
+
+
 class _Ids:
-    """The ids that are taken, each with the place of its row."""
+    """The ids that are taken, by their hash, each with the place of its row."""
 
     def __init__(self) -> None:
-        self._places: dict[str, tuple[str, int]] = {}
+        self._numbers = HashTable()
+        self._lines = array("Q")
+        # The first row of each source, in order.
+        self._sources: list[tuple[int, str]] = []
 
     def claim(self, row: RawRow, parsed: ParsedRow) -> ParsedRow:
         """Return the row with an id of its own, or refuse an id that an earlier row has."""
-        if parsed.generated_id and parsed.sample.id in self._places:  # another file of this name
+        number = len(self._lines)
+        earlier = self._numbers.setdefault(hash_of(parsed.sample.id), number)
+        if earlier != number and parsed.generated_id:  # another file of this name
             parsed = parsed._replace(sample=_with_longer_id(parsed.sample))
-        if place := self._places.get(parsed.sample.id):
-            hint = f"Line {place[1]} of {place[0]} has it."
+            earlier = self._numbers.setdefault(hash_of(parsed.sample.id), number)
+        if earlier != number:
+            after = bisect_right(self._sources, earlier, key=itemgetter(0))
+            hint = f"Line {self._lines[earlier]} of {self._sources[after - 1][1]} has it."
             raise InvalidValueError("id", parsed.sample.id, rule="be unique", hint=hint)
-        self._places[parsed.sample.id] = (row.source, row.line)
+        self._lines.append(row.line)
+        if not self._sources or self._sources[-1][1] != row.source:
+            self._sources.append((number, row.source))
         return parsed
 
 
@@ -257,5 +285,9 @@ def _counted(
 def _parsed(row: RawRow) -> ParsedRow:
     if row.fields is None or row.problem:
         raise TrafficError(row.problem)
-    stem = Path(row.source).name.partition(".")[0]
-    return parse_row(row.fields, default_id=f"{stem}-{row.line}")
+    return parse_row(row.fields, default_id=f"{_stem(row.source)}-{row.line}")
+
+
+@lru_cache(maxsize=64)
+def _stem(source: str) -> str:
+    return Path(source).name.partition(".")[0]

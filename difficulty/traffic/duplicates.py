@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from array import array
 from collections.abc import Iterable
 from hashlib import blake2b, sha256
+from pathlib import Path
 from typing import NamedTuple
 
 from difficulty.records import Sample
+from difficulty.traffic.hashes import HashTable
 from difficulty.traffic.near import NearIndex
 
 KEY_BYTES = 16
-"""Length of :func:`bare_key`."""
+"""Length of :func:`bare_key`, and of a key of the split."""
 INSTRUCTIONS = ("system", "developer")
 """Roles whose text many requests share."""
 
@@ -72,7 +74,11 @@ def text_hash(text: str) -> str:
     """Return 32 hex digits of BLAKE2b, the same on every machine; ``text`` as
     :func:`comparable_text` returns it.
     """
-    return blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
+    return _digest(text).hex()
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "replace"), digest_size=KEY_BYTES).digest()
 
 
 def bare_key(text: str) -> bytes:
@@ -98,65 +104,89 @@ class Placement(NamedTuple):
 class Grouper:
     """Give each sample of a stream its key, in the order they come.
 
+    Kept of a sample are 64 bits of its text's hash and of its group's, and the number of its key: a
+    text is never held.
+
     Parameters
     ----------
     near : bool, default True
         Look for nearly equal texts too; without it only equal texts and groups share a key.
+    folder : Path, optional
+        Where what that search keeps lies, half a gigabyte for a million texts; by default where
+        temporary files do.
 
     Attributes
     ----------
     exact_duplicates, near_duplicates : int
         Samples whose text was there before, and whose text is new but near to one that was.
-    sizes : Counter of str
-        Number of samples of each key.
     """
 
-    def __init__(self, *, near: bool = True) -> None:
+    def __init__(self, *, near: bool = True, folder: Path | None = None) -> None:
         self.exact_duplicates = 0
         self.near_duplicates = 0
-        self.sizes: Counter[str] = Counter()
-        self._index = NearIndex() if near else None
-        self._by_text: dict[str, Placement] = {}
-        self._by_group: dict[str, str] = {}
-        self._texts: list[str] = []  # text hash of each entry of the index
-        self._age: dict[str, int] = {}
+        self._index = NearIndex(folder) if near else None
+        # Keys are numbered as they come, so the older one has the lower number.
+        self._keys = bytearray()
+        self._sizes = array("I")
+        self._by_text, self._by_group = HashTable(), HashTable()
+        self._key_of_text = array("I")  # of each different text, which are numbered too
+        self._others: dict[int, tuple[int, ...]] = {}  # further keys of a text
+
+    @property
+    def n_groups(self) -> int:
+        """Number of different keys."""
+        return len(self._sizes)
+
+    @property
+    def largest_group(self) -> int:
+        """Samples of the most frequent key."""
+        return max(self._sizes, default=0)
 
     def add(self, sample: Sample) -> Placement:
         """Return the placement of the next sample."""
         text = comparable_text((message.role, message.content) for message in sample.messages)
         # Equal texts are found by hash and never reach the index, which holds each text once.
-        digest = text_hash(text)
-        tied = self._tied_by_text(text, digest)
-        if sample.group is not None and sample.group in self._by_group:
-            tied.add(self._by_group[sample.group])
-        placement = self._placement(tied, sample.group, digest)
-        self._remember(placement, sample.group, digest)
-        return placement
+        digest = _digest(text)
+        number = self._by_text.setdefault(_short(digest), len(self._key_of_text))
+        is_new = number == len(self._key_of_text)
+        tied = self._near_keys(text) if is_new else self._keys_of(number)
+        group = None if sample.group is None else _digest(f"group:{sample.group}")
+        of_group = None if group is None else self._by_group.get(_short(group))
+        if of_group is not None:
+            tied.add(of_group)
+        # The older key stays, so the rows that have it need not move.
+        key, *others = sorted(tied) or [self._new_key(digest if group is None else group)]
+        self._sizes[key] += 1
+        # The first placement stands for good; a later one may name other keys.
+        if is_new:
+            self._key_of_text.append(key)
+            if others:
+                self._others[number] = tuple(others)
+        if group is not None and of_group is None:
+            self._by_group[_short(group)] = key
+        return Placement(self._name(key), tuple(map(self._name, others)))
 
-    def _tied_by_text(self, text: str, digest: str) -> set[str]:
-        """Return the keys of equal texts, else those of near ones; a new text enters the index."""
-        same = self._by_text.get(digest)
-        if same is not None:
-            self.exact_duplicates += 1
-            return {same.split_group, *same.near_groups}
+    def _keys_of(self, number: int) -> set[int]:
+        """Return the keys of a text that was there before."""
+        self.exact_duplicates += 1
+        return {self._key_of_text[number], *self._others.get(number, ())}
+
+    def _near_keys(self, text: str) -> set[int]:
+        """Return the keys of near texts; a new text enters the index."""
         if self._index is None:
             return set()
-        near = {self._by_text[self._texts[entry]].split_group for entry in self._index.add(text)}
+        near = {self._key_of_text[entry] for entry in self._index.add(text)}
         self.near_duplicates += bool(near)
-        self._texts.append(digest)
         return near
 
-    def _placement(self, tied: set[str], group: str | None, digest: str) -> Placement:
-        if not tied:
-            return Placement(digest if group is None else text_hash(f"group:{group}"), ())
-        # The older key stays, so the rows that have it need not move.
-        oldest, *others = sorted(tied, key=self._age.__getitem__)
-        return Placement(oldest, tuple(others))
+    def _new_key(self, digest: bytes) -> int:
+        self._keys += digest
+        self._sizes.append(0)
+        return len(self._sizes) - 1
 
-    def _remember(self, placement: Placement, group: str | None, digest: str) -> None:
-        self._age.setdefault(placement.split_group, len(self._age))
-        self.sizes[placement.split_group] += 1
-        # The first placement stands for good; a later one may name other keys.
-        self._by_text.setdefault(digest, placement)
-        if group is not None:
-            self._by_group.setdefault(group, placement.split_group)
+    def _name(self, key: int) -> str:
+        return self._keys[KEY_BYTES * key : KEY_BYTES * (key + 1)].hex()
+
+
+def _short(digest: bytes) -> int:
+    return int.from_bytes(digest[:8])

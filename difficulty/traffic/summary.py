@@ -14,7 +14,8 @@ from difficulty.errors import TrafficError
 from difficulty.form import Record
 from difficulty.records import ANSWERS, COSTS, OUTCOMES, TOKEN_COUNTS, Sample
 from difficulty.text import TextView
-from difficulty.traffic.duplicates import Grouper, comparable_text, text_hash
+from difficulty.traffic.duplicates import Grouper, comparable_text
+from difficulty.traffic.hashes import HashTable, hash_of
 from difficulty.traffic.labels import SourceReport
 from difficulty.traffic.outcomes import GAIN_OF_VOTE, VALIDATORS
 from difficulty.traffic.readers import RawRow
@@ -31,6 +32,7 @@ _MANY_REJECTS = 0.1
 _OUTCOME = re.compile(r"quality|score|correct|rating|grade|accura|passed|verdict", re.IGNORECASE)
 """Names of columns that may say how good an answer was."""
 _MOST_REJECTED = 0.2  # share; beyond, the rest may be another traffic than the one that was meant
+_COUNTED = (*OUTCOMES, *TOKEN_COUNTS, *COSTS, *ANSWERS, "tools")
 _MOST_REASONS = 4  # that are told
 
 
@@ -166,14 +168,16 @@ class Tally:
         self.generated_ids += row.generated_id
         self.repaired_messages += row.repaired
         self.odd_counts += row.odd_counts
-        self.cut += _VIEW([{"content": message.content} for message in sample.messages]).truncated
+        # Newlines between messages count too; of most requests nothing need be joined to know.
+        size = sum(len(message.content) + 1 for message in sample.messages)
+        if size > _VIEW.max_chars:
+            contents = [{"content": message.content} for message in sample.messages]
+            self.cut += _VIEW(contents).truncated
         # Formats write true, CSV "true" or 1.
         self.contaminated += str(sample.extra.get("contaminated")).lower() in ("true", "1")
-        self.filled.update(
-            name
-            for name in (*OUTCOMES, *TOKEN_COUNTS, *COSTS, *ANSWERS, "tools")
-            if getattr(sample, name) is not None
-        )
+        for name in _COUNTED:
+            if getattr(sample, name) is not None:
+                self.filled[name] += 1
         for name in COSTS:
             self.billed[name] += getattr(sample, name) or 0.0
         self.tasks[sample.task or ""] += 1
@@ -287,8 +291,8 @@ class Tally:
             exact_duplicates=grouper.exact_duplicates,
             near_duplicates=grouper.near_duplicates,
             contradictions=contradictions,
-            groups=len(grouper.sizes),
-            largest_group=max(grouper.sizes.values(), default=0),
+            groups=grouper.n_groups,
+            largest_group=grouper.largest_group,
             contaminated=self.contaminated,
             tasks=dict(self.tasks.most_common(_MOST_LISTED)),
             model_pairs=dict(self.model_pairs.most_common(_MOST_LISTED)),
@@ -362,7 +366,7 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
     yield from _checked(tally)
     yield from _unread(tally)
     # Five equal requests among twenty are no template.
-    if (largest := max(grouper.sizes.values(), default=0)) > max(_LARGE_GROUP * tally.kept, 5):
+    if (largest := grouper.largest_group) > max(_LARGE_GROUP * tally.kept, 5):
         yield (
             f"one group holds {largest:,} of {tally.kept:,} samples and will sit in one split: put"
             " a shared template into the system message, or ingest without near-duplicates"
@@ -386,8 +390,8 @@ def _warnings(tally: Tally, grouper: Grouper) -> Iterator[str]:
 def _odd(tally: Tally) -> Iterator[str]:
     if tally.odd_counts:
         yield (
-            f"{tally.odd_counts:,} token counts are below 0 or above 100 million: they are taken as"
-            " unknown, and kept beside the outcomes"
+            f"{tally.odd_counts:,} token counts are no counts (below 0, above 100 million, a"
+            " fraction or a word): they are taken as unknown, and kept beside the outcomes"
         )
 
 
@@ -433,20 +437,34 @@ class Contradictions:
 
     def __init__(self) -> None:
         self.count = 0
-        self._first: dict[bytes, tuple[object, ...]] = {}
+        self._first = HashTable()
+        # Outcomes are few different ones, and are kept once.
+        self._outcomes: list[tuple[object, ...]] = []
+        self._numbers: dict[tuple[object, ...], int] = {}
 
     def add(self, sample: Sample) -> None:
         """Look at the next sample."""
-        key, outcomes = _key(sample), tuple(getattr(sample, name) for name in OUTCOMES)
+        if not sample.has_outcome:
+            return
+        outcomes = tuple(getattr(sample, name) for name in OUTCOMES)
+        key, number = _key(sample), self._number(outcomes)
         # What is known of a request is collected over its rows: each may hold another outcome.
-        before = self._first.setdefault(key, outcomes)
+        before = self._outcomes[self._first.setdefault(key, number)]
         pairs = list(zip(before, outcomes, strict=True))
         self.count += any(None not in pair and pair[0] != pair[1] for pair in pairs)
-        self._first[key] = tuple(old if old is not None else new for old, new in pairs)
+        together = tuple(old if old is not None else new for old, new in pairs)
+        if together != before:
+            self._first[key] = self._number(together)
+
+    def _number(self, outcomes: tuple[object, ...]) -> int:
+        number = self._numbers.setdefault(outcomes, len(self._outcomes))
+        if number == len(self._outcomes):
+            self._outcomes.append(outcomes)
+        return number
 
 
-def _key(sample: Sample) -> bytes:
-    """Return 16 bytes that stand for the text of all messages and the two models."""
+def _key(sample: Sample) -> int:
+    """Return 64 bits that stand for the text of all messages and the two models."""
     # All messages count, instructions too: with other tools it is another request.
     text = comparable_text(("user", message.content) for message in sample.messages)
-    return bytes.fromhex(text_hash(f"{sample.cheap_model}\n{sample.frontier_model}\n{text}"))
+    return hash_of(f"{sample.cheap_model}\n{sample.frontier_model}\n{text}")

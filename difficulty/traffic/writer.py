@@ -20,8 +20,8 @@ from difficulty.traffic.summary import Summary
 from difficulty.traffic.table import REJECTED_KEY, ROWS_KEY, SCHEMA, VERSION, VERSION_KEY, pa, pq
 
 # A row group is cut by rows and by characters: long texts must not pile up in memory.
-_GROUP_ROWS = 8_192
-_GROUP_CHARS = 16 * 2**20
+_GROUP_ROWS = 4_096
+_GROUP_CHARS = 8 * 2**20
 _SHOWN = 2_000  # characters of a rejected row
 _COPIED = [
     name

@@ -32,7 +32,7 @@ def test_equal_texts_share_a_key_whatever_case_and_spaces():
     )
     assert a == b
     assert a.split_group != c.split_group
-    assert (grouper.exact_duplicates, grouper.near_duplicates, len(grouper.sizes)) == (1, 0, 2)
+    assert (grouper.exact_duplicates, grouper.near_duplicates, grouper.n_groups) == (1, 0, 2)
 
 
 def test_near_texts_share_a_key_and_are_counted():
