@@ -23,10 +23,11 @@ def recipe(journey, tmp_path):
 
 def test_student_is_trained_shipped_and_verified(run, journey, recipe, tmp_path):
     """The teacher is the small run; the unlabelled requests are the next rows of the sample without
-    their outcomes.
+    their outcomes, ingested.
     """
     rows = [{"messages": row["messages"], "task": row["task"]} for row in sample_rows(1_000)[800:]]
-    unlabelled = write_rows(tmp_path / "requests.jsonl", rows)
+    unlabelled = tmp_path / "requests.parquet"
+    run("ingest", write_rows(tmp_path / "requests.jsonl", rows), "-o", unlabelled, code=0)
     options = (
         "--recipe",
         recipe,

@@ -8,13 +8,17 @@ import json
 import time
 
 import httpx
+import numpy as np
 import pytest
 
 from difficulty.bundle import Exploration, read_bundle
 from difficulty.gateway.log_files import read_log
 from difficulty.gateway.visits import explore
 from difficulty.recipe import PolicySettings
+from difficulty.stages.ingest import ingest
+from difficulty.stages.labelling.late_outcomes import join_outcomes
 from difficulty.stages.ship import ship
+from difficulty.traffic.table import Traffic
 from tests.integrations.gateways import (
     RULES,
     SALT,
@@ -28,7 +32,7 @@ from tests.integrations.gateways import (
     started_together,
     write_config,
 )
-from tests.journey import DRAWS
+from tests.journey import DRAWS, write_rows
 
 pytestmark = [
     pytest.mark.gateway,
@@ -50,7 +54,8 @@ def running(journey, tmp_path_factory):
         configs, logs = {}, {mode: folder / f"{mode}-decisions" for mode in policies}
         for mode, policy in policies.items():
             ship(journey.run, folder / f"{mode}-1", policy=PolicySettings(**policy), draws=DRAWS)
-            words = ["--log", logs[mode], "--log-texts", *(["--hook"] if mode == "hook" else [])]
+            own = ["--hook", "--log-answers"] if mode == "hook" else []
+            words = ["--log", logs[mode], "--log-texts", *own]
             configs[mode] = write_config(
                 folder / f"{mode}.yaml", folder / f"{mode}-1", upstream, *words
             )
@@ -299,6 +304,41 @@ def test_hook_explores_and_asks_the_other_model_beside_it(hook):
         )
     assert any(event.route != event.policy_route for event in events)
     assert any(call.role == "shadow" for event in events for call in event.calls)
+
+
+def test_answers_are_logged_where_that_is_asked_for_and_judged_later(auto, hook, tmp_path):
+    """Of 40 requests the answers of both calls of a shadowed one are kept; a judge's scores,
+    joined by id and side, make it a request with both outcomes.
+    """
+    assert all(call.answer is None for call in auto.ask("What is a lien?")[1].calls)
+    replies = client.send(hook.proxy, known_rows(40), at_once=10)
+    events = hook.events([reply.decision["id"] for reply in replies])
+    calls = [(event, call) for event in events for call in event.calls]
+    assert [call.answer is None for _, call in calls] == [
+        call.error is not None for _, call in calls
+    ]
+    answered = {event.id: [c for c in event.calls if c.answer is not None] for event in events}
+    shadowed = {
+        name: own
+        for name, own in answered.items()
+        if {"cheap", "frontier"} == {call.side for call in own}
+        and any(call.role == "shadow" for call in own)
+    }
+    assert shadowed
+    ingest([hook.log], log := tmp_path / "log.parquet")
+    rows = [
+        {"id": name, "side": call.side, "quality": call.side == "frontier"}
+        for name, own in shadowed.items()
+        for call in own
+    ]
+    scores = write_rows(tmp_path / "scores.jsonl", rows)
+    joined = join_outcomes(log, [scores], tmp_path / "judged.parquet", measured_by="judge:x")
+    assert joined.joined == len(rows)
+    traffic = Traffic.read(tmp_path / "judged.parquet")
+    judged = traffic.select(np.isin(traffic.column("id"), list(shadowed)))
+    assert judged.outcomes.gain.tolist() == [1.0] * len(shadowed)
+    assert all(judged.column("cheap_answer"))
+    assert all(judged.column("frontier_answer"))
 
 
 def test_requests_are_answered_while_the_log_cannot_be_written(auto):

@@ -268,6 +268,29 @@ def add_unlabelled(teacher, fit, path, kept_out):
     )
 
 
+def test_unlabelled_parquet_teaches_as_its_json_lines_do(journey, teacher, tmp_path):
+    """What ``ingest`` made of a log of calls, some of them with the outcome of one model: the
+    outcomes of the file count for nothing, the teacher's opinion does.
+    """
+    rows = [
+        {"id": f"n-{n}", "prompt": f"alpha {n} beta", "task": ["code", None][n % 2]}
+        | ({"route": "cheap", "cheap_quality": 0.0} if n % 3 == 0 else {})
+        for n in range(30)
+    ]
+    lines = write_rows(tmp_path / "requests.jsonl", rows)
+    ingest([lines], parquet := tmp_path / "requests.parquet", near_duplicates=False)
+    kept_out = Traffic.read(journey.traffic)
+    one, other = (
+        add_unlabelled(teacher, labelled([0, 1], [1, 1]), path, kept_out)
+        for path in (lines, parquet)
+    )
+    assert len(one) == len(other) == 32
+    assert list(map(list, one.ids)) == list(map(list, other.ids))
+    assert one.tasks == other.tasks
+    for name in ("cheap_quality", "frontier_quality", "weight"):
+        np.testing.assert_array_equal(getattr(one.outcomes, name), getattr(other.outcomes, name))
+
+
 def test_unlabelled_requests_come_after_the_labelled_ones(journey, teacher, tmp_path):
     """Each once, as the teacher's soft outcomes, with the share as weight and a group of its
     own.
