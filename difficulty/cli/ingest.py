@@ -40,7 +40,7 @@ def ingest(
         typer.Option(
             "--format",
             help="auto, native, log (a decision log), arena, langfuse, litellm, mlflow, openai,"
-            " openinference, routellm or routerbench.",
+            " openinference, routellm, routerbench or wire.",
         ),
     ] = "auto",
     labels: Annotated[

@@ -1,9 +1,8 @@
-"""The lines of a plain or gzipped text file, in bounded memory and time whatever the file is."""
+"""The lines of a plain or packed text file, in bounded memory and time whatever the file is."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from difficulty.errors import TrafficError
+from difficulty.traffic.reading.packed import is_packed, unpacked
 
 LONGEST_LINE = 32 * 2**20
 """Bytes; of a longer line one byte more than this is kept, and the rest passed over."""
@@ -34,11 +34,8 @@ def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[bytes]:
         times: nobody's traffic.
     """
     with ExitStack() as stack:
-        packed = stack.enter_context(path.open("rb"))
-        file: IO[bytes] = packed
-        if zipped := path.suffix.lower() == ".gz":
-            archive = stack.enter_context(gzip.GzipFile(fileobj=packed))
-            file = cast(IO[bytes], archive)
+        file, packed = stack.enter_context(unpacked(path))
+        zipped = is_packed(path)
         if encoding != "utf-8":
             file = cast(IO[bytes], _InUtf8(file, encoding))
         read, checked, number = 0, 0, 0
@@ -71,11 +68,8 @@ class _InUtf8:
 
 def head_of(path: Path, size: int) -> bytes:
     """Return the first bytes of a file, unpacked."""
-    with path.open("rb") as packed:
-        if path.suffix.lower() != ".gz":
-            return packed.read(size)
-        with gzip.GzipFile(fileobj=packed) as archive:
-            return archive.read(size)
+    with unpacked(path) as (file, _):
+        return file.read(size)
 
 
 def pieces_of(path: Path, encoding: str = "utf-8") -> Iterator[str]:
@@ -90,9 +84,8 @@ def pieces_of(path: Path, encoding: str = "utf-8") -> Iterator[str]:
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
     with ExitStack() as stack:
-        packed = stack.enter_context(path.open("rb"))
-        zipped = path.suffix.lower() == ".gz"
-        file = stack.enter_context(gzip.GzipFile(fileobj=packed)) if zipped else packed
+        file, packed = stack.enter_context(unpacked(path))
+        zipped = is_packed(path)
         read = 0
         while piece := file.read(2**20):
             read += len(piece)

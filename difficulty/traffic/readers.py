@@ -8,7 +8,7 @@ that cannot be read is a :class:`RawRow` with a ``problem``; a file that cannot 
 
 CSV has a header; quoted fields may hold newlines, an empty cell is unknown. Its encoding and what
 stands between its cells are found, or named: see :mod:`difficulty.traffic.reading.dialect`. Text
-may be packed with gzip.
+may be packed: see :mod:`difficulty.traffic.reading.packed`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -36,6 +35,7 @@ from difficulty.traffic.reading.dialect import (
     is_sep_line,
     pointed,
 )
+from difficulty.traffic.reading.packed import DAMAGED, PACKINGS, is_packed, plain_name
 
 
 class RawRow(NamedTuple):
@@ -68,10 +68,17 @@ READERS = {
     ".tsv": "difficulty.traffic.readers:read_csv",
 }
 # Text alone: Parquet is compressed inside.
-_GZIPPED = {".csv", ".json", ".jsonl", ".ndjson", ".tsv"}
+_PACKED = {".csv", ".json", ".jsonl", ".ndjson", ".tsv"}
 # What ingest wrote beside its output is no traffic.
 _OWN_NOTES = (".rejects.jsonl", ".summary.json")
 _OWN_FOLDERS = (PathKind.RUN, PathKind.BUNDLE, PathKind.REPORT)
+# What to do with files that people have and that are not read.
+_OTHER_TYPES = dict.fromkeys(
+    (".xlsx", ".xls", ".ods"), "Save the sheet as CSV in the spreadsheet's own menu. "
+) | dict.fromkeys(
+    (".txt", ".log", ""),
+    "Give it the name of what it holds, .jsonl for an object a line or .csv for a table. ",
+)
 _DATASET_MARKS = ("state.json", "dataset_dict.json")
 _SHOWN = 2_000  # characters of a bad line that go to the rejects
 _LARGEST_CELL = 64 * 2**20  # characters; also bounds what a quote that is never closed can swallow
@@ -133,7 +140,7 @@ def read_rows(path: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
         for row in _reader(path, options)(path):
             rows += 1
             yield row
-    except (OSError, EOFError, zlib.error, UnicodeError) as error:
+    except (*DAMAGED, UnicodeError) as error:
         raise TrafficError(
             f"{path} cannot be read after {rows:,} rows: {error}. Check that the file is complete."
         ) from error
@@ -192,24 +199,22 @@ def _refuse_device(path: Path) -> None:
 def _suffix(path: Path) -> str:
     suffix = _known_suffix(path)
     if suffix is None:
+        known = _OTHER_TYPES.get(path.suffix.lower(), "")
         raise TrafficError(
-            f"a traffic file must be of a known type: got {path.name!r}. {_what_is_read()}"
+            f"a traffic file must be of a known type: got {path.name!r}. {known}{_what_is_read()}"
         )
     return suffix
 
 
 def _known_suffix(path: Path) -> str | None:
-    name = path.name.lower()
-    plain = name.removesuffix(".gz")
-    suffix = Path(plain).suffix
-    zipped = plain != name
-    return suffix if suffix in _types() and (not zipped or suffix in _GZIPPED) else None
+    suffix = Path(plain_name(path)).suffix
+    return suffix if suffix in _types() and (not is_packed(path) or suffix in _PACKED) else None
 
 
 def _what_is_read() -> str:
     return (
-        f"Read are {', '.join(_types())} (text also as .gz), a folder saved by the datasets"
-        " library, and a folder of such files."
+        f"Read are {', '.join(_types())} (text also packed: {', '.join(PACKINGS)}), a folder saved"
+        " by the datasets library, and a folder of such files."
     )
 
 
@@ -256,7 +261,7 @@ def _refuse_array(path: Path, line: bytes) -> None:
         raise TrafficError(
             f"{path} must be JSON lines, one object a line: it begins with '[', a JSON array."
             f" Convert it: jq -c '.[]' {path.name} >"
-            f" {path.name.removesuffix('.gz').rpartition('.')[0]}.jsonl"
+            f" {Path(plain_name(path)).stem}.jsonl"
         )
 
 
@@ -289,7 +294,7 @@ def csv_header(path: Path, options: ReadOptions = AS_FOUND) -> list[str]:
     """Return the column names of a CSV file; none when there is no header that can be read."""
     try:
         return next(_records(path, find_dialect(path, options)), (0, [], ""))[1]
-    except (OSError, EOFError, zlib.error, UnicodeError, TrafficError):
+    except (*DAMAGED, UnicodeError, TrafficError):
         return []
 
 

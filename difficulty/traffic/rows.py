@@ -47,8 +47,13 @@ def text(value: Any, subject: str) -> str | None:
 
 def answer(value: Any, subject: str) -> str | None:
     """Return an answer as text: an assistant message becomes JSON. An empty one was given, only
-    null is unknown.
+    null is unknown. A list of one message, as logs of choices have it, is that message.
     """
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
+        message = value[0]
+        content = message.get("content")
+        only_text = isinstance(content, str) and not message.keys() - {"role", "content"}
+        value = content if only_text else message
     if isinstance(value, Mapping):
         value = _to_json(value, subject, rule="be a string, an assistant message or null")
     if value is None or isinstance(value, str):
@@ -142,9 +147,13 @@ def count(value: Any, subject: str) -> int | None:
 
 
 def is_odd_count(value: Any) -> bool:
-    """Return whether a number of tokens is below 0, or more than any model reads."""
+    """Return whether a value is no number of tokens: below 0, more than any model reads, a fraction
+    or a word.
+    """
     tokens = as_float(value)
-    return tokens is not None and (tokens < 0 or _MOST_TOKENS < tokens < math.inf)
+    if tokens is None:
+        return says_something(value)
+    return not (0 <= tokens <= _MOST_TOKENS and tokens == int(tokens))
 
 
 def flag(value: Any, subject: str) -> bool | None:
@@ -194,8 +203,11 @@ def _as_datetime(value: Any) -> datetime:
 
 def as_float(value: Any) -> float | None:
     """Return a number, also one that is spelt as text; ``None`` for anything else."""
-    if value is None or type(value) is float:  # nearly all: asking what a number is takes long
+    # Nearly all: asking what a number is takes long.
+    if value is None or type(value) is float:
         return value
+    if type(value) is int and -_LARGEST_COUNT < value < _LARGEST_COUNT:
+        return float(value)
     if not (isinstance(value, str | Decimal) or _is_real(value)):
         return None
     try:
@@ -249,7 +261,16 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
     weight = number(row.get("weight"), "weight", rule="be a finite number above 0")
     contract = FIELDS | {messages_column}
     # A slip of a counter takes no label away; what was counted stays beside the outcomes.
-    odd = {name: row[name] for name in TOKEN_COUNTS if is_odd_count(row.get(name))}
+    odd = {
+        name: value
+        for name in TOKEN_COUNTS
+        if (value := row.get(name)) is not None and is_odd_count(value)
+    }
+    # What a row does not say costs no check: of twenty columns most say nothing.
+    names, answers, costs = (
+        [name for name in group if row.get(name) is not None] for group in (_NAMES, ANSWERS, COSTS)
+    )
+    counts = [name for name in TOKEN_COUNTS if row.get(name) is not None and name not in odd]
     sample = Sample(
         id=own_id or default_id,
         messages=whole,
@@ -273,10 +294,10 @@ def parse_row(row: Mapping[str, Any], *, default_id: str) -> ParsedRow:
         weight=1.0 if weight is None else weight,
         extra={name: value for name, value in row.items() if name not in contract}
         | {f"{name} (odd)": value for name, value in odd.items()},
-        **{name: text(row.get(name), name) for name in _NAMES},  # type: ignore[arg-type]
-        **{name: answer(row.get(name), name) for name in ANSWERS},  # type: ignore[arg-type]
-        **{name: count(row.get(name), name) for name in {*TOKEN_COUNTS} - {*odd}},  # type: ignore[arg-type]
-        **{name: number(row.get(name), name, rule=_USD_RULE) for name in COSTS},  # type: ignore[arg-type]
+        **{name: text(row[name], name) for name in names},  # type: ignore[arg-type]
+        **{name: answer(row[name], name) for name in answers},  # type: ignore[arg-type]
+        **{name: count(row[name], name) for name in counts},  # type: ignore[arg-type]
+        **{name: number(row[name], name, rule=_USD_RULE) for name in costs},  # type: ignore[arg-type]
     )
     repaired = sum(old != new for old, new in zip(messages, whole, strict=True))
     return ParsedRow(sample, generated_id=own_id is None, repaired=repaired, odd_counts=len(odd))
@@ -316,7 +337,7 @@ def message_list(messages: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def _with_role(raw: Any) -> Mapping[str, Any]:
-    if not isinstance(raw, Mapping):
+    if type(raw) is not dict and not isinstance(raw, Mapping):
         raise InvalidValueError("a message", _short(raw), rule="be an object with role and content")
     if "role" not in raw and isinstance(raw.get("from"), str) and "value" in raw:
         return {"role": _SPEAKERS.get(raw["from"], raw["from"]), "content": raw["value"]}

@@ -176,7 +176,6 @@ def test_lone_surrogates_are_repaired_and_counted():
         ({"inclusion": 1.5}, "inclusion must be in"),
         ({"inclusion": "often"}, "inclusion must be in"),
         ({"weight": 0}, "weight must be a finite number above 0"),
-        ({"cheap_tokens": 1.5}, "cheap_tokens must be"),
         ({"task": ["a"]}, "task must be a string"),
         ({"timestamp": "soon"}, "timestamp must be ISO 8601"),
     ],

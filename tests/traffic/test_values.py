@@ -1,3 +1,4 @@
+import json
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -5,7 +6,17 @@ from decimal import Decimal
 import pytest
 
 from difficulty.errors import InvalidValueError
-from difficulty.traffic.rows import choice, count, flag, moment, number, quality, text, well_formed
+from difficulty.traffic.rows import (
+    answer,
+    choice,
+    count,
+    flag,
+    moment,
+    number,
+    quality,
+    text,
+    well_formed,
+)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +133,13 @@ def test_choice_is_in_lower_case():
 
 def test_well_formed_keeps_characters_outside_the_basic_plane():
     assert well_formed("\U0001f600 \udc00") == "\U0001f600 \ufffd"
+
+
+def test_an_answer_in_a_list_of_choices_is_that_answer():
+    """Text where the message holds nothing else; the message where it called something."""
+    said = {"role": "assistant", "content": "Red."}
+    assert answer([said], "cheap_answer") == "Red."
+    calling = said | {"tool_calls": [{"function": {"name": "paint"}}]}
+    assert json.loads(answer([calling], "cheap_answer")) == calling
+    with pytest.raises(InvalidValueError, match="cheap_answer must be a string"):
+        answer([said, said], "cheap_answer")

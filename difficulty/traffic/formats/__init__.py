@@ -30,6 +30,7 @@ FORMATS = {
     "openinference": "difficulty.traffic.formats.openinference:OpenInferenceFormat",
     "routerbench": "difficulty.traffic.formats.routerbench:RouterBenchFormat",
     "routellm": "difficulty.traffic.formats.routellm:RouteLLMFormat",
+    "wire": "difficulty.traffic.formats.wire:WireFormat",
 }
 AUTO = "auto"
 _NO_SOURCES = frozenset(PathKind) - {
@@ -83,8 +84,10 @@ def find_format(
         raise TrafficNotFoundError(f"traffic source must exist: got {str(path)!r}. Check the path.")
     if kind_of(path) in _NO_SOURCES:
         raise TrafficError(mistaken(path, PathKind.ROWS))
-    # Native last: it reads any file, also those that another format understands better.
-    names = sorted(known_names(FORMATS, kind="format"), key=lambda known: known == "native")
+    # What knows its tool's log first, then bodies by their form. Native last: it reads any file,
+    # also those that another format understands better.
+    last = {"wire": 1, "native": 2}
+    names = sorted(known_names(FORMATS, kind="format"), key=lambda known: last.get(known, 0))
     for candidate in names if name == AUTO else [name]:
         layout = _made(resolve(candidate, FORMATS, kind="format"), options)
         if files := layout.files(path):

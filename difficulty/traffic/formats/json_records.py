@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain
@@ -17,14 +16,16 @@ from difficulty.errors import TrafficError
 from difficulty.traffic.lines import lines_of, pieces_of
 from difficulty.traffic.readers import RawRow, read_rows, readable_files
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions, find_dialect
+from difficulty.traffic.reading.packed import DAMAGED, plain_name
 
 _JSON = (".json", ".jsonl", ".ndjson")
 _LARGEST_DOCUMENT = 256 * 2**20  # characters of one JSON document, which is held whole
 _LARGEST_RECORD = 32 * 2**20  # characters of one element of an array
+_MOST_BROKEN = 100  # rows at the beginning
 _SHOWN = 2_000
 _BETWEEN = re.compile(r"[ \t\r\n,\ufeff]*")
 """What stands between the elements of an array."""
-_UNREADABLE = (OSError, EOFError, zlib.error, TrafficError, ValueError, RecursionError)
+_UNREADABLE = (*DAMAGED, TrafficError, ValueError, RecursionError)
 
 
 def read_records(file: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
@@ -57,7 +58,7 @@ def read_table(file: Path, options: ReadOptions = AS_FOUND) -> Iterator[RawRow]:
     in ``{"results": [{...}, ...]}``, its elements.
     """
     rows = read_records(file, options)
-    if not file.name.lower().removesuffix(".gz").endswith(".json"):
+    if not plain_name(file).endswith(".json"):
         yield from rows
         return
     first, second = next(rows, None), next(rows, None)
@@ -81,20 +82,34 @@ def _listed(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def files_like(
-    path: Path, fits: Callable[[Mapping[str, Any]], bool], options: ReadOptions = AS_FOUND
+    path: Path,
+    fits: Callable[[Mapping[str, Any]], bool],
+    options: ReadOptions = AS_FOUND,
+    *,
+    listed: bool = False,
 ) -> list[Path]:
-    """Return the files below ``path`` where the first record of every one fits; none otherwise."""
+    """Return the files below ``path`` where the first record of every one fits; none otherwise.
+
+    With ``listed`` the records of a document about a list are its elements, as
+    :func:`read_table` reads them.
+    """
     try:
         files = readable_files(path)
     except TrafficError:
         return []
-    return files if files and all(fits(first_record(file, options)) for file in files) else []
+    all_fit = all(fits(first_record(file, options, listed=listed)) for file in files)
+    return files if files and all_fit else []
 
 
-def first_record(file: Path, options: ReadOptions = AS_FOUND) -> Mapping[str, Any]:
+def first_record(
+    file: Path, options: ReadOptions = AS_FOUND, *, listed: bool = False
+) -> Mapping[str, Any]:
     """Return the first record of a file, with no column where there is none that can be read."""
     stat = file.stat()
-    return _first(file, (stat.st_size, stat.st_mtime_ns), options)
+    first, alone = _first(file, (stat.st_size, stat.st_mtime_ns), options)
+    if listed and alone and plain_name(file).endswith(".json"):
+        return next(iter(_listed(first)), first)
+    return first
 
 
 def parsed(value: Any) -> Any:
@@ -118,16 +133,26 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _first(file: Path, version: tuple[int, int], options: ReadOptions) -> Mapping[str, Any]:
+def _first(
+    file: Path, version: tuple[int, int], options: ReadOptions
+) -> tuple[Mapping[str, Any], bool]:
+    """Return the first record of one version of a file that can be read, and whether there is no
+    other. One row that is broken, or of 32 MiB, does not say what the others are.
+    """
+    first: Mapping[str, Any] = {}
     try:
-        return next(read_records(file, options)).fields or {}
-    except (*_UNREADABLE, StopIteration):
-        return {}
+        for number, row in enumerate(read_records(file, options)):
+            if first or number == _MOST_BROKEN:
+                return first, False
+            first = row.fields or {}
+    except _UNREADABLE:
+        pass  # for the reader to say
+    return first, True
 
 
 def _layout(file: Path, options: ReadOptions) -> tuple[str, str]:
     """Return ``lines``, which tables are too, ``array`` or ``document``; and the encoding."""
-    if not file.is_file() or not file.name.lower().removesuffix(".gz").endswith(_JSON):
+    if not file.is_file() or not plain_name(file).endswith(_JSON):
         return "lines", "utf-8"
     try:
         encoding = find_dialect(file, options).encoding
@@ -162,7 +187,7 @@ def _whole(file: Path, encoding: str) -> Iterator[Any]:
                     " got more. Export it as JSON lines."
                 )
         yield json.loads("".join(parts))
-    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
+    except (ValueError, RecursionError, *DAMAGED) as error:
         raise _damaged(file, error) from error
 
 
@@ -197,7 +222,7 @@ def _elements(file: Path, encoding: str) -> Iterator[Any]:
                 yield value
             buffer = buffer[at:]
         raise ValueError("the array does not end")
-    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as error:
+    except (ValueError, RecursionError, *DAMAGED) as error:
         raise _damaged(file, error) from error
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from difficulty.errors import TrafficError
-from difficulty.traffic.formats.json_records import files_like, mapping, parsed, read_records
+from difficulty.traffic.formats.json_records import files_like, mapping, parsed, read_table
 from difficulty.traffic.formats.logged_call import (
     FEEDBACK,
     LoggedCall,
@@ -46,15 +46,13 @@ class LiteLLMFormat:
 
     def files(self, path: Path) -> list[Path]:
         """Return the files, where all below ``path`` are spend logs."""
-        return files_like(path, lambda record: record.keys() >= _MARKS, self._options)
+        return files_like(path, lambda record: record.keys() >= _MARKS, self._options, listed=True)
 
     def rows(self, file: Path) -> Iterator[RawRow]:
         """Yield one row a call, on the side of its model; failed calls, and calls that are no
         chats, are left out.
         """
-        logged = (
-            call for row in read_records(file, self._options) for call in read_call(row, _call)
-        )
+        logged = (call for row in read_table(file, self._options) for call in read_call(row, _call))
         return sided(logged, self._options.pair, source=file)
 
 
@@ -119,7 +117,7 @@ def _usage(row: Mapping[str, Any], metadata: Mapping[str, Any], response: Any) -
         mapping(response).get("usage"),
         metadata.get("additional_usage_values"),
     ):
-        cached = TokenUsage.of(place).cached
+        cached = TokenUsage.of(place).cached if place else None
         if cached is not None:
             break
     else:

@@ -26,7 +26,10 @@ FEEDBACK = "feedback"
 """What outcomes are measured by that people gave."""
 MALFORMED = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError)
 """What reading a row of another form than expected raises."""
-_FEEDBACK_NAMES = ("user_feedback", "feedback", "user_rating", "rating", "score", "thumbs", "value")
+_FEEDBACK_NAMES = (
+    *("user_feedback", "feedback", "user_rating", "feedback_rating", "rating"),
+    *("score", "thumbs", "value"),
+)
 _TASK_NAMES = ("task", "task_type", "use_case", "feature")
 _GOOD = {"up", "thumbs_up", "thumbsup", "thumb_up", "positive", "good", "like", "liked", "upvote"}
 _GOOD |= {"yes", "true", "pass", "passed", "correct", "accept", "accepted", "helpful", "👍", "+1"}
@@ -150,6 +153,10 @@ def sided(logged: Iterable[Logged], pair: ModelPair, *, source: object) -> Itera
     counts that tells conversations apart in the first thousand calls; ids that some writers repeat
     count where they are different there.
 
+    The model that was called is the route of a request, unless the log ties calls of both to it.
+    With which probability it was taken no such log says. While a log knows one of the two alone,
+    and no third model, nothing was chosen: rows up to there have no route.
+
     Raises
     ------
     TrafficError
@@ -163,10 +170,13 @@ def sided(logged: Iterable[Logged], pair: ModelPair, *, source: object) -> Itera
     group = _grouping(seen)
     unsure = [call.unsure_id for call in seen]
     sure = bool(unsure) and None not in unsure and len({*unsure}) == len(unsure)
+    called = {_side_or_name(call, pair) for call in seen}
     for row, call in chain(head, calls):
         if call is None:
             yield row
             continue
+        if len(called) < 2:
+            called.add(_side_or_name(call, pair))
         try:
             fields = _columns(call, pair)
         except InvalidValueError as error:
@@ -176,11 +186,21 @@ def sided(logged: Iterable[Logged], pair: ModelPair, *, source: object) -> Itera
             reason = f"its model {call.model!r:.80} is neither --cheap nor --frontier"
             yield row._replace(fields=None, problem="", left_out=reason)
             continue
+        if len(called) < 2:
+            fields.pop("route", None)
         if fields["id"] is None and sure:
             fields["id"] = call.unsure_id
         if group is not None:
             fields["group"] = call.group(group)
         yield row._replace(fields=fields)
+
+
+def _side_or_name(call: LoggedCall, pair: ModelPair) -> str | None:
+    """Return which one the model of a call is, or its name where it is neither."""
+    try:
+        return pair.side(call.model) or call.model
+    except InvalidValueError:  # it matches both, which the row's own reading refuses
+        return call.model
 
 
 def _columns(call: LoggedCall, pair: ModelPair) -> dict[str, Any] | None:
@@ -197,6 +217,8 @@ def _columns(call: LoggedCall, pair: ModelPair) -> dict[str, Any] | None:
         fields |= {name: value for name, value in own.items() if fields.get(name) is None}
     measured = [one.measured_by for one in found.values() if one.quality is not None]
     fields["measured_by"] = measured[0] if measured else None
+    if len(found) == 1:
+        fields["route"] = next(iter(found))
     return fields if found else None
 
 
@@ -394,7 +416,10 @@ def _names_wanted(source: object, calls: Sequence[LoggedCall]) -> str:
 
 
 def _first(usage: Mapping[str, Any], *names: str) -> Any:
-    return next((usage[name] for name in names if usage.get(name) is not None), None)
+    for name in names:
+        if (value := usage.get(name)) is not None:
+            return value
+    return None
 
 
 def _counted(count: Any) -> bool:

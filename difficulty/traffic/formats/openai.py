@@ -1,5 +1,6 @@
 """The format of OpenAI's API: lines that hold a request beside its response, and batches, of which
-the input file has the requests and the output file the responses.
+the input file has the requests and the output file the responses. Batches of Anthropic's are read
+as well.
 
 - Lines: an object with ``request`` and ``response``, the bodies as they went over the wire; what
   stands beside them (``metadata``, ``user_feedback``) is read too. Stored completions, one object
@@ -13,27 +14,28 @@ other ``object`` is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from difficulty.errors import DifficultyError, TrafficError
+from difficulty.errors import DifficultyError
+from difficulty.traffic.formats.bodies import answered, asked, refuse_unknown
 from difficulty.traffic.formats.json_records import (
     files_like,
     first_record,
     mapping,
     parsed,
     read_records,
+    read_table,
 )
 from difficulty.traffic.formats.logged_call import (
     FEEDBACK,
     Logged,
     LoggedCall,
     TokenUsage,
-    answer_of,
     read_call,
     read_feedback,
     read_task,
@@ -44,8 +46,9 @@ from difficulty.traffic.readers import RawRow
 from difficulty.traffic.reading.dialect import AS_FOUND, ReadOptions
 from difficulty.traffic.rows import as_float
 
-_OBJECTS = ("chat.completion", "text_completion", "response")
-_ASKED, _ANSWERED = {"custom_id", "body", "url"}, {"custom_id", "response"}
+_ASKED = ({"custom_id", "body", "url"}, {"custom_id", "params"})
+_ANSWERED = ({"custom_id", "response"}, {"custom_id", "result"})
+"""Of a batch of OpenAI's, and of one of Anthropic's."""
 _JOINED = "it stands in the row of its request: an answer, or a request to another model"
 _CHATS = ("/v1/chat/completions", "/v1/responses", "/v1/completions")
 
@@ -59,7 +62,7 @@ class OpenAIFormat:
 
     def files(self, path: Path) -> list[Path]:
         """Return the files, where all below ``path`` are lines, or parts of batches."""
-        files = files_like(path, _is_line, self._options)
+        files = files_like(path, _is_line, self._options, listed=True)
         return files or files_like(path, _is_batch, self._options)
 
     def rows(self, file: Path) -> Iterator[RawRow]:
@@ -67,9 +70,7 @@ class OpenAIFormat:
         if _is_batch(first_record(file, self._options)):
             yield from self._batch_rows(file)
             return
-        logged = (
-            call for row in read_records(file, self._options) for call in read_call(row, _call)
-        )
+        logged = (call for row in read_table(file, self._options) for call in read_call(row, _call))
         yield from sided(logged, self._options.pair, source=file)
 
     def _batch_rows(self, file: Path) -> Iterator[RawRow]:
@@ -92,7 +93,19 @@ def _is_line(record: Mapping[str, Any]) -> bool:
 
 
 def _is_batch(record: Mapping[str, Any]) -> bool:
-    return record.keys() >= _ASKED or (record.keys() >= _ANSWERED and "request" not in record)
+    return _asks(record) or (_answers(record) and "request" not in record)
+
+
+def _asks(record: Mapping[str, Any]) -> bool:
+    return any(record.keys() >= names for names in _ASKED)
+
+
+def _answers(record: Mapping[str, Any]) -> bool:
+    return any(record.keys() >= names for names in _ANSWERED)
+
+
+def _request_body(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    return mapping(line.get("body", line.get("params")))
 
 
 def _call(row: Mapping[str, Any]) -> LoggedCall:
@@ -115,10 +128,10 @@ def _read(
     name: str | None,
 ) -> LoggedCall:
     """Return the call of two bodies and what a log wrote beside them."""
-    _refuse_unknown(response)
+    refuse_unknown(response)
     metadata = mapping(beside.get("metadata"))
     said = mapping(request.get("metadata"))
-    messages, answer = _asked(request), _answered(response)
+    messages, answer = asked(request), answered(response)
     if answer is None and not response:
         messages, answer = split_answer(messages)
     return LoggedCall(
@@ -154,57 +167,6 @@ def _read(
     )
 
 
-def _refuse_unknown(response: Mapping[str, Any]) -> None:
-    kind = response.get("object")
-    if kind is not None and kind not in _OBJECTS:
-        raise TrafficError(
-            f"a response must be one of {', '.join(_OBJECTS)}: got object {str(kind)[:80]!r}."
-        )
-
-
-def _asked(request: Mapping[str, Any]) -> Any:
-    """Return the messages of a body, also those of the Responses API and of plain prompts."""
-    messages = parsed(request.get("messages"))
-    if messages:
-        return messages
-    asked = parsed(request.get("input") or request.get("prompt"))
-    if isinstance(asked, str) and not request.get("instructions"):
-        return asked
-    turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
-    if not isinstance(turns, list):
-        return asked
-    first = request.get("instructions")
-    turns = [turn for turn in turns if isinstance(turn, Mapping) and "role" in turn]
-    return [{"role": "system", "content": first}, *turns] if first else turns
-
-
-def _answered(response: Mapping[str, Any]) -> Any:
-    """Return what a response says; ``None`` where it has no answer."""
-    choices = response.get("choices")
-    first = choices[0] if isinstance(choices, Sequence) and choices else None
-    if isinstance(first, Mapping):
-        return answer_of(first.get("message")) if "message" in first else first.get("text")
-    output = response.get("output")
-    if not isinstance(output, list):
-        return None
-    texts = [
-        str(part["text"])
-        for item in output
-        if isinstance(item, Mapping) and item.get("type") == "message"
-        for part in item.get("content") or ()
-        if isinstance(part, Mapping) and isinstance(part.get("text"), str)
-    ]
-    calls = [
-        {
-            "type": "function",
-            "function": {"name": item.get("name"), "arguments": item.get("arguments")},
-        }
-        for item in output
-        if isinstance(item, Mapping) and item.get("type") == "function_call"
-    ]
-    return answer_of({"content": "\n".join(texts), "tool_calls": calls})
-
-
 class _Batches:
     """All batches of a folder: answers are held by ``custom_id``, and so are requests that several
     batches share; the others are streamed.
@@ -233,17 +195,17 @@ class _Batches:
         for row in read_records(file, self._options):
             line = row.fields or {}
             name = str(line.get("custom_id"))
-            if line.keys() >= _ASKED:
-                model = mapping(line.get("body")).get("model")
+            if _asks(line):
+                model = _request_body(line).get("model")
                 self._models.setdefault(name, []).append(str(model))
-            elif line.keys() >= _ANSWERED:
+            elif _answers(line):
                 self._answers.setdefault(name, []).append(line)
 
     def _share(self, file: Path) -> None:
         for row in read_records(file, self._options):
             line = row.fields or {}
             name = str(line.get("custom_id"))
-            if line.keys() >= _ASKED and len(self._models[name]) > 1:
+            if _asks(line) and len(self._models[name]) > 1:
                 with suppress(DifficultyError):  # told where the row is read
                     call = self._request(line)
                     if isinstance(call, LoggedCall):
@@ -255,7 +217,7 @@ class _Batches:
             name = str(line.get("custom_id"))
             if row.fields is None or row.problem:
                 yield row, None
-            elif line.keys() >= _ASKED:
+            elif _asks(line):
                 yield from read_call(row, self._with_others)
             elif name not in self._models:
                 problem = (
@@ -276,9 +238,9 @@ class _Batches:
         return replace(first[0], others=tuple(calls[1:])) if first else _JOINED
 
     def _request(self, line: Mapping[str, Any]) -> LoggedCall | str:
-        if str(line.get("url")) not in _CHATS:
+        if "params" not in line and str(line.get("url")) not in _CHATS:
             return f"its url {str(line.get('url'))!r:.60} is no chat"
-        body, name = mapping(line.get("body")), str(line.get("custom_id"))
+        body, name = _request_body(line), str(line.get("custom_id"))
         responses = map(_body, self._answers.get(name, ()))
         own = (found for found in responses if found and self._answers_it(found, body, name))
         return _read(body, next(own, {}), beside={}, name=name)
@@ -295,6 +257,8 @@ class _Batches:
 
 def _body(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the body of a response that came; nothing of one that failed."""
+    if "result" in answer:
+        return mapping(mapping(answer["result"]).get("message"))
     response = mapping(answer.get("response"))
     return {} if response.get("status_code", 200) != 200 else mapping(response.get("body"))
 

@@ -25,6 +25,7 @@ from typing import Any
 from difficulty.errors import InvalidValueError
 from difficulty.traffic.lines import head_of
 from difficulty.traffic.reading.named_pair import ModelPair
+from difficulty.traffic.reading.packed import plain_name
 
 _TABLES = (".csv", ".tsv")
 _HEAD = 2**20  # bytes that tell the encoding
@@ -180,7 +181,7 @@ def _found(path: Path, version: tuple[int, int], options: ReadOptions) -> Dialec
             encoding, marked = encoding or name, True
             break
     encoding = encoding or _encoding(head)
-    name = path.name.lower().removesuffix(".gz")
+    name = plain_name(path)
     if not name.endswith(_TABLES):
         return Dialect(encoding=encoding, marked=marked)
     codec = "utf-8-sig" if encoding == "utf-8" else encoding

@@ -101,9 +101,15 @@ class Pivot:
                 self._refuse_unnamed()
                 self._pair.refuse_absent(name for name, _ in self._models.most_common())
             joined = [self._joined(part, stack) for part in parts]
+            # Where no request has both models this is a log of calls: which one was called was
+            # somebody's choice. Of a table that lacks some halves it was not.
+            routed = not self._counts["both_models"] and len(self._models) > 1
             # Of each part in order of the first rows, so that all of them are.
-            for _, fields in heapq.merge(*map(_read, joined), key=lambda row: row[0]):
-                yield RawRow(**fields)
+            for _, fields, called in heapq.merge(*map(_read, joined), key=lambda row: row[0]):
+                row = RawRow(**fields)
+                if routed and called and row.fields and not says_something(row.fields.get("route")):
+                    row = row._replace(fields={**row.fields, "route": called})
+                yield row
 
     def report(self) -> SourceReport:
         """Return how many calls became how many requests."""
@@ -185,25 +191,25 @@ class Pivot:
         part.close()
         joined = self._part(stack)
         for calls in requests.values():
-            for row in self._join(calls):
-                line = json.dumps([calls[0].number, row._asdict()]).encode("ascii")
+            for row, called in self._join(calls):
+                line = json.dumps([calls[0].number, row._asdict(), called]).encode("ascii")
                 joined.write(line + b"\n")
         joined.seek(0)
         return joined
 
-    def _join(self, calls: Sequence[_Call]) -> Iterator[RawRow]:
-        """Yield the row of a request, and before it the calls that cannot be of it."""
+    def _join(self, calls: Sequence[_Call]) -> Iterator[tuple[RawRow, str]]:
+        """Yield the row of a request with the side of its one call, if it has one, and before it
+        the calls that cannot be of it.
+        """
         first, same = calls[0], []
         said = _said(first.request)
         for call in calls:
             if (other := _said(call.request)) and said and other != said:
-                yield RawRow(
-                    call.source,
-                    call.line,
-                    call.request,
+                problem = (
                     "a row of a request must hold the text of the request's first row: got another"
-                    f" than line {first.line} of {first.source}. Check what request= names.",
+                    f" than line {first.line} of {first.source}. Check what request= names."
                 )
+                yield RawRow(call.source, call.line, call.request, problem), ""
             else:
                 said = said or other
                 same.append(call)
@@ -217,9 +223,9 @@ class Pivot:
                 fields |= _side_fields(side, of_side, self._section.duplicates)
         self._counts["requests"] += 1
         both = all(sides.values())
-        alone = "cheap_alone" if sides["cheap"] else "frontier_alone"
-        self._counts["both_models" if both else alone] += 1
-        yield RawRow(first.source, first.line, fields)
+        alone = "cheap" if sides["cheap"] else "frontier"
+        self._counts["both_models" if both else f"{alone}_alone"] += 1
+        yield RawRow(first.source, first.line, fields), "" if both else alone
 
     def _request(self, calls: Sequence[_Call]) -> dict[str, Any]:
         """Return what the rows say of the request itself: the first that says it."""
@@ -304,7 +310,7 @@ def _said(request: Mapping[str, Any]) -> str:
     return " ".join(json.dumps(messages).split())
 
 
-def _read(part: IO[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _read(part: IO[bytes]) -> Iterator[tuple[int, dict[str, Any], str]]:
     for line in part:
-        number, fields = json.loads(line)
-        yield number, fields
+        number, fields, called = json.loads(line)
+        yield number, fields, called

@@ -52,6 +52,7 @@ _SCORE = re.compile(r"quality|score|correct|rating|grade|accura|verdict|pass|rew
 _NO_SCORE = re.compile(r"cost|price|usd|token|latency|duration|seconds|_ms$|count", re.IGNORECASE)
 _DIFFERENT = 0.99
 """Means whose ratio is above it say nothing of which model is which."""
+_ANSWERED = ("response", "output", "completion", "answer", "reply", "generation", "result")
 _CONTRACT = ("id", "task", "group", "timestamp", "prompt_tokens", "cached_tokens")
 
 
@@ -301,6 +302,7 @@ def _may_be(name: str, column: str, table: _Head) -> bool:
 def _request(table: _Head) -> str | None:
     """Return the column that holds the request: by its form, its name, or as the longest text."""
     lists = [name for name, seen in table.columns.items() if _holds_lists(seen)]
+    lists = [name for name in lists if not _is_of_answer(table, name)] or lists
     if lists:
         return table.find("messages", among=lists) or lists[0]
     texts = [
@@ -308,12 +310,19 @@ def _request(table: _Head) -> str | None:
         for name, seen in table.columns.items()
         if seen.filled and not seen.is_number and seen.times < seen.filled / 2
     ]
-    answers = {name for name in texts if table.find("answer", among=[name])}
+    answers = {name for name in texts if _is_of_answer(table, name)}
     by_name = table.find("prompt", among=[name for name in texts if name not in answers])
     if by_name:
         return by_name
     long = [name for name in texts if name not in answers and _mean_length(table, name) > 20]
     return max(long, key=lambda name: _mean_length(table, name), default=None)
+
+
+def _is_of_answer(table: _Head, name: str) -> bool:
+    """Return whether a column is what a model answered, or lies inside of it."""
+    parts = [plain_name(part) for part in name.split(".")]
+    inside = any(part.startswith(_ANSWERED) for part in parts)
+    return inside or table.find("answer", among=[name]) is not None
 
 
 def _mean_length(table: _Head, name: str) -> float:

@@ -261,6 +261,7 @@ def test_bad_input_is_one_sentence_each_and_nothing_is_lost(tmp_path):
             "id": "c",
             "prompt": "z" * 10_000_000,
             "cheap_passed": 0,
+            "cheap_tokens": "many",
             "timestamp": "2026-08-01T10:00:00Z",
         },
         {"id": "a", "prompt": "again", "cheap_passed": 0},
@@ -273,6 +274,6 @@ def test_bad_input_is_one_sentence_each_and_nothing_is_lost(tmp_path):
     assert [warning for warning in summary.warnings if "token" in warning or "zone" in warning] == [
         "1 times name no zone and are taken as UTC, 2 name one (+02:00, UTC): where the clocks"
         " differ, requests stand in the wrong order",
-        "2 token counts are below 0 or above 100 million: they are taken as unknown, and kept"
-        " beside the outcomes",
+        "3 token counts are no counts (below 0, above 100 million, a fraction or a word): they are"
+        " taken as unknown, and kept beside the outcomes",
     ]

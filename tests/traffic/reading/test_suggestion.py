@@ -114,6 +114,23 @@ def test_messages_inside_objects_are_found(tmp_path):
     assert summary.kept == 60
 
 
+@pytest.mark.parametrize("as_list", [False, True])
+def test_what_a_model_answered_is_never_taken_for_the_request(tmp_path, as_list):
+    """The answers are longer and come first."""
+    rows = [
+        {
+            "outputs": {"text": [{"role": "assistant", "content": text}] if as_list else text * 3},
+            "given": {"said": [{"role": "user", "content": text}] if as_list else text},
+        }
+        for text in QUESTIONS
+    ]
+    path = tmp_path / "runs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, content, summary = proposed(path, tmp_path)
+    assert content["columns"] == {"messages" if as_list else "prompt": "given.said"}
+    assert summary.kept == len(QUESTIONS)
+
+
 def test_names_that_would_break_toml_do_not(tmp_path):
     name = 'a "score"\\ \u2028 \x1b[2J'
     rows = [{"prompt": text, name: n % 2} for n, text in enumerate(QUESTIONS)]
