@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,41 +64,85 @@ class DaySums:
         return np.asarray(self.total.sum(axis=0) / groups) if groups else nothing
 
 
-def sum_values(
-    values: FloatArray, members: IntArray
-) -> tuple[float, float, FloatArray, FloatArray]:
-    """Return groups, requests, sums and sums of squares of one day.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """Which group of which day each of n requests belongs to.
 
-    Parameters
+    Attributes
     ----------
-    values : ndarray of shape (n, K)
-        Each in [0, 1]; rows without a known value are left out by the caller.
-    members : ndarray of shape (n,)
-        Number of the group of each row.
+    day : ndarray of shape (n,)
+        From 0 to ``n_days - 1``.
+    cell : ndarray of shape (n,)
+        A number a group and day, from 0 on.
+    n_days : int
     """
-    _, members, sizes = np.unique(members, return_inverse=True, return_counts=True)
-    means = np.stack(
-        [np.bincount(members, column, minlength=len(sizes)) / sizes for column in values.T], axis=1
-    )
-    return float(len(sizes)), float(len(members)), means.sum(axis=0), (means**2).sum(axis=0)
+
+    day: IntArray
+    cell: IntArray
+    n_days: int
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Members:
+        """Return some requests."""
+        return Members(day=self.day[rows], cell=self.cell[rows], n_days=self.n_days)
+
+    def sum_values(self, values: FloatArray, columns: tuple[str, ...]) -> DaySums:
+        """Return the sums of numbers in [0, 1], of shape (n, K)."""
+        n_cells, size, day = self._cells()
+        means = [np.bincount(self.cell, column, minlength=n_cells) / size for column in values.T]
+        sums = [
+            np.stack([np.bincount(day, mean**power, minlength=self.n_days) for mean in means], 1)
+            for power in (1, 2)
+        ]
+        return self._as_sums(day, sums, columns)
+
+    def sum_bins(self, bins: IntArray, columns: tuple[str, ...], *, above: bool) -> DaySums:
+        """Return the sums of columns that say in which bin a value is.
+
+        Where ``above``, column k says that it is above k, and bins are one more than columns;
+        otherwise column k says that it is k.
+        """
+        n_bins = len(columns) + above
+        _, size, day = self._cells()
+        # Groups together, and in them the highest bins first. The j-th request of a group that is
+        # in a column takes the square of their number from (j - 1)^2 to j^2: so the sums need no
+        # table of groups by columns.
+        order = np.argsort(self.cell * n_bins + (n_bins - 1 - bins), kind="stable")
+        runs = self.cell[order] if above else self.cell[order] * n_bins + bins[order]
+        weight = 1.0 / np.maximum(size, 1.0)[self.cell[order]]
+        place = self.day[order] * n_bins + bins[order]
+        sums = [
+            np.bincount(place, column, minlength=self.n_days * n_bins).reshape(-1, n_bins)
+            for column in (weight, (2.0 * _rank_in_runs(runs) + 1.0) * weight**2)
+        ]
+        if above:
+            sums = [column[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:] for column in sums]
+        return self._as_sums(day, sums, columns)
+
+    def _cells(self) -> tuple[int, FloatArray, IntArray]:
+        """Return how many cells there are, their requests, and the day of those with any."""
+        n_cells = int(self.cell.max(initial=-1)) + 1
+        size = np.bincount(self.cell, minlength=n_cells).astype(np.float64)
+        day = np.zeros(n_cells, dtype=np.intp)
+        day[self.cell] = self.day
+        size[size == 0.0] = np.inf  # a group without a known value has a mean of 0, and no weight
+        return n_cells, size, day
+
+    def _as_sums(
+        self, day: IntArray, sums: Sequence[NDArray[Any]], columns: tuple[str, ...]
+    ) -> DaySums:
+        present = np.zeros(len(day), dtype=bool)
+        present[self.cell] = True
+        return DaySums(
+            groups=np.bincount(day[present], minlength=self.n_days).astype(np.float64),
+            requests=np.bincount(self.day, minlength=self.n_days).astype(np.float64),
+            total=np.asarray(sums[0], dtype=np.float64),
+            squares=np.asarray(sums[1], dtype=np.float64),
+            columns=columns,
+        )
 
 
-def sum_bins(
-    bins: IntArray, members: IntArray, n_bins: int, *, above: bool
-) -> tuple[float, float, FloatArray, FloatArray]:
-    """Return the same where the columns say in which bin a value is, without a matrix of rows.
-
-    Parameters
-    ----------
-    bins : ndarray of shape (n,)
-        From 0 to ``n_bins - 1``.
-    above : bool
-        Column k says that the bin is above k, and there are ``n_bins - 1``; otherwise that it is k.
-    """
-    _, members, sizes = np.unique(members, return_inverse=True, return_counts=True)
-    shape = (len(sizes), n_bins)
-    counts = np.bincount(members * n_bins + bins, minlength=shape[0] * n_bins).reshape(shape)
-    if above:
-        counts = counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
-    means = counts / sizes[:, None]
-    return float(len(sizes)), float(len(members)), means.sum(axis=0), (means**2).sum(axis=0)
+def _rank_in_runs(runs: IntArray) -> IntArray:
+    """Return each element's place, from 0, in its run of equal ones."""
+    first = np.flatnonzero(np.append(True, runs[1:] != runs[:-1])[: len(runs)])
+    lengths = np.diff(np.append(first, len(runs)))
+    return np.arange(len(runs)) - np.repeat(first, lengths)

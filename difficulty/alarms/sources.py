@@ -66,7 +66,7 @@ Source = Cuts | Words | Values
 def _word(name: str, *, absent: str | None = None) -> Words:
     def read(decisions: Decisions) -> NDArray[np.object_]:
         words = np.asarray(decisions[name], dtype=object)
-        said = np.array([isinstance(word, str) and word != "" for word in words], dtype=bool)
+        said = _is_said(words)
         # Where nobody ever says it, it is not known, which is not a word.
         return _where(said, words, absent if said.any() else None)
 
@@ -79,10 +79,16 @@ def _refused(decisions: Decisions) -> NDArray[np.object_]:
     names = decisions.get("failed_validator")
     refused = np.full(len(passed), "a validator", dtype=object)
     if names is not None:
-        said = np.array([isinstance(name, str) for name in names], dtype=bool)
-        refused[said] = np.asarray(names, dtype=object)[said]
+        names = np.asarray(names, dtype=object)
+        said = _is_said(names)
+        refused[said] = names[said]
     refused[passed == 1.0] = "passed"
     return _where(~np.isnan(passed), refused, None)
+
+
+def _is_said(words: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Return where there is a word: neither None, nor NaN, nor empty."""
+    return np.asarray((words != None) & (words != "") & (words == words), dtype=bool)  # noqa: E711
 
 
 def _where(
@@ -128,8 +134,11 @@ def _quality(decisions: Decisions, side: str) -> FloatArray:
     measures = decisions.get("measured_by")
     if measures is None:
         return quality
-    form = np.array([isinstance(name, str) and name.startswith("validators") for name in measures])
-    return np.where(form, np.nan, quality)
+    known = np.flatnonzero(~np.isnan(quality))
+    by_form = [isinstance(name, str) and name.startswith("validators") for name in measures[known]]
+    quality = quality.copy()
+    quality[known[np.array(by_form, dtype=bool)]] = np.nan
+    return quality
 
 
 def _stays(decisions: Decisions) -> NDArray[np.bool_]:
@@ -147,7 +156,7 @@ def _noticed(decisions: Decisions) -> NDArray[np.bool_]:
     fallback = decisions.get("fallback")
     if fallback is None:
         return np.zeros(len(decisions["route"]), dtype=bool)
-    return np.array([isinstance(cause, str) and cause != "" for cause in fallback], dtype=bool)
+    return _is_said(np.asarray(fallback, dtype=object))
 
 
 def _risk(decisions: Decisions) -> FloatArray:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from difficulty.alarms.day_sums import DaySums, sum_bins, sum_values
+from difficulty.alarms.day_sums import DaySums, Members
 from difficulty.alarms.sources import AMOUNTS, SOURCES, Cuts, Decisions, Source, Values
 from difficulty.errors import InvalidValueError
 from difficulty.metrics.arrays import FloatArray, IntArray
 
-MOST_GROUPS = 20_000
+MOST_GROUPS = 5_000
 """Groups of a day that sums are taken over; of more, these are picked by a hash. So many make
 everything plain that is worth an alarm.
 """
@@ -141,93 +141,82 @@ def summarise(decisions: Decisions, *, most_groups: int = MOST_GROUPS) -> DailyS
         raise InvalidValueError(
             "columns of decisions", sorted(lengths), rule="have the same length"
         )
+    n = len(decisions["day"])
     dates = np.asarray(decisions["day"]).astype("datetime64[D]")
-    order = np.argsort(dates, kind="stable")
-    order = order[~np.isnat(dates[order])]
-    dates = dates[order]
-    days = np.arange(dates[0], dates[-1] + 1) if len(dates) else dates
-    bounds = np.searchsorted(dates, np.append(days, days[-1:] + 1))
-    if not len(days):
-        bounds = np.zeros(1, dtype=np.intp)
-    groups, has_group = _group_numbers(decisions.get("group"), len(lengths and decisions["day"]))
-    rows = [order[first:last] for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
-    kept = [_picked(day, groups, most_groups) for day in rows]
+    dated = ~np.isnat(dates)
+    if not dated.any():
+        nothing = np.zeros(0)
+        return DailySummaries(
+            days=np.zeros(0, dtype="datetime64[D]"),
+            requests=nothing,
+            largest_group=nothing,
+            sums={},
+            amounts={},
+        )
+    first, last = dates[dated].min(), dates[dated].max()
+    days = np.arange(first, last + 1)
+    day = np.where(dated, (dates - first).astype(np.int64), -1).astype(np.intp)
+    groups, has_group = _group_numbers(decisions.get("group"), n)
+    cells, cell = np.unique(day * (int(groups.max()) + 1) + groups, return_inverse=True)
+    sizes = np.bincount(cell[dated & has_group], minlength=len(cells))
+    day_of_cell = np.full(len(cells), -1)
+    day_of_cell[cell] = day
+    largest = np.zeros(len(days))
+    np.maximum.at(largest, day_of_cell[day_of_cell >= 0], sizes[day_of_cell >= 0])
+    kept = np.flatnonzero(dated & _picked(day_of_cell, most_groups)[cell])
+    members = Members(day=day[kept], cell=cell[kept], n_days=len(days))
+    read = {name: np.asarray(values)[kept] for name, values in decisions.items()}
     return DailySummaries(
         days=days,
-        requests=np.array([len(day) for day in rows], dtype=np.float64),
-        largest_group=np.array(
-            [
-                np.unique(groups[d], return_counts=True)[1].max() if len(d) else 0
-                for d in (day[has_group[day]] for day in rows)
-            ],
-            dtype=np.float64,
-        ),
+        requests=np.bincount(day[dated], minlength=len(days)).astype(np.float64),
+        largest_group=largest,
         sums={
             name: sums
             for name, source in SOURCES.items()
             if all(column in decisions for column in source.needs)
-            if (sums := _summed(source, decisions, kept, groups)) is not None
+            if (sums := _summed(source, read, members)) is not None
         },
         amounts={
-            name: np.array([_amount(decisions[name], day) for day in rows]).reshape(-1, 2)
+            name: _amounts(decisions[name], day, dated, len(days))
             for name in AMOUNTS
             if name in decisions
         },
     )
 
 
-def _summed(
-    source: Source, decisions: Decisions, days: Sequence[IntArray], groups: IntArray
-) -> DaySums | None:
+def _summed(source: Source, decisions: Decisions, members: Members) -> DaySums | None:
     """Return a source's sums; ``None`` where nothing is known of any request."""
     if isinstance(source, Values):
-        values, columns = source.read(decisions), source.columns
-        known, width = ~np.isnan(values[:, 0]), len(columns)
-    elif isinstance(source, Cuts):
+        values = source.read(decisions)
+        known = ~np.isnan(values[:, 0])
+        return members[known].sum_values(values[known], source.columns) if known.any() else None
+    if isinstance(source, Cuts):
         numbers = source.read(decisions)
-        known, width = ~np.isnan(numbers), len(source.cuts)
-        bins = np.searchsorted(source.cuts, numbers, side="left")
+        known = ~np.isnan(numbers)
+        bins = np.searchsorted(source.cuts, numbers[known], side="left")
         columns = tuple(f"above {cut:.3g} {source.unit}".strip() for cut in source.cuts)
     else:
         words = source.read(decisions)
-        known = np.array([word is not None for word in words], dtype=bool)
-        bins, columns = _numbered(words, known)
-        width = len(columns)
+        known = np.asarray(words != None, dtype=bool)  # noqa: E711
+        bins, columns = _numbered(words[known])
     if not known.any():
         return None
-    rows = [day[known[day]] for day in days]
-    empty = (0.0, 0.0, np.zeros(width), np.zeros(width))
-    if isinstance(source, Values):
-        sums = [sum_values(values[day], groups[day]) if len(day) else empty for day in rows]
-    else:
-        above = isinstance(source, Cuts)
-        sums = [
-            sum_bins(bins[day], groups[day], width + above, above=above) if len(day) else empty
-            for day in rows
-        ]
-    return DaySums(
-        groups=np.array([day[0] for day in sums]),
-        requests=np.array([day[1] for day in sums]),
-        total=np.array([day[2] for day in sums]),
-        squares=np.array([day[3] for day in sums]),
-        columns=columns,
-    )
+    return members[known].sum_bins(bins, columns, above=isinstance(source, Cuts))
 
 
-def _numbered(
-    words: NDArray[np.object_], known: NDArray[np.bool_]
-) -> tuple[IntArray, tuple[str, ...]]:
-    """Return words as numbers, and the words; rare ones beyond 200 are one."""
-    names, inverse, counts = np.unique(
-        words[known].astype(str), return_inverse=True, return_counts=True
+def _numbered(words: NDArray[np.object_]) -> tuple[IntArray, tuple[str, ...]]:
+    """Return words as numbers, and the words, frequent ones first; what is beyond 200 is one."""
+    seen: dict[str, int] = {}
+    codes = np.fromiter(
+        (seen.setdefault(word, len(seen)) for word in words.tolist()), np.intp, len(words)
     )
-    frequent = np.argsort(-counts, kind="stable")[:MOST_WORDS]
-    numbers = np.full(len(names), len(frequent), dtype=np.intp)
-    numbers[frequent] = np.arange(len(frequent))
-    bins = np.zeros(len(words), dtype=np.intp)
-    bins[known] = numbers[inverse]
-    columns = tuple(str(names[place]) for place in frequent)
-    return bins, (*columns, OTHER) if len(names) > MOST_WORDS else columns
+    order = np.argsort(-np.bincount(codes, minlength=len(seen)), kind="stable")
+    numbers = np.empty(len(seen), dtype=np.intp)
+    numbers[order] = np.arange(len(seen))
+    names = list(seen)
+    columns = tuple(str(names[place]) for place in order[:MOST_WORDS])
+    bins = np.minimum(numbers[codes], MOST_WORDS)
+    return bins, (*columns, OTHER) if len(seen) > MOST_WORDS else columns
 
 
 def _group_numbers(groups: NDArray[Any] | None, n: int) -> tuple[IntArray, NDArray[np.bool_]]:
@@ -253,23 +242,27 @@ def _group_numbers(groups: NDArray[Any] | None, n: int) -> tuple[IntArray, NDArr
     return numbers, has_group
 
 
-def _picked(rows: IntArray, groups: IntArray, most: int) -> IntArray:
-    """Return the rows of at most so many groups."""
-    if len(rows) <= most:
-        return rows
-    names = np.unique(groups[rows])
-    if len(names) <= most:
-        return rows
+def _picked(day_of_cell: IntArray, most: int) -> NDArray[np.bool_]:
+    """Return which groups of days are summed: at most so many a day."""
     # Multiplicative hashing (Knuth): spreads numbers in a row over the range.
-    hashes = (names.astype(np.uint64) * np.uint64(2654435761)) % np.uint64(1 << 32)
-    chosen = names[np.argsort(hashes, kind="stable")[:most]]
-    return rows[np.isin(groups[rows], chosen)]
+    number = np.arange(len(day_of_cell), dtype=np.uint64)
+    hashes = (number * np.uint64(2654435761)) % np.uint64(1 << 32)
+    order = np.lexsort((hashes, day_of_cell))
+    _, first = np.unique(day_of_cell[order], return_index=True)
+    starts = np.repeat(first, np.diff(np.append(first, len(order))))
+    picked = np.zeros(len(day_of_cell), dtype=bool)
+    picked[order] = np.arange(len(order)) - starts < most
+    return picked
 
 
-def _amount(values: NDArray[Any], rows: IntArray) -> tuple[float, float]:
-    numbers = np.asarray(values[rows], dtype=np.float64)
-    known = ~np.isnan(numbers)
-    return float(known.sum()), float(numbers[known].sum())
+def _amounts(
+    values: NDArray[Any], day: IntArray, dated: NDArray[np.bool_], n_days: int
+) -> FloatArray:
+    """Return, for each day, how many values are known, and their sum."""
+    numbers = np.asarray(values, dtype=np.float64)
+    known = dated & ~np.isnan(numbers)
+    counts = np.bincount(day[known], minlength=n_days).astype(np.float64)
+    return np.stack([counts, np.bincount(day[known], numbers[known], minlength=n_days)], axis=1)
 
 
 def _widened(sums: DaySums, columns: tuple[str, ...]) -> DaySums:
