@@ -43,6 +43,7 @@ LAB = (
     "traffic",
     "decisions",
     "replay",
+    "alarms",
     "encoders",
     "channels",
     "model",

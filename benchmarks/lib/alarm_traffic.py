@@ -61,13 +61,14 @@ class Stream:
         *,
         at: int = 0,
     ) -> dict[str, NDArray[Any]]:
-        """Return the decisions of some days.
+        """Return the decisions of some days; ``fails`` says of which the user got a wrong answer.
 
         Parameters
         ----------
         changes : mapping, optional
             What is otherwise from day ``at`` on: ``mix`` (added to the logit of the hard tasks),
-            ``task`` (share of a new task), ``refuse`` (``all``, ``none`` or a share), ``fails``
+            ``task`` (share of a new task), ``unseen`` (added to the logit of failure in it, without
+            the score knowing), ``refuse`` (``all``, ``none`` or a share), ``fails``
             (added to the logit of the cheap model's failure, without the score knowing),
             ``answers`` (factor of the cheap answers' length), ``price`` (factor of the cheap
             model's).
@@ -87,7 +88,9 @@ class Stream:
         hard = HARDNESS[task] + easy + rng.normal(0.0, 0.6, n) + 0.9 * new
         score = expit(hard + 0.3)
         stated = expit(hard)
-        fails = rng.random(n) < expit(hard + change.get("fails", 0.0) * after)
+        fails = rng.random(n) < expit(
+            hard + change.get("fails", 0.0) * after + change.get("unseen", 0.0) * new
+        )
         frontier_fails = rng.random(n) < 0.4 * stated
         cheap = score <= THRESHOLD
         refuse = rng.random(n) < np.where(fails, self.refused, self.refused / 50.0)
@@ -132,6 +135,7 @@ class Stream:
             "answer_score": np.clip(expit(hard + fails + rng.normal(0, 0.7, n)), 0, 1) * side[0],
             "cheap_quality": np.where(labels & cheap, 1.0 - fails, np.nan),
             "frontier_quality": np.where(labels & ~cheap, 1.0 - frontier_fails, np.nan),
+            "fails": np.where(cheap & ~refuse, fails, frontier_fails).astype(np.float64),
             "measured_by": np.where(labels, "exact", None),
         }
 
