@@ -126,8 +126,8 @@ class ShiftWatcher:
             groups = int(sums.groups[scene.reference].sum())
             if groups < LEAST_GROUPS:
                 why = (
-                    f"the reference has {groups:,} groups of requests that say something of"
-                    f" {self.subject}; {LEAST_GROUPS} are needed"
+                    f"the reference needs {LEAST_GROUPS} groups that say something of"
+                    f" {self.subject}, and has {groups:,}"
                 )
                 continue
             if isinstance(SOURCES[name], Cuts):
@@ -290,7 +290,9 @@ WATCHERS: Mapping[str, Watcher] = {
         sudden=True,
     ),
     "scores": ShiftWatcher(subject="scores of requests", sources={"scores": "scores"}),
-    "length": ShiftWatcher(subject="length of requests", sources={"length": "requests"}),
+    "length": ShiftWatcher(
+        subject="length of requests", sources={"length": "requests"}, answer=RETRAIN
+    ),
     "familiarity": ShiftWatcher(
         subject="familiarity of requests", sources={"familiarity": "familiarities"}, answer=RETRAIN
     ),
