@@ -23,8 +23,13 @@ SPACE = " \t\n\r\f\v"
 """White space."""
 _WORD = re.compile(f"[{LETTERS}]+")
 _HUMP = re.compile("([a-z])([A-Z])")
-NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+"
-"""A number without its sign: commas only between thousands."""
+NUMBER = (
+    r"[.0-9](?:(?<=[0-9])(?:[0-9]{0,2}(?:,[0-9]{3})+(?![0-9])|[0-9]*)(?:\.[0-9]+)?"
+    r"|(?<=\.)[0-9]+)"
+)
+"""A number without its sign: commas only between thousands. Its first character stands first, so
+that a search leaps to the next one.
+"""
 _NUMBER = re.compile(NUMBER)
 _BEFORE_OPERATOR = re.compile(rf"[0-9{LETTERS})\]}}]")
 _CAPITAL = re.compile("[A-Z\u00c0-\u00d6\u00d8-\u00de\u0391-\u03a9\u0400-\u042f]")
@@ -33,6 +38,8 @@ _DIGIT = re.compile("[\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\uff10
 LARGEST = 1e15
 """Numbers of this size and above are no quantities: they are left out."""
 _LONGEST_NUMBER = 40
+_SURELY_SMALLER = 16
+"""With fewer characters a number is below ``LARGEST``."""
 STEM = 6
 """So many letters of a word are its stem."""
 _STOP = frozenset(
@@ -89,10 +96,12 @@ def place_numbers(text: str) -> list[Place]:
         if value is None:
             continue
         start, end = match.span()
-        if start and text[start - 1] in "-$":
-            start -= text[start - 1] == "$"
-            if text[start - 1 : start] == "-" and not _ends_operand(text, start - 1):
-                start, value = start - 1, -value
+        before = text[start - 1] if start else ""
+        if before == "$":
+            start -= 1
+            before = text[start - 1] if start else ""
+        if before == "-" and not _ends_operand(text, start - 1):
+            start, value = start - 1, -value
         placed.append((start, end, value))
     return placed
 
@@ -104,9 +113,12 @@ def _ends_operand(text: str, place: int) -> bool:
 
 def parse_number(digits: str) -> float | None:
     """Return the value of digits with commas between thousands; ``None`` for no quantity."""
-    if len(digits) > _LONGEST_NUMBER:
+    n_digits = len(digits)
+    if n_digits < _SURELY_SMALLER and "," not in digits:
+        return float(digits)
+    if n_digits > _LONGEST_NUMBER:
         return None
-    value = float(digits.replace(",", "") if "," in digits else digits)
+    value = float(digits.replace(",", ""))
     return value if value < LARGEST else None
 
 

@@ -108,8 +108,8 @@ _NAME_INSIDE = re.compile("[A-Z](?<=[a-z,] [A-Z])[a-z]+")
 _SPACES = re.compile(f"[{SPACE}]+")
 _OPENING_CHARS = 60
 _SMALL = frozenset({1.0, 2.0, 3.0})
-_SHARES = re.compile("half|twice|third|percent|%")
-_SHARES_TAKEN = re.compile(r"half|twice|third|percent|%|/2|\* ?2")
+_SHARES = ("half", "twice", "third", "percent", "%")
+_SHARES_TAKEN = (*_SHARES, "/2", "*2", "* 2")
 _LEAST = -20.0
 _UNSURE = math.log(0.5)
 _MOST_TOKENS = 4096
@@ -182,14 +182,13 @@ def _read_limit(finish_reason: object) -> float:
 def _read_repetition(pair: Pair, lines: list[str]) -> list[float]:
     words = pair.text_words
     different = len(set(words))
-    fours = list(zip(words, words[1:], words[2:], words[3:], strict=False))
-    n_different = len(set(fours))
-    most = int(bool(fours)) if n_different == len(fours) else max(Counter(fours).values())
+    n_of = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
+    n_fours = max(0, len(words) - 3)
     return [
         different / max(1, len(words)),
         different / max(1, len(words)) ** 0.7,
-        log1p(most),
-        1 - n_different / len(fours) if fours else 0.0,
+        log1p(max(n_of.values(), default=0)),
+        1 - len(n_of) / n_fours if n_fours else 0.0,
         1 - len(set(lines)) / len(lines) if lines else 0.0,
         log1p(max(map(len, split_space(pair.text)))),
     ]
@@ -238,8 +237,8 @@ def _read_copying(pair: Pair) -> list[float]:
         log1p(len(names)),
         float(_repeats_question(pair)),
         float(bool(unused & _SMALL)),
-        float(_SHARES.search(pair.question) is not None),
-        float(_SHARES_TAKEN.search(pair.text) is not None),
+        float(any(word in pair.question for word in _SHARES)),
+        float(any(word in pair.text for word in _SHARES_TAKEN)),
     ]
 
 

@@ -24,12 +24,23 @@ _TOKEN = re.compile(
     rf"{NUMBER}|[{LETTERS}]+|\\[A-Za-z]+|\*\*|\\[{_SKIPPED}]|\\?[^ \t\r\f\v{_SKIPPED}]"
 )
 _LETTER = re.compile(f"[{LETTERS}]")
-_PIECE_END = re.compile(r"[.,;:?!](?=[ \n])|\n|\\n(?![a-z])|\\\\(?![A-Za-z])")
-"""Ends of lines, also as JSON and LaTeX write them, and punctuation before white space."""
+_PIECE_END = re.compile(
+    r"[.,;:?!\n\\](?:(?<=[.,;:?!])(?=[ \n])|(?<=\n)|(?<=\\)(?:n(?![a-z])|\\(?![A-Za-z])))"
+)
+"""Ends of lines, also as JSON and LaTeX write them, and punctuation before white space. What each
+begins with stands first, so that a search leaps to it.
+"""
 _ESCAPED = re.compile(r"\\(?=\\[A-Za-z])")
 """What JSON puts before a command of LaTeX."""
 _CONTINUED = re.compile(r"(?:\\\\[ \t]{0,8})?\n[ \t&]*(?=[=\u2248])")
 """The end of a line before one that begins with an equals sign."""
+_IS_CONTINUED = re.compile(r"\n[ \t&]*[=\u2248]")
+"""Whether there is such an end; most texts have none, and this is found sooner."""
+_DIGIT = re.compile("[0-9]")
+_MAY_OPERATE = re.compile(
+    r"[-+*/(){}\u2212\u2013\u00d7\u00b7\u00f7xXo\\](?:(?<![o\\])|(?<=o)f|(?<=\\)[tcdf])"
+)
+"""What makes an operator of a side, or closes what does; more than that is found too."""
 _MOST_UNIT_WORDS = 3
 _VARIABLES = frozenset("abcdefijknopqrtuvwyz")
 _ROLES = {
@@ -74,13 +85,25 @@ def read_steps(text: str) -> list[Step]:
     steps: list[Step] = []
     if "\\\\" in text:
         text = _ESCAPED.sub("", text)
-    for piece in _PIECE_END.split(_CONTINUED.sub(" ", text)):
-        if "=" in piece or "\u2248" in piece or "\\approx" in piece:
+    if _IS_CONTINUED.search(text):
+        text = _CONTINUED.sub(" ", text)
+    for piece in _PIECE_END.split(text):
+        if _may_hold_step(piece):
             reader = _Reader(steps)
-            for token in _TOKEN.findall(piece):
-                reader.read(token)
+            reader.read(_TOKEN.findall(piece))
             reader.end()
     return steps
+
+
+def _may_hold_step(piece: str) -> bool:
+    """Return whether a piece has an equals sign, and before the last one a digit and then what may
+    be an operator; most pieces have not, and are not read.
+    """
+    end = max(piece.rfind("="), piece.rfind("\u2248"), piece.rfind("\\approx"))
+    if end < 0:
+        return False
+    digit = _DIGIT.search(piece, 0, end)
+    return digit is not None and _MAY_OPERATE.search(piece, digit.end(), end) is not None
 
 
 def evaluate(parts: Sequence[Part]) -> float | None:
@@ -185,6 +208,8 @@ class _Side:
 class _Reader:
     """Takes the tokens of a text one by one."""
 
+    __slots__ = ("_braces", "_is_after_word", "_left", "_side", "_unit_words", "steps")
+
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
         self._left: _Side | None = None
@@ -193,11 +218,13 @@ class _Reader:
         self._is_after_word = False
         self._braces: list[str] = []
 
-    def read(self, token: str) -> None:
-        """Take the next token."""
-        handle = _HANDLER_OF.get(token) or _HANDLERS[_role_of(token)]
-        handle(self, token)
-        self._is_after_word = handle is _Reader._word
+    def read(self, tokens: Sequence[str]) -> None:
+        """Take the next tokens."""
+        known, by_first, word = _HANDLER_OF.get, _HANDLER_BY_FIRST.get, _Reader._word
+        for token in tokens:
+            handle = known(token) or by_first(token[0]) or _HANDLERS[_role_of(token)]
+            handle(self, token)
+            self._is_after_word = handle is word
 
     def end(self) -> None:
         """Finish the side that is being read, and compare it with the one to the left."""
@@ -220,18 +247,19 @@ class _Reader:
 
     def _ends_with_value(self) -> bool:
         parts = self._side.parts
-        return bool(parts) and (parts[-1] == ")" or isinstance(parts[-1], float))
+        return bool(parts) and (parts[-1].__class__ is float or parts[-1] == ")")
 
     def _number(self, token: str) -> None:
         value = parse_number(token)
         if value is None:
             self._unreadable(token)
             return
-        if self._ends_with_value():
-            self._break()
         side = self._side
-        if not side.numbers:
-            side.decimals = len(token) - 1 - token.find(".") if "." in token else 0
+        if side.parts and self._ends_with_value():
+            self._break()
+            side = self._side
+        if not side.numbers and "." in token:
+            side.decimals = len(token) - 1 - token.find(".")
         side.parts.append(value)
         side.numbers.append(value)
         self._unit_words = 0
@@ -365,6 +393,11 @@ _HANDLERS = {
     "skip": _Reader._skip,
 }
 _HANDLER_OF = {token: _HANDLERS[role] for token, role in _ROLES.items()}
+_HANDLER_BY_FIRST = {
+    **dict.fromkeys("0123456789", _Reader._number),
+    **dict.fromkeys("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", _Reader._word),
+}
+"""Of most other tokens the first character says enough."""
 
 
 def _role_of(token: str) -> str:
