@@ -43,7 +43,9 @@ def train(
         Path | None,
         typer.Option(
             help=(
-                "Run of another model pair to start from, with its recipe unless --recipe is given."
+                "Run of another model pair to start from, with its recipe unless --recipe is"
+                " given. On requests that it saw, answered by another cheap model, the check of"
+                " answers is carried over."
             )
         ),
     ] = None,
@@ -151,8 +153,15 @@ def _print_run(run: Run, evaluation: Evaluation, start_from: Path | None) -> Non
         f" {samples.test:,} test samples"
     )
     if samples.aside:
-        seen = f", or seen by {start_from}" if start_from else ""
+        again = record.start is not None and record.start.asks_again
+        seen = f", or seen by {start_from}{' and to be tested on' * again}" if start_from else ""
         say(f"{samples.aside:,} samples set aside: near-duplicates of samples in two splits{seen}")
+    if record.start and record.start.asks_again:
+        say(
+            f"{record.start.seen:,} requests are known to {start_from} with another cheap model:"
+            " the score was learned anew, the check of answers starts from that run's; the test"
+            " samples are new to both"
+        )
     for note in record.logged.notes if record.logged else ():
         warn(note)
     tasks = run.recipe.features.tasks

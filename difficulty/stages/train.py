@@ -133,7 +133,9 @@ def train(
     find : callable, optional
         From features to the encoder that they name; needed where ``search.encoders`` lists some.
     start : Run, optional
-        A run of another model pair to start from; requests that it saw are set aside.
+        A run of another model pair to start from. Requests that it saw are set aside; where too
+        few are left and another cheap model answered them, they are learned from, the score anew
+        and the check of answers from the run's.
     teacher : Run, optional
         What a recipe with a section ``distil`` learns from beside the labels.
     unlabelled : Path, optional
@@ -253,7 +255,7 @@ def _unfitted(material: Material, encoder: Encoder, tuned: Channel | None) -> Di
     """
     recipe, start = material.recipe, material.start
     tasks = known_tasks(recipe, material.learned)
-    if start is None:
+    if start is None or material.asks_again:
         return build_model(
             recipe,
             encoder,
@@ -409,7 +411,7 @@ def _record(material: Material, fitted: _Fitted, advice: FamiliarityAdvice | Non
         libraries=library_versions(),
         teacher=material.teacher.recipe.as_dict() if material.teacher else None,
         unlabelled=material.n_unlabelled,
-        start=start_record(start, traffic) if start else None,
+        start=(start_record(start, traffic, asks_again=material.asks_again) if start else None),
         search=material.searched,
         reading=fitted.reading,
         familiarity=advice,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,33 +144,77 @@ def check_start(start: Run, recipe: Recipe, encoder: Encoder) -> None:
                 )
 
 
-def _without_seen(splits: NDArray[np.str_], traffic: Traffic, start: Run) -> NDArray[np.str_]:
-    """Return the splits with every request set aside that the run was fitted or calibrated on.
+class StartedSplits(NamedTuple):
+    """The splits of traffic that starts from another run."""
+
+    splits: NDArray[np.str_]
+    asks_again: bool
+    """Whether requests that the run saw are learned from: another cheap model answered them."""
+
+
+def split_started(traffic: Traffic, start: Run, recipe: Recipe) -> StartedSplits:
+    """Return which samples are learned from and judged by, no test sample among those that the run
+    was fitted or calibrated on.
+
+    Where enough other requests are left, those that the run saw are set aside: it knows their
+    outcomes by heart. Where not, and another cheap model answered them, they have new outcomes and
+    are learned from; the splits come from the same hash, so that what the run was tested on is what
+    the new one is tested on. Traffic of those requests alone is split by another hash.
 
     Raises
     ------
     RunError
-        If it saw them all.
+        If too few are left, and those that it saw cannot be learned from.
     """
     seen = start.seen.holds(traffic)
-    if seen.all():
+    splits = traffic.splits(recipe.split.fractions, recipe.seed)
+    if _falls_short(splits):
+        other = traffic.splits(recipe.split.fractions, recipe.seed + 1)
+        if not _falls_short(np.where(seen, ASIDE, other)):
+            return StartedSplits(np.where(seen, ASIDE, other), False)
+    left = np.where(seen, ASIDE, splits)
+    # Where the traffic itself is too small, that is what is said of it later.
+    if not _falls_short(left) or _falls_short(splits):
+        return StartedSplits(left, False)  # set aside, not dropped: rows keep their numbers
+    _refuse_same_answers(traffic, start, n_seen=int(seen.sum()), left=int((left == "fit").sum()))
+    if not (~seen & (splits == "test")).any():
         raise RunError(
-            f"a warm start needs requests that the run did not see: it saw all {len(traffic):,}."
-            " Label others for the new pair, for example those of"
-            f" {str(start.folder / 'test.parquet')!r}."
+            "a warm start on requests that the run saw needs others to judge by: it saw all"
+            f" {len(traffic):,}, or those that it did not see are in no test split. Answer those of"
+            f" {str(start.folder / 'test.parquet')!r} by the new model too, and split by the run's"
+            " seed and fractions."
         )
-    left = int(((splits == "fit") & ~seen).sum())
-    if left < _NEEDED["fit"] and int((splits == "fit").sum()) >= _NEEDED["fit"]:
-        raise RunError(
-            f"a warm start needs at least {_NEEDED['fit']} fit samples that the run did not see: it"
-            f" saw {int(seen.sum()):,} of {len(traffic):,} requests, and {left} are left. Label"
-            " others for the new pair, or train without --start-from."
-        )
-    # Set aside, not dropped: rows keep their numbers.
-    return np.where(seen, ASIDE, splits)
+    return StartedSplits(np.where(seen & (splits == "test"), ASIDE, splits), True)
 
 
-def start_record(start: Run, traffic: Traffic) -> StartRecord:
+def _falls_short(splits: NDArray[np.str_]) -> bool:
+    """Return whether there are too few samples to learn from, whatever is known of them."""
+    return any(int((splits == split).sum()) < least for split, least in _NEEDED.items())
+
+
+def _refuse_same_answers(traffic: Traffic, start: Run, *, n_seen: int, left: int) -> None:
+    """Refuse to learn again from requests that the run saw, unless a check of answers is carried
+    over to another cheap model.
+    """
+    saw = f"it saw {n_seen:,} of {len(traffic):,} requests, and {left} fit samples are left"
+    if start.check is None:
+        raise RunError(
+            f"a warm start needs requests that the run did not see, at least {_NEEDED['fit']} fit"
+            f" and {_NEEDED['calibration']} calibration samples: {saw}. The run has no check of"
+            " answers that could be carried over. Train without --start-from, or label other"
+            " requests."
+        )
+    pair = traffic.model_pair
+    names = (pair[0] if pair else None, start.record.cheap_model)
+    if None in names or names[0] == names[1]:
+        raise RunError(
+            "a warm start learns from requests that the run saw only where another cheap model"
+            f" answered them: {saw}, and the cheap models are {names[1]!r} and {names[0]!r}. Name"
+            " the new one in cheap_model, label other requests, or train without --start-from."
+        )
+
+
+def start_record(start: Run, traffic: Traffic, *, asks_again: bool) -> StartRecord:
     """Return what the new run remembers of the one it started from."""
     record = start.record
     return StartRecord(
@@ -181,6 +225,7 @@ def start_record(start: Run, traffic: Traffic) -> StartRecord:
         samples=record.samples,
         run=str(start.folder),
         seen=int(start.seen.holds(traffic).sum()),
+        asks_again=asks_again,
     )
 
 
@@ -211,6 +256,10 @@ class Material:
         How logged samples were weighted.
     searched : SearchRecord or None
         What a search tried.
+    asks_again : bool
+        Whether requests that ``start`` saw are learned from, with the outcomes of another cheap
+        model. The score then begins anew: what ``start`` says of requests that it saw is no
+        measure of what it says of others. Its check of answers is carried over.
     """
 
     recipe: Recipe
@@ -227,6 +276,7 @@ class Material:
     logged: LoggedReport | None = None
     searched: SearchRecord | None = None
     start: Run | None = None
+    asks_again: bool = False
     teacher: Run | None = None
 
     @cached_property
@@ -292,8 +342,10 @@ def gather(
     check_teacher(recipe, teacher, read, unlabelled)
     # Before the split: what selects outcomes is a property of all rows.
     traffic, logged = weigh_logged(read, recipe.labels)
-    splits = traffic.splits(recipe.split.fractions, recipe.seed)
-    splits = _without_seen(splits, traffic, start) if start else splits
+    if start:
+        splits, asks_again = split_started(traffic, start, recipe)
+    else:
+        splits, asks_again = traffic.splits(recipe.split.fractions, recipe.seed), False
     target = choose_target(recipe.target, traffic.outcomes, splits)
     check_outcomes(traffic.outcomes, splits, target)
     how = calibration_of(recipe, _n_labelled(traffic.outcomes, splits, target))
@@ -325,6 +377,7 @@ def gather(
         logged=logged,
         searched=searched,
         start=start,
+        asks_again=asks_again,
         teacher=teacher,
     )
 

@@ -97,6 +97,10 @@ class StartRecord(SavedForm):
     """Its folder, which may have been moved since."""
     seen: int
     """Requests of the new traffic that it was fitted or calibrated on."""
+    asks_again: bool = False
+    """Whether those were learned from, as another cheap model answered them: then the check alone
+    was carried over.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -177,6 +177,28 @@ def test_warm_start_learns_from_new_answers(checked, journey, tmp_path):
     assert len(content["checks"]) == 2
 
 
+def test_warm_start_on_the_same_requests_carries_the_check_over(checked, journey, tmp_path):
+    """Another cheap model answered what the run saw: nothing that it saw is tested on."""
+    start, _ = checked
+    rows = [{**row, "cheap_model": "another"} for row in sample_rows()]
+    run, evaluation = started(journey, tmp_path, rows, start)
+    assert run.record.start.asks_again
+    assert run.record.start.seen > 300
+    assert run.record.answer.started
+    assert run.record.answer.answers > 200
+    assert set(run.test.ids) <= set(start.test.ids)
+    assert not start.seen.holds(run.test).any()
+    assert "answer_check" in evaluation.baselines
+
+
+def test_warm_start_on_the_same_requests_needs_another_cheap_model(checked, journey, tmp_path):
+    for place, name in enumerate((checked[0].record.cheap_model, None)):
+        rows = [{**row, "cheap_model": name} for row in sample_rows()]
+        (folder := tmp_path / str(place)).mkdir()
+        with pytest.raises(RunError, match="only where another cheap model answered them"):
+            started(journey, folder, rows, checked[0])
+
+
 def meaningless(rows, answered):
     """Return rows whose requests say nothing of their outcome; ``answered`` makes the answer."""
     rng = np.random.default_rng(3)

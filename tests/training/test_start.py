@@ -64,14 +64,28 @@ def test_requests_that_the_run_saw_are_set_aside(start, tmp_path):
     assert not start.seen.holds(run.test).any()
 
 
-def test_start_that_saw_every_request_is_refused(start, journey, tmp_path):
+def test_start_that_saw_every_request_and_has_no_check_is_refused(start, journey, tmp_path):
     known = set(start.test.ids)
     rows = [row for row in sample_rows() if row["id"] not in known]
     with pytest.raises(
-        RunError, match=r"needs requests that the run did not see: it saw all .*test.parquet"
+        RunError, match=r"needs requests that the run did not see, .*no check .* carried over"
     ):
         train_from(start, traffic_of(tmp_path, rows), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_run_was_tested_on_alone_is_split_anew(start, journey, tmp_path):
+    """By the same hash all of it would be tested on, and nothing learned from."""
+    tested = set(start.test.ids)
+    rows = [row for row in sample_rows(2_000) if row["id"] in tested]
+    rows += [
+        {**row, "id": f"again-{row['id']}", "messages": [{"role": "user", "content": text}]}
+        for row in rows
+        for text in [f"{row['messages'][-1]['content']} Answer in one line."]
+    ]
+    run, _ = train_from(start, traffic_of(tmp_path, rows), tmp_path / "run")
+    assert run.record.start.seen == 0
+    assert min(run.record.samples.fit, run.record.samples.test) > 10
 
 
 def test_start_with_another_encoder_is_refused(start, tmp_path):
