@@ -14,6 +14,9 @@ bootstrap of whole groups, paired.
 *Answer length*: longer answers first. *Hand rules*: ``tools.hand_score`` of the facts where tools
 are offered, else ``arithmetic.hand_score``; no label. *cascadeflow*: the validators of its package
 (``--cascadeflow PYTHON``, an interpreter that has it), see ``benchmarks/peers/cascadeflow_lib.py``.
+*FrugalGPT*: a small transformer that is fine-tuned on question and answer to tell whether the
+answer is wrong (``--frugalgpt PYTHON``, an interpreter that has torch), on the same folds, see
+``benchmarks/peers/frugalgpt.py``; what it says is kept in the folder ``--kept`` by set.
 
 ``--labels 60 120 250`` learns both from as many requests, whole groups, in ``--draws`` draws, and
 judges the rest.
@@ -86,6 +89,8 @@ def main() -> None:
     parser.add_argument("--drift", type=Path)
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--cascadeflow", type=Path, help="a Python that has the package")
+    parser.add_argument("--frugalgpt", type=Path, help="a Python that has torch")
+    parser.add_argument("--kept", type=Path, help="folder of scores that took long")
     parser.add_argument("--labels", type=int, nargs="*", default=())
     parser.add_argument("--draws", type=int, default=3, help="draws of the labelled requests")
     parser.add_argument("--sets", nargs="+", help="parts of names of the sets to run")

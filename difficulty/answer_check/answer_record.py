@@ -17,6 +17,9 @@ from difficulty.metrics.probability import brier
 from difficulty.metrics.recalibration import recalibration
 
 FloatArray = NDArray[np.float64]
+_LEAST_OF_BAND = 100
+"""Answers of a band: their means are known to a tenth of a deviation."""
+_MOST_BANDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,17 @@ class FactSpread(SavedForm):
     """One answer in a hundred lies above."""
     weight: float
     """How a linear model in place of the check moves its logit with a deviation of the fact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadBand(SavedForm):
+    """The facts over the answers to requests of which the score says the like."""
+
+    up_to: float | None
+    """Largest ``p_cheap_fails`` of these requests; ``None``: the last band."""
+    n: int
+    mean: tuple[float | None, ...]
+    known: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +74,10 @@ class AnswerRecord(SavedForm):
     """How much less than that of the mean outcome the squared error is, out of fold; 0 is no less.
     """
     facts: tuple[FactSpread, ...] = ()
+    bands: tuple[SpreadBand, ...] = ()
+    """By ``p_cheap_fails``, ascending: which answers are checked depends on it. None for fewer than
+    200 answers.
+    """
 
     @property
     def sentence(self) -> str:
@@ -101,7 +119,37 @@ def record_of(check: AnswerCheck, fit: LabelledAnswers) -> AnswerRecord:
         slope=slope,
         skill=skill,
         facts=_spreads(fit.answered.facts, check.surrogate_),
+        bands=_bands(fit.answered.facts, fit.answered.request[:, 0].astype(np.float64)),
     )
+
+
+def _bands(facts: NDArray[np.float32], p_cheap_fails: FloatArray) -> tuple[SpreadBand, ...]:
+    """Return the facts by what the score says of the requests, in bands of as many answers."""
+    known = np.sort(p_cheap_fails[~np.isnan(p_cheap_fails)])
+    n_bands = min(_MOST_BANDS, len(known) // _LEAST_OF_BAND)
+    if n_bands < 2:
+        return ()
+    # Requests that the score cannot tell apart are of one band.
+    edges = np.unique([part[-1] for part in np.array_split(known, n_bands)])[:-1]
+    band_of = np.searchsorted(edges, p_cheap_fails, side="left")
+    bands = []
+    for number, edge in enumerate([*edges.tolist(), None]):
+        rows = facts[(band_of == number) & ~np.isnan(p_cheap_fails)].astype(np.float64)
+        is_known = ~np.isnan(rows)
+        counts = is_known.sum(axis=0)
+        means = np.where(is_known, rows, 0.0).sum(axis=0) / np.maximum(counts, 1)
+        bands.append(
+            SpreadBand(
+                up_to=edge,
+                n=len(rows),
+                mean=tuple(
+                    float(f"{mean:.6g}") if count else None
+                    for mean, count in zip(means.tolist(), counts.tolist(), strict=True)
+                ),
+                known=tuple(float(f"{share:.6g}") for share in is_known.mean(axis=0).tolist()),
+            )
+        )
+    return tuple(bands) if len(bands) > 1 else ()
 
 
 def _spreads(facts: NDArray[np.float32], weights: FloatArray) -> tuple[FactSpread, ...]:

@@ -3,6 +3,10 @@ any label.
 
 A cheap model whose style changes makes a check stale, and its facts show that: their means move
 away from those of the training answers.
+
+Which answers are checked depends on the policy: one that sends hard requests on at once leaves the
+answers to easy ones, whose facts are others. So an answer is held against the training answers to
+requests that the scorer says the like of.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
@@ -23,6 +27,17 @@ LEAST_ANSWERS = 200
 _LEAST_MOVE = 0.1  # of the share of answers of which a fact is known
 
 
+class Bands(NamedTuple):
+    """The training answers by what the scorer says of their requests, in b bands."""
+
+    edges: FloatArray
+    """Largest ``p_cheap_fails`` of each band but the last, ascending; shape (b - 1,)."""
+    mean: FloatArray
+    """Of k facts in each, shape (b, k); ``nan`` where a fact was never known."""
+    known: FloatArray
+    """Share of a band's answers of which the fact is known, shape (b, k)."""
+
+
 class Reference(NamedTuple):
     """What k facts were in the training answers, arrays of shape (k,); ``nan`` where a fact was
     never known.
@@ -32,6 +47,18 @@ class Reference(NamedTuple):
     sd: FloatArray
     known: FloatArray
     """Share of the answers of which the fact is known."""
+    bands: Bands | None = None
+    """Where there were answers enough to tell them apart."""
+
+    def at(self, p_cheap_fails: float) -> tuple[FloatArray, FloatArray]:
+        """Return mean and share known of the facts of answers to requests like one; of all where
+        ``p_cheap_fails`` is ``nan``.
+        """
+        if self.bands is None or not np.isfinite(p_cheap_fails):
+            return self.mean, self.known
+        band = int(np.searchsorted(self.bands.edges, p_cheap_fails, side="left"))
+        mean = self.bands.mean[band]
+        return np.where(np.isnan(mean), self.mean, mean), self.bands.known[band]
 
 
 class Shift(NamedTuple):
@@ -49,8 +76,8 @@ class Shift(NamedTuple):
 class FactMeans:
     """Means of standardised facts over the answers so far, the recent ones counting most.
 
-    A fact has moved where its mean is more than half a deviation away from the training answers',
-    or where it is known of a share of the answers that differs as much.
+    A fact has moved where its mean is more than half a deviation away from that of the training
+    answers to like requests, or where it is known of a share of the answers that differs as much.
 
     Parameters
     ----------
@@ -70,19 +97,27 @@ class FactMeans:
         self._spread = np.where(reference.sd > 0, reference.sd, np.nan)
         self._sums = np.zeros(len(reference.mean))
         self._counts = np.zeros(len(reference.mean))
+        self._expected = np.zeros(len(reference.mean))
         self._total = 0.0
         self.n_answers = 0
 
-    def add(self, values: NDArray[np.floating]) -> None:
-        """Count answers, values of shape (k,) or (n, k); ``nan`` is unknown."""
-        for row in np.atleast_2d(np.asarray(values, dtype=np.float64)):
-            deviations = (row - self._reference.mean) / self._spread
+    def add(self, values: NDArray[np.floating], p_cheap_fails: ArrayLike = np.nan) -> None:
+        """Count answers, values of shape (k,) or (n, k), with ``p_cheap_fails`` of their requests,
+        of shape (n,) or one for all; ``nan`` is unknown.
+        """
+        rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
+        said = np.broadcast_to(np.asarray(p_cheap_fails, dtype=np.float64), len(rows)).tolist()
+        for row, p_fails in zip(rows, said, strict=True):
+            mean, known = self._reference.at(p_fails)
+            deviations = (row - mean) / self._spread
             is_known = np.isfinite(row)
             held = np.where(np.isfinite(deviations), deviations, 0.0)
             self._sums *= self._keep
             self._sums += np.clip(held, -MOST_DEVIATIONS, MOST_DEVIATIONS)
             self._counts *= self._keep
             self._counts += is_known
+            self._expected *= self._keep
+            self._expected += known
             self._total = self._total * self._keep + 1.0
             self.n_answers += 1
 
@@ -90,7 +125,7 @@ class FactMeans:
         """Return how far the facts moved; ``None`` where there are too few answers to say."""
         if self.n_answers < self._least or not self._total:
             return None
-        known = self._reference.known
+        known = self._expected / self._total
         share = self._counts / self._total
         change = np.abs(share - known)
         limit = np.maximum(_LEAST_MOVE, HALF_A_DEVIATION * np.sqrt(known * (1.0 - known)))
@@ -107,10 +142,12 @@ class FactMeans:
         return Shift(len(moved) / n_facts, tuple(moved), n_facts, self.n_answers)
 
 
-def shift_of(values: NDArray[np.floating], reference: Reference) -> Shift | None:
+def shift_of(
+    values: NDArray[np.floating], reference: Reference, p_cheap_fails: ArrayLike = np.nan
+) -> Shift | None:
     """Return how far the facts of n answers, shape (n, k), moved; ``None`` where they are too few
-    to say.
+    to say. The parameters are those of :meth:`FactMeans.add`.
     """
     means = FactMeans(reference)
-    means.add(values)
+    means.add(values, p_cheap_fails)
     return means.shift()

@@ -5,6 +5,7 @@ when they move, and can say which of them moved a score. It holds none of the te
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated
 
 from difficulty.errors import FieldError
@@ -32,6 +33,18 @@ class FactSummary(SavedForm):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FactBand(SavedForm):
+    """The facts over the training answers to requests of which the scorer says the like."""
+
+    up_to: Share | None = None
+    """Largest ``p_cheap_fails`` of these requests; ``None``: the last band."""
+    n: Annotated[int, at_least(1)]
+    mean: tuple[float | None, ...]
+    """Of each fact, in their order; ``None``: it was never known."""
+    known: tuple[Share, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnswerFacts(SavedForm):
     """The facts that ``answer.onnx`` reads, in its order."""
 
@@ -40,6 +53,10 @@ class AnswerFacts(SavedForm):
     facts: tuple[FactSummary, ...]
     n: Annotated[int, at_least(0)] = 0
     """Training answers that they were counted on."""
+    bands: tuple[FactBand, ...] = ()
+    """By what the scorer says of the requests, ascending; none: they were too few, or the bundle is
+    of an earlier version.
+    """
     stale_shift: Share | None = None
     """Shift past which the check was found not to hold, where that is known; what counts is the
     policy's.
@@ -52,3 +69,15 @@ class AnswerFacts(SavedForm):
         names = [fact.name for fact in self.facts]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise FieldError(f"must name each fact once: got {twice!r} twice", where=("facts",))
+        self._check_bands(len(names))
+
+    def _check_bands(self, n_facts: int) -> None:
+        for band in self.bands:
+            if (len(band.mean), len(band.known)) != (n_facts, n_facts):
+                rule = f"must hold {n_facts} means and shares each"
+                raise FieldError(f"{rule}: got {len(band.mean)}", where=("bands",))
+        edges = [band.up_to for band in self.bands]
+        inner = [edge for edge in edges[:-1] if edge is not None]
+        is_ascending = all(one < other for one, other in pairwise(inner))
+        if edges and (edges[-1] is not None or len(inner) < len(edges) - 1 or not is_ascending):
+            raise FieldError("must ascend by up_to, the last without one", where=("bands",))

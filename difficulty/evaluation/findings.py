@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import binom
 
 from difficulty.errors import InvalidValueError
-from difficulty.evaluation.frontiers import CheckFigures
+from difficulty.evaluation.frontiers import CheckFigures, MovedFacts
 from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.evaluation.slices import LEAST_OUTCOMES, LEAST_REQUESTS
@@ -48,20 +48,6 @@ class Finding(Record):
             raise InvalidValueError(
                 "severity", self.severity, rule=f"be one of {', '.join(SEVERITIES)}"
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MovedFacts:
-    """How far the facts about answers are from those that a check was trained on."""
-
-    share: float
-    """Share of the facts that moved by more than half a deviation."""
-    limit: float
-    """Share past which the check does not count."""
-    n_facts: int
-    n_answers: int
-    names: tuple[str, ...]
-    """Facts that moved furthest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,7 +426,7 @@ def answers_unchecked(evidence: Evidence) -> Finding | None:
 def stale_check(evidence: Evidence) -> Finding | None:
     """The answers are no longer like those that the check was trained on."""
     moved = evidence.provenance and evidence.provenance.moved
-    if not moved or moved.share <= moved.limit:
+    if not moved or not moved.is_stale:
         return None
     return Finding(
         name="stale_check",
@@ -449,7 +435,8 @@ def stale_check(evidence: Evidence) -> Finding | None:
             f"The check of answers is stale: {100 * moved.share:.1f} % of {moved.n_facts} facts"
             f" about the answers moved by more than half a deviation since training, and"
             f" {100 * moved.limit:.1f} % may (first {', '.join(moved.names)}). Routers let the"
-            " request's score decide alone then. Train on recent answers."
+            " request's score decide alone then, and the figures are those of that. Train on recent"
+            " answers."
         ),
         numbers={"shift": moved.share, "limit": moved.limit, "answers": moved.n_answers},
     )

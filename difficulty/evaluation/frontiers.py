@@ -521,3 +521,22 @@ def _size(saved: Estimate) -> str:
         return f"{100.0 * abs(value):.1f} %"
     low, high = (low, high) if value >= 0.0 else (-high, -low)
     return f"{100.0 * abs(value):.1f} % ({100.0 * low:.1f} to {100.0 * high:.1f})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedFacts:
+    """How far the facts about answers are from those that a check was trained on."""
+
+    share: float
+    """Share of the facts that moved by more than half a deviation."""
+    limit: float
+    """Share past which the check does not count."""
+    n_facts: int
+    n_answers: int
+    names: tuple[str, ...]
+    """Facts that moved furthest."""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether more moved than may."""
+        return self.share > self.limit

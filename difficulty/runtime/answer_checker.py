@@ -67,6 +67,11 @@ class AnswerInputs:
         """The facts, shape (len(FACTS),)."""
         return self.features[: len(FACTS)]
 
+    @property
+    def p_cheap_fails(self) -> float:
+        """Of the request; ``nan`` where it is not known."""
+        return float(self.features[-2])
+
 
 class AnswerChecker:
     """Check answers by a bundle; safe to use from several threads.
@@ -153,7 +158,7 @@ class AnswerChecker:
         """
         verdict, inputs = self._weigh(asked, messages, answer, decision, advisory=advisory)
         if inputs is not None:
-            self.watch.add(inputs.facts)
+            self.watch.add(inputs.facts, inputs.p_cheap_fails)
         return self._note(verdict)
 
     def consider(self, asked: Asked, messages: Messages, answer: Answering) -> AnswerVerdict:
@@ -224,16 +229,22 @@ class AnswerChecker:
         requests: Sequence[Asking],
         answers: Sequence[Answering | None],
         tasks: Sequence[str | None] | None = None,
+        p_cheap_fails: NDArray[np.floating] | None = None,
     ) -> Shift | None:
-        """Return how far the facts of many answers are from those of training; ``None`` where there
-        are too few to say.
+        """Return how far the facts of n answers are from those of training, of answers to requests
+        of which the scorer says the like where ``p_cheap_fails`` of theirs, of shape (n,), is
+        known; ``None`` where there are too few to say.
         """
         rows = [row for row, answer in enumerate(answers) if answer is not None]
+        rows = rows[:: -(-len(rows) // _MOST_LOOKED_AT) or 1]
         read = []
-        for row in rows[:: -(-len(rows) // _MOST_LOOKED_AT) or 1]:
+        for row in rows:
             asked, _ = read_asking(requests[row], tasks[row] if tasks else None)
             read.append(read_facts(asked, read_answer(answers[row] or "")))
-        return shift_of(np.stack(read), self.graph.reference) if read else None
+        if not read:
+            return None
+        said = np.nan if p_cheap_fails is None else p_cheap_fails[rows]
+        return shift_of(np.stack(read), self.graph.reference, said)
 
     def _weigh(
         self,

@@ -20,7 +20,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from difficulty.answers.facts import FACTS, FACTS_VERSION
-from difficulty.answers.shift import MOST_DEVIATIONS, FactMeans, Reference, Shift
+from difficulty.answers.shift import MOST_DEVIATIONS, Bands, FactMeans, Reference, Shift
 from difficulty.bundle.answer_facts import AnswerFacts
 from difficulty.bundle.policy import AnswerRule
 from difficulty.bundle.store import ANSWER_FACTS, ANSWER_GRAPH, Bundle
@@ -194,7 +194,7 @@ class AnswerScorer:
 
     def find_moved(self, facts: NDArray[np.float32]) -> tuple[FactMove, ...]:
         """Return the facts, of shape (len(FACTS),), that moved a score most."""
-        mean, sd, _ = self.reference
+        mean, sd = self.reference.mean, self.reference.sd
         # A fact that never varied, or is not known here, moved nothing.
         far = np.divide(facts - mean, sd, out=np.zeros(len(facts)), where=sd > 0)
         far = np.clip(np.nan_to_num(far, nan=0.0), -MOST_DEVIATIONS, MOST_DEVIATIONS)
@@ -213,12 +213,21 @@ class AnswerScorer:
 
 
 def _reference(facts: AnswerFacts) -> Reference:
-    columns = (
-        [math.nan if fact.mean is None else fact.mean for fact in facts.facts],
-        [math.nan if fact.sd is None else fact.sd for fact in facts.facts],
-        [fact.known for fact in facts.facts],
+    return Reference(
+        np.array([math.nan if fact.mean is None else fact.mean for fact in facts.facts]),
+        np.array([math.nan if fact.sd is None else fact.sd for fact in facts.facts]),
+        np.array([fact.known for fact in facts.facts], dtype=np.float64),
+        _bands(facts),
     )
-    return Reference(*(np.array(column, dtype=np.float64) for column in columns))
+
+
+def _bands(facts: AnswerFacts) -> Bands | None:
+    bands = facts.bands
+    if not bands:
+        return None
+    means = [[math.nan if mean is None else mean for mean in band.mean] for band in bands]
+    edges = [band.up_to for band in bands if band.up_to is not None]
+    return Bands(np.array(edges), np.array(means), np.array([band.known for band in bands]))
 
 
 class AnswerWatch:
@@ -250,10 +259,12 @@ class AnswerWatch:
         self.is_stale = False
         self.checked = self.escalated = self.unknown = 0
 
-    def add(self, facts: NDArray[np.float32]) -> None:
-        """Count the facts of an answer, and look at their means from time to time."""
+    def add(self, facts: NDArray[np.float32], p_cheap_fails: float = math.nan) -> None:
+        """Count the facts of an answer, held against those of training answers to requests of which
+        the scorer says the like, and look at their means from time to time.
+        """
         with self._lock:
-            self._means.add(facts)
+            self._means.add(facts, p_cheap_fails)
             if self._means.n_answers % _LOOK_EVERY == 0:
                 self.shift = self._means.shift()
                 self._judge()

@@ -305,13 +305,15 @@ def _of_bundle(
         checker=checker,
         progress=lambda done: say(f"scored {done:,} of {n:,} samples"),
     )
+    moved = moved_facts(checker, served, policy) if checker else None
+    is_stale = policy.answer is not None and moved is not None and moved.is_stale
     early = judge_exits(leaving, both_scores(served, policy)) if leaving else {}
     sentences = [
         f"Figures are those of the scorer: {sentence}."
         for sentence in exit_sentences(early, judged="judged")
     ]
     return _Material(
-        held_out=served.under_policy(policy),
+        held_out=served.under_policy(policy, is_stale=is_stale),
         others=served.others,
         notes=(
             *picked.notes,
@@ -328,7 +330,7 @@ def _of_bundle(
             by_chance=overlap.by_chance,
             threshold_rows=threshold_rows(bundle, traffic, picked.traffic),
             checks_answers=policy.answer is not None,
-            moved=moved_facts(checker, picked.traffic) if checker else None,
+            moved=moved,
             **_selection(picked.logged),
         ),
         lineage=lineage_of(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from difficulty.answer_check.answer_graph import build_answer_graph
 from difficulty.answer_check.answer_record import AnswerRecord
 from difficulty.answer_check.golden_cases import golden_cases
-from difficulty.bundle.answer_facts import AnswerFacts, FactSummary
+from difficulty.bundle.answer_facts import AnswerFacts, FactBand, FactSummary
 from difficulty.bundle.policy import Policy
 from difficulty.bundle.store import ANSWER_FACTS, ANSWER_GRAPH, EARLY_GRAPH, GOLDEN_ANSWERS
 from difficulty.early_exit import EarlyModel, build_early_graph
@@ -362,6 +362,7 @@ def facts_of(record: AnswerRecord, *, tolerance: float) -> AnswerFacts:
         facts_version=record.facts_version,
         facts=tuple(FactSummary(**spread.as_dict()) for spread in record.facts),
         n=record.answers,
+        bands=tuple(FactBand(**band.as_dict()) for band in record.bands),
         stale_shift=STALE_SHIFT,
         score_tolerance=tolerance,
     )

@@ -21,7 +21,7 @@ from difficulty.bundle.policy import Fallback
 from difficulty.economics import request_costs
 from difficulty.errors import BundleError, ScoringError, TooFewSamplesError
 from difficulty.evaluation import Evaluation, Target
-from difficulty.evaluation.findings import MovedFacts
+from difficulty.evaluation.frontiers import MovedFacts
 from difficulty.evaluation.scored import ScoredTraffic, Thresholds
 from difficulty.evaluation.slices import traffic_labels
 from difficulty.form import read_json
@@ -348,20 +348,22 @@ class Served:
             early_budget=early_budget,
         )
 
-    def under_policy(self, policy: Policy) -> ScoredTraffic:
+    def under_policy(self, policy: Policy, *, is_stale: bool = False) -> ScoredTraffic:
         """Return the table as a policy routes it: its rules first, then its thresholds. Without a
-        single answer to check, as a router does whose check cannot count.
+        single answer to check, or where the check is stale, as a router does whose check cannot
+        count.
         """
-        table = self.under(policy, catch_rate=catch_rate(policy.fallback)).under(policy)
-        cuts = self.thresholds_of(policy)
+        table = self.under(policy, catch_rate=catch_rate(policy.fallback))
+        table = table.unchecked if is_stale else table.under(policy)
+        cuts = self.thresholds_of(policy, is_stale=is_stale)
         return replace(table, threshold=cuts.threshold, task_thresholds=cuts.task_thresholds)
 
-    def thresholds_of(self, policy: Policy) -> Thresholds:
+    def thresholds_of(self, policy: Policy, *, is_stale: bool = False) -> Thresholds:
         """Return the thresholds by which a policy routes this table: without a single answer to
-        check, those of a router whose check cannot count.
+        check, or where the check is stale, those of a router whose check cannot count.
         """
         check, threshold = policy.answer, policy.threshold
-        if check and self.scored.answer_score is None:
+        if check and (is_stale or self.scored.answer_score is None):
             alone, check = check.request_threshold, None
             threshold = threshold if alone is None else alone
         return Thresholds(threshold, policy.task_thresholds, check)
@@ -430,13 +432,20 @@ def check_answers(checker: AnswerChecker, traffic: Traffic) -> dict[str, NDArray
     return dict(checker.score_many(*_answered(traffic), traffic.tasks))
 
 
-def moved_facts(checker: AnswerChecker, traffic: Traffic) -> MovedFacts | None:
+def moved_facts(checker: AnswerChecker, served: Served, policy: Policy) -> MovedFacts | None:
     """Return how far the facts about the cheap model's answers are from those of the check's
-    training; ``None`` where there are too few answers, or no limit.
+    training, by the answers that a router checks under a policy; ``None`` where there are too few,
+    or no limit.
     """
     facts = checker.graph.facts
     limit = checker.rule.stale_shift if checker.rule else facts.stale_shift
-    shift = checker.find_shift(*_answered(traffic), traffic.tasks)
+    table = served.under_policy(policy)
+    asked, answers = _answered(served.traffic)
+    if table.sent is not None:  # what is sent at once has no answer to check
+        answers = [
+            None if sent else answer for sent, answer in zip(table.sent, answers, strict=True)
+        ]
+    shift = checker.find_shift(asked, answers, served.traffic.tasks, table.p_cheap_fails)
     if shift is None or limit is None:
         return None
     return MovedFacts(

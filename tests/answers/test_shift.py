@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from difficulty.answers.shift import LEAST_ANSWERS, FactMeans, Reference, shift_of
+from difficulty.answers.shift import LEAST_ANSWERS, Bands, FactMeans, Reference, shift_of
 
 REFERENCE = Reference(
     np.array([0.0, 5.0, 1.0, np.nan]),
@@ -78,3 +78,21 @@ def test_no_facts_say_nothing():
 def test_facts_that_are_no_numbers_count_as_unknown(values):
     shift = shift_of(values, REFERENCE)
     assert set(shift.moved) == {0, 1, 2}
+
+
+def test_answers_to_easy_requests_are_held_against_those_to_easy_requests():
+    """Training had as many answers to hard requests, whose second fact is 4 higher and whose fourth
+    is known: a policy that sends these on at once leaves the others, and nothing has moved.
+    """
+    mean = np.array([[0.0, 3.0, 1.0, np.nan], [0.0, 7.0, 1.0, 2.0]])
+    known = np.array([[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    whole = Reference(
+        np.array([0.0, 5.0, 1.0, 2.0]), np.array([1.0, 2.0, 0.0, 1.0]), np.array([1, 1, 1, 0.5])
+    )
+    banded = whole._replace(bands=Bands(np.array([0.5]), mean, known))
+    easy = answers(means=(0.0, 3.0))
+    assert set(shift_of(easy, whole, np.full(400, 0.5)).moved) == {1, 3}
+    assert shift_of(easy, banded, np.full(400, 0.5)).moved == ()
+    assert set(shift_of(easy, banded, np.full(400, 0.75)).moved) == {1, 3}
+    # Of requests that nothing is said of, as without bands.
+    assert shift_of(easy, banded) == shift_of(easy, whole)

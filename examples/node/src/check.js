@@ -20,7 +20,7 @@ export class AnswerChecker {
   unknown = 0;
 
   constructor({ session, facts, rule, version, encoder }) {
-    Object.assign(this, { session, facts, rule, version, encoder, shift: new FactShift(facts.facts, rule?.stale_shift ?? null) });
+    Object.assign(this, { session, facts, rule, version, encoder, shift: new FactShift(facts.facts, facts.bands ?? [], rule?.stale_shift ?? null) });
   }
 
   /** Return null where the bundle has no check; one that is there has to fit, even where the policy leaves it alone. */
@@ -47,8 +47,8 @@ export class AnswerChecker {
    * @param {{ task: string | null, score: (ids: number[]) => Promise<object> }} known the request's task, and what gives its probabilities
    */
   async check(request, answer, known) {
-    const { verdict, facts } = await this.consider(request, answer, known);
-    if (facts) this.shift.add(facts);
+    const { verdict, facts, pCheapFails } = await this.consider(request, answer, known);
+    if (facts) this.shift.add(facts, pCheapFails);
     this.checked += 1;
     this.escalated += verdict.escalate;
     this.unknown += verdict.error !== null;
@@ -58,6 +58,7 @@ export class AnswerChecker {
   /** Return the verdict without counting it, and what was read. */
   async consider(request, answer, { task, score }) {
     let facts = null;
+    let pCheapFails = NaN;
     try {
       const read = readAnswer(answer);
       const { messages, tools } = request;
@@ -66,10 +67,11 @@ export class AnswerChecker {
       facts = readFacts(askedOf(messages, tools), read);
       const { p_cheap_fails: cheap, p_frontier_fails: frontier } = await score(ids);
       const features = Float32Array.from([...facts, cheap ?? NaN, frontier ?? NaN]);
+      pCheapFails = features[facts.length];
       const found = await this.#run(ids, answerIds, features);
-      return { verdict: this.#judge(found, null), facts, answerIds };
+      return { verdict: this.#judge(found, null), facts, answerIds, pCheapFails };
     } catch (error) {
-      return { verdict: this.#judge(null, error.message), facts, answerIds: null };
+      return { verdict: this.#judge(null, error.message), facts, answerIds: null, pCheapFails };
     }
   }
 

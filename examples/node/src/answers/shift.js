@@ -16,18 +16,23 @@ export class FactShift {
 
   /**
    * @param {{ mean: number | null, sd: number | null, known: number }[]} facts of the training answers
+   * @param {{ up_to: number | null, mean: (number | null)[], known: number[] }[]} bands of them by `p_cheap_fails`, perhaps none
    * @param {number | null} limit share beyond which the check no longer counts; null: it always does
    */
-  constructor(facts, limit) {
-    Object.assign(this, { facts, limit });
+  constructor(facts, bands, limit) {
+    Object.assign(this, { facts, bands, limit });
+    this.expected = new Float64Array(facts.length);
     this.sums = new Float64Array(facts.length);
     this.counts = new Float64Array(facts.length);
   }
 
-  /** Count the facts of an answer, and look at their means from time to time. */
-  add(values) {
+  /** Count the facts of an answer to a request of which the scorer says so much (NaN: not known), and look at their means from time to time. */
+  add(values, pCheapFails) {
     const keep = 1 - 1 / MEMORY;
-    this.facts.forEach(({ mean, sd }, place) => {
+    const band = Number.isFinite(pCheapFails) ? this.bands.find(({ up_to: most }) => most === null || most === undefined || pCheapFails <= most) : undefined;
+    this.facts.forEach(({ mean: whole, sd, known }, place) => {
+      const mean = band?.mean[place] ?? whole;
+      this.expected[place] = this.expected[place] * keep + (band?.known[place] ?? known);
       const isKnown = Number.isFinite(values[place]);
       const deviations = isKnown && mean !== null && sd > 0 ? (values[place] - mean) / sd : 0;
       this.sums[place] = this.sums[place] * keep + Math.max(-MOST_DEVIATIONS, Math.min(MOST_DEVIATIONS, deviations));
@@ -47,7 +52,8 @@ export class FactShift {
   }
 
   /** How far a fact moved, in units of what is too far; null where it cannot be judged. */
-  #move({ sd, known }, place) {
+  #move({ sd }, place) {
+    const known = this.expected[place] / this.#total;
     const change = Math.abs(this.counts[place] / this.#total - known) / Math.max(LEAST_MOVE, HALF_A_DEVIATION * Math.sqrt(known * (1 - known)));
     const isJudged = this.counts[place] >= LEAST / 2 && sd > 0;
     if (!isJudged) return change > 1 ? change : null;
