@@ -39,6 +39,10 @@ class RequestRow(NamedTuple):
     request: Request
     """A line that cannot be read becomes a request without messages, which cannot be scored."""
     problem: str | None = None
+    answer: object = None
+    """What the row holds as the cheap model's answer: a text, a message, a chat completion."""
+    cheap_answer: object = None
+    """The same as a column of traffic holds it: a text, or the JSON text of a message."""
 
 
 def read_requests(path: Path) -> Iterator[RequestRow]:
@@ -46,8 +50,8 @@ def read_requests(path: Path) -> Iterator[RequestRow]:
     not blank, in order.
 
     A line is an object with ``messages`` or ``prompt``, and optionally ``id`` (default: the line
-    number), ``task``, ``prompt_tokens``, ``tools`` and ``checked``. Labelled traffic in JSON lines
-    fits.
+    number), ``task``, ``prompt_tokens``, ``tools``, ``checked``, and ``answer`` or
+    ``cheap_answer``. Labelled traffic in JSON lines fits.
 
     Raises
     ------
@@ -98,7 +102,12 @@ def request_row(form: object, number: int) -> RequestRow:
     task = form.get("task")
     task = task if isinstance(task, str) and task else None
     tokens, checked = read_count(form.get("prompt_tokens")), form.get("checked") is not False
-    return RequestRow(name, Request(messages, task, tokens, checked, form.get("tools")))
+    return RequestRow(
+        name,
+        Request(messages, task, tokens, checked, form.get("tools")),
+        answer=form.get("answer"),
+        cheap_answer=form.get("cheap_answer"),
+    )
 
 
 def read_count(value: object) -> int | None:

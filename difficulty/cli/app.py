@@ -40,6 +40,7 @@ COMMANDS = {
     "fetch": "publishing",
     "score": "scoring",
     "route": "scoring",
+    "check": "scoring",
     "serve": "serving",
     "layout": "serving",
     "litellm-config": "serving",

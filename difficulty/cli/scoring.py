@@ -178,6 +178,79 @@ def route(
     say(f"wrote {out_path}")
 
 
+def check(
+    bundle: BundlePath,
+    text: RequestText = None,
+    answer: Annotated[
+        str | None, typer.Option(help="What the cheap model answered to the text.")
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="Task of the text, where it is known. Files name it in each row."),
+    ] = None,
+    input_path: InputPath = None,
+    out_path: RowsPath = None,
+    overwrite: OverwriteFlag = False,
+    json: JsonFlag = False,
+) -> None:
+    """Check what the cheap model answered to a text, or to every request of a file whose rows have
+    answer or cheap_answer: whether the frontier model is to be asked too, and why.
+
+    Example: difficulty check bundles/support-1 --input answered.jsonl -o verdicts.jsonl
+    """
+    from difficulty.runtime import Router
+    from difficulty.stages.route import check_rows, write_rows
+
+    requests = _read_input(text, task, input_path)
+    if text is not None:
+        if answer is None:
+            raise typer.BadParameter("pass --answer with a text")
+        requests = [row._replace(answer=answer) for row in requests]
+    if out_path is not None:
+        refuse_output(out_path, source=input_path, overwrite=overwrite)
+    router = Router.load(bundle)
+    if router.answers is not None and router.policy.answer is None:
+        warn("the policy checks no answers: they are scored, and none is escalated.")
+    checked = check_rows(router, requests)
+    if out_path is None:
+        if text is None or json:
+            for row in checked:
+                print_json(row)
+            return
+        for row in checked:
+            _print_verdict(row, router.policy)
+        return
+    with counting("checked") as count:
+        counts = write_rows(checked, out_path, progress=count)
+    names = ("rows", "escalated", "errors")
+    if json:
+        print_json({"out": str(out_path), **{name: counts[name] for name in names}})
+        return
+    say(
+        f"{counts['rows']:,} answers: {counts['escalated']:,} to be sent on,"
+        f" {counts['errors']:,} could not be checked; wrote {out_path}"
+    )
+
+
+def _print_verdict(row: dict[str, Any], policy: Policy) -> None:
+    """Print the verdict of a row for people, and stop where there is none."""
+    if "error" in row:
+        complain("error", row["error"])
+        raise typer.Exit(2)
+    way = f"send on to {policy.frontier_model}" if row["escalate"] else "keep"
+    say(one_line(f"{way}  ({row['reason']}: {_compared(row['answer_score'], row['threshold'])})"))
+    for move in row["moved"]:
+        far = f"{move['deviations']:+.1f} deviations, pushes {move['push']:+.2f}"
+        say(one_line(f"  {move['name']} = {move['value']:g}  ({far})"))
+
+
+def _compared(score: float | None, threshold: float | None) -> str:
+    if score is None:
+        return "no check in this bundle"
+    limit = "" if threshold is None else f", threshold {threshold:.4f}"
+    return f"answer_score {score:.4f}{limit}"
+
+
 def print_decision(row: dict[str, Any], policy: Policy) -> None:
     """Print one decision for people."""
     score = row["difficulty_score"]

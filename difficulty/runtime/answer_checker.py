@@ -165,6 +165,10 @@ class AnswerChecker:
         """Return the verdict without counting it: for tests of a bundle, not for traffic."""
         return self._weigh(asked, messages, answer, None, advisory=False)[0]
 
+    def refuse(self, problem: str) -> AnswerVerdict:
+        """Return the verdict on what the caller could not read, without counting it."""
+        return self._judge(None, error=problem, advisory=False)
+
     def give_up(self, error: str, *, advisory: bool = False) -> AnswerVerdict:
         """Return the verdict on an answer that was not checked, for example because that took too
         long, and count it.

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from difficulty.request import RequestRow, request_row
-from difficulty.runtime.answers import AnswerScore
+from difficulty.runtime.answers import AnswerScore, AnswerVerdict
 from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score
 
@@ -63,12 +63,17 @@ def check_forms(router: Router, forms: Iterable[Any]) -> Iterator[dict[str, Any]
             came = "none" if answer is None else type(answer).__name__
             problem = f"answer must be a text or a message: got {came}"
         verdict = router.check(body, answer or "", task=row.request.task, problem=problem)
-        written = {"id": row.id, **verdict.as_dict()}
-        for name in AnswerScore._fields:
-            if written[name] is not None:
-                written[name] = round(written[name], 7)
-        error = written.pop("error")
-        yield written | ({"error": error} if error else {})
+        yield verdict_row(row.id, verdict)
+
+
+def verdict_row(name: str, verdict: AnswerVerdict) -> dict[str, Any]:
+    """Return a verdict on an answer as it is written out."""
+    written = {"id": name, **verdict.as_dict()}
+    for score in AnswerScore._fields:
+        if written[score] is not None:
+            written[score] = round(written[score], 7)
+    error = written.pop("error")
+    return written | ({"error": error} if error else {})
 
 
 def chunks(rows: Iterable[RequestRow]) -> Iterator[list[RequestRow]]:

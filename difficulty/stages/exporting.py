@@ -10,8 +10,9 @@ threshold that is chosen on the scores of that very graph.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from difficulty.answer_check.answer_graph import build_answer_graph
 from difficulty.answer_check.answer_record import AnswerRecord
+from difficulty.answer_check.answered import Answered
 from difficulty.answer_check.golden_cases import golden_cases
 from difficulty.bundle.answer_facts import AnswerFacts, FactBand, FactSummary
 from difficulty.bundle.policy import Policy
@@ -243,7 +245,11 @@ class _Gate:
         if self.python.familiarity is not None:
             python |= self.python.familiarity < min_familiarity
         # Those near the threshold too: int8 moves scores by more than rounding (docs/recipes.md).
-        flips = int((python != shipped).sum())
+        flipped = python != shipped
+        flipped[: len(self.calibration_ids)] |= self._escalated(
+            point, self.python.by_name()
+        ) != self._escalated(point, compared.served.outputs)
+        flips = int(flipped.sum())
         if flips > budget * len(python):
             return None
         report = replace(compared.report, flips=flips, encoder=str(rung))
@@ -262,7 +268,41 @@ class _Gate:
         point, data = choose(served)
         cut = np.full(len(self.names), point.threshold)
         cut[: len(data)] = data.cuts(point)
+        answer = point.answer
+        if answer and answer.kind == "check" and answer.request_threshold is not None:
+            # Where every answer is checked the threshold is 1, which no score passes: what the
+            # score decides is what it decides where no check can count.
+            cut[:] = answer.request_threshold
         return point, cut
+
+    def _escalated(
+        self, point: OperatingPoint, outputs: Mapping[str, NDArray[np.floating]]
+    ) -> NDArray[np.bool_]:
+        """Return whether the check, told these outputs of a scorer, sends each calibration answer
+        on; not where there is none.
+        """
+        n = len(self.calibration_ids)
+        escalated = np.zeros(n, dtype=np.bool_)
+        if point.answer and self.run.check and len(self._answered_rows):
+            rows = self._answered_rows
+            said = request_columns({name: one[:n] for name, one in outputs.items()})[rows]
+            answered = replace(self._answered, request=said.astype(np.float32))
+            escalated[rows] = self.run.check.predict(answered).answer_score > point.answer.threshold
+        return escalated
+
+    @cached_property
+    def _answered_rows(self) -> NDArray[np.intp]:
+        answers = self.run.calibration.column("cheap_answer")
+        return np.array([row for row, one in enumerate(answers) if one is not None], dtype=np.intp)
+
+    @cached_property
+    def _answered(self) -> Answered:
+        """The calibration answers, nothing told of their requests."""
+        rows, run = self._answered_rows, self.run
+        unknown = np.full((len(rows), 2), np.nan)
+        return read_answered(
+            run.calibration.select(rows), unknown, view=run.view, tokenizer=run.tokenizer
+        )
 
     def _compare(self, scorer: Scorer, *, tolerance: float) -> _Compared:
         """Compare a graph with the Python model on every request."""

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from difficulty.errors import ScoringError
+from difficulty.answers.answer import Answer
+from difficulty.errors import BundleError, ScoringError
 from difficulty.request import RequestRow
+from difficulty.runtime.answer_checker import Answering, read_asking
+from difficulty.runtime.router import Router
 from difficulty.runtime.scorer import Score, Scorer
-from difficulty.runtime.service import CHUNK, chunks
+from difficulty.runtime.service import CHUNK, chunks, verdict_row
 from difficulty.storage import whole_file
 
 
@@ -49,6 +52,44 @@ def _encode(scorer: Scorer, row: RequestRow) -> tuple[list[int], bool, str | Non
     return encoded.ids, encoded.truncated, None
 
 
+def check_rows(router: Router, rows: Iterable[RequestRow]) -> Iterator[dict[str, Any]]:
+    """Yield ``id`` and the verdict on the cheap model's answer for each row, none of them counted:
+    no verdict depends on the rows before it.
+
+    Raises
+    ------
+    BundleError
+        If the bundle has no check of answers.
+    """
+    checker = router.answers
+    if checker is None:
+        raise BundleError(
+            f"bundle {router.version} has no check of answers. Train on traffic with cheap_answer"
+            " and ship again."
+        )
+    for row in rows:
+        answer, problem = _read_answer(row)
+        if problem is None:
+            asked, messages = read_asking(row.request, None)
+            verdict = checker.consider(asked, messages, answer)
+        else:
+            verdict = checker.refuse(problem)
+        yield verdict_row(row.id, verdict)
+
+
+def _read_answer(row: RequestRow) -> tuple[Answering, str | None]:
+    """Return the answer of a row, and why it cannot be read."""
+    if row.problem is not None:
+        return "", row.problem
+    if isinstance(row.answer, str | dict):
+        return row.answer, None
+    if row.answer is None and isinstance(row.cheap_answer, str):
+        return Answer.parse(row.cheap_answer), None
+    given = row.cheap_answer if row.answer is None else row.answer
+    came = "none" if given is None else type(given).__name__
+    return "", f"answer or cheap_answer must be a text or a message: got {came}"
+
+
 def write_rows(
     rows: Iterable[dict[str, Any]], out: Path, *, progress: Callable[[int], None] | None = None
 ) -> Counter[str]:
@@ -64,6 +105,7 @@ def write_rows(
             counts.update(["truncated"] if row.get("truncated") else [])
             counts.update(row[name] for name in ("route", "reason") if name in row)
             counts.update(["early"] if row.get("scored_by") == "early" else [])
+            counts["escalated"] += bool(row.get("escalate"))
             if progress and counts["rows"] % CHUNK == 0:
                 progress(counts["rows"])
     return counts

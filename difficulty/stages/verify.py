@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from difficulty.bundle import Bundle, read_bundle
 from difficulty.bundle.signature import Signer, claimed_signer, verify_signature
-from difficulty.bundle.store import Trust
+from difficulty.bundle.store import GOLDEN_ANSWERS, Trust
 from difficulty.runtime.golden import check_golden, read_golden
 from difficulty.runtime.golden_answers import check_golden_answers, read_golden_answers
 from difficulty.runtime.router import Router
@@ -53,6 +53,10 @@ def verify(path: Path, *, trust: Trust | None = None, today: date | None = None)
     differences = [*check_golden(bundle, router), *check_golden_answers(bundle, router)]
     golden = len(read_golden(bundle)) + len(read_golden_answers(bundle))
     warnings = []
+    if router.answers is not None and not read_golden_answers(bundle):
+        warnings.append(
+            f"the check of answers is untested: the bundle has no {GOLDEN_ANSWERS}. Ship it again"
+        )
     if bundle.policy.review_date < (today or datetime.now(UTC).date()):
         warnings.append(
             f"the threshold was to be reviewed by {bundle.policy.review_date.isoformat()}: choose"

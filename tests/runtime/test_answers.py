@@ -1,6 +1,7 @@
 """The check of answers, with a graph made by hand: an answer's first word is its score."""
 
 import asyncio
+import json
 import logging
 
 import numpy as np
@@ -11,9 +12,10 @@ from difficulty.answers.facts import FACTS
 from difficulty.bundle import Policy, read_bundle, write_bundle
 from difficulty.bundle.policy import AnswerRule
 from difficulty.errors import BundleError
-from difficulty.request import Request
+from difficulty.request import Request, read_requests
 from difficulty.runtime import ReloadingRouter, Router, follow_path
 from difficulty.runtime.answers import AnswerWatch
+from difficulty.stages.route import check_rows
 from difficulty.stages.verify import verify
 from tests.answer_checks import NO_ANSWER, facts_form, hand_made_checker, write_with_check
 from tests.bundle.conftest import SAVED
@@ -237,6 +239,49 @@ def test_router_of_a_bundle_checks(folder):
     router = Router.load(folder)
     assert router.check("w1", "w150").escalate
     assert not router.check("w1", "w50").escalate
+
+
+def test_check_without_golden_answers_is_said_to_be_untested(folder, tmp_path):
+    """A manifest that lists the file must have it, as any other; one that does not is passed."""
+    bundle = read_bundle(folder)
+    files = {name: one for name, one in bundle.files.items() if name != "golden_answers.jsonl"}
+    manifest = bundle.manifest.as_dict(without={"files", "sha256"})
+    write_bundle(tmp_path / "words-2", files, manifest)
+    assert any("check of answers is untested" in text for text in verify(tmp_path / "words-2")[3])
+    assert not any("untested" in text for text in verify(folder).warnings)
+    damaged = write_bundle(tmp_path / "words-3", bundle.files, manifest).path
+    (damaged / "golden_answers.jsonl").unlink()
+    with pytest.raises(BundleError, match="golden_answers"):
+        verify(damaged)
+
+
+def test_answers_of_a_file_are_checked_in_their_order(tmp_path):
+    """Rows that cannot be checked keep their place, and nothing is counted."""
+    rows = [
+        {"id": "kept", "prompt": "w1", "answer": "w50"},
+        {"id": "sent", "prompt": "w1", "cheap_answer": "w150"},
+        {"prompt": "w1", "answer": {"role": "assistant", "content": "w150"}},
+        {"prompt": "w1", "cheap_answer": '{"role": "assistant", "content": "w50"}'},
+        {"prompt": "w1"},
+        {"prompt": "w1", "answer": 7},
+        {"answer": "w1"},
+    ]
+    path = tmp_path / "answered.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    router = router_of()
+    found = list(check_rows(router, read_requests(path)))
+    assert [row["id"] for row in found] == ["kept", "sent", "3", "4", "5", "6", "7"]
+    assert [row["escalate"] for row in found[:4]] == [False, True, True, False]
+    assert [row["answer_score"] for row in found[:4]] == [0.25, 0.75, 0.75, 0.25]
+    assert all(row["answer_score"] is None for row in found[4:])
+    assert [row["error"].split(":")[-1].strip() for row in found[4:]] == [
+        "got none",
+        "got int",
+        "got neither",
+    ]
+    assert router.answers.watch.checked == 0
+    with pytest.raises(BundleError, match="has no check of answers"):
+        list(check_rows(hand_made(), []))
 
 
 def test_golden_vector_that_differs_is_found(folder, tmp_path):
