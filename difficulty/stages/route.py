@@ -105,7 +105,7 @@ def write_rows(
             counts.update(["truncated"] if row.get("truncated") else [])
             counts.update(row[name] for name in ("route", "reason") if name in row)
             counts.update(["early"] if row.get("scored_by") == "early" else [])
-            counts["escalated"] += bool(row.get("escalate"))
+            counts.update(["escalated"] if row.get("escalate") else [])
             if progress and counts["rows"] % CHUNK == 0:
                 progress(counts["rows"])
     return counts
