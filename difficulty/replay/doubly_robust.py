@@ -28,7 +28,7 @@ def correct_model(weighed: Weighed, weight: FloatArray | None = None) -> Ratio:
     """
     weight = weighed.weight if weight is None else weight
     return as_ratio(
-        (weighed.taken * weighed.model + weight * weighed.residual).sum(axis=1), weighed
+        weighed.over_sides(weighed.taken * weighed.model + weight * weighed.residual), weighed
     )
 
 
@@ -36,4 +36,4 @@ def trust_model(weighed: Weighed) -> Ratio:
     """Return what the model alone expects, ``sum(taken * m) / sum(taken)``: as wrong as the
     model.
     """
-    return as_ratio((weighed.taken * weighed.model).sum(axis=1), weighed)
+    return as_ratio(weighed.over_sides(weighed.taken * weighed.model), weighed)

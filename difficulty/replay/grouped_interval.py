@@ -110,12 +110,12 @@ def spread_about(
         return Spread(value=value, error=np.inf, freedom=_LEAST_FREEDOM, skew=0.0, outcomes=0.0)
     noise = _Noise.of(reach, weighed)
     # What is no noise of single outcomes: differences between groups, the model's own spread.
-    base = excess - (np.where(weighed.known, reach, 0.0) * weighed.residual).sum(axis=1)
-    base = base + noise.first
+    base = excess - noise.found
     ground = np.bincount(codes, weights=base).astype(np.float64)
     found = float(between @ between) * n_groups / (n_groups - 1.0)
     designed = max(
-        found - noise.seen + float(noise.second.sum()), float(noise.second.sum() + ground @ ground)
+        found - float(noise.found @ noise.found) + float(noise.second.sum()),
+        float(noise.second.sum() + ground @ ground),
     )
     freedom, skew = _shape(noise, ground, codes)
     variance = (freedom * found + _DESIGN_FREEDOM * designed) / (freedom + _DESIGN_FREEDOM)
@@ -133,14 +133,14 @@ def spread_about(
 class _Noise:
     """Moments of what the residual of each request was to add to the figure, before it was known
     which would be seen; arrays of shape (n,). The second one is about the first; the others are
-    about 0, which is near where weights are large. ``seen`` is the sum of squares of what was.
+    about 0, which is near where weights are large. ``found`` is what it added beyond the first.
     """
 
     first: FloatArray
     second: FloatArray
     third: FloatArray
     fourth: FloatArray
-    seen: float
+    found: FloatArray
 
     @classmethod
     def of(cls, reach: FloatArray, weighed: Weighed) -> _Noise:
@@ -149,12 +149,14 @@ class _Noise:
         for side in range(sides):
             mean, spread, tilt, tails = _moments(weighed, side)
             far, chance = reach[:, side], weighed.chance[:, side]
-            first += far * chance * mean
-            second += far**2 * (chance * spread - (chance * mean) ** 2)
-            third += far**3 * chance * tilt
-            fourth += far**4 * chance * tails
-        seen = np.where(weighed.known, reach * weighed.residual, 0.0).sum(axis=1) - first
-        return cls(first, second, third, fourth, float((seen**2).sum()))
+            seen = far * chance
+            first += seen * mean
+            second += far * seen * spread - (seen * mean) ** 2
+            squared = far * far
+            third += squared * seen * tilt
+            fourth += squared * far * seen * tails
+        found = weighed.over_sides(reach * weighed.residual) - first
+        return cls(first, second, third, fourth, found)
 
 
 def _moments(weighed: Weighed, side: int) -> tuple[float, FloatArray, FloatArray, FloatArray]:

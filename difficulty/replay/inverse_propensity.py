@@ -18,7 +18,7 @@ def weigh_inversely(weighed: Weighed) -> Ratio:
     """Return the mean outcome under the other rule as ``sum(w * y) / sum(taken)``: without bias
     where every propensity is right, and wide.
     """
-    return as_ratio((weighed.weight * weighed.seen).sum(axis=1), weighed)
+    return as_ratio(weighed.over_sides(weighed.weight * weighed.seen), weighed)
 
 
 def self_normalise(weighed: Weighed) -> Ratio:
@@ -27,10 +27,10 @@ def self_normalise(weighed: Weighed) -> Ratio:
     """
     weight = weighed.weight
     return Ratio(
-        (weight * weighed.seen).sum(axis=1), weight.sum(axis=1), int(weighed.known.any(1).sum())
+        weighed.over_sides(weight * weighed.seen), weighed.over_sides(weight), weighed.n_known
     )
 
 
 def as_ratio(numerator: FloatArray, weighed: Weighed) -> Ratio:
     """Return what n requests add up to, of shape (n,), over how often the sides are taken."""
-    return Ratio(numerator, weighed.taken.sum(axis=1), int(weighed.known.any(axis=1).sum()))
+    return Ratio(numerator, weighed.denominator, weighed.n_known)

@@ -205,6 +205,14 @@ class SeenOutcomes:
     """Probability that it came to be known."""
 
 
+def routes(log: LoggedRequests, answer_threshold: float | None = None) -> SeenOutcomes:
+    """Return how probable it was that a side was seen at all, whatever is told of its outcome; the
+    value is 0 where it was.
+    """
+    none = np.zeros(len(log))
+    return _seen(log, none, none, answer_threshold)
+
+
 def qualities(log: LoggedRequests, answer_threshold: float | None = None) -> SeenOutcomes:
     """Return the quality of what the user gets on either route."""
     second = log.refused | log.escalations(answer_threshold)

@@ -80,7 +80,9 @@ class ReplayResult(Record):
     outcomes: Mapping[str, float]
     """Figure to the equally weighted outcomes that carry the difference."""
     unsupported: Mapping[str, float]
-    """Figure to the share of the requests whose outcome under the candidate could not be seen."""
+    """Figure to the share of the requests whose outcome under the candidate could not be seen, 0
+    where no outcome is known at all; ``route``: of which nothing could be seen.
+    """
     findings: tuple[str, ...]
     """What is wrong, or to be looked at, a sentence each."""
     assumptions: tuple[str, ...]
@@ -93,8 +95,9 @@ class ReplayResult(Record):
 
     @property
     def is_supported(self) -> bool:
-        """Whether every figure of which anything is known has a value."""
-        return not any(self.unsupported.values())
+        """Whether the log could see what the candidate does, and what is told of its quality."""
+        # A model whose cost nobody knows is no fault of the routes.
+        return not any(self.unsupported[name] for name in ("route", "quality", "risk"))
 
     def as_dict(self, *, without: Container[str] = ()) -> dict[str, Any]:
         """Return exactly what replay.json holds."""

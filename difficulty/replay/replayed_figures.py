@@ -27,6 +27,7 @@ from difficulty.replay.logged_sides import (
     failures,
     fallbacks,
     qualities,
+    routes,
 )
 from difficulty.replay.outcome_model import expect_amount, expect_quality
 from difficulty.replay.switching import shrink_weights, switch_to_model
@@ -46,6 +47,7 @@ ESTIMATORS: Mapping[str, Callable[[Weighed], Ratio]] = {
     "model_alone": trust_model,
 }
 """Each estimator by its name; figures are the first one's."""
+BY_ALL_ESTIMATORS = ("quality", "risk", "cost")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,7 +87,9 @@ class Replayed:
     to put right.
     """
     unsupported: Mapping[str, FloatArray]
-    """Figure to the probability that an outcome could not be seen, shape (n,)."""
+    """Figure to the probability that an outcome could not be seen, shape (n,); ``route``: that
+    nothing could.
+    """
     outcomes: Mapping[str, float]
     """Figure to the equally weighted outcomes that carry the difference."""
     weighed: Mapping[str, tuple[Weighed, Weighed]]
@@ -139,16 +143,22 @@ def replay(
     carried: dict[str, float] = {}
     sides: dict[str, tuple[Weighed, Weighed]] = {}
     for name, expect in _OUTCOMES.items():
-        new, old = (expect(log, cut, p_fails, folds) for cut in (rule.answer_threshold, None))
-        after, before = new.under(rule.sent), old.under(own)
         same = rule.answer_threshold is None
+        old = expect(log, None, p_fails, folds)
+        new = old if same else expect(log, rule.answer_threshold, p_fails, folds)
+        after, before = new.under(rule.sent), old.under(own)
         figures[name], spread = _figure(after, before, log.groups, same=same)
         unsupported[name], sides[name] = after.unsupported, (after, before)
         carried[name] = 0.0 if spread is None else spread.outcomes
         estimators[name] = {
-            kind: _estimate(estimator, after, log.groups) for kind, estimator in ESTIMATORS.items()
+            kind: _estimate(estimator, after, log.groups)
+            for kind, estimator in ESTIMATORS.items()
+            if name in BY_ALL_ESTIMATORS or estimator is correct_model
         }
         naive[name] = _naive(after, log)
+    seen = routes(log, rule.answer_threshold)
+    way = _Outcome(seen, np.zeros_like(seen.chance), 2, (0.0, 1.0)).under(rule.sent)
+    unsupported["route"] = way.unsupported
     # Costs are counted for a thousand requests, as everywhere.
     figures["cost"] = ComparedFigure(*map(_per_thousand, figures["cost"]))
     estimators["cost"] = {kind: _per_thousand(each) for kind, each in estimators["cost"].items()}
@@ -253,14 +263,16 @@ def _estimate(estimator: Callable[[Weighed], Ratio], weighed: Weighed, codes: In
     missing = weighed.unsupported
     if missing.any():
         low, high = (_bound(weighed, codes, end) for end in (0, 1))
-        n = int(weighed.known.any(axis=1).sum())
-        return Estimate(value=None, low=low, high=high, n=n, note=_unsupported(missing))
+        note = _unsupported(missing)
+        return Estimate(value=None, low=low, high=high, n=weighed.n_known, note=note)
     estimate = estimator(weighed)
     if not estimate.denominator.sum() > 0.0:
         return Estimate(value=None, note="no outcome is known where the rule goes")
     spread = spread_of(estimate, weighed, codes)
     low, high = spread.interval(weighed.within)
-    return Estimate(value=spread.value, low=_end(low), high=_end(high), n=estimate.n)
+    # Weighted sums may leave the values that the figure can have; differences are not cut.
+    value = float(np.clip(spread.value, *weighed.within))
+    return Estimate(value=value, low=_end(low), high=_end(high), n=estimate.n)
 
 
 def _bound(weighed: Weighed, codes: IntArray, end: int) -> float | None:
@@ -330,9 +342,10 @@ def _worst_difference(after: Weighed, before: Weighed, codes: IntArray, *, same:
             agree = (after.chance <= 0.0) & (before.chance <= 0.0)
             old = replace(old, model=np.where(agree, new.model, old.model))
         ends.append(_difference(new, old, codes, same=same).interval((-1.0, 1.0))[end])
-    n = int(after.known.any(axis=1).sum())
     missing = after.unsupported + before.unsupported
-    return Estimate(value=None, low=ends[0], high=ends[1], n=n, note=_unsupported(missing))
+    return Estimate(
+        value=None, low=ends[0], high=ends[1], n=after.n_known, note=_unsupported(missing)
+    )
 
 
 def _shares(sent: FloatArray, own: FloatArray, codes: IntArray) -> ComparedFigure:

@@ -21,7 +21,7 @@ from difficulty.metrics.arrays import FloatArray, Ratio
 from difficulty.replay.doubly_robust import correct_model
 from difficulty.replay.weighed import Weighed
 
-_GRID = 25
+_GRID = 12
 
 
 def switch_to_model(weighed: Weighed, *, spread: float = 1.0) -> tuple[Ratio, float]:
@@ -40,7 +40,7 @@ def switch_to_model(weighed: Weighed, *, spread: float = 1.0) -> tuple[Ratio, fl
 
     def worst_bias(cut: float) -> float:
         left = np.where(ratio > cut, weighed.taken, 0.0).sum()
-        return spread * float(left) / _total(weighed)
+        return spread * float(left) / weighed.total
 
     return _choose(weighed, shorten, worst_bias, _grid(ratio))
 
@@ -55,8 +55,8 @@ def shrink_weights(weighed: Weighed) -> tuple[Ratio, float]:
 
     def worst_bias(c: float) -> float:
         # Estimated from the outcomes that were seen, with what that estimate may be off itself.
-        lost = ((weighed.weight - shorten(c)) * weighed.residual).sum(axis=1)
-        total = _total(weighed)
+        lost = weighed.over_sides((weighed.weight - shorten(c)) * weighed.residual)
+        total = weighed.total
         return float(abs(lost.sum()) + np.sqrt(((lost - lost.mean()) ** 2).sum())) / total
 
     return _choose(weighed, shorten, worst_bias, _grid(ratio) ** 2)
@@ -83,10 +83,6 @@ def _variance(estimate: Ratio) -> float:
     total = estimate.denominator.sum()
     value = estimate.numerator.sum() / total
     return float(((estimate.numerator - value * estimate.denominator) ** 2).sum() / total**2)
-
-
-def _total(weighed: Weighed) -> float:
-    return float(weighed.taken.sum())
 
 
 def _grid(ratio: FloatArray) -> FloatArray:

@@ -88,11 +88,31 @@ class Weighed:
         return np.where(self.known, self.value, 0.0)
 
     @cached_property
+    def total(self) -> float:
+        """How often the sides are taken in all."""
+        return float(self.taken.sum())
+
+    @cached_property
+    def denominator(self) -> FloatArray:
+        """How often the sides of each request are taken, shape (n,)."""
+        return self.over_sides(self.taken)
+
+    @cached_property
+    def n_known(self) -> int:
+        """Requests of which an outcome is known."""
+        return int(self.known.any(axis=1).sum())
+
+    @cached_property
     def unsupported(self) -> FloatArray:
         """Probability that the other rule takes a side whose outcome could not be seen, shape
         (n,).
         """
-        return np.asarray(np.where(self.chance <= 0.0, self.taken, 0.0).sum(axis=1))
+        return self.over_sides(np.where(self.chance <= 0.0, self.taken, 0.0))
+
+    def over_sides(self, values: FloatArray) -> FloatArray:
+        """Return the sums of values of shape (n, k) over the sides, shape (n,)."""
+        # Several times as fast as a sum along so short an axis.
+        return np.asarray(values @ np.ones(values.shape[1]))
 
     def without_model(self) -> Weighed:
         """Return the same where nothing is expected of anything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,6 +65,13 @@ def replay(
             " scorer needs no texts then."
         ),
     ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="First day (UTC) to replay, such as that of the first exploration.",
+        ),
+    ] = None,
     plan: Annotated[
         float | None,
         typer.Option(
@@ -97,6 +105,7 @@ def replay(
             outcomes=outcomes or (),
             traffic_path=traffic,
             logged_bundle_path=logged_bundle,
+            since=since.date() if since else None,
             plan_width=plan,
             trust=build_trust(trust),
             progress=show,

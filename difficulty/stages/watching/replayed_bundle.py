@@ -183,7 +183,10 @@ def decide_by_logged_scores(
         answer_score=None,
         seen=none,
         without_text=none,
-        notes=(f"Scores are the logged ones: {logged.label} has the same scorer.",),
+        notes=(
+            f"Scores are the logged ones: {logged.label} has the same scorer. Which requests the"
+            " bundle was made from is known by their texts alone: none is left out.",
+        ),
     )
 
 

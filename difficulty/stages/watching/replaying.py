@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ from difficulty.replay.other_rule import EXPLORED, cut_at
 from difficulty.replay.outcome_model import deal_folds
 from difficulty.replay.replay_page import sum_up
 from difficulty.replay.replay_result import ReplayCandidate, ReplayPlan, ReplayResult
-from difficulty.replay.replayed_figures import LEAST_OUTCOMES, OtherRule, Replayed, replay
+from difficulty.replay.replayed_figures import (
+    BY_ALL_ESTIMATORS,
+    LEAST_OUTCOMES,
+    OtherRule,
+    Replayed,
+    replay,
+)
 from difficulty.runtime.router import read_trusted
 from difficulty.stages.watching.replayed_bundle import (
     SCORER_FILES,
@@ -61,6 +68,7 @@ def replay_log(
     outcomes: Sequence[Path] = (),
     traffic_path: Path | None = None,
     logged_bundle_path: Path | None = None,
+    since: date | None = None,
     plan_width: float | None = None,
     trust: Trust | None = None,
     progress: Callable[[str], None] | None = None,
@@ -82,6 +90,9 @@ def replay_log(
         File written by ``difficulty ingest`` with the texts of the log's requests.
     logged_bundle_path : Path, optional
         The bundle that decided; only its requests are replayed.
+    since : date, optional
+        Only requests of this day (UTC) and later are replayed, such as those since exploration was
+        switched on.
     plan_width : float, optional
         Wanted width of the interval of the difference of quality, above 0.
     trust : Trust, optional
@@ -111,7 +122,7 @@ def replay_log(
     with read_decisions(list(logs), outcomes=list(outcomes)) as table:
         reading, events = table.reading, table.arrays(_READ)
         days = _days(table.query("SELECT min(time) AS a, max(time) AS b FROM decisions"))
-    picked = _Picked.of(events, by_cuts=bundle is None, decided=decided)
+    picked = _Picked.of(events, by_cuts=bundle is None, decided=decided, since=since)
     columns = picked.columns
     if bundle is None:
         opinion = None
@@ -172,7 +183,12 @@ class _Picked:
 
     @classmethod
     def of(
-        cls, columns: Mapping[str, NDArray[Any]], *, by_cuts: bool, decided: Bundle | None
+        cls,
+        columns: Mapping[str, NDArray[Any]],
+        *,
+        by_cuts: bool,
+        decided: Bundle | None,
+        since: date | None,
     ) -> _Picked:
         versions = columns["bundle_version"]
         propensity = columns["propensity"]
@@ -183,6 +199,10 @@ class _Picked:
             # Scores of two scorers have no threshold in common; the last event is the newest.
             keep = np.asarray(versions == wanted, dtype=bool)
             left_out["foreign_bundle"] = int((~keep).sum())
+        if since is not None:
+            early = keep & (columns["day"] < np.datetime64(since, "D"))
+            left_out["too_early"] = int(early.sum())
+            keep &= ~early
         unknown = keep & np.isnan(propensity)
         left_out["without_propensity"] = int(unknown.sum())
         keep &= ~unknown
@@ -253,7 +273,9 @@ def _result(sources: _Sources, plan_width: float | None) -> ReplayResult:
         },
         outcomes=replayed.outcomes,
         unsupported={
-            name: float(missing.mean()) if _anything_known(sources, name) else 0.0
+            name: float(missing.mean())
+            if name == "route" or _anything_known(sources, name)
+            else 0.0
             for name, missing in replayed.unsupported.items()
         },
         findings=tuple(_findings(sources)),
@@ -301,7 +323,8 @@ def _findings(sources: _Sources) -> list[str]:
             f"Every request took the {side} route: of the other one the log says nothing"
             + (" but by shadow calls." if (log.cheap_shadow | log.frontier_shadow).any() else ".")
         )
-    missing = replayed.unsupported["quality"]
+    with_quality = _anything_known(sources, "quality")
+    missing = replayed.unsupported["quality" if with_quality else "route"]
     if missing.any():
         findings.append(_told_support(sources, missing))
     excess = float((log.sent - log.p_sent).sum())
@@ -318,7 +341,6 @@ def _findings(sources: _Sources) -> list[str]:
             " explore more, or longer (--plan)."
         )
     findings += _disagreements(replayed)
-    with_quality = _anything_known(sources, "quality")
     if not with_quality:
         findings.append(
             "No quality is known: share, cost and fallbacks are replayed alone. Pass --outcomes."
@@ -338,6 +360,7 @@ def _findings(sources: _Sources) -> list[str]:
 
 _LEFT_OUT = {
     "foreign_bundle": "decided by another bundle",
+    "too_early": "of earlier days",
     "without_propensity": "without a propensity, or with an impossible one",
     "without_text": "without a text",
     "seen_by_the_bundle": "that the bundle was made from",
@@ -366,7 +389,8 @@ def _told_support(sources: _Sources, missing: FloatArray) -> str:
 def _disagreements(replayed: Replayed) -> list[str]:
     """Return what to say where doubly robust and plain weighting are far apart."""
     findings = []
-    for name, kinds in replayed.estimators.items():
+    for name in BY_ALL_ESTIMATORS:
+        kinds = replayed.estimators[name]
         best, plain = kinds["doubly_robust"], kinds["inverse_propensity"]
         if best.value is None or plain.value is None or plain.low is None or plain.high is None:
             continue

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -135,6 +136,48 @@ def test_impossible_propensities_and_foreign_events_are_left_out_and_told(tmp_pa
         "Not replayed: 1 decided by another bundle, 5 without a propensity" in finding
         for finding in result.findings
     )
+
+
+def test_days_before_exploration_are_left_out_by_since(tmp_path):
+    """The first ten had no chance to go elsewhere; of the others half went."""
+    early = [
+        event_of(number, p_cheap_fails=0.2, propensity=1.0, time=WHEN - timedelta(days=9))
+        for number in range(10)
+    ]
+    later = [
+        event_of(
+            number,
+            p_cheap_fails=0.2,
+            propensity=0.5,
+            route="frontier" if number % 2 else "cheap",
+            calls=(answer("frontier" if number % 2 else "cheap"),),
+        )
+        for number in range(10, 30)
+    ]
+    log = logged(tmp_path, *early, *later)
+    assert not replay_log([log], cuts=OtherCuts(threshold=0.2)).is_supported
+    result = replay_log([log], cuts=OtherCuts(threshold=0.2), since=WHEN.date())
+    assert result.is_supported
+    assert result.counts["left_out_too_early"] == 10
+
+
+def test_costs_that_nobody_knows_are_no_missing_support(tmp_path):
+    """The cheap model has no price: its cost is unknown, and the rest is told."""
+    events = [
+        event_of(
+            number,
+            p_cheap_fails=0.2,
+            difficulty_score=number / 80,
+            propensity=0.5,
+            route="frontier" if number % 2 else "cheap",
+            calls=(answer("frontier") if number % 2 else answer("cheap", cost_usd=None),),
+        )
+        for number in range(40)
+    ]
+    result = replay_log([logged(tmp_path, *events)], cuts=OtherCuts(threshold=0.2))
+    assert result.overall["cost"].value is None
+    assert result.overall["fallback_share"].value == 0.0
+    assert result.is_supported
 
 
 def test_log_without_a_propensity_is_refused(tmp_path):
