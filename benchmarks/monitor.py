@@ -163,7 +163,8 @@ def as_markdown(runs: list[Run], cores: int) -> str:
         f" {run.cpu_s:.1f} | {run.peak_mb:,.0f} | {run.code} |"
         for run in runs
     ]
-    failed = [run for run in runs if run.code not in (0, 1)]
+    # 1 is monitor's answer that an alarm stands.
+    failed = [run for run in runs if run.code not in ((0, 1) if run.what == "monitor" else (0,))]
     lines += [f"\n{run.what} ended with: {' '.join(run.said.split())[-300:]}" for run in failed]
     return "\n".join(lines) + "\n"
 
