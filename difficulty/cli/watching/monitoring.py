@@ -112,10 +112,14 @@ def _moment(text: str | None, option: str) -> datetime | None:
 
 
 def _print_monitored(monitored: Monitored, written: tuple[Path, ...]) -> None:
+    from difficulty.stages.watching.standing_alarms import alarm_text
+
     for sentence in monitored.watch.sentences:
         warn(sentence)
     for note in monitored.watch.notes[1:]:
         say(f"  {note}")
+    for alarm in monitored.alarms.standing:
+        warn(f"alarm: {alarm.subject}: {alarm_text(alarm)}")
     say(monitored.sentence)
     say(f"wrote {', '.join(map(str, written))}")
     say(f"next: {monitored.next_step}")

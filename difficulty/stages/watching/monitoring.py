@@ -10,6 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from difficulty.alarms import Watched
 from difficulty.bundle import Bundle, Trust
 from difficulty.decisions import read_decisions
 from difficulty.errors import BundleError
@@ -18,6 +19,7 @@ from difficulty.monitor import Promised, Watch, watch_log
 from difficulty.monitor.monitor_page import figure_text, monitor_markdown
 from difficulty.records import Estimate, Prices
 from difficulty.runtime.router import read_trusted
+from difficulty.stages.watching.standing_alarms import alarm_section, find_alarms
 from difficulty.storage import whole_file
 
 MONITOR_FILES = ("monitor.json", "monitor.md")
@@ -58,18 +60,30 @@ class Monitored(Record):
 
     sentence: str
     next_step: str
+    alarms: Watched
     watch: Watch
 
     def as_dict(self, **_: Any) -> dict[str, Any]:
-        """Return the JSON form: the answer first, then the figures beside it."""
+        """Return the JSON form: the answer first, then alarms, then the figures beside them."""
         figures = self.watch.as_dict()
-        first = {"format": figures.pop("format"), "sentence": self.sentence, "next": self.next_step}
+        watched = self.alarms
+        first = {
+            "format": figures.pop("format"),
+            "sentence": self.sentence,
+            "next": self.next_step,
+            "standing": [alarm.name for alarm in watched.standing],
+            "alarms": [alarm.as_dict() for alarm in watched.alarms],
+            "not_watched": dict(watched.idle),
+            "floods": [flood.as_dict() for flood in watched.floods],
+            "compared_with": watched.reference and [str(day) for day in watched.reference],
+            "false_alarm_rate": watched.rate,
+        }
         return first | figures
 
     @property
     def is_quiet(self) -> bool:
         """Whether no alarm stands."""
-        return True
+        return not self.alarms.standing
 
 
 def monitor(
@@ -119,9 +133,23 @@ def monitor(
             until=options.until,
             progress=say,
         )
+        alarms = find_alarms(
+            table,
+            bundle,
+            bundle_path,
+            any_bundle=options.any_bundle,
+            since=options.since,
+            until=options.until,
+            progress=say,
+        )
     return Monitored(
-        sentence=_sentence(watch),
-        next_step=_next_step(watch, logs, bundle_path, bundle.policy.review_date, options),
+        sentence=_sentence(watch, alarms),
+        next_step=(
+            alarms.standing[0].answer
+            if alarms.standing
+            else _next_step(watch, logs, bundle_path, bundle.policy.review_date, options)
+        ),
+        alarms=alarms,
         watch=watch,
     )
 
@@ -180,7 +208,7 @@ def _estimate(form: Any) -> Estimate:
     )
 
 
-def _sentence(watch: Watch) -> str:
+def _sentence(watch: Watch, alarms: Watched) -> str:
     """Return the result in one sentence."""
     figures, expected = watch.overall, watch.expected
 
@@ -199,7 +227,10 @@ def _sentence(watch: Watch) -> str:
     ]
     if figures["saving"].value is not None:
         parts.append(f"{figure_text('saving', figures['saving'])} less than always frontier")
-    return "; ".join(parts) + "."
+    n_standing = len(alarms.standing)
+    names = ", ".join(alarm.subject for alarm in alarms.standing)
+    stands = "no alarm stands" if not n_standing else f"{n_standing} alarms stand ({names})"
+    return "; ".join([*parts, stands.replace("1 alarms stand", "1 alarm stands")]) + "."
 
 
 def _next_step(
@@ -224,7 +255,12 @@ def _next_step(
 
 def write_monitored(monitored: Monitored, out: Path) -> tuple[Path, ...]:
     """Write ``monitor.json`` and ``monitor.md`` into a folder, and return their paths."""
-    page = monitor_markdown(monitored.watch, monitored.sentence, monitored.next_step)
+    page = monitor_markdown(
+        monitored.watch,
+        monitored.sentence,
+        monitored.next_step,
+        alarms=(alarm_section(monitored.alarms),),
+    )
     content = json.dumps(monitored.as_dict(), indent=1, default=str, allow_nan=False) + "\n"
     paths = tuple(out / name for name in MONITOR_FILES)
     for path, text in zip(paths, (content, page), strict=True):

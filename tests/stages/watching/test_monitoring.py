@@ -1,9 +1,12 @@
 """Monitor, from a bundle that was trained and a log that the gateway wrote."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from benchmarks.lib.decision_logs import Service, write_log
 from difficulty.answers.answer import Answer
 from difficulty.bundle import read_bundle
 from difficulty.errors import LogError
@@ -110,7 +113,12 @@ def test_what_is_written_is_what_was_found(watched, tmp_path):
     paths = write_monitored(monitored, tmp_path / "out")
     assert tuple(path.name for path in paths) == MONITOR_FILES
     form = json.loads(paths[0].read_text())
-    assert [*form][:3] == ["format", "sentence", "next"]
+    assert [*form][:4] == ["format", "sentence", "next", "standing"]
+    assert form["standing"] == []
+    assert {alarm["name"] for alarm in form["alarms"]} | {*form["not_watched"]} >= {
+        "scores",
+        "share",
+    }
     assert {*form["overall"]["cost"]} == {"value", "low", "high", "n"}
     assert form["overall"].keys() == form["by_week"][form["weeks"][0]].keys()
     assert "150 requests" in form["sentence"]
@@ -128,3 +136,27 @@ def test_log_of_another_bundle_is_told(watched, journey):
         monitor([watched[1]], journey.bundle)
     options = MonitorOptions(any_bundle=True)
     assert monitor([watched[1]], journey.bundle, options).watch.overall["requests"].value == 150
+
+
+def test_standing_alarm_is_told_with_its_answer(watched, tmp_path):
+    """Eight quiet weeks, then two in which the cheap model fails its validators: the alarm stands,
+    says since when, and the next step is what answers it.
+    """
+    bundle, _, _ = watched
+    label = read_bundle(bundle).label
+    service = Service.usual(bundle_version=label, catch_rate=0.1, epsilon=0.0)
+    broken = replace(service, catch_rate=0.9, false_alarms=0.6)
+    rng = np.random.default_rng(3)
+    write_log(service.draw(8_000, rng, start="2026-07-06", days=56), tmp_path / "log")
+    late = broken.draw(2_000, rng, start="2026-08-31", days=14)
+    late["writer"] = late["writer"] + 4
+    write_log(late, tmp_path / "log", first=100)
+    monitored = monitor([tmp_path / "log"], bundle)
+    assert not monitored.is_quiet
+    names = {alarm.name: alarm for alarm in monitored.alarms.standing}
+    assert "validators" in names
+    assert str(names["validators"].since) >= "2026-08-24"
+    assert monitored.next_step == monitored.alarms.standing[0].answer
+    page = write_monitored(monitored, tmp_path / "out")[1].read_text()
+    assert "**Alarm: " in page
+    assert "stand" in monitored.sentence
