@@ -81,27 +81,28 @@ class LogReading(Record):
 
 
 _TOLD = {
-    "torn": "{n} files end in a line that is cut off; it was passed over.",
-    "broken_files": "{n} files could be read in part only.",
-    "damaged": "{n} lines are no JSON objects and were passed over.",
-    "newer": "{n} events are of a newer format: upgrade difficulty to read them.",
-    "refused": "{n} objects are no decision events (id, time, route or bundle is missing).",
-    "without_zone": "{n} events have a time without a zone and were left out.",
-    "doubled": "{n} events are there twice and count once.",
-    "shared_ids": "{n} events share their request's id with another; late outcomes do not reach"
-    " them.",
-    "missing": "{n} events are missing by the numbers of their writers.",
-    "out_of_order": "{n} times a writer's clock went back by over a minute.",
-    "other_zones": "{n} events have times of another zone; they were converted to UTC.",
-    "from_future": "{n} events are dated over a day after now: a clock is wrong.",
-    "without_propensity": "{n} events have no propensity.",
-    "bad_propensity": "{n} events have a propensity of 0, or above 1; it is taken as unknown.",
-    "bad_numbers": "{n} events hold numbers that cannot be, such as a negative cost; those are"
-    " taken as unknown.",
-    "foreign_bundle": "{n} events were decided by another bundle.",
-    "unknown_outcomes": "{n} late outcomes are of requests that the log does not have.",
-    "ambiguous_outcomes": "{n} late outcomes could not be given to one answer.",
-    "rejected_outcomes": "{n} rows of late outcomes say nothing that is understood.",
-    "disagreeing": "{n} answers have late outcomes that differ; the last one counts.",
-    "contradicted": "{n} late outcomes contradict the validators.",
+    "torn": "Files that end in a line that is cut off, which was passed over: {n}.",
+    "broken_files": "Files that could be read in part only: {n}.",
+    "damaged": "Lines that are no JSON objects, passed over: {n}.",
+    "newer": "Events of a newer format, left out: {n}. Upgrade difficulty to read them.",
+    "refused": "Objects that are no decision events (id, time, route or bundle is missing): {n}.",
+    "without_zone": "Events whose time has no zone, left out: {n}.",
+    "doubled": "Events that are there twice and count once: {n}.",
+    "shared_ids": "Events whose id another request has too, so that no late outcome reaches them:"
+    " {n}.",
+    "missing": "Events that are missing by the numbers of their writers: {n}.",
+    "out_of_order": "Times that a writer's clock went back by over a minute: {n}.",
+    "other_zones": "Events with times of another zone, converted to UTC: {n}.",
+    "from_future": "Events that are dated over a day after now, so that a clock is wrong: {n}.",
+    "without_propensity": "Events without a propensity: {n}.",
+    "bad_propensity": "Events with a propensity of 0 or above 1, taken as unknown: {n}.",
+    "bad_numbers": "Events with numbers that cannot be, such as a negative cost, taken as unknown:"
+    " {n}.",
+    "foreign_bundle": "Events that another bundle decided: {n}.",
+    "unknown_outcomes": "Late outcomes of requests that the log does not have: {n}.",
+    "ambiguous_outcomes": "Late outcomes that could not be given to one answer: {n}.",
+    "rejected_outcomes": "Rows of late outcomes that say nothing that is understood: {n}.",
+    "disagreeing": "Answers of which late outcomes say different things, the last of which counts:"
+    " {n}.",
+    "contradicted": "Late outcomes that contradict the validators: {n}.",
 }

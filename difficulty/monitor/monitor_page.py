@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from difficulty.evaluation.words import UNKNOWN, as_percent
 from difficulty.monitor.watch import Watch
 from difficulty.monitor.watched_figures import LABELS, RATIOS
+from difficulty.monitor.watched_table import NONE
 from difficulty.records import Estimate
 from difficulty.report.blocks import Paragraph, Points, Row, Section, Table
 from difficulty.report.page import Markdown
@@ -38,15 +39,23 @@ _KINDS = {
 }
 
 
-def figure_text(name: str, estimate: Estimate | None, *, signed: bool = False) -> str:
-    """Return a figure as people read it: ``28.7 % (25.8 to 31.4)``, ``1.27 (1.25 to 1.28)``."""
+def figure_text(
+    name: str, estimate: Estimate | None, *, signed: bool = False, ends: bool = True
+) -> str:
+    """Return a figure as people read it: ``28.7 % (25.8 to 31.4)``, ``1.27 (1.25 to 1.28)``;
+    without its interval where ``ends`` is false.
+    """
     if estimate is None or estimate.value is None:
         return UNKNOWN
+    if not ends:
+        estimate = Estimate(value=estimate.value, n=estimate.n)
     if name in SHARES and not signed:
         return as_percent(estimate)
     scale, unit = (100.0, " %" if not signed else " points") if name in SHARES else (1.0, "")
-    ends = (estimate.value, estimate.low, estimate.high)
-    value, low, high = (None if end is None else _number(name, scale * end, signed) for end in ends)
+    three = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (
+        None if part is None else _number(name, scale * part, signed) for part in three
+    )
     return f"{value}{unit}" + ("" if None in (low, high) else f" ({low} to {high})")
 
 
@@ -103,7 +112,7 @@ def _figures(watch: Watch) -> Section:
             )
         )
     unknown = [LABELS[name] for name, figure in watch.overall.items() if figure.value is None]
-    points = [Points((f"Unknown: {', '.join(unknown)}.",))] if unknown else []
+    points = [Points((f"Unknown: {'; '.join(unknown)}.",))] if unknown else []
     columns = ("figure", "found", "expected", "difference", "requests")
     return Section.of("figures", "Figures", Table.of("", columns, rows), *points)
 
@@ -124,11 +133,17 @@ def _week(monday: str) -> str:
 
 
 def _is_split(watch: Watch, kind: str) -> bool:
-    return len(watch.slices.get(kind, {})) > 1
+    return len(_named(watch, kind)) > 1
+
+
+def _named(watch: Watch, kind: str) -> dict[str, Mapping[str, Estimate]]:
+    """Return the slices of a kind; requests that did not call a model are no version of it."""
+    left_out = {NONE} if kind.endswith("_model") else set()
+    return {name: part for name, part in watch.slices[kind].items() if name not in left_out}
 
 
 def _slices(watch: Watch, kind: str) -> Section:
-    parts = list(watch.slices[kind].items())
+    parts = list(_named(watch, kind).items())
     rows = [Row(name, _cells(figures, _SLICED)) for name, figures in parts[:_MOST_ROWS]]
     more = len(parts) - len(rows)
     points = [Points((f"{more} more in monitor.json.",))] if more > 0 else []
@@ -163,10 +178,10 @@ def _log(watch: Watch) -> Section:
 def _told(watch: Watch) -> Iterator[str]:
     reading = watch.reading
     yield (
-        f"{reading.events:,} events of {reading.files:,} files and {reading.writers:,} processes,"
-        f" {watch.first} to {watch.last} (UTC)."
+        f"Events: {reading.events:,}; files: {reading.files:,}; processes that wrote:"
+        f" {reading.writers:,}; {watch.first} to {watch.last} (UTC)."
     )
     if reading.outcomes:
-        yield f"{reading.outcomes:,} late outcomes, on {reading.joined:,} requests."
+        yield f"Late outcomes: {reading.outcomes:,}; requests with one: {reading.joined:,}."
     yield from watch.sentences
     yield from watch.notes

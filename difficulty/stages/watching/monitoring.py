@@ -212,21 +212,21 @@ def _sentence(watch: Watch, alarms: Watched) -> str:
     """Return the result in one sentence."""
     figures, expected = watch.overall, watch.expected
 
-    def with_promise(name: str, promise: str) -> str:
-        promised = expected.get(promise)
-        beside = f" (expected {figure_text(promise, promised)})" if promised else ""
-        return figure_text(name, figures[name]) + beside
+    def beside_promise(name: str) -> str:
+        promised = expected.get(name)
+        beside = f" (expected {figure_text(name, promised, ends=False)})" if promised else ""
+        return figure_text(name, figures[name], ends=False) + beside
 
     n = int(figures["requests"].value or 0)
     parts = [
         f"{n:,} requests from {watch.first} to {watch.last}",
-        f"{with_promise('rule_frontier_share', 'rule_frontier_share')} sent to the frontier model"
-        " by the rule",
-        f"quality {with_promise('rule_quality', 'rule_quality')}",
-        f"cost {with_promise('rule_cost', 'rule_cost')} USD per 1,000 requests",
+        f"by the rule {beside_promise('rule_frontier_share')} go to the frontier model",
+        f"quality {beside_promise('rule_quality')}",
+        f"cost {beside_promise('rule_cost')} USD per 1,000 requests",
     ]
     if figures["saving"].value is not None:
-        parts.append(f"{figure_text('saving', figures['saving'])} less than always frontier")
+        saving = figure_text("saving", figures["saving"], ends=False)
+        parts.append(f"{saving} less than always frontier")
     n_standing = len(alarms.standing)
     names = ", ".join(alarm.subject for alarm in alarms.standing)
     stands = "no alarm stands" if not n_standing else f"{n_standing} alarms stand ({names})"

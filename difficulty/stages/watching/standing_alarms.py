@@ -104,13 +104,17 @@ def alarm_section(watched: Watched) -> Section:
     notices = [_notice(alarm) for alarm in watched.standing]
     quiet = [alarm.subject for alarm in watched.alarms if not alarm.standing]
     points = [f"Quiet: {', '.join(quiet)}."] if quiet else []
-    points += [f"Not watched: {name} ({reason})." for name, reason in watched.idle.items()]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in watched.idle.items():
+        reasons.setdefault(reason, []).append(name)
+    points += [f"Not watched: {', '.join(names)} ({why})." for why, names in reasons.items()]
     points += [str(flood) for flood in watched.floods]
     if watched.reference is not None:
         first, last = watched.reference
         points.append(f"Compared with the log from {first} to {last}.")
     points.append(
-        f"Of quiet quarters at most {watched.rate:.0%} raise any alarm, however often one looks."
+        f"Of quiet quarters at most {100 * watched.rate:g} % raise any alarm, however often one"
+        " looks."
     )
     lead = [] if notices else [Paragraph("No alarm stands.")]
     return Section.of("alarms", "Alarms", *notices, *lead, Points(tuple(points)))
