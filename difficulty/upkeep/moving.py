@@ -107,7 +107,11 @@ def check_calibrators(
     seed : int
         Of the folds.
     """
-    targets = {name: known_target(name, scored, forms=forms) for name in outputs}
+    # What was not scored is not tested.
+    targets = {
+        name: np.where(np.isnan(values), np.nan, known_target(name, scored, forms=forms))
+        for name, values in outputs.items()
+    }
     tested = {}
     for name, target in targets.items():
         if int((~np.isnan(target)).sum()) >= LEAST_OUTCOMES:
@@ -315,7 +319,7 @@ def brier_change(
         Probabilities, what they predict (NaN where unknown), and weights.
     groups : array-like of shape (n,)
     """
-    known = ~np.isnan(target)
+    known = ~np.isnan(target) & ~np.isnan(before)
     n, codes = int(known.sum()), np.zeros(0, dtype=np.intp)
     if n:
         codes = group_codes(np.asarray(groups)[known])

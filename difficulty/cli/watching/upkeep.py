@@ -126,7 +126,8 @@ def recalibrate(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Newer traffic, as 'difficulty ingest' writes it, or a decision log with texts."
+            help="Newer traffic, as 'difficulty ingest' writes it, or a decision log: where that"
+            " keeps no texts, the logged scores are used."
         ),
     ],
     bundle: _BUNDLE,
@@ -168,7 +169,7 @@ def recalibrate(
     Example: difficulty recalibrate traffic.parquet --bundle bundles/support-1 -o bundles/support-2
     """
     from difficulty.economics import load_prices
-    from difficulty.stages.watching.fresh_traffic import read_material
+    from difficulty.stages.watching.fresh_traffic import read_fresh
     from difficulty.stages.watching.recalibrating import recalibrate
 
     price_list = load_prices(prices) if prices else None
@@ -176,10 +177,10 @@ def recalibrate(
     key = open_key(sign_key)
     with steps() as show:
         show("reading the traffic")
-        traffic, notes = read_material(source, outcomes or ())
+        fresh = read_fresh(source, bundle, outcomes or ())
         result = recalibrate(
             bundle,
-            traffic,
+            fresh.traffic,
             out_path,
             objective=objective,
             per_task=per_task,
@@ -188,7 +189,8 @@ def recalibrate(
             answer=read_answer(answer, wait_usd),
             prices=price_list,
             sign_with=key,
-            notes=notes,
+            logged=fresh.logged,
+            notes=fresh.notes,
             progress=show,
         )
     if json:

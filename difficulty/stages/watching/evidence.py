@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from difficulty.bundle import Bundle, Policy
 from difficulty.early_exit import unfit
@@ -16,13 +17,13 @@ from difficulty.errors import InvalidValueError, TooFewSamplesError
 from difficulty.evaluation.measure import figures_of
 from difficulty.evaluation.scored import ScoredTraffic
 from difficulty.form import Record
-from difficulty.metrics.arrays import IntArray
+from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import Resampling
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.runtime.answer_checker import AnswerChecker
 from difficulty.runtime.scorer import EarlyScorer, Scorer
 from difficulty.stages.choosing import beside_early_exit
-from difficulty.stages.judging import Served, serve, shipped_figures
+from difficulty.stages.judging import Served, TrafficScores, serve, shipped_figures
 from difficulty.stages.thresholds import (
     UNLABELLED,
     early_budget,
@@ -35,8 +36,10 @@ from difficulty.thresholds.policy_curve import Objective
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import WayWanted
 from difficulty.traffic.outcomes import VALIDATORS
-from difficulty.traffic.table import Traffic
+from difficulty.traffic.table import Tokenized, Traffic
+from difficulty.training.reading import ReadCounts, reading_of
 from difficulty.upkeep.disjoint import split_by_hash
+from difficulty.upkeep.logit_map import LogitMap
 from difficulty.upkeep.moving import (
     CalibratorTest,
     FigureTest,
@@ -55,6 +58,7 @@ _LEAST_HALF = 30
 _LEAST_FOR_SIGNAL = 200
 """Outcomes above which a score that chance equals is taken for one without a signal."""
 _PROBABILITIES = ("difficulty_score", "p_cheap_fails", "p_frontier_fails")
+_OF_ANSWERS = ("answer_score", "p_answer_fails")
 _DECISIVE = {
     "share": ("frontier_share",),
     "cost": ("cost",),
@@ -159,6 +163,8 @@ class UpkeepCase:
     prices : Prices or None
     resampling : Resampling
     seed : int
+    logged : mapping of str to ndarray of shape (n,), or None
+        What the bundle gave when it decided, where no texts were kept.
     """
 
     old: Bundle
@@ -174,6 +180,7 @@ class UpkeepCase:
     prices: Prices | None
     resampling: Resampling
     seed: int
+    logged: Mapping[str, FloatArray] | None = None
 
     @classmethod
     def of(cls, old: Bundle, traffic: Traffic, *, choose_share: float, **choices: Any) -> Self:
@@ -190,7 +197,12 @@ class UpkeepCase:
             raise InvalidValueError("choose_share", choose_share, rule="be a share in (0, 1)")
         first, second = _halves(traffic, choose_share, choices["seed"])
         scorer, early = Scorer.from_bundle(old), EarlyScorer.from_bundle(old)
-        served = _serve(old, scorer, traffic, early=early, prices=choices["prices"])
+        prices, logged = choices["prices"], choices.get("logged")
+        served = (
+            _serve(old, scorer, traffic, early=early, prices=prices)
+            if logged is None
+            else _serve_logged(old, scorer, traffic, logged, prices=prices)
+        )
         return cls(
             old=old,
             scorer=scorer,
@@ -201,8 +213,18 @@ class UpkeepCase:
             **choices,
         )
 
-    def serve(self, bundle: Bundle, scorer: Scorer) -> Served:
-        """Return the same traffic with what a bundle with other graphs gives for it."""
+    def serve(self, bundle: Bundle, scorer: Scorer, maps: Mapping[str, LogitMap]) -> Served:
+        """Return the same traffic with what a bundle with mapped outputs gives for it."""
+        if self.logged is not None:
+            # As a graph gives them, in float32.
+            mapped = {
+                name: maps[name](values).astype(np.float32).astype(np.float64)
+                if name in maps
+                else values
+                for name, values in self.logged.items()
+            }
+            traffic = self.served.traffic
+            return _serve_logged(bundle, scorer, traffic, mapped, prices=self.prices)
         return _serve(bundle, scorer, self.served.traffic, early=self.early, prices=self.prices)
 
     def table(self, served: Served, rows: IntArray | None = None) -> ScoredTraffic:
@@ -261,6 +283,39 @@ def _serve(
         early=early,
         checker=AnswerChecker.from_bundle(bundle, scorer),
     )
+
+
+def _serve_logged(
+    bundle: Bundle,
+    scorer: Scorer,
+    traffic: Traffic,
+    outputs: Mapping[str, FloatArray],
+    *,
+    prices: Prices | None,
+) -> Served:
+    """Lay out what a log says of each request, as scoring would."""
+    tasks, counts = traffic.tasks, traffic.tokens.prompt
+    totals = np.where(np.isnan(counts), 0.0, counts).astype(np.int64)
+    none = Tokenized([[]] * len(traffic), totals, tasks, np.zeros(len(traffic), dtype=bool))
+    scores = TrafficScores(
+        outputs=dict(outputs),
+        totals=totals,
+        reading=reading_of(ReadCounts.of(none, scorer.tokenizer), scorer.tokenizer),
+        readable=np.ones(len(traffic), dtype=bool),
+        knows_task=np.array([task in scorer.task_ids for task in tasks], dtype=bool),
+        without_task=None,
+    )
+    # What a rule settled has no score, and none is asked for: any number will do.
+    filled: dict[str, NDArray[np.floating]] = {
+        name: values
+        if name in ("answer_score", "p_answer_fails")
+        else np.nan_to_num(values, nan=0.5)
+        for name, values in outputs.items()
+    }
+    laid_out = Served.of(
+        traffic, scores._replace(outputs=filled), target=bundle.manifest.target, prices=prices
+    )
+    return replace(laid_out, scores=scores)
 
 
 def count_samples(given: Traffic, case: UpkeepCase) -> SampleCounts:
@@ -391,7 +446,10 @@ def _figure_reason(test: FigureTest) -> str:
 
 def _retraining(case: UpkeepCase) -> tuple[str, ...]:
     """Return why another map or threshold is not enough."""
-    scored, outputs = case.served.scored, case.served.scores.outputs
+    outputs = case.served.scores.outputs
+    # Of a log without texts, what a rule settled was not scored.
+    rows = np.flatnonzero(~np.isnan(outputs["difficulty_score"]))
+    scored = case.served.scored.at(rows)
     sentences = []
     familiarity = outputs.get("familiarity")
     if familiarity is not None and (

@@ -8,12 +8,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from difficulty.errors import TrafficError
+from difficulty.bundle import read_bundle
+from difficulty.errors import MissingExtraError, TrafficError
 from difficulty.kinds import PathKind, kind_of
 from difficulty.stages.ingest import ingest
 from difficulty.stages.labelling.late_outcomes import join_outcomes
-from difficulty.traffic.summary import Summary
+from difficulty.stages.watching.logged_scores import FreshTraffic, read_logged
+from difficulty.traffic.formats.decision_log import LogFormat
 from difficulty.traffic.table import Traffic
+
+
+def read_fresh(source: Path, bundle_path: Path, outcomes: Sequence[Path] = ()) -> FreshTraffic:
+    """Return newer traffic for a bundle: as :func:`read_material` has it, or, of a decision log
+    that keeps no texts, the bundle's own decisions with the scores that it gave them.
+
+    Raises
+    ------
+    TrafficError
+        If nothing of it can be used.
+    """
+    try:
+        traffic, notes = read_material(source, outcomes)
+    except TrafficError as error:
+        if not LogFormat().files(source):
+            raise
+        try:
+            return read_logged(source, outcomes, read_bundle(bundle_path))
+        except MissingExtraError as missing:
+            raise type(error)(f"{error} {missing}") from error
+    return FreshTraffic(traffic, None, notes)
 
 
 def read_material(source: Path, outcomes: Sequence[Path] = ()) -> tuple[Traffic, tuple[str, ...]]:
@@ -38,7 +61,8 @@ def read_material(source: Path, outcomes: Sequence[Path] = ()) -> tuple[Traffic,
         traffic_path = source
         if kind_of(source) is not PathKind.TRAFFIC:
             traffic_path = Path(scratch) / "traffic.parquet"
-            summary = _ingested(source, traffic_path)
+            # Events that were torn or hold no text are left out, however many they are.
+            summary = ingest([source], traffic_path, allow_rejects=True)
             if lost := sum(summary.rejected.values()):
                 notes.append(f"{lost:,} of {summary.rows:,} events could not be used")
         if outcomes:
@@ -50,14 +74,3 @@ def read_material(source: Path, outcomes: Sequence[Path] = ()) -> tuple[Traffic,
             )
             traffic_path = joined
         return Traffic.read(traffic_path), tuple(notes)
-
-
-def _ingested(source: Path, out: Path) -> Summary:
-    """Read a log; events that were torn or hold no text are left out, however many they are."""
-    try:
-        return ingest([source], out, allow_rejects=True)
-    except TrafficError as error:
-        raise type(error)(
-            f"{error} A decision log can be read where it keeps texts (log_texts = true); of one"
-            " that keeps none, pass the traffic itself, with outcomes joined by id."
-        ) from error

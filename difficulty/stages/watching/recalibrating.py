@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -20,19 +21,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from difficulty.answer_check.golden_cases import golden_cases
 from difficulty.bundle import Bundle, Policy, read_bundle, write_bundle
 from difficulty.bundle.seen import PARTS
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
 from difficulty.bundle.store import ANSWER_GRAPH, GOLDEN_ANSWERS
-from difficulty.errors import BundleError, NotAttainableError, ParityError, SeenTrafficError
+from difficulty.errors import (
+    BundleError,
+    NotAttainableError,
+    ParityError,
+    ScoringError,
+    SeenTrafficError,
+)
 from difficulty.evaluation import metrics_text
 from difficulty.evaluation.figures import CALIBRATION_FIGURES
 from difficulty.evaluation.result import without_threshold
 from difficulty.evaluation.rule_tasks import judge_rule, losing
 from difficulty.evaluation.scored import Thresholds
-from difficulty.metrics.arrays import IntArray
+from difficulty.export.parity import golden_requests
+from difficulty.metrics.arrays import FloatArray, IntArray
 from difficulty.metrics.bootstrap import STANDARD, Resampling
 from difficulty.records import Estimate, OperatingPoint, Prices
 from difficulty.runtime.answer_checker import AnswerChecker
@@ -81,6 +90,7 @@ def recalibrate(
     today: date | None = None,
     resampling: Resampling = STANDARD,
     seed: int = 0,
+    logged: Mapping[str, FloatArray] | None = None,
     notes: tuple[str, ...] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Recalibrated:
@@ -111,6 +121,9 @@ def recalibrate(
     resampling : Resampling
     seed : int
         Of the halves.
+    logged : mapping of str to ndarray of shape (n,), optional
+        What the bundle gave for each request when it decided, where no texts were kept; NaN where a
+        rule decided.
     notes : tuple of str
         What is to be said of how the traffic was read.
     progress : callable, optional
@@ -146,8 +159,8 @@ def recalibrate(
     old = read_bundle(bundle_path)
     written = old.policy.chosen.objective
     wanted = parse_objective((objective or written).removesuffix(PER_TASK))
-    fresh, warnings = _fresh(traffic, old)
-    weighted, logged = weighed(fresh, label_settings(old))
+    fresh, warnings = _fresh(traffic, old) if logged is None else (traffic, ())
+    weighted, weights = weighed(fresh, label_settings(old))
     say("scoring")
     rate = old.policy.fallback.catch_rate if catch_rate is None else catch_rate
     case = UpkeepCase.of(
@@ -161,10 +174,11 @@ def recalibrate(
         prices=prices,
         resampling=resampling,
         seed=seed,
+        logged=logged,
     )
     say("testing whether anything should move")
     result = find_evidence(case, samples=count_samples(traffic, case), warnings=warnings)
-    result = replace(result, notes=(*notes, *notes_of(logged), *result.notes))
+    result = replace(result, notes=(*notes, *notes_of(weights), *result.notes))
     if case.asked != written:
         asked = f"another objective is asked for: {case.asked}, it was {written}"
         result = replace(result, reasons=(asked, *result.reasons))
@@ -203,8 +217,13 @@ def _moved(case: UpkeepCase, result: Recalibrated) -> _Moved:
         return _Moved(maps, case.old, case.scorer, case.served)
     bundle = _with_maps(case.old, maps)
     scorer = Scorer.from_bundle(bundle)
-    served = case.serve(bundle, scorer)
-    _check_parity(case.served, served, maps, tolerance=case.old.manifest.score_tolerance)
+    served = case.serve(bundle, scorer, maps)
+    tolerance = case.old.manifest.score_tolerance
+    _check_parity(case.served.scores.outputs, served.scores.outputs, maps, tolerance=tolerance)
+    if case.logged is not None:
+        # The log's scores came from no graph that could be asked here.
+        suite = [_score_suite(each) for each in (case.scorer, scorer)]
+        _check_parity(suite[0], suite[1], maps, tolerance=tolerance)
     return _Moved(maps, bundle, scorer, served)
 
 
@@ -242,7 +261,8 @@ def _files(
     return {
         # The old files first: those that speak of the threshold are put in their place below.
         **moved.bundle.files,
-        **seen_file(old, moved.served.traffic),
+        # Without texts there is nothing to know requests again by.
+        **(seen_file(old, moved.served.traffic) if case.logged is None else {}),
         **policy_files(moved.scorer, policy, version=label, early=case.early),
         **_golden_answers(moved, policy, label),
         "metrics.json": _metrics(old, result, moved.maps),
@@ -284,17 +304,30 @@ def _with_maps(old: Bundle, maps: Mapping[str, LogitMap]) -> Bundle:
     return replace(old, files=files)
 
 
+def _score_suite(scorer: Scorer) -> Mapping[str, NDArray[np.floating]]:
+    """Return what a scorer gives for the golden requests that can be scored."""
+    rows = []
+    for request in golden_requests(numbers=scorer.reads_numbers):
+        with suppress(ScoringError):
+            rows.append(scorer.encode(request["messages"], None, request.get("tools")).ids)
+    return scorer.score_many(rows)
+
+
 def _check_parity(
-    served: Served, mapped: Served, maps: Mapping[str, LogitMap], *, tolerance: float
+    served: Mapping[str, NDArray[np.floating]],
+    mapped: Mapping[str, NDArray[np.floating]],
+    maps: Mapping[str, LogitMap],
+    *,
+    tolerance: float,
 ) -> None:
     """Refuse a graph that does not give what its maps say."""
-    for name, values in served.scores.outputs.items():
-        if name not in mapped.scores.outputs:
+    for name, values in served.items():
+        if name not in mapped:
             continue
         wanted = values.astype(np.float64)
         if name in maps:
             wanted = maps[name](wanted)
-        far = np.abs(wanted - mapped.scores.outputs[name].astype(np.float64))
+        far = np.abs(wanted - mapped[name].astype(np.float64))
         worst = float(np.nanmax(far, initial=0.0))
         if not worst <= tolerance:
             raise ParityError(
