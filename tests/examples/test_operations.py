@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from difficulty.bundle import read_bundle
 from difficulty.cli.app import build_app
 from difficulty.runtime import Router
+from difficulty.stages.watching import retraining
 from difficulty.upkeep.logit_map import LogitMap
 from tests.conftest import REPOSITORY, require_program
 from tests.events import answer, event_of
@@ -55,7 +56,7 @@ def decisions_of(journey, rows):
             threshold=decision.threshold,
             propensity=(0.1 if flips else 0.9) if decision.difficulty_score is not None else 1.0,
             task=row["task"],
-            group=row["group"],
+            group=f"conversation-{number // 2}",
             tokens=decision.tokens,
             messages=tuple(row["messages"]),
             calls=(
@@ -76,7 +77,7 @@ def decisions_of(journey, rows):
 @pytest.fixture
 def quarter(journey, tmp_path, monkeypatch):
     """A folder with what the page says is there."""
-    events, said = decisions_of(journey, sample_rows(2_200)[800:])
+    events, said = decisions_of(journey, sample_rows(1_800)[800:])
     (tmp_path / "decisions").mkdir()
     write_rows(tmp_path / "decisions" / "log.jsonl", events)
     write_rows(tmp_path / "thumbs.jsonl", said)
@@ -131,8 +132,10 @@ def test_the_page_has_ten_commands():
     assert all(line.startswith("difficulty ") for line in QUARTER)
 
 
-def test_a_quarter_runs_as_the_page_says(quarter):
-    """Each command of the page in its order, on 1,400 logged requests."""
+def test_a_quarter_runs_as_the_page_says(quarter, monkeypatch):
+    """Each command of the page in its order, on 1,000 logged requests."""
+    # Half of the trainings of forward validation, for the time they take.
+    monkeypatch.setattr(retraining, "_FOLDS", 1)
     for line in QUARTER:
         command = line.split()[1]
         code, said = run(line)
@@ -141,7 +144,8 @@ def test_a_quarter_runs_as_the_page_says(quarter):
     assert (quarter / "replay" / "replay.md").is_file()
     new = read_bundle(quarter / "bundles" / "support-2")
     changes = json.loads(new.files["changes.json"])
-    assert changes["parent"]["bundle"] == "support-1" or changes["parent"]["bundle"] == "small-1"
+    # The folder has another name than the bundle within.
+    assert changes["parent"]["bundle"] == "small-1"
     assert any("p_cheap_fails" in reason for reason in changes["reasons"])
     code, said = run("versions support --registry registry --json")
     assert len(json.loads(said)["versions"]) == 2

@@ -293,8 +293,10 @@ def _mixture(old_path: Path, new_path: Path, bundle: Bundle, newest: float) -> _
     n = int(judges.sum())
     if n < _LEAST_NEWEST:
         raise TooFewSamplesError(
-            f"retraining judges by at least {_LEAST_NEWEST} requests that are newer than {cut} and"
-            f" tied to no earlier one: got {n}. Pass more new traffic, or a larger --newest."
+            f"retraining judges by at least {_LEAST_NEWEST} requests from {cut} on that are tied to"
+            f" no earlier one and did not make the bundle: got {n} of {int(late.sum()):,},"
+            f" {int((late & tied).sum()):,} tied and {int((late & seen).sum()):,} seen. Pass more"
+            " new traffic, or a larger --newest."
         )
     learned = ~judges & ~(late & ~tied)
     counts = {
