@@ -21,6 +21,7 @@ from difficulty.bundle.policy import (
     is_sealed,
     seal,
 )
+from difficulty.bundle.reference import TrafficReference
 from difficulty.bundle.seen import SeenFilter, read_seen
 from difficulty.errors import BundleError, BundleNotFoundError, FieldError
 from difficulty.form import Form, read_json, read_toml
@@ -47,6 +48,8 @@ GOLDEN_ANSWERS = "golden_answers.jsonl"
 """Its golden vectors, where it has some."""
 SEEN = "seen.bin"
 """What the bundle was made from, in bundles that tell."""
+REFERENCE = "reference.json"
+"""What the requests were like that it was judged by, in bundles that tell."""
 SIGNATURE = "signature"
 _MOST_GRAPH = 1 << 31
 """Bytes of a graph: what ONNX allows."""
@@ -89,6 +92,12 @@ class Bundle:
         """What the facts about answers were; ``None`` where it has no check of answers."""
         content = self.files.get(ANSWER_FACTS)
         return None if content is None else _parse_json(AnswerFacts, content, ANSWER_FACTS)
+
+    @property
+    def reference(self) -> TrafficReference | None:
+        """What the requests were like that it was judged by; ``None`` where it does not tell."""
+        content = self.files.get(REFERENCE)
+        return None if content is None else _parse_json(TrafficReference, content, REFERENCE)
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -217,6 +226,8 @@ def read_bundle(folder: Path) -> Bundle:
     _check_answer_files(policy, files)
     if SEEN in files:
         read_seen(files[SEEN])
+    if REFERENCE in files:
+        _parse_json(TrafficReference, files[REFERENCE], REFERENCE)
     return Bundle(
         folder, manifest, policy, files, manifest_bytes, _read_signature(folder / SIGNATURE)
     )

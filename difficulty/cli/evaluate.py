@@ -201,6 +201,8 @@ def _look_at_unlabelled(
     if report.new_tasks:
         listed = (f"{one_line(task) or 'none'} {n:,}" for task, n in report.new_tasks.items())
         say(f"  new tasks: {', '.join(listed)}")
+    if report.expected is not None:
+        say(report.expected.sentence)
     say(f"wrote {out_path / 'unlabelled.json'}")
 
 

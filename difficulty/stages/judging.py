@@ -374,7 +374,7 @@ class Served:
         """Return the route that the score does not change: 0 cheap, 1 frontier, NaN where the score
         decides; shape (n,). Without ``familiarity``, that rule decides nothing.
         """
-        return fixed_routes(rules, self.traffic.tasks, self._rule_tokens(), familiarity)
+        return fixed_routes(rules, self.traffic.tasks, self.rule_tokens(), familiarity)
 
     def decisions(self, policy: Policy) -> FloatArray:
         """Return 1 where a router with this policy sends the request to the frontier model, else 0:
@@ -396,7 +396,7 @@ class Served:
         failed = ~scores.readable & (open_ | uncounted)
         return np.where(failed, _FRONTIER[policy.on_error], sent)
 
-    def _rule_tokens(self) -> FloatArray:
+    def rule_tokens(self) -> FloatArray:
         """Return the counts that the rule uses: the request's own, else the tokenizer's."""
         own = self.traffic.tokens.prompt
         return np.where(np.isnan(own), self.scores.totals, own)

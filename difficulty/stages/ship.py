@@ -17,7 +17,7 @@ import numpy as np
 from difficulty.bundle import BUNDLE_FORMAT, Bundle, Exploration, Fallback, Policy, write_bundle
 from difficulty.bundle.seen import SeenFilter, salt_of, seen_bytes
 from difficulty.bundle.signature import SigningKey, opened, sign_folder
-from difficulty.bundle.store import EARLY_GRAPH, SEEN
+from difficulty.bundle.store import EARLY_GRAPH, REFERENCE, SEEN
 from difficulty.diagnostics.signal import WEAK, Signal, SignalPart, measure_signal
 from difficulty.early_exit import unfit
 from difficulty.errors import BundleError, LosingRuleError, NoSignalError, RunError
@@ -46,6 +46,7 @@ from difficulty.stages.choosing import (
 )
 from difficulty.stages.exporting import ExportedCheck, Student, export, export_check, student_of
 from difficulty.stages.judging import Served, TrafficScores, lineage_of, serve
+from difficulty.stages.watching.expecting import reference_bytes, reference_of
 from difficulty.thresholds.policy_curve import Objective, parse_objective
 from difficulty.thresholds.promises import refuse_blind
 from difficulty.thresholds.ways import BY_COST, WayWanted
@@ -231,7 +232,8 @@ def ship(
     leaving = student if bundle_policy.early else None
     say("judging the test samples")
     # Judged by samples on which nothing was chosen: the side to believe (docs/thresholds.md).
-    evaluation = _evaluate(run, scorer, bundle_policy, leaving, check, resampling, prices=prices)
+    tested = _served_test(run, scorer, bundle_policy, leaving, check, prices=prices)
+    evaluation = _evaluate(run, tested, bundle_policy, resampling)
     lineage = _build_lineage(run, bundle_policy, name=f"{name}-{version}", prices=prices)
     evaluation = replace(evaluation, lineage=lineage)
     chosen = bundle_policy.chosen
@@ -251,6 +253,7 @@ def ship(
     )
     if check:
         files |= check.files(scorer, bundle_policy, version=f"{name}-{version}")
+    files[REFERENCE] = reference_bytes(reference_of(tested))
     # What was asked for at shipping, not what the run was trained with.
     asked = replace(
         recipe,
@@ -442,17 +445,16 @@ def _policy(
     )
 
 
-def _evaluate(
+def _served_test(
     run: Run,
     scorer: Scorer,
     policy: Policy,
     leaving: Student | None,
     check: ExportedCheck | None,
-    resampling: Resampling,
     *,
     prices: Prices | None,
-) -> Evaluation:
-    served = serve(
+) -> Served:
+    return serve(
         scorer,
         run.test,
         prices,
@@ -462,6 +464,9 @@ def _evaluate(
         sliced=True,
         checker=check.checker(scorer, policy, version="ship") if check else None,
     )
+
+
+def _evaluate(run: Run, served: Served, policy: Policy, resampling: Resampling) -> Evaluation:
     held_out = with_suspicion(served.under_policy(policy), run.test.ids, run.suspicious)
     evaluation = evaluate(
         held_out, resampling, task_means=run.record.task_gains, others=served.others

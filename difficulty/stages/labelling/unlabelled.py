@@ -27,6 +27,7 @@ from difficulty.runtime.scorer import Scorer
 from difficulty.stages.ingest import ingest
 from difficulty.stages.judging import Served, catch_rate, serve
 from difficulty.stages.overlap import overlap_of
+from difficulty.stages.watching.expecting import Expected, expect_of
 from difficulty.storage import whole_file
 from difficulty.thresholds.point import operating_point
 from difficulty.traffic.table import Traffic
@@ -82,6 +83,8 @@ class UnlabelledReport(Record):
     drift: tuple[Drift, ...] = ()
     new_tasks: dict[str, int] = field(default_factory=dict)
     """Tasks that the others have not."""
+    expected: Expected | None = None
+    """What the bundle's probabilities say of these requests."""
 
 
 def look_at(
@@ -193,6 +196,7 @@ def _report(
         against=len(other.traffic) if other else None,
         drift=_drift(served, other, tasks, compared) if other else (),
         new_tasks=dict(list(new.items())[:_MOST_TASKS]),
+        expected=expect_of(served, bundle),
     )
 
 
